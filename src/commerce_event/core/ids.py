@@ -1,0 +1,72 @@
+"""Identifiers: 63-bit integers that sort by time, written as ``evt_0c1m5k…`` outside.
+
+An id holds 41 bits of milliseconds since 2020, 8 bits of node and 14 bits of counter, so it is its own
+primary key in the store and needs no second index.
+"""
+
+from typing import Final, Literal
+
+EPOCH_MS: Final = 1_577_836_800_000  # 2020-01-01T00:00:00Z
+NODE_BITS: Final = 8
+COUNTER_BITS: Final = 14
+_TIME_SHIFT: Final = NODE_BITS + COUNTER_BITS
+_MAX_ID: Final = 2**63 - 1
+_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford: no i, l, o, u
+_VALUES: Final = {letter: value for value, letter in enumerate(_ALPHABET)}
+_LENGTH: Final = 13  # 13 letters of 5 bits hold 63 bits
+
+Prefix = Literal["evt", "dlv", "end", "key", "rpl"]
+
+
+class InvalidIdError(ValueError):
+    """The text is not an id of the wanted kind."""
+
+
+class IdMaker:
+    """Hands out ids that only grow, even when the wall clock steps back. Not thread-safe: one per event loop."""
+
+    def __init__(self, *, node: int = 0, after: int = 0) -> None:
+        """``after`` is the largest id already in the store: new ones are above it whatever the clock says."""
+        if not 0 <= node < 2**NODE_BITS:
+            raise ValueError(f"node must be 0 to {2**NODE_BITS - 1}, not {node}")
+        self._node = node
+        self._slot = after >> _TIME_SHIFT << COUNTER_BITS | (2**COUNTER_BITS - 1) if after else 0
+
+    def next(self, now_ms: int) -> int:
+        """Return the next id at wall time ``now_ms``."""
+        self._slot = max(self._slot + 1, (now_ms - EPOCH_MS) << COUNTER_BITS)
+        time, counter = self._slot >> COUNTER_BITS, self._slot & (2**COUNTER_BITS - 1)
+        return time << _TIME_SHIFT | self._node << COUNTER_BITS | counter
+
+
+def at_time(ms: int) -> int:
+    """Return the smallest id that could have been made at wall time ``ms``."""
+    return max(0, ms - EPOCH_MS) << _TIME_SHIFT
+
+
+def encode(prefix: Prefix, number: int) -> str:
+    """Return the outside form of an id, such as ``evt_0c1m5k8s40000``."""
+    letters = []
+    for _ in range(_LENGTH):
+        letters.append(_ALPHABET[number & 31])
+        number >>= 5
+    return f"{prefix}_{''.join(reversed(letters))}"
+
+
+def decode(prefix: Prefix, text: str) -> int:
+    """Return the number behind an outside id.
+
+    Raises InvalidIdError when the prefix, the length or a letter is wrong.
+    """
+    head, _, tail = text.partition("_")
+    if head != prefix or len(tail) != _LENGTH:
+        raise InvalidIdError(f"{text[:40]!r} is not an id that starts with {prefix}_")
+    number = 0
+    for letter in tail:
+        value = _VALUES.get(letter)
+        if value is None:
+            raise InvalidIdError(f"{text!r} has a letter that ids do not use: {letter!r}")
+        number = number << 5 | value
+    if number > _MAX_ID:
+        raise InvalidIdError(f"{text!r} is larger than any id")
+    return number

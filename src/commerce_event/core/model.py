@@ -1,0 +1,154 @@
+"""The nouns: client scope, endpoint, event, delivery, attempt. Times are milliseconds since 1970 UTC (``_ms``)."""
+
+from typing import Any, Final, Literal, Self
+
+import msgspec
+
+DeliveryState = Literal["pending", "delivered", "dead", "cancelled"]
+Role = Literal["admin", "manage", "publish", "read"]
+Ordering = Literal["none", "key"]
+Signing = Literal["hmac", "ed25519"]
+Filter = dict[str, Any]
+
+DEFAULT_MAX_IN_FLIGHT: Final = 32
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """The clients a caller may touch; ``client_ids=None`` means every one (role admin)."""
+
+    client_ids: frozenset[int] | None
+
+    @classmethod
+    def everyone(cls) -> Self:
+        return cls(None)
+
+    @classmethod
+    def of(cls, *client_ids: int) -> Self:
+        return cls(frozenset(client_ids))
+
+    def allows(self, client_id: int) -> bool:
+        return self.client_ids is None or client_id in self.client_ids
+
+    def narrowed_to(self, client_id: int) -> "Scope":
+        """Return the scope of that client alone, or an empty one when it is out of reach."""
+        return Scope(frozenset({client_id}) if self.allows(client_id) else frozenset())
+
+
+class Secret(msgspec.Struct, frozen=True):
+    """A signing secret as Standard Webhooks writes it (``whsec_…`` or ``whsk_…``); ``expires_ms`` after rotation."""
+
+    value: str
+    expires_ms: int | None = None
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a client wants its events, which ones, and how. ``None`` leaves the choice to the server's default."""
+
+    id: int
+    client_id: int
+    url: str
+    event_types: tuple[str, ...]  # names, categories or "*"
+    application_id: int | None = None
+    enabled: bool = True
+    disabled_reason: str | None = None  # "gone" after a 410
+    description: str = ""
+    headers: dict[str, str] = {}
+    filter: Filter | None = None
+    timeout_s: float | None = None
+    retry_schedule_s: tuple[float, ...] | None = None
+    jitter: float = 0.0  # fraction of a delay that chance may add
+    max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
+    rate_limit: float | None = None  # requests a second
+    ordering: Ordering = "none"
+    follow_redirects: bool = True
+    signing: Signing = "hmac"
+    secrets: tuple[Secret, ...] = ()  # the newest first
+    revision: int = 0  # config version at which this form took effect
+    created_ms: int = 0
+    updated_ms: int = 0
+    deleted_ms: int | None = None
+
+    @property
+    def live(self) -> bool:
+        return self.enabled and self.deleted_ms is None
+
+
+class Key(msgspec.Struct, frozen=True, kw_only=True):
+    """An API key: only the hash of its secret is kept."""
+
+    id: int
+    role: Role
+    client_ids: tuple[int, ...] | None  # None: every client (admin)
+    name: str
+    digest: bytes
+    created_ms: int
+    revoked_ms: int | None = None
+
+    @property
+    def scope(self) -> Scope:
+        return Scope(None if self.client_ids is None else frozenset(self.client_ids))
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """An accepted event; ``body`` is byte for byte what the producer sent."""
+
+    id: int
+    client_id: int
+    sequence: int  # 1, 2, 3 … for each client, without gaps
+    type: str
+    application_id: int | None
+    accepted_ms: int
+    config_version: int
+    match_count: int
+    idempotency_key: str | None
+    traceparent: str | None
+    body: bytes
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """One event on its way to one endpoint."""
+
+    id: int
+    event_id: int
+    endpoint_id: int
+    client_id: int
+    state: DeliveryState
+    attempt_count: int  # numbers handed out, interrupted ones included
+    failure_count: int  # attempts that used up the retry policy
+    due_ms: int | None  # None when finished, or when waiting behind an earlier event of its key
+    leased: bool  # being sent right now
+    order_key: str | None
+    replay_id: int | None
+    reason: str | None  # why it is dead or cancelled
+    created_ms: int
+    finished_ms: int | None
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One try: what was answered, or why nothing was."""
+
+    number: int
+    started_ms: int
+    duration_ms: float
+    status: int | None
+    error: str | None
+    response_headers: tuple[tuple[str, str], ...] = ()
+    response_body: bytes = b""
+
+
+class Replay(msgspec.Struct, frozen=True, kw_only=True):
+    """A request to send past events again; ``cursor`` is the last event looked at."""
+
+    id: int
+    client_id: int
+    endpoint_id: int
+    since_ms: int
+    until_ms: int
+    types: tuple[str, ...]  # empty: every type
+    only: Literal["failed", "all"]
+    state: Literal["running", "done", "cancelled"]
+    cursor: int
+    looked_at: int
+    queued: int
+    created_ms: int
+    finished_ms: int | None

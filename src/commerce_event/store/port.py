@@ -1,0 +1,343 @@
+"""The store port: few, coarse, batch-shaped calls that every engine answers alike (``tests/store``).
+
+Guarantees asked of an engine: a call that returns has committed durably; a call that raises has changed nothing;
+reads see every commit that returned before them. ``Scope`` is the tenant wall: no read goes without one.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event, Key, Replay, Scope
+
+
+class StoreError(Exception):
+    """The store could not do it."""
+
+
+class StoreUnavailableError(StoreError):
+    """Nothing was changed and the same call may succeed later: disk full, busy, shutting down."""
+
+
+class StoreBrokenError(StoreError):
+    """The disk refused to make data durable, or the file is damaged: the process must stop."""
+
+
+class StoreRefusedError(StoreError):
+    """The store cannot be opened as asked; the message says what to do."""
+
+
+class NewDelivery(msgspec.Struct, frozen=True):
+    """A delivery to be born with its event; with ``lease_until_ms`` its attempt 1 is claimed in the same commit."""
+
+    id: int
+    endpoint_id: int
+    order_key: str | None = None
+    lease_until_ms: int | None = None
+
+
+class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that passed every check; its sequence is given by the commit."""
+
+    id: int
+    client_id: int
+    type: str
+    application_id: int | None
+    accepted_ms: int
+    config_version: int
+    idempotency_key: str | None
+    traceparent: str | None
+    body: bytes
+    deliveries: tuple[NewDelivery, ...]
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """The commit's answer: ``new``, ``duplicate`` (same key, same event) or ``conflict`` (same key, another event).
+
+    ``id``, ``sequence`` and ``deliveries`` are the first event's for a duplicate or a conflict.
+    """
+
+    outcome: Literal["new", "duplicate", "conflict"]
+    id: int
+    sequence: int
+    deliveries: int
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """The earliest due time among an endpoint's waiting deliveries, first tries and retries apart."""
+
+    endpoint_id: int
+    retrying: bool
+    due_ms: int
+
+
+class Want(msgspec.Struct, frozen=True):
+    """How many due deliveries of one kind the caller can take for an endpoint now."""
+
+    endpoint_id: int
+    retrying: bool
+    limit: int
+
+
+class Claimed(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery this node may send: attempt ``number`` is already durable, and is fenced by ``lease``."""
+
+    delivery_id: int
+    endpoint_id: int
+    number: int
+    failure_count: int
+    lease: int
+    lease_until_ms: int
+    replay_id: int | None
+    event_id: int
+    client_id: int
+    sequence: int
+    type: str
+    traceparent: str | None
+    body: bytes
+
+
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an attempt. ``due_ms`` is set exactly when ``state`` is pending."""
+
+    delivery_id: int
+    endpoint_id: int
+    lease: int
+    attempt: Attempt
+    state: DeliveryState
+    failure_count: int
+    due_ms: int | None
+    reason: str | None
+
+
+class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An endpoint as stored: ``config`` is readable JSON, ``sealed`` holds secrets and static headers, encrypted."""
+
+    id: int
+    client_id: int
+    revision: int  # set by the store
+    created_ms: int
+    updated_ms: int
+    deleted_ms: int | None
+    config: bytes
+    sealed: bytes
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Newest first below ``before`` (an id), at most ``limit``."""
+
+    limit: int
+    before: int | None = None
+
+
+class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events; every condition narrows. ``text`` is looked for in the payload as a person would."""
+
+    scope: Scope
+    types: tuple[str, ...] = ()
+    application_id: int | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+    state: DeliveryState | None = None  # has a delivery in that state
+    text: str | None = None
+
+
+class DeliveryQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which deliveries; every condition narrows."""
+
+    scope: Scope
+    event_id: int | None = None
+    endpoint_id: int | None = None
+    replay_id: int | None = None
+    state: DeliveryState | None = None
+
+
+class Book(msgspec.Struct, frozen=True, kw_only=True):
+    """The account of one endpoint since it was made. It balances when ``matched`` = the sum of the four others."""
+
+    endpoint_id: int
+    client_id: int
+    matched: int  # deliveries ever created, replays included
+    delivered: int
+    dead: int
+    cancelled: int
+    pending: int
+    oldest_due_ms: int | None
+
+    @property
+    def difference(self) -> int:
+        return self.matched - self.delivered - self.dead - self.cancelled - self.pending
+
+
+class Audit(msgspec.Struct, frozen=True):
+    """One step of the rolling recount of events against their deliveries."""
+
+    checked: int
+    wrong: tuple[int, ...]  # ids of events with fewer or more deliveries than were matched
+    cursor: int
+
+
+class StoreInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What doctor and the status page show."""
+
+    engine: str
+    version: str
+    location: str
+    schema_version: int
+    durability: str
+    size_bytes: int
+    free_bytes: int | None
+
+
+class Store(Protocol):
+    """What the product asks of a database."""
+
+    # -- life
+    async def open(self) -> None:
+        """Check the engine, migrate, take back leases of a former run. Raises StoreRefusedError with the remedy."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was asked, then let go. Idempotent."""
+        ...
+
+    async def info(self) -> StoreInfo: ...
+
+    @property
+    def lease(self) -> int:
+        """The fence of this run: every lease taken through this object carries it."""
+        ...
+
+    async def last_id(self) -> int:
+        """Return the largest id ever stored, 0 for an empty store."""
+        ...
+
+    # -- journal
+    async def accept(self, events: Sequence[NewEvent]) -> list[Accepted]:
+        """Store events and their deliveries in one commit, in order; one answer each. Ids grow from call to call."""
+        ...
+
+    # -- queue
+    async def waiting(self) -> list[Waiting]:
+        """Return every endpoint that has waiting deliveries; costs by endpoints, never by backlog."""
+        ...
+
+    async def claim(self, wants: Sequence[Want], *, now_ms: int, lease_until_ms: int) -> list[Claimed]:
+        """Lease due deliveries, oldest due first, and commit their attempt numbers before returning.
+
+        An attempt whose lease ran out unanswered is recorded as ``interrupted`` and does not count as a failure.
+        """
+        ...
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+        """Record attempts; False for one whose lease is no longer ours (fenced off: nothing recorded).
+
+        A finished delivery releases the next of its order key.
+        """
+        ...
+
+    async def end_pending(self, endpoint_id: int, *, state: DeliveryState, reason: str, now_ms: int, limit: int) -> int:
+        """Finish up to ``limit`` unleased pending deliveries of an endpoint; return how many."""
+        ...
+
+    async def reopen(self, delivery_ids: Sequence[int], *, now_ms: int, replay_id: int | None = None) -> int:
+        """Make deliveries due now with a fresh retry budget: dead and cancelled ones again, pending ones at once."""
+        ...
+
+    async def cancel(self, delivery_ids: Sequence[int], *, reason: str, now_ms: int) -> int:
+        """Finish pending deliveries as cancelled; an attempt under way is fenced off. Return how many."""
+        ...
+
+    async def add_deliveries(
+        self,
+        deliveries: Sequence[NewDelivery],
+        event_ids: Sequence[int],
+        *,
+        client_id: int,
+        replay_id: int,
+        now_ms: int,
+    ) -> None:
+        """Queue past events again, one delivery for each pair."""
+        ...
+
+    # -- directory
+    async def put_endpoint(self, row: EndpointRow) -> int:
+        """Insert or change an endpoint, keep its former form as a revision; return the new config version."""
+        ...
+
+    async def endpoints(self) -> list[EndpointRow]:
+        """Return every endpoint in its present form, deleted ones included."""
+        ...
+
+    async def endpoint_revisions(self, client_id: int, config_version: int) -> list[EndpointRow]:
+        """Return the client's endpoints as they stood at a config version (those made later are absent)."""
+        ...
+
+    async def config_version(self) -> int:
+        """Return the number of the last change to endpoints or keys."""
+        ...
+
+    async def put_key(self, key: Key) -> int:
+        """Insert or change a key; return the new config version."""
+        ...
+
+    async def keys(self) -> list[Key]: ...
+
+    # -- replays
+    async def put_replay(self, replay: Replay) -> None: ...
+
+    async def replay(self, replay_id: int) -> Replay | None: ...
+
+    async def replays(self, scope: Scope, page: Page, *, running: bool = False) -> list[Replay]: ...
+
+    async def replay_states(self, replay_id: int) -> dict[DeliveryState, int]:
+        """Count the deliveries of a replay by state."""
+        ...
+
+    # -- history
+    async def event(self, event_id: int, scope: Scope) -> Event | None: ...
+
+    async def events(self, query: EventQuery, page: Page) -> list[Event]: ...
+
+    async def events_after(self, client_id: int, sequence: int, limit: int) -> list[Event]:
+        """Return the client's events in accept order, starting behind ``sequence``."""
+        ...
+
+    async def events_between(
+        self, client_id: int, *, after_id: int, until_ms: int, types: Sequence[str], limit: int
+    ) -> list[Event]:
+        """Return the client's events by id, oldest first (for replays); no types means every type."""
+        ...
+
+    async def delivery(self, delivery_id: int, scope: Scope) -> Delivery | None: ...
+
+    async def deliveries(self, query: DeliveryQuery, page: Page) -> list[Delivery]: ...
+
+    async def attempts(self, delivery_id: int) -> list[Attempt]:
+        """Return the attempts of a delivery by number. The caller has checked the scope on the delivery."""
+        ...
+
+    async def recent_attempts(self, endpoint_id: int, limit: int) -> list[Attempt]:
+        """Return the last attempt of each of the endpoint's newest finished deliveries."""
+        ...
+
+    async def books(self, scope: Scope, *, recount: bool = False) -> list[Book]:
+        """Return the account of every endpoint, all read from one snapshot.
+
+        ``recount`` counts what is pending in the queue itself, which costs by backlog; else the kept figure is given.
+        """
+        ...
+
+    # -- upkeep
+    async def audit(self, *, after_id: int, limit: int) -> Audit:
+        """Recount the deliveries of the next events; the cursor returns to 0 at the end of the journal."""
+        ...
+
+    async def expire(self, *, before_ms: int, limit: int) -> int:
+        """Delete events older than that with everything of theirs, never one that has a pending delivery."""
+        ...
+
+    async def index_text(self, limit: int) -> int:
+        """Add the next events to the text index; return how many."""
+        ...

@@ -1,0 +1,69 @@
+"""Moving the write-ahead log into the database file without making writers wait.
+
+A thread copies the bulk while writing goes on; the writer then copies the little that was added meanwhile, between
+two transactions, so that the log can start again from its beginning and never grows without bound.
+"""
+
+import threading
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+_PAGES: Final = 2_000  # about 8 MB of log before copying is worth a flush
+_BUSY_MS: Final = 1_000
+
+
+class Checkpointer:
+    """Watches the size of the log after every commit."""
+
+    def __init__(self, path: Path, writer: apsw.Connection) -> None:
+        self._path = path
+        self._writer = writer
+        self._pages = 0
+        self._wanted = threading.Event()
+        self._copied = threading.Event()
+        self._closed = False
+        writer.set_wal_hook(self._on_commit)
+        self._thread = threading.Thread(target=self._run, name="store-checkpoint", daemon=True)
+        self._thread.start()
+
+    def _on_commit(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+        self._pages = pages
+        return apsw.SQLITE_OK
+
+    def after_commit(self) -> None:
+        """Called by the writer between transactions."""
+        if self._copied.is_set():
+            self._copied.clear()
+            _copy(self._writer)
+            self._pages = 0
+        elif self._pages >= _PAGES and not self._wanted.is_set():
+            self._wanted.set()
+
+    def close(self) -> None:
+        """End the thread. Idempotent."""
+        self._closed = True
+        self._wanted.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        connection = apsw.Connection(str(self._path))
+        connection.set_busy_timeout(_BUSY_MS)
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA fullfsync = ON")
+        try:
+            while self._wanted.wait() and not self._closed:
+                _copy(connection)
+                self._copied.set()
+                self._wanted.clear()
+        finally:
+            connection.close(True)
+
+
+def _copy(connection: apsw.Connection) -> None:
+    """Copy what can be copied now; a disk that is full or busy only means that the log stays longer."""
+    try:
+        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+    except (apsw.FullError, apsw.BusyError, apsw.LockedError, apsw.IOError):
+        return

@@ -1,0 +1,71 @@
+"""Endpoints, keys and replays as rows: small tables, written rarely, read whole."""
+
+from typing import Any
+
+import apsw
+import msgspec
+
+from commerce_event.core.model import Key, Replay
+from commerce_event.store.port import EndpointRow
+from commerce_event.store.sqlite.sql import only, run
+
+
+def put_endpoint(connection: apsw.Connection, row: EndpointRow) -> int:
+    version = int(only(run(connection, "bump", ("config_version",))))
+    config = row.config.decode()
+    times = (row.created_ms, row.updated_ms, row.deleted_ms)
+    run(connection, "put_endpoint", (row.id, row.client_id, version, *times, config, row.sealed))
+    run(connection, "put_revision", (row.id, version, row.client_id, *times, config))
+    return version
+
+
+def endpoints(connection: apsw.Connection) -> list[EndpointRow]:
+    return [_endpoint(row) for row in run(connection, "endpoints")]
+
+
+def endpoint_revisions(connection: apsw.Connection, client_id: int, config_version: int) -> list[EndpointRow]:
+    return [_endpoint(row) for row in run(connection, "endpoint_revisions", (client_id, config_version))]
+
+
+def config_version(connection: apsw.Connection) -> int:
+    return int(only(run(connection, "meta", ("config_version",))))
+
+
+def put_key(connection: apsw.Connection, key: Key) -> int:
+    clients = None if key.client_ids is None else msgspec.json.encode(key.client_ids).decode()
+    run(connection, "put_key", (key.id, key.role, clients, key.name, key.digest, key.created_ms, key.revoked_ms))
+    return int(only(run(connection, "bump", ("config_version",))))
+
+
+def keys(connection: apsw.Connection) -> list[Key]:
+    return [
+        Key(
+            id=row[0],
+            role=row[1],
+            client_ids=None if row[2] is None else tuple(msgspec.json.decode(row[2], type=list[int])),
+            name=row[3],
+            digest=row[4],
+            created_ms=row[5],
+            revoked_ms=row[6],
+        )
+        for row in run(connection, "keys")
+    ]
+
+
+def put_replay(connection: apsw.Connection, replay: Replay) -> None:
+    values = list(msgspec.structs.astuple(replay))
+    values[5] = msgspec.json.encode(replay.types).decode()
+    run(connection, "put_replay", values)
+
+
+def _endpoint(row: tuple[Any, ...]) -> EndpointRow:
+    return EndpointRow(
+        id=row[0],
+        client_id=row[1],
+        revision=row[2],
+        created_ms=row[3],
+        updated_ms=row[4],
+        deleted_ms=row[5],
+        config=row[6].encode(),
+        sealed=row[7],
+    )

@@ -1,0 +1,280 @@
+"""SqliteStore: the store port on one SQLite file."""
+
+import asyncio
+import shutil
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, TypeVar
+
+import apsw
+
+from commerce_event.core.clock import Clock, SystemClock
+from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event, Key, Replay, Scope
+from commerce_event.store.port import (
+    Accepted,
+    Audit,
+    Book,
+    Claimed,
+    DeliveryQuery,
+    EndpointRow,
+    EventQuery,
+    NewDelivery,
+    NewEvent,
+    Page,
+    Settlement,
+    StoreInfo,
+    StoreUnavailableError,
+    Waiting,
+    Want,
+)
+from commerce_event.store.sqlite import directory, files, history, upkeep, work_queue
+from commerce_event.store.sqlite.checkpoints import Checkpointer
+from commerce_event.store.sqlite.journal import Journal
+from commerce_event.store.sqlite.sql import only, run
+from commerce_event.store.sqlite.writer import Writer, translate
+
+T = TypeVar("T")
+
+_READERS: Final = 2
+
+
+class SqliteStore:
+    """The embedded engine. Writes go through one thread, reads through a few connections of their own."""
+
+    def __init__(self, path: Path, *, clock: Clock | None = None) -> None:
+        self._path = path
+        self._clock = clock or SystemClock()
+        self._lock = files.FileLock(path)
+        self._local = threading.local()
+        self._connections: list[apsw.Connection] = []
+        self._readers: ThreadPoolExecutor | None = None
+        self._writer: Writer | None = None
+        self._journal = Journal(0)
+        self._lease = 0
+        self._schema = 0
+
+    # -- life
+
+    async def open(self) -> None:
+        await asyncio.to_thread(self._open)
+
+    def _open(self) -> None:
+        files.check_engine()
+        files.check_place(self._path)
+        self._lock.take()
+        try:
+            with files.refusals(self._path):
+                connection = files.open_writer(self._path)
+                self._connections.append(connection)
+                self._schema = files.migrate(connection, self._path)
+                with connection:
+                    self._lease = int(only(run(connection, "bump", ("run",))))
+                    run(connection, "release_former_leases", (self._clock.now_ms(),))
+        except BaseException:
+            self._let_go()
+            raise
+        self._journal = Journal(self._lease)
+        self._checkpointer = Checkpointer(self._path, connection)
+        self._writer = Writer(
+            connection, on_rollback=self._journal.forget, after_commit=self._checkpointer.after_commit
+        )
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-reader")
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._checkpointer.close()
+            self._writer = None
+        if self._readers is not None:
+            self._readers.shutdown()
+            self._readers = None
+        self._let_go()
+
+    def _let_go(self) -> None:
+        for connection in self._connections:
+            connection.close(True)
+        self._connections.clear()
+        self._local = threading.local()
+        self._lock.release()
+
+    @property
+    def lease(self) -> int:
+        return self._lease
+
+    async def info(self) -> StoreInfo:
+        return await self._read(lambda _: self._info())
+
+    def _info(self) -> StoreInfo:
+        names = (self._path, self._path.with_name(self._path.name + "-wal"))
+        return StoreInfo(
+            engine="sqlite",
+            version=apsw.sqlite_lib_version(),
+            location=str(self._path),
+            schema_version=self._schema,
+            durability="WAL, synchronous=FULL",
+            size_bytes=sum(name.stat().st_size for name in names if name.exists()),
+            free_bytes=shutil.disk_usage(self._path.parent).free,
+        )
+
+    async def last_id(self) -> int:
+        return await self._read(upkeep.last_id)
+
+    # -- how calls reach the file
+
+    async def _write(self, work: Callable[[apsw.Connection], T]) -> T:
+        if self._writer is None:
+            raise StoreUnavailableError("the store is closed")
+        return await self._writer.do(work)
+
+    async def _read(self, work: Callable[[apsw.Connection], T]) -> T:
+        if self._readers is None:
+            raise StoreUnavailableError("the store is closed")
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read_here, work)
+
+    def _read_here(self, work: Callable[[apsw.Connection], T]) -> T:
+        connection: apsw.Connection | None = getattr(self._local, "connection", None)
+        try:
+            if connection is None:
+                connection = self._local.connection = files.open_reader(self._path)
+                self._connections.append(connection)
+            return work(connection)
+        except apsw.Error as error:
+            raise translate(error) from error
+
+    # -- journal
+
+    async def accept(self, events: Sequence[NewEvent]) -> list[Accepted]:
+        return await self._write(lambda connection: self._journal.accept(connection, events))
+
+    # -- queue
+
+    async def waiting(self) -> list[Waiting]:
+        return await self._read(work_queue.waiting)
+
+    async def claim(self, wants: Sequence[Want], *, now_ms: int, lease_until_ms: int) -> list[Claimed]:
+        return await self._write(
+            lambda connection: work_queue.claim(
+                connection, wants, lease=self._lease, now_ms=now_ms, lease_until_ms=lease_until_ms
+            )
+        )
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+        return await self._write(lambda connection: work_queue.settle(connection, settlements))
+
+    async def end_pending(self, endpoint_id: int, *, state: DeliveryState, reason: str, now_ms: int, limit: int) -> int:
+        return await self._write(
+            lambda connection: work_queue.end_pending(
+                connection, endpoint_id, state=state, reason=reason, now_ms=now_ms, limit=limit
+            )
+        )
+
+    async def reopen(self, delivery_ids: Sequence[int], *, now_ms: int, replay_id: int | None = None) -> int:
+        return await self._write(
+            lambda connection: work_queue.reopen(connection, delivery_ids, now_ms=now_ms, replay_id=replay_id)
+        )
+
+    async def cancel(self, delivery_ids: Sequence[int], *, reason: str, now_ms: int) -> int:
+        return await self._write(
+            lambda connection: work_queue.cancel(connection, delivery_ids, reason=reason, now_ms=now_ms)
+        )
+
+    async def add_deliveries(
+        self,
+        deliveries: Sequence[NewDelivery],
+        event_ids: Sequence[int],
+        *,
+        client_id: int,
+        replay_id: int,
+        now_ms: int,
+    ) -> None:
+        await self._write(
+            lambda connection: work_queue.add_deliveries(
+                connection, deliveries, event_ids, client_id=client_id, replay_id=replay_id, now_ms=now_ms
+            )
+        )
+
+    # -- directory
+
+    async def put_endpoint(self, row: EndpointRow) -> int:
+        return await self._write(lambda connection: directory.put_endpoint(connection, row))
+
+    async def endpoints(self) -> list[EndpointRow]:
+        return await self._read(directory.endpoints)
+
+    async def endpoint_revisions(self, client_id: int, config_version: int) -> list[EndpointRow]:
+        return await self._read(lambda c: directory.endpoint_revisions(c, client_id, config_version))
+
+    async def config_version(self) -> int:
+        return await self._read(directory.config_version)
+
+    async def put_key(self, key: Key) -> int:
+        return await self._write(lambda connection: directory.put_key(connection, key))
+
+    async def keys(self) -> list[Key]:
+        return await self._read(directory.keys)
+
+    # -- replays
+
+    async def put_replay(self, replay: Replay) -> None:
+        await self._write(lambda connection: directory.put_replay(connection, replay))
+
+    async def replay(self, replay_id: int) -> Replay | None:
+        return await self._read(lambda connection: history.replay(connection, replay_id))
+
+    async def replays(self, scope: Scope, page: Page, *, running: bool = False) -> list[Replay]:
+        return await self._read(lambda connection: history.replays(connection, scope, page, running=running))
+
+    async def replay_states(self, replay_id: int) -> dict[DeliveryState, int]:
+        return await self._read(lambda connection: dict(run(connection, "replay_states", (replay_id,))))
+
+    # -- history
+
+    async def event(self, event_id: int, scope: Scope) -> Event | None:
+        return await self._read(lambda connection: history.event(connection, event_id, scope))
+
+    async def events(self, query: EventQuery, page: Page) -> list[Event]:
+        return await self._read(lambda connection: history.events(connection, query, page))
+
+    async def events_after(self, client_id: int, sequence: int, limit: int) -> list[Event]:
+        return await self._read(lambda connection: history.events_after(connection, client_id, sequence, limit))
+
+    async def events_between(
+        self, client_id: int, *, after_id: int, until_ms: int, types: Sequence[str], limit: int
+    ) -> list[Event]:
+        return await self._read(
+            lambda connection: history.events_between(
+                connection, client_id, after_id=after_id, until_ms=until_ms, types=types, limit=limit
+            )
+        )
+
+    async def delivery(self, delivery_id: int, scope: Scope) -> Delivery | None:
+        return await self._read(lambda connection: history.delivery(connection, delivery_id, scope))
+
+    async def deliveries(self, query: DeliveryQuery, page: Page) -> list[Delivery]:
+        return await self._read(lambda connection: history.deliveries(connection, query, page))
+
+    async def attempts(self, delivery_id: int) -> list[Attempt]:
+        return await self._read(lambda connection: history.attempts(connection, delivery_id))
+
+    async def recent_attempts(self, endpoint_id: int, limit: int) -> list[Attempt]:
+        return await self._read(lambda connection: history.recent_attempts(connection, endpoint_id, limit))
+
+    async def books(self, scope: Scope, *, recount: bool = False) -> list[Book]:
+        return await self._read(lambda connection: history.books(connection, scope, recount=recount))
+
+    # -- upkeep
+
+    async def audit(self, *, after_id: int, limit: int) -> Audit:
+        return await self._read(lambda connection: upkeep.audit(connection, after_id=after_id, limit=limit))
+
+    async def expire(self, *, before_ms: int, limit: int) -> int:
+        ids = await self._read(lambda connection: upkeep.expired(connection, before_ms=before_ms, limit=limit))
+        return await self._write(lambda connection: upkeep.delete(connection, ids)) if ids else 0
+
+    async def index_text(self, limit: int) -> int:
+        return await self._write(lambda connection: upkeep.index_text(connection, limit))

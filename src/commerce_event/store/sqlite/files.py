@@ -1,0 +1,147 @@
+"""The file: one holder at a time, the right engine, durability that was read back, a schema of this version."""
+
+import fcntl
+import os
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from commerce_event.store.port import StoreRefusedError
+
+APPLICATION_ID: Final = 0x43455654  # "CEVT", so that `file` and we know whose database it is
+# Older engines can lose or damage committed pages when the log restarts: https://sqlite.org/wal.html#walresetbug
+_SAFE_SINCE: Final = (3, 51, 3)
+_PAGE_CACHE_KIB: Final = 32 * 1024
+_BUSY_MS: Final = 5_000
+
+
+class FileLock:
+    """Holds ``<database>.lock`` for as long as this process serves the file, so that no second one can."""
+
+    def __init__(self, database: Path) -> None:
+        self._path = database.with_name(database.name + ".lock")
+        self._handle: int | None = None
+
+    def take(self) -> None:
+        """Raises StoreRefusedError naming the holder."""
+        handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.read(handle, 200).decode(errors="replace").strip() or "another process"
+            os.close(handle)
+            raise StoreRefusedError(
+                f"{self._path.name.removesuffix('.lock')} is in use by {holder}; stop that one or give another --store"
+            ) from None
+        os.truncate(handle, 0)
+        os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        self._handle = handle
+
+    def release(self) -> None:
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+
+def check_engine() -> None:
+    """Raises StoreRefusedError for a SQLite library with the known defect in its write-ahead log."""
+    version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
+    if version < _SAFE_SINCE:
+        wanted = ".".join(map(str, _SAFE_SINCE))
+        raise StoreRefusedError(f"SQLite {apsw.sqlite_lib_version()} can lose data; install apsw {wanted} or newer")
+
+
+def check_place(path: Path) -> None:
+    """Raises StoreRefusedError when the file cannot be made or written where it is asked for."""
+    if not path.parent.is_dir():
+        raise StoreRefusedError(f"the folder {path.parent} does not exist; create it or give another --store")
+    target = path if path.exists() else path.parent
+    if path.is_dir():
+        raise StoreRefusedError(f"{path} is a folder; name a file in it, for example {path / 'commerce-event.db'}")
+    if not os.access(target, os.W_OK) or not os.access(path.parent, os.W_OK):
+        raise StoreRefusedError(f"{target} cannot be written; change its permissions or give another --store")
+
+
+@contextmanager
+def refusals(path: Path) -> Iterator[None]:
+    """Turn what the engine says about an unusable file into one sentence with the remedy."""
+    try:
+        yield
+    except apsw.NotADBError:
+        raise StoreRefusedError(f"{path} is not a commerce-event store; give another --store") from None
+    except apsw.CorruptError as error:
+        raise StoreRefusedError(f"{path} is damaged ({error}); restore it from a backup") from None
+    except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.IOError, apsw.FullError, apsw.BusyError) as error:
+        raise StoreRefusedError(f"{path} cannot be opened for writing ({error}); check the disk and rights") from None
+
+
+def open_writer(path: Path) -> apsw.Connection:
+    """Open the writing connection with full durability and read the settings back."""
+    connection = apsw.Connection(str(path), statementcachesize=300)
+    connection.set_busy_timeout(_BUSY_MS)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA fullfsync = ON")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    connection.execute(f"PRAGMA cache_size = -{_PAGE_CACHE_KIB}")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    check_durability(connection)
+    return connection
+
+
+def check_durability(connection: apsw.Connection) -> str:
+    """Return the durability in force; StoreRefusedError when an acknowledged event could be lost with the power."""
+    mode, level = connection.pragma("journal_mode"), connection.pragma("synchronous")
+    if mode != "wal" or level not in {2, 3}:
+        raise StoreRefusedError(
+            f"the store would not be durable (journal_mode={mode}, synchronous={level}); "
+            "put it on a local disk that supports SQLite's write-ahead log"
+        )
+    return "WAL, synchronous=FULL"
+
+
+def open_reader(path: Path) -> apsw.Connection:
+    """Open a connection that can only read."""
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=200)
+    connection.set_busy_timeout(_BUSY_MS)
+    connection.execute(f"PRAGMA cache_size = -{_PAGE_CACHE_KIB // 4}")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    return connection
+
+
+def migrations() -> list[tuple[int, str]]:
+    """Return every migration as (schema version, SQL), in order."""
+    folder = files(__package__) / "migrations"
+    found = [(int(match[1]), item) for item in folder.iterdir() if (match := re.match(r"(\d{4})_\w+\.sql$", item.name))]
+    return [(version, item.read_text()) for version, item in sorted(found, key=lambda pair: pair[0])]
+
+
+def migrate(connection: apsw.Connection, path: Path) -> int:
+    """Bring the schema up to this version, each step in a transaction of its own; return the version.
+
+    Raises StoreRefusedError for a foreign database, or one made by a newer version.
+    """
+    steps = migrations()
+    newest = steps[-1][0]
+    present = int(connection.pragma("user_version"))
+    owner = connection.pragma("application_id")
+    empty = connection.execute("SELECT count(*) FROM sqlite_schema").get == 0
+    if owner != APPLICATION_ID and not empty:
+        raise StoreRefusedError(f"{path} is a database of another program; give another --store")
+    if present > newest:
+        raise StoreRefusedError(
+            f"{path} has schema {present}, this version knows {newest}; run the version that made it, or a newer one"
+        )
+    for version, sql in steps:
+        if version > present:
+            with connection:
+                connection.execute(sql)
+                connection.pragma("application_id", APPLICATION_ID)
+                connection.pragma("user_version", version)
+    return newest

@@ -1,0 +1,238 @@
+-- Journal ------------------------------------------------------------------------------------------------------
+
+-- name: events_by_key
+-- unique index event_key
+SELECT e.client_id, e.idempotency_key, e.id, e.sequence, e.match_count, e.type, e.body
+FROM (VALUES {rows:2}) AS wanted CROSS JOIN event AS e
+WHERE e.client_id = wanted.column1 AND e.idempotency_key = wanted.column2
+
+-- name: last_sequence
+SELECT last_sequence FROM client WHERE client_id = ?
+
+-- name: put_sequence
+INSERT INTO client (client_id, last_sequence) VALUES {rows:2}
+ON CONFLICT (client_id) DO UPDATE SET last_sequence = excluded.last_sequence
+
+-- name: insert_events
+INSERT INTO event (id, client_id, sequence, type, application_id, accepted_ms, config_version, match_count,
+                   idempotency_key, traceparent, body)
+VALUES {rows:11}
+
+-- name: insert_deliveries
+INSERT INTO delivery (id, event_id, endpoint_id, client_id, state, attempt_count, failure_count, due_ms, lease, leased_ms,
+                      order_key, replay_id, replayed, created_ms)
+SELECT column1, column2, column3, column4, 'pending', column5, 0, column6, column7, column8, column9, column10, column11,
+       column12
+FROM (VALUES {rows:12})
+
+-- Queue --------------------------------------------------------------------------------------------------------
+
+-- name: waiting
+-- a loose scan of index delivery_due: a few seeks for each endpoint that has work, however much work it has
+WITH RECURSIVE busy (endpoint_id) AS (
+  SELECT min(endpoint_id) FROM delivery WHERE state = 'pending'
+  UNION ALL
+  SELECT (SELECT min(endpoint_id) FROM delivery WHERE state = 'pending' AND endpoint_id > busy.endpoint_id)
+  FROM busy WHERE busy.endpoint_id IS NOT NULL
+)
+SELECT endpoint_id, kind.column1,
+       (SELECT min(due_ms) FROM delivery INDEXED BY delivery_due
+        WHERE state = 'pending' AND endpoint_id = busy.endpoint_id AND (attempt_count > 0) = kind.column1
+          AND due_ms IS NOT NULL) AS due_ms
+FROM busy CROSS JOIN (VALUES (0), (1)) AS kind
+WHERE endpoint_id IS NOT NULL AND due_ms IS NOT NULL
+
+-- name: due
+-- index delivery_due gives the oldest due first
+SELECT d.id, d.endpoint_id, d.attempt_count + 1, d.failure_count, d.replay_id, d.lease, d.leased_ms,
+       e.id, e.client_id, e.sequence, e.type, e.traceparent, e.body
+FROM (SELECT id AS due_id FROM delivery INDEXED BY delivery_due
+      WHERE state = 'pending' AND endpoint_id = ? AND (attempt_count > 0) = ? AND due_ms <= ?
+      ORDER BY due_ms LIMIT ?)
+CROSS JOIN delivery AS d ON d.id = due_id
+CROSS JOIN event AS e ON e.id = d.event_id
+
+-- name: lease
+UPDATE delivery SET attempt_count = attempt_count + 1, lease = ?, due_ms = ?, leased_ms = ?
+FROM (VALUES {rows:1}) AS claimed
+WHERE delivery.id = claimed.column1
+
+-- name: insert_attempts
+INSERT INTO attempt (delivery_id, number, started_ms, duration_ms, status, error, response_headers, response_body)
+VALUES {rows:8}
+
+-- name: held_leases
+-- how many of these attempts are still ours to settle
+SELECT count(*) FROM (VALUES {rows:3}) AS result CROSS JOIN delivery
+WHERE delivery.id = result.column1 AND delivery.lease = result.column2 AND delivery.attempt_count = result.column3
+
+-- name: settle
+UPDATE delivery SET state = result.column2, failure_count = result.column3, due_ms = result.column4,
+       reason = result.column5, finished_ms = result.column6, lease = NULL, leased_ms = NULL
+FROM (VALUES {rows:6}) AS result
+WHERE delivery.id = result.column1
+
+-- name: order_keys
+SELECT DISTINCT d.endpoint_id, d.order_key
+FROM (VALUES {rows:1}) AS wanted CROSS JOIN delivery AS d
+WHERE d.id = wanted.column1 AND d.order_key IS NOT NULL
+
+-- name: order_key_waits
+-- index delivery_order
+SELECT DISTINCT wanted.column1, wanted.column2
+FROM (VALUES {rows:2}) AS wanted CROSS JOIN delivery AS d INDEXED BY delivery_order
+WHERE d.state = 'pending' AND d.endpoint_id = wanted.column1 AND d.order_key = wanted.column2
+
+-- name: release_next
+-- index delivery_order: the earliest of the key, if none of the key is due or leased already
+UPDATE delivery SET due_ms = ?1
+WHERE id = (SELECT id FROM delivery INDEXED BY delivery_order
+            WHERE state = 'pending' AND endpoint_id = ?2 AND order_key = ?3 ORDER BY id LIMIT 1)
+  AND NOT EXISTS (SELECT 1 FROM delivery INDEXED BY delivery_order
+                  WHERE state = 'pending' AND endpoint_id = ?2 AND order_key = ?3 AND due_ms IS NOT NULL)
+
+-- name: release_former_leases
+-- index delivery_due, once at the start
+UPDATE delivery SET due_ms = ? WHERE state = 'pending' AND lease IS NOT NULL
+
+-- name: pending_of_endpoint
+SELECT id FROM delivery INDEXED BY delivery_due
+WHERE state = 'pending' AND endpoint_id = ? AND lease IS NULL LIMIT ?
+
+-- name: states
+SELECT d.id, d.endpoint_id, d.state, d.attempt_count, d.due_ms, d.lease, d.leased_ms, d.order_key
+FROM (VALUES {rows:1}) AS wanted CROSS JOIN delivery AS d
+WHERE d.id = wanted.column1
+
+-- name: finish
+UPDATE delivery SET state = ?, reason = ?, finished_ms = ?, due_ms = NULL, lease = NULL, leased_ms = NULL
+FROM (VALUES {rows:1}) AS ended
+WHERE delivery.id = ended.column1
+
+-- name: reopen
+UPDATE delivery SET state = 'pending', failure_count = 0, due_ms = again.column2, reason = NULL, finished_ms = NULL,
+       replay_id = coalesce(?, replay_id)
+FROM (VALUES {rows:2}) AS again
+WHERE delivery.id = again.column1
+
+-- name: open_book
+INSERT INTO book (endpoint_id, client_id, matched, delivered, dead, cancelled, pending)
+SELECT column1, column2, column3, 0, 0, 0, column3 FROM (VALUES {rows:3}) WHERE true
+ON CONFLICT (endpoint_id) DO UPDATE SET matched = matched + excluded.matched, pending = pending + excluded.pending
+
+-- name: move_in_book
+UPDATE book SET delivered = delivered + moved.column2, dead = dead + moved.column3,
+       cancelled = cancelled + moved.column4, pending = pending + moved.column5
+FROM (VALUES {rows:5}) AS moved
+WHERE book.endpoint_id = moved.column1
+
+-- Directory ----------------------------------------------------------------------------------------------------
+
+-- name: bump
+UPDATE meta SET value = value + 1 WHERE name = ? RETURNING value
+
+-- name: meta
+SELECT value FROM meta WHERE name = ?
+
+-- name: raise_meta
+UPDATE meta SET value = max(value, ?) WHERE name = ?
+
+-- name: put_endpoint
+INSERT INTO endpoint (id, client_id, revision, created_ms, updated_ms, deleted_ms, config, sealed)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, updated_ms = excluded.updated_ms,
+  deleted_ms = excluded.deleted_ms, config = excluded.config, sealed = excluded.sealed
+
+-- name: put_revision
+INSERT INTO endpoint_revision (endpoint_id, revision, client_id, created_ms, updated_ms, deleted_ms, config)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+
+-- name: endpoints
+SELECT id, client_id, revision, created_ms, updated_ms, deleted_ms, config, sealed FROM endpoint ORDER BY id
+
+-- name: endpoint_revisions
+SELECT r.endpoint_id, r.client_id, r.revision, r.created_ms, r.updated_ms, r.deleted_ms, r.config, x''
+FROM endpoint AS e CROSS JOIN endpoint_revision AS r ON r.endpoint_id = e.id
+WHERE e.client_id = ?1
+  AND r.revision = (SELECT max(revision) FROM endpoint_revision WHERE endpoint_id = e.id AND revision <= ?2)
+ORDER BY e.id
+
+-- name: put_key
+INSERT INTO api_key (id, role, client_ids, name, digest, created_ms, revoked_ms) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET role = excluded.role, client_ids = excluded.client_ids, name = excluded.name,
+  digest = excluded.digest, revoked_ms = excluded.revoked_ms
+
+-- name: keys
+SELECT id, role, client_ids, name, digest, created_ms, revoked_ms FROM api_key ORDER BY id
+
+-- Replays ------------------------------------------------------------------------------------------------------
+
+-- name: put_replay
+INSERT INTO replay (id, client_id, endpoint_id, since_ms, until_ms, types, only, state, cursor, looked_at, queued,
+                    created_ms, finished_ms)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET state = excluded.state, cursor = excluded.cursor, looked_at = excluded.looked_at,
+  queued = excluded.queued, finished_ms = excluded.finished_ms
+
+-- name: replay_states
+-- index delivery_replay
+SELECT state, count(*) FROM delivery WHERE replay_id = ? GROUP BY state
+
+-- History ------------------------------------------------------------------------------------------------------
+
+-- name: attempts
+SELECT number, started_ms, duration_ms, status, error, response_headers, response_body
+FROM attempt WHERE delivery_id = ? ORDER BY number
+
+-- name: recent_attempts
+-- index delivery_finished
+SELECT a.number, a.started_ms, a.duration_ms, a.status, a.error, a.response_headers, a.response_body
+FROM (SELECT id, attempt_count FROM delivery INDEXED BY delivery_finished
+      WHERE endpoint_id = ? AND finished_ms IS NOT NULL ORDER BY finished_ms DESC LIMIT ?) AS d
+CROSS JOIN attempt AS a ON a.delivery_id = d.id AND a.number = d.attempt_count
+
+-- name: books
+SELECT b.endpoint_id, b.client_id, b.matched, b.delivered, b.dead, b.cancelled, b.pending,
+       (SELECT min(due_ms) FROM (
+          SELECT min(due_ms) AS due_ms FROM delivery INDEXED BY delivery_due
+          WHERE state = 'pending' AND endpoint_id = b.endpoint_id AND (attempt_count > 0) = 0 AND due_ms IS NOT NULL
+          UNION ALL
+          SELECT min(due_ms) FROM delivery INDEXED BY delivery_due
+          WHERE state = 'pending' AND endpoint_id = b.endpoint_id AND (attempt_count > 0) = 1 AND due_ms IS NOT NULL))
+FROM book AS b ORDER BY b.endpoint_id
+
+-- name: count_pending
+-- index delivery_due alone: costs by backlog, so only the recount asks for it
+SELECT endpoint_id, count(*) FROM delivery INDEXED BY delivery_due WHERE state = 'pending' GROUP BY endpoint_id
+
+-- Upkeep -------------------------------------------------------------------------------------------------------
+
+-- name: audit
+SELECT e.id, e.match_count, (SELECT count(*) FROM delivery AS d WHERE d.event_id = e.id AND d.replayed = 0)
+FROM event AS e WHERE e.id > ? ORDER BY e.id LIMIT ?
+
+-- name: oldest_events
+SELECT e.id, e.accepted_ms,
+       EXISTS (SELECT 1 FROM delivery AS d WHERE d.event_id = e.id AND d.state = 'pending')
+FROM event AS e ORDER BY e.id
+
+-- name: expire_attempts
+DELETE FROM attempt WHERE delivery_id IN (SELECT id FROM delivery WHERE event_id = ?)
+
+-- name: expire_deliveries
+DELETE FROM delivery WHERE event_id = ?
+
+-- name: expire_text
+DELETE FROM event_text WHERE rowid = ?
+
+-- name: expire_event
+DELETE FROM event WHERE id = ?
+
+-- name: index_text
+INSERT INTO event_text (rowid, client, value)
+SELECT id, client_id, iif(json_valid(CAST(body AS TEXT)),
+  (SELECT group_concat(atom, ' ') FROM json_tree(CAST(body AS TEXT)) WHERE atom IS NOT NULL), CAST(body AS TEXT))
+FROM event WHERE id > ? AND id <= ?
+
+-- name: text_window
+SELECT count(*), max(id) FROM (SELECT id FROM event WHERE id > ? ORDER BY id LIMIT ?)

@@ -1,0 +1,50 @@
+"""Keeping the store small and honest: recount, retention, text index."""
+
+from collections.abc import Sequence
+
+import apsw
+
+from commerce_event.store.port import Audit
+from commerce_event.store.sqlite.sql import only, run
+
+
+def audit(connection: apsw.Connection, *, after_id: int, limit: int) -> Audit:
+    rows = list(run(connection, "audit", (after_id, limit)))
+    wrong = tuple(event_id for event_id, matched, counted in rows if matched != counted)
+    return Audit(len(rows), wrong, rows[-1][0] if len(rows) == limit else 0)
+
+
+def expired(connection: apsw.Connection, *, before_ms: int, limit: int) -> list[int]:
+    """Return the oldest events past their time that no pending delivery needs, at most ``limit``."""
+    found: list[int] = []
+    for event_id, accepted_ms, pending in run(connection, "oldest_events"):
+        if accepted_ms >= before_ms or len(found) == limit:
+            break
+        if not pending:
+            found.append(event_id)
+    return found
+
+
+def delete(connection: apsw.Connection, event_ids: Sequence[int]) -> int:
+    """Delete events with their deliveries, attempts and text, remembering that their ids were used."""
+    run(connection, "raise_meta", (last_id(connection), "last_id"))
+    for event_id in event_ids:
+        for step in ("expire_attempts", "expire_deliveries", "expire_text", "expire_event"):
+            run(connection, step, (event_id,))
+    return len(event_ids)
+
+
+def last_id(connection: apsw.Connection) -> int:
+    newest = [
+        only(connection.execute(f"SELECT max(id) FROM {table}")) or 0 for table in ("event", "delivery", "endpoint")
+    ]
+    return int(max(*newest, only(run(connection, "meta", ("last_id",)))))
+
+
+def index_text(connection: apsw.Connection, limit: int) -> int:
+    start = only(run(connection, "meta", ("text_indexed_to",)))
+    count, end = next(run(connection, "text_window", (start, limit)))
+    if count:
+        run(connection, "index_text", (start, end))
+        run(connection, "raise_meta", (end, "text_indexed_to"))
+    return int(count)

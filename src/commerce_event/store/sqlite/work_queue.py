@@ -1,0 +1,183 @@
+"""The queue: who waits, claiming under a lease, settling behind the fence, and what people do to deliveries."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import apsw
+import msgspec
+
+from commerce_event.core.model import DeliveryState
+from commerce_event.store.port import Claimed, NewDelivery, Settlement, Waiting, Want
+from commerce_event.store.sqlite.journal import keys_that_wait, open_books, waits_or_goes_first
+from commerce_event.store.sqlite.sql import run, run_rows, write_rows
+
+_STATES: Final = ("delivered", "dead", "cancelled", "pending")  # in the order of the accounts' columns
+INTERRUPTED: Final = "interrupted"
+
+
+def waiting(connection: apsw.Connection) -> list[Waiting]:
+    return [Waiting(endpoint_id, bool(kind), due_ms) for endpoint_id, kind, due_ms in run(connection, "waiting")]
+
+
+def claim(
+    connection: apsw.Connection, wants: Sequence[Want], *, lease: int, now_ms: int, lease_until_ms: int
+) -> list[Claimed]:
+    rows = [
+        row for want in wants for row in run(connection, "due", (want.endpoint_id, want.retrying, now_ms, want.limit))
+    ]
+    _record_interrupted(connection, [(row[0], row[2] - 1, row[6]) for row in rows if row[5] is not None], now_ms)
+    write_rows(connection, "lease", [row[:1] for row in rows], before=(lease, lease_until_ms, now_ms))
+    return [
+        Claimed(
+            delivery_id=row[0],
+            endpoint_id=row[1],
+            number=row[2],
+            failure_count=row[3],
+            lease=lease,
+            lease_until_ms=lease_until_ms,
+            replay_id=row[4],
+            event_id=row[7],
+            client_id=row[8],
+            sequence=row[9],
+            type=row[10],
+            traceparent=row[11],
+            body=row[12],
+        )
+        for row in rows
+    ]
+
+
+def settle(connection: apsw.Connection, settlements: Sequence[Settlement]) -> list[bool]:
+    ours = _ours(connection, settlements)
+    kept = [settlement for settlement, mine in zip(settlements, ours, strict=True) if mine]
+    write_rows(connection, "insert_attempts", [_attempt_row(settlement) for settlement in kept])
+    write_rows(connection, "settle", [_result_row(settlement) for settlement in kept])
+    finished = [settlement for settlement in kept if settlement.state != "pending"]
+    _move(connection, ((settlement.endpoint_id, "pending", settlement.state) for settlement in finished))
+    _release(connection, [(s.delivery_id,) for s in finished], [_finished_ms(s) for s in finished])
+    return ours
+
+
+def end_pending(
+    connection: apsw.Connection, endpoint_id: int, *, state: DeliveryState, reason: str, now_ms: int, limit: int
+) -> int:
+    ids = [row[0] for row in run(connection, "pending_of_endpoint", (endpoint_id, limit))]
+    return _finish(connection, _states(connection, ids), state=state, reason=reason, now_ms=now_ms)
+
+
+def cancel(connection: apsw.Connection, delivery_ids: Sequence[int], *, reason: str, now_ms: int) -> int:
+    rows = [row for row in _states(connection, delivery_ids) if row[2] == "pending"]
+    _record_interrupted(connection, [(row[0], row[3], row[6]) for row in rows if row[5] is not None], now_ms)
+    return _finish(connection, rows, state="cancelled", reason=reason, now_ms=now_ms)
+
+
+def reopen(connection: apsw.Connection, delivery_ids: Sequence[int], *, now_ms: int, replay_id: int | None) -> int:
+    rows = [row for row in _states(connection, delivery_ids) if row[2] != "delivered" and row[5] is None]
+    ended = [NewDelivery(row[0], row[1], row[7]) for row in rows if row[2] != "pending"]
+    taken = keys_that_wait(connection, ended)
+    due: list[tuple[int, int | None]] = [
+        (delivery.id, None if waits_or_goes_first(delivery, taken) else now_ms) for delivery in ended
+    ]
+    due += [(row[0], None if row[4] is None else now_ms) for row in rows if row[2] == "pending"]
+    write_rows(connection, "reopen", due, before=(replay_id,))
+    _move(connection, ((row[1], row[2], "pending") for row in rows))
+    return len(rows)
+
+
+def add_deliveries(
+    connection: apsw.Connection,
+    deliveries: Sequence[NewDelivery],
+    event_ids: Sequence[int],
+    *,
+    client_id: int,
+    replay_id: int,
+    now_ms: int,
+) -> None:
+    taken = keys_that_wait(connection, deliveries)
+    rows: list[tuple[Any, ...]] = []
+    for delivery, event_id in zip(deliveries, event_ids, strict=True):
+        due = None if waits_or_goes_first(delivery, taken) else now_ms
+        head = (delivery.id, event_id, delivery.endpoint_id, client_id)
+        rows.append((*head, 0, due, None, None, delivery.order_key, replay_id, 1, now_ms))
+    write_rows(connection, "insert_deliveries", rows)
+    open_books(connection, [(delivery.endpoint_id, client_id) for delivery in deliveries])
+
+
+def _ours(connection: apsw.Connection, settlements: Sequence[Settlement]) -> list[bool]:
+    """Tell for each settlement whether its lease still holds: one count when all do, one look each otherwise."""
+    rows = [(s.delivery_id, s.lease, s.attempt.number) for s in settlements]
+    held = sum(row[0] for row in run_rows(connection, "held_leases", rows))
+    if held == len(rows):
+        return [True] * len(rows)
+    return [next(run_rows(connection, "held_leases", [row]))[0] == 1 for row in rows]
+
+
+def _attempt_row(settlement: Settlement) -> tuple[Any, ...]:
+    attempt = settlement.attempt
+    return (
+        settlement.delivery_id,
+        attempt.number,
+        attempt.started_ms,
+        attempt.duration_ms,
+        attempt.status,
+        attempt.error,
+        msgspec.json.encode(attempt.response_headers).decode(),
+        attempt.response_body,
+    )
+
+
+def _finished_ms(settlement: Settlement) -> int:
+    return settlement.attempt.started_ms + round(settlement.attempt.duration_ms)
+
+
+def _result_row(settlement: Settlement) -> tuple[Any, ...]:
+    finished = None if settlement.state == "pending" else _finished_ms(settlement)
+    return (
+        settlement.delivery_id,
+        settlement.state,
+        settlement.failure_count,
+        settlement.due_ms,
+        settlement.reason,
+        finished,
+    )
+
+
+def _states(connection: apsw.Connection, delivery_ids: Sequence[int]) -> list[tuple[Any, ...]]:
+    return list(run_rows(connection, "states", [(delivery_id,) for delivery_id in dict.fromkeys(delivery_ids)]))
+
+
+def _finish(
+    connection: apsw.Connection, rows: Sequence[tuple[Any, ...]], *, state: DeliveryState, reason: str, now_ms: int
+) -> int:
+    ids = [(row[0],) for row in rows]
+    write_rows(connection, "finish", ids, before=(state, reason, now_ms))
+    _move(connection, ((row[1], "pending", state) for row in rows))
+    _release(connection, ids, [now_ms])
+    return len(ids)
+
+
+def _record_interrupted(connection: apsw.Connection, leases: Sequence[tuple[int, int, int]], now_ms: int) -> None:
+    """Write an attempt row for (delivery, number, leased since) whose answer never came."""
+    rows = [
+        (delivery_id, number, since_ms, max(0, now_ms - since_ms), None, INTERRUPTED, "[]", b"")
+        for delivery_id, number, since_ms in leases
+    ]
+    write_rows(connection, "insert_attempts", rows)
+
+
+def _move(connection: apsw.Connection, moves: Iterable[tuple[int, DeliveryState, DeliveryState]]) -> None:
+    """Move deliveries, given as (endpoint, from, to), in the accounts."""
+    deltas: Counter[tuple[int, str]] = Counter()
+    for endpoint_id, source, target in moves:
+        deltas[endpoint_id, source] -= 1
+        deltas[endpoint_id, target] += 1
+    endpoints = {endpoint_id for endpoint_id, _ in deltas}
+    rows = [(endpoint_id, *(deltas[endpoint_id, state] for state in _STATES)) for endpoint_id in endpoints]
+    write_rows(connection, "move_in_book", rows)
+
+
+def _release(connection: apsw.Connection, finished: Sequence[tuple[int]], times_ms: Sequence[int]) -> None:
+    """Make the next delivery of each finished one's order key due."""
+    for endpoint_id, order_key in list(run_rows(connection, "order_keys", finished)):
+        run(connection, "release_next", (max(times_ms), endpoint_id, order_key))

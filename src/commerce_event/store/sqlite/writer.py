@@ -1,0 +1,167 @@
+"""The one writer: a thread that runs everything waiting for it in a single transaction.
+
+Whatever arrives while a commit is under way shares the next one, so durability costs one flush for many callers.
+"""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import apsw
+
+from commerce_event.store.port import StoreBrokenError, StoreError, StoreUnavailableError
+
+T = TypeVar("T")
+Work = Callable[[apsw.Connection], Any]
+
+_GROUP_MAX: Final = 64  # calls, each of which may carry a batch
+_FATAL: Final = frozenset({apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC})
+
+
+class _Call:
+    __slots__ = ("error", "future", "loop", "result", "work")
+
+    def __init__(self, work: Work, loop: asyncio.AbstractEventLoop) -> None:
+        self.work = work
+        self.loop = loop
+        self.future: asyncio.Future[Any] = loop.create_future()
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def answer(self) -> None:
+        if self.future.done():  # the caller was cancelled; the work stands
+            return
+        if self.error is None:
+            self.future.set_result(self.result)
+        else:
+            self.future.set_exception(self.error)
+
+
+class Writer:
+    """Runs work on its connection, grouped into transactions, and answers on the caller's event loop."""
+
+    def __init__(
+        self, connection: apsw.Connection, *, on_rollback: Callable[[], None], after_commit: Callable[[], None]
+    ) -> None:
+        self._connection = connection
+        self._on_rollback = on_rollback
+        self._after_commit = after_commit
+        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._broken: StoreBrokenError | None = None
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    async def do(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Run ``work`` inside a transaction and return its result once that is durable.
+
+        Raises StoreUnavailableError when nothing was changed, StoreBrokenError when the process should stop.
+        """
+        if self._closed:
+            raise StoreUnavailableError("the store is closed")
+        call = _Call(work, asyncio.get_running_loop())
+        self._calls.put(call)
+        result: T = await call.future
+        return result
+
+    def close(self) -> None:
+        """Finish what was asked, then end the thread. Blocks; idempotent."""
+        if not self._closed:
+            self._closed = True
+            self._calls.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        running = True
+        while running:
+            group, running = self._next_group()
+            if group:
+                self._commit(group)
+                _answer(group)
+                self._after_commit()
+
+    def _next_group(self) -> tuple[list[_Call], bool]:
+        """Wait for one call, then take whatever else waits."""
+        group: list[_Call] = []
+        call = self._calls.get()
+        while call is not None:
+            group.append(call)
+            if len(group) == _GROUP_MAX:
+                return group, True
+            try:
+                call = self._calls.get_nowait()
+            except queue.Empty:
+                return group, True
+        return group, False
+
+    def _commit(self, group: list[_Call]) -> None:
+        try:
+            if self._broken is not None:
+                raise self._broken
+            self._connection.execute("BEGIN IMMEDIATE")
+            for call in group:
+                self._run_one(call, alone=len(group) == 1)
+            self._connection.execute("COMMIT")
+        except BaseException as error:
+            self._roll_back()
+            translated = self._translated(error)
+            for call in group:
+                call.error = translated
+
+    def _run_one(self, call: _Call, *, alone: bool) -> None:
+        """Run one call so that its own failure leaves the others' work standing."""
+        if alone:
+            call.result = call.work(self._connection)
+            return
+        self._connection.execute("SAVEPOINT call")
+        try:
+            call.result = call.work(self._connection)
+        except Exception as error:
+            if isinstance(translate(error), StoreError):
+                raise  # the disk or the file: it concerns the whole group
+            self._connection.execute("ROLLBACK TO call")
+            self._on_rollback()
+            call.error = error
+        self._connection.execute("RELEASE call")
+
+    def _roll_back(self) -> None:
+        self._on_rollback()
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def _translated(self, error: BaseException) -> BaseException:
+        translated = translate(error)
+        if isinstance(translated, StoreBrokenError):
+            self._broken = translated
+        return translated
+
+
+def translate(error: BaseException) -> BaseException:
+    """Return the port's error for an engine's error; others pass unchanged."""
+    if isinstance(error, StoreError) or not isinstance(error, apsw.Error):
+        return error
+    code = getattr(error, "extendedresult", 0)
+    if isinstance(error, apsw.CorruptError | apsw.NotADBError) or code in _FATAL:
+        return StoreBrokenError(f"the store file can no longer be trusted ({error}); stop, check the disk, restore")
+    if isinstance(error, apsw.FullError):
+        return StoreUnavailableError("the disk is full; free some space and it goes on by itself")
+    if isinstance(error, apsw.IOError | apsw.BusyError | apsw.LockedError | apsw.ReadOnlyError | apsw.CantOpenError):
+        return StoreUnavailableError(f"the store file cannot be written now ({error})")
+    return error
+
+
+def _answer(group: list[_Call]) -> None:
+    """Wake each event loop once for all of its calls."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Call]] = {}
+    for call in group:
+        by_loop.setdefault(call.loop, []).append(call)
+    for loop, calls in by_loop.items():
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_answer_all, calls)
+
+
+def _answer_all(calls: list[_Call]) -> None:
+    for call in calls:
+        call.answer()
