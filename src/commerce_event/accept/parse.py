@@ -1,0 +1,89 @@
+"""From bytes to an event that keeps the contract. The bytes themselves are never changed."""
+
+import re
+from typing import Any, Final
+
+import msgspec
+
+from commerce_event.accept.faults import find_faults
+from commerce_event.accept.rejections import (
+    BodyTooLargeError,
+    Fault,
+    InvalidEventError,
+    InvalidKeyError,
+    NotJsonError,
+    RejectedError,
+    UnknownTypeError,
+)
+from commerce_event.accept.strict_json import load
+from commerce_event.contract.catalogue import EVENT_TYPES, EventType
+
+__all__ = [
+    "BodyTooLargeError",
+    "Fault",
+    "InvalidEventError",
+    "InvalidKeyError",
+    "NotJsonError",
+    "ParsedEvent",
+    "RejectedError",
+    "UnknownTypeError",
+    "check_idempotency_key",
+    "parse_event",
+    "read_traceparent",
+]
+
+_KEY_MAX: Final = 256
+# W3C Trace Context level 1; a version of ff and ids of zeros only are invalid.
+_TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+class ParsedEvent(msgspec.Struct, frozen=True):
+    """An event that keeps the contract. ``data`` is what ``body`` says, properties beyond the contract included."""
+
+    type: EventType
+    client_id: int
+    application_id: int | None
+    data: dict[str, Any]
+    body: bytes
+
+
+def parse_event(event_type: str, body: bytes, *, max_bytes: int) -> ParsedEvent:
+    """Check a body against the contract.
+
+    Raises BodyTooLargeError, UnknownTypeError, NotJsonError or InvalidEventError, all of them RejectedError.
+    """
+    if len(body) > max_bytes:
+        raise BodyTooLargeError(f"The event has {len(body)} bytes; at most {max_bytes} are accepted.")
+    known = EVENT_TYPES.get(event_type)
+    if known is None:
+        raise UnknownTypeError(f"There is no event type {event_type[:100]!r}; GET /v1/event-types lists them.")
+    data = load(body)
+    if type(data) is not dict:
+        raise NotJsonError("The body is JSON but not an object; send the event's properties as a JSON object.")
+    _check_contract(known, data, body)
+    return ParsedEvent(known, data["ClientId"], data.get("ApplicationId"), data, body)
+
+
+def check_idempotency_key(text: str) -> str:
+    """Return the key when it has 1 to 256 printable characters. Raises InvalidKeyError."""
+    if not 1 <= len(text) <= _KEY_MAX or not text.isprintable():
+        raise InvalidKeyError(f"An idempotency key has 1 to {_KEY_MAX} printable characters; choose one like that.")
+    return text
+
+
+def read_traceparent(text: str | None) -> str | None:
+    """Return a W3C traceparent that is safe to pass on; None for anything else, as the standard asks."""
+    return text if text is not None and _TRACEPARENT.fullmatch(text) else None
+
+
+def _check_contract(event_type: EventType, data: dict[str, Any], body: bytes) -> None:
+    try:
+        msgspec.convert(data, event_type.model)
+        # The class admits null for an absent property, and any text; the contract admits neither null nor U+0000.
+        suspicious = None in data.values() or b"\\u0000" in body
+        faults = find_faults(event_type, data) if suspicious else ()
+    except ValueError as error:
+        faults = find_faults(event_type, data) or (Fault("", str(error)),)
+    if faults:
+        where = "1 place" if len(faults) == 1 else f"{len(faults)} places"
+        raise InvalidEventError(f"This {event_type.name} breaks the contract in {where}.", faults)

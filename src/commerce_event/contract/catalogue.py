@@ -1,0 +1,108 @@
+"""The event types by name: what each is about, what its body looks like, and which thing it belongs to."""
+
+import hashlib
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final, Literal
+
+import msgspec
+
+from commerce_event.contract import types as t
+from commerce_event.contract.examples import example_of
+from commerce_event.contract.schema import Property, properties_of
+
+Kind = Literal["event", "notification"]
+_LONGEST_KEY: Final = 200
+
+
+class BusinessKey(msgspec.Struct, frozen=True):
+    """How to name the thing an event is about: the first of ``names`` that the body has, behind a prefix."""
+
+    prefix: str
+    names: tuple[str, ...]
+
+    def read(self, data: Mapping[str, Any]) -> str | None:
+        for name in self.names:
+            value = data.get(name)
+            if value is not None:
+                return f"{self.prefix}:{_short(str(value))}"
+        return None
+
+
+class EventType(msgspec.Struct, frozen=True, kw_only=True):
+    """One type of the contract. An event happens by itself, a notification because a client's settings ask for it."""
+
+    name: str
+    category: str
+    kind: Kind
+    description: str
+    model: type[t.CommerceEvent]
+    example: dict[str, Any]
+    fields: tuple[Property, ...]  # in wire order
+    properties: frozenset[str]  # their wire names
+    key: BusinessKey
+
+    def business_key(self, data: Mapping[str, Any]) -> str | None:
+        """Return what keeps events about the same thing together, such as ``order:884211``; None when nothing does."""
+        return self.key.read(data)
+
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON Schema (2020-12) of the body. Properties beyond the contract are allowed."""
+        return {
+            "title": self.name,
+            "description": self.description,
+            "type": "object",
+            "properties": {field.name: field.schema() for field in self.fields},
+            "required": [field.name for field in self.fields if field.required],
+            "examples": [example_of(self.model)],
+        }
+
+
+def _short(value: str) -> str:
+    """Return the value, or the digest of one that an index could not hold."""
+    return value if len(value) <= _LONGEST_KEY else hashlib.sha256(value.encode()).hexdigest()
+
+
+def _event_type(category: str, model: type[t.CommerceEvent], key: BusinessKey) -> EventType:
+    fields = tuple(properties_of(model))
+    return EventType(
+        name=model.__name__,
+        category=category,
+        kind="event" if model.__name__.endswith("Event") else "notification",
+        description=(model.__doc__ or "").strip(),
+        model=model,
+        example=example_of(model),
+        fields=fields,
+        properties=frozenset(field.name for field in fields),
+        key=key,
+    )
+
+
+_ORDER: Final = BusinessKey("order", ("ClientOrderRef",))
+_SKU: Final = BusinessKey("sku", ("PartNo",))
+_SUBSCRIPTION: Final = BusinessKey("subscription", ("SubscriptionId", "RecurringOrderId", "BasketId"))
+
+_TYPES: Final = (
+    _event_type("Customer", t.CompanyChangedNotification, BusinessKey("company", ("CompanyId",))),
+    _event_type("Customer", t.CustomerChangedNotification, BusinessKey("customer", ("CustomerId",))),
+    _event_type("Order", t.InvoiceCaptureCompletedEvent, BusinessKey("invoice", ("CapturedInvoiceId",))),
+    _event_type("Order", t.OrderCancelledEvent, _ORDER),
+    _event_type("Order", t.OrderConfirmedEvent, _ORDER),
+    _event_type("Order", t.OrderDeliveredEvent, _ORDER),
+    _event_type("Order", t.OrderPartlyDeliveredEvent, _ORDER),
+    _event_type("Order", t.OrderReadyForPickupEvent, _ORDER),
+    _event_type("Order", t.OrderPaymentReceivedEvent, _ORDER),
+    _event_type("Order", t.OrderReceivedEvent, _ORDER),
+    _event_type("Order", t.SubscriptionFailedEvent, _SUBSCRIPTION),
+    _event_type("System", t.JobCompletedEvent, BusinessKey("job", ("JobId",))),
+    _event_type("Product", t.SkuPriceChangedNotification, _SKU),
+    _event_type("Product", t.SkuOnHandBreakPointNotification, _SKU),
+    _event_type("Product", t.SkuChangedNotification, _SKU),
+    _event_type("Product", t.TranslationRequestedNotification, _SKU),
+    _event_type("Supplier", t.SupplierSkuChangedNotification, _SKU),
+    _event_type("Supplier", t.SupplierSkuOnHandChangedNotification, _SKU),
+    _event_type("Supplier", t.SupplierSkuPriceChangedNotification, _SKU),
+)
+
+EVENT_TYPES: Final[Mapping[str, EventType]] = MappingProxyType({kind.name: kind for kind in _TYPES})
+CATEGORIES: Final = tuple(dict.fromkeys(kind.category for kind in _TYPES))

@@ -1,0 +1,52 @@
+"""The receiving side of the contract as OpenAPI 3.1: one webhook and one schema for each event type."""
+
+from typing import Any, Final
+
+from commerce_event.contract.catalogue import EVENT_TYPES, EventType
+from commerce_event.contract.examples import example_of
+
+_HEADERS: Final = (
+    ("webhook-id", True, "string", "Stays the same over all attempts at one delivery: use it to recognise a repeat."),
+    ("webhook-timestamp", True, "integer", "When this attempt was signed, in seconds since 1970 (UTC)."),
+    ("webhook-signature", True, "string", "Signatures after Standard Webhooks, parted by spaces."),
+    ("commerce-event-type", True, "string", "Name of the event type."),
+    ("commerce-event-attempt", True, "integer", "Number of this attempt, from 1."),
+    ("commerce-event-sequence", True, "integer", "Position among all events of the client, without gaps."),
+    ("commerce-event-replay", False, "string", "Present when a past event is sent again on request."),
+    ("traceparent", False, "string", "Trace context (W3C) of the request that brought the event in."),
+)
+_RESPONSES: Final = (
+    ("200", "Received. Any other 2xx says the same."),
+    ("410", "The receiver wants no more: the endpoint is switched off."),
+    ("429", "Too fast. The event is sent again, not before the time in Retry-After."),
+    ("5XX", "Something went wrong at the receiver. The event is sent again later."),
+)
+
+
+def event_schemas() -> dict[str, Any]:
+    """Return JSON Schemas by event name, for ``components.schemas``."""
+    return {name: event_type.schema() for name, event_type in EVENT_TYPES.items()}
+
+
+def webhook_items() -> dict[str, Any]:
+    """Return the ``webhooks`` object; its bodies refer to ``event_schemas()`` under ``components.schemas``."""
+    return {name: {"post": _operation(event_type)} for name, event_type in EVENT_TYPES.items()}
+
+
+def _operation(event_type: EventType) -> dict[str, Any]:
+    body = {
+        "schema": {"$ref": f"#/components/schemas/{event_type.name}"},
+        "example": example_of(event_type.model),
+    }
+    return {
+        "operationId": f"receive{event_type.name}",
+        "tags": [event_type.category],
+        "summary": event_type.name,
+        "description": event_type.description,
+        "parameters": [
+            {"name": name, "in": "header", "required": required, "schema": {"type": kind}, "description": text}
+            for name, required, kind, text in _HEADERS
+        ],
+        "requestBody": {"required": True, "content": {"application/json": body}},
+        "responses": {status: {"description": text} for status, text in _RESPONSES},
+    }
