@@ -18,13 +18,35 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's own clocks."""
+    """Wall time that runs on evenly: when the machine's wall clock is set, this one follows only when told to.
+
+    So a clock that jumps makes nothing early and nothing late; whoever calls ``follow`` first moves the stored times.
+    """
+
+    def __init__(self) -> None:
+        self._offset_ms = _wall_ms() - _monotonic_ms()
 
     def now_ms(self) -> int:
-        return time.time_ns() // 1_000_000
+        return self._offset_ms + _monotonic_ms()
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+    def drift_ms(self) -> int:
+        """Return how far the machine's wall clock is ahead of this one."""
+        return _wall_ms() - self.now_ms()
+
+    def follow(self, drift_ms: int) -> None:
+        """Move this clock by so much."""
+        self._offset_ms += drift_ms
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _monotonic_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
 
 
 def rfc3339(ms: int) -> str:

@@ -144,13 +144,16 @@ class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeliveryQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which deliveries; every condition narrows."""
+    """Which deliveries; every condition narrows. Types and times are the event's."""
 
     scope: Scope
     event_id: int | None = None
     endpoint_id: int | None = None
     replay_id: int | None = None
     state: DeliveryState | None = None
+    types: tuple[str, ...] = ()
+    since_ms: int | None = None
+    until_ms: int | None = None
 
 
 class Book(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,6 +207,10 @@ class Store(Protocol):
 
     async def info(self) -> StoreInfo: ...
 
+    async def failed(self) -> StoreBrokenError:
+        """Return once the store is broken for good, with the reason; until then wait."""
+        ...
+
     @property
     def lease(self) -> int:
         """The fence of this run: every lease taken through this object carries it."""
@@ -250,15 +257,9 @@ class Store(Protocol):
         ...
 
     async def add_deliveries(
-        self,
-        deliveries: Sequence[NewDelivery],
-        event_ids: Sequence[int],
-        *,
-        client_id: int,
-        replay_id: int,
-        now_ms: int,
+        self, deliveries: Sequence[NewDelivery], event_ids: Sequence[int], *, replay: Replay, now_ms: int
     ) -> None:
-        """Queue past events again, one delivery for each pair."""
+        """Queue past events again, one delivery for each pair, and store the replay's progress in the same commit."""
         ...
 
     # -- directory
@@ -336,6 +337,10 @@ class Store(Protocol):
 
     async def expire(self, *, before_ms: int, limit: int) -> int:
         """Delete events older than that with everything of theirs, never one that has a pending delivery."""
+        ...
+
+    async def shift_due(self, by_ms: int) -> None:
+        """Move every due time and lease by so much: the wall clock was set."""
         ...
 
     async def index_text(self, limit: int) -> int:

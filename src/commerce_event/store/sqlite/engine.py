@@ -24,6 +24,7 @@ from commerce_event.store.port import (
     NewEvent,
     Page,
     Settlement,
+    StoreBrokenError,
     StoreInfo,
     StoreUnavailableError,
     Waiting,
@@ -101,6 +102,11 @@ class SqliteStore:
         self._connections.clear()
         self._local = threading.local()
         self._lock.release()
+
+    async def failed(self) -> StoreBrokenError:
+        if self._writer is None:
+            raise StoreUnavailableError("the store is closed")
+        return await asyncio.wrap_future(self._writer.failure)
 
     @property
     def lease(self) -> int:
@@ -184,19 +190,13 @@ class SqliteStore:
         )
 
     async def add_deliveries(
-        self,
-        deliveries: Sequence[NewDelivery],
-        event_ids: Sequence[int],
-        *,
-        client_id: int,
-        replay_id: int,
-        now_ms: int,
+        self, deliveries: Sequence[NewDelivery], event_ids: Sequence[int], *, replay: Replay, now_ms: int
     ) -> None:
-        await self._write(
-            lambda connection: work_queue.add_deliveries(
-                connection, deliveries, event_ids, client_id=client_id, replay_id=replay_id, now_ms=now_ms
-            )
-        )
+        def work(connection: apsw.Connection) -> None:
+            directory.put_replay(connection, replay)
+            work_queue.add_deliveries(connection, deliveries, event_ids, replay=replay, now_ms=now_ms)
+
+        await self._write(work)
 
     # -- directory
 
@@ -275,6 +275,9 @@ class SqliteStore:
     async def expire(self, *, before_ms: int, limit: int) -> int:
         ids = await self._read(lambda connection: upkeep.expired(connection, before_ms=before_ms, limit=limit))
         return await self._write(lambda connection: upkeep.delete(connection, ids)) if ids else 0
+
+    async def shift_due(self, by_ms: int) -> None:
+        await self._write(lambda connection: run(connection, "shift_due", (by_ms,)))
 
     async def index_text(self, limit: int) -> int:
         return await self._write(lambda connection: upkeep.index_text(connection, limit))

@@ -47,6 +47,10 @@ class _Conditions:
         if values:
             self.add(f"{column} IN ({','.join('?' * len(values))})", *values)
 
+    def close(self) -> None:
+        """End the sub-query that the term before opened."""
+        self._terms[-1] += ")"
+
     @property
     def sql(self) -> str:
         return " AND ".join(self._terms)
@@ -99,6 +103,10 @@ def deliveries(connection: apsw.Connection, query: DeliveryQuery, page: Page) ->
         where.add(f"d.state = {_STATES[query.state]}")
     if page.before is not None:
         where.add("d.id < ?", page.before)
+    if query.types or query.since_ms is not None or query.until_ms is not None:
+        where.add("EXISTS (SELECT 1 FROM event AS e WHERE e.id = d.event_id")
+        _add_event_terms(where, query)
+        where.close()
     sql = f"SELECT {_DELIVERY} FROM delivery AS d WHERE {where.sql} ORDER BY d.id DESC LIMIT ?"
     return _deliveries(connection, sql, (*where.values, page.limit))
 
@@ -149,13 +157,9 @@ def replays(connection: apsw.Connection, scope: Scope, page: Page, *, running: b
 def _event_conditions(query: EventQuery, page: Page) -> _Conditions:
     where = _Conditions()
     where.add_scope(query.scope, "e.client_id")
-    where.add_in("e.type", query.types)
+    _add_event_terms(where, query)
     if query.application_id is not None:
         where.add("e.application_id = ?", query.application_id)
-    if query.since_ms is not None:
-        where.add("e.accepted_ms >= ?", query.since_ms)
-    if query.until_ms is not None:
-        where.add("e.accepted_ms <= ?", query.until_ms)
     if page.before is not None:
         where.add("e.id < ?", page.before)
     if query.state in {"dead", "cancelled"}:  # few among many: start from them
@@ -163,6 +167,14 @@ def _event_conditions(query: EventQuery, page: Page) -> _Conditions:
     elif query.state is not None:
         where.add(f"EXISTS (SELECT 1 FROM delivery AS d WHERE d.event_id = e.id AND d.state = {_STATES[query.state]})")
     return where
+
+
+def _add_event_terms(where: _Conditions, query: EventQuery | DeliveryQuery) -> None:
+    where.add_in("e.type", query.types)
+    if query.since_ms is not None:
+        where.add("e.accepted_ms >= ?", query.since_ms)
+    if query.until_ms is not None:
+        where.add("e.accepted_ms <= ?", query.until_ms)
 
 
 def _list_events(connection: apsw.Connection, source: str, where: _Conditions, limit: int) -> list[Event]:

@@ -95,6 +95,9 @@ WHERE id = (SELECT id FROM delivery INDEXED BY delivery_order
 -- index delivery_due, once at the start
 UPDATE delivery SET due_ms = ? WHERE state = 'pending' AND lease IS NOT NULL
 
+-- name: shift_due
+UPDATE delivery SET due_ms = due_ms + ? WHERE state = 'pending' AND due_ms IS NOT NULL
+
 -- name: pending_of_endpoint
 SELECT id FROM delivery INDEXED BY delivery_due
 WHERE state = 'pending' AND endpoint_id = ? AND lease IS NULL LIMIT ?

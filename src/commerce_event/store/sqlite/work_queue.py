@@ -7,7 +7,7 @@ from typing import Any, Final
 import apsw
 import msgspec
 
-from commerce_event.core.model import DeliveryState
+from commerce_event.core.model import DeliveryState, Replay
 from commerce_event.store.port import Claimed, NewDelivery, Settlement, Waiting, Want
 from commerce_event.store.sqlite.journal import keys_that_wait, open_books, waits_or_goes_first
 from commerce_event.store.sqlite.sql import run, run_rows, write_rows
@@ -90,18 +90,17 @@ def add_deliveries(
     deliveries: Sequence[NewDelivery],
     event_ids: Sequence[int],
     *,
-    client_id: int,
-    replay_id: int,
+    replay: Replay,
     now_ms: int,
 ) -> None:
     taken = keys_that_wait(connection, deliveries)
     rows: list[tuple[Any, ...]] = []
     for delivery, event_id in zip(deliveries, event_ids, strict=True):
         due = None if waits_or_goes_first(delivery, taken) else now_ms
-        head = (delivery.id, event_id, delivery.endpoint_id, client_id)
-        rows.append((*head, 0, due, None, None, delivery.order_key, replay_id, 1, now_ms))
+        head = (delivery.id, event_id, delivery.endpoint_id, replay.client_id)
+        rows.append((*head, 0, due, None, None, delivery.order_key, replay.id, 1, now_ms))
     write_rows(connection, "insert_deliveries", rows)
-    open_books(connection, [(delivery.endpoint_id, client_id) for delivery in deliveries])
+    open_books(connection, [(delivery.endpoint_id, replay.client_id) for delivery in deliveries])
 
 
 def _ours(connection: apsw.Connection, settlements: Sequence[Settlement]) -> list[bool]:

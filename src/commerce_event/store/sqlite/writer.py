@@ -7,6 +7,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any, Final, TypeVar
 
 import apsw
@@ -49,7 +50,7 @@ class Writer:
         self._on_rollback = on_rollback
         self._after_commit = after_commit
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
-        self._broken: StoreBrokenError | None = None
+        self.failure: Future[StoreBrokenError] = Future()  # set once, when the file can no longer be trusted
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
@@ -98,8 +99,8 @@ class Writer:
 
     def _commit(self, group: list[_Call]) -> None:
         try:
-            if self._broken is not None:
-                raise self._broken
+            if self.failure.done():
+                raise self.failure.result()
             self._connection.execute("BEGIN IMMEDIATE")
             for call in group:
                 self._run_one(call, alone=len(group) == 1)
@@ -133,8 +134,8 @@ class Writer:
 
     def _translated(self, error: BaseException) -> BaseException:
         translated = translate(error)
-        if isinstance(translated, StoreBrokenError):
-            self._broken = translated
+        if isinstance(translated, StoreBrokenError) and not self.failure.done():
+            self.failure.set_result(translated)
         return translated
 
 

@@ -61,6 +61,7 @@ CREATE INDEX delivery_due ON delivery (endpoint_id, attempt_count > 0, due_ms) W
 CREATE INDEX delivery_order ON delivery (endpoint_id, order_key, id) WHERE state = 'pending' AND order_key IS NOT NULL;
 CREATE INDEX delivery_finished ON delivery (endpoint_id, finished_ms) WHERE finished_ms IS NOT NULL;
 CREATE INDEX delivery_ended ON delivery (state, id) WHERE state IN ('dead', 'cancelled');
+CREATE INDEX delivery_ended_endpoint ON delivery (endpoint_id, state, id) WHERE state IN ('dead', 'cancelled');
 CREATE INDEX delivery_replay ON delivery (replay_id, state) WHERE replay_id IS NOT NULL;
 
 CREATE TABLE attempt (

@@ -1,0 +1,57 @@
+# Everything starts here: `make run` shows the product at work, `make test` proves it.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run serve test test-unit lint format bench lock clean
+
+help: ## list these commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+run: $(VENV)/.run ## watch events leave a shop, become durable and reach a receiver
+	$(BIN)/commerce-event demo
+
+serve: $(VENV)/.run ## start a server on ./commerce-event.db
+	$(BIN)/commerce-event serve
+
+test: $(VENV)/.dev ## run every test
+	$(BIN)/python -m pytest -n 2
+
+test-unit: $(VENV)/.dev ## run the quick part of the tests, as at every save
+	$(BIN)/python -m pytest tests/unit -n 2
+
+lint: $(VENV)/.dev ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev ## bring the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.run ## measure this machine: accepts, deliveries, latency, memory
+	$(BIN)/commerce-event bench
+
+lock: $(VENV)/.dev ## choose the newest allowed versions and pin them with hashes
+	$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header -q \
+	  --extra build -o requirements/run.txt pyproject.toml
+	$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header -q \
+	  --extra build --extra dev -o requirements/dev.txt pyproject.toml
+
+clean: ## forget the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ..." >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: requirements/run.txt pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@

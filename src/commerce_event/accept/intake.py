@@ -1,0 +1,207 @@
+"""The intake: every event that passed its checks goes through here into one shared commit.
+
+While one batch is being made durable, later callers gather in the next, so a commit serves many requests.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from commerce_event.contract.catalogue import EventType
+from commerce_event.core.clock import Clock
+from commerce_event.core.ids import IdMaker
+from commerce_event.core.model import Endpoint
+from commerce_event.store.directory import Directory
+from commerce_event.store.port import Accepted, Claimed, NewDelivery, NewEvent, Store, StoreUnavailableError
+
+_BATCH_MAX: Final = 512  # events in one call to the store
+_WAITING_MAX: Final = 20_000  # events that may wait for a commit before callers are turned away
+
+
+class IntakeFullError(StoreUnavailableError):
+    """More events wait for a commit than should; nothing was stored."""
+
+
+class Draft(msgspec.Struct, frozen=True):
+    """An event that passed its checks and is to be stored."""
+
+    client_id: int
+    type: EventType
+    application_id: int | None
+    data: Mapping[str, Any]
+    body: bytes
+    idempotency_key: str | None = None
+    traceparent: str | None = None
+
+
+class Dispatch(Protocol):
+    """What accepting asks of delivering."""
+
+    def reserve(self, endpoint: Endpoint) -> int | None:
+        """Return the end (ms) of a lease for sending right after the commit, or None when there is no free slot."""
+        ...
+
+    def release(self, endpoint_id: int) -> None:
+        """Give a reservation back."""
+        ...
+
+    def launch(self, claimed: Claimed) -> None:
+        """Send what was reserved and is now durable."""
+        ...
+
+    def notice(self, endpoint_id: int) -> None:
+        """Take note that a first try waits in the store."""
+        ...
+
+    @property
+    def lease(self) -> int:
+        """The fence of this run."""
+        ...
+
+
+class _Waiting:
+    __slots__ = ("drafts", "future")
+
+    def __init__(self, drafts: Sequence[Draft]) -> None:
+        self.drafts = drafts
+        self.future: asyncio.Future[list[Accepted]] = asyncio.get_running_loop().create_future()
+
+
+class Intake:
+    """Gathers drafts, matches them with endpoints and has them stored."""
+
+    def __init__(self, store: Store, directory: Directory, dispatch: Dispatch, id_maker: IdMaker, clock: Clock) -> None:
+        self._store = store
+        self._directory = directory
+        self._dispatch = dispatch
+        self._ids = id_maker
+        self._clock = clock
+        self._waiting: list[_Waiting] = []
+        self._waiting_count = 0
+        self._flushing: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def submit(self, drafts: Sequence[Draft]) -> list[Accepted]:
+        """Store drafts together and answer for each once they are durable.
+
+        Raises StoreUnavailableError (IntakeFullError when too much waits already); then none of them is stored.
+        """
+        if self._closed:
+            raise StoreUnavailableError("the server is shutting down")
+        if self._waiting_count + len(drafts) > _WAITING_MAX:
+            raise IntakeFullError("more events arrive than can be stored; try again in a moment")
+        waiting = _Waiting(drafts)
+        self._waiting.append(waiting)
+        self._waiting_count += len(drafts)
+        if self._flushing is None:
+            self._flushing = asyncio.create_task(self._flush())
+        return await waiting.future
+
+    async def close(self) -> None:
+        """Turn new callers away and finish those who wait."""
+        self._closed = True
+        if self._flushing is not None:
+            await self._flushing
+
+    async def _flush(self) -> None:
+        await asyncio.sleep(0)  # let whoever arrived in this turn of the loop join the batch
+        while self._waiting:
+            batch = self._next_batch()
+            events = [self._event(draft) for waiting in batch for draft in waiting.drafts]
+            try:
+                answers = await self._store.accept(events)
+            except BaseException as error:
+                self._give_back(events)
+                _fail(batch, error)
+                if not isinstance(error, Exception):
+                    raise
+            else:
+                self._hand_over(events, answers)
+                _answer(batch, answers)
+        self._flushing = None
+
+    def _next_batch(self) -> list[_Waiting]:
+        size = count = 0
+        for waiting in self._waiting:
+            if count and size + len(waiting.drafts) > _BATCH_MAX:
+                break
+            size += len(waiting.drafts)
+            count += 1
+        batch, self._waiting = self._waiting[:count], self._waiting[count:]
+        self._waiting_count -= size
+        return batch
+
+    def _event(self, draft: Draft) -> NewEvent:
+        now_ms = self._clock.now_ms()
+        endpoints = self._directory.match(draft.client_id, draft.type, draft.application_id, draft.data)
+        event_id = self._ids.next(now_ms)
+        return NewEvent(
+            id=event_id,
+            client_id=draft.client_id,
+            type=draft.type.name,
+            application_id=draft.application_id,
+            accepted_ms=now_ms,
+            config_version=self._directory.version,
+            idempotency_key=draft.idempotency_key,
+            traceparent=draft.traceparent,
+            body=draft.body,
+            deliveries=tuple([self._delivery(endpoint, draft, now_ms) for endpoint in endpoints]),
+        )
+
+    def _delivery(self, endpoint: Endpoint, draft: Draft, now_ms: int) -> NewDelivery:
+        if endpoint.ordering == "key":
+            key = draft.type.business_key(draft.data)
+            if key is not None:  # whether it must wait is the store's to say
+                return NewDelivery(self._ids.next(now_ms), endpoint.id, key)
+        return NewDelivery(self._ids.next(now_ms), endpoint.id, None, self._dispatch.reserve(endpoint))
+
+    def _hand_over(self, events: Sequence[NewEvent], answers: Sequence[Accepted]) -> None:
+        for event, answer in zip(events, answers, strict=True):
+            if answer.outcome != "new":
+                self._give_back((event,))
+                continue
+            for delivery in event.deliveries:
+                if delivery.lease_until_ms is None:
+                    self._dispatch.notice(delivery.endpoint_id)
+                else:
+                    self._dispatch.launch(self._claimed(event, answer.sequence, delivery, delivery.lease_until_ms))
+
+    def _claimed(self, event: NewEvent, sequence: int, delivery: NewDelivery, lease_until_ms: int) -> Claimed:
+        return Claimed(
+            delivery_id=delivery.id,
+            endpoint_id=delivery.endpoint_id,
+            number=1,
+            failure_count=0,
+            lease=self._dispatch.lease,
+            lease_until_ms=lease_until_ms,
+            replay_id=None,
+            event_id=event.id,
+            client_id=event.client_id,
+            sequence=sequence,
+            type=event.type,
+            traceparent=event.traceparent,
+            body=event.body,
+        )
+
+    def _give_back(self, events: Sequence[NewEvent]) -> None:
+        for event in events:
+            for delivery in event.deliveries:
+                if delivery.lease_until_ms is not None:
+                    self._dispatch.release(delivery.endpoint_id)
+
+
+def _answer(batch: Sequence[_Waiting], answers: Sequence[Accepted]) -> None:
+    start = 0
+    for waiting in batch:
+        end = start + len(waiting.drafts)
+        if not waiting.future.done():
+            waiting.future.set_result(list(answers[start:end]))
+        start = end
+
+
+def _fail(batch: Sequence[_Waiting], error: BaseException) -> None:
+    for waiting in batch:
+        if not waiting.future.done():
+            waiting.future.set_exception(error)

@@ -1,0 +1,110 @@
+"""The ASGI application: the accepting path first, everything else by route."""
+
+from collections.abc import Awaitable, Callable
+
+import yaml
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from commerce_event.api.asgi import Receive, Scope, Send
+from commerce_event.api.metrics import CONTENT_TYPE
+from commerce_event.api.openapi import OPERATIONS, document
+from commerce_event.api.operations import HEADERS, endpoint_of, problem_response
+from commerce_event.api.problems import Problem, problem_of, unavailable
+from commerce_event.api.publish import PREFIX, Publisher
+from commerce_event.api.services import Services
+from commerce_event.store.port import StoreError
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class App:
+    """Sends `POST /v1/events…` straight to the publisher, the rest to the routes."""
+
+    def __init__(self, services: Services) -> None:
+        self._publisher = Publisher(services)
+        self._routes = _routes(services)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST":
+            path: str = scope["path"]
+            if path.startswith(PREFIX) and "/" not in path[len(PREFIX) :]:
+                await self._publisher.one(scope, receive, send)
+                return
+            if path == PREFIX[:-1]:
+                await self._publisher.many(scope, receive, send)
+                return
+        await self._routes(scope, receive, send)
+
+
+def create_app(services: Services) -> App:
+    """Return the application."""
+    return App(services)
+
+
+def _routes(services: Services) -> Starlette:
+    async def healthz(_request: Request) -> Response:
+        return JSONResponse({"status": "alive"}, headers=HEADERS)
+
+    async def readyz(_request: Request) -> Response:
+        try:
+            await services.store.config_version()
+        except StoreError as error:
+            return problem_response(unavailable(str(error)))
+        if not services.scheduler.running:
+            return problem_response(unavailable("deliveries have stopped; see the log"))
+        return JSONResponse({"status": "ready"}, headers=HEADERS)
+
+    async def metrics(_request: Request) -> Response:
+        return Response(services.metrics.text(), headers=HEADERS, media_type=CONTENT_TYPE)
+
+    async def openapi_json(_request: Request) -> Response:
+        return JSONResponse(document(), headers=HEADERS)
+
+    async def openapi_yaml(_request: Request) -> Response:
+        return Response(yaml.safe_dump(document(), sort_keys=False, allow_unicode=True), media_type="application/yaml")
+
+    plain = {
+        "/healthz": healthz,
+        "/readyz": readyz,
+        "/metrics": metrics,
+        "/openapi.json": openapi_json,
+        "/openapi.yaml": openapi_yaml,
+    }
+    return Starlette(
+        routes=[
+            *_management(services),
+            *(Route(path, handler, methods=["GET"]) for path, handler in plain.items()),
+        ],
+        exception_handlers={HTTPException: _http_problem, Exception: _unforeseen},
+    )
+
+
+def _management(services: Services) -> list[Route]:
+    """One route for each path, so that a wrong method is told all that are right."""
+    by_path: dict[str, dict[str, Handler]] = {}
+    for operation in OPERATIONS:
+        by_path.setdefault(operation.path, {})[operation.method] = endpoint_of(operation, services)
+    return [Route(path, _by_method(handlers), methods=list(handlers)) for path, handlers in by_path.items()]
+
+
+def _by_method(handlers: dict[str, Handler]) -> Handler:
+    async def handle(request: Request) -> Response:
+        return await handlers["GET" if request.method == "HEAD" else request.method](request)
+
+    return handle
+
+
+async def _http_problem(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        return await _unforeseen(request, error)
+    details = {404: "There is nothing at this address.", 405: f"{request.method} is not possible here."}
+    headers = dict(error.headers or {})
+    return problem_response(Problem(error.status_code, details.get(error.status_code, error.detail), headers=headers))
+
+
+async def _unforeseen(_request: Request, error: Exception) -> Response:
+    return problem_response(problem_of(error))

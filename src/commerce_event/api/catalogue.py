@@ -1,0 +1,72 @@
+"""The catalogue of event types, and the accounts."""
+
+from typing import Any
+
+import msgspec
+
+from commerce_event.api.operations import Call, Operation, Reply, shown_time
+from commerce_event.api.paging import Listing
+from commerce_event.api.problems import not_found
+from commerce_event.api.views import BooksView, book_view
+from commerce_event.contract.catalogue import EVENT_TYPES, EventType, Kind
+
+
+class EventTypeView(msgspec.Struct, frozen=True, kw_only=True):
+    """An event type of the contract."""
+
+    name: str
+    category: str
+    kind: Kind
+    description: str
+    schema: dict[str, Any]
+    example: dict[str, Any]
+
+
+async def list_types(_call: Call) -> Reply:
+    return Reply(Listing([_view(each) for each in EVENT_TYPES.values()], None))
+
+
+async def get_type(call: Call) -> Reply:
+    event_type = EVENT_TYPES.get(call.path["name"])
+    if event_type is None:
+        raise not_found("event type")
+    return Reply(_view(event_type))
+
+
+async def read_books(call: Call) -> Reply:
+    books = await call.services.store.books(call.scope)
+    accounts = call.services.keeper.accounts
+    return Reply(
+        BooksView(
+            items=[book_view(book) for book in books],
+            balanced=(accounts is None or accounts.balanced) and all(book.difference == 0 for book in books),
+            counted_at=shown_time(None if accounts is None else accounts.counted_ms),
+        )
+    )
+
+
+def _view(event_type: EventType) -> EventTypeView:
+    return EventTypeView(
+        name=event_type.name,
+        category=event_type.category,
+        kind=event_type.kind,
+        description=event_type.description,
+        schema=event_type.schema(),
+        example=event_type.example,
+    )
+
+
+OPERATIONS = (
+    Operation(
+        method="GET", path="/v1/event-types", name="listEventTypes", summary="List event types", tag="Catalogue",
+        needs="any", run=list_types, answers={200: Listing[EventTypeView]},
+    ),
+    Operation(
+        method="GET", path="/v1/event-types/{name}", name="getEventType", summary="Read an event type", tag="Catalogue",
+        needs="any", run=get_type, answers={200: EventTypeView}, problems=(404,),
+    ),
+    Operation(
+        method="GET", path="/v1/books", name="readBooks", summary="Read the accounts", tag="System", needs="read",
+        run=read_books, answers={200: BooksView}, description="matched = delivered + dead + cancelled + pending",
+    ),
+)  # fmt: skip

@@ -1,0 +1,102 @@
+"""Deliveries: list, read with every attempt, try again, cancel."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from commerce_event.api.events import scope_for
+from commerce_event.api.operations import Call, Operation, Reply
+from commerce_event.api.paging import Listing, PageQuery, listing
+from commerce_event.api.problems import Problem, invalid, not_found
+from commerce_event.api.views import DeliveryDetailView, DeliveryView, delivery_detail_view, delivery_view
+from commerce_event.core import ids
+from commerce_event.core.delivery import can_cancel, can_retry
+from commerce_event.core.model import Delivery, DeliveryState
+from commerce_event.store.port import DeliveryQuery
+
+
+class DeliveriesQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which deliveries."""
+
+    client_id: int | None = None
+    endpoint_id: Annotated[str, Meta(max_length=40)] | None = None
+    event_id: Annotated[str, Meta(max_length=40)] | None = None
+    replay_id: Annotated[str, Meta(max_length=40)] | None = None
+    state: DeliveryState | None = None
+
+
+def read_id(prefix: ids.Prefix, text: str | None, pointer: str) -> int | None:
+    """Return the number behind an id that was given as a value. Raises Problem 422."""
+    if text is None:
+        return None
+    try:
+        return ids.decode(prefix, text)
+    except ids.InvalidIdError as error:
+        raise invalid(pointer, str(error)) from None
+
+
+async def list_deliveries(call: Call) -> Reply:
+    query: DeliveriesQuery = call.query
+    wanted = DeliveryQuery(
+        scope=scope_for(call, query.client_id),
+        event_id=read_id("evt", query.event_id, "?event_id"),
+        endpoint_id=read_id("end", query.endpoint_id, "?endpoint_id"),
+        replay_id=read_id("rpl", query.replay_id, "?replay_id"),
+        state=query.state,
+    )
+    return Reply(listing(await call.services.store.deliveries(wanted, query.page()), query, delivery_view))
+
+
+async def get_delivery(call: Call) -> Reply:
+    delivery = await _find(call)
+    return Reply(delivery_detail_view(delivery, await call.services.store.attempts(delivery.id)))
+
+
+async def retry_delivery(call: Call) -> Reply:
+    delivery = await _find(call)
+    if not can_retry(delivery.state):
+        raise Problem(409, "This delivery has arrived; to send the event again, start a replay.")
+    changed = await call.services.store.reopen([delivery.id], now_ms=call.now_ms)
+    if not changed:
+        raise Problem(409, "This delivery is being sent right now; look again in a moment.")
+    call.services.scheduler.wake()
+    return Reply(delivery_view(await _find(call)), 202)
+
+
+async def cancel_delivery(call: Call) -> Reply:
+    delivery = await _find(call)
+    if not can_cancel(delivery.state):
+        raise Problem(409, f"This delivery is {delivery.state}; only a pending one can be cancelled.")
+    await call.services.store.cancel([delivery.id], reason="cancelled_by_user", now_ms=call.now_ms)
+    call.services.scheduler.wake()
+    return Reply(delivery_view(await _find(call)))
+
+
+async def _find(call: Call) -> Delivery:
+    delivery = await call.services.store.delivery(call.id("dlv", "delivery"), call.scope)
+    if delivery is None:
+        raise not_found("delivery")
+    return delivery
+
+
+_TAG = "Deliveries"
+OPERATIONS = (
+    Operation(
+        method="GET", path="/v1/deliveries", name="listDeliveries", summary="List deliveries", tag=_TAG, needs="read",
+        run=list_deliveries, query=DeliveriesQuery, answers={200: Listing[DeliveryView]}, problems=(403, 422),
+        description="Newest first. `state=dead` are the dead letters.",
+    ),
+    Operation(
+        method="GET", path="/v1/deliveries/{id}", name="getDelivery", summary="Read a delivery and its attempts",
+        tag=_TAG, needs="read", run=get_delivery, answers={200: DeliveryDetailView}, problems=(404,),
+    ),
+    Operation(
+        method="POST", path="/v1/deliveries/{id}/retry", name="retryDelivery", summary="Try again now", tag=_TAG,
+        needs="manage", run=retry_delivery, answers={202: DeliveryView}, problems=(404, 409, 503),
+        description="A dead or cancelled delivery gets a fresh retry budget; a pending one is due at once.",
+    ),
+    Operation(
+        method="POST", path="/v1/deliveries/{id}/cancel", name="cancelDelivery", summary="Cancel", tag=_TAG,
+        needs="manage", run=cancel_delivery, answers={200: DeliveryView}, problems=(404, 409, 503),
+    ),
+)  # fmt: skip

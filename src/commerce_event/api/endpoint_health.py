@@ -1,0 +1,175 @@
+"""How an endpoint is doing: a test request, and figures."""
+
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from commerce_event.api.endpoints import find_endpoint
+from commerce_event.api.operations import Call, Operation, Reply, shown_time
+from commerce_event.api.problems import Problem, invalid
+from commerce_event.api.views import AttemptView, attempt_view
+from commerce_event.contract.catalogue import EVENT_TYPES, EventType
+from commerce_event.core import ids
+from commerce_event.core.delivery import Outcome
+from commerce_event.core.model import Attempt, Endpoint, Scope
+from commerce_event.store.port import Book, Claimed
+
+_RECENT: Final = 500
+
+
+class TestWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which event type to test with; by default the first that the endpoint takes."""
+
+    type: Annotated[str, Meta(max_length=100)] | None = None
+
+
+class TestView(msgspec.Struct, frozen=True, kw_only=True):
+    """The request exactly as it was sent (static header values masked), and what came back. Nothing is stored."""
+
+    delivered: bool
+    url: str
+    request_headers: list[tuple[str, str]]
+    request_body: str
+    attempt: AttemptView
+
+
+class StatsView(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures of an endpoint. Success and latency look at the newest finished deliveries."""
+
+    endpoint_id: str
+    matched: int
+    delivered: int
+    dead: int
+    cancelled: int
+    pending: int
+    oldest_due_at: str | None
+    in_flight: int
+    circuit: str
+    consecutive_failures: int
+    paused_for_s: float | None
+    recent: int
+    success_ratio: float | None
+    latency_p50_ms: float | None
+    latency_p95_ms: float | None
+    latency_p99_ms: float | None
+
+
+async def test_endpoint(call: Call) -> Reply:
+    endpoint = find_endpoint(call)
+    wanted: TestWanted = call.body
+    event_type = _type(endpoint, wanted.type)
+    claimed = _example(call, endpoint, event_type)
+    preview = call.services.sender.request_preview(endpoint, claimed)
+    outcome = await call.services.sender.send(endpoint, claimed)
+    return Reply(
+        TestView(
+            delivered=outcome.delivered,
+            url=endpoint.url,
+            request_headers=preview,
+            request_body=claimed.body.decode(),
+            attempt=attempt_view(_attempt(outcome)),
+        )
+    )
+
+
+async def endpoint_stats(call: Call) -> Reply:
+    endpoint = find_endpoint(call)
+    services = call.services
+    books = await services.store.books(Scope.of(endpoint.client_id))
+    book = next((each for each in books if each.endpoint_id == endpoint.id), _blank(endpoint))
+    recent = await services.store.recent_attempts(endpoint.id, _RECENT)
+    took = sorted(attempt.duration_ms for attempt in recent if attempt.status is not None)
+    succeeded = sum(attempt.status is not None and 200 <= attempt.status <= 299 for attempt in recent)
+    health = services.scheduler.health(endpoint.id)
+    return Reply(
+        StatsView(
+            endpoint_id=ids.encode("end", endpoint.id),
+            matched=book.matched,
+            delivered=book.delivered,
+            dead=book.dead,
+            cancelled=book.cancelled,
+            pending=book.pending,
+            oldest_due_at=shown_time(book.oldest_due_ms),
+            in_flight=health.in_flight,
+            circuit=health.circuit,
+            consecutive_failures=health.consecutive_failures,
+            paused_for_s=health.paused_for_s,
+            recent=len(recent),
+            success_ratio=round(succeeded / len(recent), 4) if recent else None,
+            latency_p50_ms=_percentile(took, 0.50),
+            latency_p95_ms=_percentile(took, 0.95),
+            latency_p99_ms=_percentile(took, 0.99),
+        )
+    )
+
+
+def _type(endpoint: Endpoint, name: str | None) -> EventType:
+    if name is not None:
+        if name not in EVENT_TYPES:
+            raise invalid("/type", f"there is no event type {name[:60]!r}")
+        return EVENT_TYPES[name]
+    names = set(endpoint.event_types)
+    return next(each for each in EVENT_TYPES.values() if names & {"*", each.name, each.category})
+
+
+def _example(call: Call, endpoint: Endpoint, event_type: EventType) -> Claimed:
+    """Return an attempt at the type's example, made out for the endpoint's client."""
+    now_ms = call.now_ms
+    data = dict(event_type.example) | {"ClientId": endpoint.client_id}
+    if endpoint.application_id is not None and "ApplicationId" in data:
+        data["ApplicationId"] = endpoint.application_id
+    if not endpoint.secrets:
+        raise Problem(409, "This endpoint has no secret; rotate it first.")
+    return Claimed(
+        delivery_id=call.services.ids.next(now_ms),
+        endpoint_id=endpoint.id,
+        number=1,
+        failure_count=0,
+        lease=0,
+        lease_until_ms=now_ms,
+        replay_id=None,
+        event_id=call.services.ids.next(now_ms),
+        client_id=endpoint.client_id,
+        sequence=0,
+        type=event_type.name,
+        traceparent=None,
+        body=msgspec.json.encode(data),
+    )
+
+
+def _attempt(outcome: Outcome) -> Attempt:
+    return Attempt(
+        number=1,
+        started_ms=outcome.started_ms,
+        duration_ms=outcome.duration_ms,
+        status=outcome.status,
+        error=outcome.error,
+        response_headers=outcome.response_headers,
+        response_body=outcome.response_body,
+    )
+
+
+def _blank(endpoint: Endpoint) -> Book:
+    return Book(
+        endpoint_id=endpoint.id, client_id=endpoint.client_id, matched=0, delivered=0, dead=0, cancelled=0, pending=0,
+        oldest_due_ms=None,
+    )  # fmt: skip
+
+
+def _percentile(ordered: list[float], share: float) -> float | None:
+    return round(ordered[min(len(ordered) - 1, int(len(ordered) * share))], 3) if ordered else None
+
+
+_TAG = "Endpoints"
+OPERATIONS = (
+    Operation(
+        method="POST", path="/v1/endpoints/{id}/test", name="testEndpoint", summary="Send an example now", tag=_TAG,
+        needs="manage", run=test_endpoint, body=TestWanted, body_required=False, answers={200: TestView},
+        problems=(404, 409, 415, 422),
+    ),
+    Operation(
+        method="GET", path="/v1/endpoints/{id}/stats", name="endpointStats", summary="Figures of an endpoint", tag=_TAG,
+        needs="read", run=endpoint_stats, answers={200: StatsView}, problems=(404,),
+    ),
+)  # fmt: skip

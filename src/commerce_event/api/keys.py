@@ -1,0 +1,69 @@
+"""Keys: made, listed, revoked; by admins alone."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from commerce_event.api.operations import Call, Operation, Reply
+from commerce_event.api.paging import Listing, PageQuery, listing
+from commerce_event.api.problems import invalid, not_found
+from commerce_event.api.views import KeyView, NewKeyView, key_fields, key_view
+from commerce_event.core.model import Role
+
+
+class NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A key to be made: what it may do, and for which clients. An admin key is for every client."""
+
+    role: Role
+    client_ids: Annotated[list[int], Meta(min_length=1, max_length=1_000)] | None = None
+    name: Annotated[str, Meta(max_length=100)] = ""
+
+
+class KeysQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which page."""
+
+
+async def create_key(call: Call) -> Reply:
+    wanted: NewKey = call.body
+    if wanted.role != "admin" and wanted.client_ids is None:
+        raise invalid("/client_ids", f"name the clients that a {wanted.role} key is for")
+    if wanted.role == "admin" and wanted.client_ids is not None:
+        raise invalid("/client_ids", "an admin key is for every client; leave client_ids out")
+    clients = None if wanted.client_ids is None else tuple(dict.fromkeys(wanted.client_ids))
+    key, text = await call.services.directory.add_key(wanted.role, clients, wanted.name, call.now_ms)
+    return Reply(NewKeyView(**key_fields(key), key=text), 201)
+
+
+async def list_keys(call: Call) -> Reply:
+    query: KeysQuery = call.query
+    before = query.page().before
+    found = [key for key in reversed(call.services.directory.all_keys()) if before is None or key.id < before]
+    return Reply(listing(found, query, key_view))
+
+
+async def revoke_key(call: Call) -> Reply:
+    key_id = call.id("key", "key")
+    key = next((key for key in call.services.directory.all_keys() if key.id == key_id), None)
+    if key is None:
+        raise not_found("key")
+    if key.revoked_ms is None:
+        await call.services.directory.revoke_key(key_id, call.now_ms)
+    return Reply(None, 204)
+
+
+_TAG = "Keys"
+OPERATIONS = (
+    Operation(
+        method="POST", path="/v1/keys", name="createKey", summary="Make a key", tag=_TAG, needs="admin", run=create_key,
+        body=NewKey, answers={201: NewKeyView}, problems=(415, 422, 503), description="The key is shown this once.",
+    ),
+    Operation(
+        method="GET", path="/v1/keys", name="listKeys", summary="List keys", tag=_TAG, needs="admin", run=list_keys,
+        query=KeysQuery, answers={200: Listing[KeyView]}, problems=(422,),
+    ),
+    Operation(
+        method="DELETE", path="/v1/keys/{id}", name="revokeKey", summary="Revoke a key", tag=_TAG, needs="admin",
+        run=revoke_key, answers={204: None}, problems=(404, 503),
+    ),
+)  # fmt: skip

@@ -1,0 +1,86 @@
+"""Metrics in the OpenMetrics format. Counters are kept as things happen; a scrape never reads a large table.
+
+Endpoints appear by id alone: no names, URLs or clients.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from commerce_event.core import ids
+from commerce_event.core.delivery import Decision, Outcome
+from commerce_event.core.model import Endpoint
+from commerce_event.deliver.scheduler import Scheduler
+from commerce_event.store.keeper import Keeper
+
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Metrics(Collector):
+    """Counts what flows through this node."""
+
+    def __init__(self, scheduler: Scheduler, keeper: Keeper) -> None:
+        self._scheduler = scheduler
+        self._keeper = keeper
+        self._registry = CollectorRegistry()
+        self.accepted = Counter("commerce_event_accepted_events", "Events made durable", registry=self._registry)
+        self.duplicates = Counter(
+            "commerce_event_duplicate_events", "Repeats of a known event", registry=self._registry
+        )
+        self.refused = Counter("commerce_event_refused_events", "Events refused", registry=self._registry)
+        self._attempts = Counter("commerce_event_attempts", "Attempts by outcome", ["outcome"], registry=self._registry)
+        self._duration = Histogram(
+            "commerce_event_attempt_duration_seconds", "Time of an attempt", buckets=_BUCKETS, registry=self._registry
+        )
+        Gauge("commerce_event_in_flight", "Deliveries being sent", registry=self._registry).set_function(
+            lambda: scheduler.in_flight
+        )
+        Gauge("commerce_event_unsettled", "Outcomes not yet recorded", registry=self._registry).set_function(
+            lambda: scheduler.unsettled
+        )
+        self._outcomes = {name: self._attempts.labels(name) for name in ("delivered", "failed", "dead", "ours")}
+        self._registry.register(self)
+
+    def attempt(self, _endpoint: Endpoint, outcome: Outcome, decision: Decision) -> None:
+        """Count an answered attempt."""
+        name = "failed"
+        if outcome.delivered:
+            name = "delivered"
+        elif outcome.ours:
+            name = "ours"
+        elif decision.state == "dead":
+            name = "dead"
+        self._outcomes[name].inc()
+        self._duration.observe(outcome.duration_ms / 1000)
+
+    def text(self) -> bytes:
+        """Return the exposition."""
+        return bytes(generate_latest(self._registry))  # type: ignore[no-untyped-call]
+
+    def collect(self) -> Iterable[Metric]:
+        """The accounts, as of the last recount."""
+        accounts = self._keeper.accounts
+        deliveries = GaugeMetricFamily(
+            "commerce_event_deliveries", "Deliveries by endpoint and state, ever", labels=["endpoint", "state"]
+        )
+        difference = GaugeMetricFamily(
+            "commerce_event_books_difference", "Matched minus all that became of it; 0 when the books balance"
+        )
+        oldest = GaugeMetricFamily(
+            "commerce_event_oldest_due_age_seconds", "How long the oldest due delivery has waited", labels=["endpoint"]
+        )
+        for book in accounts.books if accounts is not None else ():
+            endpoint = ids.encode("end", book.endpoint_id)
+            for state in ("delivered", "dead", "cancelled", "pending"):
+                deliveries.add_metric([endpoint, state], getattr(book, state))
+            if accounts is not None and book.oldest_due_ms is not None:
+                oldest.add_metric([endpoint], max(0.0, (accounts.counted_ms - book.oldest_due_ms) / 1000))
+        if accounts is not None:
+            wrong = sum(abs(book.difference) for book in accounts.books) + len(accounts.wrong_events)
+            difference.add_metric([], wrong)
+        return [deliveries, difference, oldest]

@@ -1,0 +1,246 @@
+"""The OpenAPI 3.1 document: the contract's webhooks and the management API, made from what the code runs on."""
+
+from functools import cache
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+
+from commerce_event import __version__
+from commerce_event.api import catalogue, deliveries, endpoint_health, endpoints, events, keys, replays
+from commerce_event.api.operations import Nothing, Operation
+from commerce_event.api.problems import MEDIA_TYPE, TITLES, ProblemBody
+from commerce_event.api.publish import BATCH_MAX
+from commerce_event.api.views import AcceptedView, BatchView
+from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
+from commerce_event.contract.openapi import event_schemas, webhook_items
+
+OPERATIONS: Final[tuple[Operation, ...]] = (
+    *events.OPERATIONS,
+    *deliveries.OPERATIONS,
+    *replays.OPERATIONS,
+    *endpoints.OPERATIONS,
+    *endpoint_health.OPERATIONS,
+    *catalogue.OPERATIONS,
+    *keys.OPERATIONS,
+)
+_ALWAYS: Final = (401, 403, 500)  # problems of every call that takes a key
+_SECURITY: Final[list[dict[str, list[str]]]] = [{"key": []}]
+_REF: Final = "#/components/schemas/{name}"
+_PUBLISH_PROBLEMS: Final = (400, 401, 403, 404, 408, 409, 413, 415, 422, 500, 503)
+
+
+@cache
+def document() -> dict[str, Any]:
+    """Return the document. It is shared: copy it before changing it."""
+    types = _types()
+    refs, schemas = msgspec.json.schema_components([each for each in types.values()], ref_template=_REF)
+    shown = dict(zip(types, refs, strict=True))
+    paths: dict[str, Any] = _accepting(shown)
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, shown)
+    paths.update(_plain())
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Commerce Event",
+            "version": __version__,
+            "description": "Commerce events over webhooks: what receivers get, and how the server is managed.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
+        "servers": [{"url": "/", "description": "This server"}],
+        "tags": [*({"name": name, "description": f"Webhooks about {name.lower()}s"} for name in CATEGORIES), *_tags()],
+        "webhooks": webhook_items(),
+        "paths": paths,
+        "components": {
+            "schemas": {**event_schemas(), **schemas},
+            "responses": {_problem_name(status): _problem(status, shown) for status in sorted(TITLES)},
+            "securitySchemes": {
+                "key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "A key made with `commerce-event keys create`",
+                }
+            },
+        },
+    }
+
+
+def _types() -> dict[Any, Any]:
+    wanted: list[Any] = [AcceptedView, BatchView, ProblemBody]
+    for operation in OPERATIONS:
+        wanted += [each for each in operation.answers.values() if each is not None]
+        if operation.body is not None:
+            wanted.append(operation.body)
+    return {each: each for each in wanted}
+
+
+def _operation(operation: Operation, shown: dict[Any, Any]) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": operation.name,
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "security": _SECURITY,
+        "responses": _answers(operation, shown),
+    }
+    if operation.description:
+        described["description"] = operation.description
+    parameters = [*_path_parameters(operation.path), *_query_parameters(operation.query)]
+    if parameters:
+        described["parameters"] = parameters
+    if operation.body is not None:
+        described["requestBody"] = {
+            "required": operation.body_required,
+            "content": {"application/json": {"schema": shown[operation.body]}},
+        }
+    return described
+
+
+def _answers(operation: Operation, shown: dict[Any, Any]) -> dict[str, Any]:
+    answers: dict[str, Any] = {}
+    for status, kind in operation.answers.items():
+        answers[str(status)] = {"description": HTTPStatus(status).phrase}
+        if kind is not None:
+            answers[str(status)]["content"] = {"application/json": {"schema": shown[kind]}}
+    extra = {400, 408, 413} if operation.body is not None else set()
+    for status in sorted({*_ALWAYS, *operation.problems, *extra, *({422} if operation.query is Nothing else set())}):
+        answers[str(status)] = {"$ref": f"#/components/responses/{_problem_name(status)}"}
+    return answers
+
+
+def _path_parameters(path: str) -> list[dict[str, Any]]:
+    names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+    return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+
+
+def _query_parameters(query: type[msgspec.Struct]) -> list[dict[str, Any]]:
+    schema = msgspec.json.schema(query)
+    properties = schema["$defs"][query.__name__]["properties"] if "$defs" in schema else schema.get("properties", {})
+    return [{"name": name, "in": "query", "schema": _without_null(each)} for name, each in properties.items()]
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter is left out, never null."""
+    kinds = [kind for kind in schema.get("anyOf", []) if kind != {"type": "null"}]
+    if "enum" in schema:
+        return {
+            key: [v for v in value if v is not None] if key == "enum" else value
+            for key, value in schema.items()
+            if key != "default"
+        }
+    return kinds[0] if len(kinds) == 1 else {key: value for key, value in schema.items() if value is not None}
+
+
+def _accepting(shown: dict[Any, Any]) -> dict[str, Any]:
+    accepted = {"application/json": {"schema": shown[AcceptedView]}}
+    problems = {
+        str(status): {"$ref": f"#/components/responses/{_problem_name(status)}"} for status in _PUBLISH_PROBLEMS
+    }
+    one = {
+        "operationId": "publishEvent",
+        "tags": ["Accepting"],
+        "summary": "Publish an event",
+        "description": "202 once the event and its deliveries are durable. The body is passed on byte for byte.",
+        "security": _SECURITY,
+        "parameters": [
+            {
+                "name": "EventType",
+                "in": "path",
+                "required": True,
+                "schema": {"type": "string", "enum": list(EVENT_TYPES)},
+            },
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "schema": {"type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[ -~]+$"},
+                "description": "Makes a repeat safe: the same key and body give the first event again.",
+            },
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": {"anyOf": [{"$ref": _REF.format(name=n)} for n in EVENT_TYPES]}}
+            },
+        },
+        "responses": {
+            "200": {"description": "Known already", "content": accepted},
+            "202": {"description": "Durable", "content": accepted},
+            **problems,
+        },
+    }
+    item = {
+        "type": "object",
+        "properties": {
+            "type": {"type": "string", "enum": list(EVENT_TYPES)},
+            "data": {"type": "object"},
+            "id": {"type": "string", "minLength": 1, "maxLength": 256},
+        },
+        "required": ["type", "data"],
+        "additionalProperties": False,
+    }
+    many = {
+        "operationId": "publishEvents",
+        "tags": ["Accepting"],
+        "summary": "Publish many events",
+        "description": f"Up to {BATCH_MAX}; one result each, in order. A single CloudEvent is answered like a single event.",
+        "security": _SECURITY,
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": {"type": "array", "items": item, "maxItems": BATCH_MAX}},
+                "application/x-ndjson": {"schema": {"type": "string"}},
+                "application/cloudevents+json": {"schema": {"type": "object"}},
+                "application/cloudevents-batch+json": {"schema": {"type": "array", "items": {"type": "object"}}},
+            },
+        },
+        "responses": {
+            "200": {
+                "description": "A result for each",
+                "content": {"application/json": {"schema": {"anyOf": [shown[BatchView], shown[AcceptedView]]}}},
+            },
+            "202": {"description": "The one CloudEvent is durable", "content": accepted},
+            **problems,
+        },
+    }
+    return {"/v1/events/{EventType}": {"post": one}, "/v1/events": {"post": many}}
+
+
+def _plain() -> dict[str, Any]:
+    """Calls without a key."""
+    described = (
+        ("/healthz", "isAlive", "Is the process alive?", "application/json"),
+        ("/readyz", "isReady", "Does it accept and deliver?", "application/json"),
+        ("/metrics", "readMetrics", "Metrics (OpenMetrics)", "application/openmetrics-text"),
+        ("/openapi.json", "readOpenapi", "This document", "application/json"),
+        ("/openapi.yaml", "readOpenapiYaml", "This document as YAML", "application/yaml"),
+    )
+    items = {}
+    for path, name, summary, media in described:
+        answers: dict[str, Any] = {"200": {"description": "OK", "content": {media: {"schema": {}}}}}
+        if path == "/readyz":
+            answers["503"] = {"$ref": f"#/components/responses/{_problem_name(503)}"}
+        items[path] = {
+            "get": {"operationId": name, "tags": ["System"], "summary": summary, "security": [], "responses": answers}
+        }
+    return items
+
+
+def _tags() -> list[dict[str, str]]:
+    return [
+        {"name": "Accepting", "description": "Handing events in"},
+        {"name": "Events", "description": "What was accepted"},
+        {"name": "Deliveries", "description": "What was sent, and the dead letters"},
+        {"name": "Replays", "description": "Sending again"},
+        {"name": "Endpoints", "description": "Who gets what"},
+        {"name": "Catalogue", "description": "The event types"},
+        {"name": "Keys", "description": "Who may call"},
+    ]
+
+
+def _problem_name(status: int) -> str:
+    return TITLES[status].title().replace(" ", "")
+
+
+def _problem(status: int, shown: dict[Any, Any]) -> dict[str, Any]:
+    return {"description": TITLES[status], "content": {MEDIA_TYPE: {"schema": shown[ProblemBody]}}}

@@ -1,0 +1,177 @@
+"""The registry: every management call is described once; routes and the OpenAPI document are both made from that."""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, TypeVar
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from commerce_event.accept.media_types import is_json, read_media_type
+from commerce_event.accept.rejections import Fault
+from commerce_event.accept.strict_json import load
+from commerce_event.api.auth import Needed, authenticate, check_role
+from commerce_event.api.problems import MEDIA_TYPE, Problem, problem_of
+from commerce_event.api.services import Services
+from commerce_event.core import ids
+from commerce_event.core.clock import rfc3339
+from commerce_event.core.model import Key, Scope
+
+BODY_MAX: Final = 256 * 1024  # of a management call
+HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+T = TypeVar("T")
+
+
+class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """No parameters."""
+
+
+class Call:
+    """One request to a management call, checked as far as its description goes."""
+
+    def __init__(self, services: Services, key: Key, path: Mapping[str, str], query: Any, body: Any) -> None:
+        self.services = services
+        self.key = key
+        self.path = path
+        self.query = query
+        self.body = body
+
+    @property
+    def scope(self) -> Scope:
+        return self.key.scope
+
+    @property
+    def now_ms(self) -> int:
+        return self.services.clock.now_ms()
+
+    def id(self, prefix: ids.Prefix, what: str) -> int:
+        """Return the id in the path. Raises Problem 404 when it cannot be one."""
+        try:
+            return ids.decode(prefix, self.path["id"])
+        except ids.InvalidIdError:
+            raise Problem(404, f"There is no such {what}.") from None
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What a call answers."""
+
+    content: Any
+    status: int = 200
+    headers: dict[str, str] = {}
+
+
+Handler = Callable[[Call], Awaitable[Reply]]
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """A management call. ``answers`` maps each success status to the type of its body."""
+
+    method: str
+    path: str
+    name: str  # operationId
+    summary: str
+    tag: str
+    needs: Needed
+    run: Handler
+    answers: Mapping[int, Any]
+    problems: tuple[int, ...] = ()
+    query: type[msgspec.Struct] = Nothing
+    body: type[msgspec.Struct] | None = None
+    body_required: bool = True
+    description: str = ""
+
+
+def endpoint_of(operation: Operation, services: Services) -> Callable[[Request], Awaitable[Response]]:
+    """Return the HTTP handler of an operation."""
+
+    async def handle(request: Request) -> Response:
+        try:
+            key = authenticate(services.directory, request.headers.get("authorization"))
+            check_role(key, operation.needs)
+            query = _read_query(operation, request)
+            body = await _read_body(operation, request)
+            reply = await operation.run(Call(services, key, request.path_params, query, body))
+        except ClientDisconnect:
+            return Response(status_code=400)
+        except Exception as error:
+            return problem_response(problem_of(error))
+        return json_response(reply)
+
+    return handle
+
+
+def json_response(reply: Reply) -> Response:
+    content = b"" if reply.content is None else encode(reply.content)
+    media = None if reply.content is None else "application/json"
+    return Response(content, reply.status, HEADERS | reply.headers, media)
+
+
+def problem_response(problem: Problem) -> Response:
+    return Response(encode(problem.body()), problem.status, HEADERS | problem.headers, MEDIA_TYPE)
+
+
+encode: Final = msgspec.json.Encoder().encode
+
+
+def shown_time(ms: int | None) -> str | None:
+    return None if ms is None else rfc3339(ms)
+
+
+def _read_query(operation: Operation, request: Request) -> Any:
+    values: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name in values:
+            raise Problem(
+                422, f"The parameter {name[:60]} is given twice.", faults=[Fault(f"?{name[:60]}", "given twice")]
+            )
+        values[name] = value
+    return convert(values, operation.query, where="?", strict=False)
+
+
+async def _read_body(operation: Operation, request: Request) -> Any:
+    if operation.body is None:
+        return None
+    raw = await read_limited(request, BODY_MAX)
+    if not raw and not operation.body_required:
+        return operation.body()
+    if not is_json(read_media_type(request.headers.get("content-type", ""))):
+        raise Problem(415, "Send the body as application/json.")
+    return convert(load(raw), operation.body, where="")
+
+
+async def read_limited(request: Request, most: int) -> bytes:
+    """Return the body. Raises Problem 413 without reading on past the limit."""
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > most:
+            raise Problem(413, f"The body has more than {most} bytes.", headers={"Connection": "close"})
+    return body
+
+
+_WHERE: Final = re.compile(r"^(.*?)(?: - at `(.+)`)?$", re.DOTALL)
+_STEP: Final = re.compile(r"\[(\d+|\.\.\.)\]|\.([^.\[]+)")
+_FIELD: Final = re.compile(r"field `([^`]+)`")
+
+
+def convert(raw: Any, wanted: type[T], *, where: str, strict: bool = True) -> T:
+    """Return data as the wanted type. Raises Problem 422 that points at the fault; ``where`` begins the pointer."""
+    try:
+        return msgspec.convert(raw, wanted, strict=strict)
+    except msgspec.ValidationError as error:
+        message, pointer = _explained(str(error), where)
+        raise Problem(422, f"{message}.", faults=[Fault(pointer, message)]) from None
+
+
+def _explained(text: str, where: str) -> tuple[str, str]:
+    match = _WHERE.match(text)
+    message, path = (match[1], match[2] or "") if match else (text, "")
+    steps = [index or name for index, name in _STEP.findall(path)]
+    field = _FIELD.search(message)
+    if field is not None:
+        steps.append(field[1])
+    if where == "?":
+        return message, "?" + ".".join(steps)
+    return message, "".join(f"/{step}" for step in steps)

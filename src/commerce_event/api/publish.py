@@ -1,0 +1,187 @@
+"""Accepting over HTTP: one event by its type's own address, or many at once. The hot path of the product."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from commerce_event.accept.batch import Item, read_batch
+from commerce_event.accept.intake import Draft
+from commerce_event.accept.media_types import is_json, read_media_type
+from commerce_event.accept.parse import check_idempotency_key, parse_event, read_traceparent
+from commerce_event.accept.rejections import RejectedError
+from commerce_event.api.asgi import DisconnectedError, Receive, Scope, Send, answer, answer_problem, read_body
+from commerce_event.api.auth import authenticate, check_client, check_role
+from commerce_event.api.problems import Problem, problem_of
+from commerce_event.api.services import Services
+from commerce_event.api.views import AcceptedView, BatchView, ItemView
+from commerce_event.core import ids
+from commerce_event.core.model import Key
+from commerce_event.store.port import Accepted
+
+BATCH_MAX: Final = 1_000
+BATCH_BYTES_MAX: Final = 16 * 1024 * 1024
+PREFIX: Final = "/v1/events/"
+_KEY_HEADERS: Final = (b"idempotency-key", b"webhook-id", b"ce-id")
+
+Headers = Mapping[bytes, bytes]
+
+
+class Publisher:
+    """The two accepting calls, as bare ASGI."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._max_body = services.settings.max_body
+
+    async def one(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """`POST /v1/events/{EventType}`."""
+        try:
+            headers: Headers = dict(scope["headers"])
+            key = self._caller(headers)
+            _check_media(headers)
+            body = await read_body(receive, headers, self._max_body)
+            draft = self._draft(scope["path"][len(PREFIX) :], body, headers, key)
+            accepted = (await self._services.intake.submit((draft,)))[0]
+            await self._answer_one(send, accepted)
+        except DisconnectedError:
+            return
+        except Exception as error:
+            self._services.metrics.refused.inc()
+            await answer_problem(send, problem_of(error))
+
+    async def many(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """`POST /v1/events`: JSON Lines, arrays, CloudEvents."""
+        try:
+            headers: Headers = dict(scope["headers"])
+            key = self._caller(headers)
+            _check_encoding(headers)
+            body = await read_body(receive, headers, BATCH_BYTES_MAX)
+            content_type = headers.get(b"content-type", b"").decode("latin-1")
+            text_headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers.items()}
+            items = read_batch(content_type, text_headers, body, max_items=BATCH_MAX, max_bytes=BATCH_BYTES_MAX)
+            drafts = [self._checked(item, key, headers) for item in items]
+            answers = await self._submit([draft for draft in drafts if isinstance(draft, Draft)])
+            if _is_single(content_type, text_headers) and len(drafts) == 1:
+                await self._answer_single(send, drafts[0], answers)
+            else:
+                await answer(send, 200, self._batch_view(drafts, answers))
+        except DisconnectedError:
+            return
+        except Exception as error:
+            self._services.metrics.refused.inc()
+            await answer_problem(send, problem_of(error))
+
+    def _caller(self, headers: Headers) -> Key:
+        authorization = headers.get(b"authorization")
+        key = authenticate(self._services.directory, None if authorization is None else authorization.decode("latin-1"))
+        check_role(key, "publish")
+        return key
+
+    def _draft(self, event_type: str, body: bytes, headers: Headers, key: Key) -> Draft:
+        event = parse_event(event_type, body, max_bytes=self._max_body)
+        check_client(key, event.client_id)
+        idempotency_key = next((headers[name] for name in _KEY_HEADERS if name in headers), None)
+        traceparent = headers.get(b"traceparent")
+        return Draft(
+            event.client_id,
+            event.type,
+            event.application_id,
+            event.data,
+            event.body,
+            None if idempotency_key is None else check_idempotency_key(_text(idempotency_key)),
+            None if traceparent is None else read_traceparent(traceparent.decode("latin-1")),
+        )
+
+    def _checked(self, item: Item | RejectedError, key: Key, headers: Headers) -> Draft | Problem:
+        """Return an item of a batch as a draft, or why it is refused."""
+        try:
+            if isinstance(item, RejectedError):
+                raise item
+            event = parse_event(item.type, item.body, max_bytes=self._max_body)
+            check_client(key, event.client_id)
+        except (RejectedError, Problem) as error:
+            return problem_of(error)
+        traceparent = item.traceparent or read_traceparent(headers.get(b"traceparent", b"").decode("latin-1"))
+        return Draft(
+            event.client_id, event.type, event.application_id, event.data, event.body, item.idempotency_key, traceparent
+        )
+
+    async def _submit(self, drafts: Sequence[Draft]) -> list[Accepted]:
+        return await self._services.intake.submit(drafts) if drafts else []
+
+    async def _answer_one(self, send: Send, accepted: Accepted) -> None:
+        if accepted.outcome == "conflict":
+            raise _conflict(accepted)
+        duplicate = accepted.outcome == "duplicate"
+        self._count(accepted)
+        view = AcceptedView(ids.encode("evt", accepted.id), duplicate, accepted.deliveries)
+        await answer(send, 200 if duplicate else 202, view)
+
+    async def _answer_single(self, send: Send, draft: Draft | Problem, answers: Sequence[Accepted]) -> None:
+        if isinstance(draft, Problem):
+            raise draft
+        await self._answer_one(send, answers[0])
+
+    def _batch_view(self, drafts: Sequence[Draft | Problem], answers: Sequence[Accepted]) -> BatchView:
+        remaining = iter(answers)
+        items = []
+        for index, draft in enumerate(drafts):
+            item = _refused(index, draft) if isinstance(draft, Problem) else self._item(index, next(remaining))
+            items.append(item)
+        statuses = [item.status for item in items]
+        refused = sum(status >= 400 for status in statuses)
+        self._services.metrics.refused.inc(refused)
+        return BatchView(items, statuses.count(202), statuses.count(200), refused)
+
+    def _item(self, index: int, accepted: Accepted) -> ItemView:
+        if accepted.outcome == "conflict":
+            return _refused(index, _conflict(accepted))
+        self._count(accepted)
+        duplicate = accepted.outcome == "duplicate"
+        return ItemView(
+            index=index,
+            status=200 if duplicate else 202,
+            id=ids.encode("evt", accepted.id),
+            duplicate=duplicate,
+            deliveries=accepted.deliveries,
+        )
+
+    def _count(self, accepted: Accepted) -> None:
+        metrics = self._services.metrics
+        (metrics.accepted if accepted.outcome == "new" else metrics.duplicates).inc()
+
+
+def _check_media(headers: Headers) -> None:
+    _check_encoding(headers)
+    content_type = headers.get(b"content-type", b"")
+    if content_type != b"application/json" and not is_json(read_media_type(content_type.decode("latin-1"))):
+        raise Problem(415, "Send the event as Content-Type: application/json.")
+
+
+def _check_encoding(headers: Headers) -> None:
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise Problem(415, "Send the body as it is; compressed bodies are not read.")
+
+
+def _is_single(content_type: str, headers: Mapping[str, str]) -> bool:
+    """One CloudEvent: its sender reads the status alone."""
+    return (
+        "ce-type" in headers
+        or "ce-specversion" in headers
+        or (content_type.lower().startswith("application/cloudevents+json"))
+    )
+
+
+def _refused(index: int, problem: Problem) -> ItemView:
+    errors = [{"pointer": fault.pointer, "message": fault.message} for fault in problem.faults]
+    return ItemView(
+        index=index, status=problem.status, title=problem.title, detail=problem.detail, errors=errors or None
+    )
+
+
+def _conflict(accepted: Accepted) -> Problem:
+    first = ids.encode("evt", accepted.id)
+    return Problem(409, f"This idempotency key was used for another event, {first}; choose a new key for a new event.")
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")

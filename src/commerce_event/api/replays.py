@@ -1,0 +1,83 @@
+"""Replays: past events sent again, with progress that can be read."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from commerce_event.api.deliveries import read_id
+from commerce_event.api.events import read_time, read_types, scope_for
+from commerce_event.api.operations import Call, Operation, Reply
+from commerce_event.api.paging import Listing, PageQuery, listing
+from commerce_event.api.problems import invalid, not_found
+from commerce_event.api.views import ReplayView, replay_view
+from commerce_event.core.model import Replay
+
+
+class NewReplay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to send again: the events of a time (by when they were accepted), to one endpoint."""
+
+    endpoint_id: Annotated[str, Meta(max_length=40)]
+    since: Annotated[str, Meta(max_length=40, examples=["2026-01-31T00:00:00Z"])]
+    until: Annotated[str, Meta(max_length=40)] | None = None
+    types: Annotated[list[str], Meta(max_length=50)] = []
+    only: Literal["failed", "all"] = "failed"
+
+
+class ReplaysQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which replays."""
+
+    client_id: int | None = None
+
+
+async def start_replay(call: Call) -> Reply:
+    wanted: NewReplay = call.body
+    endpoint_id = read_id("end", wanted.endpoint_id, "/endpoint_id")
+    endpoint = call.services.directory.endpoint(endpoint_id or 0)
+    if endpoint is None or endpoint.deleted_ms is not None or not call.scope.allows(endpoint.client_id):
+        raise not_found("endpoint")
+    since_ms = read_time(wanted.since, "/since") or 0
+    until_ms = read_time(wanted.until, "/until")
+    until_ms = call.now_ms if until_ms is None else until_ms
+    if until_ms < since_ms:
+        raise invalid("/until", "until must not be before since")
+    replay = await call.services.replays.start(
+        endpoint, since_ms, until_ms, read_types(wanted.types, "/types"), wanted.only
+    )
+    return Reply(replay_view(replay, {}), 202)
+
+
+async def list_replays(call: Call) -> Reply:
+    query: ReplaysQuery = call.query
+    found = await call.services.store.replays(scope_for(call, query.client_id), query.page())
+    page = listing(found, query, lambda replay: replay)
+    return Reply(Listing([await _view(call, replay) for replay in page.items], page.next_cursor))
+
+
+async def get_replay(call: Call) -> Reply:
+    replay = await call.services.store.replay(call.id("rpl", "replay"))
+    if replay is None or not call.scope.allows(replay.client_id):
+        raise not_found("replay")
+    return Reply(await _view(call, replay))
+
+
+async def _view(call: Call, replay: Replay) -> ReplayView:
+    return replay_view(replay, await call.services.store.replay_states(replay.id))
+
+
+_TAG = "Replays"
+OPERATIONS = (
+    Operation(
+        method="POST", path="/v1/replays", name="startReplay", summary="Send past events again", tag=_TAG,
+        needs="manage", run=start_replay, body=NewReplay, answers={202: ReplayView}, problems=(404, 415, 422, 503),
+        description="`failed` gives dead deliveries a fresh start; `all` sends every event that matches the endpoint now.",
+    ),
+    Operation(
+        method="GET", path="/v1/replays", name="listReplays", summary="List replays", tag=_TAG, needs="read",
+        run=list_replays, query=ReplaysQuery, answers={200: Listing[ReplayView]}, problems=(403, 422),
+    ),
+    Operation(
+        method="GET", path="/v1/replays/{id}", name="getReplay", summary="Read a replay's progress", tag=_TAG,
+        needs="read", run=get_replay, answers={200: ReplayView}, problems=(404,),
+    ),
+)  # fmt: skip

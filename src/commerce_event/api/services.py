@@ -1,0 +1,33 @@
+"""What the API works with: handed over by the composition root."""
+
+import msgspec
+
+from commerce_event.accept.intake import Intake
+from commerce_event.api.metrics import Metrics
+from commerce_event.core.addresses import AddressPolicy
+from commerce_event.core.clock import Clock
+from commerce_event.core.ids import IdMaker
+from commerce_event.deliver.replays import Replays
+from commerce_event.deliver.scheduler import Scheduler
+from commerce_event.deliver.sender import Sender
+from commerce_event.settings import Settings
+from commerce_event.store.directory import Directory
+from commerce_event.store.keeper import Keeper
+from commerce_event.store.port import Store
+
+
+class Services(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a route may need."""
+
+    settings: Settings
+    clock: Clock
+    store: Store
+    directory: Directory
+    intake: Intake
+    scheduler: Scheduler
+    sender: Sender
+    replays: Replays
+    keeper: Keeper
+    metrics: Metrics
+    policy: AddressPolicy
+    ids: IdMaker

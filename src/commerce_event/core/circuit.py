@@ -1,0 +1,78 @@
+"""The circuit breaker of one endpoint: it slows a failing endpoint down, it never drops or counts anything."""
+
+from typing import Final, Literal
+
+THRESHOLD: Final = 20
+_MIN_SPAN_S: Final = 60.0
+_FIRST_PAUSE_S: Final = 1.0
+_MAX_PAUSE_S: Final = 15.0
+
+
+class Circuit:
+    """Closed: no limits. Open: one try at a time, with a pause after each failure. The first success closes it.
+
+    Times are monotonic seconds, passed in.
+    """
+
+    __slots__ = (
+        "_first_failure_at",
+        "_first_pause_s",
+        "_max_pause_s",
+        "_min_span_s",
+        "_pause_s",
+        "_retry_at",
+        "_threshold",
+        "failures",
+        "opened_at",
+    )
+
+    def __init__(
+        self,
+        *,
+        threshold: int = THRESHOLD,
+        min_span_s: float = _MIN_SPAN_S,
+        first_pause_s: float = _FIRST_PAUSE_S,
+        max_pause_s: float = _MAX_PAUSE_S,
+    ) -> None:
+        """Opens after ``threshold`` failures in a row that span ``min_span_s``; a threshold of 0 never opens."""
+        self._threshold = threshold
+        self._min_span_s = min_span_s
+        self._first_pause_s = first_pause_s
+        self._max_pause_s = max_pause_s
+        self._first_failure_at = 0.0
+        self._pause_s = first_pause_s
+        self._retry_at = 0.0
+        self.failures = 0
+        self.opened_at: float | None = None
+
+    @property
+    def state(self) -> Literal["closed", "open"]:
+        return "closed" if self.opened_at is None else "open"
+
+    def record(self, delivered: bool, now: float) -> None:
+        """Take note of a try's outcome."""
+        if delivered:
+            self.failures = 0
+            self.opened_at = None
+            return
+        if self.failures == 0:
+            self._first_failure_at = now
+        self.failures += 1
+        if self.opened_at is not None:
+            if now >= self._retry_at:  # before that it was no probe, only a try that was under way at the opening
+                self._pause_s = min(self._max_pause_s, self._pause_s * 2)
+                self._retry_at = now + self._pause_s
+        elif 0 < self._threshold <= self.failures and now - self._first_failure_at >= self._min_span_s:
+            self.opened_at = now
+            self._pause_s = self._first_pause_s
+            self._retry_at = now + self._pause_s
+
+    def slots(self, now: float, in_flight: int, cap: int) -> int:
+        """Return how many more tries may start now beside those in flight, of an endpoint that allows ``cap``."""
+        if self.opened_at is None:
+            return max(0, cap - in_flight)
+        return 1 if in_flight == 0 and now >= self._retry_at else 0
+
+    def next_at(self, now: float) -> float | None:
+        """Return when time alone will free a slot, None when it will not."""
+        return self._retry_at if self.opened_at is not None and now < self._retry_at else None

@@ -1,0 +1,240 @@
+"""Filters: which events of its types an endpoint wants, told by what is in them.
+
+A filter is a JSON object of clauses that must all hold::
+
+    {"PartNo": "A-1"}                                 equal
+    {"StatusId": [2, 3]}                              one of these
+    {"Total": {"gte": 100, "lt": 500}}                comparisons, all of them
+    {"any": [{"PartNo": {"prefix": "A-"}}, {"$.Extra.Origin": "web"}]}
+    {"not": {"Currency": "SEK"}}
+
+A name is a property of the contract, or a path such as ``$.Extra.Origin`` to anything else. ``comparisons`` says what
+each operator means. There are no regular expressions: a filter takes linear time on any event.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import UNSET
+
+from commerce_event.core.comparisons import COMPARISONS, TEXT_MAX, InvalidWantedError, Test
+from commerce_event.core.model import Filter
+
+DEPTH_MAX: Final = 5  # objects of clauses inside each other
+CONDITIONS_MAX: Final = 50
+
+Predicate = Callable[[Mapping[str, Any]], bool]
+
+
+class InvalidFilterError(ValueError):
+    """The filter cannot be used; ``pointer`` (RFC 6901) leads to the place, the message says what to do there."""
+
+    def __init__(self, pointer: str, message: str) -> None:
+        super().__init__(message)
+        self.pointer = pointer
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """One comparison and how it went; ``found`` is UNSET, and left out of JSON, when the event has no such property."""
+
+    pointer: str  # where in the filter
+    path: str
+    operator: str
+    wanted: Any
+    found: Any
+    passed: bool
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """The answer of a filter for one event, with every condition in it, needed for the answer or not."""
+
+    passed: bool
+    conditions: tuple[Condition, ...]
+
+
+class _Leaf(msgspec.Struct, frozen=True):
+    pointer: str
+    path: str
+    operator: str
+    wanted: Any
+    test: Test
+
+
+class _Group(msgspec.Struct, frozen=True):
+    kind: Literal["all", "any", "not"]
+    members: tuple["_Leaf | _Group", ...]
+
+
+_Node = _Leaf | _Group
+
+
+def check_filter(raw: object, properties: frozenset[str]) -> Filter:
+    """Return the filter when it is one whose plain names are all in ``properties``; an empty object takes every event.
+
+    Raises InvalidFilterError for the first fault.
+    """
+    if not isinstance(raw, dict):
+        raise InvalidFilterError("", 'a filter is a JSON object, such as {"PartNo": "A-1"}')
+    if raw:
+        _Reader(properties).clauses(raw, "", 1)
+    return raw
+
+
+def compile_filter(filter_: Filter) -> Predicate:
+    """Return a fast test of an event's data. Raises InvalidFilterError for what ``check_filter`` would not let pass."""
+    return _predicate(_read(filter_))
+
+
+def explain_filter(filter_: Filter, data: Mapping[str, Any]) -> Explanation:
+    """Return the same answer as the compiled filter, with its conditions. Raises as ``compile_filter`` does."""
+    conditions: list[Condition] = []
+    passed = _explain(_read(filter_), data, conditions)
+    return Explanation(passed, tuple(conditions))
+
+
+# Reading
+
+
+def _read(filter_: Filter) -> _Node:
+    return _Reader(None).clauses(filter_, "", 1) if filter_ else _Group("all", ())
+
+
+class _Reader:
+    """Reads one filter, counting its conditions; with ``properties=None`` every plain name will do."""
+
+    def __init__(self, properties: frozenset[str] | None) -> None:
+        self._properties = properties
+        self._count = 0
+
+    def clauses(self, raw: object, pointer: str, depth: int) -> _Node:
+        """Read an object of clauses, the ``depth``-th one inside another."""
+        if not isinstance(raw, dict) or not raw:
+            raise InvalidFilterError(pointer, 'write an object with conditions here, such as {"PartNo": "A-1"}')
+        if depth > DEPTH_MAX:
+            raise InvalidFilterError(pointer, f"conditions go at most {DEPTH_MAX} deep; write it flatter")
+        nodes = [self._clause(name, value, _child(pointer, name), depth) for name, value in raw.items()]
+        return _group("all", nodes)
+
+    def _clause(self, name: str, value: object, pointer: str, depth: int) -> _Node:
+        if name == "not":
+            return _Group("not", (self.clauses(value, pointer, depth + 1),))
+        if name in {"all", "any"}:
+            return self._list("all" if name == "all" else "any", value, pointer, depth)
+        self._check_path(name, pointer)
+        if isinstance(value, dict):
+            return self._comparisons(name, value, pointer)
+        return self._leaf(pointer, name, "in" if isinstance(value, list) else "eq", value)
+
+    def _list(self, kind: Literal["all", "any"], value: object, pointer: str, depth: int) -> _Node:
+        if not isinstance(value, list) or not value:
+            raise InvalidFilterError(pointer, f'"{kind}" takes a list of objects with conditions')
+        return _group(kind, [self.clauses(item, f"{pointer}/{at}", depth + 1) for at, item in enumerate(value)])
+
+    def _comparisons(self, path: str, value: dict[str, Any], pointer: str) -> _Node:
+        if not value:
+            raise InvalidFilterError(pointer, f"name a comparison here: {', '.join(COMPARISONS)}")
+        return _group("all", [self._leaf(_child(pointer, op), path, op, wanted) for op, wanted in value.items()])
+
+    def _leaf(self, pointer: str, path: str, operator: str, wanted: object) -> _Leaf:
+        self._count += 1
+        if self._count > CONDITIONS_MAX:
+            raise InvalidFilterError(pointer, f"a filter has at most {CONDITIONS_MAX} conditions; use lists of values")
+        make = COMPARISONS.get(operator)
+        if make is None:
+            raise InvalidFilterError(
+                pointer, f"{operator[:40]!r} is not a comparison; there are {', '.join(COMPARISONS)}"
+            )
+        try:
+            return _Leaf(pointer, path, operator, wanted, make(wanted))
+        except InvalidWantedError as error:
+            raise InvalidFilterError(pointer, f"{operator} {error}") from None
+
+    def _check_path(self, name: str, pointer: str) -> None:
+        if len(name) > TEXT_MAX:
+            raise InvalidFilterError(pointer, f"a name or path has at most {TEXT_MAX} characters")
+        if name.startswith("$"):
+            if not name.startswith("$.") or not all(name[2:].split(".")):
+                raise InvalidFilterError(pointer, "write a path as $.Name or $.Name.Inner")
+        elif self._properties is not None and name not in self._properties:
+            raise InvalidFilterError(pointer, _unknown(name, self._properties))
+
+
+def _group(kind: Literal["all", "any"], nodes: list[_Node]) -> _Node:
+    return nodes[0] if len(nodes) == 1 else _Group(kind, tuple(nodes))
+
+
+def _unknown(name: str, properties: frozenset[str]) -> str:
+    near = difflib.get_close_matches(name, sorted(properties), n=1)
+    hint = f"did you mean {near[0]}?" if near else "check its spelling."
+    return f"the chosen event types have no property {name[:40]!r}; {hint} Beyond the contract, write a path: $.Name"
+
+
+def _child(pointer: str, name: str) -> str:
+    return f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
+
+
+# Answering
+
+
+def _predicate(node: _Node) -> Predicate:
+    if isinstance(node, _Leaf):
+        return _leaf_predicate(node)
+    members = tuple(_predicate(member) for member in node.members)
+    if node.kind == "not":
+        (inner,) = members
+        return lambda data: not inner(data)
+    return _every(members) if node.kind == "all" else _some(members)
+
+
+def _leaf_predicate(leaf: _Leaf) -> Predicate:
+    test, path = leaf.test, leaf.path
+    if path.startswith("$."):
+        names = tuple(path[2:].split("."))
+        return lambda data: test(_follow(data, names))
+    return lambda data: test(data.get(path, UNSET))
+
+
+def _every(members: tuple[Predicate, ...]) -> Predicate:
+    def every(data: Mapping[str, Any]) -> bool:
+        for member in members:  # noqa: SIM110 - a generator would cost more than the tests
+            if not member(data):
+                return False
+        return True
+
+    return every
+
+
+def _some(members: tuple[Predicate, ...]) -> Predicate:
+    def some(data: Mapping[str, Any]) -> bool:
+        for member in members:  # noqa: SIM110
+            if member(data):
+                return True
+        return False
+
+    return some
+
+
+def _explain(node: _Node, data: Mapping[str, Any], into: list[Condition]) -> bool:
+    if isinstance(node, _Leaf):
+        found = _find(data, node.path)
+        passed = node.test(found)
+        into.append(Condition(node.pointer, node.path, node.operator, node.wanted, found, passed))
+        return passed
+    answers = [_explain(member, data, into) for member in node.members]  # all of them, for the record
+    if node.kind == "not":
+        return not answers[0]
+    return all(answers) if node.kind == "all" else any(answers)
+
+
+def _find(data: Mapping[str, Any], path: str) -> Any:
+    return _follow(data, path[2:].split(".")) if path.startswith("$.") else data.get(path, UNSET)
+
+
+def _follow(data: Any, names: tuple[str, ...] | list[str]) -> Any:
+    for name in names:
+        if not isinstance(data, Mapping):
+            return UNSET
+        data = data.get(name, UNSET)
+    return data

@@ -1,0 +1,66 @@
+"""Secrets at rest: sealed with AES-256-GCM, each bound to the row it belongs to."""
+
+import base64
+import os
+from collections.abc import Callable
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+_PREFIX: Final = "cek_"
+_KEY_BYTES: Final = 32
+_NONCE_BYTES: Final = 12
+_VERSION: Final = b"\x01"
+
+
+class VaultError(Exception):
+    """What was sealed cannot be opened, or the key is none."""
+
+
+class Vault:
+    """Seals and opens with one key."""
+
+    def __init__(self, key: bytes, *, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
+        self._cipher = AESGCM(key)
+        self._random_bytes = random_bytes
+
+    def seal(self, plain: bytes, context: bytes) -> bytes:
+        """Return the sealed form. ``context`` names the row; only with the same one can it be opened."""
+        nonce = self._random_bytes(_NONCE_BYTES)
+        return _VERSION + nonce + self._cipher.encrypt(nonce, plain, _VERSION + context)
+
+    def open(self, sealed: bytes, context: bytes) -> bytes:
+        """Return what was sealed. Raises VaultError for another key, another context or changed bytes."""
+        start = len(_VERSION) + _NONCE_BYTES
+        try:
+            if sealed[:1] != _VERSION:
+                raise InvalidTag
+            return self._cipher.decrypt(sealed[1:start], sealed[start:], _VERSION + context)
+        except (InvalidTag, ValueError):
+            raise VaultError(
+                "a stored secret cannot be opened; set COMMERCE_EVENT_SECRET_KEY (or put back the .key file beside the "
+                "store) to the key that it was sealed with"
+            ) from None
+
+
+def new_key(*, random_bytes: Callable[[int], bytes] = os.urandom) -> str:
+    """Return a new key as text."""
+    return _text(random_bytes(_KEY_BYTES))
+
+
+def parse_key(text: str) -> bytes:
+    """Return the key behind its text. Raises VaultError; the message never holds the text."""
+    try:
+        raw = base64.b64decode(text.removeprefix(_PREFIX) + "=", altchars=b"-_", validate=True)
+    except ValueError:
+        raw = b""
+    if len(raw) != _KEY_BYTES or _text(raw) != text:
+        raise VaultError(
+            f"the secret key must be {_PREFIX} followed by 43 letters, as `commerce-event keys secret` makes"
+        )
+    return raw
+
+
+def _text(key: bytes) -> str:
+    return _PREFIX + base64.urlsafe_b64encode(key).decode().rstrip("=")

@@ -1,0 +1,176 @@
+"""One connection and what is said on it: a request out, an answer in, everything bounded."""
+
+import asyncio
+from typing import Final, cast
+
+import httptools
+import msgspec
+
+from commerce_event.deliver.guard import TransportError
+
+HEAD_MAX: Final = 64 * 1024  # bytes until the header block is complete
+HEADERS_MAX: Final = 200
+INTERIM_MAX: Final = 8
+BODY_MAX: Final = 64 * 1024  # bytes read; the connection is closed then
+BODY_KEPT: Final = 1024
+HEADERS_KEPT: Final = 64
+VALUE_KEPT: Final = 1024
+
+_CONTROLS: Final = dict.fromkeys((*range(32), 127), " ")
+
+
+class Response(msgspec.Struct, frozen=True):
+    """What a receiver answered: a complete header block, and as much of the body as is kept."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    complete: bool  # the whole body arrived
+
+
+class Connection(asyncio.Protocol):
+    """A connection to one receiver. ``exchange`` may be called again while ``reusable``."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._answer: asyncio.Future[Response] | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self.reusable = False
+        self.idle_since = 0.0
+
+    # -- asked by the pool
+
+    async def exchange(self, request: bytes, deadline: float) -> Response:
+        """Send a request and return the answer; ends at ``deadline`` (loop time) whatever the receiver does.
+
+        Raises TransportError when no complete header block came.
+        """
+        transport = cast("asyncio.Transport", self._transport)
+        self._begin()
+        self._answer = self._loop.create_future()
+        timer = self._loop.call_at(deadline, self._on_deadline)
+        transport.write(request)
+        try:
+            return await self._answer
+        finally:
+            timer.cancel()
+            self._answer = None
+            if not self.reusable:
+                transport.abort()
+
+    def close(self) -> None:
+        self.reusable = False
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _begin(self) -> None:
+        self.reusable = False
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._head_bytes = 0
+        self._interim = 0
+        self._status = 0  # set once the header block is complete
+        self._body = b""
+        self._body_bytes = 0
+        self._message_complete = False
+
+    # -- told by the transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._answer is None or self._answer.done():
+            self.close()  # nobody asked: whatever this is, it must not become the next answer
+            return
+        if not self._status:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._fail("bad_http", "the answer is not HTTP/1.1 as it should be")
+            return
+        if self._answer.done():
+            return
+        if not self._status and self._head_bytes > HEAD_MAX:
+            self._fail("bad_http", "the header block of the answer is too large")
+        elif self._body_bytes > BODY_MAX:
+            self._finish(complete=False)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.reusable = False
+        if self._answer is None or self._answer.done():
+            return
+        if self._status:
+            self._finish(complete=self._ends_with_connection())
+        elif isinstance(exc, ConnectionResetError):
+            self._fail("connection_reset", "the receiver reset the connection before it answered")
+        else:
+            self._fail("connection_closed", "the receiver closed the connection before it answered")
+
+    def _on_deadline(self) -> None:
+        if self._answer is None or self._answer.done():
+            return
+        if self._status:
+            self._finish(complete=False)
+        else:
+            self._fail("timeout", "no complete answer in time")
+
+    # -- told by the parser
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name, value))
+        if len(self._headers) > HEADERS_MAX:
+            raise ValueError("too many headers")  # the parser turns it into an error of its own
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status >= 200:
+            self._status = status
+            return
+        self._interim += 1
+        self._headers.clear()
+        if status == 101 or status < 100 or self._interim > INTERIM_MAX:
+            raise ValueError("interim answers without end")
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        if len(self._body) < BODY_KEPT:
+            self._body += body[: BODY_KEPT - len(self._body)]
+
+    def on_message_begin(self) -> None:
+        if self._status:  # a second answer to one request
+            raise ValueError("more than one answer")
+
+    def on_message_complete(self) -> None:
+        if not self._status or self._message_complete:
+            return
+        self._message_complete = True
+        transport = cast("asyncio.Transport", self._transport)
+        self.reusable = self._parser.should_keep_alive() and transport.get_write_buffer_size() == 0
+        self._finish(complete=True)
+
+    # -- ends
+
+    def _finish(self, *, complete: bool) -> None:
+        answer = cast("asyncio.Future[Response]", self._answer)
+        if not answer.done():
+            answer.set_result(Response(self._status, self._kept_headers(), self._body, complete))
+
+    def _fail(self, code: str, detail: str) -> None:
+        self.reusable = False
+        answer = cast("asyncio.Future[Response]", self._answer)
+        if answer.done():  # an answer was complete, and more than it should followed
+            return
+        answer.set_exception(TransportError(code, detail))
+
+    def _ends_with_connection(self) -> bool:
+        names = {name.lower() for name, _ in self._headers}
+        return not names & {b"content-length", b"transfer-encoding"}
+
+    def _kept_headers(self) -> tuple[tuple[str, str], ...]:
+        return tuple([(_text(name), _text(value[:VALUE_KEPT])) for name, value in self._headers[:HEADERS_KEPT]])
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("latin-1").translate(_CONTROLS)

@@ -1,0 +1,136 @@
+"""The HTTP/1.1 client: pooled connections to judged addresses, one write, one bounded answer, one deadline.
+
+Why our own: docs/decisions/0003-own-http-sender.md.
+"""
+
+import asyncio
+import errno
+import ssl
+from collections import OrderedDict
+from typing import Final
+
+from commerce_event.core.urls import Target
+from commerce_event.deliver.exchange import Connection, Response
+from commerce_event.deliver.guard import Resolver, TransportError
+
+_IDLE_MAX_S: Final = 3.0  # many servers close after 5 s: a connection about to be closed must not be written to
+_IDLE_MAX: Final = 1_024
+_FIRST_CONNECT_S: Final = 2.0  # for one of several addresses, so that a dead one leaves time for the next
+_OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
+
+_Key = tuple[int, tuple[str, str, int]]
+
+
+class Pool:
+    """Connections by endpoint and origin: endpoints never share one."""
+
+    def __init__(self, resolver: Resolver, *, tls: ssl.SSLContext | None = None) -> None:
+        self._resolver = resolver
+        self._tls = tls or _default_tls()
+        self._idle: OrderedDict[Connection, _Key] = OrderedDict()  # the longest idle first
+        self._by_key: dict[_Key, list[Connection]] = {}
+
+    async def post(self, target: Target, *, key: int, headers: bytes, body: bytes, deadline: float) -> Response:
+        """POST and return the answer; everything, names and TLS included, ends at ``deadline`` (loop time).
+
+        ``headers`` are complete lines without host and content-length. Raises TransportError.
+        """
+        pool_key = (key, target.origin)
+        connection = self._take(pool_key) or await self._connect(target, deadline)
+        request = b"POST %b HTTP/1.1\r\nhost: %b\r\n%bcontent-length: %d\r\n\r\n%b" % (
+            target.path.encode(),
+            target.authority.encode(),
+            headers,
+            len(body),
+            body,
+        )
+        response = await connection.exchange(request, deadline)
+        if connection.reusable:
+            self._put(pool_key, connection)
+        return response
+
+    def close(self) -> None:
+        """Close every idle connection."""
+        for connection in list(self._idle):
+            connection.close()
+        self._idle.clear()
+        self._by_key.clear()
+
+    def _take(self, key: _Key) -> Connection | None:
+        waiting = self._by_key.get(key)
+        oldest_allowed = asyncio.get_running_loop().time() - _IDLE_MAX_S
+        while waiting:
+            connection = waiting.pop()
+            if not waiting:
+                del self._by_key[key]
+            del self._idle[connection]
+            if connection.reusable and connection.idle_since > oldest_allowed:
+                return connection
+            connection.close()
+        return None
+
+    def _put(self, key: _Key, connection: Connection) -> None:
+        now = asyncio.get_running_loop().time()
+        connection.idle_since = now
+        self._by_key.setdefault(key, []).append(connection)
+        self._idle[connection] = key
+        while self._idle:
+            oldest = next(iter(self._idle))
+            if len(self._idle) <= _IDLE_MAX and oldest.reusable and oldest.idle_since > now - _IDLE_MAX_S:
+                return
+            self._drop(oldest)
+
+    def _drop(self, connection: Connection) -> None:
+        key = self._idle.pop(connection)
+        self._by_key[key].remove(connection)
+        if not self._by_key[key]:
+            del self._by_key[key]
+        connection.close()
+
+    async def _connect(self, target: Target, deadline: float) -> Connection:
+        try:
+            async with asyncio.timeout_at(deadline):
+                addresses = await self._resolver.addresses(target.host, target.port)
+        except TimeoutError:
+            raise TransportError("dns_timeout", "the host name was not looked up in time") from None
+        for number, address in enumerate(addresses, start=1):
+            try:
+                return await self._dial(target, address, deadline, last=number == len(addresses))
+            except TransportError as error:
+                if number == len(addresses) or error.ours or error.code == "tls_failed":
+                    raise
+        raise TransportError("dns_not_found", "the host name has no address")
+
+    async def _dial(self, target: Target, address: str, deadline: float, *, last: bool) -> Connection:
+        loop = asyncio.get_running_loop()
+        secure = target.scheme == "https"
+        until = deadline if last else min(deadline, loop.time() + _FIRST_CONNECT_S)
+        try:
+            async with asyncio.timeout_at(until):
+                _, connection = await loop.create_connection(
+                    Connection,
+                    address,
+                    target.port,
+                    ssl=self._tls if secure else None,
+                    server_hostname=target.host if secure else None,
+                )
+        except TimeoutError:
+            raise TransportError("timeout", "no connection in time") from None
+        except ssl.SSLError as error:
+            reason = getattr(error, "verify_message", "") or error.reason or "handshake failed"
+            raise TransportError("tls_failed", f"TLS failed: {str(reason)[:200]}") from None
+        except ConnectionRefusedError:
+            raise TransportError("connect_refused", "the receiver refused the connection") from None
+        except ConnectionResetError:
+            raise TransportError("connection_reset", "the receiver reset the connection") from None
+        except OSError as error:
+            raise TransportError(
+                "connect_failed", "the receiver cannot be reached", ours=error.errno in _OURS
+            ) from None
+        return connection
+
+
+def _default_tls() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context

@@ -1,0 +1,102 @@
+"""A lane: what one node knows about one endpoint while it sends to it — slots, rate, circuit, pause.
+
+Nothing here is stored; a lane that is lost (a restart) costs some politeness towards the receiver, never an event.
+"""
+
+from collections import deque
+from typing import Final
+
+import msgspec
+
+from commerce_event.core.circuit import Circuit
+from commerce_event.core.model import Endpoint
+from commerce_event.store.port import Claimed
+
+_RETRY_SHARE: Final = 0.75  # of a lane's slots: the rest is kept for first tries
+_BURST_S: Final = 0.1  # of a rate limit's allowance that may be used at once
+
+
+class Health(msgspec.Struct, frozen=True):
+    """How an endpoint is doing on this node, as the API and the screens show it."""
+
+    in_flight: int
+    circuit: str
+    consecutive_failures: int
+    paused_for_s: float | None
+
+
+class Lane:
+    """Slots of one endpoint. ``held`` counts what was claimed or reserved and is not answered yet."""
+
+    __slots__ = (
+        "_allowance",
+        "_counted_at",
+        "backlog",
+        "circuit",
+        "held",
+        "noticed",
+        "paused_until",
+        "ready",
+        "retries",
+        "workers",
+    )
+
+    def __init__(self, circuit: Circuit, now: float) -> None:
+        self.circuit = circuit
+        self.ready: deque[Claimed] = deque()
+        self.workers = 0
+        self.held = 0
+        self.retries = 0
+        self.backlog = [False, False]  # due work known to wait in the store: first tries, retries
+        self.noticed = False  # a first try was put into the store since the last claim began
+        self.paused_until = 0.0
+        self._allowance = 1.0
+        self._counted_at = now
+
+    def room(self, endpoint: Endpoint, now: float) -> int:
+        """Return how many more deliveries the endpoint itself allows to be taken on."""
+        if now < self.paused_until:
+            return 0
+        cap = endpoint.max_in_flight
+        slots = self.circuit.slots(now, self.held, cap)
+        if self.circuit.failures == 0 and endpoint.rate_limit is None:
+            slots = 2 * cap - self.held  # all is well: keep some ready for the moment a slot gets free
+        return max(0, min(slots, self._allowed(endpoint, now)))
+
+    def retry_room(self, endpoint: Endpoint) -> int:
+        """Return how many of the room may go to retries."""
+        return max(1, int(endpoint.max_in_flight * _RETRY_SHARE)) - self.retries
+
+    def take(self, count: int, *, retrying: bool = False) -> None:
+        """Hold slots and use up rate allowance; a negative count gives both back unused."""
+        self.held += count
+        self._allowance -= count
+        if retrying:
+            self.retries += count
+
+    def finish(self, *, retrying: bool) -> None:
+        """Free the slot of a delivery that was answered."""
+        self.held -= 1
+        if retrying:
+            self.retries -= 1
+
+    def opens_at(self, endpoint: Endpoint, now: float) -> float | None:
+        """Return when time alone will make room, None when only an answer can."""
+        if now < self.paused_until:
+            return self.paused_until
+        if endpoint.rate_limit is not None and self._allowed(endpoint, now) < 1:
+            return now + (1.0 - self._allowance) / endpoint.rate_limit
+        return self.circuit.next_at(now)
+
+    def health(self, now: float) -> Health:
+        pause = self.paused_until - now
+        return Health(self.workers, self.circuit.state, self.circuit.failures, pause if pause > 0 else None)
+
+    def _allowed(self, endpoint: Endpoint, now: float) -> int:
+        rate = endpoint.rate_limit
+        if rate is None:
+            return endpoint.max_in_flight * 2
+        burst = max(1.0, rate * _BURST_S)
+        self._allowance = min(burst, self._allowance + (now - self._counted_at) * rate)
+        self._counted_at = now
+        return int(self._allowance)

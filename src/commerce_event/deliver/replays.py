@@ -1,0 +1,163 @@
+"""Replays: past events queued again, in small steps whose progress is stored with them."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final, Literal
+
+import msgspec
+import structlog
+
+from commerce_event.contract.catalogue import EVENT_TYPES
+from commerce_event.core import ids
+from commerce_event.core.clock import Clock
+from commerce_event.core.ids import IdMaker
+from commerce_event.core.model import Endpoint, Event, Replay, Scope
+from commerce_event.core.routing import explain
+from commerce_event.store.directory import Directory
+from commerce_event.store.port import DeliveryQuery, NewDelivery, Page, Store, StoreUnavailableError
+
+_STEP: Final = 200
+_RUNNING_MAX: Final = 100
+_STORE_WAIT_S: Final = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+class Replays:
+    """Runs replays one step at a time, resuming after a restart where the last commit left them."""
+
+    def __init__(
+        self, store: Store, directory: Directory, id_maker: IdMaker, clock: Clock, on_queued: Callable[[], None]
+    ) -> None:
+        """``on_queued`` is called after each step: there is new work to send."""
+        self._store = store
+        self._directory = directory
+        self._ids = id_maker
+        self._clock = clock
+        self._on_queued = on_queued
+        self._wanted = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def run(self) -> None:
+        """Begin, with whatever a former run left unfinished."""
+        self._wanted.set()
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Stop between two steps."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def start(
+        self,
+        endpoint: Endpoint,
+        since_ms: int,
+        until_ms: int,
+        types: Sequence[str],
+        only: Literal["failed", "all"],
+    ) -> Replay:
+        """Store a replay and begin it.
+
+        ``all`` sends every event of the time that matches the endpoint now, also those it never got;
+        ``failed`` gives its dead deliveries of that time a fresh start.
+        """
+        now_ms = self._clock.now_ms()
+        replay = Replay(
+            id=self._ids.next(now_ms),
+            client_id=endpoint.client_id,
+            endpoint_id=endpoint.id,
+            since_ms=since_ms,
+            until_ms=until_ms,
+            types=tuple(types),
+            only=only,
+            state="running",
+            cursor=0,
+            looked_at=0,
+            queued=0,
+            created_ms=now_ms,
+            finished_ms=None,
+        )
+        await self._store.put_replay(replay)
+        self._wanted.set()
+        return replay
+
+    async def _run(self) -> None:
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            try:
+                while running := await self._store.replays(Scope.everyone(), Page(_RUNNING_MAX), running=True):
+                    for replay in running:
+                        await self._step(replay)
+            except StoreUnavailableError as error:
+                log.warning("replays wait for the store", error=str(error))
+                await asyncio.sleep(_STORE_WAIT_S)
+                self._wanted.set()
+
+    async def _step(self, replay: Replay) -> None:
+        endpoint = self._directory.endpoint(replay.endpoint_id)
+        if endpoint is None or endpoint.deleted_ms is not None:
+            await self._store.put_replay(self._finished(replay, "cancelled"))
+        elif replay.only == "failed":
+            await self._reopen_dead(replay)
+        else:
+            await self._queue_again(replay, endpoint)
+        self._on_queued()
+
+    async def _queue_again(self, replay: Replay, endpoint: Endpoint) -> None:
+        after = max(replay.cursor, ids.at_time(replay.since_ms) - 1)
+        events = await self._store.events_between(
+            replay.client_id, after_id=after, until_ms=replay.until_ms, types=replay.types, limit=_STEP
+        )
+        wanted = [event for event in events if event.accepted_ms >= replay.since_ms and _matches(endpoint, event)]
+        step = msgspec.structs.replace(
+            replay,
+            cursor=events[-1].id if events else after,
+            looked_at=replay.looked_at + len(events),
+            queued=replay.queued + len(wanted),
+        )
+        now_ms = self._clock.now_ms()
+        deliveries = [NewDelivery(self._ids.next(now_ms), endpoint.id, _order_key(endpoint, event)) for event in wanted]
+        await self._store.add_deliveries(
+            deliveries,
+            [event.id for event in wanted],
+            replay=step if len(events) == _STEP else self._finished(step, "done"),
+            now_ms=now_ms,
+        )
+
+    async def _reopen_dead(self, replay: Replay) -> None:
+        query = DeliveryQuery(
+            scope=Scope.of(replay.client_id),
+            endpoint_id=replay.endpoint_id,
+            state="dead",
+            types=replay.types,
+            since_ms=replay.since_ms,
+            until_ms=replay.until_ms,
+        )
+        dead = await self._store.deliveries(query, Page(_STEP, replay.cursor or None))
+        found = [delivery.id for delivery in dead]
+        queued = await self._store.reopen(found, now_ms=self._clock.now_ms(), replay_id=replay.id) if found else 0
+        step = msgspec.structs.replace(
+            replay,
+            cursor=found[-1] if found else replay.cursor,
+            looked_at=replay.looked_at + len(found),
+            queued=replay.queued + queued,
+        )
+        await self._store.put_replay(step if len(found) == _STEP else self._finished(step, "done"))
+
+    def _finished(self, replay: Replay, state: Literal["done", "cancelled"]) -> Replay:
+        return msgspec.structs.replace(replay, state=state, finished_ms=self._clock.now_ms())
+
+
+def _matches(endpoint: Endpoint, event: Event) -> bool:
+    event_type = EVENT_TYPES[event.type]
+    on = msgspec.structs.replace(endpoint, enabled=True)  # whoever asks for a replay wants it, switched off or not
+    data = msgspec.json.decode(event.body)
+    return explain(on, event.client_id, event_type, event.application_id, data).matched
+
+
+def _order_key(endpoint: Endpoint, event: Event) -> str | None:
+    if endpoint.ordering == "none":
+        return None
+    return EVENT_TYPES[event.type].business_key(msgspec.json.decode(event.body))

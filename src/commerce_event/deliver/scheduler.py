@@ -1,0 +1,410 @@
+"""The scheduler: who is due, who has a slot, who goes next.
+
+Fresh events are sent straight from memory (`reserve`, then `launch` after their commit). Everything else — retries,
+overflow, what a crash left — is claimed from the store. Each endpoint has a lane of its own, so one that hangs holds
+only its own slots, and no lane may hold more slots than are free in all: however many hang, some stay free.
+"""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import structlog
+
+from commerce_event.core.circuit import Circuit
+from commerce_event.core.clock import Clock
+from commerce_event.core.delivery import Decision, Outcome, decide
+from commerce_event.core.model import Attempt, DeliveryState, Endpoint
+from commerce_event.deliver.lane import Health, Lane
+from commerce_event.deliver.settler import Settler
+from commerce_event.store.directory import Directory
+from commerce_event.store.port import Claimed, Settlement, Store, StoreError, StoreUnavailableError, Want
+
+_LEASE_MARGIN_S: Final = 5.0
+_SCAN_EVERY_S: Final = 1.0  # a look at the store when nothing announced itself
+_RETRY_SHARE: Final = 0.75  # of all slots: the rest is kept for first tries
+_UNSETTLED_MAX: Final = 5_000
+_SWEEP: Final = 500
+_STORE_WAIT_S: Final = 0.5
+
+log = structlog.get_logger(__name__)
+
+
+class SendsEvents(Protocol):
+    """The sender, as the scheduler needs it."""
+
+    async def send(self, endpoint: Endpoint, claimed: Claimed) -> Outcome: ...
+
+
+class AttemptListener(Protocol):
+    """Told of every answered attempt, for metrics."""
+
+    def __call__(self, endpoint: Endpoint, outcome: Outcome, decision: Decision, /) -> None: ...
+
+
+class Scheduler:
+    """Moves due deliveries from the store to the sender and their outcomes back."""
+
+    def __init__(
+        self,
+        store: Store,
+        directory: Directory,
+        sender: SendsEvents,
+        clock: Clock,
+        *,
+        timeout_s: float,
+        retry_schedule_s: tuple[float, ...],
+        max_in_flight: int,
+        circuit_failures: int,
+        chance: random.Random | None = None,
+    ) -> None:
+        self._store = store
+        self._directory = directory
+        self._sender = sender
+        self._clock = clock
+        self._timeout_s = timeout_s
+        self._schedule_s = retry_schedule_s
+        self._slots = max_in_flight
+        self._circuit_failures = circuit_failures
+        self._chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
+        self._lanes: dict[int, Lane] = {}
+        self._held = 0
+        self._retries_held = 0
+        self._settler = Settler(store, self._settled)
+        self._woken = asyncio.Event()
+        self._next_scan = 0.0
+        self._turn = 0
+        self._starved = False  # a lane had due work and slots of its own, but none was free in all
+        self._workers: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.Task[None] | None = None
+        self._closing = False
+        self.on_attempt: list[AttemptListener] = []
+
+    # -- life
+
+    def start(self) -> None:
+        """Begin to claim and send."""
+        self._loop = asyncio.create_task(self._run())
+
+    @property
+    def running(self) -> bool:
+        return self._loop is not None and not self._loop.done()
+
+    async def close(self, grace_s: float) -> None:
+        """Stop claiming, let what is in flight finish for at most ``grace_s``, record every result."""
+        self._closing = True
+        self._woken.set()
+        if self._loop is not None:
+            await self._loop
+        if self._workers:
+            await asyncio.wait(self._workers, timeout=grace_s)
+        for worker in list(self._workers):
+            worker.cancel()
+        if self._workers:
+            await asyncio.wait(self._workers)
+        try:
+            async with asyncio.timeout(grace_s):
+                await self._settler.close()
+        except TimeoutError:  # the store does not take them: those deliveries are repeated after their lease
+            log.warning("results given up at shutdown", results=self._settler.unsettled)
+
+    # -- asked by accepting
+
+    @property
+    def lease(self) -> int:
+        return self._store.lease
+
+    def reserve(self, endpoint: Endpoint) -> int | None:
+        """Hold a slot for an event about to be committed; return the end of its lease, or None."""
+        lane = self._lane(endpoint.id)
+        if self._closing or lane.backlog[0] or not self._room(lane, endpoint):
+            return None
+        self._take(lane, 1, retrying=False)
+        return self._lease_until_ms((endpoint,))
+
+    def release(self, endpoint_id: int) -> None:
+        """Give a reservation back: the event was not new, or not stored."""
+        self._take(self._lanes[endpoint_id], -1, retrying=False)
+
+    def launch(self, claimed: Claimed) -> None:
+        """Send a delivery that is durable and leased to us."""
+        lane = self._lanes[claimed.endpoint_id]
+        lane.ready.append(claimed)
+        self._start_workers(lane, claimed.endpoint_id)
+
+    def notice(self, endpoint_id: int) -> None:
+        """A first try waits in the store."""
+        lane = self._lane(endpoint_id)
+        lane.noticed = True
+        if not lane.backlog[0]:
+            lane.backlog[0] = True
+            self._woken.set()
+
+    # -- asked by people
+
+    def wake(self) -> None:
+        """Look at the store now: something was retried, replayed, switched on or deleted."""
+        self._next_scan = 0.0
+        self._woken.set()
+
+    def health(self, endpoint_id: int) -> Health:
+        return self._lane(endpoint_id).health(self._clock.monotonic())
+
+    @property
+    def in_flight(self) -> int:
+        return self._held
+
+    @property
+    def unsettled(self) -> int:
+        return self._settler.unsettled
+
+    # -- claiming
+
+    async def _run(self) -> None:
+        while not self._closing:
+            self._woken.clear()
+            try:
+                await self._round()
+            except StoreUnavailableError as error:
+                log.warning("cannot claim now", error=str(error))
+                await self._sleep(_STORE_WAIT_S)
+                continue
+            except StoreError as error:
+                log.error("the store failed", error=str(error))
+                return
+            await self._sleep(self._until_next(self._clock.monotonic()))
+
+    async def _sleep(self, seconds: float) -> None:
+        if seconds > 0 and not self._closing:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._woken.wait()
+            except TimeoutError:
+                return
+
+    async def _round(self) -> None:
+        if self._clock.monotonic() >= self._next_scan:
+            await self._scan()
+        wants = self._wants()
+        if not wants:
+            return
+        endpoints = [e for want in wants if (e := self._directory.endpoint(want.endpoint_id)) is not None]
+        try:
+            claimed = await self._store.claim(
+                wants, now_ms=self._clock.now_ms(), lease_until_ms=self._lease_until_ms(endpoints)
+            )
+        except BaseException:
+            self._count_back(wants, ())
+            self._next_scan = 0.0
+            raise
+        self._count_back(wants, claimed)
+        for delivery in claimed:
+            self.launch(delivery)
+
+    async def _scan(self) -> None:
+        """Learn from the store who has due work, and when the next of the rest is due."""
+        now, now_ms = self._clock.monotonic(), self._clock.now_ms()
+        self._next_scan = now + _SCAN_EVERY_S
+        for waiting in await self._store.waiting():
+            endpoint = self._directory.endpoint(waiting.endpoint_id)
+            if endpoint is None or endpoint.deleted_ms is not None:
+                await self._sweep(waiting.endpoint_id, "cancelled", "endpoint_deleted")
+            elif endpoint.disabled_reason == "gone" and not endpoint.enabled:
+                await self._sweep(waiting.endpoint_id, "dead", "gone")
+            elif waiting.due_ms <= now_ms:
+                self._lane(waiting.endpoint_id).backlog[waiting.retrying] = True
+            else:
+                self._scan_by(now + (waiting.due_ms - now_ms) / 1000)
+
+    async def _sweep(self, endpoint_id: int, state: DeliveryState, reason: str) -> None:
+        """Finish what waits for an endpoint that is no more, in steps that let others write in between."""
+        while await self._store.end_pending(
+            endpoint_id, state=state, reason=reason, now_ms=self._clock.now_ms(), limit=_SWEEP
+        ):
+            pass
+
+    def _wants(self) -> list[Want]:
+        """Share the free slots among the lanes with due work, beginning with another one each time."""
+        busy = [endpoint_id for endpoint_id, lane in self._lanes.items() if True in lane.backlog]
+        self._turn += 1
+        start = self._turn % len(busy) if busy else 0
+        wants: list[Want] = []
+        for endpoint_id in busy[start:] + busy[:start]:
+            endpoint = self._directory.endpoint(endpoint_id)
+            if endpoint is not None and endpoint.live:
+                wants += self._wants_of(endpoint, self._lanes[endpoint_id])
+        return wants
+
+    def _wants_of(self, endpoint: Endpoint, lane: Lane) -> list[Want]:
+        lane.noticed = False
+        wants = []
+        for retrying in (False, True):
+            limit = self._room(lane, endpoint) if lane.backlog[retrying] else 0
+            if retrying:
+                free = int(self._slots * _RETRY_SHARE) - self._retries_held
+                limit = min(limit, lane.retry_room(endpoint), free)
+            if limit > 0:
+                self._take(lane, limit, retrying=retrying)
+                wants.append(Want(endpoint.id, retrying, limit))
+        return wants
+
+    def _room(self, lane: Lane, endpoint: Endpoint) -> int:
+        """Return how many deliveries the lane may take on now."""
+        if self._settler.unsettled >= _UNSETTLED_MAX:
+            return 0
+        own = lane.room(endpoint, self._clock.monotonic())
+        fair = self._slots - self._held - lane.held
+        self._starved = self._starved or fair <= 0 < own
+        return max(0, min(own, fair))
+
+    def _take(self, lane: Lane, count: int, *, retrying: bool) -> None:
+        lane.take(count, retrying=retrying)
+        self._held += count
+        self._retries_held += count * retrying
+
+    def _count_back(self, wants: Sequence[Want], claimed: Sequence[Claimed]) -> None:
+        """Free the slots that a claim did not fill; a kind that came back short has nothing more due."""
+        got = Counter((delivery.endpoint_id, delivery.number > 1) for delivery in claimed)
+        for want in wants:
+            unused = want.limit - got[want.endpoint_id, want.retrying]
+            lane = self._lanes[want.endpoint_id]
+            self._take(lane, -unused, retrying=want.retrying)
+            if unused and (want.retrying or not lane.noticed):
+                lane.backlog[want.retrying] = False
+
+    def _until_next(self, now: float) -> float:
+        """Return the seconds until time alone gives something to do."""
+        wake_at = self._next_scan
+        for endpoint_id, lane in self._lanes.items():
+            if True not in lane.backlog:
+                continue
+            endpoint = self._directory.endpoint(endpoint_id)
+            if endpoint is None or not endpoint.live:
+                continue
+            opens = lane.opens_at(endpoint, now)
+            if opens is not None:
+                wake_at = min(wake_at, opens)
+        return wake_at - now
+
+    def _scan_by(self, moment: float) -> None:
+        """Look at the store at that moment at the latest."""
+        if moment < self._next_scan:
+            self._next_scan = moment
+            self._woken.set()
+
+    # -- sending
+
+    def _start_workers(self, lane: Lane, endpoint_id: int) -> None:
+        endpoint = self._directory.endpoint(endpoint_id)
+        cap = endpoint.max_in_flight if endpoint is not None else 1
+        if lane.ready and lane.workers < cap:
+            lane.workers += 1
+            task = asyncio.create_task(self._work(lane))
+            self._workers.add(task)
+            task.add_done_callback(self._workers.discard)
+
+    async def _work(self, lane: Lane) -> None:
+        """Send what is ready in a lane, one after the other, until nothing is."""
+        try:
+            while lane.ready:
+                claimed = lane.ready.popleft()
+                retrying = claimed.number > 1
+                try:
+                    await self._send(lane, claimed)
+                finally:
+                    self._free(lane, retrying=retrying)
+        finally:
+            lane.workers -= 1
+
+    def _free(self, lane: Lane, *, retrying: bool) -> None:
+        """Free a slot; wake the claimer once a fair number is free, not for each single one."""
+        lane.finish(retrying=retrying)
+        self._held -= 1
+        self._retries_held -= retrying
+        if self._starved or (True in lane.backlog and len(lane.ready) <= lane.workers // 2):
+            self._starved = False
+            self._woken.set()
+
+    async def _send(self, lane: Lane, claimed: Claimed) -> None:
+        endpoint = self._directory.endpoint(claimed.endpoint_id)
+        if endpoint is None or not endpoint.live or self._closing or self._lease_too_short(endpoint, claimed):
+            return  # the lease runs out and the store gives it to whoever may send it then
+        outcome = await self._sender.send(endpoint, claimed)
+        now = self._clock.monotonic()
+        if not outcome.ours:
+            lane.circuit.record(outcome.delivered, now)
+        decision = decide(
+            outcome,
+            failure_count=claimed.failure_count,
+            attempt_number=claimed.number,
+            schedule_s=self._schedule_s if endpoint.retry_schedule_s is None else endpoint.retry_schedule_s,
+            jitter=endpoint.jitter,
+            chance=self._chance.random(),
+            now_ms=self._clock.now_ms(),
+        )
+        if decision.pause_s is not None:
+            lane.paused_until = max(lane.paused_until, now + decision.pause_s)
+        if decision.gone:
+            await self._switch_off(endpoint)
+        for listen in self.on_attempt:
+            listen(endpoint, outcome, decision)
+        self._settler.put(_settlement(claimed, outcome, decision))
+
+    def _lease_too_short(self, endpoint: Endpoint, claimed: Claimed) -> bool:
+        return claimed.lease_until_ms - self._clock.now_ms() < self._timeout_of(endpoint) * 1000
+
+    def _settled(self, settlement: Settlement) -> None:
+        if settlement.due_ms is not None:
+            wait_s = (settlement.due_ms - self._clock.now_ms()) / 1000
+            self._scan_by(self._clock.monotonic() + wait_s)
+            return
+        endpoint = self._directory.endpoint(settlement.endpoint_id)
+        if endpoint is not None and endpoint.ordering == "key":
+            self.notice(endpoint.id)  # the next of its key became due
+
+    async def _switch_off(self, endpoint: Endpoint) -> None:
+        """The receiver answered 410: it wants nothing more."""
+        current = self._directory.endpoint(endpoint.id)
+        if current is None or not current.live:
+            return
+        log.warning("endpoint switched off: it answered 410 Gone", endpoint=endpoint.id)
+        await self._directory.switch_off(current.id, "gone", self._clock.now_ms())
+        self.wake()
+
+    def _timeout_of(self, endpoint: Endpoint) -> float:
+        return self._timeout_s if endpoint.timeout_s is None else endpoint.timeout_s
+
+    def _lease_until_ms(self, endpoints: Sequence[Endpoint]) -> int:
+        """Long enough to wait for a slot as long as a request may take, and then to take that long."""
+        longest = max(self._timeout_of(endpoint) for endpoint in endpoints)
+        return self._clock.now_ms() + round((2 * longest + _LEASE_MARGIN_S) * 1000)
+
+    def _lane(self, endpoint_id: int) -> Lane:
+        lane = self._lanes.get(endpoint_id)
+        if lane is None:
+            lane = Lane(Circuit(threshold=self._circuit_failures), self._clock.monotonic())
+            self._lanes[endpoint_id] = lane
+        return lane
+
+
+def _settlement(claimed: Claimed, outcome: Outcome, decision: Decision) -> Settlement:
+    return Settlement(
+        delivery_id=claimed.delivery_id,
+        endpoint_id=claimed.endpoint_id,
+        lease=claimed.lease,
+        attempt=Attempt(
+            number=claimed.number,
+            started_ms=outcome.started_ms,
+            duration_ms=outcome.duration_ms,
+            status=outcome.status,
+            error=outcome.error,
+            response_headers=outcome.response_headers,
+            response_body=outcome.response_body,
+        ),
+        state=decision.state,
+        failure_count=decision.failure_count,
+        due_ms=decision.due_ms,
+        reason=decision.reason,
+    )

@@ -1,0 +1,231 @@
+"""The composition root: settings in, a running server out. The only place that knows everyone."""
+
+import asyncio
+import os
+import resource
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import structlog
+import uvicorn
+
+from commerce_event.accept.intake import Intake
+from commerce_event.api.app import create_app
+from commerce_event.api.metrics import Metrics
+from commerce_event.api.services import Services
+from commerce_event.core.addresses import AddressPolicy
+from commerce_event.core.clock import SystemClock
+from commerce_event.core.ids import IdMaker
+from commerce_event.core.vault import Vault, VaultError, new_key, parse_key
+from commerce_event.deliver.guard import Resolver
+from commerce_event.deliver.replays import Replays
+from commerce_event.deliver.scheduler import Scheduler
+from commerce_event.deliver.sender import Sender
+from commerce_event.settings import Settings
+from commerce_event.store.directory import Directory
+from commerce_event.store.keeper import Keeper
+from commerce_event.store.port import StoreRefusedError
+from commerce_event.store.sqlite import SqliteStore
+
+_GRACE_S: Final = 8.0  # for requests in flight at shutdown; the default time-out of one is 5 s
+_KEEP_ALIVE_S: Final = 75
+
+log = structlog.get_logger(__name__)
+
+
+class Node:
+    """One running node: the store and everything that works on it. ``app`` is the ASGI application."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.clock = SystemClock()
+        self.store = SqliteStore(settings.store_path(), clock=self.clock)
+        self.first_key: str | None = None  # made at the first start, shown once
+
+    async def start(self, *, own_addresses: frozenset[tuple[str, int]] = frozenset()) -> None:
+        """Open the store and begin to accept and deliver. Raises StoreRefusedError with the remedy."""
+        await self.store.open()
+        try:
+            await self._compose(own_addresses)
+        except BaseException:
+            await self.store.close()
+            raise
+
+    async def _compose(self, own_addresses: frozenset[tuple[str, int]]) -> None:
+        settings, clock, store = self.settings, self.clock, self.store
+        ids = IdMaker(after=await store.last_id())
+        key_file = _KeyFile(settings)
+        self.directory = Directory(store, Vault(key_file.key), ids, admin_key=settings.admin_key)
+        try:
+            await self.directory.load()
+        except VaultError as error:
+            raise StoreRefusedError(f"{error}") from None
+        key_file.keep()
+        policy = AddressPolicy(settings.allow_networks)
+        self.sender = Sender(resolver=Resolver(policy, own_addresses), timeout_s=settings.timeout_s, clock=clock)
+        self.scheduler = Scheduler(
+            store,
+            self.directory,
+            self.sender,
+            clock,
+            timeout_s=settings.timeout_s,
+            retry_schedule_s=settings.retry_schedule_s,
+            max_in_flight=settings.max_in_flight,
+            circuit_failures=settings.circuit_failures,
+        )
+        self.intake = Intake(store, self.directory, self.scheduler, ids, clock)
+        self.replays = Replays(store, self.directory, ids, clock, self.scheduler.wake)
+        self.keeper = Keeper(store, clock, retention_s=settings.retention_s)
+        self.metrics = Metrics(self.scheduler, self.keeper)
+        self.scheduler.on_attempt.append(self.metrics.attempt)
+        self.app = create_app(
+            Services(
+                settings=settings,
+                clock=clock,
+                store=store,
+                directory=self.directory,
+                intake=self.intake,
+                scheduler=self.scheduler,
+                sender=self.sender,
+                replays=self.replays,
+                keeper=self.keeper,
+                metrics=self.metrics,
+                policy=policy,
+                ids=ids,
+            )
+        )
+        await self._make_first_key()
+        self.scheduler.start()
+        self.replays.run()
+        self.keeper.start()
+
+    async def _make_first_key(self) -> None:
+        if self.settings.admin_key is None and not any(key.role == "admin" for key in self.directory.all_keys()):
+            _, self.first_key = await self.directory.add_key("admin", None, "first key", self.clock.now_ms())
+
+    async def stop(self) -> None:
+        """Finish what is in flight, record it, close the store."""
+        await self.intake.close()
+        await self.replays.close()
+        await self.scheduler.close(_GRACE_S)
+        await self.keeper.close()
+        await self.sender.close()
+        await self.store.close()
+
+
+class _KeyFile:
+    """The key that seals secrets: from the settings, or a file beside the store, made when both are missing."""
+
+    def __init__(self, settings: Settings) -> None:
+        database = settings.store_path()
+        self._path: Path | None = None
+        self._text = settings.secret_key or ""
+        if not self._text:
+            self._path = database.with_name(database.name + ".key")
+            self._text = self._path.read_text().strip() if self._path.exists() else new_key()
+        self.key = parse_key(self._text)
+
+    def keep(self) -> None:
+        """Write a new key durably, readable by its owner alone; done only once it fits the store."""
+        if self._path is None or self._path.exists():
+            return
+        handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(self._text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
+
+
+class HttpServer(uvicorn.Server):
+    """uvicorn, with signals left to us: after one, deliveries in flight are still to be finished."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class ListenError(Exception):
+    """The address cannot be listened on; the message says what to do."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket. Raises ListenError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ListenError(f"cannot listen on {host}:{port} ({error.strerror}); choose another --port") from None
+    listener.setblocking(False)
+    return listener
+
+
+def http_server(app: object) -> HttpServer:
+    """Return the HTTP server for an ASGI application."""
+    return HttpServer(
+        uvicorn.Config(
+            app,  # type: ignore[arg-type]
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=round(_GRACE_S),
+        )
+    )
+
+
+async def serve(settings: Settings, *, on_ready: Callable[[Node, str], None]) -> int:
+    """Run a node until a signal; return the exit code: 0 after a signal, 1 when the store broke."""
+    raise_file_limit()
+    listener = listen(settings.host, settings.port)
+    host, port = listener.getsockname()[:2]
+    node = Node(settings)
+    await node.start(own_addresses=own_addresses(host, port))
+    server = http_server(node.app)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, setattr, server, "should_exit", True)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    broken = asyncio.create_task(node.store.failed())
+    on_ready(node, f"http://{f'[{host}]' if ':' in host else host}:{port}")
+    await asyncio.wait({serving, broken}, return_when=asyncio.FIRST_COMPLETED)
+    if broken.done():
+        log.critical("stopping: the store is broken", error=str(broken.result()))
+        server.should_exit = True
+        await serving
+        return 1
+    broken.cancel()
+    with suppress(asyncio.CancelledError):
+        await broken
+    await node.stop()
+    return 0
+
+
+def own_addresses(host: str, port: int) -> frozenset[tuple[str, int]]:
+    """Return where we can be reached ourselves, so that no delivery is sent to us."""
+    hosts = {host}
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared with, not bound to
+        hosts |= {"127.0.0.1", "::1"}
+        with suppress(OSError):
+            hosts |= {str(info[4][0]) for info in socket.getaddrinfo(socket.gethostname(), port)}
+    return frozenset((each, port) for each in hosts)
+
+
+def raise_file_limit() -> None:
+    """Allow as many open sockets as the system lets us have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,171 @@
+"""Settings: flags win over environment variables, those over defaults."""
+
+import difflib
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+import msgspec
+
+from commerce_event.core.circuit import THRESHOLD
+from commerce_event.core.retry import DEFAULT_SCHEDULE_S, parse_duration, parse_schedule
+from commerce_event.core.vault import VaultError, parse_key
+
+PREFIX: Final = "COMMERCE_EVENT_"
+_OTHERS: Final = re.compile(r"(URL|KEY|TEST_\w+)")  # read by the command line and the tests
+_SIZES: Final = {"": 1, "b": 1, "kib": 1024, "kb": 1000, "mib": 1024**2, "mb": 1000**2}
+_SIZE: Final = re.compile(r"(\d{1,9})\s*([a-z]*)", re.ASCII | re.IGNORECASE)
+_WHOLE: Final = re.compile(r"\d{1,9}", re.ASCII)
+_BODY_MAX: Final = 10 * 1024**2
+_ADMIN_KEY_MIN: Final = 16
+_STORE_FILE: Final = re.compile(r"/(?!:memory:)[^?#\x00]*[^?#\x00/]")  # no parameters, no folder, nothing volatile
+_SECRET_FIELDS: Final = frozenset({"admin_key", "secret_key"})
+
+
+class SettingsError(Exception):
+    """A setting cannot be used; the message names it and says what would do."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that can be set. Durations are seconds, sizes bytes."""
+
+    store: str = "sqlite:///./commerce-event.db"
+    host: str = "127.0.0.1"
+    port: int = 8080
+    admin_key: str | None = None
+    retry_schedule_s: tuple[float, ...] = DEFAULT_SCHEDULE_S
+    timeout_s: float = 5.0
+    allow_networks: tuple[str, ...] = ()
+    max_body: int = 256 * 1024
+    retention_s: float = 30 * 86_400.0  # 0: for ever
+    secret_key: str | None = None
+    log_format: Literal["text", "json"] = "text"
+    max_in_flight: int = 512  # requests under way at once, all endpoints together
+    circuit_failures: int = THRESHOLD  # failures in a row that open an endpoint's circuit; 0: never
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str], **flags: Any) -> Self:
+        """Read the variables, let the flags that are given (not None) win. Raises SettingsError.
+
+        An empty variable counts as one that is not there.
+        """
+        values: dict[str, Any] = {}
+        for variable, text in environ.items():
+            if variable.startswith(PREFIX):
+                _read(variable, text.strip(), values)
+        values.update({name: value for name, value in flags.items() if value is not None})
+        for name, (field, least, most) in _RANGES.items():
+            if field in values and not least <= values[field] <= most:
+                raise SettingsError(f"{PREFIX}{name} must be {least} to {most}, not {values[field]}")
+        settings = cls(**values)
+        settings.store_path()
+        return settings
+
+    def store_path(self) -> Path:
+        """Return the file of the embedded store. Raises SettingsError for a URL that this version cannot serve."""
+        scheme, separator, path = self.store.partition("://")
+        if scheme == "sqlite" and separator and _STORE_FILE.fullmatch(path):
+            return Path(path[1:])
+        if scheme in {"postgresql", "postgres"}:
+            raise SettingsError(
+                f"{PREFIX}STORE asks for PostgreSQL, but this version keeps its events in SQLite; write sqlite:///FILE"
+            )
+        raise SettingsError(f"{PREFIX}STORE must be sqlite:///FILE (sqlite:////FILE for an absolute path)")
+
+    def __repr__(self) -> str:
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Name what may be shown, to rich as well: it prints the local variables of a crash."""
+        return [(name, getattr(self, name)) for name in self.__struct_fields__ if name not in _SECRET_FIELDS]
+
+
+def _read(variable: str, text: str, values: dict[str, Any]) -> None:
+    name = variable.removeprefix(PREFIX)
+    if _OTHERS.fullmatch(name):
+        return
+    reader = _READERS.get(name)
+    if reader is None:
+        near = difflib.get_close_matches(name, _READERS, n=1)
+        hint = f"did you mean {PREFIX}{near[0]}?" if near else "the settings reference lists them all"
+        raise SettingsError(f"there is no setting {variable}; {hint}")
+    if not text:
+        return
+    field, read = reader
+    try:
+        values[field] = read(text)
+    except ValueError as error:
+        raise SettingsError(f"{variable}: {error}") from None
+
+
+def _whole(text: str) -> int:
+    if not _WHOLE.fullmatch(text):
+        raise ValueError("must be a whole number of at most 9 digits")
+    return int(text)
+
+
+def _size(text: str) -> int:
+    match = _SIZE.fullmatch(text)
+    if match is None or match[2].lower() not in _SIZES:
+        raise ValueError("must be a size such as 262144, 256KiB or 1MB")
+    return int(match[1]) * _SIZES[match[2].lower()]
+
+
+def _retention(text: str) -> float:
+    return 0.0 if text.lower() in {"0", "off"} else parse_duration(text)
+
+
+def _networks(text: str) -> tuple[str, ...]:
+    networks = tuple(part.strip() for part in text.split(",") if part.strip())
+    for network in networks:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError:
+            raise ValueError(f"{network!r} is no network; write for example 10.0.0.0/8") from None
+    return networks
+
+
+def _secret_key(text: str) -> str:
+    try:
+        parse_key(text)
+    except VaultError as error:
+        raise ValueError(f"{error}") from None
+    return text
+
+
+def _log_format(text: str) -> str:
+    if text not in {"text", "json"}:
+        raise ValueError("must be text or json")
+    return text
+
+
+def _admin_key(text: str) -> str:
+    if len(text) < _ADMIN_KEY_MIN or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError(f"must be at least {_ADMIN_KEY_MIN} printable ASCII characters without spaces")
+    return text
+
+
+_READERS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
+    "STORE": ("store", str),
+    "HOST": ("host", str),
+    "PORT": ("port", _whole),
+    "ADMIN_KEY": ("admin_key", _admin_key),
+    "RETRY_SCHEDULE": ("retry_schedule_s", parse_schedule),
+    "TIMEOUT": ("timeout_s", parse_duration),
+    "ALLOW_NETWORKS": ("allow_networks", _networks),
+    "MAX_BODY": ("max_body", _size),
+    "RETENTION": ("retention_s", _retention),
+    "SECRET_KEY": ("secret_key", _secret_key),
+    "LOG_FORMAT": ("log_format", _log_format),
+    "MAX_IN_FLIGHT": ("max_in_flight", _whole),
+    "CIRCUIT_FAILURES": ("circuit_failures", _whole),
+}
+_RANGES: Final[dict[str, tuple[str, float, float]]] = {
+    "PORT": ("port", 0, 65_535),
+    "TIMEOUT": ("timeout_s", 0.1, 60),
+    "MAX_BODY": ("max_body", 1_024, _BODY_MAX),
+    "MAX_IN_FLIGHT": ("max_in_flight", 1, 10_000),
+    "CIRCUIT_FAILURES": ("circuit_failures", 0, 10_000),
+}

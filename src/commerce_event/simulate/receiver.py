@@ -1,0 +1,79 @@
+"""A well-behaved receiver on this machine: checks signatures, remembers what arrived, has a bad moment now and then."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+from commerce_event.core.clock import Clock
+from commerce_event.core.signatures import InvalidSignatureError, verify
+
+Message = MutableMapping[str, Any]
+
+_REMEMBERED_MAX: Final = 200_000  # ids kept for each path; the demo stays far below
+
+
+class Receiver:
+    """An ASGI application with one webhook address for each path it was given a secret for."""
+
+    def __init__(self, clock: Clock, *, fail_every: int = 0) -> None:
+        """``fail_every``: every so-manieth first attempt is answered 503, to show retries; 0 for never."""
+        self._clock = clock
+        self._fail_every = fail_every
+        self._seen = 0
+        self.secrets: dict[str, str] = {}
+        self.arrived: dict[str, Counter[str]] = {}  # path -> webhook-id -> how often it was taken
+        self.refused = 0  # bad moments
+        self.forged = 0  # signatures that did not fit
+
+    @property
+    def taken(self) -> int:
+        return sum(ids.total() for ids in self.arrived.values())
+
+    def add(self, path: str, secret: str) -> None:
+        """Begin to answer at a path."""
+        self.secrets[path] = secret
+        self.arrived[path] = Counter()
+
+    async def __call__(
+        self,
+        scope: MutableMapping[str, Any],
+        receive: Callable[[], Awaitable[Message]],
+        send: Callable[[Message], Awaitable[None]],
+    ) -> None:
+        body = await _read(receive)
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        status = self._answer(scope["path"], headers, body)
+        await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/plain")]})
+        await send({"type": "http.response.body", "body": b"thank you\n" if status == 200 else b"not now\n"})
+
+    def _answer(self, path: str, headers: dict[str, str], body: bytes) -> int:
+        secret = self.secrets.get(path)
+        if secret is None:
+            return 404
+        try:
+            verify([secret], headers, body, self._clock.now_ms() / 1000)
+        except InvalidSignatureError:
+            self.forged += 1
+            return 401
+        if self._has_a_bad_moment(headers):
+            self.refused += 1
+            return 503
+        arrived = self.arrived[path]
+        if len(arrived) < _REMEMBERED_MAX:
+            arrived[headers["webhook-id"]] += 1
+        return 200
+
+    def _has_a_bad_moment(self, headers: dict[str, str]) -> bool:
+        if not self._fail_every or headers.get("commerce-event-attempt") != "1":
+            return False
+        self._seen += 1
+        return self._seen % self._fail_every == 0
+
+
+async def _read(receive: Callable[[], Awaitable[Message]]) -> bytes:
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body", False):
+            return body

@@ -1,0 +1,146 @@
+"""The directory: endpoints and keys in memory, where accepting and sending look them up for every event.
+
+Reads cost no I/O; changes are written through. Secrets and static headers are opened here and nowhere else.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from commerce_event.contract.catalogue import EventType
+from commerce_event.core import ids
+from commerce_event.core.ids import IdMaker
+from commerce_event.core.model import Endpoint, Key, Role, Scope
+from commerce_event.core.routing import RouteTable
+from commerce_event.core.vault import Vault
+from commerce_event.store.port import EndpointRow, Store
+
+_ROW_FIELDS: Final = frozenset({"id", "client_id", "revision", "created_ms", "updated_ms", "deleted_ms"})
+_SEALED_FIELDS: Final = frozenset({"headers", "secrets"})
+
+
+class Directory:
+    """Endpoints and keys, read from memory, written through to the store."""
+
+    def __init__(self, store: Store, vault: Vault, id_maker: IdMaker, *, admin_key: str | None = None) -> None:
+        """``admin_key`` is the operator's own, from the settings; it is never stored."""
+        self._store = store
+        self._vault = vault
+        self._ids = id_maker
+        self._endpoints: dict[int, Endpoint] = {}
+        self._keys: dict[int, Key] = {}
+        self._by_digest: dict[bytes, Key] = {}
+        self._routes = RouteTable(())
+        self._operator = None if admin_key is None else _operator_key(admin_key)
+        self.version = 0
+
+    async def load(self) -> None:
+        """Read everything from the store. Raises VaultError when the secret key does not fit."""
+        self.version = await self._store.config_version()
+        self._endpoints = {row.id: self._opened(row) for row in await self._store.endpoints()}
+        self._keys = {key.id: key for key in await self._store.keys()}
+        self._index()
+
+    # -- endpoints
+
+    def endpoints(self, scope: Scope) -> list[Endpoint]:
+        """Return the endpoints in reach, oldest first, without deleted ones."""
+        return [e for e in self._endpoints.values() if e.deleted_ms is None and scope.allows(e.client_id)]
+
+    def endpoint(self, endpoint_id: int) -> Endpoint | None:
+        """Return an endpoint, deleted or not."""
+        return self._endpoints.get(endpoint_id)
+
+    def match(
+        self, client_id: int, event_type: EventType, application_id: int | None, data: Mapping[str, Any]
+    ) -> tuple[Endpoint, ...]:
+        """Return the endpoints that want this event now."""
+        return self._routes.match(client_id, event_type, application_id, data)
+
+    async def save(self, endpoint: Endpoint) -> Endpoint:
+        """Store a new or changed endpoint and return it with its revision."""
+        version = await self._store.put_endpoint(self._row(endpoint))
+        saved = msgspec.structs.replace(endpoint, revision=version)
+        self._endpoints[saved.id] = saved
+        self.version = max(self.version, version)
+        self._index()
+        return saved
+
+    async def delete(self, endpoint_id: int, now_ms: int) -> None:
+        """Mark an endpoint deleted and forget its secrets; its history stays explainable."""
+        endpoint = self._endpoints[endpoint_id]
+        await self.save(msgspec.structs.replace(endpoint, deleted_ms=now_ms, updated_ms=now_ms, secrets=(), headers={}))
+
+    async def switch_off(self, endpoint_id: int, reason: str, now_ms: int) -> None:
+        """Turn an endpoint off for a reason of its receiver's; a person turns it on again."""
+        endpoint = self._endpoints[endpoint_id]
+        await self.save(msgspec.structs.replace(endpoint, enabled=False, disabled_reason=reason, updated_ms=now_ms))
+
+    async def explainable(self, client_id: int, config_version: int) -> list[Endpoint]:
+        """Return the client's endpoints as they stood at a config version, without secrets."""
+        return [self._opened(row) for row in await self._store.endpoint_revisions(client_id, config_version)]
+
+    # -- keys
+
+    def all_keys(self) -> list[Key]:
+        return list(self._keys.values())
+
+    def authenticate(self, token: str) -> Key | None:
+        """Return the key that a bearer token belongs to, unless it is unknown or revoked."""
+        return self._by_digest.get(_digest(token))
+
+    async def add_key(self, role: Role, client_ids: tuple[int, ...] | None, name: str, now_ms: int) -> tuple[Key, str]:
+        """Make a key; the text is returned this once and never stored."""
+        number = self._ids.next(now_ms)
+        text = f"{ids.encode('key', number)}_{secrets.token_urlsafe(32)}"
+        key = Key(id=number, role=role, client_ids=client_ids, name=name, digest=_digest(text), created_ms=now_ms)
+        await self._put_key(key)
+        return key, text
+
+    async def revoke_key(self, key_id: int, now_ms: int) -> None:
+        """Make a key useless from now on."""
+        await self._put_key(msgspec.structs.replace(self._keys[key_id], revoked_ms=now_ms))
+
+    async def _put_key(self, key: Key) -> None:
+        self.version = max(self.version, await self._store.put_key(key))
+        self._keys[key.id] = key
+        self._index()
+
+    # -- rows
+
+    def _index(self) -> None:
+        self._routes = RouteTable(self._endpoints.values())
+        self._by_digest = {key.digest: key for key in self._keys.values() if key.revoked_ms is None}
+        if self._operator is not None:
+            self._by_digest[self._operator.digest] = self._operator
+
+    def _row(self, endpoint: Endpoint) -> EndpointRow:
+        fields = msgspec.to_builtins(endpoint)
+        sealed = {name: fields.pop(name) for name in _SEALED_FIELDS}
+        config = {name: value for name, value in fields.items() if name not in _ROW_FIELDS}
+        return EndpointRow(
+            **{name: fields[name] for name in _ROW_FIELDS},
+            config=msgspec.json.encode(config),
+            sealed=self._vault.seal(msgspec.json.encode(sealed), _context(endpoint.id)),
+        )
+
+    def _opened(self, row: EndpointRow) -> Endpoint:
+        sealed = msgspec.json.decode(self._vault.open(row.sealed, _context(row.id))) if row.sealed else {}
+        head = {name: getattr(row, name) for name in _ROW_FIELDS}
+        return msgspec.convert({**msgspec.json.decode(row.config), **sealed, **head}, Endpoint)
+
+
+def _context(endpoint_id: int) -> bytes:
+    return b"endpoint:%d" % endpoint_id
+
+
+def _digest(token: str) -> bytes:
+    """Keys hold 256 random bits, so one round of SHA-256 is as good as a slow hash."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+def _operator_key(text: str) -> Key:
+    return Key(id=0, role="admin", client_ids=None, name="operator", digest=_digest(text), created_ms=0)

@@ -1,0 +1,111 @@
+"""The keeper: what must happen beside the flow — clock, text index, retention, recount of the accounts."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import msgspec
+import structlog
+
+from commerce_event.core.clock import SystemClock
+from commerce_event.core.model import Scope
+from commerce_event.store.port import Book, Store, StoreError
+
+_CLOCK_EVERY_S: Final = 1.0
+_CLOCK_JUMP_MS: Final = 250  # less than this is the clock being steered, and simply followed
+_INDEX_EVERY_S: Final = 0.25
+_INDEX_STEP: Final = 1_000
+_RECOUNT_EVERY_S: Final = 10.0
+_AUDIT_STEP: Final = 2_000
+_EXPIRE_EVERY_S: Final = 30.0
+_EXPIRE_STEP: Final = 200
+
+log = structlog.get_logger(__name__)
+
+
+class Accounts(msgspec.Struct, frozen=True):
+    """The last recount: the accounts with pending counted from the queue, and events whose deliveries do not add up."""
+
+    counted_ms: int
+    books: tuple[Book, ...]
+    wrong_events: tuple[int, ...]
+
+    @property
+    def balanced(self) -> bool:
+        return not self.wrong_events and all(book.difference == 0 for book in self.books)
+
+
+class Keeper:
+    """Runs the upkeep of a store, each task at its own pace, none of them in the way of an event."""
+
+    def __init__(self, store: Store, clock: SystemClock, *, retention_s: float) -> None:
+        """``retention_s`` is how long finished events are kept; 0 keeps them for ever."""
+        self._store = store
+        self._clock = clock
+        self._retention_s = retention_s
+        self._audited_to = 0
+        self._wrong: dict[int, None] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self.accounts: Accounts | None = None
+
+    def start(self) -> None:
+        chores = [
+            (self.watch_clock, _CLOCK_EVERY_S),
+            (self.index, _INDEX_EVERY_S),
+            (self.recount, _RECOUNT_EVERY_S),
+        ]
+        if self._retention_s > 0:
+            chores.append((self.expire, _EXPIRE_EVERY_S))
+        self._tasks = [asyncio.create_task(self._repeat(chore, every_s)) for chore, every_s in chores]
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def index(self) -> None:
+        """Bring the text index up to the journal's end."""
+        while await self._store.index_text(_INDEX_STEP) == _INDEX_STEP:
+            pass  # every step is a commit of its own
+
+    async def watch_clock(self) -> None:
+        """Follow the machine's wall clock; when it was set, take the stored due times along, so that delays stay."""
+        drift_ms = self._clock.drift_ms()
+        if abs(drift_ms) < _CLOCK_JUMP_MS:
+            self._clock.follow(drift_ms)
+            return
+        log.warning("the wall clock was set", by_s=drift_ms / 1000)
+        if drift_ms < 0:  # in this order nothing looks due too early in between
+            self._clock.follow(drift_ms)
+        await self._store.shift_due(drift_ms)
+        if drift_ms > 0:
+            self._clock.follow(drift_ms)
+
+    async def recount(self) -> None:
+        """Count what is pending, compare the accounts, and look at the next stretch of the journal."""
+        audit = await self._store.audit(after_id=self._audited_to, limit=_AUDIT_STEP)
+        self._audited_to = audit.cursor
+        self._wrong.update(dict.fromkeys(audit.wrong))
+        books = tuple(await self._store.books(Scope.everyone(), recount=True))
+        self.accounts = Accounts(self._clock.now_ms(), books, tuple(self._wrong))
+        if not self.accounts.balanced:
+            log.error(
+                "the books do not balance: please report this with the output of `commerce-event doctor`",
+                endpoints=[book.endpoint_id for book in books if book.difference],
+                events=list(self._wrong)[:20],
+            )
+
+    async def expire(self) -> None:
+        """Delete finished events that are older than the retention."""
+        before_ms = self._clock.now_ms() - round(self._retention_s * 1000)
+        while await self._store.expire(before_ms=before_ms, limit=_EXPIRE_STEP):
+            pass  # every step is a commit of its own
+
+    async def _repeat(self, chore: Callable[[], Awaitable[None]], every_s: float) -> None:
+        while True:
+            try:
+                await chore()
+            except StoreError as error:
+                log.warning("upkeep is put off", chore=chore.__name__, error=str(error))
+            await asyncio.sleep(every_s)

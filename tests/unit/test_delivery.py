@@ -1,0 +1,298 @@
+"""What becomes of a delivery after a try: never early, never too often, never unseen."""
+
+import math
+from collections.abc import Iterator, Sequence
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from commerce_event.core.delivery import (
+    OWN_FAULT_DELAY_S,
+    Decision,
+    Outcome,
+    can_cancel,
+    can_retry,
+    decide,
+    parse_retry_after,
+)
+from commerce_event.core.model import DeliveryState
+from commerce_event.core.retry import DEFAULT_SCHEDULE_S
+
+NOW_MS = 1_800_000_000_000
+HOUR_S = 3_600.0
+SCHEDULE_S = (5.0, 10.0, 7_200.0)
+
+
+def outcome(status: int | None = 500, **fields: Any) -> Outcome:
+    return Outcome(started_ms=NOW_MS - 20, duration_ms=20.0, status=status, **{"error": None, **fields})
+
+
+def decided(after: Outcome, **conditions: Any) -> Decision:
+    usual = {"failure_count": 0, "schedule_s": SCHEDULE_S, "jitter": 0.0, "chance": 0.0, "now_ms": NOW_MS}
+    return decide(after, **{**usual, **conditions})
+
+
+def tries(after: Outcome, schedule_s: Sequence[float]) -> Iterator[Decision]:
+    """Yield what is decided after every try of a delivery that always ends alike, up to 99 tries."""
+    failures = 0
+    for number in range(1, 100):
+        decision = decided(after, schedule_s=schedule_s, failure_count=failures, attempt_number=number)
+        failures = decision.failure_count
+        yield decision
+        if decision.state != "pending":
+            return
+
+
+# Success
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
+def test_any_2xx_is_delivered(status: int) -> None:
+    assert decided(outcome(status), failure_count=3) == Decision("delivered", 3, None)
+
+
+def test_2xx_whose_body_broke_off_is_delivered() -> None:
+    assert decided(outcome(200, error="truncated")).state == "delivered"
+
+
+@pytest.mark.parametrize("status", [None, 100, 101, 199, 300, 301, 304, 400, 401, 404, 413, 422, 500, 503, 999])
+def test_everything_else_is_tried_again(status: int | None) -> None:
+    assert decided(outcome(status)) == Decision("pending", 1, NOW_MS + 5_000)
+
+
+# The schedule
+
+
+def test_documented_policy_is_seventeen_tries_with_the_documented_delays() -> None:
+    decisions = list(tries(outcome(None, error="timeout"), DEFAULT_SCHEDULE_S))
+
+    waits_ms = [decision.due_ms - NOW_MS for decision in decisions if decision.due_ms is not None]
+    assert waits_ms == [delay_s * 1_000 for delay_s in DEFAULT_SCHEDULE_S]
+    assert decisions[-1] == Decision("dead", 17, None, "attempts_exhausted")
+    assert len(decisions) == 17
+
+
+def test_empty_schedule_allows_one_try() -> None:
+    assert decided(outcome(500), schedule_s=()) == Decision("dead", 1, None, "attempts_exhausted")
+
+
+schedules = st.lists(st.floats(0, 7 * 86_400), max_size=8)
+
+
+@given(schedules, st.sampled_from([None, 302, 429, 500]), st.none() | st.floats(0, 1e10))
+def test_counted_tries_are_one_more_than_the_delays(
+    schedule_s: list[float], status: int | None, retry_after_s: float | None
+) -> None:
+    decisions = list(tries(outcome(status, retry_after_s=retry_after_s), schedule_s))
+
+    assert [decision.failure_count for decision in decisions] == list(range(1, len(schedule_s) + 2))
+    assert (decisions[-1].state, decisions[-1].reason) == ("dead", "attempts_exhausted")
+
+
+@given(
+    schedule_s=schedules.filter(bool),
+    status=st.sampled_from([None, 429, 500, 503]),
+    retry_after_s=st.none() | st.floats(),
+    jitter=st.floats(0, 1),
+    chance=st.floats(0, 1, exclude_max=True),
+    now_ms=st.integers(0, 2**42),
+    data=st.data(),
+)
+def test_retry_is_never_early_and_never_later_than_jitter_and_an_hour_explain(
+    *,
+    schedule_s: list[float],
+    status: int | None,
+    retry_after_s: float | None,
+    jitter: float,
+    chance: float,
+    now_ms: int,
+    data: st.DataObject,
+) -> None:
+    failures = data.draw(st.integers(0, len(schedule_s) - 1))
+
+    decision = decided(
+        outcome(status, retry_after_s=retry_after_s),
+        failure_count=failures,
+        schedule_s=schedule_s,
+        jitter=jitter,
+        chance=chance,
+        now_ms=now_ms,
+    )
+
+    assert decision.due_ms is not None
+    wait_ms, step_s = decision.due_ms - now_ms, schedule_s[failures]
+    assert wait_ms >= step_s * 1_000
+    assert wait_ms <= math.ceil(max(step_s * (1 + jitter), HOUR_S) * 1_000)
+    if status not in {429, 503} or retry_after_s is None or not retry_after_s > 0:
+        assert wait_ms <= math.ceil(step_s * (1 + jitter) * 1_000)
+
+
+def test_jitter_only_adds() -> None:
+    waits = [decided(outcome(500), jitter=0.5, chance=chance).due_ms for chance in (0.0, 0.5, 0.9)]
+
+    assert waits == [NOW_MS + 5_000, NOW_MS + 6_250, NOW_MS + 7_250]
+
+
+# What the receiver asks for
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_delays_the_delivery_and_pauses_the_endpoint(status: int) -> None:
+    decision = decided(outcome(status, retry_after_s=60.0))
+
+    assert (decision.due_ms, decision.pause_s, decision.failure_count) == (NOW_MS + 60_000, 60.0, 1)
+
+
+def test_retry_after_never_shortens_the_schedule() -> None:
+    decision = decided(outcome(503, retry_after_s=1.0), failure_count=2)
+
+    assert (decision.due_ms, decision.pause_s) == (NOW_MS + 7_200_000, 1.0)
+
+
+def test_retry_after_counts_for_an_hour_at_most() -> None:
+    decision = decided(outcome(429, retry_after_s=1e9))
+
+    assert (decision.due_ms, decision.pause_s) == (NOW_MS + 3_600_000, HOUR_S)
+
+
+def test_endpoint_pauses_even_when_the_delivery_died_of_it() -> None:
+    assert decided(outcome(429, retry_after_s=60.0), failure_count=3).pause_s == 60.0
+
+
+@pytest.mark.parametrize("status", [None, 500, 502, 302])
+def test_retry_after_means_nothing_with_another_status(status: int | None) -> None:
+    assert decided(outcome(status, retry_after_s=60.0)) == Decision("pending", 1, NOW_MS + 5_000)
+
+
+@pytest.mark.parametrize("retry_after_s", [float("nan"), -60.0, 0.0, float("-inf")])
+def test_senseless_retry_after_is_ignored(retry_after_s: float) -> None:
+    assert decided(outcome(503, retry_after_s=retry_after_s)) == Decision("pending", 1, NOW_MS + 5_000)
+
+
+@given(st.floats(0, 1e6), st.floats(0, 1e6), st.sampled_from([429, 503]), st.integers(0, 2))
+def test_asking_for_more_never_gives_less(first_s: float, second_s: float, status: int, failures: int) -> None:
+    less, more = (
+        decided(outcome(status, retry_after_s=seconds), failure_count=failures).due_ms
+        for seconds in sorted((first_s, second_s))
+    )
+
+    assert less is not None
+    assert more is not None
+    assert less <= more
+
+
+def test_410_ends_the_delivery_and_the_endpoint() -> None:
+    assert decided(outcome(410, retry_after_s=5.0)) == Decision("dead", 1, None, "gone", gone=True)
+
+
+# Our own faults
+
+
+@pytest.mark.parametrize("failures", [0, 2, 3])
+def test_our_own_fault_costs_the_receiver_no_try(failures: int) -> None:
+    decision = decided(outcome(None, ours=True, error="no_sockets"), failure_count=failures)
+
+    assert decision == Decision("pending", failures, NOW_MS + round(OWN_FAULT_DELAY_S * 1_000))
+
+
+def test_delivery_that_we_fail_again_and_again_ends_visibly() -> None:
+    decisions = list(tries(outcome(None, ours=True), SCHEDULE_S))
+
+    assert decisions[-1] == Decision("dead", 0, None, "internal")
+    assert len(decisions) == 25
+
+
+def test_counted_failures_do_not_bring_the_internal_end_nearer() -> None:
+    assert decided(outcome(None, ours=True), failure_count=3, attempt_number=27).state == "pending"
+    assert decided(outcome(None, ours=True), failure_count=3, attempt_number=28).state == "dead"
+
+
+def test_success_counts_whatever_came_before() -> None:
+    assert decided(outcome(200), failure_count=3, attempt_number=99).state == "delivered"
+
+
+# States
+
+
+@pytest.mark.parametrize("state", ["delivered", "dead", "cancelled"])
+def test_finished_delivery_cannot_be_due(state: DeliveryState) -> None:
+    with pytest.raises(AssertionError):
+        Decision(state, 1, NOW_MS)
+
+
+def test_pending_delivery_cannot_be_without_a_time() -> None:
+    with pytest.raises(AssertionError):
+        Decision("pending", 1, None)
+
+
+@pytest.mark.parametrize(
+    ("state", "retry", "cancel"),
+    [("pending", True, True), ("dead", True, False), ("cancelled", True, False), ("delivered", False, False)],
+)
+def test_what_a_person_may_do(state: DeliveryState, retry: bool, cancel: bool) -> None:
+    assert (can_retry(state), can_cancel(state)) == (retry, cancel)
+
+
+# Retry-After
+
+
+@pytest.mark.parametrize(("value", "seconds"), [("1", 1.0), ("120", 120.0), (" 120 ", 120.0), ("0120", 120.0)])
+def test_retry_after_in_seconds(value: str, seconds: float) -> None:
+    assert parse_retry_after([value], NOW_MS) == seconds
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["Fri, 15 Jan 2027 08:02:00 GMT", "Friday, 15-Jan-27 08:02:00 GMT", "Fri Jan 15 08:02:00 2027"],
+)
+def test_retry_after_as_any_http_date(value: str) -> None:
+    assert parse_retry_after([value], NOW_MS) == 120.0
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [],
+        [""],
+        ["soon"],
+        ["-5"],
+        ["+5"],
+        ["5.5"],
+        ["1e9"],
+        ["NaN"],
+        ["inf"],
+        ["٣"],
+        ["5, 10"],
+        ["5s"],
+        ["0x10"],
+        ["9" * 5_000],
+        ["5", "10"],
+        ["5", "5"],
+        ["Sun, 06 Nov 1994 08:49:37 GMT"],
+        ["Fri, 32 Jan 2027 08:00:00 GMT"],
+        ["Fri, 15 Jan 99999 08:00:00 GMT"],
+    ],
+)
+def test_senseless_retry_after_says_nothing(values: list[str]) -> None:
+    assert parse_retry_after(values, NOW_MS) is None
+
+
+@given(st.integers(1, 10**9))
+def test_http_date_gives_the_time_that_is_left(seconds: int) -> None:
+    value = formatdate(NOW_MS / 1000 + seconds, usegmt=True)
+
+    assert parse_retry_after([value], NOW_MS) == seconds
+
+
+words = st.sampled_from(["Fri", ",", " ", "15", "Jan", "2027", "08:00:00", "GMT", "+9999", "-", "(", '"', "99999999"])
+
+
+@settings(max_examples=200)
+@given(st.lists(st.text() | st.lists(words).map("".join), max_size=2), st.integers(0, 2**42))
+def test_no_value_raises_and_none_asks_for_a_time_gone_by(values: list[str], now_ms: int) -> None:
+    seconds = parse_retry_after(values, now_ms)
+
+    assert seconds is None or 0 <= seconds < math.inf
