@@ -1,17 +1,19 @@
 """The composition root: settings in, a running server out. The only place that knows everyone."""
 
 import asyncio
+import gc
 import os
 import resource
 import signal
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 import structlog
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from commerce_event.accept.intake import Intake
 from commerce_event.api.app import create_app
@@ -58,12 +60,12 @@ class Node:
     async def _compose(self, own_addresses: frozenset[tuple[str, int]]) -> None:
         settings, clock, store = self.settings, self.clock, self.store
         ids = IdMaker(after=await store.last_id())
-        key_file = _KeyFile(settings)
-        self.directory = Directory(store, Vault(key_file.key), ids, admin_key=settings.admin_key)
         try:
+            key_file = _KeyFile(settings)
+            self.directory = Directory(store, Vault(key_file.key), ids, admin_key=settings.admin_key)
             await self.directory.load()
         except VaultError as error:
-            raise StoreRefusedError(f"{error}") from None
+            raise StoreRefusedError(str(error)) from None
         key_file.keep()
         policy = AddressPolicy(settings.allow_networks)
         self.sender = Sender(resolver=Resolver(policy, own_addresses), timeout_s=settings.timeout_s, clock=clock)
@@ -115,6 +117,22 @@ class Node:
         await self.keeper.close()
         await self.sender.close()
         await self.store.close()
+
+
+@asynccontextmanager
+async def open_directory(settings: Settings) -> AsyncIterator[tuple[Directory, SystemClock]]:
+    """Open a store that no server runs on, for its endpoints and keys alone. Raises StoreRefusedError."""
+    clock = SystemClock()
+    store = SqliteStore(settings.store_path(), clock=clock)
+    await store.open()
+    try:
+        directory = Directory(store, Vault(_KeyFile(settings).key), IdMaker(after=await store.last_id()))
+        await directory.load()
+        yield directory, clock
+    except VaultError as error:
+        raise StoreRefusedError(str(error)) from None
+    finally:
+        await store.close()
 
 
 class _KeyFile:
@@ -169,12 +187,48 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+class _Corked:
+    """A transport that sends what is written in one turn of the loop with one system call.
+
+    uvicorn writes the head and the body of an answer apart; two calls instead of one cost a sixth of the throughput.
+    """
+
+    __slots__ = ("_loop", "_pieces", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._pieces: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        if not self._pieces:
+            self._loop.call_soon(self._flush)
+        self._pieces.append(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._pieces:
+            self._transport.write(b"".join(self._pieces))
+            self._pieces.clear()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._transport, name)
+
+
+class _CorkedProtocol(HttpToolsProtocol):
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(_Corked(transport))  # type: ignore[arg-type]
+
+
 def http_server(app: object) -> HttpServer:
     """Return the HTTP server for an ASGI application."""
     return HttpServer(
         uvicorn.Config(
             app,  # type: ignore[arg-type]
-            http="httptools",
+            http=_CorkedProtocol,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -190,6 +244,7 @@ def http_server(app: object) -> HttpServer:
 async def serve(settings: Settings, *, on_ready: Callable[[Node, str], None]) -> int:
     """Run a node until a signal; return the exit code: 0 after a signal, 1 when the store broke."""
     raise_file_limit()
+    tune_collector()
     listener = listen(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
     node = Node(settings)
@@ -222,6 +277,13 @@ def own_addresses(host: str, port: int) -> frozenset[tuple[str, int]]:
         with suppress(OSError):
             hosts |= {str(info[4][0]) for info in socket.getaddrinfo(socket.gethostname(), port)}
     return frozenset((each, port) for each in hosts)
+
+
+def tune_collector() -> None:
+    """Look for reference cycles less often: events make none, and looking costs a fifth of the throughput."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def raise_file_limit() -> None:

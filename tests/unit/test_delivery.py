@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from commerce_event.core.delivery import (
+    OWN_FAULT_DELAY_MAX_S,
     OWN_FAULT_DELAY_S,
+    POISON,
     Decision,
     Outcome,
     can_cancel,
@@ -198,16 +200,25 @@ def test_our_own_fault_costs_the_receiver_no_try(failures: int) -> None:
     assert decision == Decision("pending", failures, NOW_MS + round(OWN_FAULT_DELAY_S * 1_000))
 
 
-def test_delivery_that_we_fail_again_and_again_ends_visibly() -> None:
-    decisions = list(tries(outcome(None, ours=True), SCHEDULE_S))
+def test_delivery_that_our_own_code_fails_on_again_and_again_ends_visibly() -> None:
+    decisions = list(tries(outcome(None, ours=True, error=POISON), SCHEDULE_S))
 
-    assert decisions[-1] == Decision("dead", 0, None, "internal")
+    assert decisions[-1] == Decision("dead", 0, None, POISON)
     assert len(decisions) == 25
 
 
 def test_counted_failures_do_not_bring_the_internal_end_nearer() -> None:
-    assert decided(outcome(None, ours=True), failure_count=3, attempt_number=27).state == "pending"
-    assert decided(outcome(None, ours=True), failure_count=3, attempt_number=28).state == "dead"
+    poison = outcome(None, ours=True, error=POISON)
+
+    assert decided(poison, failure_count=3, attempt_number=27).state == "pending"
+    assert decided(poison, failure_count=3, attempt_number=28).state == "dead"
+
+
+def test_want_of_sockets_never_kills_a_delivery_but_is_asked_less_and_less_often() -> None:
+    fault = outcome(None, ours=True, error="connect_failed")
+    waits_s = [(decided(fault, attempt_number=number).due_ms or 0) / 1000 - NOW_MS / 1000 for number in (1, 2, 3, 99)]
+
+    assert waits_s == [5.0, 10.0, 20.0, OWN_FAULT_DELAY_MAX_S]
 
 
 def test_success_counts_whatever_came_before() -> None:

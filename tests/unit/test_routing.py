@@ -155,7 +155,7 @@ BODIES = st.fixed_dictionaries({}, optional={"OrderNo": st.sampled_from(["A", "B
     st.lists(ENDPOINTS, max_size=6, unique_by=lambda endpoint: endpoint.id),
     st.lists(st.tuples(st.integers(1, 3), TYPES, APPLICATIONS, BODIES), min_size=1, max_size=4),
 )
-@settings(max_examples=150)
+@settings(max_examples=50)
 def test_explanation_agrees_with_the_table(endpoints: list[Endpoint], events: list[Any]) -> None:
     table = RouteTable(endpoints)
     for event in events:
@@ -166,6 +166,7 @@ def test_explanation_agrees_with_the_table(endpoints: list[Endpoint], events: li
 
 
 @given(st.lists(ENDPOINTS, max_size=6, unique_by=lambda endpoint: endpoint.id), TYPES, APPLICATIONS, BODIES)
+@settings(max_examples=40)
 def test_other_clients_endpoints_change_nothing(
     endpoints: list[Endpoint], event_type: Any, application_id: int | None, data: dict[str, Any]
 ) -> None:

@@ -165,14 +165,14 @@ def test_normal_form_reads_back_as_the_same_target(scheme: str, host: str, port:
 
 
 @given(st.text(max_size=40) | st.from_regex(r"https?://[^/]{1,20}(/.{0,10})?", fullmatch=True))
-@settings(max_examples=200)
+@settings(max_examples=60)
 def test_any_text_is_a_target_or_an_invalid_url(text: str) -> None:
     with contextlib.suppress(InvalidUrlError):
         assert parse_url(text, ALL_OPEN).path.startswith("/")
 
 
 @given(st.text("0123456789abcdefxX.-", min_size=1, max_size=16))
-@settings(max_examples=300)
+@settings(max_examples=120)
 @example("0x7f000001")
 @example("127.1")
 @example("0177.0.0.1")

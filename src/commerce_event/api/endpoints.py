@@ -73,16 +73,16 @@ class EndpointChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     url: Url | UnsetType = UNSET
     event_types: Types | UnsetType = UNSET
-    application_id: ClientId | None | UnsetType = UNSET
+    application_id: ClientId | UnsetType | None = UNSET
     enabled: bool | UnsetType = UNSET
     description: Description | UnsetType = UNSET
     headers: Headers | UnsetType = UNSET
-    filter: Filter | None | UnsetType = UNSET
-    timeout_s: Timeout | None | UnsetType = UNSET
-    retry_schedule: Schedule | None | UnsetType = UNSET
+    filter: Filter | UnsetType | None = UNSET
+    timeout_s: Timeout | UnsetType | None = UNSET
+    retry_schedule: Schedule | UnsetType | None = UNSET
     jitter: Jitter | UnsetType = UNSET
     max_in_flight: MaxInFlight | UnsetType = UNSET
-    rate_limit: RateLimit | None | UnsetType = UNSET
+    rate_limit: RateLimit | UnsetType | None = UNSET
     ordering: Ordering | UnsetType = UNSET
     follow_redirects: bool | UnsetType = UNSET
 

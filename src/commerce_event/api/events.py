@@ -219,7 +219,7 @@ OPERATIONS = (
     Operation(
         method="GET", path="/v1/events", name="listEvents", summary="List and search events", tag=_TAG, needs="read",
         run=list_events, query=EventsQuery, answers={200: Listing[EventView]}, problems=(403, 422),
-        description="Newest first; with `after`, a client's events in accept order and without gaps, for reconciliation.",
+        description="Newest first; with `after`, a client's events in accept order without gaps, for reconciliation.",
     ),
     Operation(
         method="GET", path="/v1/events/{id}", name="getEvent", summary="Read an event", tag=_TAG, needs="read",

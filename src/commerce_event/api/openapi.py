@@ -34,7 +34,7 @@ _PUBLISH_PROBLEMS: Final = (400, 401, 403, 404, 408, 409, 413, 415, 422, 500, 50
 def document() -> dict[str, Any]:
     """Return the document. It is shared: copy it before changing it."""
     types = _types()
-    refs, schemas = msgspec.json.schema_components([each for each in types.values()], ref_template=_REF)
+    refs, schemas = msgspec.json.schema_components(list(types), ref_template=_REF)
     shown = dict(zip(types, refs, strict=True))
     paths: dict[str, Any] = _accepting(shown)
     for operation in OPERATIONS:
@@ -67,13 +67,13 @@ def document() -> dict[str, Any]:
     }
 
 
-def _types() -> dict[Any, Any]:
+def _types() -> list[Any]:
     wanted: list[Any] = [AcceptedView, BatchView, ProblemBody]
     for operation in OPERATIONS:
         wanted += [each for each in operation.answers.values() if each is not None]
         if operation.body is not None:
             wanted.append(operation.body)
-    return {each: each for each in wanted}
+    return list(dict.fromkeys(wanted))
 
 
 def _operation(operation: Operation, shown: dict[Any, Any]) -> dict[str, Any]:
@@ -183,7 +183,7 @@ def _accepting(shown: dict[Any, Any]) -> dict[str, Any]:
         "operationId": "publishEvents",
         "tags": ["Accepting"],
         "summary": "Publish many events",
-        "description": f"Up to {BATCH_MAX}; one result each, in order. A single CloudEvent is answered like a single event.",
+        "description": f"Up to {BATCH_MAX}; one result each, in order. One CloudEvent is answered like one event.",
         "security": _SECURITY,
         "requestBody": {
             "required": True,

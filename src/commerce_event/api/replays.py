@@ -70,7 +70,7 @@ OPERATIONS = (
     Operation(
         method="POST", path="/v1/replays", name="startReplay", summary="Send past events again", tag=_TAG,
         needs="manage", run=start_replay, body=NewReplay, answers={202: ReplayView}, problems=(404, 415, 422, 503),
-        description="`failed` gives dead deliveries a fresh start; `all` sends every event that matches the endpoint now.",
+        description="`failed` gives dead deliveries a fresh start; `all` sends every event that matches now.",
     ),
     Operation(
         method="GET", path="/v1/replays", name="listReplays", summary="List replays", tag=_TAG, needs="read",

@@ -69,12 +69,6 @@ IPV6_REFUSED: Final = (
     ("ff00::/8", "multicast"),
 )
 
-# IPv6 networks whose addresses carry an IPv4 one, and how many bits follow it. Where an operator allows such a
+# Those whose addresses carry an IPv4 one, by reason, and how many bits follow it. Where an operator allows such a
 # network, the address inside must pass as well. (IPv4-mapped ones are always taken for the IPv4 address they are.)
-IPV4_INSIDE: Final = (
-    ("::/96", 0),
-    ("::ffff:0:0:0/96", 0),
-    ("64:ff9b::/96", 0),
-    ("64:ff9b:1::/48", 0),
-    ("2002::/16", 80),
-)
+IPV4_INSIDE: Final = {"IPv4-compatible": 0, "IPv4-translated": 0, "NAT64": 0, "6to4": 80}

@@ -52,8 +52,8 @@ class AddressPolicy:
             return None if address in self._named else reason
         if not _holds(self._allowed[address.version], number):
             return reason
-        inside = _ipv4_inside(address)
-        return None if inside is None else self._refusal(inside)
+        shift = table.IPV4_INSIDE.get(reason)
+        return None if shift is None else self._refusal(IPv4Address(number >> shift & 0xFFFF_FFFF))
 
 
 def _network(entry: str | _Network) -> _Network:
@@ -61,12 +61,18 @@ def _network(entry: str | _Network) -> _Network:
     try:
         network = ip_network(text, strict=False)
     except ValueError:
-        raise ValueError(f"{text[:60]!r} is not a network; write one such as 10.0.0.0/8 or fd12:3456::/32") from None
-    if text.partition("/")[2] and ip_address(text.partition("/")[0]) != network.network_address:
+        raise _no_network(text) from None
+    if "%" in text:
+        raise _no_network(text)
+    if network.network_address != ip_address(text.partition("/")[0]):
         raise ValueError(f"{text!r} is an address inside a network; write {network} or the address alone")
     if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
         raise ValueError(f"{text!r} stands for an IPv4 network; write it as IPv4, such as 10.0.0.0/8")
     return network
+
+
+def _no_network(text: str) -> ValueError:
+    return ValueError(f"{text[:60]!r} is not a network; write one such as 10.0.0.0/8 or fd12:3456::/32")
 
 
 def _ranges(networks: Iterable[_Network]) -> tuple[_Range, ...]:
@@ -79,7 +85,6 @@ def _listed(entries: Iterable[tuple[str, str]]) -> tuple[tuple[int, int, str], .
 
 _REFUSED: Final = {4: _listed(table.IPV4_REFUSED), 6: _listed(table.IPV6_REFUSED)}
 _PUBLIC_FIRST, _PUBLIC_LAST = _ranges([ip_network(table.IPV6_PUBLIC)])[0]
-_INSIDE: Final = tuple((IPv6Network(text), shift) for text, shift in table.IPV4_INSIDE)
 
 
 def _reason(version: int, number: int) -> str | None:
@@ -93,11 +98,3 @@ def _reason(version: int, number: int) -> str | None:
 
 def _holds(ranges: tuple[_Range, ...], number: int) -> bool:
     return any(first <= number <= last for first, last in ranges)
-
-
-def _ipv4_inside(address: _Address) -> IPv4Address | None:
-    if isinstance(address, IPv6Address):
-        for network, shift in _INSIDE:
-            if address in network:
-                return IPv4Address(int(address) >> shift & 0xFFFF_FFFF)
-    return None

@@ -11,8 +11,10 @@ import msgspec
 from commerce_event.core.model import DeliveryState
 
 RETRY_AFTER_MAX_S: Final = 3_600.0
-OWN_FAULT_DELAY_S: Final = 5.0
-_OWN_FAULTS_MAX: Final = 25  # tries that we ourselves may spoil before a person has to look
+OWN_FAULT_DELAY_S: Final = 5.0  # doubled with each further one
+OWN_FAULT_DELAY_MAX_S: Final = 300.0
+POISON: Final = "internal"  # our own code failed on this very delivery
+_POISON_MAX: Final = 25  # tries of such a delivery before a person has to look
 _SECONDS: Final = re.compile(r"\d{1,9}", re.ASCII)
 
 
@@ -66,9 +68,11 @@ def decide(
     if outcome.delivered:
         return Decision("delivered", failure_count, None)
     if outcome.ours:
-        if attempt_number >= failure_count + _OWN_FAULTS_MAX:
-            return Decision("dead", failure_count, None, "internal")
-        return Decision("pending", failure_count, now_ms + round(OWN_FAULT_DELAY_S * 1000))
+        uncounted = max(1, attempt_number - failure_count)
+        if outcome.error == POISON and uncounted >= _POISON_MAX:
+            return Decision("dead", failure_count, None, POISON)
+        wait_s = min(OWN_FAULT_DELAY_MAX_S, OWN_FAULT_DELAY_S * 2 ** min(uncounted - 1, 10))
+        return Decision("pending", failure_count, now_ms + round(wait_s * 1000))
     failures = failure_count + 1
     if outcome.status == 410:
         return Decision("dead", failures, None, "gone", gone=True)

@@ -13,6 +13,7 @@ _TIME_SHIFT: Final = NODE_BITS + COUNTER_BITS
 _MAX_ID: Final = 2**63 - 1
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford: no i, l, o, u
 _VALUES: Final = {letter: value for value, letter in enumerate(_ALPHABET)}
+_PAIRS: Final = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
 _LENGTH: Final = 13  # 13 letters of 5 bits hold 63 bits
 
 Prefix = Literal["evt", "dlv", "end", "key", "rpl"]
@@ -46,11 +47,11 @@ def at_time(ms: int) -> int:
 
 def encode(prefix: Prefix, number: int) -> str:
     """Return the outside form of an id, such as ``evt_0c1m5k8s40000``."""
-    letters = []
-    for _ in range(_LENGTH):
-        letters.append(_ALPHABET[number & 31])
-        number >>= 5
-    return f"{prefix}_{''.join(reversed(letters))}"
+    pairs = _PAIRS
+    return (
+        f"{prefix}_{_ALPHABET[number >> 60]}{pairs[number >> 50 & 1023]}{pairs[number >> 40 & 1023]}"
+        f"{pairs[number >> 30 & 1023]}{pairs[number >> 20 & 1023]}{pairs[number >> 10 & 1023]}{pairs[number & 1023]}"
+    )
 
 
 def decode(prefix: Prefix, text: str) -> int:

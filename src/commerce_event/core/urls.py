@@ -151,7 +151,7 @@ def _host(text: str, policy: AddressPolicy) -> tuple[str, bool]:
     if not text or len(text) > _HOST_MAX:
         raise InvalidUrlError(f"the URL must have a host, of at most {_HOST_MAX} characters")
     lower = text.translate(_LOWER)  # ASCII only: other letters could turn into ASCII ones
-    last = lower.removesuffix(".").rpartition(".")[2]
+    last = lower.rpartition(".")[2]
     if _NUMBER.fullmatch(last) or last.isdigit():
         return _admitted(_ipv4(lower), policy), True
     return _name(lower, policy), False

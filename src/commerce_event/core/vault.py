@@ -56,9 +56,7 @@ def parse_key(text: str) -> bytes:
     except ValueError:
         raw = b""
     if len(raw) != _KEY_BYTES or _text(raw) != text:
-        raise VaultError(
-            f"the secret key must be {_PREFIX} followed by 43 letters, as `commerce-event keys secret` makes"
-        )
+        raise VaultError(f"the secret key must be {_PREFIX} followed by 43 letters")
     return raw
 
 

@@ -271,8 +271,11 @@ class Scheduler:
             unused = want.limit - got[want.endpoint_id, want.retrying]
             lane = self._lanes[want.endpoint_id]
             self._take(lane, -unused, retrying=want.retrying)
-            if unused and (want.retrying or not lane.noticed):
-                lane.backlog[want.retrying] = False
+            if unused and want.retrying:
+                lane.backlog[True] = False
+                self._next_scan = 0.0  # when the next one is due, the store knows
+            elif unused and not lane.noticed:
+                lane.backlog[False] = False
 
     def _until_next(self, now: float) -> float:
         """Return the seconds until time alone gives something to do."""

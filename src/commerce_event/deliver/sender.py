@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -10,9 +11,9 @@ import structlog
 from commerce_event import __version__
 from commerce_event.core import ids
 from commerce_event.core.clock import Clock
-from commerce_event.core.delivery import Outcome, parse_retry_after
-from commerce_event.core.model import Endpoint
-from commerce_event.core.signatures import Signer
+from commerce_event.core.delivery import POISON, Outcome, parse_retry_after
+from commerce_event.core.model import Endpoint, Secret
+from commerce_event.core.signatures import InvalidSecretError, Signer
 from commerce_event.core.urls import InvalidUrlError, Target, parse_url, resolve_location
 from commerce_event.deliver.exchange import Response
 from commerce_event.deliver.guard import Resolver, TransportError
@@ -74,7 +75,7 @@ class Sender:
             error = "blocked_address"
         except Exception:
             log.exception("sending failed inside", delivery=claimed.delivery_id)
-            error, ours = "internal", True
+            error, ours = POISON, True
         return Outcome(
             started_ms=started_ms,
             duration_ms=(self._clock.monotonic() - started) * 1000,
@@ -152,11 +153,17 @@ class Sender:
             endpoint.revision,
             min((secret.expires_ms for secret in live if secret.expires_ms is not None), default=None),
             parse_url(endpoint.url, self._resolver.policy),
-            Signer([secret.value for secret in live]),
+            _signer(live),
             "".join(f"{name}: {value}\r\n" for name, value in endpoint.headers.items()),
         )
         self._prepared[endpoint.id] = prepared
         return prepared
+
+
+def _signer(secrets: Sequence[Secret]) -> Signer:
+    if not secrets:  # nothing is ever sent unsigned
+        raise InvalidSecretError("the endpoint has no secret in force")
+    return Signer([secret.value for secret in secrets])
 
 
 def _error_of(response: Response) -> str | None:

@@ -1,5 +1,6 @@
 """A well-behaved receiver on this machine: checks signatures, remembers what arrived, has a bad moment now and then."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
@@ -24,6 +25,9 @@ class Receiver:
         self.arrived: dict[str, Counter[str]] = {}  # path -> webhook-id -> how often it was taken
         self.refused = 0  # bad moments
         self.forged = 0  # signatures that did not fit
+        self.held = asyncio.Event()  # set once a request waits for let_go
+        self._open = asyncio.Event()
+        self._open.set()
 
     @property
     def taken(self) -> int:
@@ -34,6 +38,15 @@ class Receiver:
         self.secrets[path] = secret
         self.arrived[path] = Counter()
 
+    def hold(self) -> None:
+        """Answer nothing until let_go."""
+        self.held.clear()
+        self._open.clear()
+
+    def let_go(self) -> None:
+        """Answer what was held, and what comes."""
+        self._open.set()
+
     async def __call__(
         self,
         scope: MutableMapping[str, Any],
@@ -41,6 +54,9 @@ class Receiver:
         send: Callable[[Message], Awaitable[None]],
     ) -> None:
         body = await _read(receive)
+        if not self._open.is_set():
+            self.held.set()
+            await self._open.wait()
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         status = self._answer(scope["path"], headers, body)
         await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/plain")]})
@@ -74,6 +90,7 @@ async def _read(receive: Callable[[], Awaitable[Message]]) -> bytes:
     body = b""
     while True:
         message = await receive()
-        body += message.get("body", b"")
+        piece: bytes = message.get("body", b"")
+        body += piece
         if not message.get("more_body", False):
             return body

@@ -33,6 +33,7 @@ class Directory:
         self._endpoints: dict[int, Endpoint] = {}
         self._keys: dict[int, Key] = {}
         self._by_digest: dict[bytes, Key] = {}
+        self._by_token: dict[str, Key] = {}  # those seen lately, so that each call need not be hashed again
         self._routes = RouteTable(())
         self._operator = None if admin_key is None else _operator_key(admin_key)
         self.version = 0
@@ -90,7 +91,12 @@ class Directory:
 
     def authenticate(self, token: str) -> Key | None:
         """Return the key that a bearer token belongs to, unless it is unknown or revoked."""
-        return self._by_digest.get(_digest(token))
+        key = self._by_token.get(token)
+        if key is None:
+            key = self._by_digest.get(_digest(token))
+            if key is not None:
+                self._by_token[token] = key
+        return key
 
     async def add_key(self, role: Role, client_ids: tuple[int, ...] | None, name: str, now_ms: int) -> tuple[Key, str]:
         """Make a key; the text is returned this once and never stored."""
@@ -113,6 +119,7 @@ class Directory:
 
     def _index(self) -> None:
         self._routes = RouteTable(self._endpoints.values())
+        self._by_token = {}
         self._by_digest = {key.digest: key for key in self._keys.values() if key.revoked_ms is None}
         if self._operator is not None:
             self._by_digest[self._operator.digest] = self._operator

@@ -83,7 +83,7 @@ def refusals(path: Path) -> Iterator[None]:
 
 def open_writer(path: Path) -> apsw.Connection:
     """Open the writing connection with full durability and read the settings back."""
-    connection = apsw.Connection(str(path), statementcachesize=300)
+    connection = apsw.Connection(str(path), statementcachesize=500)
     connection.set_busy_timeout(_BUSY_MS)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")

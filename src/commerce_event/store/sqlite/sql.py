@@ -12,7 +12,8 @@ from typing import Any, Final, TypeVar
 
 import apsw
 
-_CHUNKS: Final = (256, 64, 16, 4, 1)  # few sizes, so that prepared statements are used again
+_CHUNK_MAX: Final = 256
+_CHUNK_STEP: Final = 16
 _ROWS: Final = re.compile(r"\{rows:(\d+)\}")
 
 T = TypeVar("T")
@@ -27,7 +28,7 @@ def _load() -> dict[str, str]:
 _STATEMENTS: Final = _load()
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def statement(name: str, rows: int = 1) -> str:
     """Return a named statement for that many rows."""
 
@@ -39,12 +40,12 @@ def statement(name: str, rows: int = 1) -> str:
 
 
 def chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Cut a batch into pieces of the few sizes that statements are prepared for."""
+    """Cut a batch into few pieces of few different sizes, so that prepared statements are used again."""
     start = 0
-    for size in _CHUNKS:
-        while len(items) - start >= size:
-            yield items[start : start + size]
-            start += size
+    while (left := len(items) - start) > 0:
+        size = min(_CHUNK_MAX, left - left % _CHUNK_STEP) or left
+        yield items[start : start + size]
+        start += size
 
 
 def run(connection: apsw.Connection, name: str, values: Sequence[Any] = ()) -> apsw.Cursor:

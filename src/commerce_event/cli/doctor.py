@@ -1,0 +1,133 @@
+"""`commerce-event doctor`: looks at everything a server stands on, and says what to do."""
+
+import asyncio
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import httpx
+import typer
+
+from commerce_event.cli.errors import WorkFailedError
+from commerce_event.cli.options import DEFAULT_URL, AsJson, Key, Url
+from commerce_event.cli.output import Columns, print_items, print_json
+
+_SMALL_DISK_BYTES = 1024**3
+_OLD_CLOCK_S = 1_767_225_600  # 2026-01-01: an earlier clock was never set
+
+Verdict = Literal["ok", "warning", "problem"]
+Finding = tuple[str, Verdict, str]
+
+
+def doctor(
+    store: Annotated[str | None, typer.Option(help="The store to look at. [env: COMMERCE_EVENT_STORE]")] = None,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check settings, store, clock, disk, network policy and a running server; exit 1 when something is wrong."""
+    findings = list(_findings(store, url, key))
+    rows: list[dict[str, Any]] = [
+        {"check": name, "verdict": verdict, "finding": text} for name, verdict, text in findings
+    ]
+    if as_json:
+        print_json(rows)
+    else:
+        columns: Columns = {"check": "check", "": "verdict", "finding": "finding"}
+        print_items(rows, columns, as_json=False, empty="")
+    problems = [text for _, verdict, text in findings if verdict == "problem"]
+    if problems:
+        raise WorkFailedError(problems[0])
+
+
+def _findings(store: str | None, url: str, key: str | None) -> Iterator[Finding]:
+    from commerce_event.settings import Settings, SettingsError
+
+    try:
+        settings = Settings.from_environment(os.environ, store=store)
+    except SettingsError as error:
+        yield "settings", "problem", str(error)
+        return
+    yield "settings", "ok", f"store {settings.store}"
+    path = settings.store_path()
+    yield _clock()
+    yield from _disk(path)
+    yield _network(settings.allow_networks)
+    running = _server(url)
+    yield running
+    if running[1] == "ok" and key:
+        yield _books(url, key)
+    yield asyncio.run(_store(path))
+
+
+def _clock() -> Finding:
+    if time.time() < _OLD_CLOCK_S:
+        return "clock", "problem", "the clock stands years in the past; set it, or receivers refuse every signature"
+    return "clock", "ok", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+
+
+def _disk(path: Path) -> Iterator[Finding]:
+    folder = path.parent
+    if not folder.is_dir():
+        yield "disk", "problem", f"the folder {folder} does not exist; create it"
+        return
+    free = shutil.disk_usage(folder).free
+    text = f"{free / 1024**3:.1f} GiB free beside the store"
+    yield "disk", "ok" if free >= _SMALL_DISK_BYTES else "warning", text
+
+
+def _network(allowed: tuple[str, ...]) -> Finding:
+    from commerce_event.core.addresses import AddressPolicy
+
+    policy = AddressPolicy(allowed)
+    if policy.refusal("127.0.0.1") is None or policy.refusal("10.0.0.1") is None:
+        return "network policy", "warning", f"deliveries may reach private networks: {', '.join(allowed)}"
+    return "network policy", "ok", "private, loopback and metadata addresses are not delivered to"
+
+
+def _server(url: str) -> Finding:
+    try:
+        answer = httpx.get(f"{url}/readyz", timeout=5)
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return "server", "warning", f"none answers at {url}; start one with: commerce-event serve"
+    if answer.status_code != 200:
+        return "server", "problem", f"the server at {url} is not ready: {answer.text[:200]}"
+    return "server", "ok", f"ready at {url}"
+
+
+def _books(url: str, key: str) -> Finding:
+    try:
+        answer = httpx.get(f"{url}/v1/books", headers={"Authorization": f"Bearer {key}"}, timeout=30)
+        books = answer.json()
+        pending = sum(book["pending"] for book in books["items"])
+        dead = sum(book["dead"] for book in books["items"])
+    except (httpx.HTTPError, ValueError, KeyError):
+        return "books", "warning", "the server did not show its books; check the key"
+    if not books["balanced"]:
+        return "books", "problem", "the books do not balance: keep the store as it is and report it"
+    return "books", "ok", f"balanced; {pending} pending, {dead} dead"
+
+
+async def _store(path: Path) -> Finding:
+    from commerce_event.store.port import StoreRefusedError
+    from commerce_event.store.sqlite import SqliteStore
+
+    if not path.exists():
+        return "store", "ok", f"{path} does not exist yet; the first start makes it"
+    store = SqliteStore(path)
+    try:
+        await store.open()
+        info = await store.info()
+    except StoreRefusedError as error:
+        in_use = "is in use by" in str(error)
+        return "store", "ok" if in_use else "problem", str(error)
+    finally:
+        await store.close()
+    return (
+        "store",
+        "ok",
+        f"SQLite {info.version}, schema {info.schema_version}, {info.durability}, {info.size_bytes} bytes",
+    )

@@ -1,0 +1,17 @@
+"""What a command ends with: a plain sentence on standard error and an exit code."""
+
+
+class CommandError(Exception):
+    """The command cannot do it; the message says what happened and what to do."""
+
+    exit_code = 1
+
+
+class WorkFailedError(CommandError):
+    """The work was tried and failed."""
+
+
+class UsageError(CommandError):
+    """The command was given something it cannot use."""
+
+    exit_code = 2

@@ -1,0 +1,83 @@
+"""`commerce-event keys`: who may call."""
+
+import asyncio
+import os
+from typing import Annotated, Any
+
+import typer
+
+from commerce_event.cli.api import Api
+from commerce_event.cli.options import DEFAULT_URL, AsJson, Key, Limit, Url
+from commerce_event.cli.output import Columns, print_items, print_thing
+
+app = typer.Typer(no_args_is_help=True, help="Keys: who may call, and what.")
+
+_COLUMNS: Columns = {
+    "id": "id", "role": "role", "clients": lambda item: "all" if item["client_ids"] is None else item["client_ids"],
+    "name": "name", "created": "created_at", "revoked": "revoked_at",
+}  # fmt: skip
+
+
+@app.command("list")
+def list_(limit: Limit = 100, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
+    """List keys; their texts are not kept."""
+    with Api(url, key) as api:
+        print_items(api.items("/v1/keys", limit), _COLUMNS, as_json=as_json, empty="No keys but the operator's.")
+
+
+@app.command()
+def create(
+    role: Annotated[str, typer.Option(help="admin, manage, publish or read.")],
+    clients: Annotated[
+        list[int] | None, typer.Option("--client", help="A ClientId it is for; may be repeated.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="What it is for.")] = "",
+    store: Annotated[
+        str | None, typer.Option(help="Make it straight in a store that no server runs on: when the admin key is lost.")
+    ] = None,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key; it is shown this once.
+
+    Example: commerce-event keys create --role publish --client 1 --name "web shop"
+    """
+    body: dict[str, Any] = {"role": role, "name": name}
+    if clients:
+        body["client_ids"] = clients
+    if store is not None:
+        print_thing(asyncio.run(_create_in_store(store, body)), as_json=as_json)
+        return
+    with Api(url, key) as api:
+        print_thing(api.post("/v1/keys", body), as_json=as_json)
+
+
+@app.command()
+def revoke(
+    id_: Annotated[str, typer.Argument(metavar="ID", help="Key, key_…")], url: Url = DEFAULT_URL, key: Key = None
+) -> None:
+    """Make a key useless at once."""
+    with Api(url, key) as api:
+        api.delete(f"/v1/keys/{id_}")
+
+
+async def _create_in_store(store: str, body: dict[str, Any]) -> dict[str, Any]:
+    import msgspec
+
+    from commerce_event.api.keys import NewKey
+    from commerce_event.api.views import NewKeyView, key_fields
+    from commerce_event.cli.errors import UsageError
+    from commerce_event.server import open_directory
+    from commerce_event.settings import Settings
+
+    try:
+        wanted = msgspec.convert(body, NewKey)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{error}") from None
+    settings = Settings.from_environment(os.environ, store=store)
+    async with open_directory(settings) as (directory, clock):
+        clients = None if wanted.client_ids is None else tuple(wanted.client_ids)
+        made, text = await directory.add_key(wanted.role, clients, wanted.name, clock.now_ms())
+        view: dict[str, Any] = msgspec.to_builtins(NewKeyView(**key_fields(made), key=text))
+        return view

@@ -1,0 +1,62 @@
+"""What commands print: tables for people, JSON for programs; nothing from outside may steer the terminal."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+Columns = Mapping[str, str | Callable[[Any], Any]]
+
+
+def console(*, stderr: bool = False) -> Console:
+    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+
+
+def clean(value: Any) -> str:
+    """Return text that a terminal takes as text."""
+    return "" if value is None else _CONTROLS.sub("�", str(value))
+
+
+def print_json(content: Any) -> None:
+    print(json.dumps(content, ensure_ascii=False, indent=2))
+
+
+def print_items(items: Iterable[Any], columns: Columns, *, as_json: bool, empty: str) -> None:
+    """Print a list: a table whose columns are (title, name or function), or JSON."""
+    found = list(items)
+    if as_json:
+        print_json(found)
+    elif not found:
+        console().print(empty)
+    else:
+        console().print(table(found, columns))
+
+
+def table(items: Sequence[Any], columns: Columns) -> Table:
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for title in columns:
+        shown.add_column(title, no_wrap=True)
+    for item in items:
+        cells = [source(item) if callable(source) else item.get(source) for source in columns.values()]
+        shown.add_row(*(Text(clean(cell)) for cell in cells))
+    return shown
+
+
+def print_thing(thing: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print one thing: a name and a value a line, or JSON."""
+    if as_json:
+        print_json(thing)
+        return
+    shown = Table(box=None, pad_edge=False, show_header=False)
+    shown.add_column(style="bold", no_wrap=True)
+    shown.add_column()
+    for name, value in thing.items():
+        text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list | bool) else value
+        shown.add_row(name, Text(clean(text)))
+    console().print(shown)

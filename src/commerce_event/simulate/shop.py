@@ -1,0 +1,328 @@
+"""A shop's life as events: believable, consistent with itself, and the same for the same seed.
+
+A customer exists before ordering. An order is received, paid, confirmed, and then delivered (in parts, or picked up) or
+cancelled, never both. Stock falls with what is ordered; prices, suppliers, translations and jobs go on beside it.
+"""
+
+import heapq
+import random
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import msgspec
+
+_FIRST_NAMES: Final = (
+    "Åsa",
+    "Anna",
+    "Björn",
+    "Elin",
+    "Erik",
+    "Freja",
+    "Göran",
+    "Ida",
+    "Jonas",
+    "Karin",
+    "Lars",
+    "Maja",
+    "Nils",
+    "Sofia",
+)
+_LAST_NAMES: Final = (
+    "Andersson",
+    "Berg",
+    "Dahl",
+    "Ek",
+    "Forsberg",
+    "Hellström",
+    "Lindqvist",
+    "Nyström",
+    "Öberg",
+    "Sjögren",
+    "Åkesson",
+)
+_SOURCES: Final = ("WEB", "WEB", "WEB", "POS", "Marketplace")
+_CURRENCIES: Final = ("SEK", "SEK", "SEK", "NOK", "DKK", "EUR")
+_PAYMENTS: Final = ("card", "invoice", "swish")
+_PRODUCTS: Final = 200
+_CUSTOMERS_MAX: Final = 2_000
+_SUPPLIERS: Final = 5
+_WAREHOUSES: Final = ((1, "GBG"), (2, "STO"))
+
+Data = dict[str, Any]
+_Step = Callable[[], None]
+
+
+class SimulatedEvent(msgspec.Struct, frozen=True):
+    """An event of the shop. ``key`` is an idempotency key; ``at_s`` is seconds since the shop opened."""
+
+    type: str
+    data: Data
+    key: str
+    at_s: float
+
+
+class _Product(msgspec.Struct):
+    part_no: str
+    price: float
+    on_hand: int
+    minimum: int
+    supplier_id: int
+
+
+class _Order(msgspec.Struct):
+    number: int
+    reference: str
+    customer: Data
+    source: str
+    amount: float
+    currency: str
+
+
+class Shop:
+    """One client's shop, open for ever."""
+
+    def __init__(self, seed: int, client_id: int = 1, application_ids: tuple[int, ...] = (1, 2)) -> None:
+        self._chance = random.Random(seed)  # noqa: S311 - a story, not a secret
+        self._seed = seed
+        self._client_id = client_id
+        self._applications = application_ids
+        self._agenda: list[tuple[float, int, _Step]] = []  # what happens when; the number keeps equal times in order
+        self._planned = 0
+        self._told: list[tuple[str, Data]] = []
+        self._now_s = 0.0
+        self._events = 0
+        self._orders = 0
+        self._jobs = 0
+        self._payments = 0
+        self._customers: list[Data] = []
+        self._known_customers = 0
+        self._products = [self._product(number) for number in range(_PRODUCTS)]
+        for activity, every_s in self._activities():
+            self._repeat(activity, every_s)
+
+    def events(self) -> Iterator[SimulatedEvent]:
+        """Yield what happens, in order, without end."""
+        while True:
+            self._now_s, _, step = heapq.heappop(self._agenda)
+            step()
+            for event_type, data in self._told:
+                self._events += 1
+                yield SimulatedEvent(
+                    event_type, data, f"sim-{self._seed}-{self._client_id}-{self._events}", self._now_s
+                )
+            self._told.clear()
+
+    # -- what goes on
+
+    def _activities(self) -> tuple[tuple[_Step, float], ...]:
+        return (
+            (self._new_customer, 20.0),
+            (self._place_order, 6.0),
+            (self._change_customer, 45.0),
+            (self._change_company, 120.0),
+            (self._change_price, 25.0),
+            (self._change_product, 40.0),
+            (self._ask_for_translation, 180.0),
+            (self._supplier_news, 60.0),
+            (self._finish_job, 90.0),
+            (self._fail_subscription, 240.0),
+        )
+
+    def _new_customer(self) -> None:
+        self._known_customers += 1
+        first, last = self._chance.choice(_FIRST_NAMES), self._chance.choice(_LAST_NAMES)
+        customer = {
+            "CustomerId": 10_000 + self._known_customers,
+            "Email": f"kund{self._known_customers}@example.com",
+            "CellPhone": f"+4670{self._chance.randrange(10**7):07d}",
+            "FirstName": first,
+            "LastName": last,
+        }
+        self._customers.append(customer)
+        if len(self._customers) > _CUSTOMERS_MAX:
+            self._customers.pop(0)
+        self._tell("CustomerChangedNotification", CustomerId=customer["CustomerId"], EntityChanged="tClientCustomer")
+
+    def _place_order(self) -> None:
+        if not self._customers:
+            return
+        self._orders += 1
+        lines = [
+            (self._chance.choice(self._products), self._chance.randint(1, 3)) for _ in range(self._chance.randint(1, 4))
+        ]
+        order = _Order(
+            self._orders,
+            f"B-{self._seed}-{700_000 + self._orders}",
+            self._chance.choice(self._customers),
+            self._chance.choice(_SOURCES),
+            round(sum(product.price * count for product, count in lines), 2),
+            self._chance.choice(_CURRENCIES),
+        )
+        buyer = {name: order.customer[name] for name in ("Email", "CellPhone", "FirstName", "LastName")}
+        self._tell_for(order, "OrderReceivedEvent", **buyer, Source=order.source)
+        for product, count in lines:
+            self._take_from_stock(product, count)
+        self._later(5, 60, lambda: self._pay(order))
+
+    def _pay(self, order: _Order) -> None:
+        self._payments += 1
+        self._tell_for(
+            order,
+            "OrderPaymentReceivedEvent",
+            ErpOrderNo=_order_no(order),
+            PaymentCode=f"P{self._seed}-{self._payments}",
+            PaymentMethodCode=self._chance.choice(_PAYMENTS),
+            Amount=order.amount,
+            CurrencyCode=order.currency,
+        )
+        self._later(5, 120, lambda: self._confirm(order))
+
+    def _confirm(self, order: _Order) -> None:
+        self._tell_about(order, "OrderConfirmedEvent")
+        fate = self._chance.random()
+        if fate < 0.12:
+            self._later(10, 300, lambda: self._tell_about(order, "OrderCancelledEvent"))
+        elif fate < 0.30:
+            self._later(60, 600, lambda: self._ready_for_pickup(order))
+        elif fate < 0.50:
+            self._later(60, 600, lambda: self._deliver_a_part(order))
+        else:
+            self._later(60, 900, lambda: self._deliver(order))
+
+    def _deliver_a_part(self, order: _Order) -> None:
+        self._tell_about(order, "OrderPartlyDeliveredEvent")
+        again = self._chance.random() < 0.2
+        self._later(60, 900, lambda: self._deliver_a_part(order) if again else self._deliver(order))
+
+    def _ready_for_pickup(self, order: _Order) -> None:
+        self._tell_about(order, "OrderReadyForPickupEvent", DropPointCode=f"DP-{self._chance.randint(1, 40):03d}")
+        self._later(60, 1_800, lambda: self._deliver(order))
+
+    def _deliver(self, order: _Order) -> None:
+        self._tell_about(order, "OrderDeliveredEvent")
+        self._later(30, 300, lambda: self._capture_invoice(order))
+
+    def _capture_invoice(self, order: _Order) -> None:
+        self._tell(
+            "InvoiceCaptureCompletedEvent",
+            ApplicationId=self._application(order),
+            CapturedInvoiceId=order.number,
+            State="Error" if self._chance.random() < 0.03 else "Captured",
+        )
+
+    def _take_from_stock(self, product: _Product, count: int) -> None:
+        product.on_hand -= count
+        if product.on_hand <= product.minimum:
+            warehouse_id, code = self._chance.choice(_WAREHOUSES)
+            self._tell(
+                "SkuOnHandBreakPointNotification",
+                PartNo=product.part_no,
+                WarehouseId=warehouse_id,
+                WarehouseCode=code,
+                LocationId=warehouse_id * 10,
+                LocationCode=f"{code}-A",
+                OnHandValue=float(max(0, product.on_hand)),
+                MinimumValue=float(product.minimum),
+            )
+            product.on_hand += self._chance.randint(20, 60)
+
+    def _change_customer(self) -> None:
+        if self._customers:
+            entity = self._chance.choice(("tClientCustomer", "tClientCustomerAddress", "tClientCustomerFlag"))
+            customer_id = self._chance.choice(self._customers)["CustomerId"]
+            self._tell("CustomerChangedNotification", CustomerId=customer_id, EntityChanged=entity)
+
+    def _change_company(self) -> None:
+        entity = self._chance.choice(("tClientCompany", "tClientCompanyAddress", "tClientCompanyPriceList"))
+        self._tell("CompanyChangedNotification", CompanyId=500 + self._chance.randrange(50), EntityChanged=entity)
+
+    def _change_price(self) -> None:
+        product = self._chance.choice(self._products)
+        product.price = round(product.price * self._chance.uniform(0.9, 1.12), 2)
+        self._tell(
+            "SkuPriceChangedNotification",
+            PartNo=product.part_no,
+            PricelistId=1,
+            PricelistCode="STANDARD",
+            PriceSaleValue=product.price,
+            QuantityBreak=1.0,
+        )
+
+    def _change_product(self) -> None:
+        entity = self._chance.choice(
+            ("tClientProductSku", "tClientProductSkuCulture", "tCategory", "tClientManufacturer")
+        )
+        self._tell("SkuChangedNotification", PartNo=self._chance.choice(self._products).part_no, EntityChanged=entity)
+
+    def _ask_for_translation(self) -> None:
+        part_no = self._chance.choice(self._products).part_no
+        self._tell("TranslationRequestedNotification", PartNo=part_no, EntityChanged="tClientProductSkuCulture")
+
+    def _supplier_news(self) -> None:
+        product = self._chance.choice(self._products)
+        about = {"SupplierId": product.supplier_id, "PartNo": product.part_no}
+        kind = self._chance.randrange(3)
+        if kind == 0:
+            self._tell("SupplierSkuChangedNotification", **about, EntityChanged="tSupplierProductSku")
+        elif kind == 1:
+            self._tell("SupplierSkuOnHandChangedNotification", **about, EntityChanged="tSupplierProductSkuOnHand")
+        else:
+            self._tell("SupplierSkuPriceChangedNotification", **about)
+
+    def _finish_job(self) -> None:
+        self._jobs += 1
+        self._tell("JobCompletedEvent", JobId=self._jobs, StatusId=self._chance.choice((2, 2, 2, 2, 3, 4)))
+
+    def _fail_subscription(self) -> None:
+        if self._customers:
+            customer = self._chance.choice(self._customers)
+            self._tell(
+                "SubscriptionFailedEvent",
+                ApplicationId=self._applications[0],
+                SubscriptionId=1_000 + self._chance.randrange(200),
+                Email=customer["Email"],
+                FirstName=customer["FirstName"],
+                LastName=customer["LastName"],
+                ErrorMessage="Card declined",
+            )
+
+    # -- telling and planning
+
+    def _tell(self, event_type: str, **data: Any) -> None:
+        self._told.append((event_type, {"ClientId": self._client_id, **data}))
+
+    def _tell_for(self, order: _Order, event_type: str, **data: Any) -> None:
+        self._tell(event_type, ApplicationId=self._application(order), ClientOrderRef=order.reference, **data)
+
+    def _tell_about(self, order: _Order, event_type: str, **data: Any) -> None:
+        buyer = {name: order.customer[name] for name in ("CellPhone", "FirstName", "LastName")}
+        number = {"OrderId": 4_000_000 + order.number, "OrderNo": _order_no(order)}
+        self._tell_for(order, event_type, **number, **buyer, Source=order.source, **data)
+
+    def _application(self, order: _Order) -> int:
+        return self._applications[order.number % len(self._applications)]
+
+    def _later(self, least_s: float, most_s: float, step: _Step) -> None:
+        self._planned += 1
+        heapq.heappush(self._agenda, (self._now_s + self._chance.uniform(least_s, most_s), self._planned, step))
+
+    def _repeat(self, activity: _Step, every_s: float) -> None:
+        def step() -> None:
+            activity()
+            self._later(0.2 * every_s, 1.8 * every_s, step)
+
+        self._later(0.0, every_s, step)
+
+    def _product(self, number: int) -> _Product:
+        minimum = self._chance.randint(2, 10)
+        return _Product(
+            part_no=f"NT-{10_000 + number * 37}",
+            price=round(self._chance.uniform(19, 2_500), 2),
+            on_hand=minimum + self._chance.randint(1, 40),
+            minimum=minimum,
+            supplier_id=300 + number % _SUPPLIERS,
+        )
+
+
+def _order_no(order: _Order) -> str:
+    return f"SO-{10_000 + order.number}"
