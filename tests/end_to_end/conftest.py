@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-
 from processes import LocalReceiver, ServerProcess, running_receiver
 
 

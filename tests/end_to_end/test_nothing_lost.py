@@ -4,7 +4,6 @@ import asyncio
 from typing import Any
 
 import httpx
-
 from processes import DEADLINE_S, LocalReceiver, ServerProcess
 
 PUBLISHERS = 16

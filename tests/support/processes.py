@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+
 from commerce_event.core.clock import SystemClock
 from commerce_event.server import http_server, listen
 from commerce_event.simulate.receiver import Receiver

@@ -254,8 +254,8 @@ def _schedule(delays: Sequence[float | str]) -> tuple[float, ...]:
 _TAG = "Endpoints"
 OPERATIONS = (
     Operation(
-        method="POST", path="/v1/endpoints", name="createEndpoint", summary="Make an endpoint", tag=_TAG, needs="manage",
-        run=create_endpoint, body=NewEndpoint, answers={201: NewEndpointView}, problems=(403, 409, 415, 422, 503),
+        method="POST", path="/v1/endpoints", name="createEndpoint", summary="Make an endpoint", tag=_TAG,
+        needs="manage", run=create_endpoint, body=NewEndpoint, answers={201: NewEndpointView}, problems=(403, 409, 415, 422, 503),
         description="The answer holds the signing secret; it is not shown again.",
     ),
     Operation(

@@ -226,8 +226,8 @@ OPERATIONS = (
         run=get_event, answers={200: EventView}, problems=(404,),
     ),
     Operation(
-        method="GET", path="/v1/events/{id}/deliveries", name="listEventDeliveries", summary="List an event's deliveries",
-        tag=_TAG, needs="read", run=event_deliveries, query=EventDeliveriesQuery, answers={200: Listing[DeliveryView]},
+        method="GET", path="/v1/events/{id}/deliveries", name="listEventDeliveries",
+        summary="List an event's deliveries", tag=_TAG, needs="read", run=event_deliveries, query=EventDeliveriesQuery, answers={200: Listing[DeliveryView]},
         problems=(404, 422),
     ),
     Operation(

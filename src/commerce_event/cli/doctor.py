@@ -60,7 +60,10 @@ def _findings(store: str | None, url: str, key: str | None) -> Iterator[Finding]
     yield running
     if running[1] == "ok" and key:
         yield _books(url, key)
-    yield asyncio.run(_store(path))
+    if path.exists():
+        yield asyncio.run(_store(path))
+    else:
+        yield "store", "ok", f"{path} does not exist yet; the first start makes it"
 
 
 def _clock() -> Finding:
@@ -115,8 +118,6 @@ async def _store(path: Path) -> Finding:
     from commerce_event.store.port import StoreRefusedError
     from commerce_event.store.sqlite import SqliteStore
 
-    if not path.exists():
-        return "store", "ok", f"{path} does not exist yet; the first start makes it"
     store = SqliteStore(path)
     try:
         await store.open()

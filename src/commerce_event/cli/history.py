@@ -36,7 +36,8 @@ _DELIVERIES: Columns = {
     "next attempt": "next_attempt_at", "reason": "reason",
 }  # fmt: skip
 _REPLAYS: Columns = {
-    "id": "id", "endpoint": "endpoint_id", "only": "only", "state": "state", "queued": "queued", "created": "created_at",
+    "id": "id", "endpoint": "endpoint_id", "only": "only", "state": "state", "queued": "queued",
+    "created": "created_at",
 }  # fmt: skip
 
 

@@ -108,9 +108,10 @@ async def _publish_all(stage: _Stage, events: Iterator[SimulatedEvent], rate: fl
 
 
 async def _until_arrived(stage: _Stage) -> None:
-    deadline = time.monotonic() + _LONGEST_WAIT_S
-    while stage.missing() and time.monotonic() < deadline:
-        await asyncio.sleep(0.1)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LONGEST_WAIT_S):
+            while stage.missing():
+                await stage.receiver.next_taken()
 
 
 @contextlib.asynccontextmanager

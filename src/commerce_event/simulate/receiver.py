@@ -25,6 +25,7 @@ class Receiver:
         self.arrived: dict[str, Counter[str]] = {}  # path -> webhook-id -> how often it was taken
         self.refused = 0  # bad moments
         self.forged = 0  # signatures that did not fit
+        self._next = asyncio.Event()  # set, and replaced, whenever something was taken
         self.held = asyncio.Event()  # set once a request waits for let_go
         self._open = asyncio.Event()
         self._open.set()
@@ -37,6 +38,10 @@ class Receiver:
         """Begin to answer at a path."""
         self.secrets[path] = secret
         self.arrived[path] = Counter()
+
+    async def next_taken(self) -> None:
+        """Return when the next delivery has been taken."""
+        await self._next.wait()
 
     def hold(self) -> None:
         """Answer nothing until let_go."""
@@ -77,6 +82,8 @@ class Receiver:
         arrived = self.arrived[path]
         if len(arrived) < _REMEMBERED_MAX:
             arrived[headers["webhook-id"]] += 1
+        self._next.set()
+        self._next = asyncio.Event()
         return 200
 
     def _has_a_bad_moment(self, headers: dict[str, str]) -> bool:
