@@ -45,10 +45,7 @@ class ServerProcess:
             "COMMERCE_EVENT_LOG_FORMAT": "json",
             **self._environment,
         }
-        log = (self._folder / "server.log").open("ab")
-        command = [sys.executable, "-m", "commerce_event", "serve"]
-        self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-        log.close()
+        self._process = _spawn(environment, self._folder / "server.log")
         await self._until_ready()
 
     async def _until_ready(self) -> None:
@@ -83,6 +80,12 @@ class ServerProcess:
         headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
         limits = httpx.Limits(max_connections=200)
         return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=DEADLINE_S, limits=limits)
+
+
+def _spawn(environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("ab") as output:
+        command = [sys.executable, "-m", "commerce_event", "serve"]
+        return subprocess.Popen(command, env=environment, stdout=output, stderr=output)
 
 
 class LocalReceiver(Receiver):

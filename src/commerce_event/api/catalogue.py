@@ -58,15 +58,35 @@ def _view(event_type: EventType) -> EventTypeView:
 
 OPERATIONS = (
     Operation(
-        method="GET", path="/v1/event-types", name="listEventTypes", summary="List event types", tag="Catalogue",
-        needs="any", run=list_types, answers={200: Listing[EventTypeView]},
+        method="GET",
+        path="/v1/event-types",
+        name="listEventTypes",
+        summary="List event types",
+        tag="Catalogue",
+        needs="any",
+        run=list_types,
+        answers={200: Listing[EventTypeView]},
     ),
     Operation(
-        method="GET", path="/v1/event-types/{name}", name="getEventType", summary="Read an event type", tag="Catalogue",
-        needs="any", run=get_type, answers={200: EventTypeView}, problems=(404,),
+        method="GET",
+        path="/v1/event-types/{name}",
+        name="getEventType",
+        summary="Read an event type",
+        tag="Catalogue",
+        needs="any",
+        run=get_type,
+        answers={200: EventTypeView},
+        problems=(404,),
     ),
     Operation(
-        method="GET", path="/v1/books", name="readBooks", summary="Read the accounts", tag="System", needs="read",
-        run=read_books, answers={200: BooksView}, description="matched = delivered + dead + cancelled + pending",
+        method="GET",
+        path="/v1/books",
+        name="readBooks",
+        summary="Read the accounts",
+        tag="System",
+        needs="read",
+        run=read_books,
+        answers={200: BooksView},
+        description="matched = delivered + dead + cancelled + pending",
     ),
-)  # fmt: skip
+)

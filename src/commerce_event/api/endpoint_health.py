@@ -164,12 +164,27 @@ def _percentile(ordered: list[float], share: float) -> float | None:
 _TAG = "Endpoints"
 OPERATIONS = (
     Operation(
-        method="POST", path="/v1/endpoints/{id}/test", name="testEndpoint", summary="Send an example now", tag=_TAG,
-        needs="manage", run=test_endpoint, body=TestWanted, body_required=False, answers={200: TestView},
+        method="POST",
+        path="/v1/endpoints/{id}/test",
+        name="testEndpoint",
+        summary="Send an example now",
+        tag=_TAG,
+        needs="manage",
+        run=test_endpoint,
+        body=TestWanted,
+        body_required=False,
+        answers={200: TestView},
         problems=(404, 409, 415, 422),
     ),
     Operation(
-        method="GET", path="/v1/endpoints/{id}/stats", name="endpointStats", summary="Figures of an endpoint", tag=_TAG,
-        needs="read", run=endpoint_stats, answers={200: StatsView}, problems=(404,),
+        method="GET",
+        path="/v1/endpoints/{id}/stats",
+        name="endpointStats",
+        summary="Figures of an endpoint",
+        tag=_TAG,
+        needs="read",
+        run=endpoint_stats,
+        answers={200: StatsView},
+        problems=(404,),
     ),
-)  # fmt: skip
+)
