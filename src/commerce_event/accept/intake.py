@@ -108,19 +108,23 @@ class Intake:
     async def _flush(self) -> None:
         await asyncio.sleep(0)  # let whoever arrived in this turn of the loop join the batch
         while self._waiting:
-            batch = self._next_batch()
-            events = [self._event(draft) for waiting in batch for draft in waiting.drafts]
-            try:
-                answers = await self._store.accept(events)
-            except BaseException as error:
-                self._give_back(events)
-                _fail(batch, error)
-                if not isinstance(error, Exception):
-                    raise
-            else:
-                self._hand_over(events, answers)
-                _answer(batch, answers)
+            await self._store_together(self._next_batch())
         self._flushing = None
+
+    async def _store_together(self, batch: Sequence[_Waiting]) -> None:
+        events: list[NewEvent] = []
+        try:
+            for waiting in batch:
+                events += [self._event(draft) for draft in waiting.drafts]
+            answers = await self._store.accept(events)
+        except BaseException as error:
+            self._give_back(events)
+            _fail(batch, error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            _answer(batch, answers)
+            self._hand_over(events, answers)
 
     def _next_batch(self) -> list[_Waiting]:
         size = count = 0

@@ -92,8 +92,14 @@ class Replays:
                         await self._step(replay)
             except StoreUnavailableError as error:
                 log.warning("replays wait for the store", error=str(error))
-                await asyncio.sleep(_STORE_WAIT_S)
-                self._wanted.set()
+                await self._try_later()
+            except Exception:
+                log.exception("a replay failed")
+                await self._try_later()
+
+    async def _try_later(self) -> None:
+        await asyncio.sleep(_STORE_WAIT_S)
+        self._wanted.set()
 
     async def _step(self, replay: Replay) -> None:
         endpoint = self._directory.endpoint(replay.endpoint_id)

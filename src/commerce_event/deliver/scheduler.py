@@ -72,12 +72,13 @@ class Scheduler:
         self._lanes: dict[int, Lane] = {}
         self._held = 0
         self._retries_held = 0
-        self._settler = Settler(store, self._settled)
+        self._settler = Settler(store, clock, self._settled)
         self._woken = asyncio.Event()
         self._next_scan = 0.0
         self._turn = 0
         self._starved = False  # a lane had due work and slots of its own, but none was free in all
         self._workers: set[asyncio.Task[None]] = set()
+        self._sweeps: dict[int, asyncio.Task[None]] = {}
         self._loop: asyncio.Task[None] | None = None
         self._closing = False
         self.on_attempt: list[AttemptListener] = []
@@ -104,6 +105,8 @@ class Scheduler:
             worker.cancel()
         if self._workers:
             await asyncio.wait(self._workers)
+        if self._sweeps:
+            await asyncio.wait(list(self._sweeps.values()))
         try:
             async with asyncio.timeout(grace_s):
                 await self._settler.close()
@@ -119,7 +122,10 @@ class Scheduler:
     def reserve(self, endpoint: Endpoint) -> int | None:
         """Hold a slot for an event about to be committed; return the end of its lease, or None."""
         lane = self._lane(endpoint.id)
-        if self._closing or lane.backlog[0] or not self._room(lane, endpoint):
+        if self._closing or lane.backlog[False]:
+            return None
+        kept = endpoint.max_in_flight // 4 if lane.backlog[True] else 0  # for retries that are due
+        if self._room(lane, endpoint) <= kept:
             return None
         self._take(lane, 1, retrying=False)
         return self._lease_until_ms((endpoint,))
@@ -138,8 +144,8 @@ class Scheduler:
         """A first try waits in the store."""
         lane = self._lane(endpoint_id)
         lane.noticed = True
-        if not lane.backlog[0]:
-            lane.backlog[0] = True
+        if not lane.backlog[False]:
+            lane.backlog[False] = True
             self._woken.set()
 
     # -- asked by people
@@ -174,6 +180,11 @@ class Scheduler:
             except StoreError as error:
                 log.error("the store failed", error=str(error))
                 return
+            except Exception:
+                log.exception("a round of claiming failed")
+                self._next_scan = 0.0
+                await self._sleep(_STORE_WAIT_S)
+                continue
             await self._sleep(self._until_next(self._clock.monotonic()))
 
     async def _sleep(self, seconds: float) -> None:
@@ -210,20 +221,29 @@ class Scheduler:
         for waiting in await self._store.waiting():
             endpoint = self._directory.endpoint(waiting.endpoint_id)
             if endpoint is None or endpoint.deleted_ms is not None:
-                await self._sweep(waiting.endpoint_id, "cancelled", "endpoint_deleted")
+                self._start_sweep(waiting.endpoint_id, "cancelled", "endpoint_deleted")
             elif endpoint.disabled_reason == "gone" and not endpoint.enabled:
-                await self._sweep(waiting.endpoint_id, "dead", "gone")
+                self._start_sweep(waiting.endpoint_id, "dead", "gone")
             elif waiting.due_ms <= now_ms:
                 self._lane(waiting.endpoint_id).backlog[waiting.retrying] = True
             else:
                 self._scan_by(now + (waiting.due_ms - now_ms) / 1000)
 
+    def _start_sweep(self, endpoint_id: int, state: DeliveryState, reason: str) -> None:
+        if endpoint_id not in self._sweeps:
+            self._sweeps[endpoint_id] = asyncio.create_task(self._sweep(endpoint_id, state, reason))
+
     async def _sweep(self, endpoint_id: int, state: DeliveryState, reason: str) -> None:
         """Finish what waits for an endpoint that is no more, in steps that let others write in between."""
-        while await self._store.end_pending(
-            endpoint_id, state=state, reason=reason, now_ms=self._clock.now_ms(), limit=_SWEEP
-        ):
-            pass
+        try:
+            while not self._closing and await self._store.end_pending(
+                endpoint_id, state=state, reason=reason, now_ms=self._clock.now_ms(), limit=_SWEEP
+            ):
+                pass
+        except StoreError as error:
+            log.warning("the rest of an endpoint's deliveries is finished later", error=str(error))
+        finally:
+            del self._sweeps[endpoint_id]
 
     def _wants(self) -> list[Want]:
         """Share the free slots among the lanes with due work, beginning with another one each time."""
@@ -239,12 +259,16 @@ class Scheduler:
 
     def _wants_of(self, endpoint: Endpoint, lane: Lane) -> list[Want]:
         lane.noticed = False
+        room = self._room(lane, endpoint)
+        retries = 0
+        if lane.backlog[True]:
+            free = int(self._slots * _RETRY_SHARE) - self._retries_held
+            # beside waiting first tries, retries get every fourth slot
+            part = (room + self._turn % 4) // 4 if lane.backlog[False] else room
+            retries = min(part, lane.retry_room(endpoint), free)
+        firsts = room - max(0, retries) if lane.backlog[False] else 0
         wants = []
-        for retrying in (False, True):
-            limit = self._room(lane, endpoint) if lane.backlog[retrying] else 0
-            if retrying:
-                free = int(self._slots * _RETRY_SHARE) - self._retries_held
-                limit = min(limit, lane.retry_room(endpoint), free)
+        for retrying, limit in ((False, firsts), (True, retries)):
             if limit > 0:
                 self._take(lane, limit, retrying=retrying)
                 wants.append(Want(endpoint.id, retrying, limit))
@@ -333,7 +357,8 @@ class Scheduler:
     async def _send(self, lane: Lane, claimed: Claimed) -> None:
         endpoint = self._directory.endpoint(claimed.endpoint_id)
         if endpoint is None or not endpoint.live or self._closing or self._lease_too_short(endpoint, claimed):
-            return  # the lease runs out and the store gives it to whoever may send it then
+            self._settler.give_back(claimed)
+            return
         outcome = await self._sender.send(endpoint, claimed)
         now = self._clock.monotonic()
         if not outcome.ours:
@@ -349,11 +374,11 @@ class Scheduler:
         )
         if decision.pause_s is not None:
             lane.paused_until = max(lane.paused_until, now + decision.pause_s)
-        if decision.gone:
-            await self._switch_off(endpoint)
+        self._settler.put(_settlement(claimed, outcome, decision))
         for listen in self.on_attempt:
             listen(endpoint, outcome, decision)
-        self._settler.put(_settlement(claimed, outcome, decision))
+        if decision.gone:
+            await self._switch_off(endpoint)
 
     def _lease_too_short(self, endpoint: Endpoint, claimed: Claimed) -> bool:
         return claimed.lease_until_ms - self._clock.now_ms() < self._timeout_of(endpoint) * 1000
@@ -373,7 +398,10 @@ class Scheduler:
         if current is None or not current.live:
             return
         log.warning("endpoint switched off: it answered 410 Gone", endpoint=endpoint.id)
-        await self._directory.switch_off(current.id, "gone", self._clock.now_ms())
+        try:
+            await self._directory.switch_off(current.id, "gone", self._clock.now_ms())
+        except StoreUnavailableError as error:  # its next 410 does it
+            log.warning("cannot switch an endpoint off now", endpoint=endpoint.id, error=str(error))
         self.wake()
 
     def _timeout_of(self, endpoint: Endpoint) -> float:

@@ -1,12 +1,13 @@
 """The settler: gathers what became of attempts and has it recorded, many in one commit."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
 
-from commerce_event.store.port import Settlement, Store, StoreUnavailableError
+from commerce_event.core.clock import Clock
+from commerce_event.store.port import Claimed, Settlement, Store, StoreError, StoreUnavailableError
 
 _BATCH_MAX: Final = 512
 _FIRST_WAIT_S: Final = 0.05
@@ -18,45 +19,72 @@ log = structlog.get_logger(__name__)
 class Settler:
     """Holds results until they are durable: a full disk delays them, it does not lose them."""
 
-    def __init__(self, store: Store, on_settled: Callable[[Settlement], None]) -> None:
+    def __init__(self, store: Store, clock: Clock, on_settled: Callable[[Settlement], None]) -> None:
         """``on_settled`` is called for every result that was recorded (not for those that were fenced off)."""
         self._store = store
+        self._clock = clock
         self._on_settled = on_settled
-        self._waiting: list[Settlement] = []
+        self._results: list[Settlement] = []
+        self._unsent: list[Claimed] = []
         self._flushing: asyncio.Task[None] | None = None
 
     @property
     def unsettled(self) -> int:
-        return len(self._waiting)
+        return len(self._results) + len(self._unsent)
 
     def put(self, settlement: Settlement) -> None:
         """Take a result; it is recorded soon."""
-        self._waiting.append(settlement)
-        if self._flushing is None:
-            self._flushing = asyncio.create_task(self._flush())
+        self._results.append(settlement)
+        self._start()
+
+    def give_back(self, claimed: Claimed) -> None:
+        """Take a claim that was not sent after all; whoever may send it gets it soon."""
+        self._unsent.append(claimed)
+        self._start()
 
     async def close(self) -> None:
         """Return when everything taken is recorded."""
         if self._flushing is not None:
             await self._flushing
 
+    def _start(self) -> None:
+        if self._flushing is None:
+            self._flushing = asyncio.create_task(self._flush())
+
     async def _flush(self) -> None:
         wait_s = _FIRST_WAIT_S
-        await asyncio.sleep(0)
-        while self._waiting:
-            batch = self._waiting[:_BATCH_MAX]
+        await asyncio.sleep(0)  # let whatever ended in this turn of the loop join the batch
+        while self._results or self._unsent:
             try:
-                ours = await self._store.settle(batch)
+                await self._record_some()
+                wait_s = _FIRST_WAIT_S
             except StoreUnavailableError as error:
-                log.warning("results wait for the store", waiting=len(self._waiting), error=str(error))
+                log.warning("results wait for the store", waiting=self.unsettled, error=str(error))
                 await asyncio.sleep(wait_s)
                 wait_s = min(_LONGEST_WAIT_S, wait_s * 2)
-                continue
-            wait_s = _FIRST_WAIT_S
-            del self._waiting[: len(batch)]
-            for settlement, mine in zip(batch, ours, strict=True):
+        self._flushing = None
+
+    async def _record_some(self) -> None:
+        results, unsent = self._results[:_BATCH_MAX], self._unsent[:_BATCH_MAX]
+        if results:
+            recorded = await self._settle(results)
+            del self._results[: len(results)]
+            for settlement, mine in zip(results, recorded, strict=True):
                 if mine:
                     self._on_settled(settlement)
                 else:
                     log.info("late result dropped", delivery=settlement.delivery_id, attempt=settlement.attempt.number)
-        self._flushing = None
+        if unsent:
+            await self._store.give_back(unsent, now_ms=self._clock.now_ms())
+            del self._unsent[: len(unsent)]
+
+    async def _settle(self, batch: Sequence[Settlement]) -> list[bool]:
+        try:
+            return await self._store.settle(batch)
+        except StoreError:
+            raise
+        except Exception:
+            log.exception("a batch of results cannot be recorded", results=len(batch))
+            if len(batch) == 1:
+                return [False]  # its lease runs out and it is repeated; the others must not suffer
+            return [mine for settlement in batch for mine in await self._settle([settlement])]

@@ -107,4 +107,6 @@ class Keeper:
                 await chore()
             except StoreError as error:
                 log.warning("upkeep is put off", chore=chore.__name__, error=str(error))
+            except Exception:
+                log.exception("upkeep failed", chore=chore.__name__)
             await asyncio.sleep(every_s)

@@ -244,6 +244,10 @@ class Store(Protocol):
         """
         ...
 
+    async def give_back(self, claimed: Sequence[Claimed], *, now_ms: int) -> None:
+        """Undo claims whose request was never sent: due again now, and the attempt number free again."""
+        ...
+
     async def end_pending(self, endpoint_id: int, *, state: DeliveryState, reason: str, now_ms: int, limit: int) -> int:
         """Finish up to ``limit`` unleased pending deliveries of an endpoint; return how many."""
         ...

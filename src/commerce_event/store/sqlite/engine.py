@@ -172,6 +172,9 @@ class SqliteStore:
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
         return await self._write(lambda connection: work_queue.settle(connection, settlements))
 
+    async def give_back(self, claimed: Sequence[Claimed], *, now_ms: int) -> None:
+        await self._write(lambda connection: work_queue.give_back(connection, claimed, now_ms=now_ms))
+
     async def end_pending(self, endpoint_id: int, *, state: DeliveryState, reason: str, now_ms: int, limit: int) -> int:
         return await self._write(
             lambda connection: work_queue.end_pending(

@@ -72,6 +72,11 @@ UPDATE delivery SET state = result.column2, failure_count = result.column3, due_
 FROM (VALUES {rows:6}) AS result
 WHERE delivery.id = result.column1
 
+-- name: give_back
+UPDATE delivery SET attempt_count = attempt_count - 1, due_ms = ?, lease = NULL, leased_ms = NULL
+FROM (VALUES {rows:3}) AS unsent
+WHERE delivery.id = unsent.column1 AND delivery.lease = unsent.column2 AND delivery.attempt_count = unsent.column3
+
 -- name: order_keys
 SELECT DISTINCT d.endpoint_id, d.order_key
 FROM (VALUES {rows:1}) AS wanted CROSS JOIN delivery AS d

@@ -59,6 +59,11 @@ def settle(connection: apsw.Connection, settlements: Sequence[Settlement]) -> li
     return ours
 
 
+def give_back(connection: apsw.Connection, claimed: Sequence[Claimed], *, now_ms: int) -> None:
+    rows = [(delivery.delivery_id, delivery.lease, delivery.number) for delivery in claimed]
+    write_rows(connection, "give_back", rows, before=(now_ms,))
+
+
 def end_pending(
     connection: apsw.Connection, endpoint_id: int, *, state: DeliveryState, reason: str, now_ms: int, limit: int
 ) -> int:

@@ -1,0 +1,181 @@
+"""Accepting many events at once: `POST /v1/events` in each of its forms."""
+
+import base64
+import json
+from typing import Any
+
+import httpx
+import pytest
+from api_server import Api, Json, example, expect, expect_problem
+
+CLOUD = "application/cloudevents+json"
+CLOUD_BATCH = "application/cloudevents-batch+json"
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+LINES = ["application/x-ndjson", "application/jsonl"]
+
+
+async def post(api: Api, body: Any, content_type: str = "application/json", **headers: str) -> httpx.Response:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return await api.admin.post("/v1/events", content=content, headers={"Content-Type": content_type, **headers})
+
+
+def item(order_id: int = 1, **members: Any) -> Json:
+    return {"type": "OrderConfirmedEvent", "data": example(OrderId=order_id), **members}
+
+
+def cloud_event(order_id: int = 1, **attributes: Any) -> Json:
+    head = {"specversion": "1.0", "id": f"c-{order_id}", "source": "/shop", "type": "com.example.OrderConfirmedEvent"}
+    return {**head, "data": example(OrderId=order_id), **attributes}
+
+
+async def order_ids(api: Api, client_id: int = 1) -> list[int]:
+    events = expect(await api.admin.get(f"/v1/events?client_id={client_id}&after=0"), 200)["items"]
+    return [event["data"]["OrderId"] for event in events]
+
+
+@pytest.mark.parametrize("content_type", LINES)
+async def test_json_lines_are_accepted_in_order(api: Api, content_type: str) -> None:
+    lines = [json.dumps(item(number)) for number in range(1, 6)]
+    answer = expect(await post(api, ("\r\n".join(lines) + "\n\n").encode(), content_type), 200)
+    assert (answer["accepted"], answer["duplicates"], answer["refused"]) == (5, 0, 0)
+    assert [each["index"] for each in answer["items"]] == [0, 1, 2, 3, 4]
+    assert [each["status"] for each in answer["items"]] == [202] * 5
+    assert await order_ids(api) == [1, 2, 3, 4, 5]
+
+
+async def test_an_array_is_accepted_and_every_event_delivered_as_it_was_written(api: Api) -> None:
+    await api.endpoint()
+    data = b'{ "OrderId" : 5,' + json.dumps(example(OrderId=None)).encode()[1:-1] + b',"X":1.50 }'
+    answer = expect(await post(api, b'[{"data":' + data + b',"type":"OrderConfirmedEvent"}]'), 200)
+    assert answer["items"][0]["deliveries"] == 1
+    (arrival,) = await api.until_arrived(1)
+    assert arrival.body == data
+
+
+async def test_one_cloud_event_is_answered_like_one_event(api: Api) -> None:
+    first = expect(await post(api, cloud_event(), CLOUD), 202)
+    assert set(first) == {"id", "duplicate", "deliveries"}
+    assert expect(await post(api, cloud_event(), CLOUD), 200) == {**first, "duplicate": True}
+    expect_problem(await post(api, cloud_event(data=example(OrderId=2)), CLOUD), 409)
+    expect_problem(await post(api, cloud_event(type="Nothing"), CLOUD), 404)
+    expect_problem(await post(api, cloud_event(specversion="2.0"), CLOUD), 422, "/specversion")
+    problem = expect_problem(await post(api, cloud_event(3, data=example(OrderId="x")), CLOUD), 422, "/OrderId")
+    assert "contract" in problem["title"]
+
+
+async def test_cloud_events_with_one_id_from_two_sources_are_two_events(api: Api) -> None:
+    expect(await post(api, cloud_event(source="/a"), CLOUD), 202)
+    expect(await post(api, cloud_event(source="/b"), CLOUD), 202)
+
+
+async def test_a_batch_of_cloud_events_gets_a_result_each(api: Api) -> None:
+    batch = [cloud_event(1), cloud_event(2, data=None), cloud_event(1), cloud_event(4, id=None)]
+    encoded = cloud_event(5)
+    encoded["data_base64"] = base64.b64encode(json.dumps(encoded.pop("data")).encode()).decode()
+    answer = expect(await post(api, [*batch, encoded], CLOUD_BATCH), 200)
+    assert [each["status"] for each in answer["items"]] == [202, 422, 200, 422, 202]
+    assert await order_ids(api) == [1, 5]
+
+
+async def test_a_binary_cloud_event_carries_its_attributes_in_headers(api: Api) -> None:
+    await api.endpoint()
+    body = json.dumps(example(), indent=1).encode()
+    headers = {"ce-specversion": "1.0", "ce-id": "a%20b", "ce-source": "/shop", "ce-type": "x.OrderConfirmedEvent"}
+    accepted = expect(await post(api, body, **headers, **{"ce-traceparent": TRACE}), 202)
+    event = expect(await api.admin.get(f"/v1/events/{accepted['id']}"), 200)
+    assert event["idempotency_key"] == "/shop#a b"
+    (arrival,) = await api.until_arrived(1)
+    assert arrival.body == body
+    assert arrival.headers["traceparent"].split("-")[1] == TRACE.split("-")[1]
+    del headers["ce-id"]
+    expect_problem(await post(api, body, **headers), 422, "/id")
+
+
+async def test_a_bad_item_is_answered_in_its_place_and_the_others_are_accepted(api: Api) -> None:
+    batch: list[Any] = [
+        item(1, id="k"),
+        item(2, type="Nothing"),
+        item(3, data=example(OrderId="x")),
+        item(4, data=example(client_id=9)),
+        item(5, extra=1),
+        "text",
+        item(6, id="k"),
+        item(1, id="k"),
+        item(7, id=""),
+        item(8, id=5),
+        {"type": "OrderConfirmedEvent"},
+        item(9, data=[]),
+        item(10),
+    ]
+    publisher, _ = await api.key("publish", 1)
+    answer = expect(await publisher.post("/v1/events", json=batch), 200)
+    statuses = [each["status"] for each in answer["items"]]
+    assert statuses == [202, 404, 422, 403, 422, 422, 409, 200, 400, 422, 422, 400, 202]
+    assert answer["items"][7]["id"] == answer["items"][0]["id"]
+    assert answer["items"][2]["errors"][0]["pointer"] == "/OrderId"
+    assert (answer["accepted"], answer["duplicates"], answer["refused"]) == (2, 1, 10)
+    assert await order_ids(api) == [1, 10]
+    assert await order_ids(api, 9) == []
+
+
+async def test_a_line_that_is_not_json_does_not_harm_its_neighbours(api: Api) -> None:
+    good = json.dumps(item(1)).encode()
+    lines = [good, b"{", b'{"type":"A","type":"B"}', b"\xff", b"[" * 10_000, json.dumps(item(2)).encode()]
+    answer = expect(await post(api, b"\n".join(lines), LINES[0]), 200)
+    assert [each["status"] for each in answer["items"]] == [202, 400, 400, 400, 400, 202]
+
+
+async def test_an_event_that_is_too_large_is_refused_in_its_place(api: Api) -> None:
+    answer = expect(await post(api, [item(1, data=example(Large="x" * 300_000)), item(2)]), 200)
+    assert [each["status"] for each in answer["items"]] == [413, 202]
+
+
+async def test_a_thousand_are_accepted_and_one_more_is_not(api: Api) -> None:
+    batch = [item(number) for number in range(1, 1_002)]
+    problem = expect_problem(await post(api, batch), 413)
+    assert "1000" in problem["detail"]
+    assert await order_ids(api) == []
+    answer = expect(await post(api, batch[:1_000]), 200)
+    assert answer["accepted"] == 1_000
+
+
+async def test_an_empty_array_is_no_fault(api: Api) -> None:
+    assert expect(await post(api, []), 200) == {"items": [], "accepted": 0, "duplicates": 0, "refused": 0}
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status"),
+    [
+        (b"", "application/json", 400),
+        (b"", LINES[0], 400),
+        (b"null", "application/json", 400),
+        (b"[{]", "application/json", 400),
+        (b"[" * 100_000, "application/json", 400),
+        (b"5", CLOUD_BATCH, 400),
+        (b"[]", "text/csv", 415),
+        (b"[]", "", 415),
+        (b"[]", "application/json; charset=latin-1", 415),
+        (b"", CLOUD, 400),
+        (b"[]", CLOUD, 422),
+    ],
+)
+async def test_a_request_that_is_no_batch_is_refused_whole(
+    api: Api, body: bytes, content_type: str, status: int
+) -> None:
+    response = await post(api, body, content_type)
+    expect_problem(response, status, *(fault["pointer"] for fault in response.json().get("errors", [])))
+
+
+async def test_a_batch_beyond_its_limit_is_refused(api: Api) -> None:
+    expect_problem(await post(api, b" " * (16 * 1024 * 1024 + 1)), 413)
+
+
+async def test_the_traceparent_of_the_request_goes_for_items_without_their_own(api: Api) -> None:
+    await api.endpoint()
+    expect(await post(api, [item()], traceparent=TRACE), 200)
+    (arrival,) = await api.until_arrived(1)
+    assert arrival.headers["traceparent"].split("-")[1] == TRACE.split("-")[1]
+
+
+async def test_a_batch_without_a_key_is_refused(api: Api) -> None:
+    expect_problem(await (await api.caller(None)).post("/v1/events", json=[item()]), 401)

@@ -1,0 +1,206 @@
+"""The API on a real socket in the test's own loop, with receivers that can be told what to answer."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+import msgspec
+
+from commerce_event.contract.catalogue import EVENT_TYPES
+from commerce_event.core.model import Role
+from commerce_event.server import Node, http_server, listen, own_addresses
+from commerce_event.settings import Settings
+
+ADMIN_KEY = "the-operators-own-admin-key-of-the-tests"
+DEADLINE_S = 10.0
+MEDIA = {"Content-Type": "application/json"}
+Json = dict[str, Any]
+Message = MutableMapping[str, Any]
+
+
+class Arrival(msgspec.Struct, frozen=True):
+    """A request as a receiver got it."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Receiver:
+    """Answers every request with ``status`` (by path, or for all) and keeps what came."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.status = 200
+        self.statuses: dict[str, int] = {}
+        self.arrived: list[Arrival] = []
+        self._held = asyncio.Event()
+        self._held.set()
+
+    def hold(self) -> None:
+        """Answer nothing until let_go."""
+        self._held.clear()
+
+    def let_go(self) -> None:
+        self._held.set()
+
+    async def __call__(
+        self,
+        scope: Message,
+        receive: Callable[[], Awaitable[Message]],
+        send: Callable[[Message], Awaitable[None]],
+    ) -> None:
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        self.arrived.append(Arrival(scope["path"], headers, body))
+        await self._held.wait()
+        status = self.statuses.get(scope["path"], self.status)
+        await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+
+class Api:
+    """A running node and what tests ask of it."""
+
+    def __init__(self, node: Node, port: int, admin: httpx.AsyncClient, receiver: Receiver, closing: AsyncExitStack):
+        self.node = node
+        self.port = port
+        self.admin = admin
+        self.receiver = receiver
+        self._closing = closing
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def caller(self, token: str | None) -> httpx.AsyncClient:
+        """Return a client that sends this key, or none."""
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        client = plain_client(self.url, headers)
+        return await self._closing.enter_async_context(client)
+
+    async def key(self, role: Role, *client_ids: int) -> tuple[httpx.AsyncClient, Json]:
+        """Make a key; return a client that uses it, and what was answered."""
+        wanted: Json = {"role": role, "name": f"{role} key"}
+        if client_ids:
+            wanted["client_ids"] = list(client_ids)
+        made = expect(await self.admin.post("/v1/keys", json=wanted), 201)
+        return await self.caller(made["key"]), made
+
+    async def endpoint(self, client_id: int = 1, **fields: Any) -> Json:
+        """Make an endpoint, at this test's receiver unless a URL is given."""
+        wanted = {"client_id": client_id, "url": f"{self.receiver.url}/hook", "event_types": ["*"], **fields}
+        return expect(await self.admin.post("/v1/endpoints", json=wanted), 201)
+
+    async def publish(self, client_id: int = 1, type_: str = "OrderConfirmedEvent", **changes: Any) -> Json:
+        """Publish a type's example for a client; return what was answered."""
+        response = await self.admin.post(f"/v1/events/{type_}", json=example(type_, client_id, **changes))
+        return expect(response, 202)
+
+    async def deliveries(self, **query: Any) -> list[Json]:
+        page = expect(await self.admin.get("/v1/deliveries", params={"limit": 200, **query}), 200)
+        return cast("list[Json]", page["items"])
+
+    async def until_state(self, state: str, **query: Any) -> list[Json]:
+        """Return the deliveries once there are some and all are in that state."""
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                found = await self.deliveries(**query)
+                if found and all(each["state"] == state for each in found):
+                    return found
+                await asyncio.sleep(0.005)
+
+    async def until_arrived(self, count: int) -> list[Arrival]:
+        async with asyncio.timeout(DEADLINE_S):
+            while len(self.receiver.arrived) < count:
+                await asyncio.sleep(0.005)
+        return self.receiver.arrived
+
+
+def plain_client(url: str, headers: dict[str, str]) -> httpx.AsyncClient:
+    """Return a client for http alone: reading the system's certificates would take longer than a test."""
+    return httpx.AsyncClient(base_url=url, headers=headers, timeout=DEADLINE_S, verify=False, trust_env=False)
+
+
+def example(type_: str = "OrderConfirmedEvent", client_id: int = 1, **changes: Any) -> Json:
+    """Return a type's example made out for a client; a change to None leaves the property out."""
+    data = {**EVENT_TYPES[type_].example, "ClientId": client_id, **changes}
+    return {name: value for name, value in data.items() if value is not None}
+
+
+def expect(response: httpx.Response, status: int) -> Json:
+    """Return the JSON of an answer that must have this status."""
+    assert response.status_code == status, (response.request.method, str(response.url), response.text)
+    return cast("Json", response.json()) if response.content else {}
+
+
+def expect_problem(response: httpx.Response, status: int, *pointers: str) -> Json:
+    """Return a problem that must have this status and point at exactly these places."""
+    problem = expect(response, status)
+    assert response.headers["content-type"] == "application/problem+json"
+    assert problem["status"] == status
+    assert problem["type"].startswith("/problems/")
+    assert problem["title"]
+    assert problem["detail"]
+    assert [fault["pointer"] for fault in problem.get("errors", [])] == list(pointers), problem
+    return problem
+
+
+@asynccontextmanager
+async def listening(app: object) -> AsyncIterator[tuple[str, int]]:
+    """Serve an ASGI application at a free port of this machine; closes without uvicorn's pauses."""
+    listener = listen("127.0.0.1", 0)
+    address: tuple[str, int] = listener.getsockname()
+    server = http_server(app)
+    server.config.load()
+    server.lifespan = server.config.lifespan_class(server.config)
+    await server.startup(sockets=[listener])
+    try:
+        yield address
+    finally:
+        for each in server.servers:
+            each.close()
+        for connection in list(server.server_state.connections):
+            connection.shutdown()
+        async with asyncio.timeout(DEADLINE_S):
+            while server.server_state.connections or server.server_state.tasks:
+                await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def running_api(folder: Path, **settings: Any) -> AsyncIterator[Api]:
+    """Run a node on a store in this folder."""
+    chosen: Json = {
+        "admin_key": ADMIN_KEY,
+        "allow_networks": ("127.0.0.0/8",),
+        "retry_schedule_s": (0.01,),
+        "circuit_failures": 0,
+        **settings,
+    }
+    node = Node(Settings(store=f"sqlite:///{folder / 'events.db'}", **chosen))
+    receiver = Receiver()
+    async with AsyncExitStack() as closing:
+        taken = await closing.enter_async_context(listening(receiver))
+        receiver.url = f"http://127.0.0.1:{taken[1]}"
+        served: list[Any] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await served[0](scope, receive, send)
+
+        address = await closing.enter_async_context(listening(app))
+        await node.start(own_addresses=own_addresses(*address))
+        closing.push_async_callback(node.stop)
+        closing.callback(receiver.let_go)
+        served.append(node.app)
+        clients = await closing.enter_async_context(AsyncExitStack())
+        headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
+        admin = plain_client(f"http://127.0.0.1:{address[1]}", headers)
+        await clients.enter_async_context(admin)
+        yield Api(node, address[1], admin, receiver, clients)
