@@ -166,8 +166,11 @@ async def test_a_request_that_is_no_batch_is_refused_whole(
     expect_problem(response, status, *(fault["pointer"] for fault in response.json().get("errors", [])))
 
 
-async def test_a_batch_beyond_its_limit_is_refused(api: Api) -> None:
-    expect_problem(await post(api, b" " * (16 * 1024 * 1024 + 1)), 413)
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/events/OrderConfirmedEvent", "/v1/endpoints"])
+async def test_a_caller_that_sends_far_too_much_still_reads_why_it_was_refused(api: Api, path: str) -> None:
+    body = b" " * (20 * 1024 * 1024)
+    headers = {"Content-Type": "application/json"}
+    expect_problem(await api.admin.post(path, content=body, headers=headers), 413)
 
 
 async def test_the_traceparent_of_the_request_goes_for_items_without_their_own(api: Api) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from commerce_event import __version__
-from commerce_event.cli import demo, doctor, endpoints, history, keys, publish, reference, serve
+from commerce_event.cli import bench, demo, doctor, endpoints, history, keys, publish, reference, serve
 from commerce_event.cli.errors import CommandError
 
 app = typer.Typer(
@@ -46,6 +46,7 @@ app.add_typer(history.replays, name="replays")
 app.add_typer(keys.app, name="keys")
 app.command()(reference.openapi)
 app.command()(reference.types)
+app.command()(bench.bench)
 app.command()(doctor.doctor)
 
 
