@@ -16,7 +16,7 @@ BODY_KEPT: Final = 1024
 HEADERS_KEPT: Final = 64
 VALUE_KEPT: Final = 1024
 
-_CONTROLS: Final = dict.fromkeys((*range(32), 127), " ")
+_CONTROLS: Final = dict.fromkeys((*range(32), *range(127, 160)), " ")
 
 
 class Response(msgspec.Struct, frozen=True):
@@ -88,7 +88,7 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._fail("bad_http", "the answer is not HTTP/1.1 as it should be")
+            self._break_off()
             return
         if self._answer.done():
             return
@@ -163,6 +163,14 @@ class Connection(asyncio.Protocol):
         if answer.done():  # an answer was complete, and more than it should followed
             return
         answer.set_exception(TransportError(code, detail))
+
+    def _break_off(self) -> None:
+        """What came is not HTTP: with a complete header block it counts, without it does not."""
+        self.reusable = False
+        if self._status:
+            self._finish(complete=False)
+        else:
+            self._fail("bad_http", "the answer is not HTTP/1.1 as it should be")
 
     def _ends_with_connection(self) -> bool:
         names = {name.lower() for name, _ in self._headers}

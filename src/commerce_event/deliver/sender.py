@@ -14,7 +14,7 @@ from commerce_event.core.clock import Clock
 from commerce_event.core.delivery import POISON, Outcome, parse_retry_after
 from commerce_event.core.model import Endpoint, Secret
 from commerce_event.core.signatures import InvalidSecretError, Signer
-from commerce_event.core.urls import InvalidUrlError, Target, parse_url, resolve_location
+from commerce_event.core.urls import InvalidUrlError, RefusedAddressError, Target, parse_url, resolve_location
 from commerce_event.deliver.exchange import Response
 from commerce_event.deliver.guard import Resolver, TransportError
 from commerce_event.deliver.http1 import Pool
@@ -71,8 +71,10 @@ class Sender:
             error = _error_of(response)
         except TransportError as failure:
             error, ours = failure.code, failure.ours
-        except InvalidUrlError:
+        except RefusedAddressError:
             error = "blocked_address"
+        except InvalidUrlError:  # the rules became stricter since it was saved
+            error = "invalid_url"
         except Exception:
             log.exception("sending failed inside", delivery=claimed.delivery_id)
             error, ours = POISON, True
@@ -120,7 +122,12 @@ class Sender:
         locations = [value for name, value in response.headers if name.lower() == "location"]
         if len(locations) != 1:
             raise TransportError("redirect_refused", "the redirect has no single Location")
-        following = resolve_location(target, locations[0], self._resolver.policy)
+        try:
+            following = resolve_location(target, locations[0], self._resolver.policy)
+        except RefusedAddressError:
+            raise
+        except InvalidUrlError as error:
+            raise TransportError("redirect_refused", str(error)) from None
         if target.scheme == "https" and following.scheme == "http":
             raise TransportError("redirect_refused", "the redirect leads from https to http")
         return following
