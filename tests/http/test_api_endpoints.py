@@ -69,7 +69,9 @@ async def test_an_ed25519_endpoint_shows_its_public_key(api: Api) -> None:
 
 
 async def test_a_url_is_stored_in_its_normal_form(api: Api) -> None:
-    made = expect(await api.admin.post(PATH, json=wanted(url="HTTPS://ERP.example.com:443/a b".replace(" ", "%20"))), 201)
+    made = expect(
+        await api.admin.post(PATH, json=wanted(url="HTTPS://ERP.example.com:443/a b".replace(" ", "%20"))), 201
+    )
     assert made["url"] == "https://erp.example.com/a%20b"
 
 
@@ -238,7 +240,9 @@ async def test_a_deleted_endpoint_is_gone_and_what_waited_is_cancelled(api: Api)
     for action in ("rotate-secret", "test"):
         expect_problem(await api.admin.post(f"{path}/{action}"), 404)
     expect_problem(await api.admin.get(f"{path}/stats"), 404)
-    expect_problem(await api.admin.post("/v1/replays", json={"endpoint_id": made["id"], "since": "2020-01-01T00:00:00Z"}), 404)
+    expect_problem(
+        await api.admin.post("/v1/replays", json={"endpoint_id": made["id"], "since": "2020-01-01T00:00:00Z"}), 404
+    )
     assert expect(await api.admin.get(PATH), 200)["items"] == []
     (delivery,) = await api.until_state("cancelled")
     assert delivery["reason"] == "endpoint_deleted"
@@ -268,7 +272,9 @@ async def test_gone_switches_off_with_a_reason_until_a_person_switches_on(api: A
     assert (changed["enabled"], changed["disabled_reason"]) == (True, None)
 
 
-@pytest.mark.parametrize("name", ["x", "end_", "end_0000000000000", "evt_0000000000000", "end_zzzzzzzzzzzzz", "%2e%2e", "end_ÿ"])
+@pytest.mark.parametrize(
+    "name", ["x", "end_", "end_0000000000000", "evt_0000000000000", "end_zzzzzzzzzzzzz", "%2e%2e", "end_ÿ"]
+)
 async def test_an_id_that_is_none_is_not_found(api: Api, name: str) -> None:
     expect_problem(await api.admin.get(f"{PATH}/{name}"), 404)
     expect_problem(await api.admin.patch(f"{PATH}/{name}", json={}), 404)
@@ -302,7 +308,9 @@ async def test_many_rotations_keep_the_signature_header_small_enough_to_send(api
     assert len(arrival.headers["webhook-signature"]) < 4_096
 
 
-@pytest.mark.parametrize(("body", "pointer"), [({"overlap": "long"}, "/overlap"), ({"overlap": "31d"}, "/overlap"), ({"x": 1}, "/x")])
+@pytest.mark.parametrize(
+    ("body", "pointer"), [({"overlap": "long"}, "/overlap"), ({"overlap": "31d"}, "/overlap"), ({"x": 1}, "/x")]
+)
 async def test_an_overlap_that_is_none_is_refused(api: Api, body: Json, pointer: str) -> None:
     made = await api.endpoint()
     expect_problem(await api.admin.post(f"{PATH}/{made['id']}/rotate-secret", json=body), 422, pointer)

@@ -241,7 +241,9 @@ async def exchange(api: Api, head: bytes, *pieces: bytes) -> bytes:
     """Send raw bytes; return all that is answered until the server closes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
     authorization = api.admin.headers["authorization"].encode()
-    writer.write(head + b"Host: here\r\nContent-Type: application/json\r\nAuthorization: " + authorization + b"\r\n\r\n")
+    writer.write(
+        head + b"Host: here\r\nContent-Type: application/json\r\nAuthorization: " + authorization + b"\r\n\r\n"
+    )
     for piece in pieces:
         writer.write(piece)
     async with asyncio.timeout(5):

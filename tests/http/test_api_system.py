@@ -58,6 +58,7 @@ async def test_the_operators_key_works_beside_the_stored_ones_and_is_not_listed(
         ({"role": "admin", "name": "x" * 101}, "/name"),
         ({"role": "admin", "key": "mine"}, "/key"),
         ({"role": "read", "client_ids": [2**31]}, "/client_ids/0"),
+        ({"role": "read", "client_ids": [2**64]}, "/client_ids/0"),
     ],
 )
 async def test_a_key_that_cannot_be_is_refused(api: Api, body: Json, pointer: str) -> None:
@@ -162,7 +163,10 @@ async def test_a_method_that_is_not_there_is_answered_with_those_that_are(api: A
     assert allowed - {"HEAD"} == there
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/v1/nothing", "/v1/events/a/b/c", "/V1/events", "//v1/events", "/v1/events/%2e%2e/keys/x"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/v1", "/v1/", "/v1/nothing", "/v1/events/a/b/c", "/V1/events", "//v1/events", "/v1/events/%2e%2e/keys/x"],
+)
 async def test_an_address_that_is_not_there_is_a_problem(api: Api, path: str) -> None:
     response = await api.admin.get(httpx.URL(api.url).copy_with(raw_path=path.encode()))
     expect_problem(response, 404)

@@ -2,14 +2,18 @@
 
 import asyncio
 import json
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
+import structlog
 from api_server import ADMIN_KEY, Api, Json, example, expect, expect_problem
 
+from commerce_event import logs
 from commerce_event.api.openapi import OPERATIONS
 from commerce_event.api.operations import Operation
 from commerce_event.core.model import Role
@@ -26,7 +30,7 @@ KINDS = {"events": "event", "deliveries": "delivery", "endpoints": "endpoint", "
 UNKNOWN = {"event": "evt_", "delivery": "dlv_", "endpoint": "end_", "replay": "rpl_", "key": "key_"}
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
 WITH_ID = [o.name for o in OPERATIONS if "{id}" in o.path]
-LISTS = [o.name for o in OPERATIONS if o.method == "GET" and "{" not in o.path and o.tag != "Catalogue"]
+LISTS = [o.name for o in OPERATIONS if o.method == "GET" and "{" not in o.path and o.needs == "read"]
 
 
 class Things(msgspec.Struct):
@@ -53,11 +57,16 @@ async def things_of(api: Api, client_id: int) -> Things:
     (delivery,) = await api.until_state("dead", event_id=accepted["id"])
     wanted = {"endpoint_id": endpoint["id"], "since": LONG_AGO, "until": LONG_AGO}
     replay = expect(await api.admin.post("/v1/replays", json=wanted), 202)
+    async with asyncio.timeout(5):
+        while expect(await api.admin.get(f"/v1/replays/{replay['id']}"), 200)["state"] == "running":
+            await asyncio.sleep(0.005)
     _, key = await api.key("read", client_id)
     return Things(client_id, accepted["id"], delivery["id"], endpoint["id"], replay["id"], key["id"])
 
 
-async def call(caller: httpx.AsyncClient, operation: Operation, things: Things, id_: str | None = None) -> httpx.Response:
+async def call(
+    caller: httpx.AsyncClient, operation: Operation, things: Things, id_: str | None = None
+) -> httpx.Response:
     """Make a call about these things."""
     part = operation.path.split("/")[2]
     found = id_ or (getattr(things, KINDS[part]) if part in KINDS else "")
@@ -80,7 +89,7 @@ async def test_a_role_that_is_too_small_is_turned_away_and_one_that_is_not_gets_
         caller, _ = await api.key(role, *(() if role == "admin" else (OWN,)))
         if role in ALLOWED[operation.needs]:
             response = await call(caller, operation, things)
-            assert response.status_code in operation.answers, response.text
+            assert response.status_code in {*operation.answers, 409}, response.text  # 409: in no state for it
             break
         expect_problem(await call(caller, operation, things), 403)
     expect_problem(await call(await api.caller(None), operation, things), 401)
@@ -126,15 +135,19 @@ async def snapshot(api: Api) -> list[Any]:
 @pytest.mark.parametrize("name", LISTS)
 async def test_no_list_shows_anything_of_another_client(api: Api, name: str) -> None:
     operation = BY_NAME[name]
-    if operation.needs == "admin":
-        pytest.skip("admins are for every client")
     own, foreign = await things_of(api, OWN), await things_of(api, FOREIGN)
     caller, _ = await api.key("manage", OWN)
-    queries: list[Json] = [{}, {"limit": 1}]
+    queries: list[Json] = [{}]
+    if "limit" in operation.query.__struct_fields__:
+        queries.append({"limit": 1})
     if "client_id" in operation.query.__struct_fields__:
         expect_problem(await caller.get(operation.path, params={"client_id": FOREIGN}), 403)
         queries.append({"client_id": OWN})
-    queries += [{f: getattr(foreign, f[:-3])} for f in ("endpoint_id", "event_id", "replay_id") if f in operation.query.__struct_fields__]
+    queries += [
+        {f: getattr(foreign, f[:-3])}
+        for f in ("endpoint_id", "event_id", "replay_id")
+        if f in operation.query.__struct_fields__
+    ]
     if "q" in operation.query.__struct_fields__:
         queries += [{"q": "marked-2"}, {"q": "marked"}, {"state": "dead"}]
     for query in queries:
@@ -142,7 +155,8 @@ async def test_no_list_shows_anything_of_another_client(api: Api, name: str) -> 
         expect(response, 200)
         assert not [each for each in foreign.ids() if each in response.text], query
         assert "marked-2" not in response.text
-    assert any(each in (await caller.get(operation.path)).text for each in own.ids())
+    everything = (await caller.get(operation.path)).text
+    assert any(each in everything for each in own.ids())
 
 
 async def test_a_cursor_of_another_clients_list_shows_nothing_of_it(api: Api) -> None:
@@ -186,11 +200,22 @@ async def test_a_conflict_does_not_reach_across_clients(api: Api) -> None:
     assert expect(response, 202)["duplicate"] is False
 
 
+@pytest.fixture(params=["text", "json"])
+def log_output(request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
+    """Log as the server does, and return what it wrote."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    logs.configure(request.param)
+    structlog.configure(cache_logger_on_first_use=False)
+    yield lambda: "".join(capfd.readouterr())
+    structlog.reset_defaults()
+    root.handlers = handlers
+    root.setLevel(level)
+
+
 async def test_secrets_never_come_out_again(
-    api: Api, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], monkeypatch: Any
+    api: Api, tmp_path: Path, log_output: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    caplog.set_level("DEBUG")
-    monkeypatch.setattr(httpx._client.logger, "disabled", True)
     header = "canary-static-header"
     made = await api.endpoint(headers={"X-Token": header}, retry_schedule=[])
     dead = await api.endpoint(headers={"X-Token": header}, url=f"{api.url}/x", retry_schedule=[])
@@ -214,7 +239,9 @@ async def test_secrets_never_come_out_again(
     expect(await api.admin.post(f"/v1/endpoints/{dead['id']}/test"), 200)
     wrong = {"client_id": 1, "url": "http://10.0.0.1/", "event_types": ["*"], "headers": {"X-Token": header}}
     texts.append((await api.admin.post("/v1/endpoints", json=wrong)).text)
-    texts.append((await api.admin.patch(f"/v1/endpoints/{made['id']}", json={"headers": {"X-Token": f"{header}\n"}})).text)
+    texts.append(
+        (await api.admin.patch(f"/v1/endpoints/{made['id']}", json={"headers": {"X-Token": f"{header}\n"}})).text
+    )
 
     async def broken(*_args: object, **_kwargs: object) -> None:
         raise RuntimeError("no reason")
@@ -223,9 +250,9 @@ async def test_secrets_never_come_out_again(
     failed = await api.admin.patch(f"/v1/endpoints/{made['id']}", json={"headers": {"X-Token": header}})
     expect_problem(failed, 500)
     texts.append(failed.text)
-    out, err = capfd.readouterr()
-    texts += [caplog.text, out, err, *(repr(record.__dict__) for record in caplog.records)]
-    texts += [repr(api.node.settings), json.dumps(await api.deliveries())]
+    logged = log_output()
+    assert "unforeseen error" in logged
+    texts += [logged, repr(api.node.settings), json.dumps(await api.deliveries())]
     for canary in canaries:
         assert not [text[:2_000] for text in texts if canary in text], canary
         bare = canary.partition("_")[2] or canary

@@ -1,0 +1,224 @@
+"""The queue: leases, fences, retries, and what people do to deliveries."""
+
+from stores import START_MS, Engine, claim, new_event, result
+
+from commerce_event.core.model import Scope
+from commerce_event.store.port import DeliveryQuery, Page, Store, Waiting, Want
+
+EVERYONE = Scope.everyone()
+LATER_MS = START_MS + 60_000
+
+
+async def test_waiting_delivery_is_claimed_with_its_event_and_attempt_1(store: Store) -> None:
+    [answer] = await store.accept([new_event(7, body=b'{"n":1}')])
+    [claimed] = await claim(store, 7)
+
+    assert (claimed.number, claimed.failure_count, claimed.event_id, claimed.sequence) == (1, 0, answer.id, 1)
+    assert claimed.body == b'{"n":1}'
+    assert claimed.lease == store.lease
+    assert await claim(store, 7) == []
+
+
+async def test_claims_are_oldest_due_first_and_never_more_than_wanted(store: Store) -> None:
+    late, early = new_event(7, at_ms=START_MS - 10), new_event(7, at_ms=START_MS - 20)
+    await store.accept([late, early])
+
+    assert [each.event_id for each in await claim(store, 7, limit=1)] == [early.id]
+    assert [each.event_id for each in await claim(store, 7, limit=5)] == [late.id]
+
+
+async def test_what_is_due_in_the_future_is_not_claimed(store: Store) -> None:
+    await store.accept([new_event(7, at_ms=START_MS + 1)])
+
+    assert await claim(store, 7, now_ms=START_MS) == []
+    assert len(await claim(store, 7, now_ms=START_MS + 1)) == 1
+
+
+async def test_first_tries_and_retries_are_claimed_apart(store: Store) -> None:
+    await store.accept([new_event(7), new_event(7)])
+    [first] = await claim(store, 7, limit=1)
+    await store.settle([result(first, "pending", due_ms=START_MS)])
+
+    assert [each.number for each in await claim(store, 7, retrying=True)] == [2]
+    assert [each.number for each in await claim(store, 7, retrying=False)] == [1]
+
+
+async def test_several_endpoints_are_claimed_in_one_call(store: Store) -> None:
+    await store.accept([new_event(7, 8, 9)])
+    claimed = await store.claim(
+        [Want(7, False, 5), Want(9, False, 5)], now_ms=START_MS, lease_until_ms=START_MS + 15_000
+    )
+
+    assert sorted(each.endpoint_id for each in claimed) == [7, 9]
+
+
+async def test_delivery_leased_at_birth_is_not_claimable_until_the_lease_runs_out(store: Store) -> None:
+    await store.accept([new_event(7, lease_until_ms=START_MS + 100)])
+
+    assert await claim(store, 7, retrying=True, now_ms=START_MS + 99) == []
+    [again] = await claim(store, 7, retrying=True, now_ms=START_MS + 100)
+    assert (again.number, again.failure_count) == (2, 0)
+
+
+async def test_attempt_whose_lease_ran_out_is_recorded_as_interrupted(store: Store) -> None:
+    await store.accept([new_event(7)])
+    [lost] = await claim(store, 7)
+    [again] = await claim(store, 7, retrying=True, now_ms=LATER_MS)
+    await store.settle([result(again)])
+
+    attempts = await store.attempts(lost.delivery_id)
+    assert [(each.number, each.error, each.status) for each in attempts] == [(1, "interrupted", None), (2, None, 200)]
+
+
+async def test_late_result_is_fenced_off_and_leaves_no_trace(store: Store) -> None:
+    await store.accept([new_event(7), new_event(7)])
+    lost, kept = await claim(store, 7)
+    [again] = await claim(store, 7, retrying=True, now_ms=LATER_MS, limit=1)
+    late, fine = (lost, kept) if again.delivery_id == lost.delivery_id else (kept, lost)
+
+    assert await store.settle([result(late), result(fine)]) == [False, True]
+    assert await store.settle([result(again)]) == [True]
+    assert await store.settle([result(again)]) == [False]
+
+
+async def test_leases_of_a_former_run_are_claimable_at_once_and_their_results_fenced_off(engine: Engine) -> None:
+    store = await engine.open()
+    await store.accept([new_event(7)])
+    [lost] = await claim(store, 7)
+    await store.close()
+    store = await engine.open()
+
+    assert store.lease != lost.lease
+    [again] = await claim(store, 7, retrying=True)
+    assert (again.delivery_id, again.number) == (lost.delivery_id, 2)
+    assert await store.settle([result(lost)]) == [False]
+
+
+async def test_failed_attempt_is_due_again_at_its_time(store: Store) -> None:
+    await store.accept([new_event(7)])
+    [first] = await claim(store, 7)
+    await store.settle([result(first, "pending", due_ms=START_MS + 5_000, status=500, error="http_500")])
+
+    assert await store.waiting() == [Waiting(7, True, START_MS + 5_000)]
+    assert await claim(store, 7, retrying=True, now_ms=START_MS + 4_999) == []
+    [again] = await claim(store, 7, retrying=True, now_ms=START_MS + 5_000)
+    assert (again.number, again.failure_count) == (2, 1)
+
+
+async def test_waiting_shows_each_endpoint_and_kind_with_its_earliest_time(store: Store) -> None:
+    await store.accept([new_event(7, 8, at_ms=START_MS - 5), new_event(8, at_ms=START_MS - 9)])
+    [retried] = await claim(store, 7)
+    await store.settle([result(retried, "pending", due_ms=START_MS + 9)])
+
+    assert sorted(await store.waiting(), key=lambda each: each.endpoint_id) == [
+        Waiting(7, True, START_MS + 9),
+        Waiting(8, False, START_MS - 9),
+    ]
+
+
+async def test_finished_deliveries_leave_the_queue(store: Store) -> None:
+    await store.accept([new_event(7), new_event(7), new_event(7)])
+    one, two, three = await claim(store, 7)
+    await store.settle([result(one), result(two, "dead", reason="attempts_exhausted")])
+    await store.cancel([three.delivery_id], reason="test", now_ms=START_MS)
+
+    assert await store.waiting() == []
+    found = await store.deliveries(DeliveryQuery(scope=EVERYONE), Page(10))
+    assert [(each.state, each.reason) for each in found] == [
+        ("cancelled", "test"),
+        ("dead", "attempts_exhausted"),
+        ("delivered", None),
+    ]
+
+
+async def test_answer_is_kept_byte_for_byte(store: Store) -> None:
+    await store.accept([new_event(7)])
+    [claimed] = await claim(store, 7)
+    headers = (("x-å", "1"), ("x-å", "2"))
+    await store.settle([result(claimed, response_headers=headers, response_body=b"\x00\xff\r\n")])
+
+    [attempt] = await store.attempts(claimed.delivery_id)
+    assert (attempt.response_headers, attempt.response_body) == (headers, b"\x00\xff\r\n")
+    assert await store.recent_attempts(7, 5) == [attempt]
+
+
+async def test_claim_that_was_not_sent_can_be_given_back(store: Store) -> None:
+    await store.accept([new_event(7)])
+    claimed = await claim(store, 7)
+    await store.give_back(claimed, now_ms=START_MS)
+
+    [again] = await claim(store, 7)
+    assert again.number == 1
+    await store.settle([result(again)])
+    assert [each.number for each in await store.attempts(again.delivery_id)] == [1]
+
+
+async def test_giving_back_what_is_no_longer_ours_changes_nothing(store: Store) -> None:
+    await store.accept([new_event(7)])
+    claimed = await claim(store, 7)
+    await store.settle([result(claimed[0])])
+    await store.give_back(claimed, now_ms=START_MS)
+
+    assert await store.waiting() == []
+
+
+async def test_pending_deliveries_are_ended_in_steps_and_those_under_way_are_left(store: Store) -> None:
+    await store.accept([new_event(7) for _ in range(5)])
+    await claim(store, 7, limit=1)
+    ended = [
+        await store.end_pending(7, state="dead", reason="gone", now_ms=START_MS, limit=3),
+        await store.end_pending(7, state="dead", reason="gone", now_ms=START_MS, limit=3),
+        await store.end_pending(7, state="dead", reason="gone", now_ms=START_MS, limit=3),
+    ]
+
+    assert ended == [3, 1, 0]
+    [book] = await store.books(EVERYONE, recount=True)
+    assert (book.dead, book.pending, book.difference) == (4, 1, 0)
+
+
+async def test_reopened_delivery_has_a_fresh_budget(store: Store) -> None:
+    await store.accept([new_event(7), new_event(7)])
+    dead, cancelled = await claim(store, 7)
+    await store.settle([result(dead, "dead", failure_count=17, reason="attempts_exhausted")])
+    await store.cancel([cancelled.delivery_id], reason="test", now_ms=START_MS)
+    both = [dead.delivery_id, cancelled.delivery_id]
+
+    assert await store.reopen(both, now_ms=LATER_MS) == 2
+    again = await claim(store, 7, retrying=True, now_ms=LATER_MS)
+    assert [(each.number, each.failure_count) for each in again] == [(2, 0), (2, 0)]
+
+
+async def test_reopening_makes_a_pending_delivery_due_now(store: Store) -> None:
+    await store.accept([new_event(7)])
+    [first] = await claim(store, 7)
+    await store.settle([result(first, "pending", due_ms=LATER_MS)])
+    await store.reopen([first.delivery_id], now_ms=START_MS)
+
+    assert len(await claim(store, 7, retrying=True, now_ms=START_MS)) == 1
+
+
+async def test_neither_what_arrived_nor_what_is_under_way_is_reopened(store: Store) -> None:
+    await store.accept([new_event(7), new_event(7)])
+    arrived, under_way = await claim(store, 7)
+    await store.settle([result(arrived)])
+
+    assert await store.reopen([arrived.delivery_id, under_way.delivery_id], now_ms=START_MS) == 0
+
+
+async def test_cancelling_fences_off_the_attempt_under_way_and_keeps_it_on_record(store: Store) -> None:
+    await store.accept([new_event(7)])
+    [claimed] = await claim(store, 7)
+
+    assert await store.cancel([claimed.delivery_id], reason="test", now_ms=START_MS) == 1
+    assert await store.settle([result(claimed)]) == [False]
+    assert [each.error for each in await store.attempts(claimed.delivery_id)] == ["interrupted"]
+    assert await store.cancel([claimed.delivery_id], reason="again", now_ms=START_MS) == 0
+
+
+async def test_due_times_move_with_the_clock(store: Store) -> None:
+    await store.accept([new_event(7)])
+    [first] = await claim(store, 7)
+    await store.settle([result(first, "pending", due_ms=START_MS + 5_000)])
+    await store.shift_due(3_600_000)
+
+    assert await store.waiting() == [Waiting(7, True, START_MS + 3_605_000)]

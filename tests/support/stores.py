@@ -1,0 +1,123 @@
+"""Builders for the store suite, and the engines it runs on."""
+
+import itertools
+from pathlib import Path
+from typing import Any, Protocol
+
+from commerce_event.core.model import Attempt, DeliveryState
+from commerce_event.store.port import Claimed, NewDelivery, NewEvent, Settlement, Store, Want
+from commerce_event.store.sqlite import SqliteStore
+
+START_MS = 1_800_000_000_000
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.ms = START_MS
+
+    def now_ms(self) -> int:
+        return self.ms
+
+    def monotonic(self) -> float:
+        return self.ms / 1000
+
+
+class Engine(Protocol):
+    """How a test gets stores."""
+
+    clock: FakeClock
+
+    async def open(self) -> Store: ...
+
+    async def damage(self, event_id: int) -> None:
+        """Remove an event's deliveries behind the store's back; the store is closed."""
+        ...
+
+
+class SqliteEngine:
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "events.db"
+        self.clock = FakeClock()
+        self._opened: list[SqliteStore] = []
+
+    async def open(self) -> SqliteStore:
+        store = SqliteStore(self.path, clock=self.clock)
+        await store.open()
+        self._opened.append(store)
+        return store
+
+    async def damage(self, event_id: int) -> None:
+        import apsw
+
+        connection = apsw.Connection(str(self.path))
+        connection.execute("DELETE FROM delivery WHERE event_id = ?", (event_id,))
+        connection.close()
+
+    async def close_all(self) -> None:
+        for store in self._opened:
+            await store.close()
+
+
+_NUMBERS = itertools.count(1_000)
+
+
+def new_event(
+    *endpoints: int,
+    client: int = 1,
+    key: str | None = None,
+    body: bytes = b'{"ClientId":1}',
+    type_: str = "OrderConfirmedEvent",
+    order_key: str | None = None,
+    lease_until_ms: int | None = None,
+    at_ms: int = START_MS,
+    application: int | None = None,
+) -> NewEvent:
+    """An event with a delivery to each of the endpoints; ids grow from call to call."""
+    event_id = next(_NUMBERS)
+    return NewEvent(
+        id=event_id,
+        client_id=client,
+        type=type_,
+        application_id=application,
+        accepted_ms=at_ms,
+        config_version=0,
+        idempotency_key=key,
+        traceparent=None,
+        body=body,
+        deliveries=tuple(NewDelivery(next(_NUMBERS), each, order_key, lease_until_ms) for each in endpoints),
+    )
+
+
+def result(
+    claimed: Claimed,
+    state: DeliveryState = "delivered",
+    *,
+    due_ms: int | None = None,
+    failure_count: int | None = None,
+    reason: str | None = None,
+    **attempt: Any,
+) -> Settlement:
+    fields = {"started_ms": START_MS, "duration_ms": 2.5, "status": 200, "error": None} | attempt
+    failures = claimed.failure_count + (state == "pending") if failure_count is None else failure_count
+    return Settlement(
+        delivery_id=claimed.delivery_id,
+        endpoint_id=claimed.endpoint_id,
+        lease=claimed.lease,
+        attempt=Attempt(number=claimed.number, **fields),
+        state=state,
+        failure_count=failures,
+        due_ms=due_ms,
+        reason=reason,
+    )
+
+
+async def claim(
+    store: Store,
+    endpoint: int,
+    *,
+    now_ms: int = START_MS,
+    limit: int = 100,
+    retrying: bool = False,
+    lease_ms: int = 15_000,
+) -> list[Claimed]:
+    return await store.claim([Want(endpoint, retrying, limit)], now_ms=now_ms, lease_until_ms=now_ms + lease_ms)
