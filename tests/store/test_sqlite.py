@@ -1,0 +1,184 @@
+"""What only the embedded engine has to prove: one holder, honest durability, full disks, kill -9."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import apsw
+import pytest
+from stores import new_event
+
+from commerce_event.core.model import Scope
+from commerce_event.store.port import EventQuery, Page, StoreRefusedError, StoreUnavailableError
+from commerce_event.store.sqlite import SqliteStore, files
+
+EVERYONE = Scope.everyone()
+
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from commerce_event.core.ids import IdMaker
+from commerce_event.store.port import NewDelivery, NewEvent
+from commerce_event.store.sqlite import SqliteStore
+
+async def main():
+    store = SqliteStore(Path(sys.argv[1]))
+    await store.open()
+    ids = IdMaker(after=await store.last_id())
+    while True:
+        events = [
+            NewEvent(id=ids.next(0), client_id=1, type="JobCompletedEvent", application_id=None, accepted_ms=1,
+                     config_version=0, idempotency_key=None, traceparent=None, body=b"{}" * 200,
+                     deliveries=(NewDelivery(ids.next(0), 7),))
+            for _ in range(20)
+        ]
+        await store.accept(events)
+        print(*[event.id for event in events], flush=True)
+
+asyncio.run(main())
+"""
+
+
+@contextmanager
+def small_disk(place: Path) -> Iterator[Path]:
+    """A file system of 4 MB."""
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place)], check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+async def test_second_process_on_the_same_file_is_refused_by_the_name_of_the_first(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "events.db")
+    await store.open()
+    with pytest.raises(StoreRefusedError, match=f"in use by process {os.getpid()}"):
+        await SqliteStore(tmp_path / "events.db").open()
+    await store.close()
+
+    again = SqliteStore(tmp_path / "events.db")
+    await again.open()
+    await again.close()
+
+
+async def test_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    path.write_bytes(b"this is not a database at all, but long enough to be mistaken for one" * 20)
+    before = path.read_bytes()
+
+    with pytest.raises(StoreRefusedError, match="is not a commerce-event store"):
+        await SqliteStore(path).open()
+    assert path.read_bytes() == before
+
+
+async def test_database_of_another_program_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    connection = apsw.Connection(str(path))
+    connection.execute("CREATE TABLE theirs (a)")
+    connection.close()
+
+    with pytest.raises(StoreRefusedError, match="database of another program"):
+        await SqliteStore(path).open()
+
+
+async def test_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    store = SqliteStore(path)
+    await store.open()
+    await store.close()
+    connection = apsw.Connection(str(path))
+    connection.pragma("user_version", 999)
+    connection.close()
+
+    with pytest.raises(StoreRefusedError, match="has schema 999"):
+        await SqliteStore(path).open()
+
+
+async def test_folder_that_is_missing_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(StoreRefusedError, match="does not exist; create it"):
+        await SqliteStore(tmp_path / "nowhere" / "events.db").open()
+
+
+async def test_folder_in_place_of_a_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreRefusedError, match="is a folder; name a file in it"):
+        await SqliteStore(tmp_path).open()
+
+
+def test_weak_durability_is_refused(tmp_path: Path) -> None:
+    connection = files.open_writer(tmp_path / "events.db")
+    assert files.check_durability(connection) == "WAL, synchronous=FULL"
+
+    connection.execute("PRAGMA synchronous = OFF")
+    with pytest.raises(StoreRefusedError, match="would not be durable"):
+        files.check_durability(connection)
+    connection.close()
+
+
+async def test_opening_again_and_again_migrates_once(tmp_path: Path) -> None:
+    leases = []
+    for _ in range(3):
+        store = SqliteStore(tmp_path / "events.db")
+        await store.open()
+        leases.append(store.lease)
+        await store.close()
+
+    assert leases == sorted(set(leases))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system takes root")
+async def test_full_disk_refuses_and_goes_on_by_itself_once_there_is_space(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "small") as small:
+        store = SqliteStore(small / "events.db")
+        await store.open()
+        accepted = 0
+        (small / "ballast").write_bytes(b"x" * 1_000_000)
+        refused = None
+        while refused is None and accepted < 2_000:
+            try:
+                await store.accept([new_event(7, body=b"y" * 10_000)])
+                accepted += 1
+            except StoreUnavailableError as error:
+                refused = str(error)
+        assert refused == "the disk is full; free some space and it goes on by itself"
+        with pytest.raises(StoreUnavailableError):
+            await store.accept([new_event(7, body=b"y" * 100_000)])
+
+        (small / "ballast").unlink()
+        [answer] = await store.accept([new_event(7, body=b"z" * 10_000)])
+        assert answer.sequence == accepted + 1
+        assert len(await store.events(EventQuery(scope=EVERYONE), Page(5_000))) == accepted + 1
+        await store.close()
+
+
+@pytest.mark.parametrize("cycle", range(3))
+async def test_kill_9_in_the_middle_of_writing_loses_nothing_acknowledged(tmp_path: Path, cycle: int) -> None:
+    path = tmp_path / "events.db"
+    acknowledged: list[int] = []
+    for _ in range(2):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", WRITER, str(path), stdout=asyncio.subprocess.PIPE
+        )
+        assert process.stdout is not None
+        for _ in range(40 + 17 * cycle):
+            acknowledged += map(int, (await process.stdout.readline()).split())
+        process.kill()
+        rest = await process.stdout.read()
+        for line in rest.splitlines(keepends=True):
+            if line.endswith(b"\n"):
+                acknowledged += map(int, line.split())
+        await process.wait()
+
+    store = SqliteStore(path)
+    await store.open()
+    stored = {event.id for event in await store.events(EventQuery(scope=EVERYONE), Page(100_000))}
+    sequences = [event.sequence for event in await store.events_after(1, 0, 100_000)]
+    [book] = await store.books(EVERYONE, recount=True)
+    await store.close()
+    assert set(acknowledged) <= stored
+    assert sequences == list(range(1, len(stored) + 1))
+    assert book.difference == 0
