@@ -68,6 +68,14 @@ async def test_cloud_events_with_one_id_from_two_sources_are_two_events(api: Api
     expect(await post(api, cloud_event(source="/b"), CLOUD), 202)
 
 
+async def test_binary_cloud_events_with_different_ids_that_are_no_text_are_not_taken_for_one(api: Api) -> None:
+    statuses = []
+    for number in ("%E9", "%E8"):
+        headers = {"ce-specversion": "1.0", "ce-id": number, "ce-source": "/s", "ce-type": "OrderConfirmedEvent"}
+        statuses.append((await post(api, example(), **headers)).status_code)
+    assert statuses in ([400, 400], [202, 202])
+
+
 async def test_a_batch_of_cloud_events_gets_a_result_each(api: Api) -> None:
     batch = [cloud_event(1), cloud_event(2, data=None), cloud_event(1), cloud_event(4, id=None)]
     encoded = cloud_event(5)

@@ -67,12 +67,12 @@ async def test_pages_of_deliveries_show_each_once_while_they_change_state(api: A
 
 
 @pytest.mark.parametrize("path", ["/v1/events", "/v1/deliveries", "/v1/endpoints", "/v1/keys", "/v1/replays"])
-@pytest.mark.parametrize("cursor", GARBAGE)
-async def test_a_cursor_that_no_list_gave_is_refused_or_harmless(api: Api, path: str, cursor: str) -> None:
-    response = await api.admin.get(path, params={"cursor": cursor})
-    assert response.status_code in {200, 422}
-    if response.status_code == 422:
-        expect_problem(response, 422, "?cursor")
+async def test_a_cursor_that_no_list_gave_is_refused_or_harmless(api: Api, path: str) -> None:
+    for cursor in GARBAGE:
+        response = await api.admin.get(path, params={"cursor": cursor})
+        assert response.status_code in {200, 422}, cursor
+        if response.status_code == 422:
+            expect_problem(response, 422, "?cursor")
 
 
 @pytest.mark.parametrize(

@@ -20,13 +20,12 @@ async def send(api: Api, body: bytes, path: str = PATH, **headers: Any) -> httpx
     return await api.admin.post(path, content=body, headers=MEDIA | fields)
 
 
-@pytest.mark.parametrize("type_", list(EVENT_TYPES))
-async def test_every_event_type_is_accepted_with_its_own_example(api: Api, type_: str) -> None:
-    answer = await api.publish(type_=type_)
-    assert set(answer) == {"id", "duplicate", "deliveries"}
-    assert answer["duplicate"] is False
-    assert answer["deliveries"] == 0
-    assert expect(await api.admin.get(f"/v1/events/{answer['id']}"), 200)["data"] == example(type_)
+async def test_every_event_type_is_accepted_with_its_own_example(api: Api) -> None:
+    for type_ in EVENT_TYPES:
+        answer = await api.publish(type_=type_)
+        assert set(answer) == {"id", "duplicate", "deliveries"}
+        assert answer["duplicate"] is False
+        assert expect(await api.admin.get(f"/v1/events/{answer['id']}"), 200)["data"] == example(type_)
 
 
 async def test_the_body_is_kept_and_delivered_byte_for_byte(api: Api) -> None:

@@ -155,9 +155,7 @@ async def test_a_method_that_is_not_there_is_answered_with_those_that_are(api: A
     response = await api.admin.request("PUT", path)
     expect_problem(response, 405)
     there = {operation.method for operation in OPERATIONS if operation.path == path} or {"GET"}
-    if path in {"/v1/events"}:
-        there.add("POST")
-    if path == "/v1/events/{id}":
+    if path in {"/v1/events", "/v1/events/{id}"}:
         there.add("POST")
     allowed = {method.strip() for method in response.headers["allow"].split(",")}
     assert allowed - {"HEAD"} == there
@@ -187,13 +185,13 @@ async def test_head_is_get_without_a_body(api: Api, path: str) -> None:
     assert response.headers["content-type"] == got.headers["content-type"]
 
 
-@pytest.mark.parametrize("path", [*PATHS, *PLAIN, "/nothing"])
-async def test_no_answer_is_cached_or_guessed_at(api: Api, path: str) -> None:
+async def test_no_answer_is_cached_or_guessed_at(api: Api) -> None:
     for caller in (api.admin, await api.caller(None)):
-        response = await caller.get(path)
-        assert response.headers["cache-control"] == "no-store"
-        assert response.headers["x-content-type-options"] == "nosniff"
-        assert "server" not in response.headers
+        for path in (*PATHS, *PLAIN, "/nothing"):
+            response = await caller.get(path)
+            assert response.headers.get("cache-control") == "no-store", path
+            assert response.headers["x-content-type-options"] == "nosniff", path
+            assert "server" not in response.headers
 
 
 async def test_pipelined_requests_are_answered_in_order(api: Api) -> None:

@@ -256,4 +256,8 @@ async def test_secrets_never_come_out_again(
     for canary in canaries:
         assert not [text[:2_000] for text in texts if canary in text], canary
         bare = canary.partition("_")[2] or canary
-        assert not [path.name for path in tmp_path.iterdir() if bare.encode() in path.read_bytes()], canary
+        assert not files_with(tmp_path, bare.encode()), canary
+
+
+def files_with(folder: Path, text: bytes) -> list[str]:
+    return [path.name for path in folder.iterdir() if text in path.read_bytes()]

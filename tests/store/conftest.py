@@ -1,17 +1,26 @@
 """Every test here runs on every engine; an engine is a way to open the same data again and again."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Final
 
 import pytest
 from stores import Engine, SqliteEngine
 
 from commerce_event.store.port import Store
 
+ENGINES: Final = {"sqlite": SqliteEngine}
 
-@pytest.fixture(params=["sqlite"])
-async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Engine]:
-    made = SqliteEngine(tmp_path)
+
+@pytest.fixture(params=sorted(ENGINES))
+def engine_maker(request: pytest.FixtureRequest) -> Callable[[Path], Engine]:
+    """A way to make engines, each with data of its own in a folder of its own."""
+    return ENGINES[request.param]
+
+
+@pytest.fixture
+async def engine(engine_maker: Callable[[Path], SqliteEngine], tmp_path: Path) -> AsyncIterator[Engine]:
+    made = engine_maker(tmp_path)
     yield made
     await made.close_all()
 

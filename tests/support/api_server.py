@@ -3,14 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import patch
 
 import httpx
 import msgspec
 
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core.model import Role
+from commerce_event.deliver import http1
 from commerce_event.server import Node, http_server, listen, own_addresses
 from commerce_event.settings import Settings
 
@@ -19,6 +22,7 @@ DEADLINE_S = 10.0
 MEDIA = {"Content-Type": "application/json"}
 Json = dict[str, Any]
 Message = MutableMapping[str, Any]
+_shared_tls = cache(http1._default_tls)  # reading the system's certificates takes longer than most tests
 
 
 class Arrival(msgspec.Struct, frozen=True):
@@ -195,7 +199,8 @@ async def running_api(folder: Path, **settings: Any) -> AsyncIterator[Api]:
             await served[0](scope, receive, send)
 
         address = await closing.enter_async_context(listening(app))
-        await node.start(own_addresses=own_addresses(*address))
+        with patch.object(http1, "_default_tls", _shared_tls):
+            await node.start(own_addresses=own_addresses(*address))
         closing.push_async_callback(node.stop)
         closing.callback(receiver.let_go)
         served.append(node.app)

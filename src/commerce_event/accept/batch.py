@@ -13,6 +13,7 @@ from commerce_event.accept.rejections import (
     BodyTooLargeError,
     Fault,
     InvalidItemError,
+    InvalidKeyError,
     NotJsonError,
     RejectedError,
     TooManyItemsError,
@@ -149,9 +150,14 @@ def _from_attributes(attributes: Mapping[str, Any], data: bytes) -> Item:
 
 def _binary_attributes(headers: Mapping[str, str]) -> dict[str, Any]:
     """Return the attributes that stand in ``ce-`` headers; nothing when the request is no CloudEvent."""
-    attributes: dict[str, Any] = {
-        name[3:].lower(): unquote(value) for name, value in headers.items() if name[:3].lower() == "ce-"
-    }
+    try:
+        attributes: dict[str, Any] = {
+            name[3:].lower(): unquote(value, errors="strict")
+            for name, value in headers.items()
+            if name[:3].lower() == "ce-"
+        }
+    except UnicodeDecodeError:
+        raise InvalidKeyError("A ce- header does not decode to UTF-8; percent-encode its UTF-8 bytes.") from None
     return attributes if "type" in attributes or "specversion" in attributes else {}
 
 

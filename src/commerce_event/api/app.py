@@ -1,6 +1,7 @@
 """The ASGI application: the accepting path first, everything else by route."""
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import yaml
 from starlette.applications import Starlette
@@ -9,16 +10,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from commerce_event.api.asgi import Receive, Scope, Send
+from commerce_event.api.asgi import HEADERS, Receive, Scope, Send
 from commerce_event.api.metrics import CONTENT_TYPE
 from commerce_event.api.openapi import OPERATIONS, document
-from commerce_event.api.operations import HEADERS, endpoint_of, problem_response
+from commerce_event.api.operations import endpoint_of, problem_response
 from commerce_event.api.problems import Problem, problem_of, unavailable
 from commerce_event.api.publish import PREFIX, Publisher
 from commerce_event.api.services import Services
 from commerce_event.store.port import StoreError
 
 Handler = Callable[[Request], Awaitable[Response]]
+# What the publisher answers before a route is looked for; named in Allow beside the methods of the route.
+_ACCEPTING: Final = {PREFIX[:-1]: ("POST",), f"{PREFIX}{{id}}": ("POST",)}
 
 
 class App:
@@ -65,7 +68,8 @@ def _routes(services: Services) -> Starlette:
         return JSONResponse(document(), headers=HEADERS)
 
     async def openapi_yaml(_request: Request) -> Response:
-        return Response(yaml.safe_dump(document(), sort_keys=False, allow_unicode=True), media_type="application/yaml")
+        text = yaml.safe_dump(document(), sort_keys=False, allow_unicode=True)
+        return Response(text, headers=HEADERS, media_type="application/yaml")
 
     plain = {
         "/healthz": healthz,
@@ -74,13 +78,15 @@ def _routes(services: Services) -> Starlette:
         "/openapi.json": openapi_json,
         "/openapi.yaml": openapi_yaml,
     }
-    return Starlette(
+    routes = Starlette(
         routes=[
             *_management(services),
             *(Route(path, handler, methods=["GET"]) for path, handler in plain.items()),
         ],
         exception_handlers={HTTPException: _http_problem, Exception: _unforeseen},
     )
+    routes.router.redirect_slashes = False  # it would redirect to whatever Host the caller named
+    return routes
 
 
 def _management(services: Services) -> list[Route]:
@@ -88,7 +94,10 @@ def _management(services: Services) -> list[Route]:
     by_path: dict[str, dict[str, Handler]] = {}
     for operation in OPERATIONS:
         by_path.setdefault(operation.path, {})[operation.method] = endpoint_of(operation, services)
-    return [Route(path, _by_method(handlers), methods=list(handlers)) for path, handlers in by_path.items()]
+    return [
+        Route(path, _by_method(handlers), methods=[*handlers, *_ACCEPTING.get(path, ())])
+        for path, handlers in by_path.items()
+    ]
 
 
 def _by_method(handlers: dict[str, Handler]) -> Handler:

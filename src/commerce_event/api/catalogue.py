@@ -87,6 +87,7 @@ OPERATIONS = (
         needs="read",
         run=read_books,
         answers={200: BooksView},
+        problems=(503,),
         description="matched = delivered + dead + cancelled + pending",
     ),
 )

@@ -4,12 +4,11 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from commerce_event.api.events import scope_for
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing, PageQuery, listing
-from commerce_event.api.problems import Problem, invalid, not_found
+from commerce_event.api.parameters import Int32, read_id, scope_for
+from commerce_event.api.problems import Problem, not_found
 from commerce_event.api.views import DeliveryDetailView, DeliveryView, delivery_detail_view, delivery_view
-from commerce_event.core import ids
 from commerce_event.core.delivery import can_cancel, can_retry
 from commerce_event.core.model import Delivery, DeliveryState
 from commerce_event.store.port import DeliveryQuery
@@ -18,21 +17,11 @@ from commerce_event.store.port import DeliveryQuery
 class DeliveriesQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which deliveries."""
 
-    client_id: int | None = None
+    client_id: Int32 | None = None
     endpoint_id: Annotated[str, Meta(max_length=40)] | None = None
     event_id: Annotated[str, Meta(max_length=40)] | None = None
     replay_id: Annotated[str, Meta(max_length=40)] | None = None
     state: DeliveryState | None = None
-
-
-def read_id(prefix: ids.Prefix, text: str | None, pointer: str) -> int | None:
-    """Return the number behind an id that was given as a value. Raises Problem 422."""
-    if text is None:
-        return None
-    try:
-        return ids.decode(prefix, text)
-    except ids.InvalidIdError as error:
-        raise invalid(pointer, str(error)) from None
 
 
 async def list_deliveries(call: Call) -> Reply:
@@ -91,7 +80,7 @@ OPERATIONS = (
         run=list_deliveries,
         query=DeliveriesQuery,
         answers={200: Listing[DeliveryView]},
-        problems=(403, 422),
+        problems=(403, 422, 503),
         description="Newest first. `state=dead` are the dead letters.",
     ),
     Operation(
@@ -103,7 +92,7 @@ OPERATIONS = (
         needs="read",
         run=get_delivery,
         answers={200: DeliveryDetailView},
-        problems=(404,),
+        problems=(404, 503),
     ),
     Operation(
         method="POST",

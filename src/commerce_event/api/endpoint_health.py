@@ -185,6 +185,6 @@ OPERATIONS = (
         needs="read",
         run=endpoint_stats,
         answers={200: StatsView},
-        problems=(404,),
+        problems=(404, 503),
     ),
 )

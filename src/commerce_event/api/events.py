@@ -5,28 +5,27 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from commerce_event.api.auth import check_client
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing, PageQuery, listing
+from commerce_event.api.parameters import Int32, Time, read_time, read_types, scope_for
 from commerce_event.api.problems import invalid, not_found
 from commerce_event.api.views import DeliveryView, EventView, delivery_view, event_view
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core import ids
-from commerce_event.core.clock import parse_rfc3339, rfc3339
-from commerce_event.core.model import Delivery, DeliveryState, Endpoint, Event, Scope
+from commerce_event.core.clock import rfc3339
+from commerce_event.core.model import Attempt, Delivery, DeliveryState, Endpoint, Event, Scope
 from commerce_event.core.routing import explain
 from commerce_event.store.port import DeliveryQuery, EventQuery, Page
 
-Time = Annotated[str, Meta(max_length=40, examples=["2026-01-31T00:00:00Z"])]
 _DELIVERIES_MAX = 1_000  # of one event, in an explanation
 
 
 class EventsQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which events. With ``after`` they come oldest first, by the client's sequence."""
 
-    client_id: int | None = None
+    client_id: Int32 | None = None
     type: Annotated[str, Meta(description="Names, parted by commas")] | None = None
-    application_id: int | None = None
+    application_id: Int32 | None = None
     state: Annotated[DeliveryState, Meta(description="Has a delivery in that state")] | None = None
     since: Time | None = None
     until: Time | None = None
@@ -34,7 +33,9 @@ class EventsQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Annotated[str, Meta(min_length=1, max_length=200, description="Text in the payload, such as an order number")]
         | None
     ) = None
-    after: Annotated[int, Meta(ge=0, description="A sequence: what comes behind it, in accept order")] | None = None
+    after: (
+        Annotated[int, Meta(ge=0, le=2**63 - 1, description="A sequence: what comes behind it, in accept order")] | None
+    ) = None
 
 
 class RuleView(msgspec.Struct, frozen=True):
@@ -55,6 +56,8 @@ class ReasonView(msgspec.Struct, frozen=True, kw_only=True):
     verdict: str
     rules: list[RuleView]
     deliveries: list[DeliveryView]
+    last_status: int | None  # of the newest delivery's last attempt
+    last_error: str | None
 
 
 class ExplanationView(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,32 +69,6 @@ class ExplanationView(msgspec.Struct, frozen=True, kw_only=True):
     accepted_at: str
     config_version: int
     endpoints: list[ReasonView]
-
-
-def scope_for(call: Call, client_id: int | None) -> Scope:
-    """Return the caller's scope, narrowed when a client is named. Raises Problem 403 when it is out of reach."""
-    if client_id is None:
-        return call.scope
-    check_client(call.key, client_id)
-    return call.scope.narrowed_to(client_id)
-
-
-def read_time(text: str | None, name: str) -> int | None:
-    """Return milliseconds. Raises Problem 422."""
-    if text is None:
-        return None
-    try:
-        return parse_rfc3339(text.replace(" ", "+"))
-    except ValueError:
-        raise invalid(name, "write the time as for example 2026-01-31T00:00:00Z") from None
-
-
-def read_types(names: list[str], pointer: str) -> tuple[str, ...]:
-    """Return event type names. Raises Problem 422 for one that the contract does not have."""
-    for name in names:
-        if name not in EVENT_TYPES:
-            raise invalid(pointer, f"there is no event type {name[:60]!r}")
-    return tuple(names)
 
 
 async def list_events(call: Call) -> Reply:
@@ -150,13 +127,16 @@ async def explain_event(call: Call) -> Reply:
     by_endpoint: dict[int, list[Delivery]] = {}
     for delivery in await services.store.deliveries(wanted, Page(_DELIVERIES_MAX)):
         by_endpoint.setdefault(delivery.endpoint_id, []).append(delivery)
+    last = {endpoint_id: await _last_attempt(call, found[0]) for endpoint_id, found in by_endpoint.items()}
     then = await services.directory.explainable(event.client_id, event.config_version)
     reasons = [
-        _reason(endpoint, event, by_endpoint.get(endpoint.id, [])) for endpoint in then if endpoint.deleted_ms is None
+        _reason(endpoint, event, by_endpoint.get(endpoint.id, []), last.get(endpoint.id))
+        for endpoint in then
+        if endpoint.deleted_ms is None
     ]
     known = {endpoint.id for endpoint in then}
     reasons += [
-        _made_later(endpoint, by_endpoint.get(endpoint.id, []))
+        _made_later(endpoint, by_endpoint.get(endpoint.id, []), last.get(endpoint.id))
         for endpoint in services.directory.endpoints(Scope.of(event.client_id))
         if endpoint.id not in known
     ]
@@ -172,7 +152,12 @@ async def explain_event(call: Call) -> Reply:
     )
 
 
-def _reason(endpoint: Endpoint, event: Event, deliveries: list[Delivery]) -> ReasonView:
+async def _last_attempt(call: Call, delivery: Delivery) -> Attempt | None:
+    attempts = await call.services.store.attempts(delivery.id) if delivery.attempt_count else []
+    return attempts[-1] if attempts else None
+
+
+def _reason(endpoint: Endpoint, event: Event, deliveries: list[Delivery], last: Attempt | None) -> ReasonView:
     data = msgspec.json.decode(event.body)
     verdict = explain(endpoint, event.client_id, EVENT_TYPES[event.type], event.application_id, data)
     failed = [rule.name for rule in verdict.rules if not rule.passed]
@@ -183,10 +168,12 @@ def _reason(endpoint: Endpoint, event: Event, deliveries: list[Delivery]) -> Rea
         verdict=_fate(deliveries) if verdict.matched else f"not sent: {', '.join(failed)} did not match",
         rules=[RuleView(rule.name, rule.passed, rule.wanted, rule.found) for rule in verdict.rules],
         deliveries=[delivery_view(delivery) for delivery in deliveries],
+        last_status=None if last is None else last.status,
+        last_error=None if last is None else last.error,
     )
 
 
-def _made_later(endpoint: Endpoint, deliveries: list[Delivery]) -> ReasonView:
+def _made_later(endpoint: Endpoint, deliveries: list[Delivery], last: Attempt | None) -> ReasonView:
     return ReasonView(
         endpoint_id=ids.encode("end", endpoint.id),
         url=endpoint.url,
@@ -194,6 +181,8 @@ def _made_later(endpoint: Endpoint, deliveries: list[Delivery]) -> ReasonView:
         verdict=_fate(deliveries) if deliveries else "not sent: the endpoint was made after this event",
         rules=[RuleView("existed", False, True, False)],
         deliveries=[delivery_view(delivery) for delivery in deliveries],
+        last_status=None if last is None else last.status,
+        last_error=None if last is None else last.error,
     )
 
 
@@ -226,7 +215,7 @@ OPERATIONS = (
         run=list_events,
         query=EventsQuery,
         answers={200: Listing[EventView]},
-        problems=(403, 422),
+        problems=(403, 422, 503),
         description="Newest first; with `after`, a client's events in accept order without gaps, for reconciliation.",
     ),
     Operation(
@@ -238,7 +227,7 @@ OPERATIONS = (
         needs="read",
         run=get_event,
         answers={200: EventView},
-        problems=(404,),
+        problems=(404, 503),
     ),
     Operation(
         method="GET",
@@ -250,7 +239,7 @@ OPERATIONS = (
         run=event_deliveries,
         query=EventDeliveriesQuery,
         answers={200: Listing[DeliveryView]},
-        problems=(404, 422),
+        problems=(404, 422, 503),
     ),
     Operation(
         method="GET",
@@ -261,6 +250,6 @@ OPERATIONS = (
         needs="read",
         run=explain_event,
         answers={200: ExplanationView},
-        problems=(404,),
+        problems=(404, 503),
     ),
 )

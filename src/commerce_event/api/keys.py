@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing, PageQuery, listing
+from commerce_event.api.parameters import Int32
 from commerce_event.api.problems import invalid, not_found
 from commerce_event.api.views import KeyView, NewKeyView, key_fields, key_view
 from commerce_event.core.model import Role
@@ -16,7 +17,7 @@ class NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A key to be made: what it may do, and for which clients. An admin key is for every client."""
 
     role: Role
-    client_ids: Annotated[list[int], Meta(min_length=1, max_length=1_000)] | None = None
+    client_ids: Annotated[list[Int32], Meta(min_length=1, max_length=1_000)] | None = None
     name: Annotated[str, Meta(max_length=100)] = ""
 
 

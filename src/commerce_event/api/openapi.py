@@ -32,7 +32,7 @@ _PUBLISH_PROBLEMS: Final = (400, 401, 403, 404, 408, 409, 413, 415, 422, 500, 50
 
 @cache
 def document() -> dict[str, Any]:
-    """Return the document. It is shared: copy it before changing it."""
+    """Return the document, as JSON would be read. It is shared: copy it before changing it."""
     types = _types()
     refs, schemas = msgspec.json.schema_components(list(types), ref_template=_REF)
     shown = dict(zip(types, refs, strict=True))
@@ -40,7 +40,7 @@ def document() -> dict[str, Any]:
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, shown)
     paths.update(_plain())
-    return {
+    made = {
         "openapi": "3.1.0",
         "info": {
             "title": "Commerce Event",
@@ -65,6 +65,8 @@ def document() -> dict[str, Any]:
             },
         },
     }
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(made))
+    return plain
 
 
 def _types() -> list[Any]:

@@ -2,15 +2,27 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from functools import reduce
 from typing import Any, Final, TypeVar
 
 import msgspec
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from commerce_event.accept.media_types import is_json, read_media_type
-from commerce_event.accept.rejections import Fault
+from commerce_event.accept.rejections import Fault, child
 from commerce_event.accept.strict_json import load
+from commerce_event.api.asgi import (
+    HEADERS,
+    DisconnectedError,
+    Receive,
+    Send,
+    answer_raw,
+    check_encoding,
+    encode,
+    read_body,
+)
+from commerce_event.api.asgi import Scope as AsgiScope
 from commerce_event.api.auth import Needed, authenticate, check_role
 from commerce_event.api.problems import MEDIA_TYPE, Problem, problem_of
 from commerce_event.api.services import Services
@@ -19,7 +31,6 @@ from commerce_event.core.clock import rfc3339
 from commerce_event.core.model import Key, Scope
 
 BODY_MAX: Final = 256 * 1024  # of a management call
-HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 T = TypeVar("T")
 
@@ -93,7 +104,7 @@ def endpoint_of(operation: Operation, services: Services) -> Callable[[Request],
             query = _read_query(operation, request)
             body = await _read_body(operation, request)
             reply = await operation.run(Call(services, key, request.path_params, query, body))
-        except ClientDisconnect:
+        except DisconnectedError:
             return Response(status_code=400)
         except Exception as error:
             return problem_response(problem_of(error))
@@ -109,10 +120,12 @@ def json_response(reply: Reply) -> Response:
 
 
 def problem_response(problem: Problem) -> Response:
-    return Response(encode(problem.body()), problem.status, HEADERS | problem.headers, MEDIA_TYPE)
+    return _ProblemResponse(encode(problem.body()), problem.status, HEADERS | problem.headers, MEDIA_TYPE)
 
 
-encode: Final = msgspec.json.Encoder().encode
+class _ProblemResponse(Response):
+    async def __call__(self, _scope: AsgiScope, receive: Receive, send: Send) -> None:
+        await answer_raw(receive, send, self.status_code, bytes(self.body), self.raw_headers)
 
 
 def shown_time(ms: int | None) -> str | None:
@@ -133,7 +146,9 @@ def _read_query(operation: Operation, request: Request) -> Any:
 async def _read_body(operation: Operation, request: Request) -> Any:
     if operation.body is None:
         return None
-    raw = await read_limited(request, BODY_MAX)
+    headers = dict(request.headers.raw)
+    check_encoding(headers.get(b"content-encoding", b""))
+    raw = await read_body(request.receive, headers, BODY_MAX)
     if not raw and not operation.body_required:
         return operation.body()
     if not is_json(read_media_type(request.headers.get("content-type", ""))):
@@ -141,18 +156,9 @@ async def _read_body(operation: Operation, request: Request) -> Any:
     return convert(load(raw), operation.body, where="")
 
 
-async def read_limited(request: Request, most: int) -> bytes:
-    """Return the body. Raises Problem 413 without reading on past the limit."""
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > most:
-            raise Problem(413, f"The body has more than {most} bytes.", headers={"Connection": "close"})
-    return body
-
-
+_MESSAGE_MAX: Final = 200  # it may repeat what was sent
 _WHERE: Final = re.compile(r"^(.*?)(?: - at `(.+)`)?$", re.DOTALL)
-_STEP: Final = re.compile(r"\[(\d+|\.\.\.)\]|\.([^.\[]+)")
+_STEP: Final = re.compile(r"\[(\d+)\]|\.([^.\[]+)")
 _FIELD: Final = re.compile(r"field `([^`]+)`")
 
 
@@ -168,10 +174,12 @@ def convert(raw: Any, wanted: type[T], *, where: str, strict: bool = True) -> T:
 def _explained(text: str, where: str) -> tuple[str, str]:
     match = _WHERE.match(text)
     message, path = (match[1], match[2] or "") if match else (text, "")
-    steps = [index or name for index, name in _STEP.findall(path)]
+    known, unnamed, _ = path.partition("[...]")  # msgspec does not tell which member of a map it means
+    steps = [index or name for index, name in _STEP.findall(known)]
     field = _FIELD.search(message)
-    if field is not None:
+    if field is not None and not unnamed:
         steps.append(field[1])
+    message = message[:_MESSAGE_MAX]
     if where == "?":
-        return message, "?" + ".".join(steps)
-    return message, "".join(f"/{step}" for step in steps)
+        return message, "?" + ".".join(steps)[:_MESSAGE_MAX]
+    return message, reduce(child, steps, "")

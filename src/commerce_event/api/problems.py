@@ -8,7 +8,7 @@ import msgspec
 import structlog
 
 from commerce_event.accept.rejections import Fault, RejectedError
-from commerce_event.store.port import StoreUnavailableError
+from commerce_event.store.port import StoreBrokenError, StoreUnavailableError
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 1
@@ -81,6 +81,8 @@ def problem_of(error: Exception) -> Problem:
         return Problem(error.status, error.detail, title=error.title, faults=error.faults)
     if isinstance(error, StoreUnavailableError):
         return unavailable(str(error))
+    if isinstance(error, StoreBrokenError):
+        return unavailable("The store is broken and the server is stopping")
     incident = secrets.token_hex(6)
     log.error("unforeseen error", incident=incident, exc_info=error)
     return Problem(500, f"Something went wrong inside; the server's log has it as incident {incident}.")

@@ -7,8 +7,17 @@ from commerce_event.accept.batch import Item, read_batch
 from commerce_event.accept.intake import Draft
 from commerce_event.accept.media_types import is_json, read_media_type
 from commerce_event.accept.parse import check_idempotency_key, parse_event, read_traceparent
-from commerce_event.accept.rejections import RejectedError
-from commerce_event.api.asgi import DisconnectedError, Receive, Scope, Send, answer, answer_problem, read_body
+from commerce_event.accept.rejections import InvalidKeyError, RejectedError
+from commerce_event.api.asgi import (
+    DisconnectedError,
+    Receive,
+    Scope,
+    Send,
+    answer,
+    answer_problem,
+    check_encoding,
+    read_body,
+)
 from commerce_event.api.auth import authenticate, check_client, check_role
 from commerce_event.api.problems import Problem, problem_of
 from commerce_event.api.services import Services
@@ -46,14 +55,14 @@ class Publisher:
             return
         except Exception as error:
             self._services.metrics.refused.inc()
-            await answer_problem(send, problem_of(error))
+            await answer_problem(receive, send, problem_of(error))
 
     async def many(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`POST /v1/events`: JSON Lines, arrays, CloudEvents."""
         try:
             headers: Headers = dict(scope["headers"])
             key = self._caller(headers)
-            _check_encoding(headers)
+            check_encoding(headers.get(b"content-encoding", b""))
             body = await read_body(receive, headers, BATCH_BYTES_MAX)
             content_type = headers.get(b"content-type", b"").decode("latin-1")
             text_headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers.items()}
@@ -68,7 +77,7 @@ class Publisher:
             return
         except Exception as error:
             self._services.metrics.refused.inc()
-            await answer_problem(send, problem_of(error))
+            await answer_problem(receive, send, problem_of(error))
 
     def _caller(self, headers: Headers) -> Key:
         authorization = headers.get(b"authorization")
@@ -77,6 +86,7 @@ class Publisher:
         return key
 
     def _draft(self, event_type: str, body: bytes, headers: Headers, key: Key) -> Draft:
+        _check_stated_type(headers, event_type)
         event = parse_event(event_type, body, max_bytes=self._max_body)
         check_client(key, event.client_id)
         idempotency_key = next((headers[name] for name in _KEY_HEADERS if name in headers), None)
@@ -151,15 +161,17 @@ class Publisher:
 
 
 def _check_media(headers: Headers) -> None:
-    _check_encoding(headers)
+    check_encoding(headers.get(b"content-encoding", b""))
     content_type = headers.get(b"content-type", b"")
     if content_type != b"application/json" and not is_json(read_media_type(content_type.decode("latin-1"))):
         raise Problem(415, "Send the event as Content-Type: application/json.")
 
 
-def _check_encoding(headers: Headers) -> None:
-    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-        raise Problem(415, "Send the body as it is; compressed bodies are not read.")
+def _check_stated_type(headers: Headers, event_type: str) -> None:
+    """A CloudEvent in binary mode names its type in a header too."""
+    stated = headers.get(b"ce-type")
+    if stated is not None and stated.rpartition(b".")[2] != event_type.encode():
+        raise Problem(422, f"The header ce-type names another type than the address, {event_type[:100]}.")
 
 
 def _is_single(content_type: str, headers: Mapping[str, str]) -> bool:
@@ -184,4 +196,7 @@ def _conflict(accepted: Accepted) -> Problem:
 
 
 def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "replace")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        raise InvalidKeyError("The idempotency key is not UTF-8; choose one of printable ASCII characters.") from None

@@ -5,10 +5,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from commerce_event.api.deliveries import read_id
-from commerce_event.api.events import read_time, read_types, scope_for
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing, PageQuery, listing
+from commerce_event.api.parameters import Int32, Time, read_id, read_time, read_types, scope_for
 from commerce_event.api.problems import invalid, not_found
 from commerce_event.api.views import ReplayView, replay_view
 from commerce_event.core.model import Replay
@@ -18,8 +17,8 @@ class NewReplay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """What to send again: the events of a time (by when they were accepted), to one endpoint."""
 
     endpoint_id: Annotated[str, Meta(max_length=40)]
-    since: Annotated[str, Meta(max_length=40, examples=["2026-01-31T00:00:00Z"])]
-    until: Annotated[str, Meta(max_length=40)] | None = None
+    since: Time
+    until: Time | None = None
     types: Annotated[list[str], Meta(max_length=50)] = []
     only: Literal["failed", "all"] = "failed"
 
@@ -27,7 +26,7 @@ class NewReplay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class ReplaysQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which replays."""
 
-    client_id: int | None = None
+    client_id: Int32 | None = None
 
 
 async def start_replay(call: Call) -> Reply:
@@ -90,7 +89,7 @@ OPERATIONS = (
         run=list_replays,
         query=ReplaysQuery,
         answers={200: Listing[ReplayView]},
-        problems=(403, 422),
+        problems=(403, 422, 503),
     ),
     Operation(
         method="GET",
@@ -101,6 +100,6 @@ OPERATIONS = (
         needs="read",
         run=get_replay,
         answers={200: ReplayView},
-        problems=(404,),
+        problems=(404, 503),
     ),
 )

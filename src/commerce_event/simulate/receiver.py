@@ -43,6 +43,11 @@ class Receiver:
         """Return when the next delivery has been taken."""
         await self._next.wait()
 
+    async def until_taken(self, count: int) -> None:
+        """Return once so many have been taken in all."""
+        while self.taken < count:
+            await self.next_taken()
+
     def hold(self) -> None:
         """Answer nothing until let_go."""
         self.held.clear()

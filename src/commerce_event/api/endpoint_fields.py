@@ -1,0 +1,138 @@
+"""The fields of an endpoint as requests give them: what they may hold, and each one's check."""
+
+import difflib
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from commerce_event.accept.rejections import child
+from commerce_event.api.parameters import Int32
+from commerce_event.api.problems import invalid
+from commerce_event.api.views import MASK
+from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
+from commerce_event.core.addresses import AddressPolicy
+from commerce_event.core.filters import InvalidFilterError, check_filter
+from commerce_event.core.headers import InvalidHeaderError, check_headers
+from commerce_event.core.model import DEFAULT_MAX_IN_FLIGHT, Filter, Ordering, Signing
+from commerce_event.core.retry import InvalidDurationError, check_schedule, parse_duration
+from commerce_event.core.urls import InvalidUrlError, parse_url
+
+_ANY: Final = "*"
+
+Url = Annotated[str, Meta(max_length=2_048, examples=["https://erp.example.com/webhooks"])]
+Types = Annotated[list[str], Meta(min_length=1, max_length=50, examples=[["Order", "JobCompletedEvent"]])]
+Description = Annotated[str, Meta(max_length=500)]
+Headers = Annotated[dict[str, str], Meta(max_length=50)]
+Timeout = Annotated[float, Meta(ge=0.1, le=30)]
+Schedule = Annotated[list[float | str], Meta(max_length=50, examples=[["5s", "1m", "1h"]])]
+Jitter = Annotated[float, Meta(ge=0, le=1)]
+MaxInFlight = Annotated[int, Meta(ge=1, le=1_000)]
+RateLimit = Annotated[float, Meta(gt=0, le=10_000)]
+
+
+class NewEndpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An endpoint to be made. What is left out follows the server's defaults."""
+
+    client_id: Int32
+    url: Url
+    event_types: Types
+    application_id: Int32 | None = None
+    enabled: bool = True
+    description: Description = ""
+    headers: Headers = {}
+    filter: Filter | None = None
+    timeout_s: Timeout | None = None
+    retry_schedule: Schedule | None = None
+    jitter: Jitter = 0.0
+    max_in_flight: MaxInFlight = DEFAULT_MAX_IN_FLIGHT
+    rate_limit: RateLimit | None = None
+    ordering: Ordering = "none"
+    follow_redirects: bool = True
+    signing: Signing = "hmac"
+
+
+class EndpointChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to change; the rest stays. A header whose value is the mask keeps the value it has."""
+
+    url: Url | UnsetType = UNSET
+    event_types: Types | UnsetType = UNSET
+    application_id: Int32 | UnsetType | None = UNSET
+    enabled: bool | UnsetType = UNSET
+    description: Description | UnsetType = UNSET
+    headers: Headers | UnsetType = UNSET
+    filter: Filter | UnsetType | None = UNSET
+    timeout_s: Timeout | UnsetType | None = UNSET
+    retry_schedule: Schedule | UnsetType | None = UNSET
+    jitter: Jitter | UnsetType = UNSET
+    max_in_flight: MaxInFlight | UnsetType = UNSET
+    rate_limit: RateLimit | UnsetType | None = UNSET
+    ordering: Ordering | UnsetType = UNSET
+    follow_redirects: bool | UnsetType = UNSET
+
+
+def checked(fields: dict[str, Any], policy: AddressPolicy) -> dict[str, Any]:
+    """Return the fields of an endpoint from those of a request. Raises Problem 422 at the first that cannot be used."""
+    found = dict(fields)
+    if "url" in fields:
+        found["url"] = _url(policy, fields["url"])
+    found["event_types"] = _types(fields["event_types"])
+    if fields.get("filter") is not None:
+        found["filter"] = _filter(fields["filter"], found["event_types"])
+    if "headers" in fields:
+        _headers(fields["headers"])
+    if "retry_schedule" in found:
+        schedule = found.pop("retry_schedule")
+        found["retry_schedule_s"] = None if schedule is None else _schedule(schedule)
+    return found
+
+
+def _url(policy: AddressPolicy, text: str) -> str:
+    try:
+        return parse_url(text, policy).text
+    except InvalidUrlError as error:
+        raise invalid("/url", str(error)) from None
+
+
+def _types(names: Sequence[str]) -> tuple[str, ...]:
+    known = {_ANY, *CATEGORIES, *EVENT_TYPES}
+    for index, name in enumerate(names):
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = (
+                f"did you mean {near[0]}?" if near else "GET /v1/event-types lists the names; categories and * do too"
+            )
+            raise invalid(f"/event_types/{index}", f"there is no event type {name[:60]!r}; {hint}")
+    return tuple(dict.fromkeys(names))
+
+
+def _filter(raw: Filter, types: Sequence[str]) -> Filter:
+    names = set(types)
+    chosen = [t for t in EVENT_TYPES.values() if names & {_ANY, t.name, t.category}]
+    try:
+        return check_filter(raw, frozenset().union(*(each.properties for each in chosen)))
+    except InvalidFilterError as error:
+        raise invalid(f"/filter{error.pointer}", str(error)) from None
+
+
+def _headers(headers: dict[str, str]) -> None:
+    try:
+        check_headers(headers)
+    except InvalidHeaderError as error:
+        raise invalid(child("/headers", error.name) if error.name else "/headers", str(error)) from None
+    for name, value in headers.items():
+        if value == MASK:
+            raise invalid(child("/headers", name), "write the value itself; this is the mask that reading shows")
+
+
+def _schedule(delays: Sequence[float | str]) -> tuple[float, ...]:
+    found = []
+    for index, delay in enumerate(delays):
+        try:
+            seconds = parse_duration(delay) if isinstance(delay, str) else float(delay)
+            check_schedule((seconds,))
+        except InvalidDurationError as error:
+            raise invalid(f"/retry_schedule/{index}", str(error)) from None
+        found.append(seconds)
+    return tuple(found)

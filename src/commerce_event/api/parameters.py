@@ -1,0 +1,55 @@
+"""What requests name: clients, times, event types, ids."""
+
+from typing import Annotated, Final
+
+from msgspec import Meta
+
+from commerce_event.api.auth import check_client
+from commerce_event.api.operations import Call
+from commerce_event.api.problems import invalid
+from commerce_event.contract.catalogue import EVENT_TYPES
+from commerce_event.core import ids
+from commerce_event.core.clock import parse_rfc3339
+from commerce_event.core.model import Scope
+
+Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]  # as the contract has its ids
+Time = Annotated[str, Meta(max_length=40, examples=["2026-01-31T00:00:00Z"])]
+
+_TIME_MAX_MS: Final = ids.EPOCH_MS + 2**41 - 1  # the last that an id can hold, in 2089
+
+
+def scope_for(call: Call, client_id: int | None) -> Scope:
+    """Return the caller's scope, narrowed when a client is named. Raises Problem 403 when it is out of reach."""
+    if client_id is None:
+        return call.scope
+    check_client(call.key, client_id)
+    return call.scope.narrowed_to(client_id)
+
+
+def read_time(text: str | None, name: str) -> int | None:
+    """Return milliseconds; times that no event can have become the nearest that one can. Raises Problem 422."""
+    if text is None:
+        return None
+    try:
+        ms = parse_rfc3339(text.replace(" ", "+"))  # a plus in a query means a space
+    except (ValueError, OverflowError):
+        raise invalid(name, "write the time as for example 2026-01-31T00:00:00Z") from None
+    return max(0, min(ms, _TIME_MAX_MS))
+
+
+def read_types(names: list[str], pointer: str) -> tuple[str, ...]:
+    """Return event type names. Raises Problem 422 for one that the contract does not have."""
+    for name in names:
+        if name not in EVENT_TYPES:
+            raise invalid(pointer, f"there is no event type {name[:60]!r}")
+    return tuple(names)
+
+
+def read_id(prefix: ids.Prefix, text: str | None, pointer: str) -> int | None:
+    """Return the number behind an id that was given as a value. Raises Problem 422."""
+    if text is None:
+        return None
+    try:
+        return ids.decode(prefix, text)
+    except ids.InvalidIdError as error:
+        raise invalid(pointer, str(error)) from None

@@ -1,0 +1,288 @@
+"""The command line against a real server: what a person types, sees, and gets as an exit code."""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from processes import ADMIN_KEY, LocalReceiver, ServerProcess
+
+COMMAND = (sys.executable, "-m", "commerce_event")
+ORDER = {
+    "ClientId": 1,
+    "ApplicationId": 1,
+    "OrderId": 1,
+    "OrderNo": "SO-10023",
+    "ClientOrderRef": "B-1",
+    "Source": "WEB",
+}
+
+
+class Finished:
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+async def run(
+    *arguments: str, environment: dict[str, str] | None = None, stdin: str = "", folder: Path | None = None
+) -> Finished:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("COMMERCE_EVENT_")}
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND,
+        *arguments,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**kept, "COLUMNS": "200", **(environment or {})},
+        cwd=folder,
+    )
+    out, err = await process.communicate(stdin.encode())
+    assert process.returncode is not None
+    return Finished(process.returncode, out.decode(), err.decode())
+
+
+class Shell:
+    """Commands that know where the server is."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        self.environment = {"COMMERCE_EVENT_URL": server.url, "COMMERCE_EVENT_KEY": ADMIN_KEY}
+
+    async def __call__(self, *arguments: str, stdin: str = "") -> Finished:
+        return await run(*arguments, stdin=stdin, environment=self.environment)
+
+    async def json(self, *arguments: str, stdin: str = "") -> Any:
+        done = await self(*arguments, "--json", stdin=stdin)
+        assert done.code == 0, done.err
+        return done.json
+
+
+@pytest.fixture
+async def shell(server: ServerProcess) -> Shell:
+    await server.start()
+    return Shell(server)
+
+
+async def endpoint(shell: Shell, receiver: LocalReceiver, path: str = "/hook", *more: str) -> Any:
+    made = await shell.json("endpoints", "create", "--client", "1", "--to", receiver.url + path, *more)
+    receiver.add(path, made["secret"])
+    return made
+
+
+async def test_story_of_an_order_from_publishing_to_explaining(shell: Shell, receiver: LocalReceiver) -> None:
+    made = await endpoint(shell, receiver, "/hook", "--type", "Order", "--header", "X-Shop: 7")
+    accepted = await shell.json("publish", "OrderConfirmedEvent", "--id", "o-1", stdin=json.dumps(ORDER))
+    again = await shell.json("publish", "OrderConfirmedEvent", "--id", "o-1", stdin=json.dumps(ORDER))
+    await receiver.until_taken(1)
+
+    assert (again["id"], again["duplicate"]) == (accepted["id"], True)
+    [found] = await shell.json("events", "list", "--search", "SO-10023")
+    assert found["id"] == accepted["id"]
+    assert "SO-10023" in (await shell("events", "get", accepted["id"])).out
+    [delivery] = await shell.json("events", "deliveries", accepted["id"])
+    assert delivery["endpoint_id"] == made["id"]
+    assert "delivered after 1 attempt" in (await shell("events", "explain", accepted["id"])).out
+    assert "attempt" in (await shell("deliveries", "get", delivery["id"])).out
+    assert (await shell.json("endpoints", "stats", made["id"]))["delivered"] == 1
+    assert (await shell.json("endpoints", "list"))[0]["headers"] == {"X-Shop": "***"}
+    assert (await shell.json("endpoints", "test", made["id"]))["delivered"] is True
+
+
+async def test_many_events_are_published_line_by_line(shell: Shell, tmp_path: Path) -> None:
+    lines = [json.dumps({**ORDER, "OrderId": number}) for number in range(1_200)]
+    file = tmp_path / "orders.jsonl"
+    file.write_text("\n".join(lines))
+    summary = await shell.json("publish", "OrderConfirmedEvent", str(file))
+    assert (summary["accepted"], summary["refused"]) == (1_200, 0)
+
+    file.write_text("\n".join([lines[0], '{"ClientId": "one"}', "not json"]))
+    done = await shell("publish", "OrderConfirmedEvent", str(file), "--json")
+    assert done.code == 1
+    assert (done.json["accepted"], [each["line"] for each in done.json["refusals"]]) == (1, [2, 3])
+    assert "2 refused; the first is line 2" in done.err
+
+
+async def test_simulated_shop_is_published_and_repeating_it_is_safe(shell: Shell) -> None:
+    first = await shell.json("simulate", "--rate", "0", "--count", "200", "--seed", "5")
+    second = await shell.json("simulate", "--rate", "0", "--count", "200", "--seed", "5")
+
+    assert (first["accepted"], first["duplicates"]) == (200, 0)
+    assert (second["accepted"], second["duplicates"]) == (0, 200)
+
+
+async def test_dead_letters_are_listed_retried_and_replayed(shell: Shell, receiver: LocalReceiver) -> None:
+    made = await endpoint(shell, receiver, "/hook", "--retry-schedule", "0.05s")
+    secret = receiver.secrets.pop("/hook")  # 404 for a while
+    await shell("publish", "OrderConfirmedEvent", stdin=json.dumps(ORDER))
+    async with asyncio.timeout(20):
+        while not (dead := await shell.json("dead", "list")):
+            await asyncio.sleep(0.05)
+    assert (dead[0]["reason"], dead[0]["attempt_count"]) == ("attempts_exhausted", 2)
+
+    receiver.secrets["/hook"] = secret
+    await shell.json("dead", "retry", "--endpoint", made["id"])
+    await receiver.until_taken(1)
+    replay = await shell.json(
+        "replays", "start", "--endpoint", made["id"], "--since", "2020-01-01T00:00:00Z", "--only", "all"
+    )
+    await receiver.until_taken(2)
+    assert replay["id"] == (await shell.json("replays", "list"))[0]["id"]
+    assert await shell.json("dead", "list") == []
+
+
+async def test_keys_are_made_used_and_revoked(shell: Shell, server: ServerProcess) -> None:
+    made = await shell.json("keys", "create", "--role", "publish", "--client", "1", "--name", "shop")
+    as_shop = {"COMMERCE_EVENT_URL": server.url, "COMMERCE_EVENT_KEY": made["key"]}
+    body = json.dumps(ORDER)
+    assert (await run("publish", "OrderConfirmedEvent", stdin=body, environment=as_shop)).code == 0
+    foreign = await run(
+        "publish", "OrderConfirmedEvent", stdin=body.replace('"ClientId": 1', '"ClientId": 2'), environment=as_shop
+    )
+    assert (foreign.code, foreign.err.count("\n")) == (1, 1)
+    assert "may not act for client 2" in foreign.err
+
+    await shell("keys", "revoke", made["id"])
+    assert "unknown or revoked" in (await run("publish", "OrderConfirmedEvent", stdin=body, environment=as_shop)).err
+    assert made["key"] not in (await shell("keys", "list")).out
+
+
+async def test_lost_admin_key_is_replaced_in_the_store_itself(tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path / 'events.db'}"
+    made = await run("keys", "create", "--role", "admin", "--store", store, "--json")
+
+    assert made.code == 0, made.err
+    assert made.json["key"].startswith("key_")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (("publish", "OrderConfirmedEvent", "/no/such/file"), 2, "cannot be read"),
+        (("publish", "Nothing"), 1, "There is no event type"),
+        (("events", "get", "evt_nonsense"), 1, "There is no such event"),
+        (("endpoints", "create", "--client", "1", "--to", "http://10.0.0.1/"), 1, "COMMERCE_EVENT_ALLOW_NETWORKS"),
+        (("endpoints", "create", "--client", "1", "--to", "https://a.example/", "--filter", "{"), 2, "is no JSON"),
+        (("dead", "retry"), 2, "name deliveries, or an endpoint"),
+        (("frobnicate",), 2, "No such command"),
+    ],
+)
+async def test_what_cannot_be_done_is_said_in_words(
+    shell: Shell, arguments: tuple[str, ...], code: int, sentence: str
+) -> None:
+    done = await shell(*arguments, stdin="{}")
+
+    assert done.code == code
+    assert sentence in done.err
+    assert "Traceback" not in done.err
+
+
+async def test_no_server_and_no_key_are_said_with_the_remedy(tmp_path: Path) -> None:
+    nobody = await run(
+        "events", "list", environment={"COMMERCE_EVENT_URL": "http://127.0.0.1:9", "COMMERCE_EVENT_KEY": "k"}
+    )
+    keyless = await run("events", "list")
+
+    assert (nobody.code, keyless.code) == (1, 2)
+    assert "start one with: commerce-event serve" in nobody.err
+    assert "export COMMERCE_EVENT_KEY" in keyless.err
+
+
+@pytest.mark.parametrize(
+    ("environment", "sentence"),
+    [
+        ({"COMMERCE_EVENT_STROE": "x"}, "did you mean COMMERCE_EVENT_STORE?"),
+        ({"COMMERCE_EVENT_STORE": "mysql://x"}, "must be sqlite:///FILE"),
+        ({"COMMERCE_EVENT_STORE": "sqlite:////no/such/folder/x.db"}, "does not exist; create it"),
+        ({"COMMERCE_EVENT_TIMEOUT": "0"}, "COMMERCE_EVENT_TIMEOUT"),
+    ],
+)
+async def test_setting_that_cannot_be_used_ends_serve_with_2(
+    tmp_path: Path, environment: dict[str, str], sentence: str
+) -> None:
+    done = await run("serve", "--port", "0", folder=tmp_path, environment=environment)
+
+    assert done.code == 2
+    assert sentence in done.err
+    assert done.err.count("\n") == 1
+
+
+async def test_first_start_shows_an_admin_key_that_works(tmp_path: Path) -> None:
+    server = ServerProcess(tmp_path, COMMERCE_EVENT_ADMIN_KEY="")
+    try:
+        await server.start()
+        [line] = [line for line in server.log().splitlines() if line.startswith("Admin key, shown this once: ")]
+        environment = {"COMMERCE_EVENT_URL": server.url, "COMMERCE_EVENT_KEY": line.rpartition(" ")[2]}
+        assert (await run("keys", "list", "--json", environment=environment)).code == 0
+        assert await server.stop() == 0
+        await server.start()
+        assert server.log().count("Admin key") == 1
+    finally:
+        server.kill()
+
+
+async def test_doctor_looks_at_everything(shell: Shell, tmp_path: Path) -> None:
+    environment = {**shell.environment, "COMMERCE_EVENT_STORE": f"sqlite:///{tmp_path / 'events.db'}"}
+    done = await run("doctor", "--json", environment=environment)
+
+    assert done.code == 0, done.err
+    assert {row["check"]: row["verdict"] for row in done.json} == {
+        "settings": "ok", "clock": "ok", "disk": "ok", "network policy": "ok", "server": "ok", "books": "ok", "store": "ok",
+    }  # fmt: skip
+    broken = await run("doctor", environment={"COMMERCE_EVENT_STORE": "sqlite:////no/such/folder/x.db"})
+    assert broken.code == 1
+
+
+async def test_contract_is_printed_without_a_server() -> None:
+    document = await run("openapi")
+    as_yaml = await run("openapi", "--yaml")
+    types = await run("types", "--json")
+
+    assert len(document.json["webhooks"]) == len(types.json) == 19
+    assert as_yaml.out.startswith("openapi: 3.1")
+    assert (await run("types", "OrderConfirmedEvent")).out.startswith("name")
+
+
+async def test_demo_proves_the_main_job() -> None:
+    done = await run("demo", "--once", "--count", "120", "--json")
+
+    assert done.code == 0, done.err
+    assert done.json["missing"] == done.json["forged"] == 0
+    assert done.json["arrived"] >= done.json["expected"] > 120
+    assert done.json["balanced"] is True
+
+
+async def test_quick_bench_measures_everything_and_misses_nothing(tmp_path: Path) -> None:
+    done = await run("bench", "--quick", "--json", "--dir", str(tmp_path))
+
+    assert done.code == 0, done.err
+    figures = {each["name"].strip(): each["value"] for each in done.json["figures"]}
+    assert {"HTTP server alone", "durable accepts", "HTTP client alone", "end to end, fan-out 1"} <= figures.keys()
+    assert all(value > 0 for value in figures.values())
+    assert not await asyncio.to_thread(os.listdir, tmp_path)
+
+
+async def test_help_tells_of_every_command_and_needs_no_server() -> None:
+    done = await run("--help")
+
+    for name in (
+        "serve",
+        "demo",
+        "publish",
+        "simulate",
+        "endpoints",
+        "events",
+        "deliveries",
+        "dead",
+        "keys",
+        "openapi",
+        "bench",
+        "doctor",
+    ):
+        assert name in done.out
+    assert (await run("--version")).out.startswith("commerce-event ")

@@ -1,0 +1,62 @@
+"""Whatever goes wrong becomes one kind of answer, and none of them tells of the inside."""
+
+import pytest
+from structlog.testing import capture_logs
+
+from commerce_event.accept.intake import IntakeFullError
+from commerce_event.accept.rejections import Fault, InvalidEventError, NotJsonError
+from commerce_event.api.asgi import encode
+from commerce_event.api.problems import TITLES, Problem, invalid, not_found, problem_of
+from commerce_event.store.port import StoreBrokenError, StoreUnavailableError
+
+
+def test_a_problem_stays_what_it_is() -> None:
+    problem = Problem(409, "Twice.")
+    assert problem_of(problem) is problem
+
+
+def test_a_rejection_keeps_status_title_and_every_fault() -> None:
+    faults = (Fault("/OrderId", "must be a whole number"), Fault("/a~1b", "is required"))
+    body = problem_of(InvalidEventError("Breaks it.", faults)).body()
+    assert (body.status, body.detail) == (422, "Breaks it.")
+    assert [(each.pointer, each.message) for each in body.errors] == [
+        ("/OrderId", "must be a whole number"),
+        ("/a~1b", "is required"),
+    ]
+
+
+def test_the_type_tells_problems_apart_that_share_a_status() -> None:
+    types = {problem_of(error).body().type for error in (NotJsonError("x"), Problem(400, "x"))}
+    assert types == {"/problems/not-json", "/problems/bad-request"}
+
+
+def test_errors_are_left_out_where_there_are_none() -> None:
+    assert b"errors" not in encode(not_found("event").body())
+    assert b'"errors":[{"pointer":"?limit"' in encode(invalid("?limit", "too many").body())
+
+
+@pytest.mark.parametrize(
+    "error", [StoreUnavailableError("the disk is full"), IntakeFullError("too much"), StoreBrokenError("page 7 is bad")]
+)
+def test_a_store_that_cannot_take_it_is_a_503_that_says_when_to_come_back(error: Exception) -> None:
+    problem = problem_of(error)
+    assert problem.status == 503
+    assert problem.headers == {"Retry-After": "1"}
+
+
+def test_what_is_broken_inside_the_store_is_not_told() -> None:
+    assert "page 7" not in problem_of(StoreBrokenError("page 7 is bad")).detail
+
+
+def test_what_nobody_foresaw_is_logged_under_the_number_that_is_answered() -> None:
+    with capture_logs() as logged:
+        problem = problem_of(RuntimeError("the inside"))
+    assert problem.status == 500
+    assert "the inside" not in problem.detail
+    (line,) = logged
+    assert line["incident"] in problem.detail
+    assert str(line["exc_info"]) == "the inside"
+
+
+def test_every_status_has_a_title_of_its_own() -> None:
+    assert len(set(TITLES.values())) == len(TITLES)

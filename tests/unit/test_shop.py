@@ -1,0 +1,110 @@
+"""The simulated shop tells a story that holds together, and the same one for the same seed."""
+
+import itertools
+from collections import defaultdict
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from commerce_event.accept.parse import parse_event
+from commerce_event.contract.catalogue import EVENT_TYPES
+from commerce_event.simulate.shop import Shop, SimulatedEvent
+
+SEEDS = st.integers(0, 2**32)
+LAST = {"OrderDeliveredEvent", "OrderCancelledEvent"}
+
+
+def story(seed: int, count: int = 1_500) -> list[SimulatedEvent]:
+    return list(itertools.islice(Shop(seed).events(), count))
+
+
+def by_order(events: list[SimulatedEvent]) -> dict[str, list[str]]:
+    orders: dict[str, list[str]] = defaultdict(list)
+    for event in events:
+        if "ClientOrderRef" in event.data:
+            orders[event.data["ClientOrderRef"]].append(event.type)
+    return orders
+
+
+@settings(max_examples=10, deadline=None)
+@given(SEEDS)
+def test_every_event_keeps_the_contract(seed: int) -> None:
+    for event in story(seed, 300):
+        parse_event(event.type, msgspec.json.encode(event.data), max_bytes=10_000)
+
+
+@given(SEEDS)
+@settings(max_examples=5, deadline=None)
+def test_same_seed_tells_the_same_story(seed: int) -> None:
+    assert msgspec.json.encode(story(seed)) == msgspec.json.encode(story(seed))
+
+
+def test_other_seeds_tell_other_stories() -> None:
+    assert story(1) != story(2)
+
+
+def test_all_types_of_the_contract_happen() -> None:
+    assert {event.type for event in story(1, 2_000)} == set(EVENT_TYPES)
+
+
+@settings(max_examples=10, deadline=None)
+@given(SEEDS)
+def test_orders_live_in_the_right_order(seed: int) -> None:
+    orders = by_order(story(seed))
+
+    assert len(orders) > 20
+    for steps in orders.values():
+        ranks = [RANK[step] for step in steps]
+        assert ranks == sorted(ranks), steps
+        assert steps[0] == "OrderReceivedEvent"
+        assert len(LAST & set(steps)) <= 1, steps
+        for once in ("OrderReceivedEvent", "OrderPaymentReceivedEvent", "OrderConfirmedEvent", *LAST):
+            assert steps.count(once) <= 1, steps
+
+
+RANK = {
+    "OrderReceivedEvent": 0,
+    "OrderPaymentReceivedEvent": 1,
+    "OrderConfirmedEvent": 2,
+    "OrderPartlyDeliveredEvent": 3,
+    "OrderReadyForPickupEvent": 3,
+    "OrderDeliveredEvent": 4,
+    "OrderCancelledEvent": 4,
+}
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_customers_exist_before_they_order(seed: int) -> None:
+    known = 0
+    for event in story(seed):
+        if event.type == "CustomerChangedNotification" and event.data["EntityChanged"] == "tClientCustomer":
+            known += 1
+        assert event.type != "OrderReceivedEvent" or known
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_order_keeps_its_number_buyer_and_application(seed: int) -> None:
+    names = {"ErpOrderNo": "OrderNo"}
+    known: dict[tuple[str, str], object] = {}
+    for event in story(seed):
+        reference = event.data.get("ClientOrderRef")
+        for name in ("ApplicationId", "LastName", "OrderNo", "ErpOrderNo"):
+            if reference is not None and name in event.data:
+                about = (reference, names.get(name, name))
+                assert known.setdefault(about, event.data[name]) == event.data[name]
+
+
+def test_keys_and_times_only_go_forward() -> None:
+    events = story(5)
+
+    assert len({event.key for event in events}) == len(events)
+    assert [event.at_s for event in events] == sorted(event.at_s for event in events)
+
+
+def test_stock_notices_come_at_or_below_the_minimum() -> None:
+    notices = [event.data for event in story(5) if event.type == "SkuOnHandBreakPointNotification"]
+
+    assert notices
+    assert all(notice["OnHandValue"] <= notice["MinimumValue"] for notice in notices)
