@@ -257,16 +257,6 @@ async def test_demo_proves_the_main_job() -> None:
     assert done.json["balanced"] is True
 
 
-async def test_quick_bench_measures_everything_and_misses_nothing(tmp_path: Path) -> None:
-    done = await run("bench", "--quick", "--json", "--dir", str(tmp_path))
-
-    assert done.code == 0, done.err
-    figures = {each["name"].strip(): each["value"] for each in done.json["figures"]}
-    assert {"HTTP server alone", "durable accepts", "HTTP client alone", "end to end, fan-out 1"} <= figures.keys()
-    assert all(value > 0 for value in figures.values())
-    assert not await asyncio.to_thread(os.listdir, tmp_path)
-
-
 async def test_help_tells_of_every_command_and_needs_no_server() -> None:
     done = await run("--help")
 

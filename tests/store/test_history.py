@@ -1,5 +1,6 @@
 """Reading: by every condition, page by page, and never beyond the scope."""
 
+import msgspec
 import pytest
 from stores import START_MS, claim, new_event, result
 
@@ -152,3 +153,123 @@ async def test_nothing_of_another_client_is_ever_read(store: Store) -> None:
     assert await store.events(EventQuery(scope=Scope.of()), Page(9)) == []
     await store.index_text(9)
     assert await store.events(EventQuery(scope=Scope.of(), text="SO-1"), Page(9)) == []
+
+
+async def test_every_condition_narrows_the_others(store: Store) -> None:
+    wanted = new_event(7, application=1, at_ms=START_MS + 5, body=b'{"OrderNo":"SO-1"}')
+    near_misses = [
+        new_event(7, client=2, application=1, at_ms=START_MS + 5, body=wanted.body),
+        new_event(7, application=2, at_ms=START_MS + 5, body=wanted.body),
+        new_event(7, application=1, at_ms=START_MS + 4, body=wanted.body),
+        new_event(7, application=1, at_ms=START_MS + 6, body=wanted.body),
+        new_event(7, application=1, at_ms=START_MS + 5, body=wanted.body, type_="JobCompletedEvent"),
+        new_event(7, application=1, at_ms=START_MS + 5, body=b'{"OrderNo":"SO-2"}'),
+        new_event(application=1, at_ms=START_MS + 5, body=wanted.body),
+    ]
+    await store.accept([*near_misses[:3], wanted, *near_misses[3:]])
+    conditions = {
+        "scope": Scope.of(1, 3), "application_id": 1, "since_ms": START_MS + 5, "until_ms": START_MS + 5,
+        "types": ("OrderConfirmedEvent", "NoSuchEvent"), "text": "SO-1", "state": "pending",
+    }  # fmt: skip
+
+    assert await ids_of(store, **conditions) == [wanted.id]
+    await store.index_text(100)
+    assert await ids_of(store, **conditions) == [wanted.id]
+    for left_out in conditions:
+        fewer = {name: value for name, value in conditions.items() if name != left_out}
+        assert wanted.id in await ids_of(store, **fewer)
+        assert len(await ids_of(store, **fewer)) > 1, f"no near miss for {left_out}"
+
+
+async def test_filtered_pages_are_full_as_long_as_there_is_more(store: Store) -> None:
+    events = [new_event(type_="JobCompletedEvent" if number % 3 else "OrderConfirmedEvent") for number in range(20)]
+    await store.accept(events)
+    wanted = [event.id for event in reversed(events) if event.type == "OrderConfirmedEvent"]
+    query = EventQuery(scope=EVERYONE, types=("OrderConfirmedEvent",))
+    first = await store.events(query, Page(4))
+    second = await store.events(query, Page(4, first[-1].id))
+
+    assert [event.id for event in first] == wanted[:4]
+    assert [event.id for event in second] == wanted[4:8]
+
+
+async def test_deliveries_come_newest_first_page_by_page(store: Store) -> None:
+    events = [new_event(7, 8) for _ in range(3)]
+    await store.accept(events)
+    wanted = sorted((each.id for event in events for each in event.deliveries), reverse=True)
+    query = DeliveryQuery(scope=EVERYONE)
+    first = await store.deliveries(query, Page(4))
+
+    assert [each.id for each in first] == wanted[:4]
+    assert [each.id for each in await store.deliveries(query, Page(4, first[-1].id))] == wanted[4:]
+
+
+async def test_deliveries_are_narrowed_by_all_conditions_at_once(store: Store) -> None:
+    dead, alive, other = new_event(7, at_ms=START_MS), new_event(7, at_ms=START_MS), new_event(8, at_ms=START_MS)
+    await store.accept([dead, alive, other])
+    held = {each.event_id: each for each in await claim(store, 7) + await claim(store, 8)}
+    await store.settle([result(held[each.id], "dead", reason="gone") for each in (dead, other)])
+    query = DeliveryQuery(
+        scope=Scope.of(1), event_id=dead.id, endpoint_id=7, state="dead", types=("OrderConfirmedEvent",),
+        since_ms=START_MS, until_ms=START_MS,
+    )  # fmt: skip
+
+    assert [each.event_id for each in await store.deliveries(query, Page(9))] == [dead.id]
+    for wrong in ({"event_id": alive.id}, {"endpoint_id": 8}, {"state": "delivered"}, {"types": ("JobCompletedEvent",)},
+                  {"since_ms": START_MS + 1}, {"until_ms": START_MS - 1}, {"replay_id": 1},
+                  {"scope": Scope.of(2)}):  # fmt: skip
+        assert await store.deliveries(msgspec.structs.replace(query, **wrong), Page(9)) == []
+
+
+async def test_reconciliation_goes_on_where_it_stopped(store: Store) -> None:
+    await store.accept([new_event(client=1 + number % 2) for number in range(10)])
+    first = await store.events_after(1, 0, 3)
+    rest = await store.events_after(1, first[-1].sequence, 100)
+
+    assert [event.sequence for event in first + rest] == [1, 2, 3, 4, 5]
+    assert {event.client_id for event in first + rest} == {1}
+    assert await store.events_after(1, 5, 100) == []
+    assert await store.events_after(99, 0, 100) == []
+
+
+async def test_events_between_are_the_clients_own_of_the_types_asked_for(store: Store) -> None:
+    events = [
+        new_event(type_="JobCompletedEvent"), new_event(), new_event(client=2), new_event(type_="JobCompletedEvent"),
+    ]  # fmt: skip
+    await store.accept(events)
+
+    async def between(*types: str, after_id: int = 0, limit: int = 10) -> list[int]:
+        found = await store.events_between(1, after_id=after_id, until_ms=START_MS, types=types, limit=limit)
+        return [event.id for event in found]
+
+    jobs = [events[0].id, events[3].id]
+    assert await between() == [events[0].id, events[1].id, events[3].id]
+    assert await between("JobCompletedEvent") == jobs
+    assert await between("JobCompletedEvent", limit=1) == jobs[:1]
+    assert await between("JobCompletedEvent", after_id=jobs[0]) == jobs[1:]
+
+
+async def test_wall_of_the_scope_holds_for_every_listing_and_condition(store: Store) -> None:
+    ours = new_event(7, client=1, body=b'{"OrderNo":"SO-1"}')
+    theirs = new_event(8, client=2, body=b'{"OrderNo":"SO-1"}')
+    await store.accept([ours, theirs])
+    [replayed] = await claim(store, 8)
+    await store.settle([result(replayed, "dead", reason="gone")])
+    await store.reopen([replayed.delivery_id], now_ms=START_MS, replay_id=50)
+    walls = {Scope.of(1): [1], Scope.of(1, 9): [1], Scope.of(2): [2], Scope.of(1, 2): [1, 2], Scope.of(9): [],
+             Scope.of(): []}  # fmt: skip
+
+    for scope, clients in walls.items():
+        for _ in range(2):  # before and after the text index has run
+            for conditions in ({}, {"text": "SO-1"}, {"state": "pending"}, {"types": ("OrderConfirmedEvent",)}):
+                found = await store.events(EventQuery(scope=scope, **conditions), Page(9))
+                assert sorted(event.client_id for event in found) == clients
+            await store.index_text(9)
+        for one in (ours, theirs):
+            reached = one.client_id in clients
+            assert (await store.event(one.id, scope) is not None) is reached
+            assert (await store.delivery(one.deliveries[0].id, scope) is not None) is reached
+            query = DeliveryQuery(scope=scope, endpoint_id=one.deliveries[0].endpoint_id)
+            assert bool(await store.deliveries(query, Page(9))) is reached
+        assert bool(await store.deliveries(DeliveryQuery(scope=scope, replay_id=50), Page(9))) is (2 in clients)
+        assert sorted(book.client_id for book in await store.books(scope, recount=True)) == clients

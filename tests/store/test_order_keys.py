@@ -4,7 +4,7 @@ import pytest
 from stores import START_MS, Engine, claim, new_event, result
 
 from commerce_event.core.ids import IdMaker
-from commerce_event.core.model import Replay
+from commerce_event.core.model import Replay, Scope
 from commerce_event.store.port import NewDelivery, Store
 
 LATER_MS = START_MS + 60_000
@@ -102,3 +102,72 @@ async def test_replayed_deliveries_queue_behind_those_of_their_key(store: Store)
     await store.settle([result(first)])
     [second] = await claim(store, 7, now_ms=LATER_MS)
     assert second.replay_id == replay.id
+
+
+async def test_cancelling_one_that_waits_releases_nobody(store: Store) -> None:
+    first, second, third = (new_event(7, order_key="a") for _ in range(3))
+    await store.accept([first, second, third])
+    [running] = await claim(store, 7)
+    await store.cancel([second.deliveries[0].id], reason="test", now_ms=START_MS)
+
+    assert await claim(store, 7, now_ms=LATER_MS) == []
+    await store.settle([result(running)])
+    assert [each.event_id for each in await claim(store, 7, now_ms=LATER_MS)] == [third.id]
+
+
+async def test_second_waits_while_the_first_is_taken_over_from_a_lost_attempt(engine: Engine) -> None:
+    store = await engine.open()
+    first, second = new_event(7, order_key="a"), new_event(7, order_key="a")
+    await store.accept([first, second])
+    await claim(store, 7)
+    await store.close()
+    store = await engine.open()
+
+    assert await claim(store, 7, now_ms=LATER_MS) == []
+    [again] = await claim(store, 7, retrying=True, now_ms=LATER_MS)
+    assert again.event_id == first.id
+    await store.settle([result(again)])
+    assert [each.event_id for each in await claim(store, 7, now_ms=LATER_MS)] == [second.id]
+
+
+async def test_first_that_is_given_back_keeps_its_turn(store: Store) -> None:
+    first, second = new_event(7, order_key="a"), new_event(7, order_key="a")
+    await store.accept([first, second])
+    await store.give_back(await claim(store, 7), now_ms=START_MS)
+
+    assert [each.event_id for each in await claim(store, 7, now_ms=LATER_MS)] == [first.id]
+
+
+async def test_what_waits_for_its_turn_is_pending_and_not_due(store: Store) -> None:
+    first, second = new_event(7, order_key="a"), new_event(7, order_key="a")
+    await store.accept([first, second])
+
+    waits = await store.delivery(second.deliveries[0].id, Scope.everyone())
+    assert waits is not None
+    assert (waits.state, waits.due_ms, waits.order_key) == ("pending", None, "a")
+    [book] = await store.books(Scope.everyone(), recount=True)
+    assert book.pending == 2
+
+
+@pytest.mark.parametrize("key", ["A", " a", "ä", "' OR 1=1 --", "x" * 500])
+async def test_key_may_be_any_text(store: Store, key: str) -> None:
+    await store.accept([new_event(7, order_key=key), new_event(7, order_key="a"), new_event(7, order_key=key)])
+
+    assert len(await claim(store, 7)) == 2
+
+
+@pytest.mark.xfail(strict=True, reason="SQLite engine: the first named goes first; replays name the newest first")
+async def test_dead_ones_reopened_together_go_in_accept_order_however_they_are_named(store: Store) -> None:
+    events = [new_event(7, order_key="a") for _ in range(3)]
+    await store.accept(events)
+    for _ in events:
+        [claimed] = await claim(store, 7, now_ms=LATER_MS)
+        await store.settle([result(claimed, "dead", reason="attempts_exhausted")])
+    await store.reopen([event.deliveries[0].id for event in reversed(events)], now_ms=LATER_MS)
+
+    seen = []
+    for _ in events:
+        [claimed] = await claim(store, 7, retrying=True, now_ms=LATER_MS)
+        seen.append(claimed.event_id)
+        await store.settle([result(claimed)])
+    assert seen == [event.id for event in events]

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import apsw
 import pytest
-from stores import new_event
+from stores import claim, new_event, result
 
 from commerce_event.core.model import Scope
-from commerce_event.store.port import EventQuery, Page, StoreRefusedError, StoreUnavailableError
+from commerce_event.store.port import EventQuery, Page, StoreBrokenError, StoreRefusedError, StoreUnavailableError
 from commerce_event.store.sqlite import SqliteStore, files
 
 EVERYONE = Scope.everyone()
@@ -52,6 +52,23 @@ def small_disk(place: Path) -> Iterator[Path]:
         yield place
     finally:
         subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def fill(path: Path, *, leave: int = 0) -> None:
+    """Take all the space of the file system that ``path`` lies on, but for ``leave`` bytes."""
+    free = os.statvfs(path.parent)
+    path.write_bytes(b"x" * (free.f_bavail * free.f_frsize - leave))
+
+
+async def open_and_close(path: Path) -> None:
+    store = SqliteStore(path)
+    await store.open()
+    await store.close()
+
+
+async def open_and_accept(store: SqliteStore) -> None:
+    await store.open()
+    await store.accept([new_event(7)])
 
 
 async def test_second_process_on_the_same_file_is_refused_by_the_name_of_the_first(tmp_path: Path) -> None:
@@ -182,3 +199,106 @@ async def test_kill_9_in_the_middle_of_writing_loses_nothing_acknowledged(tmp_pa
     assert set(acknowledged) <= stored
     assert sequences == list(range(1, len(stored) + 1))
     assert book.difference == 0
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere; it has the test with a mount")
+def test_folder_without_write_rights_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(StoreRefusedError, match="cannot be written; change its permissions"):
+        asyncio.run(SqliteStore(tmp_path / "events.db").open())
+    tmp_path.chmod(0o700)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system takes root")
+@pytest.mark.parametrize("present", [False, True])
+def test_read_only_disk_is_refused_with_the_remedy(tmp_path: Path, present: bool) -> None:
+    with small_disk(tmp_path / "small") as small:
+        if present:
+            asyncio.run(open_and_close(small / "events.db"))
+        subprocess.run(["mount", "-o", "remount,ro", str(small)], check=True)
+
+        with pytest.raises(StoreRefusedError, match="cannot be written; change its permissions"):
+            asyncio.run(SqliteStore(small / "events.db").open())
+
+
+@pytest.mark.xfail(strict=True, reason="SQLite engine: the lock file's own error comes through, and the lock is kept")
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system takes root")
+async def test_full_disk_at_the_start_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "small") as small:
+        fill(small / "ballast")
+        with pytest.raises(StoreRefusedError):
+            await SqliteStore(small / "events.db").open()
+
+        (small / "ballast").unlink()
+        store = SqliteStore(small / "events.db")
+        await store.open()
+        assert [answer.outcome for answer in await store.accept([new_event(7)])] == ["new"]
+        await store.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system takes root")
+async def test_batch_that_met_a_full_disk_is_not_there_by_halves(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "small") as small:
+        store = SqliteStore(small / "events.db")
+        await store.open()
+        [kept] = await store.accept([new_event(7, key="kept")])
+        fill(small / "ballast", leave=200_000)
+        batch = [new_event(7, 8, key=f"lost-{number}", body=b"y" * 20_000) for number in range(50)]
+        with pytest.raises(StoreUnavailableError):
+            await store.accept(batch)
+
+        assert [event.id for event in await store.events(EventQuery(scope=EVERYONE), Page(99))] == [kept.id]
+        assert [(book.endpoint_id, book.matched, book.pending) for book in await store.books(EVERYONE)] == [(7, 1, 1)]
+        [claimed] = await claim(store, 7)
+        (small / "ballast").unlink()
+        assert await store.settle([result(claimed)]) == [True]
+        answers = await store.accept(batch)
+        assert [(answer.outcome, answer.sequence) for answer in answers] == [("new", 2 + n) for n in range(50)]
+        await store.close()
+
+
+async def test_damaged_file_is_refused_or_reported_and_never_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    store = SqliteStore(path)
+    await store.open()
+    for _ in range(20):
+        await store.accept([new_event(7, body=b"y" * 2_000) for _ in range(20)])
+    await store.close()
+    data = bytearray(path.read_bytes())
+    data[4_096:] = os.urandom(len(data) - 4_096)
+    path.write_bytes(data)
+
+    again = SqliteStore(path)
+    with pytest.raises((StoreRefusedError, StoreBrokenError)):
+        await open_and_accept(again)
+    await again.close()
+
+
+async def test_settings_that_durability_rests_on_hold_in_the_file_as_opened(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "events.db")
+    await store.open()
+    info = await store.info()
+    await store.close()
+    connection = apsw.Connection(str(tmp_path / "events.db"))
+    mode = connection.pragma("journal_mode")
+    connection.close()
+
+    assert (info.engine, info.durability, mode) == ("sqlite", "WAL, synchronous=FULL", "wal")
+    assert info.location == str(tmp_path / "events.db")
+    assert info.free_bytes is not None
+    assert info.free_bytes > 0
+
+
+async def test_store_held_by_another_process_is_refused_and_free_once_that_one_is_killed(tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", WRITER, str(path), stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    await process.stdout.readline()  # it has opened the store and accepted something
+    with pytest.raises(StoreRefusedError, match=rf"events\.db is in use by process {process.pid} .*; stop that one"):
+        await SqliteStore(path).open()
+    process.kill()
+    await process.communicate()
+
+    await open_and_close(path)

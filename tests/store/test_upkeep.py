@@ -1,9 +1,11 @@
 """Upkeep: the recount finds what is wrong, retention frees what is old and nothing else."""
 
+import asyncio
+
 from stores import START_MS, Engine, claim, new_event, result
 
-from commerce_event.core.model import Scope
-from commerce_event.store.port import EventQuery, Page, Store
+from commerce_event.core.model import Replay, Scope
+from commerce_event.store.port import DeliveryQuery, EventQuery, NewDelivery, Page, Store
 
 EVERYONE = Scope.everyone()
 
@@ -67,3 +69,91 @@ async def test_text_index_goes_in_steps_and_is_done_once(store: Store) -> None:
     await store.accept([new_event() for _ in range(5)])
 
     assert [await store.index_text(2) for _ in range(4)] == [2, 2, 1, 0]
+
+
+async def test_recount_finds_too_few_but_is_not_misled_by_replays(engine: Engine) -> None:
+    store = await engine.open()
+    replayed, bad = new_event(7), new_event(7, 8)
+    await store.accept([replayed, bad])
+    replay = Replay(
+        id=new_event().id, client_id=1, endpoint_id=7, since_ms=0, until_ms=START_MS, types=(), only="all",
+        state="done", cursor=0, looked_at=2, queued=2, created_ms=START_MS, finished_ms=START_MS,
+    )  # fmt: skip
+    again = [NewDelivery(new_event().id, 7), NewDelivery(new_event().id, 7)]
+    await store.add_deliveries(again, [replayed.id, bad.id], replay=replay, now_ms=START_MS)
+    assert (await store.audit(after_id=0, limit=10)).wrong == ()
+    await store.close()
+    await engine.damage(bad.id)
+    store = await engine.open()
+
+    assert (await store.audit(after_id=0, limit=10)).wrong == (bad.id,)
+    assert (await store.audit(after_id=replayed.id, limit=10)).wrong == (bad.id,)
+    assert (await store.audit(after_id=bad.id, limit=10)).wrong == ()
+
+
+async def test_ids_that_were_freed_stay_unknown_in_every_reading(engine: Engine) -> None:
+    store = await engine.open()
+    old, young = new_event(7, at_ms=START_MS - 100), new_event(7)
+    await store.accept([old, young])
+    delivery_id = old.deliveries[0].id
+    await store.cancel([delivery_id], reason="by hand", now_ms=START_MS)
+    await store.expire(before_ms=START_MS, limit=10)
+    await store.close()
+    store = await engine.open()
+
+    assert await store.event(old.id, EVERYONE) is None
+    assert await store.delivery(delivery_id, EVERYONE) is None
+    assert await store.cancel([delivery_id], reason="again", now_ms=START_MS) == 0
+    assert await store.reopen([delivery_id], now_ms=START_MS) == 0
+    assert [event.sequence for event in await store.events_after(1, 0, 10)] == [2]
+    between = await store.events_between(1, after_id=0, until_ms=START_MS, types=(), limit=10)
+    assert [event.id for event in between] == [young.id]
+    query = DeliveryQuery(scope=EVERYONE)
+    assert [each.event_id for each in await store.deliveries(query, Page(9))] == [young.id]
+    assert (await store.audit(after_id=0, limit=10)).wrong == ()
+
+
+async def test_pending_replay_keeps_an_old_event(store: Store) -> None:
+    old = new_event(7, at_ms=START_MS - 100)
+    await store.accept([old])
+    await store.settle([result(each) for each in await claim(store, 7)])
+    [delivery_id] = [each.id for each in old.deliveries]
+    assert await store.reopen([delivery_id], now_ms=START_MS) == 0  # it has arrived
+    replay = Replay(
+        id=new_event().id, client_id=1, endpoint_id=8, since_ms=0, until_ms=START_MS, types=(), only="all",
+        state="done", cursor=0, looked_at=1, queued=1, created_ms=START_MS, finished_ms=START_MS,
+    )  # fmt: skip
+    await store.add_deliveries([NewDelivery(new_event().id, 8)], [old.id], replay=replay, now_ms=START_MS)
+
+    assert await store.expire(before_ms=START_MS, limit=10) == 0
+    await store.settle([result(each) for each in await claim(store, 8)])
+    assert await store.expire(before_ms=START_MS, limit=10) == 1
+
+
+async def test_old_pending_events_do_not_hide_finished_ones_behind_them(store: Store) -> None:
+    pending = [new_event(7, at_ms=START_MS - 100) for _ in range(10)]
+    done = new_event(at_ms=START_MS - 50)
+    await store.accept([*pending, done])
+
+    assert await store.expire(before_ms=START_MS, limit=2) == 1
+    assert await store.event(done.id, EVERYONE) is None
+
+
+async def test_store_describes_itself(store: Store) -> None:
+    await store.accept([new_event(7)])
+    info = await store.info()
+
+    assert info.engine
+    assert info.version
+    assert info.location
+    assert info.durability
+    assert info.schema_version >= 1
+    assert info.size_bytes > 0
+
+
+async def test_healthy_store_does_not_report_a_failure(store: Store) -> None:
+    watching = asyncio.create_task(store.failed())
+    await store.accept([new_event(7)])
+
+    assert not watching.done()
+    watching.cancel()

@@ -12,7 +12,7 @@ from commerce_event.core.retry import DEFAULT_SCHEDULE_S
 from commerce_event.core.vault import new_key
 from commerce_event.settings import Settings, SettingsError
 
-SECRETS = {"ADMIN_KEY": "canary-of-the-admin-key", "SECRET_KEY": new_key()}
+SECRETS = {"ADMIN_KEY": "canary-of-the-admin-key", "SECRET_KEY": new_key(random_bytes=lambda size: bytes(range(size)))}
 
 
 def read(flags: dict[str, Any] | None = None, /, **variables: str) -> Settings:

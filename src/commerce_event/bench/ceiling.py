@@ -1,7 +1,7 @@
 """What this machine does at most: the same HTTP server without anything behind it, the same HTTP client likewise.
 
-Run as a process: `ceiling server` prints its port and answers 202; `ceiling client PORT COUNT CONNECTIONS` posts and
-prints one line of JSON.
+Run as a process: `ceiling server` prints its port and answers 202; `ceiling client PORT SECONDS CONNECTIONS` posts
+and prints one line of JSON.
 """
 
 import asyncio
@@ -41,32 +41,38 @@ async def do_nothing(_scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def serve() -> None:
-    tune_collector()
     listener = listen("127.0.0.1", 0)
     print(listener.getsockname()[1], flush=True)
     await http_server(do_nothing).serve(sockets=[listener])
 
 
-async def post(port: int, count: int, connections: int) -> dict[str, Any]:
+async def post(port: int, seconds: float, connections: int) -> dict[str, Any]:
     loop = asyncio.get_running_loop()
     pool = Pool(Resolver(AddressPolicy(["127.0.0.0/8"])))
     target = Target("http", "127.0.0.1", port, "/", True)
-    numbers = iter(range(count))
+    count = 0
 
-    async def work() -> None:
-        for _ in numbers:
+    async def work(until: float) -> None:
+        nonlocal count
+        while loop.time() < until:
             await pool.post(target, key=1, headers=_POST_HEADERS, body=_BODY, deadline=loop.time() + 5)
+            count += 1
 
-    start = time.perf_counter()
-    await asyncio.gather(*(work() for _ in range(connections)))
-    seconds = time.perf_counter() - start
-    used = resource.getrusage(resource.RUSAGE_SELF)
+    before, start = _cpu_s(), time.perf_counter()
+    await asyncio.gather(*(work(loop.time() + seconds) for _ in range(connections)))
+    took_s = time.perf_counter() - start
     pool.close()
-    return {"rate": count / seconds, "cpu_us": (used.ru_utime + used.ru_stime) / count * 1e6}
+    return {"count": count, "seconds": took_s, "cpu_s": _cpu_s() - before}
+
+
+def _cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
 
 
 if __name__ == "__main__":
+    tune_collector()
     if sys.argv[1] == "server":
         uvloop.run(serve())
     else:
-        print(json.dumps(uvloop.run(post(*map(int, sys.argv[2:5])))), flush=True)
+        print(json.dumps(uvloop.run(post(int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])))), flush=True)

@@ -1,20 +1,21 @@
 """A publisher that costs little: prepared requests over kept-alive connections, as fast as answered or at a given rate.
 
-Run as a process: `load PORT KEY COUNT CONNECTIONS RATE`; prints one line of JSON.
+Run as a process: `load PORT KEY SECONDS CONNECTIONS RATE`; prints one line of JSON. With a rate (not 0) each event has
+its moment, and its latency counts from that moment: a server that falls behind cannot hide it by slowing the load.
 """
 
 import asyncio
+import itertools
 import json
 import resource
 import sys
 import time
-from collections import Counter
+from collections.abc import Iterator
 from typing import Any, Final, cast
 
 import httptools
 import uvloop
 
-_TARGET: Final = "/v1/events/OrderConfirmedEvent"
 _BODY: Final = (
     b'{"ClientId":1,"ApplicationId":1,"OrderId":%d,"OrderNo":"SO-%d","ClientOrderRef":"B-%d","CellPhone":"+46701234567",'
     b'"FirstName":"Anna","LastName":"Lindqvist","Source":"WEB","SentNs":%d}'
@@ -41,45 +42,73 @@ class _Connection(asyncio.Protocol):
     def close(self) -> None:
         self._transport.close()
 
-    async def post(self, head: bytes, body: bytes) -> int:
+    async def post(self, request: bytes) -> int:
         self._answer = asyncio.get_running_loop().create_future()
-        self._transport.write(head % len(body) + body)
+        self._transport.write(request)
         return await self._answer
 
 
-async def main(port: int, key: str, count: int, connections: int, rate: float) -> dict[str, Any]:
-    loop = asyncio.get_running_loop()
-    numbers = iter(range(count))
-    statuses: Counter[int] = Counter()
-    run = time.time_ns()
-    start = time.perf_counter()
+class _Load:
+    def __init__(self, port: int, key: str, seconds: float, rate: float) -> None:
+        self._port = port
+        self._rate = rate
+        self._head = (
+            f"POST /v1/events/OrderConfirmedEvent HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {key}\r\n"
+            f"content-type: application/json\r\nidempotency-key: {time.time_ns()}-%d\r\ncontent-length: %d\r\n\r\n"
+        ).encode()
+        self._numbers = itertools.count()
+        self._start_ns = time.monotonic_ns()
+        self._end_ns = self._start_ns + round(seconds * 1e9)
+        self.answered = self.refused = 0
 
-    async def work() -> None:
-        _, connection = await loop.create_connection(_Connection, "127.0.0.1", port)
-        for number in numbers:
-            if rate:
-                await asyncio.sleep(max(0.0, start + number / rate - time.perf_counter()))
-            head = (
-                f"POST {_TARGET} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {key}\r\n"
-                f"content-type: application/json\r\nidempotency-key: {run}-{number}\r\ncontent-length: %d\r\n\r\n"
-            ).encode()
-            body = _BODY % (number, number, number, time.monotonic_ns())
-            statuses[await connection.post(head, body)] += 1
+    async def run(self, connections: int) -> dict[str, Any]:
+        """Publish until the time is over and everything is answered."""
+        before = _cpu_s()
+        await asyncio.gather(*(self._work() for _ in range(connections)))
+        seconds = (time.monotonic_ns() - self._start_ns) / 1e9
+        return {
+            "count": self.answered,
+            "refused": self.refused,
+            "started_s": self._start_ns / 1e9,
+            "seconds": seconds,
+            "cpu_s": _cpu_s() - before,
+        }
+
+    async def _work(self) -> None:
+        _, connection = await asyncio.get_running_loop().create_connection(_Connection, "127.0.0.1", self._port)
+        for number, moment_ns in self._turns():
+            wait_s = (moment_ns - time.monotonic_ns()) / 1e9
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+            body = _BODY % (number, number, number, moment_ns)
+            status = await connection.post(self._head % (number, len(body)) + body)
+            self.answered += 1
+            self.refused += status != 202
         connection.close()
 
-    await asyncio.gather(*(work() for _ in range(connections)))
-    seconds = time.perf_counter() - start
+    def _turns(self) -> Iterator[tuple[int, int]]:
+        """Yield the next number, and when it is to be sent (monotonic ns), until the time is over."""
+        while True:
+            now_ns = time.monotonic_ns()
+            if not self._rate and now_ns >= self._end_ns:
+                return
+            number = next(self._numbers)
+            moment_ns = self._start_ns + round(number / self._rate * 1e9) if self._rate else now_ns
+            if moment_ns >= self._end_ns:
+                return
+            yield number, moment_ns
+
+
+def _cpu_s() -> float:
     used = resource.getrusage(resource.RUSAGE_SELF)
-    return {
-        "count": count,
-        "seconds": seconds,
-        "rate": count / seconds,
-        "cpu_share": (used.ru_utime + used.ru_stime) / seconds,
-        "refused": sum(n for status, n in statuses.items() if status != 202),
-    }
+    return used.ru_utime + used.ru_stime
+
+
+async def main(port: int, key: str, seconds: float, connections: int, rate: float) -> dict[str, Any]:
+    return await _Load(port, key, seconds, rate).run(connections)
 
 
 if __name__ == "__main__":
-    port_text, key_text, count_text, connections_text, rate_text = sys.argv[1:6]
-    figures = uvloop.run(main(int(port_text), key_text, int(count_text), int(connections_text), float(rate_text)))
+    port_text, key_text, seconds_text, connections_text, rate_text = sys.argv[1:6]
+    figures = uvloop.run(main(int(port_text), key_text, float(seconds_text), int(connections_text), float(rate_text)))
     print(json.dumps(figures), flush=True)

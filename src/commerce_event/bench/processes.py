@@ -1,62 +1,55 @@
-"""The processes of a run, and what the system says of them."""
+"""The processes of a run, and what the system says of them. Each has a time limit, and none outlives the run."""
 
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import httpx
 
-from commerce_event.server import listen
-
-READY_S: Final = 60.0
+_READY_S: Final = 60.0
+_STOP_S: Final = 15.0
 _POLL_S: Final = 0.02
-_MODULE: Final = "commerce_event.bench"
+_SERVING: Final = re.compile(r"Serving http://127\.0\.0\.1:(\d+)")
+
+OnShare = Callable[[float], None]
 
 
 class BenchError(Exception):
-    """A part of the benchmark did not come up or did not finish."""
+    """A part of the benchmark did not come up, did not finish, or lost something."""
 
 
 class Running:
-    """A process under measurement."""
+    """A process under measurement that answers HTTP."""
 
     def __init__(self, process: subprocess.Popen[str], port: int, headers: dict[str, str] | None = None) -> None:
-        self._process = process
+        self._pid = process.pid
         self.port = port
         self.api = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.api.close()
+
     def cpu_s(self) -> float:
         """Return the processor time used so far."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def peak_memory_bytes(self) -> int:
-        return self._status("VmHWM")
-
-    def memory_bytes(self) -> int:
-        return self._status("VmRSS")
-
-    def stop(self) -> None:
-        self.api.close()
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-            try:
-                self._process.wait(15)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-
-    def _status(self, name: str) -> int:
-        lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+        lines = Path(f"/proc/{self._pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
 class Server(Running):
@@ -70,70 +63,123 @@ class Server(Running):
         books = self.api.get("/v1/books").raise_for_status().json()
         return sum(book["pending"] for book in books["items"])
 
-    def add_endpoint(self, url: str) -> str:
-        body = {"client_id": 1, "url": url, "event_types": ["*"], "max_in_flight": 64}
-        endpoint: str = self.api.post("/v1/endpoints", json=body).raise_for_status().json()["id"]
-        return endpoint
+    def add_endpoint(self, url: str, max_in_flight: int) -> None:
+        body = {"client_id": 1, "url": url, "event_types": ["*"], "max_in_flight": max_in_flight}
+        self.api.post("/v1/endpoints", json=body).raise_for_status()
+
+    def switch_on(self, endpoint: str) -> None:
+        self.api.patch(f"/v1/endpoints/{endpoint}", json={"enabled": True}).raise_for_status()
+
+
+class CpuWatch:
+    """The processor time that processes use from now on."""
+
+    def __init__(self, **processes: Running) -> None:
+        self._processes = processes
+        self._before = {name: process.cpu_s() for name, process in processes.items()}
+
+    def used_s(self) -> dict[str, float]:
+        return {name: process.cpu_s() - self._before[name] for name, process in self._processes.items()}
 
 
 @contextmanager
 def printing_its_port(name: str, *arguments: str) -> Iterator[Running]:
     """Run a module of the benchmark that prints its port."""
-    command = [sys.executable, "-m", f"{_MODULE}.{name}", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    output = process.stdout
-    line = output.readline() if output is not None else ""
-    if not line.strip().isdigit():
-        process.kill()
-        raise BenchError(f"the benchmark's {name} did not start")
-    running = Running(process, int(line))
-    try:
-        yield running
-    finally:
-        running.stop()
-        process.communicate()
+    with _process(_module(name, *arguments), stdout=subprocess.PIPE) as process:
+        with _limit(process, _READY_S):
+            line = _lines_of(process).readline()
+        if not line.strip().isdigit():
+            raise BenchError(f"the benchmark's {name} did not start")
+        with Running(process, int(line)) as running:
+            yield running
 
 
-def figures_of(name: str, arguments: Sequence[object], timeout_s: float) -> dict[str, Any]:
-    """Run a module of the benchmark to its end and return the JSON that it prints."""
-    command = [sys.executable, "-m", f"{_MODULE}.{name}", *map(str, arguments)]
-    try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=timeout_s, check=True)
-    except (subprocess.TimeoutExpired, subprocess.CalledProcessError) as error:
-        raise BenchError(f"the benchmark's {name} failed: {error}") from None
-    figures: dict[str, Any] = json.loads(done.stdout)
-    return figures
+def figures_of(name: str, *arguments: object, timeout_s: float, on_share: OnShare | None = None) -> dict[str, Any]:
+    """Run a module of the benchmark to its end and return the last JSON that it prints.
+
+    ``on_share`` is told the shares of the work that it prints on its way. Raises BenchError.
+    """
+    last: dict[str, Any] = {}
+    with _process(_module(name, *map(str, arguments)), stdout=subprocess.PIPE) as process:
+        with _limit(process, timeout_s):
+            for line in _lines_of(process):
+                last = json.loads(line)
+                if on_share is not None and "share" in last:
+                    on_share(last["share"])
+            code = process.wait()
+        if code != 0 or not last:
+            raise BenchError(f"the benchmark's {name} failed or took longer than {timeout_s:.0f} s")
+    return last
 
 
 @contextmanager
 def serving(store: Path) -> Iterator[Server]:
-    """Run the product's server on a store file."""
+    """Run the product's server on a store file. Raises BenchError when it does not start, or does not stop."""
     key = secrets.token_urlsafe(24)
-    with listen("127.0.0.1", 0) as probe:
-        port = probe.getsockname()[1]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COMMERCE_EVENT_")}
     environment |= {
         "COMMERCE_EVENT_STORE": f"sqlite:///{store}",
-        "COMMERCE_EVENT_PORT": str(port),
+        "COMMERCE_EVENT_PORT": "0",
         "COMMERCE_EVENT_ADMIN_KEY": key,
         "COMMERCE_EVENT_ALLOW_NETWORKS": "127.0.0.0/8",
     }
-    command = [sys.executable, "-m", "commerce_event", "serve"]
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, text=True)
-    server = Server(process, port, key)
-    try:
-        _wait_ready(server, process)
-        yield server
-    finally:
-        server.stop()
-
-
-def _wait_ready(server: Server, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + READY_S
-    while time.monotonic() < deadline and process.poll() is None:
+    log = store.with_suffix(".log")
+    command = [sys.executable, "-m", "commerce_event", "serve", "--host", "127.0.0.1"]
+    with log.open("w") as output, _process(command, env=environment, stderr=output) as process:
+        with Server(process, _port_once_ready(process, log), key) as server:
+            yield server
+        process.send_signal(signal.SIGTERM)
         try:
-            if server.api.get("/readyz").status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(_POLL_S)
-    raise BenchError("the server did not become ready")
+            process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            raise BenchError(f"the server did not stop within {_STOP_S:.0f} s of SIGTERM") from None
+
+
+def _port_once_ready(process: subprocess.Popen[str], log: Path) -> int:
+    deadline = time.monotonic() + _READY_S
+    while time.monotonic() < deadline and process.poll() is None:
+        serving_at = _SERVING.search(log.read_text())
+        if serving_at is not None and _is_ready(int(serving_at[1])):
+            return int(serving_at[1])
+        time.sleep(_POLL_S)
+    said = log.read_text().strip().splitlines() or ["it said nothing"]
+    raise BenchError(f"the server did not become ready: {said[-1]}")
+
+
+def _is_ready(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _module(name: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", f"commerce_event.bench.{name}", *arguments]
+
+
+@contextmanager
+def _process(command: list[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """Run a process that is gone afterwards, whatever happens; Ctrl-C reaches it through us alone."""
+    process = subprocess.Popen(command, text=True, start_new_session=True, **options)
+    try:
+        yield process
+    finally:
+        process.kill()  # nothing happens when it has ended
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+@contextmanager
+def _limit(process: subprocess.Popen[str], seconds: float) -> Iterator[None]:
+    """End the process when what is done meanwhile takes too long; reading from it then ends too."""
+    timer = threading.Timer(seconds, process.kill)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _lines_of(process: subprocess.Popen[str]) -> Any:
+    return process.stdout

@@ -1,6 +1,7 @@
-"""A receiver that costs next to nothing: counts deliveries and how long after sending they arrived.
+"""A receiver that costs next to nothing: which events arrived at which address, and how long after they were sent.
 
-Run as a process: prints its port, then answers POST with 200, `GET /figures` with what it counted (and forgets it).
+Run as a process: prints its port; answers POST with 200, `GET /count` with the different deliveries so far, and
+`GET /figures` with everything it counted, which it then forgets.
 """
 
 import asyncio
@@ -8,13 +9,16 @@ import json
 import re
 import time
 from array import array
+from collections import defaultdict
 from typing import Any, Final, cast
 
 import httptools
 import uvloop
 
-_SENT: Final = re.compile(rb'"SentNs":(\d+)')
+_NUMBERS: Final = re.compile(rb'"OrderId":(\d+)(?:.*"SentNs":(\d+))?')
 _ANSWER: Final = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+_BACKLOG: Final = 4_096  # connections that all endpoints open at once; one turned away tries again after a second
 
 
 class _Tally:
@@ -25,23 +29,32 @@ class _Tally:
 
     def reset(self) -> None:
         self.count = 0
-        self.first_s = self.last_s = 0.0
+        self.first_ns = self.last_ns = 0
+        self.seen: defaultdict[bytes, set[bytes]] = defaultdict(set)  # order numbers by address
         self.latencies_ms = array("d")
 
-    def take(self, body: bytes) -> None:
-        now_ns = time.monotonic_ns()
-        self.last_s = now_ns / 1e9
-        self.first_s = self.first_s or self.last_s
+    def take(self, url: bytes, body: bytes) -> None:
+        self.last_ns = time.monotonic_ns()
+        self.first_ns = self.first_ns or self.last_ns
         self.count += 1
-        sent = _SENT.search(body)
-        if sent is not None:
-            self.latencies_ms.append((now_ns - int(sent[1])) / 1e6)
+        numbers = _NUMBERS.search(body)
+        if numbers is None:
+            return
+        self.seen[url].add(numbers[1])
+        if numbers[2] is not None:
+            self.latencies_ms.append((self.last_ns - int(numbers[2])) / 1e6)
+
+    @property
+    def different(self) -> int:
+        return sum(map(len, self.seen.values()))
 
     def figures(self) -> dict[str, Any]:
         ordered = sorted(self.latencies_ms)
         return {
             "count": self.count,
-            "seconds": self.last_s - self.first_s,
+            "different": self.different,
+            "first_s": self.first_ns / 1e9,
+            "last_s": self.last_ns / 1e9,
             "p50_ms": _share(ordered, 0.50),
             "p99_ms": _share(ordered, 0.99),
         }
@@ -72,19 +85,24 @@ class _Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         if self._parser.get_method() == b"POST":
-            self._tally.take(self._body)
+            self._tally.take(self._url, self._body)
             self._transport.write(_ANSWER)
+        elif self._url == b"/figures":
+            self._tell(self._tally.figures())
+            self._tally.reset()
         else:
-            content = json.dumps(self._tally.figures() if self._url == b"/figures" else {"count": self._tally.count})
-            if self._url == b"/figures":
-                self._tally.reset()
-            self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(content), content.encode()))
+            self._tell({"different": self._tally.different})
         self._body = b""
+
+    def _tell(self, figures: dict[str, Any]) -> None:
+        content = json.dumps(figures).encode()
+        self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(content), content))
 
 
 async def main() -> None:
     tally = _Tally()
-    server = await asyncio.get_running_loop().create_server(lambda: _Connection(tally), "127.0.0.1", 0)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: _Connection(tally), "127.0.0.1", 0, backlog=_BACKLOG)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

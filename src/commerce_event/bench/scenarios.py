@@ -1,6 +1,5 @@
-"""The scenarios of a run, one after the other; each gives rows of figures."""
+"""The scenarios of a run, one after the other; each gives figures."""
 
-import asyncio
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,171 +7,223 @@ from typing import Any, Final
 
 import msgspec
 
-from commerce_event.bench.processes import BenchError, Running, Server, figures_of, printing_its_port, serving
-from commerce_event.bench.seed import claim_and_settle_us, key_file, seed
+from commerce_event.bench.processes import BenchError, CpuWatch, Server, figures_of, printing_its_port, serving
+from commerce_event.bench.queue_cost import BATCH
+from commerce_event.bench.report import Arrivals, Figure, at_least, at_most
+from commerce_event.bench.seed import MAX_IN_FLIGHT
 
 _CONNECTIONS: Final = 128
-_WAIT_S: Final = 300.0
-_POLL_S: Final = 0.02
+_WAIT_S: Final = 120.0
+_SEED_S: Final = 600.0
+_POLL_S: Final = 0.05
+_MIB: Final = 1024**2
+_FAN_OUTS: Final = (1, 10)
+
+Show = Callable[[str, float], None]
 
 
 class Size(msgspec.Struct, frozen=True):
     """How much a run does."""
 
-    requests: int
-    events: int
+    seconds: float  # under load, for each figure
     backlogs: tuple[int, int]
-    drained: int
-    store_level: int
-    paced_s: float
+    drained: int  # deliveries of a backlog that are sent, at most
+    batches: int  # of claiming and settling
 
 
-FULL: Final = Size(60_000, 40_000, (10_000, 1_000_000), 10_000, 8_000, 8.0)
-QUICK: Final = Size(4_000, 2_000, (2_000, 20_000), 2_000, 1_000, 1.0)
+FULL: Final = Size(5.0, (10_000, 1_000_000), 30_000, 64)
+QUICK: Final = Size(0.5, (10_000, 50_000), 3_000, 16)
 
 
-class Figure(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One line of the report. ``wanted`` and ``met`` where there is a goal."""
+class Loaded(msgspec.Struct, frozen=True):
+    """What a load says of itself. ``started_s`` is on the clock that all processes of the machine share."""
 
-    name: str
-    value: float
-    unit: str
-    wanted: str | None = None
-    met: bool | None = None
+    count: int
+    refused: int
+    started_s: float
+    seconds: float
+    cpu_s: float
 
-
-Say = Callable[[str], None]
-
-
-def run(folder: Path, size: Size, say: Say) -> Iterator[Figure]:
-    """Measure; ``say`` is told what is being done. Raises BenchError."""
-    with printing_its_port("receiver") as receiver:
-        yield from _accepting(folder, size, say)
-        yield from _delivering(folder, size, receiver, say)
-        yield from _end_to_end(folder, size, receiver, say)
+    @property
+    def rate(self) -> float:
+        return self.count / self.seconds
 
 
-def _accepting(folder: Path, size: Size, say: Say) -> Iterator[Figure]:
-    say("ceiling: the HTTP server with nothing behind it")
-    with printing_its_port("ceiling", "server") as nothing:
-        ceiling = _load(nothing.port, "-" * 20, size.requests)["rate"]
-    yield Figure("HTTP server alone", ceiling, "requests/s")
-    say("durable accepts")
-    with serving(folder / "accept.db") as server:
-        before = server.cpu_s()
-        got = _load(server.port, server.key, size.requests)
-        cpu_us = (server.cpu_s() - before) / size.requests * 1e6
-        yield Figure("durable accepts", got["rate"], "events/s", "10,000", got["rate"] >= 10_000)
-        yield _ratio("  of the HTTP server alone", got["rate"] / ceiling, at_least=0.5)
-        yield Figure("  server CPU", cpu_us, "µs/event")
-        yield Figure("  load CPU", got["cpu_share"] * 100, "% of a core")
+class Drained(msgspec.Struct, frozen=True):
+    rate: float
+    cpu_us: float
+    cores: dict[str, float]
+    peak_bytes: int
 
 
-def _delivering(folder: Path, size: Size, receiver: Running, say: Say) -> Iterator[Figure]:
-    say("ceiling: the HTTP client alone")
-    alone = figures_of("ceiling", ["client", receiver.port, size.requests, _CONNECTIONS], _WAIT_S)
-    _figures(receiver)
-    yield Figure("HTTP client alone", alone["rate"], "POSTs/s")
-    yield Figure("  client CPU", alone["cpu_us"], "µs/POST")
-    costs: list[float] = []
-    memory: list[int] = []
-    for backlog in size.backlogs:
-        path = folder / f"backlog-{backlog}.db"
-        say(f"writing a backlog of {backlog:,}")
-        urls = [f"http://127.0.0.1:{receiver.port}/{n}" for n in range(8)]
-        asyncio.run(seed(path, key_file(path), urls, backlog + 2 * size.store_level))
-        say(f"claim and settle with {backlog:,} waiting")
-        costs.append(asyncio.run(claim_and_settle_us(path, size.store_level)))
-        yield Figure(f"claim and settle, {backlog:,} waiting", costs[-1], "µs/delivery")
-        say(f"deliveries with {backlog:,} waiting")
-        rate, cpu_us, peak = _drain(path, min(size.drained, backlog), receiver)
-        memory.append(peak)
-        yield Figure(f"deliveries, {backlog:,} waiting", rate, "deliveries/s", "8,000", rate >= 8_000)
-        yield _ratio("  of the HTTP client alone", rate / alone["rate"], at_least=0.5)
-        yield Figure("  server CPU", cpu_us, "µs/delivery")
-        yield Figure("  server peak memory", peak / 1024**2, "MiB")
-    grown = costs[1] / costs[0]
-    yield Figure("claim and settle, large / small backlog", grown, "×", "at most 1.3", grown <= 1.3)
-    yield Figure(
-        "peak memory, large / small backlog", memory[1] / memory[0], "×", "about 1", memory[1] / memory[0] < 1.3
-    )
+class Bench:
+    """One run. ``show`` is told what is being measured, and which share of the run is done."""
 
+    def __init__(self, folder: Path, size: Size, show: Show) -> None:
+        self._folder = folder
+        self._size = size
+        self._show = show
+        self._steps_done = -1
+        self._steps = 3 + 3 * len(size.backlogs) + 2 * len(_FAN_OUTS)
+        self.arrivals = Arrivals()
 
-def _drain(path: Path, wanted: int, receiver: Running) -> tuple[float, float, int]:
-    """Return deliveries a second, server CPU (µs) each, and the server's peak memory (bytes)."""
-    with serving(path) as server:
-        _figures(receiver)
-        before = server.cpu_s()
-        count, seconds = _count_until(receiver, wanted)
-        cpu_us = (server.cpu_s() - before) / max(1, count) * 1e6
-        return count / seconds, cpu_us, server.peak_memory_bytes()
+    def run(self) -> Iterator[Figure]:
+        """Measure. Raises BenchError."""
+        with printing_its_port("receiver") as self._receiver:
+            yield from self._accepting()
+            yield from self._delivering()
+            for fan_out in _FAN_OUTS:
+                yield from self._end_to_end(fan_out)
 
+    # -- scenarios
 
-def _end_to_end(folder: Path, size: Size, receiver: Running, say: Say) -> Iterator[Figure]:
-    for fan_out in (1, 10):
-        events = size.events // fan_out
-        with serving(folder / f"fan-out-{fan_out}.db") as server:
+    def _accepting(self) -> Iterator[Figure]:
+        self._step("ceiling: the HTTP server with nothing behind it")
+        with printing_its_port("ceiling", "server") as nothing:
+            cpu = CpuWatch(server=nothing)
+            alone = self._load(nothing.port, "-")
+            yield Figure("HTTP server alone", alone.rate, "requests/s", cores=_cores(cpu, alone))
+        self._step("durable accepts")
+        with serving(self._folder / "accept.db") as server:
+            cpu = CpuWatch(server=server)
+            got = self._load(server.port, server.key)
+            name = "durable accepts"
+            yield Figure(name, got.rate, "events/s", cores=_cores(cpu, got), **at_least(10_000, got.rate))
+            ratio = got.rate / alone.rate
+            yield Figure("of the HTTP server alone", ratio, "ratio", name, **at_least(0.5, ratio))
+            yield Figure("server CPU", cpu.used_s()["server"] / got.count * 1e6, "µs/event", name)
+            yield Figure("server peak memory", server.peak_memory_bytes() / _MIB, "MiB", name)
+
+    def _delivering(self) -> Iterator[Figure]:
+        self._step("ceiling: the HTTP client alone")
+        cpu = CpuWatch(receiver=self._receiver)
+        said = figures_of("ceiling", "client", self._receiver.port, self._size.seconds, _CONNECTIONS, timeout_s=_WAIT_S)
+        ceiling, client_cpu_us = said["count"] / said["seconds"], said["cpu_s"] / said["count"] * 1e6
+        used = {"client": said["cpu_s"], **cpu.used_s()}
+        yield Figure("HTTP client alone", ceiling, "POSTs/s", cores=_shares(used, said["seconds"]))
+        yield Figure("client CPU", client_cpu_us, "µs/POST", "HTTP client alone")
+        queue: list[dict[str, float]] = []
+        peaks: list[int] = []
+        for backlog in self._size.backlogs:
+            path, endpoint = self._seeded(backlog)
+            self._step(f"queue: claim and settle, {backlog:,} waiting")
+            queue.append(figures_of("queue_cost", path, self._size.batches, timeout_s=_WAIT_S))
+            for name, key in (("1 endpoint", "one_us"), ("8 endpoints", "several_us")):
+                yield Figure(f"queue, {backlog:,} waiting, {name}", queue[-1][key], "µs/delivery")
+            self._step(f"deliveries, {backlog:,} waiting")
+            drained = self._drain(path, endpoint, min(backlog, self._size.drained))
+            peaks.append(drained.peak_bytes)
+            yield from _delivered(f"deliveries, {backlog:,} waiting", drained, ceiling)
+            path.unlink()  # a million events take a gigabyte
+        yield from _growth(queue, peaks)
+
+    def _end_to_end(self, fan_out: int) -> Iterator[Figure]:
+        name = f"end to end, fan-out {fan_out}"
+        with serving(self._folder / f"fan-out-{fan_out}.db") as server:
             for number in range(fan_out):
-                server.add_endpoint(f"http://127.0.0.1:{receiver.port}/{number}")
-            say(f"end to end, fan-out {fan_out}")
-            _figures(receiver)
-            before, start = server.cpu_s(), time.perf_counter()
-            _load(server.port, server.key, events)
-            arrived = _all_arrived(receiver, server, events * fan_out)
-            seconds = time.perf_counter() - start
-            rate = events / seconds
-            goal = ("5,000", rate >= 5_000) if fan_out == 1 else (None, None)
-            yield Figure(f"end to end, fan-out {fan_out}", rate, "events/s", *goal)
-            yield Figure("  deliveries", arrived / seconds, "deliveries/s")
-            yield Figure("  server CPU", (server.cpu_s() - before) / arrived * 1e6, "µs/delivery")
-            say(f"latency at half of that, fan-out {fan_out}")
-            paced = max(10, int(rate / 2 * size.paced_s))
-            _load(server.port, server.key, paced, rate=rate / 2)
-            latency = _arrived(receiver, server, paced * fan_out)
-            yield Figure("  p50 at half load", latency["p50_ms"], "ms")
-            yield Figure("  p99 at half load", latency["p99_ms"], "ms", "under 50", latency["p99_ms"] < 50)
-            yield Figure("  peak memory", server.peak_memory_bytes() / 1024**2, "MiB")
+                server.add_endpoint(f"http://127.0.0.1:{self._receiver.port}/{number}", MAX_IN_FLIGHT)
+            self._step(name)
+            self._arrived()
+            cpu = CpuWatch(server=server, receiver=self._receiver)
+            got = self._load(server.port, server.key, seconds=self._size.seconds / fan_out)
+            seen = self._all_arrived(server, got.count * fan_out)
+            seconds = seen["last_s"] - got.started_s
+            rate, used = got.count / seconds, cpu.used_s()
+            goal = at_least(5_000, rate) if fan_out == 1 else {}
+            cores = _shares({**used, "load": got.cpu_s}, seconds)
+            yield Figure(name, rate, "events/s", cores=cores, **goal)
+            yield Figure("deliveries", rate * fan_out, "deliveries/s", name)
+            yield Figure("server CPU", used["server"] / (got.count * fan_out) * 1e6, "µs/delivery", name)
+            self._step(f"{name}: latency at half of that rate")
+            paced = self._load(server.port, server.key, rate=rate / 2)
+            latency = self._all_arrived(server, paced.count * fan_out)
+            yield Figure("p50 at half of that rate", latency["p50_ms"], "ms", name)
+            p99_ms = latency["p99_ms"]
+            yield Figure("p99 at half of that rate", p99_ms, "ms", name, **at_most(50, p99_ms))
+            yield Figure("server peak memory", server.peak_memory_bytes() / _MIB, "MiB", name)
+
+    # -- parts
+
+    def _step(self, what: str) -> None:
+        self._steps_done += 1
+        self._doing = what
+        self._share(0.0)
+
+    def _share(self, of_step: float) -> None:
+        self._show(self._doing, (self._steps_done + of_step) / self._steps)
+
+    def _load(self, port: int, key: str, *, seconds: float | None = None, rate: float = 0.0) -> Loaded:
+        wanted_s = self._size.seconds if seconds is None else seconds
+        figures = figures_of("load", port, key, wanted_s, _CONNECTIONS, rate, timeout_s=wanted_s + _WAIT_S)
+        loaded = msgspec.convert(figures, Loaded)
+        if loaded.refused or not loaded.count:
+            raise BenchError(f"{loaded.refused} of {loaded.count} events were refused")
+        return loaded
+
+    def _seeded(self, backlog: int) -> tuple[Path, str]:
+        self._step(f"writing a backlog of {backlog:,}")
+        path = self._folder / f"backlog-{backlog}.db"
+        claimed = self._size.batches * BATCH
+        url = f"http://127.0.0.1:{self._receiver.port}"
+        said = figures_of(
+            "seed", path, url, backlog + claimed, backlog // 10 + claimed, timeout_s=_SEED_S, on_share=self._share
+        )
+        return path, said["endpoint"]
+
+    def _drain(self, path: Path, endpoint: str, wanted: int) -> Drained:
+        """Measure deliveries from the moment that the endpoint is switched on."""
+        with serving(path) as server:
+            self._arrived()
+            cpu = CpuWatch(server=server, receiver=self._receiver)
+            server.switch_on(endpoint)
+            self._wait_for(wanted, server)
+            seen, used = self._arrived(), cpu.used_s()
+            seconds = seen["last_s"] - seen["first_s"]
+            cpu_us = used["server"] / seen["count"] * 1e6
+            return Drained(seen["count"] / seconds, cpu_us, _shares(used, seconds), server.peak_memory_bytes())
+
+    def _wait_for(self, wanted: int, server: Server) -> None:
+        deadline = time.monotonic() + _WAIT_S
+        while (different := self._receiver.api.get("/count").json()["different"]) < wanted:
+            if time.monotonic() > deadline:
+                self.arrivals.missing += wanted - different
+                raise BenchError(f"only {different} of {wanted} deliveries arrived; {server.pending()} are pending")
+            time.sleep(_POLL_S)
+
+    def _all_arrived(self, server: Server, wanted: int) -> dict[str, Any]:
+        """Return the figures once every event has reached every endpoint. Raises BenchError when some are missing."""
+        self._wait_for(wanted, server)
+        seen = self._arrived()
+        self.arrivals.wanted += wanted
+        self.arrivals.repeated += seen["count"] - seen["different"]
+        return seen
+
+    def _arrived(self) -> dict[str, Any]:
+        """Return what the receiver counted, and let it begin anew."""
+        figures: dict[str, Any] = self._receiver.api.get("/figures").json()
+        return figures
 
 
-def _load(port: int, key: str, count: int, *, rate: float = 0.0) -> dict[str, Any]:
-    figures = figures_of("load", [port, key, count, _CONNECTIONS, rate], _WAIT_S)
-    if figures["refused"]:
-        raise BenchError(f"{figures['refused']} of {count} events were refused")
-    return figures
+def _delivered(name: str, drained: Drained, ceiling: float) -> Iterator[Figure]:
+    ratio = drained.rate / ceiling
+    yield Figure(name, drained.rate, "deliveries/s", cores=drained.cores, **at_least(8_000, drained.rate))
+    yield Figure("of the HTTP client alone", ratio, "ratio", name, **at_least(0.5, ratio))
+    yield Figure("server CPU", drained.cpu_us, "µs/delivery", name)
+    yield Figure("server peak memory", drained.peak_bytes / _MIB, "MiB", name)
 
 
-def _ratio(name: str, ratio: float, *, at_least: float) -> Figure:
-    return Figure(name, ratio, "ratio", f"at least {at_least}", ratio >= at_least)
+def _growth(queue: list[dict[str, float]], peaks: list[int]) -> Iterator[Figure]:
+    """What a backlog a hundred times as large costs more."""
+    for name, key in (("1 endpoint", "one_us"), ("8 endpoints", "several_us")):
+        grown = queue[1][key] / queue[0][key]
+        yield Figure(f"queue, {name}, large/small backlog", grown, "ratio", **at_most(1.3, grown))
+    grown = peaks[1] / peaks[0]
+    yield Figure("server peak memory, large/small backlog", grown, "ratio", **at_most(1.3, grown))
 
 
-def _all_arrived(receiver: Running, server: Server, wanted: int) -> int:
-    return int(_arrived(receiver, server, wanted)["count"])
+def _cores(cpu: CpuWatch, load: Loaded) -> dict[str, float]:
+    return _shares({**cpu.used_s(), "load": load.cpu_s}, load.seconds)
 
 
-def _arrived(receiver: Running, server: Server, wanted: int) -> dict[str, Any]:
-    """Wait until that many have arrived, and return the figures. Raises BenchError when some are missing."""
-    deadline = time.monotonic() + _WAIT_S
-    while (count := _peek(receiver)) < wanted:
-        if time.monotonic() > deadline:
-            raise BenchError(f"only {count} of {wanted} deliveries arrived; {server.pending()} are pending")
-        time.sleep(_POLL_S)
-    return _figures(receiver)
-
-
-def _count_until(receiver: Running, wanted: int) -> tuple[int, float]:
-    deadline = time.monotonic() + _WAIT_S
-    while _peek(receiver) < wanted:
-        if time.monotonic() > deadline:
-            raise BenchError(f"fewer than {wanted} deliveries arrived in time")
-        time.sleep(_POLL_S)
-    figures = _figures(receiver)
-    return figures["count"], figures["seconds"] or _POLL_S
-
-
-def _peek(receiver: Running) -> int:
-    return int(receiver.api.get("/count").json()["count"])
-
-
-def _figures(receiver: Running) -> dict[str, Any]:
-    figures: dict[str, Any] = receiver.api.get("/figures").json()
-    return figures
+def _shares(used_s: dict[str, float], seconds: float) -> dict[str, float]:
+    return {name: round(used / seconds, 2) for name, used in used_s.items()}

@@ -1,59 +1,94 @@
 """`commerce-event bench`: what this machine does."""
 
-import os
-import platform
+import signal
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from types import FrameType
+from typing import Annotated, Any
 
 import typer
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from commerce_event.cli.errors import WorkFailedError
 from commerce_event.cli.options import AsJson
 from commerce_event.cli.output import Columns, console, print_json, table
 
+_WIDTH = 125  # in a narrower terminal lines wrap, which is better than figures cut off
+_MARKS = {True: "met", False: "missed", None: ""}
+
 
 def bench(
     quick: Annotated[bool, typer.Option("--quick", help="Small counts: a smoke test, not a measurement.")] = False,
+    duration: Annotated[
+        float | None, typer.Option(min=0.2, max=600, help="Seconds under load for each figure.", show_default="5")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--dir", exists=True, file_okay=False, help="Where to write; the disk matters.")
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Exit 1 when a goal is missed.")] = False,
-    folder: Annotated[Path | None, typer.Option("--dir", help="Where to write; the disk matters.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure accepts, deliveries, latency, CPU and memory, beside ceilings of the same run.
 
-    Starts a server, receivers and a load on 127.0.0.1, in a temporary folder. Compare ratios of one run: machines
+    Starts a server, a receiver and a load on 127.0.0.1, in a temporary folder. Compare ratios of one run: machines
     differ, and so do moments.
     """
-    import apsw
     import msgspec
 
     from commerce_event.bench.processes import BenchError
-    from commerce_event.bench.scenarios import FULL, QUICK, Figure, run
+    from commerce_event.bench.report import NOTE, machine
+    from commerce_event.bench.scenarios import FULL, QUICK, Bench
 
-    machine = {
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "sqlite": apsw.sqlite_lib_version(),
-        "system": platform.platform(terse=True),
-    }
-    figures: list[Figure] = []
-    with tempfile.TemporaryDirectory(prefix="commerce-event-bench-", dir=folder) as place:
-        shown = console(stderr=True)
-        with shown.status("starting") as status:
-            try:
-                figures += run(Path(place), QUICK if quick else FULL, status.update)
-            except BenchError as error:
-                raise WorkFailedError(str(error)) from None
+    size = QUICK if quick else FULL
+    if duration is not None:
+        size = msgspec.structs.replace(size, seconds=duration)
+    signal.signal(signal.SIGTERM, _interrupt)
+    with tempfile.TemporaryDirectory(prefix="commerce-event-bench-", dir=folder) as place, _progress() as show:
+        run = Bench(Path(place), size, show)
+        try:
+            figures = msgspec.to_builtins(list(run.run()))
+        except BenchError as error:
+            raise WorkFailedError(str(error)) from None
+    facts, arrivals = machine(), msgspec.to_builtins(run.arrivals)
     if as_json:
-        print_json({"machine": machine, "figures": msgspec.to_builtins(figures)})
+        print_json({"machine": facts, "note": NOTE, "arrivals": arrivals, "figures": figures})
     else:
-        marks = {True: "met", False: "missed", None: ""}
-        columns: Columns = {
-            "": "name", "figure": lambda row: f"{row['value']:,.2f}" if row["value"] < 100 else f"{row['value']:,.0f}",
-            "unit": "unit", "goal": lambda row: row.get("wanted"), "result": lambda row: marks[row.get("met")],
-        }  # fmt: skip
-        console().print(", ".join(f"{name} {value}" for name, value in machine.items()))
-        console().print(table(msgspec.to_builtins(figures), columns))
-    if check and any(figure.met is False for figure in figures):
+        _print(facts, arrivals, figures, NOTE)
+    if check and any(figure.get("met") is False for figure in figures):
         sys.exit(1)
+
+
+def _print(facts: dict[str, Any], arrivals: dict[str, int], figures: list[dict[str, Any]], note: str) -> None:
+    columns: Columns = {
+        "": lambda row: f"  {row['name']}" if "of" in row else row["name"],
+        "figure": lambda row: f"{row['value']:,.2f}" if row["value"] < 100 else f"{row['value']:,.0f}",
+        "unit": "unit",
+        "goal": "goal",
+        "result": lambda row: _MARKS[row.get("met")],
+        "cores used": lambda row: ", ".join(f"{name} {share:.2f}" for name, share in row.get("cores", {}).items()),
+    }
+    out = console()
+    out.print(", ".join(f"{name} {value}" for name, value in facts.items()))
+    out.print(table(figures, columns), width=_WIDTH)
+    out.print("{wanted:,} deliveries had to arrive: {missing} missing, {repeated} repeated".format(**arrivals))
+    out.print(note)
+
+
+@contextmanager
+def _progress() -> Iterator[Any]:
+    """Show a bar on standard error; yields what is to be told of the work and the share of it that is done."""
+    columns = (BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    shown = console(stderr=True)
+    with Progress(
+        *columns, console=shown, transient=True, refresh_per_second=2, disable=not sys.stderr.isatty()
+    ) as progress:
+        task = progress.add_task("starting", total=1.0)
+        yield lambda what, share: progress.update(task, description=what, completed=share)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """Being asked to stop is Ctrl-C: everything that was started is ended."""
+    raise KeyboardInterrupt

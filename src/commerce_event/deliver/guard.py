@@ -5,11 +5,15 @@ dialled. Literal addresses take the same way.
 """
 
 import asyncio
+import errno
 import ipaddress
 import socket
+import threading
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
+
+import msgspec
 
 from commerce_event.core.addresses import AddressPolicy
 
@@ -18,7 +22,12 @@ _ADDRESSES_MAX: Final = 32
 _REMEMBER_S: Final = 5.0
 _REMEMBERED_MAX: Final = 10_000
 _NOT_FOUND: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
+_WILDCARDS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
 
+OUR_FAULTS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
+"""Error numbers that say our machine has run out of something."""
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Lookup = Callable[..., list[tuple[Any, ...]]]
 
 
@@ -40,42 +49,65 @@ class Resolver:
     ) -> None:
         """``own`` are the (address, port) pairs we listen on ourselves: nothing is delivered to them."""
         self.policy = policy
-        self._own = frozenset(own)
+        self._own = frozenset((_parsed(address), port) for address, port in own)
+        self._own_everywhere = frozenset(port for address, port in own if address in _WILDCARDS)
         self._lookup = lookup
         self._threads = ThreadPoolExecutor(_LOOKUPS_MAX, thread_name_prefix="resolver")
-        self._under_way: dict[str, asyncio.Future[list[str]]] = {}
+        self._under_way: dict[str, _Lookup] = {}
         self._remembered: dict[str, tuple[float, list[str]]] = {}
 
-    async def addresses(self, host: str, port: int) -> list[str]:
+    async def addresses(self, host: str, port: int, timeout_s: float) -> list[str]:
         """Return every address of a host, all of them allowed. Raises TransportError."""
-        found = [host] if _is_literal(host) else await self._resolve(host)
+        found = [host] if _parsed(host) is not None else await self._resolve(host, timeout_s)
         for address in found:
-            if self.policy.refusal(address) is not None or (address, port) in self._own:
+            if self.policy.refusal(address) is not None or self._is_own(address, port):
                 raise TransportError("blocked_address", "the host is at an address that is not delivered to")
         return found
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _resolve(self, host: str) -> list[str]:
-        loop = asyncio.get_running_loop()
+    def _is_own(self, address: str, port: int) -> bool:
+        parsed = _parsed(address)
+        return (parsed, port) in self._own or (
+            parsed is not None and parsed.is_loopback and port in self._own_everywhere
+        )
+
+    async def _resolve(self, host: str, timeout_s: float) -> list[str]:
+        now = asyncio.get_running_loop().time()
         remembered = self._remembered.get(host)
-        if remembered is not None and loop.time() < remembered[0]:
+        if remembered is not None and now < remembered[0]:
             return remembered[1]
         lookup = self._under_way.get(host)
         if lookup is None:  # one at a time for each host: whoever comes meanwhile shares its answer
-            lookup = loop.run_in_executor(self._threads, self._ask, host)
-            self._under_way[host] = lookup
-            lookup.add_done_callback(lambda done: self._finish(host, done))
-        return await asyncio.shield(lookup)
+            lookup = self._start(host)
+        await asyncio.wait((lookup.answer,), timeout=max(0.0, timeout_s))
+        if not lookup.answer.done():
+            # with every thread held by other hosts' name servers, this host is not to blame
+            raise TransportError("dns_timeout", "the host name was not looked up in time", ours=not lookup.begun())
+        if lookup.answer.cancelled():
+            raise TransportError("dns_failed", "the host name was not looked up: shutting down", ours=True)
+        return lookup.answer.result()
 
-    def _finish(self, host: str, lookup: "asyncio.Future[list[str]]") -> None:
+    def _start(self, host: str) -> "_Lookup":
+        begun = threading.Event()
+
+        def ask() -> list[str]:
+            begun.set()
+            return self._ask(host)
+
+        answer = asyncio.get_running_loop().run_in_executor(self._threads, ask)
+        lookup = self._under_way[host] = _Lookup(answer, begun.is_set)
+        answer.add_done_callback(lambda done: self._finish(host, done))
+        return lookup
+
+    def _finish(self, host: str, answer: "asyncio.Future[list[str]]") -> None:
         del self._under_way[host]
-        if lookup.cancelled() or lookup.exception() is not None:
+        if answer.cancelled() or answer.exception() is not None:
             return
         if len(self._remembered) >= _REMEMBERED_MAX:
             self._remembered.clear()
-        self._remembered[host] = (lookup.get_loop().time() + _REMEMBER_S, lookup.result())
+        self._remembered[host] = (answer.get_loop().time() + _REMEMBER_S, answer.result())
 
     def _ask(self, host: str) -> list[str]:
         try:
@@ -84,17 +116,24 @@ class Resolver:
             if error.errno in _NOT_FOUND:
                 raise TransportError("dns_not_found", "the host name has no address") from None
             raise TransportError("dns_failed", "the host name could not be looked up") from None
-        except (OSError, UnicodeError):
-            raise TransportError("dns_failed", "the host name could not be looked up") from None
+        except (OSError, UnicodeError) as error:
+            ours = isinstance(error, OSError) and error.errno in OUR_FAULTS
+            raise TransportError("dns_failed", "the host name could not be looked up", ours=ours) from None
         found = list(dict.fromkeys(str(entry[4][0]) for entry in answer))
         if not found:
             raise TransportError("dns_not_found", "the host name has no address")
         return found[:_ADDRESSES_MAX]
 
 
-def _is_literal(host: str) -> bool:
+class _Lookup(msgspec.Struct, frozen=True):
+    answer: "asyncio.Future[list[str]]"
+    begun: Callable[[], bool]  # a thread was free for it
+
+
+def _parsed(address: str) -> _Address | None:
+    """Return an address, an IPv4 one inside IPv6 as IPv4; None for a name."""
     try:
-        ipaddress.ip_address(host)
+        parsed = ipaddress.ip_address(address)
     except ValueError:
-        return False
-    return True
+        return None
+    return (parsed.ipv4_mapped or parsed) if isinstance(parsed, ipaddress.IPv6Address) else parsed

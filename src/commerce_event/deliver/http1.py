@@ -4,19 +4,17 @@ Why our own: docs/decisions/0003-own-http-sender.md.
 """
 
 import asyncio
-import errno
 import ssl
 from collections import OrderedDict
 from typing import Final
 
 from commerce_event.core.urls import Target
 from commerce_event.deliver.exchange import Connection, Response
-from commerce_event.deliver.guard import Resolver, TransportError
+from commerce_event.deliver.guard import OUR_FAULTS, Resolver, TransportError
 
 _IDLE_MAX_S: Final = 3.0  # many servers close after 5 s: a connection about to be closed must not be written to
 _IDLE_MAX: Final = 1_024
-_FIRST_CONNECT_S: Final = 2.0  # for one of several addresses, so that a dead one leaves time for the next
-_OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
+_FIRST_CONNECT_S: Final = 2.0  # at most, for one of several addresses: a dead one must leave time for the next
 
 _Key = tuple[int, tuple[str, str, int]]
 
@@ -29,28 +27,36 @@ class Pool:
         self._tls = tls or _default_tls()
         self._idle: OrderedDict[Connection, _Key] = OrderedDict()  # the longest idle first
         self._by_key: dict[_Key, list[Connection]] = {}
+        self._sweep: asyncio.TimerHandle | None = None
 
     async def post(self, target: Target, *, key: int, headers: bytes, body: bytes, deadline: float) -> Response:
         """POST and return the answer; everything, names and TLS included, ends at ``deadline`` (loop time).
 
-        ``headers`` are complete lines without host and content-length. Raises TransportError.
+        ``headers`` are complete lines without host and content-length, which go before them. Raises TransportError.
         """
         pool_key = (key, target.origin)
         connection = self._take(pool_key) or await self._connect(target, deadline)
-        request = b"POST %b HTTP/1.1\r\nhost: %b\r\n%bcontent-length: %d\r\n\r\n%b" % (
+        request = b"POST %b HTTP/1.1\r\nhost: %b\r\ncontent-length: %d\r\n%b\r\n%b" % (
             target.path.encode(),
             target.authority.encode(),
-            headers,
             len(body),
+            headers,
             body,
         )
-        response = await connection.exchange(request, deadline)
+        try:
+            response = await connection.exchange(request, deadline)
+        except BaseException:  # cancelled just when the answer was complete: nobody would close it
+            connection.close()
+            raise
         if connection.reusable:
             self._put(pool_key, connection)
         return response
 
     def close(self) -> None:
         """Close every idle connection."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
         for connection in list(self._idle):
             connection.close()
         self._idle.clear()
@@ -70,13 +76,23 @@ class Pool:
         return None
 
     def _put(self, key: _Key, connection: Connection) -> None:
-        now = asyncio.get_running_loop().time()
-        connection.idle_since = now
+        loop = asyncio.get_running_loop()
+        connection.idle_since = loop.time()
         self._by_key.setdefault(key, []).append(connection)
         self._idle[connection] = key
+        if len(self._idle) > _IDLE_MAX:
+            self._drop(next(iter(self._idle)))
+        if self._sweep is None:
+            self._sweep = loop.call_later(_IDLE_MAX_S, self._drop_old, loop)
+
+    def _drop_old(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Close what has been idle for too long, and come back when the next one will have been."""
+        self._sweep = None
         while self._idle:
             oldest = next(iter(self._idle))
-            if len(self._idle) <= _IDLE_MAX and oldest.reusable and oldest.idle_since > now - _IDLE_MAX_S:
+            ends = oldest.idle_since + _IDLE_MAX_S
+            if oldest.reusable and ends > loop.time():
+                self._sweep = loop.call_at(ends, self._drop_old, loop)
                 return
             self._drop(oldest)
 
@@ -88,23 +104,21 @@ class Pool:
         connection.close()
 
     async def _connect(self, target: Target, deadline: float) -> Connection:
-        try:
-            async with asyncio.timeout_at(deadline):
-                addresses = await self._resolver.addresses(target.host, target.port)
-        except TimeoutError:
-            raise TransportError("dns_timeout", "the host name was not looked up in time") from None
+        timeout_s = deadline - asyncio.get_running_loop().time()
+        addresses = await self._resolver.addresses(target.host, target.port, timeout_s)
         for number, address in enumerate(addresses, start=1):
             try:
                 return await self._dial(target, address, deadline, last=number == len(addresses))
             except TransportError as error:
-                if number == len(addresses) or error.ours or error.code == "tls_failed":
+                if number == len(addresses) or error.code == "tls_failed":
                     raise
         raise TransportError("dns_not_found", "the host name has no address")
 
     async def _dial(self, target: Target, address: str, deadline: float, *, last: bool) -> Connection:
         loop = asyncio.get_running_loop()
         secure = target.scheme == "https"
-        until = deadline if last else min(deadline, loop.time() + _FIRST_CONNECT_S)
+        now = loop.time()
+        until = deadline if last else min(now + (deadline - now) / 2, now + _FIRST_CONNECT_S)
         try:
             async with asyncio.timeout_at(until):
                 _, connection = await loop.create_connection(
@@ -125,7 +139,7 @@ class Pool:
             raise TransportError("connection_reset", "the receiver reset the connection") from None
         except OSError as error:
             raise TransportError(
-                "connect_failed", "the receiver cannot be reached", ours=error.errno in _OURS
+                "connect_failed", "the receiver cannot be reached", ours=error.errno in OUR_FAULTS
             ) from None
         return connection
 

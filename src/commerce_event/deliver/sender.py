@@ -1,6 +1,7 @@
 """The sender: builds the signed request of an attempt, sends it, follows redirects by our rules, tells the outcome."""
 
 import asyncio
+import re
 import ssl
 from collections.abc import Sequence
 from typing import Final
@@ -15,7 +16,7 @@ from commerce_event.core.delivery import POISON, Outcome, parse_retry_after
 from commerce_event.core.model import Endpoint, Secret
 from commerce_event.core.signatures import InvalidSecretError, Signer
 from commerce_event.core.urls import InvalidUrlError, RefusedAddressError, Target, parse_url, resolve_location
-from commerce_event.deliver.exchange import Response
+from commerce_event.deliver.exchange import BODY_KEPT, VALUE_KEPT, Response
 from commerce_event.deliver.guard import Resolver, TransportError
 from commerce_event.deliver.http1 import Pool
 from commerce_event.store.port import Claimed
@@ -24,6 +25,8 @@ _REDIRECTS_MAX: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 307, 308})
 _MASK: Final = "***"
 _MASKED_MIN: Final = 4  # shorter values are no secrets, and would mask half of every answer
+_MASKED_PART_MIN: Final = 8  # the same for one word of a value, such as the token after "Bearer"
+_PREPARED_MAX: Final = 10_000
 _FIXED: Final = (
     f"content-type: application/json\r\naccept-encoding: identity\r\nuser-agent: commerce-event/{__version__}\r\n"
 )
@@ -39,13 +42,23 @@ class _Prepared(msgspec.Struct, frozen=True):
 
     revision: int
     valid_until_ms: int | None  # when a secret of a rotation runs out
-    target: Target
+    target: Target | None
+    refused: str  # why there is no target any more: an error code
     signer: Signer
     static: str  # header lines
+    veil: "_Veil"
 
     def fits(self, endpoint: Endpoint, now_ms: int) -> bool:
         fresh = self.valid_until_ms is None or now_ms < self.valid_until_ms
         return fresh and self.revision == endpoint.revision
+
+
+class _RedirectError(Exception):
+    """A redirect is not followed: its answer is the final one, and ``code`` says what is wrong with it."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 class Sender:
@@ -63,73 +76,86 @@ class Sender:
     async def send(self, endpoint: Endpoint, claimed: Claimed) -> Outcome:
         """Make one attempt. Never raises: whatever happens is an outcome."""
         started_ms, started = self._clock.now_ms(), self._clock.monotonic()
-        response: Response | None = None
-        error: str | None = None
-        ours = False
         try:
-            response = await self._post(endpoint, claimed, started_ms)
-            error = _error_of(response)
+            prepared = self._prepare(endpoint, started_ms)
+            response, error = await self._post(prepared, endpoint, claimed, started_ms)
+            return Outcome(
+                started_ms=started_ms,
+                duration_ms=(self._clock.monotonic() - started) * 1000,
+                status=response.status,
+                error=error,
+                response_headers=prepared.veil.headers(response.headers),
+                response_body=prepared.veil.body(response.body),
+                retry_after_s=_retry_after(response, started_ms),
+            )
         except TransportError as failure:
             error, ours = failure.code, failure.ours
-        except RefusedAddressError:
-            error = "blocked_address"
-        except InvalidUrlError:  # the rules became stricter since it was saved
-            error = "invalid_url"
         except Exception:
             log.exception("sending failed inside", delivery=claimed.delivery_id)
             error, ours = POISON, True
-        return Outcome(
-            started_ms=started_ms,
-            duration_ms=(self._clock.monotonic() - started) * 1000,
-            status=None if response is None else response.status,
-            error=error,
-            response_headers=() if response is None else _masked_headers(response, endpoint),
-            response_body=b"" if response is None else _masked_body(response, endpoint),
-            retry_after_s=None if response is None else _retry_after(response, started_ms),
-            ours=ours,
-        )
+        duration_ms = (self._clock.monotonic() - started) * 1000
+        return Outcome(started_ms=started_ms, duration_ms=duration_ms, status=None, error=error, ours=ours)
 
-    def request_preview(self, endpoint: Endpoint, claimed: Claimed) -> list[tuple[str, str]]:
-        """Return the headers that an attempt now would carry, values of static headers masked."""
-        prepared = self._prepare(endpoint, self._clock.now_ms())
-        lines = self._headers(prepared, claimed, self._clock.now_ms()).splitlines()
-        own = [("host", prepared.target.authority), *(_split(line) for line in lines)]
-        return [*own, ("content-length", str(len(claimed.body))), *((name, _MASK) for name in endpoint.headers)]
+    def request_preview(self, endpoint: Endpoint, claimed: Claimed, *, reveal: bool = False) -> list[tuple[str, str]]:
+        """Return the headers that an attempt now would carry; values of static headers only when asked for."""
+        now_ms = self._clock.now_ms()
+        prepared = self._prepare(endpoint, now_ms)
+        host = [] if prepared.target is None else [("host", prepared.target.authority)]
+        lines = self._headers(prepared, claimed, now_ms).splitlines()
+        return [
+            *host,
+            ("content-length", str(len(claimed.body))),
+            *(_split(line) for line in lines),
+            *((name, value if reveal else _MASK) for name, value in endpoint.headers.items()),
+        ]
 
     async def close(self) -> None:
         self._pool.close()
         self._resolver.close()
 
-    async def _post(self, endpoint: Endpoint, claimed: Claimed, now_ms: int) -> Response:
-        prepared = self._prepare(endpoint, now_ms)
+    async def _post(
+        self, prepared: _Prepared, endpoint: Endpoint, claimed: Claimed, now_ms: int
+    ) -> tuple[Response, str | None]:
+        """Return the final answer and what is wrong with it."""
+        first = prepared.target
+        if first is None:
+            raise TransportError(prepared.refused, "the endpoint's URL is not delivered to any more")
         timeout_s = self._timeout_s if endpoint.timeout_s is None else endpoint.timeout_s
         deadline = asyncio.get_running_loop().time() + timeout_s
         common = self._headers(prepared, claimed, now_ms)
-        target, redirects = prepared.target, 0
-        while True:
-            headers = common + prepared.static if target.origin == prepared.target.origin else common
+        target = first
+        for left in range(_REDIRECTS_MAX, -1, -1):
+            headers = common + prepared.static if target is first or target.origin == first.origin else common
             response = await self._pool.post(
                 target, key=endpoint.id, headers=headers.encode("latin-1"), body=claimed.body, deadline=deadline
             )
-            if response.status not in _REDIRECTS or not endpoint.follow_redirects:
-                return response
-            redirects += 1
-            if redirects > _REDIRECTS_MAX:
-                raise TransportError("too_many_redirects", f"more than {_REDIRECTS_MAX} redirects")
-            target = self._next_target(target, response)
+            if response.status < 300 or response.status > 399 or not endpoint.follow_redirects:
+                break
+            try:
+                target = self._next_target(target, response, left)
+            except _RedirectError as refused:
+                return response, refused.code
+        return response, _error_of(response)
 
-    def _next_target(self, target: Target, response: Response) -> Target:
+    def _next_target(self, target: Target, response: Response, left: int) -> Target:
+        """Return where a redirect leads. Raises _RedirectError when it is not followed."""
+        if response.status == 303:  # asks for a GET, which delivers nothing
+            raise _RedirectError("redirect_refused")
+        if response.status not in _REDIRECTS:
+            raise _RedirectError(f"http_{response.status}")
+        if not left:
+            raise _RedirectError("too_many_redirects")
         locations = [value for name, value in response.headers if name.lower() == "location"]
-        if len(locations) != 1:
-            raise TransportError("redirect_refused", "the redirect has no single Location")
+        if len(locations) != 1 or len(locations[0]) >= VALUE_KEPT:  # a value of that length may have been cut
+            raise _RedirectError("redirect_refused")
         try:
             following = resolve_location(target, locations[0], self._resolver.policy)
         except RefusedAddressError:
-            raise
-        except InvalidUrlError as error:
-            raise TransportError("redirect_refused", str(error)) from None
+            raise _RedirectError("blocked_address") from None
+        except InvalidUrlError:
+            raise _RedirectError("redirect_refused") from None
         if target.scheme == "https" and following.scheme == "http":
-            raise TransportError("redirect_refused", "the redirect leads from https to http")
+            raise _RedirectError("redirect_refused")
         return following
 
     def _headers(self, prepared: _Prepared, claimed: Claimed, now_ms: int) -> str:
@@ -156,15 +182,28 @@ class Sender:
         if prepared is not None and prepared.fits(endpoint, now_ms):
             return prepared
         live = [secret for secret in endpoint.secrets if secret.expires_ms is None or secret.expires_ms > now_ms]
+        target, refused = self._target(endpoint)
         prepared = _Prepared(
             endpoint.revision,
             min((secret.expires_ms for secret in live if secret.expires_ms is not None), default=None),
-            parse_url(endpoint.url, self._resolver.policy),
+            target,
+            refused,
             _signer(live),
             "".join(f"{name}: {value}\r\n" for name, value in endpoint.headers.items()),
+            _Veil(endpoint),
         )
+        if len(self._prepared) >= _PREPARED_MAX:
+            self._prepared.clear()
         self._prepared[endpoint.id] = prepared
         return prepared
+
+    def _target(self, endpoint: Endpoint) -> tuple[Target | None, str]:
+        try:
+            return parse_url(endpoint.url, self._resolver.policy), ""
+        except RefusedAddressError:
+            return None, "blocked_address"
+        except InvalidUrlError:  # the rules became stricter since it was saved
+            return None, "invalid_url"
 
 
 def _signer(secrets: Sequence[Secret]) -> Signer:
@@ -175,7 +214,7 @@ def _signer(secrets: Sequence[Secret]) -> Signer:
 
 def _error_of(response: Response) -> str | None:
     if not 200 <= response.status <= 299:
-        return "redirect_refused" if response.status == 303 else f"http_{response.status}"
+        return f"http_{response.status}"
     return None if response.complete else "truncated"
 
 
@@ -185,23 +224,47 @@ def _retry_after(response: Response, now_ms: int) -> float | None:
     return parse_retry_after([value for name, value in response.headers if name.lower() == "retry-after"], now_ms)
 
 
-def _masked_headers(response: Response, endpoint: Endpoint) -> tuple[tuple[str, str], ...]:
-    """A receiver may echo what we sent; its answer is shown to people who must not see that."""
-    if not endpoint.headers:
-        return response.headers
-    return tuple((name, _masked(value, endpoint)) for name, value in response.headers)
+class _Veil:
+    """Hides what a receiver echoes of our secrets and static headers: its answer is shown to people."""
 
+    def __init__(self, endpoint: Endpoint) -> None:
+        values = {secret.value for secret in endpoint.secrets}
+        values |= {value.partition("_")[2] for value in values}
+        for value in endpoint.headers.values():
+            values |= {value, *(word for word in value.split() if len(word) >= _MASKED_PART_MIN)}
+        self._values = sorted((value for value in values if len(value) >= _MASKED_MIN), key=len, reverse=True)
+        beginnings = {re.escape(value[:_MASKED_MIN]) for value in self._values}
+        self._suspect = re.compile("|".join(beginnings) or r"(?!)")  # nearly never found, and then no more is looked at
 
-def _masked_body(response: Response, endpoint: Endpoint) -> bytes:
-    if not endpoint.headers or not response.body:
-        return response.body
-    return _masked(response.body.decode("latin-1"), endpoint).encode("latin-1", "replace")
+    def headers(self, headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        if not self._suspect.search("\n".join([text for header in headers for text in header])):
+            return headers
+        return tuple([(self._text(name), self._text(value, cut=len(value) >= VALUE_KEPT)) for name, value in headers])
 
+    def body(self, body: bytes) -> bytes:
+        text = body.decode("latin-1")
+        if not self._suspect.search(text):
+            return body
+        return self._text(text, cut=len(body) >= BODY_KEPT).encode("latin-1")[:BODY_KEPT]
 
-def _masked(text: str, endpoint: Endpoint) -> str:
-    for value in sorted(endpoint.headers.values(), key=len, reverse=True):
-        if len(value) >= _MASKED_MIN:
+    def _text(self, text: str, *, cut: bool = False) -> str:
+        """Mask the values; in a text that was cut also one of which only the beginning is left."""
+        for value in self._values:
             text = text.replace(value, _MASK)
+        if cut:
+            for value in self._values:
+                text = _without_beginning(text, value)
+        return text
+
+
+def _without_beginning(text: str, value: str) -> str:
+    """Mask the end of a text where it is the beginning of a value."""
+    beginning = value[:_MASKED_MIN]
+    at = text.find(beginning, max(0, len(text) - len(value)))
+    while at >= 0:
+        if value.startswith(text[at:]):
+            return text[:at] + _MASK
+        at = text.find(beginning, at + 1)
     return text
 
 
@@ -209,8 +272,8 @@ def _traceparent(claimed: Claimed) -> str:
     """Return the producer's trace, or one that follows from the event, with a span for this attempt."""
     span = (claimed.delivery_id * _MIX + claimed.number) & _SPAN_MASK or 1
     if claimed.traceparent is not None:
-        version, trace, _, flags = claimed.traceparent.split("-")[:4]
-        return f"{version}-{trace}-{span:016x}-{flags}"
+        _, trace, _, flags = claimed.traceparent.split("-")[:4]
+        return f"00-{trace}-{span:016x}-{flags}"
     return f"00-{claimed.event_id * _MIX & _TRACE_MASK:032x}-{span:016x}-01"
 
 

@@ -1,0 +1,59 @@
+"""What a run reports: figures beside their goals, and the machine that they hold for."""
+
+import os
+import platform
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+import msgspec
+
+NOTE: Final = "Compare the ratios of one run; absolute figures differ between machines and moments."
+
+
+class Figure(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line. ``of`` names the line that it explains; ``goal`` and ``met`` are set where there is a goal.
+
+    ``cores`` tells how much of one processor core each process used meanwhile, where that was watched.
+    """
+
+    name: str
+    value: float
+    unit: str
+    of: str | None = None
+    goal: str | None = None
+    met: bool | None = None
+    cores: dict[str, float] | None = None
+
+
+class Arrivals(msgspec.Struct):
+    """All deliveries that had to arrive, and what the receiver saw of them."""
+
+    wanted: int = 0
+    missing: int = 0
+    repeated: int = 0
+
+
+def at_least(goal: float, value: float) -> dict[str, Any]:
+    return {"goal": f"≥ {goal:,g}", "met": value >= goal}
+
+
+def at_most(goal: float, value: float) -> dict[str, Any]:
+    return {"goal": f"≤ {goal:,g}", "met": value <= goal}
+
+
+def machine() -> dict[str, Any]:
+    """Return what the figures depend on."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "sqlite": apsw.sqlite_lib_version(),
+        "system": platform.platform(terse=True),
+    }
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.machine())

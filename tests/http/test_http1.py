@@ -1,0 +1,378 @@
+"""Connections: whom they are shared with, when they are used again, how they are made, and TLS."""
+
+import asyncio
+import datetime as dt
+import os
+import resource
+import socket
+import ssl
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
+from typing import Any, Self
+
+import pytest
+import trustme
+
+from commerce_event.core.addresses import AddressPolicy
+from commerce_event.core.urls import parse_url
+from commerce_event.deliver import http1
+from commerce_event.deliver.exchange import Response
+from commerce_event.deliver.guard import Resolver, TransportError
+from commerce_event.deliver.http1 import Pool
+from commerce_event.simulate.hostile import HostileServer
+
+BODY = b'{"ClientId":1,"OrderNo":"SO-1"}'
+LOCAL = AddressPolicy(["127.0.0.0/8", "::1/128"])
+PATIENCE_S = 10.0  # for what is not expected to run out of time
+NO_TRUST = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # reading the system's authorities would take longer than a test
+
+
+class Receiver(HostileServer):
+    """The hostile receivers, over TLS if wanted."""
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__()
+        self._tls = tls
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
+        return self
+
+    def at(self, path: str, host: str = "127.0.0.1") -> str:
+        """Return the address of a path, by another name of this host if one is given."""
+        return f"{'https' if self._tls else 'http'}://{host}:{self.port}{path}"
+
+    def gone(self) -> bool:
+        """Whether every connection has ended."""
+        return not self._open
+
+
+def named(*addresses: str) -> Callable[..., list[tuple[Any, ...]]]:
+    """Return a name lookup with this answer for every host."""
+
+    def lookup(_host: str, _port: None, *, type: socket.SocketKind) -> list[tuple[Any, ...]]:  # noqa: A002
+        return [(socket.AF_INET6 if ":" in each else socket.AF_INET, type, 6, "", (each, 0)) for each in addresses]
+
+    return lookup
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Return once the condition holds; fails when it never does."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not holds():
+            await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Receiver]:
+    async with Receiver() as running:
+        yield running
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[Pool]:
+    resolver = Resolver(LOCAL, lookup=named("127.0.0.1"))
+    made = Pool(resolver, tls=NO_TRUST)
+    yield made
+    made.close()
+    resolver.close()
+
+
+async def post(pool: Pool, url: str, *, key: int = 1, timeout_s: float = PATIENCE_S) -> Response:
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    return await pool.post(
+        parse_url(url, LOCAL), key=key, headers=b"x-a: 1\r\nx-b: 2\r\n", body=BODY, deadline=deadline
+    )
+
+
+async def failure(pool: Pool, url: str, *, timeout_s: float = PATIENCE_S) -> TransportError:
+    with pytest.raises(TransportError) as caught:
+        await post(pool, url, timeout_s=timeout_s)
+    return caught.value
+
+
+Issue = Callable[[trustme.CA], trustme.LeafCert]
+
+
+# -- the request
+
+
+async def test_the_request_is_whole_and_names_the_host_of_the_url(server: Receiver, pool: Pool) -> None:
+    response = await post(pool, server.at("/ok?a=1&b=%C3%A5", host="shop.example"))
+    assert (response.status, response.body, response.complete) == (200, b"ok", True)
+    (request,) = server.received
+    assert request.path == "/ok?a=1&b=%C3%A5"
+    assert list(request.headers.items()) == [
+        ("host", f"shop.example:{server.port}"),
+        ("content-length", str(len(BODY))),
+        ("x-a", "1"),
+        ("x-b", "2"),
+    ]
+    assert request.body == BODY
+
+
+async def test_the_environment_cannot_put_a_proxy_in_between(
+    server: Receiver, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    assert (await post(pool, server.at("/ok"))).status == 200
+
+
+# -- reuse
+
+
+async def test_a_connection_is_used_again(server: Receiver, pool: Pool) -> None:
+    for _ in range(5):
+        await post(pool, server.at("/ok"))
+    assert (server.connections, len(server.received)) == (1, 5)
+
+
+async def test_endpoints_never_share_a_connection(server: Receiver, pool: Pool) -> None:
+    for key in (1, 2, 1, 2):
+        await post(pool, server.at("/ok"), key=key)
+    assert server.connections == 2
+
+
+async def test_hosts_never_share_a_connection(server: Receiver, pool: Pool) -> None:
+    for host in ("127.0.0.1", "shop.example") * 2:
+        await post(pool, server.at("/ok", host=host))
+    assert server.connections == 2
+
+
+async def test_requests_at_the_same_time_have_connections_of_their_own(server: Receiver, pool: Pool) -> None:
+    await asyncio.gather(*[post(pool, server.at("/ok")) for _ in range(8)])
+    assert server.connections == 8
+
+
+@pytest.mark.parametrize(
+    "path", ["/two-answers", "/ok-until-close", "/truncated", "/endless-body", "/no-content-with-body"]
+)
+async def test_after_an_odd_answer_the_connection_is_not_used_again(server: Receiver, pool: Pool, path: str) -> None:
+    first = await post(pool, server.at(path))
+    second = await post(pool, server.at("/ok"))
+    assert 200 <= first.status <= 299
+    assert (second.status, second.body) == (200, b"ok")
+    assert server.connections == 2
+
+
+async def test_a_connection_that_was_closed_meanwhile_is_passed_over(server: Receiver, pool: Pool) -> None:
+    await post(pool, server.at("/many-cookies"))
+    (idle,) = pool._idle
+    await until(lambda: not idle.reusable)
+    assert (await post(pool, server.at("/ok"))).status == 200
+    assert server.connections == 2
+
+
+async def test_what_arrives_unasked_is_not_the_next_answer(pool: Pool) -> None:
+    writers = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        await reader.readuntil(BODY)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    await post(pool, url)
+    (idle,) = pool._idle
+    writers[0].write(b"HTTP/1.1 500 Planted\r\ncontent-length: 0\r\n\r\n")
+    await until(lambda: not idle.reusable)
+    assert (await post(pool, url)).status == 200
+    assert len(writers) == 2
+    server.close()
+    for writer in writers:
+        writer.close()
+
+
+async def test_idle_connections_are_closed_by_themselves(
+    server: Receiver, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http1, "_IDLE_MAX_S", 0.02)
+    await asyncio.gather(*[post(pool, server.at("/ok"), key=key) for key in range(3)])
+    assert pool._idle
+    await until(lambda: not pool._idle)
+    await until(server.gone)  # the server sees its connections end
+    assert not pool._by_key
+    assert (await post(pool, server.at("/ok"))).status == 200
+
+
+async def test_idle_connections_are_bounded_and_the_longest_idle_goes_first(
+    server: Receiver, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http1, "_IDLE_MAX", 2)
+    for key in (1, 2, 3):
+        await post(pool, server.at("/ok"), key=key)
+    assert [key for key, _ in pool._idle.values()] == [2, 3]
+    assert set(pool._by_key) == set(pool._idle.values())
+
+
+async def test_a_cancelled_request_leaves_no_connection(server: Receiver, pool: Pool) -> None:
+    task = asyncio.create_task(post(pool, server.at("/hang")))
+    await until(lambda: server.received)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await until(server.gone)
+    assert not pool._idle
+
+
+async def test_a_closed_pool_holds_nothing(server: Receiver, pool: Pool) -> None:
+    await post(pool, server.at("/ok"))
+    pool.close()
+    await until(server.gone)
+    assert not pool._idle
+
+
+# -- connecting
+
+
+async def test_a_closed_port_is_told_apart(pool: Pool) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))  # bound, not listening
+        refused = await failure(pool, f"http://127.0.0.1:{probe.getsockname()[1]}/")
+    assert (refused.code, refused.ours) == ("connect_refused", False)
+
+
+async def test_the_next_address_is_dialled_when_one_refuses(server: Receiver) -> None:
+    pool = Pool(Resolver(LOCAL, lookup=named("::1", "127.0.0.2", "127.0.0.1")), tls=NO_TRUST)
+    assert (await post(pool, server.at("/ok", host="shop.example"))).status == 200
+    pool.close()
+
+
+async def test_an_address_that_does_not_answer_leaves_time_for_the_next(server: Receiver) -> None:
+    pool = Pool(Resolver(LOCAL, lookup=named("127.0.0.2", "127.0.0.1")), tls=NO_TRUST)
+    with ExitStack() as open_sockets:
+        full_backlog(open_sockets, "127.0.0.2", server.port)
+        response = await post(pool, server.at("/ok", host="shop.example"), timeout_s=0.4)
+        nowhere = await failure(pool, server.at("/ok", host="127.0.0.2"), timeout_s=0.05)
+    assert response.status == 200
+    assert nowhere.code == "timeout"
+    pool.close()
+
+
+def full_backlog(open_sockets: ExitStack, address: str, port: int) -> None:
+    """Listen without accepting until further connections are not answered any more."""
+    listener = open_sockets.enter_context(socket.socket())
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((address, port))
+    listener.listen(0)
+    for _ in range(4):
+        waiting = open_sockets.enter_context(socket.socket())
+        waiting.setblocking(False)
+        waiting.connect_ex((address, port))
+
+
+async def test_exactly_the_judged_address_is_dialled(server: Receiver) -> None:
+    answers = iter(["127.0.0.1", "10.0.0.1"])  # a second question would get another answer
+
+    def changing(*given: Any, **more: Any) -> list[tuple[Any, ...]]:
+        return named(next(answers))(*given, **more)
+
+    pool = Pool(Resolver(LOCAL, lookup=changing), tls=NO_TRUST)
+    assert (await post(pool, server.at("/ok", host="shop.example"))).status == 200
+    assert next(answers) == "10.0.0.1"
+    pool.close()
+
+
+async def test_the_time_runs_while_the_name_is_looked_up(server: Receiver) -> None:
+    answered = threading.Event()
+
+    def stuck(*given: Any, **more: Any) -> list[tuple[Any, ...]]:
+        answered.wait(PATIENCE_S)
+        return named("127.0.0.1")(*given, **more)
+
+    pool = Pool(Resolver(LOCAL, lookup=stuck), tls=NO_TRUST)
+    late = await failure(pool, server.at("/ok", host="shop.example"), timeout_s=0.02)
+    answered.set()
+    assert late.code == "dns_timeout"
+
+
+async def test_too_many_open_files_are_our_own_fault(server: Receiver, pool: Pool) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ExitStack() as open_files:
+        first_free = os.open(os.devnull, os.O_RDONLY)
+        open_files.callback(os.close, first_free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (first_free + 1, hard))
+        try:
+            failed = await failure(pool, server.at("/ok"))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert (failed.code, failed.ours) == ("connect_failed", True)
+
+
+# -- TLS
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+async def secure_pool(authority: trustme.CA) -> AsyncIterator[Pool]:
+    context = http1._default_tls()
+    authority.configure_trust(context)
+    made = Pool(Resolver(LOCAL, lookup=named("127.0.0.1")), tls=context)
+    yield made
+    made.close()
+
+
+def serving(certificate: trustme.LeafCert) -> Receiver:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    certificate.configure_cert(context)
+    return Receiver(context)
+
+
+@pytest.mark.parametrize("host", ["shop.example", "127.0.0.1"])
+async def test_a_certificate_of_a_known_authority_is_good(authority: trustme.CA, secure_pool: Pool, host: str) -> None:
+    async with serving(authority.issue_cert(host)) as server:
+        responses = [await post(secure_pool, server.at("/ok", host=host)) for _ in range(2)]
+        assert [response.status for response in responses] == [200, 200]
+        assert server.connections == 1
+
+
+YESTERDAY = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("certificate", "said"),
+    [
+        (lambda _: trustme.CA().issue_cert("shop.example"), "unable to get local issuer certificate"),
+        (lambda known: known.issue_cert("other.example"), "Hostname mismatch"),
+        (lambda known: known.issue_cert("shop.example", not_after=YESTERDAY), "certificate has expired"),
+    ],
+    ids=["unknown authority", "another host", "expired"],
+)
+async def test_a_bad_certificate_fails_closed(
+    authority: trustme.CA, secure_pool: Pool, certificate: Issue, said: str
+) -> None:
+    async with serving(certificate(authority)) as server:
+        failed = await failure(secure_pool, server.at("/ok", host="shop.example"))
+        assert (failed.code, failed.ours) == ("tls_failed", False)
+        assert said in failed.detail
+        assert not server.received
+
+
+async def test_plain_http_behind_https_is_a_tls_failure(secure_pool: Pool) -> None:
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    failed = await failure(secure_pool, f"https://shop.example:{server.sockets[0].getsockname()[1]}/")
+    assert failed.code == "tls_failed"
+    server.close()
+
+
+async def test_a_handshake_that_stalls_ends_with_the_time(server: Receiver, secure_pool: Pool) -> None:
+    failed = await failure(secure_pool, f"https://shop.example:{server.port}/", timeout_s=0.1)
+    assert failed.code == "timeout"
+
+
+def test_only_tls_1_2_and_newer_with_every_check() -> None:
+    context = http1._default_tls()
+    assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname

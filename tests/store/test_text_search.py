@@ -1,0 +1,130 @@
+"""Looking for text in payloads: any beginning of a word finds it, before and after the index has run."""
+
+import asyncio
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stores import Engine, new_event
+
+from commerce_event.core.model import Scope
+from commerce_event.store.port import EventQuery, Page, Store
+
+EVERYONE = Scope.everyone()
+MEMORY_DISK = Path("/dev/shm")
+
+PAYLOAD = {
+    "OrderNo": "SO-10023",
+    "Customer": {"Name": "Åsa Öberg-Lindqvist", "Email": "asa.oberg@example.com"},
+    "Rows": [{"PartNo": "A/B.12_x", "Price": 12.5, "Quantity": 3}, {"PartNo": "10023-RED", "Note": "它很好"}],
+    "OrderId": 4000017,
+    "Comment": 'He said "50% off (today*)" AND left; NOT near C:\\temp',
+}
+OTHER = {"OrderNo": "TX-99", "Comment": "nothing alike"}
+
+FOUND = [
+    "SO-10023", "so-10023", "SO-100", "SO", "10023-RED", "Åsa", "Öberg-Lind", "Lindqvist", "asa.oberg@example.com",
+    "A/B.12_x", "A/B", "4000017", "12.5", "它很好", "50% off", "50%", 'said "50% off (today*)"', "(today*)",
+    "AND left", "NOT near", "today", "C:\\temp", "  SO-10023  ",
+]  # fmt: skip
+NOT_FOUND = [
+    "SO-10024", "XSO-10023", "SO-10023 AND", "SO OR TX", "NOT TX", "S_-10023", "NEAR(SO TX)", "value:SO", "OrderNo:SO",
+    "' OR 1=1 --", "Rows.0", "zzz",
+]  # fmt: skip
+
+
+async def found(store: Store, text: str, scope: Scope = EVERYONE) -> set[int]:
+    return {event.id for event in await store.events(EventQuery(scope=scope, text=text), Page(1_000))}
+
+
+@pytest.mark.parametrize("indexed", [False, True], ids=["new", "indexed"])
+async def test_signs_and_the_words_of_query_languages_are_only_text(store: Store, indexed: bool) -> None:
+    wanted, other = new_event(body=json.dumps(PAYLOAD).encode()), new_event(body=json.dumps(OTHER).encode())
+    await store.accept([wanted, other])
+    if indexed:
+        assert await store.index_text(10) == 2
+
+    assert [text for text in FOUND if await found(store, text) != {wanted.id}] == []
+    assert [text for text in NOT_FOUND if wanted.id in await found(store, text)] == []
+    assert await found(store, "TX-99") == {other.id}
+
+
+@pytest.mark.parametrize(
+    "indexed",
+    [
+        pytest.param(
+            False,
+            id="new",
+            marks=pytest.mark.xfail(strict=True, reason="SQLite engine: LIKE folds the case of ASCII letters only"),
+        ),
+        pytest.param(True, id="indexed"),
+    ],
+)
+@pytest.mark.parametrize("text", ["åsa", "öberg-LINDQVIST"])
+async def test_case_does_not_matter_in_any_alphabet(store: Store, text: str, indexed: bool) -> None:
+    event = new_event(body=json.dumps(PAYLOAD).encode())
+    await store.accept([event])
+    if indexed:
+        await store.index_text(10)
+
+    assert await found(store, text) == {event.id}
+
+
+@pytest.mark.xfail(strict=True, reason="SQLite engine: the index takes NUL for the end of the query")
+@pytest.mark.parametrize("text", ["SO\0", "\0SO", "SO-\0 10023"])
+async def test_nul_in_the_text_finds_nothing_and_breaks_nothing(store: Store, text: str) -> None:
+    events = [new_event(body=json.dumps(PAYLOAD).encode()) for _ in range(2)]
+    await store.accept(events)
+    await store.index_text(1)
+
+    assert await found(store, text) <= {event.id for event in events}
+
+
+ANY_TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
+SIGNS = st.text(alphabet="\"'*()^:-+AND ORT%_\\{}[]\n", max_size=12)
+
+
+def test_no_text_whatever_breaks_the_search(engine_maker: Callable[[Path], Engine], tmp_path: Path) -> None:
+    with asyncio.Runner() as runner:
+        store = runner.run(engine_maker(tmp_path).open())
+        events = [new_event(body=json.dumps(PAYLOAD).encode()) for _ in range(2)]
+        runner.run(store.accept(events))
+        runner.run(store.index_text(1))  # so that both ways of looking are taken
+
+        @settings(max_examples=80, deadline=None)
+        @given(text=ANY_TEXT | SIGNS, scope=st.sampled_from([EVERYONE, Scope.of(1), Scope.of(1, 2)]))
+        def check(text: str, scope: Scope) -> None:
+            assert runner.run(found(store, text, scope)) <= {event.id for event in events}
+            assert runner.run(found(store, text, Scope.of(2))) == set()
+
+        check()
+        runner.run(store.close())
+
+
+LETTERS = "abcxyzABCXYZ0123456789åäöÅÄÖéñßøłčŽαΩжЯ日本語"
+WORDS = st.lists(st.text(alphabet=LETTERS, min_size=1, max_size=9), min_size=1, max_size=4)
+
+
+def test_any_beginning_of_any_word_finds_its_event(engine_maker: Callable[[Path], Engine]) -> None:
+    place = MEMORY_DISK if MEMORY_DISK.is_dir() else None
+    with asyncio.Runner() as runner, tempfile.TemporaryDirectory(dir=place) as folder:
+        store = runner.run(engine_maker(Path(folder)).open())
+
+        @settings(max_examples=40, deadline=None)
+        @given(words=WORDS, sign=st.sampled_from([" ", "-", "/", '"', "_", ".", "\\"]), data=st.data())
+        def check(words: list[str], sign: str, data: st.DataObject) -> None:
+            value = {"a": [{"b": sign.join(words)}]}
+            event = new_event(body=json.dumps(value, ensure_ascii=data.draw(st.booleans())).encode())
+            word = data.draw(st.sampled_from(words))
+            text = word[: data.draw(st.integers(1, len(word)))]
+            runner.run(store.accept([event]))
+            assert event.id in runner.run(found(store, text)), "not found while new"
+            runner.run(store.index_text(100))
+            assert event.id in runner.run(found(store, text)), "not found once indexed"
+
+        check()
+        runner.run(store.close())
