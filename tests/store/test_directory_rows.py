@@ -169,7 +169,6 @@ async def test_replayed_delivery_is_a_new_one_of_the_old_event(store: Store) -> 
     assert stored.match_count == 1  # what it was born with
 
 
-@pytest.mark.xfail(strict=True, reason="SQLite engine: a delivery of no event is queued, and can never be claimed")
 async def test_event_that_is_gone_is_not_queued_again(store: Store) -> None:
     gone, there = new_event(at_ms=1), new_event(7)
     await store.accept([gone, there])

@@ -260,7 +260,6 @@ async def test_last_id_counts_every_kind_of_id(engine: Engine) -> None:
     assert answer.id < delivery.id == await store.last_id()
 
 
-@pytest.mark.xfail(strict=True, reason="SQLite engine: ids of keys and replays are not counted")
 async def test_last_id_counts_keys_and_replays_too(store: Store) -> None:
     await store.put_key(Key(id=60, role="admin", client_ids=None, name="", digest=b"\x01", created_ms=1))
     assert await store.last_id() == 60

@@ -188,16 +188,18 @@ class Life(RuleBasedStateMachine):
 
     # -- claiming and settling
 
-    @rule(
-        wants=st.lists(
-            st.builds(Want, st.sampled_from([7, 8, 9]), st.booleans(), st.integers(1, 5)),
-            min_size=1,
-            max_size=4,
-            unique_by=lambda want: (want.endpoint_id, want.retrying),
-        )
-    )
-    def claim(self, wants: list[Want]) -> None:
-        self.check_claim(wants)
+    @precondition(lambda self: self.pending())
+    @rule(data=st.data())
+    def claim(self, data: st.DataObject) -> None:
+        kinds = sorted({(sent.endpoint, sent.handed_out > 0) for sent in self.pending()})
+        chosen = data.draw(st.lists(st.sampled_from(kinds), min_size=1, unique=True), label="kinds")
+        self.check_claim([Want(*kind, data.draw(st.integers(1, 5), label="limit")) for kind in chosen])
+
+    @precondition(lambda self: self.pending())
+    @rule(by_ms=st.sampled_from([0, 1, 400, 1_000]))
+    def claim_whatever_is_due_then(self, by_ms: int) -> None:
+        self.engine.clock.ms += by_ms
+        self.check_claim([Want(endpoint, retrying, 10) for endpoint in CLIENT_OF for retrying in (False, True)])
 
     def check_claim(self, wants: list[Want]) -> list[Claimed]:
         due = {want: self.due(want) for want in wants}
@@ -379,6 +381,7 @@ class Life(RuleBasedStateMachine):
         assert self.do(self.store.replay(replay.id)) == replay
         assert self.do(self.store.replay_states(replay.id)) == ({"pending": len(events)} if events else {})
 
+    @precondition(lambda self: self.pending())
     @rule(
         endpoint=st.sampled_from([7, 8, 9]),
         state=st.sampled_from(["dead", "cancelled"]),
@@ -411,6 +414,7 @@ class Life(RuleBasedStateMachine):
             sent.due_ms = None if sent.due_ms is None else sent.due_ms + by_ms
             sent.lease_until_ms = None if sent.lease_until_ms is None else sent.lease_until_ms + by_ms
 
+    @precondition(lambda self: self.held)
     @rule()
     def restart(self) -> None:
         former = self.store.lease
@@ -421,6 +425,7 @@ class Life(RuleBasedStateMachine):
             if sent.unanswered:
                 sent.lease_until_ms, sent.due_ms = None, self.due_of_released(sent.id)
 
+    @precondition(lambda self: self.events)
     @rule(age_ms=st.sampled_from([0, 500, 5_000]), limit=st.integers(1, 6))
     def expire(self, age_ms: int, limit: int) -> None:
         before_ms = self.now_ms - age_ms

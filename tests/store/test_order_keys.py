@@ -156,7 +156,6 @@ async def test_key_may_be_any_text(store: Store, key: str) -> None:
     assert len(await claim(store, 7)) == 2
 
 
-@pytest.mark.xfail(strict=True, reason="SQLite engine: the first named goes first; replays name the newest first")
 async def test_dead_ones_reopened_together_go_in_accept_order_however_they_are_named(store: Store) -> None:
     events = [new_event(7, order_key="a") for _ in range(3)]
     await store.accept(events)

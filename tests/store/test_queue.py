@@ -293,7 +293,6 @@ async def test_result_for_a_delivery_that_does_not_exist_is_fenced_off(store: St
     assert await store.attempts(999_999_999) == []
 
 
-@pytest.mark.xfail(strict=True, reason="SQLite engine: a lease of a former run holds until somebody claims it")
 async def test_lease_of_a_former_run_is_taken_back_when_opening(engine: Engine) -> None:
     store = await engine.open()
     await store.accept([new_event(7)])
@@ -308,7 +307,6 @@ async def test_lease_of_a_former_run_is_taken_back_when_opening(engine: Engine) 
     assert await store.reopen([lost.delivery_id], now_ms=START_MS) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="SQLite engine: end_pending leaves what a lost attempt held, for ever")
 @pytest.mark.parametrize("restarted", [False, True])
 async def test_what_a_lost_attempt_held_is_ended_with_its_endpoint(engine: Engine, restarted: bool) -> None:
     store = await engine.open()

@@ -90,7 +90,6 @@ async def test_every_call_works_before_closing_and_is_refused_after(store: Store
         "accept",
         pytest.param(
             "events",
-            marks=pytest.mark.xfail(strict=False, reason="SQLite engine: RuntimeError of the pool while it closes"),
         ),
     ],
 )
@@ -153,7 +152,6 @@ async def test_claims_at_the_same_time_never_give_a_delivery_twice(store: Store)
     assert len(ids) == len(set(ids)) == 60
 
 
-@pytest.mark.xfail(strict=True, reason="SQLite engine: two like wants in one call are given the same deliveries")
 async def test_two_like_wants_in_one_call_never_give_a_delivery_twice(store: Store) -> None:
     await store.accept([new_event(7) for _ in range(3)])
     claimed = await store.claim(
@@ -181,7 +179,6 @@ async def test_result_and_cancelling_at_the_same_time_end_a_delivery_once(store:
     assert (book.delivered + book.cancelled, book.pending, book.difference) == (20, 0, 0)
 
 
-@pytest.mark.xfail(strict=False, reason="SQLite engine: expire looks, then deletes what may be pending by then")
 @pytest.mark.parametrize("again", ["reopen", "replay"])
 async def test_retention_never_takes_what_is_made_pending_at_the_same_time(store: Store, again: str) -> None:
     events = [new_event(7, at_ms=START_MS - 100) for _ in range(20)]

@@ -221,7 +221,6 @@ def test_read_only_disk_is_refused_with_the_remedy(tmp_path: Path, present: bool
             asyncio.run(SqliteStore(small / "events.db").open())
 
 
-@pytest.mark.xfail(strict=True, reason="SQLite engine: the lock file's own error comes through, and the lock is kept")
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system takes root")
 async def test_full_disk_at_the_start_is_refused_with_the_remedy(tmp_path: Path) -> None:
     with small_disk(tmp_path / "small") as small:

@@ -72,7 +72,7 @@ class SqliteStore:
                 self._schema = files.migrate(connection, self._path)
                 with connection:
                     self._lease = int(only(run(connection, "bump", ("run",))))
-                    run(connection, "release_former_leases", (self._clock.now_ms(),))
+                    work_queue.take_back_former_leases(connection, self._clock.now_ms())
         except BaseException:
             self._let_go()
             raise
@@ -140,7 +140,11 @@ class SqliteStore:
     async def _read(self, work: Callable[[apsw.Connection], T]) -> T:
         if self._readers is None:
             raise StoreUnavailableError("the store is closed")
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read_here, work)
+        try:
+            reading = asyncio.get_running_loop().run_in_executor(self._readers, self._read_here, work)
+        except RuntimeError:  # the pool is shutting down
+            raise StoreUnavailableError("the store is closed") from None
+        return await reading
 
     def _read_here(self, work: Callable[[apsw.Connection], T]) -> T:
         connection: apsw.Connection | None = getattr(self._local, "connection", None)

@@ -39,8 +39,12 @@ class FileLock:
             raise StoreRefusedError(
                 f"{self._path.name.removesuffix('.lock')} is in use by {holder}; stop that one or give another --store"
             ) from None
-        os.truncate(handle, 0)
-        os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        try:
+            os.truncate(handle, 0)
+            os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        except OSError as error:
+            os.close(handle)
+            raise StoreRefusedError(f"{self._path} cannot be written ({error.strerror}); free some space") from None
         self._handle = handle
 
     def release(self) -> None:
@@ -111,6 +115,7 @@ def open_reader(path: Path) -> apsw.Connection:
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=200)
     connection.set_busy_timeout(_BUSY_MS)
     connection.execute(f"PRAGMA cache_size = -{_PAGE_CACHE_KIB // 4}")
+    connection.create_scalar_function("folded", lambda value: str(value).casefold(), 1, deterministic=True)
     connection.execute("PRAGMA temp_store = MEMORY")
     return connection
 

@@ -185,13 +185,15 @@ def _list_events(connection: apsw.Connection, source: str, where: _Conditions, l
 def _search(connection: apsw.Connection, query: EventQuery, page: Page) -> list[Event]:
     """Look in the newest events, not indexed yet, one by one; then in the text index."""
     text = (query.text or "").strip()
+    if "\0" in text:  # no payload has it, and the index would stop reading there
+        return []
     indexed_to = only(run(connection, "meta", ("text_indexed_to",)))
     recent = _event_conditions(query, page)
     recent.add("e.id > ?", indexed_to)
-    pattern = re.sub(r"([%_\\])", r"\\\1", text)
+    pattern = re.sub(r"([%_\\])", r"\\\1", text.casefold())
     recent.add(
         "EXISTS (SELECT 1 FROM json_tree(iif(json_valid(CAST(e.body AS TEXT)), CAST(e.body AS TEXT), 'null')) "
-        "WHERE atom LIKE ? ESCAPE '\\')",
+        "WHERE folded(atom) LIKE ? ESCAPE '\\')",
         f"%{pattern}%",
     )
     found = _list_events(connection, "event AS e", recent, page.limit)

@@ -82,6 +82,9 @@ SELECT DISTINCT d.endpoint_id, d.order_key
 FROM (VALUES {rows:1}) AS wanted CROSS JOIN delivery AS d
 WHERE d.id = wanted.column1 AND d.order_key IS NOT NULL
 
+-- name: existing_events
+SELECT e.id FROM (VALUES {rows:1}) AS wanted CROSS JOIN event AS e WHERE e.id = wanted.column1
+
 -- name: order_key_waits
 -- index delivery_order
 SELECT DISTINCT wanted.column1, wanted.column2
@@ -96,16 +99,21 @@ WHERE id = (SELECT id FROM delivery INDEXED BY delivery_order
   AND NOT EXISTS (SELECT 1 FROM delivery INDEXED BY delivery_order
                   WHERE state = 'pending' AND endpoint_id = ?2 AND order_key = ?3 AND due_ms IS NOT NULL)
 
--- name: release_former_leases
+-- name: record_former_leases
 -- index delivery_due, once at the start
-UPDATE delivery SET due_ms = ? WHERE state = 'pending' AND lease IS NOT NULL
+INSERT INTO attempt (delivery_id, number, started_ms, duration_ms, status, error, response_headers, response_body)
+SELECT id, attempt_count, leased_ms, max(0, ? - leased_ms), NULL, ?, '[]', x''
+FROM delivery WHERE state = 'pending' AND lease IS NOT NULL
+
+-- name: release_former_leases
+UPDATE delivery SET due_ms = ?, lease = NULL, leased_ms = NULL WHERE state = 'pending' AND lease IS NOT NULL
 
 -- name: shift_due
 UPDATE delivery SET due_ms = due_ms + ? WHERE state = 'pending' AND due_ms IS NOT NULL
 
 -- name: pending_of_endpoint
 SELECT id FROM delivery INDEXED BY delivery_due
-WHERE state = 'pending' AND endpoint_id = ? AND lease IS NULL LIMIT ?
+WHERE state = 'pending' AND endpoint_id = ? AND (lease IS NULL OR due_ms <= ?) LIMIT ?
 
 -- name: states
 SELECT d.id, d.endpoint_id, d.state, d.attempt_count, d.due_ms, d.lease, d.leased_ms, d.order_key
@@ -223,6 +231,9 @@ FROM event AS e WHERE e.id > ? ORDER BY e.id LIMIT ?
 SELECT e.id, e.accepted_ms,
        EXISTS (SELECT 1 FROM delivery AS d WHERE d.event_id = e.id AND d.state = 'pending')
 FROM event AS e ORDER BY e.id
+
+-- name: needed
+SELECT 1 FROM delivery WHERE event_id = ? AND state = 'pending'
 
 -- name: expire_attempts
 DELETE FROM attempt WHERE delivery_id IN (SELECT id FROM delivery WHERE event_id = ?)

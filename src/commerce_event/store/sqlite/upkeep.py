@@ -7,6 +7,8 @@ import apsw
 from commerce_event.store.port import Audit
 from commerce_event.store.sqlite.sql import only, run
 
+_WITH_IDS = ("event", "delivery", "endpoint", "api_key", "replay")
+
 
 def audit(connection: apsw.Connection, *, after_id: int, limit: int) -> Audit:
     rows = list(run(connection, "audit", (after_id, limit)))
@@ -28,16 +30,15 @@ def expired(connection: apsw.Connection, *, before_ms: int, limit: int) -> list[
 def delete(connection: apsw.Connection, event_ids: Sequence[int]) -> int:
     """Delete events with their deliveries, attempts and text, remembering that their ids were used."""
     run(connection, "raise_meta", (last_id(connection), "last_id"))
-    for event_id in event_ids:
+    unneeded = [event_id for event_id in event_ids if only(run(connection, "needed", (event_id,))) is None]
+    for event_id in unneeded:
         for step in ("expire_attempts", "expire_deliveries", "expire_text", "expire_event"):
             run(connection, step, (event_id,))
-    return len(event_ids)
+    return len(unneeded)
 
 
 def last_id(connection: apsw.Connection) -> int:
-    newest = [
-        only(connection.execute(f"SELECT max(id) FROM {table}")) or 0 for table in ("event", "delivery", "endpoint")
-    ]
+    newest = [only(connection.execute(f"SELECT max(id) FROM {table}")) or 0 for table in _WITH_IDS]
     return int(max(*newest, only(run(connection, "meta", ("last_id",)))))
 
 

@@ -23,8 +23,13 @@ def waiting(connection: apsw.Connection) -> list[Waiting]:
 def claim(
     connection: apsw.Connection, wants: Sequence[Want], *, lease: int, now_ms: int, lease_until_ms: int
 ) -> list[Claimed]:
+    limits: Counter[tuple[int, bool]] = Counter()
+    for want in wants:
+        limits[want.endpoint_id, want.retrying] += want.limit
     rows = [
-        row for want in wants for row in run(connection, "due", (want.endpoint_id, want.retrying, now_ms, want.limit))
+        row
+        for (endpoint_id, retrying), limit in limits.items()
+        for row in run(connection, "due", (endpoint_id, retrying, now_ms, limit))
     ]
     _record_interrupted(connection, [(row[0], row[2] - 1, row[6]) for row in rows if row[5] is not None], now_ms)
     write_rows(connection, "lease", [row[:1] for row in rows], before=(lease, lease_until_ms, now_ms))
@@ -48,6 +53,12 @@ def claim(
     ]
 
 
+def take_back_former_leases(connection: apsw.Connection, now_ms: int) -> None:
+    """What a former run was sending when it ended is on record as interrupted, and due now."""
+    run(connection, "record_former_leases", (now_ms, INTERRUPTED))
+    run(connection, "release_former_leases", (now_ms,))
+
+
 def settle(connection: apsw.Connection, settlements: Sequence[Settlement]) -> list[bool]:
     ours = _ours(connection, settlements)
     kept = [settlement for settlement, mine in zip(settlements, ours, strict=True) if mine]
@@ -67,8 +78,10 @@ def give_back(connection: apsw.Connection, claimed: Sequence[Claimed], *, now_ms
 def end_pending(
     connection: apsw.Connection, endpoint_id: int, *, state: DeliveryState, reason: str, now_ms: int, limit: int
 ) -> int:
-    ids = [row[0] for row in run(connection, "pending_of_endpoint", (endpoint_id, limit))]
-    return _finish(connection, _states(connection, ids), state=state, reason=reason, now_ms=now_ms)
+    ids = [row[0] for row in run(connection, "pending_of_endpoint", (endpoint_id, now_ms, limit))]
+    rows = _states(connection, ids)
+    _record_interrupted(connection, [(row[0], row[3], row[6]) for row in rows if row[5] is not None], now_ms)
+    return _finish(connection, rows, state=state, reason=reason, now_ms=now_ms)
 
 
 def cancel(connection: apsw.Connection, delivery_ids: Sequence[int], *, reason: str, now_ms: int) -> int:
@@ -98,14 +111,20 @@ def add_deliveries(
     replay: Replay,
     now_ms: int,
 ) -> None:
-    taken = keys_that_wait(connection, deliveries)
+    existing = {row[0] for row in run_rows(connection, "existing_events", [(event_id,) for event_id in event_ids])}
+    pairs = [
+        (delivery, event_id)
+        for delivery, event_id in zip(deliveries, event_ids, strict=True)
+        if event_id in existing  # retention may have been there first
+    ]
+    taken = keys_that_wait(connection, [delivery for delivery, _ in pairs])
     rows: list[tuple[Any, ...]] = []
-    for delivery, event_id in zip(deliveries, event_ids, strict=True):
+    for delivery, event_id in pairs:
         due = None if waits_or_goes_first(delivery, taken) else now_ms
         head = (delivery.id, event_id, delivery.endpoint_id, replay.client_id)
         rows.append((*head, 0, due, None, None, delivery.order_key, replay.id, 1, now_ms))
     write_rows(connection, "insert_deliveries", rows)
-    open_books(connection, [(delivery.endpoint_id, replay.client_id) for delivery in deliveries])
+    open_books(connection, [(delivery.endpoint_id, replay.client_id) for delivery, _ in pairs])
 
 
 def _ours(connection: apsw.Connection, settlements: Sequence[Settlement]) -> list[bool]:
@@ -148,7 +167,8 @@ def _result_row(settlement: Settlement) -> tuple[Any, ...]:
 
 
 def _states(connection: apsw.Connection, delivery_ids: Sequence[int]) -> list[tuple[Any, ...]]:
-    return list(run_rows(connection, "states", [(delivery_id,) for delivery_id in dict.fromkeys(delivery_ids)]))
+    """Return the deliveries in the order of their events, however they were named."""
+    return list(run_rows(connection, "states", [(delivery_id,) for delivery_id in sorted(set(delivery_ids))]))
 
 
 def _finish(
