@@ -58,7 +58,7 @@ async def test_quick_run_reports_every_scenario_and_nothing_is_missing(tmp_path:
     report: dict[str, Any] = json.loads(out)
     assert report["arrivals"]["wanted"] > 0
     assert report["arrivals"]["missing"] == 0
-    assert report["machine"].keys() == {"processor", "cores", "python", "sqlite", "system"}
+    assert report["machine"].keys() == {"processor", "cores", "python", "sqlite", "system", "load_before"}
     figures = {(figure.get("of"), figure["name"]): figure for figure in report["figures"]}
     assert len(figures) == len(report["figures"])  # each can be told from the others
     assert all(figure["value"] > 0 and figure["unit"] for figure in figures.values())

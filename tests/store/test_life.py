@@ -196,7 +196,7 @@ class Life(RuleBasedStateMachine):
         self.check_claim([Want(*kind, data.draw(st.integers(1, 5), label="limit")) for kind in chosen])
 
     @precondition(lambda self: self.pending())
-    @rule(by_ms=st.sampled_from([0, 1, 400, 1_000]))
+    @rule(by_ms=st.sampled_from([0, 1, 400, LEASE_MS, LEASE_MS]))
     def claim_whatever_is_due_then(self, by_ms: int) -> None:
         self.engine.clock.ms += by_ms
         self.check_claim([Want(endpoint, retrying, 10) for endpoint in CLIENT_OF for retrying in (False, True)])
@@ -232,7 +232,7 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.held)
     @rule(data=st.data())
     def settle(self, data: st.DataObject) -> None:
-        held = data.draw(st.lists(st.sampled_from(self.held), min_size=1, max_size=6, unique_by=id), label="held")
+        held = self.some_held(data, 6)
         batch = [self.outcome(data, each) for each in held]
         open_to_choice = [self.is_forlorn(each) for each in held]
         ours = [self.is_ours(each) for each in held]
@@ -242,6 +242,15 @@ class Life(RuleBasedStateMachine):
             assert answer == mine or either
             if answer:
                 self.note_settlement(settlement)
+
+    def some_held(self, data: st.DataObject, max_size: int) -> list[Claimed]:
+        """Claims that are ours still, and now and then any that ever was."""
+        ours = [each for each in self.held if self.is_ours(each)]
+        fenced_off = data.draw(st.lists(st.sampled_from(self.held), max_size=2, unique_by=id), label="any")
+        chosen = (
+            data.draw(st.lists(st.sampled_from(ours), max_size=max_size, unique_by=id), label="ours") if ours else []
+        )
+        return [*fenced_off, *(each for each in chosen if each not in fenced_off)]
 
     def outcome(self, data: st.DataObject, claimed: Claimed) -> Settlement:
         state = data.draw(st.sampled_from(["delivered", "pending", "pending", "dead", "cancelled"]), label="state")
@@ -308,7 +317,7 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.held)
     @rule(data=st.data())
     def give_back(self, data: st.DataObject) -> None:
-        held = data.draw(st.lists(st.sampled_from(self.held), min_size=1, max_size=3, unique_by=id), label="held")
+        held = self.some_held(data, 3)
         held = [each for each in held if not self.is_forlorn(each)]
         self.do(self.store.give_back(held, now_ms=self.now_ms))
         for claimed in held:

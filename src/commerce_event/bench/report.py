@@ -8,7 +8,10 @@ from typing import Any, Final
 import apsw
 import msgspec
 
-NOTE: Final = "Compare the ratios of one run; absolute figures differ between machines and moments."
+NOTE: Final = (
+    "Compare the ratios of one run: absolute figures differ between machines and moments. When load_before is near the "
+    "number of cores, or the process of a ceiling did not get a whole core, other work was measured too."
+)
 
 
 class Figure(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -43,13 +46,14 @@ def at_most(goal: float, value: float) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """Return what the figures depend on."""
+    """Return what the figures depend on; asked for before a run, since the run itself is a load."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "sqlite": apsw.sqlite_lib_version(),
         "system": platform.platform(terse=True),
+        "load_before": round(os.getloadavg()[0], 2),
     }
 
 

@@ -176,11 +176,13 @@ class Bench:
             self._arrived()
             cpu = CpuWatch(server=server, receiver=self._receiver)
             server.switch_on(endpoint)
+            self._wait_for(min(wanted, *self._size.backlogs), server)
+            peak_bytes = server.peak_memory_bytes()  # after as much work with every backlog, so that they compare
             self._wait_for(wanted, server)
             seen, used = self._arrived(), cpu.used_s()
             seconds = seen["last_s"] - seen["first_s"]
             cpu_us = used["server"] / seen["count"] * 1e6
-            return Drained(seen["count"] / seconds, cpu_us, _shares(used, seconds), server.peak_memory_bytes())
+            return Drained(seen["count"] / seconds, cpu_us, _shares(used, seconds), peak_bytes)
 
     def _wait_for(self, wanted: int, server: Server) -> None:
         deadline = time.monotonic() + _WAIT_S

@@ -45,6 +45,7 @@ def bench(
     size = QUICK if quick else FULL
     if duration is not None:
         size = msgspec.structs.replace(size, seconds=duration)
+    facts = machine()
     signal.signal(signal.SIGTERM, _interrupt)
     with tempfile.TemporaryDirectory(prefix="commerce-event-bench-", dir=folder) as place, _progress() as show:
         run = Bench(Path(place), size, show)
@@ -52,7 +53,7 @@ def bench(
             figures = msgspec.to_builtins(list(run.run()))
         except BenchError as error:
             raise WorkFailedError(str(error)) from None
-    facts, arrivals = machine(), msgspec.to_builtins(run.arrivals)
+    arrivals = msgspec.to_builtins(run.arrivals)
     if as_json:
         print_json({"machine": facts, "note": NOTE, "arrivals": arrivals, "figures": figures})
     else:

@@ -115,9 +115,14 @@ def open_reader(path: Path) -> apsw.Connection:
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=200)
     connection.set_busy_timeout(_BUSY_MS)
     connection.execute(f"PRAGMA cache_size = -{_PAGE_CACHE_KIB // 4}")
-    connection.create_scalar_function("folded", lambda value: str(value).casefold(), 1, deterministic=True)
+    connection.create_scalar_function("folded", _folded, 1, deterministic=True)
     connection.execute("PRAGMA temp_store = MEMORY")
     return connection
+
+
+def _folded(*values: apsw.SQLiteValue) -> str:
+    """Text without differences of case, in every alphabet; SQLite's own functions know ASCII only."""
+    return str(values[0]).casefold()
 
 
 def migrations() -> list[tuple[int, str]]:
