@@ -592,7 +592,7 @@ def test_books_balance_and_nothing_is_lost_or_stuck_whatever_happens(
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=25,
+            max_examples=30,
             stateful_step_count=40,
             deadline=None,
             report_multiple_bugs=False,

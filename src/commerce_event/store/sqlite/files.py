@@ -120,7 +120,7 @@ def open_reader(path: Path) -> apsw.Connection:
     return connection
 
 
-def _folded(*values: apsw.SQLiteValue) -> str:
+def _folded(*values: object) -> str:
     """Text without differences of case, in every alphabet; SQLite's own functions know ASCII only."""
     return str(values[0]).casefold()
 

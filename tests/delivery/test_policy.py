@@ -1,0 +1,241 @@
+"""The delivery policy end to end: real store, real sender, receivers that misbehave; schedules compressed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from commerce_event.accept.intake import Draft
+from commerce_event.contract.catalogue import EVENT_TYPES
+from commerce_event.core.model import Attempt, Delivery, Endpoint, Scope, Secret
+from commerce_event.core.signatures import new_secret
+from commerce_event.server import Node
+from commerce_event.settings import Settings
+from commerce_event.simulate.hostile import HostileServer
+from commerce_event.store.port import Accepted, DeliveryQuery, Page
+
+EVERYONE = Scope.everyone()
+DEADLINE_S = 20.0
+ORDER = EVENT_TYPES["OrderConfirmedEvent"]
+
+
+class Bench:
+    """A node with endpoints at a hostile server."""
+
+    def __init__(self, node: Node, hostile: HostileServer) -> None:
+        self.node = node
+        self.hostile = hostile
+
+    async def endpoint(self, path: str, **fields: Any) -> Endpoint:
+        now_ms = self.node.clock.now_ms()
+        wanted: dict[str, Any] = {"retry_schedule_s": (0.05, 0.1, 0.15), "timeout_s": 0.3} | fields
+        return await self.node.directory.save(
+            Endpoint(
+                id=self.node.scheduler.lease * 1_000_000
+                + now_ms % 1_000_000
+                + len(self.node.directory.endpoints(EVERYONE)),
+                client_id=1,
+                url=self.hostile.url + path,
+                event_types=("*",),
+                secrets=(Secret(new_secret("hmac")),),
+                **wanted,
+            )
+        )
+
+    async def publish(self, count: int = 1, reference: str = "B-1") -> list[Accepted]:
+        drafts = []
+        for number in range(count):
+            data = {**ORDER.example, "ClientId": 1, "OrderId": number, "ClientOrderRef": reference}
+            drafts.append(Draft(1, ORDER, data.get("ApplicationId"), data, msgspec.json.encode(data)))
+        return await self.node.intake.submit(drafts)
+
+    async def deliveries(self, **conditions: Any) -> list[Delivery]:
+        return await self.node.store.deliveries(DeliveryQuery(scope=EVERYONE, **conditions), Page(1_000))
+
+    async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            while not await condition():
+                await asyncio.sleep(0.02)
+
+    async def until_settled(self, **conditions: Any) -> list[Delivery]:
+        async def settled() -> bool:
+            found = await self.deliveries(**conditions)
+            return bool(found) and all(each.state != "pending" for each in found)
+
+        await self.until(settled)
+        return await self.deliveries(**conditions)
+
+    async def attempts(self, delivery: Delivery) -> list[Attempt]:
+        return await self.node.store.attempts(delivery.id)
+
+    def arrived(self, path: str) -> list[dict[str, Any]]:
+        return [msgspec.json.decode(each.body) for each in self.hostile.received if each.path == path]
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    node = Node(Settings(store=f"sqlite:///{tmp_path / 'x.db'}", allow_networks=("127.0.0.0/8",), admin_key="k" * 20))
+    async with HostileServer() as hostile:
+        await node.start()
+        yield Bench(node, hostile)
+        await node.stop()
+        assert node.scheduler.in_flight == 0
+        assert node.scheduler.unsettled == 0
+
+
+async def test_every_try_of_the_schedule_is_made_and_then_the_delivery_is_dead(bench: Bench) -> None:
+    await bench.endpoint("/status?code=500")
+    await bench.publish()
+
+    [delivery] = await bench.until_settled()
+    attempts = await bench.attempts(delivery)
+    assert (delivery.state, delivery.reason, delivery.failure_count) == ("dead", "attempts_exhausted", 4)
+    assert [(each.number, each.status, each.error) for each in attempts] == [(n, 500, "http_500") for n in (1, 2, 3, 4)]
+    starts = [each.started_ms for each in attempts]
+    gaps = [later - earlier for earlier, later in pairwise(starts)]
+    assert all(gap >= least for gap, least in zip(gaps, (50, 100, 150), strict=True))
+    assert {each.headers["webhook-id"] for each in bench.hostile.received} == {
+        bench.hostile.received[0].headers["webhook-id"]
+    }
+
+
+async def test_default_schedule_is_the_documented_one(bench: Bench) -> None:
+    await bench.endpoint("/status?code=500", retry_schedule_s=None)
+    await bench.publish()
+
+    async def failed_once() -> bool:
+        return (await bench.deliveries())[0].failure_count == 1
+
+    await bench.until(failed_once)
+    [delivery] = await bench.deliveries()
+    [attempt] = await bench.attempts(delivery)
+    assert delivery.due_ms is not None
+    assert 5_000 <= delivery.due_ms - attempt.started_ms < 7_000
+
+
+async def test_410_switches_the_endpoint_off_and_what_waits_is_dead(bench: Bench) -> None:
+    endpoint = await bench.endpoint("/gone", max_in_flight=1)
+    await bench.publish(20)
+
+    found = await bench.until_settled()
+    assert {(each.state, each.reason) for each in found} == {("dead", "gone")}
+    assert len(bench.arrived("/gone")) < 20
+    switched = bench.node.directory.endpoint(endpoint.id)
+    assert switched is not None
+    assert (switched.enabled, switched.disabled_reason) == (False, "gone")
+    assert [answer.deliveries for answer in await bench.publish()] == [0]
+
+
+async def test_retry_after_holds_back_the_whole_endpoint(bench: Bench) -> None:
+    endpoint = await bench.endpoint("/retry-after?code=429&value=1")
+    await bench.publish()
+
+    async def paused() -> bool:
+        return bench.node.scheduler.health(endpoint.id).paused_for_s is not None
+
+    await bench.until(paused)
+    await bench.publish(5)
+    await bench.until_settled()
+    times = [each.started_ms for each in await bench.attempts((await bench.deliveries())[-1])]
+    assert all(later - earlier >= 1_000 for earlier, later in pairwise(times))
+
+
+async def test_hung_endpoint_does_not_keep_another_from_its_events(bench: Bench) -> None:
+    hung = [await bench.endpoint("/hang", timeout_s=3.0, max_in_flight=64) for _ in range(6)]
+    fine = await bench.endpoint("/ok")
+    for _ in range(4):
+        await bench.publish(100)
+
+    found = await bench.until_settled(endpoint_id=fine.id)
+    assert [each.state for each in found] == ["delivered"] * 400
+    for endpoint in hung:
+        await bench.node.directory.delete(endpoint.id, bench.node.clock.now_ms())
+
+
+async def test_backlog_of_one_endpoint_drains_whole_within_its_slots(bench: Bench) -> None:
+    endpoint = await bench.endpoint("/ok", max_in_flight=3)
+    for _ in range(3):
+        await bench.publish(400)
+
+    await bench.until_settled(endpoint_id=endpoint.id)
+    assert len(bench.arrived("/ok")) == 1_200
+    assert bench.hostile.connections <= 3
+
+
+async def test_order_of_a_key_is_kept_behind_a_failing_one_and_other_keys_flow(bench: Bench) -> None:
+    endpoint = await bench.endpoint("/status?code=500", ordering="key")
+    await bench.publish(3, "B-A")
+    await bench.publish(1, "B-B")
+
+    await bench.until_settled(endpoint_id=endpoint.id)
+    arrived = [(each["ClientOrderRef"], each["OrderId"]) for each in bench.arrived("/status?code=500")]
+    assert [number for reference, number in arrived if reference == "B-A"] == [0] * 4 + [1] * 4 + [2] * 4
+    assert arrived.index(("B-B", 0)) < arrived.index(("B-A", 1))
+
+
+async def test_rate_limit_spreads_what_is_sent(bench: Bench) -> None:
+    await bench.endpoint("/ok", rate_limit=50.0)
+    await bench.publish(40)
+
+    found = await bench.until_settled()
+    times = sorted([(await bench.attempts(each))[0].started_ms for each in found])
+    assert times[-1] - times[0] >= (40 - 5 - 1) / 50 * 1_000  # 40 at 50 a second, less the burst of a tenth
+
+
+async def test_switched_off_endpoint_holds_what_waits_and_tracks_nothing_new(bench: Bench) -> None:
+    endpoint = await bench.endpoint("/status?code=500", retry_schedule_s=(0.3,) * 10)
+    await bench.publish()
+    off = await bench.node.directory.save(msgspec.structs.replace(endpoint, enabled=False))
+    assert [answer.deliveries for answer in await bench.publish()] == [0]
+
+    on = msgspec.structs.replace(off, enabled=True, url=bench.hostile.url + "/ok")
+    await bench.node.directory.save(on)
+    bench.node.scheduler.wake()
+    [delivery] = await bench.until_settled()
+    assert delivery.state == "delivered"
+
+
+async def test_deleted_endpoint_has_what_waits_cancelled(bench: Bench) -> None:
+    endpoint = await bench.endpoint("/status?code=500", retry_schedule_s=(5.0,))
+    await bench.publish(30)
+    await bench.node.directory.delete(endpoint.id, bench.node.clock.now_ms())
+    bench.node.scheduler.wake()
+
+    found = await bench.until_settled()
+    assert {(each.state, each.reason) for each in found} == {("cancelled", "endpoint_deleted")}
+
+
+async def test_books_balance_after_all_kinds_of_ends(bench: Bench) -> None:
+    for path in ("/ok", "/status?code=500", "/hang", "/reset", "/garbage", "/redirect-without-location"):
+        await bench.endpoint(path)
+    await bench.publish(25)
+    await bench.until_settled()
+    await bench.node.keeper.recount()
+
+    accounts = bench.node.keeper.accounts
+    assert accounts is not None
+    assert accounts.balanced
+    assert sum(book.matched for book in accounts.books) == 150
+
+
+async def test_clock_that_is_set_makes_nothing_early(bench: Bench) -> None:
+    await bench.endpoint("/status?code=500", retry_schedule_s=(60.0,))
+    await bench.publish()
+
+    async def failed_once() -> bool:
+        return (await bench.deliveries())[0].failure_count == 1
+
+    await bench.until(failed_once)
+    [before] = await bench.deliveries()
+    bench.node.clock.follow(-3_600_000)  # as if the machine's clock had been set an hour forward
+    await bench.node.keeper.watch_clock()
+
+    [after] = await bench.deliveries()
+    assert before.due_ms is not None
+    assert after.due_ms is not None
+    assert abs(after.due_ms - before.due_ms - 3_600_000) < 1_000
+    assert after.attempt_count == 1
