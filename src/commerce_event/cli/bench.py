@@ -72,8 +72,9 @@ def _print(facts: dict[str, Any], arrivals: dict[str, int], figures: list[dict[s
         "cores used": lambda row: ", ".join(f"{name} {share:.2f}" for name, share in row.get("cores", {}).items()),
     }
     out = console()
+    out.width = max(out.width, _WIDTH)
     out.print(", ".join(f"{name} {value}" for name, value in facts.items()))
-    out.print(table(figures, columns), width=_WIDTH)
+    out.print(table(figures, columns))
     out.print("{wanted:,} deliveries had to arrive: {missing} missing, {repeated} repeated".format(**arrivals))
     out.print(note)
 
