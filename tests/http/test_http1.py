@@ -10,6 +10,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 from typing import Any, Self
+from unittest.mock import Mock
 
 import pytest
 import trustme
@@ -17,7 +18,7 @@ import trustme
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.urls import parse_url
 from commerce_event.deliver import http1
-from commerce_event.deliver.exchange import Response
+from commerce_event.deliver.exchange import Connection, Response
 from commerce_event.deliver.guard import Resolver, TransportError
 from commerce_event.deliver.http1 import Pool
 from commerce_event.simulate.hostile import HostileServer
@@ -223,6 +224,38 @@ async def test_a_closed_pool_holds_nothing(server: Receiver, pool: Pool) -> None
     pool.close()
     await until(server.gone)
     assert not pool._idle
+
+
+# -- what is read
+
+
+async def read_in_one_go(answer: bytes) -> Response:
+    """Hand an answer to a connection at once."""
+    connection = Connection()
+    connection.connection_made(Mock(asyncio.Transport))
+    waiting = asyncio.create_task(connection.exchange(b"", asyncio.get_running_loop().time() + PATIENCE_S))
+    await asyncio.sleep(0)
+    connection.data_received(answer)
+    return await waiting
+
+
+async def test_a_header_block_that_is_too_large_fails_even_when_it_comes_at_once() -> None:
+    with pytest.raises(TransportError) as caught:
+        await read_in_one_go(b"HTTP/1.1 200 OK\r\nx-a: %b\r\ncontent-length: 0\r\n\r\n" % (b"x" * 70_000))
+    assert caught.value.code == "bad_http"
+
+
+async def test_of_the_headers_16_kib_are_kept() -> None:
+    lines = b"".join(b"x-%d: %b\r\n" % (number, b"x" * 1_000) for number in range(40))
+    response = await read_in_one_go(b"HTTP/1.1 200 OK\r\n%bcontent-length: 0\r\n\r\n" % lines)
+    assert sum(len(name) + len(value) for name, value in response.headers) <= 16 * 1024
+    assert len(response.headers) == 16
+
+
+async def test_trailers_are_not_headers() -> None:
+    chunked = b"HTTP/1.1 503 No\r\ntransfer-encoding: chunked\r\n\r\n0\r\nretry-after: 3600\r\n\r\n"
+    response = await read_in_one_go(chunked)
+    assert (response.complete, [name for name, _ in response.headers]) == (True, ["transfer-encoding"])
 
 
 # -- connecting

@@ -8,13 +8,15 @@ import msgspec
 
 from commerce_event.deliver.guard import TransportError
 
-HEAD_MAX: Final = 64 * 1024  # bytes until the header block is complete
+HEAD_MAX: Final = 64 * 1024  # bytes of the header block, interim ones included
 HEADERS_MAX: Final = 200
 INTERIM_MAX: Final = 8
 BODY_MAX: Final = 64 * 1024  # bytes read; the connection is closed then
 BODY_KEPT: Final = 1024
 HEADERS_KEPT: Final = 64
-VALUE_KEPT: Final = 1024
+NAME_KEPT: Final = 256
+VALUE_KEPT: Final = 4_096  # longer than any URL, so that a Location that was cut is known by its length
+HEADER_BYTES_KEPT: Final = 16 * 1024
 
 _CONTROLS: Final = dict.fromkeys((*range(32), *range(127, 160)), " ")
 
@@ -68,10 +70,12 @@ class Connection(asyncio.Protocol):
         self.reusable = False
         self._headers: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
+        self._header_bytes = 0
         self._interim = 0
         self._status = 0  # set once the header block is complete
         self._body = b""
         self._body_bytes = 0
+        self._tail_bytes = 0  # read since the header block, whatever it is: body, chunk marks, trailers
         self._message_complete = False
 
     # -- told by the transport
@@ -83,19 +87,24 @@ class Connection(asyncio.Protocol):
         if self._answer is None or self._answer.done():
             self.close()  # nobody asked: whatever this is, it must not become the next answer
             return
-        if not self._status:
+        if self._status:
+            self._tail_bytes += len(data)
+        else:
             self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._break_off()
+            self._break_off("the answer is not HTTP/1.1 as it should be")
             return
         if self._answer.done():
             return
         if not self._status and self._head_bytes > HEAD_MAX:
-            self._fail("bad_http", "the header block of the answer is too large")
-        elif self._body_bytes > BODY_MAX:
-            self._finish(complete=False)
+            self._break_off("the header block of the answer is too large")
+        elif max(self._body_bytes, self._tail_bytes) > BODY_MAX:
+            self._break_off("the body of the answer is too large")
+
+    def eof_received(self) -> None:
+        self.reusable = False  # at once: the connection is lost only a turn of the loop later
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.reusable = False
@@ -119,8 +128,11 @@ class Connection(asyncio.Protocol):
     # -- told by the parser
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._status:  # a trailer, which says nothing that counts
+            return
         self._headers.append((name, value))
-        if len(self._headers) > HEADERS_MAX:
+        self._header_bytes += len(name) + len(value)
+        if len(self._headers) > HEADERS_MAX or self._header_bytes > HEAD_MAX:
             raise ValueError("too many headers")  # the parser turns it into an error of its own
 
     def on_headers_complete(self) -> None:
@@ -164,20 +176,26 @@ class Connection(asyncio.Protocol):
             return
         answer.set_exception(TransportError(code, detail))
 
-    def _break_off(self) -> None:
-        """What came is not HTTP: with a complete header block it counts, without it does not."""
-        self.reusable = False
+    def _break_off(self, detail: str) -> None:
+        """Read no more: what came counts with a complete header block, without it does not."""
+        self.close()
         if self._status:
             self._finish(complete=False)
         else:
-            self._fail("bad_http", "the answer is not HTTP/1.1 as it should be")
+            self._fail("bad_http", detail)
 
     def _ends_with_connection(self) -> bool:
         names = {name.lower() for name, _ in self._headers}
         return not names & {b"content-length", b"transfer-encoding"}
 
     def _kept_headers(self) -> tuple[tuple[str, str], ...]:
-        return tuple([(_text(name), _text(value[:VALUE_KEPT])) for name, value in self._headers[:HEADERS_KEPT]])
+        kept = [(_text(name[:NAME_KEPT]), _text(value[:VALUE_KEPT])) for name, value in self._headers[:HEADERS_KEPT]]
+        left = HEADER_BYTES_KEPT
+        for number, (name, value) in enumerate(kept):
+            left -= len(name) + len(value)
+            if left < 0:
+                return tuple(kept[:number])
+        return tuple(kept)
 
 
 def _text(raw: bytes) -> str:

@@ -164,6 +164,8 @@ BEHAVIOURS: Final[dict[str, Behaviour]] = {
     "/endless-trailers": _endless(
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n", b"x-trailer: 1\r\n" * 500
     ),
+    "/huge-trailer": _endless(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx-huge: ", _PIECE),
+    "/endless-extension": _endless(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;", _PIECE),
     "/endless-error": _endless(b"HTTP/1.1 500 No\r\ncontent-length: 99999999999\r\n\r\n", _PIECE),
     "/endless-1xx": _endless(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n" * 100),
     "/endless-headers": _endless(b"HTTP/1.1 200 OK\r\n", b"x-more: 1\r\n" * 500),
