@@ -52,6 +52,7 @@ class Writer:
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self.failure: Future[StoreBrokenError] = Future()  # set once, when the file can no longer be trusted
         self._closed = False
+        self._gate = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -60,18 +61,20 @@ class Writer:
 
         Raises StoreUnavailableError when nothing was changed, StoreBrokenError when the process should stop.
         """
-        if self._closed:
-            raise StoreUnavailableError("the store is closed")
         call = _Call(work, asyncio.get_running_loop())
-        self._calls.put(call)
+        with self._gate:  # nothing may be put behind the end mark: it would never be answered
+            if self._closed:
+                raise StoreUnavailableError("the store is closed")
+            self._calls.put(call)
         result: T = await call.future
         return result
 
     def close(self) -> None:
         """Finish what was asked, then end the thread. Blocks; idempotent."""
-        if not self._closed:
-            self._closed = True
-            self._calls.put(None)
+        with self._gate:
+            if not self._closed:
+                self._closed = True
+                self._calls.put(None)
         self._thread.join()
 
     def _run(self) -> None:
