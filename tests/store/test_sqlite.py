@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from stores import claim, new_event, result
 
 from commerce_event.core.model import Scope
 from commerce_event.store.port import EventQuery, Page, StoreBrokenError, StoreRefusedError, StoreUnavailableError
-from commerce_event.store.sqlite import SqliteStore, files
+from commerce_event.store.sqlite import SqliteStore, checkpoints, files
 
 EVERYONE = Scope.everyone()
 
@@ -301,3 +302,28 @@ async def test_store_held_by_another_process_is_refused_and_free_once_that_one_i
     await process.communicate()
 
     await open_and_close(path)
+
+
+async def test_closing_while_the_log_is_copied_waits_for_the_copy_and_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copying, go_on = threading.Event(), threading.Event()
+    copy = checkpoints._copy
+
+    def held_up(connection: apsw.Connection) -> None:
+        copying.set()
+        go_on.wait()
+        copy(connection)
+
+    monkeypatch.setattr(checkpoints, "_PAGES", 1)
+    monkeypatch.setattr(checkpoints, "_copy", held_up)
+    store = SqliteStore(tmp_path / "events.db")
+    await store.open()
+    await store.accept([new_event(7)])
+    await asyncio.to_thread(copying.wait)
+    closing = asyncio.create_task(store.close())
+    await asyncio.sleep(0)
+    go_on.set()
+
+    async with asyncio.timeout(10):
+        await closing

@@ -4,6 +4,7 @@ A thread copies the bulk while writing goes on; the writer then copies the littl
 two transactions, so that the log can start again from its beginning and never grows without bound.
 """
 
+import queue
 import threading
 from pathlib import Path
 from typing import Final
@@ -21,9 +22,9 @@ class Checkpointer:
         self._path = path
         self._writer = writer
         self._pages = 0
-        self._wanted = threading.Event()
+        self._orders: queue.SimpleQueue[bool] = queue.SimpleQueue()  # True: copy; False: end
+        self._copying = False  # from the order until the writer has copied the rest; the writer's alone
         self._copied = threading.Event()
-        self._closed = False
         writer.set_wal_hook(self._on_commit)
         self._thread = threading.Thread(target=self._run, name="store-checkpoint", daemon=True)
         self._thread.start()
@@ -38,13 +39,14 @@ class Checkpointer:
             self._copied.clear()
             _copy(self._writer)
             self._pages = 0
-        elif self._pages >= _PAGES and not self._wanted.is_set():
-            self._wanted.set()
+            self._copying = False
+        elif self._pages >= _PAGES and not self._copying:
+            self._copying = True
+            self._orders.put(True)
 
     def close(self) -> None:
         """End the thread. Idempotent."""
-        self._closed = True
-        self._wanted.set()
+        self._orders.put(False)
         self._thread.join()
 
     def _run(self) -> None:
@@ -53,10 +55,9 @@ class Checkpointer:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA fullfsync = ON")
         try:
-            while self._wanted.wait() and not self._closed:
+            while self._orders.get():
                 _copy(connection)
                 self._copied.set()
-                self._wanted.clear()
         finally:
             connection.close(True)
 
