@@ -13,11 +13,11 @@ from typing import Final
 
 import structlog
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from commerce_event.accept.intake import Intake
 from commerce_event.api.app import create_app
 from commerce_event.api.metrics import Metrics
+from commerce_event.api.protocol import HttpProtocol
 from commerce_event.api.services import Services
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.clock import SystemClock
@@ -187,48 +187,12 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-class _Corked:
-    """A transport that sends what is written in one turn of the loop with one system call.
-
-    uvicorn writes the head and the body of an answer apart; two calls instead of one cost a sixth of the throughput.
-    """
-
-    __slots__ = ("_loop", "_pieces", "_transport")
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._loop = asyncio.get_running_loop()
-        self._pieces: list[bytes] = []
-
-    def write(self, data: bytes) -> None:
-        if not self._pieces:
-            self._loop.call_soon(self._flush)
-        self._pieces.append(data)
-
-    def close(self) -> None:
-        self._flush()
-        self._transport.close()
-
-    def _flush(self) -> None:
-        if self._pieces:
-            self._transport.write(b"".join(self._pieces))
-            self._pieces.clear()
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._transport, name)
-
-
-class _CorkedProtocol(HttpToolsProtocol):
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(_Corked(transport))  # type: ignore[arg-type]
-
-
 def http_server(app: object) -> HttpServer:
     """Return the HTTP server for an ASGI application."""
     return HttpServer(
         uvicorn.Config(
             app,  # type: ignore[arg-type]
-            http=_CorkedProtocol,
+            http=HttpProtocol,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -4,10 +4,11 @@ While one batch is being made durable, later callers gather in the next, so a co
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
+import structlog
 
 from commerce_event.contract.catalogue import EventType
 from commerce_event.core.clock import Clock
@@ -18,6 +19,8 @@ from commerce_event.store.port import Accepted, Claimed, NewDelivery, NewEvent, 
 
 _BATCH_MAX: Final = 512  # events in one call to the store
 _WAITING_MAX: Final = 20_000  # events that may wait for a commit before callers are turned away
+
+log = structlog.get_logger(__name__)
 
 
 class IntakeFullError(StoreUnavailableError):
@@ -61,12 +64,15 @@ class Dispatch(Protocol):
         ...
 
 
-class _Waiting:
-    __slots__ = ("drafts", "future")
+OnStored = Callable[[list[Accepted] | BaseException], None]
 
-    def __init__(self, drafts: Sequence[Draft]) -> None:
+
+class _Waiting:
+    __slots__ = ("drafts", "on_stored")
+
+    def __init__(self, drafts: Sequence[Draft], on_stored: OnStored) -> None:
         self.drafts = drafts
-        self.future: asyncio.Future[list[Accepted]] = asyncio.get_running_loop().create_future()
+        self.on_stored = on_stored
 
 
 class Intake:
@@ -88,16 +94,32 @@ class Intake:
 
         Raises StoreUnavailableError (IntakeFullError when too much waits already); then none of them is stored.
         """
+        future: asyncio.Future[list[Accepted]] = asyncio.get_running_loop().create_future()
+
+        def resolve(stored: list[Accepted] | BaseException) -> None:
+            if future.done():  # the caller was cancelled; the events stand
+                return
+            if isinstance(stored, BaseException):
+                future.set_exception(stored)
+            else:
+                future.set_result(stored)
+
+        self.put(drafts, resolve)
+        return await future
+
+    def put(self, drafts: Sequence[Draft], on_stored: OnStored) -> None:
+        """Do what ``submit`` does, and call back with its answers or what it would raise later.
+
+        Raises StoreUnavailableError when the drafts are not even taken; then nobody is called.
+        """
         if self._closed:
             raise StoreUnavailableError("the server is shutting down")
         if self._waiting_count + len(drafts) > _WAITING_MAX:
             raise IntakeFullError("more events arrive than can be stored; try again in a moment")
-        waiting = _Waiting(drafts)
-        self._waiting.append(waiting)
+        self._waiting.append(_Waiting(drafts, on_stored))
         self._waiting_count += len(drafts)
         if self._flushing is None:
             self._flushing = asyncio.create_task(self._flush())
-        return await waiting.future
 
     async def close(self) -> None:
         """Turn new callers away and finish those who wait."""
@@ -200,12 +222,17 @@ def _answer(batch: Sequence[_Waiting], answers: Sequence[Accepted]) -> None:
     start = 0
     for waiting in batch:
         end = start + len(waiting.drafts)
-        if not waiting.future.done():
-            waiting.future.set_result(list(answers[start:end]))
+        _tell(waiting, list(answers[start:end]))
         start = end
 
 
 def _fail(batch: Sequence[_Waiting], error: BaseException) -> None:
     for waiting in batch:
-        if not waiting.future.done():
-            waiting.future.set_exception(error)
+        _tell(waiting, error)
+
+
+def _tell(waiting: _Waiting, stored: list[Accepted] | BaseException) -> None:
+    try:
+        waiting.on_stored(stored)
+    except Exception:  # the others in the batch are to hear of it all the same
+        log.exception("an answer could not be given")

@@ -28,17 +28,17 @@ class App:
     """Sends `POST /v1/events…` straight to the publisher, the rest to the routes."""
 
     def __init__(self, services: Services) -> None:
-        self._publisher = Publisher(services)
+        self.publisher = Publisher(services)
         self._routes = _routes(services)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST":
             path: str = scope["path"]
             if path.startswith(PREFIX) and "/" not in path[len(PREFIX) :]:
-                await self._publisher.one(scope, receive, send)
+                await self.publisher.one(scope, receive, send)
                 return
             if path == PREFIX[:-1]:
-                await self._publisher.many(scope, receive, send)
+                await self.publisher.many(scope, receive, send)
                 return
         await self._routes(scope, receive, send)
 

@@ -27,6 +27,8 @@ _BASE: Final = [(name.lower().encode(), value.encode()) for name, value in HEADE
 _JSON: Final = (b"content-type", b"application/json")
 _PROBLEM: Final = (b"content-type", MEDIA_TYPE.encode())
 
+JSON_LINES: Final = b"".join([b"%b: %b\r\n" % header for header in (*_BASE, _JSON)])
+
 encode: Final = msgspec.json.Encoder().encode
 
 
@@ -90,9 +92,18 @@ async def answer(send: Send, status: int, content: Any) -> None:
 async def answer_problem(receive: Receive, send: Send, problem: Problem) -> None:
     """Answer with a problem."""
     body = encode(problem.body())
-    extra = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
-    headers = [*_BASE, _PROBLEM, *extra, (b"content-length", b"%d" % len(body))]
+    headers = [*_problem_headers(problem), (b"content-length", b"%d" % len(body))]
     await answer_raw(receive, send, problem.status, body, headers)
+
+
+def problem_lines(problem: Problem) -> bytes:
+    """Return the headers of a problem as they go over the wire, but for its content-length."""
+    return b"".join([b"%b: %b\r\n" % header for header in _problem_headers(problem)])
+
+
+def _problem_headers(problem: Problem) -> RawHeaders:
+    extra = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
+    return [*_BASE, _PROBLEM, *extra]
 
 
 async def answer_raw(receive: Receive, send: Send, status: int, body: bytes, headers: RawHeaders) -> None:

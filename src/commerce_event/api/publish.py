@@ -1,6 +1,6 @@
 """Accepting over HTTP: one event by its type's own address, or many at once. The hot path of the product."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from commerce_event.accept.batch import Item, read_batch
@@ -9,6 +9,7 @@ from commerce_event.accept.media_types import is_json, read_media_type
 from commerce_event.accept.parse import check_idempotency_key, parse_event, read_traceparent
 from commerce_event.accept.rejections import InvalidKeyError, RejectedError
 from commerce_event.api.asgi import (
+    JSON_LINES,
     DisconnectedError,
     Receive,
     Scope,
@@ -16,6 +17,8 @@ from commerce_event.api.asgi import (
     answer,
     answer_problem,
     check_encoding,
+    encode,
+    problem_lines,
     read_body,
 )
 from commerce_event.api.auth import authenticate, check_client, check_role
@@ -32,6 +35,7 @@ PREFIX: Final = "/v1/events/"
 _KEY_HEADERS: Final = (b"idempotency-key", b"webhook-id", b"ce-id")
 
 Headers = Mapping[bytes, bytes]
+Answer = Callable[[int, bytes, bytes], None]  # status, header lines but for the content-length, body
 
 
 class Publisher:
@@ -39,7 +43,33 @@ class Publisher:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._max_body = services.settings.max_body
+        self.body_max = services.settings.max_body
+
+    def take(self, event_type: str, headers: Headers, body: bytes, answer: Answer) -> None:
+        """Begin what ``one`` does, with a request that is all there; ``answer`` is called once, now or later."""
+
+        def stored(accepted: list[Accepted] | BaseException) -> None:
+            try:
+                if isinstance(accepted, BaseException):
+                    raise accepted
+                status, view = self._accepted(accepted[0])
+            except Exception as error:
+                refuse(error)
+            else:
+                answer(status, JSON_LINES, encode(view))
+
+        def refuse(error: Exception) -> None:
+            self._services.metrics.refused.inc()
+            problem = problem_of(error)
+            answer(problem.status, problem_lines(problem), encode(problem.body()))
+
+        try:
+            key = self._caller(headers)
+            _check_media(headers)
+            draft = self._draft(event_type, body, headers, key)
+            self._services.intake.put((draft,), stored)
+        except Exception as error:
+            refuse(error)
 
     async def one(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`POST /v1/events/{EventType}`."""
@@ -47,7 +77,7 @@ class Publisher:
             headers: Headers = dict(scope["headers"])
             key = self._caller(headers)
             _check_media(headers)
-            body = await read_body(receive, headers, self._max_body)
+            body = await read_body(receive, headers, self.body_max)
             draft = self._draft(scope["path"][len(PREFIX) :], body, headers, key)
             accepted = (await self._services.intake.submit((draft,)))[0]
             await self._answer_one(send, accepted)
@@ -87,7 +117,7 @@ class Publisher:
 
     def _draft(self, event_type: str, body: bytes, headers: Headers, key: Key) -> Draft:
         _check_stated_type(headers, event_type)
-        event = parse_event(event_type, body, max_bytes=self._max_body)
+        event = parse_event(event_type, body, max_bytes=self.body_max)
         check_client(key, event.client_id)
         idempotency_key = next((headers[name] for name in _KEY_HEADERS if name in headers), None)
         traceparent = headers.get(b"traceparent")
@@ -106,7 +136,7 @@ class Publisher:
         try:
             if isinstance(item, RejectedError):
                 raise item
-            event = parse_event(item.type, item.body, max_bytes=self._max_body)
+            event = parse_event(item.type, item.body, max_bytes=self.body_max)
             check_client(key, event.client_id)
         except (RejectedError, Problem) as error:
             return problem_of(error)
@@ -119,12 +149,16 @@ class Publisher:
         return await self._services.intake.submit(drafts) if drafts else []
 
     async def _answer_one(self, send: Send, accepted: Accepted) -> None:
+        status, view = self._accepted(accepted)
+        await answer(send, status, view)
+
+    def _accepted(self, accepted: Accepted) -> tuple[int, AcceptedView]:
+        """Return what is answered. Raises Problem 409."""
         if accepted.outcome == "conflict":
             raise _conflict(accepted)
         duplicate = accepted.outcome == "duplicate"
         self._count(accepted)
-        view = AcceptedView(ids.encode("evt", accepted.id), duplicate, accepted.deliveries)
-        await answer(send, 200 if duplicate else 202, view)
+        return 200 if duplicate else 202, AcceptedView(ids.encode("evt", accepted.id), duplicate, accepted.deliveries)
 
     async def _answer_single(self, send: Send, draft: Draft | Problem, answers: Sequence[Accepted]) -> None:
         if isinstance(draft, Problem):

@@ -1,0 +1,193 @@
+"""How HTTP reaches the application: through uvicorn, and for a whole event in one piece by a shorter way.
+
+A publisher's usual request arrives in one piece and is answered in one. uvicorn would make a scope, a task and five
+messages of it; here it is parsed, handed to the publisher and answered when its commit is done. Everything else, and
+everything that is unusual about such a request, goes uvicorn's way.
+"""
+
+import asyncio
+from http import HTTPStatus
+from typing import Any, Final, Protocol, cast
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from commerce_event.api.publish import PREFIX, Answer, Headers
+
+_START: Final = b"POST " + PREFIX.encode()
+_SKIP: Final = len("POST ") + len(PREFIX)
+_UNUSUAL: Final = frozenset({b"expect", b"upgrade", b"transfer-encoding"})
+_STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+
+
+class TakesEvents(Protocol):
+    """An application that can be handed a whole event."""
+
+    body_max: int
+
+    def take(self, event_type: str, headers: Headers, body: bytes, answer: Answer) -> None:
+        """Begin to accept an event; ``answer`` is called once, now or later, with status, headers and body."""
+        ...
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._taker = cast("TakesEvents | None", getattr(self.app, "publisher", None))
+        self._reader = _WholeRequest()
+        self._inside = False  # uvicorn's parser has seen a part of a request
+        self._waiting = False  # a request that came the short way is not answered yet
+        self._held = b""  # what came behind it
+        self._ending = False
+        self._quiet_since = 0.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(cast("asyncio.Transport", Corked(transport)))
+
+    def data_received(self, data: bytes) -> None:
+        if self._waiting:
+            self._held += data
+            self.flow.pause_reading()
+        elif not (data.startswith(_START) and self._taker is not None and self._idle() and self._take(data)):
+            super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        self._inside = True
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        self._inside = False
+        super().on_message_complete()
+
+    def shutdown(self) -> None:
+        if self._waiting:
+            self._ending = True
+        else:
+            super().shutdown()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection that has been quiet for long; the short way leaves the timer as it is."""
+        left_s = self._quiet_since + self.timeout_keep_alive - self.loop.time()
+        if self._waiting or left_s > 0:
+            self._watch(max(left_s, 1.0))
+        else:
+            super().timeout_keep_alive_handler()
+
+    def _idle(self) -> bool:
+        answered = self.cycle is None or self.cycle.response_complete
+        return answered and not self._inside and not self.flow.write_paused and not self.transport.is_closing()
+
+    def _take(self, data: bytes) -> bool:
+        """Go the short way with a request, if it is all there, alone, and nothing is unusual about it."""
+        reader = self._reader
+        if not reader.read(data):
+            self._reader = _WholeRequest()
+            return False
+        taker = cast("TakesEvents", self._taker)
+        event_type = reader.url[len(PREFIX) :]
+        if len(reader.body) > taker.body_max or not event_type.isalnum() or not _UNUSUAL.isdisjoint(reader.headers):
+            return False
+        self._waiting = True
+        taker.take(event_type.decode(), reader.headers, reader.body, self._answer)
+        return True
+
+    def _answer(self, status: int, headers: bytes, body: bytes) -> None:
+        self._waiting = False
+        if self.transport.is_closing():
+            return
+        date = b"".join([b"%b: %b\r\n" % header for header in self.server_state.default_headers])
+        ending = b"connection: close\r\n" if self._ending else b""
+        cast("Corked", self.transport).send(
+            b"%b%b%b%bcontent-length: %d\r\n\r\n%b" % (_STATUS_LINES[status], date, headers, ending, len(body), body)
+        )
+        if self._ending:
+            self.transport.close()
+            return
+        self._quiet_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._watch(self.timeout_keep_alive)
+        if self._held:
+            held, self._held = self._held, b""
+            self.data_received(held)
+            if not self._waiting:
+                self.flow.resume_reading()
+
+    def _watch(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+
+class _WholeRequest:
+    """Reads a request that lies in one piece of bytes."""
+
+    __slots__ = ("_count", "_parser", "body", "headers", "url")
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpRequestParser(self)
+
+    def read(self, data: bytes) -> bool:
+        """Whether the piece holds exactly one request that leaves the connection open. Of no use after a False."""
+        self._count = 0
+        self.url = self.body = b""
+        self.headers: dict[bytes, bytes] = {}
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            return False
+        one = self._count == 2  # its beginning and its end
+        return one and self._parser.get_http_version() == "1.1" and self._parser.should_keep_alive()
+
+    def on_message_begin(self) -> None:
+        self._count += 1
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers[name.lower()] = value
+
+    def on_body(self, body: bytes) -> None:
+        self.body += body
+
+    def on_message_complete(self) -> None:
+        self._count += 1
+
+
+class Corked:
+    """A transport that sends what is written in one turn of the loop with one system call.
+
+    uvicorn writes the head and the body of an answer apart; two calls instead of one cost a sixth of the throughput.
+    """
+
+    __slots__ = ("_loop", "_pieces", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._pieces: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        if not self._pieces:
+            self._loop.call_soon(self._flush)
+        self._pieces.append(data)
+
+    def send(self, data: bytes) -> None:
+        """Write at once."""
+        self._flush()
+        self._transport.write(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def _flush(self) -> None:
+        if self._pieces:
+            self._transport.write(b"".join(self._pieces))
+            self._pieces.clear()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._transport, name)
