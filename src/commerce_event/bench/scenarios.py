@@ -1,7 +1,8 @@
 """The scenarios of a run, one after the other; each gives figures."""
 
+import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ _SEED_S: Final = 600.0
 _POLL_S: Final = 0.05
 _MIB: Final = 1024**2
 _FAN_OUTS: Final = (1, 10)
+_TURNS: Final = 5
 
 Show = Callable[[str, float], None]
 
@@ -64,7 +66,7 @@ class Bench:
         self._size = size
         self._show = show
         self._steps_done = -1
-        self._steps = 3 + 3 * len(size.backlogs) + 2 * len(_FAN_OUTS)
+        self._steps = 2 * _TURNS + 1 + 3 * len(size.backlogs) + 2 * len(_FAN_OUTS)
         self.arrivals = Arrivals()
 
     def run(self) -> Iterator[Figure]:
@@ -78,20 +80,25 @@ class Bench:
     # -- scenarios
 
     def _accepting(self) -> Iterator[Figure]:
-        self._step("ceiling: the HTTP server with nothing behind it")
-        with printing_its_port("ceiling", "server") as nothing:
-            cpu = CpuWatch(server=nothing)
-            alone = self._load(nothing.port, "-")
-            yield Figure("HTTP server alone", alone.rate, "requests/s", cores=_cores(cpu, alone))
-        self._step("durable accepts")
-        with serving(self._folder / "accept.db") as server:
-            cpu = CpuWatch(server=server)
-            got = self._load(server.port, server.key)
+        """Turn and turn about with the server alone: the machine's pace changes within seconds."""
+        alone: list[Loaded] = []
+        durable: list[Loaded] = []
+        with printing_its_port("ceiling", "server") as nothing, serving(self._folder / "accept.db") as server:
+            bare, cpu = CpuWatch(server=nothing), CpuWatch(server=server)
+            for turn in range(_TURNS):
+                self._step(f"ceiling: the HTTP server with nothing behind it, {turn + 1} of {_TURNS}")
+                alone.append(self._load(nothing.port, "-", seconds=self._size.seconds / _TURNS))
+                self._step(f"durable accepts, {turn + 1} of {_TURNS}")
+                durable.append(self._load(server.port, server.key, seconds=self._size.seconds / _TURNS))
+            count = sum(each.count for each in durable)
+            rate = statistics.median(each.rate for each in durable)
+            ratio = statistics.median(got.rate / most.rate for got, most in zip(durable, alone, strict=True))
+            ceiling = statistics.median(each.rate for each in alone)
+            yield Figure("HTTP server alone", ceiling, "requests/s", cores=_cores(bare, alone))
             name = "durable accepts"
-            yield Figure(name, got.rate, "events/s", cores=_cores(cpu, got), **at_least(10_000, got.rate))
-            ratio = got.rate / alone.rate
+            yield Figure(name, rate, "events/s", cores=_cores(cpu, durable), **at_least(10_000, rate))
             yield Figure("of the HTTP server alone", ratio, "ratio", name, **at_least(0.5, ratio))
-            yield Figure("server CPU", cpu.used_s()["server"] / got.count * 1e6, "µs/event", name)
+            yield Figure("server CPU", cpu.used_s()["server"] / count * 1e6, "µs/event", name)
             yield Figure("server peak memory", server.peak_memory_bytes() / _MIB, "MiB", name)
 
     def _delivering(self) -> Iterator[Figure]:
@@ -223,8 +230,9 @@ def _growth(queue: list[dict[str, float]], peaks: list[int]) -> Iterator[Figure]
     yield Figure("server peak memory, large/small backlog", grown, "ratio", **at_most(1.3, grown))
 
 
-def _cores(cpu: CpuWatch, load: Loaded) -> dict[str, float]:
-    return _shares({**cpu.used_s(), "load": load.cpu_s}, load.seconds)
+def _cores(cpu: CpuWatch, loads: Sequence[Loaded]) -> dict[str, float]:
+    used_s = {**cpu.used_s(), "load": sum(load.cpu_s for load in loads)}
+    return _shares(used_s, sum(load.seconds for load in loads))
 
 
 def _shares(used_s: dict[str, float], seconds: float) -> dict[str, float]:
