@@ -1,6 +1,7 @@
 """What the store's queue costs by itself: claiming and settling batches, both durable, nothing sent.
 
-Run as a process: `queue_cost STORE BATCHES`; prints one line of JSON, microseconds for each delivery.
+Run as a process: `queue_cost BATCHES STORE …`; prints one line of JSON, microseconds for each delivery by store. The
+stores take turns, batch by batch, as the machine's pace changes within seconds.
 """
 
 import asyncio
@@ -21,32 +22,47 @@ from commerce_event.store.sqlite import SqliteStore
 BATCH: Final = 128
 
 
-async def main(path: Path, batches: int) -> dict[str, Any]:
+async def main(batches: int, paths: Sequence[Path]) -> list[dict[str, Any]]:
     """Measure over the endpoint with the backlog, and over the others together."""
-    store = SqliteStore(path)
-    await store.open()
+    stores = [SqliteStore(path) for path in paths]
     try:
-        first, *others = [row.id for row in await store.endpoints()]
-        return {
-            "one_us": await _cost_us(store, [Want(first, False, BATCH)], batches),
-            "several_us": await _cost_us(
-                store, [Want(endpoint, False, BATCH // OTHER_ENDPOINTS) for endpoint in others], batches
-            ),
-        }
+        for store in stores:
+            await store.open()
+        queues = [_Queue(store, [row.id for row in await store.endpoints()]) for store in stores]
+        for _ in range(batches):
+            for queue in queues:
+                await queue.turn()
+        return [queue.figures() for queue in queues]
     finally:
-        await store.close()
+        for store in stores:
+            await store.close()
 
 
-async def _cost_us(store: SqliteStore, wants: Sequence[Want], batches: int) -> float:
-    """Return the median batch's time for each of its deliveries: a flush that the disk holds up does not decide."""
-    costs: list[float] = []
-    for _ in range(batches):
+class _Queue:
+    """What batches of one store cost. A median is given: a flush that the disk holds up does not decide."""
+
+    def __init__(self, store: SqliteStore, endpoints: Sequence[int]) -> None:
+        first, *others = endpoints
+        self._store = store
+        self._wants = {
+            "one_us": [Want(first, False, BATCH)],
+            "several_us": [Want(endpoint, False, BATCH // OTHER_ENDPOINTS) for endpoint in others],
+        }
+        self._costs_us: dict[str, list[float]] = {name: [] for name in self._wants}
+
+    async def turn(self) -> None:
+        for name, wants in self._wants.items():
+            self._costs_us[name].append(await self._cost_us(wants))
+
+    def figures(self) -> dict[str, float]:
+        return {name: statistics.median(costs) for name, costs in self._costs_us.items()}
+
+    async def _cost_us(self, wants: Sequence[Want]) -> float:
         now_ms = time.time_ns() // 1_000_000
         start = time.perf_counter()
-        claimed = await store.claim(wants, now_ms=now_ms, lease_until_ms=now_ms + 15_000)
-        await store.settle([_delivered(each, now_ms) for each in claimed])
-        costs.append((time.perf_counter() - start) / len(claimed) * 1e6)
-    return statistics.median(costs)
+        claimed = await self._store.claim(wants, now_ms=now_ms, lease_until_ms=now_ms + 15_000)
+        await self._store.settle([_delivered(each, now_ms) for each in claimed])
+        return (time.perf_counter() - start) / len(claimed) * 1e6
 
 
 def _delivered(claimed: Claimed, now_ms: int) -> Settlement:
@@ -64,4 +80,5 @@ def _delivered(claimed: Claimed, now_ms: int) -> Settlement:
 
 if __name__ == "__main__":
     tune_collector()
-    print(json.dumps(asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))), flush=True)
+    figures = asyncio.run(main(int(sys.argv[1]), [Path(path) for path in sys.argv[2:]]))
+    print(json.dumps({"stores": figures}), flush=True)

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -102,27 +102,34 @@ class Bench:
             yield Figure("server peak memory", server.peak_memory_bytes() / _MIB, "MiB", name)
 
     def _delivering(self) -> Iterator[Figure]:
-        self._step("ceiling: the HTTP client alone")
-        cpu = CpuWatch(receiver=self._receiver)
-        said = figures_of("ceiling", "client", self._receiver.port, self._size.seconds, _CONNECTIONS, timeout_s=_WAIT_S)
-        ceiling, client_cpu_us = said["count"] / said["seconds"], said["cpu_s"] / said["count"] * 1e6
-        used = {"client": said["cpu_s"], **cpu.used_s()}
-        yield Figure("HTTP client alone", ceiling, "POSTs/s", cores=_shares(used, said["seconds"]))
-        yield Figure("client CPU", client_cpu_us, "µs/POST", "HTTP client alone")
-        queue: list[dict[str, float]] = []
-        peaks: list[int] = []
-        for backlog in self._size.backlogs:
-            path, endpoint = self._seeded(backlog)
-            self._step(f"queue: claim and settle, {backlog:,} waiting")
-            queue.append(figures_of("queue_cost", path, self._size.batches, timeout_s=_WAIT_S))
+        backlogs = self._size.backlogs
+        seeded = [self._seeded(backlog) for backlog in backlogs]
+        self._step("queue: claim and settle")
+        paths = [path for path, _ in seeded]
+        queues = figures_of("queue_cost", self._size.batches, *paths, timeout_s=_WAIT_S)["stores"]
+        for backlog, queue in zip(backlogs, queues, strict=True):
             for name, key in (("1 endpoint", "one_us"), ("8 endpoints", "several_us")):
-                yield Figure(f"queue, {backlog:,} waiting, {name}", queue[-1][key], "µs/delivery")
+                yield Figure(f"queue, {backlog:,} waiting, {name}", queue[key], "µs/delivery")
+        peaks: list[int] = []
+        for backlog, (path, endpoint) in zip(backlogs, seeded, strict=True):
+            ceiling = yield from self._bare_client()
             self._step(f"deliveries, {backlog:,} waiting")
             drained = self._drain(path, endpoint, min(backlog, self._size.drained))
             peaks.append(drained.peak_bytes)
             yield from _delivered(f"deliveries, {backlog:,} waiting", drained, ceiling)
             path.unlink()  # a million events take a gigabyte
-        yield from _growth(queue, peaks)
+        yield from _growth(queues, peaks)
+
+    def _bare_client(self) -> Generator[Figure, None, float]:
+        self._step("ceiling: the HTTP client alone")
+        cpu = CpuWatch(receiver=self._receiver)
+        said = figures_of("ceiling", "client", self._receiver.port, self._size.seconds, _CONNECTIONS, timeout_s=_WAIT_S)
+        self._arrived()
+        rate: float = said["count"] / said["seconds"]
+        used = {"client": said["cpu_s"], **cpu.used_s()}
+        yield Figure("HTTP client alone", rate, "POSTs/s", cores=_shares(used, said["seconds"]))
+        yield Figure("client CPU", said["cpu_s"] / said["count"] * 1e6, "µs/POST", "HTTP client alone")
+        return rate
 
     def _end_to_end(self, fan_out: int) -> Iterator[Figure]:
         name = f"end to end, fan-out {fan_out}"

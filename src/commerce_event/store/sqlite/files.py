@@ -17,7 +17,7 @@ from commerce_event.store.port import StoreRefusedError
 APPLICATION_ID: Final = 0x43455654  # "CEVT", so that `file` and we know whose database it is
 # Older engines can lose or damage committed pages when the log restarts: https://sqlite.org/wal.html#walresetbug
 _SAFE_SINCE: Final = (3, 51, 3)
-_PAGE_CACHE_KIB: Final = 32 * 1024
+_PAGE_CACHE_KIB: Final = 12 * 1024
 _BUSY_MS: Final = 5_000
 
 
