@@ -11,6 +11,8 @@ from unittest.mock import patch
 import httpx
 import msgspec
 
+from commerce_event.api.app import App
+from commerce_event.api.publish import Publisher
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core.model import Role
 from commerce_event.deliver import http1
@@ -178,6 +180,19 @@ async def listening(app: object) -> AsyncIterator[tuple[str, int]]:
                 await asyncio.sleep(0)
 
 
+class _Later:
+    """An application that is made once the address it is served at is known."""
+
+    app: App
+
+    @property
+    def publisher(self) -> Publisher:
+        return self.app.publisher
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.app(scope, receive, send)
+
+
 @asynccontextmanager
 async def running_api(folder: Path, **settings: Any) -> AsyncIterator[Api]:
     """Run a node on a store in this folder."""
@@ -193,17 +208,13 @@ async def running_api(folder: Path, **settings: Any) -> AsyncIterator[Api]:
     async with AsyncExitStack() as closing:
         taken = await closing.enter_async_context(listening(receiver))
         receiver.url = f"http://127.0.0.1:{taken[1]}"
-        served: list[Any] = []
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            await served[0](scope, receive, send)
-
+        app = _Later()
         address = await closing.enter_async_context(listening(app))
         with patch.object(http1, "_default_tls", _shared_tls):
             await node.start(own_addresses=own_addresses(*address))
         closing.push_async_callback(node.stop)
         closing.callback(receiver.let_go)
-        served.append(node.app)
+        app.app = node.app
         clients = await closing.enter_async_context(AsyncExitStack())
         headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
         admin = plain_client(f"http://127.0.0.1:{address[1]}", headers)

@@ -6,6 +6,7 @@ everything that is unusual about such a request, goes uvicorn's way.
 """
 
 import asyncio
+import re
 from http import HTTPStatus
 from typing import Any, Final, Protocol, cast
 
@@ -16,7 +17,8 @@ from commerce_event.api.publish import PREFIX, Answer, Headers
 
 _START: Final = b"POST " + PREFIX.encode()
 _SKIP: Final = len("POST ") + len(PREFIX)
-_UNUSUAL: Final = frozenset({b"expect", b"upgrade", b"transfer-encoding"})
+_UNUSUAL: Final = frozenset({b"expect", b"transfer-encoding"})
+_UPGRADE: Final = re.compile(rb"\r\nupgrade(?=[ \t]*:)", re.IGNORECASE)
 _STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 
@@ -47,6 +49,8 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_made(cast("asyncio.Transport", Corked(transport)))
 
     def data_received(self, data: bytes) -> None:
+        if b"pgrade" in data and not self._inside:
+            data = _without_upgrade(data)
         if self._waiting:
             self._held += data
             self.flow.pause_reading()
@@ -118,10 +122,16 @@ class HttpProtocol(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
 
 
+def _without_upgrade(data: bytes) -> bytes:
+    """Let the wish for another protocol go unread, as RFC 9110 (7.8) allows: the parser would drop the body with it."""
+    head, end, rest = data.partition(b"\r\n\r\n")
+    return _UPGRADE.sub(b"\r\nx-upgrade", head) + end + rest
+
+
 class _WholeRequest:
     """Reads a request that lies in one piece of bytes."""
 
-    __slots__ = ("_count", "_parser", "body", "headers", "url")
+    __slots__ = ("_count", "_parser", "_stays_open", "body", "headers", "url")
 
     def __init__(self) -> None:
         self._parser = httptools.HttpRequestParser(self)
@@ -136,7 +146,7 @@ class _WholeRequest:
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             return False
         one = self._count == 2  # its beginning and its end
-        return one and self._parser.get_http_version() == "1.1" and self._parser.should_keep_alive()
+        return one and self._stays_open
 
     def on_message_begin(self) -> None:
         self._count += 1
@@ -152,6 +162,7 @@ class _WholeRequest:
 
     def on_message_complete(self) -> None:
         self._count += 1
+        self._stays_open = self._parser.should_keep_alive() and self._parser.get_http_version() == "1.1"
 
 
 class Corked:

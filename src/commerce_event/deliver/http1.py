@@ -13,7 +13,7 @@ from commerce_event.deliver.exchange import Connection, Response
 from commerce_event.deliver.guard import OUR_FAULTS, Resolver, TransportError
 
 _IDLE_MAX_S: Final = 3.0  # many servers close after 5 s: a connection about to be closed must not be written to
-_IDLE_MAX: Final = 1_024
+_IDLE_MAX: Final = 4_096
 _FIRST_CONNECT_S: Final = 2.0  # at most, for one of several addresses: a dead one must leave time for the next
 
 _Key = tuple[int, tuple[str, str, int]]
