@@ -32,6 +32,7 @@ from commerce_event.store.directory import Directory
 from commerce_event.store.keeper import Keeper
 from commerce_event.store.port import StoreRefusedError
 from commerce_event.store.sqlite import SqliteStore
+from commerce_event.store.tally import Tally
 
 _GRACE_S: Final = 8.0  # for requests in flight at shutdown; the default time-out of one is 5 s
 _KEEP_ALIVE_S: Final = 75
@@ -62,7 +63,8 @@ class Node:
         ids = IdMaker(after=await store.last_id())
         try:
             key_file = _KeyFile(settings)
-            self.directory = Directory(store, Vault(key_file.key), ids, admin_key=settings.admin_key)
+            vault = Vault(key_file.key)
+            self.directory = Directory(store, vault, ids, admin_key=settings.admin_key)
             await self.directory.load()
         except VaultError as error:
             raise StoreRefusedError(str(error)) from None
@@ -81,7 +83,10 @@ class Node:
         )
         self.intake = Intake(store, self.directory, self.scheduler, ids, clock)
         self.replays = Replays(store, self.directory, ids, clock, self.scheduler.wake)
-        self.keeper = Keeper(store, clock, retention_s=settings.retention_s)
+        tally = Tally(clock)
+        self.scheduler.on_attempt.append(tally.attempted)
+        self.intake.on_accepted.append(tally.accepted)
+        self.keeper = Keeper(store, clock, tally, retention_s=settings.retention_s)
         self.metrics = Metrics(self.scheduler, self.keeper)
         self.scheduler.on_attempt.append(self.metrics.attempt)
         self.app = create_app(

@@ -123,6 +123,15 @@ class Api:
                     return found
                 await asyncio.sleep(0.005)
 
+    async def until_finished(self, count: int) -> list[Json]:
+        """Return the deliveries once so many of them are neither pending nor missing."""
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                found = [each for each in await self.deliveries() if each["state"] != "pending"]
+                if len(found) >= count:
+                    return found
+                await asyncio.sleep(0.005)
+
     async def until_arrived(self, count: int) -> list[Arrival]:
         async with asyncio.timeout(DEADLINE_S):
             while len(self.receiver.arrived) < count:

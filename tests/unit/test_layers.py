@@ -17,10 +17,11 @@ SOURCE = Path(commerce_event.__file__).parent
 ROWS = (
     {"contract"},
     {"core"},
-    {"settings", "logs"},
+    {"settings", "logs", "web"},
     {"store"},
     {"accept", "deliver"},
-    {"api", "admin"},
+    {"api"},
+    {"admin", "reference"},
     {"server"},
     {"simulate", "bench"},
     {"cli"},

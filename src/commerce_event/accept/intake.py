@@ -88,6 +88,7 @@ class Intake:
         self._waiting_count = 0
         self._flushing: asyncio.Task[None] | None = None
         self._closed = False
+        self.on_accepted: list[Callable[[int], None]] = []  # told of each new event's client
 
     async def submit(self, drafts: Sequence[Draft]) -> list[Accepted]:
         """Store drafts together and answer for each once they are durable.
@@ -188,6 +189,8 @@ class Intake:
             if answer.outcome != "new":
                 self._give_back((event,))
                 continue
+            for listen in self.on_accepted:
+                listen(event.client_id)
             for delivery in event.deliveries:
                 if delivery.lease_until_ms is None:
                     self._dispatch.notice(delivery.endpoint_id)

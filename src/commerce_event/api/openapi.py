@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from commerce_event import __version__
-from commerce_event.api import catalogue, deliveries, endpoint_health, endpoints, events, keys, replays
+from commerce_event.api import activity, catalogue, deliveries, endpoint_health, endpoints, events, keys, replays
 from commerce_event.api.operations import Nothing, Operation
 from commerce_event.api.problems import MEDIA_TYPE, TITLES, ProblemBody
 from commerce_event.api.publish import BATCH_MAX
@@ -22,6 +22,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *endpoints.OPERATIONS,
     *endpoint_health.OPERATIONS,
     *catalogue.OPERATIONS,
+    *activity.OPERATIONS,
     *keys.OPERATIONS,
 )
 _ALWAYS: Final = (401, 403, 500)  # problems of every call that takes a key

@@ -89,6 +89,13 @@ class Directory:
     def all_keys(self) -> list[Key]:
         return list(self._keys.values())
 
+    def key(self, key_id: int) -> Key | None:
+        """Return a key that is in force, the operator's own included."""
+        if self._operator is not None and key_id == self._operator.id:
+            return self._operator
+        key = self._keys.get(key_id)
+        return key if key is not None and key.revoked_ms is None else None
+
     def authenticate(self, token: str) -> Key | None:
         """Return the key that a bearer token belongs to, unless it is unknown or revoked."""
         key = self._by_token.get(token)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -10,6 +11,7 @@ import structlog
 from commerce_event.core.clock import SystemClock
 from commerce_event.core.model import Scope
 from commerce_event.store.port import Book, Store, StoreError
+from commerce_event.store.tally import Tally
 
 _CLOCK_EVERY_S: Final = 1.0
 _CLOCK_JUMP_MS: Final = 250  # less than this is the clock being steered, and simply followed
@@ -18,6 +20,7 @@ _INDEX_STEP: Final = 1_000
 _RECOUNT_EVERY_S: Final = 10.0
 _AUDIT_STEP: Final = 2_000
 _EXPIRE_EVERY_S: Final = 30.0
+_TALLY_EVERY_S: Final = 2.0
 _EXPIRE_STEP: Final = 200
 
 log = structlog.get_logger(__name__)
@@ -38,10 +41,11 @@ class Accounts(msgspec.Struct, frozen=True):
 class Keeper:
     """Runs the upkeep of a store, each task at its own pace, none of them in the way of an event."""
 
-    def __init__(self, store: Store, clock: SystemClock, *, retention_s: float) -> None:
+    def __init__(self, store: Store, clock: SystemClock, tally: Tally, *, retention_s: float) -> None:
         """``retention_s`` is how long finished events are kept; 0 keeps them for ever."""
         self._store = store
         self._clock = clock
+        self._tally = tally
         self._retention_s = retention_s
         self._audited_to = 0
         self._wrong: dict[int, None] = {}
@@ -53,6 +57,7 @@ class Keeper:
             (self.watch_clock, _CLOCK_EVERY_S),
             (self.index, _INDEX_EVERY_S),
             (self.recount, _RECOUNT_EVERY_S),
+            (self.write_tally, _TALLY_EVERY_S),
         ]
         if self._retention_s > 0:
             chores.append((self.expire, _EXPIRE_EVERY_S))
@@ -63,6 +68,12 @@ class Keeper:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+            with suppress(StoreError):
+                await self.write_tally()
+
+    async def write_tally(self) -> None:
+        """Add what was counted for the plots to the store."""
+        await self._tally.flush(self._store)
 
     async def index(self) -> None:
         """Take the text index a step towards the journal's end; under load it may lag, and searching stays right."""

@@ -5,7 +5,7 @@ reads see every commit that returned before them. ``Scope`` is the tenant wall: 
 """
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
@@ -181,6 +181,23 @@ class Audit(msgspec.Struct, frozen=True):
     cursor: int
 
 
+LATENCY_BOUNDS_MS: Final = (5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000)  # upper ends; one more is open
+ACTIVITY_STEPS_S: Final = {60: 2 * 86_400, 3_600: 90 * 86_400}  # width of a count, and how long it is kept
+
+
+class Activity(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened in one stretch of time. ``endpoint_id`` is 0 where events are counted rather than attempts."""
+
+    start_ms: int
+    client_id: int
+    endpoint_id: int
+    accepted: int
+    delivered: int
+    failed: int  # attempts
+    dead: int
+    latency: tuple[int, ...]  # answered attempts by LATENCY_BOUNDS_MS
+
+
 class StoreInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What doctor and the status page show."""
 
@@ -331,6 +348,19 @@ class Store(Protocol):
         """Return the account of every endpoint, all read from one snapshot.
 
         ``recount`` counts what is pending in the queue itself, which costs by backlog; else the kept figure is given.
+        """
+        ...
+
+    async def add_activity(self, rows: Sequence[Activity], *, now_ms: int) -> None:
+        """Add counts of minutes to those of their minute and their hour, and forget those that are too old."""
+        ...
+
+    async def activity(
+        self, scope: Scope, *, step_s: int, since_ms: int, endpoint_id: int | None = None
+    ) -> list[Activity]:
+        """Return the counts of each step since then, oldest first, summed over the scope or of one endpoint.
+
+        ``step_s`` is one of ACTIVITY_STEPS_S; steps in which nothing happened are left out.
         """
         ...
 

@@ -14,6 +14,7 @@ from commerce_event.core.clock import Clock, SystemClock
 from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event, Key, Replay, Scope
 from commerce_event.store.port import (
     Accepted,
+    Activity,
     Audit,
     Book,
     Claimed,
@@ -30,7 +31,7 @@ from commerce_event.store.port import (
     Waiting,
     Want,
 )
-from commerce_event.store.sqlite import directory, files, history, upkeep, work_queue
+from commerce_event.store.sqlite import activity, directory, files, history, upkeep, work_queue
 from commerce_event.store.sqlite.checkpoints import Checkpointer
 from commerce_event.store.sqlite.journal import Journal
 from commerce_event.store.sqlite.sql import only, run
@@ -273,6 +274,20 @@ class SqliteStore:
 
     async def books(self, scope: Scope, *, recount: bool = False) -> list[Book]:
         return await self._read(lambda connection: history.books(connection, scope, recount=recount))
+
+    # -- activity
+
+    async def add_activity(self, rows: Sequence[Activity], *, now_ms: int) -> None:
+        await self._write(lambda connection: activity.add(connection, rows, now_ms=now_ms))
+
+    async def activity(
+        self, scope: Scope, *, step_s: int, since_ms: int, endpoint_id: int | None = None
+    ) -> list[Activity]:
+        return await self._read(
+            lambda connection: activity.read(
+                connection, scope, step_s=step_s, since_ms=since_ms, endpoint_id=endpoint_id
+            )
+        )
 
     # -- upkeep
 

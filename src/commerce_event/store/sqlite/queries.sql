@@ -221,6 +221,31 @@ FROM book AS b ORDER BY b.endpoint_id
 -- index delivery_due alone: costs by backlog, so only the recount asks for it
 SELECT endpoint_id, count(*) FROM delivery INDEXED BY delivery_due WHERE state = 'pending' GROUP BY endpoint_id
 
+-- Activity -----------------------------------------------------------------------------------------------------
+
+-- name: add_activity
+INSERT INTO activity (step_s, start_ms, client_id, endpoint_id, accepted, delivered, failed, dead,
+  latency_0, latency_1, latency_2, latency_3, latency_4, latency_5, latency_6, latency_7, latency_8, latency_9, latency_10)
+SELECT * FROM (VALUES {rows:19}) WHERE true
+ON CONFLICT (step_s, start_ms, client_id, endpoint_id) DO UPDATE SET
+  accepted = accepted + excluded.accepted, delivered = delivered + excluded.delivered, failed = failed + excluded.failed,
+  dead = dead + excluded.dead, latency_0 = latency_0 + excluded.latency_0, latency_1 = latency_1 + excluded.latency_1,
+  latency_2 = latency_2 + excluded.latency_2, latency_3 = latency_3 + excluded.latency_3, latency_4 = latency_4 + excluded.latency_4,
+  latency_5 = latency_5 + excluded.latency_5, latency_6 = latency_6 + excluded.latency_6, latency_7 = latency_7 + excluded.latency_7,
+  latency_8 = latency_8 + excluded.latency_8, latency_9 = latency_9 + excluded.latency_9, latency_10 = latency_10 + excluded.latency_10
+
+-- name: forget_activity
+DELETE FROM activity WHERE step_s = ? AND start_ms < ?
+
+-- name: activity
+-- the primary key; the clients come as JSON, NULL for all
+SELECT start_ms, sum(accepted), sum(delivered), sum(failed), sum(dead),
+  sum(latency_0), sum(latency_1), sum(latency_2), sum(latency_3),
+  sum(latency_4), sum(latency_5), sum(latency_6), sum(latency_7),
+  sum(latency_8), sum(latency_9), sum(latency_10)
+FROM activity WHERE step_s = ?1 AND start_ms >= ?2 AND (?3 IS NULL OR endpoint_id = ?3) AND (?4 IS NULL OR client_id IN (SELECT value FROM json_each(?4)))
+GROUP BY start_ms ORDER BY start_ms
+
 -- Upkeep -------------------------------------------------------------------------------------------------------
 
 -- name: audit

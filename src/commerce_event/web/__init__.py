@@ -1,0 +1,1 @@
+"""What the admin screens and the reference page share: templates, assets, headers."""

@@ -1,0 +1,73 @@
+"""Static files, held in memory and named by their content, so that a browser asks for each of them once."""
+
+import hashlib
+import mimetypes
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+_ROOT: Final = "/assets"
+_HEADERS: Final = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
+_TYPES: Final = {".woff2": "font/woff2", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
+
+
+class Asset(msgspec.Struct, frozen=True):
+    """A file as it is served."""
+
+    content: bytes
+    media_type: str
+
+
+class Assets:
+    """The static files of some packages. Names are paths below each package's ``static`` folder."""
+
+    def __init__(self, *packages: str) -> None:
+        self._files: dict[str, Asset] = {}
+        for package in packages:
+            for name, content in _read(files(package) / "static"):
+                self._files[name] = Asset(content, _media_type(name))
+        self._version = _version_of(self._files)
+
+    def url(self, name: str) -> str:
+        """Return where a file is served. Raises KeyError when there is none of that name.
+
+        One version stands for all files, so that style sheets can name their fonts relatively.
+        """
+        if name not in self._files:
+            raise KeyError(f"there is no asset {name}")
+        return f"{_ROOT}/{self._version}/{name}"
+
+    def route(self) -> Route:
+        return Route(_ROOT + "/{version}/{name:path}", self._serve, methods=["GET"])
+
+    async def _serve(self, request: Request) -> Response:
+        asset = self._files.get(request.path_params["name"])
+        if asset is None or request.path_params["version"] != self._version:
+            return Response("There is no such file.", 404, media_type="text/plain")
+        return Response(asset.content, headers=_HEADERS, media_type=asset.media_type)
+
+
+def _read(folder: Traversable, above: str = "") -> Iterator[tuple[str, bytes]]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _read(entry, f"{above}{entry.name}/")
+        else:
+            yield above + entry.name, entry.read_bytes()
+
+
+def _version_of(found: Mapping[str, Asset]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(found):
+        digest.update(name.encode() + b"\0" + hashlib.sha256(found[name].content).digest())
+    return digest.hexdigest()[:12]
+
+
+def _media_type(name: str) -> str:
+    suffix = name[name.rfind(".") :] if "." in name else ""
+    return _TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "text/plain; charset=utf-8"
