@@ -13,8 +13,10 @@ from typing import Final
 
 import structlog
 import uvicorn
+from starlette.routing import BaseRoute
 
 from commerce_event.accept.intake import Intake
+from commerce_event.admin import routes as admin
 from commerce_event.api.app import create_app
 from commerce_event.api.metrics import Metrics
 from commerce_event.api.protocol import HttpProtocol
@@ -33,6 +35,8 @@ from commerce_event.store.keeper import Keeper
 from commerce_event.store.port import StoreRefusedError
 from commerce_event.store.sqlite import SqliteStore
 from commerce_event.store.tally import Tally
+from commerce_event.web.assets import Assets
+from commerce_event.web.pages import Pages
 
 _GRACE_S: Final = 8.0  # for requests in flight at shutdown; the default time-out of one is 5 s
 _KEEP_ALIVE_S: Final = 75
@@ -89,22 +93,21 @@ class Node:
         self.keeper = Keeper(store, clock, tally, retention_s=settings.retention_s)
         self.metrics = Metrics(self.scheduler, self.keeper)
         self.scheduler.on_attempt.append(self.metrics.attempt)
-        self.app = create_app(
-            Services(
-                settings=settings,
-                clock=clock,
-                store=store,
-                directory=self.directory,
-                intake=self.intake,
-                scheduler=self.scheduler,
-                sender=self.sender,
-                replays=self.replays,
-                keeper=self.keeper,
-                metrics=self.metrics,
-                policy=policy,
-                ids=ids,
-            )
+        services = Services(
+            settings=settings,
+            clock=clock,
+            store=store,
+            directory=self.directory,
+            intake=self.intake,
+            scheduler=self.scheduler,
+            sender=self.sender,
+            replays=self.replays,
+            keeper=self.keeper,
+            metrics=self.metrics,
+            policy=policy,
+            ids=ids,
         )
+        self.app = create_app(services, _pages(services, vault))
         await self._make_first_key()
         self.scheduler.start()
         self.replays.run()
@@ -122,6 +125,13 @@ class Node:
         await self.keeper.close()
         await self.sender.close()
         await self.store.close()
+
+
+def _pages(services: Services, vault: Vault) -> list[BaseRoute]:
+    """Return the routes of what people look at in a browser."""
+    assets = Assets("commerce_event.web", "commerce_event.admin")
+    pages = Pages(assets, "commerce_event.admin", "commerce_event.web", **admin.SHARED)
+    return [assets.route(), *admin.routes(services, vault, pages)]
 
 
 @asynccontextmanager

@@ -1,6 +1,6 @@
 """The ASGI application: the accepting path first, everything else by route."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import yaml
@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from commerce_event.api.asgi import HEADERS, Receive, Scope, Send
 from commerce_event.api.metrics import CONTENT_TYPE
@@ -27,9 +27,9 @@ _ACCEPTING: Final = {PREFIX[:-1]: ("POST",), f"{PREFIX}{{id}}": ("POST",)}
 class App:
     """Sends `POST /v1/events…` straight to the publisher, the rest to the routes."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, pages: Sequence[BaseRoute]) -> None:
         self.publisher = Publisher(services)
-        self._routes = _routes(services)
+        self._routes = _routes(services, pages)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST":
@@ -43,12 +43,12 @@ class App:
         await self._routes(scope, receive, send)
 
 
-def create_app(services: Services) -> App:
-    """Return the application."""
-    return App(services)
+def create_app(services: Services, pages: Sequence[BaseRoute] = ()) -> App:
+    """Return the application. ``pages`` are the routes of what people look at in a browser."""
+    return App(services, pages)
 
 
-def _routes(services: Services) -> Starlette:
+def _routes(services: Services, pages: Sequence[BaseRoute]) -> Starlette:
     async def healthz(_request: Request) -> Response:
         return JSONResponse({"status": "alive"}, headers=HEADERS)
 
@@ -82,6 +82,7 @@ def _routes(services: Services) -> Starlette:
         routes=[
             *_management(services),
             *(Route(path, handler, methods=["GET"]) for path, handler in plain.items()),
+            *pages,
         ],
         exception_handlers={HTTPException: _http_problem, Exception: _unforeseen},
     )

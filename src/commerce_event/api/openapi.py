@@ -7,7 +7,17 @@ from typing import Any, Final
 import msgspec
 
 from commerce_event import __version__
-from commerce_event.api import activity, catalogue, deliveries, endpoint_health, endpoints, events, keys, replays
+from commerce_event.api import (
+    activity,
+    catalogue,
+    dead_letters,
+    deliveries,
+    endpoint_health,
+    endpoints,
+    events,
+    keys,
+    replays,
+)
 from commerce_event.api.operations import Nothing, Operation
 from commerce_event.api.problems import MEDIA_TYPE, TITLES, ProblemBody
 from commerce_event.api.publish import BATCH_MAX
@@ -18,6 +28,7 @@ from commerce_event.contract.openapi import event_schemas, webhook_items
 OPERATIONS: Final[tuple[Operation, ...]] = (
     *events.OPERATIONS,
     *deliveries.OPERATIONS,
+    *dead_letters.OPERATIONS,
     *replays.OPERATIONS,
     *endpoints.OPERATIONS,
     *endpoint_health.OPERATIONS,

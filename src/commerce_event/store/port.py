@@ -156,6 +156,17 @@ class DeliveryQuery(msgspec.Struct, frozen=True, kw_only=True):
     until_ms: int | None = None
 
 
+class DeadGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """Dead letters of an endpoint that ended alike. Times are those of their events' acceptance or replay."""
+
+    endpoint_id: int
+    reason: str | None
+    error: str | None  # of the last attempt
+    count: int
+    oldest_ms: int
+    newest_ms: int
+
+
 class Book(msgspec.Struct, frozen=True, kw_only=True):
     """The account of one endpoint since it was made. It balances when ``matched`` = the sum of the four others."""
 
@@ -196,6 +207,10 @@ class Activity(msgspec.Struct, frozen=True, kw_only=True):
     failed: int  # attempts
     dead: int
     latency: tuple[int, ...]  # answered attempts by LATENCY_BOUNDS_MS
+    # The most that was seen during the stretch: summed over endpoints but for the age.
+    pending: int = 0
+    dead_letters: int = 0
+    oldest_ms: int = 0  # how long the oldest due delivery had waited
 
 
 class StoreInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -344,6 +359,10 @@ class Store(Protocol):
         """Return the last attempt of each of the endpoint's newest finished deliveries."""
         ...
 
+    async def dead_groups(self, scope: Scope, *, endpoint_id: int | None, limit: int) -> list[DeadGroup]:
+        """Group the newest ``limit`` dead deliveries by endpoint, reason and last error, the largest group first."""
+        ...
+
     async def books(self, scope: Scope, *, recount: bool = False) -> list[Book]:
         """Return the account of every endpoint, all read from one snapshot.
 
@@ -352,7 +371,10 @@ class Store(Protocol):
         ...
 
     async def add_activity(self, rows: Sequence[Activity], *, now_ms: int) -> None:
-        """Add counts of minutes to those of their minute and their hour, and forget those that are too old."""
+        """Merge counts of minutes into those of their minute and their hour, and forget those that are too old.
+
+        Counts are added; of what was seen at most, the larger is kept.
+        """
         ...
 
     async def activity(

@@ -18,6 +18,11 @@ def json_text(value: Any) -> str:
         return raw.decode("utf-8", "replace")
 
 
+def shown(value: Any) -> str:
+    """Return a value as one line of JSON, plain text as it is."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
 def highlighted(text: str) -> Markup:
     """Return JSON text as markup. Text that is no JSON is only escaped."""
     pieces: list[Markup] = []

@@ -30,8 +30,11 @@ def read(
             failed=failed,
             dead=dead,
             latency=tuple(latency),
+            pending=pending,
+            dead_letters=dead_letters,
+            oldest_ms=oldest_ms,
         )
-        for start_ms, accepted, delivered, failed, dead, *latency in run(
+        for start_ms, accepted, delivered, failed, dead, *latency, pending, dead_letters, oldest_ms in run(
             connection, "activity", (step_s, since_ms, endpoint_id, clients)
         )
     ]
@@ -40,4 +43,5 @@ def read(
 def _row(row: Activity, step_s: int) -> tuple[int, ...]:
     start_ms = row.start_ms - row.start_ms % (step_s * 1000)
     counts = (row.accepted, row.delivered, row.failed, row.dead, *row.latency)
-    return (step_s, start_ms, row.client_id, row.endpoint_id, *counts)
+    most = (row.pending, row.dead_letters, row.oldest_ms)
+    return (step_s, start_ms, row.client_id, row.endpoint_id, *counts, *most)

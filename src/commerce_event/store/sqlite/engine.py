@@ -18,6 +18,7 @@ from commerce_event.store.port import (
     Audit,
     Book,
     Claimed,
+    DeadGroup,
     DeliveryQuery,
     EndpointRow,
     EventQuery,
@@ -271,6 +272,11 @@ class SqliteStore:
 
     async def recent_attempts(self, endpoint_id: int, limit: int) -> list[Attempt]:
         return await self._read(lambda connection: history.recent_attempts(connection, endpoint_id, limit))
+
+    async def dead_groups(self, scope: Scope, *, endpoint_id: int | None, limit: int) -> list[DeadGroup]:
+        return await self._read(
+            lambda connection: history.dead_groups(connection, scope, endpoint_id=endpoint_id, limit=limit)
+        )
 
     async def books(self, scope: Scope, *, recount: bool = False) -> list[Book]:
         return await self._read(lambda connection: history.books(connection, scope, recount=recount))

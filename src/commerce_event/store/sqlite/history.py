@@ -8,7 +8,7 @@ import apsw
 import msgspec
 
 from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event, Replay, Scope
-from commerce_event.store.port import Book, DeliveryQuery, EventQuery, Page
+from commerce_event.store.port import Book, DeadGroup, DeliveryQuery, EventQuery, Page
 from commerce_event.store.sqlite.sql import only, run
 
 _EVENT: Final = (
@@ -117,6 +117,14 @@ def attempts(connection: apsw.Connection, delivery_id: int) -> list[Attempt]:
 
 def recent_attempts(connection: apsw.Connection, endpoint_id: int, limit: int) -> list[Attempt]:
     return [_attempt(row) for row in run(connection, "recent_attempts", (endpoint_id, limit))]
+
+
+def dead_groups(connection: apsw.Connection, scope: Scope, *, endpoint_id: int | None, limit: int) -> list[DeadGroup]:
+    clients = None if scope.client_ids is None else msgspec.json.encode(sorted(scope.client_ids)).decode()
+    return [
+        DeadGroup(endpoint_id=row[0], reason=row[1], error=row[2], count=row[3], oldest_ms=row[4], newest_ms=row[5])
+        for row in run(connection, "dead_groups", (endpoint_id, clients, limit))
+    ]
 
 
 def books(connection: apsw.Connection, scope: Scope, *, recount: bool) -> list[Book]:

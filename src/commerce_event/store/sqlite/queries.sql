@@ -207,6 +207,16 @@ FROM (SELECT id, attempt_count FROM delivery INDEXED BY delivery_finished
       WHERE endpoint_id = ? AND finished_ms IS NOT NULL ORDER BY finished_ms DESC LIMIT ?) AS d
 CROSS JOIN attempt AS a ON a.delivery_id = d.id AND a.number = d.attempt_count
 
+-- name: dead_groups
+-- indexes delivery_ended and delivery_ended_endpoint; the clients come as JSON, NULL for all
+SELECT d.endpoint_id, d.reason, a.error, count(*), min(d.created_ms), max(d.created_ms)
+FROM (SELECT id, endpoint_id, reason, attempt_count, created_ms FROM delivery
+      WHERE state = 'dead' AND (?1 IS NULL OR endpoint_id = ?1)
+        AND (?2 IS NULL OR client_id IN (SELECT value FROM json_each(?2)))
+      ORDER BY id DESC LIMIT ?3) AS d
+LEFT JOIN attempt AS a ON a.delivery_id = d.id AND a.number = d.attempt_count
+GROUP BY d.endpoint_id, d.reason, a.error ORDER BY count(*) DESC, d.endpoint_id, a.error
+
 -- name: books
 SELECT b.endpoint_id, b.client_id, b.matched, b.delivered, b.dead, b.cancelled, b.pending,
        (SELECT min(due_ms) FROM (
@@ -225,14 +235,16 @@ SELECT endpoint_id, count(*) FROM delivery INDEXED BY delivery_due WHERE state =
 
 -- name: add_activity
 INSERT INTO activity (step_s, start_ms, client_id, endpoint_id, accepted, delivered, failed, dead,
-  latency_0, latency_1, latency_2, latency_3, latency_4, latency_5, latency_6, latency_7, latency_8, latency_9, latency_10)
-SELECT * FROM (VALUES {rows:19}) WHERE true
+  latency_0, latency_1, latency_2, latency_3, latency_4, latency_5, latency_6, latency_7, latency_8, latency_9, latency_10, pending, dead_letters, oldest_ms)
+SELECT * FROM (VALUES {rows:22}) WHERE true
 ON CONFLICT (step_s, start_ms, client_id, endpoint_id) DO UPDATE SET
   accepted = accepted + excluded.accepted, delivered = delivered + excluded.delivered, failed = failed + excluded.failed,
   dead = dead + excluded.dead, latency_0 = latency_0 + excluded.latency_0, latency_1 = latency_1 + excluded.latency_1,
   latency_2 = latency_2 + excluded.latency_2, latency_3 = latency_3 + excluded.latency_3, latency_4 = latency_4 + excluded.latency_4,
   latency_5 = latency_5 + excluded.latency_5, latency_6 = latency_6 + excluded.latency_6, latency_7 = latency_7 + excluded.latency_7,
-  latency_8 = latency_8 + excluded.latency_8, latency_9 = latency_9 + excluded.latency_9, latency_10 = latency_10 + excluded.latency_10
+  latency_8 = latency_8 + excluded.latency_8, latency_9 = latency_9 + excluded.latency_9, latency_10 = latency_10 + excluded.latency_10,
+  pending = max(pending, excluded.pending), dead_letters = max(dead_letters, excluded.dead_letters),
+  oldest_ms = max(oldest_ms, excluded.oldest_ms)
 
 -- name: forget_activity
 DELETE FROM activity WHERE step_s = ? AND start_ms < ?
@@ -242,7 +254,8 @@ DELETE FROM activity WHERE step_s = ? AND start_ms < ?
 SELECT start_ms, sum(accepted), sum(delivered), sum(failed), sum(dead),
   sum(latency_0), sum(latency_1), sum(latency_2), sum(latency_3),
   sum(latency_4), sum(latency_5), sum(latency_6), sum(latency_7),
-  sum(latency_8), sum(latency_9), sum(latency_10)
+  sum(latency_8), sum(latency_9), sum(latency_10),
+  sum(pending), sum(dead_letters), max(oldest_ms)
 FROM activity WHERE step_s = ?1 AND start_ms >= ?2 AND (?3 IS NULL OR endpoint_id = ?3) AND (?4 IS NULL OR client_id IN (SELECT value FROM json_each(?4)))
 GROUP BY start_ms ORDER BY start_ms
 

@@ -20,5 +20,8 @@ CREATE TABLE activity (
   latency_8   INTEGER NOT NULL,
   latency_9   INTEGER NOT NULL,
   latency_10  INTEGER NOT NULL,
+  pending     INTEGER NOT NULL,          -- this and the next two: the most seen during the step
+  dead_letters INTEGER NOT NULL,
+  oldest_ms   INTEGER NOT NULL,
   PRIMARY KEY (step_s, start_ms, client_id, endpoint_id)
 ) STRICT, WITHOUT ROWID;

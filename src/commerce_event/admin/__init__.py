@@ -1,0 +1,1 @@
+"""The admin screens: the management calls, for people with a browser."""

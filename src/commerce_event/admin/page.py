@@ -1,0 +1,189 @@
+"""One request to a screen: who asks, what was sent, and the management calls on that person's behalf."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from commerce_event.admin.sessions import COOKIE, Session, Sessions
+from commerce_event.api.asgi import DisconnectedError, read_body
+from commerce_event.api.auth import check_role
+from commerce_event.api.openapi import OPERATIONS
+from commerce_event.api.operations import Call, convert
+from commerce_event.api.problems import Problem, problem_of
+from commerce_event.api.services import Services
+from commerce_event.core.model import Role
+from commerce_event.web.pages import HEADERS, Pages
+
+FORM_MAX: Final = 64 * 1024
+ROOT: Final = "/admin"
+SAID: Final = "commerce_event_said"
+_OPERATIONS: Final = {operation.name: operation for operation in OPERATIONS}
+_CHANGING: Final[frozenset[Role]] = frozenset({"admin", "manage"})
+
+Form = dict[str, list[str]]
+
+
+class _Query(dict[str, str]):
+    """Query parameters; one that is absent is empty."""
+
+    def __missing__(self, _name: str) -> str:
+        return ""
+
+
+class Page:
+    """A request by somebody who is signed in."""
+
+    def __init__(self, request: Request, services: Services, pages: Pages, session: Session, form: Form) -> None:
+        self.request = request
+        self.services = services
+        self.session = session
+        self.form = form
+        self.query = _Query((name, value) for name, value in request.query_params.items() if value.strip())
+        self._pages = pages
+
+    @property
+    def may_change(self) -> bool:
+        return self.session.key.role in _CHANGING
+
+    @property
+    def is_part(self) -> bool:
+        """Whether only a part of the page is asked for."""
+        return "hx-request" in self.request.headers
+
+    def text(self, name: str) -> str:
+        """Return a field of the form as it was typed; an absent one is empty."""
+        return self.form.get(name, [""])[0].strip()
+
+    async def call(
+        self,
+        name: str,
+        *,
+        path: Mapping[str, str] | None = None,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+    ) -> Any:
+        """Run a management call as this person and return its answer. Raises Problem, as the call itself would."""
+        operation = _OPERATIONS[name]
+        check_role(self.session.key, operation.needs)
+        given = {key: value for key, value in (query or {}).items() if value is not None}
+        asked = convert(given, operation.query, where="?", strict=False)
+        wanted = None if operation.body is None else convert({} if body is None else body, operation.body, where="")
+        reply = await operation.run(Call(self.services, self.session.key, path or {}, asked, wanted))
+        return reply.content
+
+    def id(self) -> str:
+        """Return the id in the address."""
+        return str(self.request.path_params["id"])
+
+    def here(self, **changes: str | None) -> str:
+        """Return this page's address with other query parameters; None leaves one out."""
+        wanted = {name: value for name, value in {**self.query, **changes}.items() if value is not None}
+        return self.request.url.path + (f"?{urlencode(wanted)}" if wanted else "")
+
+    def show(self, template: str, status: int = 200, **context: Any) -> Response:
+        """Answer with a page."""
+        return self._pages.page(f"admin/{template}", self._context(context), status)
+
+    def redirect(self, path: str, *, said: str = "") -> Response:
+        """Send the browser on, with a message for the next page."""
+        response = RedirectResponse(path, 303, HEADERS)
+        if said:
+            shown = said.encode("ascii", "ignore").hex()
+            response.set_cookie(SAID, shown, max_age=30, path=ROOT, httponly=True, samesite="strict")
+        return response
+
+    def _context(self, context: Mapping[str, Any]) -> dict[str, Any]:
+        said = self.request.cookies.get(SAID, "")
+        return {
+            "session": self.session,
+            "may_change": self.may_change,
+            "path": self.request.url.path,
+            "query": self.query,
+            "here": "",
+            "said": bytes.fromhex(said).decode("ascii", "replace") if _is_hex(said) else "",
+            **context,
+        }
+
+
+Screen = Callable[[Page], Awaitable[Response]]
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Desk:
+    """Makes request handlers of screens: checks the session, reads the form, shows what went wrong."""
+
+    def __init__(self, services: Services, sessions: Sessions, pages: Pages) -> None:
+        self.services = services
+        self.sessions = sessions
+        self.pages = pages
+
+    def handler(self, screen: Screen) -> Handler:
+        async def handle(request: Request) -> Response:
+            session = self.sessions.read(request.cookies.get(COOKIE))
+            if session is None:
+                return _to_sign_in(request)
+            page = Page(request, self.services, self.pages, session, {})
+            try:
+                if request.method == "POST":
+                    page.form = await read_form(request)
+                    check_origin(request)
+                    if not session.allows(page.text("csrf")):
+                        raise Problem(403, "This form is out of date; load the page again and repeat it.")
+                response = await screen(page)
+            except DisconnectedError:
+                return Response(status_code=400)
+            except Exception as error:
+                problem = problem_of(error)
+                response = page.show("problem.html", problem.status, problem=problem)
+            if SAID in request.cookies and request.method == "GET" and not page.is_part:
+                response.delete_cookie(SAID, path=ROOT)
+            return response
+
+        return handle
+
+
+async def read_form(request: Request) -> Form:
+    """Return the fields of a form. Raises Problem."""
+    headers = dict(request.headers.raw)
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
+        raise Problem(415, "Send the form as the page has it.")
+    raw = await read_body(request.receive, headers, FORM_MAX)
+    form: Form = {}
+    try:
+        for name, value in parse_qsl(raw.decode("ascii"), keep_blank_values=True, max_num_fields=500, errors="strict"):
+            form.setdefault(name, []).append(value)
+    except ValueError:
+        raise Problem(400, "The form cannot be read; load the page again and repeat it.") from None
+    return form
+
+
+def check_origin(request: Request) -> None:
+    """Refuse what another site's page sent. Raises Problem 403."""
+    site = request.headers.get("sec-fetch-site", "same-origin")
+    origin = request.headers.get("origin")
+    foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host", "")
+    if foreign or site not in {"same-origin", "none"}:
+        raise Problem(403, "This came from another site and was refused.")
+
+
+def safe_next(path: str) -> str:
+    """Return where to go after signing in: only ever a screen of ours."""
+    plain = path.isascii() and path.isprintable() and "\\" not in path and "//" not in path
+    return path if plain and (path == ROOT or path.startswith((f"{ROOT}/", f"{ROOT}?"))) else ROOT
+
+
+def _to_sign_in(request: Request) -> Response:
+    if "hx-request" in request.headers:
+        return HTMLResponse("", headers={**HEADERS, "HX-Redirect": f"{ROOT}/sign-in"})
+    wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    target = f"{ROOT}/sign-in"
+    if request.method == "GET" and wanted != ROOT:
+        target += f"?next={quote(wanted, safe='/')}"
+    return RedirectResponse(target, 303, HEADERS)
+
+
+def _is_hex(text: str) -> bool:
+    return len(text) % 2 == 0 and all(letter in "0123456789abcdef" for letter in text)

@@ -1,0 +1,67 @@
+"""Sessions: a sealed cookie says which key signed in, so that any node can read it and none must remember it."""
+
+import base64
+import hmac
+import secrets
+from typing import Final
+
+import msgspec
+
+from commerce_event.core.clock import Clock
+from commerce_event.core.model import Key
+from commerce_event.core.vault import Vault, VaultError
+from commerce_event.store.directory import Directory
+
+COOKIE: Final = "commerce_event_session"
+LIFETIME_S: Final = 12 * 3600
+_CONTEXT: Final = b"session"
+_DIGEST_BYTES: Final = 8
+
+
+class Session(msgspec.Struct, frozen=True):
+    """Who signed in. ``csrf`` must come back with everything that changes something."""
+
+    key: Key
+    csrf: str
+
+    def allows(self, token: str) -> bool:
+        return hmac.compare_digest(self.csrf.encode(), token.encode())
+
+
+class _Sealed(msgspec.Struct, frozen=True):
+    key_id: int
+    digest: bytes  # the beginning of the key's: another key under the same id is not the same person
+    ends_ms: int
+    csrf: str
+
+
+class Sessions:
+    """Writes and reads the cookie."""
+
+    def __init__(self, directory: Directory, vault: Vault, clock: Clock) -> None:
+        self._directory = directory
+        self._vault = vault
+        self._clock = clock
+
+    def begin(self, token: str) -> str | None:
+        """Return the cookie for whoever holds this key, or None when it is unknown or revoked."""
+        key = self._directory.authenticate(token)
+        if key is None:
+            return None
+        ends_ms = self._clock.now_ms() + LIFETIME_S * 1000
+        sealed = _Sealed(key.id, key.digest[:_DIGEST_BYTES], ends_ms, secrets.token_urlsafe(24))
+        return base64.urlsafe_b64encode(self._vault.seal(msgspec.msgpack.encode(sealed), _CONTEXT)).decode()
+
+    def read(self, cookie: str | None) -> Session | None:
+        """Return the session, unless the cookie is none of ours, its time is over or its key is revoked."""
+        if not cookie:
+            return None
+        try:
+            raw = base64.urlsafe_b64decode(cookie)
+            found = msgspec.msgpack.decode(self._vault.open(raw, _CONTEXT), type=_Sealed)
+        except (ValueError, VaultError, msgspec.DecodeError):
+            return None
+        key = self._directory.key(found.key_id)
+        if key is None or key.digest[:_DIGEST_BYTES] != found.digest or self._clock.now_ms() >= found.ends_ms:
+            return None
+        return Session(key, found.csrf)
