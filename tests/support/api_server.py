@@ -42,9 +42,17 @@ class Receiver:
         self.url = ""
         self.status = 200
         self.statuses: dict[str, int] = {}
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._body = b""
         self.arrived: list[Arrival] = []
         self._held = asyncio.Event()
         self._held.set()
+
+    def answer_with(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        """Answer every request with this."""
+        self.status = status
+        self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
+        self._body = body
 
     def hold(self) -> None:
         """Answer nothing until let_go."""
@@ -68,8 +76,9 @@ class Receiver:
         self.arrived.append(Arrival(scope["path"], headers, body))
         await self._held.wait()
         status = self.statuses.get(scope["path"], self.status)
-        await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
-        await send({"type": "http.response.body", "body": b""})
+        headers_out = [*self._headers, (b"content-length", b"%d" % len(self._body))]
+        await send({"type": "http.response.start", "status": status, "headers": headers_out})
+        await send({"type": "http.response.body", "body": self._body})
 
 
 class Api:

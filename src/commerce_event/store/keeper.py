@@ -98,6 +98,8 @@ class Keeper:
         self._audited_to = audit.cursor
         self._wrong.update(dict.fromkeys(audit.wrong))
         books = tuple(await self._store.books(Scope.everyone(), recount=True))
+        for book in books:
+            self._tally.queued(book)
         self.accounts = Accounts(self._clock.now_ms(), books, tuple(self._wrong))
         if not self.accounts.balanced:
             log.error(

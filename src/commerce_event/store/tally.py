@@ -9,11 +9,13 @@ from typing import Final
 from commerce_event.core.clock import Clock
 from commerce_event.core.delivery import Decision, Outcome
 from commerce_event.core.model import Endpoint
-from commerce_event.store.port import LATENCY_BOUNDS_MS, Activity, Store
+from commerce_event.store.port import LATENCY_BOUNDS_MS, Activity, Book, Store
 
 MINUTE_MS: Final = 60_000
 _ACCEPTED, _DELIVERED, _FAILED, _DEAD, _LATENCY = range(5)
-_WIDTH: Final = _LATENCY + len(LATENCY_BOUNDS_MS) + 1
+_MOST: Final = _LATENCY + len(LATENCY_BOUNDS_MS) + 1  # from here on the largest counts, not the sum
+_PENDING, _DEAD_LETTERS, _OLDEST = range(_MOST, _MOST + 3)
+_WIDTH: Final = _OLDEST + 1
 
 
 class Tally:
@@ -36,6 +38,13 @@ class Tally:
         if outcome.status is not None:
             row[_LATENCY + bisect_left(LATENCY_BOUNDS_MS, outcome.duration_ms)] += 1
 
+    def queued(self, book: Book) -> None:
+        """Take a look at what waits for an endpoint, and what is dead."""
+        row = self._row(book.client_id, book.endpoint_id)
+        age_ms = 0 if book.oldest_due_ms is None else max(0, self._clock.now_ms() - book.oldest_due_ms)
+        for column, value in ((_PENDING, book.pending), (_DEAD_LETTERS, book.dead), (_OLDEST, age_ms)):
+            row[column] = max(row[column], value)
+
     async def flush(self, store: Store) -> None:
         """Add what was counted to the store; what cannot be added now is kept for the next time."""
         counts, self._counts = self._counts, {}
@@ -48,7 +57,10 @@ class Tally:
                 delivered=row[_DELIVERED],
                 failed=row[_FAILED],
                 dead=row[_DEAD],
-                latency=tuple(row[_LATENCY:]),
+                latency=tuple(row[_LATENCY:_MOST]),
+                pending=row[_PENDING],
+                dead_letters=row[_DEAD_LETTERS],
+                oldest_ms=row[_OLDEST],
             )
             for (start_ms, client_id, endpoint_id), row in counts.items()
         ]
@@ -59,7 +71,8 @@ class Tally:
         except BaseException:
             for key, row in counts.items():
                 kept = self._counts.setdefault(key, [0] * _WIDTH)
-                kept[:] = [old + new for old, new in zip(kept, row, strict=True)]
+                for column, value in enumerate(row):
+                    kept[column] = kept[column] + value if column < _MOST else max(kept[column], value)
             raise
 
     def _row(self, client_id: int, endpoint_id: int) -> list[int]:

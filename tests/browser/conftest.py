@@ -1,0 +1,51 @@
+"""A real browser on a real server: Chromium from the system, driven by Playwright."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+from api_server import Api, running_api
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+
+CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+_QUIET: Final = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    if CHROMIUM is not None or os.environ.get("CI"):
+        return
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.skip(reason="no Chromium on this machine; install it (Debian: chromium)"))
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    async with running_api(tmp_path, retry_schedule_s=(0.01,)) as api:
+        yield api
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    assert CHROMIUM is not None, "CI must have a browser: `make test` installs it where apt-get can"
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=_QUIET)
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+async def context(browser: Browser, api: Api) -> AsyncIterator[BrowserContext]:
+    context = await browser.new_context(base_url=api.url)
+    context.set_default_timeout(10_000)
+    yield context
+    await context.close()
+
+
+@pytest.fixture
+async def page(context: BrowserContext) -> Page:
+    return await context.new_page()

@@ -1,0 +1,159 @@
+"""A person in support, without a terminal: find the order, see what came back, mend it, send it again."""
+
+import re
+
+from api_server import Api
+from people import search, sign_in
+from playwright.async_api import BrowserContext, Page, expect
+
+
+async def test_order_that_never_arrived_is_found_mended_and_sent_again(page: Page, api: Api) -> None:
+    await api.endpoint(url=f"{api.receiver.url}/wrong", event_types=["Order"])
+    api.receiver.statuses["/wrong"] = 404
+    await api.publish(OrderNo="100777")
+    await api.publish(OrderNo="100778")
+    await api.until_state("dead")
+    api.receiver.arrived.clear()
+
+    await sign_in(page)
+    await expect(page.get_by_text("2 dead letters for")).to_be_visible()
+    await search(page, "100777")
+    await page.get_by_role("link", name="OrderConfirmedEvent").click()
+    await expect(page.locator("#payload")).to_contain_text("100777")
+    await expect(page.get_by_text("Given up")).to_be_visible()
+    await expect(page.locator(".timeline .badge.bad").first).to_have_text("404")
+
+    await page.get_by_role("link", name=re.compile("^end_")).click()
+    await page.get_by_role("link", name="Edit").click()
+    await page.get_by_label("URL").fill(f"{api.receiver.url}/right")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.get_by_role("heading", name=f"{api.receiver.url}/right")).to_be_visible()
+
+    await page.get_by_role("link", name="Sort them out").click()
+    await page.get_by_role("link", name="Send them again").click()
+    await expect(page.get_by_text("Dead letters (2 of any time)")).to_be_visible()
+    await page.get_by_role("button", name="Send up to 2 again").click()
+    await expect(page.get_by_text("2 of 2 finished")).to_be_visible()
+    assert sorted(arrival.path for arrival in api.receiver.arrived) == ["/right", "/right"]
+
+    await search(page, "100777")
+    await expect(page.locator("tbody .badge")).to_have_text("delivered")
+
+
+async def test_an_id_in_the_search_leads_straight_to_its_thing(page: Page, api: Api) -> None:
+    endpoint = await api.endpoint()
+    event = await api.publish()
+    (delivery,) = await api.until_state("delivered")
+    await sign_in(page)
+
+    for text, heading in (
+        (event["id"], "OrderConfirmedEvent"),
+        (delivery["id"], "OrderConfirmedEvent"),
+        (endpoint["id"], endpoint["url"]),
+    ):
+        await page.get_by_role("searchbox", name="Find an event").fill(text)
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("heading", level=1)).to_contain_text(heading)
+
+
+async def test_list_follows_new_events_live(page: Page, api: Api) -> None:
+    await sign_in(page)
+    await page.goto("/admin/events")
+    await page.get_by_role("link", name="Follow live").click()
+    await expect(page.get_by_text("No events yet")).to_be_visible()
+
+    await api.publish(OrderNo="100900")
+
+    await expect(page.get_by_role("link", name="OrderConfirmedEvent")).to_be_visible()
+
+
+async def test_overview_renews_itself(page: Page, api: Api) -> None:
+    await sign_in(page)
+    await expect(page.get_by_text("No endpoint yet")).to_be_visible()
+
+    await api.endpoint()
+
+    await expect(page.get_by_text("Every endpoint answers")).to_be_visible(timeout=10_000)
+
+
+async def test_endpoint_is_made_with_faults_shown_beside_their_fields(page: Page, api: Api) -> None:
+    await sign_in(page)
+    await page.goto("/admin/endpoints/new")
+    await page.get_by_label("URL").fill("ftp://nowhere")
+    await page.get_by_label("Client", exact=True).fill("seven")
+    await page.get_by_label("Description").fill("The warehouse")
+    await page.get_by_role("button", name="Make the endpoint").click()
+
+    client = page.get_by_label("Client", exact=True)
+    await expect(client).to_have_attribute("aria-invalid", "true")
+    await expect(page.get_by_text("write a whole number")).to_be_visible()
+    await expect(page.get_by_label("Description")).to_have_value("The warehouse")
+    await client.fill("7")
+    await page.get_by_role("button", name="Make the endpoint").click()
+    await expect(page.get_by_label("URL")).to_have_attribute("aria-invalid", "true")
+    await page.get_by_label("URL").fill(f"{api.receiver.url}/warehouse")
+    await page.get_by_role("button", name="Make the endpoint").click()
+
+    await expect(page.locator("#secret")).to_have_text(re.compile("^whsec_"))
+    await page.get_by_role("button", name="Send the example now").click()
+    await expect(page.get_by_text("The receiver took it")).to_be_visible()
+    await expect(page.locator("#secret")).to_have_count(0)
+    assert [arrival.path for arrival in api.receiver.arrived] == ["/warehouse"]
+
+
+async def test_key_is_shown_once_and_revoked_for_good(page: Page, api: Api, context: BrowserContext) -> None:
+    await sign_in(page)
+    await page.goto("/admin/keys")
+    await page.get_by_label("Name").fill("the shop")
+    await page.get_by_label("Clients").fill("1, x")
+    await page.get_by_role("button", name="Make the key").click()
+    await expect(page.get_by_label("Clients")).to_have_attribute("aria-invalid", "true")
+    await page.get_by_label("Clients").fill("1, 2")
+    await page.get_by_role("button", name="Make the key").click()
+    text = await page.locator("#new-key").inner_text()
+    caller = await api.caller(text)
+    assert (await caller.get("/v1/event-types")).status_code == 200
+
+    page.on("dialog", lambda dialog: dialog.accept())
+    await page.get_by_role("row", name="the shop").get_by_role("button", name="Revoke").click()
+
+    await expect(page.get_by_role("row", name="the shop")).to_contain_text("revoked")
+    assert (await caller.get("/v1/event-types")).status_code == 401
+    await page.reload()
+    assert text not in await page.content()
+
+
+async def test_everything_needed_can_be_done_by_keyboard(page: Page, api: Api) -> None:
+    await api.endpoint(url=f"{api.receiver.url}/bad", retry_schedule=[])
+    api.receiver.statuses["/bad"] = 500
+    await api.publish(OrderNo="100555")
+    await api.until_state("dead")
+    api.receiver.statuses.clear()
+
+    await page.goto("/admin/sign-in")
+    await page.keyboard.type("the-operators-own-admin-key-of-the-tests")
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/admin")
+    await page.keyboard.press("/")
+    await page.keyboard.type("100555")
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/admin/events?*")
+    await tab_to(page, "OrderConfirmedEvent")
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/admin/events/evt_*")
+    await tab_to(page, "Try now")
+    await page.keyboard.press("Enter")
+
+    await expect(page.get_by_text("The delivery is tried again now.")).to_be_visible()
+    await api.until_state("delivered")
+
+
+async def tab_to(page: Page, text: str) -> None:
+    """Press Tab until the thing with that text has the focus, and can be seen to have it."""
+    for _ in range(60):
+        await page.keyboard.press("Tab")
+        focused = page.locator(":focus")
+        if (await focused.count()) and (await focused.inner_text()).strip() == text:
+            assert await focused.evaluate("element => getComputedStyle(element).outlineStyle") != "none"
+            return
+    raise AssertionError(f"{text} cannot be reached by Tab")
