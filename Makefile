@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test test-unit lint format bench lock clean
+.PHONY: help run serve test test-unit lint format bench screenshots lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -15,7 +15,7 @@ run: $(VENV)/.run ## watch events leave a shop, become durable and reach a recei
 serve: $(VENV)/.run ## start a server on ./commerce-event.db
 	$(BIN)/commerce-event serve
 
-test: $(VENV)/.dev ## run every test
+test: $(VENV)/.dev $(VENV)/.browser ## run every test
 	$(BIN)/python -m pytest -n 2
 
 test-unit: $(VENV)/.dev ## run the quick part of the tests, as at every save
@@ -32,6 +32,9 @@ format: $(VENV)/.dev ## bring the code into shape
 
 bench: $(VENV)/.run ## measure this machine: accepts, deliveries, latency, memory
 	$(BIN)/commerce-event bench
+
+screenshots: $(VENV)/.dev $(VENV)/.browser ## take the pictures that README and docs show
+	$(BIN)/python tests/browser/take_screenshots.py docs/images
 
 lock: $(VENV)/.dev ## choose the newest allowed versions and pin them with hashes
 	$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header -q \
@@ -54,4 +57,12 @@ $(VENV)/.run: requirements/run.txt pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# Chromium comes from the system: wheels bring none. Without it the browser tests are skipped, except where CI is set.
+$(VENV)/.browser: | $(VENV)/bin/python
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	       && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
+	  || echo "No Chromium here and no way to install it: the browser tests will be skipped." >&2
 	@touch $@

@@ -1,0 +1,125 @@
+"""Pictures of every screen, light and dark, for the README and the documentation.
+
+Run as a program: `python tests/browser/take_screenshots.py docs/images`.
+"""
+
+import asyncio
+import math
+import shutil
+import sys
+import tempfile
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, Literal
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+
+from api_server import Api, running_api
+from people import sign_in
+from playwright.async_api import Page, async_playwright
+from rich.progress import track
+
+from commerce_event.core import ids
+from commerce_event.simulate.shop import Shop
+from commerce_event.store.port import LATENCY_BOUNDS_MS, Activity
+
+SIZE: Final = {"width": 1360, "height": 850}
+EVENTS: Final = 160
+SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
+
+
+async def main(folder: Path) -> None:
+    with tempfile.TemporaryDirectory() as store:
+        async with running_api(Path(store), retry_schedule_s=(0.05, 0.05)) as api, async_playwright() as playwright:
+            screens = await fill(api)
+            browser = await playwright.chromium.launch(
+                executable_path=shutil.which("chromium") or shutil.which("google-chrome"),
+                args=["--no-sandbox", "--disable-gpu"],
+            )
+            wanted = [(scheme, name, address) for scheme in SCHEMES for name, address in screens.items()]
+            pages = {scheme: await page_of(browser, api, scheme, folder) for scheme in SCHEMES}
+            for scheme, name, address in track(wanted, "screenshots"):
+                await pages[scheme].goto(address)
+                await pages[scheme].evaluate("document.fonts.ready")
+                await pages[scheme].screenshot(path=folder / f"{name}-{scheme}.png")
+            await browser.close()
+
+
+async def page_of(browser: Any, api: Api, scheme: Literal["light", "dark"], folder: Path) -> Page:
+    context = await browser.new_context(base_url=api.url, color_scheme=scheme, viewport=SIZE, timezone_id="UTC")
+    page: Page = await context.new_page()
+    await page.goto("/admin/sign-in")
+    await page.screenshot(path=folder / f"sign-in-{scheme}.png")
+    await sign_in(page)
+    return page
+
+
+async def fill(api: Api) -> dict[str, str]:
+    """Let a shop live for a while; return the address of each screen."""
+    endpoints = {
+        name: await api.endpoint(1, url=f"{api.receiver.url}/{name}", event_types=types, description=text)
+        for name, types, text in (
+            ("erp/orders", ["Order"], "ERP: orders"),
+            ("crm/customers", ["Customer"], "CRM: customers and companies"),
+            ("search/products", ["Product"], "Search index"),
+            ("warehouse/picking", ["OrderConfirmedEvent", "OrderCancelledEvent"], "Warehouse: picking lists"),
+        )
+    }
+    api.receiver.statuses["/warehouse/picking"] = 503
+    for event in islice(Shop(seed=7).events(), EVENTS):
+        (await api.admin.post(f"/v1/events/{event.type}", json=event.data)).raise_for_status()
+    while any(each["state"] == "pending" for each in await api.deliveries()):
+        await asyncio.sleep(0.05)
+    await past_hour(api, endpoints["erp/orders"]["id"])
+    dead = (await api.deliveries(state="dead"))[0]
+    event_id = dead["event_id"]
+    replay = await api.admin.post(
+        "/v1/replays",
+        json={"endpoint_id": endpoints["erp/orders"]["id"], "since": "2020-01-01T00:00:00Z", "only": "all"},
+    )
+    return {
+        "overview": "/admin",
+        "events": "/admin/events",
+        "event": f"/admin/events/{event_id}",
+        "endpoints": "/admin/endpoints",
+        "endpoint": f"/admin/endpoints/{endpoints['erp/orders']['id']}",
+        "endpoint-form": "/admin/endpoints/new",
+        "dead-letters": "/admin/dead",
+        "replay": f"/admin/replays/{replay.json()['id']}",
+        "replays": "/admin/replays",
+        "event-types": "/admin/types",
+        "event-type": "/admin/types/OrderConfirmedEvent",
+        "keys": "/admin/keys",
+        "system": "/admin/system",
+        "reference": "/reference",
+    }
+
+
+async def past_hour(api: Api, endpoint: str) -> None:
+    """Give the plots a past: the shop has been open longer than the pictures take."""
+    now_ms = api.node.clock.now_ms()
+    rows = []
+    for minute in range(1, 60):
+        level = 40 + 22 * math.sin(minute / 7) + 9 * math.sin(minute * 1.7)
+        failed = max(0, round(5 * math.sin(minute / 4 - 1)))
+        latency = [0] * (len(LATENCY_BOUNDS_MS) + 1)
+        latency[2], latency[3], latency[5] = round(level), round(level / 3), 1 + failed
+        start_ms = now_ms - now_ms % 60_000 - minute * 60_000
+        counts = {"accepted": 0, "dead": 0, "delivered": round(level * 1.6), "failed": failed, "pending": failed * 3}
+        rows += [
+            Activity(
+                start_ms=start_ms, client_id=1, endpoint_id=ids.decode("end", endpoint), latency=tuple(latency),
+                oldest_ms=failed * 900, dead_letters=14, **counts,
+            ),
+            Activity(
+                start_ms=start_ms, client_id=1, endpoint_id=0, latency=tuple([0] * len(latency)),
+                accepted=round(level), delivered=0, failed=0, dead=0,
+            ),
+        ]  # fmt: skip
+    await api.node.keeper.write_tally()
+    await api.node.store.add_activity(rows, now_ms=now_ms)
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).mkdir(parents=True, exist_ok=True)
+    asyncio.run(main(Path(sys.argv[1])))
