@@ -29,6 +29,7 @@ from commerce_event.deliver.guard import Resolver
 from commerce_event.deliver.replays import Replays
 from commerce_event.deliver.scheduler import Scheduler
 from commerce_event.deliver.sender import Sender
+from commerce_event.reference import routes as reference
 from commerce_event.settings import Settings
 from commerce_event.store.directory import Directory
 from commerce_event.store.keeper import Keeper
@@ -129,9 +130,10 @@ class Node:
 
 def _pages(services: Services, vault: Vault) -> list[BaseRoute]:
     """Return the routes of what people look at in a browser."""
-    assets = Assets("commerce_event.web", "commerce_event.admin")
-    pages = Pages(assets, "commerce_event.admin", "commerce_event.web", **admin.SHARED)
-    return [assets.route(), *admin.routes(services, vault, pages)]
+    packages = ("commerce_event.admin", "commerce_event.reference", "commerce_event.web")
+    assets = Assets(*packages)
+    pages = Pages(assets, *packages, **admin.SHARED)
+    return [assets.route(), *admin.routes(services, vault, pages), *reference.routes(pages)]
 
 
 @asynccontextmanager

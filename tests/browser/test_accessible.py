@@ -14,7 +14,7 @@ RULES = "axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-pr
 SCREENS = (
     "/admin", "/admin?span=week", "/admin/events", "/admin/events?q=nothing", "/admin/endpoints", "/admin/endpoints/new",
     "/admin/dead", "/admin/replays", "/admin/replays/new", "/admin/types", "/admin/types/JobCompletedEvent",
-    "/admin/keys", "/admin/system",
+    "/admin/keys", "/admin/system", "/reference",
 )  # fmt: skip
 
 

@@ -1,0 +1,30 @@
+"""Handlers for the other end, complete and without any library, in the languages that integrators use."""
+
+from importlib.resources import files
+from typing import Final
+
+import msgspec
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """A program that receives events."""
+
+    language: str
+    label: str
+    filename: str
+    start: str  # how it is run
+
+    @property
+    def text(self) -> str:
+        return (files(__package__) / self.filename).read_text("utf-8")
+
+
+SAMPLES: Final = (
+    Sample("python", "Python", "handler.py", "python handler.py"),
+    Sample("javascript", "Node.js", "handler.mjs", "node handler.mjs"),
+    Sample("csharp", "C#", "Handler.cs", "dotnet run"),
+    Sample("java", "Java", "Handler.java", "java Handler.java"),
+    Sample("php", "PHP", "handler.php", "php -S 127.0.0.1:9000 handler.php"),
+    Sample("go", "Go", "handler.go", "go run handler.go"),
+    Sample("curl", "curl", "signed.sh", "sh signed.sh"),
+)
