@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from stores import Engine, SqliteEngine
+from stores import Engine, PostgresEngine, SqliteEngine
 
 from commerce_event.store.port import Store
 
-ENGINES: Final = {"sqlite": SqliteEngine}
+ENGINES: Final[dict[str, Callable[[Path], Engine]]] = {"postgres": PostgresEngine, "sqlite": SqliteEngine}
 
 
 @pytest.fixture(params=sorted(ENGINES))
@@ -19,7 +19,7 @@ def engine_maker(request: pytest.FixtureRequest) -> Callable[[Path], Engine]:
 
 
 @pytest.fixture
-async def engine(engine_maker: Callable[[Path], SqliteEngine], tmp_path: Path) -> AsyncIterator[Engine]:
+async def engine(engine_maker: Callable[[Path], Engine], tmp_path: Path) -> AsyncIterator[Engine]:
     made = engine_maker(tmp_path)
     yield made
     await made.close_all()

@@ -4,8 +4,11 @@ import itertools
 from pathlib import Path
 from typing import Any, Protocol
 
+import postgres
+
 from commerce_event.core.model import Attempt, DeliveryState
 from commerce_event.store.port import Claimed, NewDelivery, NewEvent, Settlement, Store, Want
+from commerce_event.store.postgres import PostgresStore
 from commerce_event.store.sqlite import SqliteStore
 
 START_MS = 1_800_000_000_000
@@ -33,6 +36,10 @@ class Engine(Protocol):
         """Remove an event's deliveries behind the store's back; the store is closed."""
         ...
 
+    async def close_all(self) -> None:
+        """Close every store that is still open, and let go of the data."""
+        ...
+
 
 class SqliteEngine:
     def __init__(self, folder: Path) -> None:
@@ -56,6 +63,46 @@ class SqliteEngine:
     async def close_all(self) -> None:
         for store in self._opened:
             await store.close()
+
+
+class PostgresEngine:
+    def __init__(self, folder: Path) -> None:  # noqa: ARG002
+        """The data lies on the server; ``folder`` stays empty."""
+        self.clock = FakeClock()
+        self._opened: list[PostgresStore] = []
+        self._database: str | None = None
+
+    async def url(self) -> str:
+        """Return the address of this engine's database, made when it is first asked for."""
+        if self._database is None:
+            self._database = await postgres.TEMPLATE.copy(self.clock)
+        return postgres.in_database(postgres.server_url(), self._database)
+
+    async def open(self) -> PostgresStore:
+        store = PostgresStore(await self.url(), clock=self.clock)
+        await store.open()
+        self._opened.append(store)
+        return store
+
+    async def run(self, statement: str, *values: Any) -> Any:
+        """Run SQL behind the store's back; return the first value of the first row."""
+        import asyncpg
+
+        connection = await asyncpg.connect(await self.url(), server_settings={"search_path": "commerce_event"})
+        try:
+            return await connection.fetchval(statement, *values)
+        finally:
+            await connection.close()
+
+    async def damage(self, event_id: int) -> None:
+        for table in ("queue", "finished"):
+            await self.run(f"DELETE FROM {table} WHERE event_id = $1", event_id)
+
+    async def close_all(self) -> None:
+        for store in self._opened:
+            await store.close()
+        if self._database is not None:
+            await postgres.drop(self._database)
 
 
 _NUMBERS = itertools.count(1_000)

@@ -1,0 +1,162 @@
+"""Reaching the server: its address without the password, settings of our sessions, and what makes us refuse it."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, TypeAlias
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+
+from commerce_event.store.port import StoreRefusedError, StoreUnavailableError
+from commerce_event.store.postgres.sql import Connection
+
+SCHEMA: Final = "commerce_event"
+_SINCE: Final = 140_000
+_CONNECT_S: Final = 10.0
+_COMMAND_S: Final = 30.0
+_CLOSE_S: Final = 5.0
+_HOT_MAX: Final = 6
+_LOOK_MAX: Final = 4
+_DURABLE: Final = ("fsync", "full_page_writes", "synchronous_commit")
+
+_SETTINGS: Final = {
+    "application_name": "commerce-event",
+    "search_path": SCHEMA,
+    "jit": "off",
+    "enable_seqscan": "off",  # statistics lag behind a queue that was empty a moment ago: never trust them with a scan
+    "idle_in_transaction_session_timeout": "15s",  # a node that is cut off keeps its locks no longer than that
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+}
+# For statements that must go by the index, whatever the planner believes about sizes.
+_HOT_SETTINGS: Final = _SETTINGS | {"enable_bitmapscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+
+
+class Address:
+    """Where the database is, as the operator wrote it."""
+
+    def __init__(self, url: str) -> None:
+        """Raises StoreRefusedError for what is no address of a PostgreSQL database."""
+        try:
+            parts = urlsplit(url)
+            port = parts.port or 5432
+        except ValueError:
+            raise _no_address() from None
+        if parts.scheme not in {"postgresql", "postgres"}:
+            raise _no_address()
+        self.url = url
+        self.user = parts.username or "the current user"
+        self.database = parts.path.lstrip("/") or parts.username or "the default database"
+        host = parts.hostname or parse_qs(parts.query).get("host", ["local socket"])[0]
+        self.server = host if host.startswith("/") or host == "local socket" else f"{host}:{port}"
+
+    def __str__(self) -> str:
+        """The address without user and password."""
+        return f"{self.database} on {self.server}"
+
+    async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":
+        return await asyncpg.connect(
+            self.url, timeout=_CONNECT_S, command_timeout=_COMMAND_S, server_settings=_HOT_SETTINGS
+        )
+
+    async def hot_pool(self) -> Pool:
+        """Return connections for accepting and delivering."""
+        return await self._pool(_HOT_MAX, _HOT_SETTINGS)
+
+    async def look_pool(self) -> Pool:
+        """Return connections for looking back, so that a slow search keeps no delivery waiting."""
+        return await self._pool(_LOOK_MAX, _SETTINGS)
+
+    async def _pool(self, most: int, settings: dict[str, str]) -> Pool:
+        pool: Any = asyncpg.create_pool(
+            self.url,
+            min_size=1,
+            max_size=most,
+            timeout=_CONNECT_S,
+            command_timeout=_COMMAND_S,
+            server_settings=settings,
+        )
+        made: Pool = await pool
+        return made
+
+    @contextmanager
+    def refusals(self) -> Iterator[None]:
+        """Turn what goes wrong while opening into one sentence with the remedy."""
+        try:
+            yield
+        except (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError):
+            raise StoreRefusedError(
+                f"{self.server} did not let {self.user} in; check user and password in --store"
+            ) from None
+        except asyncpg.InvalidCatalogNameError:
+            raise StoreRefusedError(
+                f"{self.server} has no database {self.database}; make it with: createdb {self.database}"
+            ) from None
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise StoreRefusedError(
+                f"{self.user} may not do what is needed in {self} ({error}); run there: "
+                f'GRANT CREATE, CONNECT ON DATABASE "{self.database}" TO "{self.user}"'
+            ) from None
+        except asyncpg.CannotConnectNowError:
+            raise StoreRefusedError(f"{self.server} is starting or stopping; try again in a moment") from None
+        except asyncpg.TooManyConnectionsError:
+            raise StoreRefusedError(
+                f"{self.server} has no connection left; raise max_connections there by 12 for each node"
+            ) from None
+        except (asyncpg.ClientConfigurationError, ValueError):
+            raise _no_address() from None
+        except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, StoreUnavailableError):
+            raise StoreRefusedError(
+                f"{self.server} cannot be reached; start PostgreSQL there, or check host and port in --store"
+            ) from None
+        except asyncpg.PostgresError as error:
+            raise StoreRefusedError(f"{self} cannot be opened ({error}); look into the server's log") from None
+
+
+async def let_go(held: "Pool | asyncpg.Connection[asyncpg.Record]") -> None:
+    """Close connections in good form, or at once when the server does not answer."""
+    try:
+        async with asyncio.timeout(_CLOSE_S):
+            await held.close()
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        held.terminate()
+
+
+def _no_address() -> StoreRefusedError:
+    return StoreRefusedError(
+        "this is no address of a PostgreSQL database; write --store postgresql://user:password@host:5432/database"
+    )
+
+
+async def check_server(connection: Connection, address: Address) -> str:
+    """Return the version; StoreRefusedError for a server that is too old or would lose acknowledged events."""
+    [(number, version, standby, encoding)] = await connection.fetch(
+        "SELECT current_setting('server_version_num')::int, current_setting('server_version'), pg_is_in_recovery(), "
+        "current_setting('server_encoding')"
+    )
+    if number < _SINCE:
+        raise StoreRefusedError(f"{address.server} runs PostgreSQL {version}; 14 or newer is needed")
+    if standby:
+        raise StoreRefusedError(f"{address.server} is a standby that takes no writes; name the primary in --store")
+    if encoding != "UTF8":
+        raise StoreRefusedError(
+            f"{address} has encoding {encoding}; make one with: createdb --encoding=UTF8 --template=template0"
+        )
+    await durability(connection)
+    return str(version).split(" ", maxsplit=1)[0]
+
+
+async def durability(connection: Connection) -> str:
+    """Return the durability in force; StoreRefusedError when an acknowledged event could be lost with the power."""
+    values = {name: await connection.fetchval("SELECT current_setting($1)", name) for name in _DURABLE}
+    for name, value in values.items():
+        if value == "off":
+            raise StoreRefusedError(
+                f"the store would not be durable ({name} = off); run there: ALTER SYSTEM SET {name} = on; "
+                "SELECT pg_reload_conf(), and look for the same setting of the database and the user"
+            )
+    return ", ".join(f"{name}={value}" for name, value in values.items())

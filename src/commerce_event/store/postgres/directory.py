@@ -1,0 +1,68 @@
+"""Endpoints, keys and replays as rows: small tables, written rarely, read whole."""
+
+import asyncpg
+import msgspec
+
+from commerce_event.core.model import Key, Replay
+from commerce_event.store.port import EndpointRow
+from commerce_event.store.postgres.sql import Connection, only, run
+
+
+async def put_endpoint(connection: Connection, row: EndpointRow) -> int:
+    version = int(await only(connection, "bump", "config_version"))
+    config = row.config.decode()
+    times = (row.created_ms, row.updated_ms, row.deleted_ms)
+    await run(connection, "put_endpoint", row.id, row.client_id, version, *times, config, row.sealed)
+    await run(connection, "put_revision", row.id, version, row.client_id, *times, config)
+    return version
+
+
+async def endpoints(connection: Connection) -> list[EndpointRow]:
+    return [_endpoint(row) for row in await run(connection, "endpoints")]
+
+
+async def endpoint_revisions(connection: Connection, client_id: int, config_version: int) -> list[EndpointRow]:
+    return [_endpoint(row) for row in await run(connection, "endpoint_revisions", client_id, config_version)]
+
+
+async def config_version(connection: Connection) -> int:
+    return int(await only(connection, "meta", "config_version"))
+
+
+async def put_key(connection: Connection, key: Key) -> int:
+    version = int(await only(connection, "bump", "config_version"))
+    clients = None if key.client_ids is None else list(key.client_ids)
+    await run(connection, "put_key", key.id, key.role, clients, key.name, key.digest, key.created_ms, key.revoked_ms)
+    return version
+
+
+async def keys(connection: Connection) -> list[Key]:
+    return [
+        Key(
+            id=row[0],
+            role=row[1],
+            client_ids=None if row[2] is None else tuple(row[2]),
+            name=row[3],
+            digest=row[4],
+            created_ms=row[5],
+            revoked_ms=row[6],
+        )
+        for row in await run(connection, "keys")
+    ]
+
+
+async def put_replay(connection: Connection, replay: Replay) -> None:
+    await run(connection, "put_replay", *msgspec.structs.astuple(replay))
+
+
+def _endpoint(row: asyncpg.Record) -> EndpointRow:
+    return EndpointRow(
+        id=row[0],
+        client_id=row[1],
+        revision=row[2],
+        created_ms=row[3],
+        updated_ms=row[4],
+        deleted_ms=row[5],
+        config=row[6].encode(),
+        sealed=row[7],
+    )

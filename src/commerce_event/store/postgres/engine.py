@@ -1,0 +1,362 @@
+"""PostgresStore: the store port on one PostgreSQL database that several nodes share."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final, TypeVar
+
+from commerce_event.core.clock import Clock, SystemClock
+from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event, Key, Replay, Scope
+from commerce_event.store.port import (
+    Accepted,
+    Activity,
+    Audit,
+    Book,
+    Claimed,
+    DeadGroup,
+    DeliveryQuery,
+    EndpointRow,
+    EventQuery,
+    NewDelivery,
+    NewEvent,
+    Page,
+    Settlement,
+    StoreBrokenError,
+    StoreInfo,
+    StoreUnavailableError,
+    Waiting,
+    Want,
+)
+from commerce_event.store.postgres import activity, directory, history, journal, upkeep, work_queue
+from commerce_event.store.postgres.connections import Address, Pool, check_server, durability, let_go
+from commerce_event.store.postgres.errors import AGAIN, translate
+from commerce_event.store.postgres.presence import Presence
+from commerce_event.store.postgres.schema import migrate
+from commerce_event.store.postgres.sql import Connection, run
+
+T = TypeVar("T")
+Work = Callable[[Connection], Awaitable[T]]
+
+_TRIES: Final = 5
+_PAUSE_S: Final = 0.02
+_ACQUIRE_S: Final = 10.0
+_SLOTS: Final = 8  # rows of an account are at most twice as many
+
+
+class PostgresStore:
+    """The engine of many nodes. Every call is a transaction of its own.
+
+    ``on_notice`` is called on the event loop when another node made work ("work") or changed endpoints or keys
+    ("config"), and after this node was cut off from the database for a while.
+    """
+
+    def __init__(self, url: str, *, clock: Clock | None = None) -> None:
+        """Raises StoreRefusedError when ``url`` is no address of a PostgreSQL database."""
+        self.on_notice: Callable[[str], None] | None = None
+        self._address = Address(url)
+        self._clock = clock or SystemClock()
+        self._presence = Presence(self._address, self._clock, self._on_notice)
+        self._pools: list[Pool] = []
+        self._closed = True
+        self._calls = 0
+        self._idle = asyncio.Event()
+        self._failure: asyncio.Future[StoreBrokenError] | None = None
+        self._version = ""
+        self._schema = 0
+
+    # -- life
+
+    async def open(self) -> None:
+        """Check the server, migrate, join the other nodes. Raises StoreRefusedError with the remedy."""
+        with self._address.refusals():
+            connection = await self._address.connect()
+            try:
+                self._version = await check_server(connection, self._address)
+                self._schema = await migrate(connection, self._address)
+                await self._presence.enter(connection)
+                for make in (self._address.hot_pool, self._address.look_pool):
+                    self._pools.append(await make())
+            except BaseException:
+                await self._let_go()
+                await let_go(connection)
+                raise
+        self._failure = asyncio.get_running_loop().create_future()
+        self._closed = False
+
+    async def close(self) -> None:
+        self._closed = True
+        while self._calls:
+            self._idle.clear()
+            await self._idle.wait()
+        await self._let_go()
+
+    async def _let_go(self) -> None:
+        await self._presence.leave()
+        pools, self._pools = self._pools, []
+        for pool in pools:
+            await let_go(pool)
+
+    async def failed(self) -> StoreBrokenError:
+        if self._closed or self._failure is None:
+            raise StoreUnavailableError("the store is closed")
+        return await asyncio.shield(self._failure)
+
+    @property
+    def lease(self) -> int:
+        return self._presence.run
+
+    async def info(self) -> StoreInfo:
+        async def work(connection: Connection) -> StoreInfo:
+            return StoreInfo(
+                engine="postgresql",
+                version=self._version,
+                location=str(self._address),
+                schema_version=self._schema,
+                durability=await durability(connection),
+                size_bytes=await connection.fetchval("SELECT pg_database_size(current_database())"),
+                free_bytes=None,
+            )
+
+        return await self._look(work)
+
+    async def last_id(self) -> int:
+        return await self._look(upkeep.last_id)
+
+    # -- how calls reach the database
+
+    async def _change(self, work: Work[T]) -> T:
+        """Run ``work`` in a transaction, and again when the server undid it to free others."""
+
+        async def in_transaction(connection: Connection) -> T:
+            async with connection.transaction():
+                return await work(connection)
+
+        return await self._step(in_transaction)
+
+    async def _step(self, work: Work[T]) -> T:
+        """Run ``work`` that is one statement, or has transactions of its own."""
+        with self._call():
+            for left in reversed(range(_TRIES)):
+                try:
+                    return await self._run(self._pools[0], work)
+                except AGAIN:
+                    if not left:
+                        raise
+                    await asyncio.sleep(_PAUSE_S * random.random())  # noqa: S311 - so that two do not meet again
+            raise AssertionError("unreachable")
+
+    async def _look(self, work: Work[T]) -> T:
+        with self._call():
+            return await self._run(self._pools[1], work)
+
+    async def _run(self, pool: Pool, work: Work[T]) -> T:
+        async with pool.acquire(timeout=_ACQUIRE_S) as connection:
+            return await work(connection)
+
+    @contextmanager
+    def _call(self) -> Iterator[None]:
+        """Count a call that closing waits for, and speak the port's language when it fails."""
+        if self._closed:
+            raise StoreUnavailableError("the store is closed")
+        self._calls += 1
+        try:
+            yield
+        except Exception as error:
+            translated = translate(error)
+            if isinstance(translated, StoreBrokenError) and self._failure is not None and not self._failure.done():
+                self._failure.set_result(translated)
+            if translated is error:
+                raise
+            raise translated from error
+        finally:
+            self._calls -= 1
+            if not self._calls:
+                self._idle.set()
+
+    def _on_notice(self, notice: str) -> None:
+        if self.on_notice is not None and not self._closed:
+            self.on_notice(notice)
+
+    # Accepting and finishing enter different rows of the accounts, and so do different nodes.
+
+    @property
+    def _opening_slot(self) -> int:
+        return self.lease % _SLOTS * 2
+
+    @property
+    def _ending_slot(self) -> int:
+        return self._opening_slot + 1
+
+    # -- journal
+
+    async def accept(self, events: Sequence[NewEvent]) -> list[Accepted]:
+        answers = await self._change(lambda c: journal.accept(c, events, lease=self.lease, slot=self._opening_slot))
+        if any(delivery.lease_until_ms is None for event in events for delivery in event.deliveries):
+            self._presence.tell("work")
+        return answers
+
+    # -- queue
+
+    async def waiting(self) -> list[Waiting]:
+        return await self._step(work_queue.waiting)
+
+    async def claim(self, wants: Sequence[Want], *, now_ms: int, lease_until_ms: int) -> list[Claimed]:
+        return await self._step(
+            lambda c: work_queue.claim(c, wants, lease=self.lease, now_ms=now_ms, lease_until_ms=lease_until_ms)
+        )
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+        ours, released = await self._change(lambda c: work_queue.settle(c, settlements, slot=self._ending_slot))
+        if released:
+            self._presence.tell("work")
+        return ours
+
+    async def give_back(self, claimed: Sequence[Claimed], *, now_ms: int) -> None:
+        await self._step(lambda c: work_queue.give_back(c, claimed, now_ms=now_ms))
+        self._presence.tell("work")
+
+    async def end_pending(self, endpoint_id: int, *, state: DeliveryState, reason: str, now_ms: int, limit: int) -> int:
+        return await self._change(
+            lambda c: work_queue.end_pending(
+                c, endpoint_id, state=state, reason=reason, now_ms=now_ms, limit=limit, slot=self._ending_slot
+            )
+        )
+
+    async def reopen(self, delivery_ids: Sequence[int], *, now_ms: int, replay_id: int | None = None) -> int:
+        count = await self._change(
+            lambda c: work_queue.reopen(c, delivery_ids, now_ms=now_ms, replay_id=replay_id, slot=self._opening_slot)
+        )
+        self._presence.tell("work")
+        return count
+
+    async def cancel(self, delivery_ids: Sequence[int], *, reason: str, now_ms: int) -> int:
+        count = await self._change(
+            lambda c: work_queue.cancel(c, delivery_ids, reason=reason, now_ms=now_ms, slot=self._ending_slot)
+        )
+        self._presence.tell("work")
+        return count
+
+    async def add_deliveries(
+        self, deliveries: Sequence[NewDelivery], event_ids: Sequence[int], *, replay: Replay, now_ms: int
+    ) -> None:
+        await self._change(
+            lambda c: work_queue.add_deliveries(
+                c, deliveries, event_ids, replay=replay, now_ms=now_ms, slot=self._opening_slot
+            )
+        )
+        self._presence.tell("work")
+
+    # -- directory
+
+    async def put_endpoint(self, row: EndpointRow) -> int:
+        version = await self._change(lambda c: directory.put_endpoint(c, row))
+        self._presence.tell("config")
+        return version
+
+    async def endpoints(self) -> list[EndpointRow]:
+        return await self._look(directory.endpoints)
+
+    async def endpoint_revisions(self, client_id: int, config_version: int) -> list[EndpointRow]:
+        return await self._look(lambda c: directory.endpoint_revisions(c, client_id, config_version))
+
+    async def config_version(self) -> int:
+        return await self._look(directory.config_version)
+
+    async def put_key(self, key: Key) -> int:
+        version = await self._change(lambda c: directory.put_key(c, key))
+        self._presence.tell("config")
+        return version
+
+    async def keys(self) -> list[Key]:
+        return await self._look(directory.keys)
+
+    # -- replays
+
+    async def put_replay(self, replay: Replay) -> None:
+        await self._change(lambda c: directory.put_replay(c, replay))
+
+    async def replay(self, replay_id: int) -> Replay | None:
+        return await self._look(lambda c: history.replay(c, replay_id))
+
+    async def replays(self, scope: Scope, page: Page, *, running: bool = False) -> list[Replay]:
+        return await self._look(lambda c: history.replays(c, scope, page, running=running))
+
+    async def replay_states(self, replay_id: int) -> dict[DeliveryState, int]:
+        return await self._look(lambda c: history.replay_states(c, replay_id))
+
+    # -- history
+
+    async def event(self, event_id: int, scope: Scope) -> Event | None:
+        return await self._look(lambda c: history.event(c, event_id, scope))
+
+    async def events(self, query: EventQuery, page: Page) -> list[Event]:
+        return await self._look(lambda c: history.events(c, query, page))
+
+    async def events_after(self, client_id: int, sequence: int, limit: int) -> list[Event]:
+        return await self._look(lambda c: history.events_after(c, client_id, sequence, limit))
+
+    async def events_between(
+        self, client_id: int, *, after_id: int, until_ms: int, types: Sequence[str], limit: int
+    ) -> list[Event]:
+        return await self._look(
+            lambda c: history.events_between(
+                c, client_id, after_id=after_id, until_ms=until_ms, types=types, limit=limit
+            )
+        )
+
+    async def delivery(self, delivery_id: int, scope: Scope) -> Delivery | None:
+        return await self._look(lambda c: history.delivery(c, delivery_id, scope))
+
+    async def deliveries(self, query: DeliveryQuery, page: Page) -> list[Delivery]:
+        return await self._look(lambda c: history.deliveries(c, query, page))
+
+    async def attempts(self, delivery_id: int) -> list[Attempt]:
+        return await self._look(lambda c: history.attempts(c, delivery_id))
+
+    async def recent_attempts(self, endpoint_id: int, limit: int) -> list[Attempt]:
+        return await self._look(lambda c: history.recent_attempts(c, endpoint_id, limit))
+
+    async def dead_groups(self, scope: Scope, *, endpoint_id: int | None, limit: int) -> list[DeadGroup]:
+        return await self._look(lambda c: history.dead_groups(c, scope, endpoint_id=endpoint_id, limit=limit))
+
+    async def books(self, scope: Scope, *, recount: bool = False) -> list[Book]:
+        return await self._look(lambda c: history.books(c, scope, recount=recount))
+
+    # -- activity
+
+    async def add_activity(self, rows: Sequence[Activity], *, now_ms: int) -> None:
+        await self._change(lambda c: activity.add(c, rows, now_ms=now_ms))
+
+    async def activity(
+        self, scope: Scope, *, step_s: int, since_ms: int, endpoint_id: int | None = None
+    ) -> list[Activity]:
+        return await self._look(
+            lambda c: activity.read(c, scope, step_s=step_s, since_ms=since_ms, endpoint_id=endpoint_id)
+        )
+
+    # -- upkeep
+
+    async def audit(self, *, after_id: int, limit: int) -> Audit:
+        return await self._look(lambda c: upkeep.audit(c, after_id=after_id, limit=limit))
+
+    async def expire(self, *, before_ms: int, limit: int) -> int:
+        """Drop one whole week of events if one is past, whatever ``limit`` says; else delete one by one."""
+        dropped = await self._step(lambda c: upkeep.whole_week(c, before_ms=before_ms))
+        if dropped:
+            return dropped
+        now_ms = self._clock.now_ms()
+        ids = await self._look(lambda c: upkeep.expired(c, before_ms=before_ms, limit=limit, now_ms=now_ms))
+        return await self._change(lambda c: upkeep.delete(c, ids)) if ids else 0
+
+    async def shift_due(self, by_ms: int) -> None:
+        """Move due times with this node's clock while it is the only one; the clock of one of many is its own."""
+
+        async def work(connection: Connection) -> None:
+            if await self._presence.is_alone(connection):
+                await run(connection, "shift_due", by_ms)
+
+        await self._change(work)
+
+    async def index_text(self, limit: int) -> int:
+        return await self._change(lambda c: upkeep.index_text(c, limit))

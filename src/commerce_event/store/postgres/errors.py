@@ -1,0 +1,45 @@
+"""What the database says, in the port's words."""
+
+from typing import Final
+
+import asyncpg
+
+from commerce_event.store.port import StoreBrokenError, StoreError, StoreUnavailableError
+
+AGAIN: Final = (  # nothing happened: simply do it once more
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.InvalidCachedStatementError,  # a newer node has just changed the schema
+)
+
+_UNREACHABLE: Final = (
+    OSError,  # time-outs too
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.OperatorInterventionError,  # shutting down, starting up, cancelled by the operator
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+)
+
+
+# The first that fits, in this order.
+_UNAVAILABLE: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...]] = (
+    (asyncpg.DiskFullError, "the database server's disk is full; free some space and it goes on by itself"),
+    (asyncpg.ReadOnlySQLTransactionError, "the database server takes no writes now; name the primary in --store"),
+    (asyncpg.InsufficientResourcesError, "the database server has no room for this now; it goes on by itself"),
+    (AGAIN, "the database was too busy with the same rows; try again"),
+    (_UNREACHABLE, "the database cannot be reached now; it goes on by itself once that is back"),
+)
+
+
+def translate(error: BaseException) -> BaseException:
+    """Return the port's error for a driver's or the server's error; others pass unchanged."""
+    if isinstance(error, StoreError):
+        return error
+    if isinstance(error, asyncpg.DataCorruptedError | asyncpg.IndexCorruptedError):
+        return StoreBrokenError(f"the database is damaged ({error}); stop, check the server's disk, restore")
+    for kinds, message in _UNAVAILABLE:
+        if isinstance(error, kinds):
+            return StoreUnavailableError(message)
+    return error

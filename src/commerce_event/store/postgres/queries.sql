@@ -1,0 +1,463 @@
+-- Journal ------------------------------------------------------------------------------------------------------
+
+-- name: take_sequences
+-- waits for whoever accepts for the same clients; clients come sorted, so that nobody waits in a circle
+INSERT INTO client AS c (client_id, last_sequence)
+SELECT * FROM unnest($1::bigint[], $2::bigint[])
+ON CONFLICT (client_id) DO UPDATE SET last_sequence = c.last_sequence + excluded.last_sequence
+RETURNING client_id, last_sequence
+
+-- name: return_sequences
+UPDATE client SET last_sequence = last_sequence - unused.n
+FROM unnest($1::bigint[], $2::bigint[]) AS unused (client_id, n)
+WHERE client.client_id = unused.client_id
+
+-- name: events_by_key
+-- primary keys of event_key and event
+SELECT k.client_id, k.key, e.id, e.sequence, e.match_count, e.type, e.body
+FROM unnest($1::bigint[], $2::text[]) AS wanted (client_id, key)
+CROSS JOIN LATERAL (
+  SELECT * FROM event_key WHERE event_key.client_id = wanted.client_id AND event_key.key = wanted.key LIMIT 1) AS k
+CROSS JOIN LATERAL (SELECT * FROM event WHERE event.id = k.event_id LIMIT 1) AS e
+
+-- name: insert_events
+WITH born AS (
+  INSERT INTO event (id, client_id, sequence, type, application_id, accepted_ms, config_version, match_count,
+                     idempotency_key, traceparent, body)
+  SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
+                       $8::integer[], $9::text[], $10::text[], $11::bytea[])
+), keyed AS (
+  INSERT INTO event_key (client_id, key, event_id)
+  SELECT * FROM unnest($2::bigint[], $9::text[], $1::bigint[]) AS new (client_id, key, event_id) WHERE key IS NOT NULL
+  ON CONFLICT (client_id, key) DO UPDATE SET event_id = excluded.event_id
+)
+INSERT INTO text_todo SELECT unnest($1::bigint[])
+
+-- name: insert_deliveries
+INSERT INTO queue (id, event_id, endpoint_id, client_id, attempt_count, failure_count, due_ms, lease, leased_ms,
+                   order_key, replay_id, replayed, created_ms)
+SELECT id, event_id, endpoint_id, client_id, attempt_count, 0, due_ms, lease, leased_ms, order_key, replay_id, replayed,
+       created_ms
+FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::integer[], $6::bigint[], $7::bigint[],
+            $8::bigint[], $9::text[], $10::bigint[], $11::boolean[], $12::bigint[])
+  AS new (id, event_id, endpoint_id, client_id, attempt_count, due_ms, lease, leased_ms, order_key, replay_id, replayed,
+          created_ms)
+
+-- name: enter_in_books
+-- endpoints come sorted, so that nobody waits in a circle
+INSERT INTO book AS b (slot, endpoint_id, client_id, matched, delivered, dead, cancelled, pending)
+SELECT $1::integer, *
+FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
+ON CONFLICT (endpoint_id, slot) DO UPDATE
+SET matched = b.matched + excluded.matched, delivered = b.delivered + excluded.delivered, dead = b.dead + excluded.dead,
+    cancelled = b.cancelled + excluded.cancelled, pending = b.pending + excluded.pending
+
+-- Turns of order keys -------------------------------------------------------------------------------------------
+
+-- name: lock_turns
+-- held to the end of the transaction; what follows sees everything that the former holder committed
+SELECT pg_advisory_xact_lock($1::integer, bucket) FROM unnest($2::integer[]) AS bucket
+
+-- name: order_keys
+-- primary keys; the key of a delivery never changes, so no lock is needed to read it
+SELECT endpoint_id, order_key FROM delivery WHERE id = ANY ($1::bigint[]) AND order_key IS NOT NULL
+
+-- name: order_key_waits
+-- index queue_order
+SELECT wanted.endpoint_id, wanted.order_key
+FROM unnest($1::bigint[], $2::text[]) AS wanted (endpoint_id, order_key)
+WHERE EXISTS (SELECT FROM queue AS q
+              WHERE q.endpoint_id = wanted.endpoint_id
+                AND hashtextextended(q.order_key, 0) = hashtextextended(wanted.order_key, 0)
+                AND q.order_key = wanted.order_key)
+
+-- name: release_next
+-- index queue_order: the earliest of each key, if none of the key is due or leased already (index queue_turn)
+UPDATE queue SET due_ms = $1
+WHERE id = ANY (ARRAY (
+  SELECT head.id
+  FROM unnest($2::bigint[], $3::text[]) AS wanted (endpoint_id, order_key)
+  CROSS JOIN LATERAL (
+    SELECT q.id FROM queue AS q
+    WHERE q.endpoint_id = wanted.endpoint_id
+      AND hashtextextended(q.order_key, 0) = hashtextextended(wanted.order_key, 0) AND q.order_key = wanted.order_key
+    ORDER BY q.id LIMIT 1) AS head
+  WHERE NOT EXISTS (
+    SELECT FROM queue AS q
+    WHERE q.endpoint_id = wanted.endpoint_id
+      AND hashtextextended(q.order_key, 0) = hashtextextended(wanted.order_key, 0) AND q.order_key = wanted.order_key
+      AND q.due_ms IS NOT NULL)))
+
+-- Queue --------------------------------------------------------------------------------------------------------
+
+-- name: waiting
+-- a loose scan of index queue_due: a seek for each endpoint and kind that has work, however much work it has
+WITH RECURSIVE busy (endpoint_id, retrying, due_ms) AS (
+  (SELECT endpoint_id, retrying, due_ms FROM queue ORDER BY endpoint_id, retrying, due_ms LIMIT 1)
+  UNION ALL
+  SELECT next.* FROM busy
+  CROSS JOIN LATERAL (
+    SELECT q.endpoint_id, q.retrying, q.due_ms FROM queue AS q
+    WHERE (q.endpoint_id, q.retrying) > (busy.endpoint_id, busy.retrying)
+    ORDER BY q.endpoint_id, q.retrying, q.due_ms LIMIT 1) AS next
+)
+SELECT endpoint_id, retrying, due_ms FROM busy WHERE due_ms IS NOT NULL
+
+-- name: claim
+-- index queue_due; LIMIT and LATERAL keep the planner to one seek a row, whatever it believes about the sizes
+WITH due AS MATERIALIZED (
+  SELECT q.* FROM unnest($1::bigint[], $2::boolean[], $3::integer[]) AS wanted (endpoint_id, retrying, most)
+  CROSS JOIN LATERAL (
+    SELECT id, event_id, endpoint_id, attempt_count, failure_count, due_ms, replay_id, lease, leased_ms
+    FROM queue
+    WHERE queue.endpoint_id = wanted.endpoint_id AND queue.retrying = wanted.retrying AND queue.due_ms <= $4
+    ORDER BY queue.due_ms LIMIT wanted.most FOR UPDATE SKIP LOCKED) AS q
+), leased AS (
+  UPDATE queue SET attempt_count = attempt_count + 1, lease = $5, due_ms = $6, leased_ms = $4
+  WHERE id = ANY (ARRAY (SELECT id FROM due))
+), lost AS (
+  INSERT INTO attempt (event_id, delivery_id, number, started_ms, duration_ms, error, response_headers, response_body)
+  SELECT event_id, id, attempt_count, leased_ms, greatest(0, $4 - leased_ms), $7, '[]', '' FROM due
+  WHERE lease IS NOT NULL
+)
+SELECT due.id, due.endpoint_id, due.attempt_count + 1, due.failure_count, due.replay_id,
+       e.id, e.client_id, e.sequence, e.type, e.traceparent, e.body
+FROM due CROSS JOIN LATERAL (SELECT * FROM event WHERE event.id = due.event_id LIMIT 1) AS e
+ORDER BY due.due_ms, due.id
+
+-- name: settle
+-- primary key of queue; results come sorted by delivery, so that nobody waits in a circle
+WITH held AS MATERIALIZED (
+  SELECT r.*, q.event_id, q.endpoint_id, q.client_id, q.order_key, q.replay_id, q.replayed, q.created_ms
+  FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::text[], $6::integer[], $7::bigint[], $8::text[],
+              $9::bigint[], $10::bigint[], $11::double precision[], $12::integer[], $13::text[], $14::text[],
+              $15::bytea[])
+    AS r (id, lease, number, state, failure_count, due_ms, reason, finished_ms, started_ms, duration_ms, status, error,
+          response_headers, response_body)
+  CROSS JOIN LATERAL (
+    SELECT * FROM queue WHERE queue.id = r.id AND queue.lease = r.lease AND queue.attempt_count = r.number
+    LIMIT 1 FOR UPDATE) AS q
+), recorded AS (
+  INSERT INTO attempt (event_id, delivery_id, number, started_ms, duration_ms, status, error, response_headers,
+                       response_body)
+  SELECT event_id, id, number, started_ms, duration_ms, status, error, response_headers, response_body FROM held
+), gone AS (
+  DELETE FROM queue WHERE id = ANY (ARRAY (SELECT id FROM held WHERE state <> 'pending'))
+), ended AS (
+  INSERT INTO finished (id, event_id, endpoint_id, client_id, state, attempt_count, failure_count, order_key, replay_id,
+                        replayed, reason, created_ms, finished_ms)
+  SELECT id, event_id, endpoint_id, client_id, state, number, failure_count, order_key, replay_id, replayed, reason,
+         created_ms, finished_ms
+  FROM held WHERE state <> 'pending'
+), again AS (
+  UPDATE queue SET failure_count = held.failure_count, due_ms = held.due_ms, lease = NULL, leased_ms = NULL
+  FROM held WHERE queue.id = held.id AND held.state = 'pending'
+), booked AS (
+  INSERT INTO book AS b (slot, endpoint_id, client_id, matched, delivered, dead, cancelled, pending)
+  SELECT $1::integer, endpoint_id, min(client_id), 0, count(*) FILTER (WHERE state = 'delivered'),
+         count(*) FILTER (WHERE state = 'dead'), count(*) FILTER (WHERE state = 'cancelled'), -count(*)
+  FROM held WHERE state <> 'pending' GROUP BY endpoint_id ORDER BY endpoint_id
+  ON CONFLICT (endpoint_id, slot) DO UPDATE
+  SET delivered = b.delivered + excluded.delivered, dead = b.dead + excluded.dead,
+      cancelled = b.cancelled + excluded.cancelled, pending = b.pending + excluded.pending
+)
+SELECT id, number, lease, CASE WHEN state <> 'pending' THEN endpoint_id END AS endpoint_id, order_key FROM held
+
+-- name: give_back
+UPDATE queue SET attempt_count = attempt_count - 1, due_ms = $1, lease = NULL, leased_ms = NULL
+FROM unnest($2::bigint[], $3::bigint[], $4::integer[]) AS unsent (id, lease, number)
+WHERE queue.id = unsent.id AND queue.lease = unsent.lease AND queue.attempt_count = unsent.number
+
+-- name: pending_of_endpoint
+-- index queue_due
+SELECT id FROM queue WHERE endpoint_id = $1 AND (lease IS NULL OR due_ms <= $2) LIMIT $3
+
+-- name: finish
+-- primary key of queue. $6: also those whose lease holds
+WITH held AS MATERIALIZED (
+  SELECT * FROM queue WHERE id = ANY ($2::bigint[]) AND ($6::boolean OR lease IS NULL OR due_ms <= $5)
+  ORDER BY id FOR UPDATE
+), lost AS (
+  INSERT INTO attempt (event_id, delivery_id, number, started_ms, duration_ms, error, response_headers, response_body)
+  SELECT event_id, id, attempt_count, leased_ms, greatest(0, $5 - leased_ms), $7, '[]', '' FROM held
+  WHERE lease IS NOT NULL
+), gone AS (
+  DELETE FROM queue WHERE id = ANY (ARRAY (SELECT id FROM held))
+), ended AS (
+  INSERT INTO finished (id, event_id, endpoint_id, client_id, state, attempt_count, failure_count, order_key, replay_id,
+                        replayed, reason, created_ms, finished_ms)
+  SELECT id, event_id, endpoint_id, client_id, $3, attempt_count, failure_count, order_key, replay_id, replayed, $4,
+         created_ms, $5
+  FROM held
+), booked AS (
+  INSERT INTO book AS b (slot, endpoint_id, client_id, matched, delivered, dead, cancelled, pending)
+  SELECT $1::integer, endpoint_id, min(client_id), 0, 0, count(*) FILTER (WHERE $3 = 'dead'),
+         count(*) FILTER (WHERE $3 = 'cancelled'), -count(*)
+  FROM held GROUP BY endpoint_id ORDER BY endpoint_id
+  ON CONFLICT (endpoint_id, slot) DO UPDATE
+  SET dead = b.dead + excluded.dead, cancelled = b.cancelled + excluded.cancelled, pending = b.pending + excluded.pending
+)
+SELECT endpoint_id, order_key FROM held
+
+-- name: keep_events
+-- retention waits for whoever makes deliveries of an event pending
+SELECT id FROM event WHERE id = ANY ($1::bigint[]) ORDER BY id FOR KEY SHARE
+
+-- name: events_of_finished
+SELECT DISTINCT event_id FROM finished WHERE id = ANY ($1::bigint[])
+
+-- name: reopen_pending
+UPDATE queue SET failure_count = 0, due_ms = CASE WHEN due_ms IS NULL THEN NULL ELSE $2::bigint END,
+       replay_id = coalesce($3::bigint, replay_id)
+WHERE id = ANY ($1::bigint[]) AND lease IS NULL
+RETURNING id
+
+-- name: reopenable
+SELECT id, endpoint_id, client_id, order_key, state FROM finished
+WHERE id = ANY ($1::bigint[]) AND state <> 'delivered' ORDER BY id FOR UPDATE
+
+-- name: reopen_finished
+WITH back AS (
+  DELETE FROM finished WHERE id = ANY ($1::bigint[]) RETURNING *
+)
+INSERT INTO queue (id, event_id, endpoint_id, client_id, attempt_count, failure_count, due_ms, order_key, replay_id,
+                   replayed, created_ms)
+SELECT back.id, event_id, endpoint_id, client_id, attempt_count, 0, again.due_ms, order_key, coalesce($3, replay_id),
+       replayed, created_ms
+FROM unnest($1::bigint[], $2::bigint[]) AS again (id, due_ms) JOIN back ON back.id = again.id
+
+-- name: shift_due
+UPDATE queue SET due_ms = due_ms + $1 WHERE due_ms IS NOT NULL
+
+-- Runs ---------------------------------------------------------------------------------------------------------
+
+-- name: holders
+-- index queue_lease: as much as is in flight
+SELECT DISTINCT lease FROM queue WHERE lease IS NOT NULL
+
+-- name: live_runs
+SELECT objid::bigint FROM pg_locks
+WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND classid = $1::bigint::oid
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+
+-- name: take_back
+-- index queue_lease
+WITH held AS MATERIALIZED (
+  SELECT * FROM queue WHERE lease = ANY ($1::bigint[]) ORDER BY id FOR UPDATE SKIP LOCKED
+), lost AS (
+  INSERT INTO attempt (event_id, delivery_id, number, started_ms, duration_ms, error, response_headers, response_body)
+  SELECT event_id, id, attempt_count, leased_ms, greatest(0, $2 - leased_ms), $3, '[]', '' FROM held
+)
+UPDATE queue SET due_ms = $2, lease = NULL, leased_ms = NULL WHERE id = ANY (ARRAY (SELECT id FROM held))
+RETURNING id
+
+-- Directory ----------------------------------------------------------------------------------------------------
+
+-- name: bump
+UPDATE meta SET value = value + 1 WHERE name = $1 RETURNING value
+
+-- name: meta
+SELECT value FROM meta WHERE name = $1
+
+-- name: raise_last_id
+UPDATE meta SET value = $1 WHERE name = 'last_id' AND value < $1
+
+-- name: put_endpoint
+INSERT INTO endpoint (id, client_id, revision, created_ms, updated_ms, deleted_ms, config, sealed)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, updated_ms = excluded.updated_ms,
+  deleted_ms = excluded.deleted_ms, config = excluded.config, sealed = excluded.sealed
+
+-- name: put_revision
+INSERT INTO endpoint_revision (endpoint_id, revision, client_id, created_ms, updated_ms, deleted_ms, config)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+
+-- name: endpoints
+SELECT id, client_id, revision, created_ms, updated_ms, deleted_ms, config, sealed FROM endpoint ORDER BY id
+
+-- name: endpoint_revisions
+SELECT r.endpoint_id, r.client_id, r.revision, r.created_ms, r.updated_ms, r.deleted_ms, r.config, ''::bytea
+FROM endpoint AS e
+CROSS JOIN LATERAL (
+  SELECT * FROM endpoint_revision
+  WHERE endpoint_id = e.id AND revision <= $2 ORDER BY revision DESC LIMIT 1) AS r
+WHERE e.client_id = $1
+ORDER BY e.id
+
+-- name: put_key
+INSERT INTO api_key (id, role, client_ids, name, digest, created_ms, revoked_ms) VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (id) DO UPDATE SET role = excluded.role, client_ids = excluded.client_ids, name = excluded.name,
+  digest = excluded.digest, revoked_ms = excluded.revoked_ms
+
+-- name: keys
+SELECT id, role, client_ids, name, digest, created_ms, revoked_ms FROM api_key ORDER BY id
+
+-- Replays ------------------------------------------------------------------------------------------------------
+
+-- name: put_replay
+INSERT INTO replay (id, client_id, endpoint_id, since_ms, until_ms, types, "only", state, cursor, looked_at, queued,
+                    created_ms, finished_ms)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+ON CONFLICT (id) DO UPDATE SET state = excluded.state, cursor = excluded.cursor, looked_at = excluded.looked_at,
+  queued = excluded.queued, finished_ms = excluded.finished_ms
+
+-- name: replay_states
+-- indexes queue_replay and finished_replay
+SELECT state, count(*) FROM delivery WHERE replay_id = $1 GROUP BY state
+
+-- History ------------------------------------------------------------------------------------------------------
+
+-- name: attempts
+SELECT number, started_ms, duration_ms, status, error, response_headers, response_body
+FROM attempt WHERE delivery_id = $1 ORDER BY number
+
+-- name: recent_attempts
+-- index finished_when
+SELECT a.number, a.started_ms, a.duration_ms, a.status, a.error, a.response_headers, a.response_body
+FROM (SELECT id, event_id, attempt_count, finished_ms FROM finished
+      WHERE endpoint_id = $1 ORDER BY finished_ms DESC LIMIT $2) AS f
+CROSS JOIN LATERAL (
+  SELECT * FROM attempt
+  WHERE attempt.delivery_id = f.id AND attempt.number = f.attempt_count AND attempt.event_id = f.event_id
+  LIMIT 1) AS a
+ORDER BY f.finished_ms DESC
+
+-- name: dead_groups
+-- indexes finished_ended and finished_ended_endpoint
+SELECT f.endpoint_id, f.reason, a.error, count(*), min(f.created_ms), max(f.created_ms)
+FROM (SELECT id, event_id, endpoint_id, reason, attempt_count, created_ms FROM finished
+      WHERE state = 'dead' AND ($1::bigint IS NULL OR endpoint_id = $1)
+        AND ($2::bigint[] IS NULL OR client_id = ANY ($2))
+      ORDER BY id DESC LIMIT $3) AS f
+LEFT JOIN LATERAL (
+  SELECT error FROM attempt
+  WHERE attempt.delivery_id = f.id AND attempt.number = f.attempt_count AND attempt.event_id = f.event_id
+  LIMIT 1) AS a ON true
+GROUP BY f.endpoint_id, f.reason, a.error ORDER BY count(*) DESC, f.endpoint_id, a.error
+
+-- name: books
+-- one statement, so one snapshot. $1: count what is pending in the queue itself, which costs by backlog
+SELECT b.endpoint_id, b.client_id, b.matched, b.delivered, b.dead, b.cancelled,
+       CASE WHEN $1::boolean THEN coalesce(counted.pending, 0) ELSE b.pending END,
+       (SELECT min(first.due_ms) FROM (VALUES (false), (true)) AS kind (retrying)
+        CROSS JOIN LATERAL (
+          SELECT q.due_ms FROM queue AS q
+          WHERE q.endpoint_id = b.endpoint_id AND q.retrying = kind.retrying AND q.due_ms IS NOT NULL
+          ORDER BY q.due_ms LIMIT 1) AS first)
+FROM (SELECT endpoint_id, min(client_id) AS client_id, sum(matched)::bigint AS matched,
+             sum(delivered)::bigint AS delivered, sum(dead)::bigint AS dead, sum(cancelled)::bigint AS cancelled,
+             sum(pending)::bigint AS pending
+      FROM book GROUP BY endpoint_id) AS b
+LEFT JOIN (SELECT endpoint_id, count(*) AS pending FROM queue WHERE $1::boolean GROUP BY endpoint_id) AS counted
+  ON counted.endpoint_id = b.endpoint_id
+ORDER BY b.endpoint_id
+
+-- name: new_texts
+-- what the text index has not seen yet, newest first
+SELECT event_id FROM text_todo WHERE event_id < $1 ORDER BY event_id DESC LIMIT $2
+
+-- Activity -----------------------------------------------------------------------------------------------------
+
+-- name: add_activity
+-- rows of one call may fall into one step, and come sorted, so that nobody waits in a circle
+INSERT INTO activity AS a (step_s, start_ms, client_id, endpoint_id, accepted, delivered, failed, dead, latency_0, latency_1, latency_2, latency_3,
+                           latency_4, latency_5, latency_6, latency_7, latency_8, latency_9, latency_10,
+                           pending, dead_letters, oldest_ms)
+SELECT $1::integer, start_ms - start_ms % ($1::integer * 1000), client_id, endpoint_id,
+       sum(accepted), sum(delivered), sum(failed), sum(dead), sum(latency_0), sum(latency_1), sum(latency_2),
+       sum(latency_3), sum(latency_4), sum(latency_5), sum(latency_6), sum(latency_7), sum(latency_8),
+       sum(latency_9), sum(latency_10),
+       max(pending), max(dead_letters), max(oldest_ms)
+FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
+            $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[],
+            $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[],
+            $21::bigint[], $22::bigint[])
+  AS new (start_ms, client_id, endpoint_id, accepted, delivered, failed, dead, latency_0, latency_1, latency_2, latency_3, latency_4, latency_5,
+           latency_6, latency_7, latency_8, latency_9, latency_10, pending, dead_letters, oldest_ms)
+GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+ON CONFLICT (step_s, start_ms, client_id, endpoint_id) DO UPDATE
+SET accepted = a.accepted + excluded.accepted, delivered = a.delivered + excluded.delivered, failed = a.failed +
+    excluded.failed, dead = a.dead + excluded.dead, latency_0 = a.latency_0 + excluded.latency_0, latency_1 =
+    a.latency_1 + excluded.latency_1, latency_2 = a.latency_2 + excluded.latency_2, latency_3 = a.latency_3 +
+    excluded.latency_3, latency_4 = a.latency_4 + excluded.latency_4, latency_5 = a.latency_5 +
+    excluded.latency_5, latency_6 = a.latency_6 + excluded.latency_6, latency_7 = a.latency_7 +
+    excluded.latency_7, latency_8 = a.latency_8 + excluded.latency_8, latency_9 = a.latency_9 +
+    excluded.latency_9, latency_10 = a.latency_10 + excluded.latency_10,
+    pending = greatest(a.pending, excluded.pending), dead_letters = greatest(a.dead_letters,
+    excluded.dead_letters), oldest_ms = greatest(a.oldest_ms, excluded.oldest_ms)
+
+-- name: forget_activity
+DELETE FROM activity WHERE step_s = $1 AND start_ms < $2
+
+-- name: activity
+-- primary key
+SELECT start_ms, sum(accepted)::bigint, sum(delivered)::bigint, sum(failed)::bigint, sum(dead)::bigint,
+       sum(latency_0)::bigint, sum(latency_1)::bigint, sum(latency_2)::bigint, sum(latency_3)::bigint,
+       sum(latency_4)::bigint, sum(latency_5)::bigint, sum(latency_6)::bigint, sum(latency_7)::bigint,
+       sum(latency_8)::bigint, sum(latency_9)::bigint, sum(latency_10)::bigint,
+       sum(pending)::bigint, sum(dead_letters)::bigint, max(oldest_ms)
+FROM activity
+WHERE step_s = $1 AND start_ms >= $2 AND ($3::bigint IS NULL OR endpoint_id = $3)
+  AND ($4::bigint[] IS NULL OR client_id = ANY ($4))
+GROUP BY start_ms ORDER BY start_ms
+
+-- Upkeep -------------------------------------------------------------------------------------------------------
+
+-- name: audit
+SELECT e.id, e.match_count, (SELECT count(*) FROM delivery AS d WHERE d.event_id = e.id AND NOT d.replayed)
+FROM event AS e WHERE e.id > $1 ORDER BY e.id LIMIT $2
+
+-- name: last_id
+SELECT greatest((SELECT max(id) FROM event), (SELECT max(id) FROM queue), (SELECT max(id) FROM finished),
+                (SELECT max(id) FROM endpoint), (SELECT max(id) FROM api_key), (SELECT max(id) FROM replay),
+                (SELECT value FROM meta WHERE name = 'last_id'))
+
+-- name: oldest_events
+SELECT e.id, e.accepted_ms, EXISTS (SELECT FROM queue AS q WHERE q.event_id = e.id)
+FROM event AS e WHERE e.id > $1 AND e.id < $2 ORDER BY e.id LIMIT $3
+
+-- name: lock_events
+SELECT id FROM event WHERE id = ANY ($1::bigint[]) ORDER BY id FOR UPDATE SKIP LOCKED
+
+-- name: unneeded
+SELECT event.id FROM unnest($1::bigint[]) AS event (id)
+WHERE NOT EXISTS (SELECT FROM queue AS q WHERE q.event_id = event.id)
+
+-- name: expire
+WITH attempts AS (DELETE FROM attempt WHERE event_id = ANY ($1::bigint[])),
+     deliveries AS (DELETE FROM finished WHERE event_id = ANY ($1::bigint[])),
+     texts AS (DELETE FROM event_text WHERE event_id = ANY ($1::bigint[])),
+     todo AS (DELETE FROM text_todo WHERE event_id = ANY ($1::bigint[])),
+     events AS (DELETE FROM event WHERE id = ANY ($1::bigint[]) RETURNING id, client_id, idempotency_key)
+DELETE FROM event_key AS k USING events AS e
+WHERE k.client_id = e.client_id AND k.key = e.idempotency_key AND k.event_id = e.id
+
+-- name: take_texts
+DELETE FROM text_todo WHERE event_id = ANY (ARRAY (
+  SELECT event_id FROM text_todo ORDER BY event_id LIMIT $1 FOR UPDATE SKIP LOCKED))
+RETURNING event_id
+
+-- name: bodies
+-- retention waits, so that no text outlives its event
+SELECT id, body FROM event WHERE id = ANY ($1::bigint[]) ORDER BY id FOR KEY SHARE
+
+-- name: insert_texts
+INSERT INTO event_text (event_id, words, folded)
+SELECT event_id, array_to_tsvector(string_to_array(words, ' ')), folded
+FROM unnest($1::bigint[], $2::text[], $3::text[]) AS new (event_id, words, folded)
+
+-- name: weeks
+SELECT substring(c.relname FROM 'event_(\d{8})$') FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+WHERE i.inhparent = 'event'::regclass AND c.relname ~ '^event_\d{8}$' ORDER BY 1
+
+-- name: pending_between
+-- index queue_event
+SELECT EXISTS (SELECT FROM queue WHERE event_id >= $1 AND event_id < $2)
+
+-- name: forget_keys
+DELETE FROM event_key AS k USING event AS e
+WHERE e.id >= $1 AND e.id < $2 AND e.idempotency_key IS NOT NULL
+  AND k.client_id = e.client_id AND k.key = e.idempotency_key AND k.event_id = e.id
+
+-- name: forget_texts
+DELETE FROM text_todo WHERE event_id >= $1 AND event_id < $2

@@ -1,0 +1,208 @@
+"""The queue: who waits, claiming under a lease, settling behind the fence, and what people do to deliveries.
+
+Everybody locks in one order: turns of order keys, then deliveries by id, then accounts by endpoint.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from commerce_event.core.model import DeliveryState, Replay
+from commerce_event.store.port import Claimed, NewDelivery, Settlement, Waiting, Want
+from commerce_event.store.postgres import directory
+from commerce_event.store.postgres.journal import open_books, turns_of, turns_taken, waits_or_goes_first
+from commerce_event.store.postgres.locks import Turn, lock_turns
+from commerce_event.store.postgres.sql import Connection, columns, only, run
+
+INTERRUPTED: Final = "interrupted"
+_STATES: Final = ("delivered", "dead", "cancelled", "pending")  # in the order of the accounts' columns
+_ENDING_TRIES: Final = 10
+
+
+async def waiting(connection: Connection) -> list[Waiting]:
+    return [Waiting(*row) for row in await run(connection, "waiting")]
+
+
+async def claim(
+    connection: Connection, wants: Sequence[Want], *, lease: int, now_ms: int, lease_until_ms: int
+) -> list[Claimed]:
+    limits: Counter[tuple[int, bool]] = Counter()
+    for want in wants:
+        limits[want.endpoint_id, want.retrying] += want.limit
+    wanted = [(endpoint_id, retrying, limit) for (endpoint_id, retrying), limit in limits.items()]
+    rows = await run(connection, "claim", *columns(wanted, 3), now_ms, lease, lease_until_ms, INTERRUPTED)
+    return [
+        Claimed(
+            delivery_id=row[0],
+            endpoint_id=row[1],
+            number=row[2],
+            failure_count=row[3],
+            lease=lease,
+            lease_until_ms=lease_until_ms,
+            replay_id=row[4],
+            event_id=row[5],
+            client_id=row[6],
+            sequence=row[7],
+            type=row[8],
+            traceparent=row[9],
+            body=row[10],
+        )
+        for row in rows
+    ]
+
+
+async def settle(connection: Connection, settlements: Sequence[Settlement], *, slot: int) -> tuple[list[bool], bool]:
+    """Record what is still ours; also tell whether a delivery that waited has its turn now."""
+    if not settlements:
+        return [], False
+    rows = [_result_row(settlement) for settlement in sorted(settlements, key=lambda each: each.delivery_id)]
+    held = await run(connection, "settle", slot, *columns(rows, 14))
+    ours = {(row[0], row[1], row[2]) for row in held}
+    finished_ms = max(map(_finished_ms, settlements))
+    released = await _release(connection, [(row[3], row[4]) for row in held if row[3] is not None], finished_ms)
+    return [(each.delivery_id, each.attempt.number, each.lease) in ours for each in settlements], released
+
+
+async def give_back(connection: Connection, claimed: Sequence[Claimed], *, now_ms: int) -> None:
+    rows = sorted((delivery.delivery_id, delivery.lease, delivery.number) for delivery in claimed)
+    await run(connection, "give_back", now_ms, *columns(rows, 3))
+
+
+async def end_pending(
+    connection: Connection, endpoint_id: int, *, state: DeliveryState, reason: str, now_ms: int, limit: int, slot: int
+) -> int:
+    for _ in range(_ENDING_TRIES):  # others may claim them all between the look and the lock
+        ids = [row[0] for row in await run(connection, "pending_of_endpoint", endpoint_id, now_ms, limit)]
+        ended = await _finish(connection, ids, state=state, reason=reason, now_ms=now_ms, slot=slot, leased=False)
+        if ended or not ids:
+            return ended
+    return 0
+
+
+async def cancel(connection: Connection, delivery_ids: Sequence[int], *, reason: str, now_ms: int, slot: int) -> int:
+    return await _finish(
+        connection, delivery_ids, state="cancelled", reason=reason, now_ms=now_ms, slot=slot, leased=True
+    )
+
+
+async def reopen(
+    connection: Connection, delivery_ids: Sequence[int], *, now_ms: int, replay_id: int | None, slot: int
+) -> int:
+    await lock_turns(connection, await _turns(connection, delivery_ids))
+    pending = await run(connection, "reopen_pending", delivery_ids, now_ms, replay_id)
+    events = await run(connection, "events_of_finished", delivery_ids)
+    if not events:
+        return len(pending)
+    await run(connection, "keep_events", [row[0] for row in events])
+    ended = await run(connection, "reopenable", delivery_ids)
+    again = [NewDelivery(row[0], row[1], row[3]) for row in ended]
+    taken = await turns_taken(connection, again)
+    due = [(each.id, None if waits_or_goes_first(each, taken) else now_ms) for each in again]
+    await run(connection, "reopen_finished", *columns(due, 2), replay_id)
+    await _move(connection, ((row[1], row[2], row[4], "pending") for row in ended), slot=slot)
+    return len(pending) + len(ended)
+
+
+async def add_deliveries(
+    connection: Connection,
+    deliveries: Sequence[NewDelivery],
+    event_ids: Sequence[int],
+    *,
+    replay: Replay,
+    now_ms: int,
+    slot: int,
+) -> None:
+    await directory.put_replay(connection, replay)
+    await lock_turns(connection, turns_of(deliveries))
+    existing = {row[0] for row in await run(connection, "keep_events", list(set(event_ids)))}
+    pairs = [
+        (delivery, event_id)
+        for delivery, event_id in zip(deliveries, event_ids, strict=True)
+        if event_id in existing  # retention may have been there first
+    ]
+    taken = await turns_taken(connection, [delivery for delivery, _ in pairs])
+    rows: list[tuple[Any, ...]] = []
+    for delivery, event_id in pairs:
+        due = None if waits_or_goes_first(delivery, taken) else now_ms
+        head = (delivery.id, event_id, delivery.endpoint_id, replay.client_id)
+        rows.append((*head, 0, due, None, None, delivery.order_key, replay.id, True, now_ms))
+    await run(connection, "insert_deliveries", *columns(rows, 12))
+    await open_books(connection, [(delivery.endpoint_id, replay.client_id) for delivery, _ in pairs], slot=slot)
+
+
+async def take_back(connection: Connection, runs: Sequence[int], now_ms: int) -> bool:
+    """What those runs were sending when they ended is on record as interrupted, and due now. False: nothing was."""
+    return await only(connection, "take_back", runs, now_ms, INTERRUPTED) is not None
+
+
+def _finished_ms(settlement: Settlement) -> int:
+    return settlement.attempt.started_ms + round(settlement.attempt.duration_ms)
+
+
+def _result_row(settlement: Settlement) -> tuple[Any, ...]:
+    attempt = settlement.attempt
+    return (
+        settlement.delivery_id,
+        settlement.lease,
+        attempt.number,
+        settlement.state,
+        settlement.failure_count,
+        settlement.due_ms,
+        settlement.reason,
+        None if settlement.state == "pending" else _finished_ms(settlement),
+        attempt.started_ms,
+        attempt.duration_ms,
+        attempt.status,
+        attempt.error,
+        msgspec.json.encode(attempt.response_headers).decode(),
+        attempt.response_body,
+    )
+
+
+async def _turns(connection: Connection, delivery_ids: Sequence[int]) -> set[Turn]:
+    return {(row[0], row[1]) for row in await run(connection, "order_keys", delivery_ids)}
+
+
+async def _finish(
+    connection: Connection,
+    delivery_ids: Sequence[int],
+    *,
+    state: DeliveryState,
+    reason: str,
+    now_ms: int,
+    slot: int,
+    leased: bool,
+) -> int:
+    await lock_turns(connection, await _turns(connection, delivery_ids))
+    held = await run(connection, "finish", slot, delivery_ids, state, reason, now_ms, leased, INTERRUPTED)
+    await _release(connection, [(row[0], row[1]) for row in held], now_ms)
+    return len(held)
+
+
+async def _move(
+    connection: Connection, moves: Iterable[tuple[int, int, DeliveryState, DeliveryState]], *, slot: int
+) -> None:
+    """Move deliveries, given as (endpoint, client, from, to), in the accounts."""
+    deltas: Counter[tuple[int, str]] = Counter()
+    clients: dict[int, int] = {}
+    for endpoint_id, client_id, source, target in moves:
+        clients[endpoint_id] = client_id
+        deltas[endpoint_id, source] -= 1
+        deltas[endpoint_id, target] += 1
+    rows = [
+        (endpoint_id, client_id, 0, *(deltas[endpoint_id, state] for state in _STATES))
+        for endpoint_id, client_id in sorted(clients.items())
+    ]
+    await run(connection, "enter_in_books", slot, *columns(rows, 7))
+
+
+async def _release(connection: Connection, ended: Iterable[tuple[int, str | None]], now_ms: int) -> bool:
+    """Make the next delivery of each finished one's order key due, and tell whether any has a key."""
+    turns = sorted({(endpoint_id, key) for endpoint_id, key in ended if key is not None})
+    if not turns:
+        return False
+    await lock_turns(connection, turns)
+    await run(connection, "release_next", now_ms, *columns(turns, 2))
+    return True
