@@ -22,8 +22,8 @@ from commerce_event.api.metrics import Metrics
 from commerce_event.api.protocol import HttpProtocol
 from commerce_event.api.services import Services
 from commerce_event.core.addresses import AddressPolicy
-from commerce_event.core.clock import SystemClock
-from commerce_event.core.ids import IdMaker
+from commerce_event.core.clock import Clock, SystemClock
+from commerce_event.core.ids import NODE_BITS, IdMaker
 from commerce_event.core.vault import Vault, VaultError, new_key, parse_key
 from commerce_event.deliver.guard import Resolver
 from commerce_event.deliver.replays import Replays
@@ -33,7 +33,8 @@ from commerce_event.reference import routes as reference
 from commerce_event.settings import Settings
 from commerce_event.store.directory import Directory
 from commerce_event.store.keeper import Keeper
-from commerce_event.store.port import StoreRefusedError
+from commerce_event.store.port import Notice, Store, StoreError, StoreRefusedError
+from commerce_event.store.postgres import PostgresStore
 from commerce_event.store.sqlite import SqliteStore
 from commerce_event.store.tally import Tally
 from commerce_event.web.assets import Assets
@@ -51,8 +52,9 @@ class Node:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.clock = SystemClock()
-        self.store = SqliteStore(settings.store_path(), clock=self.clock)
+        self.store = make_store(settings, self.clock)
         self.first_key: str | None = None  # made at the first start, shown once
+        self._reloading: set[asyncio.Task[None]] = set()
 
     async def start(self, *, own_addresses: frozenset[tuple[str, int]] = frozenset()) -> None:
         """Open the store and begin to accept and deliver. Raises StoreRefusedError with the remedy."""
@@ -65,7 +67,7 @@ class Node:
 
     async def _compose(self, own_addresses: frozenset[tuple[str, int]]) -> None:
         settings, clock, store = self.settings, self.clock, self.store
-        ids = IdMaker(after=await store.last_id())
+        ids = IdMaker(node=store.lease % 2**NODE_BITS, after=await store.last_id())
         try:
             key_file = _KeyFile(settings)
             vault = Vault(key_file.key)
@@ -110,9 +112,24 @@ class Node:
         )
         self.app = create_app(services, _pages(services, vault))
         await self._make_first_key()
+        self.store.on_notice = self._noticed
         self.scheduler.start()
         self.replays.run()
         self.keeper.start()
+
+    def _noticed(self, what: Notice) -> None:
+        """Another node made work, or changed endpoints or keys."""
+        if what == "config":
+            self._reloading.add(task := asyncio.create_task(self._reload()))
+            task.add_done_callback(self._reloading.discard)
+        self.scheduler.wake()
+
+    async def _reload(self) -> None:
+        try:
+            await self.directory.load()
+        except StoreError as error:  # the next notice does it
+            log.warning("changes of another node are not read yet", error=str(error))
+        self.scheduler.wake()
 
     async def _make_first_key(self) -> None:
         if self.settings.admin_key is None and not any(key.role == "admin" for key in self.directory.all_keys()):
@@ -128,6 +145,12 @@ class Node:
         await self.store.close()
 
 
+def make_store(settings: Settings, clock: Clock) -> Store:
+    """Return the engine that the settings ask for, not opened yet. Raises StoreRefusedError for a URL that is none."""
+    path = settings.store_path()
+    return PostgresStore(settings.store, clock=clock) if path is None else SqliteStore(path, clock=clock)
+
+
 def _pages(services: Services, vault: Vault) -> list[BaseRoute]:
     """Return the routes of what people look at in a browser."""
     packages = ("commerce_event.admin", "commerce_event.reference", "commerce_event.web")
@@ -140,10 +163,12 @@ def _pages(services: Services, vault: Vault) -> list[BaseRoute]:
 async def open_directory(settings: Settings) -> AsyncIterator[tuple[Directory, SystemClock]]:
     """Open a store that no server runs on, for its endpoints and keys alone. Raises StoreRefusedError."""
     clock = SystemClock()
-    store = SqliteStore(settings.store_path(), clock=clock)
+    store = make_store(settings, clock)
     await store.open()
     try:
-        directory = Directory(store, Vault(_KeyFile(settings).key), IdMaker(after=await store.last_id()))
+        directory = Directory(
+            store, Vault(_KeyFile(settings).key), IdMaker(node=store.lease % 2**NODE_BITS, after=await store.last_id())
+        )
         await directory.load()
         yield directory, clock
     except VaultError as error:
@@ -159,7 +184,7 @@ class _KeyFile:
         database = settings.store_path()
         self._path: Path | None = None
         self._text = settings.secret_key or ""
-        if not self._text:
+        if not self._text and database is not None:
             self._path = database.with_name(database.name + ".key")
             self._text = self._path.read_text().strip() if self._path.exists() else new_key()
         self.key = parse_key(self._text)

@@ -21,6 +21,8 @@ _WHOLE: Final = re.compile(r"\d{1,9}", re.ASCII)
 _BODY_MAX: Final = 10 * 1024**2
 _ADMIN_KEY_MIN: Final = 16
 _STORE_FILE: Final = re.compile(r"/(?!:memory:)[^?#\x00]*[^?#\x00/]")  # no parameters, no folder, nothing volatile
+_POSTGRES: Final = frozenset({"postgresql", "postgres"})
+_PASSWORD: Final = re.compile(r"(://[^/@:]*:)[^@]*@")
 _SECRET_FIELDS: Final = frozenset({"admin_key", "secret_key"})
 
 
@@ -60,26 +62,36 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             if field in values and not least <= values[field] <= most:
                 raise SettingsError(f"{PREFIX}{name} must be {least} to {most}, not {values[field]}")
         settings = cls(**values)
-        settings.store_path()
+        if settings.store_path() is None and settings.secret_key is None:
+            raise SettingsError(
+                f"{PREFIX}SECRET_KEY is needed with PostgreSQL, the same for every node; "
+                "make one with: commerce-event keys secret"
+            )
         return settings
 
-    def store_path(self) -> Path:
-        """Return the file of the embedded store. Raises SettingsError for a URL that this version cannot serve."""
+    def store_path(self) -> Path | None:
+        """Return the file of the embedded store, None for PostgreSQL. Raises SettingsError for any other URL."""
         scheme, separator, path = self.store.partition("://")
+        if scheme in _POSTGRES and separator and path:
+            return None
         if scheme == "sqlite" and separator and _STORE_FILE.fullmatch(path):
             return Path(path[1:])
-        if scheme in {"postgresql", "postgres"}:
-            raise SettingsError(
-                f"{PREFIX}STORE asks for PostgreSQL, but this version keeps its events in SQLite; write sqlite:///FILE"
-            )
-        raise SettingsError(f"{PREFIX}STORE must be sqlite:///FILE (sqlite:////FILE for an absolute path)")
+        raise SettingsError(
+            f"{PREFIX}STORE must be sqlite:///FILE (sqlite:////FILE for an absolute path) or postgresql://USER@HOST/DATABASE"
+        )
+
+    @property
+    def store_shown(self) -> str:
+        """The store's URL without a password."""
+        return _PASSWORD.sub(r"\1***@", self.store)
 
     def __repr__(self) -> str:
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         """Name what may be shown, to rich as well: it prints the local variables of a crash."""
-        return [(name, getattr(self, name)) for name in self.__struct_fields__ if name not in _SECRET_FIELDS]
+        shown = [(name, getattr(self, name)) for name in self.__struct_fields__ if name not in _SECRET_FIELDS]
+        return [(name, self.store_shown if name == "store" else value) for name, value in shown]
 
 
 def _read(variable: str, text: str, values: dict[str, Any]) -> None:

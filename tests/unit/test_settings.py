@@ -186,11 +186,20 @@ def test_other_store_is_refused_with_the_form_that_works(store: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
-def test_postgresql_is_refused_for_now_without_repeating_its_password(scheme: str) -> None:
-    message = mistake(STORE=f"{scheme}://user:canary@db/events")
+def test_postgresql_is_a_store_without_a_file_and_its_password_is_never_shown(scheme: str) -> None:
+    settings = read(STORE=f"{scheme}://user:canary@db.example/events", SECRET_KEY=new_key())
 
-    assert "SQLite" in message
-    assert "canary" not in message
+    assert settings.store_path() is None
+    assert settings.store_shown == f"{scheme}://user:***@db.example/events"
+    assert "canary" not in repr(settings)
+    assert "canary" not in str(settings.__rich_repr__())
+
+
+def test_postgresql_asks_for_a_secret_key_that_its_nodes_share() -> None:
+    with pytest.raises(SettingsError, match="SECRET_KEY is needed with PostgreSQL") as caught:
+        read(STORE="postgresql://user:canary@db.example/events")
+
+    assert "canary" not in str(caught.value)
 
 
 # Secrets

@@ -1,6 +1,6 @@
 """Endpoints: made, read, changed, switched off, tested."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Final
 
 import msgspec
@@ -56,11 +56,9 @@ async def create_endpoint(call: Call) -> Reply:
         secrets=(Secret(new_secret(wanted.signing)),),
         **checked(fields, call.services.policy),
     )
-    async with call.services.changing:
-        present = call.services.directory.endpoints(call.scope.narrowed_to(wanted.client_id))
-        if len(present) >= PER_CLIENT_MAX:
-            raise Problem(409, f"A client has at most {PER_CLIENT_MAX} endpoints; delete one that is not used.")
-        saved = await call.services.directory.save(endpoint)
+    saved = await call.services.directory.add(endpoint, most=PER_CLIENT_MAX)
+    if saved is None:
+        raise Problem(409, f"A client has at most {PER_CLIENT_MAX} endpoints; delete one that is not used.")
     return Reply(new_endpoint_view(saved), 201)
 
 
@@ -80,10 +78,16 @@ async def get_endpoint(call: Call) -> Reply:
 
 
 async def change_endpoint(call: Call) -> Reply:
-    async with call.services.changing:
-        saved = await call.services.directory.save(_changed(call, find_endpoint(call)))
+    saved = await _change(call, lambda endpoint: _changed(call, endpoint))
     call.services.scheduler.wake()
     return Reply(endpoint_view(saved))
+
+
+async def _change(call: Call, changed: Callable[[Endpoint], Endpoint]) -> Endpoint:
+    saved = await call.services.directory.change(find_endpoint(call).id, changed)
+    if saved is None:
+        raise not_found("endpoint")
+    return saved
 
 
 def _changed(call: Call, endpoint: Endpoint) -> Endpoint:
@@ -100,8 +104,7 @@ def _changed(call: Call, endpoint: Endpoint) -> Endpoint:
 
 
 async def delete_endpoint(call: Call) -> Reply:
-    async with call.services.changing:
-        await call.services.directory.delete(find_endpoint(call).id, call.now_ms)
+    await call.services.directory.delete(find_endpoint(call).id, call.now_ms)
     call.services.scheduler.wake()
     return Reply(None, 204)
 
@@ -116,11 +119,12 @@ async def rotate_secret(call: Call) -> Reply:
         raise invalid("/overlap", "an overlap lasts at most 30 days")
     now_ms = call.now_ms
     expires_ms = now_ms + round(overlap_s * 1000)
-    async with call.services.changing:
-        endpoint = find_endpoint(call)
+
+    def rotated(endpoint: Endpoint) -> Endpoint:
         secrets = (Secret(new_secret(endpoint.signing)), *_kept(endpoint.secrets, expires_ms, now_ms))
-        changed = msgspec.structs.replace(endpoint, secrets=secrets, updated_ms=now_ms)
-        saved = await call.services.directory.save(changed)
+        return msgspec.structs.replace(endpoint, secrets=secrets, updated_ms=now_ms)
+
+    saved = await _change(call, rotated)
     return Reply(
         SecretView(
             secret=saved.secrets[0].value,

@@ -1,7 +1,5 @@
 """What the API works with: handed over by the composition root."""
 
-import asyncio
-
 import msgspec
 
 from commerce_event.accept.intake import Intake
@@ -33,4 +31,3 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Metrics
     policy: AddressPolicy
     ids: IdMaker
-    changing: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)  # held from reading an endpoint to saving it

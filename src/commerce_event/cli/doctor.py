@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import httpx
 import typer
@@ -14,6 +14,9 @@ import typer
 from commerce_event.cli.errors import WorkFailedError
 from commerce_event.cli.options import DEFAULT_URL, AsJson, Key, Url
 from commerce_event.cli.output import Columns, print_items, print_json
+
+if TYPE_CHECKING:
+    from commerce_event.settings import Settings
 
 _SMALL_DISK_BYTES = 1024**3
 _OLD_CLOCK_S = 1_767_225_600  # 2026-01-01: an earlier clock was never set
@@ -51,17 +54,18 @@ def _findings(store: str | None, url: str, key: str | None) -> Iterator[Finding]
     except SettingsError as error:
         yield "settings", "problem", str(error)
         return
-    yield "settings", "ok", f"store {settings.store}"
+    yield "settings", "ok", f"store {settings.store_shown}"
     path = settings.store_path()
     yield _clock()
-    yield from _disk(path)
+    if path is not None:
+        yield from _disk(path)
     yield _network(settings.allow_networks)
     running = _server(url)
     yield running
     if running[1] == "ok" and key:
         yield _books(url, key)
-    if path.exists():
-        yield asyncio.run(_store(path))
+    if path is None or path.exists():
+        yield asyncio.run(_store(settings))
     else:
         yield "store", "ok", f"{path} does not exist yet; the first start makes it"
 
@@ -114,11 +118,15 @@ def _books(url: str, key: str) -> Finding:
     return "books", "ok", f"balanced; {pending} pending, {dead} dead"
 
 
-async def _store(path: Path) -> Finding:
+async def _store(settings: "Settings") -> Finding:
+    from commerce_event.core.clock import SystemClock
+    from commerce_event.server import make_store
     from commerce_event.store.port import StoreRefusedError
-    from commerce_event.store.sqlite import SqliteStore
 
-    store = SqliteStore(path)
+    try:
+        store = make_store(settings, SystemClock())
+    except StoreRefusedError as error:
+        return "store", "problem", str(error)
     try:
         await store.open()
         info = await store.info()
@@ -130,5 +138,5 @@ async def _store(path: Path) -> Finding:
     return (
         "store",
         "ok",
-        f"SQLite {info.version}, schema {info.schema_version}, {info.durability}, {info.size_bytes} bytes",
+        f"{info.engine} {info.version}, schema {info.schema_version}, {info.durability}, {info.size_bytes} bytes",
     )

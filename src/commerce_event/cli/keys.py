@@ -26,6 +26,14 @@ def list_(limit: Limit = 100, url: Url = DEFAULT_URL, key: Key = None, as_json: 
 
 
 @app.command()
+def secret() -> None:
+    """Print a new COMMERCE_EVENT_SECRET_KEY: what seals endpoint secrets, the same for every node of a store."""
+    from commerce_event.core.vault import new_key
+
+    print(new_key())
+
+
+@app.command()
 def create(
     role: Annotated[str, typer.Option(help="admin, manage, publish or read.")],
     clients: Annotated[

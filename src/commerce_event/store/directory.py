@@ -3,9 +3,10 @@
 Reads cost no I/O; changes are written through. Secrets and static headers are opened here and nowhere else.
 """
 
+import asyncio
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -36,14 +37,17 @@ class Directory:
         self._by_token: dict[str, Key] = {}  # those seen lately, so that each call need not be hashed again
         self._routes = RouteTable(())
         self._operator = None if admin_key is None else _operator_key(admin_key)
+        self._changing = asyncio.Lock()  # held from reading something to having changed it
         self.version = 0
 
     async def load(self) -> None:
         """Read everything from the store. Raises VaultError when the secret key does not fit."""
-        self.version = await self._store.config_version()
-        self._endpoints = {row.id: self._opened(row) for row in await self._store.endpoints()}
-        self._keys = {key.id: key for key in await self._store.keys()}
-        self._index()
+        async with self._changing:
+            version = await self._store.config_version()
+            self._endpoints = {row.id: self._opened(row) for row in await self._store.endpoints()}
+            self._keys = {key.id: key for key in await self._store.keys()}
+            self.version = max(self.version, version)
+            self._index()
 
     # -- endpoints
 
@@ -61,8 +65,30 @@ class Directory:
         """Return the endpoints that want this event now."""
         return self._routes.match(client_id, event_type, application_id, data)
 
+    async def add(self, endpoint: Endpoint, *, most: int) -> Endpoint | None:
+        """Store a new endpoint and return it with its revision; None when its client has ``most`` already."""
+        async with self._changing:
+            if len(self.endpoints(Scope.of(endpoint.client_id))) >= most:
+                return None
+            return await self._save(endpoint)
+
+    async def change(self, endpoint_id: int, changed: Callable[[Endpoint], Endpoint]) -> Endpoint | None:
+        """Store what ``changed`` makes of an endpoint and return it; None when there is none, or it was deleted.
+
+        What ``changed`` raises is passed on, and nothing is stored then.
+        """
+        async with self._changing:
+            endpoint = self._endpoints.get(endpoint_id)
+            if endpoint is None or endpoint.deleted_ms is not None:
+                return None
+            return await self._save(changed(endpoint))
+
     async def save(self, endpoint: Endpoint) -> Endpoint:
-        """Store a new or changed endpoint and return it with its revision."""
+        """Store an endpoint as it is given and return it with its revision."""
+        async with self._changing:
+            return await self._save(endpoint)
+
+    async def _save(self, endpoint: Endpoint) -> Endpoint:
         version = await self._store.put_endpoint(self._row(endpoint))
         saved = msgspec.structs.replace(endpoint, revision=version)
         self._endpoints[saved.id] = saved
@@ -72,13 +98,19 @@ class Directory:
 
     async def delete(self, endpoint_id: int, now_ms: int) -> None:
         """Mark an endpoint deleted and forget its secrets; its history stays explainable."""
-        endpoint = self._endpoints[endpoint_id]
-        await self.save(msgspec.structs.replace(endpoint, deleted_ms=now_ms, updated_ms=now_ms, secrets=(), headers={}))
+
+        def deleted(endpoint: Endpoint) -> Endpoint:
+            return msgspec.structs.replace(endpoint, deleted_ms=now_ms, updated_ms=now_ms, secrets=(), headers={})
+
+        await self.change(endpoint_id, deleted)
 
     async def switch_off(self, endpoint_id: int, reason: str, now_ms: int) -> None:
         """Turn an endpoint off for a reason of its receiver's; a person turns it on again."""
-        endpoint = self._endpoints[endpoint_id]
-        await self.save(msgspec.structs.replace(endpoint, enabled=False, disabled_reason=reason, updated_ms=now_ms))
+
+        def off(endpoint: Endpoint) -> Endpoint:
+            return msgspec.structs.replace(endpoint, enabled=False, disabled_reason=reason, updated_ms=now_ms)
+
+        await self.change(endpoint_id, off)
 
     async def explainable(self, client_id: int, config_version: int) -> list[Endpoint]:
         """Return the client's endpoints as they stood at a config version, without secrets."""
@@ -118,9 +150,10 @@ class Directory:
         await self._put_key(msgspec.structs.replace(self._keys[key_id], revoked_ms=now_ms))
 
     async def _put_key(self, key: Key) -> None:
-        self.version = max(self.version, await self._store.put_key(key))
-        self._keys[key.id] = key
-        self._index()
+        async with self._changing:
+            self.version = max(self.version, await self._store.put_key(key))
+            self._keys[key.id] = key
+            self._index()
 
     # -- rows
 

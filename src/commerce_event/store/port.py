@@ -4,7 +4,7 @@ Guarantees asked of an engine: a call that returns has committed durably; a call
 reads see every commit that returned before them. ``Scope`` is the tenant wall: no read goes without one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Literal, Protocol
 
 import msgspec
@@ -225,8 +225,16 @@ class StoreInfo(msgspec.Struct, frozen=True, kw_only=True):
     free_bytes: int | None
 
 
+Notice = Literal["work", "config"]
+
+
 class Store(Protocol):
-    """What the product asks of a database."""
+    """What the product asks of a database.
+
+    ``on_notice`` is called on the event loop when another node made work or changed endpoints or keys.
+    """
+
+    on_notice: Callable[[Notice], None] | None
 
     # -- life
     async def open(self) -> None:

@@ -20,6 +20,7 @@ from commerce_event.store.port import (
     EventQuery,
     NewDelivery,
     NewEvent,
+    Notice,
     Page,
     Settlement,
     StoreBrokenError,
@@ -53,7 +54,7 @@ class PostgresStore:
 
     def __init__(self, url: str, *, clock: Clock | None = None) -> None:
         """Raises StoreRefusedError when ``url`` is no address of a PostgreSQL database."""
-        self.on_notice: Callable[[str], None] | None = None
+        self.on_notice: Callable[[Notice], None] | None = None
         self._address = Address(url)
         self._clock = clock or SystemClock()
         self._presence = Presence(self._address, self._clock, self._on_notice)
@@ -176,7 +177,7 @@ class PostgresStore:
 
     def _on_notice(self, notice: str) -> None:
         if self.on_notice is not None and not self._closed:
-            self.on_notice(notice)
+            self.on_notice("config" if notice == "config" else "work")
 
     # Accepting and finishing enter different rows of the accounts, and so do different nodes.
 

@@ -24,6 +24,7 @@ from commerce_event.store.port import (
     EventQuery,
     NewDelivery,
     NewEvent,
+    Notice,
     Page,
     Settlement,
     StoreBrokenError,
@@ -47,6 +48,7 @@ class SqliteStore:
     """The embedded engine. Writes go through one thread, reads through a few connections of their own."""
 
     def __init__(self, path: Path, *, clock: Clock | None = None) -> None:
+        self.on_notice: Callable[[Notice], None] | None = None  # there is no other node
         self._path = path
         self._clock = clock or SystemClock()
         self._lock = files.FileLock(path)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import apsw
 import msgspec
@@ -23,7 +23,7 @@ _REPLAY: Final = (
     "id, client_id, endpoint_id, since_ms, until_ms, types, only, state, cursor, looked_at, queued, created_ms, "
     "finished_ms"
 )
-_STATES: Final = {state: f"'{state}'" for state in get_args(DeliveryState)}  # literals, so that partial indexes serve
+_ENDED: Final = frozenset({"dead", "cancelled"})
 _HEADERS: Final = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 
 
@@ -100,7 +100,7 @@ def deliveries(connection: apsw.Connection, query: DeliveryQuery, page: Page) ->
         if wanted is not None:
             where.add(f"d.{column} = ?", wanted)
     if query.state is not None:
-        where.add(f"d.state = {_STATES[query.state]}")
+        where.add(_is("d.state", query.state))
     if page.before is not None:
         where.add("d.id < ?", page.before)
     if query.types or query.since_ms is not None or query.until_ms is not None:
@@ -170,11 +170,19 @@ def _event_conditions(query: EventQuery, page: Page) -> _Conditions:
         where.add("e.application_id = ?", query.application_id)
     if page.before is not None:
         where.add("e.id < ?", page.before)
-    if query.state in {"dead", "cancelled"}:  # few among many: start from them
-        where.add(f"e.id IN (SELECT event_id FROM delivery WHERE state = {_STATES[query.state]})")
+    if query.types and query.scope.client_ids is None:  # so that the index by client and type serves everyone too
+        where.add("e.client_id IN (SELECT client_id FROM client)")
+    if query.state in _ENDED:  # few among many: start from them
+        where.add(f"e.id IN (SELECT event_id FROM delivery WHERE {_is('state', query.state)})")
     elif query.state is not None:
-        where.add(f"EXISTS (SELECT 1 FROM delivery AS d WHERE d.event_id = e.id AND d.state = {_STATES[query.state]})")
+        where.add(f"EXISTS (SELECT 1 FROM delivery AS d WHERE d.event_id = e.id AND {_is('d.state', query.state)})")
     return where
+
+
+def _is(column: str, state: DeliveryState) -> str:
+    """Return the term for a state, with a literal and in the words of the partial indexes, so that they serve."""
+    term = f"{column} = '{state}'"
+    return f"{column} IN ('dead', 'cancelled') AND {term}" if state in _ENDED else term
 
 
 def _add_event_terms(where: _Conditions, query: EventQuery | DeliveryQuery) -> None:

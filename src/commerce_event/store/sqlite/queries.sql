@@ -208,10 +208,10 @@ FROM (SELECT id, attempt_count FROM delivery INDEXED BY delivery_finished
 CROSS JOIN attempt AS a ON a.delivery_id = d.id AND a.number = d.attempt_count
 
 -- name: dead_groups
--- indexes delivery_ended and delivery_ended_endpoint; the clients come as JSON, NULL for all
+-- index delivery_ended; the clients come as JSON, NULL for all
 SELECT d.endpoint_id, d.reason, a.error, count(*), min(d.created_ms), max(d.created_ms)
 FROM (SELECT id, endpoint_id, reason, attempt_count, created_ms FROM delivery
-      WHERE state = 'dead' AND (?1 IS NULL OR endpoint_id = ?1)
+      WHERE state IN ('dead', 'cancelled') AND state = 'dead' AND (?1 IS NULL OR endpoint_id = ?1)
         AND (?2 IS NULL OR client_id IN (SELECT value FROM json_each(?2)))
       ORDER BY id DESC LIMIT ?3) AS d
 LEFT JOIN attempt AS a ON a.delivery_id = d.id AND a.number = d.attempt_count

@@ -1,0 +1,97 @@
+"""The directory: endpoints and keys in memory, changed one at a time."""
+
+import asyncio
+
+import msgspec
+import pytest
+from stores import START_MS
+
+from commerce_event.core.ids import IdMaker
+from commerce_event.core.model import Endpoint, Scope, Secret
+from commerce_event.core.vault import Vault
+from commerce_event.store.directory import Directory
+from commerce_event.store.port import Store
+
+EVERYONE = Scope.everyone()
+VAULT = Vault(b"k" * 32)
+
+
+def endpoint(number: int = 7, client: int = 1) -> Endpoint:
+    return Endpoint(
+        id=number, client_id=client, url="https://a.example/", event_types=("*",), secrets=(Secret("whsec_x"),)
+    )
+
+
+@pytest.fixture
+async def directory(store: Store) -> Directory:
+    made = Directory(store, VAULT, IdMaker())
+    await made.load()
+    return made
+
+
+async def test_deleting_wins_over_switching_off_at_the_same_moment(directory: Directory) -> None:
+    for number in range(1, 6):
+        await directory.save(endpoint(number))
+        off = directory.switch_off(number, "gone", START_MS)
+        await asyncio.gather(
+            *([directory.delete(number, START_MS), off] if number % 2 else [off, directory.delete(number, START_MS)])
+        )
+
+        found = directory.endpoint(number)
+        assert found is not None
+        assert found.deleted_ms == START_MS
+        assert found.secrets == ()
+
+
+async def test_changes_at_the_same_moment_build_on_each_other(directory: Directory) -> None:
+    await directory.save(endpoint())
+
+    def one_more(found: Endpoint) -> Endpoint:
+        return msgspec.structs.replace(found, max_in_flight=found.max_in_flight + 1)
+
+    before = endpoint().max_in_flight
+    await asyncio.gather(*(directory.change(7, one_more) for _ in range(20)))
+
+    found = directory.endpoint(7)
+    assert found is not None
+    assert found.max_in_flight == before + 20
+
+
+async def test_client_gets_no_more_endpoints_than_allowed_however_many_ask_at_once(directory: Directory) -> None:
+    made = await asyncio.gather(*(directory.add(endpoint(number), most=3) for number in range(1, 9)))
+
+    assert len([each for each in made if each is not None]) == 3
+    assert len(directory.endpoints(EVERYONE)) == 3
+
+
+async def test_change_of_what_is_not_there_or_was_deleted_does_nothing(directory: Directory) -> None:
+    await directory.save(endpoint())
+    await directory.delete(7, START_MS)
+
+    assert await directory.change(7, lambda found: found) is None
+    assert await directory.change(8, lambda found: found) is None
+
+
+async def test_failed_change_stores_nothing(directory: Directory) -> None:
+    saved = await directory.save(endpoint())
+
+    def refused(_: Endpoint) -> Endpoint:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        await directory.change(7, refused)
+
+    assert directory.endpoint(7) == saved
+
+
+async def test_loading_again_shows_what_others_stored(directory: Directory, store: Store) -> None:
+    other = Directory(store, VAULT, IdMaker(node=1))
+    await other.load()
+    await other.save(endpoint())
+    key, text = await other.add_key("read", (1,), "", START_MS)
+
+    await directory.load()
+
+    assert [each.id for each in directory.endpoints(EVERYONE)] == [7]
+    assert directory.authenticate(text) == key
+    assert directory.version == other.version
