@@ -1,0 +1,115 @@
+"""Several nodes on one PostgreSQL: any accepts, any delivers, and any may be lost."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from postgres import drop, empty_database, in_database, run_on_server, server_url
+from processes import DEADLINE_S, LocalReceiver, ServerProcess
+from publishing import Publisher, order, sequences, subscribe, until_arrived, until_settled
+
+from commerce_event.core.vault import new_key
+
+BETWEEN_FAULTS = 120
+PUBLISHERS = 6
+
+
+class Cluster:
+    """Two nodes and their database."""
+
+    def __init__(self, folder: Path, database: str) -> None:
+        self.database = database
+        shared = {
+            "COMMERCE_EVENT_STORE": in_database(server_url(), database),
+            "COMMERCE_EVENT_SECRET_KEY": new_key(),
+            "COMMERCE_EVENT_RETRY_SCHEDULE": "0.1s,0.2s,0.5s,1s,1s,1s,1s,1s",
+        }
+        folders = [folder / name for name in ("first", "second")]
+        for each in folders:
+            each.mkdir()
+        self.first, self.second = (ServerProcess(each, **shared) for each in folders)
+
+    async def start(self) -> None:
+        await asyncio.gather(self.first.start(), self.second.start())  # at once, migrations included
+
+    async def cut_connections(self) -> None:
+        await run_on_server(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{self.database}'")
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
+    database = await empty_database()
+    made = Cluster(tmp_path, database)
+    yield made
+    made.first.kill()
+    made.second.kill()
+    await drop(database)
+
+
+async def test_nothing_is_lost_when_nodes_are_killed_and_connections_cut(
+    cluster: Cluster, receiver: LocalReceiver
+) -> None:
+    await cluster.start()
+    await subscribe(cluster.first, receiver, "/hook")
+    publishers = [Publisher(cluster.first, "a"), Publisher(cluster.second, "b")]
+    enough = asyncio.Event()
+    publishing = [asyncio.create_task(each.run(enough)) for each in publishers for _ in range(PUBLISHERS)]
+
+    async def more() -> None:
+        for each in publishers:
+            await each.until_acknowledged(len(each.acknowledged) + BETWEEN_FAULTS)
+
+    await more()
+    cluster.first.kill()
+    await publishers[1].until_acknowledged(len(publishers[1].acknowledged) + BETWEEN_FAULTS)
+    await cluster.first.start()
+    await more()
+    await cluster.cut_connections()
+    await more()
+    cluster.first.kill()
+    cluster.second.kill()
+    await cluster.start()
+    await more()
+    enough.set()
+    await asyncio.gather(*publishing)
+
+    ids = {event_id for each in publishers for event_id in each.acknowledged.values()}
+    assert len(ids) == sum(len(each.acknowledged) for each in publishers)
+    await until_arrived(receiver, "/hook", ids)
+    assert receiver.arrived["/hook"].keys() == ids
+    assert receiver.forged == 0
+    [book] = await until_settled(cluster.second)
+    assert book["matched"] == book["delivered"] == len(ids)
+    assert await sequences(cluster.first) == list(range(1, len(ids) + 1))
+
+
+async def test_what_one_node_is_told_the_other_knows(cluster: Cluster, receiver: LocalReceiver) -> None:
+    await cluster.start()
+    endpoint = await subscribe(cluster.first, receiver, "/hook")
+
+    async with cluster.second.client() as client, asyncio.timeout(DEADLINE_S):
+        while (await client.get(f"/v1/endpoints/{endpoint}")).status_code != 200:
+            await asyncio.sleep(0.02)
+        accepted = (await client.post("/v1/events/OrderConfirmedEvent", json=order(1))).json()
+    assert accepted["deliveries"] == 1
+    await until_arrived(receiver, "/hook", {accepted["id"]})
+
+    async with cluster.first.client() as client:
+        assert (await client.get(f"/v1/events/{accepted['id']}")).status_code == 200
+
+
+async def test_node_that_stops_leaves_its_work_to_the_other(cluster: Cluster, receiver: LocalReceiver) -> None:
+    await cluster.start()
+    await subscribe(cluster.first, receiver, "/hook")
+    receiver.hold()
+    async with cluster.first.client() as client:
+        event_id = (await client.post("/v1/events/OrderConfirmedEvent", json=order(1))).json()["id"]
+        async with asyncio.timeout(DEADLINE_S):
+            await receiver.held.wait()
+    cluster.first.kill()
+    receiver.let_go()
+
+    await until_arrived(receiver, "/hook", {event_id})
+    [book] = await until_settled(cluster.second)
+    assert book["delivered"] == 1
