@@ -82,7 +82,8 @@ async def test_sigterm_finishes_what_is_in_flight_and_exits_0(server: ServerProc
     stopping = asyncio.create_task(server.stop())
     receiver.let_go()
 
-    assert await stopping == 0
+    code = await stopping
+    assert code == 0, server.log()
     assert receiver.taken == 1
     await server.start()
     [book] = await until_settled(server)

@@ -109,6 +109,17 @@ async def test_calls_that_race_with_closing_are_answered_or_refused_and_none_han
         assert [each for each in answers if not isinstance(each, list | StoreUnavailableError)] == []
 
 
+async def test_store_goes_on_when_nobody_waits_for_its_failure_any_more(store: Store) -> None:
+    waiting = asyncio.create_task(store.failed())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+    (accepted,) = await store.accept([new_event(7)])
+    assert accepted.outcome == "new"
+
+
 async def test_what_was_asked_before_closing_is_finished(engine: Engine) -> None:
     store = await engine.open()
     accepting = [asyncio.create_task(store.accept([new_event(7)])) for _ in range(20)]

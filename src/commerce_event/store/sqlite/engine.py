@@ -110,7 +110,7 @@ class SqliteStore:
     async def failed(self) -> StoreBrokenError:
         if self._writer is None:
             raise StoreUnavailableError("the store is closed")
-        return await asyncio.wrap_future(self._writer.failure)
+        return await asyncio.shield(asyncio.wrap_future(self._writer.failure))  # whoever stops waiting breaks nothing
 
     @property
     def lease(self) -> int:
