@@ -3,8 +3,9 @@
 import asyncio
 import json
 
+import msgspec
 import pytest
-from api_server import MEDIA, Api, example, expect, expect_problem
+from api_server import DEADLINE_S, MEDIA, Api, example, expect, expect_problem
 
 from commerce_event.api import asgi
 from commerce_event.api.endpoints import PER_CLIENT_MAX
@@ -125,3 +126,22 @@ async def test_a_caller_that_announces_a_body_and_sends_none_is_let_go(
 async def test_a_packed_body_is_refused_everywhere(api: Api, path: str) -> None:
     headers = MEDIA | {"Content-Encoding": "gzip"}
     expect_problem(await api.admin.post(path, content=b"\x1f\x8b", headers=headers), 415)
+
+
+async def test_many_dead_letters_of_one_key_are_sent_again_in_their_order(api: Api) -> None:
+    count = 230  # more than one step of a replay
+    endpoint = await api.endpoint(ordering="key", retry_schedule=[])
+    api.receiver.status = 500
+    for number in range(count):
+        await api.publish(OrderNo="SO-1", ClientOrderRef="B-1", OrderId=number)
+    async with asyncio.timeout(DEADLINE_S):
+        while (await api.admin.get(f"/v1/endpoints/{endpoint['id']}/stats")).json()["dead"] < count:
+            await asyncio.sleep(0.01)
+    api.receiver.status = 200
+    api.receiver.arrived.clear()
+
+    wanted = {"endpoint_id": endpoint["id"], "since": "2020-01-01T00:00:00Z", "only": "failed"}
+    expect(await api.admin.post("/v1/replays", json=wanted), 202)
+
+    arrived = await api.until_arrived(count)
+    assert [msgspec.json.decode(each.body)["OrderId"] for each in arrived] == list(range(count))

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from stores import START_MS, claim, new_event, result
+from stores import START_MS, claim, new_event, new_replay, result
 
 from commerce_event.core.model import Scope
 from commerce_event.store.port import DeliveryQuery, EventQuery, Page, Store
@@ -255,7 +255,7 @@ async def test_wall_of_the_scope_holds_for_every_listing_and_condition(store: St
     await store.accept([ours, theirs])
     [replayed] = await claim(store, 8)
     await store.settle([result(replayed, "dead", reason="gone")])
-    await store.reopen([replayed.delivery_id], now_ms=START_MS, replay_id=50)
+    await store.reopen([replayed.delivery_id], now_ms=START_MS, replay=new_replay(50))
     walls = {Scope.of(1): [1], Scope.of(1, 9): [1], Scope.of(2): [2], Scope.of(1, 2): [1, 2], Scope.of(9): [],
              Scope.of(): []}  # fmt: skip
 
@@ -271,5 +271,7 @@ async def test_wall_of_the_scope_holds_for_every_listing_and_condition(store: St
             assert (await store.delivery(one.deliveries[0].id, scope) is not None) is reached
             query = DeliveryQuery(scope=scope, endpoint_id=one.deliveries[0].endpoint_id)
             assert bool(await store.deliveries(query, Page(9))) is reached
-        assert bool(await store.deliveries(DeliveryQuery(scope=scope, replay_id=50), Page(9))) is (2 in clients)
+        assert bool(await store.deliveries(DeliveryQuery(scope=scope, replay_id=50), Page(9))) is (
+            2 in clients
+        )
         assert sorted(book.client_id for book in await store.books(scope, recount=True)) == clients

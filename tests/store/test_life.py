@@ -21,7 +21,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from stores import Engine, new_event, result
+from stores import Engine, new_event, new_replay, result
 
 from commerce_event.core.model import Delivery, DeliveryState, Replay, Scope
 from commerce_event.store.port import Claimed, DeliveryQuery, NewDelivery, NewEvent, Page, Settlement, Store, Want
@@ -342,7 +342,7 @@ class Life(RuleBasedStateMachine):
         wanted = [sent for sent in self.some(data) if sent.state in {"dead", "cancelled"}]
         replay_id = new_event().id
         ids = [sent.id for sent in wanted]
-        assert self.do(self.store.reopen(ids, now_ms=self.now_ms, replay_id=replay_id)) == len(wanted)
+        assert self.do(self.store.reopen(ids, now_ms=self.now_ms, replay=new_replay(replay_id))) == len(wanted)
         for sent in sorted(wanted, key=lambda each: each.id):
             self.note_reopened(sent)
             sent.replay_id = replay_id

@@ -4,7 +4,7 @@ from typing import get_args
 
 import msgspec
 import pytest
-from stores import START_MS, Engine, claim, new_event, result
+from stores import START_MS, Engine, claim, new_event, new_replay, result
 
 from commerce_event.core.model import DeliveryState, Scope
 from commerce_event.store.port import Claimed, DeliveryQuery, Page, Store, Waiting, Want
@@ -323,11 +323,33 @@ async def test_what_a_lost_attempt_held_is_ended_with_its_endpoint(engine: Engin
     assert await store.settle([result(lost)]) == [False]
 
 
+async def test_reopening_and_the_progress_of_its_replay_are_one_commit(store: Store) -> None:
+    await store.accept([new_event(7), new_event(7)])
+    one, two = await claim(store, 7)
+    await store.settle([result(one, "dead", reason="gone"), result(two)])
+
+    step = new_replay(50, queued=3, cursor=two.delivery_id, looked_at=2)
+    await store.reopen([one.delivery_id, two.delivery_id], now_ms=START_MS, replay=step)
+
+    assert await store.replay(50) == new_replay(50, queued=4, cursor=two.delivery_id, looked_at=2)
+
+
+async def test_deliveries_can_be_paged_from_the_oldest(store: Store) -> None:
+    await store.accept([new_event(7) for _ in range(5)])
+    query = DeliveryQuery(scope=Scope.everyone(), endpoint_id=7)
+    newest_first = [each.id for each in await store.deliveries(query, Page(9))]
+
+    first = [each.id for each in await store.deliveries(query, Page(3, after=0))]
+    rest = [each.id for each in await store.deliveries(query, Page(3, after=first[-1]))]
+
+    assert first + rest == newest_first[::-1]
+
+
 async def test_reopened_delivery_belongs_to_the_replay_that_reopened_it(store: Store) -> None:
     await store.accept([new_event(7), new_event(7)])
     one, two = await claim(store, 7)
     await store.settle([result(one, "dead", reason="attempts_exhausted"), result(two)])
-    assert await store.reopen([one.delivery_id, two.delivery_id], now_ms=START_MS, replay_id=50) == 1
+    assert await store.reopen([one.delivery_id, two.delivery_id], now_ms=START_MS, replay=new_replay(50)) == 1
 
     assert await store.replay_states(50) == {"pending": 1}
     [again] = await claim(store, 7, retrying=True)

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import postgres
 
-from commerce_event.core.model import Attempt, DeliveryState
+from commerce_event.core.model import Attempt, DeliveryState, Replay
 from commerce_event.store.port import Claimed, NewDelivery, NewEvent, Settlement, Store, Want
 from commerce_event.store.postgres import PostgresStore
 from commerce_event.store.sqlite import SqliteStore
@@ -133,6 +133,15 @@ def new_event(
         body=body,
         deliveries=tuple(NewDelivery(next(_NUMBERS), each, order_key, lease_until_ms) for each in endpoints),
     )
+
+
+def new_replay(replay_id: int, **fields: Any) -> Replay:
+    """A replay that has only begun."""
+    given: dict[str, Any] = {
+        "client_id": 1, "endpoint_id": 7, "since_ms": 0, "until_ms": START_MS, "types": (), "only": "failed",
+        "state": "running", "cursor": 0, "looked_at": 0, "queued": 0, "created_ms": START_MS, "finished_ms": None,
+    }  # fmt: skip
+    return Replay(id=replay_id, **(given | fields))
 
 
 def result(

@@ -141,16 +141,18 @@ class Replays:
             since_ms=replay.since_ms,
             until_ms=replay.until_ms,
         )
-        dead = await self._store.deliveries(query, Page(_STEP, replay.cursor or None))
+        dead = await self._store.deliveries(query, Page(_STEP, after=replay.cursor))
         found = [delivery.id for delivery in dead]
-        queued = await self._store.reopen(found, now_ms=self._clock.now_ms(), replay_id=replay.id) if found else 0
         step = msgspec.structs.replace(
             replay,
             cursor=found[-1] if found else replay.cursor,
             looked_at=replay.looked_at + len(found),
-            queued=replay.queued + queued,
         )
-        await self._store.put_replay(step if len(found) == _STEP else self._finished(step, "done"))
+        await self._store.reopen(
+            found,
+            now_ms=self._clock.now_ms(),
+            replay=step if len(found) == _STEP else self._finished(step, "done"),
+        )
 
     def _finished(self, replay: Replay, state: Literal["done", "cancelled"]) -> Replay:
         return msgspec.structs.replace(replay, state=state, finished_ms=self._clock.now_ms())

@@ -390,7 +390,13 @@ class Scheduler:
             return
         endpoint = self._directory.endpoint(settlement.endpoint_id)
         if endpoint is not None and endpoint.ordering == "key":
-            self.notice(endpoint.id)  # the next of its key became due
+            self._next_of_key(endpoint.id)
+
+    def _next_of_key(self, endpoint_id: int) -> None:
+        """The next delivery of a key became due: a first try, or one that was tried before."""
+        self._lane(endpoint_id).backlog[True] = True
+        self.notice(endpoint_id)
+        self._woken.set()
 
     async def _switch_off(self, endpoint: Endpoint) -> None:
         """The receiver answered 410: it wants nothing more."""

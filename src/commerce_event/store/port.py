@@ -125,10 +125,11 @@ class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """Newest first below ``before`` (an id), at most ``limit``."""
+    """Newest first below ``before`` (an id), at most ``limit``. Deliveries also oldest first, above ``after``."""
 
     limit: int
     before: int | None = None
+    after: int | None = None
 
 
 class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -292,8 +293,11 @@ class Store(Protocol):
         """Finish up to ``limit`` unleased pending deliveries of an endpoint; return how many."""
         ...
 
-    async def reopen(self, delivery_ids: Sequence[int], *, now_ms: int, replay_id: int | None = None) -> int:
-        """Make deliveries due now with a fresh retry budget: dead and cancelled ones again, pending ones at once."""
+    async def reopen(self, delivery_ids: Sequence[int], *, now_ms: int, replay: Replay | None = None) -> int:
+        """Make deliveries due now with a fresh retry budget: dead and cancelled ones again, pending ones at once.
+
+        Return how many; with a replay its progress is stored in the same commit, ``queued`` raised by that number.
+        """
         ...
 
     async def cancel(self, delivery_ids: Sequence[int], *, reason: str, now_ms: int) -> int:

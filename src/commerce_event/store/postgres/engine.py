@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
+import msgspec
+
 from commerce_event.core.clock import Clock, SystemClock
 from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event, Key, Replay, Scope
 from commerce_event.store.port import (
@@ -224,10 +226,17 @@ class PostgresStore:
             )
         )
 
-    async def reopen(self, delivery_ids: Sequence[int], *, now_ms: int, replay_id: int | None = None) -> int:
-        count = await self._change(
-            lambda c: work_queue.reopen(c, delivery_ids, now_ms=now_ms, replay_id=replay_id, slot=self._opening_slot)
-        )
+    async def reopen(self, delivery_ids: Sequence[int], *, now_ms: int, replay: Replay | None = None) -> int:
+        async def work(connection: Connection) -> int:
+            replay_id = None if replay is None else replay.id
+            count = await work_queue.reopen(
+                connection, delivery_ids, now_ms=now_ms, replay_id=replay_id, slot=self._opening_slot
+            )
+            if replay is not None:
+                await directory.put_replay(connection, msgspec.structs.replace(replay, queued=replay.queued + count))
+            return count
+
+        count = await self._change(work)
         self._presence.tell("work")
         return count
 

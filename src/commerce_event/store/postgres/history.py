@@ -76,12 +76,14 @@ async def deliveries(connection: Connection, query: DeliveryQuery, page: Page) -
             where.add(f"d.{column} = {{}}", wanted)
     if page.before is not None:
         where.add("d.id < {}", page.before)
+    if page.after is not None:
+        where.add("d.id > {}", page.after)
     if query.types or query.since_ms is not None or query.until_ms is not None:
         opened = len(where)
         where.add("EXISTS (SELECT FROM event AS e WHERE e.id = d.event_id")
         where.add_event_terms(query)
         where.close(opened)
-    return await _list_deliveries(connection, where, page.limit)
+    return await _list_deliveries(connection, where, page.limit, "DESC" if page.after is None else "ASC")
 
 
 async def attempts(connection: Connection, delivery_id: int) -> list[Attempt]:
@@ -203,9 +205,11 @@ async def _list_events(
     return _events(await connection.fetch(sql, *where.values))
 
 
-async def _list_deliveries(connection: Connection, where: Conditions, limit: int) -> list[Delivery]:
+async def _list_deliveries(
+    connection: Connection, where: Conditions, limit: int, direction: str = "DESC"
+) -> list[Delivery]:
     most = where.place(limit)
-    sql = f"SELECT {_DELIVERY} FROM delivery AS d WHERE {where.sql} ORDER BY d.id DESC LIMIT {most}"
+    sql = f"SELECT {_DELIVERY} FROM delivery AS d WHERE {where.sql} ORDER BY d.id {direction} LIMIT {most}"
     return [_delivery(row) for row in await connection.fetch(sql, *where.values)]
 
 

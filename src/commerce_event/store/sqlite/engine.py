@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import apsw
+import msgspec
 
 from commerce_event.core.clock import Clock, SystemClock
 from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event, Key, Replay, Scope
@@ -190,10 +191,15 @@ class SqliteStore:
             )
         )
 
-    async def reopen(self, delivery_ids: Sequence[int], *, now_ms: int, replay_id: int | None = None) -> int:
-        return await self._write(
-            lambda connection: work_queue.reopen(connection, delivery_ids, now_ms=now_ms, replay_id=replay_id)
-        )
+    async def reopen(self, delivery_ids: Sequence[int], *, now_ms: int, replay: Replay | None = None) -> int:
+        def work(connection: apsw.Connection) -> int:
+            replay_id = None if replay is None else replay.id
+            count = work_queue.reopen(connection, delivery_ids, now_ms=now_ms, replay_id=replay_id)
+            if replay is not None:
+                directory.put_replay(connection, msgspec.structs.replace(replay, queued=replay.queued + count))
+            return count
+
+        return await self._write(work)
 
     async def cancel(self, delivery_ids: Sequence[int], *, reason: str, now_ms: int) -> int:
         return await self._write(

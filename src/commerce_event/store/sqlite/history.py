@@ -103,11 +103,14 @@ def deliveries(connection: apsw.Connection, query: DeliveryQuery, page: Page) ->
         where.add(_is("d.state", query.state))
     if page.before is not None:
         where.add("d.id < ?", page.before)
+    if page.after is not None:
+        where.add("d.id > ?", page.after)
     if query.types or query.since_ms is not None or query.until_ms is not None:
         where.add("EXISTS (SELECT 1 FROM event AS e WHERE e.id = d.event_id")
         _add_event_terms(where, query)
         where.close()
-    sql = f"SELECT {_DELIVERY} FROM delivery AS d WHERE {where.sql} ORDER BY d.id DESC LIMIT ?"
+    direction = "DESC" if page.after is None else "ASC"
+    sql = f"SELECT {_DELIVERY} FROM delivery AS d WHERE {where.sql} ORDER BY d.id {direction} LIMIT ?"
     return _deliveries(connection, sql, (*where.values, page.limit))
 
 
