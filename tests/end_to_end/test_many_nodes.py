@@ -113,3 +113,26 @@ async def test_node_that_stops_leaves_its_work_to_the_other(cluster: Cluster, re
     await until_arrived(receiver, "/hook", {event_id})
     [book] = await until_settled(cluster.second)
     assert book["delivered"] == 1
+
+
+async def test_nodes_share_the_limit_of_an_endpoint(cluster: Cluster, receiver: LocalReceiver) -> None:
+    await cluster.start()
+    limit = 4
+    await subscribe(cluster.first, receiver, "/hook", max_in_flight=limit)
+    receiver.hold()
+    async with cluster.first.client() as first, cluster.second.client() as second, asyncio.timeout(DEADLINE_S):
+        while not all([(await each.get("/v1/endpoints")).json()["items"] for each in (first, second)]):
+            await asyncio.sleep(0.02)
+        while not all(["commerce_event_nodes 2.0" in (await each.get("/metrics")).text for each in (first, second)]):
+            await asyncio.sleep(0.02)
+        for number in range(3 * limit):
+            for client in (first, second):
+                assert (await client.post("/v1/events/OrderConfirmedEvent", json=order(number))).status_code == 202
+        while receiver.waiting < limit:
+            await asyncio.sleep(0.02)
+        assert (await first.post("/v1/events/OrderConfirmedEvent", json=order(99))).status_code == 202
+        assert receiver.waiting == limit
+    receiver.let_go()
+
+    [book] = await until_settled(cluster.first)
+    assert book["delivered"] == 6 * limit + 1

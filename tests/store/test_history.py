@@ -271,7 +271,5 @@ async def test_wall_of_the_scope_holds_for_every_listing_and_condition(store: St
             assert (await store.delivery(one.deliveries[0].id, scope) is not None) is reached
             query = DeliveryQuery(scope=scope, endpoint_id=one.deliveries[0].endpoint_id)
             assert bool(await store.deliveries(query, Page(9))) is reached
-        assert bool(await store.deliveries(DeliveryQuery(scope=scope, replay_id=50), Page(9))) is (
-            2 in clients
-        )
+        assert bool(await store.deliveries(DeliveryQuery(scope=scope, replay_id=50), Page(9))) is (2 in clients)
         assert sorted(book.client_id for book in await store.books(scope, recount=True)) == clients

@@ -40,6 +40,9 @@ class Metrics(Collector):
         Gauge("commerce_event_in_flight", "Deliveries being sent", registry=self._registry).set_function(
             lambda: scheduler.in_flight
         )
+        Gauge("commerce_event_nodes", "Nodes that share the store", registry=self._registry).set_function(
+            lambda: scheduler.nodes
+        )
         Gauge("commerce_event_unsettled", "Outcomes not yet recorded", registry=self._registry).set_function(
             lambda: scheduler.unsettled
         )

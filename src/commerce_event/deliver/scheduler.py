@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+import msgspec
 import structlog
 
 from commerce_event.core.circuit import Circuit
@@ -70,6 +71,7 @@ class Scheduler:
         self._circuit_failures = circuit_failures
         self._chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
         self._lanes: dict[int, Lane] = {}
+        self._shares: dict[int, tuple[Endpoint, int, Endpoint]] = {}  # the endpoint, the nodes, our part
         self._held = 0
         self._retries_held = 0
         self._settler = Settler(store, clock, self._settled)
@@ -124,7 +126,7 @@ class Scheduler:
         lane = self._lane(endpoint.id)
         if self._closing or lane.backlog[False]:
             return None
-        kept = endpoint.max_in_flight // 4 if lane.backlog[True] else 0  # for retries that are due
+        kept = self._share(endpoint).max_in_flight // 4 if lane.backlog[True] else 0  # for retries that are due
         if self._room(lane, endpoint) <= kept:
             return None
         self._take(lane, 1, retrying=False)
@@ -161,6 +163,10 @@ class Scheduler:
     @property
     def in_flight(self) -> int:
         return self._held
+
+    @property
+    def nodes(self) -> int:
+        return self._store.nodes
 
     @property
     def unsettled(self) -> int:
@@ -265,7 +271,7 @@ class Scheduler:
             free = int(self._slots * _RETRY_SHARE) - self._retries_held
             # beside waiting first tries, retries get every fourth slot
             part = (room + self._turn % 4) // 4 if lane.backlog[False] else room
-            retries = min(part, lane.retry_room(endpoint), free)
+            retries = min(part, lane.retry_room(self._share(endpoint)), free)
         firsts = room - max(0, retries) if lane.backlog[False] else 0
         wants = []
         for retrying, limit in ((False, firsts), (True, retries)):
@@ -278,7 +284,7 @@ class Scheduler:
         """Return how many deliveries the lane may take on now."""
         if self._settler.unsettled >= _UNSETTLED_MAX:
             return 0
-        own = lane.room(endpoint, self._clock.monotonic())
+        own = lane.room(self._share(endpoint), self._clock.monotonic())
         fair = self._slots - self._held - lane.held
         self._starved = self._starved or fair <= 0 < own
         return max(0, min(own, fair))
@@ -310,7 +316,7 @@ class Scheduler:
             endpoint = self._directory.endpoint(endpoint_id)
             if endpoint is None or not endpoint.live:
                 continue
-            opens = lane.opens_at(endpoint, now)
+            opens = lane.opens_at(self._share(endpoint), now)
             if opens is not None:
                 wake_at = min(wake_at, opens)
         return wake_at - now
@@ -325,7 +331,7 @@ class Scheduler:
 
     def _start_workers(self, lane: Lane, endpoint_id: int) -> None:
         endpoint = self._directory.endpoint(endpoint_id)
-        cap = endpoint.max_in_flight if endpoint is not None else 1
+        cap = self._share(endpoint).max_in_flight if endpoint is not None else 1
         if lane.ready and lane.workers < cap:
             lane.workers += 1
             task = asyncio.create_task(self._work(lane))
@@ -417,6 +423,22 @@ class Scheduler:
         """Long enough to wait for a slot as long as a request may take, and then to take that long."""
         longest = max(self._timeout_of(endpoint) for endpoint in endpoints)
         return self._clock.now_ms() + round((2 * longest + _LEASE_MARGIN_S) * 1000)
+
+    def _share(self, endpoint: Endpoint) -> Endpoint:
+        """Return an endpoint with this node's part of its limits: the nodes have equal parts, and at least one slot."""
+        nodes = self._store.nodes
+        if nodes == 1:
+            return endpoint
+        known = self._shares.get(endpoint.id)
+        if known is None or known[0] is not endpoint or known[1] != nodes:
+            rate = endpoint.rate_limit
+            part = msgspec.structs.replace(
+                endpoint,
+                max_in_flight=max(1, endpoint.max_in_flight // nodes),
+                rate_limit=None if rate is None else rate / nodes,
+            )
+            known = self._shares[endpoint.id] = (endpoint, nodes, part)
+        return known[2]
 
     def _lane(self, endpoint_id: int) -> Lane:
         lane = self._lanes.get(endpoint_id)

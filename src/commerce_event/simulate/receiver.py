@@ -26,6 +26,7 @@ class Receiver:
         self.refused = 0  # bad moments
         self.forged = 0  # signatures that did not fit
         self._next = asyncio.Event()  # set, and replaced, whenever something was taken
+        self.waiting = 0  # requests that are held
         self.held = asyncio.Event()  # set once a request waits for let_go
         self._open = asyncio.Event()
         self._open.set()
@@ -66,7 +67,9 @@ class Receiver:
         body = await _read(receive)
         if not self._open.is_set():
             self.held.set()
+            self.waiting += 1
             await self._open.wait()
+            self.waiting -= 1
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         status = self._answer(scope["path"], headers, body)
         await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/plain")]})

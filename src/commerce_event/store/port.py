@@ -257,6 +257,11 @@ class Store(Protocol):
         """The fence of this run: every lease taken through this object carries it."""
         ...
 
+    @property
+    def nodes(self) -> int:
+        """How many nodes share this store now, this one included; it may lag by a second or two."""
+        ...
+
     async def last_id(self) -> int:
         """Return the largest id ever stored, 0 for an empty store."""
         ...

@@ -109,6 +109,10 @@ class PostgresStore:
     def lease(self) -> int:
         return self._presence.run
 
+    @property
+    def nodes(self) -> int:
+        return self._presence.nodes
+
     async def info(self) -> StoreInfo:
         async def work(connection: Connection) -> StoreInfo:
             return StoreInfo(

@@ -42,6 +42,7 @@ class Presence:
         self._look_at = 0.0
         self._weeks_at = 0.0
         self.run = 0
+        self.nodes = 1
 
     async def enter(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         """Take the next run number and what dead runs left; ``connection`` is this object's from now on."""
@@ -105,6 +106,7 @@ class Presence:
     async def _look_around(self, connection: Connection) -> None:
         if not self._holds:
             await self._hold(connection)
+        self.nodes = max(1, len(await run(connection, "live_runs", RUNS)))
         if await self._take_over(connection):
             self.tell("work")
             self._hear("work")

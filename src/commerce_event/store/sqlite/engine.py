@@ -117,6 +117,10 @@ class SqliteStore:
     def lease(self) -> int:
         return self._lease
 
+    @property
+    def nodes(self) -> int:
+        return 1
+
     async def info(self) -> StoreInfo:
         return await self._read(lambda _: self._info())
 
