@@ -13,7 +13,10 @@ def serve(
         int | None, typer.Option(help="Port to listen on; 0 chooses one. [env: COMMERCE_EVENT_PORT]")
     ] = None,
     store: Annotated[
-        str | None, typer.Option(help="Where events are kept, sqlite:///FILE. [env: COMMERCE_EVENT_STORE]")
+        str | None,
+        typer.Option(
+            help="Where events are kept: sqlite:///FILE, or postgresql://… for many nodes. [env: COMMERCE_EVENT_STORE]"
+        ),
     ] = None,
 ) -> None:
     """Run the server until it gets SIGTERM or Ctrl-C; then finish what is in flight and exit 0.
