@@ -101,6 +101,23 @@ async def test_endpoint_is_made_with_faults_shown_beside_their_fields(page: Page
     assert [arrival.path for arrival in api.receiver.arrived] == ["/warehouse"]
 
 
+async def test_type_is_turned_off_and_on_for_a_client(page: Page, api: Api) -> None:
+    await api.endpoint(event_types=["Order"])
+    await sign_in(page)
+    await page.goto("/admin/types")
+    await page.get_by_label("Client").select_option("1")
+    await page.get_by_role("button", name="Show").click()
+
+    await page.get_by_role("button", name="Turn OrderConfirmedEvent off").click()
+    await expect(page.get_by_text("OrderConfirmedEvent is off for")).to_be_visible()
+    assert (await api.publish())["deliveries"] == 0
+    assert (await api.publish(type_="OrderCancelledEvent"))["deliveries"] == 1
+
+    await page.get_by_role("button", name="Turn OrderConfirmedEvent on").click()
+    await expect(page.get_by_text("OrderConfirmedEvent is on for")).to_be_visible()
+    assert (await api.publish())["deliveries"] == 1
+
+
 async def test_key_is_shown_once_and_revoked_for_good(page: Page, api: Api, context: BrowserContext) -> None:
     await sign_in(page)
     await page.goto("/admin/keys")

@@ -50,6 +50,7 @@ _SCREENS: Sequence[tuple[str, str, Screen]] = (
     ("GET", "/replays/{id}", replays.one_replay),
     ("GET", "/types", event_types.list_types),
     ("GET", "/types/{name}", event_types.one_type),
+    ("POST", "/types/{name}/switch", event_types.switch_type),
     ("GET", "/keys", keys.list_keys),
     ("POST", "/keys", keys.create_key),
     ("POST", "/keys/{id}/revoke", keys.revoke_key),

@@ -1,9 +1,12 @@
 """Event types: what the contract says of each, and which endpoints take it."""
 
+from collections.abc import Sequence
+
 import msgspec
 from starlette.responses import Response
 
-from commerce_event.admin.page import Page
+from commerce_event.admin.page import ROOT, Page
+from commerce_event.api.problems import Problem, not_found
 from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES, EventType
 from commerce_event.core import ids
 from commerce_event.core.model import Endpoint
@@ -11,10 +14,11 @@ from commerce_event.web.highlight import json_text
 
 
 class Row(msgspec.Struct, frozen=True):
-    """An event type and its takers."""
+    """An event type and its takers; ``others`` are the client's endpoints that do not take it."""
 
     event_type: EventType
     takers: list[tuple[str, Endpoint]]
+    others: list[tuple[str, Endpoint]]
 
 
 async def list_types(page: Page) -> Response:
@@ -43,6 +47,40 @@ async def one_type(page: Page) -> Response:
     )
 
 
+async def switch_type(page: Page) -> Response:
+    """Turn a type on or off for one endpoint of a client."""
+    name, endpoint_id = page.request.path_params["name"], page.text("endpoint_id")
+    endpoint = await page.call("getEndpoint", path={"id": endpoint_id})
+    event_type = EVENT_TYPES.get(name)
+    if event_type is None:
+        raise not_found("event type")
+    on = page.text("on") == "1"
+    wanted = with_type(endpoint.event_types, event_type) if on else without_type(endpoint.event_types, event_type)
+    if not wanted:
+        raise Problem(409, "An endpoint takes at least one type; switch the endpoint itself off instead.")
+    await page.call("changeEndpoint", path={"id": endpoint_id}, body={"event_types": wanted})
+    said = f"{name} is {'on' if on else 'off'} for {endpoint.url}."
+    return page.redirect(f"{ROOT}/types?client_id={endpoint.client_id}", said=said)
+
+
+def with_type(wanted: Sequence[str], event_type: EventType) -> list[str]:
+    """Return what an endpoint takes, this type too."""
+    return [*wanted, event_type.name] if not _takes(wanted, event_type) else list(wanted)
+
+
+def without_type(wanted: Sequence[str], event_type: EventType) -> list[str]:
+    """Return what an endpoint takes but for this type: `*` and its category are written out as the types in them."""
+    kept = [name for name in wanted if name not in {"*", event_type.category, event_type.name}]
+    for each in EVENT_TYPES.values():
+        if each != event_type and _takes(wanted, each) and not _takes(kept, each):
+            kept.append(each.name)
+    return kept
+
+
+def _takes(wanted: Sequence[str], event_type: EventType) -> bool:
+    return not {"*", event_type.category, event_type.name}.isdisjoint(wanted)
+
+
 def _endpoints(page: Page) -> list[Endpoint]:
     chosen = page.query.get("client_id", "")
     found = page.services.directory.endpoints(page.session.key.scope)
@@ -50,5 +88,9 @@ def _endpoints(page: Page) -> list[Endpoint]:
 
 
 def _row(event_type: EventType, endpoints: list[Endpoint]) -> Row:
-    wanted = {"*", event_type.category, event_type.name}
-    return Row(event_type, [(ids.encode("end", e.id), e) for e in endpoints if wanted.intersection(e.event_types)])
+    named = [(ids.encode("end", endpoint.id), endpoint) for endpoint in endpoints]
+    return Row(
+        event_type,
+        [(name, each) for name, each in named if _takes(each.event_types, event_type)],
+        [(name, each) for name, each in named if not _takes(each.event_types, event_type)],
+    )

@@ -21,6 +21,7 @@ async def system(page: Page) -> Response:
         in_flight=services.scheduler.in_flight,
         unsettled=services.scheduler.unsettled,
         running=services.scheduler.running,
+        nodes=services.scheduler.nodes,
         books=[(ids.encode("end", book.endpoint_id), book) for book in books],
         balanced=accounts is None or accounts.balanced,
         counted_at=None if accounts is None else rfc3339(accounts.counted_ms),
