@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test test-unit lint format bench screenshots lock clean
+.PHONY: help run serve test test-unit lint format bench screenshots chaos lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,10 @@ bench: $(VENV)/.run ## measure this machine: accepts, deliveries, latency, memor
 
 screenshots: $(VENV)/.dev $(VENV)/.browser ## take the pictures that README and docs show
 	$(BIN)/python tests/browser/take_screenshots.py docs/images
+
+chaos: $(VENV)/.dev ## kill servers 200 times on each engine under load, and judge (half an hour)
+	$(BIN)/python tests/oracle/chaos.py --engine sqlite
+	$(BIN)/python tests/oracle/chaos.py --engine postgres
 
 lock: $(VENV)/.dev ## choose the newest allowed versions and pin them with hashes
 	$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header -q \

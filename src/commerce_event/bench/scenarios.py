@@ -112,7 +112,7 @@ class Bench:
                 yield Figure(f"queue, {backlog:,} waiting, {name}", queue[key], "µs/delivery")
         peaks: list[int] = []
         for backlog, (path, endpoint) in zip(backlogs, seeded, strict=True):
-            ceiling = yield from self._bare_client()
+            ceiling = yield from self._bare_client(f"HTTP client alone, before {backlog:,}")
             self._step(f"deliveries, {backlog:,} waiting")
             drained = self._drain(path, endpoint, min(backlog, self._size.drained))
             peaks.append(drained.peak_bytes)
@@ -120,15 +120,15 @@ class Bench:
             path.unlink()  # a million events take a gigabyte
         yield from _growth(queues, peaks)
 
-    def _bare_client(self) -> Generator[Figure, None, float]:
+    def _bare_client(self, name: str) -> Generator[Figure, None, float]:
         self._step("ceiling: the HTTP client alone")
         cpu = CpuWatch(receiver=self._receiver)
         said = figures_of("ceiling", "client", self._receiver.port, self._size.seconds, _CONNECTIONS, timeout_s=_WAIT_S)
         self._arrived()
         rate: float = said["count"] / said["seconds"]
         used = {"client": said["cpu_s"], **cpu.used_s()}
-        yield Figure("HTTP client alone", rate, "POSTs/s", cores=_shares(used, said["seconds"]))
-        yield Figure("client CPU", said["cpu_s"] / said["count"] * 1e6, "µs/POST", "HTTP client alone")
+        yield Figure(name, rate, "POSTs/s", cores=_shares(used, said["seconds"]))
+        yield Figure("client CPU", said["cpu_s"] / said["count"] * 1e6, "µs/POST", name)
         return rate
 
     def _end_to_end(self, fan_out: int) -> Iterator[Figure]:
