@@ -11,6 +11,8 @@ from rich.text import Text
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
+_WIDTH_MAX = 10_000
+
 Columns = Mapping[str, str | Callable[[Any], Any]]
 
 
@@ -35,7 +37,15 @@ def print_items(items: Iterable[Any], columns: Columns, *, as_json: bool, empty:
     elif not found:
         console().print(empty)
     else:
-        console().print(table(found, columns))
+        _print_whole(table(found, columns))
+
+
+def _print_whole(shown: Table) -> None:
+    """Print a table with every cell whole, however narrow the terminal: an id that is cut cannot be copied."""
+    out = console()
+    needed = out.measure(shown, options=out.options.update(width=_WIDTH_MAX)).maximum
+    out.width = max(out.width, needed)
+    out.print(shown)
 
 
 def table(items: Sequence[Any], columns: Columns) -> Table:
