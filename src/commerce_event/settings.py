@@ -22,7 +22,8 @@ _BODY_MAX: Final = 10 * 1024**2
 _ADMIN_KEY_MIN: Final = 16
 _STORE_FILE: Final = re.compile(r"/(?!:memory:)[^?#\x00]*[^?#\x00/]")  # no parameters, no folder, nothing volatile
 _POSTGRES: Final = frozenset({"postgresql", "postgres"})
-_PASSWORD: Final = re.compile(r"(://[^/@:]*:)[^@]*@")
+_PASSWORD: Final = re.compile(r"(://[^/@:]*:).*@")  # to the last at sign: a password may hold one
+_PASSWORD_ASKED: Final = re.compile(r"([?&]password=)[^&]*")
 _SECRET_FIELDS: Final = frozenset({"admin_key", "secret_key"})
 
 
@@ -83,7 +84,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def store_shown(self) -> str:
         """The store's URL without a password."""
-        return _PASSWORD.sub(r"\1***@", self.store)
+        return _PASSWORD.sub(r"\1***@", _PASSWORD_ASKED.sub(r"\1***", self.store))
 
     def __repr__(self) -> str:
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"

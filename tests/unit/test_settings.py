@@ -192,6 +192,8 @@ def test_postgresql_is_a_store_without_a_file_and_its_password_is_never_shown(sc
     assert settings.store_path() is None
     assert settings.store_shown == f"{scheme}://user:***@db.example/events"
     assert "canary" not in repr(settings)
+    odd = read(STORE=f"{scheme}://user:can@ary@db.example/events?password=canary", SECRET_KEY=new_key())
+    assert "ary" not in odd.store_shown
     assert "canary" not in str(settings.__rich_repr__())
 
 

@@ -1,45 +1,65 @@
 """The address of the reference page: made once, then handed out."""
 
+import gzip
 import hashlib
 from typing import Final
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from commerce_event.api.openapi import document
+from commerce_event.api.openapi import OPERATIONS, document
+from commerce_event.reference import receiving
 from commerce_event.reference.chapters import chapters
-from commerce_event.reference.samples import SAMPLES
+from commerce_event.reference.markup import breakable, code
+from commerce_event.reference.samples import HANDLERS, PUBLISH
+from commerce_event.web.highlight import highlighted
 from commerce_event.web.pages import HEADERS, Pages
 
-_ARRIVING: Final = """POST /webhooks HTTP/1.1
-host: erp.example.com
-content-type: application/json
-user-agent: commerce-event/1
-webhook-id: evt_0c1m5k8s40000
-webhook-timestamp: 1769860800
-webhook-signature: v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=
-commerce-event-type: OrderConfirmedEvent
-commerce-event-attempt: 1
-commerce-event-sequence: 4711
-traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01
+_ROLES: Final = {"publishEvent": "publish", "publishEvents": "publish"} | {each.name: each.needs for each in OPERATIONS}
 
-{"ClientId": 1, "OrderNo": "SO-10023", …}"""
+
+class _Made(msgspec.Struct, frozen=True):
+    """The page as it is sent."""
+
+    content: bytes
+    packed: bytes
+    tag: str
 
 
 def routes(pages: Pages) -> list[BaseRoute]:
     """Return the routes; the page is rendered when it is first asked for."""
-    made: list[tuple[bytes, str]] = []
+    made: list[_Made] = []
 
     async def reference(request: Request) -> Response:
         if not made:
-            context = {"it": chapters(document()), "samples": SAMPLES, "arriving": _ARRIVING}
-            text = pages.text("reference/page.html", context).encode()
-            made.append((text, f'"{hashlib.sha256(text).hexdigest()[:16]}"'))
-        text, tag = made[0]
-        headers = {**HEADERS, "Cache-Control": "no-cache", "ETag": tag}
-        if request.headers.get("if-none-match") == tag:
+            made.append(_make(pages))
+        page = made[0]
+        headers = {**HEADERS, "Cache-Control": "no-cache", "ETag": page.tag, "Vary": "Accept-Encoding"}
+        if page.tag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
-        return Response(text, headers=headers, media_type="text/html; charset=utf-8")
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            headers["Content-Encoding"] = "gzip"
+            return Response(page.packed, headers=headers, media_type="text/html")
+        return Response(page.content, headers=headers, media_type="text/html")
 
     return [Route("/reference", reference, methods=["GET"])]
+
+
+def _make(pages: Pages) -> _Made:
+    context = {
+        "it": chapters(document(), _ROLES),
+        "handlers": HANDLERS,
+        "publish": PUBLISH,
+        "arriving": receiving.arriving(),
+        "secret": receiving.SECRET,
+        "delays": receiving.delays(),
+        "hours": receiving.hours_of_retries(),
+        "json": highlighted,
+        "code": code,
+        "breakable": breakable,
+    }
+    content = pages.text("reference/page.html", context).encode()
+    tag = f'W/"{hashlib.sha256(content).hexdigest()[:16]}"'  # weak: the same page, packed or not
+    return _Made(content, gzip.compress(content, mtime=0), tag)

@@ -1,4 +1,4 @@
-"""Handlers for the other end, complete and without any library, in the languages that integrators use."""
+"""Programs for the other end, complete and without any library, in the languages that integrators use."""
 
 from importlib.resources import files
 from typing import Final
@@ -7,7 +7,7 @@ import msgspec
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """A program that receives events."""
+    """A program in a file of this folder."""
 
     language: str
     label: str
@@ -19,7 +19,7 @@ class Sample(msgspec.Struct, frozen=True):
         return (files(__package__) / self.filename).read_text("utf-8")
 
 
-SAMPLES: Final = (
+HANDLERS: Final = (
     Sample("python", "Python", "handler.py", "python handler.py"),
     Sample("javascript", "Node.js", "handler.mjs", "node handler.mjs"),
     Sample("csharp", "C#", "Handler.cs", "dotnet run"),
@@ -28,3 +28,5 @@ SAMPLES: Final = (
     Sample("go", "Go", "handler.go", "go run handler.go"),
     Sample("curl", "curl", "signed.sh", "sh signed.sh"),
 )
+PUBLISH: Final = Sample("publish", "curl: publish", "publish.sh", "sh publish.sh")
+SAMPLES: Final = (*HANDLERS, PUBLISH)
