@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES, EventType
-from commerce_event.reference.examples import body_example, curl, example_of, model_example
+from commerce_event.reference.examples import body_example, curl, example_of, named_example
 from commerce_event.reference.model import Answer, Body, Chapters, Event, Model, Operation, Property, Tag
 from commerce_event.reference.properties import Schema, Schemas, items_of, link_of, properties_of, property_of
 from commerce_event.web.highlight import json_text
@@ -135,5 +135,5 @@ def _model(name: str, schema: Schema, schemas: Schemas) -> Model:
         name=name,
         description=schema.get("description", ""),
         properties=tuple(properties_of(schema, schemas, depth=0)),
-        example=model_example(name, schemas),
+        example=json_text(named_example(name, schemas)),
     )

@@ -1,5 +1,5 @@
-# Publishes an event. COMMERCE_EVENT_KEY is a key of role publish; 202 means that the event is durable.
-# With the same Idempotency-Key it can be sent again, after a broken connection, say: it is taken once.
+# Publishes an event. COMMERCE_EVENT_KEY is a key that may publish; the answer 202 means that the event is durable.
+# Sent again with the same Idempotency-Key, after a broken connection for example, the event is taken once.
 set -eu
 curl -sS --fail-with-body -X POST "${COMMERCE_EVENT_URL:-http://127.0.0.1:8080}/v1/events/OrderConfirmedEvent" \
   -H "Authorization: Bearer $COMMERCE_EVENT_KEY" -H "Content-Type: application/json" \

@@ -1,0 +1,138 @@
+"""What calls answer, as a running server writes it: one shop, its ERP, and an endpoint that fails."""
+
+from typing import Any, Final
+
+from commerce_event.contract.catalogue import EVENT_TYPES
+
+ORDER: Final = EVENT_TYPES["OrderConfirmedEvent"]
+JOB: Final = EVENT_TYPES["JobCompletedEvent"]
+EVENT_ID: Final = "evt_0sapa4r8m0000"
+DELIVERY_ID: Final = "dlv_0sapa4r8m0002"
+ENDPOINT_ID: Final = "end_0sapa4r640000"
+REPLAY_ID: Final = "rpl_0sapa4rjr0000"
+KEY_ID: Final = "key_0sapa4q1g0000"
+URL: Final = "https://erp.example.com/webhooks"
+_CLIENT: Final = ORDER.example["ClientId"]
+_SHOP: Final = ORDER.example["ApplicationId"]
+_EARLIER: Final = "2026-01-31T09:12:40.005Z"
+_ACCEPTED: Final = "2026-01-31T12:00:00.157Z"
+_FINISHED: Final = "2026-01-31T12:00:00.184Z"
+_SECRET: Final = "whsec_…"  # noqa: S105 - not one
+
+_ACCEPTED_VIEW: Final = {"id": EVENT_ID, "duplicate": False, "deliveries": 2}
+_EVENT: Final = {
+    "id": EVENT_ID, "sequence": 4711, "type": ORDER.name, "client_id": _CLIENT, "application_id": _SHOP,
+    "accepted_at": _ACCEPTED, "idempotency_key": "order-100234567-confirmed", "deliveries": 2, "data": ORDER.example,
+}  # fmt: skip
+_DELIVERY: Final = {
+    "id": DELIVERY_ID, "event_id": EVENT_ID, "endpoint_id": ENDPOINT_ID, "client_id": _CLIENT, "state": "delivered",
+    "attempt_count": 1, "next_attempt_at": None, "reason": None, "replay_id": None, "created_at": _ACCEPTED,
+    "finished_at": _FINISHED,
+}  # fmt: skip
+_ATTEMPT: Final = {
+    "number": 1, "started_at": "2026-01-31T12:00:00.167Z", "duration_ms": 17.072, "status": 204, "error": None,
+    "response_headers": [["content-length", "0"]], "response_body": "",
+}  # fmt: skip
+_RULES: Final = [
+    {"name": "client", "passed": True, "wanted": _CLIENT, "found": _CLIENT},
+    {"name": "application", "passed": True, "wanted": None, "found": _SHOP},
+    {"name": "type", "passed": True, "wanted": ["Order"], "found": [ORDER.name, "Order"]},
+    {"name": "enabled", "passed": True, "wanted": "on", "found": "on"},
+    {"name": "filter", "passed": True, "wanted": None, "found": []},
+]
+_REASON: Final = {
+    "endpoint_id": ENDPOINT_ID, "url": URL, "matched": True, "verdict": "delivered after 1 attempt", "rules": _RULES,
+    "deliveries": [_DELIVERY], "last_status": 204, "last_error": None,
+}  # fmt: skip
+_DEAD_GROUP: Final = {
+    "endpoint_id": "end_0sapa4r740000", "reason": "attempts_exhausted", "error": "http_500", "count": 12,
+    "oldest_at": _EARLIER, "newest_at": _ACCEPTED,
+}  # fmt: skip
+_REPLAY: Final = {
+    "id": REPLAY_ID, "client_id": _CLIENT, "endpoint_id": ENDPOINT_ID, "since": "2026-01-31T00:00:00.000Z",
+    "until": "2026-01-31T14:30:00.000Z", "types": [], "only": "failed", "state": "running", "looked_at": 0,
+    "queued": 0, "deliveries": {}, "created_at": "2026-01-31T14:30:00.000Z", "finished_at": None,
+}  # fmt: skip
+_ENDPOINT: Final = {
+    "id": ENDPOINT_ID, "client_id": _CLIENT, "application_id": None, "url": URL,
+    "event_types": ["Order", JOB.name], "enabled": True, "disabled_reason": None, "description": "ERP: orders",
+    "headers": {}, "filter": None, "timeout_s": None, "retry_schedule": None, "jitter": 0.0, "max_in_flight": 32,
+    "rate_limit": None, "ordering": "none", "follow_redirects": True, "signing": "hmac", "public_key": None,
+    "created_at": _EARLIER, "updated_at": _EARLIER,
+}  # fmt: skip
+_BOOK: Final = {
+    "endpoint_id": ENDPOINT_ID, "client_id": _CLIENT, "matched": 4711, "delivered": 4699, "dead": 0, "cancelled": 0,
+    "pending": 12, "difference": 0,
+}  # fmt: skip
+_KEY: Final = {
+    "id": KEY_ID, "role": "publish", "client_ids": [_CLIENT], "name": "shop", "created_at": _EARLIER,
+    "revoked_at": None,
+}  # fmt: skip
+_STEP: Final = {
+    "start": "2026-01-31T12:00:00.000Z", "accepted": 61, "delivered": 118, "failed": 4, "dead": 0,
+    "latency_p50_ms": 21.0, "latency_p95_ms": 84.0, "pending": 4, "dead_letters": 12, "oldest_due_s": 0.4,
+}  # fmt: skip
+_FAULT: Final = {"pointer": "/JobId", "message": "a required property is missing"}
+_TYPE: Final = {
+    "name": JOB.name, "category": JOB.category, "kind": JOB.kind, "description": JOB.description,
+    "schema": JOB.schema(), "example": JOB.example,
+}  # fmt: skip
+
+ANSWERS: Final[dict[str, Any]] = {
+    "AcceptedView": _ACCEPTED_VIEW,
+    "ItemView": {"index": 0, "status": 202, **_ACCEPTED_VIEW},
+    "BatchView": {
+        "items": [
+            {"index": 0, "status": 202, **_ACCEPTED_VIEW},
+            {"index": 1, "status": 422, "title": "Not acceptable", "detail": "JobId is missing.", "errors": [_FAULT]},
+        ],
+        "accepted": 1,
+        "duplicates": 0,
+        "refused": 1,
+    },
+    "ProblemFault": _FAULT,
+    "EventView": _EVENT,
+    "DeliveryView": _DELIVERY,
+    "AttemptView": _ATTEMPT,
+    "DeliveryDetailView": {**_DELIVERY, "attempts": [_ATTEMPT]},
+    "RuleView": _RULES[2],
+    "ReasonView": _REASON,
+    "ExplanationView": {
+        "event_id": EVENT_ID, "client_id": _CLIENT, "type": ORDER.name, "accepted_at": _ACCEPTED, "config_version": 7,
+        "endpoints": [_REASON],
+    },
+    "DeadGroupView": _DEAD_GROUP,
+    "ReplayView": _REPLAY,
+    "NewReplay": {"endpoint_id": ENDPOINT_ID, "since": "2026-01-31T00:00:00Z", "only": "failed"},
+    "EndpointView": _ENDPOINT,
+    "NewEndpointView": {**_ENDPOINT, "secret": _SECRET},
+    "NewEndpoint": {
+        "client_id": _CLIENT, "url": URL, "event_types": ["Order", JOB.name], "description": "ERP: orders",
+    },
+    "EndpointChange": {"enabled": False},
+    "SecretView": {"secret": _SECRET, "public_key": None, "old_secret_expires_at": "2026-02-01T12:00:00.000Z"},
+    "Rotation": {"overlap": "24h"},
+    "TestWanted": {"type": ORDER.name},
+    "TestView": {
+        "delivered": True, "url": URL,
+        "request_headers": [["content-type", "application/json"], ["webhook-id", "evt_0sapa4rq80001"]],
+        "request_body": '{"ClientId":1006,"JobId":918273,"StatusId":2}', "attempt": _ATTEMPT,
+    },
+    "StatsView": {
+        "endpoint_id": ENDPOINT_ID, "matched": 4711, "delivered": 4699, "dead": 0, "cancelled": 0, "pending": 12,
+        "oldest_due_at": _ACCEPTED, "in_flight": 2, "circuit": "closed", "consecutive_failures": 0,
+        "paused_for_s": None, "recent": 100, "success_ratio": 1.0, "latency_p50_ms": 17.0, "latency_p95_ms": 42.0,
+        "latency_p99_ms": 61.0,
+    },
+    "EventTypeView": _TYPE,
+    "BookView": _BOOK,
+    "BooksView": {"items": [_BOOK], "balanced": True, "counted_at": _ACCEPTED},
+    "StepView": _STEP,
+    "ActivityView": {
+        "step_s": 60, "accepted": 3660, "delivered": 7080, "failed": 240, "dead": 0, "latency_p50_ms": 21.0,
+        "latency_p95_ms": 84.0, "latency_p99_ms": 130.0, "items": [_STEP],
+    },
+    "KeyView": _KEY,
+    "NewKeyView": {**_KEY, "key": "ce_…"},
+    "NewKey": {"role": "publish", "client_ids": [_CLIENT], "name": "shop"},
+}  # fmt: skip
