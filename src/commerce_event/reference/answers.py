@@ -72,7 +72,11 @@ _STEP: Final = {
     "start": "2026-01-31T12:00:00.000Z", "accepted": 61, "delivered": 118, "failed": 4, "dead": 0,
     "latency_p50_ms": 21.0, "latency_p95_ms": 84.0, "pending": 4, "dead_letters": 12, "oldest_due_s": 0.4,
 }  # fmt: skip
-_FAULT: Final = {"pointer": "/JobId", "message": "a required property is missing"}
+_FAULTS: Final = [{"pointer": f"/{name}", "message": "is required"} for name in ("JobId", "StatusId")]
+_BROKEN: Final = {
+    "title": "The event breaks the contract", "status": 422,
+    "detail": f"This {JOB.name} breaks the contract in 2 places.", "errors": _FAULTS,
+}  # fmt: skip
 _TYPE: Final = {
     "name": JOB.name, "category": JOB.category, "kind": JOB.kind, "description": JOB.description,
     "schema": JOB.schema(), "example": JOB.example,
@@ -84,13 +88,14 @@ ANSWERS: Final[dict[str, Any]] = {
     "BatchView": {
         "items": [
             {"index": 0, "status": 202, **_ACCEPTED_VIEW},
-            {"index": 1, "status": 422, "title": "Not acceptable", "detail": "JobId is missing.", "errors": [_FAULT]},
+            {"index": 1, **_BROKEN},
         ],
         "accepted": 1,
         "duplicates": 0,
         "refused": 1,
     },
-    "ProblemFault": _FAULT,
+    "ProblemFault": _FAULTS[0],
+    "ProblemBody": {"type": "/problems/the-event-breaks-the-contract", **_BROKEN},
     "EventView": _EVENT,
     "DeliveryView": _DELIVERY,
     "AttemptView": _ATTEMPT,
@@ -133,6 +138,7 @@ ANSWERS: Final[dict[str, Any]] = {
         "latency_p95_ms": 84.0, "latency_p99_ms": 130.0, "items": [_STEP],
     },
     "KeyView": _KEY,
-    "NewKeyView": {**_KEY, "key": "ce_…"},
+    "NewKeyView": {**_KEY, "key": f"{KEY_ID}_…"},
     "NewKey": {"role": "publish", "client_ids": [_CLIENT], "name": "shop"},
 }  # fmt: skip
+ANSWERS_BY_STATUS: Final = {("AcceptedView", "200"): {**_ACCEPTED_VIEW, "duplicate": True}}

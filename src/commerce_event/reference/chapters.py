@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES, EventType
+from commerce_event.reference.answers import ANSWERS_BY_STATUS
 from commerce_event.reference.examples import body_example, curl, example_of, named_example
 from commerce_event.reference.model import Answer, Body, Chapters, Event, Model, Operation, Property, Tag
 from commerce_event.reference.properties import Schema, Schemas, items_of, link_of, properties_of, property_of
@@ -27,7 +28,6 @@ def chapters(document: Document, roles: Mapping[str, str]) -> Chapters:
         version=info["version"],
         description=info["description"],
         servers=tuple((server["url"], server.get("description", "")) for server in document["servers"]),
-        key_description=document["components"]["securitySchemes"]["key"]["description"],
         groups=tuple((name, tuple(_event(document, each) for each in types)) for name, types in by_category.items()),
         tags=tuple(_tags(document, roles)),
         models=tuple(_model(name, schema, schemas) for name, schema in schemas.items()),
@@ -50,7 +50,7 @@ def _event(document: Document, event_type: EventType) -> Event:
 
 
 def _tags(document: Document, roles: Mapping[str, str]) -> Iterator[Tag]:
-    """Yield the tags of calls in the document's order. A tag's description is for webhooks where both share its name."""
+    """Yield the tags of calls, in the document's order. A description is the webhooks' where both share the tag."""
     described = {tag["name"]: tag.get("description", "") for tag in document["tags"]}
     calls: dict[str, list[Operation]] = {name: [] for name in described if name not in CATEGORIES}
     for path, methods in document["paths"].items():
@@ -118,10 +118,10 @@ def _answers(document: Document, operation: Mapping[str, Any]) -> Iterator[Answe
     for status, raw in operation["responses"].items():
         response = _response(document, raw)
         schema = response["content"].get(_JSON, {}).get("schema", {})
-        named = next((each for each in (schema, *schema.get("anyOf", ())) if "$ref" in each), {})
-        example = json_text(example_of(named, schemas)) if named else ""
+        named: Schema = next((each for each in (schema, *schema.get("anyOf", ())) if "$ref" in each), {})
+        example = ANSWERS_BY_STATUS.get((link_of(named), status)) or (example_of(named, schemas) if named else None)
         problem = response["content"].get(_PROBLEM, {}).get("schema", {})
-        yield Answer(status, response["description"], link_of(named or problem), example)
+        yield Answer(status, response["description"], link_of(named or problem), json_text(example) if example else "")
 
 
 def _response(document: Document, raw: Mapping[str, Any]) -> Mapping[str, Any]:

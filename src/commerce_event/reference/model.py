@@ -91,7 +91,6 @@ class Chapters(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     description: str
     servers: tuple[tuple[str, str], ...]
-    key_description: str
     groups: tuple[tuple[str, tuple[Event, ...]], ...]
     tags: tuple[Tag, ...]
     models: tuple[Model, ...]

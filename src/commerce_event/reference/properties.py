@@ -86,10 +86,11 @@ def without_null(schema: Schema) -> Schema:
 def _limits(schema: Schema, inner: Schema) -> Iterator[str]:
     for key, text in _LIMITS.items():
         if key in inner and inner[key] not in _OF_THE_FORMAT:
-            yield text.format(f"{inner[key]:,}")
+            limit = text.format(f"{inner[key]:,}")
+            yield limit.removesuffix("s") if inner[key] == 1 and key != "minimum" else limit
     default = schema.get("default", inner.get("default"))
     if default not in (None, "", [], {}):
-        yield f"{_shown(default)} when left out"
+        yield f"{_shown(default).removesuffix('.0')} when left out"
 
 
 def _shown(value: Any) -> str:

@@ -19,6 +19,11 @@ from commerce_event.web.pages import HEADERS, Pages
 
 _ROLES: Final = {"publishEvent": "publish", "publishEvents": "publish"} | {each.name: each.needs for each in OPERATIONS}
 
+_SHELL: Final = """\
+# the curl lines on this page use these two
+export COMMERCE_EVENT_URL=http://127.0.0.1:8080
+export COMMERCE_EVENT_KEY=key_…"""
+
 
 class _Made(msgspec.Struct, frozen=True):
     """The page as it is sent."""
@@ -54,6 +59,7 @@ def _make(pages: Pages) -> _Made:
         "publish": PUBLISH,
         "arriving": receiving.arriving(),
         "secret": receiving.SECRET,
+        "shell": _SHELL,
         "delays": receiving.delays(),
         "hours": receiving.hours_of_retries(),
         "json": highlighted,

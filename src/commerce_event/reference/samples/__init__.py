@@ -15,6 +15,11 @@ class Sample(msgspec.Struct, frozen=True):
     start: str  # how it is run
 
     @property
+    def syntax(self) -> str:
+        """What the file is written in."""
+        return "shell" if self.filename.endswith(".sh") else self.language
+
+    @property
     def text(self) -> str:
         return (files(__package__) / self.filename).read_text("utf-8")
 

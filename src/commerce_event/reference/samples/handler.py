@@ -23,7 +23,7 @@ def is_signed(headers, body):
 
 class Webhooks(BaseHTTPRequestHandler):
     def do_POST(self):
-        body = self.rfile.read(int(self.headers["content-length"]))
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
         if not is_signed(self.headers, body):
             self.answer(401)
             return

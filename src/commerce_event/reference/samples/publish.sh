@@ -1,10 +1,20 @@
-# Publishes an event. COMMERCE_EVENT_KEY is a key that may publish; the answer 202 means that the event is durable.
-# Sent again with the same Idempotency-Key, after a broken connection for example, the event is taken once.
+# Publishes an event; 202 means that it is durable.
+# COMMERCE_EVENT_KEY is a key that may publish.
+# Run it twice: the event is still taken only once.
 set -eu
-curl -sS --fail-with-body -X POST "${COMMERCE_EVENT_URL:-http://127.0.0.1:8080}/v1/events/OrderConfirmedEvent" \
-  -H "Authorization: Bearer $COMMERCE_EVENT_KEY" -H "Content-Type: application/json" \
-  -H "Idempotency-Key: ${IDEMPOTENCY_KEY:-order-100234567-confirmed}" \
+server="${COMMERCE_EVENT_URL:-http://127.0.0.1:8080}"
+curl -sS --fail-with-body -X POST \
+  "$server/v1/events/OrderConfirmedEvent" \
+  -H "Authorization: Bearer $COMMERCE_EVENT_KEY" \
+  -H "Content-Type: application/json" \
+  -H "Idempotency-Key: order-100234567-confirmed" \
   -d '{
-    "ClientId": 1006, "ApplicationId": 1042, "OrderId": 5012207, "OrderNo": "100234567",
-    "ClientOrderRef": "884211", "FirstName": "Astrid", "LastName": "Lindström", "Source": "WEB"
+    "ClientId": 1006,
+    "ApplicationId": 1042,
+    "OrderId": 5012207,
+    "OrderNo": "100234567",
+    "ClientOrderRef": "884211",
+    "FirstName": "Astrid",
+    "LastName": "Lindström",
+    "Source": "WEB"
   }'

@@ -1,25 +1,67 @@
-// Narrows the contents to what is typed, and marks where one is.
+// The contents: narrowed to what is typed, folded on a phone, always showing where one is.
 document.addEventListener("DOMContentLoaded", () => {
+  const contents = document.getElementById("contents");
   const filter = document.getElementById("narrow");
-  const links = [...document.querySelectorAll(".contents li")];
-  filter.closest("label").hidden = false;
-  filter.addEventListener("input", () => {
-    const wanted = filter.value.trim().toLowerCase();
-    for (const item of links) item.hidden = !item.textContent.toLowerCase().includes(wanted);
-    for (const group of document.querySelectorAll(".contents [data-group]")) {
+  const items = [...contents.querySelectorAll("li")];
+  const groups = [...contents.querySelectorAll("[data-group]")];
+  const wasOpen = new Map();
+
+  const narrow = () => {
+    const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+    if (words.length && !wasOpen.size) for (const group of groups) wasOpen.set(group, group.open);
+    for (const item of items) {
+      const text = `${item.textContent} ${item.dataset.words ?? ""}`.toLowerCase();
+      item.hidden = !words.every((word) => text.includes(word));
+    }
+    for (const group of groups) {
       group.hidden = !group.querySelector("li:not([hidden])");
+      if (words.length) group.open = true;
+      else if (wasOpen.size) group.open = wasOpen.get(group);
+    }
+    if (!words.length) wasOpen.clear();
+    for (const title of contents.querySelectorAll(".over")) title.hidden = words.length > 0;
+    contents.querySelector(".nothing").hidden = items.some((item) => !item.hidden);
+  };
+  filter.addEventListener("input", narrow);
+  filter.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") contents.querySelector("li:not([hidden]) a")?.click();
+    if (event.key === "Escape" && filter.value) {
+      filter.value = "";
+      narrow();
+      event.preventDefault();
     }
   });
 
-  const byId = new Map(links.map((item) => [item.firstElementChild.hash.slice(1), item.firstElementChild]));
-  const watcher = new IntersectionObserver((entries) => {
-    for (const entry of entries) {
-      if (!entry.isIntersecting) continue;
-      document.querySelector(".contents [aria-current]")?.removeAttribute("aria-current");
-      byId.get(entry.target.id)?.setAttribute("aria-current", "true");
+  const fold = contents.querySelector(".fold");
+  const unfold = (open) => {
+    contents.toggleAttribute("data-open", open);
+    fold.setAttribute("aria-expanded", String(open));
+  };
+  fold.addEventListener("click", () => unfold(!contents.hasAttribute("data-open")));
+  contents.addEventListener("click", (event) => { if (event.target.closest("li a")) unfold(false); });
+  contents.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !contents.hasAttribute("data-open")) return;
+    unfold(false);
+    fold.focus();
+  });
+
+  const links = new Map(items.map((item) => [item.firstElementChild.hash.slice(1), item.firstElementChild]));
+  const mark = (link) => {
+    if (!link || link.hasAttribute("aria-current")) return;
+    contents.querySelector("[aria-current]")?.removeAttribute("aria-current");
+    link.setAttribute("aria-current", "location");
+    if (!filter.value) link.closest("details").open = true;
+    const [box, inside] = [contents.getBoundingClientRect(), link.getBoundingClientRect()];
+    if (inside.top < box.top + 60 || inside.bottom > box.bottom - 20) {
+      contents.scrollTop += inside.top - box.top - box.height / 3;
     }
-  }, { rootMargin: "0px 0px -75% 0px" });
-  for (const id of byId.keys()) {
+  };
+  const watcher = new IntersectionObserver((entries) => {
+    const here = entries.find((entry) => entry.isIntersecting);
+    const atEnd = innerHeight + scrollY >= document.documentElement.scrollHeight - 2; // its last parts never come up
+    if (here) mark(links.get(atEnd && location.hash ? location.hash.slice(1) : here.target.id));
+  }, { rootMargin: "-5% 0px -85% 0px" });
+  for (const id of links.keys()) {
     const target = document.getElementById(id);
     if (target) watcher.observe(target);
   }
