@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from postgres import server_url
 
 from commerce_event.bench.processes import BenchError, figures_of, printing_its_port
 from commerce_event.server import listen
@@ -21,6 +22,10 @@ RATIOS = {
     "queue, 1 endpoint, large/small backlog",
     "queue, 8 endpoints, large/small backlog",
     "server peak memory, large/small backlog",
+    "PostgreSQL queue, 1 endpoint, large/small backlog",
+    "PostgreSQL queue, 8 endpoints, large/small backlog",
+    "PostgreSQL, 10,000 deliveries later",
+    "of SQLite in this run",
 }
 
 
@@ -50,7 +55,7 @@ def processes_naming(text: str) -> list[int]:
 
 
 async def test_quick_run_reports_every_scenario_and_nothing_is_missing(tmp_path: Path) -> None:
-    process = await start(tmp_path, "--json", "--duration", "0.2")
+    process = await start(tmp_path, "--json", "--duration", "0.2", "--postgres", server_url())
     async with asyncio.timeout(DEADLINE_S):
         out, err = await process.communicate()
 
@@ -63,7 +68,14 @@ async def test_quick_run_reports_every_scenario_and_nothing_is_missing(tmp_path:
     assert len(figures) == len(report["figures"])  # each can be told from the others
     assert all(figure["value"] > 0 and figure["unit"] for figure in figures.values())
     assert {figure["name"] for figure in figures.values() if figure["unit"] == "ratio"} == RATIOS
-    assert all("goal" in figure and "met" in figure for figure in figures.values() if figure["unit"] == "ratio")
+    assert all(
+        "goal" in figure and "met" in figure
+        for (of, _), figure in figures.items()
+        if figure["unit"] == "ratio" and "SQLite" not in figure["name"]
+    )
+    for nodes in ("SQLite", "PostgreSQL, 1 node", "PostgreSQL, 2 nodes"):
+        assert (None, f"{nodes}: durable accepts") in figures
+        assert (None, f"{nodes}: end to end") in figures
     for fan_out in (1, 10):
         headline = f"end to end, fan-out {fan_out}"
         assert figures[None, headline]["cores"].keys() == {"server", "receiver", "load"}
@@ -104,4 +116,4 @@ def test_part_that_does_not_finish_is_ended_and_told_of() -> None:
     with listen("127.0.0.1", 0) as silent:
         silent.listen()  # connections are taken, nothing is ever answered
         with pytest.raises(BenchError, match="load failed or took longer than 1 s"):
-            figures_of("load", silent.getsockname()[1], "key", 0.1, 1, 0.0, timeout_s=1.0)
+            figures_of("load", silent.getsockname()[1], "key", 0.1, 1, 0.0, 0, timeout_s=1.0)

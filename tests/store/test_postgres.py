@@ -24,7 +24,7 @@ from commerce_event.store.port import (
     StoreRefusedError,
     StoreUnavailableError,
 )
-from commerce_event.store.postgres import PostgresStore
+from commerce_event.store.postgres import PostgresStore, connections
 
 EVERYONE = Scope.everyone()
 LATER_MS = START_MS + 60_000
@@ -87,6 +87,17 @@ def at_week(ids: IdMaker, ms: int, *, endpoint: int | None = 7, key: str | None 
         id=ids.next(ms), client_id=1, type="OrderConfirmedEvent", application_id=None, accepted_ms=ms,
         config_version=0, idempotency_key=key, traceparent=None, body=b'{"OrderNo":"SO-1"}', deliveries=deliveries,
     )  # fmt: skip
+
+
+async def test_queue_is_swept_after_many_deliveries(engine: PostgresEngine) -> None:
+    store = await engine.open()
+    for _ in range(40):
+        await store.accept([new_event(7) for _ in range(500)])
+        await store.settle([result(each) for each in await claim(store, 7, limit=500)])
+
+    async with asyncio.timeout(20):
+        while not await engine.run("SELECT vacuum_count FROM pg_stat_user_tables WHERE relname = 'queue'"):
+            await asyncio.sleep(0.05)
 
 
 # Sharing work
@@ -483,6 +494,37 @@ async def test_user_without_rights_is_refused_with_the_grant_that_helps() -> Non
         assert f'GRANT CREATE, CONNECT ON DATABASE "{name}" TO "{user}"' in await refusal(url)
     await postgres.drop(name)
     await postgres.run_on_server(f'DROP ROLE "{user}"')
+
+
+async def test_wrong_password_is_refused_without_showing_it() -> None:
+    server = postgres.start_server()
+    url = server.get_uri()
+    connection = await asyncpg.connect(url)
+    await connection.execute("ALTER ROLE postgres PASSWORD 'right'")
+    (server.pgdata / "pg_hba.conf").write_text("local all all scram-sha-256\n")
+    await connection.execute("SELECT pg_reload_conf()")
+    await connection.close()
+
+    refused = await refusal(url.replace("postgres:@", "postgres:wrong@", 1))
+    assert refused.endswith("did not let postgres in; check user and password in --store")
+    assert "wrong" not in refused
+    server.cleanup()
+
+
+async def test_standby_is_refused_and_the_primary_asked_for() -> None:
+    server = postgres.start_server()
+    server.stop()
+    (server.pgdata / "standby.signal").touch()
+    server.start()
+
+    assert "is a standby that takes no writes; name the primary in --store" in await refusal(server.get_uri())
+    server.cleanup()
+
+
+async def test_too_old_server_is_refused_with_the_version_that_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "_SINCE", 990_000)
+
+    assert "14 or newer is needed" in await refusal(postgres.server_url())
 
 
 async def test_other_encoding_is_refused() -> None:

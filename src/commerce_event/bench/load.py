@@ -1,7 +1,8 @@
 """A publisher that costs little: prepared requests over kept-alive connections, as fast as answered or at a given rate.
 
-Run as a process: `load PORT KEY SECONDS CONNECTIONS RATE`; prints one line of JSON. With a rate (not 0) each event has
-its moment, and its latency counts from that moment: a server that falls behind cannot hide it by slowing the load.
+Run as a process: `load PORT KEY SECONDS CONNECTIONS RATE FIRST`; prints one line of JSON. Orders are numbered from
+FIRST. With a rate (not 0) each event has its moment, and its latency counts from that moment: a server that falls
+behind cannot hide it by slowing the load.
 """
 
 import asyncio
@@ -49,13 +50,14 @@ class _Connection(asyncio.Protocol):
 
 
 class _Load:
-    def __init__(self, port: int, key: str, seconds: float, rate: float) -> None:
+    def __init__(self, port: int, key: str, seconds: float, rate: float, first: int) -> None:
         self._port = port
         self._rate = rate
         self._head = (
             f"POST /v1/events/OrderConfirmedEvent HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {key}\r\n"
             f"content-type: application/json\r\nidempotency-key: {time.time_ns()}-%d\r\ncontent-length: %d\r\n\r\n"
         ).encode()
+        self._first = first
         self._numbers = itertools.count()
         self._start_ns = time.monotonic_ns()
         self._end_ns = self._start_ns + round(seconds * 1e9)
@@ -80,7 +82,8 @@ class _Load:
             wait_s = (moment_ns - time.monotonic_ns()) / 1e9
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
-            body = _BODY % (number, number, number, moment_ns)
+            order = self._first + number
+            body = _BODY % (order, order, order, moment_ns)
             status = await connection.post(self._head % (number, len(body)) + body)
             self.answered += 1
             self.refused += status != 202
@@ -104,11 +107,11 @@ def _cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-async def main(port: int, key: str, seconds: float, connections: int, rate: float) -> dict[str, Any]:
-    return await _Load(port, key, seconds, rate).run(connections)
+async def main(port: int, key: str, seconds: float, connections: int, rate: float, first: int) -> dict[str, Any]:
+    return await _Load(port, key, seconds, rate, first).run(connections)
 
 
 if __name__ == "__main__":
-    port_text, key_text, seconds_text, connections_text, rate_text = sys.argv[1:6]
-    figures = uvloop.run(main(int(port_text), key_text, float(seconds_text), int(connections_text), float(rate_text)))
-    print(json.dumps(figures), flush=True)
+    port, key, seconds, connections, rate, first = sys.argv[1:7]
+    work = main(int(port), key, float(seconds), int(connections), float(rate), int(first))
+    print(json.dumps(uvloop.run(work)), flush=True)

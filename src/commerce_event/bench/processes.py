@@ -16,6 +16,8 @@ from typing import Any, Final, Self
 
 import httpx
 
+from commerce_event.bench.seed import MAX_IN_FLIGHT
+
 _READY_S: Final = 60.0
 _STOP_S: Final = 15.0
 _POLL_S: Final = 0.02
@@ -34,6 +36,7 @@ class Running:
     def __init__(self, process: subprocess.Popen[str], port: int, headers: dict[str, str] | None = None) -> None:
         self._pid = process.pid
         self.port = port
+        self.key = "-"
         self.api = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60)
 
     def __enter__(self) -> Self:
@@ -63,9 +66,11 @@ class Server(Running):
         books = self.api.get("/v1/books").raise_for_status().json()
         return sum(book["pending"] for book in books["items"])
 
-    def add_endpoint(self, url: str, max_in_flight: int) -> None:
-        body = {"client_id": 1, "url": url, "event_types": ["*"], "max_in_flight": max_in_flight}
-        self.api.post("/v1/endpoints", json=body).raise_for_status()
+    def add_endpoints(self, port: int, count: int) -> None:
+        for number in range(count):
+            url = f"http://127.0.0.1:{port}/{number}"
+            body = {"client_id": 1, "url": url, "event_types": ["*"], "max_in_flight": MAX_IN_FLIGHT}
+            self.api.post("/v1/endpoints", json=body).raise_for_status()
 
     def switch_on(self, endpoint: str) -> None:
         self.api.patch(f"/v1/endpoints/{endpoint}", json={"enabled": True}).raise_for_status()
@@ -113,17 +118,17 @@ def figures_of(name: str, *arguments: object, timeout_s: float, on_share: OnShar
 
 
 @contextmanager
-def serving(store: Path) -> Iterator[Server]:
-    """Run the product's server on a store file. Raises BenchError when it does not start, or does not stop."""
+def serving(store: str, secret_key: str, log: Path) -> Iterator[Server]:
+    """Run the product's server on a store. Raises BenchError when it does not start, or does not stop."""
     key = secrets.token_urlsafe(24)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COMMERCE_EVENT_")}
     environment |= {
-        "COMMERCE_EVENT_STORE": f"sqlite:///{store}",
+        "COMMERCE_EVENT_STORE": store,
+        "COMMERCE_EVENT_SECRET_KEY": secret_key,
         "COMMERCE_EVENT_PORT": "0",
         "COMMERCE_EVENT_ADMIN_KEY": key,
         "COMMERCE_EVENT_ALLOW_NETWORKS": "127.0.0.0/8",
     }
-    log = store.with_suffix(".log")
     command = [sys.executable, "-m", "commerce_event", "serve", "--host", "127.0.0.1"]
     with log.open("w") as output, _process(command, env=environment, stderr=output) as process:
         with Server(process, _port_once_ready(process, log), key) as server:

@@ -10,21 +10,21 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from commerce_event.bench.seed import OTHER_ENDPOINTS
+from commerce_event.core.clock import SystemClock
 from commerce_event.core.model import Attempt
-from commerce_event.server import tune_collector
-from commerce_event.store.port import Claimed, Settlement, Want
-from commerce_event.store.sqlite import SqliteStore
+from commerce_event.server import make_store, tune_collector
+from commerce_event.settings import Settings
+from commerce_event.store.port import Claimed, Settlement, Store, Want
 
 BATCH: Final = 128
 
 
-async def main(batches: int, paths: Sequence[Path]) -> list[dict[str, Any]]:
+async def main(batches: int, urls: Sequence[str]) -> list[dict[str, Any]]:
     """Measure over the endpoint with the backlog, and over the others together."""
-    stores = [SqliteStore(path) for path in paths]
+    stores = [make_store(Settings(store=url), SystemClock()) for url in urls]
     try:
         for store in stores:
             await store.open()
@@ -41,7 +41,7 @@ async def main(batches: int, paths: Sequence[Path]) -> list[dict[str, Any]]:
 class _Queue:
     """What batches of one store cost. A median is given: a flush that the disk holds up does not decide."""
 
-    def __init__(self, store: SqliteStore, endpoints: Sequence[int]) -> None:
+    def __init__(self, store: Store, endpoints: Sequence[int]) -> None:
         first, *others = endpoints
         self._store = store
         self._wants = {
@@ -61,11 +61,11 @@ class _Queue:
         now_ms = time.time_ns() // 1_000_000
         start = time.perf_counter()
         claimed = await self._store.claim(wants, now_ms=now_ms, lease_until_ms=now_ms + 15_000)
-        await self._store.settle([_delivered(each, now_ms) for each in claimed])
+        await self._store.settle([delivered(each, now_ms) for each in claimed])
         return (time.perf_counter() - start) / len(claimed) * 1e6
 
 
-def _delivered(claimed: Claimed, now_ms: int) -> Settlement:
+def delivered(claimed: Claimed, now_ms: int) -> Settlement:
     return Settlement(
         delivery_id=claimed.delivery_id,
         endpoint_id=claimed.endpoint_id,
@@ -80,5 +80,5 @@ def _delivered(claimed: Claimed, now_ms: int) -> Settlement:
 
 if __name__ == "__main__":
     tune_collector()
-    figures = asyncio.run(main(int(sys.argv[1]), [Path(path) for path in sys.argv[2:]]))
+    figures = asyncio.run(main(int(sys.argv[1]), sys.argv[2:]))
     print(json.dumps({"stores": figures}), flush=True)

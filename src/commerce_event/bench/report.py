@@ -8,6 +8,7 @@ from typing import Any, Final
 import apsw
 import msgspec
 
+MIB: Final = 1024**2
 NOTE: Final = (
     "Compare the ratios of one run: absolute figures differ between machines and moments. When load_before is near the "
     "number of cores, or the process of a ceiling did not get a whole core, other work was measured too."

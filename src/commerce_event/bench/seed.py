@@ -1,25 +1,25 @@
 """Stores with a backlog: waiting deliveries written through the store port, before any server runs.
 
-Run as a process: `seed STORE URL WAITING OTHERS` prints shares of the work done, then one line of JSON.
+Run as a process: `seed STORE KEY URL WAITING OTHERS` prints shares of the work done, then one line of JSON.
 """
 
 import asyncio
 import json
-import secrets
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from commerce_event.core import ids
+from commerce_event.core.clock import SystemClock
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Endpoint, Secret
 from commerce_event.core.signatures import new_secret
 from commerce_event.core.vault import Vault, parse_key
+from commerce_event.server import make_store
+from commerce_event.settings import Settings
 from commerce_event.store.directory import Directory
 from commerce_event.store.port import NewDelivery, NewEvent
-from commerce_event.store.sqlite import SqliteStore
 
 OTHER_ENDPOINTS: Final = 8
 MAX_IN_FLIGHT: Final = 128
@@ -27,35 +27,28 @@ _BATCH: Final = 1_000
 _BODY: Final = b'{"ClientId":1,"ApplicationId":1,"OrderId":%d,"OrderNo":"SO-%d","ClientOrderRef":"B-%d","Source":"WEB"}'
 
 
-async def seed(path: Path, url: str, waiting: int, others: int) -> str:
+async def seed(settings: Settings, key: str, url: str, waiting: int, others: int) -> str:
     """Write a store where ``waiting`` deliveries wait for one endpoint and ``others``, in all, for eight more.
 
     Every endpoint is switched off, so that a server starts without sending; the id of the first one is returned.
     """
-    store = SqliteStore(path)
+    store = make_store(settings, SystemClock())
     await store.open()
     try:
         now_ms = time.time_ns() // 1_000_000
         maker = IdMaker()
-        directory = Directory(store, Vault(_key_file(path)), maker)
+        directory = Directory(store, Vault(parse_key(key)), maker)
         first, *rest = [
             (await directory.save(_endpoint(maker.next(now_ms), f"{url}/{n}"))).id for n in range(1 + OTHER_ENDPOINTS)
         ]
         owners = [first] * waiting + [rest[n % len(rest)] for n in range(others)]
         for start in range(0, len(owners), _BATCH):
-            await store.accept(_events(maker, now_ms, start, owners[start : start + _BATCH]))
+            await store.accept(events(maker, now_ms, start, owners[start : start + _BATCH]))
             if start % (50 * _BATCH) == 0:
                 print(json.dumps({"share": start / len(owners)}), flush=True)
         return ids.encode("end", first)
     finally:
         await store.close()
-
-
-def _key_file(store: Path) -> bytes:
-    """Make the key file that a server on this store will read; return the key."""
-    text = "cek_" + secrets.token_urlsafe(32)
-    store.with_name(store.name + ".key").write_text(text)
-    return parse_key(text)
 
 
 def _endpoint(endpoint_id: int, url: str) -> Endpoint:
@@ -70,7 +63,7 @@ def _endpoint(endpoint_id: int, url: str) -> Endpoint:
     )
 
 
-def _events(maker: IdMaker, now_ms: int, start: int, owners: Sequence[int]) -> list[NewEvent]:
+def events(maker: IdMaker, now_ms: int, start: int, owners: Sequence[int]) -> list[NewEvent]:
     return [
         NewEvent(
             id=maker.next(now_ms),
@@ -88,11 +81,13 @@ def _events(maker: IdMaker, now_ms: int, start: int, owners: Sequence[int]) -> l
     ]
 
 
-async def main(path: Path, url: str, waiting: int, others: int) -> dict[str, Any]:
+async def main(store: str, key: str, url: str, waiting: int, others: int) -> dict[str, Any]:
     start = time.perf_counter()
-    endpoint = await seed(path, url, waiting, others)
+    endpoint = await seed(Settings(store=store), key, url, waiting, others)
     return {"endpoint": endpoint, "seconds": time.perf_counter() - start}
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))), flush=True)
+    store_url, secret, address, waiting_text, others_text = sys.argv[1:6]
+    said = asyncio.run(main(store_url, secret, address, int(waiting_text), int(others_text)))
+    print(json.dumps(said), flush=True)

@@ -28,6 +28,12 @@ def bench(
     folder: Annotated[
         Path | None, typer.Option("--dir", exists=True, file_okay=False, help="Where to write; the disk matters.")
     ] = None,
+    postgres: Annotated[
+        str | None,
+        typer.Option(
+            help="A PostgreSQL server to measure as well, with one node and with two; makes and drops databases."
+        ),
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Exit 1 when a goal is missed.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -39,8 +45,9 @@ def bench(
     import msgspec
 
     from commerce_event.bench.processes import BenchError
-    from commerce_event.bench.report import NOTE, machine
-    from commerce_event.bench.scenarios import FULL, QUICK, Bench
+    from commerce_event.bench.report import NOTE, Arrivals, machine
+    from commerce_event.bench.rig import FULL, QUICK
+    from commerce_event.bench.run import figures_of_run
 
     size = QUICK if quick else FULL
     if duration is not None:
@@ -48,12 +55,12 @@ def bench(
     facts = machine()
     signal.signal(signal.SIGTERM, _interrupt)
     with tempfile.TemporaryDirectory(prefix="commerce-event-bench-", dir=folder) as place, _progress() as show:
-        run = Bench(Path(place), size, show)
+        counted = Arrivals()
         try:
-            figures = msgspec.to_builtins(list(run.run()))
+            figures = msgspec.to_builtins(list(figures_of_run(Path(place), postgres, size, show, counted)))
         except BenchError as error:
             raise WorkFailedError(str(error)) from None
-    arrivals = msgspec.to_builtins(run.arrivals)
+    arrivals = msgspec.to_builtins(counted)
     if as_json:
         print_json({"machine": facts, "note": NOTE, "arrivals": arrivals, "figures": figures})
     else:

@@ -37,6 +37,7 @@ from commerce_event.store.postgres.errors import AGAIN, translate
 from commerce_event.store.postgres.presence import Presence
 from commerce_event.store.postgres.schema import migrate
 from commerce_event.store.postgres.sql import Connection, run
+from commerce_event.store.postgres.sweep import Sweeper, sweep
 
 T = TypeVar("T")
 Work = Callable[[Connection], Awaitable[T]]
@@ -60,6 +61,7 @@ class PostgresStore:
         self._address = Address(url)
         self._clock = clock or SystemClock()
         self._presence = Presence(self._address, self._clock, self._on_notice)
+        self._sweeper = Sweeper(lambda: self._step(sweep))
         self._pools: list[Pool] = []
         self._closed = True
         self._calls = 0
@@ -215,6 +217,7 @@ class PostgresStore:
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
         ours, released = await self._change(lambda c: work_queue.settle(c, settlements, slot=self._ending_slot))
+        self._sweeper.settled(len(settlements))
         if released:
             self._presence.tell("work")
         return ours
