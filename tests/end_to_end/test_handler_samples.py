@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator
@@ -13,6 +12,7 @@ from typing import Final
 
 import httpx
 import pytest
+from ports import free_port
 
 from commerce_event.core.signatures import Signer, new_secret
 from commerce_event.reference.samples import SAMPLES, Sample
@@ -27,12 +27,6 @@ COMMANDS: Final = {
     "go": ["go", "run"],
 }
 BY_LANGUAGE: Final = {sample.language: sample for sample in SAMPLES}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def command_of(sample: Sample, folder: Path, port: int) -> list[str]:

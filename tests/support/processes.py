@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -11,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+from ports import free_port
 
 from commerce_event.core.clock import SystemClock
 from commerce_event.server import http_server, listen
@@ -27,9 +27,7 @@ class ServerProcess:
         self._folder = folder
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
 
     @property
     def url(self) -> str:
@@ -52,7 +50,7 @@ class ServerProcess:
         async with httpx.AsyncClient(base_url=self.url) as client, asyncio.timeout(DEADLINE_S):
             while True:
                 assert self._process is not None
-                assert self._process.poll() is None, self.log()
+                assert self._process.poll() is None, f"ended with {self._process.returncode}: {self.log()}"
                 try:
                     if (await client.get("/readyz")).status_code == 200:
                         return
