@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from commerce_event import __version__
-from commerce_event.cli import bench, demo, doctor, endpoints, history, keys, publish, reference, serve
+from commerce_event.cli import backup, bench, demo, doctor, endpoints, history, keys, moving, publish, reference, serve
 from commerce_event.cli.errors import CommandError
 
 app = typer.Typer(
@@ -48,6 +48,8 @@ app.command()(reference.openapi)
 app.command()(reference.types)
 app.command()(bench.bench)
 app.command()(doctor.doctor)
+app.command()(backup.backup)
+app.command("migrate-store")(moving.migrate_store)
 
 
 def main() -> None:

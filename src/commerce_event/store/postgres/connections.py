@@ -63,6 +63,11 @@ class Address:
             self.url, timeout=_CONNECT_S, command_timeout=_COMMAND_S, server_settings=_HOT_SETTINGS
         )
 
+    async def patient_connection(self) -> "asyncpg.Connection[asyncpg.Record]":
+        """Return a connection for statements over whole tables, which take as long as they take."""
+        settings = _SETTINGS | {"enable_seqscan": "on"}
+        return await asyncpg.connect(self.url, timeout=_CONNECT_S, server_settings=settings)
+
     async def hot_pool(self) -> Pool:
         """Return connections for accepting and delivering."""
         return await self._pool(_HOT_MAX, _HOT_SETTINGS)

@@ -34,6 +34,7 @@ from commerce_event.store.port import (
 from commerce_event.store.postgres import activity, directory, history, journal, upkeep, work_queue
 from commerce_event.store.postgres.connections import Address, Pool, check_server, durability, let_go
 from commerce_event.store.postgres.errors import AGAIN, translate
+from commerce_event.store.postgres.moved import refuse_half_moved
 from commerce_event.store.postgres.presence import Presence
 from commerce_event.store.postgres.schema import migrate
 from commerce_event.store.postgres.sql import Connection, run
@@ -78,6 +79,7 @@ class PostgresStore:
             connection = await self._address.connect()
             try:
                 self._version = await check_server(connection, self._address)
+                await refuse_half_moved(connection, self._address)
                 self._schema = await migrate(connection, self._address)
                 await self._presence.enter(connection)
                 for make in (self._address.hot_pool, self._address.look_pool):

@@ -9,7 +9,7 @@ from commerce_event.store.postgres.sql import Connection, run
 RUNS: Final = 0x43455654  # held by every open store, by number of its run
 TURNS: Final = RUNS + 1  # held by a transaction over whose turn it is
 UPKEEP: Final = RUNS + 2
-MIGRATION, WEEKS = range(2)  # keys of UPKEEP
+MIGRATION, WEEKS, MOVING = range(3)  # keys of UPKEEP
 
 _BUCKETS: Final = 1024  # bounds how many a transaction holds; two keys in one bucket only wait for each other
 

@@ -54,11 +54,12 @@ async def make_ahead(connection: Connection, now_ms: int) -> None:
     week = Week.of(now_ms)
     for _ in range(_AHEAD):
         if week not in have:
-            await _make(connection, week)
+            await make(connection, week)
         week = week.next
 
 
-async def _make(connection: Connection, week: Week) -> None:
+async def make(connection: Connection, week: Week) -> None:
+    """Make the parts of a week, if that can be done now."""
     try:
         for table in _TABLES:  # one at a time: whoever holds one of them may be about to read another
             async with connection.transaction():

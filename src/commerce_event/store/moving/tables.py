@@ -1,0 +1,158 @@
+"""What is moved: each table of the target with where its rows come from, in an order that both sides share."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+Row = tuple[Any, ...]
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """A table of the target. Its rows are read from the source in the order of ``key``, which no two share."""
+
+    name: str
+    source: str  # what SQLite reads from
+    where: str = "true"
+    columns: Mapping[str, str]  # column of the target: expression over the source
+    key: tuple[str, ...]
+    collation: str = ""  # of a key that is text, so that the target sorts as the source does
+    turned: Mapping[str, Callable[[Any], Any]] = {}  # values that the two engines hold in different forms
+    hashed: frozenset[str] = frozenset()  # columns of bytes, compared by their SHA-256
+    unchecked: frozenset[str] = frozenset()  # made from other columns while moving
+
+    @property
+    def checked(self) -> tuple[str, ...]:
+        """The columns that are compared at the end."""
+        return tuple(name for name in self.columns if name not in self.unchecked)
+
+    def key_of(self, row: Row) -> Row:
+        places = list(self.columns)
+        return tuple(row[places.index(name)] for name in self.key)
+
+
+def _names(text: str, **others: str) -> dict[str, str]:
+    """Return columns that are called alike on both sides, and others with their expressions."""
+    return {name: name for name in text.split()} | others
+
+
+def _list(text: str | None) -> list[Any] | None:
+    return None if text is None else msgspec.json.decode(text, type=list[Any])
+
+
+_COUNTS: Final = " ".join(f"latency_{n}" for n in range(11))
+_DELIVERY: Final = (
+    "id event_id endpoint_id client_id attempt_count failure_count order_key replay_id replayed created_ms"
+)
+
+# Small ones first: what is wrong with a store shows soon.
+TABLES: Final = (
+    Table(
+        name="meta",
+        source="meta",
+        where="name <> 'text_indexed_to'",
+        columns=_names("name value"),
+        key=("name",),
+        collation=' COLLATE "C"',
+    ),
+    Table(name="client", source="client", columns=_names("client_id last_sequence"), key=("client_id",)),
+    Table(
+        name="endpoint",
+        source="endpoint",
+        columns=_names("id client_id revision created_ms updated_ms deleted_ms config sealed"),
+        key=("id",),
+        hashed=frozenset({"sealed"}),
+    ),
+    Table(
+        name="endpoint_revision",
+        source="endpoint_revision",
+        columns=_names("endpoint_id revision client_id created_ms updated_ms deleted_ms config"),
+        key=("endpoint_id", "revision"),
+    ),
+    Table(
+        name="api_key",
+        source="api_key",
+        columns=_names("id role client_ids name digest created_ms revoked_ms"),
+        key=("id",),
+        turned={"client_ids": _list},
+        hashed=frozenset({"digest"}),
+    ),
+    Table(
+        name="replay",
+        source="replay",
+        columns=_names(
+            "id client_id endpoint_id since_ms until_ms types only state cursor looked_at queued created_ms finished_ms"
+        ),
+        key=("id",),
+        turned={"types": _list},
+    ),
+    Table(
+        name="book",
+        source="book",
+        columns=_names("endpoint_id client_id matched delivered dead cancelled pending", slot="0"),
+        key=("endpoint_id",),
+    ),
+    Table(
+        name="activity",
+        source="activity",
+        columns=_names(
+            "step_s start_ms client_id endpoint_id accepted delivered failed dead "
+            f"{_COUNTS} pending dead_letters oldest_ms"
+        ),
+        key=("step_s", "start_ms", "client_id", "endpoint_id"),
+    ),
+    Table(
+        name="event",
+        source="event",
+        columns=_names(
+            "id client_id sequence type application_id accepted_ms config_version match_count idempotency_key "
+            "traceparent body"
+        ),
+        key=("id",),
+        hashed=frozenset({"body"}),
+    ),
+    Table(
+        name="event_key",
+        source="event",
+        where="idempotency_key IS NOT NULL",
+        columns=_names("client_id", key="idempotency_key", event_id="id"),
+        key=("event_id",),
+    ),
+    Table(
+        name="event_text",
+        source="event",
+        columns={"event_id": "id", "body": "body"},
+        key=("event_id",),
+        unchecked=frozenset({"body"}),
+    ),
+    Table(
+        name="queue",
+        source="delivery NOT INDEXED",
+        where="state = 'pending'",
+        columns=_names(f"{_DELIVERY} due_ms lease leased_ms"),
+        key=("id",),
+        turned={"replayed": bool},
+    ),
+    Table(
+        name="finished",
+        source="delivery NOT INDEXED",
+        where="state <> 'pending'",
+        columns=_names(f"{_DELIVERY} state reason finished_ms"),
+        key=("id",),
+        turned={"replayed": bool},
+    ),
+    Table(
+        name="attempt",
+        source="attempt CROSS JOIN delivery ON delivery.id = attempt.delivery_id",
+        columns={
+            "event_id": "delivery.event_id",
+            "delivery_id": "attempt.delivery_id",
+            "number": "attempt.number",
+            "response_headers": "coalesce(attempt.response_headers, '[]')",
+            "response_body": "coalesce(attempt.response_body, x'')",
+            **{name: f"attempt.{name}" for name in ("started_ms", "duration_ms", "status", "error")},
+        },
+        key=("delivery_id", "number"),
+        hashed=frozenset({"response_body"}),
+    ),
+)

@@ -1,0 +1,667 @@
+"""A store that was moved to PostgreSQL behaves as it did, however often the move was interrupted."""
+
+import asyncio
+import itertools
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import apsw
+import asyncpg
+import msgspec
+import postgres
+import pytest
+from stores import START_MS, FakeClock, SqliteEngine, new_replay, result
+
+from commerce_event.core.ids import IdMaker
+from commerce_event.core.model import Endpoint, Key, Scope, Secret
+from commerce_event.core.signatures import new_secret
+from commerce_event.core.vault import Vault, new_key, parse_key
+from commerce_event.store.directory import Directory
+from commerce_event.store.moving import target as target_module
+from commerce_event.store.moving.move import Move, MoveDiffersError, MovedTable, Step
+from commerce_event.store.moving.source import open_source
+from commerce_event.store.moving.tables import TABLES
+from commerce_event.store.moving.target import open_target
+from commerce_event.store.port import (
+    Activity,
+    DeliveryQuery,
+    EndpointRow,
+    EventQuery,
+    NewDelivery,
+    NewEvent,
+    Page,
+    Store,
+    StoreRefusedError,
+    Want,
+)
+from commerce_event.store.postgres import PostgresStore
+from commerce_event.store.sqlite import SqliteStore
+
+EVERYONE = Scope.everyone()
+ALL = Page(limit=10_000)
+WEEK_MS = 7 * 86_400_000
+CLIENTS = {1: (7, 8), 2: (9,)}  # and their endpoints
+ENDPOINTS = (7, 8, 9)
+CUT = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = 'commerce-event'
+"""
+COMMAND = (sys.executable, "-m", "commerce_event", "migrate-store")
+
+
+class InterruptedMoveError(Exception):
+    pass
+
+
+class Shop:
+    """Writes random contents through the store port: five weeks of them, up to START_MS."""
+
+    def __init__(self, store: Store, seed: int) -> None:
+        self._store = store
+        self._random = random.Random(seed)
+        self._ids = IdMaker()
+        self._now_ms = START_MS - 5 * WEEK_MS
+        self._numbers = itertools.count(1)
+        self._deliveries: list[int] = []
+        self._events: dict[int, list[int]] = {client_id: [] for client_id in CLIENTS}
+
+    async def work(self, steps: int) -> None:
+        chores = [self.publish] * 4 + [self.deliver] * 4 + [self.reopen, self.cancel, self.replay]
+        chores += [self.change_endpoint, self.change_key, self.count, self.index]
+        for _ in range(steps):
+            self._now_ms += 5 * WEEK_MS // (steps + 1)
+            await self._random.choice(chores)()
+
+    async def publish(self) -> None:
+        await self._store.accept([self._event() for _ in range(self._random.randint(1, 9))])
+
+    def _event(self) -> NewEvent:
+        number = next(self._numbers)
+        leased = self._random.random() < 0.1
+        client_id = self._random.choice(list(CLIENTS))
+        endpoints = CLIENTS[client_id]
+        chosen = self._random.sample(endpoints, self._random.randint(0, len(endpoints)))
+        event_id = self._id(self._events[client_id])
+        return NewEvent(
+            id=event_id,
+            client_id=client_id,
+            type=self._random.choice(["OrderConfirmedEvent", "OrderCancelledEvent"]),
+            application_id=self._random.choice([None, 3]),
+            accepted_ms=self._now_ms,
+            config_version=0,
+            idempotency_key=self._random.choice([None, f"key-{number}"]),
+            traceparent=self._random.choice([None, f"00-{number:032x}-00f067aa0ba902b7-01"]),
+            body=f'{{"ClientId":1,"OrderNo":"SO-{number}","Note":"Grüße {number % 5}"}}'.encode(),
+            deliveries=tuple(self._delivery(endpoint_id, leased=leased) for endpoint_id in chosen),
+        )
+
+    def _delivery(self, endpoint_id: int, *, leased: bool) -> NewDelivery:
+        order_key = self._random.choice([None, "basket 1", "basket 2"])
+        lease_until_ms = self._now_ms + 15_000 if leased and order_key is None else None
+        return NewDelivery(self._id(self._deliveries), endpoint_id, order_key, lease_until_ms)
+
+    def _id(self, kept: list[int]) -> int:
+        kept.append(self._ids.next(self._now_ms))
+        return kept[-1]
+
+    async def deliver(self) -> None:
+        wants = [Want(each, retrying, 6) for each in ENDPOINTS for retrying in (False, True)]
+        claimed = await self._store.claim(wants, now_ms=self._now_ms, lease_until_ms=self._now_ms + 15_000)
+        settled = []
+        for each in claimed[: self._random.randint(0, len(claimed))]:
+            state = self._random.choice(["delivered", "delivered", "pending", "dead"])
+            due_ms = self._now_ms + self._random.randint(1, WEEK_MS) if state == "pending" else None
+            failed = {} if state == "delivered" else {"status": 500, "error": "answered 500"}
+            reason = "gave up" if state == "dead" else None
+            attempt: dict[str, Any] = {"response_headers": (("X-N", "é"),), "response_body": b"\x00\xff", **failed}
+            made = result(each, state, due_ms=due_ms, reason=reason, **attempt)  # type: ignore[arg-type]
+            settled.append(made)
+        await self._store.settle(settled)
+
+    async def reopen(self) -> None:
+        await self._store.reopen(self._some(self._deliveries), now_ms=self._now_ms)
+
+    async def cancel(self) -> None:
+        await self._store.cancel(self._some(self._deliveries), reason="asked to", now_ms=self._now_ms)
+
+    def _some(self, kept: list[int]) -> list[int]:
+        return self._random.sample(kept, min(3, len(kept)))
+
+    async def replay(self) -> None:
+        event_ids = self._some(self._events[1])
+        replay = new_replay(
+            self._id([]), types=self._random.choice([(), ("OrderConfirmedEvent",)]), queued=len(event_ids)
+        )
+        again = [NewDelivery(self._id(self._deliveries), 7) for _ in event_ids]
+        await self._store.add_deliveries(again, event_ids, replay=replay, now_ms=self._now_ms)
+
+    async def change_endpoint(self) -> None:
+        row = EndpointRow(
+            id=self._random.choice(ENDPOINTS),
+            client_id=1,
+            revision=0,
+            created_ms=self._now_ms,
+            updated_ms=self._now_ms,
+            deleted_ms=self._random.choice([None, None, self._now_ms]),
+            config=b'{"url":"https://shop.example/%d"}' % next(self._numbers),
+            sealed=b"",
+        )
+        await self._store.put_endpoint(row)
+
+    async def change_key(self) -> None:
+        key = Key(
+            id=self._id([]),
+            role="read",
+            client_ids=self._random.choice([None, (1, 2)]),
+            name="Büro",
+            digest=self._random.randbytes(32),
+            created_ms=self._now_ms,
+            revoked_ms=self._random.choice([None, self._now_ms]),
+        )
+        await self._store.put_key(key)
+
+    async def count(self) -> None:
+        start_ms = START_MS - START_MS % 60_000
+        counted = Activity(
+            start_ms=start_ms, client_id=1, endpoint_id=7, accepted=0, delivered=3, failed=1, dead=1,
+            latency=(1,) * 11, pending=4, dead_letters=2, oldest_ms=5,
+        )  # fmt: skip
+        await self._store.add_activity([counted], now_ms=START_MS)
+
+    async def index(self) -> None:
+        await self._store.index_text(5)
+
+
+async def view(store: Store) -> dict[str, Any]:
+    """What a store answers to every question of the port, without changing it."""
+    events = await store.events(EventQuery(scope=EVERYONE), ALL)
+    deliveries = await store.deliveries(DeliveryQuery(scope=EVERYONE), ALL)
+    replays = await store.replays(EVERYONE, ALL)
+    return {
+        "last id": await store.last_id(),
+        "config version": await store.config_version(),
+        "events": events,
+        "each event": [await store.event(event.id, EVERYONE) for event in events],
+        "by sequence": [await store.events_after(client, 0, 10_000) for client in CLIENTS],
+        "by time": await store.events(EventQuery(scope=EVERYONE, since_ms=START_MS - 2 * WEEK_MS), ALL),
+        "by type": await store.events(EventQuery(scope=EVERYONE, types=("OrderCancelledEvent",)), ALL),
+        "dead": await store.events(EventQuery(scope=EVERYONE, state="dead"), ALL),
+        "text": [await store.events(EventQuery(scope=EVERYONE, text=text), ALL) for text in ("SO-7", "grüße 3")],
+        "deliveries": deliveries,
+        "attempts": [await store.attempts(each.id) for each in deliveries],
+        "recent attempts": [len(await store.recent_attempts(each, 100)) for each in ENDPOINTS],
+        "dead groups": await store.dead_groups(EVERYONE, endpoint_id=None, limit=10_000),
+        "books": await store.books(EVERYONE),
+        "recount": await store.books(EVERYONE, recount=True),
+        "endpoints": await store.endpoints(),
+        "revisions": [await store.endpoint_revisions(1, version) for version in range(1, 6)],
+        "keys": await store.keys(),
+        "replays": replays,
+        "replay states": [await store.replay_states(each.id) for each in replays],
+        "activity": [await store.activity(EVERYONE, step_s=step, since_ms=0) for step in (60, 3_600)],
+        "audit": await store.audit(after_id=0, limit=10_000),
+        "waiting": sorted(await store.waiting(), key=msgspec.structs.astuple),
+    }
+
+
+async def use(store: Store) -> dict[str, Any]:
+    """What a store answers when work goes on: claims, order keys that are released, sequences, repeated keys."""
+    wants = [Want(each, retrying, 1_000) for each in ENDPOINTS for retrying in (False, True)]
+    claimed = []
+    for turn in range(3):
+        now_ms = START_MS + WEEK_MS + turn
+        some = await store.claim(wants, now_ms=now_ms, lease_until_ms=now_ms + 15_000)
+        some.sort(key=lambda each: each.delivery_id)
+        claimed.append(some)
+        await store.settle([result(each) for each in some])
+    keyed = [event for event in await store.events(EventQuery(scope=EVERYONE), ALL) if event.idempotency_key][:5]
+    again = [
+        NewEvent(
+            id=await store.last_id() + 1 + number,
+            client_id=event.client_id,
+            type=event.type,
+            application_id=event.application_id,
+            accepted_ms=START_MS,
+            config_version=0,
+            idempotency_key=key,
+            traceparent=None,
+            body=event.body,
+            deliveries=(),
+        )
+        for number, (event, key) in enumerate((each, key) for each in keyed for key in (each.idempotency_key, None))
+    ]
+    return {"claimed": claimed, "accepted": await store.accept(again), "books": await store.books(EVERYONE)}
+
+
+@pytest.fixture
+async def database() -> AsyncIterator[str]:
+    """The address of an empty database."""
+    name = await postgres.empty_database()
+    yield postgres.in_database(postgres.server_url(), name)
+    await postgres.drop(name)
+
+
+@pytest.fixture
+async def engine(tmp_path: Path) -> AsyncIterator[SqliteEngine]:
+    made = SqliteEngine(tmp_path)
+    yield made
+    await made.close_all()
+
+
+async def filled(engine: SqliteEngine, seed: int = 1, steps: int = 60) -> Path:
+    store = await engine.open()
+    await Shop(store, seed).work(steps)
+    await store.close()
+    return engine.path
+
+
+def nothing(_: Step) -> None:
+    pass
+
+
+async def move(path: Path, url: str, *, batch: int = 50, on_step: Callable[[Step], None] = nothing) -> list[MovedTable]:
+    with open_source(path) as source:
+        async with open_target(url) as target:
+            return await Move(source, target, batch_rows=batch, on_step=on_step).run()
+
+
+async def ask(url: str, statement: str) -> Any:
+    connection = await asyncpg.connect(url, server_settings={"search_path": "commerce_event"})
+    try:
+        return await connection.fetchval(statement)
+    finally:
+        await connection.close()
+
+
+async def tell(url: str, statement: str) -> None:
+    await ask(url, statement)
+
+
+def run_command(path: Path, url: str, *more: str, **environment: str) -> "subprocess.Popen[str]":
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("COMMERCE_EVENT_")}
+    return subprocess.Popen(
+        [*COMMAND, "--from", f"sqlite:///{path}", "--to", url, *more],
+        env={**kept, "COLUMNS": "200", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_moved_store_behaves_as_it_did_however_often_the_move_was_interrupted(
+    engine: SqliteEngine, database: str, seed: int
+) -> None:
+    chance = random.Random(seed)
+    path = await filled(engine, seed)
+    before = path.read_bytes()
+    copy = path.with_name("copy.db")
+    shutil.copy(path, copy)
+
+    def interrupt(_: Step) -> None:
+        if chance.random() < 0.05:
+            raise InterruptedMoveError
+
+    for _ in range(4):
+        try:
+            await move(path, database, batch=chance.choice([1, 7, 50]), on_step=interrupt)
+        except InterruptedMoveError:
+            continue
+    moved = await move(path, database)
+
+    assert all(table.equal for table in moved)
+    assert path.read_bytes() == before
+    old, new = SqliteStore(copy, clock=engine.clock), PostgresStore(database, clock=engine.clock)
+    await old.open()
+    await new.open()
+    try:
+        assert await view(new) == await view(old)
+        assert new.lease == old.lease
+        assert await use(new) == await use(old)
+    finally:
+        await old.close()
+        await new.close()
+
+
+async def test_finished_move_tells_the_same_when_it_is_asked_again(engine: SqliteEngine, database: str) -> None:
+    path = await filled(engine)
+
+    first = await move(path, database)
+
+    assert await move(path, database) == first
+
+
+async def test_every_table_and_column_of_the_source_is_moved(engine: SqliteEngine) -> None:
+    path = await filled(engine, steps=1)
+    with closing(apsw.Connection(str(path))) as connection:
+        tables = {name for (name,) in connection.execute("SELECT name FROM pragma_table_list WHERE schema = 'main'")}
+        columns = {
+            (table, column)
+            for table in tables
+            for _, column, *_ in connection.execute(f"SELECT * FROM pragma_table_info('{table}')")
+            if not table.startswith(("sqlite_", "event_text"))  # the text index is made anew
+        }
+    moved = {
+        (table.source.split()[0], expression.split(".")[-1].split(",")[0])
+        for table in TABLES
+        for expression in table.columns.values()
+    } | {(table.source.split()[0], column) for table in TABLES for column in table.columns}
+
+    assert columns - moved == set()
+
+
+@pytest.mark.parametrize("end", ["killed", "cut off"])
+async def test_process_that_ended_in_the_middle_is_continued_by_the_same_command(
+    engine: SqliteEngine, database: str, end: str
+) -> None:
+    path = await filled(engine)
+    with pytest.raises(InterruptedMoveError):
+        await move(path, database, on_step=_stop_at_table("event"))
+    holder = await asyncpg.connect(database)
+    holding = holder.transaction()
+    await holding.start()
+    await holder.execute("LOCK TABLE commerce_event.attempt IN ACCESS EXCLUSIVE MODE")
+    process = run_command(path, database, "--batch", "20")
+    try:
+        async with asyncio.timeout(30):
+            while not await ask(database, "SELECT done FROM move_table WHERE name = 'finished'"):
+                await asyncio.sleep(0.05)
+        if end == "killed":
+            process.send_signal(signal.SIGKILL)
+        else:
+            await tell(database, CUT)
+        _, err = await asyncio.to_thread(process.communicate)
+    finally:
+        process.kill()
+        await holding.rollback()
+        await holder.close()
+    if end == "cut off":
+        assert process.returncode == 1
+        assert re.fullmatch(r"commerce-event: the move stopped .* run the same command again: .*\n", err), err
+    assert await ask(database, "SELECT finished_ms IS NULL FROM move")
+    again = run_command(path, database, "--json")
+    out, err = await asyncio.to_thread(again.communicate)
+
+    assert again.returncode == 0, err
+    told = msgspec.json.decode(out)
+    assert told["complete"] is True
+    assert all(table["equal"] for table in told["tables"])
+    assert {table["table"]: table["rows"] for table in told["tables"]} == _rows_in(path)
+
+
+def _stop_at_table(name: str) -> Callable[[Step], None]:
+    def stop(step: Step) -> None:
+        if step.table == name:
+            raise InterruptedMoveError
+
+    return stop
+
+
+def _rows_in(path: Path) -> dict[str, int]:
+    with open_source(path) as source:
+        return {table.name: source.count(table) for table in TABLES}
+
+
+async def test_server_refuses_a_target_that_holds_only_a_part(engine: SqliteEngine, database: str) -> None:
+    path = await filled(engine)
+    with pytest.raises(InterruptedMoveError):
+        await move(path, database, on_step=_stop_at_table("queue"))
+
+    with pytest.raises(StoreRefusedError, match=r"holds only a part of events\.db.*run commerce-event migrate-store"):
+        await PostgresStore(database).open()
+
+    await move(path, database)
+    store = PostgresStore(database)
+    await store.open()
+    await store.close()
+
+
+async def test_old_events_lie_in_their_weeks_and_retention_drops_them_whole(
+    engine: SqliteEngine, database: str
+) -> None:
+    store = await engine.open()
+    ids = IdMaker()
+    for week in range(6):
+        at_ms = START_MS - (6 - week) * WEEK_MS
+        event = NewEvent(
+            id=ids.next(at_ms), client_id=1, type="OrderConfirmedEvent", application_id=None, accepted_ms=at_ms,
+            config_version=0, idempotency_key=None, traceparent=None, body=b"{}", deliveries=(),
+        )  # fmt: skip
+        await store.accept([event])
+    await store.close()
+    await move(engine.path, database)
+
+    assert await ask(database, "SELECT count(*) FROM event_rest") == 0
+    clock = FakeClock()
+    moved = PostgresStore(database, clock=clock)
+    await moved.open()
+    try:
+        before_ms = START_MS - 4 * WEEK_MS
+        while await moved.expire(before_ms=before_ms, limit=100):
+            pass
+        left = await moved.events_after(1, 0, 100)
+        assert [event.sequence for event in left] == [3, 4, 5, 6]
+    finally:
+        await moved.close()
+
+
+async def test_sequences_go_on_without_a_gap_when_every_event_has_expired(engine: SqliteEngine, database: str) -> None:
+    store = await engine.open()
+    maker = Shop(store, 1)
+    await maker.publish()
+    last = {client: len(await store.events_after(client, 0, 100)) for client in CLIENTS}
+    before = await store.last_id()
+    for each in await store.deliveries(DeliveryQuery(scope=EVERYONE), ALL):
+        await store.cancel([each.id], reason="asked to", now_ms=START_MS)
+    assert await store.expire(before_ms=START_MS, limit=100)
+    await store.close()
+    await move(engine.path, database)
+    moved = PostgresStore(database, clock=engine.clock)
+    await moved.open()
+    try:
+        assert await moved.last_id() == before
+        event = maker._event()
+        [accepted] = await moved.accept([event])
+        assert accepted.sequence == last[event.client_id] + 1
+    finally:
+        await moved.close()
+
+
+async def test_difference_between_both_sides_is_found(engine: SqliteEngine, database: str) -> None:
+    path = await filled(engine)
+    with pytest.raises(InterruptedMoveError):
+        await move(path, database, on_step=_stop_at_checking)
+    await tell(database, "UPDATE event SET body = body || '' :: bytea || ' ' WHERE id = (SELECT min(id) FROM event)")
+
+    with pytest.raises(MoveDiffersError, match=r"\(event\).*DROP SCHEMA"):
+        await move(path, database)
+    assert await ask(database, "SELECT finished_ms IS NULL FROM move")
+
+
+def _stop_at_checking(step: Step) -> None:
+    if step.what == "checking":
+        raise InterruptedMoveError
+
+
+# -- refusals
+
+
+async def test_database_that_holds_a_store_is_refused_and_left_alone(engine: SqliteEngine, database: str) -> None:
+    path = await filled(engine)
+    other = PostgresStore(database)
+    await other.open()
+    await Shop(other, 2).change_key()
+    await other.close()
+
+    with pytest.raises(StoreRefusedError, match=r"holds a store already \(table api_key has rows\); give an empty"):
+        await move(path, database)
+    assert await ask(database, "SELECT to_regclass('commerce_event.move') IS NULL")
+
+
+async def test_database_that_a_server_has_only_been_started_on_is_taken(engine: SqliteEngine, database: str) -> None:
+    path = await filled(engine)
+    for _ in range(3):
+        tried = PostgresStore(database)
+        await tried.open()
+        await tried.close()
+
+    assert all(table.equal for table in await move(path, database))
+
+
+async def test_database_that_a_server_runs_on_is_refused(engine: SqliteEngine, database: str) -> None:
+    path = await filled(engine)
+    running = PostgresStore(database)
+    await running.open()
+    try:
+        with pytest.raises(StoreRefusedError, match=r"a server runs on .*; stop it"):
+            await move(path, database)
+    finally:
+        await running.close()
+
+
+@pytest.mark.parametrize("finished", [False, True])
+async def test_move_from_a_store_that_was_served_since_is_refused(
+    engine: SqliteEngine, database: str, finished: bool
+) -> None:
+    path = await filled(engine)
+    if finished:
+        await move(path, database)
+    else:
+        with pytest.raises(InterruptedMoveError):
+            await move(path, database, on_step=_stop_at_table("event"))
+    await (await engine.open()).close()
+    rows = await ask(database, "SELECT sum(rows) FROM move_table")
+
+    with pytest.raises(StoreRefusedError, match=r"another store or was served since; empty the target"):
+        await move(path, database)
+    assert await ask(database, "SELECT sum(rows) FROM move_table") == rows
+
+
+async def test_two_moves_into_one_database_at_once_are_refused(
+    engine: SqliteEngine, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = await filled(engine)
+    copy = path.with_name("copy.db")
+    shutil.copy(path, copy)
+    monkeypatch.setattr(target_module, "_LOCK_TRIES", 2)
+    with open_source(path) as source:
+        async with open_target(database) as target:
+            await target.begin(source.fingerprint(), "events.db", START_MS)
+            with pytest.raises(StoreRefusedError, match="another migrate-store is moving into"):
+                await move(copy, database)
+    assert all(table.equal for table in await move(copy, database))
+
+
+async def test_command_prints_a_line_for_each_table(engine: SqliteEngine, database: str) -> None:
+    path = await filled(engine)
+    process = run_command(path, database)
+    out, err = await asyncio.to_thread(process.communicate)
+
+    assert (process.returncode, err) == (0, "")
+    counts = {line.split()[0]: line.split()[1:] for line in out.splitlines()}
+    assert [counts[name] for name in _rows_in(path)] == [[f"{rows:,}", "yes"] for rows in _rows_in(path).values()]
+    assert out.splitlines()[-1].endswith("start servers there with the same secret key.")
+
+
+async def test_source_in_use_is_refused(engine: SqliteEngine, database: str) -> None:
+    store = await engine.open()
+    await Shop(store, 1).publish()
+
+    with pytest.raises(StoreRefusedError, match=rf"in use by process {os.getpid()} .*; stop that one, then move"):
+        await move(engine.path, database)
+
+
+async def test_server_cannot_start_on_the_source_meanwhile(engine: SqliteEngine) -> None:
+    path = await filled(engine)
+    with open_source(path), pytest.raises(StoreRefusedError, match="is in use by"):
+        await engine.open()
+
+
+async def test_source_of_an_older_version_is_refused_with_the_remedy(engine: SqliteEngine, database: str) -> None:
+    path = await filled(engine, steps=1)
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.pragma("user_version", 1)
+
+    with pytest.raises(StoreRefusedError, match=r"has schema 1, .* start and stop a server of this version on it once"):
+        await move(path, database)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [(None, "there is no file"), (b"no database at all" * 500, "is not a commerce-event store")],
+)
+async def test_file_that_is_no_store_is_refused(
+    tmp_path: Path, database: str, content: bytes | None, sentence: str
+) -> None:
+    path = tmp_path / "events.db"
+    if content is not None:
+        path.write_bytes(content)
+
+    with pytest.raises(StoreRefusedError, match=sentence):
+        await move(path, database)
+
+
+async def test_user_without_rights_is_refused_with_the_grant(engine: SqliteEngine, database: str) -> None:
+    path = await filled(engine, steps=1)
+    role = postgres.new_name()
+    await postgres.run_on_server(f"CREATE ROLE {role} LOGIN")
+    try:
+        url = database.replace("postgres:@", f"{role}:@")
+        assert url != database
+        with pytest.raises(StoreRefusedError, match=rf'GRANT CREATE, CONNECT ON DATABASE ".*" TO "{role}"'):
+            await move(path, url)
+    finally:
+        await postgres.run_on_server(f"DROP ROLE {role}")
+
+
+async def test_secrets_must_be_opened_by_the_key_of_the_target(engine: SqliteEngine) -> None:
+    key = new_key()
+    store = await engine.open()
+    directory = Directory(store, Vault(parse_key(key)), IdMaker())
+    secrets = (Secret(new_secret("hmac")),)
+    await directory.save(
+        Endpoint(id=7, client_id=1, url="https://shop.example/hook", event_types=("*",), secrets=secrets)
+    )
+    await store.close()
+    engine.path.with_name("events.db.key").write_text(key)
+
+    with open_source(engine.path) as source:
+        await source.check_secrets(key)
+        with pytest.raises(
+            StoreRefusedError, match=r"set COMMERCE_EVENT_SECRET_KEY, .* to the text in .*events\.db\.key"
+        ):
+            await source.check_secrets(None)
+        with pytest.raises(StoreRefusedError, match="COMMERCE_EVENT_SECRET_KEY does not open the endpoints' secrets"):
+            await source.check_secrets(new_key())
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "sentence"),
+    [
+        ("postgresql://a@b/c", "postgresql://a@b/c", "--from must be sqlite:///FILE"),
+        ("sqlite:///{}", "sqlite:///other.db", "--to must be postgresql://"),
+        ("sqlite:///{}", "mysql://a@b/c", "--to must be postgresql://"),
+        ("sqlite:///{}", "postgresql://nobody@127.0.0.1:1/none", "127.0.0.1:1 cannot be reached; .* in --to"),
+    ],
+)
+async def test_command_refuses_addresses_with_one_sentence(
+    engine: SqliteEngine, source: str, target: str, sentence: str
+) -> None:
+    path = await filled(engine, steps=1)
+    done = await asyncio.create_subprocess_exec(
+        *COMMAND, "--from", source.format(path), "--to", target, stderr=asyncio.subprocess.PIPE
+    )
+    _, err = await done.communicate()
+
+    assert done.returncode == 2
+    [line] = err.decode().splitlines()
+    assert re.search(sentence, line), line
