@@ -11,6 +11,8 @@ from rich.text import Text
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
+_NUMBER = re.compile(r"-?[\d,]+(\.\d+)?")
+
 _WIDTH_MAX = 10_000
 
 Columns = Mapping[str, str | Callable[[Any], Any]]
@@ -49,12 +51,16 @@ def _print_whole(shown: Table) -> None:
 
 
 def table(items: Sequence[Any], columns: Columns) -> Table:
+    """Return a table; columns that hold nothing but numbers are aligned at their right."""
+    rows = [
+        [clean(source(item) if callable(source) else item.get(source)) for source in columns.values()] for item in items
+    ]
     shown = Table(box=None, pad_edge=False, header_style="bold")
-    for title in columns:
-        shown.add_column(title, no_wrap=True)
-    for item in items:
-        cells = [source(item) if callable(source) else item.get(source) for source in columns.values()]
-        shown.add_row(*(Text(clean(cell)) for cell in cells))
+    for title, cells in zip(columns, zip(*rows, strict=True), strict=False):
+        numbers = all(_NUMBER.fullmatch(cell) for cell in cells)
+        shown.add_column(title, no_wrap=True, justify="right" if numbers else "left")
+    for row in rows:
+        shown.add_row(*map(Text, row))
     return shown
 
 
