@@ -9,9 +9,10 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
+from commerce_event.store import words
 from commerce_event.store.moving.tables import TABLES, Row, Table
 from commerce_event.store.port import StoreRefusedError
-from commerce_event.store.postgres import weeks, words
+from commerce_event.store.postgres import weeks
 from commerce_event.store.postgres.connections import SCHEMA, Address, check_server, let_go
 from commerce_event.store.postgres.locks import MOVING, RUNS, UPKEEP
 from commerce_event.store.postgres.moved import RECORD, Record, record

@@ -8,8 +8,8 @@ import asyncpg
 import msgspec
 
 from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event, Replay, Scope
+from commerce_event.store import words
 from commerce_event.store.port import Book, DeadGroup, DeliveryQuery, EventQuery, Page
-from commerce_event.store.postgres import words
 from commerce_event.store.postgres.conditions import Conditions
 from commerce_event.store.postgres.sql import Connection, run
 
@@ -157,17 +157,17 @@ def _event_conditions(query: EventQuery, before: int | None) -> Conditions:
 
 async def _search(connection: Connection, query: EventQuery, page: Page) -> list[Event]:
     """Look in the events that are not indexed yet, one by one, and in the text index; one snapshot for both."""
-    text = (query.text or "").strip()
-    if "\0" in text:  # no payload has it, and the database takes no such text
+    wanted = words.wanted(query.text or "")
+    if not wanted:
         return []
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        found = await _search_new(connection, query, page, words.fold(text))
-        found += await _search_indexed(connection, query, page, text)
+        found = await _search_new(connection, query, page, wanted)
+        found += await _search_indexed(connection, query, page, wanted)
     found.sort(key=lambda each: each.id, reverse=True)
     return found[: page.limit]
 
 
-async def _search_new(connection: Connection, query: EventQuery, page: Page, folded: str) -> list[Event]:
+async def _search_new(connection: Connection, query: EventQuery, page: Page, wanted: str) -> list[Event]:
     found: list[Event] = []
     before = 2**63 - 1 if page.before is None else page.before
     while len(found) < page.limit and (rows := await run(connection, "new_texts", before, _LOOK)):
@@ -175,15 +175,12 @@ async def _search_new(connection: Connection, query: EventQuery, page: Page, fol
         where = _event_conditions(query, None)
         where.add("e.id = ANY ({}::bigint[])", [row[0] for row in rows])
         some = await _list_events(connection, "event AS e", where, _LOOK)
-        found += [each for each in some if any(folded in value for value in words.folded_values(each.body))]
+        found += [each for each in some if wanted in words.entry(each.body)]
     return found
 
 
-async def _search_indexed(connection: Connection, query: EventQuery, page: Page, text: str) -> list[Event]:
-    wanted = words.index_query(text)
-    if wanted is None:  # marks alone are in no index
-        return []
-    lexemes, pattern = wanted
+async def _search_indexed(connection: Connection, query: EventQuery, page: Page, wanted: str) -> list[Event]:
+    pattern = f"%{wanted}%"
     # A word that many have is found among the newest; only one that few have is worth the index.
     newest = _event_conditions(query, page.before)
     newest.add("t.folded LIKE {}", pattern)
@@ -193,7 +190,7 @@ async def _search_indexed(connection: Connection, query: EventQuery, page: Page,
     if len(found) == page.limit:
         return found
     where = _event_conditions(query, page.before)
-    where.add("t.words @@ ({}::text)::tsquery AND t.folded LIKE {}", lexemes, pattern)
+    where.add("t.words @@ ({}::text)::tsquery AND t.folded LIKE {}", words.index_query(wanted), pattern)
     return await _list_events(connection, "event_text AS t JOIN event AS e ON e.id = t.event_id", where, page.limit)
 
 

@@ -4,8 +4,9 @@ import asyncio
 from typing import Final
 
 from commerce_event.core.ids import at_time
+from commerce_event.store import words
 from commerce_event.store.port import Audit
-from commerce_event.store.postgres import weeks, words
+from commerce_event.store.postgres import weeks
 from commerce_event.store.postgres.sql import Connection, columns, only, run
 
 _WALK: Final = 1_000  # events looked at in one statement

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
 from commerce_event.store.port import StoreRefusedError
 from commerce_event.store.sqlite import places
+from commerce_event.store.words import entry
 
 APPLICATION_ID: Final = 0x43455654  # "CEVT", so that `file` and we know whose database it is
 # Older engines can lose or damage committed pages when the log restarts: https://sqlite.org/wal.html#walresetbug
@@ -122,14 +123,13 @@ def open_reader(path: Path) -> apsw.Connection:
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=200)
     connection.set_busy_timeout(_BUSY_MS)
     connection.execute(f"PRAGMA cache_size = -{_PAGE_CACHE_KIB // 4}")
-    connection.create_scalar_function("folded", _folded, 1, deterministic=True)
+    connection.create_scalar_function("words", _words, 1, deterministic=True)
     connection.execute("PRAGMA temp_store = MEMORY")
     return connection
 
 
-def _folded(*values: object) -> str:
-    """Text without differences of case, in every alphabet; SQLite's own functions know ASCII only."""
-    return str(values[0]).casefold()
+def _words(*values: Any) -> str:
+    return entry(values[0])
 
 
 def migrations() -> list[tuple[int, str]]:

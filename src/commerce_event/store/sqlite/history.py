@@ -1,6 +1,5 @@
 """Reading: events, deliveries, attempts, accounts. Every listing goes through a scope."""
 
-import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -10,6 +9,7 @@ import msgspec
 from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event, Replay, Scope
 from commerce_event.store.port import Book, DeadGroup, DeliveryQuery, EventQuery, Page
 from commerce_event.store.sqlite.sql import only, run
+from commerce_event.store.words import wanted
 
 _EVENT: Final = (
     "e.id, e.client_id, e.sequence, e.type, e.application_id, e.accepted_ms, e.config_version, e.match_count, "
@@ -203,21 +203,17 @@ def _list_events(connection: apsw.Connection, source: str, where: _Conditions, l
 
 def _search(connection: apsw.Connection, query: EventQuery, page: Page) -> list[Event]:
     """Look in the newest events, not indexed yet, one by one; then in the text index."""
-    text = (query.text or "").strip()
-    if "\0" in text:  # no payload has it, and the index would stop reading there
+    text = (query.text or "").replace("\0", " ")  # the index would stop reading there
+    words = wanted(text)
+    if not words:
         return []
     indexed_to = only(run(connection, "meta", ("text_indexed_to",)))
     recent = _event_conditions(query, page)
     recent.add("e.id > ?", indexed_to)
-    pattern = re.sub(r"([%_\\])", r"\\\1", text.casefold())
-    recent.add(
-        "EXISTS (SELECT 1 FROM json_tree(iif(json_valid(CAST(e.body AS TEXT)), CAST(e.body AS TEXT), 'null')) "
-        "WHERE folded(atom) LIKE ? ESCAPE '\\')",
-        f"%{pattern}%",
-    )
+    recent.add("instr(words(e.body), ?)", words)
     found = _list_events(connection, "event AS e", recent, page.limit)
     missing = page.limit - len(found)
-    if missing and any(letter.isalnum() for letter in text):
+    if missing:
         older = _event_conditions(query, page)
         older.add("event_text MATCH ?", _match(query.scope, text))
         older.add("t.rowid <= ?", indexed_to)

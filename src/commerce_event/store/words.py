@@ -29,24 +29,32 @@ def folded_values(body: bytes) -> list[str]:
     return [fold(text) for text in _values(value)]
 
 
-def index_entry(body: bytes) -> tuple[str, str]:
-    """Return the different words of a payload, and all of them in order, both with blanks between."""
-    words = [word for value in folded_values(body) for word in _WORD.findall(value)]
-    lexemes = list(dict.fromkeys(word[:_LEXEME_MAX] for word in words))[:_LEXEMES_MAX]
-    return " ".join(lexemes), f" {' '.join(words)} "
+def entry(body: bytes) -> str:
+    """Return all words of a payload in their order, with a blank before and after each."""
+    return f" {' '.join(word for value in folded_values(body) for word in _WORD.findall(value))} "
 
 
-def index_query(text: str) -> tuple[str, str] | None:
-    """Return the text query that leads to candidates, and the pattern that decides: all words in that order.
+def wanted(text: str) -> str:
+    """Return what an entry must hold to be found: all words in that order, of which the last may be a beginning.
 
-    The last one may be a beginning. None when the text has no word.
+    Empty when the text has no word: marks alone find nothing.
     """
-    words = _WORD.findall(fold(text))
-    if not words:
-        return None
-    lexemes = [f"'{word[:_LEXEME_MAX]}'" for word in words[:_QUERY_WORDS_MAX]]
+    found = _WORD.findall(fold(text))
+    return f" {' '.join(found)}" if found else ""
+
+
+def index_entry(body: bytes) -> tuple[str, str]:
+    """Return the different words of a payload, which lead to it as a candidate, and its entry, which decides."""
+    text = entry(body)
+    lexemes = list(dict.fromkeys(word[:_LEXEME_MAX] for word in text.split()))[:_LEXEMES_MAX]
+    return " ".join(lexemes), text
+
+
+def index_query(wanted_words: str) -> str:
+    """Return the text query that leads to the candidates for `wanted`."""
+    lexemes = [f"'{word[:_LEXEME_MAX]}'" for word in wanted_words.split()[:_QUERY_WORDS_MAX]]
     lexemes[-1] += ":*"
-    return " & ".join(lexemes), f"% {' '.join(words)}%"
+    return " & ".join(lexemes)
 
 
 def _values(value: Any) -> Iterator[str]:
