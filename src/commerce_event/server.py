@@ -22,7 +22,7 @@ from commerce_event.api.metrics import Metrics
 from commerce_event.api.protocol import HttpProtocol
 from commerce_event.api.services import Services
 from commerce_event.core.addresses import AddressPolicy
-from commerce_event.core.clock import Clock, SystemClock
+from commerce_event.core.clock import Clock, SharedClock, SystemClock
 from commerce_event.core.ids import NODE_BITS, IdMaker
 from commerce_event.core.vault import Vault, VaultError, new_key, parse_key
 from commerce_event.deliver.guard import Resolver
@@ -33,7 +33,7 @@ from commerce_event.reference import routes as reference
 from commerce_event.settings import Settings
 from commerce_event.store.directory import Directory
 from commerce_event.store.keeper import Keeper
-from commerce_event.store.port import Notice, Store, StoreError, StoreRefusedError
+from commerce_event.store.port import Store, StoreRefusedError
 from commerce_event.store.postgres import PostgresStore
 from commerce_event.store.sqlite import SqliteStore
 from commerce_event.store.tally import Tally
@@ -42,6 +42,7 @@ from commerce_event.web.pages import Pages
 
 _GRACE_S: Final = 8.0  # for requests in flight at shutdown; the default time-out of one is 5 s
 _KEEP_ALIVE_S: Final = 75
+_BACKLOG: Final = 2_048  # connections that may wait to be taken
 
 log = structlog.get_logger(__name__)
 
@@ -51,10 +52,9 @@ class Node:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.clock = SystemClock()
+        self.clock = make_clock(settings)
         self.store = make_store(settings, self.clock)
         self.first_key: str | None = None  # made at the first start, shown once
-        self._reloading: set[asyncio.Task[None]] = set()
 
     async def start(self, *, own_addresses: frozenset[tuple[str, int]] = frozenset()) -> None:
         """Open the store and begin to accept and deliver. Raises StoreRefusedError with the remedy."""
@@ -112,24 +112,10 @@ class Node:
         )
         self.app = create_app(services, _pages(services, vault))
         await self._make_first_key()
-        self.store.on_notice = self._noticed
+        self.store.on_notice = lambda _: self.scheduler.wake()  # it reads changes of other nodes as well
         self.scheduler.start()
         self.replays.run()
         self.keeper.start()
-
-    def _noticed(self, what: Notice) -> None:
-        """Another node made work, or changed endpoints or keys."""
-        if what == "config":
-            self._reloading.add(task := asyncio.create_task(self._reload()))
-            task.add_done_callback(self._reloading.discard)
-        self.scheduler.wake()
-
-    async def _reload(self) -> None:
-        try:
-            await self.directory.load()
-        except StoreError as error:  # the next notice does it
-            log.warning("changes of another node are not read yet", error=str(error))
-        self.scheduler.wake()
 
     async def _make_first_key(self) -> None:
         if self.settings.admin_key is None and not any(key.role == "admin" for key in self.directory.all_keys()):
@@ -143,6 +129,11 @@ class Node:
         await self.keeper.close()
         await self.sender.close()
         await self.store.close()
+
+
+def make_clock(settings: Settings) -> SystemClock:
+    """Return the time that the store's engine goes by: the machine's, or that of a database with several nodes."""
+    return SystemClock() if settings.store_path() is not None else SharedClock()
 
 
 def make_store(settings: Settings, clock: Clock) -> Store:
@@ -162,7 +153,7 @@ def _pages(services: Services, vault: Vault) -> list[BaseRoute]:
 @asynccontextmanager
 async def open_directory(settings: Settings) -> AsyncIterator[tuple[Directory, SystemClock]]:
     """Open a store that no server runs on, for its endpoints and keys alone. Raises StoreRefusedError."""
-    clock = SystemClock()
+    clock = make_clock(settings)
     store = make_store(settings, clock)
     await store.open()
     try:
@@ -222,6 +213,7 @@ def listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(_BACKLOG)  # now, so that nobody else has the port once this is said to be ready
     except OSError as error:
         listener.close()
         raise ListenError(f"cannot listen on {host}:{port} ({error.strerror}); choose another --port") from None
@@ -243,12 +235,13 @@ def http_server(app: object) -> HttpServer:
             proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=round(_GRACE_S),
+            backlog=_BACKLOG,
         )
     )
 
 
 async def serve(settings: Settings, *, on_ready: Callable[[Node, str], None]) -> int:
-    """Run a node until a signal; return the exit code: 0 after a signal, 1 when the store broke."""
+    """Run a node until a signal; return the exit code: 0 after a signal, 1 when the store or the HTTP server broke."""
     raise_file_limit()
     tune_collector()
     listener = listen(settings.host, settings.port)
@@ -272,6 +265,9 @@ async def serve(settings: Settings, *, on_ready: Callable[[Node, str], None]) ->
     with suppress(asyncio.CancelledError):
         await broken
     await node.stop()
+    if failure := serving.exception():
+        log.critical("stopped: the HTTP server failed", error=str(failure))
+        return 1
     return 0
 
 

@@ -57,6 +57,49 @@ async def test_changes_at_the_same_moment_build_on_each_other(directory: Directo
     assert found.max_in_flight == before + 20
 
 
+async def test_change_that_another_node_came_before_is_made_to_what_is_there_now(
+    store: Store, directory: Directory
+) -> None:
+    await directory.save(endpoint())
+    other = Directory(store, VAULT, IdMaker())
+    await other.load()
+    await other.change(7, lambda found: msgspec.structs.replace(found, max_in_flight=99))
+
+    changed = await directory.change(7, lambda found: msgspec.structs.replace(found, description="mine"))
+
+    assert changed is not None
+    assert (changed.max_in_flight, changed.description) == (99, "mine")
+
+
+async def test_endpoint_deleted_by_another_node_stays_deleted(store: Store, directory: Directory) -> None:
+    await directory.save(endpoint())
+    other = Directory(store, VAULT, IdMaker())
+    await other.load()
+    await other.delete(7, START_MS)
+
+    await directory.switch_off(7, "gone", START_MS)
+    [row] = await store.endpoints()
+    assert row.deleted_ms == START_MS
+    found = directory.endpoint(7)
+    assert found is not None
+    assert (found.deleted_ms, found.secrets) == (START_MS, ())
+
+
+async def test_changes_of_another_node_are_read_even_when_own_ones_came_after(
+    store: Store, directory: Directory
+) -> None:
+    other = Directory(store, VAULT, IdMaker())
+    await other.load()
+    await other.save(endpoint(7))
+    await directory.save(endpoint(8))
+
+    await directory.refresh()
+    assert [each.id for each in directory.endpoints(EVERYONE)] == [7, 8]
+    _, text = await other.add_key("admin", None, "new", START_MS)
+    await directory.refresh()
+    assert directory.authenticate(text) is not None
+
+
 async def test_client_gets_no_more_endpoints_than_allowed_however_many_ask_at_once(directory: Directory) -> None:
     made = await asyncio.gather(*(directory.add(endpoint(number), most=3) for number in range(1, 9)))
 

@@ -1,11 +1,16 @@
 """Upkeep: the recount finds what is wrong, retention frees what is old and nothing else."""
 
 import asyncio
+from typing import cast
 
+import pytest
 from stores import START_MS, Engine, claim, new_event, result
 
+from commerce_event.core.clock import SystemClock
 from commerce_event.core.model import Replay, Scope
-from commerce_event.store.port import DeliveryQuery, EventQuery, NewDelivery, Page, Store
+from commerce_event.store.keeper import Keeper
+from commerce_event.store.port import DeliveryQuery, EventQuery, NewDelivery, Page, Store, StoreUnavailableError
+from commerce_event.store.tally import Tally
 
 EVERYONE = Scope.everyone()
 
@@ -157,3 +162,26 @@ async def test_healthy_store_does_not_report_a_failure(store: Store) -> None:
 
     assert not watching.done()
     watching.cancel()
+
+
+async def test_due_times_follow_a_clock_that_was_set_back_while_the_store_was_away() -> None:
+    moved: list[int] = []
+    clock = SystemClock()
+    clock.follow(3_600_000)  # as if the machine's clock had been set an hour back
+
+    class Away:
+        """A store that is out of reach the first time."""
+
+        async def shift_due(self, by_ms: int) -> None:
+            moved.append(by_ms)
+            if len(moved) == 1:
+                raise StoreUnavailableError("the disk is full")
+
+    keeper = Keeper(cast("Store", Away()), clock, Tally(clock), retention_s=0)
+    with pytest.raises(StoreUnavailableError):
+        await keeper.watch_clock()
+    await keeper.watch_clock()
+    await keeper.watch_clock()
+
+    assert len(moved) == 2
+    assert all(abs(by_ms + 3_600_000) < 1_000 for by_ms in moved)

@@ -19,6 +19,7 @@ from commerce_event.store.port import Accepted, Claimed, NewDelivery, NewEvent, 
 
 _BATCH_MAX: Final = 512  # events in one call to the store
 _WAITING_MAX: Final = 20_000  # events that may wait for a commit before callers are turned away
+_WAITING_BYTES_MAX: Final = 64 * 1024**2  # likewise, of their bodies
 
 log = structlog.get_logger(__name__)
 
@@ -68,11 +69,12 @@ OnStored = Callable[[list[Accepted] | BaseException], None]
 
 
 class _Waiting:
-    __slots__ = ("drafts", "on_stored")
+    __slots__ = ("drafts", "on_stored", "size")
 
     def __init__(self, drafts: Sequence[Draft], on_stored: OnStored) -> None:
         self.drafts = drafts
         self.on_stored = on_stored
+        self.size = sum([len(draft.body) for draft in drafts])
 
 
 class Intake:
@@ -86,6 +88,7 @@ class Intake:
         self._clock = clock
         self._waiting: list[_Waiting] = []
         self._waiting_count = 0
+        self._waiting_bytes = 0
         self._flushing: asyncio.Task[None] | None = None
         self._closed = False
         self.on_accepted: list[Callable[[int], None]] = []  # told of each new event's client
@@ -115,10 +118,12 @@ class Intake:
         """
         if self._closed:
             raise StoreUnavailableError("the server is shutting down")
-        if self._waiting_count + len(drafts) > _WAITING_MAX:
+        waiting = _Waiting(drafts, on_stored)
+        count, size = self._waiting_count + len(drafts), self._waiting_bytes + waiting.size
+        if count > _WAITING_MAX or (size > _WAITING_BYTES_MAX and self._waiting):
             raise IntakeFullError("more events arrive than can be stored; try again in a moment")
-        self._waiting.append(_Waiting(drafts, on_stored))
-        self._waiting_count += len(drafts)
+        self._waiting.append(waiting)
+        self._waiting_count, self._waiting_bytes = count, size
         if self._flushing is None:
             self._flushing = asyncio.create_task(self._flush())
 
@@ -158,6 +163,7 @@ class Intake:
             count += 1
         batch, self._waiting = self._waiting[:count], self._waiting[count:]
         self._waiting_count -= size
+        self._waiting_bytes -= sum([waiting.size for waiting in batch])
         return batch
 
     def _event(self, draft: Draft) -> NewEvent:
@@ -189,13 +195,19 @@ class Intake:
             if answer.outcome != "new":
                 self._give_back((event,))
                 continue
-            for listen in self.on_accepted:
-                listen(event.client_id)
-            for delivery in event.deliveries:
-                if delivery.lease_until_ms is None:
-                    self._dispatch.notice(delivery.endpoint_id)
-                else:
-                    self._dispatch.launch(self._claimed(event, answer.sequence, delivery, delivery.lease_until_ms))
+            try:
+                self._pass_on(event, answer.sequence)
+            except Exception:  # it is stored, and sent when its lease ends; the others must not wait for that
+                log.exception("an event could not be handed over", event_id=event.id)
+
+    def _pass_on(self, event: NewEvent, sequence: int) -> None:
+        for delivery in event.deliveries:
+            if delivery.lease_until_ms is None:
+                self._dispatch.notice(delivery.endpoint_id)
+            else:
+                self._dispatch.launch(self._claimed(event, sequence, delivery, delivery.lease_until_ms))
+        for listen in self.on_accepted:
+            listen(event.client_id)
 
     def _claimed(self, event: NewEvent, sequence: int, delivery: NewDelivery, lease_until_ms: int) -> Claimed:
         return Claimed(

@@ -2,7 +2,9 @@
 
 import time
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Final, Protocol
+
+_HOLD_MAX_MS: Final = 1_000
 
 
 class Clock(Protocol):
@@ -39,6 +41,44 @@ class SystemClock:
     def follow(self, drift_ms: int) -> None:
         """Move this clock by so much."""
         self._offset_ms += drift_ms
+
+
+class SharedClock(SystemClock):
+    """The time of a server that nodes share, so that nodes whose own clocks differ agree on what is due.
+
+    Setting the machine's wall clock has no effect on it. It waits rather than run backwards, unless that took long.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._reference_ms: float | None = None  # ahead of monotonic time
+        self._said_ms = 0
+
+    def now_ms(self) -> int:
+        self._said_ms = max(self._said_ms, super().now_ms())
+        return self._said_ms
+
+    def compared(self, there_ms: float, asked_s: float, answered_s: float) -> None:
+        """Take note that the server's time was ``there_ms`` at some moment between two of ``monotonic``.
+
+        The first time this clock is set by it; from then on ``drift_ms`` tells how far the server is ahead.
+        """
+        latest, earliest = there_ms - asked_s * 1000, there_ms - answered_s * 1000
+        if self._reference_ms is None:
+            self._reference_ms = (earliest + latest) / 2
+            self._offset_ms, self._said_ms = round(self._reference_ms), 0
+        else:  # a slow answer tells little: what was known before stays while it fits
+            self._reference_ms = min(max(self._reference_ms, earliest), latest)
+
+    def drift_ms(self) -> int:
+        if self._reference_ms is None:
+            return super().drift_ms()
+        return round(self._reference_ms) - self._offset_ms
+
+    def follow(self, drift_ms: int) -> None:
+        super().follow(drift_ms)
+        if drift_ms < -_HOLD_MAX_MS:
+            self._said_ms = 0
 
 
 def _wall_ms() -> int:

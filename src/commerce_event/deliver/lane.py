@@ -38,6 +38,7 @@ class Lane:
         "paused_until",
         "ready",
         "retries",
+        "trusted",
         "workers",
     )
 
@@ -48,6 +49,7 @@ class Lane:
         self.held = 0
         self.retries = 0
         self.backlog = [False, False]  # due work known to wait in the store: first tries, retries
+        self.trusted = False  # its last answer was good
         self.noticed = False  # a first try was put into the store since the last claim began
         self.paused_until = 0.0
         self._allowance = 1.0

@@ -2,7 +2,8 @@
 
 Fresh events are sent straight from memory (`reserve`, then `launch` after their commit). Everything else — retries,
 overflow, what a crash left — is claimed from the store. Each endpoint has a lane of its own, so one that hangs holds
-only its own slots, and no lane may hold more slots than are free in all: however many hang, some stay free.
+only its own slots; no lane may hold more slots than are free in all, and those whose last answer was not good, or that
+gave none yet, hold three quarters together: however many hang, some stay free.
 """
 
 import asyncio
@@ -24,10 +25,14 @@ from commerce_event.store.directory import Directory
 from commerce_event.store.port import Claimed, Settlement, Store, StoreError, StoreUnavailableError, Want
 
 _LEASE_MARGIN_S: Final = 5.0
+_RECORD_MARGIN_S: Final = 2.0  # of it: for recording what came of the attempt
 _SCAN_EVERY_S: Final = 1.0  # a look at the store when nothing announced itself
+_SCAN_GAP_S: Final = 0.05  # between two looks, whatever announces itself: each costs more with every endpoint
 _RETRY_SHARE: Final = 0.75  # of all slots: the rest is kept for first tries
+_UNTRUSTED_SHARE: Final = 0.75  # of all slots: the rest is kept for endpoints whose last answer was good
 _UNSETTLED_MAX: Final = 5_000
 _SWEEP: Final = 500
+_SWEEPS: Final = 2  # endpoints at once whose waiting deliveries are finished
 _STORE_WAIT_S: Final = 0.5
 
 log = structlog.get_logger(__name__)
@@ -74,13 +79,16 @@ class Scheduler:
         self._shares: dict[int, tuple[Endpoint, int, Endpoint]] = {}  # the endpoint, the nodes, our part
         self._held = 0
         self._retries_held = 0
+        self._untrusted_held = 0
         self._settler = Settler(store, clock, self._settled)
         self._woken = asyncio.Event()
         self._next_scan = 0.0
+        self._scan_from = 0.0  # not before
         self._turn = 0
         self._starved = False  # a lane had due work and slots of its own, but none was free in all
         self._workers: set[asyncio.Task[None]] = set()
         self._sweeps: dict[int, asyncio.Task[None]] = {}
+        self._sweeping = asyncio.Semaphore(_SWEEPS)
         self._loop: asyncio.Task[None] | None = None
         self._closing = False
         self.on_attempt: list[AttemptListener] = []
@@ -202,7 +210,7 @@ class Scheduler:
                 return
 
     async def _round(self) -> None:
-        if self._clock.monotonic() >= self._next_scan:
+        if self._clock.monotonic() >= self._scan_at:
             await self._scan()
         wants = self._wants()
         if not wants:
@@ -220,13 +228,20 @@ class Scheduler:
         for delivery in claimed:
             self.launch(delivery)
 
+    @property
+    def _scan_at(self) -> float:
+        return max(self._next_scan, self._scan_from)
+
     async def _scan(self) -> None:
         """Learn from the store who has due work, and when the next of the rest is due."""
         now, now_ms = self._clock.monotonic(), self._clock.now_ms()
-        self._next_scan = now + _SCAN_EVERY_S
+        self._next_scan, self._scan_from = now + _SCAN_EVERY_S, now + _SCAN_GAP_S
+        await self._directory.refresh()
         for waiting in await self._store.waiting():
             endpoint = self._directory.endpoint(waiting.endpoint_id)
-            if endpoint is None or endpoint.deleted_ms is not None:
+            if endpoint is None:
+                continue  # made by another node a moment ago: the next look knows it
+            if endpoint.deleted_ms is not None:
                 self._start_sweep(waiting.endpoint_id, "cancelled", "endpoint_deleted")
             elif endpoint.disabled_reason == "gone" and not endpoint.enabled:
                 self._start_sweep(waiting.endpoint_id, "dead", "gone")
@@ -242,10 +257,11 @@ class Scheduler:
     async def _sweep(self, endpoint_id: int, state: DeliveryState, reason: str) -> None:
         """Finish what waits for an endpoint that is no more, in steps that let others write in between."""
         try:
-            while not self._closing and await self._store.end_pending(
-                endpoint_id, state=state, reason=reason, now_ms=self._clock.now_ms(), limit=_SWEEP
-            ):
-                pass
+            async with self._sweeping:
+                while not self._closing and await self._store.end_pending(
+                    endpoint_id, state=state, reason=reason, now_ms=self._clock.now_ms(), limit=_SWEEP
+                ):
+                    pass
         except StoreError as error:
             log.warning("the rest of an endpoint's deliveries is finished later", error=str(error))
         finally:
@@ -268,7 +284,7 @@ class Scheduler:
         room = self._room(lane, endpoint)
         retries = 0
         if lane.backlog[True]:
-            free = int(self._slots * _RETRY_SHARE) - self._retries_held
+            free = max(1, int(self._slots * _RETRY_SHARE)) - self._retries_held
             # beside waiting first tries, retries get every fourth slot
             part = (room + self._turn % 4) // 4 if lane.backlog[False] else room
             retries = min(part, lane.retry_room(self._share(endpoint)), free)
@@ -286,6 +302,8 @@ class Scheduler:
             return 0
         own = lane.room(self._share(endpoint), self._clock.monotonic())
         fair = self._slots - self._held - lane.held
+        if not lane.trusted:
+            fair = min(fair, max(1, int(self._slots * _UNTRUSTED_SHARE)) - self._untrusted_held)
         self._starved = self._starved or fair <= 0 < own
         return max(0, min(own, fair))
 
@@ -293,6 +311,7 @@ class Scheduler:
         lane.take(count, retrying=retrying)
         self._held += count
         self._retries_held += count * retrying
+        self._untrusted_held += count * (not lane.trusted)
 
     def _count_back(self, wants: Sequence[Want], claimed: Sequence[Claimed]) -> None:
         """Free the slots that a claim did not fill; a kind that came back short has nothing more due."""
@@ -309,7 +328,7 @@ class Scheduler:
 
     def _until_next(self, now: float) -> float:
         """Return the seconds until time alone gives something to do."""
-        wake_at = self._next_scan
+        wake_at = self._scan_at
         for endpoint_id, lane in self._lanes.items():
             if True not in lane.backlog:
                 continue
@@ -346,6 +365,8 @@ class Scheduler:
                 retrying = claimed.number > 1
                 try:
                     await self._send(lane, claimed)
+                except Exception:  # it comes back when its lease ends; the others in the lane must not suffer
+                    log.exception("an attempt ended in a fault of ours", delivery=claimed.delivery_id)
                 finally:
                     self._free(lane, retrying=retrying)
         finally:
@@ -356,6 +377,7 @@ class Scheduler:
         lane.finish(retrying=retrying)
         self._held -= 1
         self._retries_held -= retrying
+        self._untrusted_held -= not lane.trusted
         if self._starved or (True in lane.backlog and len(lane.ready) <= lane.workers // 2):
             self._starved = False
             self._woken.set()
@@ -368,7 +390,7 @@ class Scheduler:
         outcome = await self._sender.send(endpoint, claimed)
         now = self._clock.monotonic()
         if not outcome.ours:
-            lane.circuit.record(outcome.delivered, now)
+            self._record(lane, outcome, now)
         decision = decide(
             outcome,
             failure_count=claimed.failure_count,
@@ -386,8 +408,16 @@ class Scheduler:
         if decision.gone:
             await self._switch_off(endpoint)
 
+    def _record(self, lane: Lane, outcome: Outcome, now: float) -> None:
+        """Let the lane know how its endpoint is doing, and count its slots where they belong now."""
+        lane.circuit.record(outcome.delivered, now)
+        if outcome.delivered != lane.trusted:
+            lane.trusted = outcome.delivered
+            self._untrusted_held += -lane.held if lane.trusted else lane.held
+
     def _lease_too_short(self, endpoint: Endpoint, claimed: Claimed) -> bool:
-        return claimed.lease_until_ms - self._clock.now_ms() < self._timeout_of(endpoint) * 1000
+        needed_s = self._timeout_of(endpoint) + _RECORD_MARGIN_S
+        return claimed.lease_until_ms - self._clock.now_ms() < needed_s * 1000
 
     def _settled(self, settlement: Settlement) -> None:
         if settlement.due_ms is not None:

@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 
 from commerce_event.core.clock import Clock
-from commerce_event.store.port import Claimed, Settlement, Store, StoreError, StoreUnavailableError
+from commerce_event.store.port import Claimed, Settlement, Store, StoreError
 
 _BATCH_MAX: Final = 512
 _FIRST_WAIT_S: Final = 0.05
@@ -58,7 +58,9 @@ class Settler:
             try:
                 await self._record_some()
                 wait_s = _FIRST_WAIT_S
-            except StoreUnavailableError as error:
+            except Exception as error:  # whatever it is, what comes later must be recorded
+                if not isinstance(error, StoreError):
+                    log.exception("results could not be recorded, and are tried again")
                 log.warning("results wait for the store", waiting=self.unsettled, error=str(error))
                 await asyncio.sleep(wait_s)
                 wait_s = min(_LONGEST_WAIT_S, wait_s * 2)

@@ -17,7 +17,7 @@ from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Endpoint, Key, Role, Scope
 from commerce_event.core.routing import RouteTable
 from commerce_event.core.vault import Vault
-from commerce_event.store.port import EndpointRow, Store
+from commerce_event.store.port import EndpointChangedError, EndpointRow, Store
 
 _ROW_FIELDS: Final = frozenset({"id", "client_id", "revision", "created_ms", "updated_ms", "deleted_ms"})
 _SEALED_FIELDS: Final = frozenset({"headers", "secrets"})
@@ -43,11 +43,19 @@ class Directory:
     async def load(self) -> None:
         """Read everything from the store. Raises VaultError when the secret key does not fit."""
         async with self._changing:
-            version = await self._store.config_version()
-            self._endpoints = {row.id: self._opened(row) for row in await self._store.endpoints()}
-            self._keys = {key.id: key for key in await self._store.keys()}
-            self.version = max(self.version, version)
-            self._index()
+            await self._load()
+
+    async def refresh(self) -> None:
+        """Read what other nodes changed, if they did. Raises VaultError like ``load``."""
+        if await self._store.config_version() != self.version:
+            await self.load()
+
+    async def _load(self) -> None:
+        version = await self._store.config_version()
+        self._endpoints = {row.id: self._opened(row) for row in await self._store.endpoints()}
+        self._keys = {key.id: key for key in await self._store.keys()}
+        self.version = version
+        self._index()
 
     # -- endpoints
 
@@ -75,26 +83,36 @@ class Directory:
     async def change(self, endpoint_id: int, changed: Callable[[Endpoint], Endpoint]) -> Endpoint | None:
         """Store what ``changed`` makes of an endpoint and return it; None when there is none, or it was deleted.
 
-        What ``changed`` raises is passed on, and nothing is stored then.
+        What ``changed`` raises is passed on, and nothing is stored then. When another node changed the endpoint
+        meanwhile, ``changed`` is called again with what it is now.
         """
         async with self._changing:
-            endpoint = self._endpoints.get(endpoint_id)
-            if endpoint is None or endpoint.deleted_ms is not None:
-                return None
-            return await self._save(changed(endpoint))
+            while True:
+                endpoint = self._endpoints.get(endpoint_id)
+                if endpoint is None or endpoint.deleted_ms is not None:
+                    return None
+                try:
+                    return await self._save(changed(endpoint), read=endpoint.revision)
+                except EndpointChangedError:
+                    await self._load()
 
     async def save(self, endpoint: Endpoint) -> Endpoint:
         """Store an endpoint as it is given and return it with its revision."""
         async with self._changing:
             return await self._save(endpoint)
 
-    async def _save(self, endpoint: Endpoint) -> Endpoint:
-        version = await self._store.put_endpoint(self._row(endpoint))
+    async def _save(self, endpoint: Endpoint, *, read: int | None = None) -> Endpoint:
+        version = await self._store.put_endpoint(self._row(endpoint), read=read)
         saved = msgspec.structs.replace(endpoint, revision=version)
         self._endpoints[saved.id] = saved
-        self.version = max(self.version, version)
-        self._index()
+        self._advance(version)
         return saved
+
+    def _advance(self, version: int) -> None:
+        """Take note of a change of ours; one of another node's in between is still to be read, by ``refresh``."""
+        if version == self.version + 1:
+            self.version = version
+        self._index()
 
     async def delete(self, endpoint_id: int, now_ms: int) -> None:
         """Mark an endpoint deleted and forget its secrets; its history stays explainable."""
@@ -151,9 +169,9 @@ class Directory:
 
     async def _put_key(self, key: Key) -> None:
         async with self._changing:
-            self.version = max(self.version, await self._store.put_key(key))
+            version = await self._store.put_key(key)
             self._keys[key.id] = key
-            self._index()
+            self._advance(version)
 
     # -- rows
 

@@ -49,6 +49,7 @@ class Keeper:
         self._retention_s = retention_s
         self._audited_to = 0
         self._wrong: dict[int, None] = {}
+        self._owed_ms = 0  # by which due times are still to be moved
         self._tasks: list[asyncio.Task[None]] = []
         self.accounts: Accounts | None = None
 
@@ -68,7 +69,7 @@ class Keeper:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-            with suppress(StoreError):
+            with suppress(Exception):  # plots; closing goes on
                 await self.write_tally()
 
     async def write_tally(self) -> None:
@@ -84,13 +85,21 @@ class Keeper:
         drift_ms = self._clock.drift_ms()
         if abs(drift_ms) < _CLOCK_JUMP_MS:
             self._clock.follow(drift_ms)
-            return
-        log.warning("the wall clock was set", by_s=drift_ms / 1000)
-        if drift_ms < 0:  # in this order nothing looks due too early in between
-            self._clock.follow(drift_ms)
-        await self._store.shift_due(drift_ms)
-        if drift_ms > 0:
-            self._clock.follow(drift_ms)
+        else:
+            log.warning("the wall clock was set", by_s=drift_ms / 1000)
+            await self._move_times(drift_ms)
+        if self._owed_ms:  # what the store did not take before is tried again
+            await self._store.shift_due(self._owed_ms)
+            self._owed_ms = 0
+
+    async def _move_times(self, by_ms: int) -> None:
+        """Move due times and this clock, in the order in which nothing looks due too early in between."""
+        if by_ms < 0:
+            self._clock.follow(by_ms)
+            self._owed_ms += by_ms
+        else:
+            await self._store.shift_due(by_ms)
+            self._clock.follow(by_ms)
 
     async def recount(self) -> None:
         """Count what is pending, compare the accounts, and look at the next stretch of the journal."""

@@ -20,6 +20,10 @@ class StoreUnavailableError(StoreError):
     """Nothing was changed and the same call may succeed later: disk full, busy, shutting down."""
 
 
+class EndpointChangedError(Exception):
+    """Another node changed an endpoint since it was read; nothing was stored."""
+
+
 class StoreBrokenError(StoreError):
     """The disk refused to make data durable, or the file is damaged: the process must stop."""
 
@@ -316,8 +320,11 @@ class Store(Protocol):
         ...
 
     # -- directory
-    async def put_endpoint(self, row: EndpointRow) -> int:
-        """Insert or change an endpoint, keep its former form as a revision; return the new config version."""
+    async def put_endpoint(self, row: EndpointRow, *, read: int | None = None) -> int:
+        """Insert or change an endpoint, keep its former form as a revision; return the new config version.
+
+        ``read`` is the revision that a change was made from. Raises EndpointChangedError when it is no longer that.
+        """
         ...
 
     async def endpoints(self) -> list[EndpointRow]:

@@ -4,11 +4,13 @@ import asyncpg
 import msgspec
 
 from commerce_event.core.model import Key, Replay
-from commerce_event.store.port import EndpointRow
+from commerce_event.store.port import EndpointChangedError, EndpointRow
 from commerce_event.store.postgres.sql import Connection, only, run
 
 
-async def put_endpoint(connection: Connection, row: EndpointRow) -> int:
+async def put_endpoint(connection: Connection, row: EndpointRow, *, read: int | None) -> int:
+    if read is not None and await only(connection, "endpoint_revision", row.id) != read:
+        raise EndpointChangedError("another node changed the endpoint meanwhile")
     version = int(await only(connection, "bump", "config_version"))
     config = row.config.decode()
     times = (row.created_ms, row.updated_ms, row.deleted_ms)

@@ -268,8 +268,8 @@ class PostgresStore:
 
     # -- directory
 
-    async def put_endpoint(self, row: EndpointRow) -> int:
-        version = await self._change(lambda c: directory.put_endpoint(c, row))
+    async def put_endpoint(self, row: EndpointRow, *, read: int | None = None) -> int:
+        version = await self._change(lambda c: directory.put_endpoint(c, row, read=read))
         self._presence.tell("config")
         return version
 

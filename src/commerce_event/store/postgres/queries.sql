@@ -268,6 +268,9 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, updated_ms = excluded.updated_ms,
   deleted_ms = excluded.deleted_ms, config = excluded.config, sealed = excluded.sealed
 
+-- name: endpoint_revision
+SELECT revision FROM endpoint WHERE id = $1 FOR UPDATE
+
 -- name: put_revision
 INSERT INTO endpoint_revision (endpoint_id, revision, client_id, created_ms, updated_ms, deleted_ms, config)
 VALUES ($1, $2, $3, $4, $5, $6, $7)

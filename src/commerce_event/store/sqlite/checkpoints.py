@@ -6,6 +6,7 @@ two transactions, so that the log can start again from its beginning and never g
 
 import queue
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -63,8 +64,6 @@ class Checkpointer:
 
 
 def _copy(connection: apsw.Connection) -> None:
-    """Copy what can be copied now; a disk that is full or busy only means that the log stays longer."""
-    try:
+    """Copy what can be copied now. Whatever is in the way, the log stays longer, and all of it is copied again."""
+    with suppress(apsw.Error):
         connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-    except (apsw.FullError, apsw.BusyError, apsw.LockedError, apsw.IOError):
-        return

@@ -6,11 +6,13 @@ import apsw
 import msgspec
 
 from commerce_event.core.model import Key, Replay
-from commerce_event.store.port import EndpointRow
+from commerce_event.store.port import EndpointChangedError, EndpointRow
 from commerce_event.store.sqlite.sql import only, run
 
 
-def put_endpoint(connection: apsw.Connection, row: EndpointRow) -> int:
+def put_endpoint(connection: apsw.Connection, row: EndpointRow, *, read: int | None) -> int:
+    if read is not None and only(run(connection, "endpoint_revision", (row.id,))) != read:
+        raise EndpointChangedError("another node changed the endpoint meanwhile")
     version = int(only(run(connection, "bump", ("config_version",))))
     config = row.config.decode()
     times = (row.created_ms, row.updated_ms, row.deleted_ms)

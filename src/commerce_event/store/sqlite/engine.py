@@ -56,10 +56,12 @@ class SqliteStore:
         self._local = threading.local()
         self._connections: list[apsw.Connection] = []
         self._readers: ThreadPoolExecutor | None = None
+        self._queue_reader: ThreadPoolExecutor | None = None  # so that no search keeps a delivery waiting
         self._writer: Writer | None = None
         self._journal = Journal(0)
         self._lease = 0
         self._schema = 0
+        self._expired_to = 0
 
     # -- life
 
@@ -87,6 +89,7 @@ class SqliteStore:
             connection, on_rollback=self._journal.forget, after_commit=self._checkpointer.after_commit
         )
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-reader")
+        self._queue_reader = ThreadPoolExecutor(1, thread_name_prefix="store-queue-reader")
 
     async def close(self) -> None:
         await asyncio.to_thread(self._close)
@@ -96,9 +99,10 @@ class SqliteStore:
             self._writer.close()
             self._checkpointer.close()
             self._writer = None
-        if self._readers is not None:
-            self._readers.shutdown()
-            self._readers = None
+        for readers in (self._readers, self._queue_reader):
+            if readers is not None:
+                readers.shutdown()
+        self._readers = self._queue_reader = None
         self._let_go()
 
     def _let_go(self) -> None:
@@ -147,10 +151,13 @@ class SqliteStore:
         return await self._writer.do(work)
 
     async def _read(self, work: Callable[[apsw.Connection], T]) -> T:
-        if self._readers is None:
+        return await self._read_by(self._readers, work)
+
+    async def _read_by(self, readers: ThreadPoolExecutor | None, work: Callable[[apsw.Connection], T]) -> T:
+        if readers is None:
             raise StoreUnavailableError("the store is closed")
         try:
-            reading = asyncio.get_running_loop().run_in_executor(self._readers, self._read_here, work)
+            reading = asyncio.get_running_loop().run_in_executor(readers, self._read_here, work)
         except RuntimeError:  # the pool is shutting down
             raise StoreUnavailableError("the store is closed") from None
         return await reading
@@ -173,7 +180,7 @@ class SqliteStore:
     # -- queue
 
     async def waiting(self) -> list[Waiting]:
-        return await self._read(work_queue.waiting)
+        return await self._read_by(self._queue_reader, work_queue.waiting)
 
     async def claim(self, wants: Sequence[Want], *, now_ms: int, lease_until_ms: int) -> list[Claimed]:
         return await self._write(
@@ -221,8 +228,8 @@ class SqliteStore:
 
     # -- directory
 
-    async def put_endpoint(self, row: EndpointRow) -> int:
-        return await self._write(lambda connection: directory.put_endpoint(connection, row))
+    async def put_endpoint(self, row: EndpointRow, *, read: int | None = None) -> int:
+        return await self._write(lambda connection: directory.put_endpoint(connection, row, read=read))
 
     async def endpoints(self) -> list[EndpointRow]:
         return await self._read(directory.endpoints)
@@ -231,7 +238,7 @@ class SqliteStore:
         return await self._read(lambda c: directory.endpoint_revisions(c, client_id, config_version))
 
     async def config_version(self) -> int:
-        return await self._read(directory.config_version)
+        return await self._read_by(self._queue_reader, directory.config_version)
 
     async def put_key(self, key: Key) -> int:
         return await self._write(lambda connection: directory.put_key(connection, key))
@@ -313,7 +320,11 @@ class SqliteStore:
         return await self._read(lambda connection: upkeep.audit(connection, after_id=after_id, limit=limit))
 
     async def expire(self, *, before_ms: int, limit: int) -> int:
-        ids = await self._read(lambda connection: upkeep.expired(connection, before_ms=before_ms, limit=limit))
+        after_id = self._expired_to  # what an earlier step passed over is pending still
+        ids = await self._read(
+            lambda connection: upkeep.expired(connection, after_id=after_id, before_ms=before_ms, limit=limit)
+        )
+        self._expired_to = ids[-1] if len(ids) == limit else 0
         return await self._write(lambda connection: upkeep.delete(connection, ids)) if ids else 0
 
     async def shift_due(self, by_ms: int) -> None:

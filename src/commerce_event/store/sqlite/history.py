@@ -24,6 +24,7 @@ _REPLAY: Final = (
     "finished_ms"
 )
 _ENDED: Final = frozenset({"dead", "cancelled"})
+_FEW: Final = 200_000  # pending deliveries that are sooner gathered than looked for among all events
 _HEADERS: Final = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 
 
@@ -65,7 +66,7 @@ def event(connection: apsw.Connection, event_id: int, scope: Scope) -> Event | N
 
 def events(connection: apsw.Connection, query: EventQuery, page: Page) -> list[Event]:
     if query.text is None:
-        return _list_events(connection, "event AS e", _event_conditions(query, page), page.limit)
+        return _list_events(connection, "event AS e", _event_conditions(connection, query, page), page.limit)
     return _search(connection, query, page)
 
 
@@ -165,7 +166,7 @@ def replays(connection: apsw.Connection, scope: Scope, page: Page, *, running: b
     return [_replay(row) for row in connection.execute(sql, (*where.values, page.limit))]
 
 
-def _event_conditions(query: EventQuery, page: Page) -> _Conditions:
+def _event_conditions(connection: apsw.Connection, query: EventQuery, page: Page) -> _Conditions:
     where = _Conditions()
     where.add_scope(query.scope, "e.client_id")
     _add_event_terms(where, query)
@@ -175,11 +176,15 @@ def _event_conditions(query: EventQuery, page: Page) -> _Conditions:
         where.add("e.id < ?", page.before)
     if query.types and query.scope.client_ids is None:  # so that the index by client and type serves everyone too
         where.add("e.client_id IN (SELECT client_id FROM client)")
-    if query.state in _ENDED:  # few among many: start from them
+    if query.state in _ENDED or (query.state == "pending" and _few_pending(connection)):  # start from them
         where.add(f"e.id IN (SELECT event_id FROM delivery WHERE {_is('state', query.state)})")
     elif query.state is not None:
         where.add(f"EXISTS (SELECT 1 FROM delivery AS d WHERE d.event_id = e.id AND {_is('d.state', query.state)})")
     return where
+
+
+def _few_pending(connection: apsw.Connection) -> bool:
+    return int(only(run(connection, "pending_in_all"))) < _FEW
 
 
 def _is(column: str, state: DeliveryState) -> str:
@@ -208,13 +213,13 @@ def _search(connection: apsw.Connection, query: EventQuery, page: Page) -> list[
     if not words:
         return []
     indexed_to = only(run(connection, "meta", ("text_indexed_to",)))
-    recent = _event_conditions(query, page)
+    recent = _event_conditions(connection, query, page)
     recent.add("e.id > ?", indexed_to)
     recent.add("instr(words(e.body), ?)", words)
     found = _list_events(connection, "event AS e", recent, page.limit)
     missing = page.limit - len(found)
     if missing:
-        older = _event_conditions(query, page)
+        older = _event_conditions(connection, query, page)
         older.add("event_text MATCH ?", _match(query.scope, text))
         older.add("t.rowid <= ?", indexed_to)
         if page.before is not None:

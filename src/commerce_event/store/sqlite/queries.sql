@@ -159,6 +159,9 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, updated_ms = excluded.updated_ms,
   deleted_ms = excluded.deleted_ms, config = excluded.config, sealed = excluded.sealed
 
+-- name: endpoint_revision
+SELECT revision FROM endpoint WHERE id = ?
+
 -- name: put_revision
 INSERT INTO endpoint_revision (endpoint_id, revision, client_id, created_ms, updated_ms, deleted_ms, config)
 VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -227,6 +230,9 @@ SELECT b.endpoint_id, b.client_id, b.matched, b.delivered, b.dead, b.cancelled, 
           WHERE state = 'pending' AND endpoint_id = b.endpoint_id AND (attempt_count > 0) = 1 AND due_ms IS NOT NULL))
 FROM book AS b ORDER BY b.endpoint_id
 
+-- name: pending_in_all
+SELECT total(pending) FROM book
+
 -- name: count_pending
 -- index delivery_due alone: costs by backlog, so only the recount asks for it
 SELECT endpoint_id, count(*) FROM delivery INDEXED BY delivery_due WHERE state = 'pending' GROUP BY endpoint_id
@@ -268,7 +274,7 @@ FROM event AS e WHERE e.id > ? ORDER BY e.id LIMIT ?
 -- name: oldest_events
 SELECT e.id, e.accepted_ms,
        EXISTS (SELECT 1 FROM delivery AS d WHERE d.event_id = e.id AND d.state = 'pending')
-FROM event AS e ORDER BY e.id
+FROM event AS e WHERE e.id > ? ORDER BY e.id
 
 -- name: needed
 SELECT 1 FROM delivery WHERE event_id = ? AND state = 'pending'
@@ -292,4 +298,4 @@ SELECT id, client_id, iif(json_valid(CAST(body AS TEXT)),
 FROM event WHERE id > ? AND id <= ?
 
 -- name: text_window
-SELECT count(*), max(id) FROM (SELECT id FROM event WHERE id > ? ORDER BY id LIMIT ?)
+SELECT id, length(body) FROM event WHERE id > ? ORDER BY id LIMIT ?

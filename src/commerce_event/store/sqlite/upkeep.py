@@ -1,12 +1,14 @@
 """Keeping the store small and honest: recount, retention, text index."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import apsw
 
 from commerce_event.store.port import Audit
 from commerce_event.store.sqlite.sql import only, run
 
+_TEXT_STEP: Final = 1024**2  # bytes of bodies in one step: writers wait that long
 _WITH_IDS = ("event", "delivery", "endpoint", "api_key", "replay")
 
 
@@ -16,10 +18,10 @@ def audit(connection: apsw.Connection, *, after_id: int, limit: int) -> Audit:
     return Audit(len(rows), wrong, rows[-1][0] if len(rows) == limit else 0)
 
 
-def expired(connection: apsw.Connection, *, before_ms: int, limit: int) -> list[int]:
+def expired(connection: apsw.Connection, *, after_id: int, before_ms: int, limit: int) -> list[int]:
     """Return the oldest events past their time that no pending delivery needs, at most ``limit``."""
     found: list[int] = []
-    for event_id, accepted_ms, pending in run(connection, "oldest_events"):
+    for event_id, accepted_ms, pending in run(connection, "oldest_events", (after_id,)):
         if accepted_ms >= before_ms or len(found) == limit:
             break
         if not pending:
@@ -44,8 +46,14 @@ def last_id(connection: apsw.Connection) -> int:
 
 def index_text(connection: apsw.Connection, limit: int) -> int:
     start = only(run(connection, "meta", ("text_indexed_to",)))
-    count, end = next(run(connection, "text_window", (start, limit)))
-    if count:
-        run(connection, "index_text", (start, end))
-        run(connection, "raise_meta", (end, "text_indexed_to"))
-    return int(count)
+    window: list[int] = []
+    size = 0
+    for event_id, length in run(connection, "text_window", (start, limit)):
+        window.append(event_id)
+        size += length
+        if size >= _TEXT_STEP:
+            break
+    if window:
+        run(connection, "index_text", (start, window[-1]))
+        run(connection, "raise_meta", (window[-1], "text_indexed_to"))
+    return len(window)

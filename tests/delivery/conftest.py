@@ -1,0 +1,32 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from node_bench import SECRET_KEY, Bench
+
+from commerce_event.server import Node
+from commerce_event.settings import Settings
+from commerce_event.simulate.hostile import HostileServer
+
+
+@pytest.fixture
+def max_in_flight() -> int:
+    return Settings().max_in_flight
+
+
+@pytest.fixture
+async def bench(tmp_path: Path, max_in_flight: int) -> AsyncIterator[Bench]:
+    settings = Settings(
+        store=f"sqlite:///{tmp_path / 'x.db'}",
+        allow_networks=("127.0.0.0/8",),
+        admin_key="k" * 20,
+        secret_key=SECRET_KEY,
+        max_in_flight=max_in_flight,
+    )
+    node = Node(settings)
+    async with HostileServer() as hostile:
+        await node.start()
+        yield Bench(node, hostile)
+        await node.stop()
+        assert node.scheduler.in_flight == 0
+        assert node.scheduler.unsettled == 0
