@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test test-unit lint format bench screenshots chaos lock clean
+.PHONY: help run serve test test-unit lint format bench screenshots chaos simulate lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,9 @@ screenshots: $(VENV)/.dev $(VENV)/.browser ## take the pictures that README and 
 chaos: $(VENV)/.dev ## kill servers 200 times on each engine under load, and judge (half an hour)
 	$(BIN)/python tests/oracle/chaos.py --engine sqlite
 	$(BIN)/python tests/oracle/chaos.py --engine postgres
+
+simulate: $(VENV)/.dev ## live through thousands of simulated worlds, each from a seed (an hour)
+	$(BIN)/python tests/simulation/run.py --seeds 5000 --first 1000
 
 lock: $(VENV)/.dev ## choose the newest allowed versions and pin them with hashes
 	$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header -q \

@@ -13,6 +13,7 @@ from commerce_event.core.model import Endpoint
 from commerce_event.store.port import Claimed
 
 _RETRY_SHARE: Final = 0.75  # of a lane's slots: the rest is kept for first tries
+_ROUNDING: Final = 1e-9  # what waited for its moment has it then
 _BURST_S: Final = 0.1  # of a rate limit's allowance that may be used at once
 
 
@@ -101,4 +102,4 @@ class Lane:
         burst = max(1.0, rate * _BURST_S)
         self._allowance = min(burst, self._allowance + (now - self._counted_at) * rate)
         self._counted_at = now
-        return int(self._allowance)
+        return int(self._allowance + _ROUNDING)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
+import msgspec
 import structlog
 
 from commerce_event.core.clock import Clock
@@ -12,6 +13,7 @@ from commerce_event.store.port import Claimed, Settlement, Store, StoreError
 _BATCH_MAX: Final = 512
 _FIRST_WAIT_S: Final = 0.05
 _LONGEST_WAIT_S: Final = 2.0
+_CLOCK_SET_MS: Final = 100  # less than this is the clock being steered
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +26,7 @@ class Settler:
         self._store = store
         self._clock = clock
         self._on_settled = on_settled
-        self._results: list[Settlement] = []
+        self._results: list[tuple[Settlement, float]] = []  # with the clock's offset that their due time goes by
         self._unsent: list[Claimed] = []
         self._flushing: asyncio.Task[None] | None = None
 
@@ -34,7 +36,7 @@ class Settler:
 
     def put(self, settlement: Settlement) -> None:
         """Take a result; it is recorded soon."""
-        self._results.append(settlement)
+        self._results.append((settlement, self._offset_ms()))
         self._start()
 
     def give_back(self, claimed: Claimed) -> None:
@@ -67,7 +69,8 @@ class Settler:
         self._flushing = None
 
     async def _record_some(self) -> None:
-        results, unsent = self._results[:_BATCH_MAX], self._unsent[:_BATCH_MAX]
+        results = [self._restamped(*each) for each in self._results[:_BATCH_MAX]]
+        unsent = self._unsent[:_BATCH_MAX]
         if results:
             recorded = await self._settle(results)
             del self._results[: len(results)]
@@ -79,6 +82,16 @@ class Settler:
         if unsent:
             await self._store.give_back(unsent, now_ms=self._clock.now_ms())
             del self._unsent[: len(unsent)]
+
+    def _offset_ms(self) -> float:
+        return self._clock.now_ms() - self._clock.monotonic() * 1000
+
+    def _restamped(self, settlement: Settlement, offset_ms: float) -> Settlement:
+        """Return a result that goes by the clock as it is now: it may have been set meanwhile."""
+        moved_ms = self._offset_ms() - offset_ms
+        if settlement.due_ms is None or abs(moved_ms) < _CLOCK_SET_MS:
+            return settlement
+        return msgspec.structs.replace(settlement, due_ms=settlement.due_ms + round(moved_ms))
 
     async def _settle(self, batch: Sequence[Settlement]) -> list[bool]:
         try:

@@ -87,19 +87,11 @@ class Keeper:
             self._clock.follow(drift_ms)
         else:
             log.warning("the wall clock was set", by_s=drift_ms / 1000)
-            await self._move_times(drift_ms)
-        if self._owed_ms:  # what the store did not take before is tried again
+            self._clock.follow(drift_ms)
+            self._owed_ms += drift_ms
+        if self._owed_ms:  # asked for before anybody reads the clock anew; what the store refuses is tried again
             await self._store.shift_due(self._owed_ms)
             self._owed_ms = 0
-
-    async def _move_times(self, by_ms: int) -> None:
-        """Move due times and this clock, in the order in which nothing looks due too early in between."""
-        if by_ms < 0:
-            self._clock.follow(by_ms)
-            self._owed_ms += by_ms
-        else:
-            await self._store.shift_due(by_ms)
-            self._clock.follow(by_ms)
 
     async def recount(self) -> None:
         """Count what is pending, compare the accounts, and look at the next stretch of the journal."""

@@ -1,0 +1,161 @@
+"""Bugs made on purpose, one in each node: the judge must find every one of them."""
+
+from typing import Any, Final
+
+import msgspec
+from machine_room import Node
+
+from commerce_event.core.clock import Clock
+from commerce_event.core.delivery import Outcome
+from commerce_event.core.model import Attempt, Endpoint, Scope
+from commerce_event.deliver.scheduler import Scheduler, SendsEvents
+from commerce_event.store.directory import Directory
+from commerce_event.store.port import Claimed, Settlement, Store
+
+
+def _last(scheduler: Scheduler) -> Settlement | None:
+    """The newest result that waits to be recorded."""
+    results = scheduler._settler._results
+    return results[-1][0] if results else None
+
+
+def _change_last(scheduler: Scheduler, **changes: Any) -> None:
+    results = scheduler._settler._results
+    settlement, offset_ms = results[-1]
+    results[-1] = (msgspec.structs.replace(settlement, **changes), offset_ms)
+
+
+class _EarlyScheduler(Scheduler):
+    """Tries again a second too early."""
+
+    async def _send(self, lane: Any, claimed: Claimed) -> None:
+        await super()._send(lane, claimed)
+        last = _last(self)
+        if last is not None and last.due_ms is not None:
+            _change_last(self, due_ms=last.due_ms - 1_000)
+
+
+class _ForgetfulScheduler(Scheduler):
+    """Calls every twentieth failure a success."""
+
+    count = 0
+
+    async def _send(self, lane: Any, claimed: Claimed) -> None:
+        await super()._send(lane, claimed)
+        last = _last(self)
+        if last is not None and last.state == "pending":
+            self.count += 1
+            if self.count % 20 == 0:
+                _change_last(self, state="delivered", due_ms=None)
+
+
+class _DroppingScheduler(Scheduler):
+    """Takes some of the first tries for sent."""
+
+    count = 0
+
+    def launch(self, claimed: Claimed) -> None:
+        self.count += 1
+        if self.count % 20:
+            super().launch(claimed)
+            return
+        self.release(claimed.endpoint_id)
+        attempt = Attempt(
+            number=claimed.number, started_ms=self._clock.now_ms(), duration_ms=1.0, status=200, error=None
+        )
+        self._settler.put(
+            Settlement(
+                delivery_id=claimed.delivery_id,
+                endpoint_id=claimed.endpoint_id,
+                lease=claimed.lease,
+                attempt=attempt,
+                state="delivered",
+                failure_count=0,
+                due_ms=None,
+                reason=None,
+            )
+        )
+
+
+class _TirelessScheduler(Scheduler):
+    """Makes one attempt more than the schedule has."""
+
+    spared = 0
+
+    async def _send(self, lane: Any, claimed: Claimed) -> None:
+        await super()._send(lane, claimed)
+        last = _last(self)
+        if last is not None and last.reason == "attempts_exhausted" and self.spared != claimed.delivery_id:
+            self.spared = claimed.delivery_id
+            _change_last(self, state="pending", reason=None, due_ms=self._clock.now_ms() + 60_000)
+
+
+class _TwofoldScheduler(Scheduler):
+    """Sends some deliveries twice."""
+
+    async def _send(self, lane: Any, claimed: Claimed) -> None:
+        endpoint = self._directory.endpoint(claimed.endpoint_id)
+        if endpoint is not None and endpoint.live and claimed.number == 1:
+            await self._sender.send(endpoint, claimed)
+        await super()._send(lane, claimed)
+
+
+class _LeakyScheduler(Scheduler):
+    """Never gives the slots of retries back."""
+
+    def _take(self, lane: Any, count: int, *, retrying: bool) -> None:
+        super()._take(lane, count, retrying=retrying)
+        if retrying and count > 0:
+            self._held += 1
+
+
+class _StraySender:
+    """Sends some deliveries to another endpoint."""
+
+    def __init__(self, sender: SendsEvents, directory: Directory) -> None:
+        self._sender = sender
+        self._directory = directory
+        self._count = 0
+
+    async def send(self, endpoint: Endpoint, claimed: Claimed) -> Outcome:
+        self._count += 1
+        others = [each for each in self._directory.endpoints(Scope.everyone()) if each.id != endpoint.id]
+        astray = self._count % 20 == 0 and others
+        return await self._sender.send(others[0] if astray else endpoint, claimed)
+
+
+class _StrayScheduler(Scheduler):
+    def __init__(self, store: Store, directory: Directory, sender: SendsEvents, clock: Clock, **more: Any) -> None:
+        super().__init__(store, directory, _StraySender(sender, directory), clock, **more)
+
+
+class _BlamingSender:
+    """Takes faults of the node for the receiver's."""
+
+    def __init__(self, sender: SendsEvents) -> None:
+        self._sender = sender
+
+    async def send(self, endpoint: Endpoint, claimed: Claimed) -> Outcome:
+        return msgspec.structs.replace(await self._sender.send(endpoint, claimed), ours=False)
+
+
+class _BlamingScheduler(Scheduler):
+    def __init__(self, store: Store, directory: Directory, sender: SendsEvents, clock: Clock, **more: Any) -> None:
+        super().__init__(store, directory, _BlamingSender(sender), clock, **more)
+
+
+def node_with(bug: type[Scheduler]) -> type[Node]:
+    """Return a kind of node that has the bug."""
+    return type("NodeWithBug", (Node,), {"scheduler_type": bug})
+
+
+BUGS: Final[dict[str, tuple[type[Scheduler], str]]] = {
+    "tries again a second early": (_EarlyScheduler, " s after, not "),
+    "calls a failure a success": (_ForgetfulScheduler, "no receiver took it"),
+    "takes a delivery for sent": (_DroppingScheduler, "no receiver took it"),
+    "makes one attempt too many": (_TirelessScheduler, "one too many"),
+    "sends to a wrong endpoint": (_StrayScheduler, "a wrong one"),
+    "sends twice": (_TwofoldScheduler, "sent twice under one number"),
+    "leaks slots": (_LeakyScheduler, "slots held"),
+    "blames the receiver for its own faults": (_BlamingScheduler, "before its schedule ended"),
+}

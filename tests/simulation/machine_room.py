@@ -1,0 +1,156 @@
+"""A node as the server assembles it, without sockets, that can die at any moment and start again."""
+
+import asyncio
+import random
+import shutil
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+from inline_store import Disk, InlineWriter
+from receivers import DEFAULT_TIMEOUT_S, Receivers
+from record import Record
+from virtual_time import Machine, VirtualClock, VirtualLoop
+
+from commerce_event.accept.intake import Intake
+from commerce_event.core.ids import IdMaker
+from commerce_event.core.retry import DEFAULT_SCHEDULE_S
+from commerce_event.core.vault import Vault
+from commerce_event.deliver.replays import Replays
+from commerce_event.deliver.scheduler import Scheduler
+from commerce_event.store.directory import Directory
+from commerce_event.store.keeper import Keeper
+from commerce_event.store.sqlite import SqliteStore
+from commerce_event.store.tally import Tally
+
+T = TypeVar("T")
+
+_OVERDUE = "SELECT 1 FROM delivery WHERE state = 'pending' AND lease IS NULL AND due_ms <= ? LIMIT 1"
+
+
+class NodeDownError(Exception):
+    """The node died before it answered, or was dead already."""
+
+
+class Options:
+    """How the simulated server is set up; the schedule is the documented one."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self.max_in_flight = chance.choice((16, 64, 512))
+        self.circuit_failures = chance.choice((0, 5, 20))
+
+
+class Node:
+    """One life after the other of a node on the same data."""
+
+    scheduler_type: type[Scheduler] = Scheduler
+
+    def __init__(
+        self, loop: VirtualLoop, folder: Path, disk: Disk, receivers: Receivers, record: Record, chance: random.Random
+    ) -> None:
+        self._loop = loop
+        self._folder = folder
+        self._disk = disk
+        self._receivers = receivers
+        self._record = record
+        self._chance = chance
+        self._options = Options(chance)
+        self._life = 0
+        self._outsiders: set[asyncio.Task[Any]] = set()
+        self.machine = Machine(loop)
+        self.up = False
+        self.store: SqliteStore
+        self.directory: Directory
+        self.scheduler: Scheduler
+        self.intake: Intake
+        self.keeper: Keeper
+        self.replays: Replays
+
+    async def start(self) -> None:
+        """Open the store and begin, in the order of the server."""
+        self.clock = clock = VirtualClock(self.machine)
+        self._receivers.clock = clock
+        store = self.store = SqliteStore(self._path, clock=clock)
+        await store.open()
+        ids = IdMaker(node=store.lease % 256, after=await store.last_id())
+        self.directory = Directory(store, Vault(bytes(32)), ids)
+        await self.directory.load()
+        self.scheduler = self.scheduler_type(
+            store,
+            self.directory,
+            self._receivers,
+            clock,
+            timeout_s=DEFAULT_TIMEOUT_S,
+            retry_schedule_s=DEFAULT_SCHEDULE_S,
+            max_in_flight=self._options.max_in_flight,
+            circuit_failures=self._options.circuit_failures,
+            chance=random.Random(self._chance.random()),
+        )
+        self.intake = Intake(store, self.directory, self.scheduler, ids, clock)
+        self.replays = Replays(store, self.directory, ids, clock, self.scheduler.wake)
+        self.keeper = Keeper(store, clock, Tally(clock), retention_s=0)
+        self.scheduler.start()
+        self.replays.run()
+        self.up = True
+
+    async def crash(self) -> None:
+        """Die now: nothing is closed, finished or written; the next life finds the files as they are."""
+        self.up = False
+        writer = self.store._writer
+        assert isinstance(writer, InlineWriter)
+        writer.kill()
+        tasks = [task for task in self._loop.tasks if task not in self._outsiders]
+        for task in tasks:
+            task.cancel()
+        old = self._path
+        self._life += 1
+        for suffix in ("", "-wal"):
+            source = old.with_name(old.name + suffix)
+            if source.exists():
+                shutil.copyfile(source, self._path.with_name(self._path.name + suffix))
+        if tasks:
+            await asyncio.wait(tasks)
+        self.store._close()
+        old.unlink()
+
+    def look_each_minute(self) -> None:
+        """Have the scheduler look at the store once a minute while something in it is overdue."""
+        if self.up and self.store._read_here(self._overdue):
+            self.scheduler.wake()
+        self._loop.call_later(60.0, self.look_each_minute)
+
+    def _overdue(self, connection: Any) -> bool:
+        return connection.execute(_OVERDUE, (self.clock.now_ms(),)).get is not None
+
+    async def close(self) -> None:
+        """End in good order."""
+        self.up = False
+        await self.intake.close()
+        await self.replays.close()
+        await self.scheduler.close(8.0)
+        await self.store.close()
+
+    async def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something on the node for somebody outside of it. Raises NodeDownError."""
+        if not self.up:
+            work.close()
+            raise NodeDownError
+        task = self._loop.create_task(work)
+        await asyncio.wait([task])
+        if task.cancelled():
+            raise NodeDownError
+        return task.result()
+
+    def outside(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something that outlives the node."""
+        task = self._loop.create_task(work)
+        self.mark_outside(task)
+        return task
+
+    def mark_outside(self, task: asyncio.Task[Any] | None) -> None:
+        assert task is not None
+        self._outsiders.add(task)
+
+    @property
+    def _path(self) -> Path:
+        return self._folder / f"life{self._life}.db"
