@@ -84,6 +84,29 @@ async def test_nothing_is_lost_when_nodes_are_killed_and_connections_cut(
     assert await sequences(cluster.first) == list(range(1, len(ids) + 1))
 
 
+async def test_node_that_is_asked_to_stop_under_load_finishes_what_it_sends_and_nothing_arrives_twice(
+    cluster: Cluster, receiver: LocalReceiver
+) -> None:
+    await cluster.start()
+    await subscribe(cluster.first, receiver, "/hook")
+    publishers = [Publisher(cluster.first, "a"), Publisher(cluster.second, "b")]
+    enough = asyncio.Event()
+    publishing = [asyncio.create_task(each.run(enough)) for each in publishers for _ in range(PUBLISHERS)]
+    for stopped in (cluster.first, cluster.second, cluster.first):
+        for each in publishers:
+            await each.until_acknowledged(len(each.acknowledged) + BETWEEN_FAULTS)
+        assert await stopped.stop() == 0
+        await stopped.start()
+    enough.set()
+    await asyncio.gather(*publishing)
+
+    ids = {event_id for each in publishers for event_id in each.acknowledged.values()}
+    await until_arrived(receiver, "/hook", ids)
+    [book] = await until_settled(cluster.second)
+    assert book["matched"] == book["delivered"] == len(ids)
+    assert receiver.arrived["/hook"] == dict.fromkeys(ids, 1)
+
+
 async def test_what_one_node_is_told_the_other_knows(cluster: Cluster, receiver: LocalReceiver) -> None:
     await cluster.start()
     endpoint = await subscribe(cluster.first, receiver, "/hook")

@@ -19,7 +19,7 @@ import asyncpg
 import msgspec
 import postgres
 import pytest
-from stores import START_MS, FakeClock, SqliteEngine, new_replay, result
+from stores import START_MS, FakeClock, SqliteEngine, claim, new_event, new_replay, result
 
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Endpoint, Key, Scope, Secret
@@ -320,7 +320,7 @@ async def test_moved_store_behaves_as_it_did_however_often_the_move_was_interrup
 
     assert all(table.equal for table in moved)
     assert path.read_bytes() == before
-    old, new = SqliteStore(copy, clock=engine.clock), PostgresStore(database, clock=engine.clock)
+    old, new = SqliteStore(copy, clock=engine.clock), PostgresStore(database, clock=engine.clock, lost_after_s=0)
     await old.open()
     await new.open()
     try:
@@ -330,6 +330,33 @@ async def test_moved_store_behaves_as_it_did_however_often_the_move_was_interrup
     finally:
         await old.close()
         await new.close()
+
+
+async def test_those_of_an_order_key_keep_their_order_with_replays_between_them(
+    engine: SqliteEngine, database: str
+) -> None:
+    store = await engine.open()
+    first, second = (new_event(7, order_key="a") for _ in range(2))
+    other = new_event(9, client=2, order_key="a")
+    await store.accept([first, second])
+    again = new_event().id
+    await store.add_deliveries(
+        [NewDelivery(again, 7, "a")], [first.id], replay=new_replay(new_event().id), now_ms=START_MS
+    )
+    third = new_event(7, order_key="a")
+    await store.accept([third, other])
+    await store.close()
+    await move(engine.path, database)
+    moved = PostgresStore(database, clock=engine.clock)
+    await moved.open()
+
+    sent = []
+    for _ in range(4):
+        [claimed] = await claim(moved, 7, now_ms=START_MS + 60_000)
+        sent.append(claimed.delivery_id)
+        await moved.settle([result(claimed)])
+    await moved.close()
+    assert sent == [first.deliveries[0].id, second.deliveries[0].id, again, third.deliveries[0].id]
 
 
 async def test_finished_move_tells_the_same_when_it_is_asked_again(engine: SqliteEngine, database: str) -> None:

@@ -69,6 +69,7 @@ class PostgresEngine:
     def __init__(self, folder: Path) -> None:  # noqa: ARG002
         """The data lies on the server; ``folder`` stays empty."""
         self.clock = FakeClock()
+        self.lost_after_s = 5.0
         self._opened: list[PostgresStore] = []
         self._database: str | None = None
 
@@ -79,7 +80,7 @@ class PostgresEngine:
         return postgres.in_database(postgres.server_url(), self._database)
 
     async def open(self) -> PostgresStore:
-        store = PostgresStore(await self.url(), clock=self.clock)
+        store = PostgresStore(await self.url(), clock=self.clock, lost_after_s=self.lost_after_s)
         await store.open()
         self._opened.append(store)
         return store

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from commerce_event.core.clock import Clock, SystemClock
+from commerce_event.core.clock import Clock, SharedClock
 from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event, Key, Replay, Scope
 from commerce_event.store.port import (
     Accepted,
@@ -36,6 +36,7 @@ from commerce_event.store.postgres.connections import Address, Pool, check_serve
 from commerce_event.store.postgres.errors import AGAIN, translate
 from commerce_event.store.postgres.moved import refuse_half_moved
 from commerce_event.store.postgres.presence import Presence
+from commerce_event.store.postgres.retention import Retention
 from commerce_event.store.postgres.schema import migrate
 from commerce_event.store.postgres.sql import Connection, run
 from commerce_event.store.postgres.sweep import Sweeper, sweep
@@ -46,6 +47,7 @@ Work = Callable[[Connection], Awaitable[T]]
 _TRIES: Final = 5
 _PAUSE_S: Final = 0.02
 _ACQUIRE_S: Final = 10.0
+_LOST_AFTER_S: Final = 5.0  # longer than a node takes to come back that was cut off
 _SLOTS: Final = 8  # rows of an account are at most twice as many
 
 
@@ -56,13 +58,17 @@ class PostgresStore:
     ("config"), and after this node was cut off from the database for a while.
     """
 
-    def __init__(self, url: str, *, clock: Clock | None = None) -> None:
-        """Raises StoreRefusedError when ``url`` is no address of a PostgreSQL database."""
+    def __init__(self, url: str, *, clock: Clock | None = None, lost_after_s: float = _LOST_AFTER_S) -> None:
+        """A SharedClock follows the database's; what a node was sending is due again ``lost_after_s`` after its end.
+
+        Raises StoreRefusedError when ``url`` is no address of a PostgreSQL database.
+        """
         self.on_notice: Callable[[Notice], None] | None = None
         self._address = Address(url)
-        self._clock = clock or SystemClock()
-        self._presence = Presence(self._address, self._clock, self._on_notice)
+        self._clock = clock or SharedClock()
+        self._presence = Presence(self._address, self._clock, self._on_notice, lost_after_s=lost_after_s)
         self._sweeper = Sweeper(lambda: self._step(sweep))
+        self._retention = Retention(self._clock, look=self._look, step=self._step, change=self._change)
         self._pools: list[Pool] = []
         self._closed = True
         self._calls = 0
@@ -361,12 +367,7 @@ class PostgresStore:
 
     async def expire(self, *, before_ms: int, limit: int) -> int:
         """Drop one whole week of events if one is past, whatever ``limit`` says; else delete one by one."""
-        dropped = await self._step(lambda c: upkeep.whole_week(c, before_ms=before_ms))
-        if dropped:
-            return dropped
-        now_ms = self._clock.now_ms()
-        ids = await self._look(lambda c: upkeep.expired(c, before_ms=before_ms, limit=limit, now_ms=now_ms))
-        return await self._change(lambda c: upkeep.delete(c, ids)) if ids else 0
+        return await self._retention.expire(before_ms, limit)
 
     async def shift_due(self, by_ms: int) -> None:
         """Move due times with this node's clock while it is the only one; the clock of one of many is its own."""

@@ -39,9 +39,22 @@ async def event(connection: Connection, event_id: int, scope: Scope) -> Event | 
 
 
 async def events(connection: Connection, query: EventQuery, page: Page) -> list[Event]:
-    if query.text is None:
-        return await _list_events(connection, "event AS e", _event_conditions(query, page.before), page.limit)
-    return await _search(connection, query, page)
+    if query.text is not None:
+        return await _search(connection, query, page)
+    if query.state == "pending":
+        return await _pending_events(connection, query, page)
+    return await _list_events(connection, "event AS e", _event_conditions(query, page.before), page.limit)
+
+
+async def _pending_events(connection: Connection, query: EventQuery, page: Page) -> list[Event]:
+    """Start from the queue: it is short, and the history before a pending event may be long."""
+    where = _event_conditions(msgspec.structs.replace(query, state=None), None)
+    before = where.place(2**63 - 1 if page.before is None else page.before)
+    source = (
+        f"(SELECT DISTINCT event_id FROM queue WHERE event_id < {before} ORDER BY event_id DESC) AS q "
+        "CROSS JOIN LATERAL (SELECT * FROM event WHERE event.id = q.event_id LIMIT 1) AS e"
+    )
+    return await _list_events(connection, source, where, page.limit, order="q.event_id DESC")
 
 
 async def events_after(connection: Connection, client_id: int, sequence: int, limit: int) -> list[Event]:
@@ -150,6 +163,8 @@ def _event_conditions(query: EventQuery, before: int | None) -> Conditions:
         where.add("e.id < {}", before)
     if query.state in {"dead", "cancelled"}:  # few among many: start from them
         where.add("e.id IN (SELECT event_id FROM finished WHERE state = {})", query.state)
+    elif query.state == "pending":
+        where.add("e.id IN (SELECT event_id FROM queue)")
     elif query.state is not None:
         where.add("EXISTS (SELECT FROM delivery AS d WHERE d.event_id = e.id AND d.state = {})", query.state)
     return where

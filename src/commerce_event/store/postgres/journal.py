@@ -71,13 +71,13 @@ async def _write(connection: Connection, fresh: Sequence[tuple[NewEvent, int]], 
     if not fresh:
         return
     await run(connection, "insert_events", *columns([_event_row(event, sequence) for event, sequence in fresh], 11))
-    pairs = [(delivery, event) for event, _ in fresh for delivery in event.deliveries]
+    pairs = [(delivery, event, sequence) for event, sequence in fresh for delivery in event.deliveries]
     if not pairs:
         return
-    waiting = await turns_taken(connection, [delivery for delivery, _ in pairs])
-    rows = [_delivery_row(delivery, event, waiting, lease) for delivery, event in pairs]
-    await run(connection, "insert_deliveries", *columns(rows, 12))
-    await open_books(connection, [(delivery.endpoint_id, event.client_id) for delivery, event in pairs], slot=slot)
+    waiting = await turns_taken(connection, [delivery for delivery, _, _ in pairs])
+    rows = [_delivery_row(delivery, event, sequence, waiting, lease) for delivery, event, sequence in pairs]
+    await run(connection, "insert_deliveries", *columns(rows, 13))
+    await open_books(connection, [(delivery.endpoint_id, event.client_id) for delivery, event, _ in pairs], slot=slot)
 
 
 def turns_of(deliveries: Iterable[NewDelivery]) -> set[Turn]:
@@ -112,13 +112,15 @@ async def open_books(connection: Connection, pairs: Iterable[tuple[int, int]], *
     await run(connection, "enter_in_books", slot, *columns(rows, 7))
 
 
-def _delivery_row(delivery: NewDelivery, event: NewEvent, waiting: set[Turn], lease: int) -> tuple[Any, ...]:
+def _delivery_row(
+    delivery: NewDelivery, event: NewEvent, sequence: int, waiting: set[Turn], lease: int
+) -> tuple[Any, ...]:
     head = (delivery.id, event.id, delivery.endpoint_id, event.client_id)
     born = event.accepted_ms
     if delivery.lease_until_ms is not None:
-        return (*head, 1, delivery.lease_until_ms, lease, born, delivery.order_key, None, False, born)
+        return (*head, 1, delivery.lease_until_ms, lease, born, delivery.order_key, None, False, sequence, born)
     due = None if waits_or_goes_first(delivery, waiting) else born
-    return (*head, 0, due, None, None, delivery.order_key, None, False, born)
+    return (*head, 0, due, None, None, delivery.order_key, None, False, sequence, born)
 
 
 def _event_row(event: NewEvent, sequence: int) -> tuple[Any, ...]:

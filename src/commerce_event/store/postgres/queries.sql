@@ -12,6 +12,9 @@ UPDATE client SET last_sequence = last_sequence - unused.n
 FROM unnest($1::bigint[], $2::bigint[]) AS unused (client_id, n)
 WHERE client.client_id = unused.client_id
 
+-- name: last_sequence
+SELECT last_sequence FROM client WHERE client_id = $1
+
 -- name: events_by_key
 -- primary keys of event_key and event
 SELECT k.client_id, k.key, e.id, e.sequence, e.match_count, e.type, e.body
@@ -35,13 +38,13 @@ INSERT INTO text_todo SELECT unnest($1::bigint[])
 
 -- name: insert_deliveries
 INSERT INTO queue (id, event_id, endpoint_id, client_id, attempt_count, failure_count, due_ms, lease, leased_ms,
-                   order_key, replay_id, replayed, created_ms)
+                   order_key, replay_id, replayed, turn, created_ms)
 SELECT id, event_id, endpoint_id, client_id, attempt_count, 0, due_ms, lease, leased_ms, order_key, replay_id, replayed,
-       created_ms
+       turn, created_ms
 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::integer[], $6::bigint[], $7::bigint[],
-            $8::bigint[], $9::text[], $10::bigint[], $11::boolean[], $12::bigint[])
+            $8::bigint[], $9::text[], $10::bigint[], $11::boolean[], $12::bigint[], $13::bigint[])
   AS new (id, event_id, endpoint_id, client_id, attempt_count, due_ms, lease, leased_ms, order_key, replay_id, replayed,
-          created_ms)
+          turn, created_ms)
 
 -- name: enter_in_books
 -- endpoints come sorted, so that nobody waits in a circle
@@ -62,6 +65,12 @@ SELECT pg_advisory_xact_lock($1::integer, bucket) FROM unnest($2::integer[]) AS 
 -- primary keys; the key of a delivery never changes, so no lock is needed to read it
 SELECT endpoint_id, order_key FROM delivery WHERE id = ANY ($1::bigint[]) AND order_key IS NOT NULL
 
+-- name: pending_order_keys
+-- index queue_order tells first whether an endpoint has any; then primary keys
+SELECT DISTINCT endpoint_id, order_key FROM queue
+WHERE EXISTS (SELECT FROM queue AS q WHERE q.endpoint_id = ANY ($2::bigint[]) AND q.order_key IS NOT NULL)
+  AND id = ANY ($1::bigint[]) AND order_key IS NOT NULL
+
 -- name: order_key_waits
 -- index queue_order
 SELECT wanted.endpoint_id, wanted.order_key
@@ -72,7 +81,7 @@ WHERE EXISTS (SELECT FROM queue AS q
                 AND q.order_key = wanted.order_key)
 
 -- name: release_next
--- index queue_order: the earliest of each key, if none of the key is due or leased already (index queue_turn)
+-- index queue_order: the first in accept order of each key, whatever clocks made the ids, if none of the key is due or leased already (index queue_turn)
 UPDATE queue SET due_ms = $1
 WHERE id = ANY (ARRAY (
   SELECT head.id
@@ -81,7 +90,7 @@ WHERE id = ANY (ARRAY (
     SELECT q.id FROM queue AS q
     WHERE q.endpoint_id = wanted.endpoint_id
       AND hashtextextended(q.order_key, 0) = hashtextextended(wanted.order_key, 0) AND q.order_key = wanted.order_key
-    ORDER BY q.id LIMIT 1) AS head
+    ORDER BY q.turn, q.id LIMIT 1) AS head
   WHERE NOT EXISTS (
     SELECT FROM queue AS q
     WHERE q.endpoint_id = wanted.endpoint_id
@@ -128,7 +137,7 @@ ORDER BY due.due_ms, due.id
 -- name: settle
 -- primary key of queue; results come sorted by delivery, so that nobody waits in a circle
 WITH held AS MATERIALIZED (
-  SELECT r.*, q.event_id, q.endpoint_id, q.client_id, q.order_key, q.replay_id, q.replayed, q.created_ms
+  SELECT r.*, q.event_id, q.endpoint_id, q.client_id, q.order_key, q.replay_id, q.replayed, q.turn, q.created_ms
   FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::text[], $6::integer[], $7::bigint[], $8::text[],
               $9::bigint[], $10::bigint[], $11::double precision[], $12::integer[], $13::text[], $14::text[],
               $15::bytea[])
@@ -145,9 +154,9 @@ WITH held AS MATERIALIZED (
   DELETE FROM queue WHERE id = ANY (ARRAY (SELECT id FROM held WHERE state <> 'pending'))
 ), ended AS (
   INSERT INTO finished (id, event_id, endpoint_id, client_id, state, attempt_count, failure_count, order_key, replay_id,
-                        replayed, reason, created_ms, finished_ms)
-  SELECT id, event_id, endpoint_id, client_id, state, number, failure_count, order_key, replay_id, replayed, reason,
-         created_ms, finished_ms
+                        replayed, turn, reason, created_ms, finished_ms)
+  SELECT id, event_id, endpoint_id, client_id, state, number, failure_count, order_key, replay_id, replayed, turn,
+         reason, created_ms, finished_ms
   FROM held WHERE state <> 'pending'
 ), again AS (
   UPDATE queue SET failure_count = held.failure_count, due_ms = held.due_ms, lease = NULL, leased_ms = NULL
@@ -164,9 +173,11 @@ WITH held AS MATERIALIZED (
 SELECT id, number, lease, CASE WHEN state <> 'pending' THEN endpoint_id END AS endpoint_id, order_key FROM held
 
 -- name: give_back
+-- the time tells a claim from a later one of the same run, which has the same number when this is done once more
 UPDATE queue SET attempt_count = attempt_count - 1, due_ms = $1, lease = NULL, leased_ms = NULL
-FROM unnest($2::bigint[], $3::bigint[], $4::integer[]) AS unsent (id, lease, number)
+FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::bigint[]) AS unsent (id, lease, number, lease_until_ms)
 WHERE queue.id = unsent.id AND queue.lease = unsent.lease AND queue.attempt_count = unsent.number
+  AND queue.due_ms = unsent.lease_until_ms
 
 -- name: pending_of_endpoint
 -- index queue_due
@@ -185,9 +196,9 @@ WITH held AS MATERIALIZED (
   DELETE FROM queue WHERE id = ANY (ARRAY (SELECT id FROM held))
 ), ended AS (
   INSERT INTO finished (id, event_id, endpoint_id, client_id, state, attempt_count, failure_count, order_key, replay_id,
-                        replayed, reason, created_ms, finished_ms)
-  SELECT id, event_id, endpoint_id, client_id, $3, attempt_count, failure_count, order_key, replay_id, replayed, $4,
-         created_ms, $5
+                        replayed, turn, reason, created_ms, finished_ms)
+  SELECT id, event_id, endpoint_id, client_id, $3, attempt_count, failure_count, order_key, replay_id, replayed, turn,
+         $4, created_ms, $5
   FROM held
 ), booked AS (
   INSERT INTO book AS b (slot, endpoint_id, client_id, matched, delivered, dead, cancelled, pending)
@@ -213,7 +224,7 @@ WHERE id = ANY ($1::bigint[]) AND lease IS NULL
 RETURNING id
 
 -- name: reopenable
-SELECT id, endpoint_id, client_id, order_key, state FROM finished
+SELECT id, endpoint_id, client_id, order_key, state, turn FROM finished
 WHERE id = ANY ($1::bigint[]) AND state <> 'delivered' ORDER BY id FOR UPDATE
 
 -- name: reopen_finished
@@ -221,15 +232,18 @@ WITH back AS (
   DELETE FROM finished WHERE id = ANY ($1::bigint[]) RETURNING *
 )
 INSERT INTO queue (id, event_id, endpoint_id, client_id, attempt_count, failure_count, due_ms, order_key, replay_id,
-                   replayed, created_ms)
+                   replayed, turn, created_ms)
 SELECT back.id, event_id, endpoint_id, client_id, attempt_count, 0, again.due_ms, order_key, coalesce($3, replay_id),
-       replayed, created_ms
+       replayed, turn, created_ms
 FROM unnest($1::bigint[], $2::bigint[]) AS again (id, due_ms) JOIN back ON back.id = again.id
 
 -- name: shift_due
 UPDATE queue SET due_ms = due_ms + $1 WHERE due_ms IS NOT NULL
 
 -- Runs ---------------------------------------------------------------------------------------------------------
+
+-- name: time
+SELECT extract(epoch FROM clock_timestamp())::double precision * 1000
 
 -- name: holders
 -- index queue_lease: as much as is in flight
@@ -436,8 +450,15 @@ DELETE FROM event_key AS k USING events AS e
 WHERE k.client_id = e.client_id AND k.key = e.idempotency_key AND k.event_id = e.id
 
 -- name: take_texts
-DELETE FROM text_todo WHERE event_id = ANY (ARRAY (
-  SELECT event_id FROM text_todo ORDER BY event_id LIMIT $1 FOR UPDATE SKIP LOCKED))
+-- the next ones until their payloads come to $2 bytes, at least one
+WITH next AS MATERIALIZED (
+  SELECT event_id FROM text_todo ORDER BY event_id LIMIT $1 FOR UPDATE SKIP LOCKED
+), sized AS (
+  SELECT event_id, sum(size) OVER (ORDER BY event_id) - size AS before
+  FROM next CROSS JOIN LATERAL (
+    SELECT coalesce((SELECT octet_length(body) FROM event WHERE id = event_id LIMIT 1), 0) AS size) AS event
+)
+DELETE FROM text_todo WHERE event_id = ANY (ARRAY (SELECT event_id FROM sized WHERE before < $2))
 RETURNING event_id
 
 -- name: bodies
@@ -458,9 +479,13 @@ WHERE i.inhparent = 'event'::regclass AND c.relname ~ '^event_\d{8}$' ORDER BY 1
 SELECT EXISTS (SELECT FROM queue WHERE event_id >= $1 AND event_id < $2)
 
 -- name: forget_keys
-DELETE FROM event_key AS k USING event AS e
-WHERE e.id >= $1 AND e.id < $2 AND e.idempotency_key IS NOT NULL
-  AND k.client_id = e.client_id AND k.key = e.idempotency_key AND k.event_id = e.id
+WITH next AS MATERIALIZED (
+  SELECT id, client_id, idempotency_key FROM event WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3
+), forgotten AS (
+  DELETE FROM event_key AS k USING next AS e
+  WHERE k.client_id = e.client_id AND k.key = e.idempotency_key AND k.event_id = e.id
+)
+SELECT count(*), max(id) FROM next
 
 -- name: forget_texts
 DELETE FROM text_todo WHERE event_id >= $1 AND event_id < $2

@@ -10,7 +10,7 @@ from commerce_event.store.postgres import weeks
 from commerce_event.store.postgres.sql import Connection, columns, only, run
 
 _WALK: Final = 1_000  # events looked at in one statement
-_INDEXED_AT_ONCE: Final = 50  # between two chances for others on the event loop
+_INDEXED_BYTES: Final = 1_000_000  # of payloads in one step
 _WEEKLY_FROM_MS: Final = 28 * 86_400_000  # with a shorter retention, a week too long would be much
 _LAST_ID: Final = 2**63 - 1
 
@@ -25,13 +25,8 @@ async def last_id(connection: Connection) -> int:
     return int(await only(connection, "last_id"))
 
 
-async def whole_week(connection: Connection, *, before_ms: int) -> int:
-    """Drop a week that is past its time and wholly finished; return about how many events went with it."""
-    return await weeks.drop_one(connection, before_id=at_time(before_ms))
-
-
-async def expired(connection: Connection, *, before_ms: int, limit: int, now_ms: int) -> list[int]:
-    """Return the oldest events past their time that no pending delivery needs, at most ``limit``.
+async def expired(connection: Connection, *, before_ms: int, after_id: int, limit: int, now_ms: int) -> list[int]:
+    """Return the oldest events past their time that no pending delivery needs, behind ``after_id``, at most ``limit``.
 
     With a long retention, those of a week that is not wholly past are left to be dropped with it.
     """
@@ -40,7 +35,7 @@ async def expired(connection: Connection, *, before_ms: int, limit: int, now_ms:
         past = at_time(before_ms)
         end = next((week.first_id for week in await weeks.present(connection) if week.next.first_id > past), end)
     found: list[int] = []
-    after = 0
+    after = after_id
     while rows := await run(connection, "oldest_events", after, end, _WALK):
         after = rows[-1][0]
         for event_id, accepted_ms, pending in rows:
@@ -61,12 +56,10 @@ async def delete(connection: Connection, event_ids: list[int]) -> int:
 
 
 async def index_text(connection: Connection, limit: int) -> int:
-    taken = [row[0] for row in await run(connection, "take_texts", limit)]
-    rows: list[tuple[int, str, str]] = []
-    for start in range(0, len(taken), _INDEXED_AT_ONCE):
-        bodies = await run(connection, "bodies", taken[start : start + _INDEXED_AT_ONCE])
-        rows += [(event_id, *words.index_entry(body)) for event_id, body in bodies]
-        await asyncio.sleep(0)
+    """Index the next events, at most so many and about as much text as is done in a fraction of a second."""
+    taken = [row[0] for row in await run(connection, "take_texts", limit, _INDEXED_BYTES)]
+    bodies = [tuple(row) for row in await run(connection, "bodies", taken)]
+    rows = await asyncio.to_thread(lambda: [(event_id, *words.index_entry(body)) for event_id, body in bodies])
     if rows:
         await run(connection, "insert_texts", *columns(rows, 3))
     return len(taken)

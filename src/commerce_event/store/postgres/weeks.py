@@ -1,5 +1,4 @@
 """Parts of the big tables, one for each week of events: made ahead, dropped whole once nothing in them is needed."""
-# ruff: noqa: S608 - SQL put together from our own names of tables
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
@@ -16,6 +15,7 @@ _WEEK: Final = timedelta(days=7)
 _AHEAD: Final = 3  # weeks, the present one included
 _MAKING_WAIT: Final = "500ms"  # whoever reads or writes meanwhile waits as long
 _DROPPING_WAIT: Final = "200ms"
+_FORGOTTEN_AT_ONCE: Final = 10_000  # a week may have more events than one statement has time for
 
 
 class Week(msgspec.Struct, frozen=True, order=True):
@@ -73,23 +73,21 @@ async def make(connection: Connection, week: Week) -> None:
         return  # busy; or the rest has rows of that week already, and will have all of them
 
 
-async def drop_one(connection: Connection, *, before_id: int) -> int:
-    """Drop the oldest week that ended before that id and has nothing unfinished; return about how many events went."""
-    for week in await present(connection):
-        start, end = week.first_id, week.next.first_id
-        if end > before_id:
-            break
-        if not await only(connection, "pending_between", start, end):
-            dropped = await _drop(connection, week)
-            if dropped:
-                return dropped
-    return 0
+async def unneeded(connection: Connection, *, before_id: int) -> list[Week]:
+    """Return the weeks that ended before that id and have nothing unfinished, oldest first."""
+    past = [week for week in await present(connection) if week.next.first_id <= before_id]
+    return [week for week in past if not await only(connection, "pending_between", week.first_id, week.next.first_id)]
 
 
-async def _drop(connection: Connection, week: Week) -> int:
+async def forget_keys(connection: Connection, week: Week, after_id: int) -> tuple[int, int] | None:
+    """Free the idempotency keys of a week's next events; return how many events those were, and the last one's id."""
+    [(count, last_id)] = await run(connection, "forget_keys", after_id, week.next.first_id, _FORGOTTEN_AT_ONCE)
+    return (count, last_id) if count else None
+
+
+async def drop(connection: Connection, week: Week) -> bool:
+    """Drop a week with everything of its events, if that can be done now."""
     start, end = week.first_id, week.next.first_id
-    count = int(await connection.fetchval(f"SELECT count(*) FROM {week.part('event')}"))
-    await run(connection, "forget_keys", start, end)
     try:
         async with connection.transaction():
             await connection.execute(f"SET LOCAL lock_timeout = '{_DROPPING_WAIT}'")
@@ -97,11 +95,11 @@ async def _drop(connection: Connection, week: Week) -> int:
             tables = ", ".join(f"ONLY {table}" for table in _TABLES)
             await connection.execute(f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE")
             if await only(connection, "pending_between", start, end):
-                return 0
+                return False
             await run(connection, "raise_last_id", await only(connection, "last_id"))
             await run(connection, "forget_texts", start, end)
             for table in _TABLES:
                 await connection.execute(f"DROP TABLE {week.part(table)}")
     except (asyncpg.LockNotAvailableError, asyncpg.UndefinedTableError):
-        return 0  # busy, or another node was first
-    return count
+        return False  # busy, or another node was first
+    return True

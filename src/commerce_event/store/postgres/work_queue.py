@@ -57,6 +57,7 @@ async def settle(connection: Connection, settlements: Sequence[Settlement], *, s
     """Record what is still ours; also tell whether a delivery that waited has its turn now."""
     if not settlements:
         return [], False
+    await lock_turns(connection, await _turns_of_ending(connection, settlements))
     rows = [_result_row(settlement) for settlement in sorted(settlements, key=lambda each: each.delivery_id)]
     held = await run(connection, "settle", slot, *columns(rows, 14))
     ours = {(row[0], row[1], row[2]) for row in held}
@@ -66,8 +67,8 @@ async def settle(connection: Connection, settlements: Sequence[Settlement], *, s
 
 
 async def give_back(connection: Connection, claimed: Sequence[Claimed], *, now_ms: int) -> None:
-    rows = sorted((delivery.delivery_id, delivery.lease, delivery.number) for delivery in claimed)
-    await run(connection, "give_back", now_ms, *columns(rows, 3))
+    rows = sorted((each.delivery_id, each.lease, each.number, each.lease_until_ms) for each in claimed)
+    await run(connection, "give_back", now_ms, *columns(rows, 4))
 
 
 async def end_pending(
@@ -96,7 +97,7 @@ async def reopen(
     if not events:
         return len(pending)
     await run(connection, "keep_events", [row[0] for row in events])
-    ended = await run(connection, "reopenable", delivery_ids)
+    ended = sorted(await run(connection, "reopenable", delivery_ids), key=lambda row: (row[5], row[0]))
     again = [NewDelivery(row[0], row[1], row[3]) for row in ended]
     taken = await turns_taken(connection, again)
     due = [(each.id, None if waits_or_goes_first(each, taken) else now_ms) for each in again]
@@ -123,12 +124,13 @@ async def add_deliveries(
         if event_id in existing  # retention may have been there first
     ]
     taken = await turns_taken(connection, [delivery for delivery, _ in pairs])
+    turn = await only(connection, "last_sequence", replay.client_id)  # behind all that the client has sent so far
     rows: list[tuple[Any, ...]] = []
     for delivery, event_id in pairs:
         due = None if waits_or_goes_first(delivery, taken) else now_ms
         head = (delivery.id, event_id, delivery.endpoint_id, replay.client_id)
-        rows.append((*head, 0, due, None, None, delivery.order_key, replay.id, True, now_ms))
-    await run(connection, "insert_deliveries", *columns(rows, 12))
+        rows.append((*head, 0, due, None, None, delivery.order_key, replay.id, True, turn, now_ms))
+    await run(connection, "insert_deliveries", *columns(rows, 13))
     await open_books(connection, [(delivery.endpoint_id, replay.client_id) for delivery, _ in pairs], slot=slot)
 
 
@@ -165,6 +167,12 @@ async def _turns(connection: Connection, delivery_ids: Sequence[int]) -> set[Tur
     return {(row[0], row[1]) for row in await run(connection, "order_keys", delivery_ids)}
 
 
+async def _turns_of_ending(connection: Connection, settlements: Sequence[Settlement]) -> set[Turn]:
+    ending = [each for each in settlements if each.state != "pending"]
+    ids, endpoints = [each.delivery_id for each in ending], list({each.endpoint_id for each in ending})
+    return {(row[0], row[1]) for row in await run(connection, "pending_order_keys", ids, endpoints)}
+
+
 async def _finish(
     connection: Connection,
     delivery_ids: Sequence[int],
@@ -199,10 +207,9 @@ async def _move(
 
 
 async def _release(connection: Connection, ended: Iterable[tuple[int, str | None]], now_ms: int) -> bool:
-    """Make the next delivery of each finished one's order key due, and tell whether any has a key."""
+    """Make the next delivery of each finished one's order key due, and tell whether any has a key; turns are locked."""
     turns = sorted({(endpoint_id, key) for endpoint_id, key in ended if key is not None})
     if not turns:
         return False
-    await lock_turns(connection, turns)
     await run(connection, "release_next", now_ms, *columns(turns, 2))
     return True

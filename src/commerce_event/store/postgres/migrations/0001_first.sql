@@ -73,6 +73,7 @@ CREATE TABLE queue (
   order_key     text COLLATE "C",
   replay_id     bigint,
   replayed      boolean NOT NULL,        -- born of a replay, not of its event
+  turn          bigint NOT NULL,         -- the client's last sequence when it was made: orders those of a key
   created_ms    bigint NOT NULL
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
         autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
@@ -82,7 +83,7 @@ CREATE INDEX queue_event ON queue (event_id);
 CREATE INDEX queue_lease ON queue (lease) WHERE lease IS NOT NULL;
 CREATE INDEX queue_replay ON queue (replay_id) WHERE replay_id IS NOT NULL;
 -- A hash, because a key may be longer than an index row.
-CREATE INDEX queue_order ON queue (endpoint_id, hashtextextended(order_key, 0), id) WHERE order_key IS NOT NULL;
+CREATE INDEX queue_order ON queue (endpoint_id, hashtextextended(order_key, 0), turn, id) WHERE order_key IS NOT NULL;
 CREATE INDEX queue_turn ON queue (endpoint_id, hashtextextended(order_key, 0))
   WHERE order_key IS NOT NULL AND due_ms IS NOT NULL;
 
@@ -97,6 +98,7 @@ CREATE TABLE finished (
   order_key     text COLLATE "C",
   replay_id     bigint,
   replayed      boolean NOT NULL,
+  turn          bigint NOT NULL,
   reason        text,
   created_ms    bigint NOT NULL,
   finished_ms   bigint NOT NULL,
