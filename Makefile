@@ -36,9 +36,11 @@ bench: $(VENV)/.run ## measure this machine: accepts, deliveries, latency, memor
 screenshots: $(VENV)/.dev $(VENV)/.browser ## take the pictures that README and docs show
 	$(BIN)/python tests/browser/take_screenshots.py docs/images
 
-chaos: $(VENV)/.dev ## kill servers 200 times on each engine under load, and judge (half an hour)
-	$(BIN)/python tests/oracle/chaos.py --engine sqlite
-	$(BIN)/python tests/oracle/chaos.py --engine postgres
+chaos: $(VENV)/.dev ## hurt servers under load, 250 kills on each engine and faults of every kind, and judge (half an hour)
+	$(BIN)/python tests/oracle/chaos.py --engine sqlite --faults kill,kill-all --cycles 250
+	$(BIN)/python tests/oracle/chaos.py --engine sqlite --cycles 50
+	$(BIN)/python tests/oracle/chaos.py --engine postgres --faults kill,kill-all --cycles 250
+	$(BIN)/python tests/oracle/chaos.py --engine postgres --cycles 70
 
 simulate: $(VENV)/.dev ## live through thousands of simulated worlds, each from a seed (an hour)
 	$(BIN)/python tests/simulation/run.py --seeds 5000 --first 1000

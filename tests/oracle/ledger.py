@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 ATTEMPTS_MAX = 17
+_CLOCKS_S = 0.01  # a request is noted after it was sent, and times are kept in milliseconds
 
 
 @dataclass(frozen=True)
@@ -19,20 +20,47 @@ class Arrival:
     status: int  # what was answered; 0 when nothing was
 
 
+@dataclass(frozen=True)
+class Fault:
+    """Something that was done to the servers, or to what they stand on."""
+
+    kind: str
+    begun: float
+    ended: float
+    acknowledged: int = 0  # events, while it lasted
+    refused: int = 0  # calls that were told to come again, while it lasted
+
+
+def application_of(number: int, applications: int) -> int:
+    """Return the application that an event is published for."""
+    return number % applications + 1
+
+
 @dataclass
 class Ledger:
     """Everything that was published, answered, received and done to the server."""
 
     acknowledged: dict[int, str] = field(default_factory=dict)  # number -> event id
     arrivals: list[Arrival] = field(default_factory=list)
-    faults: list[float] = field(default_factory=list)  # when something was done to the server
+    faults: list[Fault] = field(default_factory=list)
+    faults_wanted: tuple[str, ...] = ()  # each of these is to be among them
     wanted_paths: tuple[str, ...] = ()  # every event is to reach these
-    forbidden_paths: tuple[str, ...] = ()  # no event is
+    application_paths: tuple[str, ...] = ()  # the first one is to get the events of application 1, and so on
+    forbidden_paths: tuple[str, ...] = ()  # no event is to reach these
+    first_delay_s: float = 0.0  # of the retry schedule
+    ended_by_itself: list[str] = field(default_factory=list)  # servers that nobody killed
     # what the server says afterwards
     sequences: list[int] = field(default_factory=list)
     states: dict[tuple[str, str], str] = field(default_factory=dict)  # (event id, path) -> state
     balanced: bool = True
     pending: int = 0
+
+    def wants(self, path: str, number: int) -> bool:
+        """Is the event with this number to reach the path?"""
+        if path in self.application_paths:
+            turn = application_of(number, len(self.application_paths)) - 1
+            return self.application_paths[turn] == path
+        return path in self.wanted_paths
 
 
 @dataclass(frozen=True)
@@ -54,10 +82,12 @@ def judge(ledger: Ledger, *, repeat_window_s: float) -> list[Finding]:
         _same_id(ledger),
         _signed(ledger),
         _attempts(ledger),
+        _not_early(ledger, repeat_window_s),
         _success_was_seen(ledger),
         _repeats_are_explained(ledger, repeat_window_s),
         _sequences(ledger),
         _books(ledger),
+        _stayed(ledger),
         _enough_happened(ledger),
     ]
 
@@ -72,7 +102,13 @@ def _taken(ledger: Ledger) -> dict[tuple[str, str], list[Arrival]]:
 
 def _arrived(ledger: Ledger) -> Finding:
     taken = _taken(ledger)
-    pairs = [(event_id, path) for event_id in ledger.acknowledged.values() for path in ledger.wanted_paths]
+    paths = (*ledger.wanted_paths, *ledger.application_paths)
+    pairs = [
+        (event_id, path)
+        for number, event_id in ledger.acknowledged.items()
+        for path in paths
+        if ledger.wants(path, number)
+    ]
     lost = [
         f"{event} never reached {path}"
         for event, path in pairs
@@ -82,8 +118,8 @@ def _arrived(ledger: Ledger) -> Finding:
 
 
 def _nowhere_else(ledger: Ledger) -> Finding:
-    wrong = [f"{a.event_id} reached {a.path}" for a in ledger.arrivals if a.path in ledger.forbidden_paths]
-    return Finding("no event reached an endpoint that did not want it", len(ledger.forbidden_paths), wrong)
+    wrong = [f"{a.event_id} reached {a.path}" for a in ledger.arrivals if not ledger.wants(a.path, a.number)]
+    return Finding("no event reached an endpoint that did not want it", len(ledger.arrivals), wrong)
 
 
 def _no_stranger(ledger: Ledger) -> Finding:
@@ -118,6 +154,30 @@ def _attempts(ledger: Ledger) -> Finding:
     return Finding("no more attempts than the policy has", len(counts), wrong)
 
 
+def _not_early(ledger: Ledger, window_s: float) -> Finding:
+    """A retry waits for the schedule's first delay at least, except where a fault made another server start it."""
+    attempts: dict[tuple[str, str], list[Arrival]] = defaultdict(list)
+    for arrival in ledger.arrivals:
+        attempts[arrival.event_id, arrival.path].append(arrival)
+    after_failure = [
+        (earlier, later)
+        for arrivals in attempts.values()
+        for earlier, later in pairwise(arrivals)
+        if not 200 <= earlier.status < 300
+    ]
+    wrong = [
+        f"{later.event_id} came to {later.path} again after {later.at - earlier.at:.3f} s"
+        for earlier, later in after_failure
+        if later.at - earlier.at < ledger.first_delay_s - _CLOCKS_S
+        and not _fault_explains(ledger, earlier.at, later.at, window_s)
+    ]
+    return Finding("no retry came before its time", len(after_failure), wrong)
+
+
+def _fault_explains(ledger: Ledger, first: float, second: float, window_s: float) -> bool:
+    return any(fault.begun <= second and first - window_s <= fault.ended for fault in ledger.faults)
+
+
 def _success_was_seen(ledger: Ledger) -> Finding:
     taken = _taken(ledger)
     said = [pair for pair, state in ledger.states.items() if state == "delivered"]
@@ -134,7 +194,7 @@ def _repeats_are_explained(ledger: Ledger, window_s: float) -> Finding:
     for (event, path), arrivals in repeated.items():
         times = sorted(arrival.at for arrival in arrivals)
         for first, second in pairwise(times):
-            if not any(first - window_s <= fault <= second for fault in ledger.faults):
+            if not _fault_explains(ledger, first, second, window_s):
                 wrong.append(f"{event} at {path}, {second - first:.1f} s apart")
     return Finding("repeats only where a fault explains them", len(repeated), wrong)
 
@@ -154,10 +214,16 @@ def _books(ledger: Ledger) -> Finding:
     return Finding("the books balance and nothing is pending", 1, wrong)
 
 
+def _stayed(ledger: Ledger) -> Finding:
+    return Finding("no server ended by itself", len(ledger.faults), ledger.ended_by_itself)
+
+
 def _enough_happened(ledger: Ledger) -> Finding:
     wrong = []
     if len(ledger.acknowledged) < 10 * max(1, len(ledger.faults)):
         wrong.append(f"only {len(ledger.acknowledged)} events for {len(ledger.faults)} faults")
     if not ledger.faults:
         wrong.append("nothing was done to the server")
+    missing = set(ledger.faults_wanted) - {fault.kind for fault in ledger.faults}
+    wrong += [f"there was no fault of the kind {kind}" for kind in sorted(missing)]
     return Finding("enough happened to judge by", len(ledger.acknowledged), wrong)

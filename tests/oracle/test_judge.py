@@ -5,20 +5,29 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from chaos import own_postgres, run
-from ledger import Arrival, Ledger, judge
+from chaos import run
+from disk import can_mount
+from faults import possible
+from ledger import Arrival, Fault, Ledger, judge
 
 EVENTS = 40
 
 
 def clean() -> Ledger:
     """A record in which nothing is wrong: one fault, and a repeat that it explains."""
-    ledger = Ledger(wanted_paths=("/a", "/b"), forbidden_paths=("/no",), faults=[50.0])
+    ledger = Ledger(
+        wanted_paths=("/a", "/b"),
+        application_paths=("/first", "/second"),
+        forbidden_paths=("/no",),
+        faults=[Fault("kill", 50.0, 50.0)],
+        faults_wanted=("kill",),
+        first_delay_s=0.1,
+    )
     for number in range(1, EVENTS + 1):
         event_id = f"evt_{number}"
         ledger.acknowledged[number] = event_id
         ledger.sequences.append(number)
-        for path in ledger.wanted_paths:
+        for path in ("/a", "/b", "/first" if number % 2 == 0 else "/second"):
             ledger.arrivals.append(
                 Arrival(float(number), path, event_id, number, True, 503 if number % 7 == 0 else 200)
             )
@@ -81,6 +90,22 @@ def forget(ledger: Ledger) -> None:
     ledger.sequences.pop()
 
 
+def misdirect(ledger: Ledger) -> None:
+    ledger.arrivals.append(Arrival(1.0, "/first", "evt_1", 1, True, 404))
+
+
+def hurry(ledger: Ledger) -> None:
+    ledger.arrivals += [Arrival(at, "/a", "evt_3", 3, True, 503) for at in (3.0, 3.05)]
+
+
+def give_up(ledger: Ledger) -> None:
+    ledger.ended_by_itself.append("only after kill")
+
+
+def spare(ledger: Ledger) -> None:
+    ledger.faults_wanted = ("kill", "pause")
+
+
 def miscount(ledger: Ledger) -> None:
     ledger.balanced = False
 
@@ -107,6 +132,10 @@ def test_clean_record_raises_no_alarm() -> None:
         (merge, "an event keeps the id that it was acknowledged with"),
         (unsign, "every request is signed"),
         (insist, "no more attempts than the policy has"),
+        (misdirect, "no event reached an endpoint that did not want it"),
+        (hurry, "no retry came before its time"),
+        (give_up, "no server ended by itself"),
+        (spare, "enough happened to judge by"),
         (boast, "what is recorded as delivered was answered with 2xx"),
         (double, "repeats only where a fault explains them"),
         (skip, "the client's sequence has no gap"),
@@ -121,10 +150,9 @@ def test_each_breach_is_noticed_and_named(change: Callable[[Ledger], None], inva
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgres"])
-def test_a_short_run_on_each_engine_finds_nothing_broken(engine: str, tmp_path: Path) -> None:
-    store = own_postgres(tmp_path) if engine == "postgres" else engine
+def test_one_fault_of_each_kind_breaks_nothing_on_either_engine(engine: str, tmp_path: Path) -> None:
+    faults = possible(with_database=engine == "postgres", with_disk=can_mount())
 
-    ledger, findings = run(store, 3, 40, 7, tmp_path)
+    _, findings = run(engine, faults, len(faults), 40, 7, tmp_path)
 
     assert [(finding.invariant, finding.broken[:3]) for finding in findings if finding.broken] == []
-    assert len(ledger.faults) >= 3

@@ -1,0 +1,84 @@
+"""What is done to the servers under load, and to what they stand on. Each returns when it is over."""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from database import Database
+from disk import SmallDisk
+from servers import Server
+
+_PAUSE_S = {1: 2.0, 2: 8.0}  # by nodes: where another can take over, it is given the time to
+_AWAY_S = 2.0
+_SILENT_S = 0.3
+_FULL_S = 3.0
+_OFFSETS_S = (-3 * 3600, 0, 6 * 3600, 20 * 3600)  # apart by less than idempotency keys live
+
+
+@dataclass
+class World:
+    """All that a fault can lay its hands on."""
+
+    servers: list[Server]
+    chance: random.Random
+    database: Database | None = None
+    disk: SmallDisk | None = None
+
+
+def kill_one(world: World) -> None:
+    server = world.chance.choice(world.servers)
+    server.kill()
+    server.start()
+
+
+def kill_all(world: World) -> None:
+    for server in world.servers:
+        server.kill()
+    for server in world.servers:
+        server.start()
+
+
+def pause(world: World) -> None:
+    world.chance.choice(world.servers).pause(_PAUSE_S[len(world.servers)])
+
+
+def set_clock(world: World) -> None:
+    world.chance.choice(world.servers).set_clock(world.chance.choice(_OFFSETS_S))
+
+
+def fill_disk(world: World) -> None:
+    assert world.disk is not None
+    with world.disk.full():
+        time.sleep(_FULL_S)
+    if world.database is not None:
+        world.database.ensure_running()
+
+
+def restart_database(world: World) -> None:
+    assert world.database is not None
+    world.database.restart(_AWAY_S)
+
+
+def cut_connections(world: World) -> None:
+    assert world.database is not None
+    world.database.cut(_SILENT_S)
+
+
+FAULTS: dict[str, Callable[[World], None]] = {
+    "kill": kill_one,
+    "kill-all": kill_all,
+    "pause": pause,
+    "clock": set_clock,
+    "disk-full": fill_disk,
+    "database-restart": restart_database,
+    "database-cut": cut_connections,
+}
+OF_A_DATABASE = ("database-restart", "database-cut")
+
+
+def possible(*, with_database: bool, with_disk: bool) -> tuple[str, ...]:
+    """Return the faults that can be done here."""
+    return tuple(
+        name for name in FAULTS if (with_database or name not in OF_A_DATABASE) and (with_disk or name != "disk-full")
+    )
