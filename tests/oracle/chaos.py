@@ -20,8 +20,8 @@ from database import Database
 from disk import SmallDisk, can_mount
 from faults import FAULTS, World, possible
 from ledger import Fault, Finding, Ledger, judge
+from misbehaving import EVERY_EVENT, MAY_HANG, ONE_APPLICATION_EACH, TIMEOUT_S, Receivers
 from publishers import Publishers
-from receivers import EVERY_EVENT, MAY_HANG, ONE_APPLICATION_EACH, TIMEOUT_S, Receivers
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table

@@ -13,9 +13,13 @@ import apsw
 import pytest
 from stores import claim, new_event, result
 
+from commerce_event.core import clock
+from commerce_event.core.clock import SystemClock
 from commerce_event.core.model import Scope
+from commerce_event.store.keeper import Keeper
 from commerce_event.store.port import EventQuery, Page, StoreBrokenError, StoreRefusedError, StoreUnavailableError
-from commerce_event.store.sqlite import SqliteStore, checkpoints, files
+from commerce_event.store.sqlite import SqliteStore, checkpoints, files, upkeep
+from commerce_event.store.tally import Tally
 
 EVERYONE = Scope.everyone()
 
@@ -327,3 +331,33 @@ async def test_closing_while_the_log_is_copied_waits_for_the_copy_and_ends(
 
     async with asyncio.timeout(10):
         await closing
+
+
+@pytest.mark.parametrize(
+    ("boots_again", "waits_ms"), [(False, 60_000), (True, 60_000 + 3_600_000)], ids=["same boot", "another boot"]
+)
+async def test_clock_that_is_set_back_while_no_server_runs_delays_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, boots_again: bool, waits_ms: int
+) -> None:
+    """Only what the wall clock alone can tell after another boot is believed."""
+    path, former = tmp_path / "events.db", SystemClock()
+    store = SqliteStore(path, clock=former)
+    await store.open()
+    await store.accept([new_event(7)])
+    [claimed] = await claim(store, 7)
+    await store.settle([result(claimed, "pending", due_ms=former.now_ms() + 60_000)])
+    await store.close()
+
+    wall_ms = clock._wall_ms
+    monkeypatch.setattr(clock, "_wall_ms", lambda: wall_ms() - 3_600_000)
+    if boots_again:
+        monkeypatch.setattr(upkeep, "boot_id", lambda: 1)
+    later = SystemClock()
+    store = SqliteStore(path, clock=later)
+    await store.open()
+    await Keeper(store, later, Tally(later), retention_s=0).watch_clock()
+    [waiting] = await store.waiting()
+    await store.close()
+
+    assert waiting.due_ms - later.now_ms() == pytest.approx(waits_ms, abs=10_000)
+    assert later.now_ms() == pytest.approx(clock._wall_ms(), abs=10)

@@ -2,8 +2,10 @@
 
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final, Protocol
 
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _HOLD_MAX_MS: Final = 1_000
 
 
@@ -41,6 +43,15 @@ class SystemClock:
     def follow(self, drift_ms: int) -> None:
         """Move this clock by so much."""
         self._offset_ms += drift_ms
+
+    @property
+    def ahead_ms(self) -> int:
+        """How far it is ahead of monotonic time, by which other processes since the same boot can go on with it."""
+        return self._offset_ms
+
+    def go_on(self, ahead_ms: int) -> None:
+        """Show what a former process's clock would; ``drift_ms`` then tells how the wall clock was set since."""
+        self._offset_ms = ahead_ms
 
 
 class SharedClock(SystemClock):
@@ -87,6 +98,15 @@ def _wall_ms() -> int:
 
 def _monotonic_ms() -> int:
     return time.monotonic_ns() // 1_000_000
+
+
+def boot_id() -> int:
+    """Return a number that tells this run of the machine's kernel, and of monotonic time, from others; 0: not known."""
+    try:
+        text = _BOOT_ID.read_text()
+    except OSError:
+        return 0
+    return int(text.replace("-", "")[:15], 16)
 
 
 def rfc3339(ms: int) -> str:

@@ -55,7 +55,7 @@ TABLES: Final = (
     Table(
         name="meta",
         source="meta",
-        where="name <> 'text_indexed_to'",
+        where="name NOT IN ('text_indexed_to', 'boot', 'clock_ahead_ms')",
         columns=_names("name value"),
         key=("name",),
         collation=' COLLATE "C"',

@@ -79,6 +79,8 @@ class SqliteStore:
                 self._schema = files.migrate(connection, self._path)
                 with connection:
                     self._lease = int(only(run(connection, "bump", ("run",))))
+                    if isinstance(self._clock, SystemClock):
+                        upkeep.go_on_with_clock(connection, self._clock)
                     work_queue.take_back_former_leases(connection, self._clock.now_ms())
         except BaseException:
             self._let_go()
@@ -328,7 +330,7 @@ class SqliteStore:
         return await self._write(lambda connection: upkeep.delete(connection, ids)) if ids else 0
 
     async def shift_due(self, by_ms: int) -> None:
-        await self._write(lambda connection: run(connection, "shift_due", (by_ms,)))
+        await self._write(lambda connection: upkeep.shift_due(connection, by_ms, self._clock))
 
     async def index_text(self, limit: int) -> int:
         return await self._write(lambda connection: upkeep.index_text(connection, limit))

@@ -150,6 +150,9 @@ UPDATE meta SET value = value + 1 WHERE name = ? RETURNING value
 -- name: meta
 SELECT value FROM meta WHERE name = ?
 
+-- name: put_meta
+INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value
+
 -- name: raise_meta
 UPDATE meta SET value = max(value, ?) WHERE name = ?
 

@@ -5,11 +5,32 @@ from typing import Final
 
 import apsw
 
+from commerce_event.core.clock import Clock, SystemClock, boot_id
 from commerce_event.store.port import Audit
 from commerce_event.store.sqlite.sql import only, run
 
 _TEXT_STEP: Final = 1024**2  # bytes of bodies in one step: writers wait that long
 _WITH_IDS = ("event", "delivery", "endpoint", "api_key", "replay")
+
+
+def go_on_with_clock(connection: apsw.Connection, clock: SystemClock) -> None:
+    """Let the clock show what the former process's would: the due times are meant by that one.
+
+    Only since the same boot of the machine can the two be compared; after another the wall clock is believed.
+    """
+    boot = boot_id()
+    if boot and only(run(connection, "meta", ("boot",))) == boot:
+        clock.go_on(only(run(connection, "meta", ("clock_ahead_ms",))))
+    else:
+        run(connection, "put_meta", ("boot", boot))
+        run(connection, "put_meta", ("clock_ahead_ms", clock.ahead_ms))
+
+
+def shift_due(connection: apsw.Connection, by_ms: int, clock: Clock) -> None:
+    """Take due times along with a clock that was set, and write down how it stands now."""
+    run(connection, "shift_due", (by_ms,))
+    if isinstance(clock, SystemClock):
+        run(connection, "put_meta", ("clock_ahead_ms", clock.ahead_ms))
 
 
 def audit(connection: apsw.Connection, *, after_id: int, limit: int) -> Audit:
