@@ -351,7 +351,7 @@ async def test_clock_that_is_set_back_while_no_server_runs_delays_nothing(
     wall_ms = clock._wall_ms
     monkeypatch.setattr(clock, "_wall_ms", lambda: wall_ms() - 3_600_000)
     if boots_again:
-        monkeypatch.setattr(upkeep, "boot_id", lambda: 1)
+        monkeypatch.setattr(upkeep, "_boot_id", lambda: 1)
     later = SystemClock()
     store = SqliteStore(path, clock=later)
     await store.open()

@@ -2,10 +2,8 @@
 
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final, Protocol
 
-_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _HOLD_MAX_MS: Final = 1_000
 
 
@@ -98,15 +96,6 @@ def _wall_ms() -> int:
 
 def _monotonic_ms() -> int:
     return time.monotonic_ns() // 1_000_000
-
-
-def boot_id() -> int:
-    """Return a number that tells this run of the machine's kernel, and of monotonic time, from others; 0: not known."""
-    try:
-        text = _BOOT_ID.read_text()
-    except OSError:
-        return 0
-    return int(text.replace("-", "")[:15], 16)
 
 
 def rfc3339(ms: int) -> str:

@@ -52,8 +52,9 @@ class Directory:
 
     async def _load(self) -> None:
         version = await self._store.config_version()
-        self._endpoints = {row.id: self._opened(row) for row in await self._store.endpoints()}
-        self._keys = {key.id: key for key in await self._store.keys()}
+        rows, keys = await self._store.endpoints(), await self._store.keys()
+        self._endpoints = {row.id: self._opened(row) for row in rows}  # from here to the index nothing may wait
+        self._keys = {key.id: key for key in keys}
         self.version = version
         self._index()
 

@@ -1,14 +1,16 @@
 """Keeping the store small and honest: recount, retention, text index."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import apsw
 
-from commerce_event.core.clock import Clock, SystemClock, boot_id
+from commerce_event.core.clock import Clock, SystemClock
 from commerce_event.store.port import Audit
 from commerce_event.store.sqlite.sql import only, run
 
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _TEXT_STEP: Final = 1024**2  # bytes of bodies in one step: writers wait that long
 _WITH_IDS = ("event", "delivery", "endpoint", "api_key", "replay")
 
@@ -18,12 +20,21 @@ def go_on_with_clock(connection: apsw.Connection, clock: SystemClock) -> None:
 
     Only since the same boot of the machine can the two be compared; after another the wall clock is believed.
     """
-    boot = boot_id()
+    boot = _boot_id()
     if boot and only(run(connection, "meta", ("boot",))) == boot:
         clock.go_on(only(run(connection, "meta", ("clock_ahead_ms",))))
     else:
         run(connection, "put_meta", ("boot", boot))
         run(connection, "put_meta", ("clock_ahead_ms", clock.ahead_ms))
+
+
+def _boot_id() -> int:
+    """Return a number that tells this run of the machine's kernel, and of monotonic time, from others; 0: not known."""
+    try:
+        text = _BOOT_ID.read_text()
+    except OSError:
+        return 0
+    return int(text.replace("-", "")[:15], 16)
 
 
 def shift_due(connection: apsw.Connection, by_ms: int, clock: Clock) -> None:
