@@ -26,6 +26,7 @@ RATIOS = {
     "PostgreSQL queue, 8 endpoints, large/small backlog",
     "PostgreSQL, 10,000 deliveries later",
     "of SQLite in this run",
+    "of the same without it",
 }
 
 

@@ -68,9 +68,17 @@ class Server(Running):
 
     def add_endpoints(self, port: int, count: int) -> None:
         for number in range(count):
-            url = f"http://127.0.0.1:{port}/{number}"
-            body = {"client_id": 1, "url": url, "event_types": ["*"], "max_in_flight": MAX_IN_FLIGHT}
-            self.api.post("/v1/endpoints", json=body).raise_for_status()
+            self.add_endpoint(port, f"/{number}", "*")
+
+    def add_endpoint(self, port: int, path: str, event_type: str) -> None:
+        url = f"http://127.0.0.1:{port}{path}"
+        body = {"client_id": 1, "url": url, "event_types": [event_type], "max_in_flight": MAX_IN_FLIGHT}
+        self.api.post("/v1/endpoints", json=body).raise_for_status()
+
+    def publish(self, event_type: str, data: dict[str, Any], count: int) -> None:
+        """Publish the same data so often, in one call."""
+        events = [{"type": event_type, "data": {**data, "ClientId": 1}}] * count
+        self.api.post("/v1/events", json=events).raise_for_status()
 
     def switch_on(self, endpoint: str) -> None:
         self.api.patch(f"/v1/endpoints/{endpoint}", json={"enabled": True}).raise_for_status()

@@ -1,7 +1,7 @@
 """A receiver that costs next to nothing: which events arrived at which address, and how long after they were sent.
 
-Run as a process: prints its port; answers POST with 200, `GET /count` with the different deliveries so far, and
-`GET /figures` with everything it counted, which it then forgets.
+Run as a process: prints its port; answers POST with 200 (at HANGING not at all), `GET /count` with the different
+deliveries so far, and `GET /figures` with everything it counted, which it then forgets.
 """
 
 import asyncio
@@ -17,7 +17,8 @@ import uvloop
 
 _NUMBERS: Final = re.compile(rb'"OrderId":(\d+)(?:.*"SentNs":(\d+))?')
 _ANSWER: Final = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
-
+HANGING: Final = "/hangs"
+_HANGING_URL: Final = HANGING.encode()
 _BACKLOG: Final = 4_096  # connections that all endpoints open at once; one turned away tries again after a second
 
 
@@ -84,7 +85,9 @@ class _Connection(asyncio.Protocol):
         self._body += body
 
     def on_message_complete(self) -> None:
-        if self._parser.get_method() == b"POST":
+        if self._url == _HANGING_URL:
+            pass  # no answer, ever
+        elif self._parser.get_method() == b"POST":
             self._tally.take(self._url, self._body)
             self._transport.write(_ANSWER)
         elif self._url == b"/figures":
