@@ -9,6 +9,7 @@ from commerce_event.core.clock import Clock
 from commerce_event.core.delivery import Outcome
 from commerce_event.core.model import Attempt, Endpoint, Scope
 from commerce_event.deliver.scheduler import Scheduler, SendsEvents
+from commerce_event.deliver.slots import Slots
 from commerce_event.store.directory import Directory
 from commerce_event.store.port import Claimed, Settlement, Store
 
@@ -100,13 +101,19 @@ class _TwofoldScheduler(Scheduler):
         await super()._send(lane, claimed)
 
 
-class _LeakyScheduler(Scheduler):
+class _LeakySlots(Slots):
     """Never gives the slots of retries back."""
 
     def _take(self, lane: Any, count: int, *, retrying: bool) -> None:
         super()._take(lane, count, retrying=retrying)
         if retrying and count > 0:
-            self._held += 1
+            self.held += 1
+
+
+class _LeakyScheduler(Scheduler):
+    def __init__(self, store: Store, directory: Directory, sender: SendsEvents, clock: Clock, **more: Any) -> None:
+        super().__init__(store, directory, sender, clock, **more)
+        self._slots.__class__ = _LeakySlots
 
 
 class _StraySender:

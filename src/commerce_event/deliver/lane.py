@@ -12,7 +12,9 @@ from commerce_event.core.circuit import Circuit
 from commerce_event.core.model import Endpoint
 from commerce_event.store.port import Claimed
 
+MANY: Final = 1 << 30  # so many wait as nobody counted
 _RETRY_SHARE: Final = 0.75  # of a lane's slots: the rest is kept for first tries
+_NONE: Final = [0, 0]
 _ROUNDING: Final = 1e-9  # what waited for its moment has it then
 _BURST_S: Final = 0.1  # of a rate limit's allowance that may be used at once
 
@@ -49,9 +51,9 @@ class Lane:
         self.workers = 0
         self.held = 0
         self.retries = 0
-        self.backlog = [False, False]  # due work known to wait in the store: first tries, retries
+        self.backlog = [0, 0]  # due work that is thought to wait in the store: first tries, retries
         self.trusted = False  # its last answer was good
-        self.noticed = False  # a first try was put into the store since the last claim began
+        self.noticed = 0  # first tries put into the store since the last claim began
         self.paused_until = 0.0
         self._allowance = 1.0
         self._counted_at = now
@@ -69,6 +71,27 @@ class Lane:
     def retry_room(self, endpoint: Endpoint) -> int:
         """Return how many of the room may go to retries."""
         return max(1, int(endpoint.max_in_flight * _RETRY_SHARE)) - self.retries
+
+    @property
+    def due(self) -> bool:
+        """Whether due work waits in the store."""
+        return self.backlog != _NONE
+
+    @property
+    def idle(self) -> bool:
+        return self.held == 0 and self.workers == 0
+
+    def notice(self) -> None:
+        """A first try was put into the store."""
+        self.backlog[False] += 1
+        self.noticed += 1
+
+    def claimed(self, count: int, limit: int, *, retrying: bool) -> None:
+        """Take ``count`` from the backlog; when that is less than ``limit``, what was thought to wait does not."""
+        if count == limit:
+            self.backlog[retrying] -= count
+        else:
+            self.backlog[retrying] = 0 if retrying else self.noticed
 
     def take(self, count: int, *, retrying: bool = False) -> None:
         """Hold slots and use up rate allowance; a negative count gives both back unused."""

@@ -1,35 +1,29 @@
 """The scheduler: who is due, who has a slot, who goes next.
 
 Fresh events are sent straight from memory (`reserve`, then `launch` after their commit). Everything else — retries,
-overflow, what a crash left — is claimed from the store. Each endpoint has a lane of its own, so one that hangs holds
-only its own slots; no lane may hold more slots than are free in all, and those whose last answer was not good, or that
-gave none yet, hold three quarters together: however many hang, some stay free.
+overflow, what a crash left — is claimed from the store, as far as there are free slots.
 """
 
 import asyncio
 import random
-from collections import Counter
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-import msgspec
 import structlog
 
-from commerce_event.core.circuit import Circuit
 from commerce_event.core.clock import Clock
 from commerce_event.core.delivery import Decision, Outcome, decide
 from commerce_event.core.model import Attempt, DeliveryState, Endpoint
-from commerce_event.deliver.lane import Health, Lane
+from commerce_event.deliver.lane import MANY, Health, Lane
 from commerce_event.deliver.settler import Settler
+from commerce_event.deliver.slots import Slots
 from commerce_event.store.directory import Directory
-from commerce_event.store.port import Claimed, Settlement, Store, StoreError, StoreUnavailableError, Want
+from commerce_event.store.port import Claimed, Settlement, Store, StoreError, StoreUnavailableError
 
 _LEASE_MARGIN_S: Final = 5.0
 _RECORD_MARGIN_S: Final = 2.0  # of it: for recording what came of the attempt
 _SCAN_EVERY_S: Final = 1.0  # a look at the store when nothing announced itself
 _SCAN_GAP_S: Final = 0.05  # between two looks, whatever announces itself: each costs more with every endpoint
-_RETRY_SHARE: Final = 0.75  # of all slots: the rest is kept for first tries
-_UNTRUSTED_SHARE: Final = 0.75  # of all slots: the rest is kept for endpoints whose last answer was good
 _UNSETTLED_MAX: Final = 5_000
 _SWEEP: Final = 500
 _SWEEPS: Final = 2  # endpoints at once whose waiting deliveries are finished
@@ -72,20 +66,12 @@ class Scheduler:
         self._clock = clock
         self._timeout_s = timeout_s
         self._schedule_s = retry_schedule_s
-        self._slots = max_in_flight
-        self._circuit_failures = circuit_failures
         self._chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
-        self._lanes: dict[int, Lane] = {}
-        self._shares: dict[int, tuple[Endpoint, int, Endpoint]] = {}  # the endpoint, the nodes, our part
-        self._held = 0
-        self._retries_held = 0
-        self._untrusted_held = 0
+        self._slots = Slots(store, directory, clock, max_in_flight=max_in_flight, circuit_failures=circuit_failures)
         self._settler = Settler(store, clock, self._settled)
         self._woken = asyncio.Event()
         self._next_scan = 0.0
         self._scan_from = 0.0  # not before
-        self._turn = 0
-        self._starved = False  # a lane had due work and slots of its own, but none was free in all
         self._workers: set[asyncio.Task[None]] = set()
         self._sweeps: dict[int, asyncio.Task[None]] = {}
         self._sweeping = asyncio.Semaphore(_SWEEPS)
@@ -131,32 +117,26 @@ class Scheduler:
 
     def reserve(self, endpoint: Endpoint) -> int | None:
         """Hold a slot for an event about to be committed; return the end of its lease, or None."""
-        lane = self._lane(endpoint.id)
-        if self._closing or lane.backlog[False]:
+        if self._closing or self._settler.unsettled >= _UNSETTLED_MAX or not self._slots.reserve(endpoint):
             return None
-        kept = self._share(endpoint).max_in_flight // 4 if lane.backlog[True] else 0  # for retries that are due
-        if self._room(lane, endpoint) <= kept:
-            return None
-        self._take(lane, 1, retrying=False)
         return self._lease_until_ms((endpoint,))
 
     def release(self, endpoint_id: int) -> None:
         """Give a reservation back: the event was not new, or not stored."""
-        self._take(self._lanes[endpoint_id], -1, retrying=False)
+        self._slots.release(endpoint_id)
 
     def launch(self, claimed: Claimed) -> None:
         """Send a delivery that is durable and leased to us."""
-        lane = self._lanes[claimed.endpoint_id]
+        lane = self._slots.lane(claimed.endpoint_id)
         lane.ready.append(claimed)
         self._start_workers(lane, claimed.endpoint_id)
 
     def notice(self, endpoint_id: int) -> None:
         """A first try waits in the store."""
-        lane = self._lane(endpoint_id)
-        lane.noticed = True
-        if not lane.backlog[False]:
-            lane.backlog[False] = True
+        lane = self._slots.lane(endpoint_id)
+        if not lane.noticed:
             self._woken.set()
+        lane.notice()
 
     # -- asked by people
 
@@ -166,11 +146,11 @@ class Scheduler:
         self._woken.set()
 
     def health(self, endpoint_id: int) -> Health:
-        return self._lane(endpoint_id).health(self._clock.monotonic())
+        return self._slots.lane(endpoint_id).health(self._clock.monotonic())
 
     @property
     def in_flight(self) -> int:
-        return self._held
+        return self._slots.held
 
     @property
     def nodes(self) -> int:
@@ -212,7 +192,7 @@ class Scheduler:
     async def _round(self) -> None:
         if self._clock.monotonic() >= self._scan_at:
             await self._scan()
-        wants = self._wants()
+        wants = self._slots.wants() if self._settler.unsettled < _UNSETTLED_MAX else []
         if not wants:
             return
         endpoints = [e for want in wants if (e := self._directory.endpoint(want.endpoint_id)) is not None]
@@ -221,10 +201,11 @@ class Scheduler:
                 wants, now_ms=self._clock.now_ms(), lease_until_ms=self._lease_until_ms(endpoints)
             )
         except BaseException:
-            self._count_back(wants, ())
+            self._slots.count_back(wants, ())
             self._next_scan = 0.0
             raise
-        self._count_back(wants, claimed)
+        if self._slots.count_back(wants, claimed):
+            self._next_scan = 0.0
         for delivery in claimed:
             self.launch(delivery)
 
@@ -237,6 +218,7 @@ class Scheduler:
         now, now_ms = self._clock.monotonic(), self._clock.now_ms()
         self._next_scan, self._scan_from = now + _SCAN_EVERY_S, now + _SCAN_GAP_S
         await self._directory.refresh()
+        self._slots.forget_deleted()
         for waiting in await self._store.waiting():
             endpoint = self._directory.endpoint(waiting.endpoint_id)
             if endpoint is None:
@@ -246,7 +228,7 @@ class Scheduler:
             elif endpoint.disabled_reason == "gone" and not endpoint.enabled:
                 self._start_sweep(waiting.endpoint_id, "dead", "gone")
             elif waiting.due_ms <= now_ms:
-                self._lane(waiting.endpoint_id).backlog[waiting.retrying] = True
+                self._slots.lane(waiting.endpoint_id).backlog[waiting.retrying] = MANY
             else:
                 self._scan_by(now + (waiting.due_ms - now_ms) / 1000)
 
@@ -267,78 +249,10 @@ class Scheduler:
         finally:
             del self._sweeps[endpoint_id]
 
-    def _wants(self) -> list[Want]:
-        """Share the free slots among the lanes with due work, beginning with another one each time."""
-        busy = [endpoint_id for endpoint_id, lane in self._lanes.items() if True in lane.backlog]
-        self._turn += 1
-        start = self._turn % len(busy) if busy else 0
-        wants: list[Want] = []
-        for endpoint_id in busy[start:] + busy[:start]:
-            endpoint = self._directory.endpoint(endpoint_id)
-            if endpoint is not None and endpoint.live:
-                wants += self._wants_of(endpoint, self._lanes[endpoint_id])
-        return wants
-
-    def _wants_of(self, endpoint: Endpoint, lane: Lane) -> list[Want]:
-        lane.noticed = False
-        room = self._room(lane, endpoint)
-        retries = 0
-        if lane.backlog[True]:
-            free = max(1, int(self._slots * _RETRY_SHARE)) - self._retries_held
-            # beside waiting first tries, retries get every fourth slot
-            part = (room + self._turn % 4) // 4 if lane.backlog[False] else room
-            retries = min(part, lane.retry_room(self._share(endpoint)), free)
-        firsts = room - max(0, retries) if lane.backlog[False] else 0
-        wants = []
-        for retrying, limit in ((False, firsts), (True, retries)):
-            if limit > 0:
-                self._take(lane, limit, retrying=retrying)
-                wants.append(Want(endpoint.id, retrying, limit))
-        return wants
-
-    def _room(self, lane: Lane, endpoint: Endpoint) -> int:
-        """Return how many deliveries the lane may take on now."""
-        if self._settler.unsettled >= _UNSETTLED_MAX:
-            return 0
-        own = lane.room(self._share(endpoint), self._clock.monotonic())
-        fair = self._slots - self._held - lane.held
-        if not lane.trusted:
-            fair = min(fair, max(1, int(self._slots * _UNTRUSTED_SHARE)) - self._untrusted_held)
-        self._starved = self._starved or fair <= 0 < own
-        return max(0, min(own, fair))
-
-    def _take(self, lane: Lane, count: int, *, retrying: bool) -> None:
-        lane.take(count, retrying=retrying)
-        self._held += count
-        self._retries_held += count * retrying
-        self._untrusted_held += count * (not lane.trusted)
-
-    def _count_back(self, wants: Sequence[Want], claimed: Sequence[Claimed]) -> None:
-        """Free the slots that a claim did not fill; a kind that came back short has nothing more due."""
-        got = Counter((delivery.endpoint_id, delivery.number > 1) for delivery in claimed)
-        for want in wants:
-            unused = want.limit - got[want.endpoint_id, want.retrying]
-            lane = self._lanes[want.endpoint_id]
-            self._take(lane, -unused, retrying=want.retrying)
-            if unused and want.retrying:
-                lane.backlog[True] = False
-                self._next_scan = 0.0  # when the next one is due, the store knows
-            elif unused and not lane.noticed:
-                lane.backlog[False] = False
-
     def _until_next(self, now: float) -> float:
         """Return the seconds until time alone gives something to do."""
-        wake_at = self._scan_at
-        for endpoint_id, lane in self._lanes.items():
-            if True not in lane.backlog:
-                continue
-            endpoint = self._directory.endpoint(endpoint_id)
-            if endpoint is None or not endpoint.live:
-                continue
-            opens = lane.opens_at(self._share(endpoint), now)
-            if opens is not None:
-                wake_at = min(wake_at, opens)
-        return wake_at - now
+        opens_at = self._slots.opens_at(now)
+        return (self._scan_at if opens_at is None else min(self._scan_at, opens_at)) - now
 
     def _scan_by(self, moment: float) -> None:
         """Look at the store at that moment at the latest."""
@@ -350,7 +264,7 @@ class Scheduler:
 
     def _start_workers(self, lane: Lane, endpoint_id: int) -> None:
         endpoint = self._directory.endpoint(endpoint_id)
-        cap = self._share(endpoint).max_in_flight if endpoint is not None else 1
+        cap = self._slots.share(endpoint).max_in_flight if endpoint is not None else 1
         if lane.ready and lane.workers < cap:
             lane.workers += 1
             task = asyncio.create_task(self._work(lane))
@@ -368,19 +282,10 @@ class Scheduler:
                 except Exception:  # it comes back when its lease ends; the others in the lane must not suffer
                     log.exception("an attempt ended in a fault of ours", delivery=claimed.delivery_id)
                 finally:
-                    self._free(lane, retrying=retrying)
+                    if self._slots.free(lane, retrying=retrying):
+                        self._woken.set()
         finally:
             lane.workers -= 1
-
-    def _free(self, lane: Lane, *, retrying: bool) -> None:
-        """Free a slot; wake the claimer once a fair number is free, not for each single one."""
-        lane.finish(retrying=retrying)
-        self._held -= 1
-        self._retries_held -= retrying
-        self._untrusted_held -= not lane.trusted
-        if self._starved or (True in lane.backlog and len(lane.ready) <= lane.workers // 2):
-            self._starved = False
-            self._woken.set()
 
     async def _send(self, lane: Lane, claimed: Claimed) -> None:
         endpoint = self._directory.endpoint(claimed.endpoint_id)
@@ -390,7 +295,7 @@ class Scheduler:
         outcome = await self._sender.send(endpoint, claimed)
         now = self._clock.monotonic()
         if not outcome.ours:
-            self._record(lane, outcome, now)
+            self._slots.record(lane, outcome)
         decision = decide(
             outcome,
             failure_count=claimed.failure_count,
@@ -408,13 +313,6 @@ class Scheduler:
         if decision.gone:
             await self._switch_off(endpoint)
 
-    def _record(self, lane: Lane, outcome: Outcome, now: float) -> None:
-        """Let the lane know how its endpoint is doing, and count its slots where they belong now."""
-        lane.circuit.record(outcome.delivered, now)
-        if outcome.delivered != lane.trusted:
-            lane.trusted = outcome.delivered
-            self._untrusted_held += -lane.held if lane.trusted else lane.held
-
     def _lease_too_short(self, endpoint: Endpoint, claimed: Claimed) -> bool:
         needed_s = self._timeout_of(endpoint) + _RECORD_MARGIN_S
         return claimed.lease_until_ms - self._clock.now_ms() < needed_s * 1000
@@ -430,7 +328,7 @@ class Scheduler:
 
     def _next_of_key(self, endpoint_id: int) -> None:
         """The next delivery of a key became due: a first try, or one that was tried before."""
-        self._lane(endpoint_id).backlog[True] = True
+        self._slots.lane(endpoint_id).backlog[True] = MANY
         self.notice(endpoint_id)
         self._woken.set()
 
@@ -453,29 +351,6 @@ class Scheduler:
         """Long enough to wait for a slot as long as a request may take, and then to take that long."""
         longest = max(self._timeout_of(endpoint) for endpoint in endpoints)
         return self._clock.now_ms() + round((2 * longest + _LEASE_MARGIN_S) * 1000)
-
-    def _share(self, endpoint: Endpoint) -> Endpoint:
-        """Return an endpoint with this node's part of its limits: the nodes have equal parts, and at least one slot."""
-        nodes = self._store.nodes
-        if nodes == 1:
-            return endpoint
-        known = self._shares.get(endpoint.id)
-        if known is None or known[0] is not endpoint or known[1] != nodes:
-            rate = endpoint.rate_limit
-            part = msgspec.structs.replace(
-                endpoint,
-                max_in_flight=max(1, endpoint.max_in_flight // nodes),
-                rate_limit=None if rate is None else rate / nodes,
-            )
-            known = self._shares[endpoint.id] = (endpoint, nodes, part)
-        return known[2]
-
-    def _lane(self, endpoint_id: int) -> Lane:
-        lane = self._lanes.get(endpoint_id)
-        if lane is None:
-            lane = Lane(Circuit(threshold=self._circuit_failures), self._clock.monotonic())
-            self._lanes[endpoint_id] = lane
-        return lane
 
 
 def _settlement(claimed: Claimed, outcome: Outcome, decision: Decision) -> Settlement:

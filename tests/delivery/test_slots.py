@@ -1,0 +1,90 @@
+"""Whose turn it is: fresh events from memory, the rest from the store, and who gives way to whom."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from stores import SqliteEngine
+
+from commerce_event.core.clock import SystemClock
+from commerce_event.core.ids import IdMaker
+from commerce_event.core.model import Endpoint
+from commerce_event.core.vault import Vault
+from commerce_event.deliver.lane import MANY
+from commerce_event.deliver.slots import Slots
+from commerce_event.store.directory import Directory
+from commerce_event.store.port import Want
+
+ENDPOINT = Endpoint(
+    id=7, client_id=1, url="https://a.example/", event_types=("*",), secrets=(), max_in_flight=4
+)  # with twice as many at hand while all goes well
+
+
+class Desk:
+    """One endpoint and its slots."""
+
+    def __init__(self, slots: Slots, directory: Directory) -> None:
+        self.slots = slots
+        self.directory = directory
+        self.lane = slots.lane(ENDPOINT.id)
+
+    def reserve_all(self) -> int:
+        count = 0
+        while self.slots.reserve(ENDPOINT):
+            count += 1
+        return count
+
+    def free(self, count: int) -> None:
+        for _ in range(count):
+            self.slots.free(self.lane, retrying=False)
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    engine = SqliteEngine(tmp_path)
+    store = await engine.open()
+    directory = Directory(store, Vault(b"k" * 32), IdMaker())
+    await directory.load()
+    await directory.save(ENDPOINT)
+    yield Desk(Slots(store, directory, SystemClock(), max_in_flight=64, circuit_failures=5), directory)
+    await engine.close_all()
+
+
+def test_fresh_events_leave_room_for_those_that_wait(desk: Desk) -> None:
+    assert desk.reserve_all() == 8
+    for _ in range(3):
+        desk.lane.notice()
+    desk.free(5)
+
+    assert desk.reserve_all() == 2
+    assert desk.slots.wants() == [Want(ENDPOINT.id, retrying=False, limit=3)]
+
+
+def test_fresh_events_are_sent_from_memory_again_while_a_few_still_wait(desk: Desk) -> None:
+    desk.reserve_all()
+    desk.lane.notice()
+    desk.free(8)
+    wants = desk.slots.wants()
+    desk.lane.notice()  # accepted while the claim ran
+
+    desk.slots.count_back(wants, ())
+    assert desk.reserve_all() == 7
+    assert desk.slots.wants() == [Want(ENDPOINT.id, retrying=False, limit=1)]
+
+
+def test_nothing_fresh_overtakes_a_backlog_nobody_counted(desk: Desk) -> None:
+    desk.lane.backlog[False] = MANY
+    assert desk.reserve_all() == 0
+    assert desk.slots.wants() == [Want(ENDPOINT.id, retrying=False, limit=8)]
+
+
+async def test_lane_of_a_deleted_endpoint_is_forgotten_once_nothing_is_in_flight(desk: Desk) -> None:
+    desk.slots.reserve(ENDPOINT)
+    await desk.directory.delete(ENDPOINT.id, 1)
+    desk.slots.forget_deleted()
+    assert desk.slots.lane(ENDPOINT.id) is desk.lane
+
+    desk.free(1)
+    await desk.directory.save(Endpoint(id=8, client_id=1, url="https://b.example/", event_types=("*",), secrets=()))
+    desk.slots.forget_deleted()
+    assert desk.slots.lane(ENDPOINT.id) is not desk.lane
