@@ -8,6 +8,7 @@ import yaml
 from api_server import Api, expect
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from commerce_event.api.glossary import ELSEWHERE, MEANINGS
 from commerce_event.api.openapi import OPERATIONS, document
 from commerce_event.cli.reference import openapi
 from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
@@ -49,6 +50,38 @@ def test_webhooks_are_sorted_into_the_five_categories() -> None:
 def test_every_tag_is_described() -> None:
     used = {tag for _, _, call in CALLS for tag in call["tags"]}
     assert used | set(CATEGORIES) == {tag["name"] for tag in document()["tags"]}
+
+
+@pytest.mark.parametrize(("method", "path", "call"), CALLS, ids=NAMES)
+def test_every_call_says_what_it_does_with_what_and_what_it_answers(
+    method: str, path: str, call: dict[str, Any]
+) -> None:
+    assert call["summary"]
+    assert call["description"]
+    assert not [each["name"] for each in call.get("parameters", []) if not each.get("description")], (method, path)
+    answers = {status: answer for status, answer in call["responses"].items() if "$ref" not in answer}
+    assert not [status for status, answer in answers.items() if len(answer["description"]) < len("Durable")]
+
+
+@pytest.mark.parametrize("name", document()["components"]["schemas"])
+def test_every_schema_says_what_it_and_its_properties_mean(name: str) -> None:
+    schema = document()["components"]["schemas"][name]
+    assert schema["description"]
+    assert not [each for each, about in schema["properties"].items() if not about.get("description")]
+
+
+def test_every_meaning_that_is_written_down_is_used() -> None:
+    """Names that are no more are struck from the glossary."""
+    text = json.dumps(document(), ensure_ascii=False)
+    assert not [
+        each for each in (*MEANINGS.values(), *ELSEWHERE.values()) if json.dumps(each, ensure_ascii=False) not in text
+    ]
+
+
+def test_lists_are_named_after_what_they_list() -> None:
+    names = set(document()["components"]["schemas"])
+    assert {"EventList", "DeliveryList", "EndpointList", "ReplayList", "KeyList", "EventTypeList"} <= names
+    assert not [name for name in names if "_" in name]
 
 
 def test_every_call_of_the_registry_is_described_once() -> None:

@@ -47,7 +47,7 @@ def test_hash_inside_a_word_begins_no_comment() -> None:
 
 def test_names_break_between_words_only() -> None:
     assert breakable("OrderConfirmedEvent") == "Order<wbr>Confirmed<wbr>Event"
-    assert breakable("Listing_EventView_") == "Listing_<wbr>Event<wbr>View_"
+    assert breakable("Made_EventView_") == "Made_<wbr>Event<wbr>View_"
     assert breakable("<b>") == "&lt;b&gt;"
 
 

@@ -66,6 +66,7 @@ OPERATIONS = (
         needs="any",
         run=list_types,
         answers={200: Listing[EventTypeView]},
+        description="All of the contract, with schema and example.",
     ),
     Operation(
         method="GET",
@@ -77,13 +78,14 @@ OPERATIONS = (
         run=get_type,
         answers={200: EventTypeView},
         problems=(404,),
+        description="One of the contract, with schema and example.",
     ),
     Operation(
         method="GET",
         path="/v1/books",
         name="readBooks",
         summary="Read the accounts",
-        tag="System",
+        tag="Watching",
         needs="read",
         run=read_books,
         answers={200: BooksView},

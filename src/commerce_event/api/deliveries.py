@@ -93,6 +93,7 @@ OPERATIONS = (
         run=get_delivery,
         answers={200: DeliveryDetailView},
         problems=(404, 503),
+        description="Each attempt tells when, how long, and what came back.",
     ),
     Operation(
         method="POST",
@@ -116,5 +117,6 @@ OPERATIONS = (
         run=cancel_delivery,
         answers={200: DeliveryView},
         problems=(404, 409, 503),
+        description="It is not tried again; an attempt under way is not called back. A retry takes it up anew.",
     ),
 )

@@ -175,6 +175,7 @@ OPERATIONS = (
         body_required=False,
         answers={200: TestView},
         problems=(404, 409, 415, 422),
+        description="One request with the type's example, neither stored nor repeated. The answer shows both sides.",
     ),
     Operation(
         method="GET",
@@ -186,5 +187,6 @@ OPERATIONS = (
         run=endpoint_stats,
         answers={200: StatsView},
         problems=(404, 503),
+        description="Its account since it was made, its newest answers, and how this node treats it now.",
     ),
 )

@@ -174,6 +174,7 @@ OPERATIONS = (
         query=EndpointsQuery,
         answers={200: Listing[EndpointView]},
         problems=(403, 422),
+        description="Newest first, without deleted ones.",
     ),
     Operation(
         method="GET",
@@ -185,6 +186,7 @@ OPERATIONS = (
         run=get_endpoint,
         answers={200: EndpointView},
         problems=(404,),
+        description="Values of static headers are masked.",
     ),
     Operation(
         method="PATCH",
@@ -223,5 +225,6 @@ OPERATIONS = (
         body_required=False,
         answers={200: SecretView},
         problems=(404, 415, 422, 503),
+        description="Until the overlap ends requests are signed with both, so that receivers can change over in peace.",
     ),
 )

@@ -24,18 +24,13 @@ class EventsQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Which events. With ``after`` they come oldest first, by the client's sequence."""
 
     client_id: Int32 | None = None
-    type: Annotated[str, Meta(description="Names, parted by commas")] | None = None
+    type: str | None = None
     application_id: Int32 | None = None
-    state: Annotated[DeliveryState, Meta(description="Has a delivery in that state")] | None = None
+    state: DeliveryState | None = None
     since: Time | None = None
     until: Time | None = None
-    q: (
-        Annotated[str, Meta(min_length=1, max_length=200, description="Text in the payload, such as an order number")]
-        | None
-    ) = None
-    after: (
-        Annotated[int, Meta(ge=0, le=2**63 - 1, description="A sequence: what comes behind it, in accept order")] | None
-    ) = None
+    q: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    after: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
 
 
 class RuleView(msgspec.Struct, frozen=True):
@@ -228,6 +223,7 @@ OPERATIONS = (
         run=get_event,
         answers={200: EventView},
         problems=(404, 503),
+        description="With its body as it was handed in.",
     ),
     Operation(
         method="GET",
@@ -240,6 +236,7 @@ OPERATIONS = (
         query=EventDeliveriesQuery,
         answers={200: Listing[DeliveryView]},
         problems=(404, 422, 503),
+        description="Newest first: one for each endpoint it matched, and those that replays made.",
     ),
     Operation(
         method="GET",
@@ -251,5 +248,6 @@ OPERATIONS = (
         run=explain_event,
         answers={200: ExplanationView},
         problems=(404, 503),
+        description="For each endpoint, as it stood when the event was accepted: its rules and what became of it.",
     ),
 )

@@ -79,6 +79,7 @@ OPERATIONS = (
         query=KeysQuery,
         answers={200: Listing[KeyView]},
         problems=(422,),
+        description="Newest first, revoked ones too; without their texts.",
     ),
     Operation(
         method="DELETE",
@@ -90,5 +91,6 @@ OPERATIONS = (
         run=revoke_key,
         answers={204: None},
         problems=(404, 503),
+        description="It stops working at once on this node, and within a second on others.",
     ),
 )

@@ -1,7 +1,7 @@
 """The OpenAPI 3.1 document: the contract's webhooks and the management API, made from what the code runs on."""
 
+import re
 from functools import cache
-from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +18,7 @@ from commerce_event.api import (
     keys,
     replays,
 )
+from commerce_event.api.glossary import meaning
 from commerce_event.api.operations import Nothing, Operation
 from commerce_event.api.problems import MEDIA_TYPE, TITLES, ProblemBody
 from commerce_event.api.publish import BATCH_MAX
@@ -38,6 +39,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
 )
 _ALWAYS: Final = (401, 403, 500)  # problems of every call that takes a key
 _SECURITY: Final[list[dict[str, list[str]]]] = [{"key": []}]
+_LISTING: Final = re.compile(rb"Listing_(\w+?)View_")  # what a generic type is called
 _REF: Final = "#/components/schemas/{name}"
 _PUBLISH_PROBLEMS: Final = (400, 401, 403, 404, 408, 409, 413, 415, 422, 500, 503)
 
@@ -62,11 +64,11 @@ def document() -> dict[str, Any]:
         },
         "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
         "servers": [{"url": "/", "description": "This server"}],
-        "tags": [*({"name": name, "description": f"Webhooks about {name.lower()}s"} for name in CATEGORIES), *_tags()],
+        "tags": [*({"name": name, "description": f"Webhooks of the group {name}"} for name in CATEGORIES), *_tags()],
         "webhooks": webhook_items(),
         "paths": paths,
         "components": {
-            "schemas": {**event_schemas(), **schemas},
+            "schemas": {**event_schemas(), **{name: _explained(name, each) for name, each in schemas.items()}},
             "responses": {_problem_name(status): _problem(status, shown) for status in sorted(TITLES)},
             "securitySchemes": {
                 "key": {
@@ -77,7 +79,7 @@ def document() -> dict[str, Any]:
             },
         },
     }
-    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(made))
+    plain: dict[str, Any] = msgspec.json.decode(_LISTING.sub(rb"\1List", msgspec.json.encode(made)))
     return plain
 
 
@@ -90,17 +92,22 @@ def _types() -> list[Any]:
     return list(dict.fromkeys(wanted))
 
 
+def _explained(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema whose properties say what they mean."""
+    properties = {each: {"description": meaning(name, each), **about} for each, about in schema["properties"].items()}
+    return {**schema, "properties": properties}
+
+
 def _operation(operation: Operation, shown: dict[Any, Any]) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": operation.name,
         "tags": [operation.tag],
         "summary": operation.summary,
+        "description": operation.description,
         "security": _SECURITY,
         "responses": _answers(operation, shown),
     }
-    if operation.description:
-        described["description"] = operation.description
-    parameters = [*_path_parameters(operation.path), *_query_parameters(operation.query)]
+    parameters = [*_path_parameters(operation.path), *_query_parameters(operation)]
     if parameters:
         described["parameters"] = parameters
     if operation.body is not None:
@@ -114,7 +121,7 @@ def _operation(operation: Operation, shown: dict[Any, Any]) -> dict[str, Any]:
 def _answers(operation: Operation, shown: dict[Any, Any]) -> dict[str, Any]:
     answers: dict[str, Any] = {}
     for status, kind in operation.answers.items():
-        answers[str(status)] = {"description": HTTPStatus(status).phrase}
+        answers[str(status)] = {"description": "Done; there is nothing to say" if kind is None else _about(kind)}
         if kind is not None:
             answers[str(status)]["content"] = {"application/json": {"schema": shown[kind]}}
     extra = {400, 408, 413} if operation.body is not None else set()
@@ -123,15 +130,26 @@ def _answers(operation: Operation, shown: dict[Any, Any]) -> dict[str, Any]:
     return answers
 
 
+def _about(kind: Any) -> str:
+    """Return the first sentence that a type says of itself."""
+    return str(getattr(kind, "__origin__", kind).__doc__).partition(". ")[0].rstrip(".")
+
+
 def _path_parameters(path: str) -> list[dict[str, Any]]:
     names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
-    return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+    return [
+        {"name": name, "in": "path", "required": True, "description": meaning(path, name), "schema": {"type": "string"}}
+        for name in names
+    ]
 
 
-def _query_parameters(query: type[msgspec.Struct]) -> list[dict[str, Any]]:
-    schema = msgspec.json.schema(query)
-    properties = schema["$defs"][query.__name__]["properties"] if "$defs" in schema else schema.get("properties", {})
-    return [{"name": name, "in": "query", "schema": _without_null(each)} for name, each in properties.items()]
+def _query_parameters(operation: Operation) -> list[dict[str, Any]]:
+    schema = msgspec.json.schema(operation.query)
+    properties = schema["$defs"][operation.query.__name__]["properties"]
+    return [
+        {"name": name, "in": "query", "description": meaning(operation.name, name), "schema": _without_null(about)}
+        for name, about in properties.items()
+    ]
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
@@ -162,6 +180,7 @@ def _accepting(shown: dict[Any, Any]) -> dict[str, Any]:
                 "name": "EventType",
                 "in": "path",
                 "required": True,
+                "description": meaning("publishEvent", "EventType"),
                 "schema": {"type": "string", "enum": list(EVENT_TYPES)},
             },
             {
@@ -186,9 +205,9 @@ def _accepting(shown: dict[Any, Any]) -> dict[str, Any]:
     item = {
         "type": "object",
         "properties": {
-            "type": {"type": "string", "enum": list(EVENT_TYPES)},
-            "data": {"type": "object"},
-            "id": {"type": "string", "minLength": 1, "maxLength": 256},
+            "type": {"type": "string", "enum": list(EVENT_TYPES), "description": meaning("item", "type")},
+            "data": {"type": "object", "description": meaning("item", "data")},
+            "id": {"type": "string", "minLength": 1, "maxLength": 256, "description": meaning("item", "id")},
         },
         "required": ["type", "data"],
         "additionalProperties": False,
@@ -222,21 +241,21 @@ def _accepting(shown: dict[Any, Any]) -> dict[str, Any]:
 
 def _plain() -> dict[str, Any]:
     """Calls without a key."""
+    json, text = "application/json", "application/openmetrics-text"
     described = (
-        ("/healthz", "isAlive", "Is the process alive?", "application/json"),
-        ("/readyz", "isReady", "Does it accept and deliver?", "application/json"),
-        ("/metrics", "readMetrics", "Metrics (OpenMetrics)", "application/openmetrics-text"),
-        ("/openapi.json", "readOpenapi", "This document", "application/json"),
-        ("/openapi.yaml", "readOpenapiYaml", "This document as YAML", "application/yaml"),
+        ("/healthz", "isAlive", "Is the process alive?", "Answers as long as the event loop runs.", json),
+        ("/readyz", "isReady", "Does it accept and deliver?", "503 while the store cannot be used.", json),
+        ("/metrics", "readMetrics", "Metrics", "OpenMetrics, as Prometheus reads it.", text),
+        ("/openapi.json", "readOpenapi", "This document", "As JSON.", json),
+        ("/openapi.yaml", "readOpenapiYaml", "This document as YAML", "The same, as YAML.", "application/yaml"),
     )
     items = {}
-    for path, name, summary, media in described:
-        answers: dict[str, Any] = {"200": {"description": "OK", "content": {media: {"schema": {}}}}}
+    for path, name, summary, description, media in described:
+        answers: dict[str, Any] = {"200": {"description": summary, "content": {media: {"schema": {}}}}}
         if path == "/readyz":
             answers["503"] = {"$ref": f"#/components/responses/{_problem_name(503)}"}
-        items[path] = {
-            "get": {"operationId": name, "tags": ["System"], "summary": summary, "security": [], "responses": answers}
-        }
+        call = {"operationId": name, "tags": ["Watching"], "summary": summary, "description": description}
+        items[path] = {"get": {**call, "security": [], "responses": answers}}
     return items
 
 
@@ -249,6 +268,7 @@ def _tags() -> list[dict[str, str]]:
         {"name": "Endpoints", "description": "Who gets what"},
         {"name": "Catalogue", "description": "The event types"},
         {"name": "Keys", "description": "Who may call"},
+        {"name": "Watching", "description": "How the server is doing"},
     ]
 
 

@@ -83,6 +83,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     name: str  # operationId
     summary: str
+    description: str
     tag: str
     needs: Needed
     run: Handler
@@ -91,7 +92,6 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     query: type[msgspec.Struct] = Nothing
     body: type[msgspec.Struct] | None = None
     body_required: bool = True
-    description: str = ""
 
 
 def endpoint_of(operation: Operation, services: Services) -> Callable[[Request], Awaitable[Response]]:

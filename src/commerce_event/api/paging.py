@@ -14,8 +14,8 @@ from commerce_event.store.port import Page
 LIMIT_DEFAULT: Final = 50
 LIMIT_MAX: Final = 200
 
-Limit = Annotated[int, Meta(ge=1, le=LIMIT_MAX, description="How many at most")]
-Cursor = Annotated[str, Meta(max_length=64, description="next_cursor of the page before")]
+Limit = Annotated[int, Meta(ge=1, le=LIMIT_MAX)]
+Cursor = Annotated[str, Meta(max_length=64)]
 
 T = TypeVar("T")
 

@@ -90,6 +90,7 @@ OPERATIONS = (
         query=ReplaysQuery,
         answers={200: Listing[ReplayView]},
         problems=(403, 422, 503),
+        description="Newest first.",
     ),
     Operation(
         method="GET",
@@ -101,5 +102,6 @@ OPERATIONS = (
         run=get_replay,
         answers={200: ReplayView},
         problems=(404, 503),
+        description="How far it is, and what became of what it queued.",
     ),
 )

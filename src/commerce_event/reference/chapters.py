@@ -50,17 +50,16 @@ def _event(document: Document, event_type: EventType) -> Event:
 
 
 def _tags(document: Document, roles: Mapping[str, str]) -> Iterator[Tag]:
-    """Yield the tags of calls, in the document's order. A description is the webhooks' where both share the tag."""
-    described = {tag["name"]: tag.get("description", "") for tag in document["tags"]}
-    calls: dict[str, list[Operation]] = {name: [] for name in described if name not in CATEGORIES}
+    """Yield the tags of calls, in the document's order."""
+    described = {tag["name"]: tag["description"] for tag in document["tags"] if tag["name"] not in CATEGORIES}
+    calls: dict[str, list[Operation]] = {name: [] for name in described}
     for path, methods in document["paths"].items():
         for method in _METHODS:
             if method in methods:
                 raw = methods[method]
-                calls.setdefault(raw["tags"][0], []).append(_operation(document, method, path, raw, roles))
+                calls[raw["tags"][0]].append(_operation(document, method, path, raw, roles))
     for name, operations in calls.items():
-        description = described.get(name, "") if name not in CATEGORIES else ""
-        yield Tag(name, description, tuple(operations))
+        yield Tag(name, described[name], tuple(operations))
 
 
 def _operation(

@@ -10,7 +10,7 @@ from commerce_event.reference.properties import Schema, Schemas, items_of, link_
 from commerce_event.web.highlight import json_text
 
 _DEPTH_MAX: Final = 16  # nothing is that deep: it ends what refers to itself
-_LISTING: Final = re.compile(r"Listing_(\w+)_")
+_LISTING: Final = re.compile(r"(\w+)List")
 _BODIES: Final[dict[str, Any]] = {
     "publishEvent": answers.ORDER.example,
     "publishEvents": [{"type": each.name, "data": each.example} for each in (answers.ORDER, answers.JOB)],
@@ -55,8 +55,8 @@ def named_example(name: str, schemas: Schemas, depth: int = 0) -> Any:
     if name in answers.ANSWERS:
         return answers.ANSWERS[name]
     listing = _LISTING.fullmatch(name)
-    if listing is not None and listing[1] in schemas:
-        return {"items": [named_example(listing[1], schemas, depth + 1)], "next_cursor": None}
+    if listing is not None:
+        return {"items": [named_example(f"{listing[1]}View", schemas, depth + 1)], "next_cursor": None}
     return example_of(schemas[name], schemas, depth + 1)
 
 
