@@ -42,15 +42,15 @@ class InlineWriter(Writer):
         self._working = False
         self._killed = False
 
-    async def do(self, work: Callable[[apsw.Connection], T]) -> T:
+    async def do(self, work: Callable[[apsw.Connection], T], *, insist: bool = False) -> T:
         loop = asyncio.get_running_loop()
-        call = _Call(work, loop)
+        call = _Call(work, loop, insists=insist)
         if self._closed:
             raise StoreUnavailableError("the store is closed")
         self._calls.put(call)
         if not self._working:
             self._working = True
-            loop.call_later(self.disk.latency_s(), self._commit_some)
+            loop.call_later(self.disk.latency_s(), self._commit_some, loop)
         result: T = await call.future
         return result
 
@@ -61,22 +61,22 @@ class InlineWriter(Writer):
     def close(self) -> None:
         self._closed = True
 
-    def _commit_some(self) -> None:
+    def _commit_some(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._killed:
             return
         group, _ = self._next_group()
-        self._commit(group)
+        answered = self._commit(group)
         self._after_commit()
-        group[0].loop.call_later(self.disk.latency_s(), self._answer_some, group)
+        loop.call_later(self.disk.latency_s(), self._answer_some, loop, answered)
 
-    def _answer_some(self, group: list[_Call]) -> None:
+    def _answer_some(self, loop: asyncio.AbstractEventLoop, answered: list[_Call]) -> None:
         if self._killed:
             return
-        for call in group:
+        for call in answered:
             call.answer()
         self._working = not self._calls.empty()
         if self._working:
-            group[0].loop.call_later(self.disk.latency_s(), self._commit_some)
+            loop.call_later(self.disk.latency_s(), self._commit_some, loop)
 
     def _run_one(self, call: _Call, *, alone: bool) -> None:
         if self.disk.full:

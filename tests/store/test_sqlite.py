@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from commerce_event.core.model import Scope
 from commerce_event.store.keeper import Keeper
 from commerce_event.store.port import EventQuery, Page, StoreBrokenError, StoreRefusedError, StoreUnavailableError
 from commerce_event.store.sqlite import SqliteStore, checkpoints, files, upkeep
+from commerce_event.store.sqlite.writer import Writer
 from commerce_event.store.tally import Tally
 
 EVERYONE = Scope.everyone()
@@ -331,6 +332,36 @@ async def test_closing_while_the_log_is_copied_waits_for_the_copy_and_ends(
 
     async with asyncio.timeout(10):
         await closing
+
+
+async def test_nothing_is_written_before_what_insists(tmp_path: Path) -> None:
+    """Else due times of events accepted after the clock was set would be moved with those from before."""
+    connection = files.open_writer(tmp_path / "events.db")
+    connection.execute("CREATE TABLE done (what TEXT)")
+    writer = Writer(connection, on_rollback=lambda: None, after_commit=lambda: None)
+    full = threading.Event()
+    full.set()
+
+    def note(what: str, *, takes_space: bool = False) -> Callable[[apsw.Connection], None]:
+        def work(connection: apsw.Connection) -> None:
+            if takes_space and full.is_set():
+                raise apsw.FullError("the disk is full")
+            connection.execute("INSERT INTO done VALUES (?)", (what,))
+
+        return work
+
+    insisting = asyncio.create_task(writer.do(note("moved", takes_space=True), insist=True))
+    await asyncio.sleep(0)  # it stands in the queue now
+    for _ in range(2):
+        with pytest.raises(StoreUnavailableError):
+            await writer.do(note("accepted"))
+    assert not insisting.done()
+    full.clear()
+    await writer.do(note("accepted"))
+    await insisting
+    writer.close()
+
+    assert list(connection.execute("SELECT what FROM done")) == [("moved",), ("accepted",)]
 
 
 @pytest.mark.parametrize(

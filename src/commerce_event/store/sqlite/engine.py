@@ -147,10 +147,10 @@ class SqliteStore:
 
     # -- how calls reach the file
 
-    async def _write(self, work: Callable[[apsw.Connection], T]) -> T:
+    async def _write(self, work: Callable[[apsw.Connection], T], *, insist: bool = False) -> T:
         if self._writer is None:
             raise StoreUnavailableError("the store is closed")
-        return await self._writer.do(work)
+        return await self._writer.do(work, insist=insist)
 
     async def _read(self, work: Callable[[apsw.Connection], T]) -> T:
         return await self._read_by(self._readers, work)
@@ -330,7 +330,8 @@ class SqliteStore:
         return await self._write(lambda connection: upkeep.delete(connection, ids)) if ids else 0
 
     async def shift_due(self, by_ms: int) -> None:
-        await self._write(lambda connection: upkeep.shift_due(connection, by_ms, self._clock))
+        """Move what is written before this call, and nothing that comes later: while it cannot be done, all wait."""
+        await self._write(lambda connection: upkeep.shift_due(connection, by_ms, self._clock), insist=True)
 
     async def index_text(self, limit: int) -> int:
         return await self._write(lambda connection: upkeep.index_text(connection, limit))

@@ -22,10 +22,11 @@ _FATAL: Final = frozenset({apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC}
 
 
 class _Call:
-    __slots__ = ("error", "future", "loop", "result", "work")
+    __slots__ = ("error", "future", "insists", "loop", "result", "work")
 
-    def __init__(self, work: Work, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, work: Work, loop: asyncio.AbstractEventLoop, *, insists: bool) -> None:
         self.work = work
+        self.insists = insists
         self.loop = loop
         self.future: asyncio.Future[Any] = loop.create_future()
         self.result: Any = None
@@ -50,18 +51,20 @@ class Writer:
         self._on_rollback = on_rollback
         self._after_commit = after_commit
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._owed: list[_Call] = []  # what insists and could not be written yet: nothing else is written before it
         self.failure: Future[StoreBrokenError] = Future()  # set once, when the file can no longer be trusted
         self._closed = False
         self._gate = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
-    async def do(self, work: Callable[[apsw.Connection], T]) -> T:
+    async def do(self, work: Callable[[apsw.Connection], T], *, insist: bool = False) -> T:
         """Run ``work`` inside a transaction and return its result once that is durable.
 
-        Raises StoreUnavailableError when nothing was changed, StoreBrokenError when the process should stop.
+        Raises StoreUnavailableError when nothing was changed, StoreBrokenError when the process should stop. ``insist``
+        waits instead until it can be done, and lets no later work become durable without it.
         """
-        call = _Call(work, asyncio.get_running_loop())
+        call = _Call(work, asyncio.get_running_loop(), insists=insist)
         with self._gate:  # nothing may be put behind the end mark: it would never be answered
             if self._closed:
                 raise StoreUnavailableError("the store is closed")
@@ -82,17 +85,17 @@ class Writer:
         while running:
             group, running = self._next_group()
             if group:
-                self._commit(group)
-                _answer(group)
+                _answer(self._commit(group))
                 self._after_commit()
+        _answer(self._owed)
 
     def _next_group(self) -> tuple[list[_Call], bool]:
-        """Wait for one call, then take whatever else waits."""
-        group: list[_Call] = []
+        """Wait for one call, then take whatever else waits, behind what is owed."""
+        group = self._owed
         call = self._calls.get()
         while call is not None:
             group.append(call)
-            if len(group) == _GROUP_MAX:
+            if len(group) >= _GROUP_MAX:
                 return group, True
             try:
                 call = self._calls.get_nowait()
@@ -100,7 +103,9 @@ class Writer:
                 return group, True
         return group, False
 
-    def _commit(self, group: list[_Call]) -> None:
+    def _commit(self, group: list[_Call]) -> list[_Call]:
+        """Run a group; return the calls that have their answer now."""
+        self._owed = []
         try:
             if self.failure.done():
                 raise self.failure.result()
@@ -113,9 +118,13 @@ class Writer:
             translated = self._translated(error)
             for call in group:
                 call.error = translated
+            if isinstance(translated, StoreUnavailableError):
+                self._owed = [call for call in group if call.insists]
+        return [call for call in group if call not in self._owed] if self._owed else group
 
     def _run_one(self, call: _Call, *, alone: bool) -> None:
         """Run one call so that its own failure leaves the others' work standing."""
+        call.error = None
         if alone:
             call.result = call.work(self._connection)
             return
