@@ -92,6 +92,7 @@ async def fill(api: Api) -> dict[str, str]:
         "keys": "/admin/keys",
         "system": "/admin/system",
         "reference": "/reference",
+        "reference-call": "/reference#createEndpoint",
     }
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from commerce_event.core.retry import DEFAULT_SCHEDULE_S, parse_duration
 from commerce_event.reference import receiving
-from commerce_event.reference.markup import breakable, code
+from commerce_event.reference.markup import breakable, code, prose
 from commerce_event.reference.samples import SAMPLES, Sample
 
 LANGUAGES = ("python", "javascript", "csharp", "java", "php", "go", "shell", "cobol")
@@ -43,6 +43,11 @@ def test_no_text_becomes_markup(text: str, language: str) -> None:
 def test_hash_inside_a_word_begins_no_comment() -> None:
     assert "comment" not in code("${WEBHOOK_SECRET#whsec_}", "shell")
     assert code("x # y", "python") == 'x <span class="comment"># y</span>'
+
+
+def test_what_stands_between_backticks_is_code() -> None:
+    assert prose("`a<b` or `*`.") == "<code>a&lt;b</code> or <code>*</code>."
+    assert prose("no <b>code</b>") == "no &lt;b&gt;code&lt;/b&gt;"
 
 
 def test_names_break_between_words_only() -> None:

@@ -95,7 +95,7 @@ def _types() -> list[Any]:
 def _explained(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     """Return a schema whose properties say what they mean."""
     properties = {each: {"description": meaning(name, each), **about} for each, about in schema["properties"].items()}
-    return {**schema, "properties": properties}
+    return {**schema, "description": schema["description"].replace("``", "`"), "properties": properties}
 
 
 def _operation(operation: Operation, shown: dict[Any, Any]) -> dict[str, Any]:

@@ -40,6 +40,14 @@ def code(text: str, language: str) -> Markup:
     return Markup().join(pieces)
 
 
+def prose(text: str) -> Markup:
+    """Return a sentence in which what stands between backticks is code."""
+    pieces = [
+        Markup("<code>{}</code>").format(each) if odd % 2 else escape(each) for odd, each in enumerate(text.split("`"))
+    ]
+    return Markup().join(pieces)
+
+
 def breakable(name: str) -> Markup:
     """Return a name that may be broken before each of its words."""
     return Markup("<wbr>").join(re.split(r"(?<=[a-z])(?=[A-Z])|(?<=_)(?=\w)", name))

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Route
 from commerce_event.api.openapi import OPERATIONS, document
 from commerce_event.reference import receiving
 from commerce_event.reference.chapters import chapters
-from commerce_event.reference.markup import breakable, code
+from commerce_event.reference.markup import breakable, code, prose
 from commerce_event.reference.samples import HANDLERS, PUBLISH
 from commerce_event.web.highlight import highlighted
 from commerce_event.web.pages import HEADERS, Pages
@@ -65,6 +65,7 @@ def _make(pages: Pages) -> _Made:
         "json": highlighted,
         "code": code,
         "breakable": breakable,
+        "prose": prose,
     }
     content = pages.text("reference/page.html", context).encode()
     tag = f'W/"{hashlib.sha256(content).hexdigest()[:16]}"'  # weak: the same page, packed or not

@@ -58,9 +58,18 @@
       document.getElementById(other.getAttribute("aria-controls")).hidden = !chosen;
     }
   };
+  const remember = (tab) => {
+    const list = tab.closest("[data-remember]");
+    try { if (list) localStorage.setItem(list.dataset.remember, tab.id); } catch { /* a private window: this page only */ }
+  };
+  const recall = (list) => {
+    try { return document.getElementById(localStorage.getItem(list.dataset.remember) ?? ""); } catch { return null; }
+  };
   document.addEventListener("click", (event) => {
     const tab = event.target.closest("[role=tab]");
-    if (tab) choose(tab);
+    if (!tab) return;
+    choose(tab);
+    remember(tab);
   });
   document.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
@@ -69,9 +78,16 @@
     const tabs = [...tab.closest("[role=tablist]").querySelectorAll("[role=tab]")];
     const next = tabs[(tabs.indexOf(tab) + step + tabs.length) % tabs.length];
     choose(next);
+    remember(next);
     next.focus();
   });
 
-  document.addEventListener("DOMContentLoaded", () => localTimes(document));
+  document.addEventListener("DOMContentLoaded", () => {
+    localTimes(document);
+    for (const list of document.querySelectorAll("[data-remember]")) {
+      const tab = recall(list);
+      if (tab && list.contains(tab)) choose(tab);
+    }
+  });
   document.addEventListener("htmx:load", (event) => localTimes(event.target.parentNode ?? document));
 })();
