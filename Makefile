@@ -43,6 +43,7 @@ chaos: $(VENV)/.dev ## hurt servers under load, 250 kills on each engine and fau
 	$(BIN)/python tests/oracle/chaos.py --engine postgres --cycles 70
 
 simulate: $(VENV)/.dev ## live through thousands of simulated worlds, each from a seed (an hour)
+	$(BIN)/python tests/simulation/every_commit.py
 	$(BIN)/python tests/simulation/run.py --seeds 5000 --first 1000
 
 lock: $(VENV)/.dev ## choose the newest allowed versions and pin them with hashes

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from inline_store import Disk
@@ -40,7 +40,6 @@ class Crowd:
         self._disk = disk
         self._record = record
         self._chance = chance
-        self._steady = asyncio.Lock()  # a clock that was set is followed before anything else goes wrong
 
     # -- endpoints
 
@@ -123,7 +122,7 @@ class Crowd:
     async def act_now_and_then(self, over_s: float) -> None:
         """Do what people do, a dozen times or so."""
         until_s = self._loop.time() + over_s
-        acts = (self._edit, self._edit, self._pause, self._delete, self._retry, self._retry, self._cancel, self._replay)
+        acts = (self._edit, self._edit, self._pause, self._delete, self._retry, self._retry, self.cancel, self._replay)
         while self._loop.time() < until_s:
             await asyncio.sleep(self._chance.expovariate(14 / over_s))
             act, endpoint_id = self._chance.choice(acts), self._chance.choice(sorted(self._record.forms))
@@ -158,12 +157,15 @@ class Crowd:
             await self.change(endpoint_id, "delete", deleted_ms=self._node.clock.now_ms(), secrets=(), headers={})
 
     async def _retry(self, endpoint_id: int) -> None:
-        found = await self._some_delivery(endpoint_id, self._chance.choice(("pending", "dead", "cancelled")))
+        await self.retry(endpoint_id, self._chance.choice(("pending", "dead", "cancelled")))
+
+    async def retry(self, endpoint_id: int, state: DeliveryState) -> None:
+        found = await self._some_delivery(endpoint_id, state)
         if found is not None:
             store, now_ms = self._node.store, self._node.clock.now_ms()
             await self._on_delivery("retry", found, lambda: store.reopen([found.id], now_ms=now_ms))
 
-    async def _cancel(self, endpoint_id: int) -> None:
+    async def cancel(self, endpoint_id: int) -> None:
         found = await self._some_delivery(endpoint_id, "pending")
         if found is not None:
             store, now_ms = self._node.store, self._node.clock.now_ms()
@@ -188,21 +190,22 @@ class Crowd:
         endpoint = self._node.directory.endpoint(endpoint_id)
         if endpoint is None or endpoint.deleted_ms is not None:
             return
-        only = self._chance.choice(("failed", "failed", "all"))
-        since_ms = self._node.clock.now_ms() - round(self._chance.choice((1, 12, 48)) * HOUR_S * 1000)
-        act = Act(kind=f"replay {only}", endpoint_id=endpoint_id, begin_s=self._loop.time())
+        only: Literal["failed", "all"] = self._chance.choice(("failed", "failed", "all"))
+        await self.replay(endpoint, only, self._chance.choice((1, 12, 48)))
+
+    async def replay(self, endpoint: Endpoint, only: Literal["failed", "all"], hours: int) -> None:
+        """Have the events of the last hours sent again."""
+        since_ms = self._node.clock.now_ms() - round(hours * HOUR_S * 1000)
+        act = Act(kind=f"replay {only}", endpoint_id=endpoint.id, begin_s=self._loop.time())
         self._record.acts.append(act)
         try:
-            await self._node.call(
-                self._node.replays.start(endpoint, since_ms, self._node.clock.now_ms(), (), only)  # type: ignore[arg-type]
-            )
+            await self._node.call(self._node.replays.start(endpoint, since_ms, self._node.clock.now_ms(), (), only))
             act.done = True
         except (StoreUnavailableError, NodeDownError):
             return
 
-    async def _some_delivery(self, endpoint_id: int, state: str) -> Delivery | None:
-        wanted: DeliveryState = state  # type: ignore[assignment]
-        query = DeliveryQuery(scope=Scope.everyone(), endpoint_id=endpoint_id, state=wanted)
+    async def _some_delivery(self, endpoint_id: int, state: DeliveryState) -> Delivery | None:
+        query = DeliveryQuery(scope=Scope.everyone(), endpoint_id=endpoint_id, state=state)
         try:
             found = await self._node.call(self._node.store.deliveries(query, Page(20)))
         except NodeDownError:
@@ -212,12 +215,13 @@ class Crowd:
     # -- faults
 
     async def go_wrong_now_and_then(self, over_s: float) -> None:
-        """Let the node die, the disk be full and the clock be set, a few times each."""
+        """Let the node die and the disk be full a few times each; somebody sets the clock, whatever else goes wrong."""
         until_s = self._loop.time() + over_s
+        setting = self._node.outside(self._set_clock_now_and_then(over_s))
         while self._loop.time() < until_s:
-            await asyncio.sleep(self._chance.expovariate(9 / over_s))
-            async with self._steady:
-                await self._chance.choice((self._crash, self._crash, self._fill_disk, self._set_clock))()
+            await asyncio.sleep(self._chance.expovariate(7 / over_s))
+            await self._chance.choice((self._crash, self._crash, self._fill_disk))()
+        await setting
 
     async def _crash(self) -> None:
         begin_s = self._loop.time()
@@ -228,7 +232,7 @@ class Crowd:
         await asyncio.sleep(self._chance.choice((0.5, 5.0, 600.0, 7 * HOUR_S)))
         await self._node.start()
         self._record.outages.append((begin_s, self._loop.time()))
-        self._look_again()
+        self.look_again()
 
     async def _until_busy(self) -> float:
         """Wait for the middle of some work: a crash in idle hours proves little."""
@@ -239,7 +243,7 @@ class Crowd:
             await asyncio.sleep(self._chance.uniform(0.5, 5.0))
         return self._loop.time()
 
-    def _look_again(self) -> None:
+    def look_again(self) -> None:
         """Acts whose answer the crash swallowed may have worked: see what they left."""
         now_s = self._loop.time()
         for act in self._record.acts:
@@ -257,6 +261,12 @@ class Crowd:
         self._disk.full = False
         self._record.outages.append((begin_s, self._loop.time()))
 
+    async def _set_clock_now_and_then(self, over_s: float) -> None:
+        until_s = self._loop.time() + over_s
+        while self._loop.time() < until_s:
+            await asyncio.sleep(self._chance.expovariate(3 / over_s))
+            await self._set_clock()
+
     async def _set_clock(self) -> None:
         by_ms = self._chance.choice((2 * 86_400_000, -3 * 3_600_000, 3 * 3_600_000, -2 * 86_400_000, 400))
         if self._chance.random() < 0.6:
@@ -268,5 +278,5 @@ class Crowd:
             try:
                 await self._node.call(self._node.keeper.watch_clock())
                 return
-            except StoreUnavailableError:
+            except (StoreUnavailableError, NodeDownError):
                 await asyncio.sleep(1.0)

@@ -5,10 +5,11 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, Literal, TypeVar, get_args
 from unittest.mock import patch
 
 import apsw
+import msgspec
 
 from commerce_event.store.port import StoreUnavailableError
 from commerce_event.store.sqlite import engine
@@ -17,16 +18,52 @@ from commerce_event.store.sqlite.writer import Writer, _Call
 T = TypeVar("T")
 
 
-class Disk:
-    """What the store lies on. ``full``: nothing can be written."""
+Fault = Literal["before", "torn", "after", "full"]
+FAULTS: Final[tuple[Fault, ...]] = get_args(Fault)
 
-    def __init__(self, chance: random.Random) -> None:
+
+class FaultPoint(msgspec.Struct, frozen=True):
+    """What goes wrong at the n-th commit.
+
+    The power goes before it, in the midst of its bytes, or after it and before anybody is told; or the disk is full.
+    """
+
+    commit: int
+    fault: Fault
+
+
+class Disk:
+    """What the store lies on. ``full``: nothing can be written. ``point`` says what goes wrong once, and when."""
+
+    def __init__(self, chance: random.Random, point: FaultPoint | None = None) -> None:
         self._chance = chance
+        self._point = point
         self.full = False
+        self.commits = 0
+        self.torn_at: int | None = None  # the log's last commit is whole only up to that byte
+        self.on_fault: Callable[[Fault], None] = _nobody_waits
+
+    def fails(self, fault: Fault, log: Path, written_from: int = 0) -> bool:
+        """Tell whether this goes wrong now."""
+        if self._point != FaultPoint(self.commits, fault):
+            return False
+        if fault == "torn":
+            self.torn_at = self._chance.randint(written_from, max(written_from, _size(log) - 1))
+        self._point = None
+        self.on_fault(fault)
+        return True
 
     def latency_s(self) -> float:
         """Return how long the next thing takes: mostly a millisecond, now and then much more."""
         return self._chance.uniform(0.0002, 0.003) if self._chance.random() < 0.97 else self._chance.uniform(0.05, 0.8)
+
+
+def _nobody_waits(_: Fault) -> None:
+    """Nothing happens where nothing goes wrong."""
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 class InlineWriter(Writer):
@@ -64,9 +101,17 @@ class InlineWriter(Writer):
     def _commit_some(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._killed:
             return
+        self.disk.commits += 1
+        log = Path(f"{self._connection.filename}-wal")
+        before = _size(log)
+        if self.disk.fails("before", log):
+            return
+        self.disk.fails("full", log)
         group, _ = self._next_group()
         answered = self._commit(group)
         self._after_commit()
+        if self.disk.fails("torn", log, before) or self.disk.fails("after", log):
+            return
         loop.call_later(self.disk.latency_s(), self._answer_some, loop, answered)
 
     def _answer_some(self, loop: asyncio.AbstractEventLoop, answered: list[_Call]) -> None:

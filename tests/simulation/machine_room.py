@@ -1,6 +1,7 @@
 """A node as the server assembles it, without sockets, that can die at any moment and start again."""
 
 import asyncio
+import os
 import random
 import shutil
 from collections.abc import Coroutine
@@ -93,12 +94,16 @@ class Node:
         self.replays.run()
         self.up = True
 
-    async def crash(self) -> None:
-        """Die now: nothing is closed, finished or written; the next life finds the files as they are."""
+    def die(self) -> None:
+        """Nothing more is written or answered."""
         self.up = False
         writer = self.store._writer
         assert isinstance(writer, InlineWriter)
         writer.kill()
+
+    async def crash(self) -> None:
+        """Die now: nothing is closed, finished or written; the next life finds the files as they are."""
+        self.die()
         tasks = [task for task in self._loop.tasks if task not in self._outsiders]
         for task in tasks:
             task.cancel()
@@ -108,6 +113,9 @@ class Node:
             source = old.with_name(old.name + suffix)
             if source.exists():
                 shutil.copyfile(source, self._path.with_name(self._path.name + suffix))
+        if self._disk.torn_at is not None:
+            os.truncate(f"{self._path}-wal", self._disk.torn_at)
+            self._disk.torn_at = None
         if tasks:
             await asyncio.wait(tasks)
         self.store._close()

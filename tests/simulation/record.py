@@ -84,6 +84,7 @@ class Record:
         self.balanced = False
         self.left_over = ""
         self.complaints: list[str] = []
+        self.commits = 0
         self.counts: dict[str, int] = {}
         self._hash = hashlib.sha256()
         self.lines: list[str] | None = None  # kept when somebody wants to read them

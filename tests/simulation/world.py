@@ -4,14 +4,14 @@ import asyncio
 import random
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 from unittest.mock import patch
 
 from crowd import HOUR_S, Crowd
-from inline_store import Disk, inline_store
-from machine_room import Node
+from inline_store import Disk, FaultPoint, inline_store
+from machine_room import Node, NodeDownError
 from receivers import Receivers
 from record import Kept, Record
 from structlog.testing import capture_logs
@@ -46,11 +46,19 @@ class World:
         self._crowd = Crowd(loop, self._node, self._receivers, disk, record, random.Random(chance.random()))
 
     async def run(self) -> None:
-        node, crowd, record = self._node, self._crowd, self._record
+        node, record = self._node, self._record
         node.mark_outside(asyncio.current_task())
-        over_s = self._days * 24 * HOUR_S
         await node.start()
         node.look_each_minute()
+        await self._live()
+        await self._heal()
+        record.healed_s = self._loop.time()
+        await self._until_quiet()
+        await self._take_stock()
+        await node.close()
+
+    async def _live(self) -> None:
+        node, crowd, over_s = self._node, self._crowd, self._days * 24 * HOUR_S
         await crowd.make_endpoints(over_s)
         going_on = [
             node.outside(crowd.publish(self._events, over_s)),
@@ -59,11 +67,6 @@ class World:
         ]
         for task in going_on:
             await task
-        await self._heal()
-        record.healed_s = self._loop.time()
-        await self._until_quiet()
-        await self._take_stock()
-        await node.close()
 
     async def _heal(self) -> None:
         self._disk.full = False
@@ -77,12 +80,14 @@ class World:
         while self._loop.time() < give_up_s:
             await asyncio.sleep(_LOOK_EVERY_S)
             published = all(event.event_id is not None for event in self._record.published)
-            if published and not any(book.pending for book in await self._node.store.books(_EVERYONE)):
-                return
+            with suppress(NodeDownError):
+                books = await self._node.call(self._node.store.books(_EVERYONE))
+                if published and not any(book.pending for book in books):
+                    return
 
     async def _take_stock(self) -> None:
         node, record = self._node, self._record
-        record.end_s = self._loop.time()
+        record.end_s, record.commits = self._loop.time(), self._disk.commits
         after = 0
         replayed = await node.store._read(lambda c: {row[0] for row in c.execute(_REPLAYED)})
         while found := await node.store.deliveries(DeliveryQuery(scope=_EVERYONE), Page(500, after=after)):
@@ -104,17 +109,26 @@ class World:
             )  # fmt: skip
 
 
-def run_world(seed: int, *, node: type[Node] = Node, lines: bool = False) -> Record:
-    """Run the world of a seed to its end and return its record. ``lines`` keeps the trace to be read."""
+def run_world(
+    seed: int,
+    *,
+    world: type[World] = World,
+    node: type[Node] = Node,
+    lines: bool = False,
+    point: FaultPoint | None = None,
+) -> Record:
+    """Run the world of a seed to its end and return its record.
+
+    ``lines`` keeps the trace to be read; at ``point`` the disk fails.
+    """
     record = Record()
     record.lines = [] if lines else None
-    chance = random.Random(f"disk {seed}")
-    disk = Disk(chance)
+    disk = Disk(random.Random(f"disk {seed}"), point)
     loop = VirtualLoop(disk.latency_s)
     shared = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() else None
     with tempfile.TemporaryDirectory(dir=shared) as folder, inline_store(disk), _rare_looks(), capture_logs() as logs:
         try:
-            loop.run_until_complete(World(seed, Path(folder), loop, disk, record, node).run())
+            loop.run_until_complete(world(seed, Path(folder), loop, disk, record, node).run())
         finally:
             loop.close()
     record.complaints = [str(entry) for entry in logs if entry["log_level"] in {"error", "critical"}]

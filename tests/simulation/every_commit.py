@@ -1,0 +1,40 @@
+"""Have each commit of a short life go wrong in each way: ``python tests/simulation/every_commit.py``."""
+
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+
+from inline_store import FAULTS, FaultPoint
+from judge import Judge
+from rehearsal import rehearse
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+
+def tried(point: FaultPoint) -> tuple[FaultPoint, list[str]]:
+    """Return what is wrong after that fault."""
+    try:
+        return point, Judge(rehearse(point)).judge()
+    except Exception as error:
+        return point, [f"the life came to a bad end: {type(error).__name__}: {error}"]
+
+
+def main() -> int:
+    console = Console()
+    points = [FaultPoint(commit, fault) for commit in range(1, rehearse().commits + 1) for fault in FAULTS]
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        found = list(track(pool.map(tried, points, chunksize=16), "commits", len(points), console=console))
+    table = Table("fault", "commits", "broken")
+    for fault in FAULTS:
+        broken = [bool(breaches) for point, breaches in found if point.fault == fault]
+        table.add_row(fault, str(len(broken)), str(sum(broken)))
+    console.print(table)
+    failed = [(point, breaches) for point, breaches in found if breaches]
+    for point, breaches in failed[:20]:
+        console.print(f"{point}: {breaches[0]}", style="red")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

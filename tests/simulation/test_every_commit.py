@@ -1,0 +1,45 @@
+"""What happens when the power goes, or the disk is full, at each single commit of a short life.
+
+Every commit goes wrong in one of the four ways here; ``python tests/simulation/every_commit.py`` tries all four.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+from inline_store import FAULTS, Disk, Fault, FaultPoint
+from judge import Judge
+from rehearsal import EVENTS, rehearse
+
+_PARTS: Final = 8
+
+
+@pytest.fixture(scope="module")
+def commits() -> int:
+    record = rehearse()
+    assert not Judge(record).judge()
+    assert record.counts["accepted"] == EVENTS
+    assert {kept.delivery.state for kept in record.kept} == {"delivered", "dead", "cancelled"}
+    assert record.commits > 4 * EVENTS
+    return record.commits
+
+
+@pytest.mark.parametrize("part", range(_PARTS))
+def test_no_commit_is_a_bad_moment(part: int, commits: int) -> None:
+    breaches = []
+    for commit in range(1 + part, commits + 1, _PARTS):
+        point = FaultPoint(commit, FAULTS[commit // _PARTS % len(FAULTS)])
+        record = rehearse(point)
+        assert record.counts["fault"] == 1, point
+        breaches += [(point, breach) for breach in Judge(record).judge()]
+    assert not breaches
+
+
+def test_disk_that_lost_what_it_said_it_had_is_found_out(commits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    fails = Disk.fails
+
+    def lose_more(self: Disk, fault: Fault, log: Path, written_from: int = 0) -> bool:
+        return fails(self, fault, log, written_from // 2)
+
+    monkeypatch.setattr(Disk, "fails", lose_more)
+    assert any(Judge(rehearse(FaultPoint(commit, "torn"))).judge() for commit in range(50, commits, 50))
