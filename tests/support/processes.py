@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -23,8 +23,10 @@ DEADLINE_S = 30.0
 class ServerProcess:
     """`commerce-event serve` on a store that outlives it."""
 
-    def __init__(self, folder: Path, **environment: str) -> None:
+    def __init__(self, folder: Path, *, launcher: Sequence[str] = ("-m", "commerce_event"), **environment: str) -> None:
+        """``launcher``: what Python is to run as the command."""
         self._folder = folder
+        self._launcher = launcher
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
@@ -43,7 +45,7 @@ class ServerProcess:
             "COMMERCE_EVENT_LOG_FORMAT": "json",
             **self._environment,
         }
-        self._process = _spawn(environment, self._folder / "server.log")
+        self._process = _spawn([*self._launcher, "serve"], environment, self._folder / "server.log")
         await self._until_ready()
 
     async def _until_ready(self) -> None:
@@ -70,8 +72,13 @@ class ServerProcess:
     async def stop(self) -> int:
         """Ask it to stop; return the exit code."""
         assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        return await self.end()
+
+    async def end(self) -> int:
+        """Wait until it ends; return the exit code."""
+        assert self._process is not None
         process, self._process = self._process, None
-        process.send_signal(signal.SIGTERM)
         return await asyncio.to_thread(process.wait, DEADLINE_S)
 
     def client(self) -> httpx.AsyncClient:
@@ -80,10 +87,9 @@ class ServerProcess:
         return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=DEADLINE_S, limits=limits)
 
 
-def _spawn(environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+def _spawn(command: Sequence[str], environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
     with log.open("ab") as output:
-        command = [sys.executable, "-m", "commerce_event", "serve"]
-        return subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+        return subprocess.Popen([sys.executable, *command], env=environment, stdout=output, stderr=output)
 
 
 class LocalReceiver(Receiver):
