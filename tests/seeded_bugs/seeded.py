@@ -21,6 +21,7 @@ from commerce_event.core.signatures import Signer
 from commerce_event.deliver import scheduler, sender
 from commerce_event.deliver.scheduler import Scheduler
 from commerce_event.deliver.sender import Sender
+from commerce_event.deliver.slots import Slots
 from commerce_event.store.directory import Directory
 from commerce_event.store.port import Accepted
 from commerce_event.store.sqlite import SqliteStore, work_queue
@@ -225,7 +226,7 @@ def retry_after_ignored() -> None:
 
 @_bug("single flight")
 def limit_of_an_endpoint_ignored() -> None:
-    _wrap(Scheduler, "_share", lambda _, __, endpoint: replace(endpoint, max_in_flight=40))
+    _wrap(Slots, "share", lambda _, __, endpoint: replace(endpoint, max_in_flight=40))
 
 
 @_bug("single flight")
