@@ -6,20 +6,20 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 import structlog
-import uvicorn
 from starlette.routing import BaseRoute
 
 from commerce_event.accept.intake import Intake
 from commerce_event.admin import routes as admin
 from commerce_event.api.app import create_app
+from commerce_event.api.listening import http_server, listen
 from commerce_event.api.metrics import Metrics
-from commerce_event.api.protocol import HttpProtocol
+from commerce_event.api.protocol import Limits
 from commerce_event.api.services import Services
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.clock import Clock, SharedClock, SystemClock
@@ -41,8 +41,9 @@ from commerce_event.web.assets import Assets
 from commerce_event.web.pages import Pages
 
 _GRACE_S: Final = 8.0  # for requests in flight at shutdown; the default time-out of one is 5 s
-_KEEP_ALIVE_S: Final = 75
-_BACKLOG: Final = 2_048  # connections that may wait to be taken
+_CONNECTIONS_MIN: Final = 16
+_OTHER_FILES: Final = 64  # that are open beside connections and deliveries
+_FILES_MAX: Final = 1_000_000  # where the system knows no limit
 
 log = structlog.get_logger(__name__)
 
@@ -194,61 +195,16 @@ class _KeyFile:
         os.close(folder)
 
 
-class HttpServer(uvicorn.Server):
-    """uvicorn, with signals left to us: after one, deliveries in flight are still to be finished."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-class ListenError(Exception):
-    """The address cannot be listened on; the message says what to do."""
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket. Raises ListenError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(_BACKLOG)  # now, so that nobody else has the port once this is said to be ready
-    except OSError as error:
-        listener.close()
-        raise ListenError(f"cannot listen on {host}:{port} ({error.strerror}); choose another --port") from None
-    listener.setblocking(False)
-    return listener
-
-
-def http_server(app: object) -> HttpServer:
-    """Return the HTTP server for an ASGI application."""
-    return HttpServer(
-        uvicorn.Config(
-            app,  # type: ignore[arg-type]
-            http=HttpProtocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=_KEEP_ALIVE_S,
-            timeout_graceful_shutdown=round(_GRACE_S),
-            backlog=_BACKLOG,
-        )
-    )
-
-
 async def serve(settings: Settings, *, on_ready: Callable[[Node, str], None]) -> int:
     """Run a node until a signal; return the exit code: 0 after a signal, 1 when the store or the HTTP server broke."""
-    raise_file_limit()
+    room = raise_file_limit() - settings.max_in_flight - _OTHER_FILES
+    limits = Limits(most=max(_CONNECTIONS_MIN, min(settings.max_connections, room)))
     tune_collector()
     listener = listen(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
     node = Node(settings)
     await node.start(own_addresses=own_addresses(host, port))
-    server = http_server(node.app)
+    server = http_server(node.app, limits)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, setattr, server, "should_exit", True)
@@ -288,8 +244,10 @@ def tune_collector() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-def raise_file_limit() -> None:
-    """Allow as many open sockets as the system lets us have."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+def raise_file_limit() -> int:
+    """Allow as many open files and sockets as the system lets us have; return how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    return soft if soft != resource.RLIM_INFINITY else _FILES_MAX

@@ -46,6 +46,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     secret_key: str | None = None
     log_format: Literal["text", "json"] = "text"
     max_in_flight: int = 512  # requests under way at once, all endpoints together
+    max_connections: int = 4_096  # from callers, at once
     circuit_failures: int = THRESHOLD  # failures in a row that open an endpoint's circuit; 0: never
 
     @classmethod
@@ -173,6 +174,7 @@ _READERS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     "SECRET_KEY": ("secret_key", _secret_key),
     "LOG_FORMAT": ("log_format", _log_format),
     "MAX_IN_FLIGHT": ("max_in_flight", _whole),
+    "MAX_CONNECTIONS": ("max_connections", _whole),
     "CIRCUIT_FAILURES": ("circuit_failures", _whole),
 }
 _RANGES: Final[dict[str, tuple[str, float, float]]] = {
@@ -180,5 +182,6 @@ _RANGES: Final[dict[str, tuple[str, float, float]]] = {
     "TIMEOUT": ("timeout_s", 0.1, 60),
     "MAX_BODY": ("max_body", 1_024, _BODY_MAX),
     "MAX_IN_FLIGHT": ("max_in_flight", 1, 10_000),
+    "MAX_CONNECTIONS": ("max_connections", 16, 100_000),
     "CIRCUIT_FAILURES": ("circuit_failures", 0, 10_000),
 }

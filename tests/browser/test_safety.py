@@ -89,7 +89,7 @@ async def another_site(form: str) -> AsyncIterator[str]:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async with listening(app) as (host, port):
+    async with listening(app) as (host, port, _):
         yield f"http://{host}:{port}/"
 
 

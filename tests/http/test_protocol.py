@@ -2,72 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import msgspec
 import pytest
-from api_server import ADMIN_KEY, DEADLINE_S, Api, example, running_api
+from api_server import ADMIN_KEY, DEADLINE_S, Api
+from caller import BODY, Caller, connected, request
 
 from commerce_event.api.protocol import HttpProtocol
-from commerce_event.core.clock import SystemClock
-
-BODY = msgspec.json.encode(example())
-
-
-def request(
-    body: bytes = BODY, *lines: str, path: str = "/v1/events/OrderConfirmedEvent", version: str = "1.1"
-) -> bytes:
-    head = [
-        f"POST {path} HTTP/{version}",
-        "Host: shop",
-        f"Authorization: Bearer {ADMIN_KEY}",
-        "Content-Type: application/json",
-        f"Content-Length: {len(body)}",
-        *lines,
-    ]
-    return "\r\n".join(head).encode() + b"\r\n\r\n" + body
-
-
-class Caller:
-    """A connection whose bytes are written as the test wants them."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self.writer = writer
-
-    async def send(self, *pieces: bytes) -> None:
-        """Write pieces that arrive one by one."""
-        for piece in pieces:
-            self.writer.write(piece)
-            await self.writer.drain()
-            for _ in range(5):  # turns of the loop that both sides live on, so that the server has read it
-                await asyncio.sleep(0)
-
-    async def answer(self) -> tuple[int, dict[str, str], bytes]:
-        async with asyncio.timeout(DEADLINE_S):
-            head = (await self._reader.readuntil(b"\r\n\r\n")).decode()
-            first, *lines = head.strip().split("\r\n")
-            headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
-            body = await self._reader.readexactly(int(headers.get("content-length", 0)))
-        return int(first.split()[1]), headers, body
-
-    async def ended(self) -> bytes:
-        """Return what comes until the server closes."""
-        async with asyncio.timeout(DEADLINE_S):
-            return await self._reader.read()
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    async with running_api(tmp_path) as api:
-        yield api
 
 
 @pytest.fixture
 async def caller(api: Api) -> AsyncIterator[Caller]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
-    yield Caller(reader, writer)
-    writer.close()
+    async with connected(api) as caller:
+        yield caller
 
 
 @pytest.fixture
@@ -239,21 +186,3 @@ async def test_caller_that_leaves_before_the_answer_harms_nobody(caller: Caller,
             await asyncio.sleep(0)
 
     assert (await api.publish())["duplicate"] is False
-
-
-async def test_quiet_connection_is_closed_and_a_busy_one_is_not(
-    caller: Caller, api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(HttpProtocol, "_watch", lambda self, seconds: watched.append((self, seconds)))
-    watched: list[tuple[HttpProtocol, float]] = []
-    await caller.send(request())
-    await caller.answer()
-    connection, seconds = watched.pop()
-    assert seconds == connection.timeout_keep_alive
-
-    connection.timeout_keep_alive_handler()
-    assert watched, "answered a moment ago: looked at again later"
-    monkeypatch.setattr(connection, "_quiet_since", SystemClock().monotonic() - 2 * seconds)
-    connection.timeout_keep_alive_handler()
-
-    assert await caller.ended() == b""

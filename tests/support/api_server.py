@@ -5,18 +5,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from unittest.mock import patch
 
 import httpx
 import msgspec
 
 from commerce_event.api.app import App
+from commerce_event.api.listening import http_server, listen
+from commerce_event.api.protocol import HttpProtocol, Limits
 from commerce_event.api.publish import Publisher
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core.model import Role
 from commerce_event.deliver import http1
-from commerce_event.server import Node, http_server, listen, own_addresses
+from commerce_event.server import Node, own_addresses
 from commerce_event.settings import Settings
 
 ADMIN_KEY = "the-operators-own-admin-key-of-the-tests"
@@ -24,6 +26,7 @@ DEADLINE_S = 10.0
 MEDIA = {"Content-Type": "application/json"}
 Json = dict[str, Any]
 Message = MutableMapping[str, Any]
+_DEFAULT_LIMITS = Limits()
 _shared_tls = cache(http1._default_tls)  # reading the system's certificates takes longer than most tests
 
 
@@ -81,12 +84,23 @@ class Receiver:
         await send({"type": "http.response.body", "body": self._body})
 
 
+class Listening(NamedTuple):
+    """Where an application is served, and who is connected to it."""
+
+    host: str
+    port: int
+    connections: set[HttpProtocol]
+
+
 class Api:
     """A running node and what tests ask of it."""
 
-    def __init__(self, node: Node, port: int, admin: httpx.AsyncClient, receiver: Receiver, closing: AsyncExitStack):
+    def __init__(
+        self, node: Node, place: Listening, admin: httpx.AsyncClient, receiver: Receiver, closing: AsyncExitStack
+    ) -> None:
         self.node = node
-        self.port = port
+        self.port = place.port
+        self.connections = place.connections
         self.admin = admin
         self.receiver = receiver
         self._closing = closing
@@ -178,16 +192,16 @@ def expect_problem(response: httpx.Response, status: int, *pointers: str) -> Jso
 
 
 @asynccontextmanager
-async def listening(app: object) -> AsyncIterator[tuple[str, int]]:
+async def listening(app: object, limits: Limits = _DEFAULT_LIMITS) -> AsyncIterator[Listening]:
     """Serve an ASGI application at a free port of this machine; closes without uvicorn's pauses."""
     listener = listen("127.0.0.1", 0)
-    address: tuple[str, int] = listener.getsockname()
-    server = http_server(app)
+    server = http_server(app, limits)
     server.config.load()
     server.lifespan = server.config.lifespan_class(server.config)
     await server.startup(sockets=[listener])
+    host, port = listener.getsockname()
     try:
-        yield address
+        yield Listening(host, port, cast("set[HttpProtocol]", server.server_state.connections))
     finally:
         for each in server.servers:
             each.close()
@@ -212,7 +226,7 @@ class _Later:
 
 
 @asynccontextmanager
-async def running_api(folder: Path, **settings: Any) -> AsyncIterator[Api]:
+async def running_api(folder: Path, *, limits: Limits = _DEFAULT_LIMITS, **settings: Any) -> AsyncIterator[Api]:
     """Run a node on a store in this folder."""
     chosen: Json = {
         "admin_key": ADMIN_KEY,
@@ -225,16 +239,16 @@ async def running_api(folder: Path, **settings: Any) -> AsyncIterator[Api]:
     receiver = Receiver()
     async with AsyncExitStack() as closing:
         taken = await closing.enter_async_context(listening(receiver))
-        receiver.url = f"http://127.0.0.1:{taken[1]}"
+        receiver.url = f"http://127.0.0.1:{taken.port}"
         app = _Later()
-        address = await closing.enter_async_context(listening(app))
+        place = await closing.enter_async_context(listening(app, limits))
         with patch.object(http1, "_default_tls", _shared_tls):
-            await node.start(own_addresses=own_addresses(*address))
+            await node.start(own_addresses=own_addresses(place.host, place.port))
         closing.push_async_callback(node.stop)
         closing.callback(receiver.let_go)
         app.app = node.app
         clients = await closing.enter_async_context(AsyncExitStack())
         headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
-        admin = plain_client(f"http://127.0.0.1:{address[1]}", headers)
+        admin = plain_client(f"http://127.0.0.1:{place.port}", headers)
         await clients.enter_async_context(admin)
-        yield Api(node, address[1], admin, receiver, clients)
+        yield Api(node, place, admin, receiver, clients)

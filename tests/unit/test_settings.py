@@ -65,6 +65,7 @@ def test_defaults_are_the_documented_ones() -> None:
         ("SECRET_KEY", SECRETS["SECRET_KEY"] + "\n", "secret_key", SECRETS["SECRET_KEY"]),
         ("LOG_FORMAT", "json", "log_format", "json"),
         ("MAX_IN_FLIGHT", "64", "max_in_flight", 64),
+        ("MAX_CONNECTIONS", "100", "max_connections", 100),
         ("CIRCUIT_FAILURES", "0", "circuit_failures", 0),
     ],
 )
@@ -108,6 +109,7 @@ def test_empty_variable_counts_as_absent(variable: str) -> None:
         ("SECRET_KEY", "cek_tooshort"),
         ("LOG_FORMAT", "xml"),
         ("MAX_IN_FLIGHT", "0"),
+        ("MAX_CONNECTIONS", "15"),
         ("CIRCUIT_FAILURES", "-1"),
         ("STORE", "events.db"),
     ],

@@ -3,6 +3,8 @@
 A publisher's usual request arrives in one piece and is answered in one. uvicorn would make a scope, a task and five
 messages of it; here it is parsed, handed to the publisher and answered when its commit is done. Everything else, and
 everything that is unusual about such a request, goes uvicorn's way.
+
+Whoever keeps a connection and does nothing with it is sent away: ``look_after`` is to be called every second.
 """
 
 import asyncio
@@ -11,15 +13,29 @@ from http import HTTPStatus
 from typing import Any, Final, Protocol, cast
 
 import httptools
+import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from commerce_event.api.asgi import encode, problem_lines
+from commerce_event.api.problems import Problem, unavailable
 from commerce_event.api.publish import PREFIX, Answer, Headers
 
 _START: Final = b"POST " + PREFIX.encode()
 _SKIP: Final = len("POST ") + len(PREFIX)
 _UNUSUAL: Final = frozenset({b"expect", b"transfer-encoding"})
 _UPGRADE: Final = re.compile(rb"\r\nupgrade(?=[ \t]*:)", re.IGNORECASE)
+_ROOM_AFTER_S: Final = 1.0  # whoever dawdles no longer than that keeps its place
 _STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """How many connections there may be, and how long one may take for what; times in seconds."""
+
+    most: int = 4_096
+    idle_s: float = 75.0  # before a request
+    head_s: float = 10.0  # for the head of one
+    whole_s: float = 60.0  # for all of it; who reads its body has closer limits
+    stuck_s: float = 30.0  # for an answer that nobody reads
 
 
 class TakesEvents(Protocol):
@@ -35,18 +51,25 @@ class TakesEvents(Protocol):
 class HttpProtocol(HttpToolsProtocol):
     """One connection."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, *arguments: Any, limits: Limits, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self._limits = limits
         self._taker = cast("TakesEvents | None", getattr(self.app, "publisher", None))
         self._reader = _WholeRequest()
         self._inside = False  # uvicorn's parser has seen a part of a request
         self._waiting = False  # a request that came the short way is not answered yet
         self._held = b""  # what came behind it
         self._ending = False
-        self._quiet_since = 0.0
+        self._in_head = False
+        self._since = self.loop.time()  # idle, or in a request
+        self._stuck_since: float | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast("asyncio.Transport", Corked(transport)))
+        if len(self.connections) > self._limits.most:
+            _make_room(cast("set[HttpProtocol]", self.connections), self._limits.most)
+            if len(self.connections) > self._limits.most:
+                self._refuse(unavailable("There are too many connections"))
 
     def data_received(self, data: bytes) -> None:
         if b"pgrade" in data and not self._inside:
@@ -57,13 +80,39 @@ class HttpProtocol(HttpToolsProtocol):
         elif not (data.startswith(_START) and self._taker is not None and self._idle() and self._take(data)):
             super().data_received(data)
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Nothing more comes; whoever asked for something whole still hears the answer."""
+        owed = self._waiting or (not self._answered() and not self._inside)
+        if owed:
+            self._ending = True
+            if not self._waiting:
+                self.cycle.keep_alive = False
+        return owed
+
     def on_message_begin(self) -> None:
-        self._inside = True
+        self._inside = self._in_head = True
+        self._since = self.loop.time()
         super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         self._inside = False
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        self._since = self.loop.time()
+        super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        self._stuck_since = self.loop.time()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self._stuck_since = None
+        super().resume_writing()
 
     def shutdown(self) -> None:
         if self._waiting:
@@ -72,15 +121,34 @@ class HttpProtocol(HttpToolsProtocol):
             super().shutdown()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close a connection that has been quiet for long; the short way leaves the timer as it is."""
-        left_s = self._quiet_since + self.timeout_keep_alive - self.loop.time()
-        if self._waiting or left_s > 0:
-            self._watch(max(left_s, 1.0))
-        else:
-            super().timeout_keep_alive_handler()
+        """``look_after`` does this."""
+
+    def look_after(self, now: float) -> None:
+        """Send the caller away when it has been dawdling for too long."""
+        limits, took_s = self._limits, now - self._since
+        if self._stuck_since is not None:
+            if now - self._stuck_since > limits.stuck_s:
+                self.transport.abort()
+        elif self._in_head and took_s > limits.head_s:
+            self._refuse(Problem(408, "The request came too slowly; send it in one go."))
+        elif (self._inside and took_s > limits.whole_s) or (took_s > limits.idle_s and self._idle()):
+            self.transport.close()
+
+    def dawdles_for(self, now: float) -> float:
+        """Return for how long nothing was done for the caller because nothing came from it; below 0: something is."""
+        return now - self._since if self._inside or self._idle() else -1.0
+
+    def _refuse(self, problem: Problem) -> None:
+        problem.headers["Connection"] = "close"
+        if self._answered():
+            self._write(problem.status, problem_lines(problem), encode(problem.body()))
+        self.transport.close()
+
+    def _answered(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
 
     def _idle(self) -> bool:
-        answered = self.cycle is None or self.cycle.response_complete
+        answered = self._answered() and not self._waiting
         return answered and not self._inside and not self.flow.write_paused and not self.transport.is_closing()
 
     def _take(self, data: bytes) -> bool:
@@ -101,25 +169,32 @@ class HttpProtocol(HttpToolsProtocol):
         self._waiting = False
         if self.transport.is_closing():
             return
-        date = b"".join([b"%b: %b\r\n" % header for header in self.server_state.default_headers])
-        ending = b"connection: close\r\n" if self._ending else b""
-        cast("Corked", self.transport).send(
-            b"%b%b%b%bcontent-length: %d\r\n\r\n%b" % (_STATUS_LINES[status], date, headers, ending, len(body), body)
-        )
+        self._write(status, headers + b"connection: close\r\n" if self._ending else headers, body)
         if self._ending:
             self.transport.close()
             return
-        self._quiet_since = self.loop.time()
-        if self.timeout_keep_alive_task is None:
-            self._watch(self.timeout_keep_alive)
+        self._since = self.loop.time()
         if self._held:
             held, self._held = self._held, b""
             self.data_received(held)
             if not self._waiting:
                 self.flow.resume_reading()
 
-    def _watch(self, seconds: float) -> None:
-        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+    def _write(self, status: int, headers: bytes, body: bytes) -> None:
+        date = b"".join([b"%b: %b\r\n" % header for header in self.server_state.default_headers])
+        cast("Corked", self.transport).send(
+            b"%b%b%bcontent-length: %d\r\n\r\n%b" % (_STATUS_LINES[status], date, headers, len(body), body)
+        )
+
+
+def _make_room(connections: set[HttpProtocol], most: int) -> None:
+    """Close those that have been dawdling the longest, some at once: looking for them takes time."""
+    now = next(iter(connections)).loop.time()
+    dawdling = [each for each in connections if each.dawdles_for(now) > _ROOM_AFTER_S]
+    dawdling.sort(key=lambda each: each.dawdles_for(now), reverse=True)
+    for each in dawdling[: most // 64 + 1]:
+        connections.discard(each)
+        each.transport.close()
 
 
 def _without_upgrade(data: bytes) -> bytes:

@@ -14,11 +14,12 @@ from typing import Any, Final
 import uvloop
 
 from commerce_event.api.asgi import Receive, Scope, Send
+from commerce_event.api.listening import http_server, listen
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.urls import Target
 from commerce_event.deliver.guard import Resolver
 from commerce_event.deliver.http1 import Pool
-from commerce_event.server import http_server, listen, tune_collector
+from commerce_event.server import tune_collector
 
 _HEADERS: Final = [(b"content-type", b"application/json"), (b"content-length", b"2")]
 _POST_HEADERS: Final = (

@@ -68,7 +68,7 @@ def main() -> None:
 
 def _known(error: Exception) -> tuple[str, int]:
     """Return the sentence and exit code of an error from below; one that nobody foresaw is raised again."""
-    from commerce_event.server import ListenError
+    from commerce_event.api.listening import ListenError
     from commerce_event.settings import SettingsError
     from commerce_event.store.port import StoreError
 

@@ -18,8 +18,9 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from commerce_event.api.listening import http_server, listen
 from commerce_event.contract.catalogue import EVENT_TYPES
-from commerce_event.server import Node, http_server, listen, own_addresses
+from commerce_event.server import Node, own_addresses
 from commerce_event.settings import Settings
 from commerce_event.simulate.receiver import Receiver
 from commerce_event.simulate.shop import Shop, SimulatedEvent
