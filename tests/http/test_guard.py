@@ -52,7 +52,7 @@ class Stuck:
 
     def __call__(self, host: str, _port: None, *, type: socket.SocketKind) -> list[tuple[Any, ...]]:  # noqa: A002
         self.asked.append(host)
-        self.answer.wait(PATIENCE_S)
+        self.answer.wait(2 * PATIENCE_S)
         return [(socket.AF_INET, type, 6, "", ("8.8.8.8", 0))]
 
 
@@ -174,6 +174,28 @@ async def test_a_lookup_for_which_no_thread_is_free_is_our_own_fault(monkeypatch
     assert [(each.code, each.ours) for each in (slow, other)] == [("dns_timeout", False), ("dns_timeout", True)]
     stuck.answer.set()
     await first
+    resolver.close()
+
+
+async def test_hosts_that_were_late_before_leave_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "_LOOKUPS_MAX", 1)
+    stuck = Stuck()
+    resolver = Resolver(PUBLIC, lookup=stuck)
+    slow = asyncio.create_task(resolver.addresses("slow.example", PORT, PATIENCE_S))
+    await until(lambda: stuck.asked)
+    await refusal(resolver, "slow.example", timeout_s=0.0)
+    stuck.answer.set()
+    await slow
+    resolver._remembered.clear()  # as after five seconds
+
+    stuck.answer.clear()
+    again = asyncio.create_task(resolver.addresses("slow.example", PORT, PATIENCE_S))
+    await until(lambda: len(stuck.asked) == 2)
+    other = asyncio.create_task(resolver.addresses(HOST, PORT, PATIENCE_S))
+    await until(lambda: stuck.asked[2:] == [HOST])  # it was asked for while the slow one holds a thread
+
+    stuck.answer.set()
+    await asyncio.gather(again, other)
     resolver.close()
 
 

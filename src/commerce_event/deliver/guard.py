@@ -18,6 +18,7 @@ import msgspec
 from commerce_event.core.addresses import AddressPolicy
 
 _LOOKUPS_MAX: Final = 16  # threads; a lookup that hangs holds one until the system gives up
+_LATE_LOOKUPS_MAX: Final = 4  # threads for hosts whose last lookup came too late: they keep nobody else waiting
 _ADDRESSES_MAX: Final = 32
 _REMEMBER_S: Final = 5.0
 _REMEMBERED_MAX: Final = 10_000
@@ -53,6 +54,8 @@ class Resolver:
         self._own_everywhere = frozenset(port for address, port in own if address in _WILDCARDS)
         self._lookup = lookup
         self._threads = ThreadPoolExecutor(_LOOKUPS_MAX, thread_name_prefix="resolver")
+        self._late_threads = ThreadPoolExecutor(_LATE_LOOKUPS_MAX, thread_name_prefix="late-resolver")
+        self._late: set[str] = set()
         self._under_way: dict[str, _Lookup] = {}
         self._remembered: dict[str, tuple[float, list[str]]] = {}
 
@@ -65,7 +68,8 @@ class Resolver:
         return found
 
     def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._late_threads):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def _is_own(self, address: str, port: int) -> bool:
         parsed = _parsed(address)
@@ -84,7 +88,10 @@ class Resolver:
         await asyncio.wait((lookup.answer,), timeout=max(0.0, timeout_s))
         if not lookup.answer.done():
             # with every thread held by other hosts' name servers, this host is not to blame
-            raise TransportError("dns_timeout", "the host name was not looked up in time", ours=not lookup.begun())
+            to_blame = lookup.begun()
+            if to_blame:
+                self._late.add(host)
+            raise TransportError("dns_timeout", "the host name was not looked up in time", ours=not to_blame)
         if lookup.answer.cancelled():
             raise TransportError("dns_failed", "the host name was not looked up: shutting down", ours=True)
         return lookup.answer.result()
@@ -96,7 +103,11 @@ class Resolver:
             begun.set()
             return self._ask(host)
 
-        answer = asyncio.get_running_loop().run_in_executor(self._threads, ask)
+        threads = self._threads
+        if host in self._late:
+            self._late.discard(host)
+            threads = self._late_threads
+        answer = asyncio.get_running_loop().run_in_executor(threads, ask)
         lookup = self._under_way[host] = _Lookup(answer, begun.is_set)
         answer.add_done_callback(lambda done: self._finish(host, done))
         return lookup
@@ -107,6 +118,7 @@ class Resolver:
             return
         if len(self._remembered) >= _REMEMBERED_MAX:
             self._remembered.clear()
+            self._late.clear()
         self._remembered[host] = (answer.get_loop().time() + _REMEMBER_S, answer.result())
 
     def _ask(self, host: str) -> list[str]:
