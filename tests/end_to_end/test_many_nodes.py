@@ -107,6 +107,21 @@ async def test_node_that_is_asked_to_stop_under_load_finishes_what_it_sends_and_
     assert receiver.arrived["/hook"] == dict.fromkeys(ids, 1)
 
 
+async def test_event_goes_to_an_endpoint_that_another_node_made_just_before_and_not_to_one_switched_off(
+    cluster: Cluster, receiver: LocalReceiver
+) -> None:
+    await cluster.start()
+    async with cluster.first.client() as first, cluster.second.client() as second:
+        for number in range(1, 11):
+            endpoint = await subscribe(cluster.first, receiver, f"/hook/{number}")
+            accepted = (await second.post("/v1/events/OrderConfirmedEvent", json=order(2 * number))).json()
+            assert accepted["deliveries"] == 1
+
+            await first.patch(f"/v1/endpoints/{endpoint}", json={"enabled": False})
+            accepted = (await second.post("/v1/events/OrderConfirmedEvent", json=order(2 * number + 1))).json()
+            assert accepted["deliveries"] == 0
+
+
 async def test_what_one_node_is_told_the_other_knows(cluster: Cluster, receiver: LocalReceiver) -> None:
     await cluster.start()
     endpoint = await subscribe(cluster.first, receiver, "/hook")

@@ -63,10 +63,10 @@ def _every(count: int) -> Callable[[], bool]:
 def answered_before_the_commit() -> None:
     tasks = []
 
-    async def accept(before: Any, store: SqliteStore, events: Any) -> list[Accepted]:
+    async def accept(before: Any, store: SqliteStore, events: Any, **version: Any) -> list[Accepted]:
         async def later() -> None:
             await asyncio.sleep(0.5)
-            await before(store, events)
+            await before(store, events, **version)
 
         tasks.append(asyncio.ensure_future(later()))
         return [Accepted("new", event.id, 0, len(event.deliveries)) for event in events]
@@ -87,8 +87,8 @@ def key_ignored() -> None:
 
 @_bug("idempotency")
 def other_body_under_the_same_key_accepted() -> None:
-    async def accept(before: Any, store: SqliteStore, events: Any) -> list[Accepted]:
-        answers = await before(store, events)
+    async def accept(before: Any, store: SqliteStore, events: Any, **version: Any) -> list[Accepted]:
+        answers = await before(store, events, **version)
         return [replace(each, outcome="duplicate") if each.outcome == "conflict" else each for each in answers]
 
     _wrap(SqliteStore, "accept", accept)

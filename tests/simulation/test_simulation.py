@@ -53,7 +53,7 @@ def test_judge_finds_a_node_that(name: str) -> None:
 
 
 def test_worlds_have_all_that_may_happen_in_them() -> None:
-    records = [run_world(seed) for seed in (1, 11, 17)]
+    records = [run_world(seed) for seed in (2, 6, 11)]
     statuses = {arrival.status for record in records for arrival in record.arrivals}
     assert {200, 429, 500, None} <= statuses
     assert any(arrival.cut for record in records for arrival in record.arrivals)

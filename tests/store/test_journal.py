@@ -7,6 +7,7 @@ from stores import START_MS, Engine, claim, new_event
 
 from commerce_event.core.model import Event, Key, Replay, Scope
 from commerce_event.store.port import (
+    ConfigChangedError,
     DeliveryQuery,
     EndpointRow,
     EventQuery,
@@ -27,6 +28,18 @@ async def test_sequence_of_each_client_has_no_gap_and_follows_the_order_of_accep
     assert [answer.sequence for answer in first + second] == [1, 1, 2, 2, 3]
     assert [event.sequence for event in await store.events_after(1, 0, 10)] == [1, 2, 3]
     assert [event.sequence for event in await store.events_after(1, 2, 10)] == [3]
+
+
+async def test_events_matched_with_endpoints_that_changed_since_are_not_stored(store: Store) -> None:
+    before = await store.config_version()
+    now = await store.put_key(Key(id=7, role="read", client_ids=None, name="", digest=b"d" * 32, created_ms=1))
+
+    with pytest.raises(ConfigChangedError):
+        await store.accept([new_event()], config_version=before)
+    [accepted] = await store.accept([new_event()], config_version=now)
+
+    assert accepted.sequence == 1
+    assert len(await store.events(EventQuery(scope=EVERYONE), Page(10))) == 1
 
 
 async def test_sequence_goes_on_after_reopening(engine: Engine) -> None:

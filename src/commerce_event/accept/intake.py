@@ -14,10 +14,20 @@ from commerce_event.contract.catalogue import EventType
 from commerce_event.core.clock import Clock
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Endpoint
+from commerce_event.core.vault import VaultError
 from commerce_event.store.directory import Directory
-from commerce_event.store.port import Accepted, Claimed, NewDelivery, NewEvent, Store, StoreUnavailableError
+from commerce_event.store.port import (
+    Accepted,
+    Claimed,
+    ConfigChangedError,
+    NewDelivery,
+    NewEvent,
+    Store,
+    StoreUnavailableError,
+)
 
 _BATCH_MAX: Final = 512  # events in one call to the store
+_MATCHES_MAX: Final = 20  # tries to match events with endpoints that are being changed
 _WAITING_MAX: Final = 20_000  # events that may wait for a commit before callers are turned away
 _WAITING_BYTES_MAX: Final = 64 * 1024**2  # likewise, of their bodies
 
@@ -140,19 +150,37 @@ class Intake:
         self._flushing = None
 
     async def _store_together(self, batch: Sequence[_Waiting]) -> None:
-        events: list[NewEvent] = []
         try:
-            for waiting in batch:
-                events += [self._event(draft) for draft in waiting.drafts]
-            answers = await self._store.accept(events)
+            events, answers = await self._match_and_store([draft for waiting in batch for draft in waiting.drafts])
         except BaseException as error:
-            self._give_back(events)
             _fail(batch, error)
             if not isinstance(error, Exception):
                 raise
         else:
             _answer(batch, answers)
             self._hand_over(events, answers)
+
+    async def _match_and_store(self, drafts: Sequence[Draft]) -> tuple[list[NewEvent], list[Accepted]]:
+        """Store drafts with the deliveries they give rise to, as the endpoints stand at that moment on any node."""
+        for _ in range(_MATCHES_MAX):
+            events: list[NewEvent] = []
+            try:
+                events.extend(map(self._event, drafts))
+                return events, await self._store.accept(events, config_version=self._directory.version)
+            except ConfigChangedError:
+                self._give_back(events)
+                await self._learn_changes()
+            except BaseException:
+                self._give_back(events)
+                raise
+        raise StoreUnavailableError("endpoints are being changed faster than events can be matched with them")
+
+    async def _learn_changes(self) -> None:
+        try:
+            await self._directory.refresh()
+        except VaultError as error:
+            log.error("another node's changes cannot be read", error=str(error))
+            raise StoreUnavailableError("another node's changes cannot be read") from None
 
     def _next_batch(self) -> list[_Waiting]:
         size = count = 0

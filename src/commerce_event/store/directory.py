@@ -47,8 +47,9 @@ class Directory:
 
     async def refresh(self) -> None:
         """Read what other nodes changed, if they did. Raises VaultError like ``load``."""
-        if await self._store.config_version() != self.version:
-            await self.load()
+        async with self._changing:
+            if await self._store.config_version() != self.version:
+                await self._load()
 
     async def _load(self) -> None:
         version = await self._store.config_version()

@@ -24,6 +24,10 @@ class EndpointChangedError(Exception):
     """Another node changed an endpoint since it was read; nothing was stored."""
 
 
+class ConfigChangedError(Exception):
+    """Endpoints or keys were changed since events were matched with them; nothing was stored."""
+
+
 class StoreBrokenError(StoreError):
     """The disk refused to make data durable, or the file is damaged: the process must stop."""
 
@@ -271,8 +275,11 @@ class Store(Protocol):
         ...
 
     # -- journal
-    async def accept(self, events: Sequence[NewEvent]) -> list[Accepted]:
-        """Store events and their deliveries in one commit, in order; one answer each. Ids grow from call to call."""
+    async def accept(self, events: Sequence[NewEvent], *, config_version: int | None = None) -> list[Accepted]:
+        """Store events and their deliveries in one commit, in order; one answer each. Ids grow from call to call.
+
+        Raises ConfigChangedError when the config version is given and is no longer that.
+        """
         ...
 
     # -- queue

@@ -207,8 +207,12 @@ class PostgresStore:
 
     # -- journal
 
-    async def accept(self, events: Sequence[NewEvent]) -> list[Accepted]:
-        answers = await self._change(lambda c: journal.accept(c, events, lease=self.lease, slot=self._opening_slot))
+    async def accept(self, events: Sequence[NewEvent], *, config_version: int | None = None) -> list[Accepted]:
+        answers = await self._change(
+            lambda c: journal.accept(
+                c, events, config_version=config_version, lease=self.lease, slot=self._opening_slot
+            )
+        )
         if any(delivery.lease_until_ms is None for event in events for delivery in event.deliveries):
             self._presence.tell("work")
         return answers

@@ -4,19 +4,21 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from commerce_event.store.port import Accepted, NewDelivery, NewEvent
+from commerce_event.store.port import Accepted, ConfigChangedError, NewDelivery, NewEvent
 from commerce_event.store.postgres.locks import Turn, lock_turns
 from commerce_event.store.postgres.sql import Connection, columns, run
 
 Keyed = tuple[int, str]  # client, idempotency key
 
 
-async def accept(connection: Connection, events: Sequence[NewEvent], *, lease: int, slot: int) -> list[Accepted]:
-    """Store the events that are new and answer for each, in order."""
+async def accept(
+    connection: Connection, events: Sequence[NewEvent], *, config_version: int | None, lease: int, slot: int
+) -> list[Accepted]:
+    """Store the events that are new and answer for each, in order. Raises ConfigChangedError."""
     if not events:
         return []
     await lock_turns(connection, turns_of(delivery for event in events for delivery in event.deliveries))
-    ends = await _take_sequences(connection, Counter(event.client_id for event in events))
+    ends = await _take_sequences(connection, Counter(event.client_id for event in events), config_version)
     known = await _known_keys(connection, events)
     answers, fresh = _sort_out(events, known, ends)
     if len(fresh) < len(events):
@@ -26,11 +28,13 @@ async def accept(connection: Connection, events: Sequence[NewEvent], *, lease: i
     return answers
 
 
-async def _take_sequences(connection: Connection, wanted: Counter[int]) -> dict[int, int]:
-    """Take so many numbers for each client, and return the last number given before them."""
+async def _take_sequences(connection: Connection, wanted: Counter[int], config_version: int | None) -> dict[int, int]:
+    """Take so many numbers for each client, and return the last number given before them. Raises ConfigChangedError."""
     clients = sorted(wanted)
     rows = await run(connection, "take_sequences", clients, [wanted[client_id] for client_id in clients])
-    return {client_id: last - wanted[client_id] for client_id, last in rows}
+    if config_version is not None and rows[0][2] != config_version:
+        raise ConfigChangedError
+    return {client_id: last - wanted[client_id] for client_id, last, _ in rows}
 
 
 async def _known_keys(connection: Connection, events: Sequence[NewEvent]) -> dict[Keyed, tuple[Any, ...]]:

@@ -5,7 +5,7 @@
 INSERT INTO client AS c (client_id, last_sequence)
 SELECT * FROM unnest($1::bigint[], $2::bigint[])
 ON CONFLICT (client_id) DO UPDATE SET last_sequence = c.last_sequence + excluded.last_sequence
-RETURNING client_id, last_sequence
+RETURNING client_id, last_sequence, (SELECT value FROM meta WHERE name = 'config_version')
 
 -- name: return_sequences
 UPDATE client SET last_sequence = last_sequence - unused.n

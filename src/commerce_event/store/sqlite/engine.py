@@ -176,8 +176,8 @@ class SqliteStore:
 
     # -- journal
 
-    async def accept(self, events: Sequence[NewEvent]) -> list[Accepted]:
-        return await self._write(lambda connection: self._journal.accept(connection, events))
+    async def accept(self, events: Sequence[NewEvent], *, config_version: int | None = None) -> list[Accepted]:
+        return await self._write(lambda connection: self._journal.accept(connection, events, config_version))
 
     # -- queue
 

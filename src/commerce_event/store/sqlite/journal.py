@@ -6,7 +6,8 @@ from typing import Any
 
 import apsw
 
-from commerce_event.store.port import Accepted, NewDelivery, NewEvent
+from commerce_event.store.port import Accepted, ConfigChangedError, NewDelivery, NewEvent
+from commerce_event.store.sqlite import directory
 from commerce_event.store.sqlite.sql import only, run, run_rows, write_rows
 
 
@@ -21,8 +22,12 @@ class Journal:
         """Drop what was remembered: the transaction that it came from was undone."""
         self._sequences.clear()
 
-    def accept(self, connection: apsw.Connection, events: Sequence[NewEvent]) -> list[Accepted]:
-        """Store the events that are new and answer for each, in order."""
+    def accept(
+        self, connection: apsw.Connection, events: Sequence[NewEvent], config_version: int | None
+    ) -> list[Accepted]:
+        """Store the events that are new and answer for each, in order. Raises ConfigChangedError."""
+        if config_version is not None and directory.config_version(connection) != config_version:
+            raise ConfigChangedError
         known = _known_keys(connection, events)
         answers: list[Accepted] = []
         fresh: list[tuple[NewEvent, int]] = []
