@@ -164,9 +164,9 @@ async def test_lost_admin_key_is_replaced_in_the_store_itself(tmp_path: Path) ->
     ("arguments", "code", "sentence"),
     [
         (("publish", "OrderConfirmedEvent", "/no/such/file"), 2, "cannot be read"),
-        (("publish", "Nothing"), 1, "There is no event type"),
-        (("events", "get", "evt_nonsense"), 1, "There is no such event"),
-        (("endpoints", "create", "--client", "1", "--to", "http://10.0.0.1/"), 1, "COMMERCE_EVENT_ALLOW_NETWORKS"),
+        (("publish", "Nothing"), 2, "There is no event type"),
+        (("events", "get", "evt_nonsense"), 2, "There is no such event"),
+        (("endpoints", "create", "--client", "1", "--to", "http://10.0.0.1/"), 2, "COMMERCE_EVENT_ALLOW_NETWORKS"),
         (("endpoints", "create", "--client", "1", "--to", "https://a.example/", "--filter", "{"), 2, "is no JSON"),
         (("dead", "retry"), 2, "name deliveries, or an endpoint"),
         (("frobnicate",), 2, "No such command"),

@@ -24,6 +24,7 @@ from commerce_event.api.asgi import (
 )
 from commerce_event.api.asgi import Scope as AsgiScope
 from commerce_event.api.auth import Needed, authenticate, check_role
+from commerce_event.api.plain_words import in_words
 from commerce_event.api.problems import MEDIA_TYPE, Problem, problem_of
 from commerce_event.api.services import Services
 from commerce_event.core import ids
@@ -167,11 +168,11 @@ def convert(raw: Any, wanted: type[T], *, where: str, strict: bool = True) -> T:
     try:
         return msgspec.convert(raw, wanted, strict=strict)
     except msgspec.ValidationError as error:
-        message, pointer = _explained(str(error), where)
-        raise Problem(422, f"{message}.", faults=[Fault(pointer, message)]) from None
+        message, pointer = _explained(str(error), wanted, where)
+        raise Problem(422, f"{pointer or 'The body'} {message}.", faults=[Fault(pointer, message)]) from None
 
 
-def _explained(text: str, where: str) -> tuple[str, str]:
+def _explained(text: str, wanted: type, where: str) -> tuple[str, str]:
     match = _WHERE.match(text)
     message, path = (match[1], match[2] or "") if match else (text, "")
     known, unnamed, _ = path.partition("[...]")  # msgspec does not tell which member of a map it means
@@ -179,7 +180,9 @@ def _explained(text: str, where: str) -> tuple[str, str]:
     field = _FIELD.search(message)
     if field is not None and not unnamed:
         steps.append(field[1])
-    message = message[:_MESSAGE_MAX]
+    message = in_words(message, wanted, steps[0] if steps else None)[:_MESSAGE_MAX]
+    if unnamed:
+        message = f"has a member that {message}"
     if where == "?":
         return message, "?" + ".".join(steps)[:_MESSAGE_MAX]
     return message, reduce(child, steps, "")

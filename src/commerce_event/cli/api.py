@@ -10,6 +10,7 @@ from commerce_event.cli.errors import UsageError, WorkFailedError
 
 _PAGE_MAX = 200
 _TIMEOUT_S = 60.0
+_UNUSABLE = frozenset({400, 404, 413, 415, 422})  # the server says: what it was given cannot be used
 
 
 class Api:
@@ -69,7 +70,8 @@ class Api:
             raise WorkFailedError(f"the server at {self._url} did not answer ({type(error).__name__})") from None
         if answer.is_success:
             return answer.json() if answer.content else None
-        raise WorkFailedError(_sentence(answer))
+        failure = UsageError if answer.status_code in _UNUSABLE else WorkFailedError
+        raise failure(_sentence(answer))
 
 
 def _sentence(answer: httpx.Response) -> str:
