@@ -23,21 +23,25 @@ _RANGE: Final = re.compile(r"Expected `[a-z]+` (>=|<=|>|<) (-?[\d.]+?)(?:\.0)?")
 
 def in_words(message: str, wanted: type, field: str | None) -> str:
     """Return what msgspec says of a field of ``wanted`` as the end of a sentence that begins with the field."""
-    if match := _OTHER_KIND.fullmatch(message):
-        kinds = [_KINDS.get(kind, kind) for kind in match[1].split(" | ")]
-        return f"must be {' or '.join(kinds)}, not {_KINDS.get(match[2], match[2])}"
-    if match := _LENGTH.fullmatch(message):
-        if match[2] == ">=" and match[3] == "1":
-            return "must not be empty"
-        return f"must have {_BOUNDS[match[2]]} {match[3]} {_OF.get(match[1], 'items')}"
-    if match := _RANGE.fullmatch(message):
-        return f"must be {_BOUNDS[match[1]]} {match[2]}"
+    if message.startswith("Expected"):
+        return _expected(message)
     if message.startswith("Object missing"):
         return "is required"
     if message.startswith("Object contains unknown"):
         return "is not known here"
     values = _choices(wanted, field) if message.startswith("Invalid enum") else []
     return f"must be one of {', '.join(values)}" if values else message
+
+
+def _expected(message: str) -> str:
+    if match := _OTHER_KIND.fullmatch(message):
+        kinds = [_KINDS.get(kind, kind) for kind in match[1].split(" | ")]
+        return f"must be {' or '.join(kinds)}, not {_KINDS.get(match[2], match[2])}"
+    if match := _LENGTH.fullmatch(message):
+        return "must not be empty" if match[2] == ">=" else f"must have at most {match[3]} {_OF[match[1]]}"
+    if match := _RANGE.fullmatch(message):
+        return f"must be {_BOUNDS[match[1]]} {match[2]}"
+    return message
 
 
 def _choices(wanted: type, field: str | None) -> list[str]:

@@ -131,8 +131,8 @@ async def _store(settings: "Settings") -> Finding:
         await store.open()
         info = await store.info()
     except StoreRefusedError as error:
-        in_use = "is in use by" in str(error)
-        return "store", "ok" if in_use else "problem", str(error)
+        text, _, _ = str(error).partition(";")
+        return ("store", "ok", text) if "is in use by" in text else ("store", "problem", str(error))
     finally:
         await store.close()
     return (
