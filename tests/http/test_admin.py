@@ -40,7 +40,7 @@ def screens(api: Api) -> list[tuple[str, str]]:
     """Return method and address of every screen but those for signing in."""
     routes = [each for each in api.node.app._routes.routes if isinstance(each, Route)]
     return [
-        (method, re.sub(r"{\w+}", "x", route.path))
+        (method, re.sub(r"{[^}]+}", "x", route.path))
         for route in routes
         for method in (route.methods or set()) - {"HEAD"}
         if route.path.startswith("/admin") and "sign-in" not in route.path
@@ -82,6 +82,19 @@ async def test_cookie_is_out_of_reach_of_scripts_and_other_sites(visitor: httpx.
 )
 def test_nobody_is_led_elsewhere_after_signing_in(path: str) -> None:
     assert safe_next(path) == "/admin"
+
+
+async def test_address_that_no_screen_has_is_a_page_that_says_so(visitor: httpx.AsyncClient) -> None:
+    await enter(visitor)
+    response = await visitor.get("/admin/no/such/screen")
+
+    assert response.status_code == 404
+    assert response.headers["content-type"].startswith("text/html")
+    assert "There is no such page." in response.text
+
+
+async def test_who_names_the_host_alone_comes_to_the_screens(visitor: httpx.AsyncClient) -> None:
+    assert (await visitor.get("/")).headers["location"] == "/admin"
 
 
 async def test_wrong_key_is_refused_in_words_and_never_repeated(visitor: httpx.AsyncClient) -> None:

@@ -12,7 +12,7 @@ from commerce_event.api.asgi import DisconnectedError, read_body
 from commerce_event.api.auth import check_role
 from commerce_event.api.openapi import OPERATIONS
 from commerce_event.api.operations import Call, convert
-from commerce_event.api.problems import Problem, problem_of
+from commerce_event.api.problems import Problem, not_found, problem_of
 from commerce_event.api.services import Services
 from commerce_event.core.model import Role
 from commerce_event.web.pages import HEADERS, Pages
@@ -110,6 +110,11 @@ class Page:
 
 Screen = Callable[[Page], Awaitable[Response]]
 Handler = Callable[[Request], Awaitable[Response]]
+
+
+async def nothing(_page: Page) -> Response:
+    """An address that no screen has. Raises Problem 404."""
+    raise not_found("page")
 
 
 class Desk:

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from commerce_event.admin.page import ROOT, Desk, Screen
+from commerce_event.admin.page import ROOT, Desk, Screen, nothing
 from commerce_event.admin.plots import short
 from commerce_event.admin.screens import dead_letters, endpoints, event_types, events, keys, replays, system
 from commerce_event.admin.screens.overview import overview
@@ -13,7 +15,7 @@ from commerce_event.admin.sign_in import SignIn, sign_out
 from commerce_event.api.services import Services
 from commerce_event.core.vault import Vault
 from commerce_event.web.highlight import highlighted, shown
-from commerce_event.web.pages import Pages
+from commerce_event.web.pages import HEADERS, Pages
 
 _MENU = (
     ("overview", "Overview", ROOT),
@@ -56,6 +58,7 @@ _SCREENS: Sequence[tuple[str, str, Screen]] = (
     ("POST", "/keys/{id}/revoke", keys.revoke_key),
     ("GET", "/system", system.system),
     ("POST", "/sign-out", sign_out),
+    ("GET", "/{anything:path}", nothing),
 )
 
 
@@ -64,8 +67,13 @@ def routes(services: Services, vault: Vault, pages: Pages) -> list[BaseRoute]:
     desk = Desk(services, Sessions(services.directory, vault, services.clock), pages)
     sign_in = SignIn(desk)
     made: list[BaseRoute] = [
+        Route("/", _to_root, methods=["GET"]),
         Route(f"{ROOT}/sign-in", sign_in.show, methods=["GET"]),
         Route(f"{ROOT}/sign-in", sign_in.enter, methods=["POST"]),
     ]
     made += [Route(ROOT + path, desk.handler(screen), methods=[method]) for method, path, screen in _SCREENS]
     return made
+
+
+async def _to_root(_request: Request) -> Response:
+    return RedirectResponse(ROOT, 303, HEADERS)
