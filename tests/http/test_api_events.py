@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from api_server import Api, Json, expect, expect_problem
 
+from commerce_event.core import ids
+from commerce_event.core.circuit import Circuit
+
 GARBAGE = ["x", "AAAA", "A" * 64, "%00", "-1", "ÿ", "AAAAAAAAAAAAA", "__________8", "'; DROP TABLE event; --"]
 LONG_AGO = "2020-01-01T00:00:00Z"
 
@@ -347,6 +350,53 @@ async def test_what_became_of_it_is_told(api: Api) -> None:
     assert verdicts["bad"] == "dead after 1 attempt: attempts_exhausted"
     assert verdicts["slow"].startswith("pending after 1 attempt: next try 2")
     assert verdicts["gone"] == "dead after 1 attempt: gone"
+
+
+async def held(api: Api, event_id: str, endpoint_id: str) -> str:
+    """Return why a delivery is not sent, once it is due."""
+    async with asyncio.timeout(5):
+        while True:
+            reason = (await explained(api, event_id))[endpoint_id]
+            if reason["held"]:
+                assert reason["verdict"].endswith(f"; {reason['held']}")
+                assert "due since 2" in reason["verdict"]
+                return str(reason["held"])
+            await asyncio.sleep(0.005)
+
+
+async def test_what_is_due_and_held_by_an_endpoint_that_is_switched_off_is_told(api: Api) -> None:
+    api.receiver.status = 500
+    endpoint = await api.endpoint(retry_schedule=[0.5])
+    accepted = await api.publish()
+    await api.until_arrived(1)
+    expect(await api.admin.patch(f"/v1/endpoints/{endpoint['id']}", json={"enabled": False}), 200)
+
+    assert await held(api, accepted["id"], endpoint["id"]) == "the endpoint is switched off"
+
+
+async def test_what_is_due_and_held_by_a_pause_that_was_asked_for_is_told(api: Api) -> None:
+    api.receiver.answer_with(503, {"retry-after": "1800"}, b"")
+    endpoint = await api.endpoint(retry_schedule=[0.01])
+    await api.publish()
+    await api.until_arrived(1)
+    async with asyncio.timeout(5):
+        while api.node.scheduler.in_flight:
+            await asyncio.sleep(0)
+    accepted = await api.publish()
+
+    assert "asked for a pause of another" in await held(api, accepted["id"], endpoint["id"])
+
+
+async def test_what_is_due_and_held_by_an_open_circuit_is_told(api: Api) -> None:
+    api.receiver.status = 500
+    endpoint = await api.endpoint(retry_schedule=[0.01])
+    lane = api.node.scheduler._slots.lane(ids.decode("end", endpoint["id"]))
+    lane.circuit = Circuit(threshold=1, min_span_s=0.0, first_pause_s=3_600.0)
+    accepted = await api.publish()
+
+    assert await held(api, accepted["id"], endpoint["id"]) == (
+        "the endpoint failed 1 times in a row and gets one attempt at a time"
+    )
 
 
 # Sending again

@@ -134,6 +134,7 @@ ELSEWHERE: Final = {
     "ProblemBody.status": "The HTTP status.",
     "ProblemBody.type": "Tells the kinds of problems apart: a path that begins with `/problems/`.",
     "ReasonView.deliveries": "What was made for this endpoint, the newest first.",
+    "ReasonView.held": "Why the newest delivery, which is due, was not sent yet; null: nothing holds it.",
     "ReasonView.matched": "Whether the endpoint wanted the event.",
     "ReplayView.deliveries": "How many of the queued deliveries are in each state.",
     "ReplayView.state": "running, done, or cancelled because its endpoint was deleted.",

@@ -15,6 +15,7 @@ from commerce_event.api import (
     endpoint_health,
     endpoints,
     events,
+    explanations,
     keys,
     replays,
 )
@@ -28,6 +29,7 @@ from commerce_event.contract.openapi import event_schemas, webhook_items
 
 OPERATIONS: Final[tuple[Operation, ...]] = (
     *events.OPERATIONS,
+    *explanations.OPERATIONS,
     *deliveries.OPERATIONS,
     *dead_letters.OPERATIONS,
     *replays.OPERATIONS,

@@ -41,8 +41,8 @@ _RULES: Final = [
     {"name": "filter", "passed": True, "wanted": None, "found": []},
 ]
 _REASON: Final = {
-    "endpoint_id": ENDPOINT_ID, "url": URL, "matched": True, "verdict": "delivered after 1 attempt", "rules": _RULES,
-    "deliveries": [_DELIVERY], "last_status": 204, "last_error": None,
+    "endpoint_id": ENDPOINT_ID, "url": URL, "matched": True, "verdict": "delivered after 1 attempt",
+    "held": None, "rules": _RULES, "deliveries": [_DELIVERY], "last_status": 204, "last_error": None,
 }  # fmt: skip
 _DEAD_GROUP: Final = {
     "endpoint_id": "end_0sapa4r740000", "reason": "attempts_exhausted", "error": "http_500", "count": 12,

@@ -10,11 +10,12 @@ import msgspec
 from starlette.responses import Response
 
 from commerce_event.admin.page import ROOT, Page
-from commerce_event.api.events import ReasonView
+from commerce_event.api.explanations import ReasonView
 from commerce_event.api.problems import Problem
 from commerce_event.api.views import DeliveryDetailView, EventView
 from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
 from commerce_event.core import ids
+from commerce_event.core.clock import rfc3339
 from commerce_event.web.highlight import json_text
 
 _PAGE: Final = 40
@@ -84,6 +85,7 @@ async def one_event(page: Page) -> Response:
         reached=reached,
         curl=_curl(page, event.type, body),
         description=EVENT_TYPES[event.type].description,
+        now=rfc3339(page.services.clock.now_ms()),
     )
 
 
