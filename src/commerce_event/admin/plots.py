@@ -6,6 +6,8 @@ from typing import Final
 
 import msgspec
 
+from commerce_event.admin.figures import short
+
 WIDTH: Final = 520
 HEIGHT: Final = 180
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 8, 10, 24
@@ -139,14 +141,6 @@ def _nice(value: float) -> float:
         return 1.0
     size: float = 10.0 ** math.floor(math.log10(value))
     return next(step * size for step in (1, 2, 4, 5, 6, 8, 10) if step * size >= value)
-
-
-def short(value: float) -> str:
-    """Return a number as it fits beside a plot."""
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:.3g}{letter}"
-    return f"{value:.3g}"
 
 
 def _round(value: float) -> float:

@@ -6,8 +6,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from commerce_event.admin.figures import lasting, short, took
 from commerce_event.admin.page import ROOT, Desk, Screen, nothing
-from commerce_event.admin.plots import short
 from commerce_event.admin.screens import dead_letters, endpoints, event_types, events, keys, replays, system
 from commerce_event.admin.screens.overview import overview
 from commerce_event.admin.sessions import Sessions
@@ -27,7 +27,14 @@ _MENU = (
     ("keys", "Keys", f"{ROOT}/keys"),
     ("system", "System", f"{ROOT}/system"),
 )
-SHARED = {"screens": _MENU, "highlighted": highlighted, "short": short, "shown": shown}
+SHARED = {
+    "screens": _MENU,
+    "highlighted": highlighted,
+    "lasting": lasting,
+    "short": short,
+    "shown": shown,
+    "took": took,
+}
 _SCREENS: Sequence[tuple[str, str, Screen]] = (
     ("GET", "", overview),
     ("GET", "/events", events.list_events),

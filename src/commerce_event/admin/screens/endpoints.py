@@ -67,6 +67,7 @@ async def _show(page: Page, endpoint: EndpointView, **shown: Any) -> Response:
         kinds=_kinds(endpoint),
         filter_text="" if endpoint.filter is None else json_text(endpoint.filter),
         span=page.query.get("span", "hour"),
+        activity=activity,
         flow=columns(
             "Attempts by result",
             [step.start for step in activity.items],

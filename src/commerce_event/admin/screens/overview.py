@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
+from commerce_event.admin.figures import lasting
 from commerce_event.admin.page import Page
 from commerce_event.admin.plots import Series, columns, lines
 from commerce_event.admin.screens.endpoints import FAILING_FROM
@@ -32,7 +33,6 @@ async def overview(page: Page) -> Response:
     span = page.query.get("span", "hour")
     activity = await page.call("readActivity", query={"span": span})
     starts = [step.start for step in activity.items]
-    attempts = activity.delivered + activity.failed
     books = await page.services.store.books(page.session.key.scope)
     endpoints = {endpoint.id: endpoint for endpoint in page.services.directory.endpoints(page.session.key.scope)}
     accounts = page.services.keeper.accounts
@@ -41,7 +41,6 @@ async def overview(page: Page) -> Response:
         span=span,
         activity=activity,
         rate=_rate(activity),
-        success=activity.delivered / attempts if attempts else None,
         book={name: sum(getattr(each, name) for each in books) for name in _ACCOUNT},
         oldest_s=_oldest_s(books, endpoints, page.services.clock.now_ms()),
         endpoints=len(endpoints),
@@ -128,7 +127,7 @@ def _concerns_of(page: Page, endpoint: Endpoint, book: Book, now_ms: int) -> lis
         )
     late_ms = 0 if book.oldest_due_ms is None or not endpoint.live else now_ms - book.oldest_due_ms
     if late_ms > _LATE_MS:
-        text = f"{book.pending:,} waiting for {endpoint.url}, the oldest due for {late_ms // 1000:,} s"
+        text = f"{book.pending:,} waiting for {endpoint.url}, the oldest due for {lasting(late_ms / 1000)}"
         found.append(Concern(700_000, "wait", "late", text, address, "Look"))
     if not endpoint.enabled and endpoint.disabled_reason is None and book.pending:
         text = f"{endpoint.url} is switched off and holds {book.pending:,} deliveries."

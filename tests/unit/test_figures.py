@@ -1,0 +1,26 @@
+"""Numbers on the screens: few digits, a unit that fits."""
+
+import pytest
+
+from commerce_event.admin.figures import lasting, short, took
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0"), (0.3871, "0.387"), (48.7, "48.7"), (1_234, "1.23k"), (2_500_000, "2.5M")]
+)
+def test_number_has_three_digits(value: float, text: str) -> None:
+    assert short(value) == text
+
+
+@pytest.mark.parametrize(
+    ("duration_ms", "text"), [(0.5551, "0.555 ms"), (48.9, "48.9 ms"), (999.6, "1 s"), (2_550, "2.55 s")]
+)
+def test_what_took_a_second_is_told_in_seconds(duration_ms: float, text: str) -> None:
+    assert " ".join(took(duration_ms)) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0 s"), (119, "119 s"), (503, "8 min"), (7_200, "2 h"), (200_000, "2 days")]
+)
+def test_what_lasts_long_is_told_in_long_units(seconds: float, text: str) -> None:
+    assert lasting(seconds) == text
