@@ -446,6 +446,26 @@ async def test_a_replay_of_what_failed_reopens_the_dead_alone(api: Api) -> None:
     assert len(api.receiver.arrived) == 3
 
 
+async def test_a_replay_of_what_waits_makes_it_due_at_once(api: Api) -> None:
+    made = await api.endpoint(retry_schedule=["1h", "1h"])
+    await api.publish()
+    await api.until_state("delivered")
+    api.receiver.status = 500
+    failed = await api.publish()
+    await api.until_arrived(2)
+    async with asyncio.timeout(5):
+        while (await api.deliveries(event_id=failed["id"]))[0]["next_attempt_at"] is None:
+            await asyncio.sleep(0.005)
+    api.receiver.status = 200
+    wanted = {"endpoint_id": made["id"], "since": LONG_AGO, "only": "waiting"}
+    started = expect(await api.admin.post("/v1/replays", json=wanted), 202)
+    done = await until_done(api, started["id"])
+    await api.until_state("delivered")
+
+    assert (done["looked_at"], done["queued"]) == (1, 1)
+    assert len(api.receiver.arrived) == 3
+
+
 @pytest.mark.parametrize(
     ("fields", "pointer"),
     [

@@ -79,7 +79,8 @@ MEANINGS: Final = {
     "oldest_at": "When the oldest of them died (RFC 3339, UTC).",
     "oldest_due_at": "Since when the longest waiting delivery is due (RFC 3339, UTC); null: none waits.",
     "oldest_due_s": "For how long the longest waiting delivery had been due at most, in seconds.",
-    "only": "failed: dead deliveries, with a fresh start; all: every event that matches now.",
+    "only": "failed: dead deliveries, with a fresh start; waiting: those that wait for their next try, due at once; "
+    "all: every event that matches now.",
     "ordering": "key: events of one order, customer or product arrive as they were accepted; none: in any order.",
     "overlap": "For how long the old secret still signs beside the new one, such as `24h`; at most 30 days.",
     "passed": "Whether it let the event through.",

@@ -1,6 +1,6 @@
 """Replays: past events sent again, with progress that can be read."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -10,7 +10,7 @@ from commerce_event.api.paging import Listing, PageQuery, listing
 from commerce_event.api.parameters import Int32, Time, read_id, read_time, read_types, scope_for
 from commerce_event.api.problems import invalid, not_found
 from commerce_event.api.views import ReplayView, replay_view
-from commerce_event.core.model import Replay
+from commerce_event.core.model import Replay, ReplayOf
 
 
 class NewReplay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -20,7 +20,7 @@ class NewReplay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     since: Time
     until: Time | None = None
     types: Annotated[list[str], Meta(max_length=50)] = []
-    only: Literal["failed", "all"] = "failed"
+    only: ReplayOf = "failed"
 
 
 class ReplaysQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):

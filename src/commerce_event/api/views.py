@@ -16,6 +16,7 @@ from commerce_event.core.model import (
     Key,
     Ordering,
     Replay,
+    ReplayOf,
     Role,
     Signing,
 )
@@ -169,7 +170,7 @@ class ReplayView(msgspec.Struct, frozen=True, kw_only=True):
     since: str
     until: str
     types: list[str]
-    only: Literal["failed", "all"]
+    only: ReplayOf
     state: Literal["running", "done", "cancelled"]
     looked_at: int
     queued: int

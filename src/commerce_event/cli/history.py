@@ -191,7 +191,9 @@ def start_replay(
     since: Annotated[str, typer.Option(help="From this time on, such as 2026-01-31T00:00:00Z.")],
     until: Until = None,
     event_type: Annotated[list[str] | None, typer.Option("--type", help="Only this type; may be repeated.")] = None,
-    only: Annotated[str, typer.Option(help="failed: what is dead; all: whatever matches.")] = "failed",
+    only: Annotated[
+        str, typer.Option(help="failed: what is dead; waiting: what waits for its next try; all: what matches.")
+    ] = "failed",
     url: Url = DEFAULT_URL,
     key: Key = None,
     as_json: AsJson = False,

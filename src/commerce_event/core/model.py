@@ -7,6 +7,7 @@ import msgspec
 DeliveryState = Literal["pending", "delivered", "dead", "cancelled"]
 Role = Literal["admin", "manage", "publish", "read"]
 Ordering = Literal["none", "key"]
+ReplayOf = Literal["failed", "waiting", "all"]
 Signing = Literal["hmac", "ed25519"]
 Filter = dict[str, Any]
 
@@ -145,7 +146,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     since_ms: int
     until_ms: int
     types: tuple[str, ...]  # empty: every type
-    only: Literal["failed", "all"]
+    only: ReplayOf
     state: Literal["running", "done", "cancelled"]
     cursor: int
     looked_at: int

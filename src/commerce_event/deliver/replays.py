@@ -11,7 +11,7 @@ from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core import ids
 from commerce_event.core.clock import Clock
 from commerce_event.core.ids import IdMaker
-from commerce_event.core.model import Endpoint, Event, Replay, Scope
+from commerce_event.core.model import DeliveryState, Endpoint, Event, Replay, ReplayOf, Scope
 from commerce_event.core.routing import explain
 from commerce_event.store.directory import Directory
 from commerce_event.store.port import DeliveryQuery, NewDelivery, Page, Store, StoreUnavailableError
@@ -55,12 +55,13 @@ class Replays:
         since_ms: int,
         until_ms: int,
         types: Sequence[str],
-        only: Literal["failed", "all"],
+        only: ReplayOf,
     ) -> Replay:
         """Store a replay and begin it.
 
         ``all`` sends every event of the time that matches the endpoint now, also those it never got;
-        ``failed`` gives its dead deliveries of that time a fresh start.
+        ``failed`` gives its dead deliveries of that time a fresh start; ``waiting`` gives it to those that wait for
+        their next try.
         """
         now_ms = self._clock.now_ms()
         replay = Replay(
@@ -105,10 +106,10 @@ class Replays:
         endpoint = self._directory.endpoint(replay.endpoint_id)
         if endpoint is None or endpoint.deleted_ms is not None:
             await self._store.put_replay(self._finished(replay, "cancelled"))
-        elif replay.only == "failed":
-            await self._reopen_dead(replay)
-        else:
+        elif replay.only == "all":
             await self._queue_again(replay, endpoint)
+        else:
+            await self._reopen(replay, "dead" if replay.only == "failed" else "pending")
         self._on_queued()
 
     async def _queue_again(self, replay: Replay, endpoint: Endpoint) -> None:
@@ -132,25 +133,25 @@ class Replays:
             now_ms=now_ms,
         )
 
-    async def _reopen_dead(self, replay: Replay) -> None:
+    async def _reopen(self, replay: Replay, state: DeliveryState) -> None:
         query = DeliveryQuery(
             scope=Scope.of(replay.client_id),
             endpoint_id=replay.endpoint_id,
-            state="dead",
+            state=state,
             types=replay.types,
             since_ms=replay.since_ms,
             until_ms=replay.until_ms,
         )
-        dead = await self._store.deliveries(query, Page(_STEP, after=replay.cursor))
-        found = [delivery.id for delivery in dead]
+        found = await self._store.deliveries(query, Page(_STEP, after=replay.cursor))
+        now_ms = self._clock.now_ms()
         step = msgspec.structs.replace(
             replay,
-            cursor=found[-1] if found else replay.cursor,
+            cursor=found[-1].id if found else replay.cursor,
             looked_at=replay.looked_at + len(found),
         )
         await self._store.reopen(
-            found,
-            now_ms=self._clock.now_ms(),
+            [delivery.id for delivery in found if delivery.state == "dead" or (delivery.due_ms or 0) > now_ms],
+            now_ms=now_ms,
             replay=step if len(found) == _STEP else self._finished(step, "done"),
         )
 
