@@ -1,8 +1,9 @@
 """A person in support, without a terminal: find the order, see what came back, mend it, send it again."""
 
+import asyncio
 import re
 
-from api_server import Api
+from api_server import DEADLINE_S, Api
 from people import search, sign_in
 from playwright.async_api import BrowserContext, Page, expect
 
@@ -38,6 +39,26 @@ async def test_order_that_never_arrived_is_found_mended_and_sent_again(page: Pag
 
     await search(page, "100777")
     await expect(page.locator("tbody .badge")).to_have_text("delivered")
+
+
+async def test_what_waits_for_its_next_try_is_sent_at_once_when_its_receiver_is_mended(page: Page, api: Api) -> None:
+    await api.endpoint(retry_schedule=["1h"])
+    api.receiver.status = 500
+    await api.publish()
+    await api.until_arrived(1)
+    async with asyncio.timeout(DEADLINE_S):
+        while (await api.deliveries())[0]["next_attempt_at"] is None:
+            await asyncio.sleep(0.005)
+    api.receiver.status = 200
+
+    await sign_in(page)
+    await page.goto("/admin/endpoints")
+    await page.get_by_role("link", name=api.receiver.url).click()
+    await page.get_by_role("link", name="Send the rest now").click()
+    await page.get_by_role("button", name="Send again").click()
+    await expect(page.get_by_text("1 of 1 finished")).to_be_visible()
+
+    assert (await api.deliveries())[0]["state"] == "delivered"
 
 
 async def test_an_id_in_the_search_leads_straight_to_its_thing(page: Page, api: Api) -> None:
@@ -86,6 +107,7 @@ async def test_endpoint_is_made_with_faults_shown_beside_their_fields(page: Page
 
     client = page.get_by_label("Client", exact=True)
     await expect(client).to_have_attribute("aria-invalid", "true")
+    await expect(client).to_be_focused()
     await expect(page.get_by_text("write a whole number")).to_be_visible()
     await expect(page.get_by_label("Description")).to_have_value("The warehouse")
     await client.fill("7")
