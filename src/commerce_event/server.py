@@ -114,7 +114,8 @@ class Node:
         self.app = create_app(services, _pages(services, vault))
         await self._make_first_key()
         self.store.on_notice = lambda _: self.scheduler.wake()  # it reads changes of other nodes as well
-        self.scheduler.start()
+        if not settings.hold_deliveries:
+            self.scheduler.start()
         self.replays.run()
         self.keeper.start()
 

@@ -47,6 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_format: Literal["text", "json"] = "text"
     max_in_flight: int = 512  # requests under way at once, all endpoints together
     max_connections: int = 4_096  # from callers, at once
+    hold_deliveries: bool = False  # accept, show and manage, but send nothing
     circuit_failures: int = THRESHOLD  # failures in a row that open an endpoint's circuit; 0: never
 
     @classmethod
@@ -155,6 +156,12 @@ def _log_format(text: str) -> str:
     return text
 
 
+def _switch(text: str) -> bool:
+    if text not in {"on", "off"}:
+        raise ValueError("must be on or off")
+    return text == "on"
+
+
 def _admin_key(text: str) -> str:
     if len(text) < _ADMIN_KEY_MIN or not text.isascii() or not text.isprintable() or " " in text:
         raise ValueError(f"must be at least {_ADMIN_KEY_MIN} printable ASCII characters without spaces")
@@ -173,6 +180,7 @@ _READERS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     "RETENTION": ("retention_s", _retention),
     "SECRET_KEY": ("secret_key", _secret_key),
     "LOG_FORMAT": ("log_format", _log_format),
+    "HOLD_DELIVERIES": ("hold_deliveries", _switch),
     "MAX_IN_FLIGHT": ("max_in_flight", _whole),
     "MAX_CONNECTIONS": ("max_connections", _whole),
     "CIRCUIT_FAILURES": ("circuit_failures", _whole),

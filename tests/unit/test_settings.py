@@ -66,6 +66,7 @@ def test_defaults_are_the_documented_ones() -> None:
         ("LOG_FORMAT", "json", "log_format", "json"),
         ("MAX_IN_FLIGHT", "64", "max_in_flight", 64),
         ("MAX_CONNECTIONS", "100", "max_connections", 100),
+        ("HOLD_DELIVERIES", "on", "hold_deliveries", True),
         ("CIRCUIT_FAILURES", "0", "circuit_failures", 0),
     ],
 )
@@ -110,6 +111,7 @@ def test_empty_variable_counts_as_absent(variable: str) -> None:
         ("LOG_FORMAT", "xml"),
         ("MAX_IN_FLIGHT", "0"),
         ("MAX_CONNECTIONS", "15"),
+        ("HOLD_DELIVERIES", "yes"),
         ("CIRCUIT_FAILURES", "-1"),
         ("STORE", "events.db"),
     ],

@@ -107,6 +107,8 @@ def _held(call: Call, delivery: Delivery) -> str | None:
     endpoint = call.services.directory.endpoint(delivery.endpoint_id)
     if endpoint is None or not endpoint.live:
         return "the endpoint is switched off"
+    if call.services.settings.hold_deliveries:
+        return "this server holds all deliveries"
     health = call.services.scheduler.health(endpoint.id)
     if health.circuit != "closed":
         return f"the endpoint failed {health.consecutive_failures} times in a row and gets one attempt at a time"

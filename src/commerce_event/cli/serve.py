@@ -2,9 +2,12 @@
 
 import os
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from commerce_event.server import Node
 
 
 def serve(
@@ -18,6 +21,13 @@ def serve(
             help="Where events are kept: sqlite:///FILE, or postgresql://… for many nodes. [env: COMMERCE_EVENT_STORE]"
         ),
     ] = None,
+    hold_deliveries: Annotated[
+        bool | None,
+        typer.Option(
+            "--hold-deliveries",
+            help="Accept events and show everything, but send nothing. [env: COMMERCE_EVENT_HOLD_DELIVERIES]",
+        ),
+    ] = None,
 ) -> None:
     """Run the server until it gets SIGTERM or Ctrl-C; then finish what is in flight and exit 0.
 
@@ -29,14 +39,15 @@ def serve(
     from commerce_event import logs, server
     from commerce_event.settings import Settings
 
-    settings = Settings.from_environment(os.environ, host=host, port=port, store=store)
+    settings = Settings.from_environment(os.environ, host=host, port=port, store=store, hold_deliveries=hold_deliveries)
     logs.configure(settings.log_format)
     raise typer.Exit(uvloop.run(server.serve(settings, on_ready=_announce)))
 
 
-def _announce(node: "object", url: str) -> None:
-    first_key = getattr(node, "first_key", None)
-    if first_key is not None:
-        print(f"Admin key, shown this once: {first_key}", file=sys.stderr)
+def _announce(node: "Node", url: str) -> None:
+    if node.first_key is not None:
+        print(f"Admin key, shown this once: {node.first_key}", file=sys.stderr)
         print("Use it as: export COMMERCE_EVENT_KEY=…", file=sys.stderr)
+    if node.settings.hold_deliveries:
+        print("Deliveries are held: start without --hold-deliveries to send them.", file=sys.stderr)
     print(f"Serving {url} — stop with Ctrl-C", file=sys.stderr, flush=True)

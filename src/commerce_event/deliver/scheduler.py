@@ -117,7 +117,9 @@ class Scheduler:
 
     def reserve(self, endpoint: Endpoint) -> int | None:
         """Hold a slot for an event about to be committed; return the end of its lease, or None."""
-        if self._closing or self._settler.unsettled >= _UNSETTLED_MAX or not self._slots.reserve(endpoint):
+        if self._loop is None or self._closing or self._settler.unsettled >= _UNSETTLED_MAX:
+            return None
+        if not self._slots.reserve(endpoint):
             return None
         return self._lease_until_ms((endpoint,))
 

@@ -44,6 +44,7 @@ async def overview(page: Page) -> Response:
         book={name: sum(getattr(each, name) for each in books) for name in _ACCOUNT},
         oldest_s=_oldest_s(books, endpoints, page.services.clock.now_ms()),
         endpoints=len(endpoints),
+        held=page.services.settings.hold_deliveries,
         balanced=accounts is None or accounts.balanced,
         concerns=_concerns(page, books, endpoints),
         flow=columns(
