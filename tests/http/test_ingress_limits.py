@@ -73,6 +73,8 @@ async def test_a_request_that_two_servers_could_read_differently_is_refused_and_
     answer = await said(reader)
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"\r\ncontent-type: application/problem+json\r\n" in answer
+    assert b"\r\nconnection: close\r\n" in answer.lower()
     assert await stored(api) == 0
 
 

@@ -186,3 +186,18 @@ async def test_caller_that_leaves_before_the_answer_harms_nobody(caller: Caller,
             await asyncio.sleep(0)
 
     assert (await api.publish())["duplicate"] is False
+
+
+async def test_who_waits_for_one_answer_never_gets_the_refusal_of_the_next_request_for_it(
+    caller: Caller, api: Api
+) -> None:
+    endpoint = await api.endpoint()
+    api.receiver.hold()
+    await caller.send(request(b"", path=f"/v1/endpoints/{endpoint['id']}/test"))
+    await api.until_arrived(1)
+
+    await caller.send(b"POST /v1/events HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+    said = await caller.ended()
+    api.receiver.let_go()
+
+    assert said == b""

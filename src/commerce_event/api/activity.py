@@ -135,7 +135,7 @@ OPERATIONS = (
         run=read_activity,
         query=ActivityQuery,
         answers={200: ActivityView},
-        problems=(403, 422, 503),
+        problems=(422,),
         description="Counts of the last hour, day or week in even steps. They follow what happens by a few seconds.",
     ),
 )

@@ -63,7 +63,7 @@ OPERATIONS = (
         run=list_groups,
         query=DeadLettersQuery,
         answers={200: Listing[DeadGroupView]},
-        problems=(403, 422, 503),
+        problems=(422,),
         description=(
             f"The newest {LOOKED_AT:,} dead deliveries by endpoint, reason and last error, the largest group first. "
             "`GET /v1/deliveries?state=dead` lists them one by one."

@@ -80,7 +80,7 @@ OPERATIONS = (
         run=list_deliveries,
         query=DeliveriesQuery,
         answers={200: Listing[DeliveryView]},
-        problems=(403, 422, 503),
+        problems=(422,),
         description="Newest first. `state=dead` are the dead letters.",
     ),
     Operation(
@@ -92,7 +92,7 @@ OPERATIONS = (
         needs="read",
         run=get_delivery,
         answers={200: DeliveryDetailView},
-        problems=(404, 503),
+        problems=(404,),
         description="Each attempt tells when, how long, and what came back.",
     ),
     Operation(
@@ -104,7 +104,7 @@ OPERATIONS = (
         needs="manage",
         run=retry_delivery,
         answers={202: DeliveryView},
-        problems=(404, 409, 503),
+        problems=(404, 409),
         description="A dead or cancelled delivery gets a fresh retry budget; a pending one is due at once.",
     ),
     Operation(
@@ -116,7 +116,7 @@ OPERATIONS = (
         needs="manage",
         run=cancel_delivery,
         answers={200: DeliveryView},
-        problems=(404, 409, 503),
+        problems=(404, 409),
         description="It is not tried again; an attempt under way is not called back. A retry takes it up anew.",
     ),
 )

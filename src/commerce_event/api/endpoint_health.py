@@ -186,7 +186,7 @@ OPERATIONS = (
         needs="read",
         run=endpoint_stats,
         answers={200: StatsView},
-        problems=(404, 503),
+        problems=(404,),
         description="Its account since it was made, its newest answers, and how this node treats it now.",
     ),
 )

@@ -160,7 +160,7 @@ OPERATIONS = (
         run=create_endpoint,
         body=NewEndpoint,
         answers={201: NewEndpointView},
-        problems=(403, 409, 415, 422, 503),
+        problems=(409, 415, 422),
         description="The answer holds the signing secret; it is not shown again.",
     ),
     Operation(
@@ -173,7 +173,7 @@ OPERATIONS = (
         run=list_endpoints,
         query=EndpointsQuery,
         answers={200: Listing[EndpointView]},
-        problems=(403, 422),
+        problems=(422,),
         description="Newest first, without deleted ones.",
     ),
     Operation(
@@ -198,7 +198,7 @@ OPERATIONS = (
         run=change_endpoint,
         body=EndpointChange,
         answers={200: EndpointView},
-        problems=(404, 415, 422, 503),
+        problems=(404, 415, 422),
         description="Switched off, nothing is tracked for it; what already waits is held until it is on again.",
     ),
     Operation(
@@ -210,7 +210,7 @@ OPERATIONS = (
         needs="manage",
         run=delete_endpoint,
         answers={204: None},
-        problems=(404, 503),
+        problems=(404,),
         description="What waits for it is cancelled; its history stays.",
     ),
     Operation(
@@ -224,7 +224,7 @@ OPERATIONS = (
         body=Rotation,
         body_required=False,
         answers={200: SecretView},
-        problems=(404, 415, 422, 503),
+        problems=(404, 415, 422),
         description="Until the overlap ends requests are signed with both, so that receivers can change over in peace.",
     ),
 )

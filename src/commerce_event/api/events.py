@@ -87,7 +87,7 @@ OPERATIONS = (
         run=list_events,
         query=EventsQuery,
         answers={200: Listing[EventView]},
-        problems=(403, 422, 503),
+        problems=(422,),
         description="Newest first; with `after`, a client's events in accept order without gaps, for reconciliation.",
     ),
     Operation(
@@ -99,7 +99,7 @@ OPERATIONS = (
         needs="read",
         run=get_event,
         answers={200: EventView},
-        problems=(404, 503),
+        problems=(404,),
         description="With its body as it was handed in.",
     ),
     Operation(
@@ -112,7 +112,7 @@ OPERATIONS = (
         run=event_deliveries,
         query=EventDeliveriesQuery,
         answers={200: Listing[DeliveryView]},
-        problems=(404, 422, 503),
+        problems=(404, 422),
         description="Newest first: one for each endpoint it matched, and those that replays made.",
     ),
 )

@@ -184,7 +184,7 @@ OPERATIONS = (
         needs="read",
         run=explain_event,
         answers={200: ExplanationView},
-        problems=(404, 503),
+        problems=(404,),
         description="For each endpoint, as it stood when the event was accepted: its rules and what became of it.",
     ),
 )

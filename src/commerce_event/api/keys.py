@@ -65,7 +65,7 @@ OPERATIONS = (
         run=create_key,
         body=NewKey,
         answers={201: NewKeyView},
-        problems=(415, 422, 503),
+        problems=(415, 422),
         description="The key is shown this once.",
     ),
     Operation(
@@ -90,7 +90,7 @@ OPERATIONS = (
         needs="admin",
         run=revoke_key,
         answers={204: None},
-        problems=(404, 503),
+        problems=(404,),
         description="It stops working at once on this node, and within a second on others.",
     ),
 )

@@ -1,6 +1,7 @@
 """The OpenAPI 3.1 document: the contract's webhooks and the management API, made from what the code runs on."""
 
 import re
+from collections.abc import Collection
 from functools import cache
 from typing import Any, Final
 
@@ -39,11 +40,12 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *activity.OPERATIONS,
     *keys.OPERATIONS,
 )
-_ALWAYS: Final = (401, 403, 500)  # problems of every call that takes a key
+_BEFORE: Final = (400, 408, 503)  # problems of every call: bytes that are no HTTP, or come too slowly; too many callers
+_ALWAYS: Final = (*_BEFORE, 401, 403, 500)  # problems of every call that takes a key
 _SECURITY: Final[list[dict[str, list[str]]]] = [{"key": []}]
 _LISTING: Final = re.compile(rb"Listing_(\w+?)View_")  # what a generic type is called
 _REF: Final = "#/components/schemas/{name}"
-_PUBLISH_PROBLEMS: Final = (400, 401, 403, 404, 408, 409, 413, 415, 422, 500, 503)
+_PUBLISH_PROBLEMS: Final = (*_ALWAYS, 404, 409, 413, 415, 422)
 
 
 @cache
@@ -126,10 +128,13 @@ def _answers(operation: Operation, shown: dict[Any, Any]) -> dict[str, Any]:
         answers[str(status)] = {"description": "Done; there is nothing to say" if kind is None else _about(kind)}
         if kind is not None:
             answers[str(status)]["content"] = {"application/json": {"schema": shown[kind]}}
-    extra = {400, 408, 413} if operation.body is not None else set()
-    for status in sorted({*_ALWAYS, *operation.problems, *extra, *({422} if operation.query is Nothing else set())}):
-        answers[str(status)] = {"$ref": f"#/components/responses/{_problem_name(status)}"}
-    return answers
+    too_large = {413} if operation.body is not None else set()
+    unwanted = {422} if operation.query is Nothing else set()
+    return answers | _problems({*_ALWAYS, *operation.problems, *too_large, *unwanted})
+
+
+def _problems(statuses: Collection[int]) -> dict[str, Any]:
+    return {str(status): {"$ref": f"#/components/responses/{_problem_name(status)}"} for status in sorted(statuses)}
 
 
 def _about(kind: Any) -> str:
@@ -168,9 +173,7 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _accepting(shown: dict[Any, Any]) -> dict[str, Any]:
     accepted = {"application/json": {"schema": shown[AcceptedView]}}
-    problems = {
-        str(status): {"$ref": f"#/components/responses/{_problem_name(status)}"} for status in _PUBLISH_PROBLEMS
-    }
+    problems = _problems(_PUBLISH_PROBLEMS)
     one = {
         "operationId": "publishEvent",
         "tags": ["Accepting"],
@@ -254,10 +257,8 @@ def _plain() -> dict[str, Any]:
     items = {}
     for path, name, summary, description, media in described:
         answers: dict[str, Any] = {"200": {"description": summary, "content": {media: {"schema": {}}}}}
-        if path == "/readyz":
-            answers["503"] = {"$ref": f"#/components/responses/{_problem_name(503)}"}
         call = {"operationId": name, "tags": ["Watching"], "summary": summary, "description": description}
-        items[path] = {"get": {**call, "security": [], "responses": answers}}
+        items[path] = {"get": {**call, "security": [], "responses": answers | _problems(_BEFORE)}}
     return items
 
 

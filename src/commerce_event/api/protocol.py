@@ -80,6 +80,10 @@ class HttpProtocol(HttpToolsProtocol):
         elif not (data.startswith(_START) and self._taker is not None and self._idle() and self._take(data)):
             super().data_received(data)
 
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words
+        """What came cannot be read, and so nothing after it can."""
+        self._refuse(Problem(400, "The request is not HTTP as RFC 9112 has it."))
+
     def eof_received(self) -> bool:  # type: ignore[override]
         """Nothing more comes; whoever asked for something whole still hears the answer."""
         owed = self._waiting or (not self._answered() and not self._inside)
@@ -140,9 +144,14 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _refuse(self, problem: Problem) -> None:
         problem.headers["Connection"] = "close"
-        if self._answered():
+        if self._answered() or self._owes_only_this():
             self._write(problem.status, problem_lines(problem), encode(problem.body()))
         self.transport.close()
+
+    def _owes_only_this(self) -> bool:
+        """Whether the next answer is that to the request whose body is coming in."""
+        in_body = self._inside and not self._in_head
+        return in_body and not self.cycle.response_started and not self.pipeline
 
     def _answered(self) -> bool:
         return self.cycle is None or self.cycle.response_complete

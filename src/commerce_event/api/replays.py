@@ -76,7 +76,7 @@ OPERATIONS = (
         run=start_replay,
         body=NewReplay,
         answers={202: ReplayView},
-        problems=(404, 415, 422, 503),
+        problems=(404, 415, 422),
         description="`failed` gives dead deliveries a fresh start; `all` sends every event that matches now.",
     ),
     Operation(
@@ -89,7 +89,7 @@ OPERATIONS = (
         run=list_replays,
         query=ReplaysQuery,
         answers={200: Listing[ReplayView]},
-        problems=(403, 422, 503),
+        problems=(422,),
         description="Newest first.",
     ),
     Operation(
@@ -101,7 +101,7 @@ OPERATIONS = (
         needs="read",
         run=get_replay,
         answers={200: ReplayView},
-        problems=(404, 503),
+        problems=(404,),
         description="How far it is, and what became of what it queued.",
     ),
 )
