@@ -94,7 +94,7 @@ class Node:
         tally = Tally(clock)
         self.scheduler.on_attempt.append(tally.attempted)
         self.intake.on_accepted.append(tally.accepted)
-        self.keeper = Keeper(store, clock, tally, retention_s=settings.retention_s)
+        self.keeper = Keeper(store, self.directory, clock, tally, retention_s=settings.retention_s)
         self.metrics = Metrics(self.scheduler, self.keeper)
         self.scheduler.on_attempt.append(self.metrics.attempt)
         services = Services(
@@ -120,7 +120,9 @@ class Node:
         self.keeper.start()
 
     async def _make_first_key(self) -> None:
-        if self.settings.admin_key is None and not any(key.role == "admin" for key in self.directory.all_keys()):
+        if self.settings.admin_key is None and not any(
+            key.role == "admin" and key.revoked_ms is None for key in self.directory.all_keys()
+        ):
             _, self.first_key = await self.directory.add_key("admin", None, "first key", self.clock.now_ms())
 
     async def stop(self) -> None:

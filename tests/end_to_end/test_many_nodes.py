@@ -174,3 +174,18 @@ async def test_nodes_share_the_limit_of_an_endpoint(cluster: Cluster, receiver: 
 
     [book] = await until_settled(cluster.first)
     assert book["delivered"] == 6 * limit + 1
+
+
+async def test_key_revoked_on_one_node_opens_nothing_on_another_that_sends_nothing(cluster: Cluster) -> None:
+    cluster.second.set(COMMERCE_EVENT_HOLD_DELIVERIES="on")
+    await cluster.start()
+    async with cluster.first.client() as first, cluster.second.client() as second, asyncio.timeout(DEADLINE_S):
+        made = (await first.post("/v1/keys", json={"role": "read", "client_ids": [1]})).json()
+        key = {"Authorization": f"Bearer {made['key']}"}
+        while (await second.get("/v1/endpoints", headers=key)).status_code != 200:
+            await asyncio.sleep(0.02)
+
+        assert (await first.delete(f"/v1/keys/{made['id']}")).status_code == 204
+
+        while (await second.get("/v1/endpoints", headers=key)).status_code != 401:
+            await asyncio.sleep(0.02)

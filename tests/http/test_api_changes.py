@@ -11,6 +11,7 @@ from commerce_event.api import asgi
 from commerce_event.api.endpoints import PER_CLIENT_MAX
 from commerce_event.core import ids
 from commerce_event.core.signatures import verify
+from commerce_event.deliver.replays import RUNNING_MAX
 
 PATH = "/v1/endpoints"
 ROUNDS = 10
@@ -145,3 +146,20 @@ async def test_many_dead_letters_of_one_key_are_sent_again_in_their_order(api: A
 
     arrived = await api.until_arrived(count)
     assert [msgspec.json.decode(each.body)["OrderId"] for each in arrived] == list(range(count))
+
+
+async def test_a_client_with_many_replays_under_way_waits_and_nobody_else_does(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stand_still(_replay: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(api.node.replays, "_step", stand_still)
+    endpoint, other = await api.endpoint(), await api.endpoint(client_id=2)
+    wanted = {"endpoint_id": endpoint["id"], "since": "2020-01-01T00:00:00Z"}
+    for _ in range(RUNNING_MAX):
+        expect(await api.admin.post("/v1/replays", json=wanted), 202)
+
+    problem = expect_problem(await api.admin.post("/v1/replays", json=wanted), 409)
+    assert str(RUNNING_MAX) in problem["detail"]
+    expect(await api.admin.post("/v1/replays", json={**wanted, "endpoint_id": other["id"]}), 202)

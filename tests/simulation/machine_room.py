@@ -89,7 +89,7 @@ class Node:
         )
         self.intake = Intake(store, self.directory, self.scheduler, ids, clock)
         self.replays = Replays(store, self.directory, ids, clock, self.scheduler.wake)
-        self.keeper = Keeper(store, clock, Tally(clock), retention_s=0)
+        self.keeper = Keeper(store, self.directory, clock, Tally(clock), retention_s=0)
         self.scheduler.start()
         self.replays.run()
         self.up = True

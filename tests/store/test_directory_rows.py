@@ -79,6 +79,14 @@ async def test_replays_are_kept_and_listed_within_the_scope(store: Store) -> Non
     assert [each.id for each in await store.replays(Scope.everyone(), Page(10), running=True)] == [2]
 
 
+async def test_running_replays_come_oldest_first_and_page_by_page_newest_first(store: Store) -> None:
+    for number in (1, 2, 3):
+        await store.put_replay(replay(number))
+
+    assert [each.id for each in await store.replays(Scope.of(1), Page(2), running=True)] == [1, 2]
+    assert [each.id for each in await store.replays(Scope.of(1), Page(2))] == [3, 2]
+
+
 async def test_replaying_twice_gives_two_sets_counted_apart(store: Store) -> None:
     event = new_event(7)
     await store.accept([event])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import apsw
 import pytest
-from stores import claim, new_event, result
+from stores import claim, new_event, result, unread
 
 from commerce_event.core import clock
 from commerce_event.core.clock import SystemClock
@@ -47,6 +47,16 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+async def test_nobody_else_on_the_machine_can_read_the_files(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "events.db")
+    await store.open()
+    await store.accept([new_event()])
+
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == dict.fromkeys(("events.db", "events.db-wal", "events.db-shm", "events.db.lock"), 0o600)
+    await store.close()
 
 
 @contextmanager
@@ -386,7 +396,7 @@ async def test_clock_that_is_set_back_while_no_server_runs_delays_nothing(
     later = SystemClock()
     store = SqliteStore(path, clock=later)
     await store.open()
-    await Keeper(store, later, Tally(later), retention_s=0).watch_clock()
+    await Keeper(store, unread(store), later, Tally(later), retention_s=0).watch_clock()
     [waiting] = await store.waiting()
     await store.close()
 

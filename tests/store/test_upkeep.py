@@ -4,7 +4,7 @@ import asyncio
 from typing import cast
 
 import pytest
-from stores import START_MS, Engine, claim, new_event, result
+from stores import START_MS, Engine, claim, new_event, result, unread
 
 from commerce_event.core.clock import SystemClock
 from commerce_event.core.model import Replay, Scope
@@ -177,7 +177,8 @@ async def test_due_times_follow_a_clock_that_was_set_back_while_the_store_was_aw
             if len(moved) == 1:
                 raise StoreUnavailableError("the disk is full")
 
-    keeper = Keeper(cast("Store", Away()), clock, Tally(clock), retention_s=0)
+    store = cast("Store", Away())
+    keeper = Keeper(store, unread(store), clock, Tally(clock), retention_s=0)
     with pytest.raises(StoreUnavailableError):
         await keeper.watch_clock()
     await keeper.watch_clock()

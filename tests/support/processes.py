@@ -35,6 +35,10 @@ class ServerProcess:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    def set(self, **environment: str) -> None:
+        """Start with these variables from now on."""
+        self._environment.update(environment)
+
     async def start(self) -> None:
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("COMMERCE_EVENT_")},

@@ -6,7 +6,10 @@ from typing import Any, Protocol
 
 import postgres
 
+from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Attempt, DeliveryState, Replay
+from commerce_event.core.vault import Vault
+from commerce_event.store.directory import Directory
 from commerce_event.store.port import Claimed, NewDelivery, NewEvent, Settlement, Store, Want
 from commerce_event.store.postgres import PostgresStore
 from commerce_event.store.sqlite import SqliteStore
@@ -107,6 +110,11 @@ class PostgresEngine:
 
 
 _NUMBERS = itertools.count(1_000)
+
+
+def unread(store: Store) -> Directory:
+    """Return a directory that nothing was read into."""
+    return Directory(store, Vault(bytes(32)), IdMaker())
 
 
 def new_event(

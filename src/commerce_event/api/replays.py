@@ -8,9 +8,10 @@ from msgspec import Meta
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing, PageQuery, listing
 from commerce_event.api.parameters import Int32, Time, read_id, read_time, read_types, scope_for
-from commerce_event.api.problems import invalid, not_found
+from commerce_event.api.problems import Problem, invalid, not_found
 from commerce_event.api.views import ReplayView, replay_view
 from commerce_event.core.model import Replay, ReplayOf
+from commerce_event.deliver.replays import RUNNING_MAX, TooManyReplaysError
 
 
 class NewReplay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,9 +41,11 @@ async def start_replay(call: Call) -> Reply:
     until_ms = call.now_ms if until_ms is None else until_ms
     if until_ms < since_ms:
         raise invalid("/until", "until must not be before since")
-    replay = await call.services.replays.start(
-        endpoint, since_ms, until_ms, read_types(wanted.types, "/types"), wanted.only
-    )
+    types = read_types(wanted.types, "/types")
+    try:
+        replay = await call.services.replays.start(endpoint, since_ms, until_ms, types, wanted.only)
+    except TooManyReplaysError:
+        raise Problem(409, f"A client has at most {RUNNING_MAX} replays under way; wait until one is done.") from None
     return Reply(replay_view(replay, {}), 202)
 
 
@@ -76,7 +79,7 @@ OPERATIONS = (
         run=start_replay,
         body=NewReplay,
         answers={202: ReplayView},
-        problems=(404, 415, 422),
+        problems=(404, 409, 415, 422),
         description="`failed` gives dead deliveries a fresh start; `all` sends every event that matches now.",
     ),
     Operation(

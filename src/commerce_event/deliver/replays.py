@@ -17,10 +17,15 @@ from commerce_event.store.directory import Directory
 from commerce_event.store.port import DeliveryQuery, NewDelivery, Page, Store, StoreUnavailableError
 
 _STEP: Final = 200
-_RUNNING_MAX: Final = 100
+_ROUND: Final = 100  # replays that take turns, the oldest ones
+RUNNING_MAX: Final = 10  # of one client at once, so that nobody's replays keep everybody else's waiting
 _STORE_WAIT_S: Final = 1.0
 
 log = structlog.get_logger(__name__)
+
+
+class TooManyReplaysError(Exception):
+    """The client has as many replays under way as it may have."""
 
 
 class Replays:
@@ -61,8 +66,10 @@ class Replays:
 
         ``all`` sends every event of the time that matches the endpoint now, also those it never got;
         ``failed`` gives its dead deliveries of that time a fresh start; ``waiting`` gives it to those that wait for
-        their next try.
+        their next try. Raises TooManyReplaysError.
         """
+        if len(await self._store.replays(Scope.of(endpoint.client_id), Page(RUNNING_MAX), running=True)) >= RUNNING_MAX:
+            raise TooManyReplaysError
         now_ms = self._clock.now_ms()
         replay = Replay(
             id=self._ids.next(now_ms),
@@ -88,7 +95,7 @@ class Replays:
             await self._wanted.wait()
             self._wanted.clear()
             try:
-                while running := await self._store.replays(Scope.everyone(), Page(_RUNNING_MAX), running=True):
+                while running := await self._store.replays(Scope.everyone(), Page(_ROUND), running=True):
                     for replay in running:
                         await self._step(replay)
             except StoreUnavailableError as error:

@@ -1,4 +1,4 @@
-"""The keeper: what must happen beside the flow — clock, text index, retention, recount of the accounts."""
+"""The keeper: what must happen beside the flow — other nodes' changes, clock, text index, retention, recount."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,9 +10,11 @@ import structlog
 
 from commerce_event.core.clock import SystemClock
 from commerce_event.core.model import Scope
+from commerce_event.store.directory import Directory
 from commerce_event.store.port import Book, Store, StoreError
 from commerce_event.store.tally import Tally
 
+_LEARN_EVERY_S: Final = 0.5  # a key revoked on another node must not open anything here for longer
 _CLOCK_EVERY_S: Final = 1.0
 _CLOCK_JUMP_MS: Final = 250  # less than this is the clock being steered, and simply followed
 _INDEX_EVERY_S: Final = 0.25
@@ -41,9 +43,12 @@ class Accounts(msgspec.Struct, frozen=True):
 class Keeper:
     """Runs the upkeep of a store, each task at its own pace, none of them in the way of an event."""
 
-    def __init__(self, store: Store, clock: SystemClock, tally: Tally, *, retention_s: float) -> None:
+    def __init__(
+        self, store: Store, directory: Directory, clock: SystemClock, tally: Tally, *, retention_s: float
+    ) -> None:
         """``retention_s`` is how long finished events are kept; 0 keeps them for ever."""
         self._store = store
+        self._directory = directory
         self._clock = clock
         self._tally = tally
         self._retention_s = retention_s
@@ -55,6 +60,7 @@ class Keeper:
 
     def start(self) -> None:
         chores = [
+            (self.learn_changes, _LEARN_EVERY_S),
             (self.watch_clock, _CLOCK_EVERY_S),
             (self.index, _INDEX_EVERY_S),
             (self.recount, _RECOUNT_EVERY_S),
@@ -79,6 +85,10 @@ class Keeper:
     async def index(self) -> None:
         """Take the text index a step towards the journal's end; under load it may lag, and searching stays right."""
         await self._store.index_text(_INDEX_STEP)
+
+    async def learn_changes(self) -> None:
+        """Read what other nodes changed of endpoints and keys, also while this one sends nothing."""
+        await self._directory.refresh()
 
     async def watch_clock(self) -> None:
         """Follow the machine's wall clock; when it was set, take the stored due times along, so that delays stay."""

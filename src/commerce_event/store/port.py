@@ -357,7 +357,9 @@ class Store(Protocol):
 
     async def replay(self, replay_id: int) -> Replay | None: ...
 
-    async def replays(self, scope: Scope, page: Page, *, running: bool = False) -> list[Replay]: ...
+    async def replays(self, scope: Scope, page: Page, *, running: bool = False) -> list[Replay]:
+        """Return replays, the newest first; with ``running`` those under way alone, the oldest first."""
+        ...
 
     async def replay_states(self, replay_id: int) -> dict[DeliveryState, int]:
         """Count the deliveries of a replay by state."""

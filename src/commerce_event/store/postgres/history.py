@@ -144,8 +144,8 @@ async def replays(connection: Connection, scope: Scope, page: Page, *, running: 
         where.add("id < {}", page.before)
     if running:
         where.add("state = 'running'")
-    limit = where.place(page.limit)
-    sql = f"SELECT {_REPLAY} FROM replay WHERE {where.sql} ORDER BY id DESC LIMIT {limit}"
+    limit, order = where.place(page.limit), "ASC" if running else "DESC"
+    sql = f"SELECT {_REPLAY} FROM replay WHERE {where.sql} ORDER BY id {order} LIMIT {limit}"
     return [_replay(row) for row in await connection.fetch(sql, *where.values)]
 
 

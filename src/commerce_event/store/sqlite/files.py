@@ -89,12 +89,14 @@ def refusals(path: Path) -> Iterator[None]:
         raise StoreRefusedError(f"{path} is not a commerce-event store; give another --store") from None
     except apsw.CorruptError as error:
         raise StoreRefusedError(f"{path} is damaged ({error}); restore it from a backup") from None
-    except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.IOError, apsw.FullError, apsw.BusyError) as error:
+    except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.IOError, apsw.FullError, apsw.BusyError, OSError) as error:
         raise StoreRefusedError(f"{path} cannot be opened for writing ({error}); check the disk and rights") from None
 
 
 def open_writer(path: Path) -> apsw.Connection:
     """Open the writing connection with full durability and read the settings back."""
+    # Orders are for their owner's eyes alone; the files that the engine puts beside this one take after it.
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     connection = apsw.Connection(str(path), statementcachesize=500)
     connection.set_busy_timeout(_BUSY_MS)
     connection.execute("PRAGMA journal_mode = WAL")

@@ -162,7 +162,8 @@ def replays(connection: apsw.Connection, scope: Scope, page: Page, *, running: b
         where.add("id < ?", page.before)
     if running:
         where.add("state = 'running'")
-    sql = f"SELECT {_REPLAY} FROM replay WHERE {where.sql} ORDER BY id DESC LIMIT ?"
+    order = "ASC" if running else "DESC"
+    sql = f"SELECT {_REPLAY} FROM replay WHERE {where.sql} ORDER BY id {order} LIMIT ?"
     return [_replay(row) for row in connection.execute(sql, (*where.values, page.limit))]
 
 
