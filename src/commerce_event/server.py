@@ -176,7 +176,8 @@ class _KeyFile:
     """The key that seals secrets: from the settings, or a file beside the store, made when both are missing."""
 
     def __init__(self, settings: Settings) -> None:
-        database = settings.store_path()
+        path = settings.store_path()
+        database = None if path is None else path.resolve()
         self._path: Path | None = None
         self._text = settings.secret_key or ""
         if not self._text and database is not None:

@@ -42,6 +42,28 @@ async def test_flush_that_fails_ends_the_server_before_anything_more_is_acknowle
     assert await sequences(server) == list(range(1, len(publisher.acknowledged) + 1))
 
 
+async def test_log_that_cannot_be_put_into_the_file_ends_the_server_and_loses_nothing(
+    server: ServerProcess, receiver: LocalReceiver, tmp_path: Path
+) -> None:
+    await server.start()
+    await subscribe(server, receiver, "/hook")
+    publisher, enough = Publisher(server), asyncio.Event()
+    publishing = [asyncio.create_task(publisher.run(enough)) for _ in range(8)]
+    await publisher.until_acknowledged(50)
+
+    (tmp_path / "file-sync-fails").touch()
+    assert await server.end() == 1
+    assert "the store file can no longer be trusted" in server.log()
+
+    (tmp_path / "file-sync-fails").unlink()
+    await server.start()
+    await publisher.until_acknowledged(len(publisher.acknowledged) + 50)
+    enough.set()
+    await asyncio.gather(*publishing)
+    await until_arrived(receiver, "/hook", set(publisher.acknowledged.values()))
+    assert await sequences(server) == list(range(1, len(publisher.acknowledged) + 1))
+
+
 async def test_full_disk_refuses_goes_on_reading_and_heals_by_itself(
     server: ServerProcess, receiver: LocalReceiver, tmp_path: Path
 ) -> None:

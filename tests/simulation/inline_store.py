@@ -71,11 +71,9 @@ class InlineWriter(Writer):
 
     disk: Disk
 
-    def __init__(
-        self, connection: apsw.Connection, *, on_rollback: Callable[[], None], after_commit: Callable[[], None]
-    ) -> None:
+    def __init__(self, connection: apsw.Connection, **given: Callable[[], None]) -> None:
         with patch("threading.Thread.start"):
-            super().__init__(connection, on_rollback=on_rollback, after_commit=after_commit)
+            super().__init__(connection, **given)
         self._working = False
         self._killed = False
 
@@ -132,7 +130,7 @@ class InlineWriter(Writer):
 class InlineCheckpointer:
     """The log stays as long as it gets: a simulated life is short."""
 
-    def __init__(self, path: Path, writer: apsw.Connection) -> None:
+    def __init__(self, path: Path, writer: apsw.Connection, on_error: Callable[[apsw.Error], None]) -> None:
         """Watch nothing."""
 
     def after_commit(self) -> None:

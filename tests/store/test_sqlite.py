@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -47,6 +48,95 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+async def test_store_that_was_closed_is_one_file(tmp_path: Path) -> None:
+    """So a copy of it is a copy of everything, and a copy that is put in its place is what starts."""
+    store = SqliteStore(tmp_path / "events.db")
+    await store.open()
+    await store.accept([new_event(7)])
+    assert await store.events(EventQuery(scope=EVERYONE), Page(10))
+    await store.close()
+
+    assert {path.name for path in tmp_path.iterdir()} == {"events.db", "events.db.lock"}
+
+
+async def test_what_a_crash_left_in_the_log_is_in_the_file_before_anything_is_written_behind_it(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "events.db")
+    await store.open()
+    await store.accept([new_event(7)])
+    crashed = tmp_path / "crashed"
+    crashed.mkdir()
+    for suffix in ("", "-wal"):
+        shutil.copy(f"{store._path}{suffix}", crashed)
+    await store.close()
+    assert (crashed / "events.db-wal").stat().st_size > 0
+
+    connection = files.open_writer(crashed / "events.db")
+    files.copy_log(connection)
+
+    assert (crashed / "events.db-wal").stat().st_size == 0
+    assert connection.execute("SELECT count(*) FROM event").fetchall() == [(1,)]
+    connection.close()
+
+
+async def test_link_to_a_store_in_use_is_refused(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "events.db")
+    await store.open()
+    (tmp_path / "link.db").symlink_to(tmp_path / "events.db")
+
+    with pytest.raises(StoreRefusedError, match=r"events\.db is in use by"):
+        await SqliteStore(tmp_path / "link.db").open()
+    await store.close()
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_nothing_is_acknowledged_once_the_file_was_taken_away(tmp_path: Path, replaced: bool) -> None:
+    store = SqliteStore(tmp_path / "events.db")
+    await store.open()
+    await store.accept([new_event(7)])
+    (tmp_path / "events.db").unlink()
+    if replaced:
+        (tmp_path / "events.db").touch()
+
+    with pytest.raises(StoreBrokenError, match=r"events\.db was deleted or replaced while in use"):
+        await store.accept([new_event(7)])
+
+    async with asyncio.timeout(10):
+        assert "was deleted or replaced" in str(await store.failed())
+    await store.close()
+
+
+async def test_damage_that_a_reader_meets_ends_the_store(tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    store = SqliteStore(path)
+    await store.open()
+    [event] = [new_event(7, body=b"x" * 3_000)]
+    await store.accept([event])
+    await store.close()
+    damage_page_of(path, "event")
+    store = SqliteStore(path)
+    await store.open()
+
+    with pytest.raises(StoreBrokenError):
+        await store.event(event.id, EVERYONE)
+
+    async with asyncio.timeout(10):
+        assert "can no longer be trusted" in str(await store.failed())
+    assert files.damage(path) is not None
+    await store.close()
+
+
+def damage_page_of(path: Path, table: str) -> None:
+    """Overwrite the first page of a table."""
+    connection = apsw.Connection(str(path))
+    found = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchall()
+    page = int(str(found[0][0]))
+    size = int(str(connection.pragma("page_size")))
+    connection.close()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
 
 
 async def test_nobody_else_on_the_machine_can_read_the_files(tmp_path: Path) -> None:
@@ -323,15 +413,15 @@ async def test_closing_while_the_log_is_copied_waits_for_the_copy_and_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copying, go_on = threading.Event(), threading.Event()
-    copy = checkpoints._copy
+    copy = checkpoints.Checkpointer._copy
 
-    def held_up(connection: apsw.Connection) -> None:
+    def held_up(checkpointer: checkpoints.Checkpointer, connection: apsw.Connection) -> None:
         copying.set()
         go_on.wait()
-        copy(connection)
+        copy(checkpointer, connection)
 
     monkeypatch.setattr(checkpoints, "_PAGES", 1)
-    monkeypatch.setattr(checkpoints, "_copy", held_up)
+    monkeypatch.setattr(checkpoints.Checkpointer, "_copy", held_up)
     store = SqliteStore(tmp_path / "events.db")
     await store.open()
     await store.accept([new_event(7)])
@@ -348,7 +438,7 @@ async def test_nothing_is_written_before_what_insists(tmp_path: Path) -> None:
     """Else due times of events accepted after the clock was set would be moved with those from before."""
     connection = files.open_writer(tmp_path / "events.db")
     connection.execute("CREATE TABLE done (what TEXT)")
-    writer = Writer(connection, on_rollback=lambda: None, after_commit=lambda: None)
+    writer = Writer(connection, on_rollback=lambda: None, check=lambda: None, after_commit=lambda: None)
     full = threading.Event()
     full.set()
 

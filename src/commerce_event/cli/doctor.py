@@ -121,18 +121,28 @@ def _books(url: str, key: str) -> Finding:
 async def _store(settings: "Settings") -> Finding:
     from commerce_event.core.clock import SystemClock
     from commerce_event.server import make_store
-    from commerce_event.store.port import StoreRefusedError
+    from commerce_event.store.port import StoreBrokenError, StoreRefusedError
+    from commerce_event.store.sqlite import files
 
     try:
         store = make_store(settings, SystemClock())
     except StoreRefusedError as error:
         return "store", "problem", str(error)
+    path = settings.store_path()
     try:
         await store.open()
         info = await store.info()
+        if path is not None and (fault := files.damage(path)):
+            return (
+                "store",
+                "problem",
+                f"{path} is damaged ({fault}); keep a copy, and restore the last good backup",
+            )
     except StoreRefusedError as error:
         text, _, _ = str(error).partition(";")
         return ("store", "ok", text) if "is in use by" in text else ("store", "problem", str(error))
+    except StoreBrokenError as error:
+        return "store", "problem", str(error)
     finally:
         await store.close()
     return (

@@ -6,7 +6,7 @@ two transactions, so that the log can start again from its beginning and never g
 
 import queue
 import threading
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -19,9 +19,11 @@ _BUSY_MS: Final = 1_000
 class Checkpointer:
     """Watches the size of the log after every commit."""
 
-    def __init__(self, path: Path, writer: apsw.Connection) -> None:
+    def __init__(self, path: Path, writer: apsw.Connection, on_error: Callable[[apsw.Error], None]) -> None:
+        """``on_error`` is called, on any thread, with what kept pages from being copied."""
         self._path = path
         self._writer = writer
+        self._on_error = on_error
         self._pages = 0
         self._orders: queue.SimpleQueue[bool] = queue.SimpleQueue()  # True: copy; False: end
         self._copying = False  # from the order until the writer has copied the rest; the writer's alone
@@ -38,7 +40,7 @@ class Checkpointer:
         """Called by the writer between transactions."""
         if self._copied.is_set():
             self._copied.clear()
-            _copy(self._writer)
+            self._copy(self._writer)
             self._pages = 0
             self._copying = False
         elif self._pages >= _PAGES and not self._copying:
@@ -57,13 +59,16 @@ class Checkpointer:
         connection.execute("PRAGMA fullfsync = ON")
         try:
             while self._orders.get():
-                _copy(connection)
+                self._copy(connection)
                 self._copied.set()
         finally:
             connection.close(True)
 
-
-def _copy(connection: apsw.Connection) -> None:
-    """Copy what can be copied now. Whatever is in the way, the log stays longer, and all of it is copied again."""
-    with suppress(apsw.Error):
-        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+    def _copy(self, connection: apsw.Connection) -> None:
+        """Copy what can be copied now. Whatever is in the way, the log stays longer, and all of it is copied again."""
+        try:
+            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except (apsw.BusyError, apsw.LockedError):
+            return
+        except apsw.Error as error:
+            self._on_error(error)

@@ -50,9 +50,9 @@ class SqliteStore:
 
     def __init__(self, path: Path, *, clock: Clock | None = None) -> None:
         self.on_notice: Callable[[Notice], None] | None = None  # there is no other node
-        self._path = path
+        self._path = path.resolve()  # a link to a file leads to its lock, too
         self._clock = clock or SystemClock()
-        self._lock = files.FileLock(path)
+        self._lock = files.FileLock(self._path)
         self._local = threading.local()
         self._connections: list[apsw.Connection] = []
         self._readers: ThreadPoolExecutor | None = None
@@ -77,6 +77,8 @@ class SqliteStore:
                 connection = files.open_writer(self._path)
                 self._connections.append(connection)
                 self._schema = files.migrate(connection, self._path)
+                files.copy_log(connection)
+                here = files.Identity(self._path)
                 with connection:
                     self._lease = int(only(run(connection, "bump", ("run",))))
                     if isinstance(self._clock, SystemClock):
@@ -86,9 +88,12 @@ class SqliteStore:
             self._let_go()
             raise
         self._journal = Journal(self._lease)
-        self._checkpointer = Checkpointer(self._path, connection)
+        self._checkpointer = Checkpointer(self._path, connection, self._note)
         self._writer = Writer(
-            connection, on_rollback=self._journal.forget, after_commit=self._checkpointer.after_commit
+            connection,
+            on_rollback=self._journal.forget,
+            check=here.check,
+            after_commit=self._checkpointer.after_commit,
         )
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-reader")
         self._queue_reader = ThreadPoolExecutor(1, thread_name_prefix="store-queue-reader")
@@ -108,7 +113,7 @@ class SqliteStore:
         self._let_go()
 
     def _let_go(self) -> None:
-        for connection in self._connections:
+        for connection in reversed(self._connections):  # the writer last: only it can put the log into the file
             connection.close(True)
         self._connections.clear()
         self._local = threading.local()
@@ -172,7 +177,14 @@ class SqliteStore:
                 self._connections.append(connection)
             return work(connection)
         except apsw.Error as error:
+            self._note(error)
             raise translate(error) from error
+
+    def _note(self, error: apsw.Error) -> None:
+        """Take note of what went wrong outside the writer: a damaged file ends the store, whoever met it."""
+        translated = translate(error)
+        if isinstance(translated, StoreBrokenError) and self._writer is not None:
+            self._writer.fail(translated)
 
     # -- journal
 

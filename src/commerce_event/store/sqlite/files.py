@@ -5,14 +5,14 @@ import os
 import re
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 import apsw
 
-from commerce_event.store.port import StoreRefusedError
+from commerce_event.store.port import StoreBrokenError, StoreRefusedError
 from commerce_event.store.sqlite import places
 from commerce_event.store.words import entry
 
@@ -21,6 +21,26 @@ APPLICATION_ID: Final = 0x43455654  # "CEVT", so that `file` and we know whose d
 _SAFE_SINCE: Final = (3, 51, 3)
 _PAGE_CACHE_KIB: Final = 12 * 1024
 _BUSY_MS: Final = 5_000
+
+
+class Identity:
+    """Which file a path led to when the store was opened."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._is = self._now()
+
+    def _now(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def check(self) -> None:
+        """Raises StoreBrokenError when the file was deleted or replaced: what we write goes with our handle."""
+        if self._now() != self._is:
+            raise StoreBrokenError(f"{self._path} was deleted or replaced while in use; put it back and start again")
 
 
 class FileLock:
@@ -107,6 +127,28 @@ def open_writer(path: Path) -> apsw.Connection:
     connection.execute("PRAGMA temp_store = MEMORY")
     check_durability(connection)
     return connection
+
+
+def copy_log(connection: apsw.Connection) -> None:
+    """Put what a former run left in the log into the file, and flush it, before anything is written behind it.
+
+    After a flush that failed, pages of the log may be in memory alone, and look whole until the power goes.
+    """
+    connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()  # without a look at it first, there is no log
+    with suppress(apsw.BusyError):  # somebody copies the store just now
+        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
+
+def damage(path: Path) -> str | None:
+    """Read every page of a store; return what is wrong with it first, None when nothing is."""
+    connection = open_reader(path)
+    try:
+        found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(1)")]
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        return str(error)
+    finally:
+        connection.close(True)
+    return None if found == ["ok"] else found[0]
 
 
 def check_durability(connection: apsw.Connection) -> str:

@@ -8,6 +8,7 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import apsw
@@ -45,10 +46,17 @@ class Writer:
     """Runs work on its connection, grouped into transactions, and answers on the caller's event loop."""
 
     def __init__(
-        self, connection: apsw.Connection, *, on_rollback: Callable[[], None], after_commit: Callable[[], None]
+        self,
+        connection: apsw.Connection,
+        *,
+        on_rollback: Callable[[], None],
+        check: Callable[[], None],
+        after_commit: Callable[[], None],
     ) -> None:
+        """``check`` is called after a commit, before anybody hears of it; what it raises they hear instead."""
         self._connection = connection
         self._on_rollback = on_rollback
+        self._check = check
         self._after_commit = after_commit
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._owed: list[_Call] = []  # what insists and could not be written yet: nothing else is written before it
@@ -80,14 +88,26 @@ class Writer:
                 self._calls.put(None)
         self._thread.join()
 
+    def fail(self, error: StoreBrokenError) -> None:
+        """Accept no more: the file can no longer be trusted. The first reason stands."""
+        with self._gate:
+            if not self.failure.done():
+                self.failure.set_result(error)
+
     def _run(self) -> None:
         running = True
         while running:
             group, running = self._next_group()
             if group:
                 _answer(self._commit(group))
-                self._after_commit()
+                self._look_after_log()
         _answer(self._owed)
+
+    def _look_after_log(self) -> None:
+        try:
+            self._after_commit()
+        except Exception as error:  # the thread must live on: it answers whoever calls
+            self.fail(StoreBrokenError(f"the store's log cannot be looked after ({error}); look at the disk"))
 
     def _next_group(self) -> tuple[list[_Call], bool]:
         """Wait for one call, then take whatever else waits, behind what is owed."""
@@ -113,6 +133,7 @@ class Writer:
             for call in group:
                 self._run_one(call, alone=len(group) == 1)
             self._connection.execute("COMMIT")
+            self._check()
         except BaseException as error:
             self._roll_back()
             translated = self._translated(error)
@@ -141,13 +162,16 @@ class Writer:
 
     def _roll_back(self) -> None:
         self._on_rollback()
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        except apsw.Error as error:
+            self.fail(StoreBrokenError(f"a transaction cannot be undone ({error}); check the disk and start again"))
 
     def _translated(self, error: BaseException) -> BaseException:
         translated = translate(error)
-        if isinstance(translated, StoreBrokenError) and not self.failure.done():
-            self.failure.set_result(translated)
+        if isinstance(translated, StoreBrokenError):
+            self.fail(translated)
         return translated
 
 
@@ -171,7 +195,7 @@ def _answer(group: list[_Call]) -> None:
     for call in group:
         by_loop.setdefault(call.loop, []).append(call)
     for loop, calls in by_loop.items():
-        if not loop.is_closed():
+        with suppress(RuntimeError):  # that loop was closed, and nobody waits in it any more
             loop.call_soon_threadsafe(_answer_all, calls)
 
 
