@@ -8,7 +8,7 @@ from stores import START_MS
 
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Endpoint, Scope, Secret
-from commerce_event.core.vault import Vault
+from commerce_event.core.vault import Vault, VaultError
 from commerce_event.store.directory import Directory
 from commerce_event.store.port import Store
 
@@ -138,3 +138,26 @@ async def test_loading_again_shows_what_others_stored(directory: Directory, stor
     assert [each.id for each in directory.endpoints(EVERYONE)] == [7]
     assert directory.authenticate(text) == key
     assert directory.version == other.version
+
+
+async def test_a_damaged_row_takes_no_other_endpoint_with_it(directory: Directory, store: Store) -> None:
+    for number in (7, 8, 9):
+        await directory.save(endpoint(number))
+    whole, secrets_lost, lost = await store.endpoints()
+    await store.put_endpoint(msgspec.structs.replace(secrets_lost, sealed=b"damaged"))
+    await store.put_endpoint(msgspec.structs.replace(lost, config=b'{"url": 5}'))
+
+    await directory.load()
+
+    found = {each.id: each for each in directory.endpoints(EVERYONE)}
+    assert found[whole.id].secrets == endpoint().secrets
+    assert (found[8].enabled, found[8].url, found[8].secrets) == (True, endpoint().url, ())
+    assert (found[9].enabled, found[9].disabled_reason) == (False, "unreadable")
+
+
+async def test_another_key_is_refused_rather_than_taken_for_damage(directory: Directory, store: Store) -> None:
+    for number in (7, 8):
+        await directory.save(endpoint(number))
+
+    with pytest.raises(VaultError, match="cannot be opened"):
+        await Directory(store, Vault(b"x" * 32), IdMaker()).load()

@@ -51,7 +51,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     event_types: tuple[str, ...]  # names, categories or "*"
     application_id: int | None = None
     enabled: bool = True
-    disabled_reason: str | None = None  # "gone" after a 410
+    disabled_reason: str | None = None  # "gone" after a 410; "unreadable": its row is damaged
     description: str = ""
     headers: dict[str, str] = {}
     filter: Filter | None = None

@@ -6,21 +6,24 @@ Reads cost no I/O; changes are written through. Secrets and static headers are o
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
+import structlog
 
 from commerce_event.contract.catalogue import EventType
 from commerce_event.core import ids
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Endpoint, Key, Role, Scope
 from commerce_event.core.routing import RouteTable
-from commerce_event.core.vault import Vault
+from commerce_event.core.vault import Vault, VaultError
 from commerce_event.store.port import EndpointChangedError, EndpointRow, Store
 
 _ROW_FIELDS: Final = frozenset({"id", "client_id", "revision", "created_ms", "updated_ms", "deleted_ms"})
 _SEALED_FIELDS: Final = frozenset({"headers", "secrets"})
+
+log = structlog.get_logger(__name__)
 
 
 class Directory:
@@ -54,7 +57,7 @@ class Directory:
     async def _load(self) -> None:
         version = await self._store.config_version()
         rows, keys = await self._store.endpoints(), await self._store.keys()
-        self._endpoints = {row.id: self._opened(row) for row in rows}  # from here to the index nothing may wait
+        self._endpoints = self._all_opened(rows)  # from here to the index nothing may wait
         self._keys = {key.id: key for key in keys}
         self.version = version
         self._index()
@@ -194,10 +197,52 @@ class Directory:
             sealed=self._vault.seal(msgspec.json.encode(sealed), _context(endpoint.id)),
         )
 
+    def _all_opened(self, rows: Sequence[EndpointRow]) -> dict[int, Endpoint]:
+        """Return the endpoints; one whose row is damaged takes no other with it. Raises VaultError for a wrong key."""
+        endpoints: dict[int, Endpoint] = {}
+        closed: VaultError | None = None
+        opened = 0
+        for row in rows:
+            try:
+                endpoints[row.id] = self._opened(row)
+                opened += 1
+            except VaultError as error:
+                closed = error
+                endpoints[row.id] = _without_secrets(row)
+            except msgspec.MsgspecError:
+                endpoints[row.id] = _unreadable(row)
+        if closed is not None and not opened:
+            raise closed
+        return endpoints
+
     def _opened(self, row: EndpointRow) -> Endpoint:
         sealed = msgspec.json.decode(self._vault.open(row.sealed, _context(row.id))) if row.sealed else {}
-        head = {name: getattr(row, name) for name in _ROW_FIELDS}
-        return msgspec.convert({**msgspec.json.decode(row.config), **sealed, **head}, Endpoint)
+        return _endpoint(row, sealed)
+
+
+def _endpoint(row: EndpointRow, sealed: Mapping[str, Any]) -> Endpoint:
+    return msgspec.convert({**msgspec.json.decode(row.config), **sealed, **_head(row)}, Endpoint)
+
+
+def _head(row: EndpointRow) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in _ROW_FIELDS}
+
+
+def _without_secrets(row: EndpointRow) -> Endpoint:
+    """Return an endpoint whose sealed part is damaged: tracked, but nothing is sent before it has a new secret."""
+    log.error(
+        "an endpoint's secrets and headers cannot be opened: give it new ones", endpoint=ids.encode("end", row.id)
+    )
+    try:
+        return _endpoint(row, {})
+    except msgspec.MsgspecError:
+        return _unreadable(row)
+
+
+def _unreadable(row: EndpointRow) -> Endpoint:
+    """Return what stands for an endpoint of which nothing is known any more: switched off, so that people see it."""
+    log.error("an endpoint cannot be read: delete it and make it anew", endpoint=ids.encode("end", row.id))
+    return Endpoint(**_head(row), url="", event_types=(), enabled=False, disabled_reason="unreadable")
 
 
 def _context(endpoint_id: int) -> bytes:
