@@ -55,6 +55,15 @@ async def test_nodes_that_live_together_never_share_their_part_of_ids(engine: Po
     assert second.lease % 2**NODE_BITS != first.lease % 2**NODE_BITS
 
 
+async def test_number_that_a_live_node_holds_is_not_given_again(engine: PostgresEngine) -> None:
+    """A copy of the database may be put in its place whose counter is behind."""
+    first = await engine.open()
+    await engine.run("UPDATE meta SET value = value - 1 WHERE name = 'run'")
+    second = await engine.open()
+
+    assert second.lease != first.lease
+
+
 async def test_node_for_which_no_number_is_left_is_refused(
     engine: PostgresEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

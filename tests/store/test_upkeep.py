@@ -13,6 +13,7 @@ from commerce_event.store.port import DeliveryQuery, EventQuery, NewDelivery, Pa
 from commerce_event.store.tally import Tally
 
 EVERYONE = Scope.everyone()
+DAY_MS = 86_400_000
 
 
 async def test_event_that_lost_its_delivery_is_found(engine: Engine) -> None:
@@ -162,6 +163,34 @@ async def test_healthy_store_does_not_report_a_failure(store: Store) -> None:
 
     assert not watching.done()
     watching.cancel()
+
+
+async def test_clock_that_is_set_far_ahead_leaves_days_before_history_goes(engine: Engine) -> None:
+    store, clock = await engine.open(), SystemClock()
+    now_ms = clock.now_ms()
+    await store.accept([new_event(at_ms=now_ms - age_days * DAY_MS) for age_days in (40, 29, 1, 0)])
+    keeper = Keeper(store, unread(store), clock, Tally(clock), retention_s=30 * 86_400)
+    clock.follow(366 * DAY_MS)
+    for _ in range(3):
+        await keeper.expire()
+
+    assert [event.sequence for event in await store.events_after(1, 0, 10)][-3:] == [2, 3, 4]
+
+
+async def test_retention_takes_what_is_past_its_time_and_catches_up_after_a_long_pause(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, clock = await engine.open(), SystemClock()
+    now_ms, start_s = clock.now_ms(), clock.monotonic()
+    await store.accept([new_event(at_ms=now_ms - age_days * DAY_MS) for age_days in (40, 39, 9, 8)])
+    keeper = Keeper(store, unread(store), clock, Tally(clock), retention_s=10 * 86_400)
+    left = []
+    for passed_days in (0, 1, 3.5, 4):
+        monkeypatch.setattr(clock, "monotonic", lambda days=passed_days: start_s + days * 86_400)
+        await keeper.expire()
+        left.append(len(await store.events_after(1, 0, 10)))
+
+    assert left == [4, 2, 2, 2], "a day's work of ten days; what is younger than the retention stays"
 
 
 async def test_due_times_follow_a_clock_that_was_set_back_while_the_store_was_away() -> None:

@@ -33,8 +33,8 @@ MEANINGS: Final = {
     "description": "A note for people.",
     "detail": "What happened, and what to do.",
     "difference": "matched less delivered, dead, cancelled and pending: anything but 0 is a fault.",
-    "disabled_reason": "`gone`: the receiver answered 410, so it was switched off; `unreadable`: its row in the store is "
-    "damaged; null: by a person, if at all.",
+    "disabled_reason": "`gone`: the receiver answered 410, so it was switched off; `unreadable`: its row in the store "
+    "is damaged; null: by a person, if at all.",
     "duplicate": "Whether the same event was known already by its idempotency key; the id is the first one's.",
     "duplicates": "Events that were known already.",
     "duration_ms": "From the start of the attempt to its end, in milliseconds.",

@@ -24,6 +24,7 @@ _AUDIT_STEP: Final = 2_000
 _EXPIRE_EVERY_S: Final = 30.0
 _TALLY_EVERY_S: Final = 2.0
 _EXPIRE_STEP: Final = 200
+_CATCH_UP: Final = 10  # times as fast as time itself: a clock set a year ahead leaves days to notice it
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +55,8 @@ class Keeper:
         self._retention_s = retention_s
         self._audited_to = 0
         self._wrong: dict[int, None] = {}
+        self._horizon_ms: int | None = None  # what was accepted before it may be deleted
+        self._horizon_at_s = 0.0
         self._owed_ms = 0  # by which due times are still to be moved
         self._tasks: list[asyncio.Task[None]] = []
         self.accounts: Accounts | None = None
@@ -120,10 +123,22 @@ class Keeper:
             )
 
     async def expire(self) -> None:
-        """Delete finished events that are older than the retention."""
-        before_ms = self._clock.now_ms() - round(self._retention_s * 1000)
+        """Delete finished events that are older than the retention, the oldest first and no faster than they came."""
+        before_ms = await self._horizon()
         while await self._store.expire(before_ms=before_ms, limit=_EXPIRE_STEP):
             pass  # every step is a commit of its own
+
+    async def _horizon(self) -> int:
+        """Return the time before which events may go: it starts at the oldest event and never jumps with a clock."""
+        wanted_ms = self._clock.now_ms() - round(self._retention_s * 1000)
+        now_s = self._clock.monotonic()
+        if self._horizon_ms is None:
+            oldest_ms = await self._store.oldest_ms()
+            reached_ms = wanted_ms if oldest_ms is None else oldest_ms
+        else:
+            reached_ms = self._horizon_ms + round((now_s - self._horizon_at_s) * 1000 * _CATCH_UP)
+        self._horizon_ms, self._horizon_at_s = min(wanted_ms, reached_ms), now_s
+        return self._horizon_ms
 
     async def _repeat(self, chore: Callable[[], Awaitable[None]], every_s: float) -> None:
         while True:

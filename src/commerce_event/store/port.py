@@ -424,6 +424,10 @@ class Store(Protocol):
         """Recount the deliveries of the next events; the cursor returns to 0 at the end of the journal."""
         ...
 
+    async def oldest_ms(self) -> int | None:
+        """Return when the oldest event was accepted, None for an empty journal."""
+        ...
+
     async def expire(self, *, before_ms: int, limit: int) -> int:
         """Delete events older than that with everything of theirs, never one that has a pending delivery."""
         ...

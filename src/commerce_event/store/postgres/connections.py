@@ -25,7 +25,7 @@ _SETTINGS: Final = {
     "search_path": SCHEMA,
     "jit": "off",
     "enable_seqscan": "off",  # statistics lag behind a queue that was empty a moment ago: never trust them with a scan
-    "idle_in_transaction_session_timeout": "15s",  # a node that is cut off keeps its locks no longer than that
+    "idle_in_transaction_session_timeout": "5s",  # a node that is cut off keeps its locks no longer than that
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",

@@ -86,7 +86,7 @@ class PostgresStore:
             try:
                 self._version = await check_server(connection, self._address)
                 await refuse_half_moved(connection, self._address)
-                self._schema = await migrate(connection, self._address)
+                self._schema = await self._migrated()
                 await self._presence.enter(connection)
                 for make in (self._address.hot_pool, self._address.look_pool):
                     self._pools.append(await make())
@@ -96,6 +96,13 @@ class PostgresStore:
                 raise
         self._failure = asyncio.get_running_loop().create_future()
         self._closed = False
+
+    async def _migrated(self) -> int:
+        patient = await self._address.patient_connection()  # an index of a large table takes as long as it takes
+        try:
+            return await migrate(patient, self._address)
+        finally:
+            await let_go(patient)
 
     async def close(self) -> None:
         self._closed = True
@@ -368,6 +375,9 @@ class PostgresStore:
 
     async def audit(self, *, after_id: int, limit: int) -> Audit:
         return await self._look(lambda c: upkeep.audit(c, after_id=after_id, limit=limit))
+
+    async def oldest_ms(self) -> int | None:
+        return await self._look(upkeep.oldest_ms)
 
     async def expire(self, *, before_ms: int, limit: int) -> int:
         """Drop one whole week of events if one is past, whatever ``limit`` says; else delete one by one."""

@@ -68,6 +68,8 @@ class Presence:
         for _ in range(_NODES_MAX):
             self.run = int(await only(connection, "bump", "run"))
             await self._hold(connection)  # before the look: of two that take numbers at once, one sees the other
+            if not self._holds:  # the counter was set back, as by a copy that was put in the database's place
+                continue
             others = {row[0] for row in await run(connection, "live_runs", RUNS)} - {run_key(self.run)}
             others |= {row[0] for row in await run(connection, "holders")}
             if self.run % _NODES_MAX not in {other % _NODES_MAX for other in others}:

@@ -429,6 +429,9 @@ SELECT greatest((SELECT max(id) FROM event), (SELECT max(id) FROM queue), (SELEC
                 (SELECT max(id) FROM endpoint), (SELECT max(id) FROM api_key), (SELECT max(id) FROM replay),
                 (SELECT value FROM meta WHERE name = 'last_id'))
 
+-- name: oldest
+SELECT accepted_ms FROM event ORDER BY id LIMIT 1
+
 -- name: oldest_events
 SELECT e.id, e.accepted_ms, EXISTS (SELECT FROM queue AS q WHERE q.event_id = e.id)
 FROM event AS e WHERE e.id > $1 AND e.id < $2 ORDER BY e.id LIMIT $3

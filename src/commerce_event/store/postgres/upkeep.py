@@ -25,6 +25,11 @@ async def last_id(connection: Connection) -> int:
     return int(await only(connection, "last_id"))
 
 
+async def oldest_ms(connection: Connection) -> int | None:
+    found: int | None = await only(connection, "oldest")
+    return found
+
+
 async def expired(connection: Connection, *, before_ms: int, after_id: int, limit: int, now_ms: int) -> list[int]:
     """Return the oldest events past their time that no pending delivery needs, behind ``after_id``, at most ``limit``.
 

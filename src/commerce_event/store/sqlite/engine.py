@@ -333,6 +333,9 @@ class SqliteStore:
     async def audit(self, *, after_id: int, limit: int) -> Audit:
         return await self._read(lambda connection: upkeep.audit(connection, after_id=after_id, limit=limit))
 
+    async def oldest_ms(self) -> int | None:
+        return await self._read(upkeep.oldest_ms)
+
     async def expire(self, *, before_ms: int, limit: int) -> int:
         after_id = self._expired_to  # what an earlier step passed over is pending still
         ids = await self._read(

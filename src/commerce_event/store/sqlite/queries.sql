@@ -274,6 +274,9 @@ GROUP BY start_ms ORDER BY start_ms
 SELECT e.id, e.match_count, (SELECT count(*) FROM delivery AS d WHERE d.event_id = e.id AND d.replayed = 0)
 FROM event AS e WHERE e.id > ? ORDER BY e.id LIMIT ?
 
+-- name: oldest
+SELECT accepted_ms FROM event ORDER BY id LIMIT 1
+
 -- name: oldest_events
 SELECT e.id, e.accepted_ms,
        EXISTS (SELECT 1 FROM delivery AS d WHERE d.event_id = e.id AND d.state = 'pending')

@@ -50,6 +50,11 @@ def audit(connection: apsw.Connection, *, after_id: int, limit: int) -> Audit:
     return Audit(len(rows), wrong, rows[-1][0] if len(rows) == limit else 0)
 
 
+def oldest_ms(connection: apsw.Connection) -> int | None:
+    found: int | None = only(run(connection, "oldest"))
+    return found
+
+
 def expired(connection: apsw.Connection, *, after_id: int, before_ms: int, limit: int) -> list[int]:
     """Return the oldest events past their time that no pending delivery needs, at most ``limit``."""
     found: list[int] = []
