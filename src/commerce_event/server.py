@@ -37,6 +37,7 @@ from commerce_event.store.port import Store, StoreRefusedError
 from commerce_event.store.postgres import PostgresStore
 from commerce_event.store.sqlite import SqliteStore
 from commerce_event.store.tally import Tally
+from commerce_event.watchdog import Watchdog
 from commerce_event.web.assets import Assets
 from commerce_event.web.pages import Pages
 
@@ -55,6 +56,7 @@ class Node:
         self.settings = settings
         self.clock = make_clock(settings)
         self.store = make_store(settings, self.clock)
+        self.watchdog = Watchdog()
         self.first_key: str | None = None  # made at the first start, shown once
 
     async def start(self, *, own_addresses: frozenset[tuple[str, int]] = frozenset()) -> None:
@@ -95,7 +97,7 @@ class Node:
         self.scheduler.on_attempt.append(tally.attempted)
         self.intake.on_accepted.append(tally.accepted)
         self.keeper = Keeper(store, self.directory, clock, tally, retention_s=settings.retention_s)
-        self.metrics = Metrics(self.scheduler, self.keeper)
+        self.metrics = Metrics(self.scheduler, self.keeper, self.watchdog)
         self.scheduler.on_attempt.append(self.metrics.attempt)
         services = Services(
             settings=settings,
@@ -118,6 +120,7 @@ class Node:
             self.scheduler.start()
         self.replays.run()
         self.keeper.start()
+        self.watchdog.start()
 
     async def _make_first_key(self) -> None:
         if self.settings.admin_key is None and not any(
@@ -127,6 +130,7 @@ class Node:
 
     async def stop(self) -> None:
         """Finish what is in flight, record it, close the store."""
+        self.watchdog.close()
         await self.intake.close()
         await self.replays.close()
         await self.scheduler.close(_GRACE_S)

@@ -61,6 +61,14 @@ async def test_store_that_was_closed_is_one_file(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"events.db", "events.db.lock"}
 
 
+async def test_start_after_a_proper_end_is_a_clean_one(tmp_path: Path) -> None:
+    for _ in range(3):
+        store = SqliteStore(tmp_path / "events.db")
+        await store.open()
+        assert (await store.info()).unclean_starts == 0
+        await store.close()
+
+
 async def test_what_a_crash_left_in_the_log_is_in_the_file_before_anything_is_written_behind_it(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "events.db")
     await store.open()
@@ -301,7 +309,9 @@ async def test_kill_9_in_the_middle_of_writing_loses_nothing_acknowledged(tmp_pa
     stored = {event.id for event in await store.events(EventQuery(scope=EVERYONE), Page(100_000))}
     sequences = [event.sequence for event in await store.events_after(1, 0, 100_000)]
     [book] = await store.books(EVERYONE, recount=True)
+    info = await store.info()
     await store.close()
+    assert info.unclean_starts == 2
     assert set(acknowledged) <= stored
     assert sequences == list(range(1, len(stored) + 1))
     assert book.difference == 0

@@ -17,7 +17,7 @@ SOURCE = Path(commerce_event.__file__).parent
 ROWS = (
     {"contract"},
     {"core"},
-    {"settings", "logs", "web"},
+    {"settings", "logs", "watchdog", "web"},
     {"store"},
     {"accept", "deliver"},
     {"api"},

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
@@ -16,6 +16,7 @@ from commerce_event.core.delivery import Decision, Outcome
 from commerce_event.core.model import Endpoint
 from commerce_event.deliver.scheduler import Scheduler
 from commerce_event.store.keeper import Keeper
+from commerce_event.watchdog import Watchdog
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -24,9 +25,10 @@ _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 class Metrics(Collector):
     """Counts what flows through this node."""
 
-    def __init__(self, scheduler: Scheduler, keeper: Keeper) -> None:
+    def __init__(self, scheduler: Scheduler, keeper: Keeper, watchdog: Watchdog) -> None:
         self._scheduler = scheduler
         self._keeper = keeper
+        self._watchdog = watchdog
         self._registry = CollectorRegistry()
         self.accepted = Counter("commerce_event_accepted_events", "Events made durable", registry=self._registry)
         self.duplicates = Counter(
@@ -86,4 +88,25 @@ class Metrics(Collector):
         if accounts is not None:
             wrong = sum(abs(book.difference) for book in accounts.books) + len(accounts.wrong_events)
             difference.add_metric([], wrong)
-        return [deliveries, difference, oldest]
+        return [deliveries, difference, oldest, *self._of_the_node()]
+
+    def _of_the_node(self) -> Iterable[Metric]:
+        """What goes wrong around this node."""
+        yield CounterMetricFamily(
+            "commerce_event_loop_stalls", "Times that the event loop stood still", value=self._watchdog.stalls
+        )
+        yield CounterMetricFamily(
+            "commerce_event_clock_jumps", "Times that the wall clock was set", value=self._keeper.clock_jumps
+        )
+        info = self._keeper.store_info
+        if info is None:
+            return
+        yield GaugeMetricFamily("commerce_event_store_size_bytes", "Size of the store", value=info.size_bytes)
+        if info.free_bytes is not None:
+            yield GaugeMetricFamily("commerce_event_disk_free_bytes", "Free beside the store", value=info.free_bytes)
+        if info.unclean_starts is not None:
+            yield CounterMetricFamily(
+                "commerce_event_unclean_starts",
+                "Starts after a run that had not ended properly",
+                value=info.unclean_starts,
+            )

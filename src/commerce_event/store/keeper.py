@@ -11,7 +11,7 @@ import structlog
 from commerce_event.core.clock import SystemClock
 from commerce_event.core.model import Scope
 from commerce_event.store.directory import Directory
-from commerce_event.store.port import Book, Store, StoreError
+from commerce_event.store.port import Book, Store, StoreError, StoreInfo
 from commerce_event.store.tally import Tally
 
 _LEARN_EVERY_S: Final = 0.5  # a key revoked on another node must not open anything here for longer
@@ -23,6 +23,8 @@ _RECOUNT_EVERY_S: Final = 10.0
 _AUDIT_STEP: Final = 2_000
 _EXPIRE_EVERY_S: Final = 30.0
 _TALLY_EVERY_S: Final = 2.0
+_INFO_EVERY_S: Final = 10.0
+_LITTLE_BYTES: Final = 1024**3  # free beside the store: time to look after it
 _EXPIRE_STEP: Final = 200
 _CATCH_UP: Final = 10  # times as fast as time itself: a clock set a year ahead leaves days to notice it
 
@@ -60,6 +62,8 @@ class Keeper:
         self._owed_ms = 0  # by which due times are still to be moved
         self._tasks: list[asyncio.Task[None]] = []
         self.accounts: Accounts | None = None
+        self.store_info: StoreInfo | None = None
+        self.clock_jumps = 0
 
     def start(self) -> None:
         chores = [
@@ -68,6 +72,7 @@ class Keeper:
             (self.index, _INDEX_EVERY_S),
             (self.recount, _RECOUNT_EVERY_S),
             (self.write_tally, _TALLY_EVERY_S),
+            (self.look_at_store, _INFO_EVERY_S),
         ]
         if self._retention_s > 0:
             chores.append((self.expire, _EXPIRE_EVERY_S))
@@ -100,11 +105,18 @@ class Keeper:
             self._clock.follow(drift_ms)
         else:
             log.warning("the wall clock was set", by_s=drift_ms / 1000)
+            self.clock_jumps += 1
             self._clock.follow(drift_ms)
             self._owed_ms += drift_ms
         if self._owed_ms:  # asked for before anybody reads the clock anew; what the store refuses is tried again
             await self._store.shift_due(self._owed_ms)
             self._owed_ms = 0
+
+    async def look_at_store(self) -> None:
+        """Look how large the store is, and whether its disk is about to be full."""
+        before, self.store_info = self.store_info, await self._store.info()
+        if _is_short(self.store_info) and not _is_short(before):
+            log.warning("the disk of the store is nearly full", free_bytes=self.store_info.free_bytes)
 
     async def recount(self) -> None:
         """Count what is pending, compare the accounts, and look at the next stretch of the journal."""
@@ -149,3 +161,7 @@ class Keeper:
             except Exception:
                 log.exception("upkeep failed", chore=chore.__name__)
             await asyncio.sleep(every_s)
+
+
+def _is_short(info: StoreInfo | None) -> bool:
+    return info is not None and info.free_bytes is not None and info.free_bytes < _LITTLE_BYTES

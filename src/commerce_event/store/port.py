@@ -231,7 +231,8 @@ class StoreInfo(msgspec.Struct, frozen=True, kw_only=True):
     schema_version: int
     durability: str
     size_bytes: int
-    free_bytes: int | None
+    free_bytes: int | None  # None where it cannot be known
+    unclean_starts: int | None = None  # after runs that did not end properly; None where others take over at once
 
 
 Notice = Literal["work", "config"]

@@ -5,11 +5,13 @@ import shutil
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
 import apsw
 import msgspec
+import structlog
 
 from commerce_event.core.clock import Clock, SystemClock
 from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event, Key, Replay, Scope
@@ -44,6 +46,8 @@ T = TypeVar("T")
 
 _READERS: Final = 2
 
+log = structlog.get_logger(__name__)
+
 
 class SqliteStore:
     """The embedded engine. Writes go through one thread, reads through a few connections of their own."""
@@ -62,6 +66,7 @@ class SqliteStore:
         self._lease = 0
         self._schema = 0
         self._expired_to = 0
+        self._unclean_starts = 0
 
     # -- life
 
@@ -83,10 +88,13 @@ class SqliteStore:
                     self._lease = int(only(run(connection, "bump", ("run",))))
                     if isinstance(self._clock, SystemClock):
                         upkeep.go_on_with_clock(connection, self._clock)
-                    work_queue.take_back_former_leases(connection, self._clock.now_ms())
+                    taken_back = work_queue.take_back_former_leases(connection, self._clock.now_ms())
+                    self._unclean_starts = upkeep.begin_run(connection)
         except BaseException:
             self._let_go()
             raise
+        if taken_back:
+            log.warning("the former run did not end properly", deliveries_due_again=taken_back)
         self._journal = Journal(self._lease)
         self._checkpointer = Checkpointer(self._path, connection, self._note)
         self._writer = Writer(
@@ -105,6 +113,9 @@ class SqliteStore:
         if self._writer is not None:
             self._writer.close()
             self._checkpointer.close()
+            if not self._writer.failure.done():
+                with suppress(apsw.Error):  # a full disk, say: the next start counts it
+                    upkeep.end_run(self._connections[0])
             self._writer = None
         for readers in (self._readers, self._queue_reader):
             if readers is not None:
@@ -145,6 +156,7 @@ class SqliteStore:
             durability="WAL, synchronous=FULL",
             size_bytes=sum(name.stat().st_size for name in names if name.exists()),
             free_bytes=shutil.disk_usage(self._path.parent).free,
+            unclean_starts=self._unclean_starts,
         )
 
     async def last_id(self) -> int:

@@ -37,6 +37,20 @@ def _boot_id() -> int:
     return int(text.replace("-", "")[:15], 16)
 
 
+def begin_run(connection: apsw.Connection) -> int:
+    """Note that a run has begun; return how many began after one that had not ended properly."""
+    unclean = only(run(connection, "meta", ("unclean_starts",))) or 0
+    unclean += only(run(connection, "meta", ("running",))) or 0
+    run(connection, "put_meta", ("unclean_starts", unclean))
+    run(connection, "put_meta", ("running", 1))
+    return int(unclean)
+
+
+def end_run(connection: apsw.Connection) -> None:
+    """Note that the run ended properly."""
+    run(connection, "put_meta", ("running", 0))
+
+
 def shift_due(connection: apsw.Connection, by_ms: int, clock: Clock) -> None:
     """Take due times along with a clock that was set, and write down how it stands now."""
     run(connection, "shift_due", (by_ms,))

@@ -53,10 +53,11 @@ def claim(
     ]
 
 
-def take_back_former_leases(connection: apsw.Connection, now_ms: int) -> None:
-    """What a former run was sending when it ended is on record as interrupted, and due now."""
+def take_back_former_leases(connection: apsw.Connection, now_ms: int) -> int:
+    """What a former run was sending when it ended is on record as interrupted, and due now; return how many."""
     run(connection, "record_former_leases", (now_ms, INTERRUPTED))
     run(connection, "release_former_leases", (now_ms,))
+    return connection.changes()
 
 
 def settle(connection: apsw.Connection, settlements: Sequence[Settlement]) -> list[bool]:

@@ -1,0 +1,37 @@
+"""The watchdog sees a loop that stands still, and says where."""
+
+import asyncio
+import time
+
+from structlog.testing import capture_logs
+
+from commerce_event.watchdog import STALLED_S, Watchdog
+
+
+def stand_still_here(watchdog: Watchdog) -> None:
+    while not watchdog.stalls:
+        time.sleep(0.01)
+
+
+async def test_what_blocks_the_loop_is_counted_and_named_once() -> None:
+    watchdog = Watchdog()
+    watchdog.start()
+    with capture_logs() as logged:
+        stand_still_here(watchdog)
+        await asyncio.sleep(0)
+    watchdog.close()
+
+    assert watchdog.stalls == 1
+    assert watchdog.longest_s >= STALLED_S
+    [line] = logged
+    assert line["event"] == "the event loop stands still"
+    assert "stand_still_here" in line["stack"]
+
+
+async def test_watching_ends_and_may_be_ended_twice() -> None:
+    watchdog = Watchdog()
+    watchdog.start()
+    watchdog.close()
+    watchdog.close()
+
+    assert watchdog.stalls == 0
