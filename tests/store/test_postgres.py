@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import postgres
@@ -518,6 +519,25 @@ async def test_standby_is_refused_and_the_primary_asked_for() -> None:
 
     assert "is a standby that takes no writes; name the primary in --store" in await refusal(server.get_uri())
     server.cleanup()
+
+
+async def test_of_several_hosts_the_primary_is_used() -> None:
+    primary, standby = postgres.start_server(), postgres.start_server()
+    standby.stop()
+    (standby.pgdata / "standby.signal").touch()
+    standby.start()
+    path, other = (parse_qs(urlsplit(each.get_uri()).query)["host"][0] for each in (primary, standby))
+
+    store = PostgresStore(f"postgresql://postgres@/postgres?host=/nowhere,{other},{path}")
+    await store.open()
+    await store.accept([new_event(7)])
+    assert [event.sequence for event in await store.events_after(1, 0, 10)] == [1]
+    await store.close()
+
+    refused = await refusal(f"postgresql://postgres@/postgres?host={other},{other}")
+    assert "is a primary that takes writes" in refused
+    primary.cleanup()
+    standby.cleanup()
 
 
 async def test_too_old_server_is_refused_with_the_version_that_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:

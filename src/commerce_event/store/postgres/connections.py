@@ -1,6 +1,7 @@
 """Reaching the server: its address without the password, settings of our sessions, and what makes us refuse it."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
@@ -18,6 +19,7 @@ _COMMAND_S: Final = 30.0
 _CLOSE_S: Final = 5.0
 _HOT_MAX: Final = 6
 _LOOK_MAX: Final = 4
+_HOST: Final = re.compile(r"/.*|local socket|[^:/]+(:\d+)?|\[[^]]+](:\d+)?")
 _DURABLE: Final = ("fsync", "full_page_writes", "synchronous_commit")
 
 _SETTINGS: Final = {
@@ -43,7 +45,6 @@ class Address:
         """Raises StoreRefusedError for what is no address of a PostgreSQL database."""
         try:
             parts = urlsplit(url)
-            port = parts.port or 5432
         except ValueError:
             raise _no_address() from None
         if parts.scheme not in {"postgresql", "postgres"}:
@@ -51,8 +52,12 @@ class Address:
         self.url = url
         self.user = parts.username or "the current user"
         self.database = parts.path.lstrip("/") or parts.username or "the default database"
-        host = parts.hostname or parse_qs(parts.query).get("host", ["local socket"])[0]
-        self.server = host if host.startswith("/") or host == "local socket" else f"{host}:{port}"
+        hosts = parts.netloc.rpartition("@")[2] or parse_qs(parts.query).get("host", ["local socket"])[0]
+        self.server = ",".join(map(_with_port, hosts.split(",")))
+        if any(not _HOST.fullmatch(host) for host in hosts.split(",")):
+            raise _no_address()
+        # Of several hosts, as after a failover, only one takes writes; a single standby is refused with the reason.
+        self._wanted: dict[str, Any] = {"target_session_attrs": "primary"} if "," in hosts else {}
 
     def __str__(self) -> str:
         """The address without user and password."""
@@ -60,13 +65,13 @@ class Address:
 
     async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":
         return await asyncpg.connect(
-            self.url, timeout=_CONNECT_S, command_timeout=_COMMAND_S, server_settings=_HOT_SETTINGS
+            self.url, timeout=_CONNECT_S, command_timeout=_COMMAND_S, server_settings=_HOT_SETTINGS, **self._wanted
         )
 
     async def patient_connection(self) -> "asyncpg.Connection[asyncpg.Record]":
         """Return a connection for statements over whole tables, which take as long as they take."""
         settings = _SETTINGS | {"enable_seqscan": "on"}
-        return await asyncpg.connect(self.url, timeout=_CONNECT_S, server_settings=settings)
+        return await asyncpg.connect(self.url, timeout=_CONNECT_S, server_settings=settings, **self._wanted)
 
     async def hot_pool(self) -> Pool:
         """Return connections for accepting and delivering."""
@@ -84,6 +89,7 @@ class Address:
             timeout=_CONNECT_S,
             command_timeout=_COMMAND_S,
             server_settings=settings,
+            **self._wanted,
         )
         made: Pool = await pool
         return made
@@ -114,6 +120,8 @@ class Address:
             ) from None
         except (asyncpg.ClientConfigurationError, ValueError):
             raise _no_address() from None
+        except asyncpg.TargetServerAttributeNotMatched:
+            raise StoreRefusedError(f"none of {self.server} is a primary that takes writes") from None
         except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, StoreUnavailableError):
             raise StoreRefusedError(
                 f"{self.server} cannot be reached; start PostgreSQL there, or check host and port in --store"
@@ -129,6 +137,10 @@ async def let_go(held: "Pool | asyncpg.Connection[asyncpg.Record]") -> None:
             await held.close()
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
         held.terminate()
+
+
+def _with_port(host: str) -> str:
+    return host if host.startswith("/") or host == "local socket" or re.search(r":\d+$", host) else f"{host}:5432"
 
 
 def _no_address() -> StoreRefusedError:
