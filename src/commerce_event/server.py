@@ -120,7 +120,6 @@ class Node:
             self.scheduler.start()
         self.replays.run()
         self.keeper.start()
-        self.watchdog.start()
 
     async def _make_first_key(self) -> None:
         if self.settings.admin_key is None and not any(
@@ -212,6 +211,7 @@ async def serve(settings: Settings, *, on_ready: Callable[[Node, str], None]) ->
     host, port = listener.getsockname()[:2]
     node = Node(settings)
     await node.start(own_addresses=own_addresses(host, port))
+    node.watchdog.start()
     server = http_server(node.app, limits)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
