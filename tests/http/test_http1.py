@@ -252,6 +252,40 @@ async def test_of_the_headers_16_kib_are_kept() -> None:
     assert len(response.headers) == 16
 
 
+async def test_headers_that_are_not_kept_can_still_be_asked_for() -> None:
+    lines = b"x-filler: 1\r\n" * 100
+    response = await read_in_one_go(b"HTTP/1.1 503 No\r\n%bRetry-After: 7\r\ncontent-length: 0\r\n\r\n" % lines)
+    assert len(response.headers) == 64
+    assert response.values(b"retry-after") == ["7"]
+
+
+@pytest.mark.parametrize("version", ["0.9", "2.0", "1.2", "3.0"])
+async def test_an_answer_in_another_version_of_http_is_none(version: str) -> None:
+    with pytest.raises(TransportError) as caught:
+        await read_in_one_go(b"HTTP/%b 200 OK\r\ncontent-length: 0\r\n\r\n" % version.encode())
+    assert caught.value.code == "bad_http"
+
+
+async def test_an_answer_in_http_1_0_is_good() -> None:
+    response = await read_in_one_go(b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok")
+    assert (response.status, response.complete) == (200, True)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"transfer-encoding: gzip, chunked\r\n",
+        b"transfer-encoding: chunked, chunked\r\n",
+        b"transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n",
+        b"transfer-encoding: gzip\r\n",
+    ],
+)
+async def test_a_transfer_coding_beside_chunked_is_not_guessed_at(lines: bytes) -> None:
+    with pytest.raises(TransportError) as caught:
+        await read_in_one_go(b"HTTP/1.1 200 OK\r\n%b\r\n0\r\n\r\n" % lines)
+    assert caught.value.code == "bad_http"
+
+
 async def test_trailers_are_not_headers() -> None:
     chunked = b"HTTP/1.1 503 No\r\ntransfer-encoding: chunked\r\n\r\n0\r\nretry-after: 3600\r\n\r\n"
     response = await read_in_one_go(chunked)

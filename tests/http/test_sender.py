@@ -350,6 +350,16 @@ async def test_a_long_redirect_target_is_followed_whole(server: Receiver, sender
     assert [request.path for request in server.received][1:] == [location]
 
 
+async def test_where_to_go_and_when_is_read_behind_any_number_of_other_headers(sender: Sender) -> None:
+    filler = b"x-filler: 1\r\n" * 100
+    async with answering(b"HTTP/1.1 503 No\r\n%bretry-after: 9\r\ncontent-length: 0\r\n\r\n" % filler) as url:
+        assert (await sender.send(an_endpoint(url), a_delivery())).retry_after_s == 9.0
+        moved = b"HTTP/1.1 307 Moved\r\n%blocation: %b\r\ncontent-length: 0\r\n\r\n" % (filler, url.encode())
+    async with answering(moved) as url:
+        outcome = await sender.send(an_endpoint(url), a_delivery())
+    assert outcome.error == "connect_refused"  # it was followed to the receiver that is no more
+
+
 async def test_a_redirect_to_a_name_with_a_refused_address_is_blocked(server: Receiver) -> None:
     sender = a_sender(lookup=named("10.0.0.1"))
     location = quote("http://inside.example/", safe="")

@@ -1,6 +1,7 @@
 """What becomes of a delivery after a try: never early, never too often, never unseen."""
 
 import math
+import time
 from collections.abc import Iterator, Sequence
 from email.utils import formatdate
 from typing import Any
@@ -261,6 +262,18 @@ def test_retry_after_in_seconds(value: str, seconds: float) -> None:
 )
 def test_retry_after_as_any_http_date(value: str) -> None:
     assert parse_retry_after([value], NOW_MS) == 120.0
+
+
+@pytest.mark.parametrize("value", ["Fri Jan 15 08:02:00 2027", "Fri, 15 Jan 2027 08:02:00 -0000"])
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Kolkata"])
+def test_http_date_is_in_gmt_wherever_the_server_stands(monkeypatch: pytest.MonkeyPatch, value: str, zone: str) -> None:
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", zone)
+        time.tzset()
+        seconds = parse_retry_after([value], NOW_MS)
+    time.tzset()
+
+    assert seconds == 120.0
 
 
 @pytest.mark.parametrize(

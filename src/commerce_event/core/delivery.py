@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -92,6 +93,8 @@ def parse_retry_after(values: Sequence[str], now_ms: int) -> float | None:
         return float(text)
     try:
         moment = parsedate_to_datetime(text)
+        if moment.tzinfo is None:  # an HTTP date is in GMT, also where it does not say so
+            moment = moment.replace(tzinfo=UTC)
         wait_s = moment.timestamp() - now_ms / 1000
     except (ValueError, TypeError, OverflowError):
         return None

@@ -15,9 +15,10 @@ BODY_MAX: Final = 64 * 1024  # bytes read; the connection is closed then
 BODY_KEPT: Final = 1024
 HEADERS_KEPT: Final = 64
 NAME_KEPT: Final = 256
-VALUE_KEPT: Final = 4_096  # longer than any URL, so that a Location that was cut is known by its length
+VALUE_KEPT: Final = 4_096
 HEADER_BYTES_KEPT: Final = 16 * 1024
 
+_VERSIONS: Final = frozenset({"1.0", "1.1"})
 _CONTROLS: Final = dict.fromkeys((*range(32), *range(127, 160)), " ")
 
 
@@ -25,9 +26,24 @@ class Response(msgspec.Struct, frozen=True):
     """What a receiver answered: a complete header block, and as much of the body as is kept."""
 
     status: int
-    headers: tuple[tuple[str, str], ...]
+    lines: tuple[tuple[bytes, bytes], ...]  # every header as it came
     body: bytes
     complete: bool  # the whole body arrived
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """The headers that are kept to be shown: the first ones, cut where they are long."""
+        kept = [(_text(name[:NAME_KEPT]), _text(value[:VALUE_KEPT])) for name, value in self.lines[:HEADERS_KEPT]]
+        left = HEADER_BYTES_KEPT
+        for number, (name, value) in enumerate(kept):
+            left -= len(name) + len(value)
+            if left < 0:
+                return tuple(kept[:number])
+        return tuple(kept)
+
+    def values(self, name: bytes) -> list[str]:
+        """Return every value of a header (its name in lower case), also of those that are not kept."""
+        return [_text(value) for each, value in self.lines if each.lower() == name]
 
 
 class Connection(asyncio.Protocol):
@@ -136,8 +152,13 @@ class Connection(asyncio.Protocol):
             raise ValueError("too many headers")  # the parser turns it into an error of its own
 
     def on_headers_complete(self) -> None:
+        if self._parser.get_http_version() not in _VERSIONS:
+            raise ValueError("another version of HTTP")
         status = self._parser.get_status_code()
         if status >= 200:
+            codings = [value.strip().lower() for name, value in self._headers if name.lower() == b"transfer-encoding"]
+            if codings not in ([], [b"chunked"]):  # we asked for none: where the body ends is anybody's guess
+                raise ValueError("a transfer coding beside chunked")
             self._status = status
             return
         self._interim += 1
@@ -167,7 +188,7 @@ class Connection(asyncio.Protocol):
     def _finish(self, *, complete: bool) -> None:
         answer = cast("asyncio.Future[Response]", self._answer)
         if not answer.done():
-            answer.set_result(Response(self._status, self._kept_headers(), self._body, complete))
+            answer.set_result(Response(self._status, tuple(self._headers), self._body, complete))
 
     def _fail(self, code: str, detail: str) -> None:
         self.reusable = False
@@ -187,15 +208,6 @@ class Connection(asyncio.Protocol):
     def _ends_with_connection(self) -> bool:
         names = {name.lower() for name, _ in self._headers}
         return not names & {b"content-length", b"transfer-encoding"}
-
-    def _kept_headers(self) -> tuple[tuple[str, str], ...]:
-        kept = [(_text(name[:NAME_KEPT]), _text(value[:VALUE_KEPT])) for name, value in self._headers[:HEADERS_KEPT]]
-        left = HEADER_BYTES_KEPT
-        for number, (name, value) in enumerate(kept):
-            left -= len(name) + len(value)
-            if left < 0:
-                return tuple(kept[:number])
-        return tuple(kept)
 
 
 def _text(raw: bytes) -> str:

@@ -145,8 +145,8 @@ class Sender:
             raise _RedirectError(f"http_{response.status}")
         if not left:
             raise _RedirectError("too_many_redirects")
-        locations = [value for name, value in response.headers if name.lower() == "location"]
-        if len(locations) != 1 or len(locations[0]) >= VALUE_KEPT:  # a value of that length may have been cut
+        locations = response.values(b"location")
+        if len(locations) != 1:
             raise _RedirectError("redirect_refused")
         try:
             following = resolve_location(target, locations[0], self._resolver.policy)
@@ -221,7 +221,7 @@ def _error_of(response: Response) -> str | None:
 def _retry_after(response: Response, now_ms: int) -> float | None:
     if response.status not in {429, 503}:
         return None
-    return parse_retry_after([value for name, value in response.headers if name.lower() == "retry-after"], now_ms)
+    return parse_retry_after(response.values(b"retry-after"), now_ms)
 
 
 class _Veil:
