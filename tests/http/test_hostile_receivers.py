@@ -20,7 +20,7 @@ from commerce_event.store.port import Claimed
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 BODY = b'{"ClientId":1,"JobId":7,"StatusId":2}'
 TIMEOUT_S = 0.4
-LONG = ("/endless", "/tiny", "/huge", "/gzip")  # cost the machine more than they cost the sender
+LONG = ("/endless", "/tiny", "/huge", "/gzip-bomb", "/zstd")  # cost the machine more than they cost the sender
 SOCKET_BUFFERS = 12 * 1024 * 1024  # what two kernels and two loops may hold of what nobody read
 
 # path, error code, whether it counts as delivered
@@ -56,6 +56,10 @@ EXPECTED: list[tuple[str, str | None, bool]] = [
     ("/http09", "bad_http", False),
     ("/http2-preface", "bad_http", False),
     ("/gopher", "bad_http", False),
+    ("/http-version-2", "bad_http", False),
+    ("/http-version-0.9", "bad_http", False),
+    ("/gzip-and-chunked", "bad_http", False),
+    ("/chunked-twice", "bad_http", False),
     ("/letters-for-digits", "bad_http", False),
     ("/status-999", "http_999", False),
     ("/switching", "bad_http", False),
@@ -71,13 +75,20 @@ EXPECTED: list[tuple[str, str | None, bool]] = [
     ("/redirect?code=302&to=file:///etc/passwd", "redirect_refused", False),
     ("/redirect?code=302&to=gopher://example.com/", "redirect_refused", False),
     ("/redirect-without-location", "redirect_refused", False),
+    ("/refresh", "http_500", False),
     ("/retry-after?code=503&value=7", "http_503", False),
     ("/gone", "http_410", False),
     ("/gzip-bomb", "truncated", True),
+    ("/brotli", None, True),
+    ("/zstd-bomb", "truncated", True),
+    ("/nested-encodings", None, True),
     ("/truncated", "truncated", True),
     ("/reset", "connection_reset", False),
     ("/reset-in-body", "truncated", True),
     ("/close", "connection_closed", False),
+    ("/close-on-second", None, True),
+    ("/answer-unread", None, True),
+    ("/never-read", "timeout", False),
     ("/reflect", None, True),
     ("/two-answers", None, True),
     ("/escape-in-header", "bad_http", False),
@@ -104,7 +115,7 @@ def endpoint_at(url: str, **fields: Any) -> Endpoint:
     return Endpoint(id=endpoint_id, client_id=1, url=url, event_types=("*",), secrets=(Secret(SECRET),), **fields)
 
 
-def attempt(number: int = 1) -> Claimed:
+def attempt(number: int = 1, body: bytes = BODY) -> Claimed:
     return Claimed(
         delivery_id=11,
         endpoint_id=5,
@@ -118,7 +129,7 @@ def attempt(number: int = 1) -> Claimed:
         sequence=3,
         type="JobCompletedEvent",
         traceparent=None,
-        body=BODY,
+        body=body,
     )
 
 
@@ -157,6 +168,33 @@ async def test_connection_is_not_used_again_after_an_unclean_answer(
     await outcome_of(sender, hostile, path)
 
     assert hostile.connections == 2
+
+
+async def test_large_body_that_nobody_reads_ends_with_the_time(sender: Sender, hostile: HostileServer) -> None:
+    large = b'"%b"' % (b"x" * 16 * 1024 * 1024)
+    outcome = await sender.send(endpoint_at(hostile.url + "/never-read"), attempt(body=large))
+
+    assert (outcome.status, outcome.error) == (None, "timeout")
+
+
+async def test_answer_that_came_before_the_body_was_read_counts_and_ends_the_connection(
+    sender: Sender, hostile: HostileServer
+) -> None:
+    large = b'"%b"' % (b"x" * 16 * 1024 * 1024)
+    for _ in range(2):
+        outcome = await sender.send(endpoint_at(hostile.url + "/answer-unread"), attempt(body=large))
+        assert outcome.delivered
+
+    assert hostile.connections == 2  # the rest of a body must not be read as the next request
+
+
+async def test_connection_that_is_closed_just_as_it_is_used_again_is_not_held_against_the_receiver(
+    sender: Sender, hostile: HostileServer
+) -> None:
+    outcomes = [await outcome_of(sender, hostile, "/close-on-second") for _ in range(3)]
+
+    assert [(each.error, each.ours) for each in outcomes] == [(None, False), ("connection_stale", True), (None, False)]
+    assert len(hostile.received) == 3  # each attempt is one request
 
 
 async def test_many_misbehaving_at_once_do_not_mix_up_answers(sender: Sender, hostile: HostileServer) -> None:

@@ -7,17 +7,21 @@ import resource
 import socket
 import ssl
 import threading
+import warnings
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack
-from typing import Any, Self
+from contextlib import ExitStack, asynccontextmanager, suppress
+from typing import Any, Self, cast
 from unittest.mock import Mock
 
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.urls import parse_url
-from commerce_event.deliver import http1
+from commerce_event.deliver import exchange, http1
 from commerce_event.deliver.exchange import Connection, Response
 from commerce_event.deliver.guard import Resolver, TransportError
 from commerce_event.deliver.http1 import Pool
@@ -93,6 +97,18 @@ async def failure(pool: Pool, url: str, *, timeout_s: float = PATIENCE_S) -> Tra
     return caught.value
 
 
+async def answered(connection: Connection, *parts: bytes, end: bool = False) -> Response:
+    """Ask on a connection whose other side says this, and then hangs up if wanted."""
+    cast("Mock", connection._transport).get_write_buffer_size.return_value = 0
+    waiting = asyncio.create_task(connection.exchange(b"", asyncio.get_running_loop().time() + PATIENCE_S))
+    await asyncio.sleep(0)
+    for part in parts:
+        connection.data_received(part)
+    if end:
+        connection.connection_lost(None)
+    return await waiting
+
+
 Issue = Callable[[trustme.CA], trustme.LeafCert]
 
 
@@ -166,6 +182,42 @@ async def test_a_connection_that_was_closed_meanwhile_is_passed_over(server: Rec
     assert server.connections == 2
 
 
+async def lost(*, answers: int, said: bytes) -> TransportError:
+    """Return what is made of a connection that is lost at a request after so many answers, when this had come."""
+    connection = Connection()
+    connection.connection_made(Mock(asyncio.Transport))
+    for _ in range(answers):
+        await answered(connection, b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+    with pytest.raises(TransportError) as caught:
+        await answered(connection, said, end=True)
+    return caught.value
+
+
+async def test_a_close_that_crosses_the_next_request_is_nobodys_fault() -> None:
+    failed = await lost(answers=1, said=b"")
+    assert (failed.code, failed.ours) == ("connection_stale", True)
+
+
+@pytest.mark.parametrize(("answers", "said"), [(0, b""), (1, b"H")], ids=["new connection", "a byte of an answer"])
+async def test_another_close_is_the_receivers(answers: int, said: bytes) -> None:
+    failed = await lost(answers=answers, said=said)
+    assert (failed.code, failed.ours) == ("connection_closed", False)
+
+
+async def test_a_close_long_after_the_request_is_the_receivers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "_STALE_MAX_S", 0.0)
+    failed = await lost(answers=1, said=b"")
+    assert (failed.code, failed.ours) == ("connection_closed", False)
+
+
+async def test_whoever_closes_one_idle_connection_is_met_on_a_new_one(server: Receiver, pool: Pool) -> None:
+    url = server.at("/close-on-second")
+    await asyncio.gather(*[post(pool, url) for _ in range(3)])
+    assert (await failure(pool, url)).code == "connection_stale"
+    assert (await post(pool, url)).status == 200
+    assert server.connections == 4
+
+
 async def test_what_arrives_unasked_is_not_the_next_answer(pool: Pool) -> None:
     writers = []
 
@@ -197,6 +249,14 @@ async def test_idle_connections_are_closed_by_themselves(
     await until(server.gone)  # the server sees its connections end
     assert not pool._by_key
     assert (await post(pool, server.at("/ok"))).status == 200
+
+
+async def test_a_connection_idle_for_as_long_as_servers_wait_is_not_written_to(server: Receiver, pool: Pool) -> None:
+    await post(pool, server.at("/ok"))
+    (idle,) = pool._idle
+    idle.idle_since -= 4.9  # many servers close after 5 s
+    await post(pool, server.at("/ok"))
+    assert server.connections == 2
 
 
 async def test_idle_connections_are_bounded_and_the_longest_idle_goes_first(
@@ -233,10 +293,7 @@ async def read_in_one_go(answer: bytes) -> Response:
     """Hand an answer to a connection at once."""
     connection = Connection()
     connection.connection_made(Mock(asyncio.Transport))
-    waiting = asyncio.create_task(connection.exchange(b"", asyncio.get_running_loop().time() + PATIENCE_S))
-    await asyncio.sleep(0)
-    connection.data_received(answer)
-    return await waiting
+    return await answered(connection, answer)
 
 
 async def test_a_header_block_that_is_too_large_fails_even_when_it_comes_at_once() -> None:
@@ -284,6 +341,50 @@ async def test_a_transfer_coding_beside_chunked_is_not_guessed_at(lines: bytes) 
     with pytest.raises(TransportError) as caught:
         await read_in_one_go(b"HTTP/1.1 200 OK\r\n%b\r\n0\r\n\r\n" % lines)
     assert caught.value.code == "bad_http"
+
+
+@pytest.mark.parametrize(("count", "code"), [(200, None), (201, "bad_http")])
+async def test_an_answer_may_have_200_headers(count: int, code: str | None) -> None:
+    answer = b"HTTP/1.1 200 OK\r\n%bcontent-length: 0\r\n\r\n" % (b"x-a: 1\r\n" * (count - 1))
+    assert len(answer) < 3_072  # its size is not what counts
+    assert await code_of(answer) == code
+
+
+@pytest.mark.parametrize(("count", "code"), [(8, None), (9, "bad_http")])
+async def test_an_answer_may_be_announced_8_times(count: int, code: str | None) -> None:
+    announced = b"HTTP/1.1 103 Early Hints\r\n\r\n" * count
+    assert await code_of(announced + b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n") == code
+
+
+async def code_of(answer: bytes) -> str | None:
+    """Return the code that reading an answer fails with."""
+    try:
+        await read_in_one_go(answer)
+    except TransportError as failed:
+        return failed.code
+    return None
+
+
+@pytest.mark.parametrize(("size", "read_on"), [(64 * 1024, True), (64 * 1024 + 1, False)])
+async def test_of_a_body_64_kib_are_read(size: int, read_on: bool) -> None:
+    connection = Connection()
+    connection.connection_made(Mock(asyncio.Transport))
+    head = b"HTTP/1.1 200 OK\r\ncontent-length: 9999999\r\n\r\n"
+    waiting = asyncio.create_task(answered(connection, head, b"x" * size))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert cast("Mock", connection._transport).abort.called is not read_on
+    connection.connection_lost(None)
+    assert (await waiting).complete is False
+
+
+async def test_an_end_of_stream_makes_an_idle_connection_useless_at_once() -> None:
+    connection = Connection()
+    connection.connection_made(Mock(asyncio.Transport))
+    await answered(connection, b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+    assert connection.reusable
+    connection.eof_received()
+    assert not connection.reusable
 
 
 async def test_trailers_are_not_headers() -> None:
@@ -392,6 +493,44 @@ def serving(certificate: trustme.LeafCert) -> Receiver:
     return Receiver(context)
 
 
+def server_context(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("shop.example").configure_cert(context)
+    return context
+
+
+def serving_with(*pems: bytes) -> ssl.SSLContext:
+    """Return what serves with a key and exactly these certificates."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    with trustme.Blob(b"".join(pems)).tempfile() as path:
+        context.load_cert_chain(path)
+    return context
+
+
+def self_signed(host: str) -> tuple[bytes, bytes]:
+    """Return a key and a certificate that it signed itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
+    certificate = x509.CertificateBuilder(
+        name,
+        name,
+        key.public_key(),
+        x509.random_serial_number(),
+        YESTERDAY,
+        TOMORROW,
+        [
+            x509.Extension(
+                x509.SubjectAlternativeName.oid, critical=False, value=x509.SubjectAlternativeName([x509.DNSName(host)])
+            )
+        ],
+    ).sign(key, hashes.SHA256())
+    pem = serialization.Encoding.PEM
+    return (
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
+        certificate.public_bytes(pem),
+    )
+
+
 @pytest.mark.parametrize("host", ["shop.example", "127.0.0.1"])
 async def test_a_certificate_of_a_known_authority_is_good(authority: trustme.CA, secure_pool: Pool, host: str) -> None:
     async with serving(authority.issue_cert(host)) as server:
@@ -401,25 +540,96 @@ async def test_a_certificate_of_a_known_authority_is_good(authority: trustme.CA,
 
 
 YESTERDAY = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
+TOMORROW = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
 
 
 @pytest.mark.parametrize(
-    ("certificate", "said"),
+    ("certificate", "code", "said"),
     [
-        (lambda _: trustme.CA().issue_cert("shop.example"), "unable to get local issuer certificate"),
-        (lambda known: known.issue_cert("other.example"), "Hostname mismatch"),
-        (lambda known: known.issue_cert("shop.example", not_after=YESTERDAY), "certificate has expired"),
+        (lambda _: trustme.CA().issue_cert("shop.example"), "tls_unknown_ca", "unable to get local issuer certificate"),
+        (lambda known: known.issue_cert("other.example"), "tls_wrong_host", "Hostname mismatch"),
+        (lambda known: known.issue_cert("192.0.2.1"), "tls_wrong_host", "Hostname mismatch"),
+        (lambda known: known.issue_cert("shop.example", not_after=YESTERDAY), "tls_expired", "certificate has expired"),
+        (
+            lambda known: known.issue_cert("shop.example", not_before=TOMORROW),
+            "tls_expired",
+            "certificate is not yet valid",
+        ),
     ],
-    ids=["unknown authority", "another host", "expired"],
+    ids=["unknown authority", "another host", "an address", "expired", "not yet valid"],
 )
 async def test_a_bad_certificate_fails_closed(
-    authority: trustme.CA, secure_pool: Pool, certificate: Issue, said: str
+    authority: trustme.CA, secure_pool: Pool, certificate: Issue, code: str, said: str
 ) -> None:
     async with serving(certificate(authority)) as server:
         failed = await failure(secure_pool, server.at("/ok", host="shop.example"))
-        assert (failed.code, failed.ours) == ("tls_failed", False)
+        assert (failed.code, failed.ours) == (code, False)
         assert said in failed.detail
         assert not server.received
+
+
+async def test_a_certificate_that_signed_itself_is_told_apart(secure_pool: Pool) -> None:
+    async with Receiver(serving_with(*self_signed("shop.example"))) as server:
+        assert (await failure(secure_pool, server.at("/ok", host="shop.example"))).code == "tls_self_signed"
+        assert not server.received
+
+
+async def test_without_the_certificate_in_between_the_authority_is_unknown(
+    authority: trustme.CA, secure_pool: Pool
+) -> None:
+    leaf = authority.create_child_ca().issue_cert("shop.example")
+    alone = serving_with(leaf.private_key_pem.bytes(), leaf.cert_chain_pems[0].bytes())
+    async with Receiver(alone) as server, serving(leaf) as whole:
+        assert (await failure(secure_pool, server.at("/ok", host="shop.example"))).code == "tls_unknown_ca"
+        assert (await post(secure_pool, whole.at("/ok", host="shop.example"))).status == 200
+
+
+@asynccontextmanager
+async def in_a_thread(context: ssl.SSLContext, serve: Callable[[ssl.SSLSocket], object]) -> AsyncIterator[str]:
+    """Serve one connection as plain OpenSSL does: the loop's own servers keep the alert of a failed handshake back."""
+
+    def run() -> None:
+        accepted, _ = listener.accept()
+        secure = context.wrap_socket(accepted, server_side=True, do_handshake_on_connect=False)
+        with suppress(OSError):
+            secure.do_handshake()
+            serve(secure)
+        with socket.socket(fileno=secure.detach()) as plain, suppress(OSError):
+            while plain.recv(65_536):  # closed with something unread, the alert would be lost
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE_S)
+        running = asyncio.create_task(asyncio.to_thread(run))
+        yield f"https://shop.example:{listener.getsockname()[1]}/"
+        await running
+
+
+async def test_a_receiver_that_speaks_old_tls_alone_is_told_apart(authority: trustme.CA, secure_pool: Pool) -> None:
+    old = server_context(authority)
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    async with in_a_thread(old, lambda secure: secure.recv(1)) as url:
+        assert (await failure(secure_pool, url)).code == "tls_version"
+
+
+async def test_a_receiver_that_wants_a_certificate_of_ours_is_told_apart(
+    authority: trustme.CA, secure_pool: Pool
+) -> None:
+    mutual = server_context(authority)
+    mutual.verify_mode = ssl.CERT_REQUIRED
+    async with in_a_thread(mutual, lambda secure: secure.recv(1)) as url:
+        assert (await failure(secure_pool, url)).code == "tls_client_certificate"
+
+
+async def test_garbage_after_the_handshake_is_a_tls_failure(authority: trustme.CA, secure_pool: Pool) -> None:
+    def garble(secure: ssl.SSLSocket) -> None:
+        secure.recv(1)
+        os.write(secure.fileno(), b"x" * 100)
+
+    async with in_a_thread(server_context(authority), garble) as url:
+        assert (await failure(secure_pool, url)).code == "tls_failed"
 
 
 async def test_plain_http_behind_https_is_a_tls_failure(secure_pool: Pool) -> None:

@@ -20,7 +20,7 @@ _SECONDS: Final = re.compile(r"\d{1,9}", re.ASCII)
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What a try brought. ``ours``: the fault lies with us (no sockets left, say), not with the receiver."""
+    """What a try brought. ``ours``: the fault is not the receiver's (no sockets left, say)."""
 
     started_ms: int
     duration_ms: float

@@ -1,12 +1,14 @@
 """One connection and what is said on it: a request out, an answer in, everything bounded."""
 
 import asyncio
+import ssl
 from typing import Final, cast
 
 import httptools
 import msgspec
 
 from commerce_event.deliver.guard import TransportError
+from commerce_event.deliver.tls import tls_failure
 
 HEAD_MAX: Final = 64 * 1024  # bytes of the header block, interim ones included
 HEADERS_MAX: Final = 200
@@ -18,6 +20,8 @@ NAME_KEPT: Final = 256
 VALUE_KEPT: Final = 4_096
 HEADER_BYTES_KEPT: Final = 16 * 1024
 
+STALE: Final = "connection_stale"  # error code: the receiver closed an idle connection just as it was used again
+_STALE_MAX_S: Final = 1.0  # a close that crosses our request takes a round trip to arrive
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
 _CONTROLS: Final = dict.fromkeys((*range(32), *range(127, 160)), " ")
 
@@ -56,6 +60,8 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self.reusable = False
         self.idle_since = 0.0
+        self._answered = False  # at least once
+        self._sent_at = 0.0
 
     # -- asked by the pool
 
@@ -68,6 +74,7 @@ class Connection(asyncio.Protocol):
         self._begin()
         self._answer = self._loop.create_future()
         timer = self._loop.call_at(deadline, self._on_deadline)
+        self._sent_at = self._loop.time()
         transport.write(request)
         try:
             return await self._answer
@@ -128,10 +135,8 @@ class Connection(asyncio.Protocol):
             return
         if self._status:
             self._finish(complete=self._ends_with_connection())
-        elif isinstance(exc, ConnectionResetError):
-            self._fail("connection_reset", "the receiver reset the connection before it answered")
         else:
-            self._fail("connection_closed", "the receiver closed the connection before it answered")
+            self._fail(self._loss(exc))
 
     def _on_deadline(self) -> None:
         if self._answer is None or self._answer.done():
@@ -139,7 +144,7 @@ class Connection(asyncio.Protocol):
         if self._status:
             self._finish(complete=False)
         else:
-            self._fail("timeout", "no complete answer in time")
+            self._fail(TransportError("timeout", "no complete answer in time"))
 
     # -- told by the parser
 
@@ -178,7 +183,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if not self._status or self._message_complete:
             return
-        self._message_complete = True
+        self._message_complete = self._answered = True
         transport = cast("asyncio.Transport", self._transport)
         self.reusable = self._parser.should_keep_alive() and transport.get_write_buffer_size() == 0
         self._finish(complete=True)
@@ -190,12 +195,22 @@ class Connection(asyncio.Protocol):
         if not answer.done():
             answer.set_result(Response(self._status, tuple(self._headers), self._body, complete))
 
-    def _fail(self, code: str, detail: str) -> None:
+    def _fail(self, failure: TransportError) -> None:
         self.reusable = False
         answer = cast("asyncio.Future[Response]", self._answer)
         if answer.done():  # an answer was complete, and more than it should followed
             return
-        answer.set_exception(TransportError(code, detail))
+        answer.set_exception(failure)
+
+    def _loss(self, exc: Exception | None) -> TransportError:
+        """Return what it means that the connection ended before an answer was complete."""
+        if isinstance(exc, ssl.SSLError):
+            return tls_failure(exc)
+        if self._answered and not self._head_bytes and self._loop.time() - self._sent_at < _STALE_MAX_S:
+            return TransportError(STALE, "the receiver closed the connection just when it was used again", ours=True)
+        if isinstance(exc, ConnectionResetError):
+            return TransportError("connection_reset", "the receiver reset the connection before it answered")
+        return TransportError("connection_closed", "the receiver closed the connection before it answered")
 
     def _break_off(self, detail: str) -> None:
         """Read no more: what came counts with a complete header block, without it does not."""
@@ -203,7 +218,7 @@ class Connection(asyncio.Protocol):
         if self._status:
             self._finish(complete=False)
         else:
-            self._fail("bad_http", detail)
+            self._fail(TransportError("bad_http", detail))
 
     def _ends_with_connection(self) -> bool:
         names = {name.lower() for name, _ in self._headers}

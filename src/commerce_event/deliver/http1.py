@@ -9,8 +9,9 @@ from collections import OrderedDict
 from typing import Final
 
 from commerce_event.core.urls import Target
-from commerce_event.deliver.exchange import Connection, Response
+from commerce_event.deliver.exchange import STALE, Connection, Response
 from commerce_event.deliver.guard import OUR_FAULTS, Resolver, TransportError
+from commerce_event.deliver.tls import tls_failure
 
 _IDLE_MAX_S: Final = 3.0  # many servers close after 5 s: a connection about to be closed must not be written to
 _IDLE_MAX: Final = 4_096
@@ -45,8 +46,10 @@ class Pool:
         )
         try:
             response = await connection.exchange(request, deadline)
-        except BaseException:  # cancelled just when the answer was complete: nobody would close it
+        except BaseException as error:  # cancelled just when the answer was complete: nobody would close it
             connection.close()
+            if isinstance(error, TransportError) and error.code == STALE:
+                self._drop_all(pool_key)  # whoever closes one closes its neighbours
             raise
         if connection.reusable:
             self._put(pool_key, connection)
@@ -96,6 +99,10 @@ class Pool:
                 return
             self._drop(oldest)
 
+    def _drop_all(self, key: _Key) -> None:
+        for connection in list(self._by_key.get(key, ())):
+            self._drop(connection)
+
     def _drop(self, connection: Connection) -> None:
         key = self._idle.pop(connection)
         self._by_key[key].remove(connection)
@@ -110,7 +117,7 @@ class Pool:
             try:
                 return await self._dial(target, address, deadline, last=number == len(addresses))
             except TransportError as error:
-                if number == len(addresses) or error.code == "tls_failed":
+                if number == len(addresses) or error.code.startswith("tls_"):
                     raise
         raise TransportError("dns_not_found", "the host name has no address")
 
@@ -131,8 +138,7 @@ class Pool:
         except TimeoutError:
             raise TransportError("timeout", "no connection in time") from None
         except ssl.SSLError as error:
-            reason = getattr(error, "verify_message", "") or error.reason or "handshake failed"
-            raise TransportError("tls_failed", f"TLS failed: {str(reason)[:200]}") from None
+            raise tls_failure(error) from None
         except ConnectionRefusedError:
             raise TransportError("connect_refused", "the receiver refused the connection") from None
         except ConnectionResetError:

@@ -16,8 +16,11 @@ import msgspec
 _LIFE_S: Final = 20.0  # of a connection
 _REMEMBERED_MAX: Final = 10_000
 _BODY_MAX: Final = 1024 * 1024
+_BACKLOG: Final = 1_024
 _ENDLESS_MAX: Final = 64 * 1024 * 1024  # bytes that an endless behaviour sends at most
 _PIECE: Final = b"x" * 16_384
+_KEEPING: Final = frozenset({"/ok", "/status", "/reflect", "/redirect", "/retry-after"})  # paths that keep connections
+_UNREAD: Final = frozenset({"/answer-unread", "/never-read"})  # paths whose bodies are not read
 _OK: Final = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 
@@ -37,6 +40,7 @@ class Exchange(msgspec.Struct):
     query: dict[str, str]
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
+    first: bool = True  # on its connection
     sent: int = 0
 
     async def send(self, data: bytes) -> None:
@@ -121,6 +125,22 @@ async def _close(_exchange: Exchange) -> None:
     return
 
 
+async def _close_on_second(exchange: Exchange) -> None:
+    """Answer well once; close the connection when it is used again, without a word."""
+    if exchange.first:
+        await exchange.send(_OK)
+
+
+async def _answer_unread(exchange: Exchange) -> None:
+    """Answer before the body was read, which stays unread."""
+    await exchange.send(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+    await asyncio.sleep(_LIFE_S)
+
+
+async def _never_read(_exchange: Exchange) -> None:
+    await asyncio.sleep(_LIFE_S)
+
+
 async def _redirect(exchange: Exchange) -> None:
     code = int(exchange.query.get("code", "302"))
     location = exchange.query.get("to", exchange.request.path).encode("latin-1")
@@ -175,6 +195,8 @@ BEHAVIOURS: Final[dict[str, Behaviour]] = {
     "/garbage": _raw(bytes(range(256)) * 4),
     "/http09": _raw(b"<html>hello</html>"),
     "/http2-preface": _raw(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+    "/http-version-2": _raw(b"HTTP/2.0 200 OK\r\ncontent-length: 0\r\n\r\n"),
+    "/http-version-0.9": _raw(b"HTTP/0.9 200 OK\r\ncontent-length: 0\r\n\r\n"),
     "/gopher": _raw(b"iWelcome\tfake\t(NULL)\t0\r\n.\r\n"),
     "/letters-for-digits": _raw(b"HTTP/1.1 2OO OK\r\ncontent-length: 0\r\n\r\n"),
     "/status-999": _raw(b"HTTP/1.1 999 What\r\ncontent-length: 0\r\n\r\n"),
@@ -187,16 +209,30 @@ BEHAVIOURS: Final[dict[str, Behaviour]] = {
     "/no-content-with-body": _raw(b"HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\nhello"),
     "/not-modified": _raw(b"HTTP/1.1 304 Not Modified\r\n\r\n"),
     "/redirect": _redirect,
+    "/refresh": _raw(b"HTTP/1.1 500 No\r\nrefresh: 0; url=/ok\r\ncontent-length: 0\r\n\r\n"),
     "/redirect-without-location": _raw(b"HTTP/1.1 302 Found\r\ncontent-length: 0\r\n\r\n"),
     "/retry-after": _retry_after,
     "/gone": _raw(b"HTTP/1.1 410 Gone\r\ncontent-length: 0\r\n\r\n"),
     "/gzip-bomb": _endless(
         b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 99999999999\r\n\r\n\x1f\x8b\x08", b"\0" * 16_384
     ),
+    "/brotli": _raw(b"HTTP/1.1 200 OK\r\ncontent-encoding: br\r\ncontent-length: 4\r\n\r\n\x8f\xff\xff\xff"),
+    "/zstd-bomb": _endless(
+        b"HTTP/1.1 200 OK\r\ncontent-encoding: zstd\r\ncontent-length: 99999999999\r\n\r\n\x28\xb5\x2f\xfd",
+        b"\0" * 16_384,
+    ),
+    "/nested-encodings": _raw(
+        b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip, gzip, br, deflate\r\ncontent-length: 3\r\n\r\n\x1f\x8b\x08"
+    ),
+    "/gzip-and-chunked": _raw(b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+    "/chunked-twice": _raw(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked, chunked\r\n\r\n0\r\n\r\n"),
     "/truncated": _raw(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nonly this"),
     "/reset": _reset,
     "/reset-in-body": _reset_in_body,
     "/close": _close,
+    "/close-on-second": _close_on_second,
+    "/answer-unread": _answer_unread,
+    "/never-read": _never_read,
     "/reflect": _reflect,
     "/two-answers": _two_answers,
     "/escape-in-header": _raw(b"HTTP/1.1 500 No\r\nx-odd: \x1b[31mred\r\ncontent-length: 0\r\n\r\n"),
@@ -216,7 +252,7 @@ class HostileServer:
         self._open: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> "HostileServer":
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=_BODY_MAX)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=_BODY_MAX, backlog=_BACKLOG)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -243,25 +279,26 @@ class HostileServer:
         self.connections += 1
         try:
             async with asyncio.timeout(_LIFE_S):
-                while await self._answer(reader, writer):
-                    pass
+                first = True
+                while await self._answer(reader, writer, first=first):
+                    first = False
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, first: bool) -> bool:
         """Read a request and misbehave; True when another may follow on the connection."""
         request = await _read(reader)
         self.received.append(request)
         parts = urlsplit(request.path)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        exchange = Exchange(request, query, reader, writer)
+        exchange = Exchange(request, query, reader, writer, first)
         try:
             await BEHAVIOURS.get(parts.path, _status)(exchange)
         finally:
             self.most_sent = max(self.most_sent, exchange.sent)
-        return parts.path in {"/ok", "/status", "/reflect", "/redirect", "/retry-after"}
+        return parts.path in _KEEPING or (first and parts.path == "/close-on-second")
 
 
 async def _read(reader: asyncio.StreamReader) -> Received:
@@ -269,4 +306,5 @@ async def _read(reader: asyncio.StreamReader) -> Received:
     first, *lines = head.split("\r\n")
     method, path, _ = first.split(" ", 2)
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
-    return Received(path, method, headers, await reader.readexactly(int(headers.get("content-length", "0"))))
+    length = 0 if path in _UNREAD else int(headers.get("content-length", "0"))
+    return Received(path, method, headers, await reader.readexactly(length))
