@@ -413,15 +413,78 @@ async def test_an_address_that_does_not_answer_leaves_time_for_the_next(server: 
     pool = Pool(Resolver(LOCAL, lookup=named("127.0.0.2", "127.0.0.1")), tls=NO_TRUST)
     with ExitStack() as open_sockets:
         full_backlog(open_sockets, "127.0.0.2", server.port)
-        response = await post(pool, server.at("/ok", host="shop.example"), timeout_s=0.4)
+        response = await post(pool, server.at("/ok", host="shop.example"), timeout_s=3.0)
         nowhere = await failure(pool, server.at("/ok", host="127.0.0.2"), timeout_s=0.05)
     assert response.status == 200
     assert nowhere.code == "timeout"
     pool.close()
 
 
-def full_backlog(open_sockets: ExitStack, address: str, port: int) -> None:
-    """Listen without accepting until further connections are not answered any more."""
+async def test_of_two_addresses_that_answer_one_connection_is_kept(
+    server: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http1, "_NEXT_ADDRESS_S", 0.0)  # both at once
+    gone: list[bool] = []
+
+    async def wait_for_the_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        gone.append(not await reader.read(1))
+        writer.close()
+
+    other = await asyncio.start_server(wait_for_the_end, "127.0.0.2", server.port)
+    pool = Pool(Resolver(LOCAL, lookup=named("127.0.0.1", "127.0.0.2")), tls=NO_TRUST)
+    assert (await post(pool, server.at("/ok", host="shop.example"))).status == 200
+    await until(lambda: gone or server.gone())
+    assert gone == [True]
+    assert [idle.reusable for idle in pool._idle] == [True]
+    pool.close()
+    other.close()
+
+
+async def test_an_address_that_answers_late_is_still_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http1, "_NEXT_ADDRESS_S", 0.0)
+    connected: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.append(writer)
+        with suppress(asyncio.IncompleteReadError):
+            await reader.readuntil(BODY)
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
+        connected.remove(writer)
+
+    pool = Pool(Resolver(LOCAL, lookup=named("127.0.0.2", "127.0.0.3")), tls=NO_TRUST)
+    with ExitStack() as open_sockets:
+        listener = full_backlog(open_sockets, "127.0.0.2", 0)
+        waiting = asyncio.create_task(post(pool, f"http://shop.example:{listener.getsockname()[1]}/"))
+        await asyncio.sleep(0)  # the other address refuses at once
+        server = await asyncio.start_server(serve, sock=listener)
+        assert (await waiting).status == 200
+        server.close()
+    await until(lambda: not connected)
+    pool.close()
+
+
+async def test_when_every_address_fails_the_last_failure_is_told() -> None:
+    pool = Pool(Resolver(LOCAL, lookup=named("127.0.0.2", "127.0.0.3")), tls=NO_TRUST)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.2", 0))  # bound, not listening
+        refused = await failure(pool, f"http://shop.example:{probe.getsockname()[1]}/")
+    assert refused.code == "connect_refused"
+    pool.close()
+
+
+async def test_where_no_way_leads_is_told_apart() -> None:
+    policy = AddressPolicy(["fe80::/10"])  # link-local, and no interface is told: the system knows no way
+    pool = Pool(Resolver(policy, lookup=named("fe80::1")), tls=NO_TRUST)
+    deadline = asyncio.get_running_loop().time() + PATIENCE_S
+    with pytest.raises(TransportError) as caught:
+        await pool.post(parse_url("http://shop.example/", LOCAL), key=1, headers=b"", body=BODY, deadline=deadline)
+    assert (caught.value.code, caught.value.ours) == ("connect_failed", False)
+    pool.close()
+
+
+def full_backlog(open_sockets: ExitStack, address: str, port: int) -> socket.socket:
+    """Listen without accepting until further connections are not answered any more; return the listener."""
     listener = open_sockets.enter_context(socket.socket())
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((address, port))
@@ -429,7 +492,8 @@ def full_backlog(open_sockets: ExitStack, address: str, port: int) -> None:
     for _ in range(4):
         waiting = open_sockets.enter_context(socket.socket())
         waiting.setblocking(False)
-        waiting.connect_ex((address, port))
+        waiting.connect_ex(listener.getsockname())
+    return listener
 
 
 async def test_exactly_the_judged_address_is_dialled(server: Receiver) -> None:

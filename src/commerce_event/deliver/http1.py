@@ -6,6 +6,7 @@ Why our own: docs/decisions/0003-own-http-sender.md.
 import asyncio
 import ssl
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Final
 
 from commerce_event.core.urls import Target
@@ -15,7 +16,7 @@ from commerce_event.deliver.tls import tls_failure
 
 _IDLE_MAX_S: Final = 3.0  # many servers close after 5 s: a connection about to be closed must not be written to
 _IDLE_MAX: Final = 4_096
-_FIRST_CONNECT_S: Final = 2.0  # at most, for one of several addresses: a dead one must leave time for the next
+_NEXT_ADDRESS_S: Final = 0.25  # until the next of several addresses is dialled as well
 
 _Key = tuple[int, tuple[str, str, int]]
 
@@ -113,21 +114,36 @@ class Pool:
     async def _connect(self, target: Target, deadline: float) -> Connection:
         timeout_s = deadline - asyncio.get_running_loop().time()
         addresses = await self._resolver.addresses(target.host, target.port, timeout_s)
-        for number, address in enumerate(addresses, start=1):
-            try:
-                return await self._dial(target, address, deadline, last=number == len(addresses))
-            except TransportError as error:
-                if number == len(addresses) or error.code.startswith("tls_"):
-                    raise
-        raise TransportError("dns_not_found", "the host name has no address")
+        if len(addresses) == 1:
+            return await self._dial(target, addresses[0], deadline)
+        return await self._race(target, addresses, deadline)
 
-    async def _dial(self, target: Target, address: str, deadline: float, *, last: bool) -> Connection:
+    async def _race(self, target: Target, addresses: Sequence[str], deadline: float) -> Connection:
+        """Dial the addresses in turn, without waiting long for any; return the first connection (after RFC 8305)."""
+        dials: list[asyncio.Task[Connection]] = []
+        running: set[asyncio.Task[Connection]] = set()
+        try:
+            while True:
+                if len(dials) < len(addresses):
+                    dials.append(asyncio.create_task(self._dial(target, addresses[len(dials)], deadline)))
+                    running.add(dials[-1])
+                wait_s = _NEXT_ADDRESS_S if len(dials) < len(addresses) else None
+                ended, running = await asyncio.wait(running, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+                last = not running and wait_s is None
+                for dial in sorted(ended, key=_has_failed):
+                    if last or not _has_failed(dial) or _is_tls(dial.exception()):
+                        dials.remove(dial)
+                        return dial.result()
+        finally:
+            for dial in dials:
+                dial.cancel()
+                dial.add_done_callback(_put_down)
+
+    async def _dial(self, target: Target, address: str, deadline: float) -> Connection:
         loop = asyncio.get_running_loop()
         secure = target.scheme == "https"
-        now = loop.time()
-        until = deadline if last else min(now + (deadline - now) / 2, now + _FIRST_CONNECT_S)
         try:
-            async with asyncio.timeout_at(until):
+            async with asyncio.timeout_at(deadline):
                 _, connection = await loop.create_connection(
                     Connection,
                     address,
@@ -148,6 +164,20 @@ class Pool:
                 "connect_failed", "the receiver cannot be reached", ours=error.errno in OUR_FAULTS
             ) from None
         return connection
+
+
+def _has_failed(dial: "asyncio.Task[Connection]") -> bool:
+    return dial.exception() is not None
+
+
+def _is_tls(failure: BaseException | None) -> bool:
+    return isinstance(failure, TransportError) and failure.code.startswith("tls_")
+
+
+def _put_down(dial: "asyncio.Task[Connection]") -> None:
+    """Close what another address was faster than."""
+    if not dial.cancelled() and dial.exception() is None:
+        dial.result().close()
 
 
 def _default_tls() -> ssl.SSLContext:
