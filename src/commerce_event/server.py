@@ -5,7 +5,6 @@ import gc
 import os
 import resource
 import signal
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -60,7 +59,10 @@ class Node:
         self.first_key: str | None = None  # made at the first start, shown once
 
     async def start(self, *, own_addresses: frozenset[tuple[str, int]] = frozenset()) -> None:
-        """Open the store and begin to accept and deliver. Raises StoreRefusedError with the remedy."""
+        """Open the store and begin to accept and deliver. Raises StoreRefusedError with the remedy.
+
+        ``own_addresses`` are those that the API is served at: nothing is delivered there.
+        """
         await self.store.open()
         try:
             await self._compose(own_addresses)
@@ -210,7 +212,7 @@ async def serve(settings: Settings, *, on_ready: Callable[[Node, str], None]) ->
     listener = listen(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
     node = Node(settings)
-    await node.start(own_addresses=own_addresses(host, port))
+    await node.start(own_addresses=frozenset({(host, port)}))
     node.watchdog.start()
     server = http_server(node.app, limits)
     loop = asyncio.get_running_loop()
@@ -233,16 +235,6 @@ async def serve(settings: Settings, *, on_ready: Callable[[Node, str], None]) ->
         log.critical("stopped: the HTTP server failed", error=str(failure))
         return 1
     return 0
-
-
-def own_addresses(host: str, port: int) -> frozenset[tuple[str, int]]:
-    """Return where we can be reached ourselves, so that no delivery is sent to us."""
-    hosts = {host}
-    if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared with, not bound to
-        hosts |= {"127.0.0.1", "::1"}
-        with suppress(OSError):
-            hosts |= {str(info[4][0]) for info in socket.getaddrinfo(socket.gethostname(), port)}
-    return frozenset((each, port) for each in hosts)
 
 
 def tune_collector() -> None:

@@ -243,3 +243,19 @@ async def test_nothing_is_delivered_to_where_we_listen_ourselves(own: str, addre
         assert await resolver.addresses(HOST, PORT, PATIENCE_S) == [address]
     assert await resolver.addresses(HOST, PORT + 1, PATIENCE_S) == [address]  # another port is someone else
     resolver.close()
+
+
+@pytest.mark.parametrize("own", ["0.0.0.0", "::"])
+async def test_who_listens_everywhere_is_known_by_every_address_of_the_machine(own: str) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("198.51.100.1", 9))  # nothing is sent
+        except OSError:
+            pytest.skip("this machine has no address but the loopback ones")
+        address = probe.getsockname()[0]
+    resolver = Resolver(AddressPolicy(["0.0.0.0/0"]), [(own, PORT)], lookup=Names(shop_example=[[address]]))
+    assert (await refusal(resolver)).code == "blocked_address"
+    assert (await refusal(resolver, address)).code == "blocked_address"
+    assert await resolver.addresses(address, PORT + 1, PATIENCE_S) == [address]
+    assert await resolver.addresses("198.51.100.1", PORT, PATIENCE_S) == ["198.51.100.1"]
+    resolver.close()

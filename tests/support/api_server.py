@@ -18,7 +18,7 @@ from commerce_event.api.publish import Publisher
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core.model import Role
 from commerce_event.deliver import http1
-from commerce_event.server import Node, own_addresses
+from commerce_event.server import Node
 from commerce_event.settings import Settings
 
 ADMIN_KEY = "the-operators-own-admin-key-of-the-tests"
@@ -243,7 +243,7 @@ async def running_api(folder: Path, *, limits: Limits = _DEFAULT_LIMITS, **setti
         app = _Later()
         place = await closing.enter_async_context(listening(app, limits))
         with patch.object(http1, "_default_tls", _shared_tls):
-            await node.start(own_addresses=own_addresses(place.host, place.port))
+            await node.start(own_addresses=frozenset({(place.host, place.port)}))
         closing.push_async_callback(node.stop)
         closing.callback(receiver.let_go)
         app.app = node.app

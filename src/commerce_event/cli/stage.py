@@ -20,7 +20,7 @@ from rich.table import Table
 
 from commerce_event.api.listening import http_server, listen
 from commerce_event.contract.catalogue import EVENT_TYPES
-from commerce_event.server import Node, own_addresses
+from commerce_event.server import Node
 from commerce_event.settings import Settings
 from commerce_event.simulate.receiver import Receiver
 from commerce_event.simulate.shop import Shop, SimulatedEvent
@@ -126,7 +126,7 @@ async def _stage() -> AsyncIterator[_Stage]:
         )
         node = Node(settings)
         host, port = listener.getsockname()
-        await node.start(own_addresses=own_addresses(host, port))
+        await node.start(own_addresses=frozenset({(host, port)}))
         receiver = Receiver(node.clock, fail_every=_FAIL_EVERY)
         servers = [http_server(node.app), http_server(receiver)]
         serving = [

@@ -48,7 +48,10 @@ class Resolver:
     def __init__(
         self, policy: AddressPolicy, own: Collection[tuple[str, int]] = (), *, lookup: Lookup = socket.getaddrinfo
     ) -> None:
-        """``own`` are the (address, port) pairs we listen on ourselves: nothing is delivered to them."""
+        """``own`` are the (address, port) pairs we listen on ourselves: nothing is delivered to them.
+
+        An unspecified address stands for every one of this machine.
+        """
         self.policy = policy
         self._own = frozenset((_parsed(address), port) for address, port in own)
         self._own_everywhere = frozenset(port for address, port in own if address in _WILDCARDS)
@@ -74,7 +77,7 @@ class Resolver:
     def _is_own(self, address: str, port: int) -> bool:
         parsed = _parsed(address)
         return (parsed, port) in self._own or (
-            parsed is not None and parsed.is_loopback and port in self._own_everywhere
+            parsed is not None and port in self._own_everywhere and _is_of_this_machine(parsed)
         )
 
     async def _resolve(self, host: str, timeout_s: float) -> list[str]:
@@ -140,6 +143,19 @@ class Resolver:
 class _Lookup(msgspec.Struct, frozen=True):
     answer: "asyncio.Future[list[str]]"
     begun: Callable[[], bool]  # a thread was free for it
+
+
+def _is_of_this_machine(address: _Address) -> bool:
+    """Whether the system would talk to that address from the very same one; nothing is sent to find out."""
+    if address.is_loopback:
+        return True
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((str(address), 9))
+            return ipaddress.ip_address(probe.getsockname()[0]) == address
+    except OSError:  # no way leads there
+        return False
 
 
 def _parsed(address: str) -> _Address | None:
