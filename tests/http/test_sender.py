@@ -1,6 +1,7 @@
 """What goes out with an attempt, where redirects lead, and what of the answer is kept."""
 
 import asyncio
+import base64
 import dataclasses
 import itertools
 import re
@@ -28,6 +29,7 @@ from commerce_event.deliver import sender as sender_module
 from commerce_event.deliver.exchange import BODY_KEPT
 from commerce_event.deliver.guard import Resolver
 from commerce_event.deliver.sender import Sender
+from commerce_event.deliver.veil import Veil
 from commerce_event.simulate.hostile import HostileServer, Received
 from commerce_event.store.port import Claimed
 
@@ -41,6 +43,7 @@ REVISIONS = itertools.count(1)  # a sender remembers what it prepared for a revi
 TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 API_KEY = "key-4711-abcdefgh"
 TOKEN = "Bearer tok-9f8e7d6c5b4a"
+BASIC = base64.b64encode(b"shop:open-sesame-1").decode()
 
 
 @dataclasses.dataclass
@@ -426,6 +429,30 @@ async def test_a_word_of_a_static_header_is_masked_alone(sender: Sender) -> None
     assert outcome.response_body == b"bad token ***"
 
 
+@pytest.mark.parametrize(
+    ("headers", "query", "told", "shown"),
+    [
+        ({"X-Api-Key": API_KEY}, "", base64.b64encode(API_KEY.encode()).decode(), "***"),
+        ({"Authorization": TOKEN}, "", base64.b64encode(TOKEN.encode()).decode(), "***"),
+        ({"Authorization": TOKEN}, "", base64.b64encode(TOKEN.split()[1].encode()).decode(), "***"),
+        ({"Authorization": f"Basic {BASIC}"}, "", "shop:open-sesame-1", "***"),
+        ({"Authorization": f"Basic {BASIC}"}, "", "the password open-sesame-1 is old", "the password *** is old"),
+        ({}, "?shop=7&token=q-4711-abcdefgh", "/?shop=7&token=q-4711-abcdefgh", "/?shop=7&token=***"),
+        ({}, "?token=q%2F4711%2Babcdefgh", "q/4711+abcdefgh or q%2F4711%2Babcdefgh", "*** or ***"),
+        ({}, "?q-4711-abcdefgh", "key q-4711-abcdefgh", "key ***"),
+        ({}, "?token=q-4711-abcdefgh", base64.b64encode(b"q-4711-abcdefgh").decode(), "***"),
+    ],
+)
+async def test_credentials_are_masked_in_the_forms_that_servers_echo(
+    sender: Sender, headers: dict[str, str], query: str, told: str, shown: str
+) -> None:
+    answer = f"HTTP/1.1 401 No\r\nx-told: {told}\r\ncontent-length: {len(told)}\r\n\r\n{told}".encode()
+    async with answering(answer) as url:
+        outcome = await sender.send(an_endpoint(url + query, headers=headers), a_delivery())
+    assert outcome.response_body.decode().rstrip("=") == shown.rstrip("=")
+    assert dict(outcome.response_headers)["x-told"].rstrip("=") == shown.rstrip("=")
+
+
 async def test_our_signing_secrets_are_masked(sender: Sender) -> None:
     told = f"{SECRET} or {SECRET.removeprefix('whsec_')}".encode()
     answer = b"HTTP/1.1 200 OK\r\nx-told: %b\r\ncontent-length: %d\r\n\r\n%b" % (told, len(told), told)
@@ -438,7 +465,7 @@ async def test_our_signing_secrets_are_masked(sender: Sender) -> None:
 @given(at=st.integers(BODY_KEPT - 40, BODY_KEPT), secret=st.text("abc-", min_size=4, max_size=60))
 @settings(max_examples=50, deadline=None)
 def test_no_beginning_of_a_secret_is_left_where_the_body_was_cut(at: int, secret: str) -> None:
-    veil = sender_module._Veil(an_endpoint("http://127.0.0.1/", headers={"x-a": secret.replace("-", "d")}))
+    veil = Veil(an_endpoint("http://127.0.0.1/", headers={"x-a": secret.replace("-", "d")}))
     hidden = secret.replace("-", "d").encode()
     kept = (b"." * at + hidden + b"." * BODY_KEPT)[:BODY_KEPT]
     shown = veil.body(kept)

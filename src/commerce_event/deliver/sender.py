@@ -1,7 +1,6 @@
 """The sender: builds the signed request of an attempt, sends it, follows redirects by our rules, tells the outcome."""
 
 import asyncio
-import re
 import ssl
 from collections.abc import Sequence
 from typing import Final
@@ -16,16 +15,14 @@ from commerce_event.core.delivery import POISON, Outcome, parse_retry_after
 from commerce_event.core.model import Endpoint, Secret
 from commerce_event.core.signatures import InvalidSecretError, Signer
 from commerce_event.core.urls import InvalidUrlError, RefusedAddressError, Target, parse_url, resolve_location
-from commerce_event.deliver.exchange import BODY_KEPT, VALUE_KEPT, Response
+from commerce_event.deliver.exchange import Response
 from commerce_event.deliver.guard import Resolver, TransportError
 from commerce_event.deliver.http1 import Pool
+from commerce_event.deliver.veil import MASK, Veil
 from commerce_event.store.port import Claimed
 
 _REDIRECTS_MAX: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 307, 308})
-_MASK: Final = "***"
-_MASKED_MIN: Final = 4  # shorter values are no secrets, and would mask half of every answer
-_MASKED_PART_MIN: Final = 8  # the same for one word of a value, such as the token after "Bearer"
 _PREPARED_MAX: Final = 10_000
 _FIXED: Final = (
     f"content-type: application/json\r\naccept-encoding: identity\r\nuser-agent: commerce-event/{__version__}\r\n"
@@ -46,7 +43,7 @@ class _Prepared(msgspec.Struct, frozen=True):
     refused: str  # why there is no target any more: an error code
     signer: Signer
     static: str  # header lines
-    veil: "_Veil"
+    veil: Veil
 
     def fits(self, endpoint: Endpoint, now_ms: int) -> bool:
         fresh = self.valid_until_ms is None or now_ms < self.valid_until_ms
@@ -106,7 +103,7 @@ class Sender:
             *host,
             ("content-length", str(len(claimed.body))),
             *(_split(line) for line in lines),
-            *((name, value if reveal else _MASK) for name, value in endpoint.headers.items()),
+            *((name, value if reveal else MASK) for name, value in endpoint.headers.items()),
         ]
 
     async def close(self) -> None:
@@ -190,7 +187,7 @@ class Sender:
             refused,
             _signer(live),
             "".join(f"{name}: {value}\r\n" for name, value in endpoint.headers.items()),
-            _Veil(endpoint),
+            Veil(endpoint),
         )
         if len(self._prepared) >= _PREPARED_MAX:
             self._prepared.clear()
@@ -222,50 +219,6 @@ def _retry_after(response: Response, now_ms: int) -> float | None:
     if response.status not in {429, 503}:
         return None
     return parse_retry_after(response.values(b"retry-after"), now_ms)
-
-
-class _Veil:
-    """Hides what a receiver echoes of our secrets and static headers: its answer is shown to people."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        values = {secret.value for secret in endpoint.secrets}
-        values |= {value.partition("_")[2] for value in values}
-        for value in endpoint.headers.values():
-            values |= {value, *(word for word in value.split() if len(word) >= _MASKED_PART_MIN)}
-        self._values = sorted((value for value in values if len(value) >= _MASKED_MIN), key=len, reverse=True)
-        beginnings = {re.escape(value[:_MASKED_MIN]) for value in self._values}
-        self._suspect = re.compile("|".join(beginnings) or r"(?!)")  # nearly never found, and then no more is looked at
-
-    def headers(self, headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-        if not self._suspect.search("\n".join([text for header in headers for text in header])):
-            return headers
-        return tuple([(self._text(name), self._text(value, cut=len(value) >= VALUE_KEPT)) for name, value in headers])
-
-    def body(self, body: bytes) -> bytes:
-        text = body.decode("latin-1")
-        if not self._suspect.search(text):
-            return body
-        return self._text(text, cut=len(body) >= BODY_KEPT).encode("latin-1")[:BODY_KEPT]
-
-    def _text(self, text: str, *, cut: bool = False) -> str:
-        """Mask the values; in a text that was cut also one of which only the beginning is left."""
-        for value in self._values:
-            text = text.replace(value, _MASK)
-        if cut:
-            for value in self._values:
-                text = _without_beginning(text, value)
-        return text
-
-
-def _without_beginning(text: str, value: str) -> str:
-    """Mask the end of a text where it is the beginning of a value."""
-    beginning = value[:_MASKED_MIN]
-    at = text.find(beginning, max(0, len(text) - len(value)))
-    while at >= 0:
-        if value.startswith(text[at:]):
-            return text[:at] + _MASK
-        at = text.find(beginning, at + 1)
-    return text
 
 
 def _traceparent(claimed: Claimed) -> str:
