@@ -113,6 +113,26 @@ def test_url_is_brought_into_normal_form(text: str, expected: str) -> None:
     assert normal(expected) == expected
 
 
+GOOD_HOSTS = [
+    "shop.example.com", "hooks.erp-vendor.co.uk", "a.b.c.d.e.example.org", "xn--mller-kva.example.de", "api-2.example.io",
+    "prod-12.westeurope.logic.example.com", "1a.example.com", "x.example.travel", "bücher.example.se", "10-0-0-1.example.com",
+    "127.0.0.1.example.com", "localhost.example.com", "internal.example.com", "hook_in.example.com", "EXAMPLE.COM",
+    "8.8.8.8", "93.184.215.14", "[2606:4700::1111]", "[2a00:1450:4001:81b::200e]", "[2001:4860:4860::8888]",
+]  # fmt: skip
+GOOD_REST = [
+    "", "/", "/hook", ":8443/hook", ":8080", "/workflows/9f3c/triggers/manual/paths/invoke?api-version=1&sp=%2Ftriggers&sig=aB_-9",
+    "/a/b/c.php?x=1&y=2", "/~user/(hook);v=1", "/käse?q=ö", "/hook?next=https://shop.example.com/a?b",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("rest", GOOD_REST)
+@pytest.mark.parametrize("host", GOOD_HOSTS)
+def test_url_of_a_public_receiver_is_accepted(host: str, rest: str) -> None:
+    text = normal(f"https://{host}{rest}")
+
+    assert normal(text) == text
+
+
 def test_target_says_what_to_dial_and_what_to_send() -> None:
     assert parse_url("https://[2606:4700::1111]:8443/a?b", DEFAULT) == Target(
         scheme="https", host="2606:4700::1111", port=8443, path="/a?b", literal=True

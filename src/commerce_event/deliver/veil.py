@@ -3,7 +3,7 @@
 import base64
 import re
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from commerce_event.core.model import Endpoint
 from commerce_event.deliver.exchange import BODY_KEPT, VALUE_KEPT
@@ -63,7 +63,7 @@ def _credentials(header: str) -> set[str]:
 
 def _query_values(url: str) -> set[str]:
     """Return the values of a URL's query, as they stand there and as they are meant."""
-    values = {pair.partition("=")[2] or pair for pair in urlsplit(url).query.split("&")}
+    values = {pair.partition("=")[2] or pair for pair in url.partition("?")[2].split("&")}
     return values | {unquote(value, "latin-1") for value in values}
 
 
