@@ -82,7 +82,12 @@ class Node:
             raise StoreRefusedError(str(error)) from None
         key_file.keep()
         policy = AddressPolicy(settings.allow_networks)
-        self.sender = Sender(resolver=Resolver(policy, own_addresses), timeout_s=settings.timeout_s, clock=clock)
+        self.sender = Sender(
+            resolver=Resolver(policy, own_addresses),
+            timeout_s=settings.timeout_s,
+            clock=clock,
+            origin=vault.fingerprint,
+        )
         self.scheduler = Scheduler(
             store,
             self.directory,

@@ -309,3 +309,18 @@ async def test_a_server_that_stops_says_unavailable_and_when_to_come_back(api: A
     response = await api.admin.post(PATH, json=example())
     expect_problem(response, 503)
     assert int(response.headers["retry-after"]) >= 1
+
+
+@pytest.mark.parametrize("path", ["/v1/events/OrderConfirmedEvent", "/v1/events"])
+async def test_our_own_delivery_is_not_an_event_to_accept(api: Api, path: str) -> None:
+    await api.endpoint()
+    await api.publish()
+    [arrival] = await api.until_arrived(1)
+    told = {name: value for name, value in arrival.headers.items() if name.startswith(("commerce-event", "webhook"))}
+    back = await api.admin.post(path, content=arrival.body, headers={**MEDIA, **told})  # as a proxy before us would
+    assert "again and again" in expect_problem(back, 400)["detail"]
+    from_another = {**told, "commerce-event-origin": "8c1f0a6d3b5e2947"}
+    onward = await api.admin.post(
+        "/v1/events/OrderConfirmedEvent", content=arrival.body, headers={**MEDIA, **from_another}
+    )
+    expect(onward, 202)

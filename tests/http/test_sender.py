@@ -41,6 +41,7 @@ NO_TRUST = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # reading the system's autho
 REVISIONS = itertools.count(1)  # a sender remembers what it prepared for a revision
 
 TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+ORIGIN = "8c1f0a6d3b5e2947"
 API_KEY = "key-4711-abcdefgh"
 TOKEN = "Bearer tok-9f8e7d6c5b4a"
 BASIC = base64.b64encode(b"shop:open-sesame-1").decode()
@@ -145,7 +146,9 @@ def a_sender(
     **rest: Any,
 ) -> Sender:
     resolver = Resolver(policy, own, lookup=lookup)
-    return Sender(resolver=resolver, timeout_s=timeout_s, **{"clock": SystemClock(), "tls": NO_TRUST, **rest})
+    return Sender(
+        resolver=resolver, timeout_s=timeout_s, origin=ORIGIN, **{"clock": SystemClock(), "tls": NO_TRUST, **rest}
+    )
 
 
 @pytest.fixture
@@ -214,8 +217,8 @@ async def test_the_headers_stand_in_their_order_and_static_ones_last(server: Rec
     assert names_of(request) == [
         *("host", "content-length", "content-type", "accept-encoding", "user-agent"),
         *("webhook-id", "webhook-timestamp", "webhook-signature"),
-        *("commerce-event-type", "commerce-event-attempt", "commerce-event-sequence", "traceparent"),
-        *("x-api-key", "authorization"),
+        *("commerce-event-type", "commerce-event-attempt", "commerce-event-sequence", "commerce-event-origin"),
+        *("traceparent", "x-api-key", "authorization"),
     ]
     told = request.headers
     assert told["content-type"] == "application/json"
@@ -223,6 +226,7 @@ async def test_the_headers_stand_in_their_order_and_static_ones_last(server: Rec
     assert (told["commerce-event-type"], told["commerce-event-attempt"], told["commerce-event-sequence"]) == (
         *("OrderConfirmedEvent", "3", "41"),
     )
+    assert told["commerce-event-origin"] == ORIGIN
     assert (told["x-api-key"], told["authorization"]) == (API_KEY, TOKEN)
 
 

@@ -42,6 +42,10 @@ def test_sealed_form_of_one_row_does_not_open_in_another() -> None:
         vault.open(vault.seal(b"secret", ROW), b"endpoint:124")
 
 
+def test_fingerprint_tells_keys_apart_and_stays_the_same() -> None:
+    assert Vault(KEY).fingerprint == Vault(KEY).fingerprint != Vault(bytes(32)).fingerprint
+
+
 def test_wrong_key_is_explained_with_the_remedy() -> None:
     sealed = Vault(KEY).seal(b"secret", ROW)
 

@@ -33,6 +33,9 @@ BATCH_MAX: Final = 1_000
 BATCH_BYTES_MAX: Final = 16 * 1024 * 1024
 PREFIX: Final = "/v1/events/"
 _KEY_HEADERS: Final = (b"idempotency-key", b"webhook-id", b"ce-id")
+_LOOP: Final = (
+    "This is a delivery of this server, which would come back again and again; have the endpoint's URL lead elsewhere."
+)
 
 Headers = Mapping[bytes, bytes]
 Answer = Callable[[int, bytes, bytes], None]  # status, header lines but for the content-length, body
@@ -44,6 +47,7 @@ class Publisher:
     def __init__(self, services: Services) -> None:
         self._services = services
         self.body_max = services.settings.max_body
+        self._origin = services.sender.origin.encode()
 
     def take(self, event_type: str, headers: Headers, body: bytes, answer: Answer) -> None:
         """Begin what ``one`` does, with a request that is all there; ``answer`` is called once, now or later."""
@@ -113,6 +117,8 @@ class Publisher:
         authorization = headers.get(b"authorization")
         key = authenticate(self._services.directory, None if authorization is None else authorization.decode("latin-1"))
         check_role(key, "publish")
+        if headers.get(b"commerce-event-origin") == self._origin:
+            raise Problem(400, _LOOP)
         return key
 
     def _draft(self, event_type: str, body: bytes, headers: Headers, key: Key) -> Draft:

@@ -12,6 +12,7 @@ _HEADERS: Final = (
     ("commerce-event-type", True, "string", "Name of the event type."),
     ("commerce-event-attempt", True, "integer", "Number of this attempt, from 1."),
     ("commerce-event-sequence", True, "integer", "Position among all events of the client, without gaps."),
+    ("commerce-event-origin", True, "string", "Tells the installation that sends apart from others."),
     ("commerce-event-replay", False, "string", "Present when a past event is sent again on request."),
     ("traceparent", False, "string", "Trace context (W3C) of the request that brought the event in."),
 )

@@ -62,8 +62,16 @@ class Sender:
     """Sends deliveries. One for a node: it owns the connections."""
 
     def __init__(
-        self, *, resolver: Resolver, timeout_s: float, clock: Clock, tls: ssl.SSLContext | None = None
+        self,
+        *,
+        resolver: Resolver,
+        timeout_s: float,
+        clock: Clock,
+        origin: str,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
+        """``origin`` tells the installation apart from others: it goes along, so that we know our own deliveries."""
+        self.origin = origin
         self._resolver = resolver
         self._timeout_s = timeout_s
         self._clock = clock
@@ -170,6 +178,7 @@ class Sender:
             f"commerce-event-type: {claimed.type}\r\n"
             f"commerce-event-attempt: {claimed.number}\r\n"
             f"commerce-event-sequence: {claimed.sequence}\r\n"
+            f"commerce-event-origin: {self.origin}\r\n"
             f"{replay}"
             f"traceparent: {_traceparent(claimed)}\r\n"
         )

@@ -33,6 +33,7 @@ def arriving() -> str:
         ("commerce-event-type", _EVENT.name),
         ("commerce-event-attempt", "1"),
         ("commerce-event-sequence", "4711"),
+        ("commerce-event-origin", "8c1f0a6d3b5e2947"),
         ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
     )
     return "\n".join([*(f"{name}: {value}" if value else name for name, value in head), "", body.decode()])
