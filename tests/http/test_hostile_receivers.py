@@ -117,12 +117,12 @@ def endpoint_at(url: str, **fields: Any) -> Endpoint:
     return Endpoint(id=endpoint_id, client_id=1, url=url, event_types=("*",), secrets=(Secret(SECRET),), **fields)
 
 
-def attempt(number: int = 1, body: bytes = BODY) -> Claimed:
+def attempt(number: int = 1, body: bytes = BODY, *, failure_count: int = 0) -> Claimed:
     return Claimed(
         delivery_id=11,
         endpoint_id=5,
         number=number,
-        failure_count=0,
+        failure_count=failure_count,
         lease=1,
         lease_until_ms=0,
         replay_id=None,
@@ -197,6 +197,17 @@ async def test_connection_that_is_closed_just_as_it_is_used_again_is_not_held_ag
 
     assert [(each.error, each.ours) for each in outcomes] == [(None, False), ("connection_stale", True), (None, False)]
     assert len(hostile.received) == 3  # each attempt is one request
+
+
+async def test_after_an_attempt_that_did_not_count_the_next_has_a_connection_of_its_own(
+    sender: Sender, hostile: HostileServer
+) -> None:
+    """Else a receiver that breaks on one event would never be told so: each time, the close could be a chance one."""
+    endpoint = endpoint_at(hostile.url + "/ok")
+    for claimed in (attempt(), attempt(number=2), attempt(number=2, failure_count=1), attempt(number=3)):
+        assert (await sender.send(endpoint, claimed)).delivered
+
+    assert hostile.connections == 3
 
 
 async def test_many_misbehaving_at_once_do_not_mix_up_answers(sender: Sender, hostile: HostileServer) -> None:

@@ -302,7 +302,7 @@ def static_headers_lost() -> None:
 
 @_bug("integrity")
 def wrong_content_type() -> None:
-    sender._FIXED = sender._FIXED.replace("application/json", "text/plain")  # type: ignore[misc]
+    sender._FIXED = sender._FIXED.replace(b"application/json", b"text/plain")  # type: ignore[misc]
 
 
 # Keeping account

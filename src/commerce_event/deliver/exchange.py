@@ -226,4 +226,5 @@ class Connection(asyncio.Protocol):
 
 
 def _text(raw: bytes) -> str:
-    return raw.decode("latin-1").translate(_CONTROLS)
+    text = raw.decode("latin-1")
+    return text if text.isprintable() else text.translate(_CONTROLS)

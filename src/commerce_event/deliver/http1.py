@@ -31,13 +31,17 @@ class Pool:
         self._by_key: dict[_Key, list[Connection]] = {}
         self._sweep: asyncio.TimerHandle | None = None
 
-    async def post(self, target: Target, *, key: int, headers: bytes, body: bytes, deadline: float) -> Response:
+    async def post(
+        self, target: Target, *, key: int, headers: bytes, body: bytes, deadline: float, fresh: bool = False
+    ) -> Response:
         """POST and return the answer; everything, names and TLS included, ends at ``deadline`` (loop time).
 
-        ``headers`` are complete lines without host and content-length, which go before them. Raises TransportError.
+        ``headers`` are complete lines without host and content-length, which go before them; ``fresh`` asks for a
+        connection that was not used before. Raises TransportError.
         """
         pool_key = (key, target.origin)
-        connection = self._take(pool_key) or await self._connect(target, deadline)
+        known = None if fresh else self._take(pool_key)
+        connection = known or await self._connect(target, deadline)
         request = b"POST %b HTTP/1.1\r\nhost: %b\r\ncontent-length: %d\r\n%b\r\n%b" % (
             target.path.encode(),
             target.authority.encode(),

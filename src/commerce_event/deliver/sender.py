@@ -26,6 +26,10 @@ _REDIRECTS: Final = frozenset({301, 302, 307, 308})
 _PREPARED_MAX: Final = 10_000
 _FIXED: Final = (
     f"content-type: application/json\r\naccept-encoding: identity\r\nuser-agent: commerce-event/{__version__}\r\n"
+).encode()
+_LINES: Final = (
+    b"%bwebhook-id: %b\r\nwebhook-timestamp: %d\r\nwebhook-signature: %b\r\ncommerce-event-type: %b\r\n"
+    b"commerce-event-attempt: %d\r\ncommerce-event-sequence: %d\r\ncommerce-event-origin: %b\r\n%btraceparent: %b\r\n"
 )
 _MIX: Final = 0x9E3779B97F4A7C15F39CC0605CEDC835  # odd, so that different ids stay different
 _TRACE_MASK: Final = 2**128 - 1
@@ -42,7 +46,7 @@ class _Prepared(msgspec.Struct, frozen=True):
     target: Target | None
     refused: str  # why there is no target any more: an error code
     signer: Signer
-    static: str  # header lines
+    static: bytes  # header lines
     veil: Veil
 
     def fits(self, endpoint: Endpoint, now_ms: int) -> bool:
@@ -72,6 +76,7 @@ class Sender:
     ) -> None:
         """``origin`` tells the installation apart from others: it goes along, so that we know our own deliveries."""
         self.origin = origin
+        self._origin_value = origin.encode()
         self._resolver = resolver
         self._timeout_s = timeout_s
         self._clock = clock
@@ -106,7 +111,7 @@ class Sender:
         now_ms = self._clock.now_ms()
         prepared = self._prepare(endpoint, now_ms)
         host = [] if prepared.target is None else [("host", prepared.target.authority)]
-        lines = self._headers(prepared, claimed, now_ms).splitlines()
+        lines = self._headers(prepared, claimed, now_ms).decode().splitlines()
         return [
             *host,
             ("content-length", str(len(claimed.body))),
@@ -129,10 +134,13 @@ class Sender:
         deadline = asyncio.get_running_loop().time() + timeout_s
         common = self._headers(prepared, claimed, now_ms)
         target = first
+        fresh = (
+            claimed.number - 1 > claimed.failure_count
+        )  # else it could meet a close that counts for nothing for ever
         for left in range(_REDIRECTS_MAX, -1, -1):
             headers = common + prepared.static if target is first or target.origin == first.origin else common
             response = await self._pool.post(
-                target, key=endpoint.id, headers=headers.encode("latin-1"), body=claimed.body, deadline=deadline
+                target, key=endpoint.id, headers=headers, body=claimed.body, deadline=deadline, fresh=fresh
             )
             if response.status < 300 or response.status > 399 or not endpoint.follow_redirects:
                 break
@@ -163,24 +171,21 @@ class Sender:
             raise _RedirectError("redirect_refused")
         return following
 
-    def _headers(self, prepared: _Prepared, claimed: Claimed, now_ms: int) -> str:
+    def _headers(self, prepared: _Prepared, claimed: Claimed, now_ms: int) -> bytes:
         webhook_id = ids.encode("evt", claimed.event_id)
         timestamp_s = now_ms // 1000
-        signature = prepared.signer.header(webhook_id, timestamp_s, claimed.body)
-        replay = (
-            "" if claimed.replay_id is None else f"commerce-event-replay: {ids.encode('rpl', claimed.replay_id)}\r\n"
-        )
-        return (
-            f"{_FIXED}"
-            f"webhook-id: {webhook_id}\r\n"
-            f"webhook-timestamp: {timestamp_s}\r\n"
-            f"webhook-signature: {signature}\r\n"
-            f"commerce-event-type: {claimed.type}\r\n"
-            f"commerce-event-attempt: {claimed.number}\r\n"
-            f"commerce-event-sequence: {claimed.sequence}\r\n"
-            f"commerce-event-origin: {self.origin}\r\n"
-            f"{replay}"
-            f"traceparent: {_traceparent(claimed)}\r\n"
+        replay_id = claimed.replay_id
+        return _LINES % (
+            _FIXED,
+            webhook_id.encode(),
+            timestamp_s,
+            prepared.signer.header(webhook_id, timestamp_s, claimed.body).encode(),
+            claimed.type.encode(),
+            claimed.number,
+            claimed.sequence,
+            self._origin_value,
+            b"" if replay_id is None else f"commerce-event-replay: {ids.encode('rpl', replay_id)}\r\n".encode(),
+            _traceparent(claimed).encode(),
         )
 
     def _prepare(self, endpoint: Endpoint, now_ms: int) -> _Prepared:
@@ -195,7 +200,7 @@ class Sender:
             target,
             refused,
             _signer(live),
-            "".join(f"{name}: {value}\r\n" for name, value in endpoint.headers.items()),
+            "".join(f"{name}: {value}\r\n" for name, value in endpoint.headers.items()).encode("latin-1"),
             Veil(endpoint),
         )
         if len(self._prepared) >= _PREPARED_MAX:
