@@ -139,6 +139,9 @@ async def test_metrics_count_what_flows(api: Api) -> None:
     assert "commerce_event_accepted_events_total 1.0" in lines
     assert "commerce_event_refused_events_total 1.0" in lines
     assert 'commerce_event_attempts_total{outcome="delivered"} 1.0' in lines
+    assert 'commerce_event_attempt_duration_seconds_bucket{le="+Inf"} 1.0' in lines
+    assert 'commerce_event_attempt_duration_seconds_bucket{le="30.0"} 1.0' in lines
+    assert "commerce_event_attempt_duration_seconds_count 1.0" in lines
     assert "commerce_event_clock_jumps_total 0.0" in lines
     assert "commerce_event_unclean_starts_total 0.0" in lines
     assert any(line.startswith("commerce_event_disk_free_bytes ") for line in lines)

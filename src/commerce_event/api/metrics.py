@@ -3,11 +3,13 @@
 Endpoints appear by id alone: no names, URLs or clients.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable
+from itertools import accumulate
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
@@ -35,10 +37,9 @@ class Metrics(Collector):
             "commerce_event_duplicate_events", "Repeats of a known event", registry=self._registry
         )
         self.refused = Counter("commerce_event_refused_events", "Events refused", registry=self._registry)
-        self._attempts = Counter("commerce_event_attempts", "Attempts by outcome", ["outcome"], registry=self._registry)
-        self._duration = Histogram(
-            "commerce_event_attempt_duration_seconds", "Time of an attempt", buckets=_BUCKETS, registry=self._registry
-        )
+        self._attempts = dict.fromkeys(("delivered", "failed", "dead", "ours"), 0)
+        self._durations = [0] * (len(_BUCKETS) + 1)
+        self._seconds = 0.0
         Gauge("commerce_event_in_flight", "Deliveries being sent", registry=self._registry).set_function(
             lambda: scheduler.in_flight
         )
@@ -48,11 +49,10 @@ class Metrics(Collector):
         Gauge("commerce_event_unsettled", "Outcomes not yet recorded", registry=self._registry).set_function(
             lambda: scheduler.unsettled
         )
-        self._outcomes = {name: self._attempts.labels(name) for name in ("delivered", "failed", "dead", "ours")}
         self._registry.register(self)
 
     def attempt(self, _endpoint: Endpoint, outcome: Outcome, decision: Decision) -> None:
-        """Count an answered attempt."""
+        """Count an answered attempt; in plain numbers, as it is done for every one."""
         name = "failed"
         if outcome.delivered:
             name = "delivered"
@@ -60,8 +60,10 @@ class Metrics(Collector):
             name = "ours"
         elif decision.state == "dead":
             name = "dead"
-        self._outcomes[name].inc()
-        self._duration.observe(outcome.duration_ms / 1000)
+        self._attempts[name] += 1
+        seconds = outcome.duration_ms / 1000
+        self._durations[bisect_left(_BUCKETS, seconds)] += 1
+        self._seconds += seconds
 
     def text(self) -> bytes:
         """Return the exposition."""
@@ -88,7 +90,20 @@ class Metrics(Collector):
         if accounts is not None:
             wrong = sum(abs(book.difference) for book in accounts.books) + len(accounts.wrong_events)
             difference.add_metric([], wrong)
-        return [deliveries, difference, oldest, *self._of_the_node()]
+        return [deliveries, difference, oldest, *self._of_attempts(), *self._of_the_node()]
+
+    def _of_attempts(self) -> Iterable[Metric]:
+        attempts = CounterMetricFamily("commerce_event_attempts", "Attempts by outcome", labels=["outcome"])
+        for outcome, count in self._attempts.items():
+            attempts.add_metric([outcome], count)
+        yield attempts
+        bounds = [*map(str, map(float, _BUCKETS)), "+Inf"]
+        yield HistogramMetricFamily(
+            "commerce_event_attempt_duration_seconds",
+            "Time of an attempt",
+            buckets=list(zip(bounds, accumulate(self._durations), strict=True)),
+            sum_value=self._seconds,
+        )
 
     def _of_the_node(self) -> Iterable[Metric]:
         """What goes wrong around this node."""
