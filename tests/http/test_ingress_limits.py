@@ -1,11 +1,15 @@
 """What a caller of our API may not do with a connection, on real sockets."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
 from api_server import ADMIN_KEY, DEADLINE_S, Api, example
+from caller import Caller, connected, request
+
+from commerce_event.api.heads import FIELDS_MAX, HEAD_MAX, URL_MAX
 
 BODY = msgspec.json.encode(example())
 PATH = "/v1/events/OrderConfirmedEvent"
@@ -60,6 +64,20 @@ AMBIGUOUS = {
     "chunked misspelt": head("Transfer-Encoding: xchunked") + CHUNKED,
     "chunk size in no digits": head("Transfer-Encoding: chunked") + b"zz\r\n" + BODY + b"\r\n0\r\n\r\n",
     "chunk longer than told": head("Transfer-Encoding: chunked") + b"5\r\n" + BODY + b"\r\n0\r\n\r\n",
+    "no host": head(SIZE).replace(b"Host: shop\r\n", b"") + BODY,
+    "two hosts": head(SIZE, "Host: other") + BODY,
+    "the same host twice": head(SIZE, "host: shop") + BODY,
+    "chunked in HTTP/1.0": head("Transfer-Encoding: chunked").replace(b"HTTP/1.1", b"HTTP/1.0") + CHUNKED,
+    "chunked twice": head("Transfer-Encoding: chunked, chunked") + CHUNKED,
+    "chunked twice in two lines": head("Transfer-Encoding: chunked", "Transfer-Encoding: chunked") + CHUNKED,
+    "coding without chunked": head("Transfer-Encoding: gzip") + CHUNKED,
+    "two keys": head(SIZE, "Authorization: Bearer other") + BODY,
+    "two idempotency keys": head(SIZE, "Idempotency-Key: a", "Idempotency-Key: b") + BODY,
+    "two webhook ids": head(SIZE, "webhook-id: a", "Webhook-Id: b") + BODY,
+    "two ids of one CloudEvent": head(SIZE, "ce-id: a", "ce-id: b") + BODY,
+    "two content types": head(SIZE, "Content-Type: text/plain") + BODY,
+    "two content encodings": head(SIZE, "Content-Encoding: identity", "Content-Encoding: gzip") + BODY,
+    "HTTP/2.0 in the form of HTTP/1": head(SIZE).replace(b"HTTP/1.1", b"HTTP/2.0") + BODY,
     "no such version": head(SIZE).replace(b"HTTP/1.1", b"HTTP/1.10") + BODY,
 }
 
@@ -117,3 +135,156 @@ async def dribble(writer: asyncio.StreamWriter) -> None:
         writer.write(b"4000\r\n" + b"x" * 0x4000 + b"\r\n")
         await writer.drain()
         await asyncio.sleep(0)  # the server lives on this loop too
+
+
+INNER = b"GET /healthz HTTP/1.1\r\nHost: inner\r\n\r\n"
+LAST = b"GET /readyz HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n"
+WISH = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAEAAEAAAAIAAAAB")
+
+
+def statuses(answers: bytes) -> list[int]:
+    """Return the statuses of all answers of a connection."""
+    return [int(part[:3]) for part in answers.split(b"HTTP/1.1 ")[1:]]
+
+
+@pytest.mark.parametrize(("body", "status"), [(INNER, 400), (BODY, 202)], ids=["a request inside", "an event"])
+async def test_wish_for_another_protocol_changes_nothing_wherever_its_head_is_cut(
+    api: Api, body: bytes, status: int
+) -> None:
+    wish = request(body, *WISH)
+    head_size = len(wish) - len(body)
+    for cut in range(1, head_size + 1):
+        async with connected(api) as caller:
+            await caller.send(wish[:cut], wish[cut:head_size], body, LAST)
+            assert statuses(await caller.ended()) == [status, 200], cut
+
+
+async def test_wish_for_another_protocol_behind_other_requests_changes_nothing(api: Api) -> None:
+    async with connected(api) as caller:
+        await caller.send(INNER + request(INNER, *WISH) + request(BODY, *WISH) + request(INNER, *WISH)[:-5])
+        await caller.send(INNER[-5:] + LAST)
+        assert statuses(await caller.ended()) == [200, 400, 202, 400, 200]
+
+
+async def test_wish_for_another_protocol_with_a_body_in_chunks_changes_nothing(api: Api, line: Line) -> None:
+    reader, writer = line
+    writer.write(head(*WISH, "Transfer-Encoding: chunked") + CHUNKED + LAST)
+    assert statuses(await said(reader)) == [202, 200]
+
+
+async def test_wish_to_be_connected_elsewhere_is_refused_and_nothing_after_it_is_read(api: Api, line: Line) -> None:
+    reader, writer = line
+    writer.write(b"CONNECT shop:80 HTTP/1.1\r\nHost: shop\r\n\r\n" + INNER)
+    assert statuses(await said(reader)) == [501]
+
+
+async def test_coding_that_is_not_known_here_is_refused_and_the_connection_closed(api: Api, line: Line) -> None:
+    reader, writer = line
+    writer.write(head("Transfer-Encoding: gzip, chunked") + CHUNKED + INNER)
+    assert statuses(await said(reader)) == [501]
+    assert await stored(api) == 0
+
+
+async def test_host_may_be_missing_in_http_1_0(api: Api, line: Line) -> None:
+    reader, writer = line
+    writer.write(b"GET /healthz HTTP/1.0\r\n\r\n")
+    assert statuses(await said(reader)) == [200]
+
+
+START = b"POST /v1/events HTTP/1.1\r\nHost: shop\r\n"
+LARGE = b"x" * (HEAD_MAX + 1)
+TOO_LARGE = {
+    "many fields": (431, START + b"a:b\r\n" * FIELDS_MAX),
+    "a long value": (431, START + b"a: " + LARGE),
+    "a long value to its end": (431, START + b"a: " + LARGE + b"\r\n\r\n"),
+    "a long name": (431, START + LARGE),
+    "long fields together": (431, START + (b"a: " + LARGE[: HEAD_MAX // 2] + b"\r\n") * 2 + b"\r\n"),
+    "a long address": (414, b"GET /" + LARGE[:URL_MAX]),
+    "a long address to its end": (414, b"GET /" + LARGE[:URL_MAX] + b" HTTP/1.1\r\nHost: shop\r\n\r\n"),
+    "a short way's many fields": (431, request(BODY, *["a: b"] * FIELDS_MAX)),
+    "a short way's long value": (431, request(BODY, "a: " + "x" * HEAD_MAX)),
+}
+
+
+@pytest.mark.parametrize("piece_size", [1_000, 2**20], ids=["in pieces", "at once"])
+@pytest.mark.parametrize(("status", "large"), TOO_LARGE.values(), ids=TOO_LARGE.keys())
+async def test_head_that_is_too_large_is_refused_and_the_connection_closed(
+    api: Api, status: int, large: bytes, piece_size: int
+) -> None:
+    async with connected(api) as caller:
+        await caller.send(*[large[start : start + piece_size] for start in range(0, len(large), piece_size)], LARGE * 4)
+        answer = await caller.ended()
+    assert statuses(answer) == [status]
+    assert b"\r\ncontent-type: application/problem+json\r\n" in answer
+    assert await stored(api) == 0
+
+
+async def test_head_just_within_the_bounds_is_read(api: Api) -> None:
+    fields = [f"x-{number}: {'y' * 500}" for number in range(FIELDS_MAX - 4)]
+    async with connected(api) as caller:
+        await caller.send(request(BODY, *fields))
+        await caller.send(request(BODY, *fields), *[request(BODY, *fields)])
+        assert [(await caller.answer())[0] for _ in range(3)] == [202] * 3
+
+
+@pytest.mark.parametrize(
+    "end",
+    [b"a:b\r\n" * (FIELDS_MAX + 1), b"a: " + LARGE * 5, b"a: " + LARGE + b"\r\n", b"5;" + LARGE * 5],
+    ids=["many fields", "a value without end", "a long value", "an extension of a chunk"],
+)
+@pytest.mark.parametrize("key", [ADMIN_KEY, "wrong"])
+async def test_what_follows_a_body_is_bounded_too_whether_answered_or_not(api: Api, end: bytes, key: str) -> None:
+    start = head("Transfer-Encoding: chunked").replace(ADMIN_KEY.encode(), key.encode())
+    async with connected(api) as caller:
+        await caller.send(start + (b"" if end.startswith(b"5;") else CHUNKED[:-2]), end, LARGE)
+        assert statuses(await caller.ended()) == [431 if key == ADMIN_KEY else 401]
+    assert await stored(api) == 0
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+async def test_fields_that_follow_the_body_are_no_part_of_the_head(api: Api, pieces: int) -> None:
+    """Whatever they say: neither a key nor a name nor a coding is taken from there."""
+    trailers = b"Idempotency-Key: late\r\nContent-Encoding: gzip\r\nAuthorization: Bearer wrong\r\nHost: other\r\n\r\n"
+    told = head("Transfer-Encoding: chunked") + CHUNKED[:-2] + trailers
+    cut = told.index(b"{") if pieces == 2 else 0
+    async with connected(api) as caller:
+        await caller.send(told[:cut], told[cut:])
+        status, _, body = await caller.answer()
+        without_key = told.replace(f"Authorization: Bearer {ADMIN_KEY}\r\n".encode(), b"", 1)
+        await caller.send(without_key.replace(b"Bearer wrong", f"Bearer {ADMIN_KEY}".encode()))
+        assert (status, (await caller.answer())[0]) == (202, 401)
+    event = (await api.admin.get(f"/v1/events/{msgspec.json.decode(body)['id']}")).json()
+    assert event["idempotency_key"] is None
+
+
+async def test_requests_that_cannot_be_read_are_counted_and_leave_the_log_alone(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    for bad in (b"no HTTP\r\n\r\n", request(INNER, *WISH), START + b"a:b\r\n" * (FIELDS_MAX + 1)):
+        async with connected(api) as caller:
+            await caller.send(bad)
+            assert (await caller.answer())[0] in {400, 431}
+    assert [record.message for record in caplog.records if record.levelno >= logging.INFO] == []
+    assert "commerce_event_unreadable_requests_total 2.0" in (await api.admin.get("/metrics")).text.splitlines()
+
+
+async def test_who_is_refused_in_the_midst_of_sending_still_reads_why(api: Api) -> None:
+    async with connected(api) as caller:
+        for _ in range(20):
+            caller.writer.write(START + LARGE * 16)
+            await caller.writer.drain()
+        assert statuses(await caller.ended()) == [431]
+
+
+async def test_who_is_refused_and_goes_on_sending_is_closed(api: Api) -> None:
+    async with connected(api) as caller:
+        with pytest.raises(ConnectionError):
+            await flood(caller)
+
+
+async def flood(caller: Caller) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            caller.writer.write(LARGE * 16)
+            await caller.writer.drain()
+            await asyncio.sleep(0)

@@ -131,6 +131,20 @@ async def test_requests_sent_without_waiting_are_answered_in_order(caller: Calle
     assert await accepted(api) == 3
 
 
+async def test_requests_sent_one_by_one_without_waiting_are_all_answered(
+    caller: Caller, api: Api, short: list[bytes]
+) -> None:
+    await caller.send(*[request()] * 3)
+    for _ in range(3):
+        assert (await caller.answer())[0] == 202
+    await caller.send(*[request()] * 3)
+    statuses = [(await caller.answer())[0] for _ in range(3)]
+
+    assert statuses == [202] * 3
+    assert short
+    assert await accepted(api) == 6
+
+
 async def test_bytes_inside_another_request_are_never_taken_for_one(
     caller: Caller, api: Api, short: list[bytes]
 ) -> None:

@@ -37,6 +37,11 @@ class Metrics(Collector):
             "commerce_event_duplicate_events", "Repeats of a known event", registry=self._registry
         )
         self.refused = Counter("commerce_event_refused_events", "Events refused", registry=self._registry)
+        self.unreadable = Counter(
+            "commerce_event_unreadable_requests",
+            "Requests refused unread: no clear HTTP, too large a head, too slow, too many connections",
+            registry=self._registry,
+        )
         self._attempts = dict.fromkeys(("delivered", "failed", "dead", "ours"), 0)
         self._durations = [0] * (len(_BUCKETS) + 1)
         self._seconds = 0.0

@@ -40,7 +40,9 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *activity.OPERATIONS,
     *keys.OPERATIONS,
 )
-_BEFORE: Final = (400, 408, 503)  # problems of every call: bytes that are no HTTP, or come too slowly; too many callers
+# Problems of every call: bytes that are no HTTP, or come too slowly; an address or head too large; a coding of the
+# body that is not known here; too many callers.
+_BEFORE: Final = (400, 408, 414, 431, 501, 503)
 _ALWAYS: Final = (*_BEFORE, 401, 403, 500)  # problems of every call that takes a key
 _SECURITY: Final[list[dict[str, list[str]]]] = [{"key": []}]
 _LISTING: Final = re.compile(rb"Listing_(\w+?)View_")  # what a generic type is called

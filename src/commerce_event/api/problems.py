@@ -22,9 +22,12 @@ TITLES: Final = {
     408: "Request too slow",
     409: "Conflict",
     413: "Too large",
+    414: "Address too long",
     415: "Media type not supported",
     422: "Not acceptable",
+    431: "Head too large",
     500: "Internal error",
+    501: "Not implemented",
     503: "Not available now",
 }
 

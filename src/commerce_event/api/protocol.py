@@ -4,11 +4,11 @@ A publisher's usual request arrives in one piece and is answered in one. uvicorn
 messages of it; here it is parsed, handed to the publisher and answered when its commit is done. Everything else, and
 everything that is unusual about such a request, goes uvicorn's way.
 
+A head is read up to a bound and may be read in one way alone; see ``heads``. A wish for another protocol goes unheard.
 Whoever keeps a connection and does nothing with it is sent away: ``look_after`` is to be called every second.
 """
 
 import asyncio
-import re
 from http import HTTPStatus
 from typing import Any, Final, Protocol, cast
 
@@ -17,13 +17,15 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from commerce_event.api.asgi import encode, problem_lines
+from commerce_event.api.heads import FIELDS_MAX, HEAD_MAX, URL_MAX, Head, check_head, too_large_head, without_upgrade
 from commerce_event.api.problems import Problem, unavailable
 from commerce_event.api.publish import PREFIX, Answer, Headers
 
 _START: Final = b"POST " + PREFIX.encode()
-_SKIP: Final = len("POST ") + len(PREFIX)
 _UNUSUAL: Final = frozenset({b"expect", b"transfer-encoding"})
-_UPGRADE: Final = re.compile(rb"\r\nupgrade(?=[ \t]*:)", re.IGNORECASE)
+_FIELD_EXTRA: Final = len(": \r\n")
+_LINGER_S: Final = 2.0  # for who is refused to read why: closing on unread bytes would reset the connection
+_LINGER_MAX: Final = 64 * 1024 * 1024
 _ROOM_AFTER_S: Final = 1.0  # whoever dawdles no longer than that keeps its place
 _STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
@@ -47,6 +49,10 @@ class TakesEvents(Protocol):
         """Begin to accept an event; ``answer`` is called once, now or later, with status, headers and body."""
         ...
 
+    def unreadable(self) -> None:
+        """Count a request that was refused before anybody looked at what it asks for."""
+        ...
+
 
 class HttpProtocol(HttpToolsProtocol):
     """One connection."""
@@ -61,6 +67,10 @@ class HttpProtocol(HttpToolsProtocol):
         self._held = b""  # what came behind it
         self._ending = False
         self._in_head = False
+        self._untold = 0  # bytes that the parser has read and said nothing of
+        self._head_size = self._trailer_count = 0
+        self._unheard: bytes | None = None  # a head without its wish for another protocol
+        self._leaving = False  # refused, and given time to read why
         self._since = self.loop.time()  # idle, or in a request
         self._stuck_since: float | None = None
 
@@ -70,19 +80,46 @@ class HttpProtocol(HttpToolsProtocol):
             _make_room(cast("set[HttpProtocol]", self.connections), self._limits.most)
             if len(self.connections) > self._limits.most:
                 self._refuse(unavailable("There are too many connections"))
+                self.transport.close()
 
     def data_received(self, data: bytes) -> None:
-        if b"pgrade" in data and not self._inside:
-            data = _without_upgrade(data)
-        if self._waiting:
+        if self._leaving:
+            self._untold += len(data)
+            if self._untold > _LINGER_MAX:
+                self.transport.abort()
+        elif self._waiting:
             self._held += data
             self.flow.pause_reading()
         elif not (data.startswith(_START) and self._taker is not None and self._idle() and self._take(data)):
-            super().data_received(data)
+            self._unset_keepalive_if_required()
+            self._parse(data)
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words
-        """What came cannot be read, and so nothing after it can."""
-        self._refuse(Problem(400, "The request is not HTTP as RFC 9112 has it."))
+    def _parse(self, data: bytes) -> None:
+        rest: bytes | memoryview = data
+        try:
+            while len(rest):
+                rest = rest[self._feed(rest) :]
+                while self._unheard is not None:
+                    head, self._unheard = self._unheard, None
+                    self.parser = _new_parser(self)
+                    self._feed(head)
+            if self._untold > HEAD_MAX:
+                raise too_large_head()
+        except Problem as problem:
+            self._refuse(problem)
+
+    def _feed(self, data: bytes | memoryview) -> int:
+        """Have bytes parsed; return how many were. Raises Problem."""
+        self._untold += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as stopped:
+            return int(stopped.args[0])
+        except httptools.HttpParserError as error:
+            if isinstance(error.__context__, Problem):
+                raise error.__context__ from None
+            raise Problem(400, "The request is not HTTP as RFC 9112 has it.") from None
+        return len(data)
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Nothing more comes; whoever asked for something whole still hears the answer."""
@@ -95,16 +132,46 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._inside = self._in_head = True
+        self._untold = self._head_size = self._trailer_count = 0
         self._since = self.loop.time()
         super().on_message_begin()
 
+    def on_url(self, url: bytes) -> None:
+        self._untold = 0
+        self._head_size += len(url)
+        super().on_url(url)
+        if len(self.url) > URL_MAX:
+            raise Problem(414, f"The address has more than {URL_MAX} bytes.")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._untold = 0
+        self._head_size += len(name) + len(value) + _FIELD_EXTRA
+        if self._in_head:
+            super().on_header(name, value)
+        else:  # a trailer, which nothing here has a use for
+            self._trailer_count += 1
+        if self._head_size > HEAD_MAX or max(len(self.headers), self._trailer_count) > FIELDS_MAX:
+            raise too_large_head()
+
     def on_headers_complete(self) -> None:
+        head = Head(self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers)
+        check_head(head)
+        if self.parser.should_upgrade():
+            self._unheard = without_upgrade(head)  # the parser would stop here, and not know that there is a body
+            return
         self._in_head = False
+        self._untold = self._head_size = 0
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        self._untold = 0
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
-        self._inside = False
-        super().on_message_complete()
+        if self._unheard is None:
+            self._inside = False
+            self._untold = 0
+            super().on_message_complete()
 
     def on_response_complete(self) -> None:
         self._since = self.loop.time()
@@ -119,7 +186,9 @@ class HttpProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def shutdown(self) -> None:
-        if self._waiting:
+        if self._leaving:
+            self.transport.close()
+        elif self._waiting:
             self._ending = True
         else:
             super().shutdown()
@@ -130,6 +199,8 @@ class HttpProtocol(HttpToolsProtocol):
     def look_after(self, now: float) -> None:
         """Send the caller away when it has been dawdling for too long."""
         limits, took_s = self._limits, now - self._since
+        if self._leaving:
+            return
         if self._stuck_since is not None:
             if now - self._stuck_since > limits.stuck_s:
                 self.transport.abort()
@@ -143,15 +214,31 @@ class HttpProtocol(HttpToolsProtocol):
         return now - self._since if self._inside or self._idle() else -1.0
 
     def _refuse(self, problem: Problem) -> None:
-        problem.headers["Connection"] = "close"
-        if self._answered() or self._owes_only_this():
+        """End the connection, with an answer when it is clear which request that would be for."""
+        if self._taker is not None:
+            self._taker.unreadable()
+        in_body = self._inside and not self._in_head
+        if self.transport.is_closing() or not (self._answered() or (in_body and self._owes_only_this())):
+            self.transport.close()
+            return
+        if not (in_body and self._answered()):
+            problem.headers["Connection"] = "close"
             self._write(problem.status, problem_lines(problem), encode(problem.body()))
-        self.transport.close()
+        self._leave()
+
+    def _leave(self) -> None:
+        self._leaving = True
+        self._untold = 0
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self.loop.call_later(_LINGER_S, self.transport.close)
 
     def _owes_only_this(self) -> bool:
         """Whether the next answer is that to the request whose body is coming in."""
-        in_body = self._inside and not self._in_head
-        return in_body and not self.cycle.response_started and not self.pipeline
+        return not self.cycle.response_started and not self.pipeline
 
     def _answered(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
@@ -186,8 +273,8 @@ class HttpProtocol(HttpToolsProtocol):
         if self._held:
             held, self._held = self._held, b""
             self.data_received(held)
-            if not self._waiting:
-                self.flow.resume_reading()
+        if not self._waiting:
+            self.flow.resume_reading()
 
     def _write(self, status: int, headers: bytes, body: bytes) -> None:
         date = b"".join([b"%b: %b\r\n" % header for header in self.server_state.default_headers])
@@ -206,23 +293,24 @@ def _make_room(connections: set[HttpProtocol], most: int) -> None:
         each.transport.close()
 
 
-def _without_upgrade(data: bytes) -> bytes:
-    """Let the wish for another protocol go unread, as RFC 9110 (7.8) allows: the parser would drop the body with it."""
-    head, end, rest = data.partition(b"\r\n\r\n")
-    return _UPGRADE.sub(b"\r\nx-upgrade", head) + end + rest
+def _new_parser(protocol: HttpProtocol) -> httptools.HttpRequestParser:
+    """Return what uvicorn makes for a connection."""
+    parser = httptools.HttpRequestParser(protocol)
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser
 
 
 class _WholeRequest:
     """Reads a request that lies in one piece of bytes."""
 
-    __slots__ = ("_count", "_parser", "_stays_open", "body", "headers", "url")
+    __slots__ = ("_count", "_fields", "_parser", "_stays_open", "body", "headers", "url")
 
     def __init__(self) -> None:
         self._parser = httptools.HttpRequestParser(self)
 
     def read(self, data: bytes) -> bool:
         """Whether the piece holds exactly one request that leaves the connection open. Of no use after a False."""
-        self._count = 0
+        self._count = self._fields = 0
         self.url = self.body = b""
         self.headers: dict[bytes, bytes] = {}
         try:
@@ -230,7 +318,12 @@ class _WholeRequest:
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             return False
         one = self._count == 2  # its beginning and its end
-        return one and self._stays_open
+        return one and self._stays_open and self._is_usual(len(data))
+
+    def _is_usual(self, size: int) -> bool:
+        """Whether its head is within every bound, and no field is there twice: then there is but one way to read it."""
+        once = len(self.headers) == self._fields <= FIELDS_MAX
+        return once and b"host" in self.headers and size - len(self.body) <= HEAD_MAX and len(self.url) <= URL_MAX
 
     def on_message_begin(self) -> None:
         self._count += 1
@@ -240,6 +333,7 @@ class _WholeRequest:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers[name.lower()] = value
+        self._fields += 1
 
     def on_body(self, body: bytes) -> None:
         self.body += body
@@ -271,6 +365,10 @@ class Corked:
         """Write at once."""
         self._flush()
         self._transport.write(data)
+
+    def write_eof(self) -> None:
+        self._flush()
+        self._transport.write_eof()
 
     def close(self) -> None:
         self._flush()

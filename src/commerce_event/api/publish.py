@@ -75,6 +75,10 @@ class Publisher:
         except Exception as error:
             refuse(error)
 
+    def unreadable(self) -> None:
+        """Count a request that was refused before anybody looked at what it asks for."""
+        self._services.metrics.unreadable.inc()
+
     async def one(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`POST /v1/events/{EventType}`."""
         try:
