@@ -1,5 +1,6 @@
 """Accepting many events at once: `POST /v1/events` in each of its forms."""
 
+import asyncio
 import base64
 import json
 from typing import Any
@@ -7,6 +8,9 @@ from typing import Any
 import httpx
 import pytest
 from api_server import Api, Json, example, expect, expect_problem
+
+from commerce_event.accept.parse import parse_event
+from commerce_event.api import publish
 
 CLOUD = "application/cloudevents+json"
 CLOUD_BATCH = "application/cloudevents-batch+json"
@@ -74,6 +78,77 @@ async def test_binary_cloud_events_with_different_ids_that_are_no_text_are_not_t
         headers = {"ce-specversion": "1.0", "ce-id": number, "ce-source": "/s", "ce-type": "OrderConfirmedEvent"}
         statuses.append((await post(api, example(), **headers)).status_code)
     assert statuses in ([400, 400], [202, 202])
+
+
+async def test_two_cloud_events_are_never_taken_for_one_because_of_where_source_and_id_meet(api: Api) -> None:
+    batch = [cloud_event(source="/a#b", id="c"), cloud_event(source="/a", id="b#c")]
+    answer = expect(await post(api, batch, CLOUD_BATCH), 200)
+    assert [each["status"] for each in answer["items"]] == [202, 202]
+
+
+async def test_a_binary_cloud_event_is_the_same_at_both_addresses_and_in_structured_mode(api: Api) -> None:
+    headers = {"ce-specversion": "1.0", "ce-id": "a%20b", "ce-source": "/s%C3%B6", "ce-type": "x.OrderConfirmedEvent"}
+    first = expect(await post(api, example(), **headers), 202)
+    structured = cloud_event(id="a b", source="/s\xf6", data=example())
+    assert expect(await post(api, structured, CLOUD), 200)["id"] == first["id"]
+    path, body = "/v1/events/OrderConfirmedEvent", json.dumps(example()).encode()
+    headers["Content-Type"] = "application/json"
+    assert expect(await api.admin.post(path, content=body, headers=headers), 200)["id"] == first["id"]
+    headers["ce-source"] = "/t"
+    assert expect(await api.admin.post(path, content=body, headers=headers), 202)["id"] != first["id"]
+
+
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/events/OrderConfirmedEvent"])
+async def test_another_version_of_cloud_events_is_refused_at_both_addresses(api: Api, path: str) -> None:
+    headers = {"ce-specversion": "0.3", "ce-id": "1", "ce-source": "/s", "ce-type": "OrderConfirmedEvent"}
+    expect_problem(await api.admin.post(path, json=example(), headers=headers), 422, "/specversion")
+
+
+@pytest.mark.parametrize("header", ["Idempotency-Key", "webhook-id"])
+async def test_the_key_of_a_request_is_that_of_its_one_event(api: Api, header: str) -> None:
+    for content_type, body in (("application/json", [item()]), (LINES[0], item()), (CLOUD, cloud_event())):
+        headers = {header: f"k-{content_type}"}
+        first = (await post(api, body, content_type, **headers)).json()
+        again = (await post(api, body, content_type, **headers)).json()
+        first, again = (each["items"][0] if "items" in each else each for each in (first, again))
+        assert (again["id"], again["duplicate"]) == (first["id"], True)
+        event = expect(await api.admin.get(f"/v1/events/{first['id']}"), 200)
+        assert event["idempotency_key"] == headers[header]
+
+
+async def test_one_key_for_several_events_is_refused_and_nothing_is_stored(api: Api) -> None:
+    problem = expect_problem(await post(api, [item(1), item(2, id="own")], **{"Idempotency-Key": "k"}), 400)
+    assert "id of its own" in problem["detail"]
+    assert await order_ids(api) == []
+
+
+async def test_a_key_that_cannot_be_one_refuses_the_one_event_of_a_batch(api: Api) -> None:
+    expect_problem(await post(api, [item(1)], **{"Idempotency-Key": "x" * 257}), 400)
+    assert await order_ids(api) == []
+
+
+async def test_batches_take_turns_with_everything_else(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    turn = 0
+    seen: list[int] = []
+
+    def noting(*arguments: Any, **options: Any) -> Any:
+        seen.append(turn)
+        return parse_event(*arguments, **options)
+
+    async def count_turns() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(publish, "_TURN_S", 0.0)
+    monkeypatch.setattr(publish, "parse_event", noting)
+    counting = asyncio.create_task(count_turns())
+    answers = await asyncio.gather(*(post(api, [item(number) for number in range(20)]) for _ in range(3)))
+    counting.cancel()
+
+    assert [expect(answer, 200)["accepted"] for answer in answers] == [20] * 3
+    assert len(set(seen)) == 60
 
 
 async def test_a_batch_of_cloud_events_gets_a_result_each(api: Api) -> None:

@@ -172,6 +172,20 @@ async def test_what_breaks_the_contract_is_pointed_at(api: Api, changes: Json, p
     assert problem["status"] == 422
 
 
+async def test_a_name_of_the_contract_in_other_case_is_pointed_at(api: Api) -> None:
+    body = json.dumps({**example(), "clientId": 2}).encode()
+    problem = expect_problem(await send(api, body), 422, "/clientId")
+    assert problem["errors"][0]["message"] == "is written ClientId in the contract"
+
+
+async def test_a_cloud_event_id_with_a_source_is_a_key_of_both_and_without_one_of_its_own(api: Api) -> None:
+    body = json.dumps(example()).encode()
+    for headers, key in (({"ce-id": "7", "ce-source": "/erp"}, "/erp#7"), ({"ce-id": "7"}, "7")):
+        accepted = expect(await send(api, body, **headers), 202)
+        event = expect(await api.admin.get(f"/v1/events/{accepted['id']}"), 200)
+        assert event["idempotency_key"] == key
+
+
 async def test_unknown_properties_are_kept(api: Api) -> None:
     accepted = await api.publish(NewInTheNextVersion={"a": [1]})
     event = expect(await api.admin.get(f"/v1/events/{accepted['id']}"), 200)

@@ -3,13 +3,17 @@
 import base64
 import contextlib
 import json
-from collections.abc import Mapping
+import tracemalloc
+from collections.abc import Callable, Mapping
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from commerce_event.accept import parse
 from commerce_event.accept.batch import Item, read_batch
+from commerce_event.accept.cloud_events import event_key
 from commerce_event.accept.parse import BodyTooLargeError, NotJsonError, RejectedError, parse_event
 from commerce_event.accept.rejections import InvalidItemError, TooManyItemsError, UnsupportedMediaError
 
@@ -23,13 +27,15 @@ ATTRIBUTES = {"specversion": "1.0", "type": "JobCompletedEvent", "source": "/erp
 
 
 def read(content_type: str, body: bytes, headers: Mapping[str, str] | None = None) -> list[Item | RejectedError]:
-    return read_batch(content_type, headers or {}, body, max_items=5, max_bytes=10_000)
+    raw = {name.encode(): value.encode() for name, value in (headers or {}).items()}
+    return list(read_batch(content_type, raw, body, max_items=5, max_bytes=10_000, max_event=1_000))
 
 
 def only_item(content_type: str, body: bytes, headers: Mapping[str, str] | None = None) -> Item:
     (item,) = read(content_type, body, headers)
     assert isinstance(item, Item), item
-    return item
+    assert item.data is msgspec.UNSET or item.data == json.loads(item.body)
+    return msgspec.structs.replace(item, data=msgspec.UNSET)
 
 
 def only_rejection(content_type: str, body: bytes, headers: Mapping[str, str] | None = None) -> RejectedError:
@@ -201,6 +207,35 @@ def test_binary_cloud_event_needs_its_headers(missing: str) -> None:
     assert [fault.pointer for fault in only_rejection(JSON, DATA, headers).faults] == [f"/{missing}"]
 
 
+# What tells CloudEvents apart
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("a#b", "c"), ("a", "b#c")),
+        (("a#", "b"), ("a", "#b")),
+        (("#", "#"), ("##", "")),
+        (("#3#a", "b"), ("#3", "a#b")),
+        (("3#a#b", "c"), ("a#b", "c")),
+    ],
+)
+def test_cloud_events_with_different_sources_or_ids_have_different_keys(
+    one: tuple[str, str], other: tuple[str, str]
+) -> None:
+    assert event_key(*one) != event_key(*other)
+
+
+texts = st.text("#1a", min_size=1, max_size=6)
+
+
+@given(texts, texts, texts, texts)
+def test_key_says_source_and_id_whatever_they_hold(source: str, id_: str, other_source: str, other_id: str) -> None:
+    same = (source, id_) == (other_source, other_id)
+
+    assert (event_key(source, id_) == event_key(other_source, other_id)) == same
+
+
 # Faults of the whole
 
 
@@ -230,6 +265,73 @@ def test_whole_that_cannot_be_read_is_refused(content_type: str, body: bytes, er
         read(content_type, body)
 
 
+# Bounds
+
+MIB = 1024 * 1024
+LARGE = 16 * MIB
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "error"),
+    [
+        (JSON, b"[" + b"1," * (LARGE // 2 - 2) + b"1]", TooManyItemsError),
+        (LINES, b"1\n" * (LARGE // 2), TooManyItemsError),
+        (LINES, b"\n" * LARGE, NotJsonError),
+        (JSON, b"[" + b'{"a":1},' * (LARGE // 8 - 1), TooManyItemsError),
+        (JSON, b"[[" + b"1," * (LARGE // 2 - 1), NotJsonError),
+        (CLOUD_EVENTS, b'{"a":[' + b"1," * (LARGE // 2 - 5) + b"1]}", NotJsonError),
+    ],
+    ids=["array", "lines", "blank lines", "objects", "no end", "no array"],
+)
+def test_whole_that_holds_too_much_is_refused_without_holding_it_all(
+    content_type: str, body: bytes, error: type[RejectedError]
+) -> None:
+    def read_all() -> None:
+        with pytest.raises(error):
+            read_batch(content_type, {}, body, max_items=1_000, max_bytes=LARGE, max_event=262_144)
+
+    assert peak_of(read_all) < 2 * LARGE
+
+
+@pytest.mark.parametrize("form", [b"[%s]", b"%s\n1"])
+@pytest.mark.parametrize("large", [b"[" + b"1," * 7 * MIB + b"1]", b'{"a":[' + b"{}," * 5 * MIB + b"1]}"])
+def test_item_that_is_far_too_large_is_refused_unread(form: bytes, large: bytes) -> None:
+    content_type = JSON if form.startswith(b"[") else LINES
+    found: list[Item | RejectedError] = []
+
+    def read_all() -> None:
+        found.extend(read_batch(content_type, {}, form % large, max_items=9, max_bytes=LARGE, max_event=262_144))
+
+    assert peak_of(read_all) < 5 * LARGE
+    assert isinstance(found[0], BodyTooLargeError)
+
+
+def peak_of(call: Callable[[], None]) -> int:
+    """Return how many bytes were held at once."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_fault_of_a_large_whole_is_told_with_its_place() -> None:
+    body = b"[" + b'{"a":"' + b"x" * MIB + b'"} 1]'
+
+    with pytest.raises(NotJsonError, match=f"at byte {len(body) - 2}"):
+        read_batch(JSON, {}, body, max_items=5, max_bytes=LARGE, max_event=262_144)
+
+
+@pytest.mark.parametrize("body", [plain(), b"[" + plain() + b"]"])
+def test_event_in_an_item_is_loaded_no_second_time(monkeypatch: pytest.MonkeyPatch, body: bytes) -> None:
+    (item,) = read(JSON, body)
+    assert isinstance(item, Item)
+    monkeypatch.delattr(parse, "load")
+
+    assert parse_event(item.type, item.body, max_bytes=1_000, data=item.data).data == json.loads(DATA)
+
+
 # Laws
 
 CONTENT_TYPES = st.sampled_from([LINES, JSON, CLOUD_EVENT, CLOUD_EVENTS, "application/vnd.x+json", "text/html"])
@@ -244,7 +346,7 @@ def test_any_bytes_give_items_or_rejections(content_type: str, body: bytes, bina
         if isinstance(result, Item):
             assert result.body in body
             with contextlib.suppress(RejectedError):
-                parse_event(result.type, result.body, max_bytes=10_000)
+                parse_event(result.type, result.body, max_bytes=10_000, data=result.data)
         else:
             assert result.status in {400, 413, 415, 422}
 

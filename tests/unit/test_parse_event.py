@@ -26,6 +26,7 @@ from commerce_event.accept.parse import (
     read_traceparent,
 )
 from commerce_event.contract import EVENT_TYPES
+from commerce_event.contract.catalogue import EventType
 
 NAME = "OrderConfirmedEvent"
 EXAMPLE = EVENT_TYPES[NAME].example
@@ -202,6 +203,25 @@ def test_repeated_name_is_400_with_its_place(body: bytes, pointer: str) -> None:
 
     assert (error.status, [fault.pointer for fault in error.faults]) == (400, [pointer])
     assert "twice" in error.detail
+
+
+@pytest.mark.parametrize("outside", [b'"x:y"', b'{"a:":[{"b":":"}]}', b'["\\":\\"", {"a":{}}]'])
+def test_repeated_name_is_found_among_colons_that_are_text(outside: bytes) -> None:
+    assert "Extra" in parse(with_raw("Extra", outside)).data
+    error = refusal(with_raw("Extra", b'[%s,{"c":1,"d":2,"c":3}]' % outside))
+
+    assert [fault.pointer for fault in error.faults] == ["/Extra/1/c"]
+
+
+def test_repeated_name_that_hides_deep_nesting_is_400_and_no_crash() -> None:
+    deep = b"[" * 900 + b"]" * 900
+
+    assert "nested" in refusal(b'{"A":%s,"A":1}' % deep).detail
+
+
+@pytest.mark.parametrize("number", [b"9" * 400 + b".5", b"-" + b"1" * 320 + b".0", b"1" + b"0" * 309 + b"e0"])
+def test_long_number_beyond_a_double_is_400_with_its_place(number: bytes) -> None:
+    assert "byte 12" in refusal(b'{"A":[1,1e1,' + number + b"]}").detail
 
 
 def test_same_name_in_different_objects_is_no_repetition() -> None:
@@ -402,6 +422,34 @@ def converts(data: Mapping[str, Any], model: type[msgspec.Struct]) -> bool:
     except msgspec.ValidationError:
         return False
     return True
+
+
+# Names that differ in case alone
+
+
+@pytest.mark.parametrize("name", ["clientId", "CLIENTID", "orderno", "\u017fource"])
+def test_name_of_the_contract_in_other_case_is_422_with_its_place(name: str) -> None:
+    error = refusal(body_of(EXAMPLE | {name: 1, "Extra": 1}))
+
+    assert error.status == 422
+    assert [fault.pointer for fault in error.faults] == [f"/{name}"]
+
+
+def test_right_name_in_place_of_one_in_other_case_is_told() -> None:
+    renamed = {name: value for name, value in EXAMPLE.items() if name != "ClientId"} | {"clientId": 1}
+
+    assert [fault.pointer for fault in refusal(body_of(renamed)).faults] == ["/ClientId", "/clientId"]
+
+
+def test_names_of_other_types_and_inner_objects_are_unknown_and_kept() -> None:
+    extra = {"partNo": "A", "Lines": [{"clientId": 2, "ORDERID": 3}]}
+
+    assert parse(body_of(EXAMPLE | extra)).data == EXAMPLE | extra
+
+
+@pytest.mark.parametrize("event_type", EVENT_TYPES.values(), ids=lambda each: each.name)
+def test_no_two_names_of_a_type_differ_in_case_alone(event_type: EventType) -> None:
+    assert len({name.casefold() for name in event_type.properties}) == len(event_type.properties)
 
 
 # Idempotency keys and traces

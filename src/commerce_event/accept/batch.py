@@ -1,107 +1,160 @@
-"""Many events in one request: JSON Lines, JSON arrays, CloudEvents. Each event's body is cut out byte for byte."""
+"""Many events in one request: JSON Lines, JSON arrays, CloudEvents. Each event's body is cut out byte for byte.
+
+Whatever is sent, no more than the most items are cut out, and each is decoded once.
+"""
 
 import base64
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from itertools import islice
 from typing import Any, Final
-from urllib.parse import unquote
 
 import msgspec
 
+from commerce_event.accept.cloud_events import check_version, event_key, header_attributes, wrong_member
 from commerce_event.accept.media_types import is_json, read_media_type
 from commerce_event.accept.parse import check_idempotency_key, read_traceparent
 from commerce_event.accept.rejections import (
     BodyTooLargeError,
     Fault,
     InvalidItemError,
-    InvalidKeyError,
     NotJsonError,
     RejectedError,
     TooManyItemsError,
     UnsupportedMediaError,
-    child,
 )
-from commerce_event.accept.strict_json import MAX_DEPTH, check_depth, load, not_json
+from commerce_event.accept.strict_json import MAX_DEPTH, SEARCH_MAX, load, not_json, too_deep
 
 _ITEM_DEPTH: Final = MAX_DEPTH + 1  # the wrapping around an event
-_SPLIT_DEPTH: Final = 4 * MAX_DEPTH  # deep enough to blame the one item, shallow enough for the parser
+_WRAPPING_MAX: Final = 16 * 1024  # bytes of it, beside what base64 adds to an event
 _WHITESPACE: Final = b" \t\r\n"
+_LINES: Final = re.compile(rb"[^ \t\r\n][^\n]*+")  # without their indentation, and none that is blank
+_FIRST: Final = re.compile(rb"[ \t\r\n]*+(.?)", re.DOTALL)
 _PLAIN_MEMBERS: Final = frozenset({"type", "data", "id"})
+
+Piece = bytes | msgspec.Raw
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """One event of a batch, unwrapped but not yet checked: ``parse_event(item.type, item.body, …)`` does that."""
+    """One event of a batch, unwrapped but not yet checked: ``parse_event`` does that.
+
+    ``data`` is what ``body`` says, where it is known already.
+    """
 
     type: str
     body: bytes
+    data: Any = msgspec.UNSET
     idempotency_key: str | None = None
     traceparent: str | None = None
+
+
+class Batch:
+    """The events of a request in order; each is unwrapped when its turn comes.
+
+    One that is wrapped wrongly gives its rejection in its place.
+    """
+
+    def __init__(self, pieces: Sequence[Piece], read: Callable[[bytes], Item], max_piece: int) -> None:
+        self._pieces = pieces
+        self._read = read
+        self._max_piece = max_piece
+
+    def __len__(self) -> int:
+        return len(self._pieces)
+
+    def __iter__(self) -> Iterator[Item | RejectedError]:
+        for piece in self._pieces:
+            try:
+                yield self._unwrapped(bytes(piece))
+            except RejectedError as error:
+                yield error.with_traceback(None)
+
+    def _unwrapped(self, piece: bytes) -> Item:
+        if len(piece) > self._max_piece:
+            raise BodyTooLargeError(f"The item has {len(piece)} bytes; at most {self._max_piece} are accepted.")
+        return self._read(piece)
 
 
 class _Data(msgspec.Struct):
     data: msgspec.Raw
 
 
-_ELEMENTS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _DATA: Final = msgspec.json.Decoder(_Data)
 
 
 def read_batch(
-    content_type: str, headers: Mapping[str, str], body: bytes, *, max_items: int, max_bytes: int
-) -> list[Item | RejectedError]:
-    """Return the events of a request in order; one that is wrapped wrongly gives its rejection in its place.
+    content_type: str, headers: Mapping[bytes, bytes], body: bytes, *, max_items: int, max_bytes: int, max_event: int
+) -> Batch:
+    """Return the events of a request.
 
-    ``max_bytes`` limits the whole body. Raises RejectedError when the request as a whole cannot be read.
+    ``max_bytes`` limits the whole body, ``max_event`` each event in it. Raises RejectedError when the request as a
+    whole cannot be read.
     """
     if len(body) > max_bytes:
         raise BodyTooLargeError(f"The request has {len(body)} bytes; at most {max_bytes} are accepted.")
     media_type = read_media_type(content_type)
-    attributes = _binary_attributes(headers)
-    if attributes and is_json(media_type) and not media_type.startswith("application/cloudevents"):
+    attributes = header_attributes(headers)
+    is_cloud_event = "type" in attributes or "specversion" in attributes
+    if is_cloud_event and is_json(media_type) and not media_type.startswith("application/cloudevents"):
         attributes["datacontenttype"] = media_type
-        return [_result(lambda whole: _from_attributes(attributes, whole), body)]
+        return Batch([body], lambda whole: _from_attributes(attributes, whole), max_bytes)
     if media_type not in _FORMATS:
         raise UnsupportedMediaError(f"{media_type[:80]!r} is not read here; send one of {', '.join(_FORMATS)}.")
     split, read = _FORMATS[media_type]
-    pieces = split(body)
-    if len(pieces) > max_items:
-        raise TooManyItemsError(f"The request holds {len(pieces)} events; send at most {max_items} at once.")
-    return [_result(read, piece) for piece in pieces]
-
-
-def _result(read: Callable[[bytes], Item], piece: bytes) -> Item | RejectedError:
-    try:
-        return read(piece)
-    except RejectedError as error:
-        return error.with_traceback(None)
+    return Batch(split(body, max_items), read, max_event + max_event // 2 + _WRAPPING_MAX)
 
 
 # Cutting a body into pieces
 
 
-def _lines(body: bytes) -> list[bytes]:
-    lines = [line for line in body.split(b"\n") if line.strip(_WHITESPACE)]
+def _lines(body: bytes, most: int) -> Sequence[Piece]:
+    lines = [line[0] for line in islice(_LINES.finditer(body), most + 1)]
     if not lines:
         raise NotJsonError("The body is empty; send one event a line.")
+    if len(lines) > most:
+        raise _too_many(most)
     return lines
 
 
-def _array(body: bytes) -> list[bytes]:
-    if body.lstrip(_WHITESPACE)[:1] not in (b"[", b""):
-        load(body)
+def _array(body: bytes, most: int) -> Sequence[Piece]:
+    if _first(body) not in (b"[", b""):
+        if len(body) <= SEARCH_MAX:
+            load(body)
         raise NotJsonError("The body is not a JSON array; send the events in [ and ].")
-    check_depth(body, _SPLIT_DEPTH)
     try:
-        return [bytes(element) for element in _ELEMENTS.decode(body)]
-    except ValueError:
-        raise not_json(body) from None
+        elements = msgspec.structs.astuple(_elements(most).decode(body))
+    except RecursionError:
+        raise too_deep() from None
+    except msgspec.ValidationError:
+        raise _too_many(most) from None
+    except ValueError as error:
+        raise not_json(body, error) from None
+    return [each for each in elements if each is not msgspec.UNSET]
 
 
-def _array_or_one(body: bytes) -> list[bytes]:
-    return _one(body) if body.lstrip(_WHITESPACE)[:1] == b"{" else _array(body)
+def _array_or_one(body: bytes, most: int) -> Sequence[Piece]:
+    return _one(body, most) if _first(body) == b"{" else _array(body, most)
 
 
-def _one(body: bytes) -> list[bytes]:
+def _one(body: bytes, _most: int) -> Sequence[Piece]:
     return [body]
+
+
+@cache
+def _elements(most: int) -> msgspec.json.Decoder[msgspec.Struct]:
+    """Return what reads an array up to the one element too many; a list would be filled before it is counted."""
+    fields = [(f"element_{number}", msgspec.Raw, msgspec.UNSET) for number in range(most)]
+    return msgspec.json.Decoder(msgspec.defstruct("_Elements", fields, array_like=True, forbid_unknown_fields=True))
+
+
+def _first(body: bytes) -> bytes:
+    found = _FIRST.match(body)
+    return found[1] if found else b""
+
+
+def _too_many(most: int) -> TooManyItemsError:
+    return TooManyItemsError(f"The request holds more than {most} events; send at most {most} at once.")
 
 
 # Unwrapping a piece
@@ -111,11 +164,12 @@ def _plain_item(piece: bytes) -> Item:
     wrapping = _load_wrapping(piece)
     for name in wrapping:
         if name not in _PLAIN_MEMBERS:
-            raise _fault(name, "is unknown here; an item has type, data and maybe id")
+            raise wrong_member(name, "is unknown here; an item has type, data and maybe id")
     key = _text(wrapping, "id")
     return Item(
         type=_required_text(wrapping, "type"),
         body=_data(wrapping, piece),
+        data=wrapping["data"],
         idempotency_key=None if key is None else check_idempotency_key(key),
     )
 
@@ -124,41 +178,28 @@ def _cloud_event(piece: bytes) -> Item:
     wrapping = _load_wrapping(piece)
     encoded = _text(wrapping, "data_base64")
     if encoded is None:
-        return _from_attributes(wrapping, _data(wrapping, piece))
+        return _from_attributes(wrapping, _data(wrapping, piece), wrapping["data"])
     if "data" in wrapping:
-        raise _fault("data_base64", "must not stand beside data")
+        raise wrong_member("data_base64", "must not stand beside data")
     try:
         return _from_attributes(wrapping, base64.b64decode(encoded, validate=True))
     except ValueError:
-        raise _fault("data_base64", "is not base64") from None
+        raise wrong_member("data_base64", "is not base64") from None
 
 
-def _from_attributes(attributes: Mapping[str, Any], data: bytes) -> Item:
+def _from_attributes(attributes: Mapping[str, Any], body: bytes, data: Any = msgspec.UNSET) -> Item:
     """Read CloudEvents 1.0 context attributes, wherever they stood."""
-    if _required_text(attributes, "specversion") != "1.0":
-        raise _fault("specversion", "must be 1.0")
+    check_version(_required_text(attributes, "specversion"))
     if not is_json(read_media_type(_text(attributes, "datacontenttype") or "application/json")):
-        raise _fault("datacontenttype", "must be JSON, such as application/json")
+        raise wrong_member("datacontenttype", "must be JSON, such as application/json")
     source, key = _text(attributes, "source"), _required_text(attributes, "id")
     return Item(
         type=_required_text(attributes, "type").rpartition(".")[2],
-        body=data,
-        idempotency_key=check_idempotency_key(f"{source}#{key}" if source else key),
+        body=body,
+        data=data,
+        idempotency_key=event_key(source, key),
         traceparent=read_traceparent(_text(attributes, "traceparent")),
     )
-
-
-def _binary_attributes(headers: Mapping[str, str]) -> dict[str, Any]:
-    """Return the attributes that stand in ``ce-`` headers; nothing when the request is no CloudEvent."""
-    try:
-        attributes: dict[str, Any] = {
-            name[3:].lower(): unquote(value, errors="strict")
-            for name, value in headers.items()
-            if name[:3].lower() == "ce-"
-        }
-    except UnicodeDecodeError:
-        raise InvalidKeyError("A ce- header does not decode to UTF-8; percent-encode its UTF-8 bytes.") from None
-    return attributes if "type" in attributes or "specversion" in attributes else {}
 
 
 def _load_wrapping(piece: bytes) -> dict[str, Any]:
@@ -170,31 +211,25 @@ def _load_wrapping(piece: bytes) -> dict[str, Any]:
 
 def _data(wrapping: Mapping[str, Any], piece: bytes) -> bytes:
     if "data" not in wrapping:
-        raise _fault("data", "is required: the event itself")
+        raise wrong_member("data", "is required: the event itself")
     return bytes(_DATA.decode(piece).data)
 
 
 def _text(members: Mapping[str, Any], name: str) -> str | None:
     value = members.get(name)
     if value is not None and type(value) is not str:
-        raise _fault(name, "must be text")
+        raise wrong_member(name, "must be text")
     return value
 
 
 def _required_text(members: Mapping[str, Any], name: str) -> str:
     value = _text(members, name)
     if not value:
-        raise _fault(name, "is required")
+        raise wrong_member(name, "is required")
     return value
 
 
-def _fault(name: str, message: str) -> InvalidItemError:
-    return InvalidItemError(
-        f"The wrapping of the event is wrong: {name[:100]} {message}.", [Fault(child("", name), message)]
-    )
-
-
-_FORMATS: Final[dict[str, tuple[Callable[[bytes], list[bytes]], Callable[[bytes], Item]]]] = {
+_FORMATS: Final[dict[str, tuple[Callable[[bytes, int], Sequence[Piece]], Callable[[bytes], Item]]]] = {
     "application/x-ndjson": (_lines, _plain_item),
     "application/jsonl": (_lines, _plain_item),
     "application/json-lines": (_lines, _plain_item),

@@ -5,12 +5,15 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from commerce_event.accept.rejections import Fault, child
-from commerce_event.contract.catalogue import EventType
+from commerce_event.contract.catalogue import EVENT_TYPES, EventType
 from commerce_event.contract.properties import TABLE_NAME_PATTERN
 from commerce_event.contract.schema import LIMITS, Property
 
-_MOST: Final = 20
+FAULTS_MAX: Final = 20
 _TABLE_NAME: Final = re.compile(TABLE_NAME_PATTERN)
+_FOLDED_NAMES: Final = {
+    name: {each.casefold(): each for each in event_type.properties} for name, event_type in EVENT_TYPES.items()
+}
 _KINDS: Final[dict[type, str]] = {
     bool: "true or false",
     int: "a number",
@@ -29,7 +32,19 @@ def find_faults(event_type: EventType, data: Mapping[str, Any]) -> tuple[Fault, 
         message = _fault(field, data)
         if message is not None:
             faults.append(Fault(child("", field.name), message))
-    return tuple(faults[:_MOST])
+    return tuple(faults[:FAULTS_MAX])
+
+
+def find_misspelt(event_type: EventType, data: Mapping[str, Any]) -> tuple[Fault, ...]:
+    """Return the names that are those of the contract but for small and capital letters, at most 20.
+
+    Receivers that take no heed of case would read them for, or instead of, the contract's own.
+    """
+    right = _FOLDED_NAMES[event_type.name]
+    wrong = [name for name in data if name not in event_type.properties and name.casefold() in right]
+    return tuple(
+        Fault(child("", name), f"is written {right[name.casefold()]} in the contract") for name in wrong[:FAULTS_MAX]
+    )
 
 
 def _fault(field: Property, data: Mapping[str, Any]) -> str | None:

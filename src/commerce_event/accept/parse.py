@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from commerce_event.accept.faults import find_faults
+from commerce_event.accept.faults import FAULTS_MAX, find_faults, find_misspelt
 from commerce_event.accept.rejections import (
     BodyTooLargeError,
     Fault,
@@ -47,8 +47,8 @@ class ParsedEvent(msgspec.Struct, frozen=True):
     body: bytes
 
 
-def parse_event(event_type: str, body: bytes, *, max_bytes: int) -> ParsedEvent:
-    """Check a body against the contract.
+def parse_event(event_type: str, body: bytes, *, max_bytes: int, data: Any = msgspec.UNSET) -> ParsedEvent:
+    """Check a body against the contract; ``data`` is what it says, when it was loaded before.
 
     Raises BodyTooLargeError, UnknownTypeError, NotJsonError or InvalidEventError, all of them RejectedError.
     """
@@ -57,7 +57,8 @@ def parse_event(event_type: str, body: bytes, *, max_bytes: int) -> ParsedEvent:
     known = EVENT_TYPES.get(event_type)
     if known is None:
         raise UnknownTypeError(f"There is no event type {event_type[:100]!r}; GET /v1/event-types lists them.")
-    data = load(body)
+    if data is msgspec.UNSET:
+        data = load(body)
     if type(data) is not dict:
         raise NotJsonError("The body is JSON but not an object; send the event's properties as a JSON object.")
     _check_contract(known, data, body)
@@ -84,6 +85,8 @@ def _check_contract(event_type: EventType, data: dict[str, Any], body: bytes) ->
         faults = find_faults(event_type, data) if suspicious else ()
     except ValueError as error:
         faults = find_faults(event_type, data) or (Fault("", str(error)),)
+    if not data.keys() <= event_type.properties:
+        faults = (*faults, *find_misspelt(event_type, data))[:FAULTS_MAX]
     if faults:
         where = "1 place" if len(faults) == 1 else f"{len(faults)} places"
         raise InvalidEventError(f"This {event_type.name} breaks the contract in {where}.", faults)

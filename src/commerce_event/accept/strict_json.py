@@ -1,14 +1,15 @@
 """JSON as RFC 8259 has it and no more: what is loaded here reads the same in every careful parser.
 
 Refused besides bad syntax: names that occur twice in an object, numbers beyond a double, half surrogate pairs,
-nesting deeper than ``MAX_DEPTH``. The common case costs one native parse; reasons are looked for only after a refusal.
+nesting deeper than ``MAX_DEPTH``. The common case costs one native parse; reasons are looked for only after a refusal,
+and in large bodies only as far as the parser tells them.
 """
 
 import codecs
 import json
 import math
 import re
-from collections.abc import Iterator
+from functools import reduce
 from itertools import accumulate
 from typing import Any, Final
 
@@ -22,33 +23,27 @@ _WHITESPACE: Final = b" \t\n\r"
 # Possessive, so that no input makes them slow; a string without an end runs to the end of the body.
 _STRING: Final = rb'"(?:[^"\\]++|\\.?)*+"?'
 _STRINGS: Final = re.compile(_STRING, re.DOTALL)
-_NUMBERS: Final = re.compile(_STRING + rb"|(-?[0-9][0-9.eE+-]*+|-?Infinity|NaN)", re.DOTALL)
+# Of numbers those that may be beyond a double: with an exponent, or long.
+_NUMBERS: Final = re.compile(
+    _STRING + rb"|(?<![0-9.eE+-])(-?[0-9][0-9.]*+[eE][0-9+-]++|-?[0-9][0-9.]{300,}+|-?Infinity|NaN)", re.DOTALL
+)
 _ESCAPES: Final = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
 )
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _STEPS: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _INT_DIGITS_MAX: Final = 4300  # where Python itself stops
+SEARCH_MAX: Final = 512 * 1024  # bytes in which the place of a fault is looked for
+_BYTE: Final = re.compile(r"(?:JSON is malformed: )?(.+) \(byte (\d+)\)")
 
 _DECODER: Final = msgspec.json.Decoder()
-
-
-class _RepeatedNameError(ValueError):
-    pass
 
 
 class _Members(list[tuple[str, Any]]):
     """An object of which no member has been dropped."""
 
 
-def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(members)
-    if len(found) != len(members):
-        raise _RepeatedNameError
-    return found
-
-
-_UNIQUE: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_int=float)
+_SYNTAX: Final = json.JSONDecoder(parse_int=float)
 _ALL_MEMBERS: Final = json.JSONDecoder(object_pairs_hook=_Members, parse_int=float)
 
 
@@ -57,14 +52,15 @@ def load(body: bytes, most: int = MAX_DEPTH) -> Any:
 
     Raises NotJsonError with the reason and, where known, the byte.
     """
-    check_depth(body, most)
     try:
         value = _DECODER.decode(body)
-    except ValueError:
-        raise not_json(body) from None
+    except (ValueError, RecursionError) as error:
+        check_depth(body, most)
+        raise not_json(body, error) from None
     # An object with as many colons as names repeats none, and nothing inside it has a name.
-    if type(value) is not dict or body.count(b":") != len(value):
-        _check_unique(body)
+    names_are_outside = type(value) is dict and body.count(b":") == len(value)
+    if not names_are_outside or body.count(b"{") + body.count(b"[") > most:
+        _check_shape(value, body, most)
     return value
 
 
@@ -74,40 +70,73 @@ def check_depth(body: bytes, most: int = MAX_DEPTH) -> None:
         return
     brackets = _STRINGS.sub(b"", body).translate(None, _NOT_BRACKETS)
     if max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > most:
-        raise NotJsonError(f"The JSON is nested more than {most} levels deep; flatten it.")
+        raise too_deep(most)
 
 
-def not_json(body: bytes) -> NotJsonError:
-    """Return why bytes that the parser refused are not JSON."""
-    return _encoding_fault(body) or _syntax_fault(body) or _value_fault(body) or NotJsonError("The body is not JSON.")
+def too_deep(most: int = MAX_DEPTH) -> NotJsonError:
+    """Arrays and objects are nested deeper than ``most``."""
+    return NotJsonError(f"The JSON is nested more than {most} levels deep; flatten it.")
 
 
-def _check_unique(body: bytes) -> None:
-    try:
-        _UNIQUE.decode(body.decode())
-    except _RepeatedNameError:
-        pointer, name = next(_repeated(_ALL_MEMBERS.decode(body.decode()), ""))
-        shown = json.dumps(name[:100], ensure_ascii=False)
-        raise NotJsonError(
-            f"The name {shown} occurs twice in one object; keep one of the two.",
-            [Fault(pointer, "occurs twice in its object")],
-        ) from None
-    except ValueError:
-        raise not_json(body) from None
+def not_json(body: bytes, error: Exception) -> NotJsonError:
+    """Return why bytes that the parser refused with an error are not JSON."""
+    fault = _encoding_fault(body)
+    if fault is None and len(body) <= SEARCH_MAX:
+        fault = _syntax_fault(body) or _value_fault(body)
+    return fault or _told_fault(error)
 
 
-def _repeated(value: Any, pointer: str) -> Iterator[tuple[str, str]]:
-    """Yield pointer and name of each member whose name was used before in the same object."""
-    if isinstance(value, _Members):
-        seen: set[str] = set()
-        for name, member in value:
-            yield from _repeated(member, child(pointer, name))
-            if name in seen:
-                yield child(pointer, name), name
-            seen.add(name)
-    elif isinstance(value, list):
-        for index, element in enumerate(value):
-            yield from _repeated(element, child(pointer, index))
+def _check_shape(value: Any, body: bytes, most: int) -> None:
+    depth, names = _measure(value, most)
+    if depth > most:
+        raise too_deep(most)
+    # Each name has a colon; so when there are more of them outside of texts than names are left, some were dropped.
+    if names != body.count(b":") and names != _STRINGS.sub(b"", body).count(b":"):
+        check_depth(body, most)  # it may be what was dropped that is nested deeply
+        raise _repeated_name(body)
+
+
+def _measure(value: Any, most: int) -> tuple[int, int]:
+    """Return how deep a value is nested, looking no deeper than one beyond ``most``, and how many names it has."""
+    depth = names = 0
+    level = [value]
+    while level and depth <= most:
+        inner: list[Any] = []
+        nested = False
+        for each in level:
+            if type(each) is dict:
+                names += len(each)
+                inner.extend(each.values())
+                nested = True
+            elif type(each) is list:
+                inner.extend(each)
+                nested = True
+        depth += nested
+        level = inner
+    return depth, names
+
+
+def _repeated_name(body: bytes) -> NotJsonError:
+    path = _first_repeated(_ALL_MEMBERS.decode(body.decode())) or [""]
+    shown = json.dumps(str(path[0])[:100], ensure_ascii=False)
+    return NotJsonError(
+        f"The name {shown} occurs twice in one object; keep one of the two.",
+        [Fault(reduce(child, reversed(path), ""), "occurs twice in its object")],
+    )
+
+
+def _first_repeated(value: Any) -> list[str | int] | None:
+    """Return the way to the first member whose name was used before in the same object, from inside out."""
+    seen: set[str | int] = set()
+    is_object = type(value) is _Members
+    for step, inner in value if is_object else enumerate(value):
+        found = _first_repeated(inner) if isinstance(inner, list) else None
+        if found is not None:
+            return [*found, step]
+        if is_object and step in seen:
+            return [step]
+        seen.add(step)
+    return None
 
 
 def _encoding_fault(body: bytes) -> NotJsonError | None:
@@ -127,7 +156,7 @@ def _encoding_fault(body: bytes) -> NotJsonError | None:
 def _syntax_fault(body: bytes) -> NotJsonError | None:
     text = body.decode()
     try:
-        _ALL_MEMBERS.decode(text)
+        _SYNTAX.decode(text)
     except json.JSONDecodeError as error:
         what = "more follows after the end" if error.msg == "Extra data" else error.msg.removesuffix(" at").lower()
         return NotJsonError(f"The body is not JSON: {what}, at byte {len(text[: error.pos].encode())}.")
@@ -143,6 +172,12 @@ def _value_fault(body: bytes) -> NotJsonError | None:
         if escape[1]:
             return NotJsonError(f"The escape at byte {escape.start()} is half a surrogate pair, which is no character.")
     return None
+
+
+def _told_fault(error: Exception) -> NotJsonError:
+    told = _BYTE.fullmatch(str(error))
+    where = "" if told is None else f": {told[1]}, at byte {told[2]}"
+    return NotJsonError(f"The body is not JSON{where}.")
 
 
 def _is_beyond_double(number: bytes) -> bool:

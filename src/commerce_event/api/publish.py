@@ -1,9 +1,11 @@
 """Accepting over HTTP: one event by its type's own address, or many at once. The hot path of the product."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from commerce_event.accept.batch import Item, read_batch
+from commerce_event.accept.batch import Batch, Item, read_batch
+from commerce_event.accept.cloud_events import header_key
 from commerce_event.accept.intake import Draft
 from commerce_event.accept.media_types import is_json, read_media_type
 from commerce_event.accept.parse import check_idempotency_key, parse_event, read_traceparent
@@ -32,10 +34,11 @@ from commerce_event.store.port import Accepted
 BATCH_MAX: Final = 1_000
 BATCH_BYTES_MAX: Final = 16 * 1024 * 1024
 PREFIX: Final = "/v1/events/"
-_KEY_HEADERS: Final = (b"idempotency-key", b"webhook-id", b"ce-id")
 _LOOP: Final = (
     "This is a delivery of this server, which would come back again and again; have the endpoint's URL lead elsewhere."
 )
+_KEY_HEADERS: Final = (b"idempotency-key", b"webhook-id")
+_TURN_S: Final = 0.005  # of unwrapping events, before others have theirs
 
 Headers = Mapping[bytes, bytes]
 Answer = Callable[[int, bytes, bytes], None]  # status, header lines but for the content-length, body
@@ -48,6 +51,7 @@ class Publisher:
         self._services = services
         self.body_max = services.settings.max_body
         self._origin = services.sender.origin.encode()
+        self._unwrapping = asyncio.Lock()
 
     def take(self, event_type: str, headers: Headers, body: bytes, answer: Answer) -> None:
         """Begin what ``one`` does, with a request that is all there; ``answer`` is called once, now or later."""
@@ -103,11 +107,17 @@ class Publisher:
             check_encoding(headers.get(b"content-encoding", b""))
             body = await read_body(receive, headers, BATCH_BYTES_MAX)
             content_type = headers.get(b"content-type", b"").decode("latin-1")
-            text_headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers.items()}
-            items = read_batch(content_type, text_headers, body, max_items=BATCH_MAX, max_bytes=BATCH_BYTES_MAX)
-            drafts = [self._checked(item, key, headers) for item in items]
+            batch = read_batch(
+                content_type,
+                headers,
+                body,
+                max_items=BATCH_MAX,
+                max_bytes=BATCH_BYTES_MAX,
+                max_event=self.body_max,
+            )
+            drafts = await self._drafts(batch, key, headers)
             answers = await self._submit([draft for draft in drafts if isinstance(draft, Draft)])
-            if _is_single(content_type, text_headers) and len(drafts) == 1:
+            if _is_single(content_type, headers) and len(drafts) == 1:
                 await self._answer_single(send, drafts[0], answers)
             else:
                 await answer(send, 200, self._batch_view(drafts, answers))
@@ -129,7 +139,6 @@ class Publisher:
         _check_stated_type(headers, event_type)
         event = parse_event(event_type, body, max_bytes=self.body_max)
         check_client(key, event.client_id)
-        idempotency_key = next((headers[name] for name in _KEY_HEADERS if name in headers), None)
         traceparent = headers.get(b"traceparent")
         return Draft(
             event.client_id,
@@ -137,22 +146,44 @@ class Publisher:
             event.application_id,
             event.data,
             event.body,
-            None if idempotency_key is None else check_idempotency_key(_text(idempotency_key)),
+            _key_of_request(headers) or header_key(headers),
             None if traceparent is None else read_traceparent(traceparent.decode("latin-1")),
         )
 
-    def _checked(self, item: Item | RejectedError, key: Key, headers: Headers) -> Draft | Problem:
+    async def _drafts(self, batch: Batch, key: Key, headers: Headers) -> list[Draft | Problem]:
+        """Return the items as drafts, or why each is refused; all batches together take turns with everything else."""
+        own_key = _key_of_request(headers)
+        if own_key is not None and len(batch) > 1:
+            raise InvalidKeyError("An idempotency key is for one event; give each of these an id of its own instead.")
+        drafts: list[Draft | Problem] = []
+        async with self._unwrapping:
+            now = asyncio.get_running_loop().time
+            end = now() + _TURN_S
+            for item in batch:
+                drafts.append(self._checked(item, key, headers, own_key))
+                if now() > end:
+                    await asyncio.sleep(0)
+                    end = now() + _TURN_S
+        return drafts
+
+    def _checked(self, item: Item | RejectedError, key: Key, headers: Headers, own_key: str | None) -> Draft | Problem:
         """Return an item of a batch as a draft, or why it is refused."""
         try:
             if isinstance(item, RejectedError):
                 raise item
-            event = parse_event(item.type, item.body, max_bytes=self.body_max)
+            event = parse_event(item.type, item.body, max_bytes=self.body_max, data=item.data)
             check_client(key, event.client_id)
         except (RejectedError, Problem) as error:
             return problem_of(error)
         traceparent = item.traceparent or read_traceparent(headers.get(b"traceparent", b"").decode("latin-1"))
         return Draft(
-            event.client_id, event.type, event.application_id, event.data, event.body, item.idempotency_key, traceparent
+            event.client_id,
+            event.type,
+            event.application_id,
+            event.data,
+            event.body,
+            own_key or item.idempotency_key,
+            traceparent,
         )
 
     async def _submit(self, drafts: Sequence[Draft]) -> list[Accepted]:
@@ -218,11 +249,19 @@ def _check_stated_type(headers: Headers, event_type: str) -> None:
         raise Problem(422, f"The header ce-type names another type than the address, {event_type[:100]}.")
 
 
-def _is_single(content_type: str, headers: Mapping[str, str]) -> bool:
+def _key_of_request(headers: Headers) -> str | None:
+    """Return the idempotency key that a request gives, beside that of a CloudEvent. Raises InvalidKeyError."""
+    for name in _KEY_HEADERS:
+        if name in headers:
+            return check_idempotency_key(_text(headers[name]))
+    return None
+
+
+def _is_single(content_type: str, headers: Headers) -> bool:
     """One CloudEvent: its sender reads the status alone."""
     return (
-        "ce-type" in headers
-        or "ce-specversion" in headers
+        b"ce-type" in headers
+        or b"ce-specversion" in headers
         or (content_type.lower().startswith("application/cloudevents+json"))
     )
 

@@ -1,0 +1,60 @@
+"""CloudEvents 1.0: what says which event it is, in JSON attributes or in headers."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes
+
+from commerce_event.accept.parse import check_idempotency_key
+from commerce_event.accept.rejections import Fault, InvalidItemError, InvalidKeyError, child
+
+_VERSION: Final = "1.0"
+
+
+def event_key(source: str | None, id_: str) -> str:
+    """Return the idempotency key of a CloudEvent: two have the same only when source and id are both the same.
+
+    Raises InvalidKeyError.
+    """
+    if not source:
+        return check_idempotency_key(id_)
+    if "#" in source:  # then the first one would not show where it ends
+        source = f"#{len(source)}#{source}"
+    return check_idempotency_key(f"{source}#{id_}")
+
+
+def header_attributes(headers: Mapping[bytes, bytes]) -> dict[str, Any]:
+    """Return the attributes that stand in ``ce-`` headers, decoded. Raises InvalidKeyError for what is not UTF-8."""
+    try:
+        return {
+            name[3:].decode("latin-1").lower(): unquote_to_bytes(value).decode()
+            for name, value in headers.items()
+            if name[:3].lower() == b"ce-"
+        }
+    except UnicodeDecodeError:
+        raise InvalidKeyError("A ce- header does not decode to UTF-8; percent-encode its UTF-8 bytes.") from None
+
+
+def header_key(headers: Mapping[bytes, bytes]) -> str | None:
+    """Return the idempotency key in ``ce-`` headers, None when there is none.
+
+    Raises InvalidItemError for another version of CloudEvents, InvalidKeyError.
+    """
+    if b"ce-id" not in headers and b"ce-specversion" not in headers:
+        return None
+    attributes = header_attributes(headers)
+    if "specversion" in attributes:
+        check_version(attributes["specversion"])
+    return event_key(attributes.get("source"), attributes["id"]) if "id" in attributes else None
+
+
+def check_version(version: str) -> None:
+    """Raise InvalidItemError for a version of CloudEvents that is not known here."""
+    if version != _VERSION:
+        raise wrong_member("specversion", f"must be {_VERSION}")
+
+
+def wrong_member(name: str, message: str) -> InvalidItemError:
+    """One member of an event's wrapping is wrong."""
+    return InvalidItemError(
+        f"The wrapping of the event is wrong: {name[:100]} {message}.", [Fault(child("", name), message)]
+    )
