@@ -1,13 +1,16 @@
 """Whatever is sent: no answer in the 500s, and every answer as the OpenAPI document says."""
 
 import asyncio
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 import schemathesis
 from api_server import ADMIN_KEY, example, running_api
@@ -32,6 +35,7 @@ FEW = settings(
     suppress_health_check=list(HealthCheck),
 )
 MANY = settings(FEW, max_examples=150)
+MORE = settings(FEW, max_examples=300)
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 AUTHORIZATION = {"Authorization": f"Bearer {ADMIN_KEY}"}
 
@@ -110,7 +114,7 @@ def answer(client: httpx.Client, path: str, content: bytes, headers: list[tuple[
         assert problem["status"] == response.status_code
 
 
-@MANY
+@MORE
 @given(path=paths, body=st.binary(max_size=200), type_=media, extra=st.dictionaries(names, values, max_size=4))
 def test_random_bytes_under_random_headers_are_refused_politely(
     client: httpx.Client, path: str, body: bytes, type_: str, extra: dict[str, bytes]
@@ -118,6 +122,58 @@ def test_random_bytes_under_random_headers_are_refused_politely(
     headers = {b"authorization": AUTHORIZATION["Authorization"].encode(), b"content-type": type_.encode()}
     headers |= {name.lower().encode(): value for name, value in extra.items() if name != "Expect"}
     answer(client, path, body, list(headers.items()))
+
+
+HOST = b"Host: shop\r\n"
+OWN = HOST + f"Authorization: Bearer {ADMIN_KEY}\r\nContent-Type: application/json\r\n".encode()
+EVENT = msgspec.json.encode(example())
+GET = b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n"
+LAST = b"GET /healthz HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n"
+
+
+def post(body: bytes, *lines: bytes, path: bytes = b"/v1/events/OrderConfirmedEvent", chunks: int = 0) -> bytes:
+    """Return a request with this body, in pieces of so many bytes or whole."""
+    framing = b"Transfer-Encoding: chunked" if chunks else b"Content-Length: %d" % len(body)
+    pieces = [body[start : start + chunks] for start in range(0, len(body), chunks)] if chunks else []
+    framed = b"".join([b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces]) + b"0\r\nX-After: y\r\n\r\n"
+    return b"POST %b HTTP/1.1\r\n" % path + OWN + b"\r\n".join([*lines, framing, b"", framed if chunks else body])
+
+
+WISH = (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABkAAQAAP__")
+ITEM = b'[{"type":"OrderConfirmedEvent","data":' + EVENT + b"}]"
+REQUESTS = [
+    (202, post(EVENT)),
+    (202, post(EVENT, chunks=100)),
+    (202, post(EVENT, *WISH)),
+    (202, post(EVENT, *WISH, chunks=7)),
+    (200, post(ITEM, path=b"/v1/events")),
+    (400, post(GET)),
+    (400, post(GET, *WISH)),
+    (400, post(GET, chunks=5)),
+    (404, post(EVENT, path=b"/v1/events/Nothing")),
+    (404, post(EVENT, path=b"/nothing")),
+    (200, GET),
+    (200, GET[:-2] + b"\r\n".join([*WISH, b"", b""])),
+]
+
+
+@MORE
+@given(
+    sent=st.lists(st.sampled_from(REQUESTS), max_size=8),
+    cuts=st.lists(st.integers(0, 3_000), max_size=12).map(sorted),
+)
+def test_requests_that_share_a_connection_are_answered_in_order_wherever_it_is_cut(
+    server: str, sent: list[tuple[int, bytes]], cuts: list[int]
+) -> None:
+    whole = b"".join([raw for _, raw in sent]) + LAST
+    address = ("127.0.0.1", int(server.rpartition(":")[2]))
+    with socket.create_connection(address, timeout=10) as connection, connection.makefile("rb") as answers:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for start, end in pairwise([0, *cuts, len(whole)]):
+            connection.sendall(whole[start:end])
+        said = answers.read()
+    statuses = [int(each[:3]) for each in said.split(b"HTTP/1.1 ")[1:]]
+    assert statuses == [*(status for status, _ in sent), 200]
 
 
 @MANY

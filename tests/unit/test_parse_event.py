@@ -196,6 +196,8 @@ def test_what_is_not_json_is_400_and_says_where(body: bytes, words: str) -> None
         (b'{"A":1,"\\u0041":2}', "/A"),
         (b'{"A":{"B":[0,{"c/d~":1,"x":":","c/d~":2}]}}', "/A/B/1/c~1d~0"),
         (b'{"":1,"":2}', "/"),
+        (b'{"A":"\\u003a","B":1,"B":2}', "/B"),
+        (b'{"A":"\\u003A","\\u003a":[],"B":{},"B":2}', "/B"),
     ],
 )
 def test_repeated_name_is_400_with_its_place(body: bytes, pointer: str) -> None:

@@ -87,33 +87,42 @@ def not_json(body: bytes, error: Exception) -> NotJsonError:
 
 
 def _check_shape(value: Any, body: bytes, most: int) -> None:
-    depth, names = _measure(value, most)
+    depth, names, colons = _measure(value, most)
     if depth > most:
         raise too_deep(most)
-    # Each name has a colon; so when there are more of them outside of texts than names are left, some were dropped.
-    if names != body.count(b":") and names != _STRINGS.sub(b"", body).count(b":"):
+    # Each name has a colon of its own; more colons than that are those of names that were dropped.
+    if names + colons == body.count(b":") and b"\\u003" not in body:
+        return
+    if names != _STRINGS.sub(b"", body).count(b":"):
         check_depth(body, most)  # it may be what was dropped that is nested deeply
         raise _repeated_name(body)
 
 
-def _measure(value: Any, most: int) -> tuple[int, int]:
-    """Return how deep a value is nested, looking no deeper than one beyond ``most``, and how many names it has."""
-    depth = names = 0
+def _measure(value: Any, most: int) -> tuple[int, int, int]:
+    """Return how deep a value is nested, how many names it has and how many colons in its texts.
+
+    Nothing deeper than one level beyond ``most`` is looked at.
+    """
+    depth = names = colons = 0
     level = [value]
     while level and depth <= most:
         inner: list[Any] = []
         nested = False
         for each in level:
-            if type(each) is dict:
+            kind = type(each)
+            if kind is str:
+                colons += each.count(":")
+            elif kind is dict:
                 names += len(each)
-                inner.extend(each.values())
+                colons += "".join(each).count(":")
+                inner += each.values()
                 nested = True
-            elif type(each) is list:
-                inner.extend(each)
+            elif kind is list:
+                inner += each
                 nested = True
         depth += nested
         level = inner
-    return depth, names
+    return depth, names, colons
 
 
 def _repeated_name(body: bytes) -> NotJsonError:

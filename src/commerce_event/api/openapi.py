@@ -190,12 +190,7 @@ def _accepting(shown: dict[Any, Any]) -> dict[str, Any]:
                 "description": meaning("publishEvent", "EventType"),
                 "schema": {"type": "string", "enum": list(EVENT_TYPES)},
             },
-            {
-                "name": "Idempotency-Key",
-                "in": "header",
-                "schema": {"type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[ -~]+$"},
-                "description": "Makes a repeat safe: the same key and body give the first event again.",
-            },
+            _key_header("Makes a repeat safe: the same key and body give the first event again."),
         ],
         "requestBody": {
             "required": True,
@@ -225,6 +220,7 @@ def _accepting(shown: dict[Any, Any]) -> dict[str, Any]:
         "summary": "Publish many events",
         "description": f"Up to {BATCH_MAX}; one result each, in order. One CloudEvent is answered like one event.",
         "security": _SECURITY,
+        "parameters": [_key_header("For a request with one event; with several, each has an `id` of its own.")],
         "requestBody": {
             "required": True,
             "content": {
@@ -244,6 +240,15 @@ def _accepting(shown: dict[Any, Any]) -> dict[str, Any]:
         },
     }
     return {"/v1/events/{EventType}": {"post": one}, "/v1/events": {"post": many}}
+
+
+def _key_header(description: str) -> dict[str, Any]:
+    return {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[ -~]+$"},
+        "description": description,
+    }
 
 
 def _plain() -> dict[str, Any]:

@@ -95,11 +95,11 @@ class HttpProtocol(HttpToolsProtocol):
             self._parse(data)
 
     def _parse(self, data: bytes) -> None:
-        rest: bytes | memoryview = data
+        rest = memoryview(data)
         try:
-            while len(rest):
+            while rest:
                 rest = rest[self._feed(rest) :]
-                while self._unheard is not None:
+                if self._unheard is not None:
                     head, self._unheard = self._unheard, None
                     self.parser = _new_parser(self)
                     self._feed(head)
@@ -123,6 +123,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Nothing more comes; whoever asked for something whole still hears the answer."""
+        if self._leaving:
+            return False
         owed = self._waiting or (not self._answered() and not self._inside)
         if owed:
             self._ending = True
