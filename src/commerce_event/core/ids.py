@@ -9,7 +9,7 @@ from typing import Final, Literal
 EPOCH_MS: Final = 1_577_836_800_000  # 2020-01-01T00:00:00Z
 NODE_BITS: Final = 8
 COUNTER_BITS: Final = 14
-_TIME_SHIFT: Final = NODE_BITS + COUNTER_BITS
+TIME_SHIFT: Final = NODE_BITS + COUNTER_BITS
 _MAX_ID: Final = 2**63 - 1
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford: no i, l, o, u
 _VALUES: Final = {letter: value for value, letter in enumerate(_ALPHABET)}
@@ -31,18 +31,18 @@ class IdMaker:
         if not 0 <= node < 2**NODE_BITS:
             raise ValueError(f"node must be 0 to {2**NODE_BITS - 1}, not {node}")
         self._node = node
-        self._slot = after >> _TIME_SHIFT << COUNTER_BITS | (2**COUNTER_BITS - 1) if after else 0
+        self._slot = after >> TIME_SHIFT << COUNTER_BITS | (2**COUNTER_BITS - 1) if after else 0
 
     def next(self, now_ms: int) -> int:
         """Return the next id at wall time ``now_ms``."""
         self._slot = max(self._slot + 1, (now_ms - EPOCH_MS) << COUNTER_BITS)
         time, counter = self._slot >> COUNTER_BITS, self._slot & (2**COUNTER_BITS - 1)
-        return time << _TIME_SHIFT | self._node << COUNTER_BITS | counter
+        return time << TIME_SHIFT | self._node << COUNTER_BITS | counter
 
 
 def at_time(ms: int) -> int:
     """Return the smallest id that could have been made at wall time ``ms``."""
-    return max(0, ms - EPOCH_MS) << _TIME_SHIFT
+    return max(0, ms - EPOCH_MS) << TIME_SHIFT
 
 
 def encode(prefix: Prefix, number: int) -> str:

@@ -151,6 +151,17 @@ class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
     state: DeliveryState | None = None  # has a delivery in that state
     text: str | None = None
 
+    def parts(self) -> "list[EventQuery]":
+        """Return a query for each client and type that is named: an index gives the newest of each without sorting."""
+        if self.scope.client_ids is None:
+            return [self]
+        kinds: list[tuple[str, ...]] = [(each,) for each in self.types] or [()]
+        return [
+            msgspec.structs.replace(self, scope=Scope.of(client_id), types=types)
+            for client_id in self.scope.client_ids
+            for types in kinds
+        ]
+
 
 class DeliveryQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which deliveries; every condition narrows. Types and times are the event's."""

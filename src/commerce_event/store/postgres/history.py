@@ -10,8 +10,9 @@ import msgspec
 from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event, Replay, Scope
 from commerce_event.store import words
 from commerce_event.store.port import Book, DeadGroup, DeliveryQuery, EventQuery, Page
-from commerce_event.store.postgres.conditions import Conditions
+from commerce_event.store.postgres.conditions import Conditions, first_delivery, span
 from commerce_event.store.postgres.sql import Connection, run
+from commerce_event.store.times import LATER, Span
 
 _EVENT: Final = (
     "e.id, e.client_id, e.sequence, e.type, e.application_id, e.accepted_ms, e.config_version, e.match_count, "
@@ -26,6 +27,7 @@ _REPLAY: Final = (
     "finished_ms"
 )
 _HEADERS: Final = msgspec.json.Decoder(tuple[tuple[str, str], ...])
+_ENDED: Final = frozenset({"dead", "cancelled"})
 _LOOK: Final = 200  # events not indexed yet that are searched at a time
 _NEWEST: Final = 2_000  # indexed events that are searched without the index
 
@@ -41,17 +43,34 @@ async def event(connection: Connection, event_id: int, scope: Scope) -> Event | 
 async def events(connection: Connection, query: EventQuery, page: Page) -> list[Event]:
     if query.text is not None:
         return await _search(connection, query, page)
+    at = await span(connection, query.since_ms, query.until_ms)
     if query.state == "pending":
-        return await _pending_events(connection, query, page)
-    return await _list_events(connection, "event AS e", _event_conditions(query, page.before), page.limit)
+        return await _pending_events(connection, query, page, at)
+    found: list[Event] = []
+    for part in [query] if query.state in _ENDED else query.parts():
+        found += await _list_events(connection, _source(part), _event_conditions(part, page, at), page.limit)
+    return sorted(found, key=lambda each: each.id, reverse=True)[: page.limit]
 
 
-async def _pending_events(connection: Connection, query: EventQuery, page: Page) -> list[Event]:
+def _source(query: EventQuery) -> str:
+    if query.state is None or query.state in _ENDED:
+        return "event AS e"
+    # LIMIT and LATERAL keep the planner to a look for each event, whatever it believes about the sizes.
+    return (
+        "event AS e CROSS JOIN LATERAL "
+        f"(SELECT 1 FROM delivery AS d WHERE d.event_id = e.id AND d.state = '{query.state}' LIMIT 1) AS d"
+    )
+
+
+async def _pending_events(connection: Connection, query: EventQuery, page: Page, at: Span) -> list[Event]:
     """Start from the queue: it is short, and the history before a pending event may be long."""
-    where = _event_conditions(msgspec.structs.replace(query, state=None), None)
-    before = where.place(2**63 - 1 if page.before is None else page.before)
+    where = _event_conditions(query, page, at)
+    waiting = Conditions(where.values)
+    waiting.add_scope(query.scope, "client_id")
+    waiting.add_bounds("event_id", at.first, at.end)
+    waiting.add_page(page, "event_id")
     source = (
-        f"(SELECT DISTINCT event_id FROM queue WHERE event_id < {before} ORDER BY event_id DESC) AS q "
+        f"(SELECT DISTINCT event_id FROM queue WHERE {waiting.sql} ORDER BY event_id DESC) AS q "
         "CROSS JOIN LATERAL (SELECT * FROM event WHERE event.id = q.event_id LIMIT 1) AS e"
     )
     return await _list_events(connection, source, where, page.limit, order="q.event_id DESC")
@@ -67,8 +86,9 @@ async def events_between(
 ) -> list[Event]:
     where = Conditions()
     where.add("e.client_id = {} AND e.id > {} AND e.accepted_ms <= {}", client_id, after_id, until_ms)
+    where.add_bounds("e.id", None, (await span(connection, None, until_ms)).end)
     if types:
-        where.add("e.type = ANY ({}::text[])", list(types))
+        where.add_in("e.type", "text", types)
     return await _list_events(connection, "event AS e", where, limit, order="e.id")
 
 
@@ -76,27 +96,40 @@ async def delivery(connection: Connection, delivery_id: int, scope: Scope) -> De
     where = Conditions()
     where.add("d.id = {}", delivery_id)
     where.add_scope(scope, "d.client_id")
-    found = await _list_deliveries(connection, where, 1)
+    found = await _list_deliveries(connection, where, Page(1))
     return found[0] if found else None
 
 
 async def deliveries(connection: Connection, query: DeliveryQuery, page: Page) -> list[Delivery]:
+    at = await span(connection, query.since_ms, query.until_ms)
+    where = _delivery_conditions(query, page)
+    where.add_bounds("d.event_id", at.first, at.end)
+    if at.end is None or query.event_id is not None or query.replay_id is not None:
+        where.add_bounds("d.id", None if at.first is None else await first_delivery(connection, at.first), None)
+        return await _list_deliveries(connection, where, page)
+    later = where.copy()
+    later.add(LATER)
+    where.add(f"NOT ({LATER})")
+    where.add_bounds("d.id", at.first, at.deliveries_end)
+    found = await _list_deliveries(connection, where, page)
+    found += await _list_deliveries(connection, later, page)
+    return sorted(found, key=lambda each: each.id, reverse=page.after is None)[: page.limit]
+
+
+def _delivery_conditions(query: DeliveryQuery, page: Page) -> Conditions:
     where = Conditions()
     where.add_scope(query.scope, "d.client_id")
     for column in ("event_id", "endpoint_id", "replay_id", "state"):
         wanted = getattr(query, column)
         if wanted is not None:
             where.add(f"d.{column} = {{}}", wanted)
-    if page.before is not None:
-        where.add("d.id < {}", page.before)
-    if page.after is not None:
-        where.add("d.id > {}", page.after)
+    where.add_page(page, "d.id")
     if query.types or query.since_ms is not None or query.until_ms is not None:
         opened = len(where)
         where.add("EXISTS (SELECT FROM event AS e WHERE e.id = d.event_id")
         where.add_event_terms(query)
         where.close(opened)
-    return await _list_deliveries(connection, where, page.limit, "DESC" if page.after is None else "ASC")
+    return where
 
 
 async def attempts(connection: Connection, delivery_id: int) -> list[Attempt]:
@@ -153,20 +186,16 @@ async def replay_states(connection: Connection, replay_id: int) -> dict[Delivery
     return {row[0]: row[1] for row in await run(connection, "replay_states", replay_id)}
 
 
-def _event_conditions(query: EventQuery, before: int | None) -> Conditions:
+def _event_conditions(query: EventQuery, page: Page, at: Span) -> Conditions:
     where = Conditions()
     where.add_scope(query.scope, "e.client_id")
     where.add_event_terms(query)
+    where.add_bounds("e.id", at.first, at.end)
+    where.add_page(page, "e.id")
     if query.application_id is not None:
         where.add("e.application_id = {}", query.application_id)
-    if before is not None:
-        where.add("e.id < {}", before)
-    if query.state in {"dead", "cancelled"}:  # few among many: start from them
+    if query.state in _ENDED:  # few among many: start from them
         where.add("e.id IN (SELECT event_id FROM finished WHERE state = {})", query.state)
-    elif query.state == "pending":
-        where.add("e.id IN (SELECT event_id FROM queue)")
-    elif query.state is not None:
-        where.add("EXISTS (SELECT FROM delivery AS d WHERE d.event_id = e.id AND d.state = {})", query.state)
     return where
 
 
@@ -176,35 +205,45 @@ async def _search(connection: Connection, query: EventQuery, page: Page) -> list
     if not wanted:
         return []
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        found = await _search_new(connection, query, page, wanted)
-        found += await _search_indexed(connection, query, page, wanted)
+        at = await span(connection, query.since_ms, query.until_ms)
+        found = await _search_new(connection, query, page, at, wanted)
+        found += await _search_indexed(connection, query, page, at, wanted)
     found.sort(key=lambda each: each.id, reverse=True)
     return found[: page.limit]
 
 
-async def _search_new(connection: Connection, query: EventQuery, page: Page, wanted: str) -> list[Event]:
+def _search_conditions(query: EventQuery, page: Page, at: Span) -> Conditions:
+    where = _event_conditions(query, page, at)
+    if query.state == "pending":
+        where.add("e.id IN (SELECT event_id FROM queue)")
+    elif query.state == "delivered":
+        where.add("EXISTS (SELECT FROM delivery AS d WHERE d.event_id = e.id AND d.state = 'delivered')")
+    return where
+
+
+async def _search_new(connection: Connection, query: EventQuery, page: Page, at: Span, wanted: str) -> list[Event]:
     found: list[Event] = []
     before = 2**63 - 1 if page.before is None else page.before
     while len(found) < page.limit and (rows := await run(connection, "new_texts", before, _LOOK)):
         before = rows[-1][0]
-        where = _event_conditions(query, None)
+        where = _search_conditions(query, page, at)
         where.add("e.id = ANY ({}::bigint[])", [row[0] for row in rows])
         some = await _list_events(connection, "event AS e", where, _LOOK)
         found += [each for each in some if wanted in words.entry(each.body)]
     return found
 
 
-async def _search_indexed(connection: Connection, query: EventQuery, page: Page, wanted: str) -> list[Event]:
+async def _search_indexed(connection: Connection, query: EventQuery, page: Page, at: Span, wanted: str) -> list[Event]:
     pattern = f"%{wanted}%"
     # A word that many have is found among the newest; only one that few have is worth the index.
-    newest = _event_conditions(query, page.before)
+    newest = _search_conditions(query, page, at)
     newest.add("t.folded LIKE {}", pattern)
     before = newest.place(2**63 - 1 if page.before is None else page.before)
     texts = f"SELECT * FROM event_text WHERE event_id < {before} ORDER BY event_id DESC LIMIT {_NEWEST}"
     found = await _list_events(connection, f"({texts}) AS t JOIN event AS e ON e.id = t.event_id", newest, page.limit)
     if len(found) == page.limit:
         return found
-    where = _event_conditions(query, page.before)
+    where = _search_conditions(query, page, at)
     where.add("t.words @@ ({}::text)::tsquery AND t.folded LIKE {}", words.index_query(wanted), pattern)
     return await _list_events(connection, "event_text AS t JOIN event AS e ON e.id = t.event_id", where, page.limit)
 
@@ -217,10 +256,9 @@ async def _list_events(
     return _events(await connection.fetch(sql, *where.values))
 
 
-async def _list_deliveries(
-    connection: Connection, where: Conditions, limit: int, direction: str = "DESC"
-) -> list[Delivery]:
-    most = where.place(limit)
+async def _list_deliveries(connection: Connection, where: Conditions, page: Page) -> list[Delivery]:
+    direction = "DESC" if page.after is None else "ASC"
+    most = where.place(page.limit)
     sql = f"SELECT {_DELIVERY} FROM delivery AS d WHERE {where.sql} ORDER BY d.id {direction} LIMIT {most}"
     return [_delivery(row) for row in await connection.fetch(sql, *where.values)]
 

@@ -8,7 +8,9 @@ import msgspec
 
 from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event, Replay, Scope
 from commerce_event.store.port import Book, DeadGroup, DeliveryQuery, EventQuery, Page
+from commerce_event.store.sqlite.conditions import ENDED, Conditions, first_delivery, is_in, span
 from commerce_event.store.sqlite.sql import only, run
+from commerce_event.store.times import LATER
 from commerce_event.store.words import wanted
 
 _EVENT: Final = (
@@ -23,51 +25,25 @@ _REPLAY: Final = (
     "id, client_id, endpoint_id, since_ms, until_ms, types, only, state, cursor, looked_at, queued, created_ms, "
     "finished_ms"
 )
-_ENDED: Final = frozenset({"dead", "cancelled"})
 _FEW: Final = 200_000  # pending deliveries that are sooner gathered than looked for among all events
+_FEW_OF_SOME: Final = 50_000  # of an endpoint or a client, than looked for among all of theirs
 _HEADERS: Final = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 
 
-class _Conditions:
-    """WHERE terms and their values, side by side."""
-
-    def __init__(self) -> None:
-        self._terms: list[str] = ["true"]
-        self.values: list[Any] = []
-
-    def add(self, term: str, *values: Any) -> None:
-        self._terms.append(term)
-        self.values.extend(values)
-
-    def add_scope(self, scope: Scope, column: str) -> None:
-        if scope.client_ids is not None:
-            ids = sorted(scope.client_ids)
-            self.add(f"{column} IN ({','.join('?' * len(ids))})", *ids)
-
-    def add_in(self, column: str, values: Sequence[Any]) -> None:
-        if values:
-            self.add(f"{column} IN ({','.join('?' * len(values))})", *values)
-
-    def close(self) -> None:
-        """End the sub-query that the term before opened."""
-        self._terms[-1] += ")"
-
-    @property
-    def sql(self) -> str:
-        return " AND ".join(self._terms)
-
-
 def event(connection: apsw.Connection, event_id: int, scope: Scope) -> Event | None:
-    where = _Conditions()
+    where = Conditions()
     where.add("e.id = ?", event_id)
     where.add_scope(scope, "e.client_id")
     return next(_events(connection, f"SELECT {_EVENT} FROM event AS e WHERE {where.sql}", where.values), None)
 
 
 def events(connection: apsw.Connection, query: EventQuery, page: Page) -> list[Event]:
-    if query.text is None:
-        return _list_events(connection, "event AS e", _event_conditions(connection, query, page), page.limit)
-    return _search(connection, query, page)
+    if query.text is not None:
+        return _search(connection, query, page)
+    found: list[Event] = []
+    for part in [query] if _starts_from_deliveries(connection, query) else query.parts():
+        found += _list_events(connection, "event AS e", _event_conditions(connection, part, page), page.limit)
+    return sorted(found, key=lambda each: each.id, reverse=True)[: page.limit]
 
 
 def events_after(connection: apsw.Connection, client_id: int, sequence: int, limit: int) -> list[Event]:
@@ -78,15 +54,16 @@ def events_after(connection: apsw.Connection, client_id: int, sequence: int, lim
 def events_between(
     connection: apsw.Connection, client_id: int, *, after_id: int, until_ms: int, types: Sequence[str], limit: int
 ) -> list[Event]:
-    where = _Conditions()
+    where = Conditions()
     where.add("e.client_id = ? AND e.id > ? AND e.accepted_ms <= ?", client_id, after_id, until_ms)
+    where.add_bounds("e.id", None, span(connection, None, until_ms).end)
     where.add_in("e.type", types)
     sql = f"SELECT {_EVENT} FROM event AS e WHERE {where.sql} ORDER BY e.id LIMIT ?"
     return list(_events(connection, sql, (*where.values, limit)))
 
 
 def delivery(connection: apsw.Connection, delivery_id: int, scope: Scope) -> Delivery | None:
-    where = _Conditions()
+    where = Conditions()
     where.add("d.id = ?", delivery_id)
     where.add_scope(scope, "d.client_id")
     found = _deliveries(connection, f"SELECT {_DELIVERY} FROM delivery AS d WHERE {where.sql}", where.values)
@@ -94,25 +71,73 @@ def delivery(connection: apsw.Connection, delivery_id: int, scope: Scope) -> Del
 
 
 def deliveries(connection: apsw.Connection, query: DeliveryQuery, page: Page) -> list[Delivery]:
-    where = _Conditions()
+    at = span(connection, query.since_ms, query.until_ms)
+    where = _delivery_conditions(query, page)
+    where.add_bounds("d.event_id", at.first, at.end)
+    if at.end is None or query.event_id is not None or query.replay_id is not None:
+        where.add_bounds("d.id", None if at.first is None else first_delivery(connection, at.first), None)
+        return _list_deliveries(connection, query, where, page)
+    later = where.copy()
+    later.add(LATER)
+    where.add(f"NOT ({LATER})")
+    where.add_bounds("d.id", at.first, at.deliveries_end)
+    found = _list_deliveries(connection, query, where, page)
+    found += _list_deliveries(connection, query, later, page, index="delivery_later")
+    return sorted(found, key=lambda each: each.id, reverse=page.after is None)[: page.limit]
+
+
+def _delivery_conditions(query: DeliveryQuery, page: Page) -> Conditions:
+    where = Conditions()
     where.add_scope(query.scope, "d.client_id")
     for column in ("event_id", "endpoint_id", "replay_id"):
         wanted = getattr(query, column)
         if wanted is not None:
             where.add(f"d.{column} = ?", wanted)
     if query.state is not None:
-        where.add(_is("d.state", query.state))
-    if page.before is not None:
-        where.add("d.id < ?", page.before)
-    if page.after is not None:
-        where.add("d.id > ?", page.after)
+        where.add(is_in("d.state", query.state))
+    where.add_page(page, "d.id")
     if query.types or query.since_ms is not None or query.until_ms is not None:
+        opened = len(where)
         where.add("EXISTS (SELECT 1 FROM event AS e WHERE e.id = d.event_id")
-        _add_event_terms(where, query)
-        where.close()
+        where.add_event_terms(query)
+        where.close(opened)
+    return where
+
+
+def _list_deliveries(
+    connection: apsw.Connection, query: DeliveryQuery, where: Conditions, page: Page, *, index: str | None = None
+) -> list[Delivery]:
+    index = index or _index_for(connection, query)
+    if index == "delivery_due":  # its order is another, and which endpoints have any is on their accounts
+        where = where.copy()
+        scope = Conditions()
+        scope.add_scope(query.scope, "client_id")
+        where.add(f"d.endpoint_id IN (SELECT endpoint_id FROM book WHERE pending > 0 AND {scope.sql})", *scope.values)
+    source = "delivery AS d" if index is None else f"delivery AS d INDEXED BY {index}"
     direction = "DESC" if page.after is None else "ASC"
-    sql = f"SELECT {_DELIVERY} FROM delivery AS d WHERE {where.sql} ORDER BY d.id {direction} LIMIT ?"
+    sql = f"SELECT {_DELIVERY} FROM {source} WHERE {where.sql} ORDER BY d.id {direction} LIMIT ?"
     return _deliveries(connection, sql, (*where.values, page.limit))
+
+
+def _index_for(connection: apsw.Connection, query: DeliveryQuery) -> str | None:
+    """Return the index to walk: the planner knows neither how many wait nor how few are dead."""
+    if query.event_id is not None or query.replay_id is not None:
+        return None
+    if query.state in ENDED:
+        return "delivery_ended" if query.endpoint_id is None else "delivery_ended_endpoint"
+    if query.state == "pending" and _pending(connection, query) < _FEW_OF_SOME:
+        return "delivery_due"
+    if query.endpoint_id is not None:
+        return "delivery_endpoint"
+    return None
+
+
+def _pending(connection: apsw.Connection, query: DeliveryQuery) -> int:
+    where = Conditions()
+    where.add_scope(query.scope, "client_id")
+    if query.endpoint_id is not None:
+        where.add("endpoint_id = ?", query.endpoint_id)
+    return int(only(connection.execute(f"SELECT total(pending) FROM book WHERE {where.sql}", where.values)))
 
 
 def attempts(connection: apsw.Connection, delivery_id: int) -> list[Attempt]:
@@ -156,7 +181,7 @@ def replay(connection: apsw.Connection, replay_id: int) -> Replay | None:
 
 
 def replays(connection: apsw.Connection, scope: Scope, page: Page, *, running: bool) -> list[Replay]:
-    where = _Conditions()
+    where = Conditions()
     where.add_scope(scope, "client_id")
     if page.before is not None:
         where.add("id < ?", page.before)
@@ -167,42 +192,35 @@ def replays(connection: apsw.Connection, scope: Scope, page: Page, *, running: b
     return [_replay(row) for row in connection.execute(sql, (*where.values, page.limit))]
 
 
-def _event_conditions(connection: apsw.Connection, query: EventQuery, page: Page) -> _Conditions:
-    where = _Conditions()
+def _event_conditions(connection: apsw.Connection, query: EventQuery, page: Page) -> Conditions:
+    at = span(connection, query.since_ms, query.until_ms)
+    where = Conditions()
     where.add_scope(query.scope, "e.client_id")
-    _add_event_terms(where, query)
+    where.add_event_terms(query)
+    where.add_bounds("e.id", at.first, at.end)
+    where.add_page(page, "e.id")
     if query.application_id is not None:
         where.add("e.application_id = ?", query.application_id)
-    if page.before is not None:
-        where.add("e.id < ?", page.before)
     if query.types and query.scope.client_ids is None:  # so that the index by client and type serves everyone too
         where.add("e.client_id IN (SELECT client_id FROM client)")
-    if query.state in _ENDED or (query.state == "pending" and _few_pending(connection)):  # start from them
-        where.add(f"e.id IN (SELECT event_id FROM delivery WHERE {_is('state', query.state)})")
-    elif query.state is not None:
-        where.add(f"EXISTS (SELECT 1 FROM delivery AS d WHERE d.event_id = e.id AND {_is('d.state', query.state)})")
+    if query.state is None:
+        return where
+    if _starts_from_deliveries(connection, query):
+        opened = len(where)
+        where.add(f"e.id IN (SELECT event_id FROM delivery WHERE {is_in('state', query.state)}")
+        where.add_scope(query.scope, "+client_id")
+        where.close(opened)
+    else:
+        where.add(f"EXISTS (SELECT 1 FROM delivery AS d WHERE d.event_id = e.id AND {is_in('d.state', query.state)})")
     return where
 
 
-def _few_pending(connection: apsw.Connection) -> bool:
-    return int(only(run(connection, "pending_in_all"))) < _FEW
+def _starts_from_deliveries(connection: apsw.Connection, query: EventQuery) -> bool:
+    """Tell whether those in the state are few among many."""
+    return query.state in ENDED or (query.state == "pending" and only(run(connection, "pending_in_all")) < _FEW)
 
 
-def _is(column: str, state: DeliveryState) -> str:
-    """Return the term for a state, with a literal and in the words of the partial indexes, so that they serve."""
-    term = f"{column} = '{state}'"
-    return f"{column} IN ('dead', 'cancelled') AND {term}" if state in _ENDED else term
-
-
-def _add_event_terms(where: _Conditions, query: EventQuery | DeliveryQuery) -> None:
-    where.add_in("e.type", query.types)
-    if query.since_ms is not None:
-        where.add("e.accepted_ms >= ?", query.since_ms)
-    if query.until_ms is not None:
-        where.add("e.accepted_ms <= ?", query.until_ms)
-
-
-def _list_events(connection: apsw.Connection, source: str, where: _Conditions, limit: int) -> list[Event]:
+def _list_events(connection: apsw.Connection, source: str, where: Conditions, limit: int) -> list[Event]:
     sql = f"SELECT {_EVENT} FROM {source} WHERE {where.sql} ORDER BY e.id DESC LIMIT ?"
     return list(_events(connection, sql, (*where.values, limit)))
 
