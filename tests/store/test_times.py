@@ -4,7 +4,7 @@ import random
 from typing import Any
 
 import pytest
-from stores import START_MS, claim, new_replay, result
+from stores import START_MS, claim, event_at, new_replay, result
 
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Scope
@@ -12,15 +12,6 @@ from commerce_event.store.port import DeliveryQuery, EventQuery, NewDelivery, Ne
 
 EVERYONE = Scope.everyone()
 HOUR_MS = 3_600_000
-
-
-def event_at(ids: IdMaker, now_ms: int, *, client: int = 1, endpoint: int = 7) -> NewEvent:
-    """An event as accepting makes it at that time."""
-    return NewEvent(
-        id=ids.next(now_ms), client_id=client, type="OrderConfirmedEvent", application_id=None, accepted_ms=now_ms,
-        config_version=0, idempotency_key=None, traceparent=None, body=b'{"OrderNo":"SO-1"}',
-        deliveries=(NewDelivery(ids.next(now_ms), endpoint),),
-    )  # fmt: skip
 
 
 async def found(store: Store, since_ms: int | None, until_ms: int | None, **more: Any) -> list[int]:

@@ -144,6 +144,15 @@ def new_event(
     )
 
 
+def event_at(ids: IdMaker, now_ms: int, *, client: int = 1, endpoint: int = 7) -> NewEvent:
+    """An event as accepting makes it at that time."""
+    return NewEvent(
+        id=ids.next(now_ms), client_id=client, type="OrderConfirmedEvent", application_id=None, accepted_ms=now_ms,
+        config_version=0, idempotency_key=None, traceparent=None, body=b'{"OrderNo":"SO-1"}',
+        deliveries=(NewDelivery(ids.next(now_ms), endpoint),),
+    )  # fmt: skip
+
+
 def new_replay(replay_id: int, **fields: Any) -> Replay:
     """A replay that has only begun."""
     given: dict[str, Any] = {

@@ -6,7 +6,7 @@ from typing import Any, Final
 import apsw
 import msgspec
 
-from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event, Replay, Scope
+from commerce_event.core.model import Attempt, Delivery, Event, Replay, Scope
 from commerce_event.store.port import Book, DeadGroup, DeliveryQuery, EventQuery, Page
 from commerce_event.store.sqlite.conditions import ENDED, Conditions, first_delivery, is_in, span
 from commerce_event.store.sqlite.sql import only, run

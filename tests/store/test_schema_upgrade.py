@@ -1,0 +1,236 @@
+"""A store of an older version: nothing in it is lost on the way up, and a way cut short leaves it as it was."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import apsw
+import asyncpg
+import postgres
+import pytest
+from stores import START_MS, PostgresEngine, SqliteEngine, claim, new_event, result
+
+from commerce_event.core.model import Scope
+from commerce_event.store.port import DeliveryQuery, EventQuery, Page, Store
+from commerce_event.store.postgres import schema
+from commerce_event.store.postgres.connections import Address
+from commerce_event.store.postgres.sql import Connection
+from commerce_event.store.sqlite import files
+
+EVERYONE = Scope.everyone()
+SQLITE, POSTGRES = files.migrations(), schema.migrations()
+OLD_SQLITE = [version for version, _ in SQLITE[:-1]]
+OLD_POSTGRES = [version for version, _ in POSTGRES[:-1]]
+
+
+def up_to(steps: Sequence[tuple[int, str]], version: int) -> list[tuple[int, str]]:
+    return [step for step in steps if step[0] <= version]
+
+
+class OldPostgres(PostgresEngine):
+    """A database that no version has opened yet."""
+
+    async def url(self) -> str:
+        if self._database is None:
+            self._database = await postgres.empty_database()
+        return await super().url()
+
+
+async def ids_of(store: Store, **conditions: Any) -> list[int]:
+    query = EventQuery(**({"scope": EVERYONE} | conditions))
+    return [event.id for event in await store.events(query, Page(100))]
+
+
+async def told(store: Store) -> dict[str, list[int]]:
+    return {
+        "all": await ids_of(store),
+        "of a client": await ids_of(store, scope=Scope.of(1)),
+        "of a time": await ids_of(store, since_ms=START_MS + 1, until_ms=START_MS + 1),
+        "pending": await ids_of(store, state="pending"),
+        "dead": await ids_of(store, state="dead"),
+        "by text": await ids_of(store, text="SO-1"),
+        "deliveries": [each.id for each in await store.deliveries(DeliveryQuery(scope=EVERYONE), Page(99))],
+        "books": [book.matched + book.difference for book in await store.books(EVERYONE, recount=True)],
+    }
+
+
+@pytest.mark.parametrize("version", OLD_SQLITE)
+async def test_embedded_store_of_an_older_version_keeps_all_it_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    engine = SqliteEngine(tmp_path)
+    with monkeypatch.context() as older:
+        older.setattr(files, "migrations", lambda: up_to(SQLITE, version))
+        connection = files.open_writer(engine.path)
+        files.migrate(connection, engine.path)
+        add_rows(connection)
+        connection.close()
+    store = await engine.open()
+
+    assert (await store.info()).schema_version == SQLITE[-1][0]
+    await check(store)
+    await engine.close_all()
+
+
+def add_rows(connection: apsw.Connection) -> None:
+    """What a store holds, as every version writes it: three events of two clients, each in another state."""
+    connection.execute("INSERT INTO client VALUES (1, 2), (2, 1)")
+    for event_id, client_id, sequence in ((10, 1, 1), (20, 1, 2), (30, 2, 1)):
+        connection.execute(
+            "INSERT INTO event VALUES (?, ?, ?, 'OrderConfirmedEvent', NULL, ?, 0, 1, NULL, NULL, ?)",
+            (event_id, client_id, sequence, START_MS + event_id, b'{"OrderNo":"SO-1"}'),
+        )
+    for event_id, client_id, state in ((10, 1, "delivered"), (20, 1, "dead"), (30, 2, "pending")):
+        due_ms, finished_ms = (START_MS, None) if state == "pending" else (None, START_MS)
+        connection.execute(
+            "INSERT INTO delivery VALUES (?, ?, 7, ?, ?, 1, 0, ?, NULL, NULL, NULL, NULL, 0, NULL, ?, ?)",
+            (event_id + 1, event_id, client_id, state, due_ms, START_MS, finished_ms),
+        )
+    connection.execute("INSERT INTO book VALUES (7, 1, 3, 1, 1, 0, 1)")
+
+
+async def check(store: Store) -> None:
+    assert await told(store) == {
+        "all": [30, 20, 10], "of a client": [20, 10], "of a time": [], "pending": [30], "dead": [20],
+        "by text": [30, 20, 10], "deliveries": [31, 21, 11], "books": [3],
+    }  # fmt: skip
+    assert await ids_of(store, since_ms=START_MS + 20, until_ms=START_MS + 20) == [20]
+    [again] = await claim(store, 7, retrying=True)
+    assert (again.event_id, await store.settle([result(again)])) == (30, [True])
+    [answer] = await store.accept([new_event(7)])
+    assert answer.sequence == 3
+
+
+@pytest.mark.parametrize("version", [0, *OLD_SQLITE])
+def test_embedded_upgrade_cut_short_anywhere_leaves_a_whole_version(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "events.db"
+    connection = files.open_writer(path)
+    whole = {}
+    for step in range(version, SQLITE[-1][0] + 1):  # what each version's schema is
+        sample = files.open_writer(tmp_path / f"{step}.db")
+        for number, sql in up_to(SQLITE, step):
+            sample.execute(sql)
+            sample.pragma("user_version", number)
+        whole[step] = schema_of(sample)
+        sample.close()
+    for number, sql in up_to(SQLITE, version):
+        with connection:
+            connection.execute(sql)
+            connection.pragma("application_id", files.APPLICATION_ID)
+            connection.pragma("user_version", number)
+
+    cuts = 0
+    while cut_at(connection, path, cuts):
+        assert schema_of(connection) == whole[int(connection.pragma("user_version"))]
+        cuts += 1
+    assert cuts > 0
+    assert schema_of(connection) == whole[SQLITE[-1][0]]
+    connection.close()
+
+
+def schema_of(connection: apsw.Connection) -> list[tuple[object, ...]]:
+    return list(connection.execute("SELECT type, name, sql FROM sqlite_schema ORDER BY type, name"))
+
+
+def cut_at(connection: apsw.Connection, path: Path, number: int) -> bool:
+    """Migrate, and let the statement of that number fail; tell whether there was such a one."""
+    left = [number]
+
+    def trace(_: object, sql: str, __: object) -> bool:
+        if not re.match(r"\s*(CREATE|DROP|INSERT|UPDATE|ALTER|PRAGMA \w+=)", re.sub(r"--.*", "", sql).strip() or ""):
+            return True
+        left[0] -= 1
+        return left[0] >= 0
+
+    connection.set_exec_trace(trace)
+    try:
+        files.migrate(connection, path)
+    except apsw.ExecTraceAbort:
+        return True
+    finally:
+        connection.set_exec_trace(None)
+    return False
+
+
+@pytest.mark.parametrize("version", OLD_POSTGRES)
+async def test_database_of_an_older_version_keeps_all_it_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    engine = OldPostgres(tmp_path)
+    try:
+        with monkeypatch.context() as older:
+            older.setattr(schema, "migrations", lambda: up_to(POSTGRES, version))
+            old = await engine.open()
+            await add_rows_to_database(engine)
+            await old.close()
+        store = await engine.open()
+
+        assert (await store.info()).schema_version == POSTGRES[-1][0]
+        await check(store)
+    finally:
+        await engine.close_all()
+
+
+async def add_rows_to_database(engine: PostgresEngine) -> None:
+    await engine.run("INSERT INTO client VALUES (1, 2), (2, 1)")
+    for event_id, client_id, sequence in ((10, 1, 1), (20, 1, 2), (30, 2, 1)):
+        await engine.run(
+            "INSERT INTO event VALUES ($1, $2, $3, 'OrderConfirmedEvent', NULL, $4, 0, 1, NULL, NULL, $5)",
+            event_id, client_id, sequence, START_MS + event_id, b'{"OrderNo":"SO-1"}',
+        )  # fmt: skip
+        await engine.run("INSERT INTO text_todo VALUES ($1)", event_id)
+    for event_id, state in ((10, "delivered"), (20, "dead")):
+        await engine.run(
+            "INSERT INTO finished VALUES ($1, $2, 7, 1, $3, 1, 0, NULL, NULL, false, 1, NULL, $4, $4)",
+            event_id + 1, event_id, state, START_MS,
+        )  # fmt: skip
+    await engine.run(
+        "INSERT INTO queue (id, event_id, endpoint_id, client_id, attempt_count, failure_count, due_ms, replayed, turn, "
+        "created_ms) VALUES (31, 30, 7, 2, 1, 0, $1, false, 1, $1)",
+        START_MS,
+    )
+    await engine.run("INSERT INTO book VALUES (7, 0, 1, 3, 1, 1, 0, 1)")
+
+
+@pytest.mark.parametrize("version", [0, *OLD_POSTGRES])
+async def test_upgrade_of_a_database_cut_short_anywhere_changes_nothing(version: int) -> None:
+    address = postgres.in_database(postgres.server_url(), name := await postgres.empty_database())
+    store = Address(address)
+    connection = await store.connect()
+    try:
+        if version:
+            await migrate_with(connection, store, up_to(POSTGRES, version))
+        before = await shape_of(connection)
+        for cut, steps in enumerate(cut_steps(version)):
+            with pytest.raises(asyncpg.DivisionByZeroError):
+                await migrate_with(connection, store, steps)
+            assert await shape_of(connection) == before, f"statement {cut}"
+        await migrate_with(connection, store, POSTGRES)
+        assert await shape_of(connection) != before
+    finally:
+        await connection.close()
+        await postgres.drop(name)
+
+
+def cut_steps(version: int) -> list[list[tuple[int, str]]]:
+    """The missing migrations, failing before each statement of theirs."""
+    found = []
+    for number, sql in POSTGRES:
+        ends = [0, *(match.end() for match in re.finditer(r"^(?:(?!--).)*;[^\n]*\n", sql, re.MULTILINE))]
+        if number > version:
+            found += [[*up_to(POSTGRES, number - 1), (number, sql[:end] + "SELECT 1/0;")] for end in ends]
+    return found
+
+
+async def migrate_with(connection: Connection, address: Address, steps: list[tuple[int, str]]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schema, "migrations", lambda: steps)
+        await schema.migrate(connection, address)
+
+
+async def shape_of(connection: Connection) -> list[tuple[object, ...]]:
+    rows = await connection.fetch(
+        "SELECT relkind, relname FROM pg_class WHERE relnamespace = to_regnamespace('commerce_event') ORDER BY relname"
+    )
+    return [tuple(row) for row in rows]
