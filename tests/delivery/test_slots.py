@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from stores import SqliteEngine
 
@@ -88,3 +89,41 @@ async def test_lane_of_a_deleted_endpoint_is_forgotten_once_nothing_is_in_flight
     await desk.directory.save(Endpoint(id=8, client_id=1, url="https://b.example/", event_types=("*",), secrets=()))
     desk.slots.forget_deleted()
     assert desk.slots.lane(ENDPOINT.id) is not desk.lane
+
+
+async def test_every_endpoint_has_its_turn_when_slots_are_few(desk: Desk) -> None:
+    endpoints = [msgspec.structs.replace(ENDPOINT, id=100 + number) for number in range(200)]
+    for endpoint in endpoints:
+        await desk.directory.save(endpoint)
+        desk.slots.lane(endpoint.id).backlog[False] = MANY
+
+    served: set[int] = set()
+    for _ in range(len(endpoints)):
+        wants = desk.slots.wants()
+        assert wants
+        assert desk.slots.held <= 64
+        served.update(want.endpoint_id for want in wants)
+        for want in wants:
+            desk.slots.count_back([want], [])
+            desk.slots.lane(want.endpoint_id).backlog[False] = MANY
+    assert served == {endpoint.id for endpoint in endpoints}
+
+
+async def test_nothing_opens_with_time_while_every_slot_is_held(desk: Desk) -> None:
+    others = [msgspec.structs.replace(ENDPOINT, id=100 + number, max_in_flight=64) for number in range(9)]
+    for other in others:
+        await desk.directory.save(other)
+        desk.slots.lane(other.id).trusted = True
+        desk.slots.lane(other.id).backlog[False] = MANY
+    limited = msgspec.structs.replace(ENDPOINT, rate_limit=1.0)
+    await desk.directory.save(limited)
+    desk.lane.take(1)
+    desk.lane.backlog[False] = MANY
+    assert desk.slots.opens_at(0.0) is not None
+
+    while desk.slots.wants():
+        pass
+    assert desk.slots.held == 64
+    assert desk.slots.opens_at(0.0) is None
+    desk.slots.lane(100).workers = 9
+    assert desk.slots.free(desk.slots.lane(100), retrying=False), "it is time to claim as soon as one is free"

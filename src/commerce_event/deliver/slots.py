@@ -35,6 +35,7 @@ class Slots:
         self._all = max_in_flight
         self._circuit_failures = circuit_failures
         self._lanes: dict[int, Lane] = {}
+        self._due: dict[int, Lane] = {}  # those asked for since they were last seen to have nothing due, by their turn
         self._shares: dict[int, tuple[Endpoint, int, Endpoint]] = {}  # the endpoint, the nodes, our part
         self._retries_held = 0
         self._untrusted_held = 0
@@ -44,6 +45,12 @@ class Slots:
         self.held = 0
 
     def lane(self, endpoint_id: int) -> Lane:
+        """Return the lane of an endpoint; whoever asks may put due work into it."""
+        lane = self._lane(endpoint_id)
+        self._due.setdefault(endpoint_id, lane)
+        return lane
+
+    def _lane(self, endpoint_id: int) -> Lane:
         lane = self._lanes.get(endpoint_id)
         if lane is None:
             lane = Lane(Circuit(threshold=self._circuit_failures), self._clock.monotonic())
@@ -75,13 +82,14 @@ class Slots:
             endpoint = self._directory.endpoint(endpoint_id)
             if lane.idle and (endpoint is None or endpoint.deleted_ms is not None):
                 del self._lanes[endpoint_id]
+                self._due.pop(endpoint_id, None)
                 self._shares.pop(endpoint_id, None)
 
     # -- taking
 
     def reserve(self, endpoint: Endpoint) -> bool:
         """Hold a slot for a fresh event, unless that would take one from deliveries that wait in the store."""
-        lane = self.lane(endpoint.id)
+        lane = self._lane(endpoint.id)
         firsts, retries = lane.backlog
         kept = firsts + (self.share(endpoint).max_in_flight // 4 if retries else 0)
         if kept >= self._all or self._room(lane, endpoint) <= kept:
@@ -94,11 +102,23 @@ class Slots:
         self._take(self._lanes[endpoint_id], -1, retrying=False)
 
     def wants(self) -> list[Want]:
-        """Share the free slots among the lanes with due work, beginning with another one each time."""
-        busy = list(self._busy())
+        """Share the free slots among the lanes with due work, beginning where there were none left, or with the next."""
         self._turn += 1
-        start = self._turn % len(busy) if busy else 0
-        return [want for endpoint, lane in busy[start:] + busy[:start] for want in self._wants_of(endpoint, lane)]
+        self._pass_turn_on()
+        wants: list[Want] = []
+        for endpoint, lane in self._busy():
+            if self.held >= self._all:
+                self._starved = True
+                break
+            self._due[endpoint.id] = self._due.pop(endpoint.id)
+            wants += self._wants_of(endpoint, lane)
+        return wants
+
+    def _pass_turn_on(self) -> None:
+        """Let the first lane be the last, so that none is always asked first."""
+        first = next(iter(self._due), None)
+        if first is not None:
+            self._due[first] = self._due.pop(first)
 
     def _wants_of(self, endpoint: Endpoint, lane: Lane) -> Iterator[Want]:
         firsts, retries = lane.backlog
@@ -166,12 +186,16 @@ class Slots:
 
     def opens_at(self, now: float) -> float | None:
         """Return when time alone will make room for a delivery that is due; None: only an answer can."""
+        if self.held >= self._all:
+            return None
         moments = [lane.opens_at(self.share(endpoint), now) for endpoint, lane in self._busy()]
         return min((moment for moment in moments if moment is not None), default=None)
 
     def _busy(self) -> Iterator[tuple[Endpoint, Lane]]:
-        for endpoint_id, lane in self._lanes.items():
-            if lane.due:
-                endpoint = self._directory.endpoint(endpoint_id)
-                if endpoint is not None and endpoint.live:
-                    yield endpoint, lane
+        """Go through the lanes with due work, and forget the others until they are asked for again."""
+        for endpoint_id, lane in list(self._due.items()):
+            endpoint = self._directory.endpoint(endpoint_id) if lane.due else None
+            if endpoint is not None and endpoint.live:
+                yield endpoint, lane
+            else:
+                del self._due[endpoint_id]
