@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from stores import START_MS
 
+from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Endpoint, Scope, Secret
 from commerce_event.core.vault import Vault, VaultError
@@ -138,6 +139,27 @@ async def test_loading_again_shows_what_others_stored(directory: Directory, stor
     assert [each.id for each in directory.endpoints(EVERYONE)] == [7]
     assert directory.authenticate(text) == key
     assert directory.version == other.version
+
+
+async def test_only_what_was_changed_is_read_again(store: Store, directory: Directory) -> None:
+    for number in (5, 7, 9):
+        await directory.save(endpoint(number))
+    other = Directory(store, VAULT, IdMaker())
+    await other.load()
+    kept = other.endpoint(5)
+    await directory.save(msgspec.structs.replace(endpoint(7), enabled=False))
+    await directory.delete(9, START_MS)
+    await directory.save(endpoint(8))
+    changed = await store.endpoints(since_version=other.version)
+
+    await other.refresh()
+
+    assert [row.id for row in changed] == [7, 8, 9]
+    assert other.endpoint(5) is kept
+    assert other.endpoints(EVERYONE) == directory.endpoints(EVERYONE)
+    order = next(iter(EVENT_TYPES.values()))
+    assert [each.id for each in other.match(1, order, None, {})] == [5, 8]
+    assert other.match(1, order, None, {}) == directory.match(1, order, None, {})
 
 
 async def test_a_damaged_row_takes_no_other_endpoint_with_it(directory: Directory, store: Store) -> None:

@@ -80,8 +80,23 @@ def test_applications_that_no_endpoint_names_take_no_memory() -> None:
     for application_id in range(1000):
         table.match(1, CONFIRMED, application_id, DATA)
         table.match(application_id + 2, CONFIRMED, application_id, DATA)
-    assert len(table._clients) == 1
-    assert len(table._clients[1]._known) == 2
+    assert len(table._routes) == 1
+    assert len(table._routes[1]._known) == 2
+
+
+def test_endpoint_that_changed_takes_the_place_of_its_former_form() -> None:
+    table = RouteTable([an_endpoint(1), an_endpoint(2, client_id=2)])
+    assert (matched_ids(table), ids_for(table, 2)) == ([1], [2])
+    table.put(an_endpoint(1, enabled=False))
+    table.put(an_endpoint(3))
+    table.put(an_endpoint(2, client_id=2, event_types=("System",)))
+    assert (matched_ids(table), ids_for(table, 2)) == ([3], [])
+    table.put(an_endpoint(1))
+    assert matched_ids(table) == [1, 3]
+
+
+def ids_for(table: RouteTable, client_id: int) -> list[int]:
+    return [endpoint.id for endpoint in table.match(client_id, CONFIRMED, None, DATA)]
 
 
 def test_explanation_names_every_rule_in_order_also_after_a_failed_one() -> None:

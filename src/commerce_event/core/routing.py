@@ -34,25 +34,33 @@ class _Candidates(msgspec.Struct, frozen=True):
 
 
 class RouteTable:
-    """Finds the endpoints for an event among those given; make a new table when one of them changes.
+    """Finds the endpoints for an event among those put in.
 
-    What an event of some type and application finds is worked out once. There are never more such entries than a
-    client has types times applications that its endpoints name, whatever the events say.
+    What an event of some type and application finds is worked out once, until an endpoint of its client changes. There
+    are never more such entries than a client has types times applications that its endpoints name, whatever the events
+    say.
     """
 
-    def __init__(self, endpoints: Iterable[Endpoint]) -> None:
-        self._clients: dict[int, _ClientRoutes] = {}
+    def __init__(self, endpoints: Iterable[Endpoint] = ()) -> None:
+        self._endpoints: dict[int, dict[int, Endpoint]] = {}  # by client
+        self._routes: dict[int, _ClientRoutes] = {}
         for endpoint in endpoints:
-            if endpoint.live:
-                self._clients.setdefault(endpoint.client_id, _ClientRoutes()).add(endpoint)
+            self.put(endpoint)
+
+    def put(self, endpoint: Endpoint) -> None:
+        """Add an endpoint, or put it in the place of its former form; the client of an endpoint never changes."""
+        self._endpoints.setdefault(endpoint.client_id, {})[endpoint.id] = endpoint
+        self._routes.pop(endpoint.client_id, None)
 
     def match(
         self, client_id: int, event_type: EventType, application_id: int | None, data: Mapping[str, Any]
     ) -> tuple[Endpoint, ...]:
         """Return the endpoints that want the event: first those without a filter, each kind in the given order."""
-        routes = self._clients.get(client_id)
+        routes = self._routes.get(client_id)
         if routes is None:
-            return ()
+            if client_id not in self._endpoints:
+                return ()
+            routes = self._routes[client_id] = _ClientRoutes(self._endpoints[client_id].values())
         candidates = routes.candidates(event_type, application_id)
         if not candidates.filtered:
             return candidates.plain
@@ -62,15 +70,11 @@ class RouteTable:
 class _ClientRoutes:
     """The live endpoints of one client."""
 
-    def __init__(self) -> None:
-        self._endpoints: list[Endpoint] = []
-        self._applications: set[int | None] = set()
+    def __init__(self, endpoints: Iterable[Endpoint]) -> None:
+        self._endpoints = [endpoint for endpoint in endpoints if endpoint.live]
+        self._applications = {endpoint.application_id for endpoint in self._endpoints}
         self._predicates: dict[int, Predicate] = {}
         self._known: dict[tuple[str, int | None], _Candidates] = {}
-
-    def add(self, endpoint: Endpoint) -> None:
-        self._endpoints.append(endpoint)
-        self._applications.add(endpoint.application_id)
 
     def candidates(self, event_type: EventType, application_id: int | None) -> _Candidates:
         # An application that no endpoint names finds what an event without one finds.

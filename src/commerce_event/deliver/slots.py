@@ -102,7 +102,7 @@ class Slots:
         self._take(self._lanes[endpoint_id], -1, retrying=False)
 
     def wants(self) -> list[Want]:
-        """Share the free slots among the lanes with due work, beginning where there were none left, or with the next."""
+        """Share the free slots among the lanes with due work, beginning with another one each time."""
         self._turn += 1
         self._pass_turn_on()
         wants: list[Want] = []

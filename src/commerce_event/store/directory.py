@@ -38,7 +38,7 @@ class Directory:
         self._keys: dict[int, Key] = {}
         self._by_digest: dict[bytes, Key] = {}
         self._by_token: dict[str, Key] = {}  # those seen lately, so that each call need not be hashed again
-        self._routes = RouteTable(())
+        self._routes = RouteTable()
         self._operator = None if admin_key is None else _operator_key(admin_key)
         self._changing = asyncio.Lock()  # held from reading something to having changed it
         self.version = 0
@@ -46,21 +46,29 @@ class Directory:
     async def load(self) -> None:
         """Read everything from the store. Raises VaultError when the secret key does not fit."""
         async with self._changing:
+            self.version = 0
             await self._load()
 
     async def refresh(self) -> None:
-        """Read what other nodes changed, if they did. Raises VaultError like ``load``."""
+        """Read what other nodes changed, if they did."""
         async with self._changing:
             if await self._store.config_version() != self.version:
                 await self._load()
 
     async def _load(self) -> None:
+        """Read what was changed since the version known; everything when none is, or the store went back."""
         version = await self._store.config_version()
-        rows, keys = await self._store.endpoints(), await self._store.keys()
-        self._endpoints = self._all_opened(rows)  # from here to the index nothing may wait
+        since = self.version if self.version < version else 0
+        rows, keys = await self._store.endpoints(since_version=since), await self._store.keys()
+        opened = self._all_opened(rows, at_least_one=not since)  # from here on nothing may wait
+        if not since:
+            self._endpoints, self._routes = {}, RouteTable()
+        self._endpoints = dict(sorted((self._endpoints | opened).items()))
+        for endpoint in opened.values():
+            self._routes.put(endpoint)
         self._keys = {key.id: key for key in keys}
+        self._index_keys()
         self.version = version
-        self._index()
 
     # -- endpoints
 
@@ -110,6 +118,7 @@ class Directory:
         version = await self._store.put_endpoint(self._row(endpoint), read=read)
         saved = msgspec.structs.replace(endpoint, revision=version)
         self._endpoints[saved.id] = saved
+        self._routes.put(saved)
         self._advance(version)
         return saved
 
@@ -117,7 +126,6 @@ class Directory:
         """Take note of a change of ours; one of another node's in between is still to be read, by ``refresh``."""
         if version == self.version + 1:
             self.version = version
-        self._index()
 
     async def delete(self, endpoint_id: int, now_ms: int) -> None:
         """Mark an endpoint deleted and forget its secrets; its history stays explainable."""
@@ -176,12 +184,12 @@ class Directory:
         async with self._changing:
             version = await self._store.put_key(key)
             self._keys[key.id] = key
+            self._index_keys()
             self._advance(version)
 
     # -- rows
 
-    def _index(self) -> None:
-        self._routes = RouteTable(self._endpoints.values())
+    def _index_keys(self) -> None:
         self._by_token = {}
         self._by_digest = {key.digest: key for key in self._keys.values() if key.revoked_ms is None}
         if self._operator is not None:
@@ -197,8 +205,11 @@ class Directory:
             sealed=self._vault.seal(msgspec.json.encode(sealed), _context(endpoint.id)),
         )
 
-    def _all_opened(self, rows: Sequence[EndpointRow]) -> dict[int, Endpoint]:
-        """Return the endpoints; one whose row is damaged takes no other with it. Raises VaultError for a wrong key."""
+    def _all_opened(self, rows: Sequence[EndpointRow], *, at_least_one: bool) -> dict[int, Endpoint]:
+        """Return the endpoints; one whose row is damaged takes no other with it.
+
+        With ``at_least_one`` it raises VaultError when none can be opened: the key is a wrong one.
+        """
         endpoints: dict[int, Endpoint] = {}
         closed: VaultError | None = None
         opened = 0
@@ -211,7 +222,7 @@ class Directory:
                 endpoints[row.id] = _without_secrets(row)
             except msgspec.MsgspecError:
                 endpoints[row.id] = _unreadable(row)
-        if closed is not None and not opened:
+        if closed is not None and at_least_one and not opened:
             raise closed
         return endpoints
 

@@ -346,8 +346,8 @@ class Store(Protocol):
         """
         ...
 
-    async def endpoints(self) -> list[EndpointRow]:
-        """Return every endpoint in its present form, deleted ones included."""
+    async def endpoints(self, *, since_version: int = 0) -> list[EndpointRow]:
+        """Return every endpoint changed after that config version in its present form, deleted ones included, by id."""
         ...
 
     async def endpoint_revisions(self, client_id: int, config_version: int) -> list[EndpointRow]:

@@ -99,8 +99,8 @@ class Source:
     async def config_version(self) -> int:
         return directory.config_version(self._reader)
 
-    async def endpoints(self) -> list[EndpointRow]:
-        return directory.endpoints(self._reader)
+    async def endpoints(self, *, since_version: int = 0) -> list[EndpointRow]:
+        return directory.endpoints(self._reader, since_version)
 
     async def keys(self) -> list[Key]:
         return directory.keys(self._reader)

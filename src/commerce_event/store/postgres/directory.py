@@ -19,8 +19,8 @@ async def put_endpoint(connection: Connection, row: EndpointRow, *, read: int | 
     return version
 
 
-async def endpoints(connection: Connection) -> list[EndpointRow]:
-    return [_endpoint(row) for row in await run(connection, "endpoints")]
+async def endpoints(connection: Connection, since_version: int) -> list[EndpointRow]:
+    return [_endpoint(row) for row in await run(connection, "endpoints", since_version)]
 
 
 async def endpoint_revisions(connection: Connection, client_id: int, config_version: int) -> list[EndpointRow]:

@@ -290,8 +290,8 @@ class PostgresStore:
         self._presence.tell("config")
         return version
 
-    async def endpoints(self) -> list[EndpointRow]:
-        return await self._look(directory.endpoints)
+    async def endpoints(self, *, since_version: int = 0) -> list[EndpointRow]:
+        return await self._look(lambda c: directory.endpoints(c, since_version))
 
     async def endpoint_revisions(self, client_id: int, config_version: int) -> list[EndpointRow]:
         return await self._look(lambda c: directory.endpoint_revisions(c, client_id, config_version))

@@ -290,7 +290,8 @@ INSERT INTO endpoint_revision (endpoint_id, revision, client_id, created_ms, upd
 VALUES ($1, $2, $3, $4, $5, $6, $7)
 
 -- name: endpoints
-SELECT id, client_id, revision, created_ms, updated_ms, deleted_ms, config, sealed FROM endpoint ORDER BY id
+SELECT id, client_id, revision, created_ms, updated_ms, deleted_ms, config, sealed FROM endpoint
+WHERE revision > $1 ORDER BY id
 
 -- name: endpoint_revisions
 SELECT r.endpoint_id, r.client_id, r.revision, r.created_ms, r.updated_ms, r.deleted_ms, r.config, ''::bytea

@@ -21,8 +21,8 @@ def put_endpoint(connection: apsw.Connection, row: EndpointRow, *, read: int | N
     return version
 
 
-def endpoints(connection: apsw.Connection) -> list[EndpointRow]:
-    return [_endpoint(row) for row in run(connection, "endpoints")]
+def endpoints(connection: apsw.Connection, since_version: int = 0) -> list[EndpointRow]:
+    return [_endpoint(row) for row in run(connection, "endpoints", (since_version,))]
 
 
 def endpoint_revisions(connection: apsw.Connection, client_id: int, config_version: int) -> list[EndpointRow]:

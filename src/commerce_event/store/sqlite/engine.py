@@ -257,8 +257,8 @@ class SqliteStore:
     async def put_endpoint(self, row: EndpointRow, *, read: int | None = None) -> int:
         return await self._write(lambda connection: directory.put_endpoint(connection, row, read=read))
 
-    async def endpoints(self) -> list[EndpointRow]:
-        return await self._read(directory.endpoints)
+    async def endpoints(self, *, since_version: int = 0) -> list[EndpointRow]:
+        return await self._read(lambda connection: directory.endpoints(connection, since_version))
 
     async def endpoint_revisions(self, client_id: int, config_version: int) -> list[EndpointRow]:
         return await self._read(lambda c: directory.endpoint_revisions(c, client_id, config_version))

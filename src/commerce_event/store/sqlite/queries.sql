@@ -170,7 +170,8 @@ INSERT INTO endpoint_revision (endpoint_id, revision, client_id, created_ms, upd
 VALUES (?, ?, ?, ?, ?, ?, ?)
 
 -- name: endpoints
-SELECT id, client_id, revision, created_ms, updated_ms, deleted_ms, config, sealed FROM endpoint ORDER BY id
+SELECT id, client_id, revision, created_ms, updated_ms, deleted_ms, config, sealed FROM endpoint
+WHERE revision > ? ORDER BY id
 
 -- name: endpoint_revisions
 SELECT r.endpoint_id, r.client_id, r.revision, r.created_ms, r.updated_ms, r.deleted_ms, r.config, x''
