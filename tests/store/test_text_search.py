@@ -5,14 +5,19 @@ import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stores import Engine, new_event
+from stores import Engine, new_event, unread
 
+from commerce_event.core.clock import SystemClock
 from commerce_event.core.model import Scope
-from commerce_event.store.port import EventQuery, Page, Store
+from commerce_event.store import words
+from commerce_event.store.keeper import _INDEX_STEP, Keeper
+from commerce_event.store.port import EventQuery, Page, Store, StoreUnavailableError
+from commerce_event.store.tally import Tally
 
 EVERYONE = Scope.everyone()
 MEMORY_DISK = Path("/dev/shm")
@@ -113,11 +118,11 @@ def test_any_beginning_of_any_word_finds_its_event(engine_maker: Callable[[Path]
         store = runner.run(engine_maker(Path(folder)).open())
 
         @settings(max_examples=40, deadline=None)
-        @given(words=WORDS, sign=st.sampled_from([" ", "-", "/", '"', "_", ".", "\\"]), data=st.data())
-        def check(words: list[str], sign: str, data: st.DataObject) -> None:
-            value = {"a": [{"b": sign.join(words)}]}
+        @given(several=WORDS, sign=st.sampled_from([" ", "-", "/", '"', "_", ".", "\\"]), data=st.data())
+        def check(several: list[str], sign: str, data: st.DataObject) -> None:
+            value = {"a": [{"b": sign.join(several)}]}
             event = new_event(body=json.dumps(value, ensure_ascii=data.draw(st.booleans())).encode())
-            word = data.draw(st.sampled_from(words))
+            word = data.draw(st.sampled_from(several))
             text = word[: data.draw(st.integers(1, len(word)))]
             runner.run(store.accept([event]))
             assert event.id in runner.run(found(store, text)), "not found while new"
@@ -126,3 +131,33 @@ def test_any_beginning_of_any_word_finds_its_event(engine_maker: Callable[[Path]
 
         check()
         runner.run(store.close())
+
+
+async def test_search_says_so_while_more_events_are_new_than_it_may_read(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = [new_event(body=json.dumps(PAYLOAD).encode()) for _ in range(5)]
+    await store.accept(events)
+    monkeypatch.setattr(words, "UNINDEXED_MAX", 3)
+
+    with pytest.raises(StoreUnavailableError, match="search again in a moment"):
+        await found(store, "SO-10023")
+    await store.index_text(2)
+    assert await found(store, "SO-10023") == {event.id for event in events}
+
+
+async def test_index_goes_on_while_its_steps_are_full() -> None:
+    found_each_time = [_INDEX_STEP, _INDEX_STEP, 7, 0]
+
+    class Behind:
+        """A store with so many events that are not indexed yet."""
+
+        async def index_text(self, limit: int) -> int:
+            assert limit == _INDEX_STEP
+            return found_each_time.pop(0)
+
+    store, clock = cast("Store", Behind()), SystemClock()
+    keeper = Keeper(store, unread(store), clock, Tally(clock), retention_s=0)
+    await keeper.index()
+
+    assert found_each_time == [0]

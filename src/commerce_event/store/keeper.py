@@ -18,7 +18,8 @@ _LEARN_EVERY_S: Final = 0.5  # a key revoked on another node must not open anyth
 _CLOCK_EVERY_S: Final = 1.0
 _CLOCK_JUMP_MS: Final = 250  # less than this is the clock being steered, and simply followed
 _INDEX_EVERY_S: Final = 0.25
-_INDEX_STEP: Final = 1_000
+_INDEX_STEP: Final = 500
+_INDEX_REST: Final = 2.0  # between full steps, as a multiple of what a step took: accepting goes first
 _RECOUNT_EVERY_S: Final = 10.0
 _AUDIT_STEP: Final = 2_000
 _EXPIRE_EVERY_S: Final = 30.0
@@ -91,8 +92,11 @@ class Keeper:
         await self._tally.flush(self._store)
 
     async def index(self) -> None:
-        """Take the text index a step towards the journal's end; under load it may lag, and searching stays right."""
-        await self._store.index_text(_INDEX_STEP)
+        """Take the text index to the journal's end, in steps that leave the store to others for most of the time."""
+        begin_s = self._clock.monotonic()
+        while await self._store.index_text(_INDEX_STEP) == _INDEX_STEP:
+            await asyncio.sleep((self._clock.monotonic() - begin_s) * _INDEX_REST)
+            begin_s = self._clock.monotonic()
 
     async def learn_changes(self) -> None:
         """Read what other nodes changed of endpoints and keys, also while this one sends nothing."""
@@ -137,8 +141,10 @@ class Keeper:
     async def expire(self) -> None:
         """Delete finished events that are older than the retention, the oldest first and no faster than they came."""
         before_ms = await self._horizon()
-        while await self._store.expire(before_ms=before_ms, limit=_EXPIRE_STEP):
-            pass  # every step is a commit of its own
+        begin_s = self._clock.monotonic()
+        while await self._store.expire(before_ms=before_ms, limit=_EXPIRE_STEP):  # every step is a commit of its own
+            await asyncio.sleep(self._clock.monotonic() - begin_s)
+            begin_s = self._clock.monotonic()
 
     async def _horizon(self) -> int:
         """Return the time before which events may go: it starts at the oldest event and never jumps with a clock."""

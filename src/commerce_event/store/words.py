@@ -3,35 +3,55 @@
 import json
 import re
 import unicodedata
-from collections.abc import Iterator
 from typing import Any, Final
 
+from commerce_event.store.port import StoreUnavailableError
+
 _WORD: Final = re.compile(r"[^\W_]+")
+_decode: Final = json.JSONDecoder(parse_int=str, parse_float=str).decode
 _LEXEME_MAX: Final = 64  # letters that lead to candidates; the folded text decides
 _LEXEMES_MAX: Final = 20_000  # more than this does not fit one row's vector of at most 1 MB
 _QUERY_WORDS_MAX: Final = 32
+UNINDEXED_MAX: Final = 20_000  # events not in the index yet that a search reads one by one
+
+
+def check_unindexed(count: int) -> None:
+    """Raises StoreUnavailableError when a search would have to leave out events that are not indexed yet."""
+    if count > UNINDEXED_MAX:
+        raise StoreUnavailableError(
+            f"More than {UNINDEXED_MAX:,} events have come in that cannot be searched yet; search again in a moment"
+        )
+
+
+class _Bare(dict[int, int | None]):
+    """Takes marks off decomposed text with ``str.translate``, looking each letter up in Unicode's tables once."""
+
+    def __missing__(self, letter: int) -> int | None:
+        kept = self[letter] = None if unicodedata.combining(chr(letter)) else letter
+        return kept
+
+
+_BARE: Final = _Bare()
 
 
 def fold(text: str) -> str:
     """Return text in which letters that differ by case or by a mark alone are the same."""
     folded = text.casefold()
-    if folded.isascii():
-        return folded
-    return "".join(letter for letter in unicodedata.normalize("NFKD", folded) if not unicodedata.combining(letter))
-
-
-def folded_values(body: bytes) -> list[str]:
-    """Return every value in a payload, folded; a body that is no JSON is one value."""
-    try:
-        value = json.loads(body, parse_int=str, parse_float=str)
-    except (ValueError, RecursionError):
-        return [fold(body.decode(errors="replace"))]
-    return [fold(text) for text in _values(value)]
+    return folded if folded.isascii() else unicodedata.normalize("NFKD", folded).translate(_BARE)
 
 
 def entry(body: bytes) -> str:
-    """Return all words of a payload in their order, with a blank before and after each."""
-    return f" {' '.join(word for value in folded_values(body) for word in _WORD.findall(value))} "
+    """Return all words of a payload in their order, with a blank before and after each.
+
+    They are those of every value, whatever its name; a body that is no JSON is one value.
+    """
+    try:
+        found: list[str] = []
+        _collect(_decode(body.decode()), found)
+        text = "\n".join(found)  # no word goes from one to the next
+    except (ValueError, RecursionError):
+        text = body.decode(errors="replace")
+    return f" {' '.join(_WORD.findall(fold(text)))} "
 
 
 def wanted(text: str) -> str:
@@ -57,12 +77,15 @@ def index_query(wanted_words: str) -> str:
     return " & ".join(lexemes)
 
 
-def _values(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
+def _collect(value: Any, found: list[str]) -> None:
+    """Append every value as text, in its order."""
+    if isinstance(value, str):  # numbers are, too
+        found.append(value)
+    elif isinstance(value, dict):
         for member in value.values():
-            yield from _values(member)
+            _collect(member, found)
     elif isinstance(value, list):
         for member in value:
-            yield from _values(member)
+            _collect(member, found)
     elif value is not None:
-        yield str(value)
+        found.append(str(value))

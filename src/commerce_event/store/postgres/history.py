@@ -11,7 +11,7 @@ from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event, R
 from commerce_event.store import words
 from commerce_event.store.port import Book, DeadGroup, DeliveryQuery, EventQuery, Page
 from commerce_event.store.postgres.conditions import Conditions, first_delivery, span
-from commerce_event.store.postgres.sql import Connection, run
+from commerce_event.store.postgres.sql import Connection, only, run
 from commerce_event.store.times import LATER, Span
 
 _EVENT: Final = (
@@ -205,6 +205,7 @@ async def _search(connection: Connection, query: EventQuery, page: Page) -> list
     if not wanted:
         return []
     async with connection.transaction(isolation="repeatable_read", readonly=True):
+        words.check_unindexed(await only(connection, "unindexed", words.UNINDEXED_MAX + 1))
         at = await span(connection, query.since_ms, query.until_ms)
         found = await _search_new(connection, query, page, at, wanted)
         found += await _search_indexed(connection, query, page, at, wanted)

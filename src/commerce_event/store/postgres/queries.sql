@@ -370,6 +370,9 @@ LEFT JOIN (SELECT endpoint_id, count(*) AS pending FROM queue WHERE $1::boolean 
   ON counted.endpoint_id = b.endpoint_id
 ORDER BY b.endpoint_id
 
+-- name: unindexed
+SELECT count(*) FROM (SELECT FROM text_todo LIMIT $1) AS few
+
 -- name: new_texts
 -- what the text index has not seen yet, newest first
 SELECT event_id FROM text_todo WHERE event_id < $1 ORDER BY event_id DESC LIMIT $2

@@ -7,11 +7,11 @@ import apsw
 import msgspec
 
 from commerce_event.core.model import Attempt, Delivery, Event, Replay, Scope
+from commerce_event.store import words
 from commerce_event.store.port import Book, DeadGroup, DeliveryQuery, EventQuery, Page
 from commerce_event.store.sqlite.conditions import ENDED, Conditions, first_delivery, is_in, span
 from commerce_event.store.sqlite.sql import only, run
 from commerce_event.store.times import LATER
-from commerce_event.store.words import wanted
 
 _EVENT: Final = (
     "e.id, e.client_id, e.sequence, e.type, e.application_id, e.accepted_ms, e.config_version, e.match_count, "
@@ -27,6 +27,11 @@ _REPLAY: Final = (
 )
 _FEW: Final = 200_000  # pending deliveries that are sooner gathered than looked for among all events
 _FEW_OF_SOME: Final = 50_000  # of an endpoint or a client, than looked for among all of theirs
+# What can be told without reading the payload word by word: a letter that is none of ASCII may fold to one that is.
+_MAY_HOLD: Final = (
+    "(instr(lower(CAST(e.body AS TEXT)), ?) OR instr(CAST(e.body AS TEXT), '\\') "
+    "OR length(CAST(e.body AS TEXT)) < length(e.body))"
+)
 _HEADERS: Final = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 
 
@@ -228,13 +233,15 @@ def _list_events(connection: apsw.Connection, source: str, where: Conditions, li
 def _search(connection: apsw.Connection, query: EventQuery, page: Page) -> list[Event]:
     """Look in the newest events, not indexed yet, one by one; then in the text index."""
     text = (query.text or "").replace("\0", " ")  # the index would stop reading there
-    words = wanted(text)
-    if not words:
+    wanted = words.wanted(text)
+    if not wanted:
         return []
     indexed_to = only(run(connection, "meta", ("text_indexed_to",)))
+    words.check_unindexed(only(run(connection, "unindexed", (indexed_to, words.UNINDEXED_MAX + 1))))
     recent = _event_conditions(connection, query, page)
     recent.add("e.id > ?", indexed_to)
-    recent.add("instr(words(e.body), ?)", words)
+    recent.add(_MAY_HOLD, wanted.split()[0])
+    recent.add("instr(words(e.body), ?)", wanted)
     found = _list_events(connection, "event AS e", recent, page.limit)
     missing = page.limit - len(found)
     if missing:

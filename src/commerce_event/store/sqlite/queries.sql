@@ -306,3 +306,6 @@ FROM event WHERE id > ? AND id <= ?
 
 -- name: text_window
 SELECT id, length(body) FROM event WHERE id > ? ORDER BY id LIMIT ?
+
+-- name: unindexed
+SELECT count(*) FROM (SELECT 1 FROM event WHERE id > ? LIMIT ?)
