@@ -2,12 +2,14 @@
 
 import os
 import platform
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import apsw
 import msgspec
 
+BESIDE_CLIENT: Final = "of the HTTP client alone"
 MIB: Final = 1024**2
 NOTE: Final = (
     "Compare the ratios of one run: absolute figures differ between machines and moments. When load_before is near the "
@@ -44,6 +46,29 @@ def at_least(goal: float, value: float) -> dict[str, Any]:
 
 def at_most(goal: float, value: float) -> dict[str, Any]:
     return {"goal": f"≤ {goal:,g}", "met": value <= goal}
+
+
+def missed(figures: Sequence[Figure], facts: Mapping[str, Any], *, quick: bool) -> str | None:
+    """Return one line that says which goals were missed and why, None when none was."""
+    found = [figure for figure in figures if figure.met is False]
+    if not found:
+        return None
+    names = "; ".join(f"{_full_name(figure)} {figure.value:,.4g} ({figure.goal})" for figure in found)
+    return f"Missed: {names}. Why: {_why(found, facts, quick=quick)}."
+
+
+def _full_name(figure: Figure) -> str:
+    return figure.name if figure.of is None else f"{figure.of}, {figure.name}"
+
+
+def _why(found: Sequence[Figure], facts: Mapping[str, Any], *, quick: bool) -> str:
+    if quick:
+        return "small counts measure starting up, not the pace"
+    if facts["load_before"] >= facts["cores"] / 2:
+        return f"other work had the machine, load {facts['load_before']:g} on {facts['cores']} cores before the run"
+    if all(figure.name == BESIDE_CLIENT for figure in found):
+        return "half of a client as lean as ours is out of reach for one interpreter (docs/explanation/performance.md)"
+    return "this machine is slower than the goals were set for, or other work came in during the run"
 
 
 def machine() -> dict[str, Any]:

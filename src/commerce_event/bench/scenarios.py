@@ -9,7 +9,7 @@ import msgspec
 
 from commerce_event.bench.places import Place
 from commerce_event.bench.processes import CpuWatch, figures_of, printing_its_port
-from commerce_event.bench.report import MIB, Figure, at_least, at_most
+from commerce_event.bench.report import BESIDE_CLIENT, MIB, Figure, at_least, at_most
 from commerce_event.bench.rig import CONNECTIONS, WAIT_S, Loaded, Rig, Size, Steps, cores, shares
 
 _FAN_OUTS: Final = (1, 10)
@@ -140,7 +140,7 @@ class Embedded:
 def _delivered(name: str, drained: Drained, ceiling: float) -> Iterator[Figure]:
     ratio = drained.rate / ceiling
     yield Figure(name, drained.rate, "deliveries/s", cores=drained.cores, **at_least(8_000, drained.rate))
-    yield Figure("of the HTTP client alone", ratio, "ratio", name, **at_least(0.5, ratio))
+    yield Figure(BESIDE_CLIENT, ratio, "ratio", name, **at_least(0.5, ratio))
     yield Figure("server CPU", drained.cpu_us, "µs/delivery", name)
     yield Figure("server peak memory", drained.peak_bytes / MIB, "MiB", name)
 

@@ -45,7 +45,7 @@ def bench(
     import msgspec
 
     from commerce_event.bench.processes import BenchError
-    from commerce_event.bench.report import NOTE, Arrivals, machine
+    from commerce_event.bench.report import NOTE, Arrivals, machine, missed
     from commerce_event.bench.rig import FULL, QUICK
     from commerce_event.bench.run import figures_of_run
 
@@ -57,15 +57,18 @@ def bench(
     with tempfile.TemporaryDirectory(prefix="commerce-event-bench-", dir=folder) as place, _progress() as show:
         counted = Arrivals()
         try:
-            figures = msgspec.to_builtins(list(figures_of_run(Path(place), postgres, size, show, counted)))
+            found = list(figures_of_run(Path(place), postgres, size, show, counted))
         except BenchError as error:
             raise WorkFailedError(str(error)) from None
-    arrivals = msgspec.to_builtins(counted)
+    figures, arrivals = msgspec.to_builtins(found), msgspec.to_builtins(counted)
     if as_json:
         print_json({"machine": facts, "note": NOTE, "arrivals": arrivals, "figures": figures})
     else:
         _print(facts, arrivals, figures, NOTE)
-    if check and any(figure.get("met") is False for figure in figures):
+    shortfall = missed(found, facts, quick=quick)
+    if shortfall is not None:
+        console(stderr=True).print(shortfall, soft_wrap=True)
+    if check and shortfall is not None:
         sys.exit(1)
 
 
