@@ -19,7 +19,7 @@ from commerce_event.core.clock import rfc3339
 from commerce_event.core.ids import at_time
 from commerce_event.core.model import Endpoint, Secret
 from commerce_event.core.signatures import new_secret
-from commerce_event.server import Node, own_addresses
+from commerce_event.server import Node
 from commerce_event.settings import Settings
 
 CLIENTS: Final = 100  # client 1 has half of all events; each has one endpoint
@@ -149,7 +149,7 @@ async def main(place: str, events: int) -> None:
     async with listening(app) as served:
         first_ms = await filled(settings, place, events, postgres=postgres)
         node = Node(settings)
-        await node.start(own_addresses=own_addresses(served.host, served.port))
+        await node.start(own_addresses=frozenset({(served.host, served.port)}))
         app.app = node.app
         try:
             for client in range(1, CLIENTS + 1):
@@ -170,7 +170,7 @@ async def main(place: str, events: int) -> None:
 async def filled(settings: Settings, place: str, events: int, *, postgres: bool) -> int:
     """Fill the store unless it is; return the time of its first event."""
     node = Node(settings)
-    await node.start(own_addresses=own_addresses("127.0.0.1", 1))
+    await node.start()
     found = await node.store.events_after(1, 0, 1)
     await node.stop()
     if found:

@@ -23,7 +23,8 @@ from commerce_event.store.port import Claimed, Settlement, Store, StoreError, St
 _LEASE_MARGIN_S: Final = 5.0
 _RECORD_MARGIN_S: Final = 2.0  # of it: for recording what came of the attempt
 _SCAN_EVERY_S: Final = 1.0  # a look at the store when nothing announced itself
-_SCAN_GAP_S: Final = 0.05  # between two looks, whatever announces itself: each costs more with every endpoint
+_SCAN_GAP_S: Final = 0.05  # between two looks, whatever announces itself
+_SCAN_REST: Final = 3.0  # the same, as a multiple of what the look took: it costs more with every endpoint
 _UNSETTLED_MAX: Final = 5_000
 _SWEEP: Final = 500
 _SWEEPS: Final = 2  # endpoints at once whose waiting deliveries are finished
@@ -218,10 +219,13 @@ class Scheduler:
     async def _scan(self) -> None:
         """Learn from the store who has due work, and when the next of the rest is due."""
         now, now_ms = self._clock.monotonic(), self._clock.now_ms()
-        self._next_scan, self._scan_from = now + _SCAN_EVERY_S, now + _SCAN_GAP_S
+        self._next_scan = now + _SCAN_EVERY_S
         await self._directory.refresh()
         self._slots.forget_deleted()
-        for waiting in await self._store.waiting():
+        found = await self._store.waiting()
+        looked = self._clock.monotonic()
+        self._scan_from = looked + max(_SCAN_GAP_S, min(_SCAN_EVERY_S, (looked - now) * _SCAN_REST))
+        for waiting in found:
             endpoint = self._directory.endpoint(waiting.endpoint_id)
             if endpoint is None:
                 continue  # made by another node a moment ago: the next look knows it

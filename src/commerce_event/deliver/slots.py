@@ -35,7 +35,8 @@ class Slots:
         self._all = max_in_flight
         self._circuit_failures = circuit_failures
         self._lanes: dict[int, Lane] = {}
-        self._due: dict[int, Lane] = {}  # those asked for since they were last seen to have nothing due, by their turn
+        self._owners: dict[Lane, int] = {}
+        self._due: dict[Lane, None] = {}  # all that have due work, by their turn; some may have none any more
         self._shares: dict[int, tuple[Endpoint, int, Endpoint]] = {}  # the endpoint, the nodes, our part
         self._retries_held = 0
         self._untrusted_held = 0
@@ -47,7 +48,7 @@ class Slots:
     def lane(self, endpoint_id: int) -> Lane:
         """Return the lane of an endpoint; whoever asks may put due work into it."""
         lane = self._lane(endpoint_id)
-        self._due.setdefault(endpoint_id, lane)
+        self._due.setdefault(lane)
         return lane
 
     def _lane(self, endpoint_id: int) -> Lane:
@@ -55,6 +56,7 @@ class Slots:
         if lane is None:
             lane = Lane(Circuit(threshold=self._circuit_failures), self._clock.monotonic())
             self._lanes[endpoint_id] = lane
+            self._owners[lane] = endpoint_id
         return lane
 
     def share(self, endpoint: Endpoint) -> Endpoint:
@@ -82,7 +84,8 @@ class Slots:
             endpoint = self._directory.endpoint(endpoint_id)
             if lane.idle and (endpoint is None or endpoint.deleted_ms is not None):
                 del self._lanes[endpoint_id]
-                self._due.pop(endpoint_id, None)
+                del self._owners[lane]
+                self._due.pop(lane, None)
                 self._shares.pop(endpoint_id, None)
 
     # -- taking
@@ -110,7 +113,7 @@ class Slots:
             if self.held >= self._all:
                 self._starved = True
                 break
-            self._due[endpoint.id] = self._due.pop(endpoint.id)
+            self._due[lane] = self._due.pop(lane)
             wants += self._wants_of(endpoint, lane)
         return wants
 
@@ -170,6 +173,8 @@ class Slots:
         self.held -= 1
         self._retries_held -= retrying
         self._untrusted_held -= not lane.trusted
+        if lane.due:  # it may have been given something back
+            self._due.setdefault(lane)
         due = self._starved or (lane.due and len(lane.ready) <= lane.workers // 2)
         if due:
             self._starved = False
@@ -192,10 +197,10 @@ class Slots:
         return min((moment for moment in moments if moment is not None), default=None)
 
     def _busy(self) -> Iterator[tuple[Endpoint, Lane]]:
-        """Go through the lanes with due work, and forget the others until they are asked for again."""
-        for endpoint_id, lane in list(self._due.items()):
-            endpoint = self._directory.endpoint(endpoint_id) if lane.due else None
+        """Go through the lanes with due work, and forget the others until they have some again."""
+        for lane in list(self._due):
+            endpoint = self._directory.endpoint(self._owners[lane]) if lane.due else None
             if endpoint is not None and endpoint.live:
                 yield endpoint, lane
             else:
-                del self._due[endpoint_id]
+                del self._due[lane]

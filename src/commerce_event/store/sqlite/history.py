@@ -248,8 +248,9 @@ def _search(connection: apsw.Connection, query: EventQuery, page: Page) -> list[
         older = _event_conditions(connection, query, page)
         older.add("event_text MATCH ?", _match(query.scope, text))
         older.add("t.rowid <= ?", indexed_to)
-        if page.before is not None:
-            older.add("t.rowid < ?", page.before)
+        older.add_page(page, "t.rowid")
+        at = span(connection, query.since_ms, query.until_ms)
+        older.add_bounds("t.rowid", at.first, at.end)
         sql = (
             f"SELECT {_EVENT} FROM event_text AS t CROSS JOIN event AS e ON e.id = t.rowid "
             f"WHERE {older.sql} ORDER BY t.rowid DESC LIMIT ?"
