@@ -21,6 +21,7 @@ _INDEX_EVERY_S: Final = 0.25
 _INDEX_STEP: Final = 500
 _INDEX_REST: Final = 2.0  # between full steps, as a multiple of what a step took: accepting goes first
 _RECOUNT_EVERY_S: Final = 10.0
+_RECOUNT_REST: Final = 20.0  # as a multiple of what it took: it costs by what waits
 _AUDIT_STEP: Final = 2_000
 _EXPIRE_EVERY_S: Final = 30.0
 _TALLY_EVERY_S: Final = 2.0
@@ -71,7 +72,7 @@ class Keeper:
             (self.learn_changes, _LEARN_EVERY_S),
             (self.watch_clock, _CLOCK_EVERY_S),
             (self.index, _INDEX_EVERY_S),
-            (self.recount, _RECOUNT_EVERY_S),
+            (self._recount_and_rest, _RECOUNT_EVERY_S),
             (self.write_tally, _TALLY_EVERY_S),
             (self.look_at_store, _INFO_EVERY_S),
         ]
@@ -137,6 +138,11 @@ class Keeper:
                 endpoints=[book.endpoint_id for book in books if book.difference],
                 events=list(self._wrong)[:20],
             )
+
+    async def _recount_and_rest(self) -> None:
+        begin_s = self._clock.monotonic()
+        await self.recount()
+        await asyncio.sleep((self._clock.monotonic() - begin_s) * _RECOUNT_REST)
 
     async def expire(self) -> None:
         """Delete finished events that are older than the retention, the oldest first and no faster than they came."""
