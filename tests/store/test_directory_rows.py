@@ -6,9 +6,9 @@ import msgspec
 import pytest
 from stores import START_MS, Engine, claim, new_event, result
 
-from commerce_event.core.ids import IdMaker
-from commerce_event.core.model import Key, Replay, Scope
-from commerce_event.store.port import EndpointRow, NewDelivery, Page, Store
+from commerce_event.core.ids import IdMaker, at_time
+from commerce_event.core.model import AuditEntry, Key, Replay, Scope
+from commerce_event.store.port import AUDIT_KEPT_MS, EndpointRow, NewDelivery, Page, Store
 
 
 def row(endpoint_id: int, config: bytes, *, client: int = 1, deleted_ms: int | None = None) -> EndpointRow:
@@ -189,3 +189,28 @@ async def test_event_that_is_gone_is_not_queued_again(store: Store) -> None:
         await store.settle([result(each) for each in claimed])
     [book] = await store.books(Scope.everyone(), recount=True)
     assert (book.pending, book.difference) == (0, 0)
+
+
+def audit_entry(number: int, client: int | None = 1, *, target: str = "end_1", at_ms: int = START_MS) -> AuditEntry:
+    return AuditEntry(number, at_ms, client, 4, "support", "changeEndpoint", target)
+
+
+async def test_audit_entries_are_listed_newest_first_within_the_scope(store: Store) -> None:
+    entries = [audit_entry(at_time(START_MS) + n, client, target=f"end_{n}") for n, client in enumerate((1, 2, None))]
+    for each in entries:
+        await store.add_audit_entry(each)
+
+    assert await store.audit_entries(Scope.everyone(), Page(10)) == entries[::-1]
+    assert await store.audit_entries(Scope.everyone(), Page(10, before=entries[2].id)) == entries[1::-1]
+    assert await store.audit_entries(Scope.everyone(), Page(1)) == [entries[2]]
+    assert await store.audit_entries(Scope.of(1), Page(10)) == [entries[0]]
+    assert await store.audit_entries(Scope.of(2), Page(10), target="end_0") == []
+    assert await store.last_id() == entries[2].id
+
+
+async def test_audit_entries_are_forgotten_after_their_time(store: Store) -> None:
+    later_ms = START_MS + AUDIT_KEPT_MS + 1
+    await store.add_audit_entry(audit_entry(at_time(START_MS)))
+    await store.add_audit_entry(audit_entry(at_time(later_ms), at_ms=later_ms))
+
+    assert [each.at_ms for each in await store.audit_entries(Scope.everyone(), Page(10))] == [later_ms]

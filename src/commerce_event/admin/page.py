@@ -11,7 +11,7 @@ from commerce_event.admin.sessions import COOKIE, Session, Sessions
 from commerce_event.api.asgi import DisconnectedError, read_body
 from commerce_event.api.auth import check_role
 from commerce_event.api.openapi import OPERATIONS
-from commerce_event.api.operations import Call, convert
+from commerce_event.api.operations import Call, convert, perform
 from commerce_event.api.problems import Problem, not_found, problem_of
 from commerce_event.api.services import Services
 from commerce_event.core.model import Role
@@ -71,7 +71,7 @@ class Page:
         given = {key: value for key, value in (query or {}).items() if value is not None}
         asked = convert(given, operation.query, where="?", strict=False)
         wanted = None if operation.body is None else convert({} if body is None else body, operation.body, where="")
-        reply = await operation.run(Call(self.services, self.session.key, path or {}, asked, wanted))
+        reply = await perform(operation, Call(self.services, self.session.key, path or {}, asked, wanted))
         return reply.content
 
     def id(self) -> str:

@@ -9,6 +9,7 @@ from commerce_event.api.paging import Listing, PageQuery, listing
 from commerce_event.api.parameters import Int32, read_id, scope_for
 from commerce_event.api.problems import Problem, not_found
 from commerce_event.api.views import DeliveryDetailView, DeliveryView, delivery_detail_view, delivery_view
+from commerce_event.core import ids
 from commerce_event.core.delivery import can_cancel, can_retry
 from commerce_event.core.model import Delivery, DeliveryState
 from commerce_event.store.port import DeliveryQuery
@@ -65,6 +66,7 @@ async def _find(call: Call) -> Delivery:
     delivery = await call.services.store.delivery(call.id("dlv", "delivery"), call.scope)
     if delivery is None:
         raise not_found("delivery")
+    call.is_about(delivery.client_id, ids.encode("dlv", delivery.id))
     return delivery
 
 

@@ -21,6 +21,7 @@ from commerce_event.api.views import (
     new_endpoint_view,
     public_key_of,
 )
+from commerce_event.core import ids
 from commerce_event.core.clock import rfc3339
 from commerce_event.core.model import Endpoint, Secret
 from commerce_event.core.retry import InvalidDurationError, parse_duration
@@ -59,6 +60,7 @@ async def create_endpoint(call: Call) -> Reply:
     saved = await call.services.directory.add(endpoint, most=PER_CLIENT_MAX)
     if saved is None:
         raise Problem(409, f"A client has at most {PER_CLIENT_MAX} endpoints; delete one that is not used.")
+    call.is_about(saved.client_id, ids.encode("end", saved.id))
     return Reply(new_endpoint_view(saved), 201)
 
 
@@ -145,6 +147,7 @@ def find_endpoint(call: Call) -> Endpoint:
     endpoint = call.services.directory.endpoint(call.id("end", "endpoint"))
     if endpoint is None or endpoint.deleted_ms is not None or not call.scope.allows(endpoint.client_id):
         raise not_found("endpoint")
+    call.is_about(endpoint.client_id, ids.encode("end", endpoint.id))
     return endpoint
 
 

@@ -9,8 +9,10 @@ from typing import Final
 MEANINGS: Final = {
     "accepted": "Events that were accepted.",
     "accepted_at": "When the event became durable (RFC 3339, UTC).",
+    "action": "What was done: the call's operationId in this document.",
     "after": "A number of the client's sequence: what comes behind it, in accept order.",
     "application_id": "The sales application; null: none in particular.",
+    "at": "When it happened (RFC 3339, UTC).",
     "attempt_count": "Attempts so far, the one under way included.",
     "attempts": "Every attempt, the first one first.",
     "balanced": "Whether every account adds up.",
@@ -60,6 +62,8 @@ MEANINGS: Final = {
     "items": "The entries, in order.",
     "jitter": "Up to which share a retry delay is drawn out at random; 0: not at all.",
     "key": "The key itself. It is shown this once and stored nowhere.",
+    "key_id": "The key it was done with, `key_…`; null: the operator's own, from the settings.",
+    "key_name": "What that key was called then.",
     "kind": "event: it carries what happened; notification: it names what changed.",
     "last_error": "What was wrong with the last attempt; null: nothing, or there was none.",
     "last_status": "The HTTP status of the last attempt; null: none came back.",
@@ -118,6 +122,7 @@ MEANINGS: Final = {
     "status": "The HTTP status; null: there was no answer.",
     "step_s": "How long a step is, in seconds.",
     "success_ratio": "The share of those attempts that were answered with 2xx; null: there were none.",
+    "target": "The id of what was changed.",
     "timeout_s": "How long an attempt may take, in seconds; null: as long as the server's settings say.",
     "title": "What kind of problem it is, in words.",
     "type": "The event type's name.",
@@ -130,6 +135,7 @@ MEANINGS: Final = {
 }
 
 ELSEWHERE: Final = {
+    "AuditEntryView.client_id": "The client it concerns; null: none in particular.",
     "ActivityView.delivered": "Attempts that were answered with 2xx.",
     "ItemView.status": "What the event alone would have been answered with.",
     "NewReplay.endpoint_id": "Where to send, `end_…`.",

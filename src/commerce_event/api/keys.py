@@ -10,6 +10,7 @@ from commerce_event.api.paging import Listing, PageQuery, listing
 from commerce_event.api.parameters import Int32
 from commerce_event.api.problems import invalid, not_found
 from commerce_event.api.views import KeyView, NewKeyView, key_fields, key_view
+from commerce_event.core import ids
 from commerce_event.core.model import Role
 
 
@@ -33,6 +34,7 @@ async def create_key(call: Call) -> Reply:
         raise invalid("/client_ids", "an admin key is for every client; leave client_ids out")
     clients = None if wanted.client_ids is None else tuple(dict.fromkeys(wanted.client_ids))
     key, text = await call.services.directory.add_key(wanted.role, clients, wanted.name, call.now_ms)
+    call.is_about(None, ids.encode("key", key.id))
     return Reply(NewKeyView(**key_fields(key), key=text), 201)
 
 
@@ -48,6 +50,7 @@ async def revoke_key(call: Call) -> Reply:
     key = next((key for key in call.services.directory.all_keys() if key.id == key_id), None)
     if key is None:
         raise not_found("key")
+    call.is_about(None, ids.encode("key", key_id))
     if key.revoked_ms is None:
         await call.services.directory.revoke_key(key_id, call.now_ms)
     return Reply(None, 204)

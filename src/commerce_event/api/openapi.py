@@ -10,6 +10,7 @@ import msgspec
 from commerce_event import __version__
 from commerce_event.api import (
     activity,
+    audit_log,
     catalogue,
     dead_letters,
     deliveries,
@@ -38,6 +39,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *endpoint_health.OPERATIONS,
     *catalogue.OPERATIONS,
     *activity.OPERATIONS,
+    *audit_log.OPERATIONS,
     *keys.OPERATIONS,
 )
 # Problems of every call: bytes that are no HTTP, or come too slowly; an address or head too large; a coding of the
@@ -278,6 +280,7 @@ def _tags() -> list[dict[str, str]]:
         {"name": "Endpoints", "description": "Who gets what"},
         {"name": "Catalogue", "description": "The event types"},
         {"name": "Keys", "description": "Who may call"},
+        {"name": "Audit log", "description": "Who changed what"},
         {"name": "Watching", "description": "How the server is doing"},
     ]
 

@@ -6,6 +6,7 @@ from functools import reduce
 from typing import Any, Final, TypeVar
 
 import msgspec
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -29,15 +30,25 @@ from commerce_event.api.problems import MEDIA_TYPE, Problem, problem_of
 from commerce_event.api.services import Services
 from commerce_event.core import ids
 from commerce_event.core.clock import rfc3339
-from commerce_event.core.model import Key, Scope
+from commerce_event.core.model import AuditEntry, Key, Scope
+from commerce_event.store.port import StoreError
 
 BODY_MAX: Final = 256 * 1024  # of a management call
 
 T = TypeVar("T")
 
+log = structlog.get_logger(__name__)
+
 
 class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """No parameters."""
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """What a call changes: an id as it is written outside, and whose that is."""
+
+    client_id: int | None
+    target: str
 
 
 class Call:
@@ -49,6 +60,11 @@ class Call:
         self.path = path
         self.query = query
         self.body = body
+        self.subject: Subject | None = None  # of the audit log, once it is known
+
+    def is_about(self, client_id: int | None, target: str) -> None:
+        """Say what the call changes, for the audit log."""
+        self.subject = Subject(client_id, target)
 
     @property
     def scope(self) -> Scope:
@@ -95,6 +111,26 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     body_required: bool = True
 
 
+async def perform(operation: Operation, call: Call) -> Reply:
+    """Run a call, and enter what it changed in the audit log. Raises Problem."""
+    reply = await operation.run(call)
+    if operation.method != "GET" and call.subject is not None:
+        await _enter(operation.name, call, call.subject)
+    return reply
+
+
+async def _enter(action: str, call: Call, subject: Subject) -> None:
+    key, now_ms = call.key, call.now_ms
+    entry = AuditEntry(
+        call.services.ids.next(now_ms), now_ms, subject.client_id, key.id, key.name, action, subject.target
+    )
+    log.info("changed", action=action, target=subject.target, key=key.id)
+    try:
+        await call.services.store.add_audit_entry(entry)
+    except StoreError as error:  # the change stands, and its caller is told so
+        log.error("an entry of the audit log is lost", action=action, target=subject.target, error=str(error))
+
+
 def endpoint_of(operation: Operation, services: Services) -> Callable[[Request], Awaitable[Response]]:
     """Return the HTTP handler of an operation."""
 
@@ -104,7 +140,7 @@ def endpoint_of(operation: Operation, services: Services) -> Callable[[Request],
             check_role(key, operation.needs)
             query = _read_query(operation, request)
             body = await _read_body(operation, request)
-            reply = await operation.run(Call(services, key, request.path_params, query, body))
+            reply = await perform(operation, Call(services, key, request.path_params, query, body))
         except DisconnectedError:
             return Response(status_code=400)
         except Exception as error:

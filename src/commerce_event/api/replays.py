@@ -10,6 +10,7 @@ from commerce_event.api.paging import Listing, PageQuery, listing
 from commerce_event.api.parameters import Int32, Time, read_id, read_time, read_types, scope_for
 from commerce_event.api.problems import Problem, invalid, not_found
 from commerce_event.api.views import ReplayView, replay_view
+from commerce_event.core import ids
 from commerce_event.core.model import Replay, ReplayOf
 from commerce_event.deliver.replays import RUNNING_MAX, TooManyReplaysError
 
@@ -46,6 +47,7 @@ async def start_replay(call: Call) -> Reply:
         replay = await call.services.replays.start(endpoint, since_ms, until_ms, types, wanted.only)
     except TooManyReplaysError:
         raise Problem(409, f"A client has at most {RUNNING_MAX} replays under way; wait until one is done.") from None
+    call.is_about(replay.client_id, ids.encode("rpl", replay.id))
     return Reply(replay_view(replay, {}), 202)
 
 

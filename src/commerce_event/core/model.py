@@ -90,6 +90,18 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
         return Scope(None if self.client_ids is None else frozenset(self.client_ids))
 
 
+class AuditEntry(msgspec.Struct, frozen=True):
+    """A change that somebody made through the API or the screens."""
+
+    id: int
+    at_ms: int
+    client_id: int | None  # None: it concerns no client in particular
+    key_id: int  # whose; 0: the operator's own
+    key_name: str  # as it was then
+    action: str  # the operation's name in the OpenAPI document
+    target: str  # the id of what was changed, as it is written outside
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """An accepted event; ``body`` is byte for byte what the producer sent."""
 

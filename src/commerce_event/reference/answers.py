@@ -137,6 +137,10 @@ ANSWERS: Final[dict[str, Any]] = {
         "step_s": 60, "accepted": 3660, "delivered": 7080, "failed": 240, "dead": 0, "latency_p50_ms": 21.0,
         "latency_p95_ms": 84.0, "latency_p99_ms": 130.0, "items": [_STEP],
     },
+    "AuditEntryView": {
+        "id": "aud_0sapa4r740003", "at": _ACCEPTED, "client_id": _CLIENT, "key_id": KEY_ID, "key_name": "support",
+        "action": "changeEndpoint", "target": ENDPOINT_ID,
+    },
     "KeyView": _KEY,
     "NewKeyView": {**_KEY, "key": f"{KEY_ID}_…"},
     "NewKey": {"role": "publish", "client_ids": [_CLIENT], "name": "shop"},

@@ -9,7 +9,7 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
-from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event, Key, Replay, Scope
+from commerce_event.core.model import Attempt, AuditEntry, Delivery, DeliveryState, Event, Key, Replay, Scope
 
 
 class StoreError(Exception):
@@ -212,6 +212,7 @@ class Audit(msgspec.Struct, frozen=True):
     cursor: int
 
 
+AUDIT_KEPT_MS: Final = 400 * 86_400_000
 LATENCY_BOUNDS_MS: Final = (5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000)  # upper ends; one more is open
 ACTIVITY_STEPS_S: Final = {60: 2 * 86_400, 3_600: 90 * 86_400}  # width of a count, and how long it is kept
 
@@ -363,6 +364,15 @@ class Store(Protocol):
         ...
 
     async def keys(self) -> list[Key]: ...
+
+    # -- audit log
+    async def add_audit_entry(self, entry: AuditEntry) -> None:
+        """Store an entry, and forget those that are older than AUDIT_KEPT_MS."""
+        ...
+
+    async def audit_entries(self, scope: Scope, page: Page, *, target: str | None = None) -> list[AuditEntry]:
+        """Return entries, the newest first, of one target when it is given."""
+        ...
 
     # -- replays
     async def put_replay(self, replay: Replay) -> None: ...

@@ -83,6 +83,12 @@ TABLES: Final = (
         hashed=frozenset({"digest"}),
     ),
     Table(
+        name="audit_entry",
+        source="audit_entry",
+        columns=_names("id at_ms client_id key_id key_name action target"),
+        key=("id",),
+    ),
+    Table(
         name="replay",
         source="replay",
         columns=_names(

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from commerce_event.core.clock import Clock, SharedClock
-from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event, Key, Replay, Scope
+from commerce_event.core.model import Attempt, AuditEntry, Delivery, DeliveryState, Event, Key, Replay, Scope
 from commerce_event.store.port import (
     Accepted,
     Activity,
@@ -31,7 +31,7 @@ from commerce_event.store.port import (
     Waiting,
     Want,
 )
-from commerce_event.store.postgres import activity, directory, history, journal, upkeep, work_queue
+from commerce_event.store.postgres import activity, audit_log, directory, history, journal, upkeep, work_queue
 from commerce_event.store.postgres.connections import Address, Pool, check_server, durability, let_go
 from commerce_event.store.postgres.errors import AGAIN, translate
 from commerce_event.store.postgres.moved import refuse_half_moved
@@ -306,6 +306,14 @@ class PostgresStore:
 
     async def keys(self) -> list[Key]:
         return await self._look(directory.keys)
+
+    # -- audit log
+
+    async def add_audit_entry(self, entry: AuditEntry) -> None:
+        await self._change(lambda c: audit_log.add(c, entry))
+
+    async def audit_entries(self, scope: Scope, page: Page, *, target: str | None = None) -> list[AuditEntry]:
+        return await self._look(lambda c: audit_log.entries(c, scope, page, target=target))
 
     # -- replays
 

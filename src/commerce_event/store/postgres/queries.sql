@@ -323,6 +323,15 @@ ON CONFLICT (id) DO UPDATE SET state = excluded.state, cursor = excluded.cursor,
 -- indexes queue_replay and finished_replay
 SELECT state, count(*) FROM delivery WHERE replay_id = $1 GROUP BY state
 
+-- Audit log ----------------------------------------------------------------------------------------------------
+
+-- name: add_audit_entry
+INSERT INTO audit_entry (id, at_ms, client_id, key_id, key_name, action, target) VALUES ($1, $2, $3, $4, $5, $6, $7)
+
+-- name: forget_audit_entries
+-- the primary key
+DELETE FROM audit_entry WHERE id < $1
+
 -- History ------------------------------------------------------------------------------------------------------
 
 -- name: attempts
@@ -431,6 +440,7 @@ FROM event AS e WHERE e.id > $1 ORDER BY e.id LIMIT $2
 -- name: last_id
 SELECT greatest((SELECT max(id) FROM event), (SELECT max(id) FROM queue), (SELECT max(id) FROM finished),
                 (SELECT max(id) FROM endpoint), (SELECT max(id) FROM api_key), (SELECT max(id) FROM replay),
+                (SELECT max(id) FROM audit_entry),
                 (SELECT value FROM meta WHERE name = 'last_id'))
 
 -- name: oldest

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from commerce_event.core.clock import Clock, SystemClock
-from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event, Key, Replay, Scope
+from commerce_event.core.model import Attempt, AuditEntry, Delivery, DeliveryState, Event, Key, Replay, Scope
 from commerce_event.store.port import (
     Accepted,
     Activity,
@@ -36,7 +36,7 @@ from commerce_event.store.port import (
     Waiting,
     Want,
 )
-from commerce_event.store.sqlite import activity, directory, files, history, upkeep, work_queue
+from commerce_event.store.sqlite import activity, audit_log, directory, files, history, upkeep, work_queue
 from commerce_event.store.sqlite.checkpoints import Checkpointer
 from commerce_event.store.sqlite.journal import Journal
 from commerce_event.store.sqlite.sql import only, run
@@ -271,6 +271,14 @@ class SqliteStore:
 
     async def keys(self) -> list[Key]:
         return await self._read(directory.keys)
+
+    # -- audit log
+
+    async def add_audit_entry(self, entry: AuditEntry) -> None:
+        await self._write(lambda connection: audit_log.add(connection, entry))
+
+    async def audit_entries(self, scope: Scope, page: Page, *, target: str | None = None) -> list[AuditEntry]:
+        return await self._read(lambda connection: audit_log.entries(connection, scope, page, target=target))
 
     # -- replays
 

@@ -201,6 +201,15 @@ ON CONFLICT (id) DO UPDATE SET state = excluded.state, cursor = excluded.cursor,
 -- index delivery_replay
 SELECT state, count(*) FROM delivery WHERE replay_id = ? GROUP BY state
 
+-- Audit log ----------------------------------------------------------------------------------------------------
+
+-- name: add_audit_entry
+INSERT INTO audit_entry (id, at_ms, client_id, key_id, key_name, action, target) VALUES (?, ?, ?, ?, ?, ?, ?)
+
+-- name: forget_audit_entries
+-- the primary key
+DELETE FROM audit_entry WHERE id < ?
+
 -- History ------------------------------------------------------------------------------------------------------
 
 -- name: attempts

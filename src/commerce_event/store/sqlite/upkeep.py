@@ -12,7 +12,7 @@ from commerce_event.store.sqlite.sql import only, run
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _TEXT_STEP: Final = 1024**2  # bytes of bodies in one step: writers wait that long
-_WITH_IDS = ("event", "delivery", "endpoint", "api_key", "replay")
+_WITH_IDS = ("event", "delivery", "endpoint", "api_key", "replay", "audit_entry")
 
 
 def go_on_with_clock(connection: apsw.Connection, clock: SystemClock) -> None:
