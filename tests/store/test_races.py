@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from stores import START_MS, Engine, claim, new_event, result
 
-from commerce_event.core.model import Key, Replay, Scope
+from commerce_event.core.model import AuditEntry, Key, Replay, Scope
 from commerce_event.store.port import (
     DeliveryQuery,
     EndpointRow,
@@ -28,6 +28,7 @@ REPLAY = Replay(
 ROW = EndpointRow(
     id=7, client_id=1, revision=0, created_ms=1, updated_ms=1, deleted_ms=None, config=b"{}", sealed=b""
 )  # fmt: skip
+ENTRY = AuditEntry(5, 1, 1, 3, "", "changeEndpoint", "end_7")
 KEY = Key(id=3, role="read", client_ids=(1,), name="", digest=b"\x01", created_ms=1)
 
 CALLS: dict[str, Callable[[Store], Awaitable[Any]]] = {
@@ -48,6 +49,8 @@ CALLS: dict[str, Callable[[Store], Awaitable[Any]]] = {
     "config_version": lambda store: store.config_version(),
     "put_key": lambda store: store.put_key(KEY),
     "keys": lambda store: store.keys(),
+    "add_audit_entry": lambda store: store.add_audit_entry(ENTRY),
+    "audit_entries": lambda store: store.audit_entries(EVERYONE, Page(1)),
     "put_replay": lambda store: store.put_replay(REPLAY),
     "replay": lambda store: store.replay(1),
     "replays": lambda store: store.replays(EVERYONE, Page(1)),
@@ -65,6 +68,7 @@ CALLS: dict[str, Callable[[Store], Awaitable[Any]]] = {
     "add_activity": lambda store: store.add_activity([], now_ms=1),
     "activity": lambda store: store.activity(EVERYONE, step_s=60, since_ms=0),
     "audit": lambda store: store.audit(after_id=0, limit=1),
+    "oldest_ms": lambda store: store.oldest_ms(),
     "expire": lambda store: store.expire(before_ms=1, limit=1),
     "shift_due": lambda store: store.shift_due(0),
     "index_text": lambda store: store.index_text(1),
