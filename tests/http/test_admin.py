@@ -10,6 +10,8 @@ from api_server import ADMIN_KEY, Api, plain_client, running_api
 from starlette.routing import Route
 
 from commerce_event.admin.page import safe_next
+from commerce_event.admin.reveal import COOKIE as REVEAL
+from commerce_event.admin.reveal import LIFETIME_S as REVEAL_S
 from commerce_event.admin.sessions import COOKIE, LIFETIME_S
 
 
@@ -147,6 +149,42 @@ async def test_signing_out_ends_the_session_in_this_browser(visitor: httpx.Async
 
     assert response.headers["location"] == "/admin/sign-in"
     assert (await visitor.get("/admin")).status_code == 303
+
+
+async def test_new_key_is_shown_once_and_a_reload_makes_no_other(api: Api, visitor: httpx.AsyncClient) -> None:
+    await enter(visitor)
+    wanted = {"csrf": await token(visitor), "name": "till", "role": "publish", "client_ids": "1"}
+
+    made = await visitor.post("/admin/keys", data=wanted)
+
+    assert made.status_code == 303
+    assert made.headers["location"] == "/admin/keys"
+    carried = visitor.cookies[REVEAL]
+    shown = re.search(r'id="new-key">([^<]+)<', (await visitor.get("/admin/keys")).text)
+    assert shown is not None
+    assert (await (await api.caller(shown[1])).post("/v1/events/x", json={})).status_code == 404
+    assert shown[1] not in made.text + carried
+    assert shown[1] not in (await visitor.get("/admin/keys")).text
+    assert len((await api.admin.get("/v1/keys")).json()["items"]) == 1
+
+
+async def test_what_is_shown_once_is_shown_to_nobody_else_and_not_later(api: Api, visitor: httpx.AsyncClient) -> None:
+    await enter(visitor)
+    wanted = {"csrf": await token(visitor), "name": "till", "role": "publish", "client_ids": "1"}
+    await visitor.post("/admin/keys", data=wanted)
+    mine, carried = visitor.cookies[COOKIE], visitor.cookies[REVEAL]
+
+    async def shown(session: str, revealed: str) -> bool:
+        async with plain_client(api.url, {"Cookie": f"{COOKIE}={session}; {REVEAL}={revealed}"}) as client:
+            return 'id="new-key"' in (await client.get("/admin/keys")).text
+
+    async with plain_client(api.url, {}) as other:
+        await enter(other)
+        assert not await shown(other.cookies[COOKIE], carried)
+    assert not await shown(mine, "A" + carried)
+    assert await shown(mine, carried)
+    api.node.clock.follow(REVEAL_S * 1000)
+    assert not await shown(mine, carried)
 
 
 async def test_every_change_needs_the_token_of_the_session(api: Api, visitor: httpx.AsyncClient) -> None:

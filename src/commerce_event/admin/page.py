@@ -7,6 +7,8 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from commerce_event.admin.reveal import COOKIE as REVEAL
+from commerce_event.admin.reveal import Reveal
 from commerce_event.admin.sessions import COOKIE, Session, Sessions
 from commerce_event.api.asgi import DisconnectedError, read_body
 from commerce_event.api.auth import check_role
@@ -15,6 +17,7 @@ from commerce_event.api.operations import Call, convert, perform
 from commerce_event.api.problems import Problem, not_found, problem_of
 from commerce_event.api.services import Services
 from commerce_event.core.model import Role
+from commerce_event.core.vault import Vault
 from commerce_event.web.pages import HEADERS, Pages
 
 FORM_MAX: Final = 64 * 1024
@@ -36,11 +39,12 @@ class _Query(dict[str, str]):
 class Page:
     """A request by somebody who is signed in."""
 
-    def __init__(self, request: Request, services: Services, pages: Pages, session: Session, form: Form) -> None:
+    def __init__(self, request: Request, services: Services, pages: Pages, session: Session, reveal: Reveal) -> None:
         self.request = request
         self.services = services
         self.session = session
-        self.form = form
+        self.reveal = reveal
+        self.form: Form = {}
         self.query = _Query((name, value) for name, value in request.query_params.items() if value.strip())
         self._pages = pages
 
@@ -87,9 +91,11 @@ class Page:
         """Answer with a page."""
         return self._pages.page(f"admin/{template}", self._context(context), status)
 
-    def redirect(self, path: str, *, said: str = "") -> Response:
-        """Send the browser on, with a message for the next page."""
+    def redirect(self, path: str, *, said: str = "", reveal: str = "") -> Response:
+        """Send the browser on, with a message for the next page, and what only that page shows, once."""
         response = RedirectResponse(path, 303, HEADERS)
+        if reveal:
+            self.reveal.put(response, urlsplit(path).path, reveal, secure=over_tls(self.request))
         if said:
             shown = said.encode("ascii", "ignore").hex()
             response.set_cookie(SAID, shown, max_age=30, path=ROOT, httponly=True, samesite="strict")
@@ -120,17 +126,19 @@ async def nothing(_page: Page) -> Response:
 class Desk:
     """Makes request handlers of screens: checks the session, reads the form, shows what went wrong."""
 
-    def __init__(self, services: Services, sessions: Sessions, pages: Pages) -> None:
+    def __init__(self, services: Services, vault: Vault, pages: Pages) -> None:
         self.services = services
-        self.sessions = sessions
+        self.sessions = Sessions(services.directory, vault, services.clock)
         self.pages = pages
+        self._vault = vault
 
     def handler(self, screen: Screen) -> Handler:
         async def handle(request: Request) -> Response:
             session = self.sessions.read(request.cookies.get(COOKIE))
             if session is None:
                 return _to_sign_in(request)
-            page = Page(request, self.services, self.pages, session, {})
+            reveal = Reveal(self._vault, self.services.clock, session.csrf)
+            page = Page(request, self.services, self.pages, session, reveal)
             try:
                 if request.method == "POST":
                     page.form = await read_form(request)
@@ -143,8 +151,10 @@ class Desk:
             except Exception as error:
                 problem = problem_of(error)
                 response = page.show("problem.html", problem.status, problem=problem)
-            if SAID in request.cookies and request.method == "GET" and not page.is_part:
-                response.delete_cookie(SAID, path=ROOT)
+            if request.method == "GET" and not page.is_part:
+                for cookie, path in ((SAID, ROOT), (REVEAL, request.url.path)):
+                    if cookie in request.cookies:
+                        response.delete_cookie(cookie, path=path)
             return response
 
         return handle
@@ -172,6 +182,11 @@ def check_origin(request: Request) -> None:
     foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host", "")
     if foreign or site not in {"same-origin", "none"}:
         raise Problem(403, "This came from another site and was refused.")
+
+
+def over_tls(request: Request) -> bool:
+    """Whether the browser speaks TLS, to us or to the proxy before us."""
+    return "https" in {request.url.scheme, request.headers.get("x-forwarded-proto", "").lower()}
 
 
 def safe_next(path: str) -> str:

@@ -10,7 +10,6 @@ from commerce_event.admin.figures import lasting, short, took
 from commerce_event.admin.page import ROOT, Desk, Screen, nothing
 from commerce_event.admin.screens import dead_letters, endpoints, event_types, events, keys, replays, system
 from commerce_event.admin.screens.overview import overview
-from commerce_event.admin.sessions import Sessions
 from commerce_event.admin.sign_in import SignIn, sign_out
 from commerce_event.api.services import Services
 from commerce_event.core.vault import Vault
@@ -71,7 +70,7 @@ _SCREENS: Sequence[tuple[str, str, Screen]] = (
 
 def routes(services: Services, vault: Vault, pages: Pages) -> list[BaseRoute]:
     """Return the routes; ``pages`` knows SHARED."""
-    desk = Desk(services, Sessions(services.directory, vault, services.clock), pages)
+    desk = Desk(services, vault, pages)
     sign_in = SignIn(desk)
     made: list[BaseRoute] = [
         Route("/", _to_root, methods=["GET"]),

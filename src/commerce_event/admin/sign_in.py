@@ -6,7 +6,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from commerce_event.admin.page import ROOT, Desk, Page, check_origin, read_form, safe_next
+from commerce_event.admin.page import ROOT, Desk, Page, check_origin, over_tls, read_form, safe_next
 from commerce_event.admin.sessions import COOKIE, LIFETIME_S
 from commerce_event.api.asgi import DisconnectedError
 from commerce_event.api.problems import Problem, problem_of
@@ -78,7 +78,7 @@ class SignIn:
             return self._form(wanted, message, 422)
         response = RedirectResponse(safe_next(wanted), 303, HEADERS)
         response.set_cookie(
-            COOKIE, cookie, max_age=LIFETIME_S, path=ROOT, httponly=True, samesite="strict", secure=_over_tls(request)
+            COOKIE, cookie, max_age=LIFETIME_S, path=ROOT, httponly=True, samesite="strict", secure=over_tls(request)
         )
         return response
 
@@ -90,8 +90,3 @@ async def sign_out(page: Page) -> Response:
     response = page.redirect(f"{ROOT}/sign-in")
     response.delete_cookie(COOKIE, path=ROOT)
     return response
-
-
-def _over_tls(request: Request) -> bool:
-    """Whether the browser speaks TLS, to us or to the proxy before us."""
-    return "https" in {request.url.scheme, request.headers.get("x-forwarded-proto", "").lower()}

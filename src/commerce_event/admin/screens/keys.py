@@ -21,8 +21,7 @@ async def create_key(page: Page) -> Response:
         made = await page.call("createKey", body=_wanted(page))
     except Problem as problem:
         return await _show(page, on_fields(problem), problem.status)
-    page.form = {}
-    return await _show(page, {}, made=made)
+    return page.redirect(f"{ROOT}/keys", reveal=made.key)
 
 
 async def revoke_key(page: Page) -> Response:
@@ -41,7 +40,7 @@ def _wanted(page: Page) -> dict[str, Any]:
     return wanted
 
 
-async def _show(page: Page, errors: dict[str, str], status: int = 200, made: Any = None) -> Response:
+async def _show(page: Page, errors: dict[str, str], status: int = 200) -> Response:
     found = await page.call("listKeys", query={"limit": _PAGE, "cursor": page.query.get("cursor")})
     return page.show(
         "keys.html",
@@ -49,7 +48,7 @@ async def _show(page: Page, errors: dict[str, str], status: int = 200, made: Any
         keys=found.items,
         form=page.form,
         errors=errors,
-        made=made,
+        new_key=page.reveal.take(page.request),
         own=ids.encode("key", page.session.key.id),
         next_url=page.here(cursor=found.next_cursor) if found.next_cursor else "",
         first_url=page.here(cursor=None) if "cursor" in page.query else "",
