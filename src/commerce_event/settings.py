@@ -21,6 +21,7 @@ _WHOLE: Final = re.compile(r"\d{1,9}", re.ASCII)
 _BODY_MAX: Final = 10 * 1024**2
 _ADMIN_KEY_MIN: Final = 16
 _STORE_FILE: Final = re.compile(r"/(?!:memory:)[^?#\x00]*[^?#\x00/]")  # no parameters, no folder, nothing volatile
+_HOST_NAME: Final = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
 _POSTGRES: Final = frozenset({"postgresql", "postgres"})
 _PASSWORD: Final = re.compile(r"(://[^/@:]*:).*@")  # to the last at sign: a password may hold one
 _PASSWORD_ASKED: Final = re.compile(r"([?&]password=)[^&]*")
@@ -48,6 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_in_flight: int = 512  # requests under way at once, all endpoints together
     max_connections: int = 4_096  # from callers, at once
     hold_deliveries: bool = False  # accept, show and manage, but send nothing
+    allowed_hosts: tuple[str, ...] = ()  # names that the screens answer to, beside addresses and the machine's own
     circuit_failures: int = THRESHOLD  # failures in a row that open an endpoint's circuit; 0: never
 
     @classmethod
@@ -142,6 +144,14 @@ def _networks(text: str) -> tuple[str, ...]:
     return networks
 
 
+def _hosts(text: str) -> tuple[str, ...]:
+    names = tuple(part.strip().lower().removesuffix(".") for part in text.split(",") if part.strip())
+    for name in names:
+        if not _HOST_NAME.fullmatch(name):
+            raise ValueError(f"{name[:60]!r} is no host name; write for example events.example.com, without a port")
+    return names
+
+
 def _secret_key(text: str) -> str:
     try:
         parse_key(text)
@@ -176,6 +186,7 @@ _READERS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     "RETRY_SCHEDULE": ("retry_schedule_s", parse_schedule),
     "TIMEOUT": ("timeout_s", parse_duration),
     "ALLOW_NETWORKS": ("allow_networks", _networks),
+    "ALLOWED_HOSTS": ("allowed_hosts", _hosts),
     "MAX_BODY": ("max_body", _size),
     "RETENTION": ("retention_s", _retention),
     "SECRET_KEY": ("secret_key", _secret_key),

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import pytest
 from api_server import Api, example, listening
 from people import sign_in
 from playwright.async_api import BrowserContext, Page, expect
@@ -131,13 +130,12 @@ async def test_person_of_one_client_sees_nothing_of_another(page: Page, api: Api
         assert response.status == 404, address
 
 
-@pytest.mark.parametrize(("role", "heading"), [("read", ""), ("publish", "Not allowed")])
-async def test_person_who_may_not_change_is_offered_no_button(page: Page, api: Api, role: Any, heading: str) -> None:
+async def test_person_who_may_not_change_is_offered_no_button(page: Page, api: Api) -> None:
     endpoint = await api.endpoint()
-    _, key = await api.key(role, 1)
+    _, key = await api.key("read", 1)
     await sign_in(page, key["key"])
 
     await page.goto(f"/admin/endpoints/{endpoint['id']}")
 
-    await expect(page.get_by_role("heading", level=1)).to_have_text(heading or endpoint["url"])
+    await expect(page.get_by_role("heading", level=1)).to_have_text(endpoint["url"])
     assert await page.locator("main form[method=post]").count() == 0

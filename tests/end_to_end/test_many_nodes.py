@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from postgres import drop, empty_database, in_database, run_on_server, server_url
-from processes import DEADLINE_S, LocalReceiver, ServerProcess
+from processes import ADMIN_KEY, DEADLINE_S, LocalReceiver, ServerProcess
 from publishing import Publisher, order, sequences, subscribe, until_arrived, until_settled
 
 from commerce_event.core.vault import new_key
@@ -188,4 +188,22 @@ async def test_key_revoked_on_one_node_opens_nothing_on_another_that_sends_nothi
         assert (await first.delete(f"/v1/keys/{made['id']}")).status_code == 204
 
         while (await second.get("/v1/endpoints", headers=key)).status_code != 401:
+            await asyncio.sleep(0.02)
+
+
+async def test_session_that_is_signed_out_on_one_node_has_ended_on_another(cluster: Cluster) -> None:
+    cluster.second.set(COMMERCE_EVENT_HOLD_DELIVERIES="on")
+    await cluster.start()
+    async with cluster.first.client() as first, cluster.second.client() as second, asyncio.timeout(DEADLINE_S):
+        entered = await first.post("/admin/sign-in", data={"key": ADMIN_KEY})
+        copied = {"Cookie": entered.headers["set-cookie"].partition(";")[0]}
+        while (page := await second.get("/admin", headers=copied)).status_code != 200:
+            await asyncio.sleep(0.02)
+        csrf = page.text.partition('name="csrf" value="')[2].partition('"')[0]
+
+        left = await first.post("/admin/sign-out", headers=copied, data={"csrf": csrf})
+
+        assert left.headers["location"] == "/admin/sign-in?left=1"
+        assert (await first.get("/admin", headers=copied)).status_code == 303
+        while (await second.get("/admin", headers=copied)).status_code != 303:
             await asyncio.sleep(0.02)

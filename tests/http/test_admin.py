@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from unittest.mock import patch
 
 import httpx
 import pytest
@@ -12,7 +13,10 @@ from starlette.routing import Route
 from commerce_event.admin.page import safe_next
 from commerce_event.admin.reveal import COOKIE as REVEAL
 from commerce_event.admin.reveal import LIFETIME_S as REVEAL_S
-from commerce_event.admin.sessions import COOKIE, LIFETIME_S
+from commerce_event.admin.sessions import COOKIE, LIFETIME_S, Sessions
+from commerce_event.admin.sign_in import TryLimit
+from commerce_event.core.model import Role
+from commerce_event.core.vault import Vault, parse_key
 
 
 @pytest.fixture
@@ -108,13 +112,117 @@ async def test_wrong_key_is_refused_in_words_and_never_repeated(visitor: httpx.A
     assert COOKIE not in response.cookies
 
 
-async def test_guessing_is_slowed_down_and_right_keys_wait_too(visitor: httpx.AsyncClient) -> None:
+async def test_guessing_is_slowed_down_and_the_operators_own_key_waits_too(
+    api: Api, visitor: httpx.AsyncClient
+) -> None:
     statuses = [(await enter(visitor, f"guess-{number}")).status_code for number in range(12)]
 
     assert statuses == [422] * 10 + [429] * 2
     late = await enter(visitor)
     assert late.status_code == 429
     assert 0 < int(late.headers["retry-after"]) <= 60
+    with patch.object(TryLimit, "wait_s", return_value=0.004):
+        assert (await enter(visitor)).headers["retry-after"] == "1"
+
+
+async def test_key_that_nobody_can_guess_passes_while_others_of_its_address_guess(
+    api: Api, visitor: httpx.AsyncClient
+) -> None:
+    _, key = await api.key("read", 1)
+    for number in range(11):
+        refused = await enter(visitor, f"guess-{number}")
+    assert refused.status_code == 429
+
+    assert (await enter(visitor, key["key"])).status_code == 303
+
+
+async def test_key_that_only_publishes_cannot_sign_in(api: Api, visitor: httpx.AsyncClient) -> None:
+    _, key = await api.key("publish", 1)
+
+    refused = await enter(visitor, key["key"])
+
+    assert refused.status_code == 422
+    assert "This key can only publish events." in refused.text
+    assert COOKIE not in visitor.cookies
+
+
+@pytest.mark.parametrize("role", ["publish", "read", "manage", "admin"])
+async def test_every_screen_takes_the_role_that_its_call_takes(
+    api: Api, visitor: httpx.AsyncClient, role: Role
+) -> None:
+    """Which screens are refused, written down once more than in the table of routes."""
+    _, made = await api.key(role, *(() if role == "admin" else (1,)))
+    key = api.node.directory.authenticate(made["key"])
+    assert key is not None
+    session = Sessions(api.node.directory, Vault(_vault_key(api)), api.node.clock).begin(key)
+    visitor.cookies.set(COOKIE, session, path="/admin")
+    changing = {"/admin/endpoints/new", "/admin/endpoints/x/edit", "/admin/replays/new"}
+    refused = {
+        (method, address)
+        for method, address in screens(api)
+        if not address.endswith(("/sign-out", "/admin/x"))
+        and (
+            role == "publish"
+            or ("/keys" in address and role != "admin")
+            or (role == "read" and (method == "POST" or address in changing))
+        )
+    }
+
+    answers = {each: await visitor.request(each[0], each[1]) for each in screens(api)}
+
+    by_role = {each for each, answer in answers.items() if f"A key with role {role} may not do this" in answer.text}
+    assert by_role == refused
+    assert all(answers[each].status_code == 403 for each in refused)
+    assert not [each for each, answer in answers.items() if answer.status_code >= 500]
+
+
+def _vault_key(api: Api) -> bytes:
+    path = api.node.settings.store_path()
+    assert path is not None
+    return parse_key(path.with_name(f"{path.name}.key").read_text().strip())
+
+
+async def test_what_belongs_to_another_client_is_unknown_to_every_screen(api: Api, visitor: httpx.AsyncClient) -> None:
+    foreign = await api.endpoint(2, url=f"{api.receiver.url}/of-two", description="secret-of-two")
+    event = await api.publish(2, FirstName="secret-of-two")
+    (delivery,) = await api.until_state("delivered")
+    wanted = {"endpoint_id": foreign["id"], "since": "2020-01-01T00:00:00Z", "only": "all"}
+    replay = (await api.admin.post("/v1/replays", json=wanted)).json()
+    own = {"events": event["id"], "deliveries": delivery["id"], "endpoints": foreign["id"], "replays": replay["id"]}
+    kept = [f"/v1/{kind}/{own[kind]}" for kind in ("events", "deliveries", "endpoints")]
+    before = [(await api.admin.get(path)).text for path in kept]
+    _, key = await api.key("manage", 1)
+    await enter(visitor, key["key"])
+    fields = {
+        "csrf": await token(visitor),
+        "client_id": "2",
+        "url": "http://127.0.0.1:1/",
+        "event_types": "*",
+        "on": "0",
+    }
+    form = {**fields, "endpoint_id": foreign["id"], "since": "2020-01-01T00:00", "only": "all", "enabled": "1"}
+
+    for method, address in screens(api):
+        if "/keys" in address or "sign-out" in address:
+            continue
+        kind = [*address.split("/"), ""][2]
+        asked = address.replace("/x", f"/{own.get(kind, 'OrderConfirmedEvent')}")
+        answer = await visitor.request(method, asked, data=form if method == "POST" else None)
+        assert "secret-of-two" not in answer.text, asked
+        assert "/of-two" not in answer.text, asked
+        if "/x" in address and kind in own:
+            assert answer.status_code == 404, asked
+            assert not [each for each in own.values() if each in answer.text], asked
+        else:
+            assert answer.status_code in ({200} if method == "GET" and "/x" not in address else {200, 403, 404, 422}), (
+                asked
+            )
+    for endpoint in ({"endpoint_id": foreign["id"]}, {"client_id": "2"}):
+        for path in ("/admin/events", "/admin/endpoints", "/admin/dead", "/admin/replays/new", "/admin/types"):
+            answer = await visitor.get(path, params=endpoint)
+            assert "secret-of-two" not in answer.text + answer.headers.get("location", ""), path
+            assert event["id"] not in answer.text, path
+    assert [(await api.admin.get(path)).text for path in kept] == before
 
 
 async def test_session_ends_with_its_time(api: Api, visitor: httpx.AsyncClient) -> None:
@@ -143,12 +251,43 @@ async def test_made_up_cookie_is_no_session(visitor: httpx.AsyncClient, cookie: 
     assert response.status_code == 303
 
 
-async def test_signing_out_ends_the_session_in_this_browser(visitor: httpx.AsyncClient) -> None:
+async def test_signing_out_ends_the_session_wherever_its_cookie_is(api: Api, visitor: httpx.AsyncClient) -> None:
     await enter(visitor)
-    response = await visitor.post("/admin/sign-out", data={"csrf": await token(visitor)})
+    copied = {"Cookie": f"{COOKIE}={visitor.cookies[COOKIE]}"}
+    async with plain_client(api.url, {}) as other, plain_client(api.url, copied) as thief:
+        await enter(other)
+        assert (await thief.get("/admin")).status_code == 200
 
-    assert response.headers["location"] == "/admin/sign-in"
-    assert (await visitor.get("/admin")).status_code == 303
+        response = await visitor.post("/admin/sign-out", data={"csrf": await token(visitor)})
+
+        assert response.headers["location"] == "/admin/sign-in?left=1"
+        assert "You are signed out." in (await visitor.get(response.headers["location"])).text
+        assert (await visitor.get("/admin")).status_code == 303
+        assert (await thief.get("/admin")).status_code == 303
+        await api.node.directory.load()
+        assert (await thief.get("/admin")).status_code == 303
+        assert (await other.get("/admin")).status_code == 200
+
+
+async def test_who_was_signed_in_is_told_and_led_back(api: Api, visitor: httpx.AsyncClient) -> None:
+    first = await visitor.get("/admin/events?q=1")
+    assert first.headers["location"] == "/admin/sign-in?next=/admin/events%3Fq%3D1"
+    await enter(visitor)
+    api.node.clock.follow(LIFETIME_S * 1000)
+
+    for method, address, headers, back in (
+        ("GET", "/admin/events?q=1", {}, "/admin/events?q=1"),
+        ("POST", "/admin/endpoints/x/test", {"Referer": f"{api.url}/admin/endpoints/x"}, "/admin/endpoints/x"),
+        ("POST", "/admin/keys", {"Referer": "http://["}, None),
+    ):
+        sent = await visitor.request(method, address, headers=headers)
+        where = httpx.URL(sent.headers["location"])
+        assert (where.path, where.params.get("ended"), where.params.get("next")) == ("/admin/sign-in", "1", back)
+    part = await visitor.get(
+        "/admin?span=day", headers={"HX-Request": "true", "HX-Current-URL": f"{api.url}/admin/events?live=1"}
+    )
+    assert part.headers["hx-redirect"] == "/admin/sign-in?ended=1&next=/admin/events%3Flive%3D1"
+    assert "Your session has ended." in (await visitor.get(part.headers["hx-redirect"])).text
 
 
 async def test_new_key_is_shown_once_and_a_reload_makes_no_other(api: Api, visitor: httpx.AsyncClient) -> None:
@@ -207,6 +346,13 @@ async def test_every_change_needs_the_token_of_the_session(api: Api, visitor: ht
         {"Sec-Fetch-Site": "same-site"},
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://["},
+        {"Origin": "http://127.0.0.1"},
+        {"Origin": "http://127.0.0.1:x"},
+        {"Origin": "ftp://{host}"},
+        {"Origin": "https://{host}"},
+        {"Origin": "http://{host}", "X-Forwarded-Proto": "https"},
+        {"Origin": "http://{host}", "Sec-Fetch-Site": "cross-site"},
     ],
 )
 async def test_what_another_site_sends_is_refused_even_with_the_token(
@@ -216,10 +362,63 @@ async def test_what_another_site_sends_is_refused_even_with_the_token(
     endpoint = await api.endpoint()
     data = {"csrf": await token(visitor)}
 
-    response = await visitor.post(f"/admin/endpoints/{endpoint['id']}/delete", data=data, headers=headers)
+    sent = {name: value.replace("{host}", f"127.0.0.1:{api.port}") for name, value in headers.items()}
+    response = await visitor.post(f"/admin/endpoints/{endpoint['id']}/delete", data=data, headers=sent)
 
     assert response.status_code == 403
     assert (await api.admin.get(f"/v1/endpoints/{endpoint['id']}")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://127.0.0.1:{port}"},
+        {"Origin": "http://127.0.0.1:{port}", "Sec-Fetch-Site": "same-origin"},
+        {"Origin": "http://LOCALHOST", "Host": "localhost:80"},
+        {"Origin": "https://localhost", "Host": "localhost", "X-Forwarded-Proto": "https"},
+        {"Origin": "https://localhost:443", "Host": "localhost", "Sec-Fetch-Site": "same-origin"},
+    ],
+)
+async def test_what_our_own_page_sends_is_taken(api: Api, visitor: httpx.AsyncClient, headers: dict[str, str]) -> None:
+    sent = {name: value.replace("{port}", str(api.port)) for name, value in headers.items()}
+
+    assert (await visitor.post("/admin/sign-in", data={"key": ADMIN_KEY}, headers=sent)).status_code == 303
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:{port}", "localhost.evil.example", "127.0.0.1.nip.io", "["]
+)
+async def test_screens_do_not_answer_to_a_name_that_nobody_here_chose(
+    api: Api, visitor: httpx.AsyncClient, host: str
+) -> None:
+    await enter(visitor)
+    asked = {"Host": host.replace("{port}", str(api.port))}
+
+    for method, address in (
+        ("GET", "/admin"),
+        ("GET", "/admin/sign-in"),
+        ("POST", "/admin/sign-in"),
+        ("POST", "/admin/keys"),
+    ):
+        refused = await visitor.request(
+            method, address, headers=asked, data={"key": ADMIN_KEY} if method == "POST" else None
+        )
+        assert refused.status_code == 421, address
+        assert "COMMERCE_EVENT_ALLOWED_HOSTS" in refused.text
+        assert "set-cookie" not in refused.headers
+    assert (await api.admin.get("/v1/endpoints", headers=asked)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "10.1.2.3:9", "[::1]:8080", "localhost", "LOCALHOST.:1", "shop.localhost", "events.example.com"],
+)
+async def test_screens_answer_to_addresses_loopback_names_and_names_of_the_settings(tmp_path: Path, host: str) -> None:
+    async with (
+        running_api(tmp_path, allowed_hosts=("events.example.com",)) as api,
+        plain_client(api.url, {"Host": host}) as visitor,
+    ):
+        assert (await visitor.get("/admin/sign-in")).status_code == 200
 
 
 async def test_role_is_asked_for_every_change(api: Api, visitor: httpx.AsyncClient) -> None:

@@ -1,4 +1,4 @@
-"""Endpoints, their former forms, keys and replays as rows."""
+"""Endpoints, their former forms, keys, ended sessions and replays as rows."""
 
 from contextlib import suppress
 
@@ -126,6 +126,20 @@ async def test_changes_of_keys_move_the_config_version_too(store: Store) -> None
 
     assert version == before + 1 == await store.config_version()
     assert [each.client_ids for each in await store.keys()] == [()]  # none at all is not every one
+
+
+async def test_ended_sessions_are_known_until_their_time_is_over(engine: Engine) -> None:
+    store = await engine.open()
+    before = await store.config_version()
+    versions = [await store.end_session(name, ends_ms=ends_ms, now_ms=5) for name, ends_ms in (("a", 10), ("b", 20))]
+
+    assert versions == [before + 1, before + 2]
+    await store.close()
+    store = await engine.open()
+    assert await store.ended_sessions() == {"a", "b"}
+    for _ in range(2):
+        await store.end_session("c", ends_ms=30, now_ms=10)
+    assert await store.ended_sessions() == {"b", "c"}
 
 
 async def test_endpoints_of_other_clients_are_absent_from_a_clients_past(store: Store) -> None:

@@ -49,6 +49,8 @@ CALLS: dict[str, Callable[[Store], Awaitable[Any]]] = {
     "config_version": lambda store: store.config_version(),
     "put_key": lambda store: store.put_key(KEY),
     "keys": lambda store: store.keys(),
+    "end_session": lambda store: store.end_session("s", ends_ms=2, now_ms=1),
+    "ended_sessions": lambda store: store.ended_sessions(),
     "add_audit_entry": lambda store: store.add_audit_entry(ENTRY),
     "audit_entries": lambda store: store.audit_entries(EVERYONE, Page(1)),
     "put_replay": lambda store: store.put_replay(REPLAY),

@@ -2,16 +2,17 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from commerce_event.admin.origins import Hosts, check_origin, over_tls
 from commerce_event.admin.reveal import COOKIE as REVEAL
 from commerce_event.admin.reveal import Reveal
 from commerce_event.admin.sessions import COOKIE, Session, Sessions
 from commerce_event.api.asgi import DisconnectedError, read_body
-from commerce_event.api.auth import check_role
+from commerce_event.api.auth import Needed, check_role
 from commerce_event.api.openapi import OPERATIONS
 from commerce_event.api.operations import Call, convert, perform
 from commerce_event.api.problems import Problem, not_found, problem_of
@@ -39,14 +40,15 @@ class _Query(dict[str, str]):
 class Page:
     """A request by somebody who is signed in."""
 
-    def __init__(self, request: Request, services: Services, pages: Pages, session: Session, reveal: Reveal) -> None:
+    def __init__(self, request: Request, desk: "Desk", session: Session) -> None:
         self.request = request
-        self.services = services
+        self.services = desk.services
+        self.sessions = desk.sessions
         self.session = session
-        self.reveal = reveal
+        self.reveal = Reveal(desk.vault, desk.services.clock, session.id)
         self.form: Form = {}
         self.query = _Query((name, value) for name, value in request.query_params.items() if value.strip())
-        self._pages = pages
+        self._pages = desk.pages
 
     @property
     def may_change(self) -> bool:
@@ -101,6 +103,11 @@ class Page:
             response.set_cookie(SAID, shown, max_age=30, path=ROOT, httponly=True, samesite="strict")
         return response
 
+    def _dead_count(self) -> int:
+        """Return how many dead letters the menu shows: as of the last recount, which costs no look at the store."""
+        accounts, scope = self.services.keeper.accounts, self.session.key.scope
+        return 0 if accounts is None else sum(book.dead for book in accounts.books if scope.allows(book.client_id))
+
     def _context(self, context: Mapping[str, Any]) -> dict[str, Any]:
         said = self.request.cookies.get(SAID, "")
         return {
@@ -109,6 +116,7 @@ class Page:
             "path": self.request.url.path,
             "query": self.query,
             "here": "",
+            "dead_count": self._dead_count(),
             "said": bytes.fromhex(said).decode("ascii", "replace") if _is_hex(said) else "",
             **context,
         }
@@ -124,22 +132,37 @@ async def nothing(_page: Page) -> Response:
 
 
 class Desk:
-    """Makes request handlers of screens: checks the session, reads the form, shows what went wrong."""
+    """Makes request handlers of screens: checks the session and its role, reads the form, shows what went wrong."""
 
     def __init__(self, services: Services, vault: Vault, pages: Pages) -> None:
         self.services = services
         self.sessions = Sessions(services.directory, vault, services.clock)
         self.pages = pages
-        self._vault = vault
+        self.vault = vault
+        self._hosts = Hosts(services.settings)
 
-    def handler(self, screen: Screen) -> Handler:
+    def at_our_name(self, handler: Handler) -> Handler:
+        """Return the handler for those alone who ask by a name that the screens answer to."""
+
+        async def handle(request: Request) -> Response:
+            try:
+                self._hosts.check(request)
+            except Problem as problem:
+                return self.pages.page("admin/refused.html", {"problem": problem}, problem.status)
+            return await handler(request)
+
+        return handle
+
+    def handler(self, screen: Screen, needs: Needed) -> Handler:
+        """Return the handler of a screen that takes a role."""
+
         async def handle(request: Request) -> Response:
             session = self.sessions.read(request.cookies.get(COOKIE))
             if session is None:
                 return _to_sign_in(request)
-            reveal = Reveal(self._vault, self.services.clock, session.csrf)
-            page = Page(request, self.services, self.pages, session, reveal)
+            page = Page(request, self, session)
             try:
+                check_role(session.key, needs)
                 if request.method == "POST":
                     page.form = await read_form(request)
                     check_origin(request)
@@ -175,20 +198,6 @@ async def read_form(request: Request) -> Form:
     return form
 
 
-def check_origin(request: Request) -> None:
-    """Refuse what another site's page sent. Raises Problem 403."""
-    site = request.headers.get("sec-fetch-site", "same-origin")
-    origin = request.headers.get("origin")
-    foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host", "")
-    if foreign or site not in {"same-origin", "none"}:
-        raise Problem(403, "This came from another site and was refused.")
-
-
-def over_tls(request: Request) -> bool:
-    """Whether the browser speaks TLS, to us or to the proxy before us."""
-    return "https" in {request.url.scheme, request.headers.get("x-forwarded-proto", "").lower()}
-
-
 def safe_next(path: str) -> str:
     """Return where to go after signing in: only ever a screen of ours."""
     plain = path.isascii() and path.isprintable() and "\\" not in path and "//" not in path
@@ -196,13 +205,30 @@ def safe_next(path: str) -> str:
 
 
 def _to_sign_in(request: Request) -> Response:
-    if "hx-request" in request.headers:
-        return HTMLResponse("", headers={**HEADERS, "HX-Redirect": f"{ROOT}/sign-in"})
-    wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    target = f"{ROOT}/sign-in"
-    if request.method == "GET" and wanted != ROOT:
-        target += f"?next={quote(wanted, safe='/')}"
+    """Send whoever is not signed in to where that is done, and from there back to the page that they were on."""
+    is_part = "hx-request" in request.headers
+    if request.method == "GET" and not is_part:
+        wanted = _address(str(request.url))
+    else:
+        wanted = _address(request.headers.get("hx-current-url" if is_part else "referer", ""))
+    asked = {}
+    if COOKIE in request.cookies or is_part:
+        asked["ended"] = "1"
+    if safe_next(wanted) != ROOT:
+        asked["next"] = wanted
+    target = f"{ROOT}/sign-in" + (f"?{urlencode(asked, safe='/')}" if asked else "")
+    if is_part:
+        return HTMLResponse("", headers={**HEADERS, "HX-Redirect": target})
     return RedirectResponse(target, 303, HEADERS)
+
+
+def _address(url: str) -> str:
+    """Return path and query of a URL, empty when it is none."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return parts.path + (f"?{parts.query}" if parts.query else "")
 
 
 def _is_hex(text: str) -> bool:

@@ -7,10 +7,11 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from commerce_event.admin.figures import lasting, short, took
-from commerce_event.admin.page import ROOT, Desk, Screen, nothing
+from commerce_event.admin.page import ROOT, Desk, Handler, Screen, nothing
 from commerce_event.admin.screens import dead_letters, endpoints, event_types, events, keys, replays, system
 from commerce_event.admin.screens.overview import overview
 from commerce_event.admin.sign_in import SignIn, sign_out
+from commerce_event.api.auth import Needed
 from commerce_event.api.services import Services
 from commerce_event.core.vault import Vault
 from commerce_event.web.highlight import highlighted, shown
@@ -34,37 +35,38 @@ SHARED = {
     "shown": shown,
     "took": took,
 }
-_SCREENS: Sequence[tuple[str, str, Screen]] = (
-    ("GET", "", overview),
-    ("GET", "/events", events.list_events),
-    ("GET", "/events/{id}", events.one_event),
-    ("GET", "/deliveries/{id}", events.one_delivery),
-    ("POST", "/deliveries/{id}/retry", events.retry),
-    ("POST", "/deliveries/{id}/cancel", events.cancel),
-    ("GET", "/endpoints", endpoints.list_endpoints),
-    ("GET", "/endpoints/new", endpoints.new_endpoint),
-    ("POST", "/endpoints/new", endpoints.create_endpoint),
-    ("GET", "/endpoints/{id}", endpoints.one_endpoint),
-    ("GET", "/endpoints/{id}/edit", endpoints.edit_endpoint),
-    ("POST", "/endpoints/{id}/edit", endpoints.change_endpoint),
-    ("POST", "/endpoints/{id}/switch", endpoints.switch_endpoint),
-    ("POST", "/endpoints/{id}/delete", endpoints.delete_endpoint),
-    ("POST", "/endpoints/{id}/rotate", endpoints.rotate_secret),
-    ("POST", "/endpoints/{id}/test", endpoints.test_endpoint),
-    ("GET", "/dead", dead_letters.list_dead),
-    ("GET", "/replays", replays.list_replays),
-    ("GET", "/replays/new", replays.new_replay),
-    ("POST", "/replays/new", replays.start_replay),
-    ("GET", "/replays/{id}", replays.one_replay),
-    ("GET", "/types", event_types.list_types),
-    ("GET", "/types/{name}", event_types.one_type),
-    ("POST", "/types/{name}/switch", event_types.switch_type),
-    ("GET", "/keys", keys.list_keys),
-    ("POST", "/keys", keys.create_key),
-    ("POST", "/keys/{id}/revoke", keys.revoke_key),
-    ("GET", "/system", system.system),
-    ("POST", "/sign-out", sign_out),
-    ("GET", "/{anything:path}", nothing),
+# What is looked at takes "read", what changes something "manage"; the roles are those of the API.
+_SCREENS: Sequence[tuple[str, str, Needed, Screen]] = (
+    ("GET", "", "read", overview),
+    ("GET", "/events", "read", events.list_events),
+    ("GET", "/events/{id}", "read", events.one_event),
+    ("GET", "/deliveries/{id}", "read", events.one_delivery),
+    ("POST", "/deliveries/{id}/retry", "manage", events.retry),
+    ("POST", "/deliveries/{id}/cancel", "manage", events.cancel),
+    ("GET", "/endpoints", "read", endpoints.list_endpoints),
+    ("GET", "/endpoints/new", "manage", endpoints.new_endpoint),
+    ("POST", "/endpoints/new", "manage", endpoints.create_endpoint),
+    ("GET", "/endpoints/{id}", "read", endpoints.one_endpoint),
+    ("GET", "/endpoints/{id}/edit", "manage", endpoints.edit_endpoint),
+    ("POST", "/endpoints/{id}/edit", "manage", endpoints.change_endpoint),
+    ("POST", "/endpoints/{id}/switch", "manage", endpoints.switch_endpoint),
+    ("POST", "/endpoints/{id}/delete", "manage", endpoints.delete_endpoint),
+    ("POST", "/endpoints/{id}/rotate", "manage", endpoints.rotate_secret),
+    ("POST", "/endpoints/{id}/test", "manage", endpoints.test_endpoint),
+    ("GET", "/dead", "read", dead_letters.list_dead),
+    ("GET", "/replays", "read", replays.list_replays),
+    ("GET", "/replays/new", "manage", replays.new_replay),
+    ("POST", "/replays/new", "manage", replays.start_replay),
+    ("GET", "/replays/{id}", "read", replays.one_replay),
+    ("GET", "/types", "read", event_types.list_types),
+    ("GET", "/types/{name}", "read", event_types.one_type),
+    ("POST", "/types/{name}/switch", "manage", event_types.switch_type),
+    ("GET", "/keys", "admin", keys.list_keys),
+    ("POST", "/keys", "admin", keys.create_key),
+    ("POST", "/keys/{id}/revoke", "admin", keys.revoke_key),
+    ("GET", "/system", "read", system.system),
+    ("POST", "/sign-out", "any", sign_out),
+    ("GET", "/{anything:path}", "any", nothing),
 )
 
 
@@ -72,13 +74,10 @@ def routes(services: Services, vault: Vault, pages: Pages) -> list[BaseRoute]:
     """Return the routes; ``pages`` knows SHARED."""
     desk = Desk(services, vault, pages)
     sign_in = SignIn(desk)
-    made: list[BaseRoute] = [
-        Route("/", _to_root, methods=["GET"]),
-        Route(f"{ROOT}/sign-in", sign_in.show, methods=["GET"]),
-        Route(f"{ROOT}/sign-in", sign_in.enter, methods=["POST"]),
-    ]
-    made += [Route(ROOT + path, desk.handler(screen), methods=[method]) for method, path, screen in _SCREENS]
-    return made
+    handlers: list[tuple[str, str, Handler]] = [("GET", "/sign-in", sign_in.show), ("POST", "/sign-in", sign_in.enter)]
+    handlers += [(method, path, desk.handler(screen, needs)) for method, path, needs, screen in _SCREENS]
+    made = [Route(ROOT + path, desk.at_our_name(handler), methods=[method]) for method, path, handler in handlers]
+    return [Route("/", _to_root, methods=["GET"]), *made]
 
 
 async def _to_root(_request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Sessions: a sealed cookie says which key signed in, so that any node can read it and none must remember it."""
+"""Sessions: a sealed cookie says which key signed in: any node can read it, and only those ended early are stored."""
 
 import base64
 import hmac
@@ -23,6 +23,8 @@ class Session(msgspec.Struct, frozen=True):
 
     key: Key
     csrf: str
+    id: str
+    ends_ms: int
 
     def allows(self, token: str) -> bool:
         return hmac.compare_digest(self.csrf.encode(), token.encode())
@@ -33,6 +35,7 @@ class _Sealed(msgspec.Struct, frozen=True):
     digest: bytes  # the beginning of the key's: another key under the same id is not the same person
     ends_ms: int
     csrf: str
+    id: str
 
 
 class Sessions:
@@ -43,17 +46,14 @@ class Sessions:
         self._vault = vault
         self._clock = clock
 
-    def begin(self, token: str) -> str | None:
-        """Return the cookie for whoever holds this key, or None when it is unknown or revoked."""
-        key = self._directory.authenticate(token)
-        if key is None:
-            return None
+    def begin(self, key: Key) -> str:
+        """Return the cookie for whoever holds this key."""
         ends_ms = self._clock.now_ms() + LIFETIME_S * 1000
-        sealed = _Sealed(key.id, key.digest[:_DIGEST_BYTES], ends_ms, secrets.token_urlsafe(24))
+        sealed = _Sealed(key.id, key.digest[:_DIGEST_BYTES], ends_ms, secrets.token_urlsafe(24), secrets.token_hex(16))
         return base64.urlsafe_b64encode(self._vault.seal(msgspec.msgpack.encode(sealed), _CONTEXT)).decode()
 
     def read(self, cookie: str | None) -> Session | None:
-        """Return the session, unless the cookie is none of ours, its time is over or its key is revoked."""
+        """Return the session, unless the cookie is none of ours, it has ended or its key is revoked."""
         if not cookie:
             return None
         try:
@@ -61,7 +61,13 @@ class Sessions:
             found = msgspec.msgpack.decode(self._vault.open(raw, _CONTEXT), type=_Sealed)
         except (ValueError, VaultError, msgspec.DecodeError):
             return None
-        key = self._directory.key(found.key_id)
-        if key is None or key.digest[:_DIGEST_BYTES] != found.digest or self._clock.now_ms() >= found.ends_ms:
+        if self._clock.now_ms() >= found.ends_ms or self._directory.has_ended(found.id):
             return None
-        return Session(key, found.csrf)
+        key = self._directory.key(found.key_id)
+        if key is None or key.digest[:_DIGEST_BYTES] != found.digest:
+            return None
+        return Session(key, found.csrf, found.id, found.ends_ms)
+
+    async def end(self, session: Session) -> None:
+        """Make every copy of the session's cookie useless: here at once, on other nodes within a second."""
+        await self._directory.end_session(session.id, ends_ms=session.ends_ms, now_ms=self._clock.now_ms())

@@ -1,21 +1,26 @@
 """Signing in and out with a key."""
 
+import math
 from collections import OrderedDict, deque
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from commerce_event.admin.page import ROOT, Desk, Page, check_origin, over_tls, read_form, safe_next
+from commerce_event.admin.origins import check_origin, over_tls
+from commerce_event.admin.page import ROOT, Desk, Page, read_form, safe_next
 from commerce_event.admin.sessions import COOKIE, LIFETIME_S
 from commerce_event.api.asgi import DisconnectedError
 from commerce_event.api.problems import Problem, problem_of
 from commerce_event.core.clock import Clock
+from commerce_event.core.model import Key
+from commerce_event.store.directory import OPERATOR_ID
 from commerce_event.web.pages import HEADERS
 
 _TRIES: Final = 10
 _WINDOW_S: Final = 60.0
 _ADDRESSES_MAX: Final = 10_000
+_REMEMBERED_S: Final = LIFETIME_S + 7 * 86_400  # the cookie outlives its session, so that we can say that it ended
 
 
 class TryLimit:
@@ -49,9 +54,10 @@ class SignIn:
         self._limit = TryLimit(desk.services.clock)
 
     async def show(self, request: Request) -> Response:
+        query = request.query_params
         if self._desk.sessions.read(request.cookies.get(COOKIE)) is not None:
-            return RedirectResponse(safe_next(request.query_params.get("next", "")), 303, HEADERS)
-        return self._form(request.query_params.get("next", ""))
+            return RedirectResponse(safe_next(query.get("next", "")), 303, HEADERS)
+        return self._form(query.get("next", ""), ended=query.get("ended") == "1", left=query.get("left") == "1")
 
     async def enter(self, request: Request) -> Response:
         try:
@@ -64,29 +70,59 @@ class SignIn:
         except Exception as error:
             return self._form("", problem_of(error).detail, 500)
         wanted, token = form.get("next", [""])[0], form.get("key", [""])[0].strip()
-        address = request.client.host if request.client is not None else ""
-        wait_s = self._limit.wait_s(address)
-        if wait_s > 0:
-            response = self._form(wanted, f"Too many tries. Wait {wait_s:.0f} s, then try again.", 429)
-            response.headers["Retry-After"] = f"{wait_s:.0f}"
+        try:
+            key = self._checked(token, request.client.host if request.client is not None else "")
+        except Problem as problem:
+            response = self._form(wanted, problem.detail, problem.status)
+            response.headers.update(problem.headers)
             return response
-        cookie = self._desk.sessions.begin(token) if token else None
-        if cookie is None:
-            if token:
-                self._limit.failed(address)
-            message = "This key is unknown or revoked." if token else "Enter a key."
-            return self._form(wanted, message, 422)
         response = RedirectResponse(safe_next(wanted), 303, HEADERS)
         response.set_cookie(
-            COOKIE, cookie, max_age=LIFETIME_S, path=ROOT, httponly=True, samesite="strict", secure=over_tls(request)
+            COOKIE,
+            self._desk.sessions.begin(key),
+            max_age=_REMEMBERED_S,
+            path=ROOT,
+            httponly=True,
+            samesite="strict",
+            secure=over_tls(request),
         )
         return response
 
-    def _form(self, wanted: str, error: str = "", status: int = 200) -> Response:
-        return self._desk.pages.page("admin/sign_in.html", {"next": wanted, "error": error}, status)
+    def _checked(self, token: str, address: str) -> Key:
+        """Return the key of somebody who may sign in. Raises Problem 422 or 429.
+
+        A key that was made here passes although its address is over the limit: it holds 256 bits, so that no number
+        of guesses finds one. The operator's own may be short and waits.
+        """
+        if not token:
+            raise Problem(422, "Enter a key.")
+        key = self._desk.services.directory.authenticate(token)
+        wait_s = math.ceil(self._limit.wait_s(address))
+        if wait_s and (key is None or key.id == OPERATOR_ID):
+            raise Problem(
+                429,
+                f"Too many tries. Wait {wait_s} s, then try again.",
+                title="Wait",
+                headers={"Retry-After": str(wait_s)},
+            )
+        if key is None:
+            self._limit.failed(address)
+            raise Problem(422, "This key is unknown or revoked.")
+        if key.role == "publish":
+            raise Problem(
+                422, "This key can only publish events. Sign in with one whose role is read, manage or admin."
+            )
+        return key
+
+    def _form(
+        self, wanted: str, error: str = "", status: int = 200, *, ended: bool = False, left: bool = False
+    ) -> Response:
+        shown = {"next": wanted, "error": error, "ended": ended, "left": left}
+        return self._desk.pages.page("admin/sign_in.html", shown, status)
 
 
 async def sign_out(page: Page) -> Response:
-    response = page.redirect(f"{ROOT}/sign-in")
+    await page.sessions.end(page.session)
+    response = page.redirect(f"{ROOT}/sign-in?left=1")
     response.delete_cookie(COOKIE, path=ROOT)
     return response

@@ -1,4 +1,4 @@
-"""The directory: endpoints and keys in memory, where accepting and sending look them up for every event.
+"""The directory: endpoints, keys and ended sessions in memory, where they are looked up for every event and request.
 
 Reads cost no I/O; changes are written through. Secrets and static headers are opened here and nowhere else.
 """
@@ -20,6 +20,7 @@ from commerce_event.core.routing import RouteTable
 from commerce_event.core.vault import Vault, VaultError
 from commerce_event.store.port import EndpointChangedError, EndpointRow, Store
 
+OPERATOR_ID: Final = 0  # of the operator's own key, which is not stored
 _ROW_FIELDS: Final = frozenset({"id", "client_id", "revision", "created_ms", "updated_ms", "deleted_ms"})
 _SEALED_FIELDS: Final = frozenset({"headers", "secrets"})
 
@@ -27,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 
 class Directory:
-    """Endpoints and keys, read from memory, written through to the store."""
+    """Endpoints, keys and ended sessions, read from memory, written through to the store."""
 
     def __init__(self, store: Store, vault: Vault, id_maker: IdMaker, *, admin_key: str | None = None) -> None:
         """``admin_key`` is the operator's own, from the settings; it is never stored."""
@@ -36,6 +37,7 @@ class Directory:
         self._ids = id_maker
         self._endpoints: dict[int, Endpoint] = {}
         self._keys: dict[int, Key] = {}
+        self._ended: frozenset[str] = frozenset()  # sessions of the screens
         self._by_digest: dict[bytes, Key] = {}
         self._by_token: dict[str, Key] = {}  # those seen lately, so that each call need not be hashed again
         self._routes = RouteTable()
@@ -60,6 +62,7 @@ class Directory:
         version = await self._store.config_version()
         since = self.version if self.version < version else 0
         rows, keys = await self._store.endpoints(since_version=since), await self._store.keys()
+        self._ended = await self._store.ended_sessions()
         opened = self._all_opened(rows, at_least_one=not since)  # from here on nothing may wait
         if not since:
             self._endpoints, self._routes = {}, RouteTable()
@@ -187,6 +190,19 @@ class Directory:
             self._index_keys()
             self._advance(version)
 
+    # -- sessions of the screens
+
+    def has_ended(self, session_id: str) -> bool:
+        """Tell whether somebody signed out of the session, on any node."""
+        return session_id in self._ended
+
+    async def end_session(self, session_id: str, *, ends_ms: int, now_ms: int) -> None:
+        """Let a session end before its time, ``ends_ms``: here at once, on other nodes within a second."""
+        async with self._changing:
+            self._ended |= {session_id}
+            version = await self._store.end_session(session_id, ends_ms=ends_ms, now_ms=now_ms)
+            self._advance(version)
+
     # -- rows
 
     def _index_keys(self) -> None:
@@ -266,4 +282,4 @@ def _digest(token: str) -> bytes:
 
 
 def _operator_key(text: str) -> Key:
-    return Key(id=0, role="admin", client_ids=None, name="operator", digest=_digest(text), created_ms=0)
+    return Key(id=OPERATOR_ID, role="admin", client_ids=None, name="operator", digest=_digest(text), created_ms=0)

@@ -356,7 +356,7 @@ class Store(Protocol):
         ...
 
     async def config_version(self) -> int:
-        """Return the number of the last change to endpoints or keys."""
+        """Return the number of the last change to endpoints, keys or ended sessions."""
         ...
 
     async def put_key(self, key: Key) -> int:
@@ -364,6 +364,17 @@ class Store(Protocol):
         ...
 
     async def keys(self) -> list[Key]: ...
+
+    async def end_session(self, session_id: str, *, ends_ms: int, now_ms: int) -> int:
+        """Remember that a session was ended before its time, ``ends_ms``; return the new config version.
+
+        Those whose time is over are forgotten with it.
+        """
+        ...
+
+    async def ended_sessions(self) -> frozenset[str]:
+        """Return the sessions that were ended before their time."""
+        ...
 
     # -- audit log
     async def add_audit_entry(self, entry: AuditEntry) -> None:

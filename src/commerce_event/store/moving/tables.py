@@ -83,6 +83,13 @@ TABLES: Final = (
         hashed=frozenset({"digest"}),
     ),
     Table(
+        name="ended_session",
+        source="ended_session",
+        columns=_names("id ends_ms"),
+        key=("id",),
+        collation=' COLLATE "C"',
+    ),
+    Table(
         name="audit_entry",
         source="audit_entry",
         columns=_names("id at_ms client_id key_id key_name action target"),

@@ -1,4 +1,4 @@
-"""Endpoints, keys and replays as rows: small tables, written rarely, read whole."""
+"""Endpoints, keys, ended sessions and replays as rows: small tables, written rarely, read whole."""
 
 import asyncpg
 import msgspec
@@ -51,6 +51,17 @@ async def keys(connection: Connection) -> list[Key]:
         )
         for row in await run(connection, "keys")
     ]
+
+
+async def end_session(connection: Connection, session_id: str, *, ends_ms: int, now_ms: int) -> int:
+    version = int(await only(connection, "bump", "config_version"))
+    await run(connection, "forget_sessions", now_ms)
+    await run(connection, "end_session", session_id, ends_ms)
+    return version
+
+
+async def ended_sessions(connection: Connection) -> frozenset[str]:
+    return frozenset(row[0] for row in await run(connection, "ended_sessions"))
 
 
 async def put_replay(connection: Connection, replay: Replay) -> None:

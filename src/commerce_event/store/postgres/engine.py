@@ -307,6 +307,14 @@ class PostgresStore:
     async def keys(self) -> list[Key]:
         return await self._look(directory.keys)
 
+    async def end_session(self, session_id: str, *, ends_ms: int, now_ms: int) -> int:
+        version = await self._change(lambda c: directory.end_session(c, session_id, ends_ms=ends_ms, now_ms=now_ms))
+        self._presence.tell("config")
+        return version
+
+    async def ended_sessions(self) -> frozenset[str]:
+        return await self._look(directory.ended_sessions)
+
     # -- audit log
 
     async def add_audit_entry(self, entry: AuditEntry) -> None:

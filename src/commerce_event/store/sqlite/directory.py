@@ -1,4 +1,4 @@
-"""Endpoints, keys and replays as rows: small tables, written rarely, read whole."""
+"""Endpoints, keys, ended sessions and replays as rows: small tables, written rarely, read whole."""
 
 from typing import Any
 
@@ -52,6 +52,16 @@ def keys(connection: apsw.Connection) -> list[Key]:
         )
         for row in run(connection, "keys")
     ]
+
+
+def end_session(connection: apsw.Connection, session_id: str, *, ends_ms: int, now_ms: int) -> int:
+    run(connection, "forget_sessions", (now_ms,))
+    run(connection, "end_session", (session_id, ends_ms))
+    return int(only(run(connection, "bump", ("config_version",))))
+
+
+def ended_sessions(connection: apsw.Connection) -> frozenset[str]:
+    return frozenset(row[0] for row in run(connection, "ended_sessions"))
 
 
 def put_replay(connection: apsw.Connection, replay: Replay) -> None:

@@ -272,6 +272,12 @@ class SqliteStore:
     async def keys(self) -> list[Key]:
         return await self._read(directory.keys)
 
+    async def end_session(self, session_id: str, *, ends_ms: int, now_ms: int) -> int:
+        return await self._write(lambda c: directory.end_session(c, session_id, ends_ms=ends_ms, now_ms=now_ms))
+
+    async def ended_sessions(self) -> frozenset[str]:
+        return await self._read(directory.ended_sessions)
+
     # -- audit log
 
     async def add_audit_entry(self, entry: AuditEntry) -> None:

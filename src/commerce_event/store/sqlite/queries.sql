@@ -188,6 +188,15 @@ ON CONFLICT (id) DO UPDATE SET role = excluded.role, client_ids = excluded.clien
 -- name: keys
 SELECT id, role, client_ids, name, digest, created_ms, revoked_ms FROM api_key ORDER BY id
 
+-- name: end_session
+INSERT INTO ended_session (id, ends_ms) VALUES (?, ?) ON CONFLICT (id) DO NOTHING
+
+-- name: forget_sessions
+DELETE FROM ended_session WHERE ends_ms <= ?
+
+-- name: ended_sessions
+SELECT id FROM ended_session
+
 -- Replays ------------------------------------------------------------------------------------------------------
 
 -- name: put_replay
