@@ -4,12 +4,68 @@ import html
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from api_server import Api, example, listening
 from people import sign_in
 from playwright.async_api import BrowserContext, Page, expect
 
 EVIL = "\"'><img src=x onerror=window.hit=1><script>window.hit=1</script>{{7*7}}javascript:window.hit=1"
+HIT = "window.hit=1"
+# Each gets out of another place: text, an attribute of either quote or none, a script, a style, a title, a comment, a
+# URL, an event of the page, a template, an encoding.
+VECTORS = (
+    f"<script>{HIT}</script>",
+    f"</script><script>{HIT}</script>",
+    f"<ScRiPt src=data:text/javascript,{HIT}></sCrIpT>",
+    f"<img src=x onerror={HIT}>",
+    f'"><img src=x onerror={HIT}>',
+    f"'><img src=x onerror={HIT}>",
+    f'" autofocus onfocus={HIT} x="',
+    f"' autofocus onfocus={HIT} x='",
+    f" autofocus onfocus={HIT} ",
+    f"<svg onload={HIT}>",
+    f"<svg><script>{HIT}</script></svg>",
+    f"<svg><animate onbegin={HIT} attributeName=x dur=1s>",
+    f"</title><script>{HIT}</script>",
+    f"</textarea><img src=x onerror={HIT}>",
+    f"</option></select><img src=x onerror={HIT}>",
+    f"</pre></code><iframe srcdoc='<script>parent.{HIT}</script>'></iframe>",
+    f"--><img src=x onerror={HIT}><!--",
+    f"javascript:{HIT}",
+    f'<a href="javascript:{HIT}" autofocus onfocus={HIT}>x</a>',
+    f"<details open ontoggle={HIT}>",
+    f"<math><mtext></p><img src=x onerror={HIT}>",
+    f"<style>@import 'javascript:{HIT}';*{{background:url(/hit)}}</style>",
+    f"<body onpageshow={HIT}>",
+    f"<template hx-trigger=load hx-on:htmx:load='{HIT}'></template>",
+    f"<div data-hx-get=/admin hx-trigger=load hx-on::load={HIT} hx-vals='js:{{x:{HIT}}}'></div>",
+    f"<base href=//127.0.0.1:1/><meta http-equiv=refresh content='0;url=javascript:{HIT}'>",
+    f"{{{{ self.__init__.__globals__ }}}}{{% raw %}}${{{HIT}}}",
+    f"\u003cimg src=x onerror={HIT}\u003e&lt;img src=x onerror={HIT}&gt;",
+    f"<form><button formaction=javascript:{HIT} autofocus onfocus={HIT}>x</button></form>",
+    f"＜script＞{HIT}＜/script＞\u202e\u2028<img/src=x/onerror={HIT}>",
+)
+LOOK = """() => ({
+  hit: window.hit ?? null,
+  made: [...document.querySelectorAll("main *, aside *, header *")]
+    .filter((each) => [...each.attributes].some((a) => /^on|^hx-on/.test(a.name) || /^\\s*javascript:/i.test(a.value)
+      && ["href", "src", "action", "formaction"].includes(a.name)) || each.matches("script, iframe, base, style, img[src=x]"))
+    .map((each) => each.outerHTML),
+  title: document.title,
+})"""
+FILL = """(texts) => {
+  const form = document.querySelector("main form[method=post]");
+  let number = 0;
+  for (const each of form.elements) {
+    if (each.name === "csrf") continue;
+    if (each.matches("input[type=checkbox]")) { each.checked = false; continue; }
+    const text = texts[number++ % texts.length];
+    if (each.matches("select")) each.append(new Option("x", text, true, true));
+    else if (each.matches("input, textarea")) { each.type = each.type === "hidden" ? "hidden" : "text"; each.value = text; }
+  }
+  form.submit();
+}"""
 SCREENS = (
     "", "/events", "/endpoints", "/endpoints/new", "/dead", "/replays", "/replays/new", "/types", "/keys", "/system",
     "/types/OrderConfirmedEvent",
@@ -66,6 +122,73 @@ async def test_nothing_from_outside_runs_on_any_screen(page: Page, api: Api) -> 
     assert "49" not in await page.locator("#payload").inner_text()
     assert not dialogs
     assert not violations
+
+
+async def test_no_vector_runs_on_any_screen_form_or_problem(page: Page, api: Api) -> None:
+    """A violation of the pages' policy would show that something got as far as being run."""
+    trouble: list[str] = []
+    page.on("dialog", lambda dialog: trouble.append(dialog.message))
+    page.on("console", lambda message: trouble.append(message.text) if "Content Security" in message.text else None)
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+    addresses = await put_everywhere(api)
+    await sign_in(page)
+
+    async def look(what: str) -> None:
+        found = await page.evaluate(LOOK)
+        assert found["hit"] is None, what
+        assert found["made"] == [], what
+        assert not trouble, (what, trouble)
+
+    for address in [*SCREENS, *addresses]:
+        await page.goto(f"/admin{address}")
+        await look(address)
+    for vector, other, third in thirds():
+        for asked in ({"q": vector}, {"q": other, "type": vector, "since": third}, {"q": third, "client_id": other}):
+            await page.goto(f"/admin/events?{urlencode(asked)}")
+            await look(f"search {asked}")
+        await page.goto(f"/admin/types/{quote(vector + other + third, safe='')}")
+        await look(f"problem {vector}")
+        await page.goto(f"/admin/replays/new?{urlencode({'endpoint_id': vector, 'only': other, 'since': third})}")
+        await look(f"replay {vector}")
+    for start in range(0, len(VECTORS), 4):
+        texts = [VECTORS[(start + step) % len(VECTORS)] for step in range(4)]
+        for address in ("/endpoints/new", "/keys", "/replays/new"):
+            await page.goto(f"/admin{address}")
+            async with page.expect_navigation():
+                await page.evaluate(FILL, texts)
+            assert await page.locator(".error, [role=alert], .note.bad").count() > 0, address
+            await look(f"{address} with {texts}")
+    await page.context.clear_cookies()
+    for vector, other, third in thirds():
+        await page.goto(f"/admin/sign-in?{urlencode({'next': vector, 'ended': other, 'left': third})}")
+        await look(f"sign in with {vector}")
+
+
+def thirds() -> list[tuple[str, ...]]:
+    """Return the vectors in threes."""
+    return list(zip(*([iter(VECTORS)] * 3), strict=True))
+
+
+async def put_everywhere(api: Api) -> list[str]:
+    """Put each vector into names, descriptions, payloads and answers; return where these are shown."""
+    api.receiver.answer_with(500, {"X-Evil": VECTORS[0]}, "\n".join(VECTORS).encode())
+    addresses = []
+    for number, texts in enumerate(thirds()):
+        for text in texts:
+            made = await api.admin.post("/v1/keys", json={"role": "read", "client_ids": [1], "name": text[:100]})
+            assert made.status_code == 201, made.text
+        first, second, third = texts
+        endpoint = await api.endpoint(
+            url=f"{api.receiver.url}/{quote(third, safe='')}?x={quote(first, safe='')}",
+            description=second,
+            filter={"FirstName": first},
+            retry_schedule=[],
+        )
+        event = await api.publish(FirstName=first, OrderNo=second, Source=third, **{first: second, second: third})
+        await api.until_finished(number + 1)
+        addresses += [f"/events/{event['id']}", f"/endpoints/{endpoint['id']}", f"/endpoints/{endpoint['id']}/edit"]
+        await api.admin.patch(f"/v1/endpoints/{endpoint['id']}", json={"enabled": False})
+    return addresses
 
 
 async def test_no_request_leaves_for_another_host(page: Page, api: Api) -> None:
