@@ -184,7 +184,8 @@ async def put_everywhere(api: Api) -> list[str]:
             filter={"FirstName": first},
             retry_schedule=[],
         )
-        event = await api.publish(FirstName=first, OrderNo=second, Source=third, **{first: second, second: third})
+        payload: dict[str, Any] = {"FirstName": first, "OrderNo": second, "Source": third, first: second, second: third}
+        event = await api.publish(**payload)
         await api.until_finished(number + 1)
         addresses += [f"/events/{event['id']}", f"/endpoints/{endpoint['id']}", f"/endpoints/{endpoint['id']}/edit"]
         await api.admin.patch(f"/v1/endpoints/{endpoint['id']}", json={"enabled": False})

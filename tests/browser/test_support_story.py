@@ -17,7 +17,8 @@ async def test_order_that_never_arrived_is_found_mended_and_sent_again(page: Pag
     api.receiver.arrived.clear()
 
     await sign_in(page)
-    await expect(page.get_by_text("2 dead letters for")).to_be_visible()
+    await expect(page.get_by_role("link", name=re.compile("^Sort out the dead letters of "))).to_be_visible()
+    await expect(page.locator(".concerns")).to_contain_text("2 dead letters")
     await search(page, "100777")
     await page.get_by_role("link", name="OrderConfirmedEvent").click()
     await expect(page.locator("#payload")).to_contain_text("100777")
@@ -128,14 +129,18 @@ async def test_type_is_turned_off_and_on_for_a_client(page: Page, api: Api) -> N
     await sign_in(page)
     await page.goto("/admin/types")
     await page.get_by_label("Client").select_option("1")
-    await page.get_by_role("button", name="Show").click()
+    await page.wait_for_url("**/admin/types?client_id=1")
 
-    await page.get_by_role("button", name="Turn OrderConfirmedEvent off").click()
+    switch = page.get_by_role("switch", name="OrderConfirmedEvent for")
+    await expect(switch).to_have_attribute("aria-checked", "true")
+    await switch.click()
     await expect(page.get_by_text("OrderConfirmedEvent is off for")).to_be_visible()
+    await expect(switch).to_have_attribute("aria-checked", "false")
+    assert page.url.endswith("#type-OrderConfirmedEvent")
     assert (await api.publish())["deliveries"] == 0
     assert (await api.publish(type_="OrderCancelledEvent"))["deliveries"] == 1
 
-    await page.get_by_role("button", name="Turn OrderConfirmedEvent on").click()
+    await switch.click()
     await expect(page.get_by_text("OrderConfirmedEvent is on for")).to_be_visible()
     assert (await api.publish())["deliveries"] == 1
 

@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from commerce_event.api.problems import Problem
 from commerce_event.settings import PREFIX, Settings
+from commerce_event.web.origin import over_tls
 
 _PORTS: Final = {"http": 80, "https": 443}
 _NAME: Final = re.compile(r"[a-z0-9_.-]{1,253}", re.ASCII)
@@ -48,11 +49,6 @@ def check_origin(request: Request) -> None:
         raise Problem(
             403, "This came from another site and was refused. A proxy must pass on the Host header as it came."
         )
-
-
-def over_tls(request: Request) -> bool:
-    """Whether the browser speaks TLS, to us or to the proxy before us."""
-    return "https" in {request.url.scheme, request.headers.get("x-forwarded-proto", "").lower()}
 
 
 def _is_ours(origin: str, request: Request, site: str | None) -> bool:

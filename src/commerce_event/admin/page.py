@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from commerce_event.admin.origins import Hosts, check_origin, over_tls
+from commerce_event.admin.origins import Hosts, check_origin
 from commerce_event.admin.reveal import COOKIE as REVEAL
 from commerce_event.admin.reveal import Reveal
 from commerce_event.admin.sessions import COOKIE, Session, Sessions
@@ -19,6 +19,7 @@ from commerce_event.api.problems import Problem, not_found, problem_of
 from commerce_event.api.services import Services
 from commerce_event.core.model import Role
 from commerce_event.core.vault import Vault
+from commerce_event.web.origin import origin_of, over_tls
 from commerce_event.web.pages import HEADERS, Pages
 
 FORM_MAX: Final = 64 * 1024
@@ -93,14 +94,18 @@ class Page:
         """Answer with a page."""
         return self._pages.page(f"admin/{template}", self._context(context), status)
 
+    @property
+    def origin(self) -> str:
+        """The server's address as the browser has it, without a slash at the end."""
+        return origin_of(self.request)
+
     def redirect(self, path: str, *, said: str = "", reveal: str = "") -> Response:
         """Send the browser on, with a message for the next page, and what only that page shows, once."""
         response = RedirectResponse(path, 303, HEADERS)
         if reveal:
             self.reveal.put(response, urlsplit(path).path, reveal, secure=over_tls(self.request))
         if said:
-            shown = said.encode("ascii", "ignore").hex()
-            response.set_cookie(SAID, shown, max_age=30, path=ROOT, httponly=True, samesite="strict")
+            response.set_cookie(SAID, said.encode().hex(), max_age=30, path=ROOT, httponly=True, samesite="strict")
         return response
 
     def _dead_count(self) -> int:
@@ -117,7 +122,8 @@ class Page:
             "query": self.query,
             "here": "",
             "dead_count": self._dead_count(),
-            "said": bytes.fromhex(said).decode("ascii", "replace") if _is_hex(said) else "",
+            "said": bytes.fromhex(said).decode(errors="replace") if _is_hex(said) else "",
+            "said_tone": "good",
             **context,
         }
 

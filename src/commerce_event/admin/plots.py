@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -10,8 +11,20 @@ from commerce_event.admin.figures import short
 
 WIDTH: Final = 520
 HEIGHT: Final = 180
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 8, 10, 24
+_RIGHT, _TOP, _BOTTOM = 8, 10, 24
+_LETTER: Final = 8.4  # width of a digit at the largest size that labels are drawn in
+_NOW_ROOM: Final = 62.0  # at the right, which "now" has for itself
 _GAP: Final = 0.18  # of a step's width, between two bars
+# How long a plot is at most, and how far its labels are apart (ms).
+_TICKS: Final = ((3_600_000, 900_000), (86_400_000, 4 * 3_600_000), (math.inf, 86_400_000))
+
+
+class Series(msgspec.Struct, frozen=True):
+    """Values of one kind, one for each step; None where there is none."""
+
+    name: str
+    tone: str
+    values: Sequence[float | None]
 
 
 class Bar(msgspec.Struct, frozen=True):
@@ -24,123 +37,189 @@ class Bar(msgspec.Struct, frozen=True):
     tone: str
 
 
+class Line(msgspec.Struct, frozen=True):
+    """An unbroken stretch of a line."""
+
+    points: str
+    tone: str
+
+
 class Mark(msgspec.Struct, frozen=True):
-    """A line of the grid, or a label at the bottom."""
+    """A line of the grid, or a label at the bottom, then with its time."""
 
     at: float
     text: str
+    time: str = ""
 
 
-class Hover(msgspec.Struct, frozen=True):
+class Step(msgspec.Struct, frozen=True):
     """Where the pointer is told what is there."""
 
     x: float
     width: float
+    time: str
     text: str
 
 
 class Plot(msgspec.Struct, frozen=True):
-    """Columns and lines over time."""
+    """Columns and lines over time. The last step has only begun, and its part is called ``partial``."""
 
     label: str
+    newest: str
     bars: tuple[Bar, ...]
-    lines: tuple[tuple[str, str], ...]  # the class, and the points of it
+    lines: tuple[Line, ...]
     grid: tuple[Mark, ...]
     times: tuple[Mark, ...]
-    hovers: tuple[Hover, ...]
+    steps: tuple[Step, ...]
+    left: float
+    ms_per_unit: float
+    every_ms: int  # between two times
+    empty: bool
     width: int = WIDTH
     height: int = HEIGHT
-    left: int = _LEFT
     right: int = WIDTH - _RIGHT
     bottom: int = HEIGHT - _BOTTOM
 
 
-class Series(msgspec.Struct, frozen=True):
-    """Values of one kind, one for each step; None where there is none."""
-
-    name: str
-    tone: str
-    values: Sequence[float | None]
-
-
 def columns(label: str, starts: Sequence[str], series: Sequence[Series], unit: str = "") -> Plot:
-    """Return stacked columns."""
+    """Return stacked columns. Values without a unit are counts, which have no fractions."""
     totals = [sum(values) for values in zip(*([value or 0 for value in each.values] for each in series), strict=True)]
-    top = _nice(max(totals, default=0.0))
-    step = (WIDTH - _LEFT - _RIGHT) / max(1, len(starts))
-    bars: list[Bar] = []
-    for number in range(len(starts)):
+    frame = _Frame(starts, _marks(max(totals, default=0.0), whole=not unit))
+    return frame.plot(label, series, unit, bars=_bars(frame, series))
+
+
+def lines(label: str, starts: Sequence[str], series: Sequence[Series], unit: str = "", *, top: float = 0) -> Plot:
+    """Return a line for each series; where a value is missing it is broken off. ``top`` ends the scale there."""
+    most = max((value for each in series for value in each.values if value is not None), default=0.0)
+    frame = _Frame(starts, (0.0, top / 2, top) if top else _marks(most, whole=not unit))
+    return frame.plot(label, series, unit, lines=tuple(line for each in series for line in _paths(frame, each)))
+
+
+class _Frame:
+    """The scales of a plot: values upwards, time to the right."""
+
+    def __init__(self, starts: Sequence[str], marks: Sequence[float]) -> None:
+        self.starts = starts
+        self.marks = marks
+        self.labels = [short(value) for value in marks]
+        self.left = _round(12 + _LETTER * max(map(len, self.labels)))
+        self.step = (WIDTH - self.left - _RIGHT) / max(1, len(starts))
+
+    def x(self, number: float) -> float:
+        return self.left + self.step * number
+
+    def height(self, value: float) -> float:
+        return (HEIGHT - _TOP - _BOTTOM) * value / self.marks[-1]
+
+    def y(self, value: float) -> float:
+        return HEIGHT - _BOTTOM - self.height(value)
+
+    def plot(
+        self,
+        label: str,
+        series: Sequence[Series],
+        unit: str,
+        *,
+        bars: tuple[Bar, ...] = (),
+        lines: tuple[Line, ...] = (),
+    ) -> Plot:
+        steps = self._steps(series, unit)
+        step_ms = _step_ms(self.starts)
+        every_ms = next(every for most, every in _TICKS if step_ms * len(self.starts) <= most)
+        return Plot(
+            label=label,
+            newest=steps[-1].text.replace("\n", ", ") if steps else "",
+            bars=bars,
+            lines=lines,
+            grid=tuple(Mark(_round(self.y(v)), text) for v, text in zip(self.marks, self.labels, strict=True)),
+            times=self._times(step_ms, every_ms),
+            steps=steps,
+            left=self.left,
+            ms_per_unit=_round(step_ms / self.step),
+            every_ms=every_ms,
+            empty=not any(value for each in series for value in each.values),
+        )
+
+    def _steps(self, series: Sequence[Series], unit: str) -> tuple[Step, ...]:
+        found = []
+        for number, start in enumerate(self.starts):
+            shown = [
+                f"{each.name} {each.values[number]:,.6g}{unit}" for each in series if each.values[number] is not None
+            ]
+            text = "\n".join(shown) or "nothing"
+            found.append(Step(_round(self.x(number)), _round(self.step), start, text))
+        return tuple(found)
+
+    def _times(self, step_ms: int, every_ms: int) -> tuple[Mark, ...]:
+        """Return labels at round times, which leave room for "now"."""
+        if not self.starts:
+            return ()
+        first_ms = _ms(self.starts[0])
+        marks = []
+        for at_ms in range(-(-first_ms // every_ms) * every_ms, first_ms + step_ms * len(self.starts), every_ms):
+            x = self.x((at_ms - first_ms) / step_ms)
+            if x <= WIDTH - _RIGHT - _NOW_ROOM:
+                moment = datetime.fromtimestamp(at_ms / 1000, UTC)
+                text = f"{moment:%H:%M}" if every_ms < 86_400_000 else f"{moment:%d/%m}"
+                marks.append(Mark(_round(x), text, f"{moment:%Y-%m-%dT%H:%M:%SZ}"))
+        return tuple(marks)
+
+
+def _bars(frame: _Frame, series: Sequence[Series]) -> tuple[Bar, ...]:
+    bars = []
+    for number in range(len(frame.starts)):
         base = float(HEIGHT - _BOTTOM)
         for each in series:
-            height = _height(each.values[number] or 0, top)
+            height = frame.height(each.values[number] or 0)
             if height > 0:
-                base_of_bar = base - height
-                x = _LEFT + step * (number + _GAP / 2)
-                bars.append(Bar(_round(x), _round(base_of_bar), _round(step * (1 - _GAP)), _round(height), each.tone))
-                base = base_of_bar
-    return Plot(label, tuple(bars), (), _grid(top, unit), _times(starts, step), _hovers(starts, series, step, unit))
+                base -= height
+                x, width = frame.x(number + _GAP / 2), frame.step * (1 - _GAP)
+                tone = f"{each.tone} partial" if number == len(frame.starts) - 1 else each.tone
+                bars.append(Bar(_round(x), _round(base), _round(width), _round(height), tone.strip()))
+    return tuple(bars)
 
 
-def lines(label: str, starts: Sequence[str], series: Sequence[Series], unit: str) -> Plot:
-    """Return a line for each series; where a value is missing it is broken off."""
-    top = _nice(max((value for each in series for value in each.values if value is not None), default=0.0))
-    step = (WIDTH - _LEFT - _RIGHT) / max(1, len(starts))
-    drawn = [(each.tone, path) for each in series for path in _paths(each.values, top, step)]
-    return Plot(label, (), tuple(drawn), _grid(top, unit), _times(starts, step), _hovers(starts, series, step, unit))
-
-
-def _paths(values: Sequence[float | None], top: float, step: float) -> list[str]:
-    """Return the unbroken stretches; a value all alone is drawn as a short dash."""
+def _paths(frame: _Frame, series: Series) -> list[Line]:
+    """Return the unbroken stretches, the way to the last step apart; a value all alone is drawn as a short dash."""
     stretches: list[list[tuple[float, float]]] = [[]]
-    for number, value in enumerate(values):
+    for number, value in enumerate(series.values):
         if value is None:
             stretches.append([])
         else:
-            stretches[-1].append((_LEFT + step * (number + 0.5), HEIGHT - _BOTTOM - _height(value, top)))
-    paths = []
+            stretches[-1].append((frame.x(number + 0.5), frame.y(value)))
+    drawn = []
+    if series.values and series.values[-1] is not None and len(stretches[-1]) > 1:
+        drawn.append(Line(_points(stretches[-1][-2:]), f"{series.tone} partial".strip()))
+        stretches[-1].pop()
     for stretch in filter(None, stretches):
-        points = stretch if len(stretch) > 1 else [(stretch[0][0] - step / 3, stretch[0][1]), *stretch]
-        paths.append(" ".join(f"{_round(x)},{_round(y)}" for x, y in points))
-    return paths
+        points = stretch if len(stretch) > 1 else [(stretch[0][0] - frame.step / 3, stretch[0][1]), *stretch]
+        drawn.append(Line(_points(points), series.tone))
+    return drawn
 
 
-def _grid(top: float, unit: str) -> tuple[Mark, ...]:
-    return tuple(
-        Mark(_round(HEIGHT - _BOTTOM - _height(value, top)), f"{short(value)}{unit}") for value in (0, top / 2, top)
+def _points(points: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{_round(x)},{_round(y)}" for x, y in points)
+
+
+def _marks(most: float, *, whole: bool) -> tuple[float, ...]:
+    """Return the values that the grid is drawn at, of which the last is round and not below ``most``."""
+    if whole and most <= 1:
+        return (0.0, 1.0)
+    if most <= 0:
+        return (0.0, 0.5, 1.0)
+    size: float = 10.0 ** math.floor(math.log10(most))
+    top = next(
+        step * size for step in (1, 2, 4, 5, 6, 8, 10) if step * size >= most and (not whole or step * size % 2 == 0)
     )
+    return (0.0, top / 2, top)
 
 
-def _times(starts: Sequence[str], step: float) -> tuple[Mark, ...]:
-    every = max(1, math.ceil(len(starts) / 5))
-    days = len(starts) > 1 and starts[0][:10] != starts[-1][:10]
-    marks = []
-    for number in range(0, len(starts), every):
-        text = (
-            f"{starts[number][8:10]}/{starts[number][5:7]} {starts[number][11:16]}" if days else starts[number][11:16]
-        )
-        marks.append(Mark(_round(_LEFT + step * (number + 0.5)), text))
-    return tuple(marks)
+def _step_ms(starts: Sequence[str]) -> int:
+    return _ms(starts[1]) - _ms(starts[0]) if len(starts) > 1 else 60_000
 
 
-def _hovers(starts: Sequence[str], series: Sequence[Series], step: float, unit: str) -> tuple[Hover, ...]:
-    found = []
-    for number, start in enumerate(starts):
-        shown = [f"{each.name} {each.values[number]:,.6g}{unit}" for each in series if each.values[number] is not None]
-        text = "\n".join([f"{start[:16].replace('T', ' ')} UTC", *shown])
-        found.append(Hover(_round(_LEFT + step * number), _round(step), text))
-    return tuple(found)
-
-
-def _height(value: float, top: float) -> float:
-    return (HEIGHT - _TOP - _BOTTOM) * value / top
-
-
-def _nice(value: float) -> float:
-    """Return a round number that is not below the value."""
-    if value <= 0:
-        return 1.0
-    size: float = 10.0 ** math.floor(math.log10(value))
-    return next(step * size for step in (1, 2, 4, 5, 6, 8, 10) if step * size >= value)
+def _ms(time: str) -> int:
+    return round(datetime.fromisoformat(time).timestamp() * 1000)
 
 
 def _round(value: float) -> float:

@@ -7,7 +7,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from commerce_event.admin.origins import check_origin, over_tls
+from commerce_event.admin.origins import check_origin
 from commerce_event.admin.page import ROOT, Desk, Page, read_form, safe_next
 from commerce_event.admin.sessions import COOKIE, LIFETIME_S
 from commerce_event.api.asgi import DisconnectedError
@@ -15,6 +15,7 @@ from commerce_event.api.problems import Problem, problem_of
 from commerce_event.core.clock import Clock
 from commerce_event.core.model import Key
 from commerce_event.store.directory import OPERATOR_ID
+from commerce_event.web.origin import over_tls
 from commerce_event.web.pages import HEADERS
 
 _TRIES: Final = 10

@@ -38,6 +38,7 @@ class StepView(msgspec.Struct, frozen=True, kw_only=True):
     dead: int
     latency_p50_ms: float | None
     latency_p95_ms: float | None
+    latency_p99_ms: float | None
     pending: int  # this and the next two: the most seen during the step
     dead_letters: int
     oldest_due_s: float
@@ -96,6 +97,7 @@ def _step(start_ms: int, parts: Sequence[Activity]) -> StepView:
         dead=sum(part.dead for part in parts),
         latency_p50_ms=percentile_ms(latency, 0.50),
         latency_p95_ms=percentile_ms(latency, 0.95),
+        latency_p99_ms=percentile_ms(latency, 0.99),
         pending=max((part.pending for part in parts), default=0),
         dead_letters=max((part.dead_letters for part in parts), default=0),
         oldest_due_s=max((part.oldest_ms for part in parts), default=0) / 1000,

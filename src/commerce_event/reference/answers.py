@@ -70,7 +70,8 @@ _KEY: Final = {
 }  # fmt: skip
 _STEP: Final = {
     "start": "2026-01-31T12:00:00.000Z", "accepted": 61, "delivered": 118, "failed": 4, "dead": 0,
-    "latency_p50_ms": 21.0, "latency_p95_ms": 84.0, "pending": 4, "dead_letters": 12, "oldest_due_s": 0.4,
+    "latency_p50_ms": 21.0, "latency_p95_ms": 84.0, "latency_p99_ms": 130.0,
+    "pending": 4, "dead_letters": 12, "oldest_due_s": 0.4,
 }  # fmt: skip
 _FAULTS: Final = [{"pointer": f"/{name}", "message": "is required"} for name in ("JobId", "StatusId")]
 _BROKEN: Final = {

@@ -1,24 +1,28 @@
 """Event types: what the contract says of each, and which endpoints take it."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 from starlette.responses import Response
 
 from commerce_event.admin.page import ROOT, Page
-from commerce_event.api.problems import Problem, not_found
+from commerce_event.api.problems import not_found
 from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES, EventType
 from commerce_event.core import ids
 from commerce_event.core.model import Endpoint
 from commerce_event.web.highlight import json_text
+from commerce_event.web.samples import publish_command
+
+_LAST: Final = "This is the only type that the endpoint takes. Switch the endpoint itself off instead."
 
 
 class Row(msgspec.Struct, frozen=True):
-    """An event type and its takers; ``others`` are the client's endpoints that do not take it."""
+    """An event type, its takers, and of every endpoint looked at whether it takes the type."""
 
     event_type: EventType
     takers: list[tuple[str, Endpoint]]
-    others: list[tuple[str, Endpoint]]
+    cells: list[tuple[str, Endpoint, bool]]
 
 
 async def list_types(page: Page) -> Response:
@@ -28,6 +32,9 @@ async def list_types(page: Page) -> Response:
         "types.html",
         clients=clients,
         chosen=page.query.get("client_id", ""),
+        columns=[(ids.encode("end", endpoint.id), endpoint) for endpoint in endpoints],
+        refused=page.query["refused"],
+        refusal=_LAST,
         categories=[
             (name, [_row(e, endpoints) for e in EVENT_TYPES.values() if e.category == name]) for name in CATEGORIES
         ],
@@ -44,6 +51,7 @@ async def one_type(page: Page) -> Response:
         row=_row(event_type, _endpoints(page)),
         example=json_text(described.example),
         schema=json_text(described.schema),
+        publish=publish_command(page.origin, event_type.name, msgspec.json.encode(described.example)),
     )
 
 
@@ -56,11 +64,12 @@ async def switch_type(page: Page) -> Response:
         raise not_found("event type")
     on = page.text("on") == "1"
     wanted = with_type(endpoint.event_types, event_type) if on else without_type(endpoint.event_types, event_type)
+    back = f"{ROOT}/types?client_id={endpoint.client_id}"
     if not wanted:
-        raise Problem(409, "An endpoint takes at least one type; switch the endpoint itself off instead.")
+        return page.redirect(f"{back}&refused={name}#type-{name}")
     await page.call("changeEndpoint", path={"id": endpoint_id}, body={"event_types": wanted})
-    said = f"{name} is {'on' if on else 'off'} for {endpoint.url}."
-    return page.redirect(f"{ROOT}/types?client_id={endpoint.client_id}", said=said)
+    said = f"{name} is {'on' if on else 'off'} for {endpoint.description or endpoint.url}."
+    return page.redirect(f"{back}#type-{name}", said=said)
 
 
 def with_type(wanted: Sequence[str], event_type: EventType) -> list[str]:
@@ -89,8 +98,5 @@ def _endpoints(page: Page) -> list[Endpoint]:
 
 def _row(event_type: EventType, endpoints: list[Endpoint]) -> Row:
     named = [(ids.encode("end", endpoint.id), endpoint) for endpoint in endpoints]
-    return Row(
-        event_type,
-        [(name, each) for name, each in named if _takes(each.event_types, event_type)],
-        [(name, each) for name, each in named if not _takes(each.event_types, event_type)],
-    )
+    cells = [(name, each, _takes(each.event_types, event_type)) for name, each in named]
+    return Row(event_type, [(name, each) for name, each, on in cells if on], cells)

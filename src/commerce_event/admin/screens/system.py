@@ -2,6 +2,7 @@
 
 from starlette.responses import Response
 
+from commerce_event.admin.figures import lasting
 from commerce_event.admin.page import Page
 from commerce_event.core import ids
 from commerce_event.core.clock import rfc3339
@@ -23,9 +24,10 @@ async def system(page: Page) -> Response:
         running=services.scheduler.running,
         nodes=services.scheduler.nodes,
         books=[(ids.encode("end", book.endpoint_id), book) for book in books],
+        names={each.id: each.description or each.url for each in services.directory.endpoints(page.session.key.scope)},
         balanced=accounts is None or accounts.balanced,
         counted_at=None if accounts is None else rfc3339(accounts.counted_ms),
-        retention="for ever" if not settings.retention_s else format_duration(settings.retention_s),
+        retention="for ever" if not settings.retention_s else lasting(settings.retention_s),
         schedule=[format_duration(delay) for delay in settings.retry_schedule_s],
         settings=settings,
         now=rfc3339(services.clock.now_ms()),

@@ -11,7 +11,30 @@
     const date = (moment.getFullYear() === now.getFullYear() ? day : old).format(moment);
     return `${date}, ${clock.format(moment)}`;
   };
+  const forms = {
+    clock: new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" }),
+    day: new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric" }),
+  };
+  // Labels of a plot stand at times that are round in UTC; they move to where it is round here.
+  const localLabels = (plot) => {
+    const labels = [...plot.querySelectorAll("text[data-time]:not([data-local])")];
+    const { left, right, every, msPerUnit } = plot.dataset;
+    for (const label of labels) {
+      label.dataset.local = "";
+      const moment = new Date(label.dataset.time);
+      const late = ((-moment.getTimezoneOffset() * 60_000) % every + Number(every)) % every;
+      let at = moment.getTime() - late;
+      let x = Number(label.getAttribute("x")) - late / msPerUnit;
+      if (x < left) {
+        at += labels.length * every;
+        x += labels.length * every / msPerUnit;
+      }
+      label.setAttribute("x", x);
+      label.textContent = x > right - 62 ? "" : forms[label.dataset.form].format(new Date(at));
+    }
+  };
   const localTimes = (root) => {
+    for (const plot of root.querySelectorAll("svg[data-every]")) localLabels(plot);
     for (const element of root.querySelectorAll("time[datetime]:not([data-local])")) {
       const moment = new Date(element.dateTime);
       element.dataset.local = "";

@@ -1,14 +1,23 @@
-// Runs before the page is drawn: the chosen theme, or the one the system asks for.
+// Runs before the page is drawn: the chosen theme. Without a choice the style sheet follows the system.
 (() => {
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  const stored = () => { try { return localStorage.getItem("theme"); } catch { return null; } };
-  const apply = () => { document.documentElement.dataset.theme = stored() || (dark.matches ? "dark" : "light"); };
+  let chosen = null;
+  try { chosen = localStorage.getItem("theme"); } catch { /* a private window: this page only */ }
+  const root = document.documentElement;
+  root.dataset.scripts = "";
+  const apply = () => {
+    if (chosen === "light" || chosen === "dark") root.dataset.theme = chosen;
+    else delete root.dataset.theme;
+    for (const button of document.querySelectorAll("[data-choose-theme]")) {
+      button.setAttribute("aria-pressed", String(button.dataset.chooseTheme === (root.dataset.theme ?? "system")));
+    }
+  };
   apply();
-  dark.addEventListener("change", apply);
+  document.addEventListener("DOMContentLoaded", apply);
   document.addEventListener("click", (event) => {
-    if (!event.target.closest("[data-switch-theme]")) return;
-    const next = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
-    try { localStorage.setItem("theme", next); } catch { /* a private window: this page only */ }
-    document.documentElement.dataset.theme = next;
+    const button = event.target.closest("[data-choose-theme]");
+    if (!button) return;
+    chosen = button.dataset.chooseTheme;
+    try { localStorage.setItem("theme", chosen); } catch { /* as above */ }
+    apply();
   });
 })();
