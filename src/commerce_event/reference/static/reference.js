@@ -45,11 +45,23 @@ document.addEventListener("DOMContentLoaded", () => {
     fold.focus();
   });
 
+  // Where this server is, as the browser reached it.
+  for (const code of document.querySelectorAll("#servers td code")) {
+    if (code.textContent === "/") code.textContent = location.origin;
+  }
+  for (const place of document.querySelectorAll("#code-shell, #code-publish")) {
+    const texts = document.createTreeWalker(place, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) texts.currentNode.data = texts.currentNode.data.replace("http://127.0.0.1:8080", location.origin);
+  }
+
+  const title = document.title;
   const links = new Map(items.map((item) => [item.firstElementChild.hash.slice(1), item.firstElementChild]));
   const mark = (link) => {
     if (!link || link.hasAttribute("aria-current")) return;
     contents.querySelector("[aria-current]")?.removeAttribute("aria-current");
     link.setAttribute("aria-current", "location");
+    const name = [...link.childNodes].filter((part) => !part.matches?.(".method")).map((part) => part.textContent).join("");
+    document.title = `${name} · ${title}`;
     if (!filter.value) link.closest("details").open = true;
     const [box, inside] = [contents.getBoundingClientRect(), link.getBoundingClientRect()];
     if (inside.top < box.top + 60 || inside.bottom > box.bottom - 20) {
