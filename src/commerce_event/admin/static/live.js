@@ -5,10 +5,12 @@
   const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
   const part = () => document.querySelector("[hx-trigger^='every']");
 
+  const pointed = matchMedia("(hover: hover)"); // on a touch screen what was tapped last counts as hovered
   const inUse = (element) => {
     const selection = getSelection();
     return document.hidden
-      || element.querySelector(".plot:hover, .plot:focus-visible, input:focus, select:focus, textarea:focus") !== null
+      || (pointed.matches && element.querySelector(".plot:hover") !== null)
+      || element.querySelector(".plot:focus-visible, input:focus, select:focus, textarea:focus") !== null
       || (!selection.isCollapsed && element.contains(selection.anchorNode));
   };
 
@@ -67,6 +69,7 @@
     };
   });
   document.addEventListener("htmx:afterSwap", () => {
+    dress(); // the button may have had the focus
     const root = kept && document.getElementById(kept.root);
     if (root) {
       root.querySelectorAll("details").forEach((each, number) => { each.open = kept.open[number] ?? each.open; });
@@ -74,7 +77,6 @@
       if (kept.focus) root.querySelectorAll(kept.focus.selector)[kept.focus.number]?.focus({ preventScroll: true });
     }
     kept = null;
-    dress();
   });
 
   document.addEventListener("htmx:beforeRequest", (event) => {
