@@ -105,6 +105,9 @@ class Source:
     async def keys(self) -> list[Key]:
         return directory.keys(self._reader)
 
+    async def ended_sessions(self) -> frozenset[str]:
+        return directory.ended_sessions(self._reader)
+
     async def check_secrets(self, secret_key: str | None) -> None:
         """Raises StoreRefusedError unless a server with this key could open every sealed secret."""
         if not any(row.sealed for row in directory.endpoints(self._reader)):
