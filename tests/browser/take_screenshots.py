@@ -90,6 +90,7 @@ async def fill(api: Api) -> dict[str, str]:
         "event-types": "/admin/types",
         "event-type": "/admin/types/OrderConfirmedEvent",
         "keys": "/admin/keys",
+        "audit": "/admin/audit",
         "system": "/admin/system",
         "reference": "/reference",
         "reference-call": "/reference#createEndpoint",

@@ -20,7 +20,7 @@ OF_REFERENCE = {
 SCREENS = (
     "/admin", "/admin?span=week", "/admin/events", "/admin/events?q=nothing", "/admin/endpoints", "/admin/endpoints/new",
     "/admin/dead", "/admin/replays", "/admin/replays/new", "/admin/types", "/admin/types/JobCompletedEvent",
-    "/admin/keys", "/admin/system",
+    "/admin/audit", "/admin/keys", "/admin/system",
 )  # fmt: skip
 
 

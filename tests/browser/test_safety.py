@@ -67,7 +67,7 @@ FILL = """(texts) => {
   form.submit();
 }"""
 SCREENS = (
-    "", "/events", "/endpoints", "/endpoints/new", "/dead", "/replays", "/replays/new", "/types", "/keys", "/system",
+    "", "/events", "/endpoints", "/endpoints/new", "/dead", "/replays", "/replays/new", "/types", "/audit", "/keys", "/system",
     "/types/OrderConfirmedEvent",
 )  # fmt: skip
 

@@ -499,3 +499,19 @@ async def test_answers_of_the_screens_never_hold_a_secret(api: Api, visitor: htt
     await api.publish()
     (arrival,) = await api.until_arrived(1)
     assert arrival.headers["authorization"] == "Bearer very-secret-value"
+
+
+async def test_what_was_done_at_the_screens_is_in_the_audit_log(api: Api, visitor: httpx.AsyncClient) -> None:
+    made = await api.endpoint()
+    _, key = await api.key("manage", 1)
+    await enter(visitor, key["key"])
+    path = f"/admin/endpoints/{made['id']}"
+    await visitor.post(f"{path}/switch", data={"csrf": await token(visitor)})
+
+    shown = (await visitor.get("/admin/audit", params={"target": made["id"]})).text
+
+    assert "manage key" in shown
+    assert "changed an endpoint" in shown
+    assert f'href="{path}"' in shown
+    wrong = await visitor.get("/admin/audit", params={"client_id": "x"})
+    assert (wrong.status_code, "must be a whole number" in wrong.text) == (422, True)

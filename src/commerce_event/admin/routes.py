@@ -8,7 +8,7 @@ from starlette.routing import BaseRoute, Route
 
 from commerce_event.admin.figures import lasting, short, took
 from commerce_event.admin.page import ROOT, Desk, Handler, Screen, nothing
-from commerce_event.admin.screens import dead_letters, endpoints, event_types, events, keys, replays, system
+from commerce_event.admin.screens import audit, dead_letters, endpoints, event_types, events, keys, replays, system
 from commerce_event.admin.screens.overview import overview
 from commerce_event.admin.sign_in import SignIn, sign_out
 from commerce_event.api.auth import Needed
@@ -24,6 +24,7 @@ _MENU = (
     ("dead", "Dead letters", f"{ROOT}/dead"),
     ("replays", "Replays", f"{ROOT}/replays"),
     ("types", "Event types", f"{ROOT}/types"),
+    ("audit", "Audit log", f"{ROOT}/audit"),
     ("keys", "Keys", f"{ROOT}/keys"),
     ("system", "System", f"{ROOT}/system"),
 )
@@ -61,6 +62,7 @@ _SCREENS: Sequence[tuple[str, str, Needed, Screen]] = (
     ("GET", "/types", "read", event_types.list_types),
     ("GET", "/types/{name}", "read", event_types.one_type),
     ("POST", "/types/{name}/switch", "manage", event_types.switch_type),
+    ("GET", "/audit", "read", audit.list_entries),
     ("GET", "/keys", "admin", keys.list_keys),
     ("POST", "/keys", "admin", keys.create_key),
     ("POST", "/keys/{id}/revoke", "admin", keys.revoke_key),
