@@ -13,113 +13,81 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from asking import ask, settle
+from case import Finding
 from database import Database
 from disk import SmallDisk, can_mount
 from faults import FAULTS, OF_A_DISK, World, possible
-from ledger import Fault, Finding, Ledger, judge
-from misbehaving import EVERY_EVENT, MAY_HANG, ONE_APPLICATION_EACH, TIMEOUT_S, Receivers
+from judgement import judge
+from ledger import Fault, Ledger
+from misbehaving import Receivers
+from operating import check_revoked, make_and_revoke_key, replay, rotate, subscribe
 from publishers import Publishers
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
-from servers import FIRST_DELAY_S, Server
+from servers import KEY, Server
+from watching import Watch
 
 PUBLISHERS = 6
 DISK_MB = {"sqlite": 400, "postgres": 1500}
-SETTLE_S = 180.0
-IN_FLIGHT_S = 2.0  # a request that was sent before a fault is noted after it, by so much at most
 STALLED_S = 60.0
+IDLE_S = 4.0  # until connections to receivers that nobody uses are closed
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done in a run. ``between``: events that are acknowledged between two faults."""
+
+    engine: str
+    faults: tuple[str, ...]
+    cycles: int
+    between: int = 60
+    seed: int = 1
+    bug: str = "none"
 
 
 @contextmanager
-def world(engine: str, faults: tuple[str, ...], seed: int, folder: Path) -> Iterator[World]:
+def world(plan: Plan, ledger: Ledger, folder: Path) -> Iterator[World]:
     """Start one node on SQLite, or two on a PostgreSQL server of their own."""
-    chance = random.Random(seed)
     with ExitStack() as closing:
         disk = None
-        if not set(OF_A_DISK).isdisjoint(faults):
-            disk = SmallDisk(folder / "disk", DISK_MB[engine])
+        if not set(OF_A_DISK).isdisjoint(plan.faults):
+            disk = SmallDisk(folder / "disk", DISK_MB[plan.engine])
             closing.callback(disk.close)
         place = disk.folder if disk is not None else folder
         database = None
-        if engine == "sqlite":
-            servers = [Server(folder / "only", f"sqlite:///{place / 'events.db'}", None)]
+        if plan.engine == "sqlite":
+            servers = [Server(folder / "only", f"sqlite:///{place / 'events.db'}", None, plan.bug)]
         else:
             database = Database(place / "postgres")
             closing.callback(database.close)
             key = "cek_" + secrets.token_urlsafe(32)
-            servers = [Server(folder / name, database.url, key) for name in ("first", "second")]
+            servers = [Server(folder / name, database.url, key, plan.bug) for name in ("first", "second")]
         for server in servers:
             closing.callback(server.kill)
             server.start()
-        yield World(servers, chance, database, disk)
-
-
-def subscribe(server: Server, receivers: Receivers, ledger: Ledger) -> dict[str, str]:
-    """Make endpoints for every path; return paths by endpoint id."""
-    special: dict[str, dict[str, Any]] = {
-        "/other-type": {"event_types": ["Product"]},
-        "/other-client": {"client_id": 2},
-        "/switched-off": {"enabled": False},
-        **{path: {"application_id": turn} for turn, path in enumerate(ONE_APPLICATION_EACH, 1)},
-    }
-    ledger.wanted_paths, ledger.application_paths = EVERY_EVENT, ONE_APPLICATION_EACH
-    ledger.forbidden_paths = ("/other-type", "/other-client", "/switched-off")
-    paths = {}
-    with server.api() as api:
-        for path in (*ledger.wanted_paths, *ledger.application_paths, *ledger.forbidden_paths):
-            wanted = {"client_id": 1, "url": receivers.url + path, "event_types": ["*"], **special.get(path, {})}
-            if path in MAY_HANG:
-                wanted["timeout_s"] = TIMEOUT_S
-            made = api.post("/v1/endpoints", json=wanted).raise_for_status().json()
-            receivers.secrets[path] = made["secret"]
-            paths[made["id"]] = path
-    return paths
-
-
-def ask(server: Server, ledger: Ledger, paths: dict[str, str]) -> None:
-    """Wait until nothing is pending, then write down what the server says of itself."""
-    with server.api() as api:
-        end = time.monotonic() + SETTLE_S
-        ledger.pending = -1
-        while ledger.pending and time.monotonic() < end:
-            time.sleep(0.2)
-            ledger.pending = sum(book["pending"] for book in api.get("/v1/books").json()["items"])
-        while not (books := api.get("/v1/books").json())["counted_at"]:
-            time.sleep(0.2)
-        ledger.balanced = books["balanced"]
-        while page := api.get(
-            "/v1/events", params={"client_id": 1, "after": len(ledger.sequences), "limit": 200}
-        ).json()["items"]:
-            ledger.sequences += [event["sequence"] for event in page]
-        cursor: str | None = ""
-        while cursor is not None:
-            query: dict[str, str | int] = {"limit": 200, **({"cursor": cursor} if cursor else {})}
-            page = api.get("/v1/deliveries", params=query).json()
-            for each in page["items"]:
-                ledger.states[each["event_id"], paths[each["endpoint_id"]]] = each["state"]
-            cursor = page["next_cursor"]
+        yield World(servers, random.Random(plan.seed), ledger, database, disk)
 
 
 def wait_for_events(ledger: Ledger, between: int) -> None:
     """Wait until so many more are acknowledged. Raises SystemExit when none is for a minute."""
-    enough = len(ledger.acknowledged) + between
+    enough = ledger.acknowledged + between
     count, moved_at = 0, time.monotonic()
-    while len(ledger.acknowledged) < enough:
+    while ledger.acknowledged < enough:
         time.sleep(0.01)
-        if len(ledger.acknowledged) > count:
-            count, moved_at = len(ledger.acknowledged), time.monotonic()
+        if ledger.acknowledged > count:
+            count, moved_at = ledger.acknowledged, time.monotonic()
         if time.monotonic() - moved_at > STALLED_S:
             raise SystemExit(f"no event was acknowledged for {STALLED_S:.0f} s after the fault {ledger.faults[-1:]}")
 
 
-def suffer(
-    suffering: World, faults: tuple[str, ...], ledger: Ledger, publishers: Publishers, cycles: int, between: int
-) -> None:
+def suffer(suffering: World, plan: Plan, publishers: Publishers) -> None:
     """Do one fault after another, each kind as often as the others, while events are published."""
+    ledger = suffering.ledger
     columns = (
         TextColumn("[progress.description]{task.description}"),
         BarColumn(),
@@ -127,37 +95,55 @@ def suffer(
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        for turn in progress.track(range(cycles), description="faults"):
-            wait_for_events(ledger, between)
-            kind, begun = faults[turn % len(faults)], time.monotonic()
-            acknowledged, refused = len(ledger.acknowledged), publishers.refused
+        for turn in progress.track(range(plan.cycles), description="faults"):
+            wait_for_events(ledger, plan.between)
+            kind, begun = plan.faults[turn % len(plan.faults)], time.monotonic()
+            acknowledged, refused = ledger.acknowledged, publishers.told_to_wait
             FAULTS[kind](suffering)
             for server in suffering.servers:
                 if not server.runs():
                     ledger.ended_by_itself.append(f"{server.name} after {kind}: {server.log_end()[-500:]}")
                     server.start()
-            counts = len(ledger.acknowledged) - acknowledged, publishers.refused - refused
+            counts = ledger.acknowledged - acknowledged, publishers.told_to_wait - refused
             ledger.faults.append(Fault(kind, begun, time.monotonic(), *counts))
 
 
-def run(
-    engine: str, faults: tuple[str, ...], cycles: int, between: int, seed: int, folder: Path
-) -> tuple[Ledger, list[Finding]]:
-    """Do so many faults under load, and judge."""
-    ledger = Ledger(first_delay_s=FIRST_DELAY_S, faults_wanted=faults)
-    receivers = Receivers(ledger, seed)
+def live(suffering: World, plan: Plan, receivers: Receivers) -> None:
+    """A stretch without faults, the faults, and what is asked for when all is over."""
+    servers, ledger = suffering.servers, suffering.ledger
+    paths = subscribe(servers[0], receivers, ledger)
+    watch = Watch(servers, ledger)
+    publishers = Publishers(servers, ledger, PUBLISHERS)
     try:
-        with world(engine, faults, seed, folder) as suffering:
-            paths = subscribe(suffering.servers[0], receivers, ledger)
-            publishers = Publishers(suffering.servers, ledger, PUBLISHERS)
-            suffer(suffering, faults, ledger, publishers, cycles, between)
-            publishers.stop()
-            ask(suffering.servers[0], ledger, paths)
+        wait_for_events(ledger, plan.between)
+        rotate(servers[-1], receivers, ledger, paths)
+        revoked = make_and_revoke_key(servers, ledger)
+        wait_for_events(ledger, plan.between)
+        watch.take(quiet=True)
+        suffer(suffering, plan, publishers)
+    finally:
+        publishers.stop()
+    settle(servers[0], ledger)
+    replay(servers[-1], ledger, paths)
+    settle(servers[0], ledger)
+    check_revoked(servers, ledger, revoked)
+    watch.stop()
+    time.sleep(IDLE_S)
+    watch.take(quiet=True)
+    secret = [KEY, revoked, *(each for known in receivers.secrets.values() for each in known)]
+    ask(servers, ledger, paths, secret)
+
+
+def run(plan: Plan, folder: Path) -> tuple[Ledger, list[Finding]]:
+    """Do so many faults under load, and judge."""
+    ledger = Ledger(faults_wanted=plan.faults)
+    receivers = Receivers(ledger, plan.seed)
+    try:
+        with world(plan, ledger, folder) as suffering:
+            live(suffering, plan, receivers)
     finally:
         receivers.close()
-    findings = judge(ledger, repeat_window_s=IN_FLIGHT_S)
-    findings.append(Finding("every answer was one that is documented", len(ledger.acknowledged), publishers.wrong))
-    return ledger, findings
+    return ledger, judge(ledger)
 
 
 def report(ledger: Ledger, findings: list[Finding], seconds: float) -> bool:
@@ -173,7 +159,7 @@ def report(ledger: Ledger, findings: list[Finding], seconds: float) -> bool:
         looked.add_row(finding.invariant, f"{finding.looked_at:,}", str(len(finding.broken)))
     console = Console(width=110)
     console.print(done, looked)
-    console.print(f"{len(ledger.acknowledged):,} events, {len(ledger.arrivals):,} requests, {seconds:.0f} s")
+    console.print(f"{ledger.acknowledged:,} events, {len(ledger.arrivals):,} requests, {seconds:.0f} s")
     broken = [f"{finding.invariant}: {each}" for finding in findings for each in finding.broken[:5]]
     for each in broken:
         print(each, file=sys.stderr)
@@ -188,14 +174,16 @@ def main() -> int:
     parser.add_argument("--cycles", type=int, default=200)
     parser.add_argument("--between", type=int, default=60, help="events that are acknowledged between two faults")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--bug", default="none", help="put a bug of tests/seeded_bugs into the servers")
     chosen = parser.parse_args()
     can = possible(with_database=chosen.engine == "postgres", with_disk=can_mount())
     faults = can if chosen.faults is None else tuple(chosen.faults.split(","))
     if refused := set(faults) - set(can):
         parser.error(f"{', '.join(sorted(refused))} cannot be done here; what can: {', '.join(can)}")
+    plan = Plan(chosen.engine, faults, chosen.cycles, chosen.between, chosen.seed, chosen.bug)
     started = time.monotonic()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        ledger, findings = run(chosen.engine, faults, chosen.cycles, chosen.between, chosen.seed, Path(folder))
+        ledger, findings = run(plan, Path(folder))
     return 1 if report(ledger, findings, time.monotonic() - started) else 0
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from database import Database
 from disk import SmallDisk
+from ledger import Ledger
 from servers import Server
 
 _PAUSE_S = {1: 2.0, 2: 8.0}  # by nodes: where another can take over, it is given the time to
@@ -22,6 +23,7 @@ class World:
 
     servers: list[Server]
     chance: random.Random
+    ledger: Ledger
     database: Database | None = None
     disk: SmallDisk | None = None
 
@@ -44,7 +46,9 @@ def pause(world: World) -> None:
 
 
 def set_clock(world: World) -> None:
-    world.chance.choice(world.servers).set_clock(world.chance.choice(_OFFSETS_S))
+    offset_s = world.chance.choice(_OFFSETS_S)
+    world.ledger.offsets_s.append((time.monotonic(), offset_s))
+    world.chance.choice(world.servers).set_clock(offset_s)
 
 
 def fill_disk(world: World) -> None:

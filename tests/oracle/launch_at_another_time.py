@@ -1,4 +1,7 @@
-"""Runs the product with a wall clock that another process sets: `FILE ARGUMENT...`, the file holds seconds."""
+"""Runs the product with a wall clock that another process sets: `FILE BUG ARGUMENT...`, the file holds seconds.
+
+BUG is one of `tests/seeded_bugs`, or "none".
+"""
 
 import sys
 import time
@@ -28,6 +31,12 @@ if __name__ == "__main__":
     other = OtherTime(Path(sys.argv.pop(1)))
     time.time_ns = other
     time.time = lambda: other() / 1e9
+    bug = sys.argv.pop(1)
+    if bug != "none":
+        sys.path.append(str(Path(__file__).parent.parent / "seeded_bugs"))
+        from launch_seeded import put_in
+
+        put_in(bug)
 
     from commerce_event.cli.main import main
 

@@ -5,24 +5,38 @@ import hashlib
 import hmac
 import json
 import random
+import re
 import select
 import socket
 import struct
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import cycle
 from typing import Any
 
 from ledger import Arrival, Ledger
+from subscriptions import AWAY, BADLY, GONE_FROM, LIMITED_S, STATIC, dies
 
-GOOD, FLAKY, CUT = "/good", "/flaky", "/cut"
-TIMEOUT_S = 1.0  # of endpoints whose receiver may hang
 _PATIENCE_S = 20.0  # no caller is kept longer
 _DRIP_S = 0.1
 _ENDLESS_BYTES = 64 << 20
 _FORBIDDEN_HOST = "127.0.0.2"  # listened on, but no network that deliveries may reach
+_OTHER_NAMES = ("127.0.0.2", "2130706434", "0x7f.2", "127.2", "[::ffff:127.0.0.2]", "0177.0.0.2", "somebody@127.0.0.2")
+_REQUIRED = {
+    "content-type": r"application/json",
+    "user-agent": r"commerce-event/.+",
+    "webhook-id": r"evt_\w+",
+    "webhook-timestamp": r"\d{10}",
+    "webhook-signature": r"v1,\S+( v1,\S+)*",
+    "commerce-event-type": r"OrderConfirmedEvent",
+    "commerce-event-attempt": r"[1-9]\d*",
+    "commerce-event-sequence": r"[1-9]\d*",
+    "traceparent": r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}",
+}
 
 
 class _Server(ThreadingHTTPServer):
@@ -38,39 +52,68 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Any
+    arrival: Arrival | None = None  # what is being answered, when it is noted at all
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
-        self.server.receivers.take(self, body)
+        self.arrival = None
+        try:
+            self.server.receivers.take(self, body)
+        finally:
+            if self.arrival is not None:
+                self.arrival.ended = time.monotonic()
 
     def answer(self, status: int, **headers: str) -> None:
         self.send_response(status)
         self.send_header("content-length", "0")
         for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
+            self.send_header(name.replace("_", "-"), value)
+        with self.answering(status):
+            self.end_headers()
+
+    @contextmanager
+    def answering(self, status: int) -> Iterator[None]:
+        """Note the answer once it is written."""
+        if self.arrival is not None:
+            self.arrival.answered = time.monotonic()
+        yield
+        if self.arrival is not None:
+            self.arrival.status = status
 
     def log_message(self, *_: Any) -> None:
         pass
 
 
 class Receivers:
-    """A server that notes what arrives, and which of a path's two ways it then took."""
+    """Servers that note what arrives, and which of a path's ways it then took."""
 
     def __init__(self, ledger: Ledger, seed: int) -> None:
-        self.secrets: dict[str, str] = {}
+        self.secrets: dict[str, list[str]] = {}  # by path, the newest last
+        self.gone_from = GONE_FROM
         self._ledger = ledger
         self._chance = random.Random(seed)
         self._lock = threading.Lock()
-        self._server = _Server(("", 0), _Handler)
-        self._server.receivers = self  # type: ignore[attr-defined]
+        self._names = cycle(_OTHER_NAMES)
+        self._gone_seen = 0
+        self._server, self._elsewhere = _Server(("127.0.0.1", 0), _Handler), _Server(("127.0.0.1", 0), _Handler)
+        for server in (self._server, self._elsewhere):
+            server.receivers = self  # type: ignore[attr-defined]
+            threading.Thread(target=server.serve_forever, daemon=True).start()
         self.port = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._trap = socket.create_server((_FORBIDDEN_HOST, self.port))
+        threading.Thread(target=self._watch_trap, daemon=True).start()
 
     def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._trap.close()
+        for server in (self._server, self._elsewhere):
+            server.shutdown()
+            server.server_close()
+
+    @property
+    def forbidden_urls(self) -> list[str]:
+        """Ways to write an address of ours that is not delivered to."""
+        return [f"http://{name}:{self.port}/trap" for name in _OTHER_NAMES]
 
     def take(self, handler: _Handler, body: bytes) -> None:
         """Note the request, then answer it, well or badly."""
@@ -78,56 +121,142 @@ class Receivers:
         if path.startswith("/hop"):
             self._hop(handler, body)
             return
+        noted, behave = self._way(path, body)
+        if noted:
+            self._note(path, handler, body)
+        behave(self, handler)
+
+    def elsewhere(self, path: str) -> str:
+        return f"http://127.0.0.1:{self._elsewhere.server_address[1]}{path}"
+
+    def inside(self) -> str:
+        """Return the next way to say where nobody may be sent."""
         with self._lock:
-            badly = self._chance.random() < _BADLY.get(path, 0.0)
-        status, behave = _WAYS[path] if badly else (200, _well)
-        if status is not None:
-            self._note(path, handler, body, status)
-        behave(handler)
+            return f"http://{next(self._names)}:{self.port}/hop/inside"
+
+    def is_gone(self) -> bool:
+        with self._lock:
+            self._gone_seen += 1
+            return self._gone_seen > self.gone_from
+
+    def _way(self, path: str, body: bytes) -> "_Way":
+        if path == "/dying" and dies(_number(body)):
+            return True, _fail
+        with self._lock:
+            badly = self._chance.random() < BADLY.get(path, 0.0)
+        return _WAYS[path] if badly else (True, _well)
 
     def _hop(self, handler: _Handler, body: bytes) -> None:
         """Where redirects lead: to an answer, to themselves, or to where nobody may be sent."""
         if handler.path == "/hop/loop":
             handler.answer(307, location="/hop/loop")
             return
-        self._note("/moved" if handler.path == "/hop/moved" else handler.path, handler, body, 200)
+        self._note(handler.path.removeprefix("/hop"), handler, body)
         handler.answer(200)
 
-    def _note(self, path: str, handler: _Handler, body: bytes, status: int) -> None:
-        try:
-            number = int(json.loads(body)["OrderId"])
-        except (ValueError, KeyError):
-            number = 0
-        event_id = handler.headers.get("webhook-id", "")
-        signed = self._is_signed(path, dict(handler.headers.items()), body)
+    def _note(self, path: str, handler: _Handler, body: bytes) -> None:
+        now, headers = time.monotonic(), {name.lower(): value for name, value in handler.headers.items()}
+        handler.arrival = Arrival(
+            at=now,
+            path=path,
+            event_id=headers.get("webhook-id", ""),
+            number=_number(body),
+            attempt=_whole(headers.get("commerce-event-attempt")),
+            digest=hashlib.sha256(body).hexdigest(),
+            answered=now,
+            ended=float("inf"),
+            signed_with=self._signed_with(path, headers, body),
+            timestamp_s=_whole(headers.get("webhook-timestamp")),
+            wall_s=time.time(),
+            sequence=_whole(headers.get("commerce-event-sequence")),
+            replayed="commerce-event-replay" in headers,
+            flaws=tuple(_flaws(path, headers, redirected=handler.path != path)),
+        )
         with self._lock:
-            self._ledger.arrivals.append(Arrival(time.monotonic(), path, event_id, number, signed, status))
+            self._ledger.arrivals.append(handler.arrival)
 
-    def _is_signed(self, path: str, headers: dict[str, str], body: bytes) -> bool:
-        secret = base64.b64decode(self.secrets.get(path, "whsec_").removeprefix("whsec_"))
+    def _signed_with(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, ...]:
         content = f"{headers.get('webhook-id')}.{headers.get('webhook-timestamp')}.".encode() + body
-        expected = "v1," + base64.b64encode(hmac.new(secret, content, hashlib.sha256).digest()).decode()
-        return any(hmac.compare_digest(expected, given) for given in headers.get("webhook-signature", "").split())
+        given = headers.get("webhook-signature", "").split()
+        return tuple(
+            position
+            for position, secret in enumerate(self.secrets.get(path, ()))
+            if any(hmac.compare_digest(_signature(secret, content), each) for each in given)
+        )
+
+    def _watch_trap(self) -> None:
+        while True:
+            try:
+                caller, _ = self._trap.accept()
+            except OSError:
+                return
+            self._ledger.trapped.append("somebody connected to an address that is not allowed")
+            caller.close()
 
 
-def _well(handler: _Handler) -> None:
+def _number(body: bytes) -> int:
+    try:
+        return int(json.loads(body)["OrderId"])
+    except (ValueError, KeyError):
+        return 0
+
+
+def _whole(text: str | None) -> int:
+    return int(text) if text is not None and text.isdecimal() else 0
+
+
+def _signature(secret: str, content: bytes) -> str:
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    return "v1," + base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
+
+
+def _flaws(path: str, headers: dict[str, str], *, redirected: bool) -> Iterator[str]:
+    for name, form in _REQUIRED.items():
+        if not re.fullmatch(form, headers.get(name, "")):
+            yield f"{name}: {headers.get(name)}"
+    name, value = STATIC
+    if path == AWAY and redirected and name in headers:
+        yield "a static header was sent to another origin"
+    if path == "/moved" and headers.get(name) != value:
+        yield "the static header is missing"
+
+
+_Behave = Callable[[Receivers, _Handler], None]
+_Way = tuple[bool, _Behave]  # is the request noted here, and what is done with it
+
+
+def _well(_: Receivers, handler: _Handler) -> None:
     handler.answer(200)
 
 
-def _busy(handler: _Handler) -> None:
+def _busy(_: Receivers, handler: _Handler) -> None:
     handler.answer(503)
 
 
-def _cut(handler: _Handler) -> None:
+def _fail(_: Receivers, handler: _Handler) -> None:
+    handler.answer(500)
+
+
+def _wait(_: Receivers, handler: _Handler) -> None:
+    assert handler.arrival is not None
+    handler.arrival.asked_to_wait_s = LIMITED_S
+    handler.answer(429, retry_after=f"{LIMITED_S:.0f}")
+
+
+def _gone(receivers: Receivers, handler: _Handler) -> None:
+    handler.answer(410 if receivers.is_gone() else 200)
+
+
+def _cut(_: Receivers, handler: _Handler) -> None:
     handler.close_connection = True
 
 
-def _hang(handler: _Handler) -> None:
+def _hang(_: Receivers, handler: _Handler) -> None:
     select.select([handler.connection], [], [], _PATIENCE_S)  # until the caller gives up
     handler.close_connection = True
 
 
-def _drip(handler: _Handler) -> None:
+def _drip(_: Receivers, handler: _Handler) -> None:
     """Send a head that never ends, byte by byte."""
     handler.close_connection = True
     end = time.monotonic() + _PATIENCE_S
@@ -137,55 +266,55 @@ def _drip(handler: _Handler) -> None:
         time.sleep(_DRIP_S)
 
 
-def _reset(handler: _Handler) -> None:
+def _reset(_: Receivers, handler: _Handler) -> None:
     handler.close_connection = True
     handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     handler.connection.close()
 
 
-def _garble(handler: _Handler) -> None:
+def _garble(_: Receivers, handler: _Handler) -> None:
     handler.close_connection = True
     handler.wfile.write(b"\x16\x03\x01SSH-2.0-receiver\r\n\0\0\0" * 50)
 
 
-def _never_end(handler: _Handler) -> None:
+def _never_end(_: Receivers, handler: _Handler) -> None:
     """Answer 200 with a body that goes on until the caller has had enough."""
     handler.close_connection = True
-    handler.wfile.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+    with handler.answering(200):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
     chunk = b"4000\r\n" + b"x" * 0x4000 + b"\r\n"
     for _ in range(_ENDLESS_BYTES // len(chunk)):
         handler.wfile.write(chunk)
 
 
-def _loop(handler: _Handler) -> None:
+def _loop(_: Receivers, handler: _Handler) -> None:
     handler.answer(307, location="/hop/loop")
 
 
-def _inside(handler: _Handler) -> None:
-    port = handler.connection.getsockname()[1]
-    handler.answer(307, location=f"http://{_FORBIDDEN_HOST}:{port}/hop/inside")
+def _inside(receivers: Receivers, handler: _Handler) -> None:
+    handler.answer(307, location=receivers.inside())
 
 
-def _moved(handler: _Handler) -> None:
+def _moved(_: Receivers, handler: _Handler) -> None:
     handler.answer(307, location="/hop/moved")
 
 
-# path -> what is noted of the request when it is treated badly, and how. 0: no answer that counts; None: not noted here.
-_WAYS: dict[str, tuple[int | None, Callable[[_Handler], None]]] = {
-    FLAKY: (503, _busy),
-    CUT: (0, _cut),
-    "/hung": (0, _hang),
-    "/loris": (0, _drip),
-    "/reset": (0, _reset),
-    "/garbage": (0, _garble),
-    "/endless": (200, _never_end),
-    "/loop": (307, _loop),
-    "/inside": (307, _inside),
-    "/moved": (None, _moved),
+def _away(receivers: Receivers, handler: _Handler) -> None:
+    handler.answer(307, location=receivers.elsewhere(f"/hop{AWAY}"))
+
+
+_WAYS: dict[str, _Way] = {
+    "/flaky": (True, _busy),
+    "/cut": (True, _cut),
+    "/hung": (True, _hang),
+    "/loris": (True, _drip),
+    "/reset": (True, _reset),
+    "/garbage": (True, _garble),
+    "/endless": (True, _never_end),
+    "/loop": (True, _loop),
+    "/inside": (True, _inside),
+    "/limited": (True, _wait),
+    "/gone": (True, _gone),
+    "/moved": (False, _moved),
+    AWAY: (False, _away),
 }
-_BADLY = {FLAKY: 0.2, CUT: 0.2, "/hung": 0.1, "/loris": 0.1, "/moved": 1.0} | dict.fromkeys(
-    ("/reset", "/garbage", "/endless", "/loop", "/inside"), 0.3
-)
-EVERY_EVENT = (GOOD, FLAKY, CUT)
-ONE_APPLICATION_EACH = tuple(path for path in _WAYS if path not in EVERY_EVENT)
-MAY_HANG = ("/hung", "/loris", "/endless")

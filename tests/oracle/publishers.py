@@ -1,16 +1,38 @@
-"""Callers of the API that publish numbered events, and repeat whatever got no clear answer."""
+"""Callers of the API that publish numbered events, repeat whatever got no clear answer, and ask for what is refused."""
 
+import hashlib
 import threading
 import time
 from contextlib import ExitStack
 
 import httpx
-from ledger import Ledger, application_of
+from ledger import FIRST_REFUSED, Ledger, Published
 from servers import Server
+from subscriptions import application_of, client_of
 
 _PATH = "/v1/events/OrderConfirmedEvent"
 _AGAIN_S = 0.02
 _PATIENCE_S = 2.0  # for an answer; then another server is asked
+_REPEATED_EVERY, _CONFLICT_EVERY, _REFUSED_EVERY = 7, 11, 13
+
+
+def body_of(number: int, name: str = "\\u00c5sa") -> bytes:
+    """Return an event whose bytes tell whether anybody read it and wrote it anew."""
+    return (
+        f'{{ "OrderNo":"SO-{number}",  "ClientId":{client_of(number)},"OrderId":{number},'
+        f'"ApplicationId": {application_of(number)},"ClientOrderRef":"B","Source":"WEB",'
+        f'"Extra":{{"Sum":1.50,"Name":"{name} Å"}}}}'
+    ).encode()
+
+
+def refused_body(number: int) -> bytes:
+    """Return an event that breaks the contract."""
+    return body_of(FIRST_REFUSED + number).replace(b'"WEB"', b"5")
+
+
+def key_of(number: int) -> str:
+    """Return the event's key; now and then two clients use the same."""
+    return f"order-{number - 1 if client_of(number) == 2 else number}"
 
 
 class Publishers:
@@ -22,8 +44,7 @@ class Publishers:
         self._lock = threading.Lock()
         self._next = 0
         self._ended = threading.Event()
-        self.wrong: list[str] = []
-        self.refused = 0  # with 503
+        self.told_to_wait = 0  # with 503
         self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(count)]
         for thread in self._threads:
             thread.start()
@@ -40,29 +61,59 @@ class Publishers:
                 with self._lock:
                     self._next += 1
                     number = turn = self._next
+                sent_at = time.monotonic()
                 while (event_id := self._publish(clients[turn % len(clients)], number)) is None:
                     turn += 1
                     time.sleep(_AGAIN_S)
-                with self._lock:
-                    self._ledger.acknowledged[number] = event_id
+                self._note(number, sent_at, event_id)
+                self._ask_for_trouble(clients[(turn + 1) % len(clients)], number, event_id)
+
+    def _note(self, number: int, sent_at: float, event_id: str) -> None:
+        event = Published(
+            number,
+            client_of(number),
+            application_of(number),
+            hashlib.sha256(body_of(number)).hexdigest(),
+            sent_at,
+            time.monotonic(),
+            event_id,
+        )
+        with self._lock:
+            self._ledger.published[number] = event
 
     def _publish(self, client: httpx.Client, number: int) -> str | None:
-        body = {
-            "ClientId": 1,
-            "ApplicationId": application_of(number, len(self._ledger.application_paths)),
-            "OrderId": number,
-            "OrderNo": f"SO-{number}",
-            "ClientOrderRef": "B",
-            "Source": "WEB",
-        }
+        answer = self._send(client, body_of(number), key_of(number))
+        if answer is None:
+            return None
+        if answer.status_code not in {200, 202}:
+            self._ledger.wrong_answers.append(f"number {number}: {answer.status_code}: {answer.text[:200]}")
+            return None
+        return str(answer.json()["id"])
+
+    def _send(self, client: httpx.Client, body: bytes, key: str | None) -> httpx.Response | None:
+        """Return the answer, None when there is none, or only that one has to wait."""
+        headers = {"content-type": "application/json"} | ({} if key is None else {"Idempotency-Key": key})
         try:
-            answer = client.post(_PATH, json=body, headers={"Idempotency-Key": f"order-{number}"})
+            answer = client.post(_PATH, content=body, headers=headers)
         except httpx.TransportError:
             return None
         if answer.status_code == 503 and "retry-after" in answer.headers:
-            self.refused += 1
+            self.told_to_wait += 1
             return None
-        if answer.status_code not in {200, 202}:
-            self.wrong.append(f"{answer.status_code}: {answer.text[:200]}")
-            return None
-        return str(answer.json()["id"])
+        return answer
+
+    def _ask_for_trouble(self, client: httpx.Client, number: int, event_id: str) -> None:
+        """Use the key of an event again, on another node where there is one; and send what breaks the contract."""
+        ledger = self._ledger
+        if number % _REPEATED_EVERY == 0 and (answer := self._send(client, body_of(number), key_of(number))):
+            ledger.repeats["the same"] += 1
+            if (answer.status_code, answer.json().get("id")) != (200, event_id) or not answer.json()["duplicate"]:
+                ledger.wrong_repeats.append(f"{event_id} once more: {answer.status_code} {answer.text[:200]}")
+        if number % _CONFLICT_EVERY == 0 and (answer := self._send(client, body_of(number, "Eva"), key_of(number))):
+            ledger.repeats["another body"] += 1
+            if answer.status_code != 409:
+                ledger.wrong_repeats.append(f"the key of {event_id} with another body: {answer.status_code}")
+        if number % _REFUSED_EVERY == 0 and (answer := self._send(client, refused_body(number), None)):
+            ledger.turned_away += 1
+            if answer.status_code != 422:
+                ledger.not_turned_away.append(f"what breaks the contract: {answer.status_code} {answer.text[:200]}")

@@ -10,19 +10,21 @@ import time
 from pathlib import Path
 
 import httpx
+from subscriptions import DELAYS_S
 
 KEY = "the-key-of-the-oracle-itself"
-FIRST_DELAY_S = 0.1
-_SCHEDULE = ",".join([f"{FIRST_DELAY_S}s"] * 6 + ["0.5s"] * 10)
+_SCHEDULE = ",".join(f"{delay_s}s" for delay_s in DELAYS_S)
 _READY_S = 60.0
 _LAUNCH = Path(__file__).with_name("launch_at_another_time.py")
 
 
 class Server:
-    """One node."""
+    """One node, as it is or with a bug."""
 
-    def __init__(self, folder: Path, store: str, secret_key: str | None) -> None:
+    def __init__(self, folder: Path, store: str, secret_key: str | None, bug: str = "none") -> None:
         folder.mkdir()
+        self._bug = bug
+        self._store_log = Path(f"{store.removeprefix('sqlite:///')}-wal") if store.startswith("sqlite") else None
         self._log = folder / "log"
         self._offset = folder / "offset_s"
         port = _free_port()
@@ -43,7 +45,7 @@ class Server:
     def start(self) -> None:
         """Start, and wait until it is ready. Raises SystemExit when it ends instead."""
         with self._log.open("ab") as log:
-            command = [sys.executable, str(_LAUNCH), str(self._offset), "serve"]
+            command = [sys.executable, str(_LAUNCH), str(self._offset), self._bug, "serve"]
             self._process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
         self.wait_until_ready()
 
@@ -63,8 +65,21 @@ class Server:
     def runs(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        return 0 if self._process is None else self._process.pid
+
+    def log_text(self) -> str:
+        return self._log.read_text()
+
     def log_end(self) -> str:
-        return self._log.read_text()[-3000:]
+        return self.log_text()[-3000:]
+
+    def log_mb(self) -> float:
+        """Return the size of the store's write-ahead log, 0 where it is not a file of ours."""
+        if self._store_log is None or not self._store_log.exists():
+            return 0.0
+        return self._store_log.stat().st_size / 2**20
 
     def kill(self) -> None:
         if self._process is not None:

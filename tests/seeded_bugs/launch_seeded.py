@@ -2,11 +2,20 @@
 
 import sys
 
-from seeded import BUGS
 
-from commerce_event.cli.main import main
+def put_in(bug: str) -> None:
+    """Put a bug into the product that this process is about to run."""
+    from seeded import BUGS
+    from seeded_for_chaos import CHAOS_BUGS
 
-bug = sys.argv.pop(1)
-if bug != "none":
-    BUGS[bug].put_in()
-main()
+    (BUGS | CHAOS_BUGS)[bug].put_in()
+
+
+if __name__ == "__main__":
+    chosen = sys.argv.pop(1)
+    if chosen != "none":
+        put_in(chosen)
+
+    from commerce_event.cli.main import main
+
+    main()

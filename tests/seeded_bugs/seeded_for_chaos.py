@@ -1,0 +1,324 @@
+"""Bugs for the judge of `tests/oracle`: most of them show only when servers are killed, paused or lose their power.
+
+Each names the engine and the faults of a run that has to tell of it, and the invariant that must tell.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+from seeded import _every, _wrap
+
+from commerce_event.accept import parse
+from commerce_event.accept.intake import Intake
+from commerce_event.accept.rejections import InvalidEventError
+from commerce_event.api import publish
+from commerce_event.core.addresses import AddressPolicy
+from commerce_event.core.delivery import Outcome
+from commerce_event.core.urls import Target
+from commerce_event.deliver import replays, scheduler
+from commerce_event.deliver.replays import Replays
+from commerce_event.deliver.scheduler import Scheduler
+from commerce_event.deliver.sender import Sender
+from commerce_event.store.directory import Directory
+from commerce_event.store.port import Accepted
+from commerce_event.store.postgres import sql as postgres_sql
+from commerce_event.store.sqlite import SqliteStore, files, work_queue
+from commerce_event.store.sqlite import sql as sqlite_sql
+
+replace = msgspec.structs.replace
+
+
+class ChaosBug(NamedTuple):
+    put_in: Callable[[], None]
+    told_by: str
+    engine: str
+    faults: tuple[str, ...]
+
+
+CHAOS_BUGS: dict[str, ChaosBug] = {}
+_KILLS = ("kill", "kill", "kill")
+
+
+def _bug(
+    told_by: str, engine: str = "sqlite", faults: tuple[str, ...] = ("kill",)
+) -> Callable[..., Callable[[], None]]:
+    def remember(put_in: Callable[[], None]) -> Callable[[], None]:
+        CHAOS_BUGS[put_in.__name__] = ChaosBug(put_in, told_by, engine, faults)
+        return put_in
+
+    return remember
+
+
+# Accepting
+
+
+@_bug("every acknowledged event is there, byte for byte", faults=("power-cut",))
+def accepted_before_it_is_flushed() -> None:
+    """Commits are quick, and gone when the power is."""
+
+    def open_writer(before: Any, *values: Any, **named: Any) -> Any:
+        connection = before(*values, **named)
+        connection.execute("PRAGMA synchronous = OFF")
+        return connection
+
+    _wrap(files, "open_writer", open_writer)
+
+
+@_bug("nothing is stored or sent but what was acknowledged")
+def refused_event_stored() -> None:
+    async def later(intake: Intake, draft: Any) -> None:
+        await intake.submit([draft])
+
+    def draft(before: Any, publisher: Any, event_type: str, body: bytes, headers: Any, key: Any) -> Any:
+        try:
+            return before(publisher, event_type, body, headers, key)
+        except InvalidEventError:
+            check, parse._check_contract = parse._check_contract, lambda *_: None
+            try:
+                accepted = before(publisher, event_type, body, headers, key)
+            finally:
+                parse._check_contract = check
+            _TASKS.append(asyncio.ensure_future(later(publisher._services.intake, accepted)))
+            raise
+
+    _wrap(publish.Publisher, "_draft", draft)
+
+
+_TASKS: list[Any] = []
+
+
+@_bug("every answer was one that is documented")
+def keys_shared_by_clients() -> None:
+    seen: dict[Any, int] = {}
+
+    def event(before: Any, intake: Intake, draft: Any) -> Any:
+        client = seen.setdefault(draft.idempotency_key, draft.client_id)
+        return before(intake, draft if client == draft.client_id else replace(draft, client_id=client))
+
+    _wrap(Intake, "_event", event)
+
+
+@_bug("there is one delivery for each endpoint that wants an event")
+def lost_one_delivery_in_200() -> None:
+    now = _every(200)
+    _wrap(
+        Intake,
+        "_event",
+        lambda before, *v: replace(e, deliveries=e.deliveries[1:]) if (e := before(*v)) and now() else e,
+    )
+
+
+@_bug("there is one delivery for each endpoint that wants an event")
+def two_deliveries_for_one() -> None:
+    now = _every(50)
+
+    def event(before: Any, intake: Intake, draft: Any) -> Any:
+        made = before(intake, draft)
+        if not now() or not made.deliveries:
+            return made
+        twin = replace(made.deliveries[0], id=intake._ids.next(made.accepted_ms), lease_until_ms=None)
+        return replace(made, deliveries=(*made.deliveries, twin))
+
+    _wrap(Intake, "_event", event)
+
+
+@_bug("no event reached an endpoint that did not want it")
+def wrong_client_once() -> None:
+    now = _every(100)
+
+    def match(before: Any, directory: Directory, client_id: int, *values: Any) -> Any:
+        return before(directory, 3 - client_id if now() else client_id, *values)
+
+    _wrap(Directory, "match", match)
+
+
+@_bug("a key opens what it is for, and nothing once it is revoked")
+def revoked_key_honoured() -> None:
+    async def revoke(*_: Any) -> None:
+        return
+
+    _wrap(Directory, "revoke_key", revoke)
+
+
+@_bug("a key opens what it is for, and nothing once it is revoked", "postgres")
+def revoked_key_honoured_by_the_other_node() -> None:
+    """A node remembers tokens, and does not forget those of keys that another node revoked."""
+    known: dict[str, Any] = {}
+
+    def authenticate(before: Any, directory: Directory, token: str) -> Any:
+        key = before(directory, token)
+        return known.setdefault(token, key) if key is not None else known.get(token)
+
+    _wrap(Directory, "authenticate", authenticate)
+
+
+# Queue and leases
+
+
+@_bug("every request is one attempt that is on record", faults=_KILLS)
+def attempt_not_on_record_before_it_is_sent() -> None:
+    """A kill leaves no trace of what was on its way."""
+    sqlite_sql._STATEMENTS["release_former_leases"] = sqlite_sql._STATEMENTS["release_former_leases"].replace(
+        "SET ", "SET attempt_count = attempt_count - 1, "
+    )
+    sqlite_sql._STATEMENTS["record_former_leases"] = "SELECT ?, ?"
+
+
+@_bug("every delivery came to an end", faults=_KILLS)
+def work_of_a_killed_node_never_taken_over() -> None:
+    _wrap(work_queue, "take_back_former_leases", lambda *_: None)
+    _wrap(Scheduler, "_lease_until_ms", lambda before, *v: before(*v) + 3_600_000)
+
+
+@_bug("every request is one attempt that is on record", "postgres", ("pause",))
+def results_recorded_without_a_fence() -> None:
+    """Leases of living nodes are taken at once, and whoever comes back from a pause records what it has."""
+    _wrap(Scheduler, "_lease_until_ms", lambda before, *v: before(*v) - 9_000)
+    _wrap(Scheduler, "_lease_too_short", lambda *_: False)
+    statements = postgres_sql._STATEMENTS
+    statements["settle"] = statements["settle"].replace(
+        "queue.id = r.id AND queue.lease = r.lease AND queue.attempt_count = r.number", "queue.id = r.id"
+    )
+
+
+@_bug("only what the receiver refused to the end is dead", faults=_KILLS)
+def own_fault_counts_as_a_failure() -> None:
+    """What a kill interrupted uses up the policy."""
+
+    def decide(before: Any, outcome: Any, *, failure_count: int, attempt_number: int, **named: Any) -> Any:
+        return before(outcome, failure_count=attempt_number - 1, attempt_number=attempt_number, **named)
+
+    _wrap(scheduler, "decide", decide)
+
+
+@_bug("no retry came before its time")
+def third_retry_too_early() -> None:
+    def decide(before: Any, outcome: Any, *, failure_count: int, **named: Any) -> Any:
+        decision = before(outcome, failure_count=failure_count, **named)
+        early = failure_count == 3 and decision.due_ms is not None
+        return replace(decision, due_ms=decision.due_ms - 500) if early else decision
+
+    _wrap(scheduler, "decide", decide)
+
+
+@_bug("no attempt came long after its time")
+def third_retry_too_late() -> None:
+    def decide(before: Any, outcome: Any, *, failure_count: int, **named: Any) -> Any:
+        decision = before(outcome, failure_count=failure_count, **named)
+        late = failure_count == 3 and decision.due_ms is not None
+        return replace(decision, due_ms=decision.due_ms + 33_000) if late else decision
+
+    _wrap(scheduler, "decide", decide)
+
+
+# Sending
+
+
+@_bug("what is recorded as delivered was answered with 2xx")
+def settled_before_the_answer() -> None:
+    now = _every(20)
+
+    async def send(before: Any, sender: Sender, endpoint: Any, claimed: Any) -> Any:
+        if not now():
+            return await before(sender, endpoint, claimed)
+        _TASKS.append(asyncio.ensure_future(before(sender, endpoint, claimed)))
+        return Outcome(started_ms=sender._clock.now_ms(), duration_ms=1.0, status=200, error=None)
+
+    _wrap(Sender, "send", send)
+
+
+@_bug("every request is one attempt that is on record")
+def sent_twice_now_and_then() -> None:
+    now = _every(100)
+
+    async def send(before: Any, sender: Sender, endpoint: Any, claimed: Any) -> Any:
+        if now():
+            await before(sender, endpoint, claimed)
+        return await before(sender, endpoint, claimed)
+
+    _wrap(Sender, "send", send)
+
+
+@_bug("every request has the headers that it should, and no other's")
+def static_header_sent_to_another_origin() -> None:
+    Target.origin = property(lambda _: ("http", "everywhere", 80))  # type: ignore[assignment, method-assign]
+
+
+@_bug("nothing is sent to an address that is not allowed")
+def blocked_address_dialled() -> None:
+    _wrap(AddressPolicy, "refusal", lambda *_: None)
+
+
+@_bug("what arrives is what was published, byte for byte")
+def body_read_and_written_anew() -> None:
+    def send(before: Any, sender: Sender, endpoint: Any, claimed: Any) -> Any:
+        body = msgspec.json.encode(msgspec.json.decode(claimed.body))
+        return before(sender, endpoint, replace(claimed, body=body))
+
+    _wrap(Sender, "send", send)
+
+
+@_bug("a replay sends its client's events once more, to its endpoint")
+def replay_to_another_client() -> None:
+    """It takes every endpoint's events for the client's own."""
+    _wrap(replays, "_matches", lambda *_: True)
+
+    async def step(before: Any, self: Replays, replay: Any) -> None:
+        await before(self, replace(replay, client_id=1))
+
+    _wrap(Replays, "_step", step)
+
+
+# Accounts and use
+
+
+@_bug("whoever tells of dead letters tells of all")
+def metric_off_by_one() -> None:
+    from commerce_event.store.keeper import Keeper
+
+    async def recount(before: Any, keeper: Keeper) -> None:
+        await before(keeper)
+        accounts = keeper.accounts
+        if accounts is not None and accounts.books:
+            first, *rest = accounts.books
+            keeper.accounts = replace(
+                accounts, books=(replace(first, dead=first.dead + 1, matched=first.matched + 1), *rest)
+            )
+
+    _wrap(Keeper, "recount", recount)
+
+
+@_bug("no node uses more and more")
+def file_leaked_now_and_then() -> None:
+    now = _every(10)
+
+    def send(before: Any, *values: Any) -> Any:
+        if now():
+            os.open(os.devnull, os.O_RDONLY)
+        return before(*values)
+
+    _wrap(Sender, "send", send)
+
+
+@_bug("no secret is shown or logged")
+def secret_in_the_log() -> None:
+    def prepare(before: Any, sender: Sender, endpoint: Any, now_ms: int) -> Any:
+        print("signing with", endpoint.secrets[0].value, file=sys.stderr, flush=True)
+        return before(sender, endpoint, now_ms)
+
+    _wrap(Sender, "_prepare", prepare)
+
+
+@_bug("no server ended by itself", faults=("disk-full",))
+def full_disk_ends_it() -> None:
+    async def accept(before: Any, store: SqliteStore, events: Any, **version: Any) -> list[Accepted]:
+        try:
+            return list(await before(store, events, **version))
+        except Exception:
+            os._exit(3)
+
+    _wrap(SqliteStore, "accept", accept)
