@@ -114,3 +114,18 @@ def request(event: Published, path: str, attempt: int, at: float, status: int, *
         wall_s=WALL_S + at,
         replayed=replayed,
     )
+
+
+def delivery(ledger: Ledger, number: int, path: str) -> Delivery:
+    return next(each for each in ledger.deliveries if (each.event_id, each.path) == (f"evt_{number}", path))
+
+
+def requests(ledger: Ledger, number: int, path: str) -> list[Arrival]:
+    return [
+        each for each in ledger.arrivals if (each.event_id, each.path, each.replayed) == (f"evt_{number}", path, False)
+    ]
+
+
+def never_send(ledger: Ledger, number: int, path: str) -> None:
+    for arrival in requests(ledger, number, path):
+        ledger.arrivals.remove(arrival)

@@ -41,6 +41,7 @@ class Database:
     def kill(self) -> None:
         """End all of its processes at once."""
         postmaster = psutil.Process(self._server.get_pid())
+        postmaster.suspend()  # or it starts one that is not seen, and whose memory keeps the next server from starting
         processes = [postmaster, *postmaster.children(recursive=True)]
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):

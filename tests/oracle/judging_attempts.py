@@ -52,7 +52,7 @@ def _on_record(case: Case) -> Finding:
 
 
 def _made(case: Case) -> Finding:
-    """Every attempt on record was made, but for those that were interrupted, and those that a fault cut short."""
+    """Every attempt on record was made, but for those that a fault cut short, and only a fault interrupts."""
     looked_at, wrong = 0, []
     for delivery, attempts, requests in _detailed(case):
         numbers = [attempt.number for attempt in attempts]
@@ -60,9 +60,10 @@ def _made(case: Case) -> Finding:
         if numbers != list(range(1, delivery.attempt_count + 1)):
             wrong.append(f"{delivery.id} has {delivery.attempt_count} attempts, on record are {numbers}")
         for attempt in attempts:
-            if attempt.number in requests or attempt.interrupted:
-                continue
-            if attempt.delivered or not case.hurt(*_around(case, delivery, attempt, requests)):
+            hurt = case.hurt(*_around(case, delivery, attempt, requests))
+            if attempt.interrupted and not hurt:
+                wrong.append(f"attempt {attempt.number} of {delivery.id} was interrupted, and there was no fault")
+            if attempt.number not in requests and (attempt.delivered or not hurt):
                 wrong.append(f"attempt {attempt.number} of {delivery.id} ({attempt.error}) was never made")
     return Finding("every attempt on record was made, or interrupted", looked_at, wrong)
 

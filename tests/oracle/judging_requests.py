@@ -58,9 +58,9 @@ def _timestamps(case: Case) -> Finding:
 
 
 def _is_recent(case: Case, arrival: Arrival) -> bool:
-    tolerance_s = _OLD_AFTER_A_FAULT_S if case.hurt(arrival.at - _OLD_AFTER_A_FAULT_S, arrival.at) else _OLD_S
-    return any(
-        abs(arrival.timestamp_s - offset_s - arrival.wall_s) <= tolerance_s for offset_s in _offsets(case, arrival.at)
+    off_s = min(abs(arrival.timestamp_s - offset_s - arrival.wall_s) for offset_s in _offsets(case, arrival.at))
+    return off_s <= _OLD_S or (
+        off_s <= _OLD_AFTER_A_FAULT_S and case.hurt(arrival.at - _OLD_AFTER_A_FAULT_S, arrival.at)
     )
 
 

@@ -1,11 +1,6 @@
 """The other end: threads of a plain HTTP server that behave well, badly or worse, by path."""
 
-import base64
-import hashlib
-import hmac
-import json
 import random
-import re
 import select
 import socket
 import struct
@@ -19,24 +14,14 @@ from itertools import cycle
 from typing import Any
 
 from ledger import Arrival, Ledger
-from subscriptions import AWAY, BADLY, GONE_FROM, LIMITED_S, STATIC, dies
+from noting import noted, number_of
+from subscriptions import AWAY, BADLY, GONE_FROM, LIMITED_S, dies
 
 _PATIENCE_S = 20.0  # no caller is kept longer
 _DRIP_S = 0.1
 _ENDLESS_BYTES = 64 << 20
 _FORBIDDEN_HOST = "127.0.0.2"  # listened on, but no network that deliveries may reach
 _OTHER_NAMES = ("127.0.0.2", "2130706434", "0x7f.2", "127.2", "[::ffff:127.0.0.2]", "0177.0.0.2", "somebody@127.0.0.2")
-_REQUIRED = {
-    "content-type": r"application/json",
-    "user-agent": r"commerce-event/.+",
-    "webhook-id": r"evt_\w+",
-    "webhook-timestamp": r"\d{10}",
-    "webhook-signature": r"v1,\S+( v1,\S+)*",
-    "commerce-event-type": r"OrderConfirmedEvent",
-    "commerce-event-attempt": r"[1-9]\d*",
-    "commerce-event-sequence": r"[1-9]\d*",
-    "traceparent": r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}",
-}
 
 
 class _Server(ThreadingHTTPServer):
@@ -52,7 +37,7 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Any
-    arrival: Arrival | None = None  # what is being answered, when it is noted at all
+    arrival: Arrival | None  # what is being answered, when it is noted at all
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
@@ -60,8 +45,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             self.server.receivers.take(self, body)
         finally:
-            if self.arrival is not None:
-                self.arrival.ended = time.monotonic()
+            self._end()
 
     def answer(self, status: int, **headers: str) -> None:
         self.send_response(status)
@@ -70,6 +54,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name.replace("_", "-"), value)
         with self.answering(status):
             self.end_headers()
+
+    def _end(self) -> None:
+        if self.arrival is not None:
+            self.arrival.ended = time.monotonic()
 
     @contextmanager
     def answering(self, status: int) -> Iterator[None]:
@@ -140,7 +128,7 @@ class Receivers:
             return self._gone_seen > self.gone_from
 
     def _way(self, path: str, body: bytes) -> "_Way":
-        if path == "/dying" and dies(_number(body)):
+        if path == "/dying" and dies(number_of(body)):
             return True, _fail
         with self._lock:
             badly = self._chance.random() < BADLY.get(path, 0.0)
@@ -155,34 +143,11 @@ class Receivers:
         handler.answer(200)
 
     def _note(self, path: str, handler: _Handler, body: bytes) -> None:
-        now, headers = time.monotonic(), {name.lower(): value for name, value in handler.headers.items()}
-        handler.arrival = Arrival(
-            at=now,
-            path=path,
-            event_id=headers.get("webhook-id", ""),
-            number=_number(body),
-            attempt=_whole(headers.get("commerce-event-attempt")),
-            digest=hashlib.sha256(body).hexdigest(),
-            answered=now,
-            ended=float("inf"),
-            signed_with=self._signed_with(path, headers, body),
-            timestamp_s=_whole(headers.get("webhook-timestamp")),
-            wall_s=time.time(),
-            sequence=_whole(headers.get("commerce-event-sequence")),
-            replayed="commerce-event-replay" in headers,
-            flaws=tuple(_flaws(path, headers, redirected=handler.path != path)),
+        handler.arrival = noted(
+            path, dict(handler.headers.items()), body, self.secrets.get(path, ()), handler.path != path
         )
         with self._lock:
             self._ledger.arrivals.append(handler.arrival)
-
-    def _signed_with(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, ...]:
-        content = f"{headers.get('webhook-id')}.{headers.get('webhook-timestamp')}.".encode() + body
-        given = headers.get("webhook-signature", "").split()
-        return tuple(
-            position
-            for position, secret in enumerate(self.secrets.get(path, ()))
-            if any(hmac.compare_digest(_signature(secret, content), each) for each in given)
-        )
 
     def _watch_trap(self) -> None:
         while True:
@@ -192,33 +157,6 @@ class Receivers:
                 return
             self._ledger.trapped.append("somebody connected to an address that is not allowed")
             caller.close()
-
-
-def _number(body: bytes) -> int:
-    try:
-        return int(json.loads(body)["OrderId"])
-    except (ValueError, KeyError):
-        return 0
-
-
-def _whole(text: str | None) -> int:
-    return int(text) if text is not None and text.isdecimal() else 0
-
-
-def _signature(secret: str, content: bytes) -> str:
-    key = base64.b64decode(secret.removeprefix("whsec_"))
-    return "v1," + base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
-
-
-def _flaws(path: str, headers: dict[str, str], *, redirected: bool) -> Iterator[str]:
-    for name, form in _REQUIRED.items():
-        if not re.fullmatch(form, headers.get(name, "")):
-            yield f"{name}: {headers.get(name)}"
-    name, value = STATIC
-    if path == AWAY and redirected and name in headers:
-        yield "a static header was sent to another origin"
-    if path == "/moved" and headers.get(name) != value:
-        yield "the static header is missing"
 
 
 _Behave = Callable[[Receivers, _Handler], None]
@@ -283,7 +221,7 @@ def _never_end(_: Receivers, handler: _Handler) -> None:
     with handler.answering(200):
         handler.wfile.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
     chunk = b"4000\r\n" + b"x" * 0x4000 + b"\r\n"
-    for _ in range(_ENDLESS_BYTES // len(chunk)):
+    for _turn in range(_ENDLESS_BYTES // len(chunk)):
         handler.wfile.write(chunk)
 
 

@@ -65,6 +65,8 @@ class Publishers:
                 while (event_id := self._publish(clients[turn % len(clients)], number)) is None:
                     turn += 1
                     time.sleep(_AGAIN_S)
+                if not event_id:
+                    continue
                 self._note(number, sent_at, event_id)
                 self._ask_for_trouble(clients[(turn + 1) % len(clients)], number, event_id)
 
@@ -82,12 +84,13 @@ class Publishers:
             self._ledger.published[number] = event
 
     def _publish(self, client: httpx.Client, number: int) -> str | None:
+        """Return the event's id, nothing when it was refused, None when there was no clear answer."""
         answer = self._send(client, body_of(number), key_of(number))
         if answer is None:
             return None
         if answer.status_code not in {200, 202}:
             self._ledger.wrong_answers.append(f"number {number}: {answer.status_code}: {answer.text[:200]}")
-            return None
+            return ""
         return str(answer.json()["id"])
 
     def _send(self, client: httpx.Client, body: bytes, key: str | None) -> httpx.Response | None:
