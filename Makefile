@@ -36,7 +36,8 @@ bench: $(VENV)/.run ## measure this machine: accepts, deliveries, latency, memor
 screenshots: $(VENV)/.dev $(VENV)/.browser ## take the pictures that README and docs show
 	$(BIN)/python tests/browser/take_screenshots.py docs/images
 
-chaos: $(VENV)/.dev ## hurt servers under load, 250 kills on each engine and faults of every kind, and judge (half an hour)
+chaos: $(VENV)/.dev ## hurt servers under load, 250 kills on each engine and faults of every kind, and judge (an hour)
+	$(BIN)/python tests/seeded_bugs/try_under_faults.py
 	$(BIN)/python tests/oracle/chaos.py --engine sqlite --faults kill,kill-all --cycles 250
 	$(BIN)/python tests/oracle/chaos.py --engine sqlite --cycles 50
 	$(BIN)/python tests/oracle/chaos.py --engine postgres --faults kill,kill-all --cycles 250

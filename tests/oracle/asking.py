@@ -14,7 +14,7 @@ import httpx
 from ledger import Attempt, Delivery, Ledger, Stored
 from servers import KEY, Server
 
-SETTLE_S = 180.0
+SETTLE_S = 90.0
 _DETAILED_MAX = 20_000  # deliveries that took more than one attempt: those of them whose attempts are asked for
 _SAMPLED = 1_500  # others whose attempts are asked for
 _CALLERS = 3

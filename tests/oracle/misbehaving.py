@@ -19,6 +19,7 @@ from subscriptions import AWAY, BADLY, GONE_FROM, LIMITED_S, dies
 
 _PATIENCE_S = 20.0  # no caller is kept longer
 _DRIP_S = 0.1
+_THOUGHT_S = 0.2  # so that a kill finds some of them under way
 _ENDLESS_BYTES = 64 << 20
 _FORBIDDEN_HOST = "127.0.0.2"  # listened on, but no network that deliveries may reach
 _OTHER_NAMES = ("127.0.0.2", "2130706434", "0x7f.2", "127.2", "[::ffff:127.0.0.2]", "0177.0.0.2", "somebody@127.0.0.2")
@@ -172,6 +173,7 @@ def _busy(_: Receivers, handler: _Handler) -> None:
 
 
 def _fail(_: Receivers, handler: _Handler) -> None:
+    time.sleep(_THOUGHT_S)
     handler.answer(500)
 
 
