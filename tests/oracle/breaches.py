@@ -186,7 +186,7 @@ BREACHES: dict[str, list[Callable[[Ledger], None]]] = {
     "nothing is sent to an address that is not allowed": [sending.dial_forbidden_address],
     "whoever tells of dead letters tells of all": [sending.hide_dead_letter],
     "the books balance, whenever one looks": [sending.miscount_for_a_moment],
-    "what is due is soon sent once all faults are over": [sending.fall_behind],
+    "what is due is soon sent once all faults are over": [sending.fall_behind, sending.fall_behind_for_long],
     "no node uses more and more": [sending.leak_files, sending.leak_memory, sending.leak_threads, sending.never_copy_the_log],
     "no server ended by itself": [sending.give_up],
     "no secret is shown or logged": [sending.tell_secret],

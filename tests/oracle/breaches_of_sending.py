@@ -163,6 +163,10 @@ def fall_behind(ledger: Ledger) -> None:
     _sample(ledger, oldest_due_s=20.0)
 
 
+def fall_behind_for_long(ledger: Ledger) -> None:
+    ledger.settled_at += 70.0
+
+
 def leak_files(ledger: Ledger) -> None:
     _sample(ledger, files=75)
 

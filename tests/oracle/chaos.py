@@ -124,6 +124,7 @@ def live(suffering: World, plan: Plan, receivers: Receivers) -> None:
     finally:
         publishers.stop()
     settle(servers[0], ledger)
+    ledger.settled_at = time.monotonic()
     if not ledger.pending:
         replay(servers[-1], ledger, paths)
         settle(servers[0], ledger)

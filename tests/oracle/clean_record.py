@@ -29,6 +29,7 @@ def clean() -> Ledger:
         replayed_at=EVENTS + 10.0,
         replayed_path="/theirs",
         switched_off={"/gone": "gone"},
+        settled_at=EVENTS + 5.0,
     )
     ledger.repeats.update({"the same": 3, "another body": 3})
     for number in range(1, EVENTS + 1):

@@ -155,6 +155,7 @@ class Ledger:
     replayed_path: str = ""
     refused_addresses: int = 0  # endpoints at addresses that are not delivered to
     trapped: list[str] = field(default_factory=list)  # what reached those addresses all the same
+    settled_at: float = 0.0  # when nothing was pending any more
     samples: list[Sample] = field(default_factory=list)
     # what the server says afterwards
     stored: list[Stored] = field(default_factory=list)
@@ -167,6 +168,10 @@ class Ledger:
     @property
     def acknowledged(self) -> int:
         return len(self.published)
+
+    @property
+    def published_until(self) -> float:
+        return max((event.acknowledged_at for event in self.published.values()), default=0.0)
 
     @property
     def healed_at(self) -> float:

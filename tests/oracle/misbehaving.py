@@ -17,6 +17,7 @@ from ledger import Arrival, Ledger
 from noting import noted, number_of
 from subscriptions import AWAY, BADLY, GONE_FROM, LIMITED_S, dies
 
+TRAP = "/trap"
 _PATIENCE_S = 20.0  # no caller is kept longer
 _DRIP_S = 0.1
 _THOUGHT_S = 0.2  # so that a kill finds some of them under way
@@ -102,7 +103,7 @@ class Receivers:
     @property
     def forbidden_urls(self) -> list[str]:
         """Ways to write an address of ours that is not delivered to."""
-        return [f"http://{name}:{self.port}/trap" for name in _OTHER_NAMES]
+        return [f"http://{name}:{self.port}{TRAP}" for name in _OTHER_NAMES]
 
     def take(self, handler: _Handler, body: bytes) -> None:
         """Note the request, then answer it, well or badly."""

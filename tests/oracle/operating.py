@@ -3,8 +3,8 @@
 import time
 
 import httpx
-from ledger import Ledger
-from misbehaving import Receivers
+from ledger import Ledger, Subscription
+from misbehaving import TRAP, Receivers
 from publishers import body_of
 from servers import Server
 from subscriptions import REPLAYED, ROTATED, as_asked, client_of, subscriptions
@@ -18,6 +18,7 @@ def subscribe(server: Server, receivers: Receivers, ledger: Ledger) -> dict[str,
     """Make the endpoints; return paths by endpoint id."""
     paths = {}
     with server.api() as api:
+        ledger.subscriptions[TRAP] = Subscription(TRAP, wants_nothing=True)
         for wish in subscriptions():
             made = api.post("/v1/endpoints", json=as_asked(wish, receivers.url)).raise_for_status().json()
             receivers.secrets[wish.path] = [made["secret"]]
@@ -27,6 +28,7 @@ def subscribe(server: Server, receivers: Receivers, ledger: Ledger) -> dict[str,
             ledger.refused_addresses += 1
             answer = api.post("/v1/endpoints", json={"client_id": 2, "url": url, "event_types": ["*"]})
             if answer.status_code != 422:
+                paths[answer.json().get("id", "")] = TRAP
                 ledger.trapped.append(f"an endpoint at {url} was answered with {answer.status_code}")
     return paths
 
