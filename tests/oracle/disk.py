@@ -82,6 +82,7 @@ class SmallDisk:
                 _run("umount", self.folder)
             time.sleep(0.02)
         self._mount()
+        self._ballast.unlink(missing_ok=True)  # that it was deleted may not have been flushed either
 
     def close(self) -> None:
         _run("umount", "--lazy", self.folder)

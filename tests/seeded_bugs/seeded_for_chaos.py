@@ -287,9 +287,9 @@ def metric_off_by_one() -> None:
     _wrap(Keeper, "recount", recount)
 
 
-@_bug("no node uses more and more")
+@_bug("no node uses more and more", faults=("pause",))
 def file_leaked_now_and_then() -> None:
-    now = _every(10)
+    now = _every(4)
 
     def send(before: Any, *values: Any) -> Any:
         if now():
