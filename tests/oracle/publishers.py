@@ -13,6 +13,7 @@ from subscriptions import application_of, client_of
 _PATH = "/v1/events/OrderConfirmedEvent"
 _AGAIN_S = 0.02
 _PATIENCE_S = 2.0  # for an answer; then another server is asked
+_LAST_S = 60.0  # for what was begun when all are to stop
 _REPEATED_EVERY, _CONFLICT_EVERY, _REFUSED_EVERY = 7, 11, 13
 
 
@@ -44,12 +45,15 @@ class Publishers:
         self._lock = threading.Lock()
         self._next = 0
         self._ended = threading.Event()
+        self._give_up_at = 0.0
         self.told_to_wait = 0  # with 503
         self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(count)]
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
+        """Begin nothing new, and wait until what was begun is acknowledged, for a limited time."""
+        self._give_up_at = time.monotonic() + _LAST_S
         self._ended.set()
         for thread in self._threads:
             thread.join()
@@ -63,6 +67,9 @@ class Publishers:
                     number = turn = self._next
                 sent_at = time.monotonic()
                 while (event_id := self._publish(clients[turn % len(clients)], number)) is None:
+                    if self._ended.is_set() and time.monotonic() > self._give_up_at:
+                        self._ledger.wrong_answers.append(f"number {number} was not taken to the end")
+                        return
                     turn += 1
                     time.sleep(_AGAIN_S)
                 if not event_id:

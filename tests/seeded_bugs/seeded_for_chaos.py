@@ -24,7 +24,7 @@ from commerce_event.deliver.replays import Replays
 from commerce_event.deliver.scheduler import Scheduler
 from commerce_event.deliver.sender import Sender
 from commerce_event.store.directory import Directory
-from commerce_event.store.port import Accepted
+from commerce_event.store.port import Accepted, StoreUnavailableError
 from commerce_event.store.sqlite import SqliteStore, files, work_queue
 from commerce_event.store.sqlite import sql as sqlite_sql
 
@@ -313,7 +313,7 @@ def full_disk_ends_it() -> None:
     async def accept(before: Any, store: SqliteStore, events: Any, **version: Any) -> list[Accepted]:
         try:
             return list(await before(store, events, **version))
-        except Exception:
+        except StoreUnavailableError:
             os._exit(3)
 
     _wrap(SqliteStore, "accept", accept)
