@@ -203,8 +203,8 @@ def idle(ledger: Ledger) -> None:
 
 
 def interrupt_nothing(ledger: Ledger) -> None:
-    for each in ledger.deliveries:
-        each.attempts = [attempt for attempt in each.attempts or () if not attempt.interrupted]
+    for arrival in ledger.arrivals:
+        arrival.ended = arrival.answered
 
 
 def time_nothing_out(ledger: Ledger) -> None:

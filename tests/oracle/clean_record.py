@@ -5,7 +5,7 @@ from ledger import Arrival, Attempt, Delivery, Fault, Ledger, Published, Sample,
 EVENTS = 120
 DELAYS_S = (0.1, 0.4)
 WALL_S = 1_700_000_000.0  # what the wall clock showed at second 0
-KILLED = (31.0, 61.0, 91.0)
+KILLED = (31.5, 61.5, 91.5)
 _GONE_FROM = 100  # numbers
 _PATHS = {
     "/a": Subscription("/a", delays_s=DELAYS_S),
@@ -85,6 +85,7 @@ def deliver(
     for number, status in enumerate(answers, 1):
         ledger.arrivals.append(request(event, path, number, at, 200 if status is None else status, replayed=replayed))
         if status is None:
+            ledger.arrivals[-1].ended = at + 1.0
             attempts.append(Attempt(number, WALL_S + at, 1.0, None, "interrupted"))
             at += 2.0
             continue

@@ -56,12 +56,15 @@ def _enough_happened(case: Case) -> Finding:
     return Finding(ENOUGH, ledger.acknowledged, wrong)
 
 
+def _killed_at(case: Case) -> list[float]:
+    return [fault.begun for fault in case.ledger.faults if fault.kind in _KILLS]
+
+
 def _outcomes(case: Case) -> Counter[str]:
     counts: Counter[str] = Counter()
     for delivery in case.ledger.deliveries:
         attempts = delivery.attempts or []
         failures = sum(attempt.failed for attempt in attempts)
-        counts["interrupted"] += any(attempt.interrupted for attempt in attempts)
         counts["failed without an answer in time"] += any(attempt.error == "timeout" for attempt in attempts)
         if delivery.state == "delivered" and delivery.attempt_count == 1:
             counts["delivered at once"] += 1
@@ -71,5 +74,8 @@ def _outcomes(case: Case) -> Counter[str]:
             counts["dead after the whole policy"] += 1
         elif delivery.reason == "gone":
             counts["dead because gone"] += 1
+    counts["interrupted"] = sum(
+        arrival.at < at < arrival.ended for at in _killed_at(case) for arrival in case.ledger.arrivals
+    )
     counts["asked to wait"] = sum(arrival.asked_to_wait_s > 0 for arrival in case.ledger.arrivals)
     return counts

@@ -20,6 +20,7 @@ _REQUIRED = {
     "commerce-event-type": r"OrderConfirmedEvent",
     "commerce-event-attempt": r"[1-9]\d*",
     "commerce-event-sequence": r"[1-9]\d*",
+    "commerce-event-origin": r"[0-9a-f]{16}",
     "traceparent": r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}",
 }
 
