@@ -10,6 +10,7 @@ from ledger import Arrival, Attempt, Delivery
 _CLOCKS_S = 0.01  # a request is noted after it was sent, and times are kept in milliseconds
 _LATE_S = 15.0  # two cores that nodes, database, publishers and receivers share
 _LATE_AFTER_A_FAULT_S = 30.0  # a lease may have to run out first
+_OURS_S = 5.0  # after what was not the receiver's fault, doubled with each further one
 _RECORDED_S = 1.0  # from an answer to its record
 _NEVER_OURS = ("connect_refused", "connect_failed", "dns_failed", "dns_timeout", "dns_not_found", "internal")
 
@@ -63,7 +64,7 @@ def _made(case: Case) -> Finding:
             hurt = case.hurt(*_around(case, delivery, attempt, requests))
             if attempt.interrupted and not hurt:
                 wrong.append(f"attempt {attempt.number} of {delivery.id} was interrupted, and there was no fault")
-            if attempt.number not in requests and (attempt.delivered or not hurt):
+            if attempt.number not in requests and not attempt.stale and (attempt.delivered or not hurt):
                 wrong.append(f"attempt {attempt.number} of {delivery.id} ({attempt.error}) was never made")
     return Finding("every attempt on record was made, or interrupted", looked_at, wrong)
 
@@ -130,7 +131,9 @@ def _gaps(case: Case) -> Iterator[tuple[Arrival, Arrival, float]]:
             earlier, later = requests.get(attempt.number), requests.get(attempt.number + 1)
             if earlier is None or later is None or attempt.delivered:
                 continue
-            if not attempt.failed:
+            if attempt.stale:
+                yield earlier, later, _OURS_S * 2 ** (attempt.number - failures - 1)
+            elif attempt.interrupted:
                 yield earlier, later, 0.0
             elif failures <= len(delays_s):
                 yield earlier, later, max(delays_s[failures - 1], earlier.asked_to_wait_s)

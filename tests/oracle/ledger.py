@@ -87,9 +87,14 @@ class Attempt:
         return self.error == "interrupted"
 
     @property
+    def stale(self) -> bool:
+        """Did the receiver close the connection just as it was used again? Then it is nobody's fault."""
+        return self.error == "connection_stale"
+
+    @property
     def failed(self) -> bool:
         """Does it count against the retry policy?"""
-        return not self.delivered and not self.interrupted
+        return not self.delivered and not self.interrupted and not self.stale
 
 
 @dataclass

@@ -17,8 +17,8 @@ _TIMEOUT_S = 1.5  # of endpoints whose receiver may hang
 BADLY = {
     "/flaky": 0.2,
     "/cut": 0.2,
-    "/hung": 0.35,
-    "/loris": 0.2,
+    "/hung": 0.6,
+    "/loris": 0.5,
     "/reset": 0.3,
     "/garbage": 0.3,
     "/endless": 0.3,
