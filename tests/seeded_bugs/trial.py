@@ -152,10 +152,12 @@ class Receivers:
         arrival.ended = time.monotonic()
         if not status:
             return False
+        once = arrival.path == "cut"  # a cut of a connection that was used before would be nobody's fault
+        more += "connection: close\r\n" if once else ""
         writer.write(f"HTTP/1.1 {status} X\r\ncontent-length: 0\r\n{more}\r\n".encode())
         await writer.drain()
         arrival.status = status
-        return True
+        return not once
 
     async def _answer(self, arrival: Arrival, reader: asyncio.StreamReader) -> tuple[int, str]:
         if arrival.path in _ALWAYS:
