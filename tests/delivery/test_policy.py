@@ -1,9 +1,15 @@
 """The delivery policy end to end: real store, real sender, receivers that misbehave; schedules compressed."""
 
+from collections import Counter
 from itertools import pairwise
+from typing import Any
 
 import msgspec
+import pytest
+from msgspec.structs import replace
 from node_bench import Bench
+
+from commerce_event.core.delivery import Outcome
 
 
 async def test_every_try_of_the_schedule_is_made_and_then_the_delivery_is_dead(bench: Bench) -> None:
@@ -47,6 +53,54 @@ async def test_410_switches_the_endpoint_off_and_what_waits_is_dead(bench: Bench
     assert switched is not None
     assert (switched.enabled, switched.disabled_reason) == (False, "gone")
     assert [answer.deliveries for answer in await bench.publish()] == [0]
+
+
+async def test_endpoint_that_is_switched_on_again_keeps_what_waits_for_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = bench.node
+    endpoint = await bench.endpoint("/hang", max_in_flight=1, timeout_s=1.0)
+    await bench.publish(600)
+    end_pending = node.store.end_pending
+
+    async def switched_on_after_a_step(*values: Any, **named: Any) -> int:
+        ended: int = await end_pending(*values, **named)
+        monkeypatch.setattr(node.store, "end_pending", end_pending)
+        await node.directory.change(endpoint.id, lambda each: replace(each, enabled=True, url=bench.hostile.url + "/ok"))
+        return ended
+
+    monkeypatch.setattr(node.store, "end_pending", switched_on_after_a_step)
+    await node.directory.switch_off(endpoint.id, "gone", node.clock.now_ms())
+    node.scheduler.wake()
+
+    async def on_again() -> bool:
+        found = node.directory.endpoint(endpoint.id)
+        return found is not None and found.enabled
+
+    await bench.until(on_again)
+    await bench.publish(5)
+    found = await bench.until_settled()
+    assert Counter(each.state for each in found) == {"dead": 500, "delivered": 105}
+
+
+async def test_410_that_comes_after_a_person_changed_the_endpoint_does_not_switch_it_off(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = bench.node
+    endpoint = await bench.endpoint("/gone", max_in_flight=1)
+    send = node.sender.send
+
+    async def mended_meanwhile(*values: Any) -> Outcome:
+        outcome = await send(*values)
+        monkeypatch.setattr(node.sender, "send", send)
+        await node.directory.change(endpoint.id, lambda each: replace(each, url=bench.hostile.url + "/ok"))
+        return outcome
+
+    monkeypatch.setattr(node.sender, "send", mended_meanwhile)
+    await bench.publish(20)
+
+    found = await bench.until_settled()
+    assert Counter(each.state for each in found) == {"dead": 1, "delivered": 19}
 
 
 async def test_retry_after_holds_back_the_whole_endpoint(bench: Bench) -> None:

@@ -72,6 +72,20 @@ async def test_change_that_another_node_came_before_is_made_to_what_is_there_now
     assert (changed.max_in_flight, changed.description) == (99, "mine")
 
 
+async def test_endpoint_is_not_switched_off_for_what_it_was_before_another_node_changed_it(
+    store: Store, directory: Directory
+) -> None:
+    before = await directory.save(endpoint())
+    other = Directory(store, VAULT, IdMaker())
+    await other.load()
+    await other.change(7, lambda found: msgspec.structs.replace(found, url="https://mended.example/"))
+
+    await directory.switch_off(7, "gone", START_MS, read=before.revision)
+    found = directory.endpoint(7)
+    assert found is not None
+    assert (found.enabled, found.url) == (True, "https://mended.example/")
+
+
 async def test_endpoint_deleted_by_another_node_stays_deleted(store: Store, directory: Directory) -> None:
     await directory.save(endpoint())
     other = Directory(store, VAULT, IdMaker())

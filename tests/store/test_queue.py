@@ -7,10 +7,16 @@ import pytest
 from stores import START_MS, Engine, claim, new_event, new_replay, result
 
 from commerce_event.core.model import DeliveryState, Scope
-from commerce_event.store.port import Claimed, DeliveryQuery, Page, Store, Waiting, Want
+from commerce_event.store.port import Claimed, DeliveryQuery, EndpointRow, Page, Store, Waiting, Want
 
 EVERYONE = Scope.everyone()
 LATER_MS = START_MS + 60_000
+
+
+def row(endpoint_id: int) -> EndpointRow:
+    return EndpointRow(
+        id=endpoint_id, client_id=1, revision=0, created_ms=1, updated_ms=1, deleted_ms=None, config=b"{}", sealed=b"s"
+    )
 
 
 async def test_waiting_delivery_is_claimed_with_its_event_and_attempt_1(store: Store) -> None:
@@ -178,6 +184,16 @@ async def test_pending_deliveries_are_ended_in_steps_and_those_under_way_are_lef
     assert ended == [3, 1, 0]
     [book] = await store.books(EVERYONE, recount=True)
     assert (book.dead, book.pending, book.difference) == (4, 1, 0)
+
+
+async def test_nothing_is_ended_for_an_endpoint_that_was_changed_since(store: Store) -> None:
+    off = await store.put_endpoint(row(7))
+    await store.accept([new_event(7), new_event(7)])
+
+    assert await store.end_pending(7, state="dead", reason="gone", now_ms=START_MS, limit=1, revision=off) == 1
+    on = await store.put_endpoint(row(7))
+    assert await store.end_pending(7, state="dead", reason="gone", now_ms=START_MS, limit=9, revision=off) == 0
+    assert await store.end_pending(7, state="dead", reason="gone", now_ms=START_MS, limit=9, revision=on) == 1
 
 
 async def test_reopened_delivery_has_a_fresh_budget(store: Store) -> None:

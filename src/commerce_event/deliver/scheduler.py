@@ -229,31 +229,43 @@ class Scheduler:
             endpoint = self._directory.endpoint(waiting.endpoint_id)
             if endpoint is None:
                 continue  # made by another node a moment ago: the next look knows it
-            if endpoint.deleted_ms is not None:
-                self._start_sweep(waiting.endpoint_id, "cancelled", "endpoint_deleted")
-            elif endpoint.disabled_reason == "gone" and not endpoint.enabled:
-                self._start_sweep(waiting.endpoint_id, "dead", "gone")
+            if _ending(endpoint) is not None:
+                self._start_sweep(waiting.endpoint_id)
             elif waiting.due_ms <= now_ms:
                 self._slots.lane(waiting.endpoint_id).backlog[waiting.retrying] = MANY
             else:
                 self._scan_by(now + (waiting.due_ms - now_ms) / 1000)
 
-    def _start_sweep(self, endpoint_id: int, state: DeliveryState, reason: str) -> None:
+    def _start_sweep(self, endpoint_id: int) -> None:
         if endpoint_id not in self._sweeps:
-            self._sweeps[endpoint_id] = asyncio.create_task(self._sweep(endpoint_id, state, reason))
+            self._sweeps[endpoint_id] = asyncio.create_task(self._sweep(endpoint_id))
 
-    async def _sweep(self, endpoint_id: int, state: DeliveryState, reason: str) -> None:
+    async def _sweep(self, endpoint_id: int) -> None:
         """Finish what waits for an endpoint that is no more, in steps that let others write in between."""
         try:
             async with self._sweeping:
-                while not self._closing and await self._store.end_pending(
-                    endpoint_id, state=state, reason=reason, now_ms=self._clock.now_ms(), limit=_SWEEP
-                ):
+                while not self._closing and await self._sweep_some(endpoint_id):
                     pass
         except StoreError as error:
             log.warning("the rest of an endpoint's deliveries is finished later", error=str(error))
         finally:
             del self._sweeps[endpoint_id]
+
+    async def _sweep_some(self, endpoint_id: int) -> int:
+        """Do a step, if the endpoint is still no more: a person may have switched it on meanwhile, on any node."""
+        endpoint = self._directory.endpoint(endpoint_id)
+        ending = None if endpoint is None else _ending(endpoint)
+        if endpoint is None or ending is None:
+            return 0
+        state, reason = ending
+        return await self._store.end_pending(
+            endpoint_id,
+            state=state,
+            reason=reason,
+            now_ms=self._clock.now_ms(),
+            limit=_SWEEP,
+            revision=endpoint.revision,
+        )
 
     def _until_next(self, now: float) -> float:
         """Return the seconds until time alone gives something to do."""
@@ -339,13 +351,15 @@ class Scheduler:
         self._woken.set()
 
     async def _switch_off(self, endpoint: Endpoint) -> None:
-        """The receiver answered 410: it wants nothing more."""
+        """The receiver answered 410: it wants nothing more, unless somebody changed the endpoint since it was asked."""
         current = self._directory.endpoint(endpoint.id)
         if current is None or not current.live:
             return
         log.warning("endpoint switched off: it answered 410 Gone", endpoint=endpoint.id)
         try:
-            await self._directory.switch_off(current.id, "gone", self._clock.now_ms())
+            await self._directory.switch_off(
+                endpoint.id, "gone", self._clock.now_ms(), read=endpoint.revision
+            )
         except StoreUnavailableError as error:  # its next 410 does it
             log.warning("cannot switch an endpoint off now", endpoint=endpoint.id, error=str(error))
         self.wake()
@@ -357,6 +371,15 @@ class Scheduler:
         """Long enough to wait for a slot as long as a request may take, and then to take that long."""
         longest = max(self._timeout_of(endpoint) for endpoint in endpoints)
         return self._clock.now_ms() + round((2 * longest + _LEASE_MARGIN_S) * 1000)
+
+
+def _ending(endpoint: Endpoint) -> tuple[DeliveryState, str] | None:
+    """Return how what waits for an endpoint ends, with the reason; None: it is sent or held."""
+    if endpoint.deleted_ms is not None:
+        return "cancelled", "endpoint_deleted"
+    if endpoint.disabled_reason == "gone" and not endpoint.enabled:
+        return "dead", "gone"
+    return None
 
 
 def _settlement(claimed: Claimed, outcome: Outcome, decision: Decision) -> Settlement:

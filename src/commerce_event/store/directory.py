@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -25,6 +26,10 @@ _ROW_FIELDS: Final = frozenset({"id", "client_id", "revision", "created_ms", "up
 _SEALED_FIELDS: Final = frozenset({"headers", "secrets"})
 
 log = structlog.get_logger(__name__)
+
+
+class _OutdatedError(Exception):
+    """The endpoint is no longer what the change was meant for."""
 
 
 class Directory:
@@ -138,13 +143,19 @@ class Directory:
 
         await self.change(endpoint_id, deleted)
 
-    async def switch_off(self, endpoint_id: int, reason: str, now_ms: int) -> None:
-        """Turn an endpoint off for a reason of its receiver's; a person turns it on again."""
+    async def switch_off(self, endpoint_id: int, reason: str, now_ms: int, *, read: int | None = None) -> None:
+        """Turn an endpoint off for a reason of its receiver's; a person turns it on again.
+
+        Nothing is done when it is no longer at the revision ``read``.
+        """
 
         def off(endpoint: Endpoint) -> Endpoint:
+            if read is not None and endpoint.revision != read:
+                raise _OutdatedError
             return msgspec.structs.replace(endpoint, enabled=False, disabled_reason=reason, updated_ms=now_ms)
 
-        await self.change(endpoint_id, off)
+        with suppress(_OutdatedError):
+            await self.change(endpoint_id, off)
 
     async def explainable(self, client_id: int, config_version: int) -> list[Endpoint]:
         """Return the client's endpoints as they stood at a config version, without secrets."""

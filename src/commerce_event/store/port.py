@@ -318,8 +318,20 @@ class Store(Protocol):
         """Undo claims whose request was never sent: due again now, and the attempt number free again."""
         ...
 
-    async def end_pending(self, endpoint_id: int, *, state: DeliveryState, reason: str, now_ms: int, limit: int) -> int:
-        """Finish up to ``limit`` unleased pending deliveries of an endpoint; return how many."""
+    async def end_pending(
+        self,
+        endpoint_id: int,
+        *,
+        state: DeliveryState,
+        reason: str,
+        now_ms: int,
+        limit: int,
+        revision: int | None = None,
+    ) -> int:
+        """Finish up to ``limit`` unleased pending deliveries of an endpoint; return how many.
+
+        ``revision`` is the one of the endpoint that says so. When it is no longer that, nothing is finished.
+        """
         ...
 
     async def reopen(self, delivery_ids: Sequence[int], *, now_ms: int, replay: Replay | None = None) -> int:

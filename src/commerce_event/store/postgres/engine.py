@@ -245,10 +245,26 @@ class PostgresStore:
         await self._step(lambda c: work_queue.give_back(c, claimed, now_ms=now_ms))
         self._presence.tell("work")
 
-    async def end_pending(self, endpoint_id: int, *, state: DeliveryState, reason: str, now_ms: int, limit: int) -> int:
+    async def end_pending(
+        self,
+        endpoint_id: int,
+        *,
+        state: DeliveryState,
+        reason: str,
+        now_ms: int,
+        limit: int,
+        revision: int | None = None,
+    ) -> int:
         return await self._change(
             lambda c: work_queue.end_pending(
-                c, endpoint_id, state=state, reason=reason, now_ms=now_ms, limit=limit, slot=self._ending_slot
+                c,
+                endpoint_id,
+                state=state,
+                reason=reason,
+                now_ms=now_ms,
+                limit=limit,
+                revision=revision,
+                slot=self._ending_slot,
             )
         )
 

@@ -285,6 +285,10 @@ ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, updated_ms = exclud
 -- name: endpoint_revision
 SELECT revision FROM endpoint WHERE id = $1 FOR UPDATE
 
+-- name: endpoint_revision_kept
+-- whoever changes the endpoint waits to the end of the transaction
+SELECT revision FROM endpoint WHERE id = $1 FOR SHARE
+
 -- name: put_revision
 INSERT INTO endpoint_revision (endpoint_id, revision, client_id, created_ms, updated_ms, deleted_ms, config)
 VALUES ($1, $2, $3, $4, $5, $6, $7)

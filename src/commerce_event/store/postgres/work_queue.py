@@ -1,6 +1,6 @@
 """The queue: who waits, claiming under a lease, settling behind the fence, and what people do to deliveries.
 
-Everybody locks in one order: turns of order keys, then deliveries by id, then accounts by endpoint.
+Everybody locks in one order: the endpoint, turns of order keys, deliveries by id, accounts by endpoint.
 """
 
 from collections import Counter
@@ -72,8 +72,18 @@ async def give_back(connection: Connection, claimed: Sequence[Claimed], *, now_m
 
 
 async def end_pending(
-    connection: Connection, endpoint_id: int, *, state: DeliveryState, reason: str, now_ms: int, limit: int, slot: int
+    connection: Connection,
+    endpoint_id: int,
+    *,
+    state: DeliveryState,
+    reason: str,
+    now_ms: int,
+    limit: int,
+    revision: int | None,
+    slot: int,
 ) -> int:
+    if revision is not None and await only(connection, "endpoint_revision_kept", endpoint_id) != revision:
+        return 0
     for _ in range(_ENDING_TRIES):  # others may claim them all between the look and the lock
         ids = [row[0] for row in await run(connection, "pending_of_endpoint", endpoint_id, now_ms, limit)]
         ended = await _finish(connection, ids, state=state, reason=reason, now_ms=now_ms, slot=slot, leased=False)

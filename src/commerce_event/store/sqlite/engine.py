@@ -221,10 +221,19 @@ class SqliteStore:
     async def give_back(self, claimed: Sequence[Claimed], *, now_ms: int) -> None:
         await self._write(lambda connection: work_queue.give_back(connection, claimed, now_ms=now_ms))
 
-    async def end_pending(self, endpoint_id: int, *, state: DeliveryState, reason: str, now_ms: int, limit: int) -> int:
+    async def end_pending(
+        self,
+        endpoint_id: int,
+        *,
+        state: DeliveryState,
+        reason: str,
+        now_ms: int,
+        limit: int,
+        revision: int | None = None,
+    ) -> int:
         return await self._write(
             lambda connection: work_queue.end_pending(
-                connection, endpoint_id, state=state, reason=reason, now_ms=now_ms, limit=limit
+                connection, endpoint_id, state=state, reason=reason, now_ms=now_ms, limit=limit, revision=revision
             )
         )
 

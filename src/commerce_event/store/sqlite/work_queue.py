@@ -10,7 +10,7 @@ import msgspec
 from commerce_event.core.model import DeliveryState, Replay
 from commerce_event.store.port import Claimed, NewDelivery, Settlement, Waiting, Want
 from commerce_event.store.sqlite.journal import keys_that_wait, open_books, waits_or_goes_first
-from commerce_event.store.sqlite.sql import run, run_rows, write_rows
+from commerce_event.store.sqlite.sql import only, run, run_rows, write_rows
 
 _STATES: Final = ("delivered", "dead", "cancelled", "pending")  # in the order of the accounts' columns
 INTERRUPTED: Final = "interrupted"
@@ -77,8 +77,17 @@ def give_back(connection: apsw.Connection, claimed: Sequence[Claimed], *, now_ms
 
 
 def end_pending(
-    connection: apsw.Connection, endpoint_id: int, *, state: DeliveryState, reason: str, now_ms: int, limit: int
+    connection: apsw.Connection,
+    endpoint_id: int,
+    *,
+    state: DeliveryState,
+    reason: str,
+    now_ms: int,
+    limit: int,
+    revision: int | None,
 ) -> int:
+    if revision is not None and only(run(connection, "endpoint_revision", (endpoint_id,))) != revision:
+        return 0
     ids = [row[0] for row in run(connection, "pending_of_endpoint", (endpoint_id, now_ms, limit))]
     rows = _states(connection, ids)
     _record_interrupted(connection, [(row[0], row[3], row[6]) for row in rows if row[5] is not None], now_ms)
