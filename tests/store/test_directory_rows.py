@@ -1,5 +1,6 @@
 """Endpoints, their former forms, keys, ended sessions and replays as rows."""
 
+import asyncio
 from contextlib import suppress
 
 import msgspec
@@ -174,6 +175,52 @@ async def test_progress_of_a_replay_and_its_deliveries_are_stored_together_or_no
     assert await store.replay_states(1) == {}
     [book] = await store.books(Scope.everyone(), recount=True)
     assert (book.matched, book.pending) == (1, 1)
+
+
+async def test_step_of_a_replay_is_made_once_however_many_make_it_at_the_same_time(store: Store) -> None:
+    event = new_event(7)
+    await store.accept([event])
+    await store.put_replay(replay(1))
+    step = msgspec.structs.replace(replay(1), cursor=event.id, looked_at=1, queued=1)
+
+    async def make() -> None:
+        await store.add_deliveries(
+            [NewDelivery(new_event().id, 7)], [event.id], replay=step, now_ms=START_MS, read=0
+        )  # fmt: skip
+
+    await asyncio.gather(*(make() for _ in range(8)))
+
+    assert await store.replay(1) == step
+    assert await store.replay_states(1) == {"pending": 1}
+    [book] = await store.books(Scope.everyone(), recount=True)
+    assert (book.matched, book.pending) == (2, 2)
+
+
+async def test_step_of_a_replay_reopens_once_however_many_make_it_at_the_same_time(store: Store) -> None:
+    await store.accept([new_event(7)])
+    [dead] = await claim(store, 7)
+    await store.settle([result(dead, "dead", reason="gone")])
+    await store.put_replay(replay(1))
+    step = msgspec.structs.replace(replay(1), cursor=dead.delivery_id, looked_at=1)
+    counts = await asyncio.gather(
+        *(store.reopen([dead.delivery_id], now_ms=START_MS, replay=step, read=0) for _ in range(8))
+    )
+
+    assert sorted(counts) == [0] * 7 + [1]
+    assert await store.replay(1) == msgspec.structs.replace(step, queued=1)
+
+
+async def test_replay_that_ended_is_neither_stepped_on_nor_ended_otherwise(store: Store) -> None:
+    event = new_event(7)
+    await store.accept([event])
+    done = replay(1, state="done", queued=5)
+    await store.put_replay(done)
+    delivery = NewDelivery(new_event().id, 7)
+    await store.add_deliveries([delivery], [event.id], replay=replay(1, queued=6), now_ms=START_MS, read=0)
+    await store.put_replay(replay(1, state="cancelled"), read=0)
+
+    assert await store.replay(1) == done
+    assert await store.replay_states(1) == {}
 
 
 async def test_replayed_delivery_is_a_new_one_of_the_old_event(store: Store) -> None:

@@ -29,7 +29,10 @@ class TooManyReplaysError(Exception):
 
 
 class Replays:
-    """Runs replays one step at a time, resuming after a restart where the last commit left them."""
+    """Runs replays one step at a time, resuming after a restart where the last commit left them.
+
+    Every node runs all of them: of two that make the same step, the store takes one.
+    """
 
     def __init__(
         self, store: Store, directory: Directory, id_maker: IdMaker, clock: Clock, on_queued: Callable[[], None]
@@ -112,7 +115,7 @@ class Replays:
     async def _step(self, replay: Replay) -> None:
         endpoint = self._directory.endpoint(replay.endpoint_id)
         if endpoint is None or endpoint.deleted_ms is not None:
-            await self._store.put_replay(self._finished(replay, "cancelled"))
+            await self._store.put_replay(self._finished(replay, "cancelled"), read=replay.cursor)
         elif replay.only == "all":
             await self._queue_again(replay, endpoint)
         else:
@@ -138,6 +141,7 @@ class Replays:
             [event.id for event in wanted],
             replay=step if len(events) == _STEP else self._finished(step, "done"),
             now_ms=now_ms,
+            read=replay.cursor,
         )
 
     async def _reopen(self, replay: Replay, state: DeliveryState) -> None:
@@ -160,6 +164,7 @@ class Replays:
             [delivery.id for delivery in found if delivery.state == "dead" or (delivery.due_ms or 0) > now_ms],
             now_ms=now_ms,
             replay=step if len(found) == _STEP else self._finished(step, "done"),
+            read=replay.cursor,
         )
 
     def _finished(self, replay: Replay, state: Literal["done", "cancelled"]) -> Replay:

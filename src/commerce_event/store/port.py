@@ -334,10 +334,13 @@ class Store(Protocol):
         """
         ...
 
-    async def reopen(self, delivery_ids: Sequence[int], *, now_ms: int, replay: Replay | None = None) -> int:
+    async def reopen(
+        self, delivery_ids: Sequence[int], *, now_ms: int, replay: Replay | None = None, read: int | None = None
+    ) -> int:
         """Make deliveries due now with a fresh retry budget: dead and cancelled ones again, pending ones at once.
 
-        Return how many; with a replay its progress is stored in the same commit, ``queued`` raised by that number.
+        Return how many; with a replay its progress is stored in the same commit, ``queued`` raised by that number, and
+        ``read`` is meant as in ``put_replay``.
         """
         ...
 
@@ -346,9 +349,18 @@ class Store(Protocol):
         ...
 
     async def add_deliveries(
-        self, deliveries: Sequence[NewDelivery], event_ids: Sequence[int], *, replay: Replay, now_ms: int
+        self,
+        deliveries: Sequence[NewDelivery],
+        event_ids: Sequence[int],
+        *,
+        replay: Replay,
+        now_ms: int,
+        read: int | None = None,
     ) -> None:
-        """Queue past events again, one delivery for each pair, and store the replay's progress in the same commit."""
+        """Queue past events again, one delivery for each pair, and store the replay's progress in the same commit.
+
+        ``read`` is meant as in ``put_replay``.
+        """
         ...
 
     # -- directory
@@ -398,7 +410,13 @@ class Store(Protocol):
         ...
 
     # -- replays
-    async def put_replay(self, replay: Replay) -> None: ...
+    async def put_replay(self, replay: Replay, *, read: int | None = None) -> None:
+        """Insert or change a replay.
+
+        ``read`` is the cursor that a step was made from. Unless the replay is still running there, another node was
+        first, and nothing at all is stored.
+        """
+        ...
 
     async def replay(self, replay_id: int) -> Replay | None: ...
 

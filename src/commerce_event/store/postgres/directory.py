@@ -64,8 +64,12 @@ async def ended_sessions(connection: Connection) -> frozenset[str]:
     return frozenset(row[0] for row in await run(connection, "ended_sessions"))
 
 
-async def put_replay(connection: Connection, replay: Replay) -> None:
+async def put_replay(connection: Connection, replay: Replay, *, read: int | None) -> bool:
+    """Store a replay; False: a cursor was read that is no longer the running replay's, and nothing is stored."""
+    if read is not None and await only(connection, "running_cursor", replay.id) != read:
+        return False
     await run(connection, "put_replay", *msgspec.structs.astuple(replay))
+    return True
 
 
 def _endpoint(row: asyncpg.Record) -> EndpointRow:

@@ -268,14 +268,19 @@ class PostgresStore:
             )
         )
 
-    async def reopen(self, delivery_ids: Sequence[int], *, now_ms: int, replay: Replay | None = None) -> int:
+    async def reopen(
+        self, delivery_ids: Sequence[int], *, now_ms: int, replay: Replay | None = None, read: int | None = None
+    ) -> int:
         async def work(connection: Connection) -> int:
+            if replay is not None and not await directory.put_replay(connection, replay, read=read):
+                return 0
             replay_id = None if replay is None else replay.id
             count = await work_queue.reopen(
                 connection, delivery_ids, now_ms=now_ms, replay_id=replay_id, slot=self._opening_slot
             )
             if replay is not None:
-                await directory.put_replay(connection, msgspec.structs.replace(replay, queued=replay.queued + count))
+                done = msgspec.structs.replace(replay, queued=replay.queued + count)
+                await directory.put_replay(connection, done, read=None)
             return count
 
         count = await self._change(work)
@@ -290,11 +295,17 @@ class PostgresStore:
         return count
 
     async def add_deliveries(
-        self, deliveries: Sequence[NewDelivery], event_ids: Sequence[int], *, replay: Replay, now_ms: int
+        self,
+        deliveries: Sequence[NewDelivery],
+        event_ids: Sequence[int],
+        *,
+        replay: Replay,
+        now_ms: int,
+        read: int | None = None,
     ) -> None:
         await self._change(
             lambda c: work_queue.add_deliveries(
-                c, deliveries, event_ids, replay=replay, now_ms=now_ms, slot=self._opening_slot
+                c, deliveries, event_ids, replay=replay, now_ms=now_ms, read=read, slot=self._opening_slot
             )
         )
         self._presence.tell("work")
@@ -341,8 +352,8 @@ class PostgresStore:
 
     # -- replays
 
-    async def put_replay(self, replay: Replay) -> None:
-        await self._change(lambda c: directory.put_replay(c, replay))
+    async def put_replay(self, replay: Replay, *, read: int | None = None) -> None:
+        await self._change(lambda c: directory.put_replay(c, replay, read=read))
 
     async def replay(self, replay_id: int) -> Replay | None:
         return await self._look(lambda c: history.replay(c, replay_id))

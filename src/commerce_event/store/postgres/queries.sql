@@ -332,6 +332,10 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 ON CONFLICT (id) DO UPDATE SET state = excluded.state, cursor = excluded.cursor, looked_at = excluded.looked_at,
   queued = excluded.queued, finished_ms = excluded.finished_ms
 
+-- name: running_cursor
+-- whoever runs the same replay waits to the end of the transaction, and then sees another cursor
+SELECT cursor FROM replay WHERE id = $1 AND state = 'running' FOR UPDATE
+
 -- name: replay_states
 -- indexes queue_replay and finished_replay
 SELECT state, count(*) FROM delivery WHERE replay_id = $1 GROUP BY state

@@ -1,6 +1,6 @@
 """The queue: who waits, claiming under a lease, settling behind the fence, and what people do to deliveries.
 
-Everybody locks in one order: the endpoint, turns of order keys, deliveries by id, accounts by endpoint.
+Everybody locks in one order: the endpoint or the replay, turns of order keys, deliveries by id, accounts by endpoint.
 """
 
 from collections import Counter
@@ -123,9 +123,11 @@ async def add_deliveries(
     *,
     replay: Replay,
     now_ms: int,
+    read: int | None,
     slot: int,
 ) -> None:
-    await directory.put_replay(connection, replay)
+    if not await directory.put_replay(connection, replay, read=read):
+        return
     await lock_turns(connection, turns_of(deliveries))
     existing = {row[0] for row in await run(connection, "keep_events", list(set(event_ids)))}
     pairs = [

@@ -64,10 +64,14 @@ def ended_sessions(connection: apsw.Connection) -> frozenset[str]:
     return frozenset(row[0] for row in run(connection, "ended_sessions"))
 
 
-def put_replay(connection: apsw.Connection, replay: Replay) -> None:
+def put_replay(connection: apsw.Connection, replay: Replay, *, read: int | None) -> bool:
+    """Store a replay; False: a cursor was read that is no longer the running replay's, and nothing is stored."""
+    if read is not None and only(run(connection, "running_cursor", (replay.id,))) != read:
+        return False
     values = list(msgspec.structs.astuple(replay))
     values[5] = msgspec.json.encode(replay.types).decode()
     run(connection, "put_replay", values)
+    return True
 
 
 def _endpoint(row: tuple[Any, ...]) -> EndpointRow:

@@ -237,12 +237,16 @@ class SqliteStore:
             )
         )
 
-    async def reopen(self, delivery_ids: Sequence[int], *, now_ms: int, replay: Replay | None = None) -> int:
+    async def reopen(
+        self, delivery_ids: Sequence[int], *, now_ms: int, replay: Replay | None = None, read: int | None = None
+    ) -> int:
         def work(connection: apsw.Connection) -> int:
+            if replay is not None and not directory.put_replay(connection, replay, read=read):
+                return 0
             replay_id = None if replay is None else replay.id
             count = work_queue.reopen(connection, delivery_ids, now_ms=now_ms, replay_id=replay_id)
             if replay is not None:
-                directory.put_replay(connection, msgspec.structs.replace(replay, queued=replay.queued + count))
+                directory.put_replay(connection, msgspec.structs.replace(replay, queued=replay.queued + count), read=None)
             return count
 
         return await self._write(work)
@@ -253,11 +257,17 @@ class SqliteStore:
         )
 
     async def add_deliveries(
-        self, deliveries: Sequence[NewDelivery], event_ids: Sequence[int], *, replay: Replay, now_ms: int
+        self,
+        deliveries: Sequence[NewDelivery],
+        event_ids: Sequence[int],
+        *,
+        replay: Replay,
+        now_ms: int,
+        read: int | None = None,
     ) -> None:
         def work(connection: apsw.Connection) -> None:
-            directory.put_replay(connection, replay)
-            work_queue.add_deliveries(connection, deliveries, event_ids, replay=replay, now_ms=now_ms)
+            if directory.put_replay(connection, replay, read=read):
+                work_queue.add_deliveries(connection, deliveries, event_ids, replay=replay, now_ms=now_ms)
 
         await self._write(work)
 
@@ -297,8 +307,8 @@ class SqliteStore:
 
     # -- replays
 
-    async def put_replay(self, replay: Replay) -> None:
-        await self._write(lambda connection: directory.put_replay(connection, replay))
+    async def put_replay(self, replay: Replay, *, read: int | None = None) -> None:
+        await self._write(lambda connection: directory.put_replay(connection, replay, read=read))
 
     async def replay(self, replay_id: int) -> Replay | None:
         return await self._read(lambda connection: history.replay(connection, replay_id))

@@ -206,6 +206,9 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET state = excluded.state, cursor = excluded.cursor, looked_at = excluded.looked_at,
   queued = excluded.queued, finished_ms = excluded.finished_ms
 
+-- name: running_cursor
+SELECT cursor FROM replay WHERE id = ? AND state = 'running'
+
 -- name: replay_states
 -- index delivery_replay
 SELECT state, count(*) FROM delivery WHERE replay_id = ? GROUP BY state
