@@ -10,7 +10,7 @@ from commerce_event.core.model import Endpoint, Secret
 from commerce_event.core.signatures import new_secret
 from commerce_event.core.vault import Vault, parse_key
 from commerce_event.store.directory import Directory
-from commerce_event.store.port import NewDelivery, NewEvent, StoreUnavailableError
+from commerce_event.store.port import NewDelivery, NewEvent, StoreUnavailableError, Waiting
 
 
 def failing(*_: object) -> None:
@@ -76,6 +76,43 @@ async def test_results_are_recorded_after_the_store_failed_in_whatever_way(
         return len(await bench.deliveries(state="delivered")) == 5
 
     await bench.until(all_delivered)
+
+
+async def test_results_that_outlasted_their_leases_while_the_store_was_away_are_recorded_and_nothing_sent_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = bench.node
+    await bench.endpoint("/ok")
+
+    async def full(*_: object) -> None:
+        raise StoreUnavailableError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(node.store, "settle", full)
+        await bench.publish(20)
+
+        async def behind() -> bool:
+            return node.scheduler.unsettled == 20 and node.scheduler._settler.behind
+
+        await bench.until(behind)
+        node.clock.follow(60_000)  # as if that had lasted a minute
+        looks: list[None] = []
+        waiting = node.store.waiting
+
+        async def looked() -> list[Waiting]:
+            looks.append(None)
+            return await waiting()
+
+        patched.setattr(node.store, "waiting", looked)
+        node.scheduler.wake()
+
+        async def looked_twice() -> bool:
+            return len(looks) > 1
+
+        await bench.until(looked_twice)
+
+    assert [each.state for each in await bench.until_settled()] == ["delivered"] * 20
+    assert len(bench.arrived("/ok")) == 20
 
 
 async def test_delivery_to_an_endpoint_that_nobody_told_of_yet_waits_and_is_then_sent(bench: Bench) -> None:

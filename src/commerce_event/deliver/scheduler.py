@@ -195,7 +195,7 @@ class Scheduler:
     async def _round(self) -> None:
         if self._clock.monotonic() >= self._scan_at:
             await self._scan()
-        wants = self._slots.wants() if self._settler.unsettled < _UNSETTLED_MAX else []
+        wants = self._slots.wants() if self._may_claim else []
         if not wants:
             return
         endpoints = [e for want in wants if (e := self._directory.endpoint(want.endpoint_id)) is not None]
@@ -211,6 +211,11 @@ class Scheduler:
             self._next_scan = 0.0
         for delivery in claimed:
             self.launch(delivery)
+
+    @property
+    def _may_claim(self) -> bool:
+        """False: more results wait than should, or for longer: what they are of must not be taken for lost."""
+        return self._settler.unsettled < _UNSETTLED_MAX and not self._settler.behind
 
     @property
     def _scan_at(self) -> float:
@@ -244,7 +249,7 @@ class Scheduler:
         """Finish what waits for an endpoint that is no more, in steps that let others write in between."""
         try:
             async with self._sweeping:
-                while not self._closing and await self._sweep_some(endpoint_id):
+                while not self._closing and self._may_claim and await self._sweep_some(endpoint_id):
                     pass
         except StoreError as error:
             log.warning("the rest of an endpoint's deliveries is finished later", error=str(error))
@@ -269,6 +274,8 @@ class Scheduler:
 
     def _until_next(self, now: float) -> float:
         """Return the seconds until time alone gives something to do."""
+        if not self._may_claim:
+            return _STORE_WAIT_S
         opens_at = self._slots.opens_at(now)
         return (self._scan_at if opens_at is None else min(self._scan_at, opens_at)) - now
 

@@ -14,8 +14,15 @@ _BATCH_MAX: Final = 512
 _FIRST_WAIT_S: Final = 0.05
 _LONGEST_WAIT_S: Final = 2.0
 _CLOCK_SET_MS: Final = 100  # less than this is the clock being steered
+_BEHIND_S: Final = 1.0  # well within what is left of a lease when its result is there
 
 log = structlog.get_logger(__name__)
+
+
+class _Result(msgspec.Struct, frozen=True):
+    settlement: Settlement
+    offset_ms: float  # the clock's, that its due time goes by
+    since: float
 
 
 class Settler:
@@ -26,7 +33,7 @@ class Settler:
         self._store = store
         self._clock = clock
         self._on_settled = on_settled
-        self._results: list[tuple[Settlement, float]] = []  # with the clock's offset that their due time goes by
+        self._results: list[_Result] = []
         self._unsent: list[Claimed] = []
         self._flushing: asyncio.Task[None] | None = None
 
@@ -34,9 +41,14 @@ class Settler:
     def unsettled(self) -> int:
         return len(self._results) + len(self._unsent)
 
+    @property
+    def behind(self) -> bool:
+        """Whether results wait that may outlast their leases: nothing may be claimed now, or it is sent again."""
+        return bool(self._results) and self._clock.monotonic() - self._results[0].since >= _BEHIND_S
+
     def put(self, settlement: Settlement) -> None:
         """Take a result; it is recorded soon."""
-        self._results.append((settlement, self._offset_ms()))
+        self._results.append(_Result(settlement, self._offset_ms(), self._clock.monotonic()))
         self._start()
 
     def give_back(self, claimed: Claimed) -> None:
@@ -69,7 +81,7 @@ class Settler:
         self._flushing = None
 
     async def _record_some(self) -> None:
-        results = [self._restamped(*each) for each in self._results[:_BATCH_MAX]]
+        results = [self._restamped(each) for each in self._results[:_BATCH_MAX]]
         unsent = self._unsent[:_BATCH_MAX]
         if results:
             recorded = await self._settle(results)
@@ -86,9 +98,9 @@ class Settler:
     def _offset_ms(self) -> float:
         return self._clock.now_ms() - self._clock.monotonic() * 1000
 
-    def _restamped(self, settlement: Settlement, offset_ms: float) -> Settlement:
+    def _restamped(self, result: _Result) -> Settlement:
         """Return a result that goes by the clock as it is now: it may have been set meanwhile."""
-        moved_ms = self._offset_ms() - offset_ms
+        settlement, moved_ms = result.settlement, self._offset_ms() - result.offset_ms
         if settlement.due_ms is None or abs(moved_ms) < _CLOCK_SET_MS:
             return settlement
         return msgspec.structs.replace(settlement, due_ms=settlement.due_ms + round(moved_ms))
