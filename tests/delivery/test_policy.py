@@ -66,7 +66,9 @@ async def test_endpoint_that_is_switched_on_again_keeps_what_waits_for_it(
     async def switched_on_after_a_step(*values: Any, **named: Any) -> int:
         ended: int = await end_pending(*values, **named)
         monkeypatch.setattr(node.store, "end_pending", end_pending)
-        await node.directory.change(endpoint.id, lambda each: replace(each, enabled=True, url=bench.hostile.url + "/ok"))
+        await node.directory.change(
+            endpoint.id, lambda each: replace(each, enabled=True, url=bench.hostile.url + "/ok")
+        )
         return ended
 
     monkeypatch.setattr(node.store, "end_pending", switched_on_after_a_step)

@@ -82,7 +82,7 @@ def some_events_have_no_deliveries() -> None:
 
 @_bug("idempotency")
 def key_ignored() -> None:
-    _wrap(Intake, "_event", lambda before, intake, draft: before(intake, replace(draft, idempotency_key=None)))
+    _wrap(Intake, "_event", lambda before, intake, draft, *v: before(intake, replace(draft, idempotency_key=None), *v))
 
 
 @_bug("idempotency")

@@ -17,13 +17,13 @@ from commerce_event.store.port import Claimed, Settlement, Store
 def _last(scheduler: Scheduler) -> Settlement | None:
     """The newest result that waits to be recorded."""
     results = scheduler._settler._results
-    return results[-1][0] if results else None
+    return results[-1].settlement if results else None
 
 
 def _change_last(scheduler: Scheduler, **changes: Any) -> None:
     results = scheduler._settler._results
-    settlement, offset_ms = results[-1]
-    results[-1] = (msgspec.structs.replace(settlement, **changes), offset_ms)
+    settlement = msgspec.structs.replace(results[-1].settlement, **changes)
+    results[-1] = msgspec.structs.replace(results[-1], settlement=settlement)
 
 
 class _EarlyScheduler(Scheduler):

@@ -1,16 +1,17 @@
 """The intake: every event that passed its checks goes through here into one shared commit.
 
-While one batch is being made durable, later callers gather in the next, so a commit serves many requests.
+While one batch is being made durable, later callers gather in the next, so a commit serves many requests. A client
+whose rows somebody else holds waits in a line of its own, and keeps no other client waiting.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
-import msgspec
 import structlog
 
-from commerce_event.contract.catalogue import EventType
+from commerce_event.accept.draft import Draft
+from commerce_event.accept.line import ANSWER_S, Line, Stored, Waiting, tell_all
 from commerce_event.core.clock import Clock
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Endpoint
@@ -23,31 +24,23 @@ from commerce_event.store.port import (
     NewDelivery,
     NewEvent,
     Store,
+    StoreBusyError,
+    StoreError,
     StoreUnavailableError,
 )
 
-_BATCH_MAX: Final = 512  # events in one call to the store
+__all__ = ["Dispatch", "Draft", "Intake", "IntakeFullError"]
+
 _MATCHES_MAX: Final = 20  # tries to match events with endpoints that are being changed
 _WAITING_MAX: Final = 20_000  # events that may wait for a commit before callers are turned away
 _WAITING_BYTES_MAX: Final = 64 * 1024**2  # likewise, of their bodies
+_APART_MAX: Final = 2  # commits at once of clients whose rows somebody holds: each keeps a connection
 
 log = structlog.get_logger(__name__)
 
 
 class IntakeFullError(StoreUnavailableError):
     """More events wait for a commit than should; nothing was stored."""
-
-
-class Draft(msgspec.Struct, frozen=True):
-    """An event that passed its checks and is to be stored."""
-
-    client_id: int
-    type: EventType
-    application_id: int | None
-    data: Mapping[str, Any]
-    body: bytes
-    idempotency_key: str | None = None
-    traceparent: str | None = None
 
 
 class Dispatch(Protocol):
@@ -75,18 +68,6 @@ class Dispatch(Protocol):
         ...
 
 
-OnStored = Callable[[list[Accepted] | BaseException], None]
-
-
-class _Waiting:
-    __slots__ = ("drafts", "on_stored", "size")
-
-    def __init__(self, drafts: Sequence[Draft], on_stored: OnStored) -> None:
-        self.drafts = drafts
-        self.on_stored = on_stored
-        self.size = sum([len(draft.body) for draft in drafts])
-
-
 class Intake:
     """Gathers drafts, matches them with endpoints and has them stored."""
 
@@ -96,10 +77,11 @@ class Intake:
         self._dispatch = dispatch
         self._ids = id_maker
         self._clock = clock
-        self._waiting: list[_Waiting] = []
-        self._waiting_count = 0
-        self._waiting_bytes = 0
-        self._flushing: asyncio.Task[None] | None = None
+        self._line = Line(self._store_together)
+        self._apart: dict[frozenset[int], Line] = {}  # of those clients whose rows somebody holds
+        self._commits_apart = asyncio.Semaphore(_APART_MAX)
+        self._count = 0  # of events that wait for their answer
+        self._bytes = 0
         self._closed = False
         self.on_accepted: list[Callable[[int], None]] = []  # told of each new event's client
 
@@ -110,7 +92,7 @@ class Intake:
         """
         future: asyncio.Future[list[Accepted]] = asyncio.get_running_loop().create_future()
 
-        def resolve(stored: list[Accepted] | BaseException) -> None:
+        def resolve(stored: Stored) -> None:
             if future.done():  # the caller was cancelled; the events stand
                 return
             if isinstance(stored, BaseException):
@@ -121,57 +103,85 @@ class Intake:
         self.put(drafts, resolve)
         return await future
 
-    def put(self, drafts: Sequence[Draft], on_stored: OnStored) -> None:
+    def put(self, drafts: Sequence[Draft], on_stored: Callable[[Stored], None]) -> None:
         """Do what ``submit`` does, and call back with its answers or what it would raise later.
 
         Raises StoreUnavailableError when the drafts are not even taken; then nobody is called.
         """
         if self._closed:
             raise StoreUnavailableError("the server is shutting down")
-        waiting = _Waiting(drafts, on_stored)
-        count, size = self._waiting_count + len(drafts), self._waiting_bytes + waiting.size
-        if count > _WAITING_MAX or (size > _WAITING_BYTES_MAX and self._waiting):
+
+        def told(stored: Stored) -> None:
+            self._count -= len(drafts)
+            self._bytes -= waiting.size
+            on_stored(stored)
+
+        waiting = Waiting(drafts, told, asyncio.get_running_loop().time())
+        count, size = self._count + len(drafts), self._bytes + waiting.size
+        if count > _WAITING_MAX or (size > _WAITING_BYTES_MAX and self._count):
             raise IntakeFullError("more events arrive than can be stored; try again in a moment")
-        self._waiting.append(waiting)
-        self._waiting_count, self._waiting_bytes = count, size
-        if self._flushing is None:
-            self._flushing = asyncio.create_task(self._flush())
+        self._line_of(waiting).add(waiting)
+        self._count, self._bytes = count, size
 
-    async def close(self) -> None:
-        """Turn new callers away and finish those who wait."""
+    async def close(self, within_s: float = ANSWER_S) -> None:
+        """Turn new callers away and finish those who wait, as far as the store lets us in that time."""
         self._closed = True
-        if self._flushing is not None:
-            await self._flushing
+        lines = [self._line, *self._apart.values()]
+        running = [line.running for line in lines if line.running is not None]
+        if running:
+            await asyncio.wait(running, timeout=within_s)
+        for line in lines:
+            line.turn_away()
 
-    async def _flush(self) -> None:
-        await asyncio.sleep(0)  # let whoever arrived in this turn of the loop join the batch
-        while self._waiting:
-            await self._store_together(self._next_batch())
-        self._flushing = None
+    def _line_of(self, waiting: Waiting) -> Line:
+        return self._apart.get(waiting.clients, self._line) if self._apart else self._line
 
-    async def _store_together(self, batch: Sequence[_Waiting]) -> None:
+    async def _store_together(self, batch: Sequence[Waiting]) -> None:
         try:
             events, answers = await self._match_and_store([draft for waiting in batch for draft in waiting.drafts])
-        except BaseException as error:
-            _fail(batch, error)
-            if not isinstance(error, Exception):
-                raise
+        except StoreBusyError as error:
+            self._try_again(batch, error)
+        except Exception as error:  # whatever it is, the next batch has its own chance
+            if not isinstance(error, StoreError):
+                log.exception("a batch of events could not be stored")
+            tell_all(batch, error)
         else:
             _answer(batch, answers)
             self._hand_over(events, answers)
 
+    async def _store_apart(self, batch: Sequence[Waiting]) -> None:
+        async with self._commits_apart:
+            await self._store_together(batch)
+        clients = batch[0].clients
+        if clients in self._apart and not self._apart[clients].waits:  # nobody holds their rows any more
+            del self._apart[clients]
+
+    def _try_again(self, batch: Sequence[Waiting], error: StoreBusyError) -> None:
+        """Let those wait on who have not waited too long: apart from the others where somebody holds their rows."""
+        for waiting in batch:
+            if not error.clients.isdisjoint(waiting.clients):
+                self._apart.setdefault(waiting.clients, Line(self._store_apart))
+        late = asyncio.get_running_loop().time() - ANSWER_S
+        for waiting in (*batch, *self._line.take(lambda each: each.clients in self._apart)):
+            try:
+                if waiting.since <= late:
+                    raise error
+                self._line_of(waiting).add(waiting)
+            except StoreUnavailableError as refusal:
+                waiting.tell(refusal)
+
     async def _match_and_store(self, drafts: Sequence[Draft]) -> tuple[list[NewEvent], list[Accepted]]:
         """Store drafts with the deliveries they give rise to, as the endpoints stand at that moment on any node."""
         for _ in range(_MATCHES_MAX):
-            events: list[NewEvent] = []
+            reserved: list[int] = []
             try:
-                events.extend(map(self._event, drafts))
+                events = [self._event(draft, reserved) for draft in drafts]
                 return events, await self._store.accept(events, config_version=self._directory.version)
             except ConfigChangedError:
-                self._give_back(events)
+                self._give_back(reserved)
                 await self._learn_changes()
             except BaseException:
-                self._give_back(events)
+                self._give_back(reserved)
                 raise
         raise StoreUnavailableError("endpoints are being changed faster than events can be matched with them")
 
@@ -182,19 +192,8 @@ class Intake:
             log.error("another node's changes cannot be read", error=str(error))
             raise StoreUnavailableError("another node's changes cannot be read") from None
 
-    def _next_batch(self) -> list[_Waiting]:
-        size = count = 0
-        for waiting in self._waiting:
-            if count and size + len(waiting.drafts) > _BATCH_MAX:
-                break
-            size += len(waiting.drafts)
-            count += 1
-        batch, self._waiting = self._waiting[:count], self._waiting[count:]
-        self._waiting_count -= size
-        self._waiting_bytes -= sum([waiting.size for waiting in batch])
-        return batch
-
-    def _event(self, draft: Draft) -> NewEvent:
+    def _event(self, draft: Draft, reserved: list[int]) -> NewEvent:
+        """Match a draft; the endpoints that a slot was reserved of are added to ``reserved``."""
         now_ms = self._clock.now_ms()
         endpoints = self._directory.match(draft.client_id, draft.type, draft.application_id, draft.data)
         event_id = self._ids.next(now_ms)
@@ -208,20 +207,23 @@ class Intake:
             idempotency_key=draft.idempotency_key,
             traceparent=draft.traceparent,
             body=draft.body,
-            deliveries=tuple([self._delivery(endpoint, draft, now_ms) for endpoint in endpoints]),
+            deliveries=tuple([self._delivery(endpoint, draft, now_ms, reserved) for endpoint in endpoints]),
         )
 
-    def _delivery(self, endpoint: Endpoint, draft: Draft, now_ms: int) -> NewDelivery:
+    def _delivery(self, endpoint: Endpoint, draft: Draft, now_ms: int, reserved: list[int]) -> NewDelivery:
         if endpoint.ordering == "key":
             key = draft.type.business_key(draft.data)
             if key is not None:  # whether it must wait is the store's to say
                 return NewDelivery(self._ids.next(now_ms), endpoint.id, key)
-        return NewDelivery(self._ids.next(now_ms), endpoint.id, None, self._dispatch.reserve(endpoint))
+        lease_until_ms = self._dispatch.reserve(endpoint)
+        if lease_until_ms is not None:
+            reserved.append(endpoint.id)
+        return NewDelivery(self._ids.next(now_ms), endpoint.id, None, lease_until_ms)
 
     def _hand_over(self, events: Sequence[NewEvent], answers: Sequence[Accepted]) -> None:
         for event, answer in zip(events, answers, strict=True):
             if answer.outcome != "new":
-                self._give_back((event,))
+                self._give_back([each.endpoint_id for each in event.deliveries if each.lease_until_ms is not None])
                 continue
             try:
                 self._pass_on(event, answer.sequence)
@@ -254,28 +256,14 @@ class Intake:
             body=event.body,
         )
 
-    def _give_back(self, events: Sequence[NewEvent]) -> None:
-        for event in events:
-            for delivery in event.deliveries:
-                if delivery.lease_until_ms is not None:
-                    self._dispatch.release(delivery.endpoint_id)
+    def _give_back(self, reserved: Sequence[int]) -> None:
+        for endpoint_id in reserved:
+            self._dispatch.release(endpoint_id)
 
 
-def _answer(batch: Sequence[_Waiting], answers: Sequence[Accepted]) -> None:
+def _answer(batch: Sequence[Waiting], answers: Sequence[Accepted]) -> None:
     start = 0
     for waiting in batch:
         end = start + len(waiting.drafts)
-        _tell(waiting, list(answers[start:end]))
+        waiting.tell(list(answers[start:end]))
         start = end
-
-
-def _fail(batch: Sequence[_Waiting], error: BaseException) -> None:
-    for waiting in batch:
-        _tell(waiting, error)
-
-
-def _tell(waiting: _Waiting, stored: list[Accepted] | BaseException) -> None:
-    try:
-        waiting.on_stored(stored)
-    except Exception:  # the others in the batch are to hear of it all the same
-        log.exception("an answer could not be given")

@@ -4,7 +4,7 @@ Guarantees asked of an engine: a call that returns has committed durably; a call
 reads see every commit that returned before them. ``Scope`` is the tenant wall: no read goes without one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Literal, Protocol
 
 import msgspec
@@ -18,6 +18,14 @@ class StoreError(Exception):
 
 class StoreUnavailableError(StoreError):
     """Nothing was changed and the same call may succeed later: disk full, busy, shutting down."""
+
+
+class StoreBusyError(StoreUnavailableError):
+    """Somebody held rows of these clients for longer than should be waited for; nothing was changed."""
+
+    def __init__(self, clients: Iterable[int]) -> None:
+        super().__init__("somebody else works on this client's events for long; try again in a moment")
+        self.clients = frozenset(clients)
 
 
 class EndpointChangedError(Exception):
@@ -291,7 +299,8 @@ class Store(Protocol):
     async def accept(self, events: Sequence[NewEvent], *, config_version: int | None = None) -> list[Accepted]:
         """Store events and their deliveries in one commit, in order; one answer each. Ids grow from call to call.
 
-        Raises ConfigChangedError when the config version is given and is no longer that.
+        Raises ConfigChangedError when the config version is given and is no longer that, StoreBusyError when another
+        node keeps some of the clients to itself.
         """
         ...
 

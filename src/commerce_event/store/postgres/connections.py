@@ -17,6 +17,7 @@ _SINCE: Final = 140_000
 _CONNECT_S: Final = 10.0
 _COMMAND_S: Final = 30.0
 _CLOSE_S: Final = 5.0
+_LOCK_WAIT: Final = "1s"  # far longer than any other node needs, unless it hangs
 _HOT_MAX: Final = 6
 _LOOK_MAX: Final = 4
 _HOST: Final = re.compile(r"/.*|local socket|[^:/]+(:\d+)?|\[[^]]+](:\d+)?")
@@ -33,7 +34,12 @@ _SETTINGS: Final = {
     "tcp_keepalives_count": "3",
 }
 # For statements that must go by the index, whatever the planner believes about sizes.
-_HOT_SETTINGS: Final = _SETTINGS | {"enable_bitmapscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+_HOT_SETTINGS: Final = _SETTINGS | {
+    "enable_bitmapscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "idle_in_transaction_session_timeout": "5s",  # what a hanging node holds, others wait for
+}
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
@@ -75,7 +81,7 @@ class Address:
 
     async def hot_pool(self) -> Pool:
         """Return connections for accepting and delivering."""
-        return await self._pool(_HOT_MAX, _HOT_SETTINGS)
+        return await self._pool(_HOT_MAX, _HOT_SETTINGS | {"lock_timeout": _LOCK_WAIT})
 
     async def look_pool(self) -> Pool:
         """Return connections for looking back, so that a slow search keeps no delivery waiting."""

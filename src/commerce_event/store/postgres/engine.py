@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
+import asyncpg
 import msgspec
 
 from commerce_event.core.clock import Clock, SharedClock
@@ -26,6 +27,7 @@ from commerce_event.store.port import (
     Page,
     Settlement,
     StoreBrokenError,
+    StoreBusyError,
     StoreInfo,
     StoreUnavailableError,
     Waiting,
@@ -215,11 +217,20 @@ class PostgresStore:
     # -- journal
 
     async def accept(self, events: Sequence[NewEvent], *, config_version: int | None = None) -> list[Accepted]:
-        answers = await self._change(
-            lambda c: journal.accept(
-                c, events, config_version=config_version, lease=self.lease, slot=self._opening_slot
-            )
-        )
+        async def work(connection: Connection) -> list[Accepted]:
+            try:
+                return await journal.accept(
+                    connection, events, config_version=config_version, lease=self.lease, slot=self._opening_slot
+                )
+            except asyncpg.LockNotAvailableError:
+                raise StoreBusyError({event.client_id for event in events}) from None
+
+        try:
+            answers = await self._change(work)
+        except StoreBusyError as error:
+            clients = error.clients
+            held = await self._step(lambda c: journal.held_clients(c, clients))
+            raise StoreBusyError(held or clients) from None
         if any(delivery.lease_until_ms is None for event in events for delivery in event.deliveries):
             self._presence.tell("work")
         return answers

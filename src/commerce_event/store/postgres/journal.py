@@ -28,6 +28,12 @@ async def accept(
     return answers
 
 
+async def held_clients(connection: Connection, clients: Iterable[int]) -> set[int]:
+    """Return those of the clients whose rows somebody holds at this moment."""
+    clients = set(clients)
+    return clients - {row[0] for row in await run(connection, "free_clients", list(clients))}
+
+
 async def _take_sequences(connection: Connection, wanted: Counter[int], config_version: int | None) -> dict[int, int]:
     """Take so many numbers for each client, and return the last number given before them. Raises ConfigChangedError."""
     clients = sorted(wanted)

@@ -7,6 +7,10 @@ SELECT * FROM unnest($1::bigint[], $2::bigint[])
 ON CONFLICT (client_id) DO UPDATE SET last_sequence = c.last_sequence + excluded.last_sequence
 RETURNING client_id, last_sequence, (SELECT value FROM meta WHERE name = 'config_version')
 
+-- name: free_clients
+-- the locks last as long as this statement
+SELECT client_id FROM client WHERE client_id = ANY ($1::bigint[]) FOR NO KEY UPDATE SKIP LOCKED
+
 -- name: return_sequences
 UPDATE client SET last_sequence = last_sequence - unused.n
 FROM unnest($1::bigint[], $2::bigint[]) AS unused (client_id, n)

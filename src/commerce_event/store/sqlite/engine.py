@@ -246,7 +246,8 @@ class SqliteStore:
             replay_id = None if replay is None else replay.id
             count = work_queue.reopen(connection, delivery_ids, now_ms=now_ms, replay_id=replay_id)
             if replay is not None:
-                directory.put_replay(connection, msgspec.structs.replace(replay, queued=replay.queued + count), read=None)
+                done = msgspec.structs.replace(replay, queued=replay.queued + count)
+                directory.put_replay(connection, done, read=None)
             return count
 
         return await self._write(work)
