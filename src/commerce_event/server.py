@@ -40,7 +40,9 @@ from commerce_event.watchdog import Watchdog
 from commerce_event.web.assets import Assets
 from commerce_event.web.pages import Pages
 
-_GRACE_S: Final = 8.0  # for requests in flight at shutdown; the default time-out of one is 5 s
+_STOP_S: Final = 10.0  # from a signal to the end, however much is in flight; the default time-out of one is 5 s
+_RECORD_S: Final = 2.0  # of it: for recording what came of that
+_CLOSE_S: Final = 5.0  # for a store that answers no more
 _CONNECTIONS_MIN: Final = 16
 _OTHER_FILES: Final = 64  # that are open beside connections and deliveries
 _FILES_MAX: Final = 1_000_000  # where the system knows no limit
@@ -134,15 +136,24 @@ class Node:
         ):
             _, self.first_key = await self.directory.add_key("admin", None, "first key", self.clock.now_ms())
 
-    async def stop(self) -> None:
-        """Finish what is in flight, record it, close the store."""
+    async def stop(self, within_s: float = _STOP_S) -> None:
+        """Finish what is in flight and record it, as far as there is time; close the store."""
+        now = asyncio.get_running_loop().time
+        until = now() + within_s
         self.watchdog.close()
-        await self.intake.close()
-        await self.replays.close()
-        await self.scheduler.close(_GRACE_S)
-        await self.keeper.close()
-        await self.sender.close()
-        await self.store.close()
+        self.scheduler.send_no_more()
+        try:
+            async with asyncio.timeout_at(until):
+                await self.intake.close(within_s - _RECORD_S)
+                await self.replays.close()
+                await self.scheduler.close(max(0.0, until - now() - _RECORD_S))
+                await self.keeper.close()
+                await self.sender.close()
+        except TimeoutError:
+            log.warning("stopping took too long: what is left is done by the next start, or by another node")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_S):
+                await self.store.close()
 
 
 def make_clock(settings: Settings) -> SystemClock:
@@ -221,21 +232,27 @@ async def serve(settings: Settings, *, on_ready: Callable[[Node, str], None]) ->
     node.watchdog.start()
     server = http_server(node.app, limits)
     loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, setattr, server, "should_exit", True)
+        loop.add_signal_handler(number, asked.set)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     broken = asyncio.create_task(node.store.failed())
+    asking = asyncio.create_task(asked.wait())
     on_ready(node, f"http://{f'[{host}]' if ':' in host else host}:{port}")
-    await asyncio.wait({serving, broken}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({serving, broken, asking}, return_when=asyncio.FIRST_COMPLETED)
+    until = loop.time() + _STOP_S
+    server.should_exit = True
     if broken.done():
         log.critical("stopping: the store is broken", error=str(broken.result()))
-        server.should_exit = True
         await serving
         return 1
-    broken.cancel()
-    with suppress(asyncio.CancelledError):
-        await broken
-    await node.stop()
+    node.scheduler.send_no_more()  # what is in flight there goes on while requests are finished here
+    await asyncio.wait({serving})
+    for waiting in (broken, asking):
+        waiting.cancel()
+        with suppress(asyncio.CancelledError):
+            await waiting
+    await node.stop(until - loop.time())
     if failure := serving.exception():
         log.critical("stopped: the HTTP server failed", error=str(failure))
         return 1

@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from node_bench import EVERYONE, SECRET_KEY, Bench
 
+from commerce_event.core.delivery import OWN_FAULT_DELAY_S
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Endpoint, Secret
 from commerce_event.core.signatures import new_secret
@@ -113,6 +115,43 @@ async def test_results_that_outlasted_their_leases_while_the_store_was_away_are_
 
     assert [each.state for each in await bench.until_settled()] == ["delivered"] * 20
     assert len(bench.arrived("/ok")) == 20
+
+
+async def test_faults_of_ours_are_not_held_against_the_receiver(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint = await bench.endpoint("/ok")
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.node.sender, "_post", failing)
+        await bench.publish(30)
+
+        async def all_tried() -> bool:
+            return all(each.attempt_count == 1 and not each.leased for each in await bench.deliveries())
+
+        await bench.until(all_tried)
+    assert bench.node.scheduler.health(endpoint.id).consecutive_failures == 0
+
+
+async def test_retried_delivery_that_died_of_failures_is_soon_tried_again_after_a_fault_of_ours(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint = await bench.endpoint("/status?code=500", retry_schedule_s=(0.01,) * 30)
+    await bench.publish()
+    [dead] = await bench.until_settled()
+    assert dead.attempt_count > 25
+    await bench.node.directory.change(endpoint.id, lambda each: replace(each, url=bench.hostile.url + "/ok"))
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.node.sender, "_post", failing)
+        await bench.node.store.reopen([dead.id], now_ms=bench.node.clock.now_ms())
+        bench.node.scheduler.wake()
+
+        async def tried() -> bool:
+            [found] = await bench.deliveries()
+            return found.attempt_count > dead.attempt_count and not found.leased
+
+        await bench.until(tried)
+
+    [waiting] = await bench.deliveries()
+    assert waiting.due_ms is not None
+    assert waiting.due_ms - bench.node.clock.now_ms() <= OWN_FAULT_DELAY_S * 1_000
 
 
 async def test_delivery_to_an_endpoint_that_nobody_told_of_yet_waits_and_is_then_sent(bench: Bench) -> None:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from node_bench import Bench
 
 from commerce_event.core.delivery import Outcome
+from commerce_event.deliver import scheduler
 
 
 async def test_every_try_of_the_schedule_is_made_and_then_the_delivery_is_dead(bench: Bench) -> None:
@@ -117,6 +118,32 @@ async def test_retry_after_holds_back_the_whole_endpoint(bench: Bench) -> None:
     await bench.until_settled()
     times = [each.started_ms for each in await bench.attempts((await bench.deliveries())[-1])]
     assert all(later - earlier >= 1_000 for earlier, later in pairwise(times))
+
+
+async def test_retry_after_holds_back_what_was_claimed_already_too(bench: Bench) -> None:
+    endpoint = await bench.endpoint("/retry-after?code=429&value=3600", max_in_flight=2, timeout_s=5.0)
+    await bench.publish(100)
+
+    async def all_quiet() -> bool:
+        paused = bench.node.scheduler.health(endpoint.id).paused_for_s is not None
+        return paused and not any(each.leased for each in await bench.deliveries())
+
+    await bench.until(all_quiet)
+    assert len(bench.hostile.received) <= 2
+    assert sum(each.attempt_count for each in await bench.deliveries()) == len(bench.hostile.received)
+
+
+async def test_what_waits_for_its_key_goes_on_at_once_when_its_endpoint_wants_no_order_any_more(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler, "_SCAN_EVERY_S", 3_600.0)  # nothing is found by looking unasked
+    endpoint = await bench.endpoint("/hang", ordering="key")
+    await bench.publish(3)
+    await bench.node.directory.change(
+        endpoint.id, lambda each: replace(each, ordering="none", url=bench.hostile.url + "/ok")
+    )
+
+    assert [each.state for each in await bench.until_settled()] == ["delivered"] * 3
 
 
 async def test_hung_endpoint_does_not_keep_another_from_its_events(bench: Bench) -> None:

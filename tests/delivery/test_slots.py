@@ -7,11 +7,12 @@ import msgspec
 import pytest
 from stores import SqliteEngine
 
+from commerce_event.core.circuit import Circuit
 from commerce_event.core.clock import SystemClock
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Endpoint
 from commerce_event.core.vault import Vault
-from commerce_event.deliver.lane import MANY
+from commerce_event.deliver.lane import MANY, Lane
 from commerce_event.deliver.slots import Slots
 from commerce_event.store.directory import Directory
 from commerce_event.store.port import Want
@@ -77,6 +78,18 @@ def test_nothing_fresh_overtakes_a_backlog_nobody_counted(desk: Desk) -> None:
     desk.lane.backlog[False] = MANY
     assert desk.reserve_all() == 0
     assert desk.slots.wants() == [Want(ENDPOINT.id, retrying=False, limit=8)]
+
+
+def test_what_is_ready_waits_for_an_open_circuit_and_then_goes_out_one_by_one() -> None:
+    lane = Lane(Circuit(threshold=2, min_span_s=0.0, first_pause_s=1.0), 0.0)
+    assert lane.may_send(0.0)
+    for _ in range(2):
+        lane.circuit.record(delivered=False, now=10.0)
+
+    assert not lane.may_send(10.9)
+    assert lane.may_send(11.0)
+    lane.sending += 1
+    assert not lane.may_send(11.0)
 
 
 async def test_lane_of_a_deleted_endpoint_is_forgotten_once_nothing_is_in_flight(desk: Desk) -> None:

@@ -41,8 +41,8 @@ def decided(after: Outcome, **conditions: Any) -> Decision:
 def tries(after: Outcome, schedule_s: Sequence[float]) -> Iterator[Decision]:
     """Yield what is decided after every try of a delivery that always ends alike, up to 99 tries."""
     failures = 0
-    for number in range(1, 100):
-        decision = decided(after, schedule_s=schedule_s, failure_count=failures, attempt_number=number)
+    for number in range(99):
+        decision = decided(after, schedule_s=schedule_s, failure_count=failures, own_faults=number)
         failures = decision.failure_count
         yield decision
         if decision.state != "pending":
@@ -211,19 +211,19 @@ def test_delivery_that_our_own_code_fails_on_again_and_again_ends_visibly() -> N
 def test_counted_failures_do_not_bring_the_internal_end_nearer() -> None:
     poison = outcome(None, ours=True, error=POISON)
 
-    assert decided(poison, failure_count=3, attempt_number=27).state == "pending"
-    assert decided(poison, failure_count=3, attempt_number=28).state == "dead"
+    assert decided(poison, failure_count=3, own_faults=23).state == "pending"
+    assert decided(poison, failure_count=3, own_faults=24).state == "dead"
 
 
 def test_want_of_sockets_never_kills_a_delivery_but_is_asked_less_and_less_often() -> None:
     fault = outcome(None, ours=True, error="connect_failed")
-    waits_s = [(decided(fault, attempt_number=number).due_ms or 0) / 1000 - NOW_MS / 1000 for number in (1, 2, 3, 99)]
+    waits_s = [(decided(fault, own_faults=number).due_ms or 0) / 1000 - NOW_MS / 1000 for number in (0, 1, 2, 98)]
 
     assert waits_s == [5.0, 10.0, 20.0, OWN_FAULT_DELAY_MAX_S]
 
 
 def test_success_counts_whatever_came_before() -> None:
-    assert decided(outcome(200), failure_count=3, attempt_number=99).state == "delivered"
+    assert decided(outcome(200), failure_count=3, own_faults=99).state == "delivered"
 
 
 # States

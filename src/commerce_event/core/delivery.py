@@ -60,19 +60,19 @@ def decide(
     jitter: float,
     chance: float,
     now_ms: int,
-    attempt_number: int = 0,
+    own_faults: int = 0,
 ) -> Decision:
     """Return what follows from a try that came after ``failure_count`` counted failures.
 
+    ``own_faults`` is how many tries directly before this one came to nothing by faults of ours.
     ``chance`` in [0, 1) says how much of the jitter is added; a delay never gets shorter than the schedule's.
     """
     if outcome.delivered:
         return Decision("delivered", failure_count, None)
     if outcome.ours:
-        uncounted = max(1, attempt_number - failure_count)
-        if outcome.error == POISON and uncounted >= _POISON_MAX:
+        if outcome.error == POISON and own_faults + 1 >= _POISON_MAX:
             return Decision("dead", failure_count, None, POISON)
-        wait_s = min(OWN_FAULT_DELAY_MAX_S, OWN_FAULT_DELAY_S * 2 ** min(uncounted - 1, 10))
+        wait_s = min(OWN_FAULT_DELAY_MAX_S, OWN_FAULT_DELAY_S * 2 ** min(own_faults, 10))
         return Decision("pending", failure_count, now_ms + round(wait_s * 1000))
     failures = failure_count + 1
     if outcome.status == 410:

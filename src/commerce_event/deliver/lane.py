@@ -41,6 +41,7 @@ class Lane:
         "paused_until",
         "ready",
         "retries",
+        "sending",
         "trusted",
         "workers",
     )
@@ -49,6 +50,7 @@ class Lane:
         self.circuit = circuit
         self.ready: deque[Claimed] = deque()
         self.workers = 0
+        self.sending = 0  # requests under way
         self.held = 0
         self.retries = 0
         self.backlog = [0, 0]  # due work that is thought to wait in the store: first tries, retries
@@ -67,6 +69,14 @@ class Lane:
         if self.circuit.failures == 0 and endpoint.rate_limit is None:
             slots = 2 * cap - self.held  # all is well: keep some ready for the moment a slot gets free
         return max(0, min(slots, self._allowed(endpoint, now)))
+
+    def may_send(self, now: float) -> bool:
+        """Whether what is ready may go out: a pause, or an open circuit, may have come after it was made ready."""
+        return now >= self.paused_until and self.circuit.slots(now, self.sending, self.sending + 1) > 0
+
+    def put_back(self, *, retrying: bool) -> None:
+        """One that was ready is given back to the store, and waits there."""
+        self.backlog[retrying] += 1
 
     def retry_room(self, endpoint: Endpoint) -> int:
         """Return how many of the room may go to retries."""

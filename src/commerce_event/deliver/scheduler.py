@@ -29,6 +29,7 @@ _UNSETTLED_MAX: Final = 5_000
 _SWEEP: Final = 500
 _SWEEPS: Final = 2  # endpoints at once whose waiting deliveries are finished
 _STORE_WAIT_S: Final = 0.5
+_OWN_FAULTS_MAX: Final = 10_000  # deliveries whose faults of ours are counted
 
 log = structlog.get_logger(__name__)
 
@@ -77,6 +78,7 @@ class Scheduler:
         self._sweeps: dict[int, asyncio.Task[None]] = {}
         self._sweeping = asyncio.Semaphore(_SWEEPS)
         self._loop: asyncio.Task[None] | None = None
+        self._own_faults: dict[int, int] = {}  # by delivery, the latest last
         self._closing = False
         self.on_attempt: list[AttemptListener] = []
 
@@ -90,12 +92,25 @@ class Scheduler:
     def running(self) -> bool:
         return self._loop is not None and not self._loop.done()
 
-    async def close(self, grace_s: float) -> None:
-        """Stop claiming, let what is in flight finish for at most ``grace_s``, record every result."""
+    def send_no_more(self) -> None:
+        """Give back what was to be sent next; what is under way goes on. Closing is to follow."""
         self._closing = True
         self._woken.set()
+        self._hand_back()
+
+    def _hand_back(self) -> None:
+        for lane in self._slots.lanes:
+            while lane.ready:
+                claimed = lane.ready.popleft()
+                self._settler.give_back(claimed)
+                self._slots.free(lane, retrying=claimed.number > 1)
+
+    async def close(self, grace_s: float) -> None:
+        """Stop claiming, let what is in flight finish for at most ``grace_s``, record the results."""
+        self.send_no_more()
         if self._loop is not None:
             await self._loop
+        self._hand_back()
         if self._workers:
             await asyncio.wait(self._workers, timeout=grace_s)
         for worker in list(self._workers):
@@ -105,7 +120,7 @@ class Scheduler:
         if self._sweeps:
             await asyncio.wait(list(self._sweeps.values()))
         try:
-            async with asyncio.timeout(grace_s):
+            async with asyncio.timeout(_RECORD_MARGIN_S):
                 await self._settler.close()
         except TimeoutError:  # the store does not take them: those deliveries are repeated after their lease
             log.warning("results given up at shutdown", results=self._settler.unsettled)
@@ -317,19 +332,28 @@ class Scheduler:
         if endpoint is None or not endpoint.live or self._closing or self._lease_too_short(endpoint, claimed):
             self._settler.give_back(claimed)
             return
-        outcome = await self._sender.send(endpoint, claimed)
+        if not lane.may_send(self._clock.monotonic()):
+            lane.put_back(retrying=claimed.number > 1)
+            self._settler.give_back(claimed)
+            return
+        lane.sending += 1
+        try:
+            outcome = await self._sender.send(endpoint, claimed)
+        finally:
+            lane.sending -= 1
         now = self._clock.monotonic()
         if not outcome.ours:
             self._slots.record(lane, outcome)
         decision = decide(
             outcome,
             failure_count=claimed.failure_count,
-            attempt_number=claimed.number,
+            own_faults=self._own_faults.get(claimed.delivery_id, 0),
             schedule_s=self._schedule_s if endpoint.retry_schedule_s is None else endpoint.retry_schedule_s,
             jitter=endpoint.jitter,
             chance=self._chance.random(),
             now_ms=self._clock.now_ms(),
         )
+        self._count_own_fault(claimed.delivery_id, counts=outcome.ours and decision.state == "pending")
         if decision.pause_s is not None:
             lane.paused_until = max(lane.paused_until, now + decision.pause_s)
         self._settler.put(_settlement(claimed, outcome, decision))
@@ -337,6 +361,14 @@ class Scheduler:
             listen(endpoint, outcome, decision)
         if decision.gone:
             await self._switch_off(endpoint)
+
+    def _count_own_fault(self, delivery_id: int, *, counts: bool) -> None:
+        """Remember faults of ours in a row, on this node and in this run; anything else begins anew."""
+        before = self._own_faults.pop(delivery_id, 0)
+        if counts:
+            self._own_faults[delivery_id] = before + 1
+            if len(self._own_faults) > _OWN_FAULTS_MAX:
+                del self._own_faults[next(iter(self._own_faults))]
 
     def _lease_too_short(self, endpoint: Endpoint, claimed: Claimed) -> bool:
         needed_s = self._timeout_of(endpoint) + _RECORD_MARGIN_S
@@ -347,9 +379,8 @@ class Scheduler:
             wait_s = (settlement.due_ms - self._clock.now_ms()) / 1000
             self._scan_by(self._clock.monotonic() + wait_s)
             return
-        endpoint = self._directory.endpoint(settlement.endpoint_id)
-        if endpoint is not None and endpoint.ordering == "key":
-            self._next_of_key(endpoint.id)
+        if settlement.keyed:
+            self._next_of_key(settlement.endpoint_id)
 
     def _next_of_key(self, endpoint_id: int) -> None:
         """The next delivery of a key became due: a first try, or one that was tried before."""
@@ -405,4 +436,5 @@ def _settlement(claimed: Claimed, outcome: Outcome, decision: Decision) -> Settl
         failure_count=decision.failure_count,
         due_ms=decision.due_ms,
         reason=decision.reason,
+        keyed=claimed.keyed,
     )

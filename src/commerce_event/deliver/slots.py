@@ -6,7 +6,7 @@ hang, some stay free.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -44,6 +44,10 @@ class Slots:
         self._turn = 0
         self._starved = False  # a lane had due work and slots of its own, but none was free in all
         self.held = 0
+
+    @property
+    def lanes(self) -> Iterable[Lane]:
+        return self._lanes.values()
 
     def lane(self, endpoint_id: int) -> Lane:
         """Return the lane of an endpoint; whoever asks may put due work into it."""

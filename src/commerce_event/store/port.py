@@ -112,6 +112,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     traceparent: str | None
     body: bytes
+    keyed: bool = False  # others of its order key may wait for its end
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +126,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     failure_count: int
     due_ms: int | None
     reason: str | None
+    keyed: bool = False
 
 
 class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -34,12 +34,7 @@ _SETTINGS: Final = {
     "tcp_keepalives_count": "3",
 }
 # For statements that must go by the index, whatever the planner believes about sizes.
-_HOT_SETTINGS: Final = _SETTINGS | {
-    "enable_bitmapscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-    "idle_in_transaction_session_timeout": "5s",  # what a hanging node holds, others wait for
-}
+_HOT_SETTINGS: Final = _SETTINGS | {"enable_bitmapscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 

@@ -49,6 +49,7 @@ Work = Callable[[Connection], Awaitable[T]]
 _TRIES: Final = 5
 _PAUSE_S: Final = 0.02
 _ACQUIRE_S: Final = 10.0
+_FINISH_S: Final = 2.0  # for calls under way when the store is closed
 _LOST_AFTER_S: Final = 5.0  # longer than a node takes to come back that was cut off
 _SLOTS: Final = 8  # rows of an account are at most twice as many
 
@@ -108,9 +109,14 @@ class PostgresStore:
 
     async def close(self) -> None:
         self._closed = True
-        while self._calls:
-            self._idle.clear()
-            await self._idle.wait()
+        try:
+            async with asyncio.timeout(_FINISH_S):
+                while self._calls:
+                    self._idle.clear()
+                    await self._idle.wait()
+        except TimeoutError:
+            for pool in self._pools:
+                pool.terminate()
         await self._let_go()
 
     async def _let_go(self) -> None:

@@ -121,7 +121,8 @@ SELECT endpoint_id, retrying, due_ms FROM busy WHERE due_ms IS NOT NULL
 WITH due AS MATERIALIZED (
   SELECT q.* FROM unnest($1::bigint[], $2::boolean[], $3::integer[]) AS wanted (endpoint_id, retrying, most)
   CROSS JOIN LATERAL (
-    SELECT id, event_id, endpoint_id, attempt_count, failure_count, due_ms, replay_id, lease, leased_ms
+    SELECT id, event_id, endpoint_id, attempt_count, failure_count, due_ms, replay_id, lease, leased_ms,
+           order_key IS NOT NULL AS keyed
     FROM queue
     WHERE queue.endpoint_id = wanted.endpoint_id AND queue.retrying = wanted.retrying AND queue.due_ms <= $4
     ORDER BY queue.due_ms LIMIT wanted.most FOR UPDATE SKIP LOCKED) AS q
@@ -134,7 +135,7 @@ WITH due AS MATERIALIZED (
   WHERE lease IS NOT NULL
 )
 SELECT due.id, due.endpoint_id, due.attempt_count + 1, due.failure_count, due.replay_id,
-       e.id, e.client_id, e.sequence, e.type, e.traceparent, e.body
+       e.id, e.client_id, e.sequence, e.type, e.traceparent, e.body, due.keyed
 FROM due CROSS JOIN LATERAL (SELECT * FROM event WHERE event.id = due.event_id LIMIT 1) AS e
 ORDER BY due.due_ms, due.id
 

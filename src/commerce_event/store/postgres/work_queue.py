@@ -48,6 +48,7 @@ async def claim(
             type=row[8],
             traceparent=row[9],
             body=row[10],
+            keyed=row[11],
         )
         for row in rows
     ]

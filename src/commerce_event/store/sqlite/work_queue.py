@@ -48,6 +48,7 @@ def claim(
             type=row[10],
             traceparent=row[11],
             body=row[12],
+            keyed=bool(row[13]),
         )
         for row in rows
     ]
