@@ -440,3 +440,25 @@ async def test_book_tells_since_when_something_is_due(store: Store) -> None:
     await store.settle([result(each) for each in await claim(store, 7)])
 
     assert [book.oldest_due_ms for book in await store.books(EVERYONE)] == [None]
+
+
+async def test_delivery_whose_event_is_lost_is_visibly_dead_and_holds_no_other_up(engine: Engine) -> None:
+    store = await engine.open()
+    lost, tried, behind = (new_event(7, order_key=key) for key in ("a", None, "a"))
+    await store.accept([lost, tried, behind])
+    [first] = [each for each in await claim(store, 7) if each.event_id == tried.id]
+    await store.settle([result(first, "pending", due_ms=START_MS)])
+    await store.close()
+    for event in (lost, tried):
+        await engine.lose(event.id)
+    store = await engine.open()
+
+    for retrying in (False, True):
+        assert await claim(store, 7, retrying=retrying, now_ms=LATER_MS) == []
+    for event in (lost, tried):
+        found = await store.delivery(event.deliveries[0].id, EVERYONE)
+        assert found is not None
+        assert (found.state, found.reason, found.attempt_count) == ("dead", "damaged", 1)
+    assert [each.event_id for each in await claim(store, 7, now_ms=LATER_MS)] == [behind.id]
+    [book] = await store.books(EVERYONE, recount=True)
+    assert (book.dead, book.pending, book.difference) == (2, 1, 0)

@@ -39,6 +39,10 @@ class Engine(Protocol):
         """Remove an event's deliveries behind the store's back; the store is closed."""
         ...
 
+    async def lose(self, event_id: int) -> None:
+        """Remove an event, but not its deliveries, behind the store's back; the store is closed."""
+        ...
+
     async def close_all(self) -> None:
         """Close every store that is still open, and let go of the data."""
         ...
@@ -61,6 +65,13 @@ class SqliteEngine:
 
         connection = apsw.Connection(str(self.path))
         connection.execute("DELETE FROM delivery WHERE event_id = ?", (event_id,))
+        connection.close()
+
+    async def lose(self, event_id: int) -> None:
+        import apsw
+
+        connection = apsw.Connection(str(self.path))
+        connection.execute("DELETE FROM event WHERE id = ?", (event_id,))
         connection.close()
 
     async def close_all(self) -> None:
@@ -101,6 +112,9 @@ class PostgresEngine:
     async def damage(self, event_id: int) -> None:
         for table in ("queue", "finished"):
             await self.run(f"DELETE FROM {table} WHERE event_id = $1", event_id)
+
+    async def lose(self, event_id: int) -> None:
+        await self.run("DELETE FROM event WHERE id = $1", event_id)
 
     async def close_all(self) -> None:
         for store in self._opened:

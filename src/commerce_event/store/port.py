@@ -315,6 +315,7 @@ class Store(Protocol):
         """Lease due deliveries, oldest due first, and commit their attempt numbers before returning.
 
         An attempt whose lease ran out unanswered is recorded as ``interrupted`` and does not count as a failure.
+        A delivery whose event is lost is dead, with the reason ``damaged``.
         """
         ...
 

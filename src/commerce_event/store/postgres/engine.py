@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final, TypeVar
 
 import asyncpg
@@ -247,9 +247,13 @@ class PostgresStore:
         return await self._step(work_queue.waiting)
 
     async def claim(self, wants: Sequence[Want], *, now_ms: int, lease_until_ms: int) -> list[Claimed]:
-        return await self._step(
+        claimed, damaged = await self._step(
             lambda c: work_queue.claim(c, wants, lease=self.lease, now_ms=now_ms, lease_until_ms=lease_until_ms)
         )
+        if damaged:
+            with suppress(StoreUnavailableError):  # the next claim finds them again
+                await self._change(lambda c: work_queue.end_damaged(c, damaged, now_ms=now_ms, slot=self._ending_slot))
+        return claimed
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
         ours, released = await self._change(lambda c: work_queue.settle(c, settlements, slot=self._ending_slot))

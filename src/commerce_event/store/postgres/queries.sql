@@ -136,7 +136,7 @@ WITH due AS MATERIALIZED (
 )
 SELECT due.id, due.endpoint_id, due.attempt_count + 1, due.failure_count, due.replay_id,
        e.id, e.client_id, e.sequence, e.type, e.traceparent, e.body, due.keyed
-FROM due CROSS JOIN LATERAL (SELECT * FROM event WHERE event.id = due.event_id LIMIT 1) AS e
+FROM due LEFT JOIN LATERAL (SELECT * FROM event WHERE event.id = due.event_id LIMIT 1) AS e ON true
 ORDER BY due.due_ms, due.id
 
 -- name: settle

@@ -17,8 +17,11 @@ from commerce_event.store.postgres.locks import Turn, lock_turns
 from commerce_event.store.postgres.sql import Connection, columns, only, run
 
 INTERRUPTED: Final = "interrupted"
+DAMAGED: Final = "damaged"
 _STATES: Final = ("delivered", "dead", "cancelled", "pending")  # in the order of the accounts' columns
 _ENDING_TRIES: Final = 10
+
+Lease = tuple[int, int, int, int]  # delivery, run, attempt number, end
 
 
 async def waiting(connection: Connection) -> list[Waiting]:
@@ -27,13 +30,14 @@ async def waiting(connection: Connection) -> list[Waiting]:
 
 async def claim(
     connection: Connection, wants: Sequence[Want], *, lease: int, now_ms: int, lease_until_ms: int
-) -> list[Claimed]:
+) -> tuple[list[Claimed], list[Lease]]:
+    """Lease what is due; also return the leases of deliveries whose events are lost."""
     limits: Counter[tuple[int, bool]] = Counter()
     for want in wants:
         limits[want.endpoint_id, want.retrying] += want.limit
     wanted = [(endpoint_id, retrying, limit) for (endpoint_id, retrying), limit in limits.items()]
     rows = await run(connection, "claim", *columns(wanted, 3), now_ms, lease, lease_until_ms, INTERRUPTED)
-    return [
+    claimed = [
         Claimed(
             delivery_id=row[0],
             endpoint_id=row[1],
@@ -51,7 +55,17 @@ async def claim(
             keyed=row[11],
         )
         for row in rows
+        if row[5] is not None
     ]
+    return claimed, [(row[0], lease, row[2], lease_until_ms) for row in rows if row[5] is None]
+
+
+async def end_damaged(connection: Connection, leases: Sequence[Lease], *, now_ms: int, slot: int) -> None:
+    """Finish deliveries whose events are lost: there is nothing to send."""
+    ids = [delivery_id for delivery_id, *_ in leases]
+    await lock_turns(connection, await _turns(connection, ids))
+    await run(connection, "give_back", now_ms, *columns(sorted(leases), 4))
+    await _finish(connection, ids, state="dead", reason=DAMAGED, now_ms=now_ms, slot=slot, leased=False)
 
 
 async def settle(connection: Connection, settlements: Sequence[Settlement], *, slot: int) -> tuple[list[bool], bool]:

@@ -50,7 +50,7 @@ FROM (SELECT id AS due_id FROM delivery INDEXED BY delivery_due
       WHERE state = 'pending' AND endpoint_id = ? AND (attempt_count > 0) = ? AND due_ms <= ?
       ORDER BY due_ms LIMIT ?)
 CROSS JOIN delivery AS d ON d.id = due_id
-CROSS JOIN event AS e ON e.id = d.event_id
+LEFT JOIN event AS e ON e.id = d.event_id
 
 -- name: lease
 UPDATE delivery SET attempt_count = attempt_count + 1, lease = ?, due_ms = ?, leased_ms = ?

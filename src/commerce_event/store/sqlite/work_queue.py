@@ -14,6 +14,7 @@ from commerce_event.store.sqlite.sql import only, run, run_rows, write_rows
 
 _STATES: Final = ("delivered", "dead", "cancelled", "pending")  # in the order of the accounts' columns
 INTERRUPTED: Final = "interrupted"
+DAMAGED: Final = "damaged"
 
 
 def waiting(connection: apsw.Connection) -> list[Waiting]:
@@ -31,6 +32,9 @@ def claim(
         for (endpoint_id, retrying), limit in limits.items()
         for row in run(connection, "due", (endpoint_id, retrying, now_ms, limit))
     ]
+    if damaged := [row[0] for row in rows if row[7] is None]:
+        _end(connection, damaged, state="dead", reason=DAMAGED, now_ms=now_ms)
+        rows = [row for row in rows if row[7] is not None]
     _record_interrupted(connection, [(row[0], row[2] - 1, row[6]) for row in rows if row[5] is not None], now_ms)
     write_rows(connection, "lease", [row[:1] for row in rows], before=(lease, lease_until_ms, now_ms))
     return [
@@ -90,15 +94,11 @@ def end_pending(
     if revision is not None and only(run(connection, "endpoint_revision", (endpoint_id,))) != revision:
         return 0
     ids = [row[0] for row in run(connection, "pending_of_endpoint", (endpoint_id, now_ms, limit))]
-    rows = _states(connection, ids)
-    _record_interrupted(connection, [(row[0], row[3], row[6]) for row in rows if row[5] is not None], now_ms)
-    return _finish(connection, rows, state=state, reason=reason, now_ms=now_ms)
+    return _end(connection, ids, state=state, reason=reason, now_ms=now_ms)
 
 
 def cancel(connection: apsw.Connection, delivery_ids: Sequence[int], *, reason: str, now_ms: int) -> int:
-    rows = [row for row in _states(connection, delivery_ids) if row[2] == "pending"]
-    _record_interrupted(connection, [(row[0], row[3], row[6]) for row in rows if row[5] is not None], now_ms)
-    return _finish(connection, rows, state="cancelled", reason=reason, now_ms=now_ms)
+    return _end(connection, delivery_ids, state="cancelled", reason=reason, now_ms=now_ms)
 
 
 def reopen(connection: apsw.Connection, delivery_ids: Sequence[int], *, now_ms: int, replay_id: int | None) -> int:
@@ -182,9 +182,12 @@ def _states(connection: apsw.Connection, delivery_ids: Sequence[int]) -> list[tu
     return list(run_rows(connection, "states", [(delivery_id,) for delivery_id in sorted(set(delivery_ids))]))
 
 
-def _finish(
-    connection: apsw.Connection, rows: Sequence[tuple[Any, ...]], *, state: DeliveryState, reason: str, now_ms: int
+def _end(
+    connection: apsw.Connection, delivery_ids: Sequence[int], *, state: DeliveryState, reason: str, now_ms: int
 ) -> int:
+    """Finish those that are pending; an attempt under way is on record as interrupted."""
+    rows = [row for row in _states(connection, delivery_ids) if row[2] == "pending"]
+    _record_interrupted(connection, [(row[0], row[3], row[6]) for row in rows if row[5] is not None], now_ms)
     ids = [(row[0],) for row in rows]
     write_rows(connection, "finish", ids, before=(state, reason, now_ms))
     _move(connection, ((row[1], "pending", state) for row in rows))
