@@ -183,6 +183,7 @@ class Life(RuleBasedStateMachine):
             type=event.new.type,
             traceparent=event.new.traceparent,
             body=event.new.body,
+            keyed=sent.order_key is not None,
         )
 
     # -- claiming and settling
