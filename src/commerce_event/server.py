@@ -40,9 +40,9 @@ from commerce_event.watchdog import Watchdog
 from commerce_event.web.assets import Assets
 from commerce_event.web.pages import Pages
 
-_STOP_S: Final = 10.0  # from a signal to the end, however much is in flight; the default time-out of one is 5 s
+_STOP_S: Final = 8.0  # from a signal on, however much is in flight; the default time-out of one is 5 s
 _RECORD_S: Final = 2.0  # of it: for recording what came of that
-_CLOSE_S: Final = 5.0  # for a store that answers no more
+_CLOSE_S: Final = 2.0  # after it, for a store that answers no more
 _CONNECTIONS_MIN: Final = 16
 _OTHER_FILES: Final = 64  # that are open beside connections and deliveries
 _FILES_MAX: Final = 1_000_000  # where the system knows no limit
@@ -252,7 +252,7 @@ async def serve(settings: Settings, *, on_ready: Callable[[Node, str], None]) ->
         waiting.cancel()
         with suppress(asyncio.CancelledError):
             await waiting
-    await node.stop(until - loop.time())
+    await node.stop(max(_RECORD_S, until - loop.time()))
     if failure := serving.exception():
         log.critical("stopped: the HTTP server failed", error=str(failure))
         return 1
