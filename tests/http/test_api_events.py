@@ -165,6 +165,27 @@ async def test_reconciliation_gives_a_clients_events_in_order_without_gaps(api: 
     assert await items(api, "/v1/events", client_id=9, after=0) == []
 
 
+@pytest.mark.parametrize("limit", [1, 3, 7, 200])
+async def test_reconciliation_goes_on_by_the_cursor_until_all_is_there(api: Api, limit: int) -> None:
+    for number in range(1, 9):
+        await api.publish(OrderId=number)
+        await api.publish(2)
+
+    seen = await all_pages(api, "/v1/events", limit, client_id=1, after=1)
+
+    assert [event["sequence"] for event in seen] == [2, 3, 4, 5, 6, 7, 8]
+
+
+async def test_cursor_of_another_kind_of_list_is_refused_rather_than_leaving_something_out(api: Api) -> None:
+    for _ in range(3):
+        await api.publish()
+    by_id = expect(await api.admin.get("/v1/events?limit=1"), 200)["next_cursor"]
+    by_sequence = expect(await api.admin.get("/v1/events?client_id=1&after=0&limit=1"), 200)["next_cursor"]
+
+    expect_problem(await api.admin.get(f"/v1/events?client_id=1&after=0&cursor={by_id}"), 422, "?cursor")
+    expect_problem(await api.admin.get(f"/v1/events?limit=1&cursor={by_sequence}"), 422, "?cursor")
+
+
 async def test_a_delivery_tells_of_every_attempt(api: Api) -> None:
     api.receiver.status = 500
     await api.endpoint(retry_schedule=["0.01s"])

@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from commerce_event.api.operations import Call, Operation, Reply
-from commerce_event.api.paging import Listing, PageQuery, listing
+from commerce_event.api.paging import Listing, PageQuery, listing, sequence_listing
 from commerce_event.api.parameters import Int32, Time, read_time, read_types, scope_for
 from commerce_event.api.problems import invalid, not_found
 from commerce_event.api.views import DeliveryView, EventView, delivery_view, event_view
@@ -46,11 +46,12 @@ async def list_events(call: Call) -> Reply:
 async def _events_after(call: Call, query: EventsQuery) -> Reply:
     if query.client_id is None:
         raise invalid("?client_id", "name the client whose sequence this is")
-    others = (query.type, query.application_id, query.state, query.since, query.until, query.q, query.cursor)
+    others = (query.type, query.application_id, query.state, query.since, query.until, query.q)
     if any(value is not None for value in others):
-        raise invalid("?after", "after goes with client_id and limit alone, so that nothing is left out")
-    events = await call.services.store.events_after(query.client_id, query.after or 0, query.limit)
-    return Reply(Listing([event_view(event) for event in events], None))
+        raise invalid("?after", "after goes with client_id, limit and cursor alone, so that nothing is left out")
+    behind = query.sequence(query.after or 0)
+    events = await call.services.store.events_after(query.client_id, behind, query.limit + 1)
+    return Reply(sequence_listing(events, query, event_view))
 
 
 async def find_event(call: Call) -> Event:
@@ -88,7 +89,10 @@ OPERATIONS = (
         query=EventsQuery,
         answers={200: Listing[EventView]},
         problems=(422,),
-        description="Newest first; with `after`, a client's events in accept order without gaps, for reconciliation.",
+        description=(
+            "Newest first; with `after`, a client's events in accept order without gaps, for reconciliation. Either way "
+            "`next_cursor`, given back as `cursor` beside the same parameters, leads on until it is null."
+        ),
     ),
     Operation(
         method="GET",

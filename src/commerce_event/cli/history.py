@@ -59,19 +59,17 @@ def list_events(
 ) -> None:
     """List events, newest first. Example: events list --search SO-10023"""
     with Api(url, key) as api:
-        if after is not None:
-            found: Any = api.get("/v1/events", client_id=client_id, after=after, limit=min(limit, 200))["items"]
-        else:
-            found = api.items(
-                "/v1/events",
-                limit,
-                client_id=client_id,
-                type=event_type,
-                since=since,
-                until=until,
-                state=state,
-                q=search,
-            )
+        found = api.items(
+            "/v1/events",
+            limit,
+            client_id=client_id,
+            type=event_type,
+            since=since,
+            until=until,
+            state=state,
+            q=search,
+            after=after,
+        )
         print_items(found, _EVENTS, as_json=as_json, empty="No events.")
 
 
