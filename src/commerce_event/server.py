@@ -220,8 +220,13 @@ class _KeyFile:
         os.close(folder)
 
 
-async def serve(settings: Settings, *, on_ready: Callable[[Node, str], None]) -> int:
-    """Run a node until a signal; return the exit code: 0 after a signal, 1 when the store or the HTTP server broke."""
+async def serve(
+    settings: Settings, *, on_ready: Callable[[Node, str], None], on_stop: Callable[[], None] = lambda: None
+) -> int:
+    """Run a node until a signal; return the exit code: 0 after a signal, 1 when the store or the HTTP server broke.
+
+    ``on_stop`` is called when a signal came.
+    """
     room = raise_file_limit() - settings.max_in_flight - _OTHER_FILES
     limits = Limits(most=max(_CONNECTIONS_MIN, min(settings.max_connections, room)))
     tune_collector()
@@ -233,8 +238,9 @@ async def serve(settings: Settings, *, on_ready: Callable[[Node, str], None]) ->
     server = http_server(node.app, limits)
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked.set)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as SIGHUP is under nohup
+            loop.add_signal_handler(number, asked.set)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     broken = asyncio.create_task(node.store.failed())
     asking = asyncio.create_task(asked.wait())
@@ -242,6 +248,8 @@ async def serve(settings: Settings, *, on_ready: Callable[[Node, str], None]) ->
     await asyncio.wait({serving, broken, asking}, return_when=asyncio.FIRST_COMPLETED)
     until = loop.time() + _STOP_S
     server.should_exit = True
+    if asked.is_set():
+        on_stop()
     if broken.done():
         log.critical("stopping: the store is broken", error=str(broken.result()))
         await serving

@@ -2,15 +2,14 @@
 
 import asyncio
 import json
-import os
-import sys
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import ADMIN_KEY, LocalReceiver, ServerProcess
+from processes import LocalReceiver, ServerProcess
+from shell import COMMAND, Shell, run
 
-COMMAND = (sys.executable, "-m", "commerce_event")
 ORDER = {
     "ClientId": 1,
     "ApplicationId": 1,
@@ -19,48 +18,6 @@ ORDER = {
     "ClientOrderRef": "B-1",
     "Source": "WEB",
 }
-
-
-class Finished:
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-async def run(
-    *arguments: str, environment: dict[str, str] | None = None, stdin: str = "", folder: Path | None = None
-) -> Finished:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("COMMERCE_EVENT_")}
-    process = await asyncio.create_subprocess_exec(
-        *COMMAND,
-        *arguments,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**kept, "COLUMNS": "200", **(environment or {})},
-        cwd=folder,
-    )
-    out, err = await process.communicate(stdin.encode())
-    assert process.returncode is not None
-    return Finished(process.returncode, out.decode(), err.decode())
-
-
-class Shell:
-    """Commands that know where the server is."""
-
-    def __init__(self, server: ServerProcess) -> None:
-        self.environment = {"COMMERCE_EVENT_URL": server.url, "COMMERCE_EVENT_KEY": ADMIN_KEY}
-
-    async def __call__(self, *arguments: str, stdin: str = "") -> Finished:
-        return await run(*arguments, stdin=stdin, environment=self.environment)
-
-    async def json(self, *arguments: str, stdin: str = "") -> Any:
-        done = await self(*arguments, "--json", stdin=stdin)
-        assert done.code == 0, done.err
-        return done.json
 
 
 @pytest.fixture
@@ -106,6 +63,35 @@ async def test_many_events_are_published_line_by_line(shell: Shell, tmp_path: Pa
     assert done.code == 1
     assert (done.json["accepted"], [each["line"] for each in done.json["refusals"]]) == (1, [2, 3])
     assert "2 refused; the first is line 2" in done.err
+    assert "/OrderId is required" in done.err
+    assert done.json["refusals"][1]["detail"] == "It is no JSON from byte 1 of the line on (expecting value)"
+
+
+async def test_lines_that_are_published_again_are_doubled_by_nothing(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "orders.jsonl"
+    file.write_text("\n\n".join(json.dumps({**ORDER, "OrderId": number}) for number in range(5)))
+    publish = ("publish", "OrderConfirmedEvent", str(file), "--id-prefix", "may")
+
+    first = await shell.json(*publish, "--skip", "3")
+    whole = await shell.json(*publish)
+
+    assert (first["accepted"], first["duplicates"]) == (3, 0)
+    assert (whole["accepted"], whole["duplicates"]) == (2, 3)
+    keys = {event["idempotency_key"] for event in await shell.json("events", "list")}
+    assert keys == {f"may-{line}" for line in (1, 3, 5, 7, 9)}
+
+
+async def test_list_that_is_cut_says_so(shell: Shell) -> None:
+    lines = "\n".join(json.dumps({**ORDER, "OrderId": number}) for number in range(3))
+    await shell.json("publish", "OrderConfirmedEvent", stdin=lines)
+
+    cut = await shell("events", "list", "--limit", "2", "--json")
+    whole = await shell("events", "list", "--limit", "3", "--json")
+    later = await shell("events", "list", "--client", "1", "--after", "1", "--limit", "1", "--json")
+
+    assert (len(cut.json), "More follow" in cut.err) == (2, True)
+    assert (len(whole.json), whole.err) == (3, "")
+    assert ([event["sequence"] for event in later.json], "More follow" in later.err) == ([2], True)
 
 
 async def test_simulated_shop_is_published_and_repeating_it_is_safe(shell: Shell) -> None:
@@ -144,7 +130,7 @@ async def test_keys_are_made_used_and_revoked(shell: Shell, server: ServerProces
     foreign = await run(
         "publish", "OrderConfirmedEvent", stdin=body.replace('"ClientId": 1', '"ClientId": 2'), environment=as_shop
     )
-    assert (foreign.code, foreign.err.count("\n")) == (1, 1)
+    assert (foreign.code, foreign.err.count("\n")) == (2, 1)
     assert "may not act for client 2" in foreign.err
 
     await shell("keys", "revoke", made["id"])
@@ -152,12 +138,20 @@ async def test_keys_are_made_used_and_revoked(shell: Shell, server: ServerProces
     assert made["key"] not in (await shell("keys", "list")).out
 
 
-async def test_lost_admin_key_is_replaced_in_the_store_itself(tmp_path: Path) -> None:
+async def test_lost_admin_key_is_replaced_in_the_store_itself(server: ServerProcess, tmp_path: Path) -> None:
+    await server.start()
+    assert await server.stop() == 0
     store = f"sqlite:///{tmp_path / 'events.db'}"
     made = await run("keys", "create", "--role", "admin", "--store", store, "--json")
+    for_nobody = await run("keys", "create", "--role", "publish", "--store", store)
+    nowhere = await run("keys", "create", "--role", "admin", "--store", f"sqlite:///{tmp_path / 'other.db'}")
 
     assert made.code == 0, made.err
     assert made.json["key"].startswith("key_")
+    assert (for_nobody.code, nowhere.code) == (2, 2)
+    assert "name the clients that a publish key is for" in for_nobody.err.lower()
+    assert f"There is no store {tmp_path / 'other.db'}" in nowhere.err
+    assert not (tmp_path / "other.db").exists()
 
 
 @pytest.mark.parametrize(
@@ -165,10 +159,30 @@ async def test_lost_admin_key_is_replaced_in_the_store_itself(tmp_path: Path) ->
     [
         (("publish", "OrderConfirmedEvent", "/no/such/file"), 2, "cannot be read"),
         (("publish", "Nothing"), 2, "There is no event type"),
-        (("events", "get", "evt_nonsense"), 2, "There is no such event"),
+        (
+            ("events", "get", "evt_nonsense"),
+            2,
+            "There is no event evt_nonsense; list them with: commerce-event events list",
+        ),
+        (("publish", "../keys"), 2, "There is no event type '../keys'"),
+        (("publish", "OrderConfirmdEvent"), 2, "did you mean OrderConfirmedEvent?"),
+        (("publish", "\x1b[31mEvil\nX"), 2, "There is no event type"),
+        (("publish", "OrderConfirmedEvent", "--id", "é"), 2, "--id must be 1 to 256 printable ASCII characters"),
+        (("publish", "OrderConfirmedEvent", "--id", ""), 2, "--id must be 1 to 256 printable ASCII characters"),
+        (("events", "get", "../../healthz?x#y"), 2, "There is no event ../../healthz?x#y"),
+        (("events", "list", "--url", "ftp://x"), 2, "--url must begin with http:// or https://"),
+        (("events", "list", "--key", "wrong"), 2, "This key is unknown or revoked"),
+        (("events", "list", "--since", "yesterday"), 2, "--since is a time such as"),
+        (
+            ("endpoints", "create", "--client", "1", "--to", "https://a.example/", "--timeout", "31"),
+            2,
+            "--timeout must be at most 30",
+        ),
+        (("keys", "create", "--role", "read"), 2, "name the clients that a read key is for"),
+        (("keys", "create", "--role", "king"), 2, "'king' is not one of"),
         (("endpoints", "create", "--client", "1", "--to", "http://10.0.0.1/"), 2, "COMMERCE_EVENT_ALLOW_NETWORKS"),
         (("endpoints", "create", "--client", "1", "--to", "https://a.example/", "--filter", "{"), 2, "is no JSON"),
-        (("dead", "retry"), 2, "name deliveries, or an endpoint"),
+        (("dead", "retry"), 2, "Name deliveries, or an endpoint"),
         (("frobnicate",), 2, "No such command"),
     ],
 )
@@ -178,8 +192,29 @@ async def test_what_cannot_be_done_is_said_in_words(
     done = await shell(*arguments, stdin="{}")
 
     assert done.code == code
-    assert sentence in done.err
-    assert "Traceback" not in done.err
+    assert sentence.lower() in done.err.lower()
+    assert done.err.count("\n") == 1
+    assert done.err.endswith((".\n", "?\n"))
+
+
+async def test_output_that_nobody_takes_ends_a_command_quietly_or_with_a_sentence() -> None:
+    def cut(redirect: str) -> tuple[int, str]:
+        command = " ".join(COMMAND) + " openapi " + redirect
+        done = subprocess.run(["bash", "-o", "pipefail", "-c", command], stderr=subprocess.PIPE, check=False)
+        return done.returncode, done.stderr.decode()
+
+    assert await asyncio.to_thread(cut, "| true") == (141, "")
+    assert await asyncio.to_thread(cut, "> /dev/full") == (
+        1, "commerce-event: The output cannot be written: No space left on device.\n",
+    )  # fmt: skip
+
+
+async def test_store_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    done = await run("serve", "--port", "0", "--store", "sqlite:////proc/x.db", folder=tmp_path)
+
+    assert done.code == 2
+    assert "/proc/x.db" in done.err
+    assert done.err.count("\n") == 1
 
 
 async def test_no_server_and_no_key_are_said_with_the_remedy(tmp_path: Path) -> None:

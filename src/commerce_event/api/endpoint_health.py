@@ -57,6 +57,8 @@ class StatsView(msgspec.Struct, frozen=True, kw_only=True):
 
 async def test_endpoint(call: Call) -> Reply:
     endpoint = find_endpoint(call)
+    if call.services.settings.hold_deliveries:
+        raise Problem(409, "This server holds all deliveries, tests too; start it without --hold-deliveries.")
     wanted: TestWanted = call.body
     event_type = _type(endpoint, wanted.type)
     claimed = _example(call, endpoint, event_type)

@@ -90,8 +90,8 @@ OPERATIONS = (
         answers={200: Listing[EventView]},
         problems=(422,),
         description=(
-            "Newest first; with `after`, a client's events in accept order without gaps, for reconciliation. Either way "
-            "`next_cursor`, given back as `cursor` beside the same parameters, leads on until it is null."
+            "Newest first; with `after`, a client's events in accept order without gaps, for reconciliation. Either "
+            "way `next_cursor`, given back as `cursor` beside the same parameters, leads on until it is null."
         ),
     ),
     Operation(

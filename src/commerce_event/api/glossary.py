@@ -53,6 +53,7 @@ MEANINGS: Final = {
     "filter": "Which bodies are wanted, by their properties; null: all.",
     "finished_at": "When it ended (RFC 3339, UTC); null: it has not.",
     "follow_redirects": "Whether redirects are followed; each hop is checked like the first address.",
+    "force": "true: revoke it although that locks its owner, or everybody, out.",
     "found": "What the event has.",
     "headers": "Static headers sent with every request. Reading shows `***` for each value.",
     "id": "Its id; the letters in front tell the kind: evt, dlv, end, rpl, key.",

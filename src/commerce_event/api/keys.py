@@ -8,10 +8,10 @@ from msgspec import Meta
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing, PageQuery, listing
 from commerce_event.api.parameters import Int32
-from commerce_event.api.problems import invalid, not_found
+from commerce_event.api.problems import Problem, invalid, not_found
 from commerce_event.api.views import KeyView, NewKeyView, key_fields, key_view
 from commerce_event.core import ids
-from commerce_event.core.model import Role
+from commerce_event.core.model import Key, Role
 
 
 class NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,13 +26,24 @@ class KeysQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Which page."""
 
 
-async def create_key(call: Call) -> Reply:
-    wanted: NewKey = call.body
+class RevokeQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether it is meant in earnest."""
+
+    force: bool = False
+
+
+def clients_of(wanted: NewKey) -> tuple[int, ...] | None:
+    """Return the clients that a key to be made is for; None for every one. Raises Problem 422."""
     if wanted.role != "admin" and wanted.client_ids is None:
         raise invalid("/client_ids", f"name the clients that a {wanted.role} key is for")
     if wanted.role == "admin" and wanted.client_ids is not None:
         raise invalid("/client_ids", "an admin key is for every client; leave client_ids out")
-    clients = None if wanted.client_ids is None else tuple(dict.fromkeys(wanted.client_ids))
+    return None if wanted.client_ids is None else tuple(dict.fromkeys(wanted.client_ids))
+
+
+async def create_key(call: Call) -> Reply:
+    wanted: NewKey = call.body
+    clients = clients_of(wanted)
     key, text = await call.services.directory.add_key(wanted.role, clients, wanted.name, call.now_ms)
     call.is_about(None, ids.encode("key", key.id))
     return Reply(NewKeyView(**key_fields(key), key=text), 201)
@@ -52,8 +63,19 @@ async def revoke_key(call: Call) -> Reply:
         raise not_found("key")
     call.is_about(None, ids.encode("key", key_id))
     if key.revoked_ms is None:
+        if not call.query.force:
+            _check_revocable(call, key)
         await call.services.directory.revoke_key(key_id, call.now_ms)
     return Reply(None, 204)
+
+
+def _check_revocable(call: Call, key: Key) -> None:
+    """Raises Problem 409 for a key without which its owner, or everybody, is locked out."""
+    live_admins = [k for k in call.services.directory.all_keys() if k.role == "admin" and k.revoked_ms is None]
+    if live_admins == [key] and call.services.settings.admin_key is None:
+        raise Problem(409, "This is the last admin key; make another one first, or revoke it with force=true.")
+    if key.id == call.key.id:
+        raise Problem(409, "This is the key that you call with; use another one, or revoke it with force=true.")
 
 
 _TAG = "Keys"
@@ -92,8 +114,12 @@ OPERATIONS = (
         tag=_TAG,
         needs="admin",
         run=revoke_key,
+        query=RevokeQuery,
         answers={204: None},
-        problems=(404,),
-        description="It stops working at once on this node, and within a second on others.",
+        problems=(404, 409, 422),
+        description=(
+            "It stops working at once on this node, and within a second on others. The key of the call itself and the "
+            "last admin key are refused with 409 unless `force=true`."
+        ),
     ),
 )

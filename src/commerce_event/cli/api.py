@@ -1,8 +1,10 @@
 """The server's API as the commands use it: answers as data, problems as one sentence."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote, unquote
 
 import httpx
 
@@ -10,21 +12,40 @@ from commerce_event.cli.errors import UsageError, WorkFailedError
 
 _PAGE_MAX = 200
 _TIMEOUT_S = 60.0
-_UNUSABLE = frozenset({400, 404, 413, 415, 422})  # the server says: what it was given cannot be used
+_STATE = frozenset({408, 409, 429})  # of the server or the thing: what was given may be right at another moment
+_ID_MAX = 256
+_KINDS = {"endpoints": "endpoint", "events": "event", "deliveries": "delivery", "replays": "replay", "keys": "key"}
+# The options that give what a request names otherwise.
+_OPTIONS = {
+    "application_id": "--application", "client_id": "--client", "client_ids": "--client", "cursor": "--limit",
+    "description": "--description", "endpoint_id": "--endpoint", "event_id": "--event", "event_types": "--type",
+    "filter": "--filter", "headers": "--header", "jitter": "--jitter", "max_in_flight": "--max-in-flight",
+    "name": "--name", "only": "--only", "ordering": "--ordering", "overlap": "--overlap", "q": "--search",
+    "rate_limit": "--rate-limit", "replay_id": "--replay", "retry_schedule": "--retry-schedule", "role": "--role",
+    "signing": "--signing", "since": "--since", "state": "--state", "timeout_s": "--timeout", "type": "--type",
+    "types": "--type", "until": "--until", "url": "--to", "after": "--after",
+}  # fmt: skip
+
+
+def at(*segments: str) -> str:
+    """Return the path of a call; each part stays one, whatever is in it."""
+    return "/v1/" + "/".join(quote(segment, safe="", errors="replace") for segment in segments)
 
 
 class Api:
     """A connection to a server, for the length of a command."""
 
     def __init__(self, url: str, key: str | None) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise UsageError(f"--url must begin with http:// or https://, not as {url!r} does")
         if not key:
-            raise UsageError("no key is set; export COMMERCE_EVENT_KEY=… (the server prints one at its first start)")
+            raise UsageError("No key is set; export COMMERCE_EVENT_KEY=… (the server prints one at its first start)")
         self._url = url
         try:
             self._client = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=_TIMEOUT_S)
-        except (httpx.InvalidURL, UnicodeEncodeError):
+        except (httpx.InvalidURL, ValueError):
             raise UsageError(
-                "the URL or the key cannot be used; check COMMERCE_EVENT_URL and COMMERCE_EVENT_KEY"
+                "The URL or the key cannot be used; check COMMERCE_EVENT_URL and COMMERCE_EVENT_KEY"
             ) from None
 
     def __enter__(self) -> Self:
@@ -47,8 +68,8 @@ class Api:
     def patch(self, path: str, body: Any) -> Any:
         return self._call("PATCH", path, json=body)
 
-    def delete(self, path: str) -> None:
-        self._call("DELETE", path)
+    def delete(self, path: str, **query: Any) -> None:
+        self._call("DELETE", path, params={name: value for name, value in query.items() if value is not None})
 
     def items(self, path: str, limit: int, **query: Any) -> Iterator[Any]:
         """Yield a list's items over as many pages as it takes."""
@@ -60,25 +81,52 @@ class Api:
             cursor = page["next_cursor"]
             if cursor is None:
                 return
+        print("More follow; see them with a higher --limit.", file=sys.stderr)
 
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
         try:
             answer = self._client.request(method, path, **arguments)
         except httpx.ConnectError:
-            raise WorkFailedError(f"no server answers at {self._url}; start one with: commerce-event serve") from None
+            raise WorkFailedError(f"No server answers at {self._url}; start one with: commerce-event serve") from None
         except httpx.HTTPError as error:
-            raise WorkFailedError(f"the server at {self._url} did not answer ({type(error).__name__})") from None
+            raise WorkFailedError(f"The server at {self._url} did not answer ({type(error).__name__})") from None
+        except ValueError:  # of the text that was given, such as bytes that are no UTF-8
+            raise UsageError("What was given is not text that can be sent; write it in UTF-8") from None
         if answer.is_success:
-            return answer.json() if answer.content else None
-        failure = UsageError if answer.status_code in _UNUSABLE else WorkFailedError
-        raise failure(_sentence(answer))
+            return _content(answer)
+        unusable = 400 <= answer.status_code <= 499 and answer.status_code not in _STATE
+        raise (UsageError if unusable else WorkFailedError)(_sentence(method, path, answer))
 
 
-def _sentence(answer: httpx.Response) -> str:
+def _content(answer: httpx.Response) -> Any:
+    try:
+        return answer.json() if answer.content else None
+    except ValueError:
+        raise WorkFailedError(f"What {answer.url.host} answered is no JSON; is it a commerce-event server?") from None
+
+
+def _sentence(method: str, path: str, answer: httpx.Response) -> str:
     try:
         problem = answer.json()
         detail = str(problem["detail"])
     except (ValueError, KeyError, TypeError):
-        return f"the server answered {answer.status_code} without saying why; is it a commerce-event server?"
-    faults = [f"{fault['pointer'] or 'the body'}: {fault['message']}" for fault in problem.get("errors", [])]
-    return f"{detail} ({'; '.join(faults)})" if len(faults) > 1 else detail
+        return f"The server answered {answer.status_code} without saying why; is it a commerce-event server?"
+    _, _, collection, *rest = path.split("/")
+    if answer.status_code == 404 and rest and collection in _KINDS and (method, len(rest)) != ("POST", 1):
+        return f"There is no {_KINDS[collection]} {unquote(rest[0])}; list them with: commerce-event {collection} list"
+    faults = [f"{_option(fault)} {fault['message']}" for fault in problem.get("errors", [])]
+    if len(faults) == 1:
+        return faults[0] if detail.startswith(_place(problem["errors"][0])) else detail
+    return f"{detail} ({'; '.join(faults)})" if faults else detail
+
+
+def _place(fault: Mapping[str, str]) -> str:
+    return fault.get("parameter") or fault.get("pointer") or "The body"
+
+
+def _option(fault: Mapping[str, str]) -> str:
+    """Return where a fault is, as the option that gives it where there is one."""
+    place = _place(fault)
+    name, _, inner = place.lstrip("/?").partition("/")
+    option = _OPTIONS.get(name)
+    return place if option is None else f"{option}{inner and ' at /'}{inner}"

@@ -1,18 +1,17 @@
 """`commerce-event bench`: what this machine does."""
 
-import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from commerce_event.cli.errors import WorkFailedError
+from commerce_event.cli.interrupts import telling
 from commerce_event.cli.options import AsJson
 from commerce_event.cli.output import Columns, console, print_json, table
 
@@ -53,8 +52,11 @@ def bench(
     if duration is not None:
         size = msgspec.structs.replace(size, seconds=duration)
     facts = machine()
-    signal.signal(signal.SIGTERM, _interrupt)
-    with tempfile.TemporaryDirectory(prefix="commerce-event-bench-", dir=folder) as place, _progress() as show:
+    with (
+        telling(lambda: "no figure is printed"),
+        tempfile.TemporaryDirectory(prefix="commerce-event-bench-", dir=folder) as place,
+        _progress() as show,
+    ):
         counted = Arrivals()
         try:
             found = list(figures_of_run(Path(place), postgres, size, show, counted))
@@ -99,8 +101,3 @@ def _progress() -> Iterator[Any]:
     ) as progress:
         task = progress.add_task("starting", total=1.0)
         yield lambda what, share: progress.update(task, description=what, completed=share)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    """Being asked to stop is Ctrl-C: everything that was started is ended."""
-    raise KeyboardInterrupt

@@ -1,14 +1,13 @@
 """`commerce-event demo`: the main job, on one screen."""
 
-import contextlib
-import json
 import sys
 from typing import Annotated
 
 import typer
 
 from commerce_event.cli.errors import WorkFailedError
-from commerce_event.cli.output import console
+from commerce_event.cli.interrupts import interrupted
+from commerce_event.cli.output import console, print_json
 
 _ONCE_COUNT = 300
 _ONCE_RATE = 1_000.0
@@ -26,7 +25,8 @@ def demo(
     """Watch the main job: events leave a simulated shop, become durable and reach receivers on this machine.
 
     Everything runs in a temporary folder and on 127.0.0.1. Now and then a receiver answers 503, so that retries can
-    be seen. With --once the exit code is 0 when every event reached every endpoint that wants it, else 1.
+    be seen. The exit code is 0 when every event reached every endpoint that wants it, 1 when not; after
+    Ctrl-C it is 130, for then it was not checked.
     """
     import uvloop
 
@@ -35,14 +35,15 @@ def demo(
 
     logs.configure("text")
     total = count if count is not None else (_ONCE_COUNT if once else None)
-    quiet = as_json or not sys.stdout.isatty()
-    with contextlib.suppress(KeyboardInterrupt):
-        summary = uvloop.run(stage.run(total=total, rate=_ONCE_RATE if once else rate, seed=seed, quiet=quiet))
-        if as_json:
-            print(json.dumps(summary))
-        else:
-            console().print(stage.summary_table(summary))
-        if summary["missing"] or summary["forged"]:
-            raise WorkFailedError(
-                f"{summary['missing']} deliveries are missing, {summary['forged']} had a bad signature"
-            )
+    show: stage.Show = "nothing" if as_json else "screen" if sys.stdout.isatty() else "lines"
+    summary = uvloop.run(stage.run(total=total, rate=_ONCE_RATE if once else rate, seed=seed, show=show))
+    if as_json:
+        print_json(summary)
+    else:
+        console().print(stage.summary_table(summary))
+    if not summary["checked"]:
+        raise interrupted(
+            f"{summary['events']} events published, {summary['arrived']} deliveries arrived; the rest is not checked"
+        )
+    if summary["missing"] or summary["forged"]:
+        raise WorkFailedError(f"{summary['missing']} deliveries are missing, {summary['forged']} had a bad signature")

@@ -15,3 +15,11 @@ class UsageError(CommandError):
     """The command was given something it cannot use."""
 
     exit_code = 2
+
+
+class CutOffError(CommandError):
+    """The command was asked to stop before it was done; the message says how far it got."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number

@@ -6,9 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from commerce_event.cli.api import Api
+from commerce_event.cli.api import Api, at
+from commerce_event.cli.errors import UsageError
 from commerce_event.cli.options import DEFAULT_URL, AsJson, Key, Limit, Url
-from commerce_event.cli.output import Columns, print_items, print_thing
+from commerce_event.cli.output import Columns, print_done, print_items, print_thing
+from commerce_event.core.model import Role
 
 app = typer.Typer(no_args_is_help=True, help="Keys: who may call, and what.")
 
@@ -26,16 +28,17 @@ def list_(limit: Limit = 100, url: Url = DEFAULT_URL, key: Key = None, as_json: 
 
 
 @app.command()
-def secret() -> None:
+def secret(as_json: AsJson = False) -> None:
     """Print a new COMMERCE_EVENT_SECRET_KEY: what seals endpoint secrets, the same for every node of a store."""
     from commerce_event.core.vault import new_key
 
-    print(new_key())
+    made = new_key()
+    print_done({"secret_key": made}, made, as_json=as_json)
 
 
 @app.command()
 def create(
-    role: Annotated[str, typer.Option(help="admin, manage, publish or read.")],
+    role: Annotated[Role, typer.Option(help="What it may do.")],
     clients: Annotated[
         list[int] | None, typer.Option("--client", help="A ClientId it is for; may be repeated.")
     ] = None,
@@ -63,29 +66,40 @@ def create(
 
 @app.command()
 def revoke(
-    id_: Annotated[str, typer.Argument(metavar="ID", help="Key, key_…")], url: Url = DEFAULT_URL, key: Key = None
+    id_: Annotated[str, typer.Argument(metavar="ID", help="Key, key_…")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Also the key that asks for it, or the last admin key there is.")
+    ] = False,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    as_json: AsJson = False,
 ) -> None:
     """Make a key useless at once."""
     with Api(url, key) as api:
-        api.delete(f"/v1/keys/{id_}")
+        api.delete(at("keys", id_), force="true" if force else None)
+    print_done({"id": id_, "revoked": True}, f"Key {id_} is revoked.", as_json=as_json)
 
 
 async def _create_in_store(store: str, body: dict[str, Any]) -> dict[str, Any]:
     import msgspec
 
-    from commerce_event.api.keys import NewKey
+    from commerce_event.api.keys import NewKey, clients_of
+    from commerce_event.api.operations import convert
+    from commerce_event.api.problems import Problem
     from commerce_event.api.views import NewKeyView, key_fields
-    from commerce_event.cli.errors import UsageError
     from commerce_event.server import open_directory
     from commerce_event.settings import Settings
 
     try:
-        wanted = msgspec.convert(body, NewKey)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"{error}") from None
+        wanted = convert(body, NewKey, where="")
+        clients = clients_of(wanted)
+    except Problem as problem:
+        raise UsageError(problem.detail) from None
     settings = Settings.from_environment(os.environ, store=store)
+    path = settings.store_path()
+    if path is not None and not path.exists():
+        raise UsageError(f"There is no store {path}; name the file that the server was started with")
     async with open_directory(settings) as (directory, clock):
-        clients = None if wanted.client_ids is None else tuple(wanted.client_ids)
         made, text = await directory.add_key(wanted.role, clients, wanted.name, clock.now_ms())
         view: dict[str, Any] = msgspec.to_builtins(NewKeyView(**key_fields(made), key=text))
         return view

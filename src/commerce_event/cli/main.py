@@ -1,14 +1,37 @@
 """`commerce-event`: the command. Each group of commands is a module of its own."""
 
+import errno
 import os
+import re
+import signal
 import sys
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from commerce_event import __version__
-from commerce_event.cli import backup, bench, demo, doctor, endpoints, history, keys, moving, publish, reference, serve
+from commerce_event.cli import (
+    backup,
+    bench,
+    demo,
+    doctor,
+    endpoints,
+    history,
+    keys,
+    moving,
+    publish,
+    reference,
+    replays,
+    serve,
+)
 from commerce_event.cli.errors import CommandError
+from commerce_event.cli.interrupts import heed_signals, interrupted
+from commerce_event.cli.output import clean
+
+_TRACEBACK = "--traceback"
+_WORD = re.compile(r"^[a-z]+(?= )")  # that begins a sentence, and is no name of a file or an option
+_INTERRUPTED = 130  # what typer makes of Ctrl-C
+_CANNOT_WRITE = {errno.ENOSPC, errno.EIO, errno.EBADF}
 
 app = typer.Typer(
     name="commerce-event",
@@ -30,6 +53,9 @@ def _main(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
+    traceback: Annotated[
+        bool, typer.Option(_TRACEBACK, help="Show where in the program an unforeseen error happened.")
+    ] = False,
 ) -> None:
     pass
 
@@ -41,8 +67,8 @@ app.command()(publish.simulate)
 app.add_typer(endpoints.app, name="endpoints")
 app.add_typer(history.events, name="events")
 app.add_typer(history.deliveries, name="deliveries")
-app.add_typer(history.dead, name="dead")
-app.add_typer(history.replays, name="replays")
+app.add_typer(replays.dead, name="dead")
+app.add_typer(replays.replays, name="replays")
 app.add_typer(keys.app, name="keys")
 app.command()(reference.openapi)
 app.command()(reference.types)
@@ -53,30 +79,78 @@ app.command("migrate-store")(moving.migrate_store)
 
 
 def main() -> None:
-    """Run the command; whatever goes wrong is one sentence on standard error."""
+    """Run the command; whatever goes wrong is one sentence on standard error and an exit code."""
+    heed_signals()
     try:
-        app()
+        code = app(prog_name=app.info.name, standalone_mode=False)
+        sys.stdout.flush()
     except CommandError as error:
         _end(str(error), error.exit_code)
     except KeyboardInterrupt:
-        sys.exit(130)
+        _end_interrupted()
+    except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):
+            _end_unread()
+        raise
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of our output is gone
+        _end_unread()
     except Exception as error:
-        _end(*_known(error))
+        _end(*_explained(error))
+    if code == _INTERRUPTED:
+        _end_interrupted()
+    sys.exit(code)
 
 
-def _known(error: Exception) -> tuple[str, int]:
-    """Return the sentence and exit code of an error from below; one that nobody foresaw is raised again."""
+def _explained(error: Exception) -> tuple[str, int]:
+    """Return the sentence and exit code of an error from below."""
     from commerce_event.api.listening import ListenError
     from commerce_event.settings import SettingsError
     from commerce_event.store.port import StoreError
 
     if isinstance(error, SettingsError | ListenError | StoreError):
         return str(error), 2
-    raise error
+    if hasattr(error, "format_message"):  # what typer says of wrong usage
+        return _wrong_usage(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{os.fsdecode(error.filename)} cannot be used: {error.strerror}", 2
+    if isinstance(error, OSError) and error.errno in _CANNOT_WRITE:
+        _forget_output()
+        return f"The output cannot be written: {error.strerror}", 1
+    if _TRACEBACK in sys.argv:
+        raise error
+    return (
+        f"Something unforeseen went wrong ({type(error).__name__}: {error}); `commerce-event {_TRACEBACK} …` shows "
+        "where: please report it",
+        1,
+    )
 
 
-def _end(sentence: str, code: int) -> None:
-    print(f"commerce-event: {sentence}", file=sys.stderr)
+def _wrong_usage(error: Any) -> tuple[str, int]:
+    sentence = error.format_message()
+    context = getattr(error, "ctx", None)
+    if not sentence.strip():  # help was asked for and is printed
+        sys.exit(2)
+    path = context.command_path if context is not None else app.info.name
+    return f"{sentence.rstrip('. ')}; see: {path} --help", 2
+
+
+def _end_interrupted() -> NoReturn:
+    error = interrupted()
+    _end(str(error), error.exit_code)
+
+
+def _end_unread() -> NoReturn:
+    """The reader of our output is gone, as with `| head`: end like any other program of a pipe, without a word."""
+    _forget_output()
+    sys.exit(128 + signal.SIGPIPE)
+
+
+def _forget_output() -> None:
+    """Let Python's own flush at the end find nothing to complain of."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _end(sentence: str, code: int) -> NoReturn:
+    line = _WORD.sub(lambda first: first[0].capitalize(), clean(sentence))
+    print(f"commerce-event: {line}{'' if line.endswith(('.', '?', '…')) else '.'}", file=sys.stderr)
     sys.exit(code)

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_STEERING_IN_JSON = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _NUMBER = re.compile(r"-?[\d,]+(\.\d+)?")
 
@@ -23,12 +24,31 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def clean(value: Any) -> str:
-    """Return text that a terminal takes as text."""
-    return "" if value is None else _CONTROLS.sub("�", str(value))
+    """Return text that a terminal takes as text, on one line: nothing from outside may look like a line of ours."""
+    return "" if value is None else _STEERING.sub("�", str(value))
 
 
 def print_json(content: Any) -> None:
-    print(json.dumps(content, ensure_ascii=False, indent=2))
+    """Print JSON in which what would steer a terminal is escaped."""
+    print(as_json_text(content, indent=2))
+
+
+def print_line(content: Any) -> None:
+    """Print JSON on a line of its own, at once."""
+    print(as_json_text(content), flush=True)
+
+
+def as_json_text(content: Any, indent: int | None = None) -> str:
+    text = json.dumps(content, ensure_ascii=False, indent=indent)
+    return _STEERING_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def print_done(content: Any, sentence: str, *, as_json: bool) -> None:
+    """Print what was done: a sentence, or JSON."""
+    if as_json:
+        print_json(content)
+    else:
+        print(clean(sentence))
 
 
 def print_items(items: Iterable[Any], columns: Columns, *, as_json: bool, empty: str) -> None:
@@ -73,6 +93,6 @@ def print_thing(thing: Mapping[str, Any], *, as_json: bool) -> None:
     shown.add_column(style="bold", no_wrap=True)
     shown.add_column()
     for name, value in thing.items():
-        text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list | bool) else value
+        text = as_json_text(value) if isinstance(value, dict | list | bool) else value
         shown.add_row(name, Text(clean(text)))
     console().print(shown)

@@ -1,30 +1,58 @@
 """`commerce-event publish` and `simulate`: hand events in."""
 
+import difflib
 import itertools
 import json
+import re
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from commerce_event.cli.api import Api
-from commerce_event.cli.errors import UsageError, WorkFailedError
-from commerce_event.cli.options import DEFAULT_URL, AsJson, Key, Url
+from commerce_event.cli.api import Api, at
+from commerce_event.cli.errors import CommandError, UsageError, WorkFailedError
+from commerce_event.cli.interrupts import telling
+from commerce_event.cli.options import DEFAULT_URL, AsJson, Key, Url, complete_types
 from commerce_event.cli.output import console, print_json, print_thing
 
 _BATCH = 500
+_BATCH_BYTES = 4 * 1024 * 1024
+_ID = re.compile(r"[ -~]{1,256}")
+_ID_PREFIX_MAX = 200
+
+
+class _Item(NamedTuple):
+    """One event of many: what the server is sent, and the line of the file it stands on, from 1."""
+
+    line: int
+    encoded: bytes
 
 
 def publish(
-    event_type: Annotated[str, typer.Argument(metavar="TYPE", help="Event type, such as OrderConfirmedEvent.")],
+    event_type: Annotated[
+        str,
+        typer.Argument(metavar="TYPE", help="Event type, such as OrderConfirmedEvent.", autocompletion=complete_types),
+    ],
     file: Annotated[
-        str, typer.Argument(help="A JSON file; several lines are several events; - reads standard input.")
+        str,
+        typer.Argument(
+            metavar="FILE or -", help="A JSON file; several lines are several events; - reads standard input."
+        ),
     ] = "-",
-    id_: Annotated[str | None, typer.Option("--id", help="Idempotency key: publishing again with it is safe.")] = None,
+    id_: Annotated[
+        str | None, typer.Option("--id", help="Idempotency key of one event: publishing again with it is safe.")
+    ] = None,
+    id_prefix: Annotated[
+        str | None,
+        typer.Option(
+            "--id-prefix", metavar="P", help="For several: the key of line 7 is P-7, so that a rerun doubles nothing."
+        ),
+    ] = None,
+    skip: Annotated[int, typer.Option(min=0, help="Leave out so many lines of the file at its beginning.")] = 0,
     url: Url = DEFAULT_URL,
     key: Key = None,
     as_json: AsJson = False,
@@ -33,16 +61,24 @@ def publish(
 
     Example: echo '{"ClientId": 1, "JobId": 7, "StatusId": 2}' | commerce-event publish JobCompletedEvent
     """
+    _check_type(event_type)
+    _check_id("--id", id_, 256)
+    _check_id("--id-prefix", id_prefix, _ID_PREFIX_MAX)
     content = _read(file)
-    lines = [line for line in content.splitlines() if line.strip()]
+    several = len(content.splitlines()) > 1 and not _is_one_document(content)
+    if skip and not several:
+        raise UsageError("--skip is for several events, one a line")
     with Api(url, key) as api:
-        if len(lines) > 1 and not _is_one_document(content):
+        if several:
             if id_ is not None:
-                raise UsageError("--id names one event; leave it out for several")
-            _publish_lines(api, event_type, lines, as_json=as_json)
+                raise UsageError("--id names one event; for several give --id-prefix")
+            items, bad = _items(event_type, content, skip, id_prefix)
+            _Publishing(api, len(items), bad).run(items, _BATCH, as_json=as_json)
             return
-        headers = {"Content-Type": "application/json", **({"Idempotency-Key": id_} if id_ else {})}
-        print_thing(api.post_raw(f"/v1/events/{event_type}", content, headers), as_json=as_json)
+        one = f"{id_prefix}-1" if id_ is None and id_prefix is not None else id_
+        headers = {"Content-Type": "application/json", **({"Idempotency-Key": one} if one else {})}
+        with telling(lambda: "whether the event was accepted is not known; --id makes a repeat safe"):
+            print_thing(api.post_raw(at("events", event_type), content, headers), as_json=as_json)
 
 
 def simulate(
@@ -64,47 +100,118 @@ def simulate(
         for item in items:
             print(json.dumps(item, ensure_ascii=False))
         return
+    encoded = (_Item(number, json.dumps(item).encode()) for number, item in enumerate(_paced(items, rate), 1))
+    batch = max(1, min(_BATCH, int(rate / 5) or _BATCH))
     with Api(url, key) as api:
-        _publish_items(
-            api, _paced(items, rate), count, batch=max(1, min(_BATCH, int(rate / 5) or _BATCH)), as_json=as_json
+        _Publishing(api, count, [], go_on="the same command goes on, doubling nothing").run(
+            encoded, batch, as_json=as_json
         )
 
 
-def _publish_lines(api: Api, event_type: str, lines: list[bytes], *, as_json: bool) -> None:
-    items = (b'{"type":%b,"data":%b}' % (json.dumps(event_type).encode(), line) for line in lines)
-    _publish_encoded(api, items, len(lines), _BATCH, as_json=as_json)
+class _Publishing:
+    """Many events on their way in, batch by batch; knows how far it got."""
+
+    def __init__(self, api: Api, total: int, refused: list[dict[str, Any]], *, go_on: str | None = None) -> None:
+        self._api = api
+        self._total = total
+        self._go_on = go_on
+        self._counts = {"accepted": 0, "duplicates": 0, "refused": len(refused)}
+        self._refused = refused
+        self._line = 0  # the last that was answered for
+        self._sent = 0  # the last that was sent
+
+    def run(self, items: Iterable[_Item], batch: int, *, as_json: bool) -> None:
+        """Publish with a progress bar. Exit 1 when any was refused."""
+        try:
+            with telling(self._how_far), _progress() as progress:
+                task = progress.add_task("publishing", total=self._total)
+                for piece in _pieces(items, batch):
+                    self._publish(piece)
+                    progress.advance(task, len(piece))
+        except CommandError as error:
+            if self._counts["accepted"] + self._counts["duplicates"] and not str(error).startswith("Interrupted"):
+                raise WorkFailedError(f"{str(error).rstrip('.')}; {self._how_far()}") from None
+            raise
+        self._print(as_json=as_json)
+
+    def _publish(self, piece: list[_Item]) -> None:
+        self._sent = piece[-1].line
+        lines = b"\n".join(item.encoded for item in piece)
+        answer = self._api.post_raw("/v1/events", lines, {"Content-Type": "application/x-ndjson"})
+        for name in self._counts:
+            self._counts[name] += answer[name]
+        self._refused += [
+            {"line": piece[item["index"]].line, **item} for item in answer["items"] if item["status"] >= 400
+        ]
+        self._line = piece[-1].line
+
+    def _how_far(self) -> str:
+        known = f", {self._counts['duplicates']} known before" if self._counts["duplicates"] else ""
+        done = f"{self._counts['accepted']} accepted{known}, up to line {self._line}"
+        if self._go_on is not None:
+            return f"{done}; {self._go_on}"
+        unsure = f" (lines to {self._sent} may be in too)" if self._sent > self._line else ""
+        return f"{done}{unsure}; go on with --skip {self._line}"
+
+    def _print(self, *, as_json: bool) -> None:
+        refused = sorted(self._refused, key=lambda each: int(each["line"]))
+        if as_json:
+            print_json({**self._counts, "refusals": refused})
+        else:
+            console().print("{accepted} accepted, {duplicates} known before, {refused} refused".format(**self._counts))
+        if refused:
+            raise WorkFailedError(f"{len(refused)} refused; the first is line {refused[0]['line']}: {_why(refused[0])}")
 
 
-def _publish_items(api: Api, items: Iterable[dict[str, Any]], total: int, *, batch: int, as_json: bool) -> None:
-    _publish_encoded(api, (json.dumps(item).encode() for item in items), total, batch, as_json=as_json)
+def _why(refusal: dict[str, Any]) -> str:
+    faults = [f"{fault['pointer'] or 'the event'} {fault['message']}" for fault in refusal.get("errors") or []]
+    return f"{refusal['detail'].rstrip('.')} ({'; '.join(faults)})" if faults else refusal["detail"]
 
 
-def _publish_encoded(api: Api, items: Iterable[bytes], total: int, batch: int, *, as_json: bool) -> None:
-    """Publish JSON Lines in batches, with a progress bar; exit 1 when any was refused."""
-    summary = {"accepted": 0, "duplicates": 0, "refused": 0}
+def _items(
+    event_type: str, content: bytes, skip: int, id_prefix: str | None
+) -> tuple[list[_Item], list[dict[str, Any]]]:
+    """Return the events of JSON Lines, and a refusal for each line that is no JSON: those are not sent."""
+    name = json.dumps(event_type).encode()
+    items: list[_Item] = []
     refused: list[dict[str, Any]] = []
-    start = 0
-    items = iter(items)
-    with _progress() as progress:
-        task = progress.add_task("publishing", total=total)
-        while piece := list(itertools.islice(items, batch)):
-            answer = api.post_raw("/v1/events", b"\n".join(piece), {"Content-Type": "application/x-ndjson"})
-            for name in summary:
-                summary[name] += answer[name]
-            refused += [
-                {"line": start + item["index"] + 1, **item} for item in answer["items"] if item["status"] >= 400
-            ]
-            start += len(piece)
-            progress.advance(task, len(piece))
-    if as_json:
-        print_json({**summary, "refusals": refused})
-    else:
-        console().print(
-            f"{summary['accepted']} accepted, {summary['duplicates']} known before, {summary['refused']} refused"
-        )
-    if refused:
-        first = refused[0]
-        raise WorkFailedError(f"{len(refused)} refused; the first is line {first['line']}: {first['detail']}")
+    for line, text in enumerate(content.splitlines(), 1):
+        if line <= skip or not text.strip():
+            continue
+        fault = _not_json(text)
+        if fault is not None:
+            refused.append({"line": line, "status": 400, "title": "Not JSON", "detail": fault})
+            continue
+        key = b"" if id_prefix is None else b',"id":%b' % json.dumps(f"{id_prefix}-{line}").encode()
+        items.append(_Item(line, b'{"type":%b,"data":%b%b}' % (name, text, key)))
+    return items, refused
+
+
+def _not_json(line: bytes) -> str | None:
+    try:
+        json.loads(line.decode())
+    except UnicodeDecodeError as error:
+        return f"It is no UTF-8 text from byte {error.start + 1} of the line on"
+    except json.JSONDecodeError as error:
+        byte = len(error.doc[: error.pos].encode()) + 1
+        return f"It is no JSON from byte {byte} of the line on ({error.msg.lower()})"
+    except (ValueError, RecursionError):
+        return "It is no JSON that can be read"
+    return None
+
+
+def _pieces(items: Iterable[_Item], count: int) -> Iterator[list[_Item]]:
+    """Cut into batches of at most so many events, and not much more than so many bytes as a request may have."""
+    piece: list[_Item] = []
+    size = 0
+    for item in items:
+        piece.append(item)
+        size += len(item.encoded)
+        if len(piece) == count or size >= _BATCH_BYTES:
+            yield piece
+            piece, size = [], 0
+    if piece:
+        yield piece
 
 
 def _paced(items: Iterator[dict[str, Any]], rate: float) -> Iterator[dict[str, Any]]:
@@ -120,6 +227,20 @@ def _progress() -> Progress:
     return Progress(*columns, console=console(stderr=True), disable=not sys.stderr.isatty())
 
 
+def _check_type(name: str) -> None:
+    from commerce_event.contract.catalogue import EVENT_TYPES
+
+    if name not in EVENT_TYPES:
+        near = difflib.get_close_matches(name, EVENT_TYPES, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]}?" if near else "`commerce-event types` lists them"
+        raise UsageError(f"There is no event type {name!r}; {hint}")
+
+
+def _check_id(option: str, text: str | None, most: int) -> None:
+    if text is not None and (not _ID.fullmatch(text) or len(text) > most):
+        raise UsageError(f"{option} must be 1 to {most} printable ASCII characters")
+
+
 def _read(file: str) -> bytes:
     if file == "-":
         return sys.stdin.buffer.read()
@@ -127,11 +248,13 @@ def _read(file: str) -> bytes:
         return Path(file).read_bytes()
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise UsageError(f"{file!r} cannot be the name of a file") from None
 
 
 def _is_one_document(content: bytes) -> bool:
     try:
         json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True

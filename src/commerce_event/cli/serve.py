@@ -2,9 +2,12 @@
 
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from commerce_event.cli.output import print_line
 
 if TYPE_CHECKING:
     from commerce_event.server import Node
@@ -28,8 +31,12 @@ def serve(
             help="Accept events and show everything, but send nothing. [env: COMMERCE_EVENT_HOLD_DELIVERIES]",
         ),
     ] = None,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Once it is ready, print one line of JSON: url, and admin_key when one was made."),
+    ] = False,
 ) -> None:
-    """Run the server until it gets SIGTERM or Ctrl-C; then finish what is in flight and exit 0.
+    """Run the server until it gets SIGTERM, SIGHUP or Ctrl-C; then finish what is in flight and exit 0.
 
     The first start makes an admin key and prints it once. Every setting has an environment variable;
     docs/reference/settings.md lists them.
@@ -41,10 +48,19 @@ def serve(
 
     settings = Settings.from_environment(os.environ, host=host, port=port, store=store, hold_deliveries=hold_deliveries)
     logs.configure(settings.log_format)
-    raise typer.Exit(uvloop.run(server.serve(settings, on_ready=_announce)))
+    code = uvloop.run(server.serve(settings, on_ready=partial(_announce, as_json=as_json), on_stop=_tell_stopping))
+    print("Stopped." if code == 0 else "Stopped after a failure; the log has it.", file=sys.stderr)
+    raise typer.Exit(code)
 
 
-def _announce(node: "Node", url: str) -> None:
+def _tell_stopping() -> None:
+    print("Stopping: what is in flight is finished first.", file=sys.stderr, flush=True)
+
+
+def _announce(node: "Node", url: str, *, as_json: bool) -> None:
+    if as_json:
+        print_line({"url": url, "admin_key": node.first_key, "hold_deliveries": node.settings.hold_deliveries})
+        return
     if node.first_key is not None:
         print(f"Admin key, shown this once: {node.first_key}", file=sys.stderr)
         print("Use it as: export COMMERCE_EVENT_KEY=…", file=sys.stderr)

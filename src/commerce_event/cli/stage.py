@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import itertools
 import secrets
+import sys
 import tempfile
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import httpx
 from rich.console import Group
@@ -19,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from commerce_event.api.listening import http_server, listen
+from commerce_event.cli.interrupts import stop_event
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.server import Node
 from commerce_event.settings import Settings
@@ -27,6 +29,7 @@ from commerce_event.simulate.shop import Shop, SimulatedEvent
 
 CLIENT_ID: Final = 1
 _LONGEST_WAIT_S: Final = 60.0  # for the last delivery of a bounded round; its retries follow the documented delays
+_TELL_EVERY_S: Final = 3.0
 _FAIL_EVERY: Final = 40
 _RECEIVERS: Final = (
     ("/erp/orders", ["Order"], "ERP: everything about orders"),
@@ -34,6 +37,8 @@ _RECEIVERS: Final = (
     ("/crm/customers", ["Customer", "OrderReceivedEvent"], "CRM: customers, and who orders"),
     ("/archive", ["*"], "Archive: everything"),
 )
+
+Show = Literal["screen", "lines", "nothing"]
 
 
 class _Stage:
@@ -69,19 +74,16 @@ class _Stage:
         return (path for path, types, _ in _RECEIVERS if names & set(types))
 
 
-async def run(*, total: int | None, rate: float, seed: int, quiet: bool) -> dict[str, Any]:
+async def run(*, total: int | None, rate: float, seed: int, show: Show) -> dict[str, Any]:
+    """Publish, wait for the last delivery, return the summary; a signal ends it early, unchecked."""
     started = time.monotonic()
+    stop = stop_event()
     async with _stage() as stage:
-        view = (
-            contextlib.nullcontext()
-            if quiet
-            else Live(get_renderable=lambda: _view(stage, total), refresh_per_second=8)
-        )
-        with view:
-            await _publish_all(stage, itertools.islice(Shop(seed, CLIENT_ID).events(), total), rate)
-            await _until_arrived(stage)
+        async with _shown(stage, total, show):
+            checked = await _unless(stop, _live(stage, total, rate, seed))
         books = (await stage.api.get("/v1/books")).json()
         return {
+            "checked": checked,
             "events": stage.published.total(),
             "types": len(stage.published),
             "expected": sum(map(len, stage.wanted.values())),
@@ -94,18 +96,65 @@ async def run(*, total: int | None, rate: float, seed: int, quiet: bool) -> dict
         }
 
 
+async def _live(stage: _Stage, total: int | None, rate: float, seed: int) -> None:
+    await _publish_all(stage, itertools.islice(Shop(seed, CLIENT_ID).events(), total), rate)
+    await _until_arrived(stage)
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Do the work until it is done or there is a reason to stop; return whether it was done."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    done = working.done()
+    working.cancel()
+    stopping.cancel()
+    await asyncio.gather(working, stopping, return_exceptions=True)
+    if done:
+        working.result()
+    return done
+
+
+@contextlib.asynccontextmanager
+async def _shown(stage: _Stage, total: int | None, show: Show) -> AsyncIterator[None]:
+    """Show how it goes: on a screen that is drawn anew, or as a line every few seconds."""
+    if show == "screen":
+        with Live(get_renderable=lambda: _view(stage, total), refresh_per_second=8):
+            yield
+    elif show == "lines":
+        print(f"A shop, a server at {stage.url} and {len(_RECEIVERS)} receivers are at work.", file=sys.stderr)
+        telling = asyncio.create_task(_tell(stage))
+        try:
+            yield
+        finally:
+            telling.cancel()
+    else:
+        yield
+
+
+async def _tell(stage: _Stage) -> None:
+    while True:
+        await asyncio.sleep(_TELL_EVERY_S)
+        events, wanted = stage.published.total(), sum(map(len, stage.wanted.values()))
+        print(f"{events} events published, {wanted - stage.missing()} of {wanted} deliveries arrived", file=sys.stderr)
+
+
 async def _publish_all(stage: _Stage, events: Iterator[SimulatedEvent], rate: float) -> None:
     """Publish at a steady rate, several at a time, so that slow answers do not slow the shop."""
     start = time.monotonic()
     under_way: set[asyncio.Task[None]] = set()
-    for number, event in enumerate(events):
-        await asyncio.sleep(max(0.0, start + number / rate - time.monotonic()))
-        under_way.add(asyncio.create_task(stage.publish(event)))
-        done = {task for task in under_way if task.done()}
-        for task in done:
-            task.result()
-        under_way -= done
-    await asyncio.gather(*under_way)
+    try:
+        for number, event in enumerate(events):
+            await asyncio.sleep(max(0.0, start + number / rate - time.monotonic()))
+            under_way.add(asyncio.create_task(stage.publish(event)))
+            done = {task for task in under_way if task.done()}
+            for task in done:
+                task.result()
+            under_way -= done
+        await asyncio.gather(*under_way)
+    finally:
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
 
 
 async def _until_arrived(stage: _Stage) -> None:
@@ -136,12 +185,14 @@ async def _stage() -> AsyncIterator[_Stage]:
         url = f"http://{host}:{port}"
         async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30) as api:
             await _subscribe(api, receiver, receiver_listener.getsockname()[1])
-            yield _Stage(node, receiver, api, url)
-        servers[0].should_exit = True
-        await serving[0]
-        await node.stop()
-        servers[1].should_exit = True
-        await serving[1]
+            try:
+                yield _Stage(node, receiver, api, url)
+            finally:
+                servers[0].should_exit = True
+                await serving[0]
+                await node.stop()
+                servers[1].should_exit = True
+                await serving[1]
 
 
 async def _subscribe(api: httpx.AsyncClient, receiver: Receiver, port: int) -> None:
@@ -181,12 +232,13 @@ def _view(stage: _Stage, total: int | None) -> Group:
 
 
 def summary_table(summary: dict[str, Any]) -> Table:
-    table = Table(title="every event arrived" if not summary["missing"] else "events are missing", show_header=False)
+    title = "events are missing" if summary["missing"] else "every event arrived"
+    table = Table(title=title if summary["checked"] else "interrupted, not checked", show_header=False)
     rows = {
         "events published": f"{summary['events']} of {summary['types']} types",
         "deliveries expected": summary["expected"],
         "arrived": summary["arrived"],
-        "missing": summary["missing"],
+        "missing" if summary["checked"] else "under way": summary["missing"],
         "answered 503 at first, then retried": summary["retried"],
         "bad signatures": summary["forged"],
         "books balance": "yes" if summary["balanced"] else "no",
