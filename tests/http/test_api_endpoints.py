@@ -61,7 +61,7 @@ async def test_every_field_is_kept(api: Api) -> None:
 
 async def test_an_ed25519_endpoint_shows_its_public_key(api: Api) -> None:
     made = await api.endpoint(signing="ed25519")
-    assert made["secret"].startswith("whsk_")
+    assert made["secret"] is None
     assert made["public_key"].startswith("whpk_")
     await api.publish()
     (arrival,) = await api.until_arrived(1)
@@ -415,3 +415,32 @@ async def test_an_event_goes_only_to_endpoints_of_its_application_or_of_none(api
         await api.endpoint(application_id=application_id)
     response = await api.admin.post("/v1/events/OrderConfirmedEvent", json=example(ApplicationId=5))
     assert expect(response, 202)["deliveries"] == 2
+
+
+async def test_every_fault_of_an_endpoint_is_told_at_once(api: Api) -> None:
+    body = wanted(url="ftp://x", event_types=["Order", "Ordr"], headers={"Host": "x"}, retry_schedule=["5s", "soon"])
+
+    expect_problem(
+        await api.admin.post(PATH, json=body), 422, "/url", "/event_types/1", "/headers/Host", "/retry_schedule/1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("filter_", "pointer"),
+    [
+        ({"PartNo": 1}, "/filter/PartNo"),
+        ({"PartNo": ["A", 1]}, "/filter/PartNo/1"),
+        ({"any": [{"PartNo": {"gt": 5}}]}, "/filter/any/0/PartNo/gt"),
+        ({"StatusId": "2"}, "/filter/StatusId"),
+        ({"StatusId": {"prefix": "2"}}, "/filter/StatusId/prefix"),
+        ({"StatusId": True}, "/filter/StatusId"),
+        ({"PartNo": None}, "/filter/PartNo"),
+    ],
+)
+async def test_filter_that_no_event_can_pass_is_refused(api: Api, filter_: Json, pointer: str) -> None:
+    expect_problem(await api.admin.post(PATH, json=wanted(event_types=["*"], filter=filter_)), 422, pointer)
+
+
+async def test_filter_by_a_value_beyond_the_contract_may_be_of_any_kind(api: Api) -> None:
+    for filter_ in ({"$.Extra": 1}, {"$.PartNo": 1}, {"PartNo": {"exists": False}}, {"StatusId": 2.0}):
+        expect(await api.admin.post(PATH, json=wanted(event_types=["*"], filter=filter_)), 201)

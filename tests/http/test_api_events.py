@@ -530,3 +530,14 @@ async def test_times_at_the_edge_break_nothing(api: Api, moment: str) -> None:
         if response.status_code == 202:
             await until_done(api, response.json()["id"])
         expect(await api.admin.get("/v1/replays"), 200)  # also when it failed
+
+
+async def test_categories_name_their_types_in_lists_and_replays(api: Api) -> None:
+    endpoint = await api.endpoint()
+    await api.publish()
+    await api.publish(type_="JobCompletedEvent")
+
+    assert [event["type"] for event in await items(api, "/v1/events", type="Order")] == ["OrderConfirmedEvent"]
+    body = {"endpoint_id": endpoint["id"], "since": LONG_AGO, "types": ["System"], "only": "all"}
+    assert expect(await api.admin.post("/v1/replays", json=body), 202)["types"] == ["JobCompletedEvent"]
+    expect_problem(await api.admin.post("/v1/replays", json={**body, "types": ["System", "Sys"]}), 422, "/types/1")

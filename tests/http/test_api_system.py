@@ -1,10 +1,11 @@
 """Keys, the catalogue, health, metrics, and what is the same for every call."""
 
 import asyncio
+from pathlib import Path
 
 import httpx
 import pytest
-from api_server import Api, Json, example, expect, expect_problem
+from api_server import ADMIN_KEY, Api, Json, example, expect, expect_problem, running_api
 
 from commerce_event.api.openapi import OPERATIONS
 from commerce_event.contract.catalogue import EVENT_TYPES
@@ -234,3 +235,56 @@ async def test_a_request_that_two_servers_may_read_differently_is_refused_and_th
     writer.close()
     assert answered.startswith(b"HTTP/1.1 400 ")
     assert answered.count(b"HTTP/1.1 ") == 1
+
+
+async def test_type_of_a_problem_leads_to_what_it_means(api: Api) -> None:
+    stranger = await api.caller(None)
+    problem = expect_problem(await stranger.get("/v1/events"), 401)
+
+    explained = expect(await stranger.get(problem["type"]), 200)
+
+    assert explained["title"] == problem["title"]
+    assert explained["remedy"] == "Send Authorization: Bearer KEY."
+    expect_problem(await stranger.get("/problems/none-of-ours"), 404)
+
+
+async def test_key_without_bearer_before_it_is_told_so(api: Api) -> None:
+    stranger = await api.caller(None)
+    answer = await stranger.get("/v1/events", headers={"Authorization": ADMIN_KEY})
+
+    assert expect_problem(answer, 401)["detail"] == "Write Bearer before the key: Authorization: Bearer KEY."
+
+
+async def test_last_admin_key_and_ones_own_are_revoked_only_by_force(tmp_path: Path) -> None:
+    async with running_api(tmp_path, admin_key=None) as api:
+        admin = await api.caller(api.node.first_key)
+        [own] = expect(await admin.get("/v1/keys"), 200)["items"]
+        last = expect_problem(await admin.delete(f"/v1/keys/{own['id']}"), 409)
+        other = expect(await admin.post("/v1/keys", json={"role": "admin"}), 201)
+        still_own = expect_problem(await admin.delete(f"/v1/keys/{own['id']}"), 409)
+
+        assert last["detail"].startswith("This is the last admin key")
+        assert still_own["detail"].startswith("This is the key that you call with")
+        assert (await admin.delete(f"/v1/keys/{other['id']}")).status_code == 204
+        assert (await admin.delete(f"/v1/keys/{own['id']}?force=true")).status_code == 204
+        expect_problem(await admin.get("/v1/keys"), 401)
+
+
+async def test_what_is_made_says_where_it_is(api: Api) -> None:
+    endpoint = await api.admin.post(
+        "/v1/endpoints", json={"client_id": 1, "url": "https://erp.example/", "event_types": ["*"]}
+    )
+    path = endpoint.headers["location"]
+    assert expect(await api.admin.get(path), 200)["id"] == expect(endpoint, 201)["id"]
+    body = {"endpoint_id": endpoint.json()["id"], "since": "2020-01-01T00:00:00Z"}
+    replay = await api.admin.post("/v1/replays", json=body)
+    assert expect(await api.admin.get(replay.headers["location"]), 200)["id"] == expect(replay, 202)["id"]
+
+
+async def test_server_that_holds_deliveries_sends_no_test_either(tmp_path: Path) -> None:
+    async with running_api(tmp_path, hold_deliveries=True) as api:
+        made = await api.endpoint()
+        problem = expect_problem(await api.admin.post(f"/v1/endpoints/{made['id']}/test"), 409)
+
+        assert "--hold-deliveries" in problem["detail"]
+        assert api.receiver.arrived == []

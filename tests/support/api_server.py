@@ -179,6 +179,11 @@ def expect(response: httpx.Response, status: int) -> Json:
     return cast("Json", response.json()) if response.content else {}
 
 
+def _place(fault: Json) -> str:
+    """Return the pointer of a fault, or a question mark and its parameter."""
+    return f"?{fault['parameter']}" if "parameter" in fault else cast("str", fault["pointer"])
+
+
 def expect_problem(response: httpx.Response, status: int, *pointers: str) -> Json:
     """Return a problem that must have this status and point at exactly these places."""
     problem = expect(response, status)
@@ -187,7 +192,7 @@ def expect_problem(response: httpx.Response, status: int, *pointers: str) -> Jso
     assert problem["type"].startswith("/problems/")
     assert problem["title"]
     assert problem["detail"]
-    assert [fault["pointer"] for fault in problem.get("errors", [])] == list(pointers), problem
+    assert [_place(fault) for fault in problem.get("errors", [])] == list(pointers), problem
     return problem
 
 

@@ -1,12 +1,16 @@
 """Whatever goes wrong becomes one kind of answer, and none of them tells of the inside."""
 
+from pathlib import Path
+
 import pytest
+from msgspec import UNSET
 from structlog.testing import capture_logs
 
 from commerce_event.accept.intake import IntakeFullError
-from commerce_event.accept.rejections import Fault, InvalidEventError, NotJsonError
+from commerce_event.accept.rejections import Fault, InvalidEventError, NotJsonError, RejectedError
 from commerce_event.api.asgi import encode
-from commerce_event.api.problems import TITLES, Problem, invalid, not_found, problem_of
+from commerce_event.api.problem_types import problem_types
+from commerce_event.api.problems import TITLES, Problem, invalid, not_found, problem_of, together
 from commerce_event.store.port import StoreBrokenError, StoreUnavailableError
 
 
@@ -32,7 +36,7 @@ def test_the_type_tells_problems_apart_that_share_a_status() -> None:
 
 def test_errors_are_left_out_where_there_are_none() -> None:
     assert b"errors" not in encode(not_found("event").body())
-    assert b'"errors":[{"pointer":"?limit"' in encode(invalid("?limit", "too many").body())
+    assert b'"errors":[{"parameter":"limit"' in encode(invalid("?limit", "too many").body())
 
 
 @pytest.mark.parametrize(
@@ -60,3 +64,22 @@ def test_what_nobody_foresaw_is_logged_under_the_number_that_is_answered() -> No
 
 def test_every_status_has_a_title_of_its_own() -> None:
     assert len(set(TITLES.values())) == len(TITLES)
+
+
+def test_every_problem_that_there_is_is_explained_by_the_server_and_in_the_docs() -> None:
+    page = (Path(__file__).parents[2] / "docs/reference/errors.md").read_text()
+    titles = {*TITLES.values(), *(each.title for each in RejectedError.__subclasses__())}
+
+    assert {each.title for each in problem_types().values()} == titles
+    for name, each in problem_types().items():
+        assert each.type == f"/problems/{name}"
+        assert f"| `{name}` | {each.status} | {each.meaning} | {each.remedy} |" in page
+
+
+def test_faults_of_several_places_are_told_together() -> None:
+    body = together([invalid("/url", "it is no URL"), invalid("?limit", "too many"), invalid("/a", "no")]).body()
+
+    assert body.detail == "It is no URL, and 2 more faults."
+    assert [(fault.pointer, fault.parameter) for fault in body.errors] == [
+        ("/url", UNSET), (UNSET, "limit"), ("/a", UNSET),
+    ]  # fmt: skip

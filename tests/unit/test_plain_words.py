@@ -43,8 +43,16 @@ def test_fault_of_a_body_is_told_in_a_sentence(given: dict[str, Any], sentence: 
 
 
 def test_what_is_missing_is_told() -> None:
-    assert said({"client_id": 1}, NewEndpoint, where="") == "/url is required."
+    assert said({"client_id": 1, "event_types": ["*"]}, NewEndpoint, where="") == "/url is required."
     assert said([], NewEndpoint, where="") == "The body must be an object, not a list."
+
+
+def test_every_fault_is_told_at_once() -> None:
+    with pytest.raises(Problem) as caught:
+        convert({"client_id": "1", "urls": "x", "event_types": []}, NewEndpoint, where="")
+
+    assert [fault.pointer for fault in caught.value.faults] == ["/client_id", "/urls", "/event_types", "/url"]
+    assert caught.value.detail == "/client_id must be a whole number, not text, and 3 more faults."
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
 """The ASGI application: the accepting path first, everything else by route."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-import yaml
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -12,8 +12,9 @@ from starlette.routing import BaseRoute, Route
 
 from commerce_event.api.asgi import HEADERS, Receive, Scope, Send
 from commerce_event.api.metrics import CONTENT_TYPE
-from commerce_event.api.openapi import OPERATIONS, document
-from commerce_event.api.operations import endpoint_of, problem_response
+from commerce_event.api.openapi import OPERATIONS, document, document_yaml
+from commerce_event.api.operations import Reply, endpoint_of, json_response, problem_response
+from commerce_event.api.problem_types import problem_type
 from commerce_event.api.problems import Problem, problem_of, unavailable
 from commerce_event.api.publish import PREFIX, Publisher
 from commerce_event.api.services import Services
@@ -61,6 +62,12 @@ def _routes(services: Services, pages: Sequence[BaseRoute]) -> Starlette:
             return problem_response(unavailable("deliveries have stopped; see the log"))
         return JSONResponse({"status": "ready"}, headers=HEADERS)
 
+    async def explain_problem(request: Request) -> Response:
+        try:
+            return json_response(Reply(problem_type(request.path_params["name"])))
+        except Problem as problem:
+            return problem_response(problem)
+
     async def metrics(_request: Request) -> Response:
         return Response(services.metrics.text(), headers=HEADERS, media_type=CONTENT_TYPE)
 
@@ -68,7 +75,7 @@ def _routes(services: Services, pages: Sequence[BaseRoute]) -> Starlette:
         return JSONResponse(document(), headers=HEADERS)
 
     async def openapi_yaml(_request: Request) -> Response:
-        text = yaml.safe_dump(document(), sort_keys=False, allow_unicode=True)
+        text = await asyncio.to_thread(document_yaml)
         return Response(text, headers=HEADERS, media_type="application/yaml")
 
     plain = {
@@ -77,6 +84,7 @@ def _routes(services: Services, pages: Sequence[BaseRoute]) -> Starlette:
         "/metrics": metrics,
         "/openapi.json": openapi_json,
         "/openapi.yaml": openapi_yaml,
+        "/problems/{name}": explain_problem,
     }
     routes = Starlette(
         routes=[

@@ -23,9 +23,11 @@ def authenticate(directory: Directory, authorization: str | None) -> Key:
     if not authorization:
         raise Problem(401, "Send your key as: Authorization: Bearer KEY.", headers=_CHALLENGE)
     scheme, _, token = authorization.partition(" ")
+    if not token:
+        raise Problem(401, "Write Bearer before the key: Authorization: Bearer KEY.", headers=_CHALLENGE)
     key = directory.authenticate(token.strip()) if scheme.lower() == "bearer" else None
     if key is None:
-        raise Problem(401, "This key is unknown or revoked.", headers=_CHALLENGE)
+        raise Problem(401, "This key is unknown or revoked; use another one, which an admin makes.", headers=_CHALLENGE)
     return key
 
 

@@ -50,7 +50,8 @@ async def retry_delivery(call: Call) -> Reply:
     if not changed:
         raise Problem(409, "This delivery is being sent right now; look again in a moment.")
     call.services.scheduler.wake()
-    return Reply(delivery_view(await _find(call)), 202)
+    view = delivery_view(await _find(call))
+    return Reply(view, 202, {"Location": f"/v1/deliveries/{view.id}"})
 
 
 async def cancel_delivery(call: Call) -> Reply:

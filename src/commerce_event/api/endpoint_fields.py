@@ -1,19 +1,18 @@
 """The fields of an endpoint as requests give them: what they may hold, and each one's check."""
 
-import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from commerce_event.accept.rejections import child
-from commerce_event.api.parameters import Int32
-from commerce_event.api.problems import invalid
+from commerce_event.api.parameters import Int32, unknown_type
+from commerce_event.api.problems import Problem, invalid, together
 from commerce_event.api.views import MASK
 from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
 from commerce_event.core.addresses import AddressPolicy
-from commerce_event.core.filters import InvalidFilterError, check_filter
+from commerce_event.core.filters import InvalidFilterError, Kind, check_filter
 from commerce_event.core.headers import InvalidHeaderError, check_headers
 from commerce_event.core.model import DEFAULT_MAX_IN_FLIGHT, Filter, Ordering, Signing
 from commerce_event.core.retry import InvalidDurationError, check_schedule, parse_duration
@@ -73,18 +72,26 @@ class EndpointChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 def checked(fields: dict[str, Any], policy: AddressPolicy) -> dict[str, Any]:
-    """Return the fields of an endpoint from those of a request. Raises Problem 422 at the first that cannot be used."""
+    """Return the fields of an endpoint from those of a request. Raises Problem 422 that tells every fault."""
+    checks: dict[str, Callable[[Any], Any]] = {
+        "url": lambda text: _url(policy, text),
+        "event_types": _types,
+        "filter": lambda filter_: _filter(filter_, fields["event_types"]),
+        "headers": _headers,
+        "retry_schedule": _schedule,
+    }
     found = dict(fields)
-    if "url" in fields:
-        found["url"] = _url(policy, fields["url"])
-    found["event_types"] = _types(fields["event_types"])
-    if fields.get("filter") is not None:
-        found["filter"] = _filter(fields["filter"], found["event_types"])
-    if "headers" in fields:
-        _headers(fields["headers"])
+    problems: list[Problem] = []
+    for name, check in checks.items():
+        if fields.get(name) is not None:
+            try:
+                found[name] = check(fields[name])
+            except Problem as problem:
+                problems.append(problem)
+    if problems:
+        raise together(problems)
     if "retry_schedule" in found:
-        schedule = found.pop("retry_schedule")
-        found["retry_schedule_s"] = None if schedule is None else _schedule(schedule)
+        found["retry_schedule_s"] = found.pop("retry_schedule")
     return found
 
 
@@ -97,26 +104,31 @@ def _url(policy: AddressPolicy, text: str) -> str:
 
 def _types(names: Sequence[str]) -> tuple[str, ...]:
     known = {_ANY, *CATEGORIES, *EVENT_TYPES}
-    for index, name in enumerate(names):
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = (
-                f"did you mean {near[0]}?" if near else "GET /v1/event-types lists the names; categories and * do too"
-            )
-            raise invalid(f"/event_types/{index}", f"there is no event type {name[:60]!r}; {hint}")
+    problems = [
+        invalid(f"/event_types/{index}", unknown_type(name, known, "categories and * do too"))
+        for index, name in enumerate(names)
+        if name not in known
+    ]
+    if problems:
+        raise together(problems)
     return tuple(dict.fromkeys(names))
 
 
 def _filter(raw: Filter, types: Sequence[str]) -> Filter:
     names = set(types)
     chosen = [t for t in EVENT_TYPES.values() if names & {_ANY, t.name, t.category}]
+    if not chosen:
+        return raw  # the types are at fault, and say so
+    kinds: dict[str, set[Kind]] = {}
+    for field in (field for each in chosen for field in each.fields):
+        kinds.setdefault(field.name, set()).add("text" if field.json_type == "string" else "number")
     try:
-        return check_filter(raw, frozenset().union(*(each.properties for each in chosen)))
+        return check_filter(raw, frozenset(kinds), kinds)
     except InvalidFilterError as error:
         raise invalid(f"/filter{error.pointer}", str(error)) from None
 
 
-def _headers(headers: dict[str, str]) -> None:
+def _headers(headers: dict[str, str]) -> dict[str, str]:
     try:
         check_headers(headers)
     except InvalidHeaderError as error:
@@ -124,6 +136,7 @@ def _headers(headers: dict[str, str]) -> None:
     for name, value in headers.items():
         if value == MASK:
             raise invalid(child("/headers", name), "write the value itself; this is the mask that reading shows")
+    return headers
 
 
 def _schedule(delays: Sequence[float | str]) -> tuple[float, ...]:

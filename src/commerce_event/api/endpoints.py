@@ -20,6 +20,7 @@ from commerce_event.api.views import (
     endpoint_view,
     new_endpoint_view,
     public_key_of,
+    shared_secret_of,
 )
 from commerce_event.core import ids
 from commerce_event.core.clock import rfc3339
@@ -60,8 +61,9 @@ async def create_endpoint(call: Call) -> Reply:
     saved = await call.services.directory.add(endpoint, most=PER_CLIENT_MAX)
     if saved is None:
         raise Problem(409, f"A client has at most {PER_CLIENT_MAX} endpoints; delete one that is not used.")
-    call.is_about(saved.client_id, ids.encode("end", saved.id))
-    return Reply(new_endpoint_view(saved), 201)
+    view = new_endpoint_view(saved)
+    call.is_about(saved.client_id, view.id)
+    return Reply(view, 201, {"Location": f"/v1/endpoints/{view.id}"})
 
 
 async def list_endpoints(call: Call) -> Reply:
@@ -129,7 +131,7 @@ async def rotate_secret(call: Call) -> Reply:
     saved = await _change(call, rotated)
     return Reply(
         SecretView(
-            secret=saved.secrets[0].value,
+            secret=shared_secret_of(saved),
             public_key=public_key_of(saved),
             old_secret_expires_at=rfc3339(expires_ms),
         )
@@ -164,7 +166,7 @@ OPERATIONS = (
         body=NewEndpoint,
         answers={201: NewEndpointView},
         problems=(409, 415, 422),
-        description="The answer holds the signing secret; it is not shown again.",
+        description="The answer holds the signing secret, not shown again; with ed25519 the public key instead.",
     ),
     Operation(
         method="GET",

@@ -45,8 +45,9 @@ async def create_key(call: Call) -> Reply:
     wanted: NewKey = call.body
     clients = clients_of(wanted)
     key, text = await call.services.directory.add_key(wanted.role, clients, wanted.name, call.now_ms)
-    call.is_about(None, ids.encode("key", key.id))
-    return Reply(NewKeyView(**key_fields(key), key=text), 201)
+    view = NewKeyView(**key_fields(key), key=text)
+    call.is_about(None, view.id)
+    return Reply(view, 201, {"Location": f"/v1/keys/{view.id}"})
 
 
 async def list_keys(call: Call) -> Reply:

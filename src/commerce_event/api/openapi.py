@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any, Final
 
 import msgspec
+import yaml
 
 from commerce_event import __version__
 from commerce_event.api import (
@@ -23,6 +24,7 @@ from commerce_event.api import (
 )
 from commerce_event.api.glossary import meaning
 from commerce_event.api.operations import Nothing, Operation
+from commerce_event.api.problem_types import ProblemTypeView
 from commerce_event.api.problems import MEDIA_TYPE, TITLES, ProblemBody
 from commerce_event.api.publish import BATCH_MAX
 from commerce_event.api.views import AcceptedView, BatchView
@@ -47,6 +49,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
 _BEFORE: Final = (400, 408, 414, 431, 501, 503)
 _ALWAYS: Final = (*_BEFORE, 401, 403, 500)  # problems of every call that takes a key
 _SECURITY: Final[list[dict[str, list[str]]]] = [{"key": []}]
+_LOCATION: Final = {"description": "Where it can be read, or a key revoked", "schema": {"type": "string"}}
 _LISTING: Final = re.compile(rb"Listing_(\w+?)View_")  # what a generic type is called
 _REF: Final = "#/components/schemas/{name}"
 _PUBLISH_PROBLEMS: Final = (*_ALWAYS, 404, 409, 413, 415, 422)
@@ -61,7 +64,7 @@ def document() -> dict[str, Any]:
     paths: dict[str, Any] = _accepting(shown)
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, shown)
-    paths.update(_plain())
+    paths.update(_plain(shown))
     made = {
         "openapi": "3.1.0",
         "info": {
@@ -91,8 +94,14 @@ def document() -> dict[str, Any]:
     return plain
 
 
+@cache
+def document_yaml() -> str:
+    """Return the document as YAML. Making it takes long enough to be felt: not in the event loop."""
+    return yaml.safe_dump(document(), sort_keys=False, allow_unicode=True)
+
+
 def _types() -> list[Any]:
-    wanted: list[Any] = [AcceptedView, BatchView, ProblemBody]
+    wanted: list[Any] = [AcceptedView, BatchView, ProblemBody, ProblemTypeView]
     for operation in OPERATIONS:
         wanted += [each for each in operation.answers.values() if each is not None]
         if operation.body is not None:
@@ -130,6 +139,8 @@ def _answers(operation: Operation, shown: dict[Any, Any]) -> dict[str, Any]:
     answers: dict[str, Any] = {}
     for status, kind in operation.answers.items():
         answers[str(status)] = {"description": "Done; there is nothing to say" if kind is None else _about(kind)}
+        if status in {201, 202}:
+            answers[str(status)]["headers"] = {"Location": _LOCATION}
         if kind is not None:
             answers[str(status)]["content"] = {"application/json": {"schema": shown[kind]}}
     too_large = {413} if operation.body is not None else set()
@@ -253,7 +264,7 @@ def _key_header(description: str) -> dict[str, Any]:
     }
 
 
-def _plain() -> dict[str, Any]:
+def _plain(shown: dict[Any, Any]) -> dict[str, Any]:
     """Calls without a key."""
     json, text = "application/json", "application/openmetrics-text"
     described = (
@@ -263,12 +274,25 @@ def _plain() -> dict[str, Any]:
         ("/openapi.json", "readOpenapi", "This document", "As JSON.", json),
         ("/openapi.yaml", "readOpenapiYaml", "This document as YAML", "The same, as YAML.", "application/yaml"),
     )
-    items = {}
+    items: dict[str, Any] = {"/problems/{name}": {"get": _problem_page(shown)}}
     for path, name, summary, description, media in described:
         answers: dict[str, Any] = {"200": {"description": summary, "content": {media: {"schema": {}}}}}
         call = {"operationId": name, "tags": ["Watching"], "summary": summary, "description": description}
         items[path] = {"get": {**call, "security": [], "responses": answers | _problems(_BEFORE)}}
     return items
+
+
+def _problem_page(shown: dict[Any, Any]) -> dict[str, Any]:
+    content = {"application/json": {"schema": shown[ProblemTypeView]}}
+    return {
+        "operationId": "explainProblem",
+        "tags": ["Watching"],
+        "summary": "What a problem means",
+        "description": "The `type` of every problem leads here.",
+        "security": [],
+        "parameters": _path_parameters("/problems/{name}"),
+        "responses": {"200": {"description": "What it means", "content": content}, **_problems({*_BEFORE, 404})},
+    }
 
 
 def _tags() -> list[dict[str, str]]:

@@ -26,7 +26,7 @@ from commerce_event.api.asgi import (
 from commerce_event.api.asgi import Scope as AsgiScope
 from commerce_event.api.auth import Needed, authenticate, check_role
 from commerce_event.api.plain_words import in_words
-from commerce_event.api.problems import MEDIA_TYPE, Problem, problem_of
+from commerce_event.api.problems import MEDIA_TYPE, Problem, problem_of, together
 from commerce_event.api.services import Services
 from commerce_event.core import ids
 from commerce_event.core.clock import rfc3339
@@ -193,6 +193,8 @@ async def _read_body(operation: Operation, request: Request) -> Any:
     return convert(load(raw), operation.body, where="")
 
 
+_FAULTS_MAX: Final = 50
+_MISSING: Final = "Object missing required field"
 _MESSAGE_MAX: Final = 200  # it may repeat what was sent
 _WHERE: Final = re.compile(r"^(.*?)(?: - at `(.+)`)?$", re.DOTALL)
 _STEP: Final = re.compile(r"\[(\d+)\]|\.([^.\[]+)")
@@ -204,11 +206,29 @@ def convert(raw: Any, wanted: type[T], *, where: str, strict: bool = True) -> T:
     try:
         return msgspec.convert(raw, wanted, strict=strict)
     except msgspec.ValidationError as error:
-        message, pointer = _explained(str(error), wanted, where)
-        raise Problem(422, f"{pointer or 'The body'} {message}.", faults=[Fault(pointer, message)]) from None
+        faults = _faults(raw, wanted, where, strict) if isinstance(raw, dict) else []
+        faults = faults or [_explained(str(error), wanted, where)]
+    problems = [Problem(422, f"{each.pointer or 'The body'} {each.message}.", faults=[each]) for each in faults]
+    raise together(problems)
 
 
-def _explained(text: str, wanted: type, where: str) -> tuple[str, str]:
+def _faults(raw: Mapping[str, Any], wanted: type, where: str, strict: bool) -> list[Fault]:
+    """Return every member that cannot be used, and every one that is missing: msgspec tells the first alone."""
+    faults: list[Fault] = []
+    for name, value in raw.items():
+        try:
+            msgspec.convert({name: value}, wanted, strict=strict)
+        except msgspec.ValidationError as error:
+            if not str(error).startswith(_MISSING):  # the others, which are not given here
+                faults.append(_explained(str(error), wanted, where))
+        if len(faults) == _FAULTS_MAX:
+            return faults
+    fields = msgspec.structs.fields(wanted) if issubclass(wanted, msgspec.Struct) else ()
+    missing = [each.encode_name for each in fields if each.required and each.encode_name not in raw]
+    return faults + [Fault(f"?{name}" if where == "?" else child("", name), "is required") for name in missing]
+
+
+def _explained(text: str, wanted: type, where: str) -> Fault:
     match = _WHERE.match(text)
     message, path = (match[1], match[2] or "") if match else (text, "")
     known, unnamed, _ = path.partition("[...]")  # msgspec does not tell which member of a map it means
@@ -220,5 +240,5 @@ def _explained(text: str, wanted: type, where: str) -> tuple[str, str]:
     if unnamed:
         message = f"has a member that {message}"
     if where == "?":
-        return message, "?" + ".".join(steps)[:_MESSAGE_MAX]
-    return message, reduce(child, steps, "")
+        return Fault("?" + ".".join(steps)[:_MESSAGE_MAX], message)
+    return Fault(reduce(child, steps, ""), message)

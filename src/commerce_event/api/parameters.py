@@ -1,13 +1,16 @@
 """What requests name: clients, times, event types, ids."""
 
+import difflib
+from collections.abc import Collection
 from typing import Annotated, Final
 
 from msgspec import Meta
 
+from commerce_event.accept.rejections import child
 from commerce_event.api.auth import check_client
 from commerce_event.api.operations import Call
-from commerce_event.api.problems import invalid
-from commerce_event.contract.catalogue import EVENT_TYPES
+from commerce_event.api.problems import invalid, together
+from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
 from commerce_event.core import ids
 from commerce_event.core.clock import parse_rfc3339
 from commerce_event.core.model import Scope
@@ -38,11 +41,26 @@ def read_time(text: str | None, name: str) -> int | None:
 
 
 def read_types(names: list[str], pointer: str) -> tuple[str, ...]:
-    """Return event type names. Raises Problem 422 for one that the contract does not have."""
-    for name in names:
-        if name not in EVENT_TYPES:
-            raise invalid(pointer, f"there is no event type {name[:60]!r}")
-    return tuple(names)
+    """Return event type names from those and categories; ``pointer`` leads to the list, or names the parameter.
+
+    Raises Problem 422 for every name that the contract does not have.
+    """
+    faults = []
+    for index, name in enumerate(names):
+        if name not in EVENT_TYPES and name not in CATEGORIES:
+            place = pointer if pointer.startswith("?") else child(pointer, index)
+            faults.append(invalid(place, unknown_type(name, {*CATEGORIES, *EVENT_TYPES}, "categories do too")))
+    if faults:
+        raise together(faults)
+    chosen = set(names)
+    return tuple(each.name for each in EVENT_TYPES.values() if chosen & {each.name, each.category})
+
+
+def unknown_type(name: str, known: Collection[str], also: str) -> str:
+    """Return what is wrong with the name of an event type, and the nearest that there is."""
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"GET /v1/event-types lists the names; {also}"
+    return f"there is no event type {name[:60]!r}; {hint}"
 
 
 def read_id(prefix: ids.Prefix, text: str | None, pointer: str) -> int | None:

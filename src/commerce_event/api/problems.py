@@ -2,10 +2,11 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 import structlog
+from msgspec import UNSET, UnsetType
 
 from commerce_event.accept.rejections import Fault, RejectedError
 from commerce_event.store.port import StoreBrokenError, StoreUnavailableError
@@ -23,8 +24,8 @@ TITLES: Final = {
     409: "Conflict",
     413: "Too large",
     414: "Address too long",
-    415: "Media type not supported",
-    422: "Not acceptable",
+    415: "Unsupported media type",
+    422: "Unprocessable content",
     431: "Head too large",
     500: "Internal error",
     501: "Not implemented",
@@ -34,11 +35,19 @@ TITLES: Final = {
 log = structlog.get_logger(__name__)
 
 
-class ProblemFault(msgspec.Struct, frozen=True):
-    """One thing wrong; ``pointer`` (RFC 6901) says where in the body, or names the query parameter."""
+class ProblemFault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing wrong, in the body at ``pointer`` (RFC 6901), or in the query's ``parameter``."""
 
-    pointer: str
+    pointer: str | UnsetType = UNSET
+    parameter: str | UnsetType = UNSET
     message: str
+
+    @classmethod
+    def of(cls, fault: Fault) -> Self:
+        """Make it of a fault, whose pointer begins with a question mark when it is about a parameter."""
+        if fault.pointer.startswith("?"):
+            return cls(parameter=fault.pointer[1:], message=fault.message)
+        return cls(pointer=fault.pointer, message=fault.message)
 
 
 class ProblemBody(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -71,9 +80,13 @@ class Problem(Exception):  # noqa: N818 - it is what RFC 9457 calls it
         self.headers = dict(headers or {})
 
     def body(self) -> ProblemBody:
-        slug = self.title.lower().replace(" ", "-")
-        faults = tuple(ProblemFault(fault.pointer, fault.message) for fault in self.faults)
-        return ProblemBody(f"/problems/{slug}", self.title, self.status, self.detail, faults)
+        faults = tuple(ProblemFault.of(fault) for fault in self.faults)
+        return ProblemBody(f"/problems/{slug(self.title)}", self.title, self.status, self.detail, faults)
+
+
+def slug(title: str) -> str:
+    """Return the name of a kind of problem as it stands in its ``type``."""
+    return title.lower().replace(" ", "-")
 
 
 def problem_of(error: Exception) -> Problem:
@@ -98,7 +111,17 @@ def unavailable(detail: str) -> Problem:
 
 def invalid(pointer: str, message: str) -> Problem:
     """One place of the request is wrong."""
-    return Problem(422, f"{message}.", faults=[Fault(pointer, message)])
+    return Problem(422, f"{message[:1].upper()}{message[1:]}.", faults=[Fault(pointer, message)])
+
+
+def together(problems: Sequence[Problem]) -> Problem:
+    """Return one problem that tells the faults of all."""
+    first = problems[0]
+    faults = [fault for problem in problems for fault in problem.faults]
+    if len(faults) < 2:
+        return first
+    more = f"{len(faults) - 1} more fault{'s' if len(faults) > 2 else ''}"
+    return Problem(first.status, f"{first.detail.rstrip('.')}, and {more}.", faults=faults)
 
 
 def not_found(what: str) -> Problem:

@@ -47,8 +47,9 @@ async def start_replay(call: Call) -> Reply:
         replay = await call.services.replays.start(endpoint, since_ms, until_ms, types, wanted.only)
     except TooManyReplaysError:
         raise Problem(409, f"A client has at most {RUNNING_MAX} replays under way; wait until one is done.") from None
-    call.is_about(replay.client_id, ids.encode("rpl", replay.id))
-    return Reply(replay_view(replay, {}), 202)
+    view = replay_view(replay, {})
+    call.is_about(replay.client_id, view.id)
+    return Reply(view, 202, {"Location": f"/v1/replays/{view.id}"})
 
 
 async def list_replays(call: Call) -> Reply:

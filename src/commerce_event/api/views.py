@@ -131,15 +131,15 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewEndpointView(EndpointView, frozen=True, kw_only=True):
-    """An endpoint just made, with its secret."""
+    """An endpoint just made, with the secret that its receiver shares; with ed25519 its public key is enough."""
 
-    secret: str
+    secret: str | None
 
 
 class SecretView(msgspec.Struct, frozen=True, kw_only=True):
-    """A new secret; the old one is still used beside it for a while."""
+    """A new secret, or with ed25519 a new public key; the old one is still used beside it for a while."""
 
-    secret: str
+    secret: str | None
     public_key: str | None
     old_secret_expires_at: str
 
@@ -290,12 +290,17 @@ def public_key_of(endpoint: Endpoint) -> str | None:
     return public_key(newest) if newest.startswith("whsk_") else None
 
 
+def shared_secret_of(endpoint: Endpoint) -> str | None:
+    """Return what a receiver verifies with; None where it needs no secret, but the public key."""
+    return endpoint.secrets[0].value if endpoint.signing == "hmac" else None
+
+
 def endpoint_view(endpoint: Endpoint) -> EndpointView:
     return EndpointView(**endpoint_fields(endpoint))
 
 
 def new_endpoint_view(endpoint: Endpoint) -> NewEndpointView:
-    return NewEndpointView(**endpoint_fields(endpoint), secret=endpoint.secrets[0].value)
+    return NewEndpointView(**endpoint_fields(endpoint), secret=shared_secret_of(endpoint))
 
 
 def key_fields(key: Key) -> dict[str, Any]:

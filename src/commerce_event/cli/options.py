@@ -1,5 +1,6 @@
 """Options that many commands share, described once."""
 
+import difflib
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -49,6 +50,15 @@ def complete_types(incomplete: str) -> list[str]:
     from commerce_event.contract.catalogue import EVENT_TYPES
 
     return [name for name in EVENT_TYPES if name.startswith(incomplete)]
+
+
+def no_such_type(name: str) -> str:
+    """Return what is wrong with the name of an event type that the contract does not have."""
+    from commerce_event.contract.catalogue import EVENT_TYPES
+
+    near = difflib.get_close_matches(name, EVENT_TYPES, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]}?" if near else "`commerce-event types` lists them"
+    return f"There is no event type {name!r}; {hint}"
 
 
 def complete_wanted(incomplete: str) -> list[str]:

@@ -1,6 +1,5 @@
 """`commerce-event publish` and `simulate`: hand events in."""
 
-import difflib
 import itertools
 import json
 import re
@@ -16,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from commerce_event.cli.api import Api, at
 from commerce_event.cli.errors import CommandError, UsageError, WorkFailedError
 from commerce_event.cli.interrupts import telling
-from commerce_event.cli.options import DEFAULT_URL, AsJson, Key, Url, complete_types
+from commerce_event.cli.options import DEFAULT_URL, AsJson, Key, Url, complete_types, no_such_type
 from commerce_event.cli.output import console, print_json, print_thing
 
 _BATCH = 500
@@ -231,9 +230,7 @@ def _check_type(name: str) -> None:
     from commerce_event.contract.catalogue import EVENT_TYPES
 
     if name not in EVENT_TYPES:
-        near = difflib.get_close_matches(name, EVENT_TYPES, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]}?" if near else "`commerce-event types` lists them"
-        raise UsageError(f"There is no event type {name!r}; {hint}")
+        raise UsageError(no_such_type(name))
 
 
 def _check_id(option: str, text: str | None, most: int) -> None:

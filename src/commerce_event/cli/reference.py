@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from commerce_event.cli.errors import UsageError
-from commerce_event.cli.options import AsJson
+from commerce_event.cli.options import AsJson, complete_types, no_such_type
 from commerce_event.cli.output import Columns, print_items, print_json, print_thing
 
 
@@ -15,18 +15,21 @@ def openapi(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON (the default).")] = False,
 ) -> None:
     """Print the OpenAPI 3.1 document: every webhook and every call."""
-    from commerce_event.api.openapi import document
+    from commerce_event.api.openapi import document, document_yaml
 
-    if as_yaml and not as_json:
-        import yaml
-
-        print(yaml.safe_dump(document(), sort_keys=False, allow_unicode=True), end="")
+    if as_yaml and as_json:
+        raise UsageError("--yaml and --json exclude each other")
+    if as_yaml:
+        print(document_yaml(), end="")
     else:
         print(json.dumps(document(), ensure_ascii=False, indent=2))
 
 
 def types(
-    name: Annotated[str | None, typer.Argument(help="One event type, with its schema and an example.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="One event type, with its schema and an example.", autocompletion=complete_types),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the event types, or show one."""
@@ -42,7 +45,7 @@ def types(
         return
     found = EVENT_TYPES.get(name)
     if found is None:
-        raise UsageError(f"there is no event type {name!r}; `commerce-event types` lists them")
+        raise UsageError(no_such_type(name))
     shown = {
         "name": found.name, "category": found.category, "kind": found.kind, "description": found.description,
         "example": found.example, "schema": found.schema(),

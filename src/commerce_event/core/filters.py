@@ -13,7 +13,7 @@ each operator means. There are no regular expressions: a filter takes linear tim
 """
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Any, Final, Literal
 
 import msgspec
@@ -24,6 +24,9 @@ from commerce_event.core.model import Filter
 
 DEPTH_MAX: Final = 5  # objects of clauses inside each other
 CONDITIONS_MAX: Final = 50
+
+Kind = Literal["text", "number"]
+_NO_KINDS: Final[Mapping[str, Set[Kind]]] = {}
 
 Predicate = Callable[[Mapping[str, Any]], bool]
 
@@ -70,15 +73,16 @@ class _Group(msgspec.Struct, frozen=True):
 _Node = _Leaf | _Group
 
 
-def check_filter(raw: object, properties: frozenset[str]) -> Filter:
+def check_filter(raw: object, properties: frozenset[str], kinds: Mapping[str, Set[Kind]] = _NO_KINDS) -> Filter:
     """Return the filter when it is one whose plain names are all in ``properties``; an empty object takes every event.
 
+    A value that a property cannot have, by its ``kinds``, is a fault too: such a condition would silently drop events.
     Raises InvalidFilterError for the first fault.
     """
     if not isinstance(raw, dict):
         raise InvalidFilterError("", 'a filter is a JSON object, such as {"PartNo": "A-1"}')
     if raw:
-        _Reader(properties).clauses(raw, "", 1)
+        _Reader(properties, kinds).clauses(raw, "", 1)
     return raw
 
 
@@ -104,8 +108,9 @@ def _read(filter_: Filter) -> _Node:
 class _Reader:
     """Reads one filter, counting its conditions; with ``properties=None`` every plain name will do."""
 
-    def __init__(self, properties: frozenset[str] | None) -> None:
+    def __init__(self, properties: frozenset[str] | None, kinds: Mapping[str, Set[Kind]] = _NO_KINDS) -> None:
         self._properties = properties
+        self._kinds = kinds
         self._count = 0
 
     def clauses(self, raw: object, pointer: str, depth: int) -> _Node:
@@ -147,9 +152,25 @@ class _Reader:
                 pointer, f"{operator[:40]!r} is not a comparison; there are {', '.join(COMPARISONS)}"
             )
         try:
-            return _Leaf(pointer, path, operator, wanted, make(wanted))
+            leaf = _Leaf(pointer, path, operator, wanted, make(wanted))
         except InvalidWantedError as error:
             raise InvalidFilterError(pointer, f"{operator} {error}") from None
+        if operator != "exists" and path in self._kinds:
+            self._check_kinds(leaf)
+        return leaf
+
+    def _check_kinds(self, leaf: _Leaf) -> None:
+        """Refuse a value that the property never has."""
+        kinds = self._kinds[leaf.path]
+        listed = isinstance(leaf.wanted, list)
+        for index, value in enumerate(leaf.wanted if listed else [leaf.wanted]):
+            kind = _kind(value)
+            if kind not in kinds:
+                has = " or ".join(f"a {kind}" for kind in sorted(kinds))
+                hint = 'for an absent one write {"exists": false}' if value is None else f"write {has}"
+                raise InvalidFilterError(
+                    f"{leaf.pointer}/{index}" if listed else leaf.pointer, f"{leaf.path} is always {has}; {hint}"
+                )
 
     def _check_path(self, name: str, pointer: str) -> None:
         if len(name) > TEXT_MAX:
@@ -163,6 +184,12 @@ class _Reader:
 
 def _group(kind: Literal["all", "any"], nodes: list[_Node]) -> _Node:
     return nodes[0] if len(nodes) == 1 else _Group(kind, tuple(nodes))
+
+
+def _kind(value: object) -> Kind | None:
+    if isinstance(value, str):
+        return "text"
+    return "number" if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _unknown(name: str, properties: frozenset[str]) -> str:
