@@ -269,8 +269,26 @@ async def test_doctor_looks_at_everything(shell: Shell, tmp_path: Path) -> None:
     assert {row["check"]: row["verdict"] for row in done.json} == {
         "settings": "ok", "clock": "ok", "disk": "ok", "network policy": "ok", "server": "ok", "books": "ok", "store": "ok",
     }  # fmt: skip
+    wrong = await run("doctor", environment={**environment, "COMMERCE_EVENT_KEY": "wrong"})
+    keyless = await run("doctor", environment={**environment, "COMMERCE_EVENT_KEY": ""})
+    assert (wrong.code, "Not checked: This key is unknown or revoked" in wrong.err) == (1, True)
+    assert (keyless.code, "not checked: no key is set" in keyless.out) == (0, True)
     broken = await run("doctor", environment={"COMMERCE_EVENT_STORE": "sqlite:////no/such/folder/x.db"})
     assert broken.code == 1
+
+
+async def test_doctor_changes_nothing_in_a_store(server: ServerProcess, tmp_path: Path) -> None:
+    await server.start()
+    assert await server.stop() == 0
+    kept = {file: file.read_bytes() for file in tmp_path.glob("events.db*")}
+    done = await run("doctor", "--store", f"sqlite:///{tmp_path / 'events.db'}", "--url", server.url)
+    (tmp_path / "other.db").write_text("no database")
+    other = await run("doctor", "--store", f"sqlite:///{tmp_path / 'other.db'}", "--url", server.url)
+
+    assert done.code == 0, done.err
+    assert "every page is whole" in done.out
+    assert {file: file.read_bytes() for file in tmp_path.glob("events.db*")} == kept
+    assert (other.code, "is not a commerce-event store" in other.err) == (1, True)
 
 
 async def test_contract_is_printed_without_a_server() -> None:

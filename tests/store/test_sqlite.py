@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import apsw
@@ -131,7 +131,8 @@ async def test_damage_that_a_reader_meets_ends_the_store(tmp_path: Path) -> None
 
     async with asyncio.timeout(10):
         assert "can no longer be trusted" in str(await store.failed())
-    assert files.damage(path) is not None
+    with closing(files.open_reader(path)) as reader:
+        assert files.damage(reader) is not None
     await store.close()
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import httpx
 import typer
 
-from commerce_event.cli.errors import WorkFailedError
+from commerce_event.cli.api import Api
+from commerce_event.cli.errors import CommandError, WorkFailedError
 from commerce_event.cli.options import DEFAULT_URL, AsJson, Key, Url
 from commerce_event.cli.output import Columns, print_items, print_json
 
@@ -31,7 +32,10 @@ def doctor(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check settings, store, clock, disk, network policy and a running server; exit 1 when something is wrong."""
+    """Check settings, store, clock, disk, network policy and a running server; exit 1 when something is wrong.
+
+    Settings, network policy and store are those of a server that would be started here; nothing is written.
+    """
     findings = list(_findings(store, url, key))
     rows: list[dict[str, Any]] = [
         {"check": name, "verdict": verdict, "finding": text} for name, verdict, text in findings
@@ -62,10 +66,10 @@ def _findings(store: str | None, url: str, key: str | None) -> Iterator[Finding]
     yield _network(settings.allow_networks)
     running = _server(url)
     yield running
-    if running[1] == "ok" and key:
+    if running[1] == "ok":
         yield _books(url, key)
     if path is None or path.exists():
-        yield asyncio.run(_store(settings))
+        yield _store(settings, path)
     else:
         yield "store", "ok", f"{path} does not exist yet; the first start makes it"
 
@@ -91,8 +95,8 @@ def _network(allowed: tuple[str, ...]) -> Finding:
 
     policy = AddressPolicy(allowed)
     if policy.refusal("127.0.0.1") is None or policy.refusal("10.0.0.1") is None:
-        return "network policy", "warning", f"deliveries may reach private networks: {', '.join(allowed)}"
-    return "network policy", "ok", "private, loopback and metadata addresses are not delivered to"
+        return "network policy", "warning", f"by these settings deliveries may reach {', '.join(allowed)}"
+    return "network policy", "ok", "by these settings private, loopback and metadata addresses are not delivered to"
 
 
 def _server(url: str) -> Finding:
@@ -102,51 +106,31 @@ def _server(url: str) -> Finding:
         return "server", "warning", f"none answers at {url}; start one with: commerce-event serve"
     if answer.status_code != 200:
         return "server", "problem", f"the server at {url} is not ready: {answer.text[:200]}"
-    return "server", "ok", f"ready at {url}"
+    return "server", "ok", f"ready at {url}; its own settings and store are not looked at"
 
 
-def _books(url: str, key: str) -> Finding:
+def _books(url: str, key: str | None) -> Finding:
+    if not key:
+        return "books", "warning", "not checked: no key is set; export COMMERCE_EVENT_KEY=…"
     try:
-        answer = httpx.get(f"{url}/v1/books", headers={"Authorization": f"Bearer {key}"}, timeout=30)
-        books = answer.json()
+        with Api(url, key) as api:
+            books = api.get("/v1/books")
         pending = sum(book["pending"] for book in books["items"])
         dead = sum(book["dead"] for book in books["items"])
-    except (httpx.HTTPError, ValueError, KeyError):
-        return "books", "warning", "the server did not show its books; check the key"
+    except CommandError as error:
+        return "books", "problem", f"not checked: {error}"
+    except (KeyError, TypeError):
+        return "books", "problem", f"not checked: {url} is no commerce-event server"
     if not books["balanced"]:
         return "books", "problem", "the books do not balance: keep the store as it is and report it"
     return "books", "ok", f"balanced; {pending} pending, {dead} dead"
 
 
-async def _store(settings: "Settings") -> Finding:
-    from commerce_event.core.clock import SystemClock
-    from commerce_event.server import make_store
+def _store(settings: "Settings", path: Path | None) -> Finding:
+    from commerce_event.cli.looking import look_at_database, look_at_file
     from commerce_event.store.port import StoreBrokenError, StoreRefusedError
-    from commerce_event.store.sqlite import files
 
     try:
-        store = make_store(settings, SystemClock())
-    except StoreRefusedError as error:
+        return "store", "ok", look_at_file(path) if path is not None else asyncio.run(look_at_database(settings.store))
+    except (StoreRefusedError, StoreBrokenError) as error:
         return "store", "problem", str(error)
-    path = settings.store_path()
-    try:
-        await store.open()
-        info = await store.info()
-        if path is not None and (fault := files.damage(path)):
-            return (
-                "store",
-                "problem",
-                f"{path} is damaged ({fault}); keep a copy, and restore the last good backup",
-            )
-    except StoreRefusedError as error:
-        text, _, _ = str(error).partition(";")
-        return ("store", "ok", text) if "is in use by" in text else ("store", "problem", str(error))
-    except StoreBrokenError as error:
-        return "store", "problem", str(error)
-    finally:
-        await store.close()
-    return (
-        "store",
-        "ok",
-        f"{info.engine} {info.version}, schema {info.schema_version}, {info.durability}, {info.size_bytes} bytes",
-    )

@@ -139,15 +139,12 @@ def copy_log(connection: apsw.Connection) -> None:
         connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
 
-def damage(path: Path) -> str | None:
+def damage(connection: apsw.Connection) -> str | None:
     """Read every page of a store; return what is wrong with it first, None when nothing is."""
-    connection = open_reader(path)
     try:
         found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(1)")]
     except (apsw.CorruptError, apsw.NotADBError) as error:
         return str(error)
-    finally:
-        connection.close(True)
     return None if found == ["ok"] else found[0]
 
 
