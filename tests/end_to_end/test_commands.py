@@ -122,6 +122,90 @@ async def test_dead_letters_are_listed_retried_and_replayed(shell: Shell, receiv
     assert await shell.json("dead", "list") == []
 
 
+async def test_endpoint_is_changed_where_it_is_said_and_nowhere_else(shell: Shell) -> None:
+    to = ("--to", "https://erp.example/hook")
+    made = await shell.json(
+        "endpoints", "create", "--client", "1", *to, "--header", "X-One: 1", "--header", "X-Two: 2", "--timeout", "9",
+        "--jitter", "0.2", "--disabled", "--no-follow-redirects",
+    )  # fmt: skip
+    assert (made["enabled"], made["follow_redirects"], made["jitter"]) == (False, False, 0.2)
+    update = ("endpoints", "update", made["id"])
+
+    added = await shell.json(*update, "--header", "x-two: 22", "--header", "X-Three: 3", "--enabled")
+    assert set(added["headers"]) == {"X-One", "x-two", "X-Three"}
+    assert (added["timeout_s"], added["enabled"]) == (9, True)
+    less = await shell.json(*update, "--unset", "timeout", "--unset", "jitter", "--unset-header", "x-one")
+    assert (less["timeout_s"], less["jitter"], set(less["headers"])) == (None, 0, {"x-two", "X-Three"})
+    assert (await shell.json(*update, "--unset", "header"))["headers"] == {}
+    both = await shell(*update, "--timeout", "5", "--unset", "timeout")
+    absent = await shell(*update, "--unset-header", "X-Nine")
+    assert (both.code, absent.code) == (2, 2)
+    assert "exclude each other" in both.err
+    assert "has no header x-nine" in absent.err
+    assert (await shell("endpoints", "delete", made["id"], "--json")).json == {"id": made["id"], "deleted": True}
+
+
+async def test_header_that_is_kept_keeps_its_value(shell: Shell, receiver: LocalReceiver) -> None:
+    made = await endpoint(shell, receiver, "/hook", "--header", "X-One: canary")
+    await shell("endpoints", "update", made["id"], "--header", "X-Two: 2")
+    tested = await shell("endpoints", "test", made["id"])
+
+    assert tested.code == 0
+    assert "    x-two: ***" in tested.out.lower()
+    assert "    x-one: ***" in tested.out.lower()
+
+
+async def test_test_that_is_not_delivered_shows_both_messages_and_ends_with_1(
+    shell: Shell, receiver: LocalReceiver
+) -> None:
+    made = await endpoint(shell, receiver)
+    receiver.secrets.pop("/hook")
+    tested = await shell("endpoints", "test", made["id"], "--type", "JobCompletedEvent")
+
+    assert tested.code == 1
+    assert tested.out.startswith(f"POST {receiver.url}/hook\n    ")
+    assert '"JobId"' in tested.out
+    assert "\nAnswered 404 after " in tested.out
+    assert "    not now\n" in tested.out
+    assert tested.err == "commerce-event: The example was not delivered: http_404.\n"
+
+
+async def test_explanation_shows_every_rule_with_its_value(shell: Shell, receiver: LocalReceiver) -> None:
+    await endpoint(shell, receiver, "/hook", "--application", "7", "--filter", '{"Source": "POS"}')
+    event = await shell.json("publish", "OrderConfirmedEvent", stdin=json.dumps(ORDER))
+    said = await shell("events", "explain", event["id"])
+
+    rules = {line.split()[1]: line for line in said.out.splitlines() if line.startswith("end_")}
+    assert "did not match" in rules["application"]
+    assert rules["application"].split()[-2:] == ["7", "1"]
+    assert "filter" in rules
+
+
+async def test_dead_letters_tell_type_and_answer_and_a_replay_that_fails_again_ends_with_1(
+    shell: Shell, receiver: LocalReceiver
+) -> None:
+    made = await endpoint(shell, receiver, "/hook", "--retry-schedule", "0.05s")
+    receiver.secrets.pop("/hook")
+    event = await shell.json("publish", "OrderConfirmedEvent", stdin=json.dumps(ORDER))
+    async with asyncio.timeout(30):
+        while not (groups := await shell.json("dead", "groups")):
+            pass
+    listed = await shell("dead", "list")
+    waited = await shell("replays", "start", "--endpoint", made["id"], "--since", "1h", "--wait")
+    queued = await shell("dead", "retry", "--endpoint", made["id"])
+    [delivery] = await shell.json("deliveries", "list", "--event", event["id"])
+
+    assert (groups[0]["count"], groups[0]["error"]) == (1, "http_404")
+    assert "OrderConfirmedEvent" in listed.out
+    assert "http_404" in listed.out
+    assert waited.code == 1
+    assert waited.err.startswith("Replay rpl_")
+    assert "1 of 1 could not be delivered; see: commerce-event dead list --endpoint" in waited.err
+    assert "queued all 1; 1 dead" in waited.out
+    assert (queued.code, "queued all 1" in queued.out) == (0, True)
+    assert delivery["endpoint_id"] == made["id"]
+
+
 async def test_keys_are_made_used_and_revoked(shell: Shell, server: ServerProcess) -> None:
     made = await shell.json("keys", "create", "--role", "publish", "--client", "1", "--name", "shop")
     as_shop = {"COMMERCE_EVENT_URL": server.url, "COMMERCE_EVENT_KEY": made["key"]}
@@ -299,6 +383,24 @@ async def test_contract_is_printed_without_a_server() -> None:
     assert len(document.json["webhooks"]) == len(types.json) == 19
     assert as_yaml.out.startswith("openapi: 3.1")
     assert (await run("types", "OrderConfirmedEvent")).out.startswith("name")
+
+
+async def test_demo_without_a_terminal_tells_how_it_goes_line_by_line() -> None:
+    done = await run("demo", "--once", "--count", "40")
+
+    assert done.code == 0, done.err
+    assert done.err.startswith("A shop, a server at http://127.0.0.1:")
+    assert "every event arrived" in done.out
+
+
+async def test_completion_offers_types_and_choices() -> None:
+    async def offered(words: str) -> str:
+        shell = {"_COMMERCE_EVENT_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        return (await run(environment=shell)).out
+
+    assert "OrderConfirmedEvent" in await offered("commerce-event publish Order")
+    assert "cancelled" in await offered("commerce-event deliveries list --state ")
+    assert "Customer" in await offered("commerce-event endpoints create --type Cust")
 
 
 async def test_demo_proves_the_main_job() -> None:
