@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from commerce_event.api.endpoints import find_endpoint
 from commerce_event.api.operations import Call, Operation, Reply, shown_time
+from commerce_event.api.parameters import unknown_type
 from commerce_event.api.problems import Problem, invalid
 from commerce_event.api.views import AttemptView, attempt_view
 from commerce_event.contract.catalogue import EVENT_TYPES, EventType
@@ -109,7 +110,7 @@ async def endpoint_stats(call: Call) -> Reply:
 def _type(endpoint: Endpoint, name: str | None) -> EventType:
     if name is not None:
         if name not in EVENT_TYPES:
-            raise invalid("/type", f"there is no event type {name[:60]!r}")
+            raise invalid("/type", unknown_type(name, EVENT_TYPES, "name one"))
         return EVENT_TYPES[name]
     names = set(endpoint.event_types)
     return next(each for each in EVENT_TYPES.values() if names & {"*", each.name, each.category})

@@ -1,6 +1,7 @@
 """Listening: the socket, and uvicorn on it with our protocol."""
 
 import asyncio
+import errno
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,7 +50,8 @@ def listen(host: str, port: int) -> socket.socket:
         listener.listen(_BACKLOG)  # now, so that nobody else has the port once this is said to be ready
     except OSError as error:
         listener.close()
-        raise ListenError(f"cannot listen on {host}:{port} ({error.strerror}); choose another --port") from None
+        other = "--host" if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL else "--port"
+        raise ListenError(f"cannot listen on {host}:{port} ({error.strerror}); choose another {other}") from None
     listener.setblocking(False)
     return listener
 

@@ -30,9 +30,12 @@ def backup(
     from commerce_event.settings import Settings
     from commerce_event.store.backup import back_up
 
+    wanted = store or os.environ.get("COMMERCE_EVENT_STORE", "")
+    if wanted.startswith(("postgresql://", "postgres://")):
+        raise UsageError("A PostgreSQL store is backed up with PostgreSQL's own tools: pg_dump, or pg_basebackup")
     path = Settings.from_environment(os.environ, store=store).store_path()
-    if path is None:
-        raise UsageError("a PostgreSQL store is backed up with PostgreSQL's own tools: pg_dump, or pg_basebackup")
+    if path is None:  # which no other address is
+        raise UsageError("--store must be sqlite:///FILE")
     with _bar() as on_pages:
         made = back_up(path, to, replace=replace, on_pages=on_pages)
     if as_json:

@@ -49,7 +49,8 @@ def serve(
     settings = Settings.from_environment(os.environ, host=host, port=port, store=store, hold_deliveries=hold_deliveries)
     logs.configure(settings.log_format)
     code = uvloop.run(server.serve(settings, on_ready=partial(_announce, as_json=as_json), on_stop=_tell_stopping))
-    print("Stopped." if code == 0 else "Stopped after a failure; the log has it.", file=sys.stderr)
+    if code == 0:  # after a failure the log has the last word
+        print("Stopped.", file=sys.stderr)
     raise typer.Exit(code)
 
 
