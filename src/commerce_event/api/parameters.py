@@ -18,7 +18,8 @@ from commerce_event.core.model import Scope
 Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]  # as the contract has its ids
 Time = Annotated[str, Meta(max_length=40, examples=["2026-01-31T00:00:00Z"])]
 
-_TIME_MAX_MS: Final = ids.EPOCH_MS + 2**41 - 1  # the last that an id can hold, in 2089
+# A day before the last that an id can hold, in 2089: a search of a time looks a little behind it.
+_TIME_MAX_MS: Final = ids.EPOCH_MS + 2**41 - 86_400_000
 
 
 def scope_for(call: Call, client_id: int | None) -> Scope:

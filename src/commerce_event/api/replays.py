@@ -10,7 +10,6 @@ from commerce_event.api.paging import Listing, PageQuery, listing
 from commerce_event.api.parameters import Int32, Time, read_id, read_time, read_types, scope_for
 from commerce_event.api.problems import Problem, invalid, not_found
 from commerce_event.api.views import ReplayView, replay_view
-from commerce_event.core import ids
 from commerce_event.core.model import Replay, ReplayOf
 from commerce_event.deliver.replays import RUNNING_MAX, TooManyReplaysError
 
