@@ -392,7 +392,7 @@ async def test_demo_without_a_terminal_tells_how_it_goes_line_by_line() -> None:
     done = await run("demo", "--once", "--count", "40")
 
     assert done.code == 0, done.err
-    assert done.err.startswith("A shop, a server at http://127.0.0.1:")
+    assert "A shop, a server at http://127.0.0.1:" in done.err
     assert "every event arrived" in done.out
 
 
