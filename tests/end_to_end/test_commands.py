@@ -220,6 +220,8 @@ async def test_keys_are_made_used_and_revoked(shell: Shell, server: ServerProces
     await shell("keys", "revoke", made["id"])
     assert "unknown or revoked" in (await run("publish", "OrderConfirmedEvent", stdin=body, environment=as_shop)).err
     assert made["key"] not in (await shell("keys", "list")).out
+    of_key = await shell.json("audit", "--target", made["id"])
+    assert [entry["action"] for entry in of_key] == ["revokeKey", "createKey"]
 
 
 async def test_lost_admin_key_is_replaced_in_the_store_itself(server: ServerProcess, tmp_path: Path) -> None:

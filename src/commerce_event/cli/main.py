@@ -11,6 +11,7 @@ import typer
 
 from commerce_event import __version__
 from commerce_event.cli import (
+    audit,
     backup,
     bench,
     demo,
@@ -70,6 +71,7 @@ app.add_typer(history.deliveries, name="deliveries")
 app.add_typer(replays.dead, name="dead")
 app.add_typer(replays.replays, name="replays")
 app.add_typer(keys.app, name="keys")
+app.command()(audit.audit)
 app.command()(reference.openapi)
 app.command()(reference.types)
 app.command()(bench.bench)

@@ -1,0 +1,28 @@
+"""`commerce-event audit`: who changed what."""
+
+from typing import Annotated
+
+import typer
+
+from commerce_event.cli.api import Api
+from commerce_event.cli.options import DEFAULT_URL, AsJson, Key, Limit, Url
+from commerce_event.cli.output import Columns, print_items
+
+_COLUMNS: Columns = {
+    "at": "at", "who": lambda entry: entry["key_name"] or entry["key_id"], "what": "action", "which": "target",
+    "client": "client_id",
+}  # fmt: skip
+
+
+def audit(
+    client: Annotated[int | None, typer.Option(help="ClientId.")] = None,
+    target: Annotated[str | None, typer.Option(help="What was changed: end_…, dlv_…, rpl_… or key_….")] = None,
+    limit: Limit = 50,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """List who changed what through the API or the screens, the newest first."""
+    with Api(url, key) as api:
+        found = api.items("/v1/audit", limit, client_id=client, target=target)
+        print_items(found, _COLUMNS, as_json=as_json, empty="Nothing was changed in the last 400 days.")
