@@ -63,3 +63,19 @@ async def test_old_counts_are_forgotten(store: Store) -> None:
 
     assert [each.delivered for each in minutes] == [2]
     assert [each.delivered for each in hours] == [1, 2]
+
+
+async def test_counts_of_each_endpoint_are_summed_apart(store: Store) -> None:
+    rows = [
+        counts(delivered=1), counts(at_ms=START_MS + MINUTE_MS, failed=2), counts(endpoint=8, delivered=4),
+        counts(client=2, endpoint=9, delivered=8), counts(endpoint=0, accepted=16),
+    ]  # fmt: skip
+    await store.add_activity(rows, now_ms=START_MS)
+
+    async def found(scope: Scope, since_ms: int = 0) -> dict[int, tuple[int, int]]:
+        each = await store.activity_by_endpoint(scope, step_s=60, since_ms=since_ms)
+        return {row.endpoint_id: (row.delivered, row.failed) for row in each}
+
+    assert await found(EVERYONE) == {7: (1, 2), 8: (4, 0), 9: (8, 0)}
+    assert await found(Scope.of(1)) == {7: (1, 2), 8: (4, 0)}
+    assert await found(EVERYONE, START_MS + 1) == {7: (0, 2)}

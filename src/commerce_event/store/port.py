@@ -184,6 +184,7 @@ class DeliveryQuery(msgspec.Struct, frozen=True, kw_only=True):
     types: tuple[str, ...] = ()
     since_ms: int | None = None
     until_ms: int | None = None
+    due_after_ms: int | None = None  # those that wait for a later moment than that
 
 
 class DeadGroup(msgspec.Struct, frozen=True, kw_only=True):
@@ -467,6 +468,28 @@ class Store(Protocol):
         """Return the last attempt of each of the endpoint's newest finished deliveries."""
         ...
 
+    # What a list shows beside its rows, for all rows at once.
+
+    async def events_by_id(self, event_ids: Sequence[int], scope: Scope) -> dict[int, Event]:
+        """Return those of the events that there are, by id."""
+        ...
+
+    async def delivery_states(self, event_ids: Sequence[int], scope: Scope) -> dict[int, dict[DeliveryState, int]]:
+        """Count the deliveries of each event by state; an event without any is left out."""
+        ...
+
+    async def last_attempts(self, delivery_ids: Sequence[int]) -> dict[int, Attempt]:
+        """Return the last attempt of each delivery, without what was answered. The caller has checked the scope."""
+        ...
+
+    async def count_deliveries(self, query: DeliveryQuery, *, limit: int) -> int:
+        """Count deliveries, and stop at ``limit``."""
+        ...
+
+    async def replays_with(self, replay_ids: Sequence[int], state: DeliveryState) -> set[int]:
+        """Return which of the replays have a delivery in that state; costs by replays, never by their size."""
+        ...
+
     async def dead_groups(self, scope: Scope, *, endpoint_id: int | None, limit: int) -> list[DeadGroup]:
         """Group the newest ``limit`` dead deliveries by endpoint, reason and last error, the largest group first."""
         ...
@@ -492,6 +515,10 @@ class Store(Protocol):
 
         ``step_s`` is one of ACTIVITY_STEPS_S; steps in which nothing happened are left out.
         """
+        ...
+
+    async def activity_by_endpoint(self, scope: Scope, *, step_s: int, since_ms: int) -> list[Activity]:
+        """Return the counts since then of each endpoint that was sent anything, each summed into one."""
         ...
 
     # -- upkeep

@@ -17,7 +17,6 @@ async def add(connection: Connection, rows: Sequence[Activity], *, now_ms: int) 
 async def read(
     connection: Connection, scope: Scope, *, step_s: int, since_ms: int, endpoint_id: int | None
 ) -> list[Activity]:
-    clients = None if scope.client_ids is None else sorted(scope.client_ids)
     return [
         Activity(
             start_ms=start_ms,
@@ -33,9 +32,31 @@ async def read(
             oldest_ms=oldest_ms,
         )
         for start_ms, accepted, delivered, failed, dead, *latency, pending, dead_letters, oldest_ms in await run(
-            connection, "activity", step_s, since_ms, endpoint_id, clients
+            connection, "activity", step_s, since_ms, endpoint_id, _clients(scope)
         )
     ]
+
+
+async def read_by_endpoint(connection: Connection, scope: Scope, *, step_s: int, since_ms: int) -> list[Activity]:
+    return [
+        Activity(
+            start_ms=since_ms,
+            client_id=client_id,
+            endpoint_id=endpoint_id,
+            accepted=accepted,
+            delivered=delivered,
+            failed=failed,
+            dead=dead,
+            latency=tuple(latency),
+        )
+        for endpoint_id, client_id, accepted, delivered, failed, dead, *latency in await run(
+            connection, "activity_by_endpoint", step_s, since_ms, _clients(scope)
+        )
+    ]
+
+
+def _clients(scope: Scope) -> list[int] | None:
+    return None if scope.client_ids is None else sorted(scope.client_ids)
 
 
 def _row(row: Activity) -> tuple[int, ...]:

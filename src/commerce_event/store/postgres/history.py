@@ -100,9 +100,16 @@ async def delivery(connection: Connection, delivery_id: int, scope: Scope) -> De
     return found[0] if found else None
 
 
+async def events_of(connection: Connection, event_ids: Sequence[int], scope: Scope) -> list[Event]:
+    where = Conditions()
+    where.add("e.id = ANY ({}::bigint[])", list(event_ids))
+    where.add_scope(scope, "e.client_id")
+    return await _list_events(connection, "event AS e", where, len(event_ids))
+
+
 async def deliveries(connection: Connection, query: DeliveryQuery, page: Page) -> list[Delivery]:
     at = await span(connection, query.since_ms, query.until_ms)
-    where = _delivery_conditions(query, page)
+    where = delivery_conditions(query, page)
     where.add_bounds("d.event_id", at.first, at.end)
     if at.end is None or query.event_id is not None or query.replay_id is not None:
         where.add_bounds("d.id", None if at.first is None else await first_delivery(connection, at.first), None)
@@ -116,13 +123,15 @@ async def deliveries(connection: Connection, query: DeliveryQuery, page: Page) -
     return sorted(found, key=lambda each: each.id, reverse=page.after is None)[: page.limit]
 
 
-def _delivery_conditions(query: DeliveryQuery, page: Page) -> Conditions:
+def delivery_conditions(query: DeliveryQuery, page: Page) -> Conditions:
     where = Conditions()
     where.add_scope(query.scope, "d.client_id")
     for column in ("event_id", "endpoint_id", "replay_id", "state"):
         wanted = getattr(query, column)
         if wanted is not None:
             where.add(f"d.{column} = {{}}", wanted)
+    if query.due_after_ms is not None:
+        where.add("d.due_ms > {}", query.due_after_ms)
     where.add_page(page, "d.id")
     if query.types or query.since_ms is not None or query.until_ms is not None:
         opened = len(where)

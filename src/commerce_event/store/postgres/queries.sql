@@ -371,6 +371,25 @@ CROSS JOIN LATERAL (
   LIMIT 1) AS a
 ORDER BY f.finished_ms DESC
 
+-- name: delivery_states
+-- indexes queue_event and finished_event
+SELECT event_id, client_id, state, count(*) FROM delivery WHERE event_id = ANY ($1::bigint[])
+GROUP BY event_id, client_id, state
+
+-- name: last_attempts
+SELECT d.id, a.number, a.started_ms, a.duration_ms, a.status, a.error
+FROM (SELECT id, event_id, attempt_count FROM delivery WHERE id = ANY ($1::bigint[])) AS d
+CROSS JOIN LATERAL (
+  SELECT * FROM attempt
+  WHERE attempt.delivery_id = d.id AND attempt.number = d.attempt_count AND attempt.event_id = d.event_id
+  LIMIT 1) AS a
+
+-- name: replays_with
+-- indexes queue_replay and finished_replay
+SELECT wanted.id FROM unnest($1::bigint[]) AS wanted (id)
+WHERE CASE WHEN $2::text = 'pending' THEN EXISTS (SELECT FROM queue WHERE queue.replay_id = wanted.id)
+           ELSE EXISTS (SELECT FROM finished WHERE finished.replay_id = wanted.id AND finished.state = $2) END
+
 -- name: dead_groups
 -- indexes finished_ended and finished_ended_endpoint
 SELECT f.endpoint_id, f.reason, a.error, count(*), min(f.created_ms), max(f.created_ms)
@@ -452,6 +471,16 @@ FROM activity
 WHERE step_s = $1 AND start_ms >= $2 AND ($3::bigint IS NULL OR endpoint_id = $3)
   AND ($4::bigint[] IS NULL OR client_id = ANY ($4))
 GROUP BY start_ms ORDER BY start_ms
+
+-- name: activity_by_endpoint
+-- primary key
+SELECT endpoint_id, client_id, sum(accepted)::bigint, sum(delivered)::bigint, sum(failed)::bigint, sum(dead)::bigint,
+       sum(latency_0)::bigint, sum(latency_1)::bigint, sum(latency_2)::bigint, sum(latency_3)::bigint,
+       sum(latency_4)::bigint, sum(latency_5)::bigint, sum(latency_6)::bigint, sum(latency_7)::bigint,
+       sum(latency_8)::bigint, sum(latency_9)::bigint, sum(latency_10)::bigint
+FROM activity
+WHERE step_s = $1 AND start_ms >= $2 AND endpoint_id <> 0 AND ($3::bigint[] IS NULL OR client_id = ANY ($3))
+GROUP BY endpoint_id, client_id
 
 -- Upkeep -------------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,6 @@ def add(connection: apsw.Connection, rows: Sequence[Activity], *, now_ms: int) -
 def read(
     connection: apsw.Connection, scope: Scope, *, step_s: int, since_ms: int, endpoint_id: int | None
 ) -> list[Activity]:
-    clients = None if scope.client_ids is None else msgspec.json.encode(sorted(scope.client_ids)).decode()
     return [
         Activity(
             start_ms=start_ms,
@@ -35,9 +34,31 @@ def read(
             oldest_ms=oldest_ms,
         )
         for start_ms, accepted, delivered, failed, dead, *latency, pending, dead_letters, oldest_ms in run(
-            connection, "activity", (step_s, since_ms, endpoint_id, clients)
+            connection, "activity", (step_s, since_ms, endpoint_id, _clients(scope))
         )
     ]
+
+
+def read_by_endpoint(connection: apsw.Connection, scope: Scope, *, step_s: int, since_ms: int) -> list[Activity]:
+    return [
+        Activity(
+            start_ms=since_ms,
+            client_id=client_id,
+            endpoint_id=endpoint_id,
+            accepted=accepted,
+            delivered=delivered,
+            failed=failed,
+            dead=dead,
+            latency=tuple(latency),
+        )
+        for endpoint_id, client_id, accepted, delivered, failed, dead, *latency in run(
+            connection, "activity_by_endpoint", (step_s, since_ms, _clients(scope))
+        )
+    ]
+
+
+def _clients(scope: Scope) -> str | None:
+    return None if scope.client_ids is None else msgspec.json.encode(sorted(scope.client_ids)).decode()
 
 
 def _row(row: Activity, step_s: int) -> tuple[int, ...]:

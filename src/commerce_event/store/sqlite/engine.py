@@ -36,7 +36,7 @@ from commerce_event.store.port import (
     Waiting,
     Want,
 )
-from commerce_event.store.sqlite import activity, audit_log, directory, files, history, upkeep, work_queue
+from commerce_event.store.sqlite import activity, audit_log, beside, directory, files, history, upkeep, work_queue
 from commerce_event.store.sqlite.checkpoints import Checkpointer
 from commerce_event.store.sqlite.journal import Journal
 from commerce_event.store.sqlite.sql import only, run
@@ -360,6 +360,23 @@ class SqliteStore:
     async def books(self, scope: Scope, *, recount: bool = False) -> list[Book]:
         return await self._read(lambda connection: history.books(connection, scope, recount=recount))
 
+    # -- beside the rows of a list
+
+    async def events_by_id(self, event_ids: Sequence[int], scope: Scope) -> dict[int, Event]:
+        return await self._read(lambda c: beside.events_by_id(c, event_ids, scope))
+
+    async def delivery_states(self, event_ids: Sequence[int], scope: Scope) -> dict[int, dict[DeliveryState, int]]:
+        return await self._read(lambda c: beside.delivery_states(c, event_ids, scope))
+
+    async def last_attempts(self, delivery_ids: Sequence[int]) -> dict[int, Attempt]:
+        return await self._read(lambda c: beside.last_attempts(c, delivery_ids))
+
+    async def count_deliveries(self, query: DeliveryQuery, *, limit: int) -> int:
+        return await self._read(lambda c: beside.count_deliveries(c, query, limit=limit))
+
+    async def replays_with(self, replay_ids: Sequence[int], state: DeliveryState) -> set[int]:
+        return await self._read(lambda c: beside.replays_with(c, replay_ids, state))
+
     # -- activity
 
     async def add_activity(self, rows: Sequence[Activity], *, now_ms: int) -> None:
@@ -373,6 +390,9 @@ class SqliteStore:
                 connection, scope, step_s=step_s, since_ms=since_ms, endpoint_id=endpoint_id
             )
         )
+
+    async def activity_by_endpoint(self, scope: Scope, *, step_s: int, since_ms: int) -> list[Activity]:
+        return await self._read(lambda c: activity.read_by_endpoint(c, scope, step_s=step_s, since_ms=since_ms))
 
     # -- upkeep
 

@@ -75,9 +75,14 @@ def delivery(connection: apsw.Connection, delivery_id: int, scope: Scope) -> Del
     return found[0] if found else None
 
 
+def events_of(connection: apsw.Connection, ids_as_json: str, scope: Scope) -> list[Event]:
+    sql = f"SELECT {_EVENT} FROM event AS e WHERE e.id IN (SELECT value FROM json_each(?))"
+    return [event for event in _events(connection, sql, (ids_as_json,)) if scope.allows(event.client_id)]
+
+
 def deliveries(connection: apsw.Connection, query: DeliveryQuery, page: Page) -> list[Delivery]:
     at = span(connection, query.since_ms, query.until_ms)
-    where = _delivery_conditions(query, page)
+    where = delivery_conditions(query, page)
     where.add_bounds("d.event_id", at.first, at.end)
     if at.end is None or query.event_id is not None or query.replay_id is not None:
         where.add_bounds("d.id", None if at.first is None else first_delivery(connection, at.first), None)
@@ -91,7 +96,7 @@ def deliveries(connection: apsw.Connection, query: DeliveryQuery, page: Page) ->
     return sorted(found, key=lambda each: each.id, reverse=page.after is None)[: page.limit]
 
 
-def _delivery_conditions(query: DeliveryQuery, page: Page) -> Conditions:
+def delivery_conditions(query: DeliveryQuery, page: Page) -> Conditions:
     where = Conditions()
     where.add_scope(query.scope, "d.client_id")
     for column in ("event_id", "endpoint_id", "replay_id"):
@@ -100,6 +105,8 @@ def _delivery_conditions(query: DeliveryQuery, page: Page) -> Conditions:
             where.add(f"d.{column} = ?", wanted)
     if query.state is not None:
         where.add(is_in("d.state", query.state))
+    if query.due_after_ms is not None:
+        where.add("d.due_ms > ?", query.due_after_ms)
     where.add_page(page, "d.id")
     if query.types or query.since_ms is not None or query.until_ms is not None:
         opened = len(where)

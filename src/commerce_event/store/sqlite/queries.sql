@@ -235,6 +235,21 @@ FROM (SELECT id, attempt_count FROM delivery INDEXED BY delivery_finished
       WHERE endpoint_id = ? AND finished_ms IS NOT NULL ORDER BY finished_ms DESC LIMIT ?) AS d
 CROSS JOIN attempt AS a ON a.delivery_id = d.id AND a.number = d.attempt_count
 
+-- name: delivery_states
+-- index delivery_event; the ids come as JSON, here and below
+SELECT d.event_id, d.client_id, d.state, count(*)
+FROM json_each(?) AS wanted CROSS JOIN delivery AS d ON d.event_id = wanted.value GROUP BY d.event_id, d.state
+
+-- name: last_attempts
+SELECT d.id, a.number, a.started_ms, a.duration_ms, a.status, a.error
+FROM json_each(?) AS wanted CROSS JOIN delivery AS d ON d.id = wanted.value
+CROSS JOIN attempt AS a ON a.delivery_id = d.id AND a.number = d.attempt_count
+
+-- name: replays_with
+-- index delivery_replay
+SELECT value FROM json_each(?1) AS wanted
+WHERE EXISTS (SELECT 1 FROM delivery WHERE replay_id = wanted.value AND replay_id IS NOT NULL AND state = ?2)
+
 -- name: dead_groups
 -- index delivery_ended; the clients come as JSON, NULL for all
 SELECT d.endpoint_id, d.reason, a.error, count(*), min(d.created_ms), max(d.created_ms)
@@ -289,6 +304,16 @@ SELECT start_ms, sum(accepted), sum(delivered), sum(failed), sum(dead),
   sum(pending), sum(dead_letters), max(oldest_ms)
 FROM activity WHERE step_s = ?1 AND start_ms >= ?2 AND (?3 IS NULL OR endpoint_id = ?3) AND (?4 IS NULL OR client_id IN (SELECT value FROM json_each(?4)))
 GROUP BY start_ms ORDER BY start_ms
+
+-- name: activity_by_endpoint
+-- the primary key; the clients come as JSON, NULL for all
+SELECT endpoint_id, client_id, sum(accepted), sum(delivered), sum(failed), sum(dead),
+  sum(latency_0), sum(latency_1), sum(latency_2), sum(latency_3),
+  sum(latency_4), sum(latency_5), sum(latency_6), sum(latency_7),
+  sum(latency_8), sum(latency_9), sum(latency_10)
+FROM activity WHERE step_s = ?1 AND start_ms >= ?2 AND endpoint_id <> 0
+  AND (?3 IS NULL OR client_id IN (SELECT value FROM json_each(?3)))
+GROUP BY endpoint_id, client_id
 
 -- Upkeep -------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,46 @@
+"""What a list shows beside its rows, read for all rows at once."""
+
+from collections.abc import Sequence
+
+import apsw
+import msgspec
+
+from commerce_event.core.model import Attempt, DeliveryState, Event, Scope
+from commerce_event.store.port import DeliveryQuery, Page
+from commerce_event.store.sqlite import history
+from commerce_event.store.sqlite.sql import only, run
+
+
+def events_by_id(connection: apsw.Connection, event_ids: Sequence[int], scope: Scope) -> dict[int, Event]:
+    return {event.id: event for event in history.events_of(connection, _json(event_ids), scope)}
+
+
+def delivery_states(
+    connection: apsw.Connection, event_ids: Sequence[int], scope: Scope
+) -> dict[int, dict[DeliveryState, int]]:
+    found: dict[int, dict[DeliveryState, int]] = {}
+    for event_id, client_id, state, count in run(connection, "delivery_states", (_json(event_ids),)):
+        if scope.allows(client_id):
+            found.setdefault(event_id, {})[state] = count
+    return found
+
+
+def last_attempts(connection: apsw.Connection, delivery_ids: Sequence[int]) -> dict[int, Attempt]:
+    return {
+        row[0]: Attempt(number=row[1], started_ms=row[2], duration_ms=row[3], status=row[4], error=row[5])
+        for row in run(connection, "last_attempts", (_json(delivery_ids),))
+    }
+
+
+def count_deliveries(connection: apsw.Connection, query: DeliveryQuery, *, limit: int) -> int:
+    where = history.delivery_conditions(query, Page(limit))
+    sql = f"SELECT count(*) FROM (SELECT 1 FROM delivery AS d WHERE {where.sql} LIMIT ?)"  # noqa: S608
+    return int(only(connection.execute(sql, (*where.values, limit))))
+
+
+def replays_with(connection: apsw.Connection, replay_ids: Sequence[int], state: DeliveryState) -> set[int]:
+    return {row[0] for row in run(connection, "replays_with", (_json(replay_ids), state))}
+
+
+def _json(ids: Sequence[int]) -> str:
+    return msgspec.json.encode(list(ids)).decode()
