@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from urllib.parse import urlsplit
 
 from api_server import DEADLINE_S, Api
 from people import search, sign_in
@@ -20,17 +21,37 @@ async def test_order_that_never_arrived_is_found_mended_and_sent_again(page: Pag
     await expect(page.get_by_role("link", name=re.compile("^Sort out the dead letters of "))).to_be_visible()
     await expect(page.locator(".concerns")).to_contain_text("2 dead letters")
     await search(page, "100777")
-    await page.get_by_role("link", name="OrderConfirmedEvent").click()
+    await page.get_by_role("link", name="Order 100777 · ref. 884211 OrderConfirmedEvent").click()
+    await expect(page).to_have_title(re.compile("^Order 100777 · ref. 884211 – OrderConfirmedEvent"))
+    await expect(page.get_by_text("Dead at 1.")).to_be_visible()
     await expect(page.locator("#payload")).to_contain_text("100777")
-    await expect(page.get_by_text("Given up")).to_be_visible()
+    await expect(page.get_by_text("Given up after 2 attempts")).to_be_visible()
     await expect(page.locator(".timeline .badge.bad").first).to_have_text("404")
+    await page.get_by_text("What came back").first.click()
+    await expect(page.get_by_text("HTTP/1.1 404").first).to_be_visible()
 
-    await page.get_by_role("link", name=re.compile("^end_")).click()
-    await page.get_by_role("link", name="Edit").click()
+    await page.get_by_role("link", name="Fix URL").click()
     await page.get_by_label("URL").fill(f"{api.receiver.url}/right")
     await page.get_by_role("button", name="Save").click()
-    await expect(page.get_by_role("heading", name=f"{api.receiver.url}/right")).to_be_visible()
+    await expect(page.get_by_text(f"{api.receiver.url}/right", exact=True)).to_be_visible()
+    await expect(page.get_by_text(f"was {api.receiver.url}/wrong when accepted")).to_be_visible()
+    await page.get_by_role("button", name="Try now").click()
+    await expect(page.get_by_text("Delivered to 1.")).to_be_visible()
+    await expect(page.get_by_text("Given up after 2 attempts")).to_be_visible()
+    await expect(page.get_by_text("Sent again with a fresh start")).to_be_visible()
 
+
+async def test_all_that_died_at_an_endpoint_is_counted_and_sent_again(page: Page, api: Api) -> None:
+    endpoint = await api.endpoint(url=f"{api.receiver.url}/wrong", event_types=["Order"])
+    api.receiver.statuses["/wrong"] = 404
+    await api.publish(OrderNo="100777")
+    await api.publish(OrderNo="100778")
+    await api.until_state("dead")
+    api.receiver.arrived.clear()
+    await api.admin.patch(f"/v1/endpoints/{endpoint['id']}", json={"url": f"{api.receiver.url}/right"})
+
+    await sign_in(page)
+    await page.goto(f"/admin/endpoints/{endpoint['id']}")
     await page.get_by_role("link", name="Sort them out").click()
     await page.get_by_role("link", name="Send them again").click()
     await expect(page.get_by_text("Dead letters (2 of any time)")).to_be_visible()
@@ -71,7 +92,7 @@ async def test_an_id_in_the_search_leads_straight_to_its_thing(page: Page, api: 
     for text, heading in (
         (event["id"], "OrderConfirmedEvent"),
         (delivery["id"], "OrderConfirmedEvent"),
-        (endpoint["id"], endpoint["url"]),
+        (endpoint["id"], urlsplit(endpoint["url"]).netloc),
     ):
         await page.get_by_role("searchbox", name="Find an event").fill(text)
         await page.keyboard.press("Enter")
@@ -98,30 +119,63 @@ async def test_overview_renews_itself(page: Page, api: Api) -> None:
     await expect(page.get_by_text("Every endpoint answers")).to_be_visible(timeout=10_000)
 
 
-async def test_endpoint_is_made_with_faults_shown_beside_their_fields(page: Page, api: Api) -> None:
+async def test_endpoint_is_made_with_all_its_faults_shown_at_once(page: Page, api: Api) -> None:
     await sign_in(page)
     await page.goto("/admin/endpoints/new")
     await page.get_by_label("URL").fill("ftp://nowhere")
     await page.get_by_label("Client", exact=True).fill("seven")
     await page.get_by_label("Description").fill("The warehouse")
+    await page.get_by_label("Filter").fill('{"Sorce": "WEB"}')
+    everything = page.get_by_label("Everything,")
+    await expect(page.get_by_label("OrderConfirmedEvent")).to_be_disabled()
+    await everything.uncheck()
+    await expect(page.get_by_label("OrderConfirmedEvent")).to_be_enabled()
+    await expect(page.get_by_label("Jitter")).to_be_hidden()
+    await page.get_by_text("Pace, order, redirects").click()
+    await page.get_by_label("Jitter").fill("2")
     await page.get_by_role("button", name="Make the endpoint").click()
 
-    client = page.get_by_label("Client", exact=True)
-    await expect(client).to_have_attribute("aria-invalid", "true")
-    await expect(client).to_be_focused()
-    await expect(page.get_by_text("write a whole number")).to_be_visible()
+    await expect(page.get_by_text("5 fields need another look")).to_be_visible()
+    for label in ("URL", "Client", "Filter", "Jitter", "Everything,"):
+        await expect(page.get_by_label(label, exact=label == "Client")).to_have_attribute("aria-invalid", "true")
+    await expect(page.get_by_label("URL")).to_be_focused()
+    await expect(page.locator("#h-client_id")).to_contain_text("Write a whole number.")
+    await expect(page.locator("#h-jitter")).to_contain_text("Jitter must be at most 1.")
     await expect(page.get_by_label("Description")).to_have_value("The warehouse")
-    await client.fill("7")
-    await page.get_by_role("button", name="Make the endpoint").click()
-    await expect(page.get_by_label("URL")).to_have_attribute("aria-invalid", "true")
+    await page.get_by_role("link", name="Jitter").click()
+    await page.get_by_label("Jitter").fill("0")
+    await page.get_by_label("Client", exact=True).fill("7")
+    await page.get_by_label("Filter").fill("")
+    await everything.check()
     await page.get_by_label("URL").fill(f"{api.receiver.url}/warehouse")
     await page.get_by_role("button", name="Make the endpoint").click()
 
+    await expect(page.get_by_role("heading", level=1)).to_have_text("The warehouse")
     await expect(page.locator("#secret")).to_have_text(re.compile("^whsec_"))
-    await page.get_by_role("button", name="Send the example now").click()
-    await expect(page.get_by_text("The receiver took it")).to_be_visible()
+    await page.reload()
     await expect(page.locator("#secret")).to_have_count(0)
-    assert [arrival.path for arrival in api.receiver.arrived] == ["/warehouse"]
+    assert len((await api.admin.get("/v1/endpoints")).json()["items"]) == 1
+
+
+async def test_test_of_an_endpoint_is_a_page_that_a_reload_does_not_repeat(page: Page, api: Api) -> None:
+    endpoint = await api.endpoint(url=f"{api.receiver.url}/warehouse")
+    api.receiver.answer_with(404, {"x-where": "nowhere"}, b"no such path")
+    await sign_in(page)
+    await page.goto(f"/admin/endpoints/{endpoint['id']}")
+    await page.get_by_role("button", name="Send the example now").click()
+
+    await expect(page.get_by_text("The receiver did not take it")).to_be_visible()
+    await expect(page.get_by_text("HTTP/1.1 404")).to_contain_text("x-where: nowhere")
+    await expect(page.get_by_text("no such path")).to_be_visible()
+    await page.reload()
+    await expect(page.get_by_text("Nothing was sent just now")).to_be_visible()
+    assert len(api.receiver.arrived) == 1
+
+    api.receiver.answer_with(200, {}, b"")
+    await page.get_by_role("button", name="Send the example now").click()
+    await expect(page.get_by_role("button", name="Send again")).to_be_visible()
+    await expect(page.get_by_text("The receiver took it")).to_be_visible()
+    assert [arrival.path for arrival in api.receiver.arrived] == ["/warehouse"] * 2
 
 
 async def test_type_is_turned_off_and_on_for_a_client(page: Page, api: Api) -> None:
@@ -182,7 +236,7 @@ async def test_everything_needed_can_be_done_by_keyboard(page: Page, api: Api) -
     await page.keyboard.type("100555")
     await page.keyboard.press("Enter")
     await page.wait_for_url("**/admin/events?*")
-    await tab_to(page, "OrderConfirmedEvent")
+    await tab_to(page, "Order 100555 · ref. 884211 OrderConfirmedEvent")
     await page.keyboard.press("Enter")
     await page.wait_for_url("**/admin/events/evt_*")
     await tab_to(page, "Try now")

@@ -5,12 +5,32 @@ from typing import Any, Final
 
 import msgspec
 
-from commerce_event.api.problems import Problem, invalid
-from commerce_event.api.views import EndpointView
+from commerce_event.accept.rejections import Fault
+from commerce_event.api.endpoint_fields import faults_of
+from commerce_event.api.problems import Problem
+from commerce_event.api.views import MASK, EndpointView
+from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.model import DEFAULT_MAX_IN_FLIGHT
 
 Form = Mapping[str, list[str]]
+Faults = dict[str, str]
 
+LABELS: Final = {
+    "url": "URL",
+    "client_id": "Client",
+    "application_id": "Application",
+    "description": "Description",
+    "event_types": "Which events",
+    "filter": "Filter",
+    "headers": "Static headers",
+    "timeout_s": "Time limit",
+    "retry_schedule": "Retries after",
+    "jitter": "Jitter",
+    "max_in_flight": "At once",
+    "rate_limit": "Rate limit",
+    "ordering": "Order",
+    "signing": "Signature",
+}
 _NUMBERS: Final[Mapping[str, type[int] | type[float]]] = {
     "client_id": int,
     "application_id": int,
@@ -19,7 +39,12 @@ _NUMBERS: Final[Mapping[str, type[int] | type[float]]] = {
     "max_in_flight": int,
     "rate_limit": float,
 }
-_NEEDED: Final = {"client_id": "name the client", "jitter": "0 for none", "max_in_flight": "at least 1"}
+_NEEDED: Final = {
+    "client_id": "Name the client.",
+    "jitter": "Fill this in: 0 for none.",
+    "max_in_flight": "Fill this in: at least 1.",
+}
+_NEEDS_SUBJECT: Final = ("must ", "is ", "has ", "does ")
 
 
 def blank(client_id: str) -> dict[str, list[str]]:
@@ -59,68 +84,115 @@ def form_of(endpoint: EndpointView) -> dict[str, list[str]]:
     }
 
 
-def fields_of(form: Form) -> dict[str, Any]:
-    """Return the request body of what was typed. Raises Problem 422 for what cannot even be put into one."""
-    fields: dict[str, Any] = {name: _number(form, name) for name in _NUMBERS}
-    fields["url"] = _first(form, "url")
-    fields["description"] = _first(form, "description")
-    fields["event_types"] = form.get("event_types", [])
-    fields["enabled"] = "enabled" in form
-    fields["follow_redirects"] = "follow_redirects" in form
-    fields["ordering"] = _first(form, "ordering") or "none"
-    fields["signing"] = _first(form, "signing") or "hmac"
-    fields["headers"] = _headers(_first(form, "headers"))
-    fields["filter"] = _filter(_first(form, "filter"))
+def fields_of(form: Form) -> tuple[dict[str, Any], Faults]:
+    """Return the request body of what was typed, and what is wrong with the fields that are missing in it."""
+    faults: Faults = {}
+    chosen = form.get("event_types", [])
     schedule = _first(form, "retry_schedule")
-    fields["retry_schedule"] = [part.strip() for part in schedule.split(",")] if schedule else None
-    return fields
+    fields: dict[str, Any] = {
+        "url": _first(form, "url"),
+        "description": _first(form, "description"),
+        "event_types": ["*"] if "*" in chosen else chosen,
+        "enabled": bool(form.get("enabled")),
+        "follow_redirects": bool(form.get("follow_redirects")),
+        "ordering": _first(form, "ordering") or "none",
+        "signing": _first(form, "signing") or "hmac",
+        "retry_schedule": [part.strip() for part in schedule.split(",")] if schedule else None,
+    }
+    readers = {**dict.fromkeys(_NUMBERS, _number), "headers": _headers, "filter": _filter}
+    for name, read in readers.items():
+        try:
+            fields[name] = read(form, name)
+        except _UnreadableError as error:
+            faults[name] = str(error)
+    if not fields["event_types"]:
+        faults["event_types"] = "Choose at least one event type, or Everything."
+        del fields["event_types"]
+    return fields, faults
 
 
-def on_fields(problem: Problem) -> dict[str, str]:
+def faults_in(fields: Mapping[str, Any], policy: AddressPolicy, *, kept: Mapping[str, str] | None = None) -> Faults:
+    """Return all that the management call would find wrong, by field. ``kept``: headers whose values may be masked."""
+    checked = dict(fields)
+    if kept and "headers" in checked:
+        known = {name.lower() for name in kept}
+        checked["headers"] = {
+            name: "kept" if value == MASK and name.lower() in known else value
+            for name, value in checked["headers"].items()
+        }
+    return _by_field(faults_of(checked, policy))
+
+
+def of_problem(problem: Problem) -> Faults:
     """Return the faults of a problem by field; what belongs to none is under the empty name."""
+    return _by_field(problem.faults) if problem.faults else {"": problem.detail}
+
+
+def on_fields(problem: Problem) -> Faults:
+    """Return the faults of a problem by field, as the call words them."""
     if not problem.faults:
         return {"": problem.detail}
     return {fault.pointer.strip("/").split("/")[0]: fault.message for fault in problem.faults}
 
 
+def _by_field(faults: "list[Fault] | tuple[Fault, ...]") -> Faults:
+    found: Faults = {}
+    for fault in faults:
+        name, _, inside = fault.pointer.strip("/").partition("/")
+        found.setdefault(name, _sentence(name, inside.replace("~1", "/").replace("~0", "~"), fault.message))
+    return found
+
+
+def _sentence(name: str, inside: str, message: str) -> str:
+    """Return a fault as a sentence. What the call says begins in the middle of one, behind the field's name."""
+    subject = inside if name == "headers" and inside else LABELS.get(name, name)
+    text = f"{subject} {message}" if message.startswith(_NEEDS_SUBJECT) else message[:1].upper() + message[1:]
+    where = f" (at {inside.replace('/', ' › ')})" if name == "filter" and inside else ""
+    return f"{text.rstrip('.')}{where}."
+
+
+class _UnreadableError(ValueError):
+    """What was typed cannot even be put into a request body; the message says what to write."""
+
+
 def _first(form: Form, name: str) -> str:
-    return form.get(name, [""])[0].strip()
+    return (form.get(name) or [""])[0].strip()
 
 
 def _number(form: Form, name: str) -> int | float | None:
     text = _first(form, name)
     if not text:
         if name in _NEEDED:
-            raise invalid(f"/{name}", f"fill this in: {_NEEDED[name]}")
+            raise _UnreadableError(_NEEDED[name])
         return None
     try:
-        return _NUMBERS[name](text)
+        return _NUMBERS[name](text.replace(",", "."))
     except (ValueError, OverflowError):
-        kind = "a whole number" if _NUMBERS[name] is int else "a number"
-        raise invalid(f"/{name}", f"write {kind}") from None
+        raise _UnreadableError(f"Write a {'whole ' if _NUMBERS[name] is int else ''}number.") from None
 
 
-def _headers(text: str) -> dict[str, str]:
+def _headers(form: Form, name: str) -> dict[str, str]:
     headers: dict[str, str] = {}
-    for line in text.splitlines():
+    for line in _first(form, name).splitlines():
         if not line.strip():
             continue
-        name, colon, value = line.partition(":")
+        header, colon, value = (part.strip() for part in line.partition(":"))
         if not colon:
-            raise invalid("/headers", f"write one header a line, as Name: value; this line has no colon: {line[:60]!r}")
-        if name.strip() in headers:
-            raise invalid("/headers", f"{name.strip()[:60]} is given twice")
-        headers[name.strip()] = value.strip()
+            raise _UnreadableError(f"Write one header a line, as Name: value; “{line[:60]}” has no colon.")
+        if header in headers:
+            raise _UnreadableError(f"{header[:60]} is given twice.")
+        headers[header] = value
     return headers
 
 
-def _filter(text: str) -> Any:
+def _filter(form: Form, name: str) -> Any:
+    text = _first(form, name)
     if not text:
         return None
     try:
         return msgspec.json.decode(text)
     except ValueError as error:
-        raise invalid("/filter", f"this is no JSON: {error}") from None
+        raise _UnreadableError(f"This is no JSON: {error}.") from None
 
 
 def _text(value: float | None) -> str:

@@ -8,7 +8,20 @@ from starlette.routing import BaseRoute, Route
 
 from commerce_event.admin.figures import lasting, short, took
 from commerce_event.admin.page import ROOT, Desk, Handler, Screen, nothing
-from commerce_event.admin.screens import audit, dead_letters, endpoints, event_types, events, keys, replays, system
+from commerce_event.admin.screens import (
+    audit,
+    dead_letters,
+    endpoint_changes,
+    endpoint_test,
+    endpoints,
+    event_types,
+    events,
+    keys,
+    one_endpoint,
+    one_event,
+    replays,
+    system,
+)
 from commerce_event.admin.screens.overview import overview
 from commerce_event.admin.sign_in import SignIn, sign_out
 from commerce_event.api.auth import Needed
@@ -40,20 +53,21 @@ SHARED = {
 _SCREENS: Sequence[tuple[str, str, Needed, Screen]] = (
     ("GET", "", "read", overview),
     ("GET", "/events", "read", events.list_events),
-    ("GET", "/events/{id}", "read", events.one_event),
-    ("GET", "/deliveries/{id}", "read", events.one_delivery),
-    ("POST", "/deliveries/{id}/retry", "manage", events.retry),
-    ("POST", "/deliveries/{id}/cancel", "manage", events.cancel),
+    ("GET", "/events/{id}", "read", one_event.one_event),
+    ("GET", "/deliveries/{id}", "read", one_event.one_delivery),
+    ("POST", "/deliveries/{id}/retry", "manage", one_event.retry),
+    ("POST", "/deliveries/{id}/cancel", "manage", one_event.cancel),
     ("GET", "/endpoints", "read", endpoints.list_endpoints),
-    ("GET", "/endpoints/new", "manage", endpoints.new_endpoint),
-    ("POST", "/endpoints/new", "manage", endpoints.create_endpoint),
-    ("GET", "/endpoints/{id}", "read", endpoints.one_endpoint),
-    ("GET", "/endpoints/{id}/edit", "manage", endpoints.edit_endpoint),
-    ("POST", "/endpoints/{id}/edit", "manage", endpoints.change_endpoint),
-    ("POST", "/endpoints/{id}/switch", "manage", endpoints.switch_endpoint),
-    ("POST", "/endpoints/{id}/delete", "manage", endpoints.delete_endpoint),
-    ("POST", "/endpoints/{id}/rotate", "manage", endpoints.rotate_secret),
-    ("POST", "/endpoints/{id}/test", "manage", endpoints.test_endpoint),
+    ("GET", "/endpoints/new", "manage", endpoint_changes.new_endpoint),
+    ("POST", "/endpoints/new", "manage", endpoint_changes.create_endpoint),
+    ("GET", "/endpoints/{id}", "read", one_endpoint.one_endpoint),
+    ("GET", "/endpoints/{id}/edit", "manage", endpoint_changes.edit_endpoint),
+    ("POST", "/endpoints/{id}/edit", "manage", endpoint_changes.change_endpoint),
+    ("POST", "/endpoints/{id}/switch", "manage", endpoint_changes.switch_endpoint),
+    ("POST", "/endpoints/{id}/delete", "manage", endpoint_changes.delete_endpoint),
+    ("POST", "/endpoints/{id}/rotate", "manage", endpoint_changes.rotate_secret),
+    ("GET", "/endpoints/{id}/test", "manage", endpoint_test.show_test),
+    ("POST", "/endpoints/{id}/test", "manage", endpoint_test.send_test),
     ("GET", "/dead", "read", dead_letters.list_dead),
     ("GET", "/replays", "read", replays.list_replays),
     ("GET", "/replays/new", "manage", replays.new_replay),

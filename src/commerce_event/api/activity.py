@@ -11,10 +11,11 @@ from commerce_event.api.parameters import Int32, read_id, scope_for
 from commerce_event.core.clock import rfc3339
 from commerce_event.store.port import LATENCY_BOUNDS_MS, Activity
 
+HOUR_S: Final = 3_600
 Span = Literal["hour", "day", "week"]
 # span: how long it is, the width of a shown step, the width of the counts it is made of (seconds)
 _SPANS: Final[dict[Span, tuple[int, int, int]]] = {
-    "hour": (3_600, 60, 60),
+    "hour": (HOUR_S, 60, 60),
     "day": (86_400, 900, 60),
     "week": (7 * 86_400, 7_200, 3_600),
 }

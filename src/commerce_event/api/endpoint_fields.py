@@ -1,12 +1,13 @@
 """The fields of an endpoint as requests give them: what they may hold, and each one's check."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from commerce_event.accept.rejections import child
+from commerce_event.accept.rejections import Fault, child
+from commerce_event.api.operations import convert
 from commerce_event.api.parameters import Int32, unknown_type
 from commerce_event.api.problems import Problem, invalid, together
 from commerce_event.api.views import MASK
@@ -92,6 +93,22 @@ def checked(fields: dict[str, Any], policy: AddressPolicy) -> dict[str, Any]:
         raise together(problems)
     if "retry_schedule" in found:
         found["retry_schedule_s"] = found.pop("retry_schedule")
+    return found
+
+
+def faults_of(fields: Mapping[str, Any], policy: AddressPolicy) -> list[Fault]:
+    """Return all that is wrong with the fields of an endpoint, each looked at by itself beside sound others."""
+    sound: dict[str, Any] = {"client_id": 1, "url": "https://shop.example/events", "event_types": [_ANY]}
+    found: list[Fault] = []
+    for name in sorted(fields, key=lambda name: name == "filter"):  # which is about the properties of the types
+        try:
+            wanted = convert({**sound, name: fields[name]}, NewEndpoint, where="")
+            checked(msgspec.structs.asdict(wanted), policy)
+        except Problem as problem:
+            found += problem.faults
+        else:
+            if name == "event_types":
+                sound[name] = fields[name]
     return found
 
 

@@ -49,6 +49,7 @@ class StatsView(msgspec.Struct, frozen=True, kw_only=True):
     circuit: str
     consecutive_failures: int
     paused_for_s: float | None
+    next_try_in_s: float | None
     recent: int
     success_ratio: float | None
     latency_p50_ms: float | None
@@ -98,6 +99,7 @@ async def endpoint_stats(call: Call) -> Reply:
             circuit=health.circuit,
             consecutive_failures=health.consecutive_failures,
             paused_for_s=health.paused_for_s,
+            next_try_in_s=health.next_try_in_s,
             recent=len(recent),
             success_ratio=round(succeeded / len(recent), 4) if recent else None,
             latency_p50_ms=_percentile(took, 0.50),

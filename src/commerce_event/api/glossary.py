@@ -90,6 +90,7 @@ MEANINGS: Final = {
     "ordering": "key: events of one order, customer or product arrive as they were accepted; none: in any order.",
     "overlap": "For how long the old secret still signs beside the new one, such as `24h`; at most 30 days.",
     "passed": "Whether it let the event through.",
+    "next_try_in_s": "For how many seconds more an open circuit keeps the next attempt back; null: not at all.",
     "paused_for_s": "For how many seconds more the receiver is left alone, as its Retry-After asked; null: it is not.",
     "pending": "Deliveries that wait or are being sent.",
     "parameter": "The parameter of the query that it is in.",

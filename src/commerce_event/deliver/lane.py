@@ -26,6 +26,7 @@ class Health(msgspec.Struct, frozen=True):
     circuit: str
     consecutive_failures: int
     paused_for_s: float | None
+    next_try_in_s: float | None = None  # of an open circuit; None when a try may go now
 
 
 class Lane:
@@ -126,7 +127,14 @@ class Lane:
 
     def health(self, now: float) -> Health:
         pause = self.paused_until - now
-        return Health(self.workers, self.circuit.state, self.circuit.failures, pause if pause > 0 else None)
+        next_at = self.circuit.next_at(now)
+        return Health(
+            in_flight=self.workers,
+            circuit=self.circuit.state,
+            consecutive_failures=self.circuit.failures,
+            paused_for_s=pause if pause > 0 else None,
+            next_try_in_s=None if next_at is None else next_at - now,
+        )
 
     def _allowed(self, endpoint: Endpoint, now: float) -> int:
         rate = endpoint.rate_limit

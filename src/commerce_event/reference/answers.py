@@ -127,7 +127,8 @@ ANSWERS: Final[dict[str, Any]] = {
     "StatsView": {
         "endpoint_id": ENDPOINT_ID, "matched": 4711, "delivered": 4699, "dead": 0, "cancelled": 0, "pending": 12,
         "oldest_due_at": _ACCEPTED, "in_flight": 2, "circuit": "closed", "consecutive_failures": 0,
-        "paused_for_s": None, "recent": 100, "success_ratio": 1.0, "latency_p50_ms": 17.0, "latency_p95_ms": 42.0,
+        "paused_for_s": None, "next_try_in_s": None, "recent": 100,
+        "success_ratio": 1.0, "latency_p50_ms": 17.0, "latency_p95_ms": 42.0,
         "latency_p99_ms": 61.0,
     },
     "EventTypeView": _TYPE,

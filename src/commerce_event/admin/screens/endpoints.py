@@ -1,25 +1,25 @@
-"""Endpoints: made, changed, switched, tested, and how they are doing."""
+"""The list of endpoints: found by URL or name, the worst first, with how each is doing."""
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from starlette.responses import Response
 
-from commerce_event.admin.endpoint_form import blank, fields_of, form_of, on_fields
-from commerce_event.admin.page import ROOT, Page
-from commerce_event.admin.plots import Series, columns
+from commerce_event.admin.health import FAILING_FROM, WORST_FIRST, Condition, condition_of
+from commerce_event.admin.page import Page
+from commerce_event.api.activity import HOUR_S
 from commerce_event.api.problems import Problem
-from commerce_event.api.views import EndpointView
-from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
+from commerce_event.api.views import EndpointView, endpoint_view
 from commerce_event.core import ids
-from commerce_event.deliver.lane import Health
-from commerce_event.store.port import Book
-from commerce_event.web.highlight import json_text
+from commerce_event.core.model import Endpoint
+from commerce_event.store.port import Activity, Book
+from commerce_event.store.words import fold
+
+__all__ = ["FAILING_FROM", "hour_of", "list_endpoints"]
 
 _PAGE: Final = 50
-_LOG: Final = 20
-FAILING_FROM: Final = 3  # failures in a row
+_STEP_S: Final = 60
+_HEALTHS: Final = {"failing": ("failing", "unsteady"), "off": ("off",), "well": ("well",)}
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -27,124 +27,66 @@ class Row(msgspec.Struct, frozen=True):
 
     endpoint: EndpointView
     book: Book | None
-    health: Health
+    condition: Condition
 
 
 async def list_endpoints(page: Page) -> Response:
-    query = {"client_id": page.query.get("client_id"), "cursor": page.query.get("cursor"), "limit": _PAGE}
-    found = await page.call("listEndpoints", query=query)
+    errors = await _faults(page)
+    found = [] if errors else await _found(page)
+    number = _page_number(page)
+    shown = found[(number - 1) * _PAGE : number * _PAGE]
     books = {book.endpoint_id: book for book in await page.services.store.books(page.session.key.scope)}
-    rows = []
-    for endpoint in found.items:
-        number = ids.decode("end", endpoint.id)
-        rows.append(Row(endpoint, books.get(number), page.services.scheduler.health(number)))
     return page.show(
         "endpoints.html",
-        rows=rows,
-        failing_from=FAILING_FROM,
-        next_url=page.here(cursor=found.next_cursor) if found.next_cursor else "",
-        first_url=page.here(cursor=None) if "cursor" in page.query else "",
+        rows=[Row(endpoint_view(each), books.get(each.id), condition) for each, condition in shown],
+        errors=errors,
+        filters=sum(name in page.query for name in ("q", "client_id", "health")),
+        healths=[("failing", "Failing or unsteady"), ("off", "Off"), ("well", "Well")],
+        next_url=page.here(page=str(number + 1)) if number * _PAGE < len(found) else "",
+        first_url=page.here(page=None) if number > 1 else "",
     )
 
 
-async def one_endpoint(page: Page) -> Response:
-    return await _show(page, await page.call("getEndpoint", path={"id": page.id()}))
+async def hour_of(page: Page) -> dict[int, Activity]:
+    """Return what was sent to each endpoint in reach in the last hour, and how it went."""
+    since_ms = page.services.clock.now_ms() - HOUR_S * 1000
+    found = await page.services.store.activity_by_endpoint(page.session.key.scope, step_s=_STEP_S, since_ms=since_ms)
+    return {each.endpoint_id: each for each in found}
 
 
-async def _show(page: Page, endpoint: EndpointView, **shown: Any) -> Response:
-    path = {"id": endpoint.id}
-    log = await page.call("listDeliveries", query={"endpoint_id": endpoint.id, "limit": _LOG})
-    activity = await page.call(
-        "readActivity", query={"endpoint_id": endpoint.id, "span": page.query.get("span", "hour")}
-    )
-    context: dict[str, Any] = {"secret": None, "test": None, **shown}
-    return page.show(
-        "endpoint.html",
-        endpoint=endpoint,
-        stats=await page.call("endpointStats", path=path),
-        log=log.items,
-        failing_from=FAILING_FROM,
-        kinds=_kinds(endpoint),
-        filter_text="" if endpoint.filter is None else json_text(endpoint.filter),
-        span=page.query.get("span", "hour"),
-        activity=activity,
-        flow=columns(
-            "Attempts by result",
-            [step.start for step in activity.items],
-            [
-                Series("delivered", "good", [step.delivered for step in activity.items]),
-                Series("failed", "bad", [step.failed for step in activity.items]),
-            ],
-        ),
-        **context,
-    )
-
-
-async def new_endpoint(page: Page) -> Response:
-    return _form(page, None, blank(page.query.get("client_id", "")), {})
-
-
-async def create_endpoint(page: Page) -> Response:
+async def _faults(page: Page) -> dict[str, str]:
     try:
-        made = await page.call("createEndpoint", body=fields_of(page.form))
+        await page.call("listEndpoints", query={"client_id": page.query.get("client_id"), "limit": 1})
     except Problem as problem:
-        return _form(page, None, page.form, on_fields(problem), problem.status)
-    return await _show(page, await page.call("getEndpoint", path={"id": made.id}), secret=made.secret)
+        if "client_id" not in page.query or problem.status not in {403, 422}:
+            raise
+        return {"client_id": problem.detail if problem.status == 403 else "Write the client's number."}
+    return {}
 
 
-async def edit_endpoint(page: Page) -> Response:
-    endpoint = await page.call("getEndpoint", path={"id": page.id()})
-    return _form(page, endpoint, form_of(endpoint), {})
+async def _found(page: Page) -> list[tuple[Endpoint, Condition]]:
+    hour = await hour_of(page)
+    wanted = _HEALTHS.get(page.query["health"])
+    found = []
+    for endpoint in reversed(page.services.directory.endpoints(page.session.key.scope)):
+        if not _matches(page, endpoint):
+            continue
+        condition = condition_of(endpoint, page.services.scheduler.health(endpoint.id), hour.get(endpoint.id))
+        if wanted is None or condition.kind in wanted:
+            found.append((endpoint, condition))
+    found.sort(key=lambda each: WORST_FIRST.index(each[1].kind))
+    return found
 
 
-async def change_endpoint(page: Page) -> Response:
-    endpoint = await page.call("getEndpoint", path={"id": page.id()})
-    try:
-        wanted = fields_of(page.form)
-        del wanted["client_id"], wanted["signing"]
-        await page.call("changeEndpoint", path={"id": endpoint.id}, body=wanted)
-    except Problem as problem:
-        return _form(page, endpoint, page.form, on_fields(problem), problem.status)
-    return page.redirect(f"{ROOT}/endpoints/{endpoint.id}", said="Saved.")
+def _matches(page: Page, endpoint: Endpoint) -> bool:
+    text = fold(page.query["q"].strip())
+    client = page.query["client_id"].strip()
+    if client and str(endpoint.client_id) != str(int(client)):
+        return False
+    name = ids.encode("end", endpoint.id)
+    return not text or any(text in fold(value) for value in (endpoint.url, endpoint.description, name))
 
 
-async def switch_endpoint(page: Page) -> Response:
-    on = page.text("on") == "1"
-    await page.call("changeEndpoint", path={"id": page.id()}, body={"enabled": on})
-    said = "Switched on." if on else "Switched off: new events are not tracked for it, and what waits is held."
-    return page.redirect(f"{ROOT}/endpoints/{page.id()}", said=said)
-
-
-async def delete_endpoint(page: Page) -> Response:
-    await page.call("deleteEndpoint", path={"id": page.id()})
-    return page.redirect(f"{ROOT}/endpoints", said="Deleted. What waited for it is cancelled; its history stays.")
-
-
-async def rotate_secret(page: Page) -> Response:
-    made = await page.call("rotateSecret", path={"id": page.id()}, body={})
-    endpoint = await page.call("getEndpoint", path={"id": page.id()})
-    return await _show(page, endpoint, secret=made.secret)
-
-
-async def test_endpoint(page: Page) -> Response:
-    wanted = {"type": page.text("type")} if page.text("type") else {}
-    endpoint = await page.call("getEndpoint", path={"id": page.id()})
-    result = await page.call("testEndpoint", path={"id": page.id()}, body=wanted)
-    return await _show(page, endpoint, test=result, test_body=json_text(result.request_body.encode()))
-
-
-def _form(
-    page: Page,
-    endpoint: EndpointView | None,
-    form: Mapping[str, list[str]],
-    errors: Mapping[str, str],
-    status: int = 200,
-) -> Response:
-    by_category = [(name, [e for e in EVENT_TYPES.values() if e.category == name]) for name in CATEGORIES]
-    return page.show("endpoint_form.html", status, endpoint=endpoint, form=form, errors=errors, categories=by_category)
-
-
-def _kinds(endpoint: EndpointView) -> list[str]:
-    """Return the names of the event types that the endpoint takes."""
-    wanted = set(endpoint.event_types)
-    return [each.name for each in EVENT_TYPES.values() if wanted & {"*", each.category, each.name}]
+def _page_number(page: Page) -> int:
+    text = page.query["page"]
+    return max(1, int(text)) if text.isascii() and text.isdecimal() and len(text) < 7 else 1

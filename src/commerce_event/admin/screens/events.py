@@ -1,67 +1,52 @@
-"""Events: find one by what is in it, see where it went, and mend what went wrong."""
+"""Events: find one by what is in it."""
 
-import asyncio
-import shlex
-from collections import Counter
-from collections.abc import Mapping
 from typing import Final
+from urllib.parse import urlencode
 
 import msgspec
 from starlette.responses import Response
 
+from commerce_event.admin.event_search import FILTERS, Faults, search
+from commerce_event.admin.labels import Found, Label, found_in, label_of
 from commerce_event.admin.page import ROOT, Page
-from commerce_event.api.explanations import ReasonView
-from commerce_event.api.problems import Problem
-from commerce_event.api.views import DeliveryDetailView, EventView
+from commerce_event.api.views import EventView
 from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
 from commerce_event.core import ids
-from commerce_event.core.clock import rfc3339
-from commerce_event.web.highlight import json_text
+from commerce_event.core.model import DeliveryState
 
 _PAGE: Final = 40
-_FILTERS: Final = ("q", "type", "client_id", "application_id", "state", "since", "until")
 _LIVE_S: Final = 2
 _ADDRESSES: Final[dict[ids.Prefix, str]] = {"evt": "events", "dlv": "deliveries", "end": "endpoints", "rpl": "replays"}
-_WORST_FIRST: Final = ("dead", "pending", "cancelled", "delivered")
+WORST_FIRST: Final[tuple[DeliveryState, ...]] = ("dead", "pending", "cancelled", "delivered")
 
 
 class Row(msgspec.Struct, frozen=True):
     """An event in the list, with what became of it."""
 
     event: EventView
-    key: str
+    label: Label
+    found: Found | None  # where the search found its words, when the label does not show it
     states: tuple[tuple[str, int], ...]  # those that occur, the worst first
 
 
-class Reached(msgspec.Struct, frozen=True):
-    """An endpoint of an event's client, and how the event fared there."""
-
-    reason: ReasonView
-    deliveries: list[DeliveryDetailView]
-
-
 async def list_events(page: Page) -> Response:
-    """An id leads straight to its thing; everything else is searched for."""
+    """An id leads straight to its thing; everything else is searched for. Fields left empty leave the address."""
     address = _address_of(page.query.get("q", "").strip())
+    if address is None and len(page.query) < len(page.request.query_params):
+        address = page.request.url.path + (f"?{urlencode(page.query)}" if page.query else "")
     if address is not None:
         return page.redirect(address)
-    wanted = {name: page.query.get(name) for name in _FILTERS}
-    try:
-        found = await page.call(
-            "listEvents", query={**_as_asked(wanted), "limit": _PAGE, "cursor": page.query.get("cursor")}
-        )
-        problem, rows, following = None, await _rows(page, found.items), found.next_cursor
-    except Problem as refused:
-        if refused.status not in {403, 422}:
-            raise
-        problem, rows, following = refused, [], None
-    live = page.query.get("live") == "1" and "cursor" not in page.query
+    found = await search(page, _PAGE)
+    faults: dict[str, str] = found if isinstance(found, Faults) else {}
+    items, following = ([], None) if isinstance(found, Faults) else (found.items, found.next_cursor)
+    wanted = {name: page.query.get(name) for name in FILTERS}
+    live = page.query.get("live") == "1" and "cursor" not in page.query and not faults
     return page.show(
         "events.html",
-        rows=rows,
-        problem=problem,
+        rows=await _rows(page, items),
+        errors=faults,
         wanted=wanted,
-        filtered=any(wanted.values()),
+        filters=sum(wanted[name] is not None for name in FILTERS),
         live=live,
         live_s=_LIVE_S,
         live_url=page.here(live=None if live else "1", cursor=None),
@@ -71,52 +56,23 @@ async def list_events(page: Page) -> Response:
     )
 
 
-async def one_event(page: Page) -> Response:
-    path = {"id": page.id()}
-    event, explained = await asyncio.gather(page.call("getEvent", path=path), page.call("explainEvent", path=path))
-    reached = [await _reached(page, reason) for reason in explained.endpoints]
-    reached.sort(key=lambda each: not each.deliveries)
-    body = bytes(event.data)
-    return page.show(
-        "event.html",
-        event=event,
-        key=_key(event),
-        payload=json_text(body),
-        reached=reached,
-        curl=_curl(page, event.type, body),
-        description=EVENT_TYPES[event.type].description,
-        now=rfc3339(page.services.clock.now_ms()),
-    )
-
-
-async def retry(page: Page) -> Response:
-    delivery = await page.call("retryDelivery", path={"id": page.id()})
-    return page.redirect(f"{ROOT}/events/{delivery.event_id}", said="The delivery is tried again now.")
-
-
-async def cancel(page: Page) -> Response:
-    delivery = await page.call("cancelDelivery", path={"id": page.id()})
-    return page.redirect(f"{ROOT}/events/{delivery.event_id}", said="The delivery is cancelled.")
-
-
-async def one_delivery(page: Page) -> Response:
-    """A delivery is shown with its event."""
-    delivery = await page.call("getDelivery", path={"id": page.id()})
-    return page.redirect(f"{ROOT}/events/{delivery.event_id}#{delivery.id}")
-
-
 async def _rows(page: Page, events: list[EventView]) -> list[Row]:
-    queries = [page.call("listEventDeliveries", path={"id": event.id}, query={"limit": 100}) for event in events]
+    numbers = {event.id: ids.decode("evt", event.id) for event in events}
+    states = await page.services.store.delivery_states(list(numbers.values()), page.session.key.scope)
     rows = []
-    for event, found in zip(events, await asyncio.gather(*queries), strict=True):
-        counts = Counter(delivery.state for delivery in found.items)
-        rows.append(Row(event, _key(event), tuple((state, counts[state]) for state in _WORST_FIRST if counts[state])))
+    for event in events:
+        body = bytes(event.data)
+        label = label_of(event.type, body)
+        counts = states.get(numbers[event.id], {})
+        rows.append(
+            Row(event, label, _elsewhere(page, body, label), tuple((s, counts[s]) for s in WORST_FIRST if s in counts))
+        )
     return rows
 
 
-async def _reached(page: Page, reason: ReasonView) -> Reached:
-    details = [page.call("getDelivery", path={"id": delivery.id}) for delivery in reason.deliveries[:10]]
-    return Reached(reason, list(await asyncio.gather(*details)))
+def _elsewhere(page: Page, body: bytes, label: Label) -> Found | None:
+    found = found_in(body, page.query["q"])
+    return None if found is None or found.name in label.names else found
 
 
 def _address_of(text: str) -> str | None:
@@ -129,30 +85,5 @@ def _address_of(text: str) -> str | None:
     return None
 
 
-def _key(event: EventView) -> str:
-    """Return the number that people know the event's order, product or customer by; empty when it has none."""
-    key = EVENT_TYPES[event.type].business_key(msgspec.json.decode(event.data)) or ""
-    return key.partition(":")[2]
-
-
-def _as_asked(wanted: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Return the filters as the management call has them: times are typed without a zone and meant as UTC."""
-    asked = dict(wanted)
-    for name in ("since", "until"):
-        text = asked[name]
-        if text and len(text) == len("2026-01-31T00:00"):
-            asked[name] = f"{text}:00Z"
-    return asked
-
-
 def _type_options() -> list[tuple[str, list[str]]]:
     return [(name, [each.name for each in EVENT_TYPES.values() if each.category == name]) for name in CATEGORIES]
-
-
-def _curl(page: Page, event_type: str, body: bytes) -> str:
-    url = str(page.request.base_url).rstrip("/")
-    return (
-        f"curl -X POST {shlex.quote(f'{url}/v1/events/{event_type}')} \\\n"
-        f'  -H "Authorization: Bearer $COMMERCE_EVENT_KEY" -H "Content-Type: application/json" \\\n'
-        f"  -d {shlex.quote(body.decode())}"
-    )
