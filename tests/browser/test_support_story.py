@@ -54,13 +54,116 @@ async def test_all_that_died_at_an_endpoint_is_counted_and_sent_again(page: Page
     await page.goto(f"/admin/endpoints/{endpoint['id']}")
     await page.get_by_role("link", name="Sort them out").click()
     await page.get_by_role("link", name="Send them again").click()
-    await expect(page.get_by_text("Dead letters (2 of any time)")).to_be_visible()
-    await page.get_by_role("button", name="Send up to 2 again").click()
+    await expect(page.get_by_text(f"This sends 2 deliveries to {api.receiver.url}/right (client 1).")).to_be_visible()
+    assert api.receiver.arrived == []
+    await page.get_by_role("link", name="Back").click()
+    await page.get_by_text("Only some types").click()
+    await page.get_by_label("OrderCancelledEvent").check()
+    await page.get_by_role("button", name="Count them").click()
+    await expect(page.get_by_text("There is nothing to send")).to_be_visible()
+    await expect(page.get_by_role("button", name="Start")).to_have_count(0)
+    await page.get_by_role("link", name="Back").click()
+    await page.get_by_label("OrderCancelledEvent").uncheck()
+    await page.get_by_role("button", name="Count them").click()
+    await page.get_by_role("button", name="Start").click()
     await expect(page.get_by_text("2 of 2 finished")).to_be_visible()
     assert sorted(arrival.path for arrival in api.receiver.arrived) == ["/right", "/right"]
 
     await search(page, "100777")
     await expect(page.locator("tbody .badge")).to_have_text("delivered")
+
+
+async def test_replay_form_tells_what_is_missing_and_what_is_wrong(page: Page, api: Api) -> None:
+    await api.endpoint()
+    await sign_in(page)
+    await page.goto("/admin/replays/new?since=2026-02-02T00:00&until=2026-01-01T00:00&check=1")
+
+    await expect(page.locator("#h-endpoint_id")).to_have_text("Choose an endpoint.")
+    await expect(page.locator("#h-until")).to_contain_text("To must be later than From.")
+    await expect(page.get_by_label("Endpoint", exact=True)).to_be_focused()
+
+
+async def test_dead_letter_is_tried_from_the_list_and_the_list_stays(page: Page, api: Api) -> None:
+    await api.endpoint(description="The warehouse", retry_schedule=[])
+    api.receiver.status = 404
+    await api.publish(OrderNo="100777")
+    await api.until_state("dead")
+    api.receiver.status = 200
+    await sign_in(page)
+    await page.goto("/admin/dead?client_id=1")
+
+    letter = page.locator("#letters tbody tr")
+    await expect(letter).to_contain_text("Order 100777 · ref. 884211")
+    await expect(letter).to_contain_text("The warehouse")
+    await expect(letter).to_contain_text("Nothing is at this path")
+    await letter.get_by_role("button", name="Try now").click()
+    await page.wait_for_url("**/admin/dead?client_id=1")
+    await expect(page.get_by_text("The delivery is tried again now.")).to_be_visible()
+    await api.until_state("delivered")
+
+
+async def test_search_says_where_it_found_its_words(page: Page, api: Api) -> None:
+    await api.publish(OrderNo="100777", LastName="Nilsson")
+    await sign_in(page)
+    await search(page, "nils")
+
+    await expect(page.locator("tbody tr")).to_contain_text("LastName: Nilsson")
+    await expect(page.locator("mark")).to_have_text("Nils")
+
+
+async def test_search_that_cannot_be_made_tells_every_fault_beside_its_field(page: Page, api: Api) -> None:
+    await api.publish()
+    await sign_in(page)
+    await page.goto("/admin/events?client_id=x&type=Nothing&since=2026-02-02T00:00&until=2026-01-01T00:00&state=")
+
+    await expect(page).to_have_url(re.compile("until=[^&]*$"))
+    await expect(page.locator("#h-client_id")).to_have_text("The client must be a whole number.")
+    await expect(page.locator("#h-type")).to_have_text("There is no event type 'Nothing'.")
+    await expect(page.locator("#h-until")).to_have_text("To must be later than From.")
+    await expect(page.get_by_text("Nothing found")).to_have_count(0)
+
+
+async def test_following_keeps_the_filters_and_searching_keeps_following(page: Page, api: Api) -> None:
+    await api.publish(OrderNo="100777")
+    await sign_in(page)
+    await page.goto("/admin/events?state=pending")
+    await page.get_by_role("link", name="Follow live").click()
+    await expect(page.get_by_text("Following", exact=True)).to_be_visible()
+    await expect(page.get_by_label("State")).to_have_value("pending")
+    await page.get_by_label("State").select_option("")
+    await page.get_by_label("In the payload").fill("100777")
+    await page.get_by_role("button", name="Search").click()
+
+    await expect(page.get_by_text("Following", exact=True)).to_be_visible()
+    await expect(page).to_have_url(re.compile(r"/admin/events\?live=1&q=100777$"))
+
+
+async def test_endpoints_are_found_by_name_and_by_health(page: Page, api: Api) -> None:
+    await api.endpoint(description="The warehouse")
+    await api.endpoint(description="The shop", enabled=False)
+    await sign_in(page)
+    await page.goto("/admin/endpoints?q=WAREHOUSE")
+    await expect(page.locator("tbody tr")).to_contain_text("The warehouse")
+    await page.goto("/admin/endpoints?health=off")
+    await expect(page.locator("tbody tr")).to_contain_text("The shop")
+    await page.goto("/admin/endpoints?client_id=x")
+    await expect(page.locator("#h-client_id")).to_have_text("Write the client's number.")
+
+
+async def test_event_page_follows_what_is_still_under_way(page: Page, api: Api) -> None:
+    await api.endpoint()
+    api.receiver.hold()
+    event = await api.publish()
+    await api.until_arrived(1)
+    await sign_in(page)
+    await page.goto(f"/admin/events/{event['id']}")
+    await expect(page.get_by_text("Waiting for 1.")).to_be_visible()
+    await expect(page.get_by_text("Being sent now")).to_be_visible()
+
+    api.receiver.let_go()
+
+    await expect(page.get_by_text("Delivered to 1.")).to_be_visible(timeout=10_000)
+    await expect(page.locator("#fate")).not_to_have_attribute("hx-get", re.compile("."))
 
 
 async def test_what_waits_for_its_next_try_is_sent_at_once_when_its_receiver_is_mended(page: Page, api: Api) -> None:
@@ -77,7 +180,9 @@ async def test_what_waits_for_its_next_try_is_sent_at_once_when_its_receiver_is_
     await page.goto("/admin/endpoints")
     await page.get_by_role("link", name=api.receiver.url).click()
     await page.get_by_role("link", name="Send the rest now").click()
-    await page.get_by_role("button", name="Send again").click()
+    await page.get_by_role("button", name="Count them").click()
+    await expect(page.get_by_text("This sends 1 delivery to")).to_be_visible()
+    await page.get_by_role("button", name="Start").click()
     await expect(page.get_by_text("1 of 1 finished")).to_be_visible()
 
     assert (await api.deliveries())[0]["state"] == "delivered"

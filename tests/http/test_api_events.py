@@ -9,6 +9,7 @@ from api_server import Api, Json, expect, expect_problem
 
 from commerce_event.core import ids
 from commerce_event.core.circuit import Circuit
+from commerce_event.deliver import replays
 
 GARBAGE = ["x", "AAAA", "A" * 64, "%00", "-1", "ÿ", "AAAAAAAAAAAAA", "__________8", "'; DROP TABLE event; --"]
 LONG_AGO = "2020-01-01T00:00:00Z"
@@ -450,6 +451,46 @@ async def test_a_replay_of_all_reaches_an_endpoint_made_later(api: Api) -> None:
     assert reason["deliveries"][0]["replay_id"] == started["id"]
     assert [each["id"] for each in await items(api, "/v1/replays")] == [started["id"]]
     assert await items(api, "/v1/replays", client_id=2) == []
+
+
+async def test_what_a_replay_would_send_is_counted_for_exactly_its_choices(api: Api) -> None:
+    made = await api.endpoint(retry_schedule=[], event_types=["Order"], filter={"Source": "WEB"})
+    api.receiver.status = 500
+    for source in ("WEB", "WEB", "POS"):
+        await api.publish(Source=source)
+    await api.publish(type_="OrderCancelledEvent", Source="WEB")
+    await api.publish(type_="JobCompletedEvent")
+    await api.until_finished(3)
+
+    async def count(**choices: Any) -> int:
+        wanted = {"endpoint_id": made["id"], "since": LONG_AGO, **choices}
+        counted = expect(await api.admin.post("/v1/replays/count", json=wanted), 200)
+        assert counted["more"] is False
+        started = expect(await api.admin.post("/v1/replays", json=wanted), 202)
+        assert (await until_done(api, started["id"]))["queued"] == counted["deliveries"]
+        await api.until_state("dead")
+        return int(counted["deliveries"])
+
+    assert await count(only="failed") == 3
+    assert await count(only="failed", types=["OrderCancelledEvent"]) == 1
+    assert await count(only="failed", until=LONG_AGO) == 0
+    assert await count(only="waiting") == 0
+    assert await count(only="all", types=["OrderConfirmedEvent", "JobCompletedEvent"]) == 2
+
+
+async def test_counting_stops_where_it_would_become_slow(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replays, "COUNTED_MAX", 2)
+    monkeypatch.setattr(replays, "_STEP", 1)
+    made = await api.endpoint(retry_schedule=[])
+    api.receiver.status = 500
+    for _ in range(3):
+        await api.publish()
+    await api.until_finished(3)
+
+    for only in ("failed", "all"):
+        wanted = {"endpoint_id": made["id"], "since": LONG_AGO, "only": only}
+        counted = expect(await api.admin.post("/v1/replays/count", json=wanted), 200)
+        assert counted == {"deliveries": 2, "more": True}, only
 
 
 async def test_a_replay_of_what_failed_reopens_the_dead_alone(api: Api) -> None:

@@ -76,6 +76,7 @@ async def call(
     path = operation.path.replace("{id}", found).replace("{name}", "OrderConfirmedEvent")
     bodies: dict[str, Json] = {
         "startReplay": {"endpoint_id": things.endpoint, "since": LONG_AGO, "until": LONG_AGO},
+        "countReplay": {"endpoint_id": things.endpoint, "since": LONG_AGO},
         "createEndpoint": {"client_id": things.client_id, "url": "https://a.example/", "event_types": ["*"]},
         "changeEndpoint": {"description": "changed"},
         "createKey": {"role": "admin"},

@@ -76,6 +76,7 @@ MEANINGS: Final = {
     "matched": "Deliveries made for it, whatever became of them.",
     "max_in_flight": "Requests under way at once, at most, over all nodes.",
     "message": "What is wrong there.",
+    "more": "Whether there are more than were counted.",
     "name": "What people call it.",
     "newest_at": "When the newest of them died (RFC 3339, UTC).",
     "next_attempt_at": "When it is due (RFC 3339, UTC); null: it is being sent, waits for its turn, or has ended.",
@@ -139,6 +140,7 @@ MEANINGS: Final = {
 
 ELSEWHERE: Final = {
     "AuditEntryView.client_id": "The client it concerns; null: none in particular.",
+    "ReplayCountView.deliveries": "Deliveries that the replay would send.",
     "ActivityView.delivered": "Attempts that were answered with 2xx.",
     "ItemView.status": "What the event alone would have been answered with.",
     "NewReplay.endpoint_id": "Where to send, `end_…`.",

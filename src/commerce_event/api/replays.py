@@ -10,8 +10,8 @@ from commerce_event.api.paging import Listing, PageQuery, listing
 from commerce_event.api.parameters import Int32, Time, read_id, read_time, read_types, scope_for
 from commerce_event.api.problems import Problem, invalid, not_found
 from commerce_event.api.views import ReplayView, replay_view
-from commerce_event.core.model import Replay, ReplayOf
-from commerce_event.deliver.replays import RUNNING_MAX, TooManyReplaysError
+from commerce_event.core.model import Endpoint, Replay, ReplayOf
+from commerce_event.deliver.replays import COUNTED_MAX, RUNNING_MAX, TooManyReplaysError
 
 
 class NewReplay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,7 +30,44 @@ class ReplaysQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=T
     client_id: Int32 | None = None
 
 
+class ReplayCountView(msgspec.Struct, frozen=True):
+    """How many deliveries a replay would send; with ``more`` there are more than were counted."""
+
+    deliveries: int
+    more: bool
+
+
+class _Choices(msgspec.Struct, frozen=True):
+    endpoint: Endpoint
+    since_ms: int
+    until_ms: int
+    types: tuple[str, ...]
+    only: ReplayOf
+
+
 async def start_replay(call: Call) -> Reply:
+    wanted = _choices(call)
+    try:
+        replay = await call.services.replays.start(
+            wanted.endpoint, wanted.since_ms, wanted.until_ms, wanted.types, wanted.only
+        )
+    except TooManyReplaysError:
+        raise Problem(409, f"A client has at most {RUNNING_MAX} replays under way; wait until one is done.") from None
+    view = replay_view(replay, {})
+    call.is_about(replay.client_id, view.id)
+    return Reply(view, 202, {"Location": f"/v1/replays/{view.id}"})
+
+
+async def count_replay(call: Call) -> Reply:
+    wanted = _choices(call)
+    found = await call.services.replays.count(
+        wanted.endpoint, wanted.since_ms, wanted.until_ms, wanted.types, wanted.only
+    )
+    return Reply(ReplayCountView(found.deliveries, found.more))
+
+
+def _choices(call: Call) -> _Choices:
+    """Return what is to be sent again. Raises Problem 404, 422."""
     wanted: NewReplay = call.body
     endpoint_id = read_id("end", wanted.endpoint_id, "/endpoint_id")
     endpoint = call.services.directory.endpoint(endpoint_id or 0)
@@ -41,14 +78,7 @@ async def start_replay(call: Call) -> Reply:
     until_ms = call.now_ms if until_ms is None else until_ms
     if until_ms < since_ms:
         raise invalid("/until", "until must not be before since")
-    types = read_types(wanted.types, "/types")
-    try:
-        replay = await call.services.replays.start(endpoint, since_ms, until_ms, types, wanted.only)
-    except TooManyReplaysError:
-        raise Problem(409, f"A client has at most {RUNNING_MAX} replays under way; wait until one is done.") from None
-    view = replay_view(replay, {})
-    call.is_about(replay.client_id, view.id)
-    return Reply(view, 202, {"Location": f"/v1/replays/{view.id}"})
+    return _Choices(endpoint, since_ms, until_ms, read_types(wanted.types, "/types"), wanted.only)
 
 
 async def list_replays(call: Call) -> Reply:
@@ -83,6 +113,21 @@ OPERATIONS = (
         answers={202: ReplayView},
         problems=(404, 409, 415, 422),
         description="`failed` gives dead deliveries a fresh start; `all` sends every event that matches now.",
+    ),
+    Operation(
+        method="POST",
+        path="/v1/replays/count",
+        name="countReplay",
+        summary="Count what a replay would send",
+        tag=_TAG,
+        needs="manage",
+        run=count_replay,
+        body=NewReplay,
+        answers={200: ReplayCountView},
+        problems=(404, 415, 422),
+        description=(
+            f"For exactly these choices; nothing is begun. At most {COUNTED_MAX:,} are looked at: then `more` is true."
+        ),
     ),
     Operation(
         method="GET",

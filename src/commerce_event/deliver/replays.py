@@ -20,12 +20,20 @@ _STEP: Final = 200
 _ROUND: Final = 100  # replays that take turns, the oldest ones
 RUNNING_MAX: Final = 10  # of one client at once, so that nobody's replays keep everybody else's waiting
 _STORE_WAIT_S: Final = 1.0
+COUNTED_MAX: Final = 10_000
 
 log = structlog.get_logger(__name__)
 
 
 class TooManyReplaysError(Exception):
     """The client has as many replays under way as it may have."""
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """How many deliveries a replay would send; with ``more`` there are more than were counted."""
+
+    deliveries: int
+    more: bool
 
 
 class Replays:
@@ -92,6 +100,36 @@ class Replays:
         await self._store.put_replay(replay)
         self._wanted.set()
         return replay
+
+    async def count(
+        self, endpoint: Endpoint, since_ms: int, until_ms: int, types: Sequence[str], only: ReplayOf
+    ) -> Counted:
+        """Count what ``start`` would send for the same choices, looking at COUNTED_MAX events or deliveries at most."""
+        if only == "all":
+            return await self._count_matching(endpoint, since_ms, until_ms, types)
+        query = DeliveryQuery(
+            scope=Scope.of(endpoint.client_id),
+            endpoint_id=endpoint.id,
+            state="dead" if only == "failed" else "pending",
+            types=tuple(types),
+            since_ms=since_ms,
+            until_ms=until_ms,
+            due_after_ms=None if only == "failed" else self._clock.now_ms(),
+        )
+        found = await self._store.count_deliveries(query, limit=COUNTED_MAX + 1)
+        return Counted(min(found, COUNTED_MAX), found > COUNTED_MAX)
+
+    async def _count_matching(self, endpoint: Endpoint, since_ms: int, until_ms: int, types: Sequence[str]) -> Counted:
+        after_id, count = ids.at_time(since_ms) - 1, 0
+        for _ in range(COUNTED_MAX // _STEP):
+            events = await self._store.events_between(
+                endpoint.client_id, after_id=after_id, until_ms=until_ms, types=types, limit=_STEP
+            )
+            count += sum(event.accepted_ms >= since_ms and _matches(endpoint, event) for event in events)
+            if len(events) < _STEP:
+                return Counted(count, more=False)
+            after_id = events[-1].id
+        return Counted(count, more=True)
 
     async def _run(self) -> None:
         while True:

@@ -109,6 +109,7 @@ ANSWERS: Final[dict[str, Any]] = {
     },
     "DeadGroupView": _DEAD_GROUP,
     "ReplayView": _REPLAY,
+    "ReplayCountView": {"deliveries": 53, "more": False},
     "NewReplay": {"endpoint_id": ENDPOINT_ID, "since": "2026-01-31T00:00:00Z", "only": "failed"},
     "EndpointView": _ENDPOINT,
     "NewEndpointView": {**_ENDPOINT, "secret": _SECRET},

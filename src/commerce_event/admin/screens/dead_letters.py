@@ -1,38 +1,72 @@
-"""Dead letters: what was given up, grouped by endpoint and reason, and sent again together."""
+"""Dead letters: what was given up, grouped by endpoint and reason, and sent again together or one by one."""
+
+from typing import Final
 
 import msgspec
 from starlette.responses import Response
 
+from commerce_event.admin.error_words import error_in_words, in_words, reason_in_words
 from commerce_event.admin.page import Page
+from commerce_event.admin.screens.one_endpoint import Logged, logged, name_of
 from commerce_event.api.dead_letters import LOOKED_AT, DeadGroupView
-from commerce_event.api.views import EndpointView
+from commerce_event.api.problems import Problem
 from commerce_event.core import ids
+from commerce_event.core.model import Endpoint
+
+_PAGE: Final = 50
 
 
 class Heap(msgspec.Struct, frozen=True):
     """The dead letters of one endpoint; ``endpoint`` is None when it was deleted."""
 
     endpoint_id: str
-    endpoint: EndpointView | None
+    endpoint: Endpoint | None
+    name: str
     count: int
     groups: list[DeadGroupView]
     since: str
 
 
+class Letter(msgspec.Struct, frozen=True):
+    """One dead letter: what it is about, where it was to go, and what the last attempt brought."""
+
+    logged: Logged
+    endpoint: Endpoint | None
+    name: str
+    words: str
+
+
 async def list_dead(page: Page) -> Response:
     query = {"endpoint_id": page.query.get("endpoint_id"), "client_id": page.query.get("client_id")}
-    found = await page.call("listDeadLetters", query=query)
-    wanted = {**query, "state": "dead", "limit": 50, "cursor": page.query.get("cursor")}
-    letters = await page.call("listDeliveries", query=wanted)
-    heaps = await _heaps(page, found.items)
+    wanted = {**query, "state": "dead", "limit": _PAGE, "cursor": page.query.get("cursor")}
+    try:
+        found = await page.call("listDeliveries", query=wanted)
+    except Problem as problem:
+        if "client_id" not in page.query or problem.status not in {403, 422}:
+            raise
+        return _refused(page, problem)
+    first = "cursor" not in page.query
+    groups = (await page.call("listDeadLetters", query=query)).items if first else []
     return page.show(
         "dead.html",
-        heaps=heaps,
-        looked_at=LOOKED_AT if sum(group.count for group in found.items) >= LOOKED_AT else 0,
-        letters=letters.items,
-        next_url=page.here(cursor=letters.next_cursor) if letters.next_cursor else "",
-        first_url=page.here(cursor=None) if "cursor" in page.query else "",
+        errors={},
+        heaps=await _heaps(page, groups),
+        looked_at=LOOKED_AT if sum(group.count for group in groups) >= LOOKED_AT else 0,
+        letters=[_letter(page, each) for each in await logged(page, found.items)],
+        only=_endpoint(page, page.query["endpoint_id"]),
+        first=first,
+        back=page.here(),
+        next_url=page.here(cursor=found.next_cursor) if found.next_cursor else "",
+        first_url="" if first else page.here(cursor=None),
+        error_in_words=error_in_words,
+        reason_in_words=reason_in_words,
     )
+
+
+def _refused(page: Page, problem: Problem) -> Response:
+    message = problem.detail if problem.status == 403 else "Write the client's number."
+    nothing = {"heaps": [], "looked_at": 0, "letters": [], "only": None, "next_url": "", "first_url": ""}
+    return page.show("dead.html", 422, errors={"client_id": message}, first=True, back=page.here(), **nothing)
 
 
 async def _heaps(page: Page, groups: list[DeadGroupView]) -> list[Heap]:
@@ -40,13 +74,32 @@ async def _heaps(page: Page, groups: list[DeadGroupView]) -> list[Heap]:
     by_endpoint: dict[str, list[DeadGroupView]] = {}
     for group in groups:
         by_endpoint.setdefault(group.endpoint_id, []).append(group)
-    live = {
-        ids.encode("end", endpoint.id): endpoint
-        for endpoint in page.services.directory.endpoints(page.session.key.scope)
-    }
     heaps = []
     for endpoint_id, members in by_endpoint.items():
-        endpoint = await page.call("getEndpoint", path={"id": endpoint_id}) if endpoint_id in live else None
+        endpoint = _endpoint(page, endpoint_id)
         oldest = min(member.oldest_at for member in members)
-        heaps.append(Heap(endpoint_id, endpoint, dead.get(endpoint_id, 0), members, oldest))
+        heaps.append(
+            Heap(endpoint_id, endpoint, _name(endpoint, endpoint_id), dead.get(endpoint_id, 0), members, oldest)
+        )
     return heaps
+
+
+def _letter(page: Page, each: Logged) -> Letter:
+    endpoint_id = each.delivery.endpoint_id
+    endpoint = _endpoint(page, endpoint_id)
+    words = "never tried" if each.last is None else in_words(each.last.status, each.last.error)
+    return Letter(each, endpoint, _name(endpoint, endpoint_id), words)
+
+
+def _endpoint(page: Page, endpoint_id: str) -> Endpoint | None:
+    """Return an endpoint in reach that was not deleted."""
+    try:
+        endpoint = page.services.directory.endpoint(ids.decode("end", endpoint_id))
+    except ids.InvalidIdError:
+        return None
+    gone = endpoint is None or endpoint.deleted_ms is not None
+    return None if gone or endpoint is None or not page.session.key.scope.allows(endpoint.client_id) else endpoint
+
+
+def _name(endpoint: Endpoint | None, endpoint_id: str) -> str:
+    return f"{endpoint_id} (deleted)" if endpoint is None else name_of(endpoint)
