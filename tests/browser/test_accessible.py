@@ -18,7 +18,7 @@ OF_REFERENCE = {
                 "#schema-NewEndpoint"],
 }  # fmt: skip
 SCREENS = (
-    "/admin", "/admin?span=week", "/admin/events", "/admin/events?q=nothing", "/admin/endpoints", "/admin/endpoints/new",
+    "/admin", "/admin?span=week", "/admin/events", "/admin/events?q=nothing", "/admin/events?client_id=x", "/admin/endpoints", "/admin/endpoints/new",
     "/admin/dead", "/admin/replays", "/admin/replays/new", "/admin/types", "/admin/types/JobCompletedEvent",
     "/admin/audit", "/admin/keys", "/admin/system",
 )  # fmt: skip
@@ -33,7 +33,11 @@ async def addresses(api: Api) -> tuple[str, ...]:
     await api.until_finished(2)
     wanted = {"endpoint_id": endpoint["id"], "since": "2020-01-01T00:00:00Z"}
     replay = (await api.admin.post("/v1/replays", json=wanted)).json()
-    own = (f"/admin/events/{event['id']}", f"/admin/endpoints/{endpoint['id']}", f"/admin/replays/{replay['id']}")
+    own = (
+        f"/admin/events/{event['id']}", f"/admin/endpoints/{endpoint['id']}", f"/admin/replays/{replay['id']}",
+        f"/admin/endpoints/{endpoint['id']}/edit", f"/admin/endpoints/{endpoint['id']}/test",
+        f"/admin/replays/new?endpoint_id={endpoint['id']}&only=all&check=1", "/admin/replays/new?check=1",
+    )  # fmt: skip
     return (*SCREENS, *own)
 
 

@@ -25,7 +25,10 @@ _LENGTHS: Final = (1_024, 512, 256, 0)  # of the answer's body that are tried in
 async def send_test(page: Page) -> Response:
     chosen = page.text("type")
     result = await page.call("testEndpoint", path={"id": page.id()}, body={"type": chosen} if chosen else {})
-    return page.redirect(f"{ROOT}/endpoints/{page.id()}/test?type={quote(chosen)}", reveal=packed(result))
+    shown = packed(result)
+    fate = "took it" if result.delivered else "did not take it"
+    said = "" if shown else f"The receiver {fate}; what was said is too long to be shown."
+    return page.redirect(f"{ROOT}/endpoints/{page.id()}/test?type={quote(chosen)}", said=said, reveal=shown)
 
 
 async def show_test(page: Page) -> Response:

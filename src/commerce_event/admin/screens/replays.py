@@ -65,10 +65,10 @@ async def one_replay(page: Page) -> Response:
 
 async def new_replay(page: Page) -> Response:
     """The form; once it is filled in, what it would send, to be started from there."""
-    form = {name: [page.query[name]] for name in _FIELDS if name in page.query}
+    form = {"only": ["failed"], **{name: [page.query[name]] for name in _FIELDS if name in page.query}}
     form["types"] = page.request.query_params.getlist("types")
     if "check" not in page.query:
-        return await _form(page, {"only": ["failed"], **form}, {})
+        return await _form(page, form, {})
     wanted, errors = _read(form)
     if errors:
         return await _form(page, form, errors, 422)
