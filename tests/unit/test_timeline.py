@@ -71,5 +71,6 @@ def test_delivery_born_of_a_replay_was_never_accepted_by_itself() -> None:
 def test_fresh_start_is_told_from_the_failures_that_count() -> None:
     assert fresh_start(delivery(tries=2, failures=2), attempts(404, 500)) == 0
     assert fresh_start(delivery(tries=3, failures=2), attempts(404, "interrupted", 500)) == 0
+    assert fresh_start(delivery(tries=3, failures=2), attempts(404, "connection_stale", 500)) == 0
     assert fresh_start(delivery("pending", tries=3, failures=1), attempts(404, 404, 500)) == 2
     assert fresh_start(delivery("pending", tries=2, failures=0), attempts(404, 404)) == 2

@@ -1,0 +1,38 @@
+"""Every error of an attempt that the documentation names has words that say where to look."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from commerce_event.admin.error_words import error_in_words, in_words, reason_in_words
+
+TABLE = (Path(__file__).parents[2] / "docs/reference/errors.md").read_text()
+CODES = [code for row in re.findall(r"^\| (`.*?) \|", TABLE, re.MULTILINE) for code in re.findall(r"`(\w+)`", row)]
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_documented_error_has_words_of_its_own(code: str) -> None:
+    assert len(CODES) > 20
+    assert error_in_words(code) != code.replace("_", " ")
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "words"),
+    [
+        (200, None, ""),
+        (200, "truncated", "its body broke off"),
+        (404, "http_404", "nothing is at this path: look at the URL"),
+        (418, "http_418", "the receiver did not take it"),
+        (599, "http_599", "the receiver failed inside"),
+        (None, "a_new_one", "a new one"),
+        (None, None, "no answer"),
+    ],
+)
+def test_answer_is_told_in_words(status: int | None, error: str | None, words: str) -> None:
+    assert in_words(status, error) == words
+
+
+def test_reason_of_a_dead_delivery_is_told_in_words() -> None:
+    assert reason_in_words("attempts_exhausted") == "every retry was used up"
+    assert reason_in_words(None) == ""
