@@ -55,7 +55,7 @@ LOOK = """() => ({
   title: document.title,
 })"""
 FILL = """(texts) => {
-  const form = document.querySelector("main form[method=post]");
+  const form = document.querySelector("main form[method=post], main form.card");
   let number = 0;
   for (const each of form.elements) {
     if (each.name === "csrf") continue;
@@ -64,7 +64,7 @@ FILL = """(texts) => {
     if (each.matches("select")) each.append(new Option("x", text, true, true));
     else if (each.matches("input, textarea")) { each.type = each.type === "hidden" ? "hidden" : "text"; each.value = text; }
   }
-  form.submit();
+  form.requestSubmit(form.querySelector("button.primary"));
 }"""
 SCREENS = (
     "", "/events", "/endpoints", "/endpoints/new", "/dead", "/replays", "/replays/new", "/types", "/audit", "/keys", "/system",

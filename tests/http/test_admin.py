@@ -157,7 +157,9 @@ async def test_every_screen_takes_the_role_that_its_call_takes(
     assert key is not None
     session = Sessions(api.node.directory, Vault(_vault_key(api)), api.node.clock).begin(key)
     visitor.cookies.set(COOKIE, session, path="/admin")
-    changing = {"/admin/endpoints/new", "/admin/endpoints/x/edit", "/admin/replays/new"}
+    changing = {
+        "/admin/endpoints/new", "/admin/endpoints/x/edit", "/admin/endpoints/x/test", "/admin/replays/new",
+    }  # fmt: skip
     refused = {
         (method, address)
         for method, address in screens(api)
