@@ -48,6 +48,7 @@ _REASONS: Final = {
     "attempts_exhausted": "every retry was used up",
     "gone": "the receiver said that it is gone",
     "internal": "a fault of this server",
+    "damaged": "its event is lost: the store is damaged",
     "cancelled_by_user": "cancelled by a person",
     "endpoint_deleted": "its endpoint was deleted",
 }
