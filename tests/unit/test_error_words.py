@@ -7,7 +7,8 @@ import pytest
 
 from commerce_event.admin.error_words import error_in_words, in_words, reason_in_words
 
-TABLE = (Path(__file__).parents[2] / "docs/reference/errors.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs/reference/errors.md").read_text()
+TABLE = PAGE[PAGE.index("| error |") :].partition("\n\n")[0]
 CODES = [code for row in re.findall(r"^\| (`.*?) \|", TABLE, re.MULTILINE) for code in re.findall(r"`(\w+)`", row)]
 
 

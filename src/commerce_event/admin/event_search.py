@@ -58,6 +58,8 @@ def _place(problem: Problem) -> str:
 def _in_words(name: str, problem: Problem) -> str:
     if not problem.faults:
         return problem.detail
+    if name == "type":
+        return "There is no such event type: choose one from the list."
     message = problem.faults[0].message.replace(" or null", "").removesuffix(", not text")
     subject = _LABELS.get(name)
     return f"{subject} {message}." if subject else f"{message[:1].upper()}{message[1:]}."
