@@ -41,7 +41,6 @@ async def addresses(api: Api) -> tuple[str, ...]:
     return (*SCREENS, *own)
 
 
-@pytest.mark.timeout(300)  # many screens, each judged by many rules
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_no_serious_finding(browser: Browser, api: Api, scheme: Literal["light", "dark"]) -> None:
     context = await browser.new_context(base_url=api.url, color_scheme=scheme, bypass_csp=True)
@@ -68,7 +67,6 @@ async def test_no_serious_finding(browser: Browser, api: Api, scheme: Literal["l
     assert not serious, "\n".join(map(str, serious))
 
 
-@pytest.mark.timeout(300)
 async def test_no_screen_of_a_phone_scrolls_sideways(browser: Browser, api: Api) -> None:
     context = await browser.new_context(base_url=api.url, viewport={"width": 360, "height": 800})
     page = await context.new_page()

@@ -97,7 +97,7 @@ async def test_interrupted_run_leaves_no_process_and_no_file(tmp_path: Path, num
         process.send_signal(number)
         await process.communicate()
 
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert processes_naming(str(tmp_path)) == []
     assert left_in(tmp_path) == []
 

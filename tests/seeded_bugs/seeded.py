@@ -107,12 +107,8 @@ def batch_loses_its_last_event() -> None:
 
 @_bug("only who wants")
 def other_clients_get_events_too() -> None:
-    def match(_: Any, table: Any, client_id: int, event_type: Any, application_id: Any, data: Any) -> tuple[Any, ...]:
-        found = []
-        for routes in table._clients.values():
-            candidates = routes.candidates(event_type, application_id)
-            found += [*candidates.plain, *(endpoint for endpoint, wants in candidates.filtered if wants(data))]
-        return tuple(found)
+    def match(before: Any, table: Any, _client_id: int, *event: Any) -> tuple[Any, ...]:
+        return tuple(endpoint for client in table._endpoints for endpoint in before(table, client, *event))
 
     _wrap(routing.RouteTable, "match", match)
 

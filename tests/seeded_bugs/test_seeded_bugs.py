@@ -19,4 +19,5 @@ async def test_seeded_bug_is_told_of(tmp_path: Path, bug: str) -> None:
 
     names = {invariant for invariant, _ in told}
     assert BUGS[bug].told_by in names, told[:5]
-    assert "enough happened" not in names, told
+    if BUGS[bug].told_by != "durability":  # what is lost cannot happen
+        assert "enough happened" not in names, told

@@ -39,7 +39,7 @@ def test_same_seed_gives_the_same_trace_and_another_seed_another() -> None:
     first, again, other = run_world(3), run_world(3), run_world(4)
     assert first.digest == again.digest
     assert first.digest != other.digest
-    assert first.counts["attempt"] > 50
+    assert first.counts["attempt"] > 40
 
 
 @pytest.mark.parametrize("name", sorted(BUGS))
