@@ -65,6 +65,8 @@ def world(plan: Plan, ledger: Ledger, folder: Path) -> Iterator[World]:
         else:
             database = Database(place / "postgres")
             closing.callback(database.close)
+            if disk is not None:
+                disk.flush()  # a power cut is to find what belongs to no transaction
             key = "cek_" + secrets.token_urlsafe(32)
             servers = [Server(folder / name, database.url, key, plan.bug) for name in ("first", "second")]
         for server in servers:

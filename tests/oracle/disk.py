@@ -66,6 +66,10 @@ class SmallDisk:
                     raise
                 step //= 2
 
+    def flush(self) -> None:
+        """Write down what is on it so far, and nothing of other disks."""
+        _run("sync", "--file-system", self.folder)
+
     def cut_power(self) -> None:
         """Lose whatever was written and not flushed; from now on every use of the disk fails."""
         folder = os.open(self.folder, os.O_RDONLY)
