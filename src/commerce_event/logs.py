@@ -7,8 +7,8 @@ from typing import Literal
 import structlog
 
 
-def configure(log_format: Literal["text", "json"]) -> None:
-    """Send our log lines and those of the libraries to standard error in one form."""
+def configure(log_format: Literal["text", "json"], *, least: int = logging.INFO) -> None:
+    """Send our log lines and those of the libraries, of level ``least`` and above, to standard error in one form."""
     shared: list[structlog.types.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -35,6 +35,6 @@ def configure(log_format: Literal["text", "json"]) -> None:
     )
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(logging.INFO)
+    root.setLevel(least)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -1,5 +1,6 @@
 """`commerce-event demo`: the main job, on one screen."""
 
+import logging
 import sys
 from typing import Annotated
 
@@ -33,7 +34,7 @@ def demo(
     from commerce_event import logs
     from commerce_event.cli import stage
 
-    logs.configure("text")
+    logs.configure("text", least=logging.WARNING)  # its screen tells the rest
     total = count if count is not None else (_ONCE_COUNT if once else None)
     show: stage.Show = "nothing" if as_json else "screen" if sys.stdout.isatty() else "lines"
     summary = uvloop.run(stage.run(total=total, rate=_ONCE_RATE if once else rate, seed=seed, show=show))
