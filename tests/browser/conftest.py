@@ -8,10 +8,14 @@ from typing import Final
 
 import pytest
 from api_server import Api, running_api
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+_PATIENCE_MS: Final = 30_000  # what is expected comes in an instant, but for a busy machine
 _QUIET: Final = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
+
+
+expect.set_options(timeout=_PATIENCE_MS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -41,7 +45,7 @@ async def browser() -> AsyncIterator[Browser]:
 @pytest.fixture
 async def context(browser: Browser, api: Api) -> AsyncIterator[BrowserContext]:
     context = await browser.new_context(base_url=api.url)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(_PATIENCE_MS)
     yield context
     await context.close()
 

@@ -20,7 +20,7 @@ RENEWED_MS = 20_000  # within which what renews itself every five seconds has do
 async def in_kolkata(browser: Browser, api: Api) -> AsyncIterator[Page]:
     """A page where it is five and a half hours later."""
     context = await browser.new_context(base_url=api.url, timezone_id="Asia/Kolkata", locale="en-GB")
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(30_000)
     yield await context.new_page()
     await context.close()
 

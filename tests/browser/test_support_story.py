@@ -162,7 +162,7 @@ async def test_event_page_follows_what_is_still_under_way(page: Page, api: Api) 
 
     api.receiver.let_go()
 
-    await expect(page.get_by_text("Delivered to 1.")).to_be_visible(timeout=10_000)
+    await expect(page.get_by_text("Delivered to 1.")).to_be_visible()
     await expect(page.locator("#fate")).not_to_have_attribute("hx-get", re.compile("."))
 
 
@@ -221,7 +221,7 @@ async def test_overview_renews_itself(page: Page, api: Api) -> None:
 
     await api.endpoint()
 
-    await expect(page.get_by_text("Every endpoint answers")).to_be_visible(timeout=10_000)
+    await expect(page.get_by_text("Every endpoint answers")).to_be_visible()
 
 
 async def test_endpoint_is_made_with_all_its_faults_shown_at_once(page: Page, api: Api) -> None:
