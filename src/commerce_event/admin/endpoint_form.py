@@ -132,7 +132,7 @@ def on_fields(problem: Problem) -> Faults:
     """Return the faults of a problem by field, as the call words them."""
     if not problem.faults:
         return {"": problem.detail}
-    return {fault.pointer.strip("/").split("/")[0]: fault.message for fault in problem.faults}
+    return {fault.pointer.strip("/").removeprefix("?").split("/")[0]: fault.message for fault in problem.faults}
 
 
 def _by_field(faults: "list[Fault] | tuple[Fault, ...]") -> Faults:

@@ -41,8 +41,7 @@ async def list_entries(page: Page) -> Response:
     try:
         found = await page.call("listAuditEntries", query={**query, "limit": _PAGE})
     except Problem as problem:
-        found = Listing([], None)
-        errors = {name.lstrip("?"): message for name, message in on_fields(problem).items()}
+        found, errors = Listing([], None), on_fields(problem)
     return page.show(
         "audit.html",
         200 if not errors else 422,
