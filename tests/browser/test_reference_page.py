@@ -98,6 +98,7 @@ async def test_contents_fold_on_a_phone(page: Page, complaints: list[str]) -> No
     await page.locator(f"#contents a[href='#{EVENT}']").click()
     await expect(inside).to_be_hidden()
     await expect(page.locator(f"article#{EVENT}")).to_be_in_viewport()
+    await expect(page.locator("#contents [aria-current]")).to_have_attribute("href", f"#{EVENT}")
     assert not complaints
 
 

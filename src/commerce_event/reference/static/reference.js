@@ -68,13 +68,19 @@ document.addEventListener("DOMContentLoaded", () => {
       contents.scrollTop += inside.top - box.top - box.height / 3;
     }
   };
-  const watcher = new IntersectionObserver((entries) => {
-    const here = entries.find((entry) => entry.isIntersecting);
+  const targets = new Map([...links.keys()].map((id) => [id, document.getElementById(id)]));
+  const near = new Set(); // what stands where one reads, a band below the top
+  const markWhereOneIs = () => {
+    const aimed = targets.get(location.hash.slice(1));
     const atEnd = innerHeight + scrollY >= document.documentElement.scrollHeight - 2; // its last parts never come up
-    if (here) mark(links.get(atEnd && location.hash ? location.hash.slice(1) : here.target.id));
+    const first = [...targets.values()].find((target) => near.has(target));
+    const here = aimed && (near.has(aimed) || atEnd) ? aimed : first;
+    if (here) mark(links.get(here.id));
+  };
+  const watcher = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) near[isIntersecting ? "add" : "delete"](target);
+    markWhereOneIs();
   }, { rootMargin: "-5% 0px -85% 0px" });
-  for (const id of links.keys()) {
-    const target = document.getElementById(id);
-    if (target) watcher.observe(target);
-  }
+  for (const target of targets.values()) watcher.observe(target);
+  addEventListener("hashchange", markWhereOneIs);
 });
