@@ -15,7 +15,7 @@ from commerce_event.api.listening import listen
 from commerce_event.bench.processes import BenchError, figures_of, printing_its_port
 
 COMMAND = (sys.executable, "-m", "commerce_event", "bench", "--quick")
-DEADLINE_S = 60.0
+DEADLINE_S = 200.0
 RATIOS = {
     "of the HTTP server alone",
     "of the HTTP client alone",

@@ -16,7 +16,7 @@ from commerce_event.simulate.hostile import HostileServer
 from commerce_event.store.port import Accepted, DeliveryQuery, Page
 
 EVERYONE = Scope.everyone()
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 SECRET_KEY = new_key()
 ORDER = EVENT_TYPES["OrderConfirmedEvent"]
 
