@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from commerce_event.core.retry import DEFAULT_SCHEDULE_S, parse_duration
 from commerce_event.reference import receiving
-from commerce_event.reference.markup import breakable, code, prose
+from commerce_event.reference.markup import code, prose
 from commerce_event.reference.samples import SAMPLES, Sample
+from commerce_event.web.pages import breakable
 
 LANGUAGES = ("python", "javascript", "csharp", "java", "php", "go", "shell", "cobol")
 

@@ -134,9 +134,8 @@ class Sender:
         deadline = asyncio.get_running_loop().time() + timeout_s
         common = self._headers(prepared, claimed, now_ms)
         target = first
-        fresh = (
-            claimed.number - 1 > claimed.failure_count
-        )  # else it could meet a close that counts for nothing for ever
+        # Tried before and not counted: a connection kept open might end so for ever.
+        fresh = claimed.number - 1 > claimed.failure_count
         for left in range(_REDIRECTS_MAX, -1, -1):
             headers = common + prepared.static if target is first or target.origin == first.origin else common
             response = await self._pool.post(

@@ -48,11 +48,6 @@ def prose(text: str) -> Markup:
     return Markup().join(pieces)
 
 
-def breakable(name: str) -> Markup:
-    """Return a name that may be broken before each of its words."""
-    return Markup("<wbr>").join(re.split(r"(?<=[a-z])(?=[A-Z])|(?<=_)(?=\w)", name))
-
-
 def _pattern(language: str) -> re.Pattern[str]:
     parts = (
         _COMMENTS.get(language, _SLASHES),

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Route
 from commerce_event.api.openapi import OPERATIONS, document
 from commerce_event.reference import receiving
 from commerce_event.reference.chapters import chapters
-from commerce_event.reference.markup import breakable, code, prose
+from commerce_event.reference.markup import code, prose
 from commerce_event.reference.samples import HANDLERS, PUBLISH
 from commerce_event.web.highlight import highlighted
 from commerce_event.web.pages import HEADERS, Pages
@@ -64,7 +64,6 @@ def _make(pages: Pages) -> _Made:
         "hours": receiving.hours_of_retries(),
         "json": highlighted,
         "code": code,
-        "breakable": breakable,
         "prose": prose,
     }
     content = pages.text("reference/page.html", context).encode()

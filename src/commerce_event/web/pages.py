@@ -1,9 +1,11 @@
 """HTML pages from templates: everything that is shown is escaped, and nothing but our own files may run."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
 
 from commerce_event import __version__
@@ -23,6 +25,11 @@ HEADERS: Final = {
 }
 
 
+def breakable(name: str) -> Markup:
+    """Return a name that may be broken before each of its words."""
+    return Markup("<wbr>").join(re.split(r"(?<=[a-z])(?=[A-Z])|(?<=_)(?=\w)", name))
+
+
 class Pages:
     """Renders the templates of some packages; a name is looked for in the order that they are given."""
 
@@ -35,7 +42,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.globals.update(asset=assets.url, version=__version__, **shared)
+        self._environment.globals.update(asset=assets.url, breakable=breakable, version=__version__, **shared)
 
     def text(self, template: str, context: Mapping[str, Any]) -> str:
         return self._environment.get_template(template).render(context)
