@@ -13,6 +13,7 @@ import asyncpg
 import postgres
 import pytest
 from stores import START_MS, PostgresEngine, claim, new_event, result
+from structlog.testing import capture_logs
 
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Scope
@@ -529,7 +530,9 @@ async def test_of_several_hosts_the_primary_is_used() -> None:
     path, other = (parse_qs(urlsplit(each.get_uri()).query)["host"][0] for each in (primary, standby))
 
     store = PostgresStore(f"postgresql://postgres@/postgres?host=/nowhere,{other},{path}")
-    await store.open()
+    with capture_logs() as logs:
+        await store.open()
+    assert [line["remedy"] for line in logs] == ["set synchronous_standby_names, and synchronous_commit to on"]
     await store.accept([new_event(7)])
     assert [event.sequence for event in await store.events_after(1, 0, 10)] == [1]
     await store.close()

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
+import structlog
 
 from commerce_event.store.port import StoreRefusedError, StoreUnavailableError
 from commerce_event.store.postgres.sql import Connection
@@ -36,6 +37,8 @@ _SETTINGS: Final = {
 # For statements that must go by the index, whatever the planner believes about sizes.
 _HOT_SETTINGS: Final = _SETTINGS | {"enable_bitmapscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 
+log = structlog.get_logger(__name__)
+
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 
@@ -58,7 +61,8 @@ class Address:
         if any(not _HOST.fullmatch(host) for host in hosts.split(",")):
             raise _no_address()
         # Of several hosts, as after a failover, only one takes writes; a single standby is refused with the reason.
-        self._wanted: dict[str, Any] = {"target_session_attrs": "primary"} if "," in hosts else {}
+        self.fails_over = "," in hosts
+        self._wanted: dict[str, Any] = {"target_session_attrs": "primary"} if self.fails_over else {}
 
     def __str__(self) -> str:
         """The address without user and password."""
@@ -165,7 +169,19 @@ async def check_server(connection: Connection, address: Address) -> str:
             f"{address} has encoding {encoding}; make one with: createdb --encoding=UTF8 --template=template0"
         )
     await durability(connection)
+    if address.fails_over and not await _survives_failover(connection):
+        log.warning(
+            "a failover would lose what was acknowledged last: no standby has it yet when it is acknowledged",
+            remedy="set synchronous_standby_names, and synchronous_commit to on",
+        )
     return str(version).split(" ", maxsplit=1)[0]
+
+
+async def _survives_failover(connection: Connection) -> bool:
+    [(names, commit)] = await connection.fetch(
+        "SELECT current_setting('synchronous_standby_names'), current_setting('synchronous_commit')"
+    )
+    return bool(names) and commit != "local"
 
 
 async def durability(connection: Connection) -> str:
