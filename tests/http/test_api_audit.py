@@ -2,6 +2,7 @@
 
 import pytest
 from api_server import Api, expect, expect_problem
+from structlog.testing import capture_logs
 
 from commerce_event.store.port import StoreUnavailableError
 from commerce_event.store.sqlite import SqliteStore
@@ -46,6 +47,16 @@ async def test_every_change_leaves_an_entry_with_its_key(api: Api) -> None:
     of_endpoint = expect(await manager.get("/v1/audit", params={"target": made["id"]}), 200)["items"]
     assert len(of_endpoint) == 5
     assert "whsec_" not in (await manager.get("/v1/audit")).text
+
+
+async def test_the_log_names_keys_as_the_audit_log_does(api: Api) -> None:
+    manager, key = await api.key("manage", 1)
+    with capture_logs() as logged:
+        wanted = {"client_id": 1, "url": api.receiver.url, "event_types": ["*"]}
+        expect(await manager.post("/v1/endpoints", json=wanted), 201)
+        await api.endpoint()
+
+    assert [entry["key"] for entry in logged if entry["event"] == "changed"] == [key["id"], "operator"]
 
 
 async def test_what_was_refused_or_only_read_leaves_none(api: Api) -> None:

@@ -124,7 +124,7 @@ async def _enter(action: str, call: Call, subject: Subject) -> None:
     entry = AuditEntry(
         call.services.ids.next(now_ms), now_ms, subject.client_id, key.id, key.name, action, subject.target
     )
-    log.info("changed", action=action, target=subject.target, key=key.id)
+    log.info("changed", action=action, target=subject.target, key=ids.encode("key", key.id) if key.id else key.name)
     try:
         await call.services.store.add_audit_entry(entry)
     except StoreError as error:  # the change stands, and its caller is told so
