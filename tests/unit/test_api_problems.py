@@ -34,6 +34,13 @@ def test_the_type_tells_problems_apart_that_share_a_status() -> None:
     assert types == {"/problems/not-json", "/problems/bad-request"}
 
 
+def test_detail_that_asks_ends_with_its_question_mark() -> None:
+    asked = invalid("/type", "there is no event type 'Oder'; did you mean Order?")
+
+    assert asked.detail.endswith("Order?")
+    assert together([asked, invalid("/url", "is required")]).detail.endswith("Order? And 1 more fault.")
+
+
 def test_errors_are_left_out_where_there_are_none() -> None:
     assert b"errors" not in encode(not_found("event").body())
     assert b'"errors":[{"parameter":"limit"' in encode(invalid("?limit", "too many").body())

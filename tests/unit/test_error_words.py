@@ -2,8 +2,10 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from jinja2 import Environment, PackageLoader
 
 from commerce_event.admin.error_words import error_in_words, in_words, reason_in_words
 
@@ -32,6 +34,19 @@ def test_documented_error_has_words_of_its_own(code: str) -> None:
 )
 def test_answer_is_told_in_words(status: int | None, error: str | None, words: str) -> None:
     assert in_words(status, error) == words
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [("the host name has no address: is it spelled right?", "The host name has no address: is it spelled right?"),
+     ("its body broke off", "Its body broke off.")],
+)  # fmt: skip
+def test_words_are_shown_as_a_sentence_that_ends_once(words: str, shown: str) -> None:
+    parts: Any = Environment(loader=PackageLoader("commerce_event.admin"), autoescape=True).get_template(
+        "admin/parts.html"
+    )
+
+    assert str(parts.module.full_sentence(words)) == shown
 
 
 def test_reason_of_a_dead_delivery_is_told_in_words() -> None:

@@ -111,7 +111,8 @@ def unavailable(detail: str) -> Problem:
 
 def invalid(pointer: str, message: str) -> Problem:
     """One place of the request is wrong."""
-    return Problem(422, f"{message[:1].upper()}{message[1:]}.", faults=[Fault(pointer, message)])
+    end = "" if message.endswith("?") else "."
+    return Problem(422, f"{message[:1].upper()}{message[1:]}{end}", faults=[Fault(pointer, message)])
 
 
 def together(problems: Sequence[Problem]) -> Problem:
@@ -121,7 +122,8 @@ def together(problems: Sequence[Problem]) -> Problem:
     if len(faults) < 2:
         return first
     more = f"{len(faults) - 1} more fault{'s' if len(faults) > 2 else ''}"
-    return Problem(first.status, f"{first.detail.rstrip('.')}, and {more}.", faults=faults)
+    joint = " And" if first.detail.endswith("?") else ", and"
+    return Problem(first.status, f"{first.detail.rstrip('.')}{joint} {more}.", faults=faults)
 
 
 def not_found(what: str) -> Problem:
