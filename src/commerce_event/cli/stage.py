@@ -18,6 +18,7 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 from commerce_event.api.listening import http_server, listen
 from commerce_event.cli.interrupts import stop_event
@@ -44,11 +45,12 @@ Show = Literal["screen", "lines", "nothing"]
 class _Stage:
     """What the demo runs: a node behind its HTTP API, a receiver behind HTTP, and a client for the API."""
 
-    def __init__(self, node: Node, receiver: Receiver, api: httpx.AsyncClient, url: str) -> None:
+    def __init__(self, node: Node, receiver: Receiver, api: httpx.AsyncClient, url: str, key: str) -> None:
         self.node = node
         self.receiver = receiver
         self.api = api
         self.url = url
+        self.way_in = f"{url}/admin, key {key}"
         self.published: Counter[str] = Counter()
         self.wanted: dict[str, list[str]] = {path: [] for path, _, _ in _RECEIVERS}
         self.latest: deque[tuple[str, str]] = deque(maxlen=8)
@@ -82,13 +84,14 @@ async def run(*, total: int | None, rate: float, seed: int, show: Show) -> dict[
         async with _shown(stage, total, show):
             checked = await _unless(stop, _live(stage, total, rate, seed))
         books = (await stage.api.get("/v1/books")).json()
+        expected, missing = sum(map(len, stage.wanted.values())), stage.missing()
         return {
             "checked": checked,
             "events": stage.published.total(),
             "types": len(stage.published),
-            "expected": sum(map(len, stage.wanted.values())),
-            "arrived": stage.receiver.taken,
-            "missing": stage.missing(),
+            "expected": expected,
+            "arrived": expected - missing,
+            "missing": missing,
             "forged": stage.receiver.forged,
             "retried": stage.receiver.refused,
             "balanced": books["balanced"],
@@ -122,6 +125,7 @@ async def _shown(stage: _Stage, total: int | None, show: Show) -> AsyncIterator[
             yield
     elif show == "lines":
         print(f"A shop, a server at {stage.url} and {len(_RECEIVERS)} receivers are at work.", file=sys.stderr)
+        print(f"Its screens: {stage.way_in}", file=sys.stderr)
         telling = asyncio.create_task(_tell(stage))
         try:
             yield
@@ -168,7 +172,7 @@ async def _until_arrived(stage: _Stage) -> None:
 async def _stage() -> AsyncIterator[_Stage]:
     """Start everything on free ports of this machine, and put it away again."""
     with tempfile.TemporaryDirectory(prefix="commerce-event-demo-") as folder:
-        key = secrets.token_urlsafe(32)
+        key = f"demo-{secrets.token_urlsafe(12)}"
         listener, receiver_listener = listen("127.0.0.1", 0), listen("127.0.0.1", 0)
         settings = Settings(
             store=f"sqlite:///{Path(folder) / 'demo.db'}", admin_key=key, allow_networks=("127.0.0.0/8",)
@@ -186,7 +190,7 @@ async def _stage() -> AsyncIterator[_Stage]:
         async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30) as api:
             await _subscribe(api, receiver, receiver_listener.getsockname()[1])
             try:
-                yield _Stage(node, receiver, api, url)
+                yield _Stage(node, receiver, api, url, key)
             finally:
                 servers[0].should_exit = True
                 await serving[0]
@@ -227,8 +231,9 @@ def _view(stage: _Stage, total: int | None) -> Group:
     latest = Table.grid(padding=(0, 2))
     for event_type, gist in reversed(stage.latest):
         latest.add_row(event_type, gist)
-    bad = f"{stage.receiver.refused} answered 503 and retried after 5 s · API {stage.url} · Ctrl-C stops"
-    return Group(progress, Panel(deliveries, title="deliveries"), Panel(latest, title="latest events"), bad)
+    bad = f"{stage.receiver.refused} answered 503 and retried after 5 s · Ctrl-C stops"
+    screens = Text(f"screens: {stage.way_in}", overflow="fold")
+    return Group(progress, Panel(deliveries, title="deliveries"), Panel(latest, title="latest events"), bad, screens)
 
 
 def summary_table(summary: dict[str, Any]) -> Table:
