@@ -67,6 +67,20 @@ async def test_many_events_are_published_line_by_line(shell: Shell, tmp_path: Pa
     assert done.json["refusals"][1]["detail"] == "It is no JSON from byte 1 of the line on (expecting value)"
 
 
+async def test_fault_of_one_event_over_several_lines_is_told_by_line_and_column(shell: Shell) -> None:
+    done = await shell("publish", "OrderConfirmedEvent", stdin='{"ClientId": 1,\n "OrderNo": }\n')
+
+    assert (done.code, done.err) == (2, "commerce-event: It is no JSON at line 2, column 13 (expecting value).\n")
+
+
+async def test_input_without_end_is_refused_before_it_fills_memory(shell: Shell) -> None:
+    done = await shell("publish", "OrderConfirmedEvent", "/dev/zero")
+
+    assert (done.code, done.err) == (
+        2, "commerce-event: /dev/zero holds more than a gibibyte; publish it in parts.\n",
+    )  # fmt: skip
+
+
 async def test_lines_that_are_published_again_are_doubled_by_nothing(shell: Shell, tmp_path: Path) -> None:
     file = tmp_path / "orders.jsonl"
     file.write_text("\n\n".join(json.dumps({**ORDER, "OrderId": number}) for number in range(5)))
@@ -264,8 +278,17 @@ async def test_lost_admin_key_is_replaced_in_the_store_itself(server: ServerProc
             2,
             "--timeout must be at most 30",
         ),
-        (("keys", "create", "--role", "read"), 2, "name the clients that a read key is for"),
-        (("keys", "create", "--role", "king"), 2, "'king' is not one of"),
+        (("keys", "create", "--role", "read"), 2, "--client: name the clients that a read key is for."),
+        (("keys", "create", "--role", "king"), 2, "Invalid value for '--role': 'king' is not one of"),
+        (("keys", "crate"), 2, "did you mean 'create'? See: commerce-event keys --help."),
+        (("events", "list", "--after", "3"), 2, "--client: name the client whose sequence this is."),
+        (("events", "list", "--type", "Oder"), 2, "there is no event type 'Oder'; did you mean Order?\n"),
+        (("replays", "get", "rpl_x"), 2, "There is no replay rpl_x"),
+        (
+            ("endpoints", "create", "--client", "1", "--to", "https://a.example/", "--timeout", "31", "--jitter", "2"),
+            2,
+            "commerce-event: --timeout must be at most 30; --jitter must be at most 1.",
+        ),
         (("endpoints", "create", "--client", "1", "--to", "http://10.0.0.1/"), 2, "COMMERCE_EVENT_ALLOW_NETWORKS"),
         (("endpoints", "create", "--client", "1", "--to", "https://a.example/", "--filter", "{"), 2, "is no JSON"),
         (("backup", "--to", "x.db", "--store", "postgresql://db.example/x"), 2, "pg_dump"),
@@ -313,6 +336,7 @@ async def test_no_server_and_no_key_are_said_with_the_remedy(tmp_path: Path) -> 
     keyless = await run("events", "list")
 
     assert (nobody.code, keyless.code) == (1, 2)
+    assert "No server answers at http://127.0.0.1:9 (Connection refused)" in nobody.err
     assert "start one with: commerce-event serve" in nobody.err
     assert "export COMMERCE_EVENT_KEY" in keyless.err
 
@@ -395,6 +419,7 @@ async def test_demo_without_a_terminal_tells_how_it_goes_line_by_line() -> None:
 
     assert done.code == 0, done.err
     assert "A shop, a server at http://127.0.0.1:" in done.err
+    assert "/admin, key demo-" in done.err
     assert "every event arrived" in done.out
 
 
@@ -435,4 +460,7 @@ async def test_help_tells_of_every_command_and_needs_no_server() -> None:
         "doctor",
     ):
         assert name in done.out
+    flags = (await run("serve", "--help")).out
+    for variable in ("COMMERCE_EVENT_HOST", "COMMERCE_EVENT_PORT", "COMMERCE_EVENT_STORE"):
+        assert variable in flags
     assert (await run("--version")).out.startswith("commerce-event ")

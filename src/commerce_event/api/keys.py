@@ -37,7 +37,7 @@ def clients_of(wanted: NewKey) -> tuple[int, ...] | None:
     if wanted.role != "admin" and wanted.client_ids is None:
         raise invalid("/client_ids", f"name the clients that a {wanted.role} key is for")
     if wanted.role == "admin" and wanted.client_ids is not None:
-        raise invalid("/client_ids", "an admin key is for every client; leave client_ids out")
+        raise invalid("/client_ids", "an admin key is for every client; leave this out")
     return None if wanted.client_ids is None else tuple(dict.fromkeys(wanted.client_ids))
 
 

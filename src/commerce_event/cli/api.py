@@ -1,5 +1,6 @@
 """The server's API as the commands use it: answers as data, problems as one sentence."""
 
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from types import TracebackType
@@ -15,6 +16,8 @@ _TIMEOUT_S = 60.0
 _STATE = frozenset({408, 409, 429})  # of the server or the thing: what was given may be right at another moment
 _ID_MAX = 256
 _KINDS = {"endpoints": "endpoint", "events": "event", "deliveries": "delivery", "replays": "replay", "keys": "key"}
+_TECHNICAL = re.compile(r"^\[[^]]*\] | \(_ssl[^)]*\)$")  # numbers and names around an error's words
+_PREDICATES = ("must ", "is ", "has ", "occurs ", "may ")
 # The options that give what a request names otherwise.
 _OPTIONS = {
     "application_id": "--application", "client_id": "--client", "client_ids": "--client", "cursor": "--limit",
@@ -86,8 +89,11 @@ class Api:
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
         try:
             answer = self._client.request(method, path, **arguments)
-        except httpx.ConnectError:
-            raise WorkFailedError(f"No server answers at {self._url}; start one with: commerce-event serve") from None
+        except httpx.ConnectError as error:
+            raise WorkFailedError(
+                f"No server answers at {self._url} ({_TECHNICAL.sub('', str(error))}); start one with: commerce-event "
+                "serve, or check COMMERCE_EVENT_URL"
+            ) from None
         except httpx.HTTPError as error:
             raise WorkFailedError(f"The server at {self._url} did not answer ({type(error).__name__})") from None
         except ValueError:  # of the text that was given, such as bytes that are no UTF-8
@@ -114,14 +120,21 @@ def _sentence(method: str, path: str, answer: httpx.Response) -> str:
     _, _, collection, *rest = path.split("/")
     if answer.status_code == 404 and rest and collection in _KINDS and (method, len(rest)) != ("POST", 1):
         return f"There is no {_KINDS[collection]} {unquote(rest[0])}; list them with: commerce-event {collection} list"
-    faults = [f"{_option(fault)} {fault['message']}" for fault in problem.get("errors", [])]
-    if len(faults) == 1:
-        return faults[0] if detail.startswith(_place(problem["errors"][0])) else detail
-    return f"{detail} ({'; '.join(faults)})" if faults else detail
+    faults = problem.get("errors", [])
+    if not faults:
+        return detail
+    told = "; ".join(map(_fault, faults))
+    return told if faults[0]["message"][1:] in detail else f"{detail.rstrip('.')}: {told}"
 
 
 def _place(fault: Mapping[str, str]) -> str:
     return fault.get("parameter") or fault.get("pointer") or "The body"
+
+
+def _fault(fault: Mapping[str, str]) -> str:
+    """Return a fault as part of a sentence; its message ends one that begins with the place, or is a whole one."""
+    message = fault["message"]
+    return f"{_option(fault)}{' ' if message.startswith(_PREDICATES) else ': '}{message}"
 
 
 def _option(fault: Mapping[str, str]) -> str:

@@ -17,7 +17,7 @@ from commerce_event.cli.output import console, print_json
 
 def backup(
     to: Annotated[Path, typer.Option(help="The file to make, on any disk of this machine.")],
-    store: Annotated[str | None, typer.Option(help="The store to copy. [env: COMMERCE_EVENT_STORE]")] = None,
+    store: Annotated[str | None, typer.Option(help="The store to copy. (COMMERCE_EVENT_STORE)")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of a file that is there.")] = False,
     as_json: AsJson = False,
 ) -> None:

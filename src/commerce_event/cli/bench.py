@@ -22,7 +22,8 @@ _MARKS = {True: "met", False: "missed", None: ""}
 def bench(
     quick: Annotated[bool, typer.Option("--quick", help="Small counts: a smoke test, not a measurement.")] = False,
     duration: Annotated[
-        float | None, typer.Option(min=0.2, max=600, help="Seconds under load for each figure.", show_default="5")
+        float | None,
+        typer.Option(min=0.2, max=600, help="Seconds under load for each figure.", show_default="5; 0.5 with --quick"),
     ] = None,
     folder: Annotated[
         Path | None, typer.Option("--dir", exists=True, file_okay=False, help="Where to write; the disk matters.")

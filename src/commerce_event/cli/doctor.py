@@ -27,7 +27,7 @@ Finding = tuple[str, Verdict, str]
 
 
 def doctor(
-    store: Annotated[str | None, typer.Option(help="The store to look at. [env: COMMERCE_EVENT_STORE]")] = None,
+    store: Annotated[str | None, typer.Option(help="The store to look at. (COMMERCE_EVENT_STORE)")] = None,
     url: Url = DEFAULT_URL,
     key: Key = None,
     as_json: AsJson = False,

@@ -1,6 +1,7 @@
 """`commerce-event`: the command. Each group of commands is a module of its own."""
 
 import errno
+import inspect
 import os
 import re
 import signal
@@ -78,6 +79,8 @@ app.command()(bench.bench)
 app.command()(doctor.doctor)
 app.command()(backup.backup)
 app.command("migrate-store")(moving.migrate_store)
+for _command in app.registered_commands:  # lines of a docstring are for its reader; a terminal has its own width
+    _command.help = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(_command.callback) or "")
 
 
 def main() -> None:
@@ -133,7 +136,9 @@ def _wrong_usage(error: Any) -> tuple[str, int]:
     if not sentence.strip():  # help was asked for and is printed
         sys.exit(2)
     path = context.command_path if context is not None else app.info.name
-    return f"{sentence.rstrip('. ')}; see: {path} --help", 2
+    sentence = sentence.replace("Value error, ", "")  # what stands behind it is a sentence by itself
+    joint = " See" if sentence.endswith("?") else "; see"
+    return f"{sentence.rstrip('. ')}{joint}: {path} --help", 2
 
 
 def _end_interrupted() -> NoReturn:

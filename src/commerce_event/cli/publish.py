@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, BinaryIO, NamedTuple
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -22,6 +22,8 @@ _BATCH = 500
 _BATCH_BYTES = 4 * 1024 * 1024
 _ID = re.compile(r"[ -~]{1,256}")
 _ID_PREFIX_MAX = 200
+_FILE_MAX = 1024**3  # it is read as a whole
+_PIECE_BYTES = 1024**2
 
 
 class _Item(NamedTuple):
@@ -72,6 +74,8 @@ def publish(
             if id_ is not None:
                 raise UsageError("--id names one event; for several give --id-prefix")
             items, bad = _items(event_type, content, skip, id_prefix)
+            if bad and not items and not skip:  # not one line of it is an event: it is one, over several lines
+                raise UsageError(_fault_of_document(content))
             _Publishing(api, len(items), bad).run(items, _BATCH, as_json=as_json)
             return
         one = f"{id_prefix}-1" if id_ is None and id_prefix is not None else id_
@@ -199,6 +203,16 @@ def _not_json(line: bytes) -> str | None:
     return None
 
 
+def _fault_of_document(content: bytes) -> str:
+    try:
+        json.loads(content)
+    except json.JSONDecodeError as error:
+        return f"It is no JSON at line {error.lineno}, column {error.colno} ({error.msg.lower()})"
+    except (ValueError, RecursionError):
+        pass
+    return "It is no JSON that can be read"
+
+
 def _pieces(items: Iterable[_Item], count: int) -> Iterator[list[_Item]]:
     """Cut into batches of at most so many events, and not much more than so many bytes as a request may have."""
     piece: list[_Item] = []
@@ -239,14 +253,22 @@ def _check_id(option: str, text: str | None, most: int) -> None:
 
 
 def _read(file: str) -> bytes:
-    if file == "-":
-        return sys.stdin.buffer.read()
     try:
-        return Path(file).read_bytes()
+        with sys.stdin.buffer if file == "-" else Path(file).open("rb") as source:
+            return _bounded(source, file)
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}") from None
     except ValueError:
         raise UsageError(f"{file!r} cannot be the name of a file") from None
+
+
+def _bounded(source: BinaryIO, name: str) -> bytes:
+    content = bytearray()
+    while piece := source.read(_PIECE_BYTES):
+        content += piece
+        if len(content) > _FILE_MAX:
+            raise UsageError(f"{name} holds more than a gibibyte; publish it in parts")
+    return bytes(content)
 
 
 def _is_one_document(content: bytes) -> bool:

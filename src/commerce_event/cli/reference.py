@@ -28,7 +28,9 @@ def openapi(
 def types(
     name: Annotated[
         str | None,
-        typer.Argument(help="One event type, with its schema and an example.", autocompletion=complete_types),
+        typer.Argument(
+            metavar="TYPE", help="One event type, with its schema and an example.", autocompletion=complete_types
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -14,21 +14,24 @@ if TYPE_CHECKING:
 
 
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on. [env: COMMERCE_EVENT_HOST]")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on. (COMMERCE_EVENT_HOST; 127.0.0.1 when neither is given)")
+    ] = None,
     port: Annotated[
-        int | None, typer.Option(help="Port to listen on; 0 chooses one. [env: COMMERCE_EVENT_PORT]")
+        int | None, typer.Option(help="Port to listen on; 0 chooses one. (COMMERCE_EVENT_PORT; 8080)")
     ] = None,
     store: Annotated[
         str | None,
         typer.Option(
-            help="Where events are kept: sqlite:///FILE, or postgresql://… for many nodes. [env: COMMERCE_EVENT_STORE]"
+            help="Where events are kept: sqlite:///FILE, or postgresql://… for many nodes. (COMMERCE_EVENT_STORE; "
+            "sqlite:///./commerce-event.db)"
         ),
     ] = None,
     hold_deliveries: Annotated[
         bool | None,
         typer.Option(
             "--hold-deliveries",
-            help="Accept events and show everything, but send nothing. [env: COMMERCE_EVENT_HOLD_DELIVERIES]",
+            help="Accept events and show everything, but send nothing. (COMMERCE_EVENT_HOLD_DELIVERIES)",
         ),
     ] = None,
     as_json: Annotated[

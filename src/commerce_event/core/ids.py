@@ -61,7 +61,7 @@ def decode(prefix: Prefix, text: str) -> int:
     """
     head, _, tail = text.partition("_")
     if head != prefix or len(tail) != _LENGTH:
-        raise InvalidIdError(f"{text[:40]!r} is not an id that starts with {prefix}_")
+        raise InvalidIdError(f"{text[:40]!r} is no id; such a one is {prefix}_ and {_LENGTH} letters and digits")
     number = 0
     for letter in tail:
         value = _VALUES.get(letter)
