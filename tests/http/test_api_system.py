@@ -1,6 +1,7 @@
 """Keys, the catalogue, health, metrics, and what is the same for every call."""
 
 import asyncio
+import re
 from pathlib import Path
 
 import httpx
@@ -11,6 +12,7 @@ from commerce_event.api.openapi import OPERATIONS
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.store.port import StoreUnavailableError
 
+ROOT = Path(__file__).parents[2]
 PLAIN = ["/healthz", "/readyz", "/metrics", "/openapi.json", "/openapi.yaml"]
 PATHS = sorted({operation.path for operation in OPERATIONS})
 
@@ -148,6 +150,18 @@ async def test_metrics_count_what_flows(api: Api) -> None:
     assert any(line.startswith("commerce_event_disk_free_bytes ") for line in lines)
     assert any(line.startswith("commerce_event_loop_stalls_total ") for line in lines)
     assert made["url"] not in response.text
+
+
+async def test_the_page_on_metrics_names_each_and_no_other(api: Api) -> None:
+    await api.endpoint()
+    await api.publish()
+    await api.until_state("delivered")
+    page = (ROOT / "docs/reference/metrics.md").read_text("utf-8")
+    documented = set(re.findall(r"^\| `(commerce_event_\w+)", page, re.MULTILINE))
+
+    shown = re.findall(r"^# TYPE (\w+) (\w+)$", (await api.admin.get("/metrics")).text, re.MULTILINE)
+
+    assert {f"{name}_total" if kind == "counter" else name for name, kind in shown} == documented
 
 
 async def test_every_item_of_a_batch_is_counted_once(api: Api) -> None:
