@@ -237,6 +237,12 @@ async def test_keys_are_made_used_and_revoked(shell: Shell, server: ServerProces
     of_key = await shell.json("audit", "--target", made["id"])
     assert [entry["action"] for entry in of_key] == ["revokeKey", "createKey"]
 
+    own = await shell.json("keys", "create", "--role", "admin")
+    as_admin = {"COMMERCE_EVENT_URL": server.url, "COMMERCE_EVENT_KEY": own["key"]}
+    refused = await run("keys", "revoke", own["id"], environment=as_admin)
+    assert (refused.code, "revoke it with --force" in refused.err) == (1, True)
+    assert (await run("keys", "revoke", own["id"], "--force", environment=as_admin)).code == 0
+
 
 async def test_lost_admin_key_is_replaced_in_the_store_itself(server: ServerProcess, tmp_path: Path) -> None:
     await server.start()

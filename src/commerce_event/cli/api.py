@@ -114,7 +114,7 @@ def _content(answer: httpx.Response) -> Any:
 def _sentence(method: str, path: str, answer: httpx.Response) -> str:
     try:
         problem = answer.json()
-        detail = str(problem["detail"])
+        detail = str(problem["detail"]).replace("force=true", "--force")
     except (ValueError, KeyError, TypeError):
         return f"The server answered {answer.status_code} without saying why; is it a commerce-event server?"
     _, _, collection, *rest = path.split("/")
