@@ -83,7 +83,9 @@ def list_(
     """List endpoints, newest first."""
     with Api(url, key) as api:
         found = api.items("/v1/endpoints", limit, client_id=client_id)
-        print_items(found, _COLUMNS, as_json=as_json, empty="No endpoints yet; make one with: endpoints create")
+        print_items(
+            found, _COLUMNS, as_json=as_json, empty="No endpoints yet; make one with: commerce-event endpoints create"
+        )
 
 
 @app.command()

@@ -92,7 +92,9 @@ def event_deliveries(id_: EventId, url: Url = DEFAULT_URL, key: Key = None, as_j
     """List an event's deliveries."""
     with Api(url, key) as api:
         found = api.items(at("events", id_, "deliveries"), 1_000)
-        print_items(found, DELIVERIES, as_json=as_json, empty="No endpoint wanted it; see: events explain")
+        print_items(
+            found, DELIVERIES, as_json=as_json, empty=f"No endpoint wanted it; see: commerce-event events explain {id_}"
+        )
 
 
 @events.command("explain")
