@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 import traceback
+from types import FrameType
 from typing import Final
 
 import structlog
@@ -12,6 +13,7 @@ import structlog
 STALLED_S: Final = 0.25
 _BEAT_S: Final = 0.05
 _FRAMES: Final = 8  # of the stack, the innermost
+_LOOPS: Final = frozenset({"asyncio", "selectors", "uvloop"})
 _SILENT_S: Final = 10.0  # between two lines in the log
 
 log = structlog.get_logger(__name__)
@@ -66,5 +68,11 @@ class Watchdog:
             return
         self._silent_until_s = now_s + _SILENT_S
         frame = sys._current_frames().get(watched)  # noqa: SLF001 - the one way to see another thread's stack
-        stack = traceback.format_stack(frame)[-_FRAMES:] if frame is not None else []
-        log.warning("the event loop stands still", seconds=round(behind_s, 2), stack="".join(stack))
+        log.warning("the event loop stands still", seconds=round(behind_s, 2), stack=work_of(frame))
+
+
+def work_of(frame: FrameType | None) -> str:
+    """Return the innermost lines of a loop's stack, or that nothing ran in it when it is the loop's own code."""
+    if frame is None or frame.f_globals.get("__name__", "").partition(".")[0] in _LOOPS:
+        return "  Nothing ran in it when looked at: the machine had too much to do, or the process was paused."
+    return "".join(traceback.format_stack(frame)[-_FRAMES:])

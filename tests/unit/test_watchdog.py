@@ -1,11 +1,12 @@
 """The watchdog sees a loop that stands still, and says where."""
 
 import asyncio
+import sys
 import time
 
 from structlog.testing import capture_logs
 
-from commerce_event.watchdog import STALLED_S, Watchdog
+from commerce_event.watchdog import STALLED_S, Watchdog, work_of
 
 
 def stand_still_here(watchdog: Watchdog) -> None:
@@ -26,6 +27,16 @@ async def test_what_blocks_the_loop_is_counted_and_named_once() -> None:
     [line] = logged
     assert line["event"] == "the event loop stands still"
     assert "stand_still_here" in line["stack"]
+
+
+async def test_loop_in_which_nothing_runs_is_not_blamed_on_what_started_it() -> None:
+    frame = sys._getframe()
+    while not frame.f_globals["__name__"].startswith("asyncio"):
+        assert frame.f_back is not None
+        frame = frame.f_back
+
+    assert "the machine had too much to do" in work_of(frame)
+    assert "test_loop_in_which_nothing_runs" in work_of(sys._getframe())
 
 
 async def test_watching_ends_and_may_be_ended_twice() -> None:
