@@ -7,6 +7,7 @@ from typing import Final
 import pytest
 from stores import Engine, PostgresEngine, SqliteEngine
 
+from commerce_event.store import reading
 from commerce_event.store.port import Store
 
 ENGINES: Final[dict[str, Callable[[Path], Engine]]] = {"postgres": PostgresEngine, "sqlite": SqliteEngine}
@@ -28,3 +29,9 @@ async def engine(engine_maker: Callable[[Path], Engine], tmp_path: Path) -> Asyn
 @pytest.fixture
 async def store(engine: Engine) -> Store:
     return await engine.open()
+
+
+@pytest.fixture(params=[reading.ONE_BY_ONE, 1], ids=["near", "far"])
+def looking(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a listing find what it looks for among the newest, or let it take the way for what lies far behind."""
+    monkeypatch.setattr(reading, "ONE_BY_ONE", request.param)

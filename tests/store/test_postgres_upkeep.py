@@ -164,9 +164,9 @@ async def test_words_are_found_off_the_event_loop(engine: PostgresEngine, monkey
     threads: set[int] = set()
     index_entry = words.index_entry
 
-    def noting(body: bytes) -> tuple[str, str]:
+    def noting(client_id: int, body: bytes) -> tuple[str, str]:
         threads.add(threading.get_ident())
-        return index_entry(body)
+        return index_entry(client_id, body)
 
     monkeypatch.setattr(words, "index_entry", noting)
     store = await engine.open()
@@ -190,3 +190,16 @@ async def test_pending_events_are_found_without_a_look_at_what_is_finished(engin
     await other.close()
 
     assert [each.id for each in found] == [pending.id]
+
+
+async def test_words_lead_to_the_texts_of_the_client_alone(engine: PostgresEngine) -> None:
+    store = await engine.open()
+    body = b'{"LastName":"Lind"}'
+    await store.accept([new_event(client=4, body=body), *(new_event(client=40, body=body) for _ in range(5))])
+    await store.index_text(10)
+
+    async def led_to(*clients: int) -> int:
+        sql = "SELECT count(*) FROM event_text WHERE words @@ ($1::text)::tsquery"
+        return int(await engine.run(sql, words.index_query(words.wanted("lin"), clients)))
+
+    assert [await led_to(4), await led_to(40), await led_to(4, 40), await led_to(5), await led_to()] == [1, 5, 6, 0, 6]

@@ -12,6 +12,7 @@ import pytest
 from stores import START_MS, PostgresEngine, SqliteEngine, claim, new_event, result
 
 from commerce_event.core.model import Scope
+from commerce_event.store import reading
 from commerce_event.store.port import DeliveryQuery, EventQuery, Page, Store
 from commerce_event.store.postgres import schema
 from commerce_event.store.postgres.connections import Address
@@ -234,3 +235,46 @@ async def shape_of(connection: Connection) -> list[tuple[object, ...]]:
         "SELECT relkind, relname FROM pg_class WHERE relnamespace = to_regnamespace('commerce_event') ORDER BY relname"
     )
     return [tuple(row) for row in rows]
+
+
+async def test_texts_of_an_older_version_are_found_before_and_after_they_lead_to_their_client(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = OldPostgres(tmp_path)
+    monkeypatch.setattr(reading, "ONE_BY_ONE", 1)
+    try:
+        with monkeypatch.context() as older:
+            older.setattr(schema, "migrations", lambda: up_to(POSTGRES, 4))
+            old = await engine.open()
+            await add_rows_to_database(engine)
+            await old.close()
+        for event_id in (10, 20, 30):
+            await add_old_text(engine, event_id)
+        await engine.run("DELETE FROM text_todo")
+        store = await engine.open()
+
+        for left in (3, 2, 1, 0):  # the nodes' upkeep goes on one by one
+            assert await texts_without_client(engine) == left
+            await check_search(store)
+            assert await store.index_text(1) == min(left, 1)
+        await engine.run("DELETE FROM event_text WHERE event_id = 20")
+        await add_old_text(engine, 20)  # by a node of the older version that still runs
+        await check_search(store)
+        assert await store.index_text(9) == 1
+        await check_search(store)
+        assert await texts_without_client(engine) == 0
+    finally:
+        await engine.close_all()
+
+
+async def add_old_text(engine: PostgresEngine, event_id: int) -> None:
+    await engine.run("INSERT INTO event_text VALUES ($1, array_to_tsvector('{so,1}'), ' so 1 ')", event_id)
+
+
+async def texts_without_client(engine: PostgresEngine) -> int:
+    return int(await engine.run("SELECT count(*) FROM event_text WHERE NOT words @@ ANY ('{@1,@2}'::tsquery[])"))
+
+
+async def check_search(store: Store) -> None:
+    scopes = (EVERYONE, Scope.of(1), Scope.of(2), Scope.of(3))
+    assert [await ids_of(store, text="SO-1", scope=scope) for scope in scopes] == [[30, 20, 10], [20, 10], [30], []]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sized
 from pathlib import Path
 
 import apsw
-from stores import START_MS, SqliteEngine, event_at
+from stores import START_MS, SqliteEngine, claim, event_at, new_event, result
 
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Scope
@@ -37,6 +37,31 @@ async def test_what_is_read_does_not_grow_with_what_came_after(tmp_path: Path) -
     await engine.close_all()
 
     assert all(steps[1][name] <= steps[0][name] * 1.2 + 5 for name in LOOKS), steps
+
+
+ENDED: dict[str, Callable[[apsw.Connection], Sized]] = {
+    "events": lambda reader: history.events(reader, EventQuery(scope=Scope.of(1), state="dead"), Page(50)),
+    "deliveries": lambda reader: history.deliveries(reader, DeliveryQuery(scope=Scope.of(1), state="dead"), Page(50)),
+    "groups": lambda reader: history.dead_groups(reader, Scope.of(1), endpoint_id=None, limit=1_000),
+}
+
+
+async def test_what_is_read_of_a_clients_dead_letters_does_not_grow_with_those_of_others(tmp_path: Path) -> None:
+    """Counted in steps of the engine's machine."""
+    engine = SqliteEngine(tmp_path)
+    store = await engine.open()
+    await store.accept([new_event(7, client=1), *(new_event(client=1) for _ in range(50))])
+    await store.settle([result(each, "dead", reason="gone") for each in await claim(store, 7)])
+    steps: list[dict[str, int]] = []
+    for _ in range(2):
+        await store.accept([new_event(8, client=2) for _ in range(500)])
+        await store.settle([result(each, "dead", reason="gone") for each in await claim(store, 8, limit=500)])
+        reader = files.open_reader(engine.path)
+        steps.append({name: counted(reader, look) for name, look in ENDED.items()})
+        reader.close()
+    await engine.close_all()
+
+    assert all(steps[1][name] <= steps[0][name] * 1.2 + 5 for name in ENDED), steps
 
 
 def counted(reader: apsw.Connection, look: Callable[[apsw.Connection], Sized]) -> int:

@@ -10,14 +10,16 @@ from typing import cast
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stores import Engine, new_event, unread
+from stores import Engine, claim, new_event, result, unread
 
 from commerce_event.core.clock import SystemClock
-from commerce_event.core.model import Scope
+from commerce_event.core.model import DeliveryState, Scope
 from commerce_event.store import words
 from commerce_event.store.keeper import _INDEX_STEP, Keeper
 from commerce_event.store.port import EventQuery, Page, Store, StoreUnavailableError
 from commerce_event.store.tally import Tally
+
+pytestmark = pytest.mark.usefixtures("looking")
 
 EVERYONE = Scope.everyone()
 MEMORY_DISK = Path("/dev/shm")
@@ -85,6 +87,55 @@ async def test_nul_in_the_text_finds_nothing_and_breaks_nothing(store: Store, te
     await store.index_text(1)
 
     assert await found(store, text) <= {event.id for event in events}
+
+
+@pytest.mark.parametrize("indexed", [False, True], ids=["new", "indexed"])
+async def test_word_that_others_have_in_plenty_is_found_among_a_clients_own(store: Store, indexed: bool) -> None:
+    plain, named = b'{"OrderNo":"SO-7"}', b'{"OrderNo":"SO-7","LastName":"Lind"}'
+    ours = [new_event(client=1, body=body) for body in (named, plain, plain, named, plain, plain)]
+    many = [new_event(client=2, body=named) for _ in range(20)]
+    none = [new_event(client=3, body=plain) for _ in range(3)]
+    await store.accept([*ours[:3], *many[:10], *none, *ours[3:], *many[10:]])
+    if indexed:
+        await store.index_text(100)
+    wanted = {1: {ours[0].id, ours[3].id}, 2: {event.id for event in many}, 3: set[int](), 4: set[int]()}
+
+    for clients in [(), (1,), (2,), (3,), (4,), (1, 3), (1, 2), (3, 4), (1, 2, 3, 4)]:
+        expected = {event_id for client in clients for event_id in wanted[client]}
+        assert await found(store, "Lind", Scope.of(*clients)) == expected, clients
+    assert await found(store, "7 lin", Scope.of(1)) == wanted[1]
+    assert await found(store, "7 lin", EVERYONE) == wanted[1] | wanted[2]
+
+
+@pytest.mark.parametrize("text", ["@1", "1", "@"])
+async def test_number_of_a_client_is_no_word_of_its_events(store: Store, text: str) -> None:
+    await store.accept([new_event(client=1, body=b'{"OrderNo":"SO-7"}') for _ in range(3)])
+    await store.index_text(100)
+
+    assert await found(store, text) == set()
+    assert await found(store, text, Scope.of(1)) == set()
+
+
+async def test_text_and_state_narrow_each_other_wherever_the_search_begins(store: Store) -> None:
+    named, plain = b'{"LastName":"Lind"}', b'{"LastName":"Berg"}'
+    events = [new_event(7, client=1 + number % 2, body=named if number % 3 else plain) for number in range(20)]
+    await store.accept(events)
+    ends: tuple[DeliveryState, ...] = ("dead", "delivered", "cancelled")
+    states = {event.id: ends[number * 7 // 4 % 3] for number, event in enumerate(events)}
+    await store.settle([result(each, states[each.event_id]) for each in await claim(store, 7)])
+
+    for _ in range(2):  # before and after the text index has run
+        for state in ends:
+            for scope in (EVERYONE, Scope.of(1), Scope.of(1, 2)):
+                query = EventQuery(scope=scope, text="lind", state=state)
+                expected = [
+                    event.id
+                    for event in reversed(events)
+                    if event.body == named and states[event.id] == state and scope.allows(event.client_id)
+                ]
+                assert len(expected) > 1
+                assert [event.id for event in await store.events(query, Page(99))] == expected
+        await store.index_text(100)
 
 
 ANY_TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)

@@ -1,6 +1,7 @@
 """How long first pages take in a store that holds much; run as a script, it prints the slowest last.
 
-`first_pages.py SQLITE-FILE-OR-POSTGRESQL-URL [EVENTS]`: the store is filled when it is empty, which takes minutes.
+`first_pages.py SQLITE-FILE-OR-POSTGRESQL-URL [EVENTS [DEAD]]`: the store is filled when it is empty, which takes minutes,
+with as many events and about as many dead deliveries.
 """
 
 import asyncio
@@ -31,20 +32,23 @@ _KEY: Final = "cek_" + "A" * 43
 # Event n, in the words of both engines; {…} are their own.
 _CLIENT = "CASE WHEN n % 2 = 1 THEN 1 ELSE 2 + n % 99 END"
 _STATE = (
-    "CASE WHEN n % 1000 = 7 THEN 'dead' WHEN n % 10000 = 8 THEN 'cancelled' WHEN n % 5000 = 9 OR n >= {all} - 20000 "
+    "CASE WHEN {client} = 4 AND n < 20000 OR {client} <> 4 AND n * 7919 % 1000 < {dead} THEN 'dead' WHEN n % 10000 = 8 THEN 'cancelled' WHEN n % 5000 = 9 OR n >= {all} - 20000 "
     "THEN 'pending' ELSE 'delivered' END"
 )
 _TYPE = "CASE WHEN n % 1000 = 3 THEN 'JobCompletedEvent' WHEN n % 3 = 0 THEN 'OrderConfirmedEvent' ELSE 'OrderCancelledEvent' END"
 _BODY = (
     '\'{{"ClientId":\' || ({client}) || \',"OrderNo":"SO-\' || n || \'","ClientOrderRef":"B-\' || (n % 50000) || '
-    '\'","FirstName":"Åsa","LastName":"Lind","Rows":[{{"PartNo":"P-\' || (n % 700) || \'","Quantity":2}}]}}\''
+    '\'","FirstName":"Åsa","LastName":"Lind","Rows":[{{"PartNo":"P-\' || (n % 700) || \'","Quantity":2}}],"Notes":["\' || '
+    "CASE WHEN n * 10 < {all} THEN 'Early' ELSE 'Late' END || '\",\"' || CASE WHEN {client} = 4 THEN 'Own' ELSE 'Others' END "
+    "|| '\"]}}'"
 )
 
 
-def rows(events: int, first_ms: int, series: str) -> str:
+def rows(events: int, dead: int, first_ms: int, series: str) -> str:
     """Return a SELECT of what each event is made of, named."""
     step_ms = DAYS * DAY_MS // events
-    body, state = _BODY.format(client=_CLIENT), _STATE.format(all=events)
+    body = _BODY.format(client=_CLIENT, all=events)
+    state = _STATE.format(client=_CLIENT, all=events, dead=1000 * dead // events)
     return (
         f"SELECT n, {first_ms} + n * {step_ms} AS ms, "
         f"(({at_time(first_ms)} >> 22) + n * {step_ms}) << 22 AS id, {_CLIENT} AS client, {_TYPE} AS type, "
@@ -52,14 +56,14 @@ def rows(events: int, first_ms: int, series: str) -> str:
     )
 
 
-def fill_sqlite(path: Path, events: int, first_ms: int) -> None:
+def fill_sqlite(path: Path, events: int, dead: int, first_ms: int) -> None:
     connection = apsw.Connection(str(path))
     connection.execute("PRAGMA synchronous = OFF")
     numbers = (
         "(WITH RECURSIVE number (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM number WHERE n < "
         f"{events - 1}) SELECT n FROM number)"
     )
-    connection.execute(f"CREATE TEMP TABLE made AS {rows(events, first_ms, numbers)}")
+    connection.execute(f"CREATE TEMP TABLE made AS {rows(events, dead, first_ms, numbers)}")
     with connection:
         connection.execute(
             "INSERT INTO event SELECT id, client, row_number() OVER (PARTITION BY client ORDER BY n), type, n % 5, ms, 1, 1, "
@@ -81,9 +85,9 @@ def fill_sqlite(path: Path, events: int, first_ms: int) -> None:
     connection.close()
 
 
-async def fill_postgres(url: str, events: int, first_ms: int) -> None:
+async def fill_postgres(url: str, events: int, dead: int, first_ms: int) -> None:
     connection = await asyncpg.connect(url, server_settings={"search_path": "commerce_event"}, command_timeout=3600)
-    made = rows(events, first_ms, f"generate_series(0::bigint, {events - 1}) AS number (n)")
+    made = rows(events, dead, first_ms, f"generate_series(0::bigint, {events - 1}) AS number (n)")
     for statement in (
         f"CREATE TEMP TABLE made AS {made}",
         "INSERT INTO event SELECT id, client, row_number() OVER (PARTITION BY client ORDER BY n), type, n % 5, ms, 1, 1, "
@@ -121,6 +125,10 @@ def pages(events: int, first_ms: int, a_key: str) -> list[str]:
         "client_id=4&" + time_of(0.1, 0.1001), time_of(0.5, 0.50000001), time_of(-1, -0.5), "type=SubscriptionFailedEvent",
         f"q=SO-{events // 2}", "q=Lind", "q=P-13", "q=B-777", "q=nowhere", "client_id=4&q=Lind", "client_id=4&q=P-13",
         "client_id=1&q=P-13&state=dead", "q=Lind&" + time_of(0.1, 0.11),
+        "q=Early", "client_id=1&q=Early", "client_id=4&q=Early", "client_id=4&q=Others", "client_id=1&q=Own",
+        "client_id=4&q=Others&type=JobCompletedEvent", "client_id=4&q=nowhere", "client_id=4&q=Lind%20P-13", "q=Lind%20P-13",
+        "q=L", "client_id=4&q=Other", "q=Lind&state=dead", "client_id=4&q=Lind&state=dead", "q=nowhere&state=dead", "type=JobCompletedEvent&state=dead",
+        "type=SubscriptionFailedEvent&state=dead", "client_id=1&type=OrderConfirmedEvent&state=dead",
     ]  # fmt: skip
     deliveries = [
         "", "client_id=4", "client_id=1&state=dead", "client_id=4&state=dead", "client_id=4&state=pending", "state=pending",
@@ -131,15 +139,23 @@ def pages(events: int, first_ms: int, a_key: str) -> list[str]:
         *(f"/v1/events?{query}" for query in lists),
         "/v1/events?client_id=1&after=1000",
         *(f"/v1/deliveries?{query}" for query in deliveries),
-        *("/v1/dead-letters", "/v1/books", "/v1/activity?span=week", f"/v1/endpoints/{endpoint}/stats"),
+        *(f"/v1/dead-letters{query}" for query in ("", "?client_id=1", "?client_id=4", f"?endpoint_id={endpoint}")),
+        *("/v1/books", "/v1/activity?span=week", f"/v1/endpoints/{endpoint}/stats"),
         *(f"/v1/events/{event}", f"/v1/events/{event}/deliveries", f"/v1/events/{event}/explain"),
         *(f"/admin{path}" for path in ("", "/events", "/endpoints", "/dead", "/replays", "/types", "/keys", "/system")),
         *(f"/admin/events?q={text}" for text in ("Lind", "P-13")),
-        *("/admin/events?state=dead", f"/admin/endpoints/{endpoint}", f"/admin/events/{event}", a_key),
+        *(
+            "/admin/events?state=dead",
+            "/admin/dead?client_id=1",
+            "/admin/dead?client_id=4",
+            f"/admin/endpoints/{endpoint}",
+            f"/admin/events/{event}",
+            a_key,
+        ),
     ]
 
 
-async def main(place: str, events: int) -> None:
+async def main(place: str, events: int, dead: int) -> None:
     postgres = place.startswith("postgresql")
     settings = Settings(
         store=place if postgres else f"sqlite:///{place}", admin_key=ADMIN_KEY, secret_key=_KEY, hold_deliveries=True,
@@ -147,7 +163,7 @@ async def main(place: str, events: int) -> None:
     )  # fmt: skip
     app = _Later()
     async with listening(app) as served:
-        first_ms = await filled(settings, place, events, postgres=postgres)
+        first_ms = await filled(settings, place, events, dead, postgres=postgres)
         node = Node(settings)
         await node.start(own_addresses=frozenset({(served.host, served.port)}))
         app.app = node.app
@@ -167,7 +183,7 @@ async def main(place: str, events: int) -> None:
             await node.stop()
 
 
-async def filled(settings: Settings, place: str, events: int, *, postgres: bool) -> int:
+async def filled(settings: Settings, place: str, events: int, dead: int, *, postgres: bool) -> int:
     """Fill the store unless it is; return the time of its first event."""
     node = Node(settings)
     await node.start()
@@ -177,9 +193,9 @@ async def filled(settings: Settings, place: str, events: int, *, postgres: bool)
         return found[0].accepted_ms - DAYS * DAY_MS // events
     first_ms = time.time_ns() // 1_000_000 - DAYS * DAY_MS
     if postgres:
-        await fill_postgres(place, events, first_ms)
+        await fill_postgres(place, events, dead, first_ms)
     else:
-        fill_sqlite(Path(place), events, first_ms)
+        fill_sqlite(Path(place), events, dead, first_ms)
     return first_ms
 
 
@@ -207,4 +223,5 @@ async def measure(url: str, addresses: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 1_000_000))
+    events = int(sys.argv[2]) if len(sys.argv) > 2 else 1_000_000
+    asyncio.run(main(sys.argv[1], events, int(sys.argv[3]) if len(sys.argv) > 3 else events // 1000))

@@ -3,6 +3,7 @@
 import json
 import re
 import unicodedata
+from collections.abc import Iterable
 from typing import Any, Final
 
 from commerce_event.store.port import StoreUnavailableError
@@ -63,18 +64,24 @@ def wanted(text: str) -> str:
     return f" {' '.join(found)}" if found else ""
 
 
-def index_entry(body: bytes) -> tuple[str, str]:
-    """Return the different words of a payload, which lead to it as a candidate, and its entry, which decides."""
+def index_entry(client_id: int, body: bytes) -> tuple[str, str]:
+    """Return what leads to a payload as a candidate, client and different words, and its entry, which decides."""
     text = entry(body)
     lexemes = list(dict.fromkeys(word[:_LEXEME_MAX] for word in text.split()))[:_LEXEMES_MAX]
-    return " ".join(lexemes), text
+    return " ".join([_client(client_id), *lexemes]), text
 
 
-def index_query(wanted_words: str) -> str:
-    """Return the text query that leads to the candidates for `wanted`."""
+def index_query(wanted_words: str, client_ids: Iterable[int] = ()) -> str:
+    """Return the text query that leads to the candidates for `wanted`: to those of some clients, or to all."""
     lexemes = [f"'{word[:_LEXEME_MAX]}'" for word in wanted_words.split()[:_QUERY_WORDS_MAX]]
     lexemes[-1] += ":*"
-    return " & ".join(lexemes)
+    clients = " | ".join(f"'{_client(client_id)}'" for client_id in client_ids)
+    return " & ".join([f"({clients})", *lexemes] if clients else lexemes)
+
+
+def _client(client_id: int) -> str:
+    """Return the lexeme of a client, which no word is."""
+    return f"@{client_id}"
 
 
 def _collect(value: Any, found: list[str]) -> None:

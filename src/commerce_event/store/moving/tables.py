@@ -139,9 +139,9 @@ TABLES: Final = (
     Table(
         name="event_text",
         source="event",
-        columns={"event_id": "id", "body": "body"},
+        columns={"event_id": "id", "client_id": "client_id", "body": "body"},
         key=("event_id",),
-        unchecked=frozenset({"body"}),
+        unchecked=frozenset({"client_id", "body"}),
     ),
     Table(
         name="queue",

@@ -122,7 +122,7 @@ class Target:
         async with self._connection.transaction():
             await self._refuse_servers()
             if table.name == "event_text":
-                entries = [(event_id, *words.index_entry(body)) for event_id, body in rows]
+                entries = [(event_id, *words.index_entry(client_id, body)) for event_id, client_id, body in rows]
                 await run(self._connection, "insert_texts", *columns(entries, 3))
             else:
                 await self._connection.copy_records_to_table(table.name, records=rows, columns=list(table.columns))

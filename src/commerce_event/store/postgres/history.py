@@ -6,9 +6,10 @@ from typing import Final
 
 import asyncpg
 import msgspec
+from msgspec.structs import replace
 
 from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event, Replay, Scope
-from commerce_event.store import words
+from commerce_event.store import reading, words
 from commerce_event.store.port import Book, DeadGroup, DeliveryQuery, EventQuery, Page
 from commerce_event.store.postgres.conditions import Conditions, first_delivery, span
 from commerce_event.store.postgres.sql import Connection, only, run
@@ -28,8 +29,11 @@ _REPLAY: Final = (
 )
 _HEADERS: Final = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 _ENDED: Final = frozenset({"dead", "cancelled"})
+_RARE: Final = _ENDED | {"pending"}  # states with few deliveries beside those delivered
+# LIMIT and LATERAL keep the planner to a look for each one, whatever it believes about the sizes.
+_EVENT_OF_ID: Final = "CROSS JOIN LATERAL (SELECT * FROM event WHERE event.id = n.id LIMIT 1) AS e"
+_TEXT_OF_ID: Final = "CROSS JOIN LATERAL (SELECT folded FROM event_text WHERE event_text.event_id = n.id LIMIT 1) AS t"
 _LOOK: Final = 200  # events not indexed yet that are searched at a time
-_NEWEST: Final = 2_000  # indexed events that are searched without the index
 
 
 async def event(connection: Connection, event_id: int, scope: Scope) -> Event | None:
@@ -44,36 +48,64 @@ async def events(connection: Connection, query: EventQuery, page: Page) -> list[
     if query.text is not None:
         return await _search(connection, query, page)
     at = await span(connection, query.since_ms, query.until_ms)
-    if query.state == "pending":
-        return await _pending_events(connection, query, page, at)
+    if query.state in _RARE:
+        return await _events_from_rare(connection, query, page, at)
+    return await _events_from_all(connection, query, page, at)
+
+
+async def _events_from_all(connection: Connection, query: EventQuery, page: Page, at: Span) -> list[Event]:
     found: list[Event] = []
-    for part in [query] if query.state in _ENDED else query.parts():
-        found += await _list_events(connection, _source(part), _event_conditions(part, page, at), page.limit)
+    for part in query.parts():
+        where = _event_conditions(part, page, at)
+        found += await _list_events(connection, f"event AS e {_in_state(part)}", where, page.limit)
     return sorted(found, key=lambda each: each.id, reverse=True)[: page.limit]
 
 
-def _source(query: EventQuery) -> str:
-    if query.state is None or query.state in _ENDED:
-        return "event AS e"
-    # LIMIT and LATERAL keep the planner to a look for each event, whatever it believes about the sizes.
+async def _events_from_rare(connection: Connection, query: EventQuery, page: Page, at: Span) -> list[Event]:
+    """Start from the deliveries in the state: the history before one may be long.
+
+    When many are looked at in vain, the other conditions are rarer than the state: go on from them.
+    """
+    found: list[Event] = []
+    for _ in range(reading.STEPS):
+        ids = await _newest(connection, query, page, at)
+        where = _event_conditions(query, page, at)
+        some = await _list_events(connection, f"{_each(ids, where)} {_EVENT_OF_ID}", where, page.limit)
+        found += some
+        if len(some) == page.limit or len(ids) < reading.ONE_BY_ONE:
+            return found
+        page = replace(page, limit=page.limit - len(some), before=ids[-1])
+    return found + await _events_from_all(connection, query, page, at)
+
+
+def _in_state(query: EventQuery) -> str:
+    """Return the join that leaves the events with a delivery in the state."""
+    if query.state is None:
+        return ""
     return (
-        "event AS e CROSS JOIN LATERAL "
+        "CROSS JOIN LATERAL "
         f"(SELECT 1 FROM delivery AS d WHERE d.event_id = e.id AND d.state = '{query.state}' LIMIT 1) AS d"
     )
 
 
-async def _pending_events(connection: Connection, query: EventQuery, page: Page, at: Span) -> list[Event]:
-    """Start from the queue: it is short, and the history before a pending event may be long."""
-    where = _event_conditions(query, page, at)
-    waiting = Conditions(where.values)
-    waiting.add_scope(query.scope, "client_id")
-    waiting.add_bounds("event_id", at.first, at.end)
-    waiting.add_page(page, "event_id")
-    source = (
-        f"(SELECT DISTINCT event_id FROM queue WHERE {waiting.sql} ORDER BY event_id DESC) AS q "
-        "CROSS JOIN LATERAL (SELECT * FROM event WHERE event.id = q.event_id LIMIT 1) AS e"
-    )
-    return await _list_events(connection, source, where, page.limit, order="q.event_id DESC")
+async def _newest(connection: Connection, query: EventQuery, page: Page, at: Span) -> list[int]:
+    """Return the newest events, up to ``ONE_BY_ONE``, in one of the few states, else of the client, else of all."""
+    where = Conditions()
+    table, column = "event", "id"
+    if query.state in _RARE:
+        table, column = ("queue" if query.state == "pending" else "finished"), "event_id"
+    if query.state in _ENDED:
+        where.add(f"state = '{query.state}'")
+    if query.state in _RARE or len(query.scope.client_ids or ()) == 1:
+        where.add_scope(query.scope, "client_id")
+    where.add_bounds(column, at.first, at.end)
+    where.add_page(page, column)
+    sql = f"SELECT DISTINCT {column} FROM {table} WHERE {where.sql} ORDER BY {column} DESC LIMIT {reading.ONE_BY_ONE}"
+    return [row[0] for row in await connection.fetch(sql, *where.values)]
+
+
+def _each(ids: list[int], where: Conditions) -> str:
+    return f"unnest({where.place(ids)}::bigint[]) AS n (id)"
 
 
 async def events_after(connection: Connection, client_id: int, sequence: int, limit: int) -> list[Event]:
@@ -126,10 +158,12 @@ async def deliveries(connection: Connection, query: DeliveryQuery, page: Page) -
 def delivery_conditions(query: DeliveryQuery, page: Page) -> Conditions:
     where = Conditions()
     where.add_scope(query.scope, "d.client_id")
-    for column in ("event_id", "endpoint_id", "replay_id", "state"):
+    for column in ("event_id", "endpoint_id", "replay_id"):
         wanted = getattr(query, column)
         if wanted is not None:
             where.add(f"d.{column} = {{}}", wanted)
+    if query.state is not None:  # a literal, so that the partial indexes serve
+        where.add(f"d.state = '{query.state}'")
     if query.due_after_ms is not None:
         where.add("d.due_ms > {}", query.due_after_ms)
     where.add_page(page, "d.id")
@@ -150,10 +184,19 @@ async def recent_attempts(connection: Connection, endpoint_id: int, limit: int) 
 
 
 async def dead_groups(connection: Connection, scope: Scope, *, endpoint_id: int | None, limit: int) -> list[DeadGroup]:
-    clients = None if scope.client_ids is None else sorted(scope.client_ids)
+    query = DeliveryQuery(scope=scope, endpoint_id=endpoint_id, state="dead")
+    where = delivery_conditions(query, Page(limit))
+    most = where.place(limit)
+    sql = (
+        "SELECT n.endpoint_id, n.reason, a.error, count(*), min(n.created_ms), max(n.created_ms) "
+        f"FROM (SELECT * FROM finished AS d WHERE {where.sql} ORDER BY d.id DESC LIMIT {most}) AS n "
+        "LEFT JOIN LATERAL (SELECT error FROM attempt WHERE attempt.delivery_id = n.id "
+        "AND attempt.number = n.attempt_count AND attempt.event_id = n.event_id LIMIT 1) AS a ON true "
+        "GROUP BY n.endpoint_id, n.reason, a.error ORDER BY count(*) DESC, n.endpoint_id, a.error"
+    )
     return [
         DeadGroup(endpoint_id=row[0], reason=row[1], error=row[2], count=row[3], oldest_ms=row[4], newest_ms=row[5])
-        for row in await run(connection, "dead_groups", endpoint_id, clients, limit)
+        for row in await connection.fetch(sql, *where.values)
     ]
 
 
@@ -203,8 +246,6 @@ def _event_conditions(query: EventQuery, page: Page, at: Span) -> Conditions:
     where.add_page(page, "e.id")
     if query.application_id is not None:
         where.add("e.application_id = {}", query.application_id)
-    if query.state in _ENDED:  # few among many: start from them
-        where.add("e.id IN (SELECT event_id FROM finished WHERE state = {})", query.state)
     return where
 
 
@@ -222,40 +263,46 @@ async def _search(connection: Connection, query: EventQuery, page: Page) -> list
     return found[: page.limit]
 
 
-def _search_conditions(query: EventQuery, page: Page, at: Span) -> Conditions:
-    where = _event_conditions(query, page, at)
-    if query.state == "pending":
-        where.add("e.id IN (SELECT event_id FROM queue)")
-    elif query.state == "delivered":
-        where.add("EXISTS (SELECT FROM delivery AS d WHERE d.event_id = e.id AND d.state = 'delivered')")
-    return where
-
-
 async def _search_new(connection: Connection, query: EventQuery, page: Page, at: Span, wanted: str) -> list[Event]:
     found: list[Event] = []
     before = 2**63 - 1 if page.before is None else page.before
     while len(found) < page.limit and (rows := await run(connection, "new_texts", before, _LOOK)):
         before = rows[-1][0]
-        where = _search_conditions(query, page, at)
+        where = _event_conditions(query, page, at)
         where.add("e.id = ANY ({}::bigint[])", [row[0] for row in rows])
-        some = await _list_events(connection, "event AS e", where, _LOOK)
+        some = await _list_events(connection, f"event AS e {_in_state(query)}", where, _LOOK)
         found += [each for each in some if wanted in words.entry(each.body)]
     return found
 
 
 async def _search_indexed(connection: Connection, query: EventQuery, page: Page, at: Span, wanted: str) -> list[Event]:
-    pattern = f"%{wanted}%"
-    # A word that many have is found among the newest; only one that few have is worth the index.
-    newest = _search_conditions(query, page, at)
-    newest.add("t.folded LIKE {}", pattern)
-    before = newest.place(2**63 - 1 if page.before is None else page.before)
-    texts = f"SELECT * FROM event_text WHERE event_id < {before} ORDER BY event_id DESC LIMIT {_NEWEST}"
-    found = await _list_events(connection, f"({texts}) AS t JOIN event AS e ON e.id = t.event_id", newest, page.limit)
-    if len(found) == page.limit:
+    """Look in the newest ones, where a word that many have is found; then by the index, for one that few have."""
+    newest = await _newest(connection, query, page, at)
+    where = _event_conditions(query, page, at)
+    where.add("t.folded LIKE {}", f"%{wanted}%")
+    source = f"{_each(newest, where)} {_TEXT_OF_ID} {_EVENT_OF_ID} {_in_state(query)}"
+    found = await _list_events(connection, source, where, page.limit)
+    if len(found) == page.limit or len(newest) < reading.ONE_BY_ONE:
         return found
-    where = _search_conditions(query, page, at)
-    where.add("t.words @@ ({}::text)::tsquery AND t.folded LIKE {}", words.index_query(wanted), pattern)
-    return await _list_events(connection, "event_text AS t JOIN event AS e ON e.id = t.event_id", where, page.limit)
+    return await _search_by_index(connection, query, page, at, wanted)
+
+
+async def _search_by_index(connection: Connection, query: EventQuery, page: Page, at: Span, wanted: str) -> list[Event]:
+    older = await only(connection, "texts_without_client")
+    where = _event_conditions(query, page, at)
+    texts = Conditions(where.values)
+    clients = () if older else sorted(query.scope.client_ids or ())
+    texts.add("words @@ ({}::text)::tsquery", words.index_query(wanted, clients))
+    texts.add("folded LIKE {}", f"%{wanted}%")
+    texts.add_bounds("event_id", at.first, at.end)
+    texts.add_page(page, "event_id")
+    # MATERIALIZED, so that the planner goes by the words, and looks up no more events than are shown.
+    ids = (
+        f"(WITH found AS MATERIALIZED (SELECT event_id AS id FROM event_text WHERE {texts.sql}) "
+        "SELECT id FROM found ORDER BY id DESC OFFSET 0) AS n"
+    )
+    source = f"{ids} {_EVENT_OF_ID} {_in_state(query)}"
+    return await _list_events(connection, source, where, page.limit, order="n.id DESC")
 
 
 async def _list_events(

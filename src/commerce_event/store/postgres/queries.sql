@@ -390,19 +390,6 @@ SELECT wanted.id FROM unnest($1::bigint[]) AS wanted (id)
 WHERE CASE WHEN $2::text = 'pending' THEN EXISTS (SELECT FROM queue WHERE queue.replay_id = wanted.id)
            ELSE EXISTS (SELECT FROM finished WHERE finished.replay_id = wanted.id AND finished.state = $2) END
 
--- name: dead_groups
--- indexes finished_ended and finished_ended_endpoint
-SELECT f.endpoint_id, f.reason, a.error, count(*), min(f.created_ms), max(f.created_ms)
-FROM (SELECT id, event_id, endpoint_id, reason, attempt_count, created_ms FROM finished
-      WHERE state = 'dead' AND ($1::bigint IS NULL OR endpoint_id = $1)
-        AND ($2::bigint[] IS NULL OR client_id = ANY ($2))
-      ORDER BY id DESC LIMIT $3) AS f
-LEFT JOIN LATERAL (
-  SELECT error FROM attempt
-  WHERE attempt.delivery_id = f.id AND attempt.number = f.attempt_count AND attempt.event_id = f.event_id
-  LIMIT 1) AS a ON true
-GROUP BY f.endpoint_id, f.reason, a.error ORDER BY count(*) DESC, f.endpoint_id, a.error
-
 -- name: books
 -- one statement, so one snapshot. $1: count what is pending in the queue itself, which costs by backlog
 SELECT b.endpoint_id, b.client_id, b.matched, b.delivered, b.dead, b.cancelled,
@@ -422,6 +409,10 @@ ORDER BY b.endpoint_id
 
 -- name: unindexed
 SELECT count(*) FROM (SELECT FROM text_todo LIMIT $1) AS few
+
+-- name: texts_without_client
+-- index event_text_without_client: whether there are texts of an older version, which lead to no client
+SELECT EXISTS (SELECT FROM event_text WHERE NOT words @@ '''@'':*'::tsquery)
 
 -- name: new_texts
 -- what the text index has not seen yet, newest first
@@ -531,12 +522,28 @@ RETURNING event_id
 
 -- name: bodies
 -- retention waits, so that no text outlives its event
-SELECT id, body FROM event WHERE id = ANY ($1::bigint[]) ORDER BY id FOR KEY SHARE
+SELECT id, client_id, body FROM event WHERE id = ANY ($1::bigint[]) ORDER BY id FOR KEY SHARE
 
 -- name: insert_texts
 INSERT INTO event_text (event_id, words, folded)
 SELECT event_id, array_to_tsvector(string_to_array(words, ' ')), folded
 FROM unnest($1::bigint[], $2::text[], $3::text[]) AS new (event_id, words, folded)
+
+-- name: add_client
+-- index event_text_without_client; the newest first, until their words come to $2 bytes, at least one.
+-- By way of an array, because || refuses what is long
+WITH next AS MATERIALIZED (
+  SELECT event_id, pg_column_size(words) AS size FROM event_text WHERE NOT words @@ '''@'':*'::tsquery
+  ORDER BY event_id DESC LIMIT $1 FOR UPDATE SKIP LOCKED
+), few AS (
+  SELECT event_id FROM (SELECT event_id, sum(size) OVER (ORDER BY event_id DESC) - size AS before FROM next) AS sized
+  WHERE before < $2
+)
+UPDATE event_text AS t
+SET words = array_to_tsvector(tsvector_to_array(words) || concat('@', (
+  SELECT client_id FROM event WHERE event.id = t.event_id LIMIT 1)))
+WHERE event_id = ANY (ARRAY (SELECT event_id FROM few))
+RETURNING event_id
 
 -- name: weeks
 SELECT substring(c.relname FROM 'event_(\d{8})$') FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid

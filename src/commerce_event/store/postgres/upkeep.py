@@ -61,10 +61,14 @@ async def delete(connection: Connection, event_ids: list[int]) -> int:
 
 
 async def index_text(connection: Connection, limit: int) -> int:
-    """Index the next events, at most so many and about as much text as is done in a fraction of a second."""
+    """Index the next events, at most so many and about as much text as is done in a fraction of a second.
+
+    With room left, texts that an older version wrote are given the client they lead to.
+    """
     taken = [row[0] for row in await run(connection, "take_texts", limit, _INDEXED_BYTES)]
     bodies = [tuple(row) for row in await run(connection, "bodies", taken)]
-    rows = await asyncio.to_thread(lambda: [(event_id, *words.index_entry(body)) for event_id, body in bodies])
+    rows = await asyncio.to_thread(lambda: [(event_id, *words.index_entry(*rest)) for event_id, *rest in bodies])
     if rows:
         await run(connection, "insert_texts", *columns(rows, 3))
-    return len(taken)
+    older = await run(connection, "add_client", limit - len(taken), _INDEXED_BYTES)
+    return len(taken) + len(older)

@@ -5,9 +5,10 @@ from typing import Any, Final
 
 import apsw
 import msgspec
+from msgspec.structs import replace
 
 from commerce_event.core.model import Attempt, Delivery, Event, Replay, Scope
-from commerce_event.store import words
+from commerce_event.store import reading, words
 from commerce_event.store.port import Book, DeadGroup, DeliveryQuery, EventQuery, Page
 from commerce_event.store.sqlite.conditions import ENDED, Conditions, first_delivery, is_in, span
 from commerce_event.store.sqlite.sql import only, run
@@ -32,6 +33,7 @@ _MAY_HOLD: Final = (
     "(instr(lower(CAST(e.body AS TEXT)), ?) OR instr(CAST(e.body AS TEXT), '\\') "
     "OR length(CAST(e.body AS TEXT)) < length(e.body))"
 )
+_BY_ID: Final = "event AS e NOT INDEXED"  # but for the id, whatever else is asked for
 _HEADERS: Final = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 
 
@@ -45,10 +47,57 @@ def event(connection: apsw.Connection, event_id: int, scope: Scope) -> Event | N
 def events(connection: apsw.Connection, query: EventQuery, page: Page) -> list[Event]:
     if query.text is not None:
         return _search(connection, query, page)
+    if query.state in ENDED:
+        return _events_from_ended(connection, query, page)
+    return _events_from_all(connection, query, page)
+
+
+def _events_from_all(connection: apsw.Connection, query: EventQuery, page: Page) -> list[Event]:
     found: list[Event] = []
-    for part in [query] if _starts_from_deliveries(connection, query) else query.parts():
-        found += _list_events(connection, "event AS e", _event_conditions(connection, part, page), page.limit)
+    for part in [query] if _starts_from_queue(connection, query) else query.parts():
+        where = _event_conditions(connection, part, page)
+        _add_state(connection, part, where)
+        found += _list_events(connection, "event AS e", where, page.limit)
     return sorted(found, key=lambda each: each.id, reverse=True)[: page.limit]
+
+
+def _events_from_ended(connection: apsw.Connection, query: EventQuery, page: Page) -> list[Event]:
+    """Start from the deliveries that ended so: the history before one may be long.
+
+    When many are looked at in vain, the other conditions are rarer than the state: go on from them.
+    """
+    found: list[Event] = []
+    for _ in range(reading.STEPS):
+        ids = _newest_ended(connection, query, page)
+        some = _list_events(connection, _BY_ID, _these(connection, query, page, ids), page.limit)
+        found += some
+        if len(some) == page.limit or len(ids) < reading.ONE_BY_ONE:
+            return found
+        page = replace(page, limit=page.limit - len(some), before=ids[-1])
+    return found + _events_from_all(connection, query, page)
+
+
+def _newest_ended(connection: apsw.Connection, query: EventQuery, page: Page) -> list[int]:
+    """Return the newest events, up to ``ONE_BY_ONE``, with a delivery that ended so."""
+    at = span(connection, query.since_ms, query.until_ms)
+    where = Conditions()
+    if query.state is not None:
+        where.add(is_in("state", query.state))
+    where.add_scope(query.scope, "client_id")
+    where.add_bounds("event_id", at.first, at.end)
+    where.add_page(page, "event_id")
+    index = "delivery_ended_client_event" if len(query.scope.client_ids or ()) == 1 else "delivery_ended_event"
+    sql = (
+        f"SELECT DISTINCT event_id FROM delivery INDEXED BY {index} WHERE {where.sql} "
+        f"ORDER BY event_id DESC LIMIT {reading.ONE_BY_ONE}"
+    )
+    return [row[0] for row in connection.execute(sql, where.values)]
+
+
+def _these(connection: apsw.Connection, query: EventQuery, page: Page, ids: list[int]) -> Conditions:
+    where = _event_conditions(connection, query, page)
+    where.add("e.id IN (SELECT value FROM json_each(?))", msgspec.json.encode(ids).decode())
+    return where
 
 
 def events_after(connection: apsw.Connection, client_id: int, sequence: int, limit: int) -> list[Event]:
@@ -136,7 +185,9 @@ def _index_for(connection: apsw.Connection, query: DeliveryQuery) -> str | None:
     if query.event_id is not None or query.replay_id is not None:
         return None
     if query.state in ENDED:
-        return "delivery_ended" if query.endpoint_id is None else "delivery_ended_endpoint"
+        if query.endpoint_id is not None:
+            return "delivery_ended_endpoint"
+        return "delivery_ended_client" if len(query.scope.client_ids or ()) == 1 else "delivery_ended"
     if query.state == "pending" and _pending(connection, query) < _FEW_OF_SOME:
         return "delivery_due"
     if query.endpoint_id is not None:
@@ -161,10 +212,17 @@ def recent_attempts(connection: apsw.Connection, endpoint_id: int, limit: int) -
 
 
 def dead_groups(connection: apsw.Connection, scope: Scope, *, endpoint_id: int | None, limit: int) -> list[DeadGroup]:
-    clients = None if scope.client_ids is None else msgspec.json.encode(sorted(scope.client_ids)).decode()
+    query = DeliveryQuery(scope=scope, endpoint_id=endpoint_id, state="dead")
+    where, index = delivery_conditions(query, Page(limit)), _index_for(connection, query)
+    newest = f"SELECT * FROM delivery AS d INDEXED BY {index} WHERE {where.sql} ORDER BY d.id DESC LIMIT ?"
+    sql = (
+        "SELECT n.endpoint_id, n.reason, a.error, count(*), min(n.created_ms), max(n.created_ms) "
+        f"FROM ({newest}) AS n LEFT JOIN attempt AS a ON a.delivery_id = n.id AND a.number = n.attempt_count "
+        "GROUP BY n.endpoint_id, n.reason, a.error ORDER BY count(*) DESC, n.endpoint_id, a.error"
+    )
     return [
         DeadGroup(endpoint_id=row[0], reason=row[1], error=row[2], count=row[3], oldest_ms=row[4], newest_ms=row[5])
-        for row in run(connection, "dead_groups", (endpoint_id, clients, limit))
+        for row in connection.execute(sql, (*where.values, limit))
     ]
 
 
@@ -215,55 +273,83 @@ def _event_conditions(connection: apsw.Connection, query: EventQuery, page: Page
         where.add("e.application_id = ?", query.application_id)
     if query.types and query.scope.client_ids is None:  # so that the index by client and type serves everyone too
         where.add("e.client_id IN (SELECT client_id FROM client)")
+    return where
+
+
+def _add_state(connection: apsw.Connection, query: EventQuery, where: Conditions) -> None:
     if query.state is None:
-        return where
-    if _starts_from_deliveries(connection, query):
+        return
+    if _starts_from_queue(connection, query):
         opened = len(where)
         where.add(f"e.id IN (SELECT event_id FROM delivery WHERE {is_in('state', query.state)}")
         where.add_scope(query.scope, "+client_id")
         where.close(opened)
     else:
-        where.add(f"EXISTS (SELECT 1 FROM delivery AS d WHERE d.event_id = e.id AND {is_in('d.state', query.state)})")
-    return where
+        index = "INDEXED BY delivery_ended_event" if query.state in ENDED else ""
+        state = is_in("d.state", query.state)
+        where.add(f"EXISTS (SELECT 1 FROM delivery AS d {index} WHERE d.event_id = e.id AND {state})")
 
 
-def _starts_from_deliveries(connection: apsw.Connection, query: EventQuery) -> bool:
-    """Tell whether those in the state are few among many."""
-    return query.state in ENDED or (query.state == "pending" and only(run(connection, "pending_in_all")) < _FEW)
+def _starts_from_queue(connection: apsw.Connection, query: EventQuery) -> bool:
+    """Tell whether the pending ones that are asked for are few among many."""
+    return query.state == "pending" and only(run(connection, "pending_in_all")) < _FEW
 
 
-def _list_events(connection: apsw.Connection, source: str, where: Conditions, limit: int) -> list[Event]:
-    sql = f"SELECT {_EVENT} FROM {source} WHERE {where.sql} ORDER BY e.id DESC LIMIT ?"
+def _list_events(
+    connection: apsw.Connection, source: str, where: Conditions, limit: int, *, order: str = "e.id DESC"
+) -> list[Event]:
+    sql = f"SELECT {_EVENT} FROM {source} WHERE {where.sql} ORDER BY {order} LIMIT ?"
     return list(_events(connection, sql, (*where.values, limit)))
 
 
 def _search(connection: apsw.Connection, query: EventQuery, page: Page) -> list[Event]:
-    """Look in the newest events, not indexed yet, one by one; then in the text index."""
+    """Look in the newest events one by one, where a word that many have is found; then in the text index."""
     text = (query.text or "").replace("\0", " ")  # the index would stop reading there
     wanted = words.wanted(text)
     if not wanted:
         return []
+    if query.state in ENDED:
+        ids = _newest_ended(connection, query, page)
+        found = _search_bodies(connection, _BY_ID, _these(connection, query, page, ids), page.limit, wanted)
+        if len(found) == page.limit or len(ids) < reading.ONE_BY_ONE:
+            return found
     indexed_to = only(run(connection, "meta", ("text_indexed_to",)))
     words.check_unindexed(only(run(connection, "unindexed", (indexed_to, words.UNINDEXED_MAX + 1))))
+    looked_to = min(indexed_to, _below_newest(connection, query, page))
     recent = _event_conditions(connection, query, page)
-    recent.add("e.id > ?", indexed_to)
-    recent.add(_MAY_HOLD, wanted.split()[0])
-    recent.add("instr(words(e.body), ?)", wanted)
-    found = _list_events(connection, "event AS e", recent, page.limit)
+    _add_state(connection, query, recent)
+    recent.add("e.id > ?", looked_to)
+    found = _search_bodies(connection, "event AS e", recent, page.limit, wanted)
     missing = page.limit - len(found)
     if missing:
         older = _event_conditions(connection, query, page)
+        _add_state(connection, query, older)
         older.add("event_text MATCH ?", _match(query.scope, text))
-        older.add("t.rowid <= ?", indexed_to)
+        older.add("t.rowid <= ?", looked_to)
         older.add_page(page, "t.rowid")
         at = span(connection, query.since_ms, query.until_ms)
         older.add_bounds("t.rowid", at.first, at.end)
-        sql = (
-            f"SELECT {_EVENT} FROM event_text AS t CROSS JOIN event AS e ON e.id = t.rowid "
-            f"WHERE {older.sql} ORDER BY t.rowid DESC LIMIT ?"
-        )
-        found += _events(connection, sql, (*older.values, missing))
+        source = "event_text AS t CROSS JOIN event AS e ON e.id = t.rowid"
+        found += _list_events(connection, source, older, missing, order="t.rowid DESC")
     return found
+
+
+def _search_bodies(connection: apsw.Connection, source: str, where: Conditions, limit: int, wanted: str) -> list[Event]:
+    where.add(_MAY_HOLD, wanted.split(maxsplit=1)[0])
+    where.add("instr(words(e.body), ?)", wanted)
+    return _list_events(connection, source, where, limit)
+
+
+def _below_newest(connection: apsw.Connection, query: EventQuery, page: Page) -> int:
+    """Return the event behind the newest ``ONE_BY_ONE`` of the client, or of all; 0 when there is none."""
+    at = span(connection, query.since_ms, query.until_ms)
+    where = Conditions()
+    if len(query.scope.client_ids or ()) == 1:
+        where.add_scope(query.scope, "client_id")
+    where.add_bounds("id", at.first, at.end)
+    where.add_page(page, "id")
+    sql = f"SELECT id FROM event WHERE {where.sql} ORDER BY id DESC LIMIT 1 OFFSET {reading.ONE_BY_ONE}"
+    return int(only(connection.execute(sql, where.values)) or 0)
 
 
 def _match(scope: Scope, text: str) -> str:

@@ -250,16 +250,6 @@ CROSS JOIN attempt AS a ON a.delivery_id = d.id AND a.number = d.attempt_count
 SELECT value FROM json_each(?1) AS wanted
 WHERE EXISTS (SELECT 1 FROM delivery WHERE replay_id = wanted.value AND replay_id IS NOT NULL AND state = ?2)
 
--- name: dead_groups
--- index delivery_ended; the clients come as JSON, NULL for all
-SELECT d.endpoint_id, d.reason, a.error, count(*), min(d.created_ms), max(d.created_ms)
-FROM (SELECT id, endpoint_id, reason, attempt_count, created_ms FROM delivery
-      WHERE state IN ('dead', 'cancelled') AND state = 'dead' AND (?1 IS NULL OR endpoint_id = ?1)
-        AND (?2 IS NULL OR client_id IN (SELECT value FROM json_each(?2)))
-      ORDER BY id DESC LIMIT ?3) AS d
-LEFT JOIN attempt AS a ON a.delivery_id = d.id AND a.number = d.attempt_count
-GROUP BY d.endpoint_id, d.reason, a.error ORDER BY count(*) DESC, d.endpoint_id, a.error
-
 -- name: books
 SELECT b.endpoint_id, b.client_id, b.matched, b.delivered, b.dead, b.cancelled, b.pending,
        (SELECT min(due_ms) FROM (
