@@ -3,4 +3,4 @@
 from typing import Final
 
 ONE_BY_ONE: Final = 2_000  # events: a page of what many have is full by then
-STEPS: Final = 10  # times that many, when no better way is known
+STEPS: Final = 10  # times that many, at most

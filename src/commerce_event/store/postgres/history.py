@@ -277,14 +277,20 @@ async def _search_new(connection: Connection, query: EventQuery, page: Page, at:
 
 async def _search_indexed(connection: Connection, query: EventQuery, page: Page, at: Span, wanted: str) -> list[Event]:
     """Look in the newest ones, where a word that many have is found; then by the index, for one that few have."""
-    newest = await _newest(connection, query, page, at)
-    where = _event_conditions(query, page, at)
-    where.add("t.folded LIKE {}", f"%{wanted}%")
-    source = f"{_each(newest, where)} {_TEXT_OF_ID} {_EVENT_OF_ID} {_in_state(query)}"
-    found = await _list_events(connection, source, where, page.limit)
-    if len(found) == page.limit or len(newest) < reading.ONE_BY_ONE:
-        return found
-    return await _search_by_index(connection, query, page, at, wanted)
+    found: list[Event] = []
+    for _ in range(reading.STEPS):
+        ids = await _newest(connection, query, page, at)
+        where = _event_conditions(query, page, at)
+        where.add("t.folded LIKE {}", f"%{wanted}%")
+        source = f"{_each(ids, where)} {_TEXT_OF_ID} {_EVENT_OF_ID} {_in_state(query)}"
+        some = await _list_events(connection, source, where, page.limit)
+        found += some
+        if len(some) == page.limit or len(ids) < reading.ONE_BY_ONE:
+            return found
+        page = replace(page, limit=page.limit - len(some), before=ids[-1])
+        if len(some) * reading.STEPS < page.limit:  # too few have it
+            break
+    return found + await _search_by_index(connection, query, page, at, wanted)
 
 
 async def _search_by_index(connection: Connection, query: EventQuery, page: Page, at: Span, wanted: str) -> list[Event]:
