@@ -27,6 +27,11 @@ class Scope(msgspec.Struct, frozen=True):
     def of(cls, *client_ids: int) -> Self:
         return cls(frozenset(client_ids))
 
+    @property
+    def sorted_ids(self) -> list[int] | None:
+        """The clients in order, as a statement takes them; None: every one."""
+        return None if self.client_ids is None else sorted(self.client_ids)
+
     def allows(self, client_id: int) -> bool:
         return self.client_ids is None or client_id in self.client_ids
 

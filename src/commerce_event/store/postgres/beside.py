@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from commerce_event.core.model import Attempt, DeliveryState, Event, Scope
+from commerce_event.store import records
 from commerce_event.store.port import DeliveryQuery, Page
 from commerce_event.store.postgres import history
 from commerce_event.store.postgres.sql import Connection, run
@@ -15,18 +16,11 @@ async def events_by_id(connection: Connection, event_ids: Sequence[int], scope: 
 async def delivery_states(
     connection: Connection, event_ids: Sequence[int], scope: Scope
 ) -> dict[int, dict[DeliveryState, int]]:
-    found: dict[int, dict[DeliveryState, int]] = {}
-    for event_id, client_id, state, count in await run(connection, "delivery_states", list(event_ids)):
-        if scope.allows(client_id):
-            found.setdefault(event_id, {})[state] = count
-    return found
+    return records.delivery_states(await run(connection, "delivery_states", list(event_ids)), scope)
 
 
 async def last_attempts(connection: Connection, delivery_ids: Sequence[int]) -> dict[int, Attempt]:
-    return {
-        row[0]: Attempt(number=row[1], started_ms=row[2], duration_ms=row[3], status=row[4], error=row[5])
-        for row in await run(connection, "last_attempts", list(delivery_ids))
-    }
+    return records.last_attempts(await run(connection, "last_attempts", list(delivery_ids)))
 
 
 async def count_deliveries(connection: Connection, query: DeliveryQuery, *, limit: int) -> int:

@@ -1,9 +1,9 @@
 """Endpoints, keys, ended sessions and replays as rows: small tables, written rarely, read whole."""
 
-import asyncpg
 import msgspec
 
 from commerce_event.core.model import Key, Replay
+from commerce_event.store import records
 from commerce_event.store.port import EndpointChangedError, EndpointRow
 from commerce_event.store.postgres.sql import Connection, only, run
 
@@ -20,11 +20,11 @@ async def put_endpoint(connection: Connection, row: EndpointRow, *, read: int | 
 
 
 async def endpoints(connection: Connection, since_version: int) -> list[EndpointRow]:
-    return [_endpoint(row) for row in await run(connection, "endpoints", since_version)]
+    return [records.endpoint(row) for row in await run(connection, "endpoints", since_version)]
 
 
 async def endpoint_revisions(connection: Connection, client_id: int, config_version: int) -> list[EndpointRow]:
-    return [_endpoint(row) for row in await run(connection, "endpoint_revisions", client_id, config_version)]
+    return [records.endpoint(row) for row in await run(connection, "endpoint_revisions", client_id, config_version)]
 
 
 async def config_version(connection: Connection) -> int:
@@ -39,18 +39,7 @@ async def put_key(connection: Connection, key: Key) -> int:
 
 
 async def keys(connection: Connection) -> list[Key]:
-    return [
-        Key(
-            id=row[0],
-            role=row[1],
-            client_ids=None if row[2] is None else tuple(row[2]),
-            name=row[3],
-            digest=row[4],
-            created_ms=row[5],
-            revoked_ms=row[6],
-        )
-        for row in await run(connection, "keys")
-    ]
+    return [records.key(row, row[2]) for row in await run(connection, "keys")]
 
 
 async def end_session(connection: Connection, session_id: str, *, ends_ms: int, now_ms: int) -> int:
@@ -70,16 +59,3 @@ async def put_replay(connection: Connection, replay: Replay, *, read: int | None
         return False
     await run(connection, "put_replay", *msgspec.structs.astuple(replay))
     return True
-
-
-def _endpoint(row: asyncpg.Record) -> EndpointRow:
-    return EndpointRow(
-        id=row[0],
-        client_id=row[1],
-        revision=row[2],
-        created_ms=row[3],
-        updated_ms=row[4],
-        deleted_ms=row[5],
-        config=row[6].encode(),
-        sealed=row[7],
-    )

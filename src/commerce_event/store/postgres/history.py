@@ -1,33 +1,19 @@
 """Reading: events, deliveries, attempts, accounts. Every listing goes through a scope."""
 # ruff: noqa: S608 - SQL put together from our own column lists and bound parameters
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-import asyncpg
-import msgspec
 from msgspec.structs import replace
 
 from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event, Replay, Scope
-from commerce_event.store import reading, words
+from commerce_event.store import reading, records, words
 from commerce_event.store.port import Book, DeadGroup, DeliveryQuery, EventQuery, Page
 from commerce_event.store.postgres.conditions import Conditions, first_delivery, span
 from commerce_event.store.postgres.sql import Connection, only, run
 from commerce_event.store.times import LATER, Span
 
-_EVENT: Final = (
-    "e.id, e.client_id, e.sequence, e.type, e.application_id, e.accepted_ms, e.config_version, e.match_count, "
-    "e.idempotency_key, e.traceparent, e.body"
-)
-_DELIVERY: Final = (
-    "d.id, d.event_id, d.endpoint_id, d.client_id, d.state, d.attempt_count, d.failure_count, d.due_ms, d.leased, "
-    "d.order_key, d.replay_id, d.reason, d.created_ms, d.finished_ms"
-)
-_REPLAY: Final = (
-    'id, client_id, endpoint_id, since_ms, until_ms, types, "only", state, cursor, looked_at, queued, created_ms, '
-    "finished_ms"
-)
-_HEADERS: Final = msgspec.json.Decoder(tuple[tuple[str, str], ...])
+_DELIVERY: Final = f"{records.DELIVERY}, d.leased"
 _ENDED: Final = frozenset({"dead", "cancelled"})
 _RARE: Final = _ENDED | {"pending"}  # states with few deliveries beside those delivered
 # LIMIT and LATERAL keep the planner to a look for each one, whatever it believes about the sizes.
@@ -109,8 +95,9 @@ def _each(ids: list[int], where: Conditions) -> str:
 
 
 async def events_after(connection: Connection, client_id: int, sequence: int, limit: int) -> list[Event]:
-    sql = f"SELECT {_EVENT} FROM event AS e WHERE e.client_id = $1 AND e.sequence > $2 ORDER BY e.sequence LIMIT $3"
-    return _events(await connection.fetch(sql, client_id, sequence, limit))
+    where = Conditions()
+    where.add("e.client_id = {} AND e.sequence > {}", client_id, sequence)
+    return await _list_events(connection, "event AS e", where, limit, order="e.sequence")
 
 
 async def events_between(
@@ -176,11 +163,11 @@ def delivery_conditions(query: DeliveryQuery, page: Page) -> Conditions:
 
 
 async def attempts(connection: Connection, delivery_id: int) -> list[Attempt]:
-    return [_attempt(row) for row in await run(connection, "attempts", delivery_id)]
+    return [records.attempt(row) for row in await run(connection, "attempts", delivery_id)]
 
 
 async def recent_attempts(connection: Connection, endpoint_id: int, limit: int) -> list[Attempt]:
-    return [_attempt(row) for row in await run(connection, "recent_attempts", endpoint_id, limit)]
+    return [records.attempt(row) for row in await run(connection, "recent_attempts", endpoint_id, limit)]
 
 
 async def dead_groups(connection: Connection, scope: Scope, *, endpoint_id: int | None, limit: int) -> list[DeadGroup]:
@@ -194,32 +181,16 @@ async def dead_groups(connection: Connection, scope: Scope, *, endpoint_id: int 
         "AND attempt.number = n.attempt_count AND attempt.event_id = n.event_id LIMIT 1) AS a ON true "
         "GROUP BY n.endpoint_id, n.reason, a.error ORDER BY count(*) DESC, n.endpoint_id, a.error"
     )
-    return [
-        DeadGroup(endpoint_id=row[0], reason=row[1], error=row[2], count=row[3], oldest_ms=row[4], newest_ms=row[5])
-        for row in await connection.fetch(sql, *where.values)
-    ]
+    return [records.dead_group(row) for row in await connection.fetch(sql, *where.values)]
 
 
 async def books(connection: Connection, scope: Scope, *, recount: bool) -> list[Book]:
-    return [
-        Book(
-            endpoint_id=row[0],
-            client_id=row[1],
-            matched=row[2],
-            delivered=row[3],
-            dead=row[4],
-            cancelled=row[5],
-            pending=row[6],
-            oldest_due_ms=row[7],
-        )
-        for row in await run(connection, "books", recount)
-        if scope.allows(row[1])
-    ]
+    return [records.book(row) for row in await run(connection, "books", recount) if scope.allows(row[1])]
 
 
 async def replay(connection: Connection, replay_id: int) -> Replay | None:
-    row = await connection.fetchrow(f"SELECT {_REPLAY} FROM replay WHERE id = $1", replay_id)
-    return None if row is None else _replay(row)
+    row = await connection.fetchrow(f"SELECT {records.REPLAY} FROM replay WHERE id = $1", replay_id)
+    return None if row is None else records.replay(row, row[5])
 
 
 async def replays(connection: Connection, scope: Scope, page: Page, *, running: bool) -> list[Replay]:
@@ -230,8 +201,8 @@ async def replays(connection: Connection, scope: Scope, page: Page, *, running: 
     if running:
         where.add("state = 'running'")
     limit, order = where.place(page.limit), "ASC" if running else "DESC"
-    sql = f"SELECT {_REPLAY} FROM replay WHERE {where.sql} ORDER BY id {order} LIMIT {limit}"
-    return [_replay(row) for row in await connection.fetch(sql, *where.values)]
+    sql = f"SELECT {records.REPLAY} FROM replay WHERE {where.sql} ORDER BY id {order} LIMIT {limit}"
+    return [records.replay(row, row[5]) for row in await connection.fetch(sql, *where.values)]
 
 
 async def replay_states(connection: Connection, replay_id: int) -> dict[DeliveryState, int]:
@@ -315,80 +286,12 @@ async def _list_events(
     connection: Connection, source: str, where: Conditions, limit: int, *, order: str = "e.id DESC"
 ) -> list[Event]:
     most = where.place(limit)
-    sql = f"SELECT {_EVENT} FROM {source} WHERE {where.sql} ORDER BY {order} LIMIT {most}"
-    return _events(await connection.fetch(sql, *where.values))
+    sql = f"SELECT {records.EVENT} FROM {source} WHERE {where.sql} ORDER BY {order} LIMIT {most}"
+    return [records.event(row) for row in await connection.fetch(sql, *where.values)]
 
 
 async def _list_deliveries(connection: Connection, where: Conditions, page: Page) -> list[Delivery]:
     direction = "DESC" if page.after is None else "ASC"
     most = where.place(page.limit)
     sql = f"SELECT {_DELIVERY} FROM delivery AS d WHERE {where.sql} ORDER BY d.id {direction} LIMIT {most}"
-    return [_delivery(row) for row in await connection.fetch(sql, *where.values)]
-
-
-def _events(rows: Iterable[asyncpg.Record]) -> list[Event]:
-    return [
-        Event(
-            id=row[0],
-            client_id=row[1],
-            sequence=row[2],
-            type=row[3],
-            application_id=row[4],
-            accepted_ms=row[5],
-            config_version=row[6],
-            match_count=row[7],
-            idempotency_key=row[8],
-            traceparent=row[9],
-            body=row[10],
-        )
-        for row in rows
-    ]
-
-
-def _delivery(row: asyncpg.Record) -> Delivery:
-    return Delivery(
-        id=row[0],
-        event_id=row[1],
-        endpoint_id=row[2],
-        client_id=row[3],
-        state=row[4],
-        attempt_count=row[5],
-        failure_count=row[6],
-        due_ms=row[7],
-        leased=row[8],
-        order_key=row[9],
-        replay_id=row[10],
-        reason=row[11],
-        created_ms=row[12],
-        finished_ms=row[13],
-    )
-
-
-def _attempt(row: asyncpg.Record) -> Attempt:
-    return Attempt(
-        number=row[0],
-        started_ms=row[1],
-        duration_ms=row[2],
-        status=row[3],
-        error=row[4],
-        response_headers=_HEADERS.decode(row[5]),
-        response_body=row[6],
-    )
-
-
-def _replay(row: asyncpg.Record) -> Replay:
-    return Replay(
-        id=row[0],
-        client_id=row[1],
-        endpoint_id=row[2],
-        since_ms=row[3],
-        until_ms=row[4],
-        types=tuple(row[5]),
-        only=row[6],
-        state=row[7],
-        cursor=row[8],
-        looked_at=row[9],
-        queued=row[10],
-        created_ms=row[11],
-        finished_ms=row[12],
-    )
+    return [records.delivery(row) for row in await connection.fetch(sql, *where.values)]

@@ -3,33 +3,26 @@
 from collections.abc import Sequence
 
 import apsw
-import msgspec
 
 from commerce_event.core.model import Attempt, DeliveryState, Event, Scope
+from commerce_event.store import records
 from commerce_event.store.port import DeliveryQuery, Page
 from commerce_event.store.sqlite import history
-from commerce_event.store.sqlite.sql import only, run
+from commerce_event.store.sqlite.sql import as_json, only, run
 
 
 def events_by_id(connection: apsw.Connection, event_ids: Sequence[int], scope: Scope) -> dict[int, Event]:
-    return {event.id: event for event in history.events_of(connection, _json(event_ids), scope)}
+    return {event.id: event for event in history.events_of(connection, event_ids, scope)}
 
 
 def delivery_states(
     connection: apsw.Connection, event_ids: Sequence[int], scope: Scope
 ) -> dict[int, dict[DeliveryState, int]]:
-    found: dict[int, dict[DeliveryState, int]] = {}
-    for event_id, client_id, state, count in run(connection, "delivery_states", (_json(event_ids),)):
-        if scope.allows(client_id):
-            found.setdefault(event_id, {})[state] = count
-    return found
+    return records.delivery_states(run(connection, "delivery_states", (as_json(event_ids),)), scope)
 
 
 def last_attempts(connection: apsw.Connection, delivery_ids: Sequence[int]) -> dict[int, Attempt]:
-    return {
-        row[0]: Attempt(number=row[1], started_ms=row[2], duration_ms=row[3], status=row[4], error=row[5])
-        for row in run(connection, "last_attempts", (_json(delivery_ids),))
-    }
+    return records.last_attempts(run(connection, "last_attempts", (as_json(delivery_ids),)))
 
 
 def count_deliveries(connection: apsw.Connection, query: DeliveryQuery, *, limit: int) -> int:
@@ -39,8 +32,4 @@ def count_deliveries(connection: apsw.Connection, query: DeliveryQuery, *, limit
 
 
 def replays_with(connection: apsw.Connection, replay_ids: Sequence[int], state: DeliveryState) -> set[int]:
-    return {row[0] for row in run(connection, "replays_with", (_json(replay_ids), state))}
-
-
-def _json(ids: Sequence[int]) -> str:
-    return msgspec.json.encode(list(ids)).decode()
+    return {row[0] for row in run(connection, "replays_with", (as_json(replay_ids), state))}

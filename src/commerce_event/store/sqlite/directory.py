@@ -1,13 +1,12 @@
 """Endpoints, keys, ended sessions and replays as rows: small tables, written rarely, read whole."""
 
-from typing import Any
-
 import apsw
 import msgspec
 
 from commerce_event.core.model import Key, Replay
+from commerce_event.store import records
 from commerce_event.store.port import EndpointChangedError, EndpointRow
-from commerce_event.store.sqlite.sql import only, run
+from commerce_event.store.sqlite.sql import as_json, only, run
 
 
 def put_endpoint(connection: apsw.Connection, row: EndpointRow, *, read: int | None) -> int:
@@ -22,11 +21,11 @@ def put_endpoint(connection: apsw.Connection, row: EndpointRow, *, read: int | N
 
 
 def endpoints(connection: apsw.Connection, since_version: int = 0) -> list[EndpointRow]:
-    return [_endpoint(row) for row in run(connection, "endpoints", (since_version,))]
+    return [records.endpoint(row) for row in run(connection, "endpoints", (since_version,))]
 
 
 def endpoint_revisions(connection: apsw.Connection, client_id: int, config_version: int) -> list[EndpointRow]:
-    return [_endpoint(row) for row in run(connection, "endpoint_revisions", (client_id, config_version))]
+    return [records.endpoint(row) for row in run(connection, "endpoint_revisions", (client_id, config_version))]
 
 
 def config_version(connection: apsw.Connection) -> int:
@@ -34,22 +33,14 @@ def config_version(connection: apsw.Connection) -> int:
 
 
 def put_key(connection: apsw.Connection, key: Key) -> int:
-    clients = None if key.client_ids is None else msgspec.json.encode(key.client_ids).decode()
+    clients = as_json(key.client_ids)
     run(connection, "put_key", (key.id, key.role, clients, key.name, key.digest, key.created_ms, key.revoked_ms))
     return int(only(run(connection, "bump", ("config_version",))))
 
 
 def keys(connection: apsw.Connection) -> list[Key]:
     return [
-        Key(
-            id=row[0],
-            role=row[1],
-            client_ids=None if row[2] is None else tuple(msgspec.json.decode(row[2], type=list[int])),
-            name=row[3],
-            digest=row[4],
-            created_ms=row[5],
-            revoked_ms=row[6],
-        )
+        records.key(row, None if row[2] is None else msgspec.json.decode(row[2], type=list[int]))
         for row in run(connection, "keys")
     ]
 
@@ -69,19 +60,6 @@ def put_replay(connection: apsw.Connection, replay: Replay, *, read: int | None)
     if read is not None and only(run(connection, "running_cursor", (replay.id,))) != read:
         return False
     values = list(msgspec.structs.astuple(replay))
-    values[5] = msgspec.json.encode(replay.types).decode()
+    values[5] = as_json(replay.types)
     run(connection, "put_replay", values)
     return True
-
-
-def _endpoint(row: tuple[Any, ...]) -> EndpointRow:
-    return EndpointRow(
-        id=row[0],
-        client_id=row[1],
-        revision=row[2],
-        created_ms=row[3],
-        updated_ms=row[4],
-        deleted_ms=row[5],
-        config=row[6].encode(),
-        sealed=row[7],
-    )

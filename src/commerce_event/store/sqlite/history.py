@@ -8,24 +8,13 @@ import msgspec
 from msgspec.structs import replace
 
 from commerce_event.core.model import Attempt, Delivery, Event, Replay, Scope
-from commerce_event.store import reading, words
+from commerce_event.store import reading, records, words
 from commerce_event.store.port import Book, DeadGroup, DeliveryQuery, EventQuery, Page
 from commerce_event.store.sqlite.conditions import ENDED, Conditions, first_delivery, is_in, span
-from commerce_event.store.sqlite.sql import only, run
+from commerce_event.store.sqlite.sql import as_json, only, run
 from commerce_event.store.times import LATER
 
-_EVENT: Final = (
-    "e.id, e.client_id, e.sequence, e.type, e.application_id, e.accepted_ms, e.config_version, e.match_count, "
-    "e.idempotency_key, e.traceparent, e.body"
-)
-_DELIVERY: Final = (
-    "d.id, d.event_id, d.endpoint_id, d.client_id, d.state, d.attempt_count, d.failure_count, d.due_ms, "
-    "d.lease IS NOT NULL, d.order_key, d.replay_id, d.reason, d.created_ms, d.finished_ms"
-)
-_REPLAY: Final = (
-    "id, client_id, endpoint_id, since_ms, until_ms, types, only, state, cursor, looked_at, queued, created_ms, "
-    "finished_ms"
-)
+_DELIVERY: Final = f"{records.DELIVERY}, d.lease IS NOT NULL"
 _FEW: Final = 200_000  # pending deliveries that are sooner gathered than looked for among all events
 _FEW_OF_SOME: Final = 50_000  # of an endpoint or a client, than looked for among all of theirs
 # What can be told without reading the payload word by word: a letter that is none of ASCII may fold to one that is.
@@ -34,14 +23,13 @@ _MAY_HOLD: Final = (
     "OR length(CAST(e.body AS TEXT)) < length(e.body))"
 )
 _BY_ID: Final = "event AS e NOT INDEXED"  # but for the id, whatever else is asked for
-_HEADERS: Final = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 
 
 def event(connection: apsw.Connection, event_id: int, scope: Scope) -> Event | None:
     where = Conditions()
     where.add("e.id = ?", event_id)
     where.add_scope(scope, "e.client_id")
-    return next(_events(connection, f"SELECT {_EVENT} FROM event AS e WHERE {where.sql}", where.values), None)
+    return next(_events(connection, f"SELECT {records.EVENT} FROM event AS e WHERE {where.sql}", where.values), None)
 
 
 def events(connection: apsw.Connection, query: EventQuery, page: Page) -> list[Event]:
@@ -101,7 +89,7 @@ def _these(connection: apsw.Connection, query: EventQuery, page: Page, ids: list
 
 
 def events_after(connection: apsw.Connection, client_id: int, sequence: int, limit: int) -> list[Event]:
-    sql = f"SELECT {_EVENT} FROM event AS e WHERE e.client_id = ? AND e.sequence > ? ORDER BY e.sequence LIMIT ?"
+    sql = f"SELECT {records.EVENT} FROM event AS e WHERE e.client_id = ? AND e.sequence > ? ORDER BY e.sequence LIMIT ?"
     return list(_events(connection, sql, (client_id, sequence, limit)))
 
 
@@ -112,7 +100,7 @@ def events_between(
     where.add("e.client_id = ? AND e.id > ? AND e.accepted_ms <= ?", client_id, after_id, until_ms)
     where.add_bounds("e.id", None, span(connection, None, until_ms).end)
     where.add_in("e.type", types)
-    sql = f"SELECT {_EVENT} FROM event AS e WHERE {where.sql} ORDER BY e.id LIMIT ?"
+    sql = f"SELECT {records.EVENT} FROM event AS e WHERE {where.sql} ORDER BY e.id LIMIT ?"
     return list(_events(connection, sql, (*where.values, limit)))
 
 
@@ -124,9 +112,9 @@ def delivery(connection: apsw.Connection, delivery_id: int, scope: Scope) -> Del
     return found[0] if found else None
 
 
-def events_of(connection: apsw.Connection, ids_as_json: str, scope: Scope) -> list[Event]:
-    sql = f"SELECT {_EVENT} FROM event AS e WHERE e.id IN (SELECT value FROM json_each(?))"
-    return [event for event in _events(connection, sql, (ids_as_json,)) if scope.allows(event.client_id)]
+def events_of(connection: apsw.Connection, event_ids: Sequence[int], scope: Scope) -> list[Event]:
+    sql = f"SELECT {records.EVENT} FROM event AS e WHERE e.id IN (SELECT value FROM json_each(?))"
+    return [event for event in _events(connection, sql, (as_json(event_ids),)) if scope.allows(event.client_id)]
 
 
 def deliveries(connection: apsw.Connection, query: DeliveryQuery, page: Page) -> list[Delivery]:
@@ -204,11 +192,11 @@ def _pending(connection: apsw.Connection, query: DeliveryQuery) -> int:
 
 
 def attempts(connection: apsw.Connection, delivery_id: int) -> list[Attempt]:
-    return [_attempt(row) for row in run(connection, "attempts", (delivery_id,))]
+    return [records.attempt(row) for row in run(connection, "attempts", (delivery_id,))]
 
 
 def recent_attempts(connection: apsw.Connection, endpoint_id: int, limit: int) -> list[Attempt]:
-    return [_attempt(row) for row in run(connection, "recent_attempts", (endpoint_id, limit))]
+    return [records.attempt(row) for row in run(connection, "recent_attempts", (endpoint_id, limit))]
 
 
 def dead_groups(connection: apsw.Connection, scope: Scope, *, endpoint_id: int | None, limit: int) -> list[DeadGroup]:
@@ -220,34 +208,21 @@ def dead_groups(connection: apsw.Connection, scope: Scope, *, endpoint_id: int |
         f"FROM ({newest}) AS n LEFT JOIN attempt AS a ON a.delivery_id = n.id AND a.number = n.attempt_count "
         "GROUP BY n.endpoint_id, n.reason, a.error ORDER BY count(*) DESC, n.endpoint_id, a.error"
     )
-    return [
-        DeadGroup(endpoint_id=row[0], reason=row[1], error=row[2], count=row[3], oldest_ms=row[4], newest_ms=row[5])
-        for row in connection.execute(sql, (*where.values, limit))
-    ]
+    return [records.dead_group(row) for row in connection.execute(sql, (*where.values, limit))]
 
 
 def books(connection: apsw.Connection, scope: Scope, *, recount: bool) -> list[Book]:
     with connection:  # one snapshot for the accounts and the count
-        rows = [row for row in run(connection, "books") if scope.allows(row[1])]
+        kept = [records.book(row) for row in run(connection, "books") if scope.allows(row[1])]
         counted = dict(run(connection, "count_pending")) if recount else {}
-    return [
-        Book(
-            endpoint_id=row[0],
-            client_id=row[1],
-            matched=row[2],
-            delivered=row[3],
-            dead=row[4],
-            cancelled=row[5],
-            pending=counted.get(row[0], 0) if recount else row[6],
-            oldest_due_ms=row[7],
-        )
-        for row in rows
-    ]
+    if not recount:
+        return kept
+    return [msgspec.structs.replace(book, pending=counted.get(book.endpoint_id, 0)) for book in kept]
 
 
 def replay(connection: apsw.Connection, replay_id: int) -> Replay | None:
-    rows = connection.execute(f"SELECT {_REPLAY} FROM replay WHERE id = ?", (replay_id,))
-    return next((_replay(row) for row in rows), None)
+    found = connection.execute(f"SELECT {records.REPLAY} FROM replay WHERE id = ?", (replay_id,))
+    return next((_replay(row) for row in found), None)
 
 
 def replays(connection: apsw.Connection, scope: Scope, page: Page, *, running: bool) -> list[Replay]:
@@ -258,7 +233,7 @@ def replays(connection: apsw.Connection, scope: Scope, page: Page, *, running: b
     if running:
         where.add("state = 'running'")
     order = "ASC" if running else "DESC"
-    sql = f"SELECT {_REPLAY} FROM replay WHERE {where.sql} ORDER BY id {order} LIMIT ?"
+    sql = f"SELECT {records.REPLAY} FROM replay WHERE {where.sql} ORDER BY id {order} LIMIT ?"
     return [_replay(row) for row in connection.execute(sql, (*where.values, page.limit))]
 
 
@@ -298,7 +273,7 @@ def _starts_from_queue(connection: apsw.Connection, query: EventQuery) -> bool:
 def _list_events(
     connection: apsw.Connection, source: str, where: Conditions, limit: int, *, order: str = "e.id DESC"
 ) -> list[Event]:
-    sql = f"SELECT {_EVENT} FROM {source} WHERE {where.sql} ORDER BY {order} LIMIT ?"
+    sql = f"SELECT {records.EVENT} FROM {source} WHERE {where.sql} ORDER BY {order} LIMIT ?"
     return list(_events(connection, sql, (*where.values, limit)))
 
 
@@ -362,72 +337,12 @@ def _match(scope: Scope, text: str) -> str:
 
 
 def _events(connection: apsw.Connection, sql: str, values: Sequence[Any]) -> "map[Event]":
-    return map(_event, connection.execute(sql, values))
-
-
-def _event(row: tuple[Any, ...]) -> Event:
-    return Event(
-        id=row[0],
-        client_id=row[1],
-        sequence=row[2],
-        type=row[3],
-        application_id=row[4],
-        accepted_ms=row[5],
-        config_version=row[6],
-        match_count=row[7],
-        idempotency_key=row[8],
-        traceparent=row[9],
-        body=row[10],
-    )
+    return map(records.event, connection.execute(sql, values))
 
 
 def _deliveries(connection: apsw.Connection, sql: str, values: Sequence[Any]) -> list[Delivery]:
-    return [
-        Delivery(
-            id=row[0],
-            event_id=row[1],
-            endpoint_id=row[2],
-            client_id=row[3],
-            state=row[4],
-            attempt_count=row[5],
-            failure_count=row[6],
-            due_ms=row[7],
-            leased=bool(row[8]),
-            order_key=row[9],
-            replay_id=row[10],
-            reason=row[11],
-            created_ms=row[12],
-            finished_ms=row[13],
-        )
-        for row in connection.execute(sql, values)
-    ]
+    return [records.delivery(row) for row in connection.execute(sql, values)]
 
 
-def _attempt(row: tuple[Any, ...]) -> Attempt:
-    return Attempt(
-        number=row[0],
-        started_ms=row[1],
-        duration_ms=row[2],
-        status=row[3],
-        error=row[4],
-        response_headers=_HEADERS.decode(row[5] or "[]"),
-        response_body=row[6] or b"",
-    )
-
-
-def _replay(row: tuple[Any, ...]) -> Replay:
-    return Replay(
-        id=row[0],
-        client_id=row[1],
-        endpoint_id=row[2],
-        since_ms=row[3],
-        until_ms=row[4],
-        types=tuple(msgspec.json.decode(row[5], type=list[str])),
-        only=row[6],
-        state=row[7],
-        cursor=row[8],
-        looked_at=row[9],
-        queued=row[10],
-        created_ms=row[11],
-        finished_ms=row[12],
-    )
+def _replay(row: records.Row) -> Replay:
+    return records.replay(row, msgspec.json.decode(row[5], type=list[str]))

@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Any, Final, TypeVar
 
 import apsw
+import msgspec
 
 _CHUNK_MAX: Final = 256
 _CHUNK_STEP: Final = 16
@@ -70,6 +71,11 @@ def write_rows(
         connection.execute(statement(name, len(piece)), [*before, *chain.from_iterable(piece)])
         changed += connection.changes()
     return changed
+
+
+def as_json(values: Iterable[Any] | None) -> str | None:
+    """Return many values as one: SQLite has no arrays."""
+    return None if values is None else msgspec.json.encode(list(values)).decode()
 
 
 def only(rows: Iterable[tuple[Any, ...]]) -> Any:
