@@ -18,8 +18,7 @@ async def entries(connection: Connection, scope: Scope, page: Page, *, target: s
     where = Conditions()
     where.add_scope(scope, "client_id")
     where.add_page(page, "id")
-    if target is not None:
-        where.add("target = {}", target)
+    where.add_equal("target", target)
     limit = where.place(page.limit)
     columns = ", ".join(AuditEntry.__struct_fields__)
     sql = f"SELECT {columns} FROM audit_entry WHERE {where.sql} ORDER BY id DESC LIMIT {limit}"

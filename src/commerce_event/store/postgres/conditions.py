@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from commerce_event.core.model import Scope
-from commerce_event.store import times
-from commerce_event.store.port import DeliveryQuery, EventQuery, Page
+from commerce_event.store import conditions, times
 from commerce_event.store.postgres.sql import Connection
 
 # OFFSET 0: else the planner walks the whole primary key for the least and the largest.
@@ -16,63 +14,16 @@ _EARLY: Final = """SELECT min(id) FROM (
   SELECT d.id FROM finished AS d WHERE {later} AND d.id < d.event_id AND d.event_id >= $1 OFFSET 0) AS early"""
 
 
-class Conditions:
-    """WHERE terms and their values, side by side; ``{}`` in a term is the place of its value."""
-
-    def __init__(self, values: list[Any] | None = None) -> None:
-        """``values`` are those of the statement's other conditions, to which these are added."""
-        self._terms: list[str] = ["true"]
-        self.values: list[Any] = [] if values is None else values
-
-    def copy(self) -> "Conditions":
-        other = Conditions(self.values.copy())
-        other._terms = self._terms.copy()
-        return other
-
-    def add(self, term: str, *values: Any) -> None:
-        self._terms.append(term.format(*(self.place(value) for value in values)))
-
+class Conditions(conditions.Conditions):
     def place(self, value: Any) -> str:
         self.values.append(value)
         return f"${len(self.values)}"
 
-    def add_scope(self, scope: Scope, column: str) -> None:
-        if scope.client_ids is not None:
-            self.add_in(column, "bigint", sorted(scope.client_ids))
-
-    def add_in(self, column: str, kind: str, values: Sequence[Any]) -> None:
+    def add_in(self, column: str, values: Sequence[Any]) -> None:
         if len(values) == 1:  # so that an index on the column and what is sorted by serves both
             self.add(f"{column} = {{}}", values[0])
         else:
-            self.add(f"{column} = ANY ({{}}::{kind}[])", values)
-
-    def add_page(self, page: Page, column: str) -> None:
-        self.add_bounds(column, None if page.after is None else page.after + 1, page.before)
-
-    def add_bounds(self, column: str, first: int | None, end: int | None) -> None:
-        if first is not None:
-            self.add(f"{column} >= {{}}", first)
-        if end is not None:
-            self.add(f"{column} < {{}}", end)
-
-    def add_event_terms(self, query: EventQuery | DeliveryQuery) -> None:
-        if query.types:
-            self.add_in("e.type", "text", query.types)
-        if query.since_ms is not None:
-            self.add("e.accepted_ms >= {}", query.since_ms)
-        if query.until_ms is not None:
-            self.add("e.accepted_ms <= {}", query.until_ms)
-
-    def close(self, opened: int) -> None:
-        """End the sub-query that the term number ``opened`` began: the terms since are its own."""
-        self._terms[opened:] = [" AND ".join(self._terms[opened:]) + ")"]
-
-    def __len__(self) -> int:
-        return len(self._terms)
-
-    @property
-    def sql(self) -> str:
-        return " AND ".join(self._terms)
+            self.add(f"{column} = ANY ({{}})", values)
 
 
 async def span(connection: Connection, since_ms: int | None, until_ms: int | None) -> times.Span:

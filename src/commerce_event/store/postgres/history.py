@@ -8,14 +8,14 @@ from msgspec.structs import replace
 
 from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event, Replay, Scope
 from commerce_event.store import reading, records, words
+from commerce_event.store.conditions import ENDED
 from commerce_event.store.port import Book, DeadGroup, DeliveryQuery, EventQuery, Page
 from commerce_event.store.postgres.conditions import Conditions, first_delivery, span
 from commerce_event.store.postgres.sql import Connection, only, run
-from commerce_event.store.times import LATER, Span
+from commerce_event.store.times import Span
 
 _DELIVERY: Final = f"{records.DELIVERY}, d.leased"
-_ENDED: Final = frozenset({"dead", "cancelled"})
-_RARE: Final = _ENDED | {"pending"}  # states with few deliveries beside those delivered
+_RARE: Final = ENDED | {"pending"}  # states with few deliveries beside those delivered
 # LIMIT and LATERAL keep the planner to a look for each one, whatever it believes about the sizes.
 _EVENT_OF_ID: Final = "CROSS JOIN LATERAL (SELECT * FROM event WHERE event.id = n.id LIMIT 1) AS e"
 _TEXT_OF_ID: Final = "CROSS JOIN LATERAL (SELECT folded FROM event_text WHERE event_text.event_id = n.id LIMIT 1) AS t"
@@ -24,7 +24,7 @@ _LOOK: Final = 200  # events not indexed yet that are searched at a time
 
 async def event(connection: Connection, event_id: int, scope: Scope) -> Event | None:
     where = Conditions()
-    where.add("e.id = {}", event_id)
+    where.add_equal("e.id", event_id)
     where.add_scope(scope, "e.client_id")
     found = await _list_events(connection, "event AS e", where, 1)
     return found[0] if found else None
@@ -80,7 +80,7 @@ async def _newest(connection: Connection, query: EventQuery, page: Page, at: Spa
     table, column = "event", "id"
     if query.state in _RARE:
         table, column = ("queue" if query.state == "pending" else "finished"), "event_id"
-    if query.state in _ENDED:
+    if query.state in ENDED:
         where.add(f"state = '{query.state}'")
     if query.state in _RARE or len(query.scope.client_ids or ()) == 1:
         where.add_scope(query.scope, "client_id")
@@ -107,13 +107,13 @@ async def events_between(
     where.add("e.client_id = {} AND e.id > {} AND e.accepted_ms <= {}", client_id, after_id, until_ms)
     where.add_bounds("e.id", None, (await span(connection, None, until_ms)).end)
     if types:
-        where.add_in("e.type", "text", types)
+        where.add_in("e.type", types)
     return await _list_events(connection, "event AS e", where, limit, order="e.id")
 
 
 async def delivery(connection: Connection, delivery_id: int, scope: Scope) -> Delivery | None:
     where = Conditions()
-    where.add("d.id = {}", delivery_id)
+    where.add_equal("d.id", delivery_id)
     where.add_scope(scope, "d.client_id")
     found = await _list_deliveries(connection, where, Page(1))
     return found[0] if found else None
@@ -133,10 +133,7 @@ async def deliveries(connection: Connection, query: DeliveryQuery, page: Page) -
     if at.end is None or query.event_id is not None or query.replay_id is not None:
         where.add_bounds("d.id", None if at.first is None else await first_delivery(connection, at.first), None)
         return await _list_deliveries(connection, where, page)
-    later = where.copy()
-    later.add(LATER)
-    where.add(f"NOT ({LATER})")
-    where.add_bounds("d.id", at.first, at.deliveries_end)
+    later = where.take_later(at)
     found = await _list_deliveries(connection, where, page)
     found += await _list_deliveries(connection, later, page)
     return sorted(found, key=lambda each: each.id, reverse=page.after is None)[: page.limit]
@@ -144,21 +141,9 @@ async def deliveries(connection: Connection, query: DeliveryQuery, page: Page) -
 
 def delivery_conditions(query: DeliveryQuery, page: Page) -> Conditions:
     where = Conditions()
-    where.add_scope(query.scope, "d.client_id")
-    for column in ("event_id", "endpoint_id", "replay_id"):
-        wanted = getattr(query, column)
-        if wanted is not None:
-            where.add(f"d.{column} = {{}}", wanted)
+    where.add_deliveries(query, page)
     if query.state is not None:  # a literal, so that the partial indexes serve
         where.add(f"d.state = '{query.state}'")
-    if query.due_after_ms is not None:
-        where.add("d.due_ms > {}", query.due_after_ms)
-    where.add_page(page, "d.id")
-    if query.types or query.since_ms is not None or query.until_ms is not None:
-        opened = len(where)
-        where.add("EXISTS (SELECT FROM event AS e WHERE e.id = d.event_id")
-        where.add_event_terms(query)
-        where.close(opened)
     return where
 
 
@@ -196,8 +181,7 @@ async def replay(connection: Connection, replay_id: int) -> Replay | None:
 async def replays(connection: Connection, scope: Scope, page: Page, *, running: bool) -> list[Replay]:
     where = Conditions()
     where.add_scope(scope, "client_id")
-    if page.before is not None:
-        where.add("id < {}", page.before)
+    where.add_bounds("id", None, page.before)
     if running:
         where.add("state = 'running'")
     limit, order = where.place(page.limit), "ASC" if running else "DESC"
@@ -211,12 +195,7 @@ async def replay_states(connection: Connection, replay_id: int) -> dict[Delivery
 
 def _event_conditions(query: EventQuery, page: Page, at: Span) -> Conditions:
     where = Conditions()
-    where.add_scope(query.scope, "e.client_id")
-    where.add_event_terms(query)
-    where.add_bounds("e.id", at.first, at.end)
-    where.add_page(page, "e.id")
-    if query.application_id is not None:
-        where.add("e.application_id = {}", query.application_id)
+    where.add_events(query, page, at)
     return where
 
 
@@ -267,7 +246,7 @@ async def _search_indexed(connection: Connection, query: EventQuery, page: Page,
 async def _search_by_index(connection: Connection, query: EventQuery, page: Page, at: Span, wanted: str) -> list[Event]:
     older = await only(connection, "texts_without_client")
     where = _event_conditions(query, page, at)
-    texts = Conditions(where.values)
+    texts = where.inner()
     clients = () if older else sorted(query.scope.client_ids or ())
     texts.add("words @@ ({}::text)::tsquery", words.index_query(wanted, clients))
     texts.add("folded LIKE {}", f"%{wanted}%")

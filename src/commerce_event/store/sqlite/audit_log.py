@@ -19,8 +19,7 @@ def entries(connection: apsw.Connection, scope: Scope, page: Page, *, target: st
     where = Conditions()
     where.add_scope(scope, "client_id")
     where.add_page(page, "id")
-    if target is not None:
-        where.add("target = ?", target)
+    where.add_equal("target", target)
     sql = (
         f"SELECT {', '.join(AuditEntry.__struct_fields__)} FROM audit_entry WHERE {where.sql} ORDER BY id DESC LIMIT ?"
     )

@@ -9,17 +9,17 @@ from msgspec.structs import replace
 
 from commerce_event.core.model import Attempt, Delivery, Event, Replay, Scope
 from commerce_event.store import reading, records, words
+from commerce_event.store.conditions import ENDED
 from commerce_event.store.port import Book, DeadGroup, DeliveryQuery, EventQuery, Page
-from commerce_event.store.sqlite.conditions import ENDED, Conditions, first_delivery, is_in, span
+from commerce_event.store.sqlite.conditions import Conditions, first_delivery, is_in, span
 from commerce_event.store.sqlite.sql import as_json, only, run
-from commerce_event.store.times import LATER
 
 _DELIVERY: Final = f"{records.DELIVERY}, d.lease IS NOT NULL"
 _FEW: Final = 200_000  # pending deliveries that are sooner gathered than looked for among all events
 _FEW_OF_SOME: Final = 50_000  # of an endpoint or a client, than looked for among all of theirs
 # What can be told without reading the payload word by word: a letter that is none of ASCII may fold to one that is.
 _MAY_HOLD: Final = (
-    "(instr(lower(CAST(e.body AS TEXT)), ?) OR instr(CAST(e.body AS TEXT), '\\') "
+    "(instr(lower(CAST(e.body AS TEXT)), {}) OR instr(CAST(e.body AS TEXT), '\\') "
     "OR length(CAST(e.body AS TEXT)) < length(e.body))"
 )
 _BY_ID: Final = "event AS e NOT INDEXED"  # but for the id, whatever else is asked for
@@ -27,7 +27,7 @@ _BY_ID: Final = "event AS e NOT INDEXED"  # but for the id, whatever else is ask
 
 def event(connection: apsw.Connection, event_id: int, scope: Scope) -> Event | None:
     where = Conditions()
-    where.add("e.id = ?", event_id)
+    where.add_equal("e.id", event_id)
     where.add_scope(scope, "e.client_id")
     return next(_events(connection, f"SELECT {records.EVENT} FROM event AS e WHERE {where.sql}", where.values), None)
 
@@ -84,7 +84,7 @@ def _newest_ended(connection: apsw.Connection, query: EventQuery, page: Page) ->
 
 def _these(connection: apsw.Connection, query: EventQuery, page: Page, ids: list[int]) -> Conditions:
     where = _event_conditions(connection, query, page)
-    where.add("e.id IN (SELECT value FROM json_each(?))", msgspec.json.encode(ids).decode())
+    where.add("e.id IN (SELECT value FROM json_each({}))", as_json(ids))
     return where
 
 
@@ -97,16 +97,17 @@ def events_between(
     connection: apsw.Connection, client_id: int, *, after_id: int, until_ms: int, types: Sequence[str], limit: int
 ) -> list[Event]:
     where = Conditions()
-    where.add("e.client_id = ? AND e.id > ? AND e.accepted_ms <= ?", client_id, after_id, until_ms)
+    where.add("e.client_id = {} AND e.id > {} AND e.accepted_ms <= {}", client_id, after_id, until_ms)
     where.add_bounds("e.id", None, span(connection, None, until_ms).end)
-    where.add_in("e.type", types)
+    if types:
+        where.add_in("e.type", types)
     sql = f"SELECT {records.EVENT} FROM event AS e WHERE {where.sql} ORDER BY e.id LIMIT ?"
     return list(_events(connection, sql, (*where.values, limit)))
 
 
 def delivery(connection: apsw.Connection, delivery_id: int, scope: Scope) -> Delivery | None:
     where = Conditions()
-    where.add("d.id = ?", delivery_id)
+    where.add_equal("d.id", delivery_id)
     where.add_scope(scope, "d.client_id")
     found = _deliveries(connection, f"SELECT {_DELIVERY} FROM delivery AS d WHERE {where.sql}", where.values)
     return found[0] if found else None
@@ -124,10 +125,7 @@ def deliveries(connection: apsw.Connection, query: DeliveryQuery, page: Page) ->
     if at.end is None or query.event_id is not None or query.replay_id is not None:
         where.add_bounds("d.id", None if at.first is None else first_delivery(connection, at.first), None)
         return _list_deliveries(connection, query, where, page)
-    later = where.copy()
-    later.add(LATER)
-    where.add(f"NOT ({LATER})")
-    where.add_bounds("d.id", at.first, at.deliveries_end)
+    later = where.take_later(at)
     found = _list_deliveries(connection, query, where, page)
     found += _list_deliveries(connection, query, later, page, index="delivery_later")
     return sorted(found, key=lambda each: each.id, reverse=page.after is None)[: page.limit]
@@ -135,21 +133,9 @@ def deliveries(connection: apsw.Connection, query: DeliveryQuery, page: Page) ->
 
 def delivery_conditions(query: DeliveryQuery, page: Page) -> Conditions:
     where = Conditions()
-    where.add_scope(query.scope, "d.client_id")
-    for column in ("event_id", "endpoint_id", "replay_id"):
-        wanted = getattr(query, column)
-        if wanted is not None:
-            where.add(f"d.{column} = ?", wanted)
+    where.add_deliveries(query, page)
     if query.state is not None:
         where.add(is_in("d.state", query.state))
-    if query.due_after_ms is not None:
-        where.add("d.due_ms > ?", query.due_after_ms)
-    where.add_page(page, "d.id")
-    if query.types or query.since_ms is not None or query.until_ms is not None:
-        opened = len(where)
-        where.add("EXISTS (SELECT 1 FROM event AS e WHERE e.id = d.event_id")
-        where.add_event_terms(query)
-        where.close(opened)
     return where
 
 
@@ -159,9 +145,9 @@ def _list_deliveries(
     index = index or _index_for(connection, query)
     if index == "delivery_due":  # its order is another, and which endpoints have any is on their accounts
         where = where.copy()
-        scope = Conditions()
+        scope = where.inner()
         scope.add_scope(query.scope, "client_id")
-        where.add(f"d.endpoint_id IN (SELECT endpoint_id FROM book WHERE pending > 0 AND {scope.sql})", *scope.values)
+        where.add(f"d.endpoint_id IN (SELECT endpoint_id FROM book WHERE pending > 0 AND {scope.sql})")
     source = "delivery AS d" if index is None else f"delivery AS d INDEXED BY {index}"
     direction = "DESC" if page.after is None else "ASC"
     sql = f"SELECT {_DELIVERY} FROM {source} WHERE {where.sql} ORDER BY d.id {direction} LIMIT ?"
@@ -186,8 +172,7 @@ def _index_for(connection: apsw.Connection, query: DeliveryQuery) -> str | None:
 def _pending(connection: apsw.Connection, query: DeliveryQuery) -> int:
     where = Conditions()
     where.add_scope(query.scope, "client_id")
-    if query.endpoint_id is not None:
-        where.add("endpoint_id = ?", query.endpoint_id)
+    where.add_equal("endpoint_id", query.endpoint_id)
     return int(only(connection.execute(f"SELECT total(pending) FROM book WHERE {where.sql}", where.values)))
 
 
@@ -228,8 +213,7 @@ def replay(connection: apsw.Connection, replay_id: int) -> Replay | None:
 def replays(connection: apsw.Connection, scope: Scope, page: Page, *, running: bool) -> list[Replay]:
     where = Conditions()
     where.add_scope(scope, "client_id")
-    if page.before is not None:
-        where.add("id < ?", page.before)
+    where.add_bounds("id", None, page.before)
     if running:
         where.add("state = 'running'")
     order = "ASC" if running else "DESC"
@@ -238,14 +222,8 @@ def replays(connection: apsw.Connection, scope: Scope, page: Page, *, running: b
 
 
 def _event_conditions(connection: apsw.Connection, query: EventQuery, page: Page) -> Conditions:
-    at = span(connection, query.since_ms, query.until_ms)
     where = Conditions()
-    where.add_scope(query.scope, "e.client_id")
-    where.add_event_terms(query)
-    where.add_bounds("e.id", at.first, at.end)
-    where.add_page(page, "e.id")
-    if query.application_id is not None:
-        where.add("e.application_id = ?", query.application_id)
+    where.add_events(query, page, span(connection, query.since_ms, query.until_ms))
     if query.types and query.scope.client_ids is None:  # so that the index by client and type serves everyone too
         where.add("e.client_id IN (SELECT client_id FROM client)")
     return where
@@ -255,10 +233,9 @@ def _add_state(connection: apsw.Connection, query: EventQuery, where: Conditions
     if query.state is None:
         return
     if _starts_from_queue(connection, query):
-        opened = len(where)
-        where.add(f"e.id IN (SELECT event_id FROM delivery WHERE {is_in('state', query.state)}")
-        where.add_scope(query.scope, "+client_id")
-        where.close(opened)
+        scope = where.inner()
+        scope.add_scope(query.scope, "+client_id")
+        where.add(f"e.id IN (SELECT event_id FROM delivery WHERE {is_in('state', query.state)} AND {scope.sql})")
     else:
         index = "INDEXED BY delivery_ended_event" if query.state in ENDED else ""
         state = is_in("d.state", query.state)
@@ -293,14 +270,14 @@ def _search(connection: apsw.Connection, query: EventQuery, page: Page) -> list[
     looked_to = min(indexed_to, _below_newest(connection, query, page))
     recent = _event_conditions(connection, query, page)
     _add_state(connection, query, recent)
-    recent.add("e.id > ?", looked_to)
+    recent.add("e.id > {}", looked_to)
     found = _search_bodies(connection, "event AS e", recent, page.limit, wanted)
     missing = page.limit - len(found)
     if missing:
         older = _event_conditions(connection, query, page)
         _add_state(connection, query, older)
-        older.add("event_text MATCH ?", _match(query.scope, text))
-        older.add("t.rowid <= ?", looked_to)
+        older.add("event_text MATCH {}", _match(query.scope, text))
+        older.add("t.rowid <= {}", looked_to)
         older.add_page(page, "t.rowid")
         at = span(connection, query.since_ms, query.until_ms)
         older.add_bounds("t.rowid", at.first, at.end)
@@ -311,7 +288,7 @@ def _search(connection: apsw.Connection, query: EventQuery, page: Page) -> list[
 
 def _search_bodies(connection: apsw.Connection, source: str, where: Conditions, limit: int, wanted: str) -> list[Event]:
     where.add(_MAY_HOLD, wanted.split(maxsplit=1)[0])
-    where.add("instr(words(e.body), ?)", wanted)
+    where.add("instr(words(e.body), {})", wanted)
     return _list_events(connection, source, where, limit)
 
 

@@ -1,0 +1,100 @@
+"""What a listing asks for, as SQL; each engine has its own places for values."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Final, Self
+
+from commerce_event.core.model import Scope
+from commerce_event.store.port import DeliveryQuery, EventQuery, Page
+from commerce_event.store.times import LATER, Span
+
+ENDED: Final = frozenset({"dead", "cancelled"})  # states that few of many deliveries are in
+
+
+class Conditions(ABC):
+    """WHERE terms and their values, side by side; ``{}`` in a term is the place of its value."""
+
+    def __init__(self, values: list[Any] | None = None) -> None:
+        self._terms: list[str] = ["true"]
+        self.values: list[Any] = [] if values is None else values
+
+    @abstractmethod
+    def place(self, value: Any) -> str:
+        """Add a value, and return what stands for it in the statement."""
+
+    @abstractmethod
+    def add_in(self, column: str, values: Sequence[Any]) -> None:
+        """Add that the column has one of these values."""
+
+    def copy(self) -> Self:
+        other = type(self)(self.values.copy())
+        other.add(self.sql)
+        return other
+
+    def inner(self) -> Self:
+        """Return the conditions of a sub-query, to be added in a term next: their values go with these."""
+        return type(self)(self.values)
+
+    def add(self, term: str, *values: Any) -> None:
+        self._terms.append(term.format(*[self.place(value) for value in values]))
+
+    def add_equal(self, column: str, value: Any) -> None:
+        """Add that the column has this value; nothing for None."""
+        if value is not None:
+            self.add(f"{column} = {{}}", value)
+
+    def add_bounds(self, column: str, first: int | None, end: int | None) -> None:
+        if first is not None:
+            self.add(f"{column} >= {{}}", first)
+        if end is not None:
+            self.add(f"{column} < {{}}", end)
+
+    def add_page(self, page: Page, column: str) -> None:
+        self.add_bounds(column, None if page.after is None else page.after + 1, page.before)
+
+    def add_scope(self, scope: Scope, column: str) -> None:
+        clients = scope.sorted_ids
+        if clients is not None:
+            self.add_in(column, clients)
+
+    def add_types_and_times(self, query: EventQuery | DeliveryQuery) -> None:
+        if query.types:
+            self.add_in("e.type", query.types)
+        if query.since_ms is not None:
+            self.add("e.accepted_ms >= {}", query.since_ms)
+        if query.until_ms is not None:
+            self.add("e.accepted_ms <= {}", query.until_ms)
+
+    def add_events(self, query: EventQuery, page: Page, at: Span) -> None:
+        """Add what is asked of events ``e``, but for their text and the state of their deliveries."""
+        self.add_scope(query.scope, "e.client_id")
+        self.add_types_and_times(query)
+        self.add_bounds("e.id", at.first, at.end)
+        self.add_page(page, "e.id")
+        self.add_equal("e.application_id", query.application_id)
+
+    def add_deliveries(self, query: DeliveryQuery, page: Page) -> None:
+        """Add what is asked of deliveries ``d``, but for their state."""
+        self.add_scope(query.scope, "d.client_id")
+        self.add_equal("d.event_id", query.event_id)
+        self.add_equal("d.endpoint_id", query.endpoint_id)
+        self.add_equal("d.replay_id", query.replay_id)
+        if query.due_after_ms is not None:
+            self.add("d.due_ms > {}", query.due_after_ms)
+        self.add_page(page, "d.id")
+        if query.types or query.since_ms is not None or query.until_ms is not None:
+            event = self.inner()
+            event.add_types_and_times(query)
+            self.add(f"EXISTS (SELECT 1 FROM event AS e WHERE e.id = d.event_id AND {event.sql})")  # noqa: S608
+
+    def take_later(self, at: Span) -> Self:
+        """Keep the deliveries ``d`` made with the events of that time; return the conditions of those made later."""
+        later = self.copy()
+        later.add(LATER)
+        self.add(f"NOT ({LATER})")
+        self.add_bounds("d.id", at.first, at.deliveries_end)
+        return later
+
+    @property
+    def sql(self) -> str:
+        return " AND ".join(self._terms)
