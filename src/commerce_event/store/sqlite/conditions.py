@@ -21,7 +21,8 @@ class Conditions(conditions.Conditions):
         return "?"
 
     def add_in(self, column: str, values: Sequence[Any]) -> None:
-        self.add(f"{column} IN ({', '.join(['{}'] * len(values))})", *values)
+        places = ", ".join(["{}"] * len(values)) or "NULL"  # with an empty list no partial index serves
+        self.add(f"{column} IN ({places})", *values)
 
 
 def is_in(column: str, state: DeliveryState) -> str:
