@@ -303,8 +303,9 @@ async def test_wall_of_the_scope_holds_for_every_listing_and_condition(store: St
             query = DeliveryQuery(scope=scope, endpoint_id=one.deliveries[0].endpoint_id)
             assert bool(await store.deliveries(query, Page(9))) is reached
         assert bool(await store.deliveries(DeliveryQuery(scope=scope, replay_id=50), Page(9))) is (2 in clients)
-        for conditions in ({}, {"state": "pending"}, {"until_ms": START_MS + 9}, {"types": ("OrderConfirmedEvent",)}):
-            listed = await store.deliveries(DeliveryQuery(scope=scope, **conditions), Page(9))
+        every = DeliveryQuery(scope=scope)
+        for narrowed in ({}, {"state": "pending"}, {"until_ms": START_MS + 9}, {"types": ("OrderConfirmedEvent",)}):
+            listed = await store.deliveries(msgspec.structs.replace(every, **narrowed), Page(9))
             assert sorted(delivery.client_id for delivery in listed) == clients
         assert await store.deliveries(DeliveryQuery(scope=scope, state="dead"), Page(9)) == []
         assert sorted(book.client_id for book in await store.books(scope, recount=True)) == clients

@@ -58,7 +58,7 @@ def timeline(
     if again:
         before = attempts[:again]
         if _ended(before, retries):
-            entries.append(_given_up(_end_ms(before[-1]), "", len(before)))
+            entries.append(_given_up(before[-1].ended_ms, "", len(before)))
         by = None if born_of_replay else replay
         entries.append(Entry(title="Sent again by a replay" if by else "Sent again with a fresh start", replay_id=by))
     entries += [_tried(attempt) for attempt in attempts[again:]]
@@ -90,10 +90,6 @@ def _ended(attempts: Sequence[Attempt], retries: int) -> bool:
 def _given_up(at_ms: int | None, reason: str, tries: int) -> Entry:
     title = f"Given up after {tries} attempt{'s' if tries != 1 else ''}"
     return Entry(title=title, tone="bad", at=None if at_ms is None else rfc3339(at_ms), words=reason)
-
-
-def _end_ms(attempt: Attempt) -> int:
-    return attempt.started_ms + round(attempt.duration_ms)
 
 
 def _tried(attempt: Attempt) -> Entry:

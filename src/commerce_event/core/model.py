@@ -153,6 +153,10 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     response_headers: tuple[tuple[str, str], ...] = ()
     response_body: bytes = b""
 
+    @property
+    def ended_ms(self) -> int:
+        return self.started_ms + round(self.duration_ms)
+
 
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
     """A request to send past events again; ``cursor`` is the last event looked at."""

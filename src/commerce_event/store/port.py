@@ -223,6 +223,8 @@ class Audit(msgspec.Struct, frozen=True):
     cursor: int
 
 
+INTERRUPTED: Final = "interrupted"  # the error of an attempt whose answer never came
+DAMAGED: Final = "damaged"  # the reason of a delivery whose event is lost
 AUDIT_KEPT_MS: Final = 400 * 86_400_000
 LATENCY_BOUNDS_MS: Final = (5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000)  # upper ends; one more is open
 ACTIVITY_STEPS_S: Final = {60: 2 * 86_400, 3_600: 90 * 86_400}  # width of a count, and how long it is kept

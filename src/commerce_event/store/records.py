@@ -6,7 +6,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event, Key, Replay, Scope
-from commerce_event.store.port import Activity, Book, DeadGroup, EndpointRow
+from commerce_event.store.port import Activity, Book, Claimed, DeadGroup, EndpointRow
 
 EVENT: Final = (
     "e.id, e.client_id, e.sequence, e.type, e.application_id, e.accepted_ms, e.config_version, e.match_count, "
@@ -93,6 +93,25 @@ def delivery_states(rows: Iterable[Row], scope: Scope) -> dict[int, dict[Deliver
         if scope.allows(client_id):
             found.setdefault(event_id, {})[state] = count
     return found
+
+
+def claimed(row: Row, *, lease: int, lease_until_ms: int) -> Claimed:
+    return Claimed(
+        delivery_id=row[0],
+        endpoint_id=row[1],
+        number=row[2],
+        failure_count=row[3],
+        lease=lease,
+        lease_until_ms=lease_until_ms,
+        replay_id=row[4],
+        event_id=row[5],
+        client_id=row[6],
+        sequence=row[7],
+        type=row[8],
+        traceparent=row[9],
+        body=row[10],
+        keyed=bool(row[11]),
+    )
 
 
 def dead_group(row: Row) -> DeadGroup:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 from zlib import crc32
 
+from commerce_event.store.arrivals import Turn
 from commerce_event.store.postgres.sql import Connection, run
 
 RUNS: Final = 0x43455654  # held by every open store, by number of its run
@@ -12,8 +13,6 @@ UPKEEP: Final = RUNS + 2
 MIGRATION, WEEKS, MOVING = range(3)  # keys of UPKEEP
 
 _BUCKETS: Final = 1024  # bounds how many a transaction holds; two keys in one bucket only wait for each other
-
-Turn = tuple[int, str]  # endpoint, order key
 
 
 def run_key(run_number: int) -> int:

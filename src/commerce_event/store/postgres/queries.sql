@@ -48,7 +48,7 @@ SELECT id, event_id, endpoint_id, client_id, attempt_count, 0, due_ms, lease, le
 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::integer[], $6::bigint[], $7::bigint[],
             $8::bigint[], $9::text[], $10::bigint[], $11::boolean[], $12::bigint[], $13::bigint[])
   AS new (id, event_id, endpoint_id, client_id, attempt_count, due_ms, lease, leased_ms, order_key, replay_id, replayed,
-          turn, created_ms)
+          created_ms, turn)
 
 -- name: enter_in_books
 -- endpoints come sorted, so that nobody waits in a circle

@@ -10,14 +10,14 @@ from typing import Any, Final
 import msgspec
 
 from commerce_event.core.model import DeliveryState, Replay
-from commerce_event.store.port import Claimed, NewDelivery, Settlement, Waiting, Want
+from commerce_event.store import records
+from commerce_event.store.arrivals import Turn, replayed_row, turns_of, waits_or_goes_first
+from commerce_event.store.port import DAMAGED, INTERRUPTED, Claimed, NewDelivery, Settlement, Waiting, Want
 from commerce_event.store.postgres import directory
-from commerce_event.store.postgres.journal import open_books, turns_of, turns_taken, waits_or_goes_first
-from commerce_event.store.postgres.locks import Turn, lock_turns
+from commerce_event.store.postgres.journal import open_books, turns_taken
+from commerce_event.store.postgres.locks import lock_turns
 from commerce_event.store.postgres.sql import Connection, columns, only, run
 
-INTERRUPTED: Final = "interrupted"
-DAMAGED: Final = "damaged"
 _STATES: Final = ("delivered", "dead", "cancelled", "pending")  # in the order of the accounts' columns
 _ENDING_TRIES: Final = 10
 
@@ -37,26 +37,7 @@ async def claim(
         limits[want.endpoint_id, want.retrying] += want.limit
     wanted = [(endpoint_id, retrying, limit) for (endpoint_id, retrying), limit in limits.items()]
     rows = await run(connection, "claim", *columns(wanted, 3), now_ms, lease, lease_until_ms, INTERRUPTED)
-    claimed = [
-        Claimed(
-            delivery_id=row[0],
-            endpoint_id=row[1],
-            number=row[2],
-            failure_count=row[3],
-            lease=lease,
-            lease_until_ms=lease_until_ms,
-            replay_id=row[4],
-            event_id=row[5],
-            client_id=row[6],
-            sequence=row[7],
-            type=row[8],
-            traceparent=row[9],
-            body=row[10],
-            keyed=row[11],
-        )
-        for row in rows
-        if row[5] is not None
-    ]
+    claimed = [records.claimed(row, lease=lease, lease_until_ms=lease_until_ms) for row in rows if row[5] is not None]
     return claimed, [(row[0], lease, row[2], lease_until_ms) for row in rows if row[5] is None]
 
 
@@ -76,7 +57,7 @@ async def settle(connection: Connection, settlements: Sequence[Settlement], *, s
     rows = [_result_row(settlement) for settlement in sorted(settlements, key=lambda each: each.delivery_id)]
     held = await run(connection, "settle", slot, *columns(rows, 14))
     ours = {(row[0], row[1], row[2]) for row in held}
-    finished_ms = max(map(_finished_ms, settlements))
+    finished_ms = max(each.attempt.ended_ms for each in settlements)
     released = await _release(connection, [(row[3], row[4]) for row in held if row[3] is not None], finished_ms)
     return [(each.delivery_id, each.attempt.number, each.lease) in ours for each in settlements], released
 
@@ -152,11 +133,9 @@ async def add_deliveries(
     ]
     taken = await turns_taken(connection, [delivery for delivery, _ in pairs])
     turn = await only(connection, "last_sequence", replay.client_id)  # behind all that the client has sent so far
-    rows: list[tuple[Any, ...]] = []
-    for delivery, event_id in pairs:
-        due = None if waits_or_goes_first(delivery, taken) else now_ms
-        head = (delivery.id, event_id, delivery.endpoint_id, replay.client_id)
-        rows.append((*head, 0, due, None, None, delivery.order_key, replay.id, True, turn, now_ms))
+    rows = [
+        (*replayed_row(delivery, event_id, taken, replay=replay, now_ms=now_ms), turn) for delivery, event_id in pairs
+    ]
     await run(connection, "insert_deliveries", *columns(rows, 13))
     await open_books(connection, [(delivery.endpoint_id, replay.client_id) for delivery, _ in pairs], slot=slot)
 
@@ -164,10 +143,6 @@ async def add_deliveries(
 async def take_back(connection: Connection, runs: Sequence[int], now_ms: int) -> bool:
     """What those runs were sending when they ended is on record as interrupted, and due now. False: nothing was."""
     return await only(connection, "take_back", runs, now_ms, INTERRUPTED) is not None
-
-
-def _finished_ms(settlement: Settlement) -> int:
-    return settlement.attempt.started_ms + round(settlement.attempt.duration_ms)
 
 
 def _result_row(settlement: Settlement) -> tuple[Any, ...]:
@@ -180,7 +155,7 @@ def _result_row(settlement: Settlement) -> tuple[Any, ...]:
         settlement.failure_count,
         settlement.due_ms,
         settlement.reason,
-        None if settlement.state == "pending" else _finished_ms(settlement),
+        None if settlement.state == "pending" else attempt.ended_ms,
         attempt.started_ms,
         attempt.duration_ms,
         attempt.status,

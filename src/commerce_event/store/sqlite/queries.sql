@@ -44,8 +44,8 @@ WHERE endpoint_id IS NOT NULL AND due_ms IS NOT NULL
 
 -- name: due
 -- index delivery_due gives the oldest due first
-SELECT d.id, d.endpoint_id, d.attempt_count + 1, d.failure_count, d.replay_id, d.lease, d.leased_ms,
-       e.id, e.client_id, e.sequence, e.type, e.traceparent, e.body, d.order_key IS NOT NULL
+SELECT d.id, d.endpoint_id, d.attempt_count + 1, d.failure_count, d.replay_id,
+       e.id, e.client_id, e.sequence, e.type, e.traceparent, e.body, d.order_key IS NOT NULL, d.lease, d.leased_ms
 FROM (SELECT id AS due_id FROM delivery INDEXED BY delivery_due
       WHERE state = 'pending' AND endpoint_id = ? AND (attempt_count > 0) = ? AND due_ms <= ?
       ORDER BY due_ms LIMIT ?)

@@ -8,13 +8,13 @@ import apsw
 import msgspec
 
 from commerce_event.core.model import DeliveryState, Replay
-from commerce_event.store.port import Claimed, NewDelivery, Settlement, Waiting, Want
-from commerce_event.store.sqlite.journal import keys_that_wait, open_books, waits_or_goes_first
+from commerce_event.store import records
+from commerce_event.store.arrivals import replayed_row, waits_or_goes_first
+from commerce_event.store.port import DAMAGED, INTERRUPTED, Claimed, NewDelivery, Settlement, Waiting, Want
+from commerce_event.store.sqlite.journal import open_books, turns_taken
 from commerce_event.store.sqlite.sql import only, run, run_rows, write_rows
 
 _STATES: Final = ("delivered", "dead", "cancelled", "pending")  # in the order of the accounts' columns
-INTERRUPTED: Final = "interrupted"
-DAMAGED: Final = "damaged"
 
 
 def waiting(connection: apsw.Connection) -> list[Waiting]:
@@ -32,30 +32,12 @@ def claim(
         for (endpoint_id, retrying), limit in limits.items()
         for row in run(connection, "due", (endpoint_id, retrying, now_ms, limit))
     ]
-    if damaged := [row[0] for row in rows if row[7] is None]:
+    if damaged := [row[0] for row in rows if row[5] is None]:
         _end(connection, damaged, state="dead", reason=DAMAGED, now_ms=now_ms)
-        rows = [row for row in rows if row[7] is not None]
-    _record_interrupted(connection, [(row[0], row[2] - 1, row[6]) for row in rows if row[5] is not None], now_ms)
+        rows = [row for row in rows if row[5] is not None]
+    _record_interrupted(connection, [(row[0], row[2] - 1, row[13]) for row in rows if row[12] is not None], now_ms)
     write_rows(connection, "lease", [row[:1] for row in rows], before=(lease, lease_until_ms, now_ms))
-    return [
-        Claimed(
-            delivery_id=row[0],
-            endpoint_id=row[1],
-            number=row[2],
-            failure_count=row[3],
-            lease=lease,
-            lease_until_ms=lease_until_ms,
-            replay_id=row[4],
-            event_id=row[7],
-            client_id=row[8],
-            sequence=row[9],
-            type=row[10],
-            traceparent=row[11],
-            body=row[12],
-            keyed=bool(row[13]),
-        )
-        for row in rows
-    ]
+    return [records.claimed(row, lease=lease, lease_until_ms=lease_until_ms) for row in rows]
 
 
 def take_back_former_leases(connection: apsw.Connection, now_ms: int) -> int:
@@ -72,7 +54,7 @@ def settle(connection: apsw.Connection, settlements: Sequence[Settlement]) -> li
     write_rows(connection, "settle", [_result_row(settlement) for settlement in kept])
     finished = [settlement for settlement in kept if settlement.state != "pending"]
     _move(connection, ((settlement.endpoint_id, "pending", settlement.state) for settlement in finished))
-    _release(connection, [(s.delivery_id,) for s in finished], [_finished_ms(s) for s in finished])
+    _release(connection, [(s.delivery_id,) for s in finished], [s.attempt.ended_ms for s in finished])
     return ours
 
 
@@ -104,7 +86,7 @@ def cancel(connection: apsw.Connection, delivery_ids: Sequence[int], *, reason: 
 def reopen(connection: apsw.Connection, delivery_ids: Sequence[int], *, now_ms: int, replay_id: int | None) -> int:
     rows = [row for row in _states(connection, delivery_ids) if row[2] != "delivered" and row[5] is None]
     ended = [NewDelivery(row[0], row[1], row[7]) for row in rows if row[2] != "pending"]
-    taken = keys_that_wait(connection, ended)
+    taken = turns_taken(connection, ended)
     due: list[tuple[int, int | None]] = [
         (delivery.id, None if waits_or_goes_first(delivery, taken) else now_ms) for delivery in ended
     ]
@@ -128,12 +110,8 @@ def add_deliveries(
         for delivery, event_id in zip(deliveries, event_ids, strict=True)
         if event_id in existing  # retention may have been there first
     ]
-    taken = keys_that_wait(connection, [delivery for delivery, _ in pairs])
-    rows: list[tuple[Any, ...]] = []
-    for delivery, event_id in pairs:
-        due = None if waits_or_goes_first(delivery, taken) else now_ms
-        head = (delivery.id, event_id, delivery.endpoint_id, replay.client_id)
-        rows.append((*head, 0, due, None, None, delivery.order_key, replay.id, 1, now_ms))
+    taken = turns_taken(connection, [delivery for delivery, _ in pairs])
+    rows = [replayed_row(delivery, event_id, taken, replay=replay, now_ms=now_ms) for delivery, event_id in pairs]
     write_rows(connection, "insert_deliveries", rows)
     open_books(connection, [(delivery.endpoint_id, replay.client_id) for delivery, _ in pairs])
 
@@ -161,12 +139,8 @@ def _attempt_row(settlement: Settlement) -> tuple[Any, ...]:
     )
 
 
-def _finished_ms(settlement: Settlement) -> int:
-    return settlement.attempt.started_ms + round(settlement.attempt.duration_ms)
-
-
 def _result_row(settlement: Settlement) -> tuple[Any, ...]:
-    finished = None if settlement.state == "pending" else _finished_ms(settlement)
+    finished = None if settlement.state == "pending" else settlement.attempt.ended_ms
     return (
         settlement.delivery_id,
         settlement.state,
