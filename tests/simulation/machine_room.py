@@ -123,7 +123,8 @@ class Node:
 
     def look_each_minute(self) -> None:
         """Have the scheduler look at the store once a minute while something in it is overdue."""
-        if self.up and self.store._read_here(self._overdue):
+        readers = self.store._readers
+        if self.up and readers is not None and readers._read(self._overdue):
             self.scheduler.wake()
         self._loop.call_later(60.0, self.look_each_minute)
 

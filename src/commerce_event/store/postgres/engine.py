@@ -1,10 +1,8 @@
 """PostgresStore: the store port on one PostgreSQL database that several nodes share."""
 
-import asyncio
-import random
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from typing import Final, TypeVar
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
 
 import asyncpg
 import msgspec
@@ -34,8 +32,8 @@ from commerce_event.store.port import (
     Want,
 )
 from commerce_event.store.postgres import activity, audit_log, beside, directory, history, journal, upkeep, work_queue
-from commerce_event.store.postgres.connections import Address, Pool, check_server, durability, let_go
-from commerce_event.store.postgres.errors import AGAIN, translate
+from commerce_event.store.postgres.calls import Calls
+from commerce_event.store.postgres.connections import Address, check_server, durability, let_go
 from commerce_event.store.postgres.moved import refuse_half_moved
 from commerce_event.store.postgres.presence import Presence
 from commerce_event.store.postgres.retention import Retention
@@ -43,13 +41,6 @@ from commerce_event.store.postgres.schema import migrate
 from commerce_event.store.postgres.sql import Connection, run
 from commerce_event.store.postgres.sweep import Sweeper, sweep
 
-T = TypeVar("T")
-Work = Callable[[Connection], Awaitable[T]]
-
-_TRIES: Final = 5
-_PAUSE_S: Final = 0.02
-_ACQUIRE_S: Final = 10.0
-_FINISH_S: Final = 2.0  # for calls under way when the store is closed
 _LOST_AFTER_S: Final = 5.0  # longer than a node takes to come back that was cut off
 _SLOTS: Final = 8  # rows of an account are at most twice as many
 
@@ -70,13 +61,9 @@ class PostgresStore:
         self._address = Address(url)
         self._clock = clock or SharedClock()
         self._presence = Presence(self._address, self._clock, self._on_notice, lost_after_s=lost_after_s)
-        self._sweeper = Sweeper(lambda: self._step(sweep))
-        self._retention = Retention(self._clock, look=self._look, step=self._step, change=self._change)
-        self._pools: list[Pool] = []
-        self._closed = True
-        self._calls = 0
-        self._idle = asyncio.Event()
-        self._failure: asyncio.Future[StoreBrokenError] | None = None
+        self._calls = Calls()
+        self._sweeper = Sweeper(lambda: self._calls.step(sweep))
+        self._retention = Retention(self._clock, self._calls)
         self._version = ""
         self._schema = 0
 
@@ -91,14 +78,11 @@ class PostgresStore:
                 await refuse_half_moved(connection, self._address)
                 self._schema = await self._migrated()
                 await self._presence.enter(connection)
-                for make in (self._address.hot_pool, self._address.look_pool):
-                    self._pools.append(await make())
+                await self._calls.open(self._address)
             except BaseException:
                 await self._let_go()
                 await let_go(connection)
                 raise
-        self._failure = asyncio.get_running_loop().create_future()
-        self._closed = False
 
     async def _migrated(self) -> int:
         patient = await self._address.patient_connection()  # an index of a large table takes as long as it takes
@@ -108,27 +92,15 @@ class PostgresStore:
             await let_go(patient)
 
     async def close(self) -> None:
-        self._closed = True
-        try:
-            async with asyncio.timeout(_FINISH_S):
-                while self._calls:
-                    self._idle.clear()
-                    await self._idle.wait()
-        except TimeoutError:
-            for pool in self._pools:
-                pool.terminate()
+        await self._calls.finish()
         await self._let_go()
 
     async def _let_go(self) -> None:
         await self._presence.leave()
-        pools, self._pools = self._pools, []
-        for pool in pools:
-            await let_go(pool)
+        await self._calls.let_go()
 
     async def failed(self) -> StoreBrokenError:
-        if self._closed or self._failure is None:
-            raise StoreUnavailableError("the store is closed")
-        return await asyncio.shield(self._failure)
+        return await self._calls.failed()
 
     @property
     def lease(self) -> int:
@@ -150,64 +122,13 @@ class PostgresStore:
                 free_bytes=None,
             )
 
-        return await self._look(work)
+        return await self._calls.look(work)
 
     async def last_id(self) -> int:
-        return await self._look(upkeep.last_id)
-
-    # -- how calls reach the database
-
-    async def _change(self, work: Work[T]) -> T:
-        """Run ``work`` in a transaction, and again when the server undid it to free others."""
-
-        async def in_transaction(connection: Connection) -> T:
-            async with connection.transaction():
-                return await work(connection)
-
-        return await self._step(in_transaction)
-
-    async def _step(self, work: Work[T]) -> T:
-        """Run ``work`` that is one statement, or has transactions of its own."""
-        with self._call():
-            for left in reversed(range(_TRIES)):
-                try:
-                    return await self._run(self._pools[0], work)
-                except AGAIN:
-                    if not left:
-                        raise
-                    await asyncio.sleep(_PAUSE_S * random.random())  # noqa: S311 - so that two do not meet again
-            raise AssertionError("unreachable")
-
-    async def _look(self, work: Work[T]) -> T:
-        with self._call():
-            return await self._run(self._pools[1], work)
-
-    async def _run(self, pool: Pool, work: Work[T]) -> T:
-        async with pool.acquire(timeout=_ACQUIRE_S) as connection:
-            return await work(connection)
-
-    @contextmanager
-    def _call(self) -> Iterator[None]:
-        """Count a call that closing waits for, and speak the port's language when it fails."""
-        if self._closed:
-            raise StoreUnavailableError("the store is closed")
-        self._calls += 1
-        try:
-            yield
-        except Exception as error:
-            translated = translate(error)
-            if isinstance(translated, StoreBrokenError) and self._failure is not None and not self._failure.done():
-                self._failure.set_result(translated)
-            if translated is error:
-                raise
-            raise translated from error
-        finally:
-            self._calls -= 1
-            if not self._calls:
-                self._idle.set()
+        return await self._calls.look(upkeep.last_id)
 
     def _on_notice(self, notice: str) -> None:
-        if self.on_notice is not None and not self._closed:
+        if self.on_notice is not None and not self._calls.closed:
             self.on_notice("config" if notice == "config" else "work")
 
     # Accepting and finishing enter different rows of the accounts, and so do different nodes.
@@ -232,10 +153,10 @@ class PostgresStore:
                 raise StoreBusyError({event.client_id for event in events}) from None
 
         try:
-            answers = await self._change(work)
+            answers = await self._calls.change(work)
         except StoreBusyError as error:
             clients = error.clients
-            held = await self._step(lambda c: journal.held_clients(c, clients))
+            held = await self._calls.step(lambda c: journal.held_clients(c, clients))
             raise StoreBusyError(held or clients) from None
         if any(delivery.lease_until_ms is None for event in events for delivery in event.deliveries):
             self._presence.tell("work")
@@ -244,26 +165,28 @@ class PostgresStore:
     # -- queue
 
     async def waiting(self) -> list[Waiting]:
-        return await self._step(work_queue.waiting)
+        return await self._calls.step(work_queue.waiting)
 
     async def claim(self, wants: Sequence[Want], *, now_ms: int, lease_until_ms: int) -> list[Claimed]:
-        claimed, damaged = await self._step(
+        claimed, damaged = await self._calls.step(
             lambda c: work_queue.claim(c, wants, lease=self.lease, now_ms=now_ms, lease_until_ms=lease_until_ms)
         )
         if damaged:
             with suppress(StoreUnavailableError):  # the next claim finds them again
-                await self._change(lambda c: work_queue.end_damaged(c, damaged, now_ms=now_ms, slot=self._ending_slot))
+                await self._calls.change(
+                    lambda c: work_queue.end_damaged(c, damaged, now_ms=now_ms, slot=self._ending_slot)
+                )
         return claimed
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
-        ours, released = await self._change(lambda c: work_queue.settle(c, settlements, slot=self._ending_slot))
+        ours, released = await self._calls.change(lambda c: work_queue.settle(c, settlements, slot=self._ending_slot))
         self._sweeper.settled(len(settlements))
         if released:
             self._presence.tell("work")
         return ours
 
     async def give_back(self, claimed: Sequence[Claimed], *, now_ms: int) -> None:
-        await self._step(lambda c: work_queue.give_back(c, claimed, now_ms=now_ms))
+        await self._calls.step(lambda c: work_queue.give_back(c, claimed, now_ms=now_ms))
         self._presence.tell("work")
 
     async def end_pending(
@@ -276,7 +199,7 @@ class PostgresStore:
         limit: int,
         revision: int | None = None,
     ) -> int:
-        return await self._change(
+        return await self._calls.change(
             lambda c: work_queue.end_pending(
                 c,
                 endpoint_id,
@@ -304,12 +227,12 @@ class PostgresStore:
                 await directory.put_replay(connection, done, read=None)
             return count
 
-        count = await self._change(work)
+        count = await self._calls.change(work)
         self._presence.tell("work")
         return count
 
     async def cancel(self, delivery_ids: Sequence[int], *, reason: str, now_ms: int) -> int:
-        count = await self._change(
+        count = await self._calls.change(
             lambda c: work_queue.cancel(c, delivery_ids, reason=reason, now_ms=now_ms, slot=self._ending_slot)
         )
         self._presence.tell("work")
@@ -324,7 +247,7 @@ class PostgresStore:
         now_ms: int,
         read: int | None = None,
     ) -> None:
-        await self._change(
+        await self._calls.change(
             lambda c: work_queue.add_deliveries(
                 c, deliveries, event_ids, replay=replay, now_ms=now_ms, read=read, slot=self._opening_slot
             )
@@ -334,134 +257,136 @@ class PostgresStore:
     # -- directory
 
     async def put_endpoint(self, row: EndpointRow, *, read: int | None = None) -> int:
-        version = await self._change(lambda c: directory.put_endpoint(c, row, read=read))
+        version = await self._calls.change(lambda c: directory.put_endpoint(c, row, read=read))
         self._presence.tell("config")
         return version
 
     async def endpoints(self, *, since_version: int = 0) -> list[EndpointRow]:
-        return await self._look(lambda c: directory.endpoints(c, since_version))
+        return await self._calls.look(lambda c: directory.endpoints(c, since_version))
 
     async def endpoint_revisions(self, client_id: int, config_version: int) -> list[EndpointRow]:
-        return await self._look(lambda c: directory.endpoint_revisions(c, client_id, config_version))
+        return await self._calls.look(lambda c: directory.endpoint_revisions(c, client_id, config_version))
 
     async def config_version(self) -> int:
-        return await self._look(directory.config_version)
+        return await self._calls.look(directory.config_version)
 
     async def put_key(self, key: Key) -> int:
-        version = await self._change(lambda c: directory.put_key(c, key))
+        version = await self._calls.change(lambda c: directory.put_key(c, key))
         self._presence.tell("config")
         return version
 
     async def keys(self) -> list[Key]:
-        return await self._look(directory.keys)
+        return await self._calls.look(directory.keys)
 
     async def end_session(self, session_id: str, *, ends_ms: int, now_ms: int) -> int:
-        version = await self._change(lambda c: directory.end_session(c, session_id, ends_ms=ends_ms, now_ms=now_ms))
+        version = await self._calls.change(
+            lambda c: directory.end_session(c, session_id, ends_ms=ends_ms, now_ms=now_ms)
+        )
         self._presence.tell("config")
         return version
 
     async def ended_sessions(self) -> frozenset[str]:
-        return await self._look(directory.ended_sessions)
+        return await self._calls.look(directory.ended_sessions)
 
     # -- audit log
 
     async def add_audit_entry(self, entry: AuditEntry) -> None:
-        await self._change(lambda c: audit_log.add(c, entry))
+        await self._calls.change(lambda c: audit_log.add(c, entry))
 
     async def audit_entries(self, scope: Scope, page: Page, *, target: str | None = None) -> list[AuditEntry]:
-        return await self._look(lambda c: audit_log.entries(c, scope, page, target=target))
+        return await self._calls.look(lambda c: audit_log.entries(c, scope, page, target=target))
 
     # -- replays
 
     async def put_replay(self, replay: Replay, *, read: int | None = None) -> None:
-        await self._change(lambda c: directory.put_replay(c, replay, read=read))
+        await self._calls.change(lambda c: directory.put_replay(c, replay, read=read))
 
     async def replay(self, replay_id: int) -> Replay | None:
-        return await self._look(lambda c: history.replay(c, replay_id))
+        return await self._calls.look(lambda c: history.replay(c, replay_id))
 
     async def replays(self, scope: Scope, page: Page, *, running: bool = False) -> list[Replay]:
-        return await self._look(lambda c: history.replays(c, scope, page, running=running))
+        return await self._calls.look(lambda c: history.replays(c, scope, page, running=running))
 
     async def replay_states(self, replay_id: int) -> dict[DeliveryState, int]:
-        return await self._look(lambda c: history.replay_states(c, replay_id))
+        return await self._calls.look(lambda c: history.replay_states(c, replay_id))
 
     # -- history
 
     async def event(self, event_id: int, scope: Scope) -> Event | None:
-        return await self._look(lambda c: history.event(c, event_id, scope))
+        return await self._calls.look(lambda c: history.event(c, event_id, scope))
 
     async def events(self, query: EventQuery, page: Page) -> list[Event]:
-        return await self._look(lambda c: history.events(c, query, page))
+        return await self._calls.look(lambda c: history.events(c, query, page))
 
     async def events_after(self, client_id: int, sequence: int, limit: int) -> list[Event]:
-        return await self._look(lambda c: history.events_after(c, client_id, sequence, limit))
+        return await self._calls.look(lambda c: history.events_after(c, client_id, sequence, limit))
 
     async def events_between(
         self, client_id: int, *, after_id: int, until_ms: int, types: Sequence[str], limit: int
     ) -> list[Event]:
-        return await self._look(
+        return await self._calls.look(
             lambda c: history.events_between(
                 c, client_id, after_id=after_id, until_ms=until_ms, types=types, limit=limit
             )
         )
 
     async def delivery(self, delivery_id: int, scope: Scope) -> Delivery | None:
-        return await self._look(lambda c: history.delivery(c, delivery_id, scope))
+        return await self._calls.look(lambda c: history.delivery(c, delivery_id, scope))
 
     async def deliveries(self, query: DeliveryQuery, page: Page) -> list[Delivery]:
-        return await self._look(lambda c: history.deliveries(c, query, page))
+        return await self._calls.look(lambda c: history.deliveries(c, query, page))
 
     async def attempts(self, delivery_id: int) -> list[Attempt]:
-        return await self._look(lambda c: history.attempts(c, delivery_id))
+        return await self._calls.look(lambda c: history.attempts(c, delivery_id))
 
     async def recent_attempts(self, endpoint_id: int, limit: int) -> list[Attempt]:
-        return await self._look(lambda c: history.recent_attempts(c, endpoint_id, limit))
+        return await self._calls.look(lambda c: history.recent_attempts(c, endpoint_id, limit))
 
     async def dead_groups(self, scope: Scope, *, endpoint_id: int | None, limit: int) -> list[DeadGroup]:
-        return await self._look(lambda c: history.dead_groups(c, scope, endpoint_id=endpoint_id, limit=limit))
+        return await self._calls.look(lambda c: history.dead_groups(c, scope, endpoint_id=endpoint_id, limit=limit))
 
     async def books(self, scope: Scope, *, recount: bool = False) -> list[Book]:
-        return await self._look(lambda c: history.books(c, scope, recount=recount))
+        return await self._calls.look(lambda c: history.books(c, scope, recount=recount))
 
     # -- beside the rows of a list
 
     async def events_by_id(self, event_ids: Sequence[int], scope: Scope) -> dict[int, Event]:
-        return await self._look(lambda c: beside.events_by_id(c, event_ids, scope))
+        return await self._calls.look(lambda c: beside.events_by_id(c, event_ids, scope))
 
     async def delivery_states(self, event_ids: Sequence[int], scope: Scope) -> dict[int, dict[DeliveryState, int]]:
-        return await self._look(lambda c: beside.delivery_states(c, event_ids, scope))
+        return await self._calls.look(lambda c: beside.delivery_states(c, event_ids, scope))
 
     async def last_attempts(self, delivery_ids: Sequence[int]) -> dict[int, Attempt]:
-        return await self._look(lambda c: beside.last_attempts(c, delivery_ids))
+        return await self._calls.look(lambda c: beside.last_attempts(c, delivery_ids))
 
     async def count_deliveries(self, query: DeliveryQuery, *, limit: int) -> int:
-        return await self._look(lambda c: beside.count_deliveries(c, query, limit=limit))
+        return await self._calls.look(lambda c: beside.count_deliveries(c, query, limit=limit))
 
     async def replays_with(self, replay_ids: Sequence[int], state: DeliveryState) -> set[int]:
-        return await self._look(lambda c: beside.replays_with(c, replay_ids, state))
+        return await self._calls.look(lambda c: beside.replays_with(c, replay_ids, state))
 
     # -- activity
 
     async def add_activity(self, rows: Sequence[Activity], *, now_ms: int) -> None:
-        await self._change(lambda c: activity.add(c, rows, now_ms=now_ms))
+        await self._calls.change(lambda c: activity.add(c, rows, now_ms=now_ms))
 
     async def activity(
         self, scope: Scope, *, step_s: int, since_ms: int, endpoint_id: int | None = None
     ) -> list[Activity]:
-        return await self._look(
+        return await self._calls.look(
             lambda c: activity.read(c, scope, step_s=step_s, since_ms=since_ms, endpoint_id=endpoint_id)
         )
 
     async def activity_by_endpoint(self, scope: Scope, *, step_s: int, since_ms: int) -> list[Activity]:
-        return await self._look(lambda c: activity.read_by_endpoint(c, scope, step_s=step_s, since_ms=since_ms))
+        return await self._calls.look(lambda c: activity.read_by_endpoint(c, scope, step_s=step_s, since_ms=since_ms))
 
     # -- upkeep
 
     async def audit(self, *, after_id: int, limit: int) -> Audit:
-        return await self._look(lambda c: upkeep.audit(c, after_id=after_id, limit=limit))
+        return await self._calls.look(lambda c: upkeep.audit(c, after_id=after_id, limit=limit))
 
     async def oldest_ms(self) -> int | None:
-        return await self._look(upkeep.oldest_ms)
+        return await self._calls.look(upkeep.oldest_ms)
 
     async def expire(self, *, before_ms: int, limit: int) -> int:
         """Drop one whole week of events if one is past, whatever ``limit`` says; else delete one by one."""
@@ -474,7 +399,7 @@ class PostgresStore:
             if await self._presence.is_alone(connection):
                 await run(connection, "shift_due", by_ms)
 
-        await self._change(work)
+        await self._calls.change(work)
 
     async def index_text(self, limit: int) -> int:
-        return await self._change(lambda c: upkeep.index_text(c, limit))
+        return await self._calls.change(lambda c: upkeep.index_text(c, limit))

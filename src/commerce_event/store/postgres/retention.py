@@ -1,25 +1,22 @@
 """Retention: events past their time go a week at a time, or one by one; every step is a commit of its own."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 from commerce_event.core.clock import Clock
 from commerce_event.core.ids import at_time
 from commerce_event.store.postgres import upkeep, weeks
-from commerce_event.store.postgres.sql import Connection
+from commerce_event.store.postgres.calls import Calls
 from commerce_event.store.postgres.weeks import Week
-
-Call: TypeAlias = Callable[[Callable[[Connection], Awaitable[Any]]], Awaitable[Any]]
 
 _START: Final = 0
 
 
 class Retention:
-    """Deletes old events of a store, which is reached by its ways to look, to run one statement, and to change."""
+    """Deletes old events."""
 
-    def __init__(self, clock: Clock, *, look: Call, step: Call, change: Call) -> None:
+    def __init__(self, clock: Clock, calls: Calls) -> None:
         self._clock = clock
-        self._look, self._step, self._change = look, step, change
+        self._calls = calls
         self._pass_ms = 0  # which time the present pass is about, and how far it got
         self._looked_to = _START
 
@@ -28,8 +25,7 @@ class Retention:
         return await self._drop_week(before_ms) or await self._delete_some(before_ms, limit)
 
     async def _drop_week(self, before_ms: int) -> int:
-        past: list[Week] = await self._look(lambda c: weeks.unneeded(c, before_id=at_time(before_ms)))
-        for week in past:
+        for week in await self._calls.look(lambda c: weeks.unneeded(c, before_id=at_time(before_ms))):
             events = await self._forget_keys(week)
             if await self._drop(week) and events:
                 return events
@@ -44,12 +40,10 @@ class Retention:
         return events
 
     async def _forget_some(self, week: Week, after_id: int) -> tuple[int, int] | None:
-        found: tuple[int, int] | None = await self._step(lambda c: weeks.forget_keys(c, week, after_id))
-        return found
+        return await self._calls.step(lambda c: weeks.forget_keys(c, week, after_id))
 
     async def _drop(self, week: Week) -> bool:
-        dropped: bool = await self._step(lambda c: weeks.drop(c, week))
-        return dropped
+        return await self._calls.step(lambda c: weeks.drop(c, week))
 
     async def _delete_some(self, before_ms: int, limit: int) -> int:
         if before_ms != self._pass_ms:
@@ -65,11 +59,9 @@ class Retention:
 
     async def _expired(self, before_ms: int, limit: int) -> list[int]:
         now_ms, after_id = self._clock.now_ms(), self._looked_to
-        ids: list[int] = await self._look(
+        return await self._calls.look(
             lambda c: upkeep.expired(c, before_ms=before_ms, after_id=after_id, limit=limit, now_ms=now_ms)
         )
-        return ids
 
     async def _delete(self, ids: list[int]) -> int:
-        deleted: int = await self._change(lambda c: upkeep.delete(c, ids))
-        return deleted
+        return await self._calls.change(lambda c: upkeep.delete(c, ids))

@@ -2,9 +2,7 @@
 
 import asyncio
 import shutil
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
@@ -39,6 +37,7 @@ from commerce_event.store.port import (
 from commerce_event.store.sqlite import activity, audit_log, beside, directory, files, history, upkeep, work_queue
 from commerce_event.store.sqlite.checkpoints import Checkpointer
 from commerce_event.store.sqlite.journal import Journal
+from commerce_event.store.sqlite.readers import Readers
 from commerce_event.store.sqlite.sql import only, run
 from commerce_event.store.sqlite.writer import Writer, translate
 
@@ -57,11 +56,10 @@ class SqliteStore:
         self._path = path.resolve()  # a link to a file leads to its lock, too
         self._clock = clock or SystemClock()
         self._lock = files.FileLock(self._path)
-        self._local = threading.local()
-        self._connections: list[apsw.Connection] = []
-        self._readers: ThreadPoolExecutor | None = None
-        self._queue_reader: ThreadPoolExecutor | None = None  # so that no search keeps a delivery waiting
+        self._connection: apsw.Connection | None = None  # the writer's
         self._writer: Writer | None = None
+        self._readers: Readers | None = None
+        self._queue_reader: Readers | None = None  # so that no search keeps a delivery waiting
         self._journal = Journal(0)
         self._lease = 0
         self._schema = 0
@@ -79,8 +77,7 @@ class SqliteStore:
         self._lock.take()
         try:
             with files.refusals(self._path):
-                connection = files.open_writer(self._path)
-                self._connections.append(connection)
+                connection = self._connection = files.open_writer(self._path)
                 self._schema = files.migrate(connection, self._path)
                 files.copy_log(connection)
                 here = files.Identity(self._path)
@@ -103,37 +100,35 @@ class SqliteStore:
             check=here.check,
             after_commit=self._checkpointer.after_commit,
         )
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-reader")
-        self._queue_reader = ThreadPoolExecutor(1, thread_name_prefix="store-queue-reader")
+        self._readers = Readers(self._path, _READERS, name="store-reader", on_error=self._note)
+        self._queue_reader = Readers(self._path, 1, name="store-queue-reader", on_error=self._note)
 
     async def close(self) -> None:
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
-        if self._writer is not None:
+        if self._writer is not None and self._connection is not None:
             self._writer.close()
             self._checkpointer.close()
             if not self._writer.failure.done():
                 with suppress(apsw.Error):  # a full disk, say: the next start counts it
-                    upkeep.end_run(self._connections[0])
+                    upkeep.end_run(self._connection)
             self._writer = None
         for readers in (self._readers, self._queue_reader):
             if readers is not None:
-                readers.shutdown()
+                readers.close()
         self._readers = self._queue_reader = None
         self._let_go()
 
     def _let_go(self) -> None:
-        for connection in reversed(self._connections):  # the writer last: only it can put the log into the file
-            connection.close(True)
-        self._connections.clear()
-        self._local = threading.local()
+        if self._connection is not None:  # the last one: only it can put the log into the file
+            self._connection.close(True)
+            self._connection = None
         self._lock.release()
 
     async def failed(self) -> StoreBrokenError:
-        if self._writer is None:
-            raise StoreUnavailableError("the store is closed")
-        return await asyncio.shield(asyncio.wrap_future(self._writer.failure))  # whoever stops waiting breaks nothing
+        failure = asyncio.wrap_future(_opened(self._writer).failure)
+        return await asyncio.shield(failure)  # whoever stops waiting breaks nothing
 
     @property
     def lease(self) -> int:
@@ -165,32 +160,10 @@ class SqliteStore:
     # -- how calls reach the file
 
     async def _write(self, work: Callable[[apsw.Connection], T], *, insist: bool = False) -> T:
-        if self._writer is None:
-            raise StoreUnavailableError("the store is closed")
-        return await self._writer.do(work, insist=insist)
+        return await _opened(self._writer).do(work, insist=insist)
 
     async def _read(self, work: Callable[[apsw.Connection], T]) -> T:
-        return await self._read_by(self._readers, work)
-
-    async def _read_by(self, readers: ThreadPoolExecutor | None, work: Callable[[apsw.Connection], T]) -> T:
-        if readers is None:
-            raise StoreUnavailableError("the store is closed")
-        try:
-            reading = asyncio.get_running_loop().run_in_executor(readers, self._read_here, work)
-        except RuntimeError:  # the pool is shutting down
-            raise StoreUnavailableError("the store is closed") from None
-        return await reading
-
-    def _read_here(self, work: Callable[[apsw.Connection], T]) -> T:
-        connection: apsw.Connection | None = getattr(self._local, "connection", None)
-        try:
-            if connection is None:
-                connection = self._local.connection = files.open_reader(self._path)
-                self._connections.append(connection)
-            return work(connection)
-        except apsw.Error as error:
-            self._note(error)
-            raise translate(error) from error
+        return await _opened(self._readers).do(work)
 
     def _note(self, error: apsw.Error) -> None:
         """Take note of what went wrong outside the writer: a damaged file ends the store, whoever met it."""
@@ -201,25 +174,23 @@ class SqliteStore:
     # -- journal
 
     async def accept(self, events: Sequence[NewEvent], *, config_version: int | None = None) -> list[Accepted]:
-        return await self._write(lambda connection: self._journal.accept(connection, events, config_version))
+        return await self._write(lambda c: self._journal.accept(c, events, config_version))
 
     # -- queue
 
     async def waiting(self) -> list[Waiting]:
-        return await self._read_by(self._queue_reader, work_queue.waiting)
+        return await _opened(self._queue_reader).do(work_queue.waiting)
 
     async def claim(self, wants: Sequence[Want], *, now_ms: int, lease_until_ms: int) -> list[Claimed]:
         return await self._write(
-            lambda connection: work_queue.claim(
-                connection, wants, lease=self._lease, now_ms=now_ms, lease_until_ms=lease_until_ms
-            )
+            lambda c: work_queue.claim(c, wants, lease=self._lease, now_ms=now_ms, lease_until_ms=lease_until_ms)
         )
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
-        return await self._write(lambda connection: work_queue.settle(connection, settlements))
+        return await self._write(lambda c: work_queue.settle(c, settlements))
 
     async def give_back(self, claimed: Sequence[Claimed], *, now_ms: int) -> None:
-        await self._write(lambda connection: work_queue.give_back(connection, claimed, now_ms=now_ms))
+        await self._write(lambda c: work_queue.give_back(c, claimed, now_ms=now_ms))
 
     async def end_pending(
         self,
@@ -232,8 +203,8 @@ class SqliteStore:
         revision: int | None = None,
     ) -> int:
         return await self._write(
-            lambda connection: work_queue.end_pending(
-                connection, endpoint_id, state=state, reason=reason, now_ms=now_ms, limit=limit, revision=revision
+            lambda c: work_queue.end_pending(
+                c, endpoint_id, state=state, reason=reason, now_ms=now_ms, limit=limit, revision=revision
             )
         )
 
@@ -253,9 +224,7 @@ class SqliteStore:
         return await self._write(work)
 
     async def cancel(self, delivery_ids: Sequence[int], *, reason: str, now_ms: int) -> int:
-        return await self._write(
-            lambda connection: work_queue.cancel(connection, delivery_ids, reason=reason, now_ms=now_ms)
-        )
+        return await self._write(lambda c: work_queue.cancel(c, delivery_ids, reason=reason, now_ms=now_ms))
 
     async def add_deliveries(
         self,
@@ -275,19 +244,19 @@ class SqliteStore:
     # -- directory
 
     async def put_endpoint(self, row: EndpointRow, *, read: int | None = None) -> int:
-        return await self._write(lambda connection: directory.put_endpoint(connection, row, read=read))
+        return await self._write(lambda c: directory.put_endpoint(c, row, read=read))
 
     async def endpoints(self, *, since_version: int = 0) -> list[EndpointRow]:
-        return await self._read(lambda connection: directory.endpoints(connection, since_version))
+        return await self._read(lambda c: directory.endpoints(c, since_version))
 
     async def endpoint_revisions(self, client_id: int, config_version: int) -> list[EndpointRow]:
         return await self._read(lambda c: directory.endpoint_revisions(c, client_id, config_version))
 
     async def config_version(self) -> int:
-        return await self._read_by(self._queue_reader, directory.config_version)
+        return await _opened(self._queue_reader).do(directory.config_version)
 
     async def put_key(self, key: Key) -> int:
-        return await self._write(lambda connection: directory.put_key(connection, key))
+        return await self._write(lambda c: directory.put_key(c, key))
 
     async def keys(self) -> list[Key]:
         return await self._read(directory.keys)
@@ -301,64 +270,62 @@ class SqliteStore:
     # -- audit log
 
     async def add_audit_entry(self, entry: AuditEntry) -> None:
-        await self._write(lambda connection: audit_log.add(connection, entry))
+        await self._write(lambda c: audit_log.add(c, entry))
 
     async def audit_entries(self, scope: Scope, page: Page, *, target: str | None = None) -> list[AuditEntry]:
-        return await self._read(lambda connection: audit_log.entries(connection, scope, page, target=target))
+        return await self._read(lambda c: audit_log.entries(c, scope, page, target=target))
 
     # -- replays
 
     async def put_replay(self, replay: Replay, *, read: int | None = None) -> None:
-        await self._write(lambda connection: directory.put_replay(connection, replay, read=read))
+        await self._write(lambda c: directory.put_replay(c, replay, read=read))
 
     async def replay(self, replay_id: int) -> Replay | None:
-        return await self._read(lambda connection: history.replay(connection, replay_id))
+        return await self._read(lambda c: history.replay(c, replay_id))
 
     async def replays(self, scope: Scope, page: Page, *, running: bool = False) -> list[Replay]:
-        return await self._read(lambda connection: history.replays(connection, scope, page, running=running))
+        return await self._read(lambda c: history.replays(c, scope, page, running=running))
 
     async def replay_states(self, replay_id: int) -> dict[DeliveryState, int]:
-        return await self._read(lambda connection: dict(run(connection, "replay_states", (replay_id,))))
+        return await self._read(lambda c: dict(run(c, "replay_states", (replay_id,))))
 
     # -- history
 
     async def event(self, event_id: int, scope: Scope) -> Event | None:
-        return await self._read(lambda connection: history.event(connection, event_id, scope))
+        return await self._read(lambda c: history.event(c, event_id, scope))
 
     async def events(self, query: EventQuery, page: Page) -> list[Event]:
-        return await self._read(lambda connection: history.events(connection, query, page))
+        return await self._read(lambda c: history.events(c, query, page))
 
     async def events_after(self, client_id: int, sequence: int, limit: int) -> list[Event]:
-        return await self._read(lambda connection: history.events_after(connection, client_id, sequence, limit))
+        return await self._read(lambda c: history.events_after(c, client_id, sequence, limit))
 
     async def events_between(
         self, client_id: int, *, after_id: int, until_ms: int, types: Sequence[str], limit: int
     ) -> list[Event]:
         return await self._read(
-            lambda connection: history.events_between(
-                connection, client_id, after_id=after_id, until_ms=until_ms, types=types, limit=limit
+            lambda c: history.events_between(
+                c, client_id, after_id=after_id, until_ms=until_ms, types=types, limit=limit
             )
         )
 
     async def delivery(self, delivery_id: int, scope: Scope) -> Delivery | None:
-        return await self._read(lambda connection: history.delivery(connection, delivery_id, scope))
+        return await self._read(lambda c: history.delivery(c, delivery_id, scope))
 
     async def deliveries(self, query: DeliveryQuery, page: Page) -> list[Delivery]:
-        return await self._read(lambda connection: history.deliveries(connection, query, page))
+        return await self._read(lambda c: history.deliveries(c, query, page))
 
     async def attempts(self, delivery_id: int) -> list[Attempt]:
-        return await self._read(lambda connection: history.attempts(connection, delivery_id))
+        return await self._read(lambda c: history.attempts(c, delivery_id))
 
     async def recent_attempts(self, endpoint_id: int, limit: int) -> list[Attempt]:
-        return await self._read(lambda connection: history.recent_attempts(connection, endpoint_id, limit))
+        return await self._read(lambda c: history.recent_attempts(c, endpoint_id, limit))
 
     async def dead_groups(self, scope: Scope, *, endpoint_id: int | None, limit: int) -> list[DeadGroup]:
-        return await self._read(
-            lambda connection: history.dead_groups(connection, scope, endpoint_id=endpoint_id, limit=limit)
-        )
+        return await self._read(lambda c: history.dead_groups(c, scope, endpoint_id=endpoint_id, limit=limit))
 
     async def books(self, scope: Scope, *, recount: bool = False) -> list[Book]:
-        return await self._read(lambda connection: history.books(connection, scope, recount=recount))
+        return await self._read(lambda c: history.books(c, scope, recount=recount))
 
     # -- beside the rows of a list
 
@@ -380,15 +347,13 @@ class SqliteStore:
     # -- activity
 
     async def add_activity(self, rows: Sequence[Activity], *, now_ms: int) -> None:
-        await self._write(lambda connection: activity.add(connection, rows, now_ms=now_ms))
+        await self._write(lambda c: activity.add(c, rows, now_ms=now_ms))
 
     async def activity(
         self, scope: Scope, *, step_s: int, since_ms: int, endpoint_id: int | None = None
     ) -> list[Activity]:
         return await self._read(
-            lambda connection: activity.read(
-                connection, scope, step_s=step_s, since_ms=since_ms, endpoint_id=endpoint_id
-            )
+            lambda c: activity.read(c, scope, step_s=step_s, since_ms=since_ms, endpoint_id=endpoint_id)
         )
 
     async def activity_by_endpoint(self, scope: Scope, *, step_s: int, since_ms: int) -> list[Activity]:
@@ -397,22 +362,27 @@ class SqliteStore:
     # -- upkeep
 
     async def audit(self, *, after_id: int, limit: int) -> Audit:
-        return await self._read(lambda connection: upkeep.audit(connection, after_id=after_id, limit=limit))
+        return await self._read(lambda c: upkeep.audit(c, after_id=after_id, limit=limit))
 
     async def oldest_ms(self) -> int | None:
         return await self._read(upkeep.oldest_ms)
 
     async def expire(self, *, before_ms: int, limit: int) -> int:
         after_id = self._expired_to  # what an earlier step passed over is pending still
-        ids = await self._read(
-            lambda connection: upkeep.expired(connection, after_id=after_id, before_ms=before_ms, limit=limit)
-        )
+        ids = await self._read(lambda c: upkeep.expired(c, after_id=after_id, before_ms=before_ms, limit=limit))
         self._expired_to = ids[-1] if len(ids) == limit else 0
-        return await self._write(lambda connection: upkeep.delete(connection, ids)) if ids else 0
+        return await self._write(lambda c: upkeep.delete(c, ids)) if ids else 0
 
     async def shift_due(self, by_ms: int) -> None:
         """Move what is written before this call, and nothing that comes later: while it cannot be done, all wait."""
-        await self._write(lambda connection: upkeep.shift_due(connection, by_ms, self._clock), insist=True)
+        await self._write(lambda c: upkeep.shift_due(c, by_ms, self._clock), insist=True)
 
     async def index_text(self, limit: int) -> int:
-        return await self._write(lambda connection: upkeep.index_text(connection, limit))
+        return await self._write(lambda c: upkeep.index_text(c, limit))
+
+
+def _opened(part: T | None) -> T:
+    """Return a part that an open store has."""
+    if part is None:
+        raise StoreUnavailableError("the store is closed")
+    return part
