@@ -1,8 +1,6 @@
 """The schema of this version, brought about once however many nodes start together."""
 
-import re
-from importlib.resources import files
-
+from commerce_event.store import sql_files
 from commerce_event.store.port import StoreRefusedError
 from commerce_event.store.postgres.connections import SCHEMA, Address
 from commerce_event.store.postgres.locks import MIGRATION, UPKEEP
@@ -11,9 +9,7 @@ from commerce_event.store.postgres.sql import Connection
 
 def migrations() -> list[tuple[int, str]]:
     """Return every migration as (schema version, SQL), in order."""
-    folder = files(__package__) / "migrations"
-    found = [(int(match[1]), item) for item in folder.iterdir() if (match := re.match(r"(\d{4})_\w+\.sql$", item.name))]
-    return [(version, item.read_text()) for version, item in sorted(found, key=lambda pair: pair[0])]
+    return sql_files.migrations(__package__)
 
 
 async def migrate(connection: Connection, address: Address) -> int:

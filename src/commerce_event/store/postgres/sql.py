@@ -1,22 +1,16 @@
 """Named SQL from ``queries.sql``; many rows go to a statement as one array for each column."""
 
-import re
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import Any, Final, TypeAlias
 
 import asyncpg
 
+from commerce_event.store import sql_files
+
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 
-def _load() -> dict[str, str]:
-    text = (files(__package__) / "queries.sql").read_text()
-    blocks = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
-    return dict(zip(blocks[1::2], (block.strip() for block in blocks[2::2]), strict=True))
-
-
-_STATEMENTS: Final = _load()
+_STATEMENTS: Final = sql_files.statements(__package__)
 
 
 async def run(connection: Connection, name: str, *values: Any) -> list[asyncpg.Record]:

@@ -2,16 +2,15 @@
 
 import fcntl
 import os
-import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 import apsw
 
+from commerce_event.store import sql_files
 from commerce_event.store.port import StoreBrokenError, StoreRefusedError
 from commerce_event.store.sqlite import places
 from commerce_event.store.words import entry
@@ -175,9 +174,7 @@ def _words(*values: Any) -> str:
 
 def migrations() -> list[tuple[int, str]]:
     """Return every migration as (schema version, SQL), in order."""
-    folder = files(__package__) / "migrations"
-    found = [(int(match[1]), item) for item in folder.iterdir() if (match := re.match(r"(\d{4})_\w+\.sql$", item.name))]
-    return [(version, item.read_text()) for version, item in sorted(found, key=lambda pair: pair[0])]
+    return sql_files.migrations(__package__)
 
 
 def migrate(connection: apsw.Connection, path: Path) -> int:

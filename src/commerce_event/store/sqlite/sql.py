@@ -6,12 +6,13 @@ One step for a whole batch matters: every step gives up the interpreter lock onc
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from importlib.resources import files
 from itertools import chain
 from typing import Any, Final, TypeVar
 
 import apsw
 import msgspec
+
+from commerce_event.store import sql_files
 
 _CHUNK_MAX: Final = 256
 _CHUNK_STEP: Final = 16
@@ -20,13 +21,7 @@ _ROWS: Final = re.compile(r"\{rows:(\d+)\}")
 T = TypeVar("T")
 
 
-def _load() -> dict[str, str]:
-    text = (files(__package__) / "queries.sql").read_text()
-    blocks = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
-    return dict(zip(blocks[1::2], (block.strip() for block in blocks[2::2]), strict=True))
-
-
-_STATEMENTS: Final = _load()
+_STATEMENTS: Final = sql_files.statements(__package__)
 
 
 @lru_cache(maxsize=1024)
