@@ -28,7 +28,6 @@ class Metrics(Collector):
     """Counts what flows through this node."""
 
     def __init__(self, scheduler: Scheduler, keeper: Keeper, watchdog: Watchdog) -> None:
-        self._scheduler = scheduler
         self._keeper = keeper
         self._watchdog = watchdog
         self._registry = CollectorRegistry()

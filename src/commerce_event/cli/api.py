@@ -14,7 +14,6 @@ from commerce_event.cli.errors import UsageError, WorkFailedError
 _PAGE_MAX = 200
 _TIMEOUT_S = 60.0
 _STATE = frozenset({408, 409, 429})  # of the server or the thing: what was given may be right at another moment
-_ID_MAX = 256
 _KINDS = {"endpoints": "endpoint", "events": "event", "deliveries": "delivery", "replays": "replay", "keys": "key"}
 _TECHNICAL = re.compile(r"^\[[^]]*\] | \(_ssl[^)]*\)$")  # numbers and names around an error's words
 _PREDICATES = ("must ", "is ", "has ", "occurs ", "may ")

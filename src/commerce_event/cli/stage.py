@@ -54,7 +54,6 @@ class _Stage:
         self.published: Counter[str] = Counter()
         self.wanted: dict[str, list[str]] = {path: [] for path, _, _ in _RECEIVERS}
         self.latest: deque[tuple[str, str]] = deque(maxlen=8)
-        self.endpoint_types: dict[str, list[str]] = {}
 
     async def publish(self, event: SimulatedEvent) -> None:
         answer = await self.api.post(
