@@ -44,9 +44,14 @@ def as_asked(wanted: Mapping[str, str | None]) -> Asked:
     asked = dict(wanted)
     for name in ("since", "until"):
         text = asked.get(name)
-        if text and len(text) == _MINUTES:
-            asked[name] = f"{text}:00Z"
+        if text:
+            asked[name] = whole_time(text)
     return asked
+
+
+def whole_time(text: str) -> str:
+    """Return a time as a browser's field gives it, to the minute, as the management call has it."""
+    return f"{text}:00Z" if len(text) == _MINUTES else text
 
 
 def _place(problem: Problem) -> str:

@@ -17,7 +17,8 @@ from commerce_event.api.openapi import OPERATIONS
 from commerce_event.api.operations import Call, convert, perform
 from commerce_event.api.problems import Problem, not_found, problem_of
 from commerce_event.api.services import Services
-from commerce_event.core.model import Role
+from commerce_event.core import ids
+from commerce_event.core.model import Endpoint, Role
 from commerce_event.core.vault import Vault
 from commerce_event.web.origin import origin_of, over_tls
 from commerce_event.web.pages import HEADERS, Pages
@@ -80,6 +81,14 @@ class Page:
         wanted = None if operation.body is None else convert({} if body is None else body, operation.body, where="")
         reply = await perform(operation, Call(self.services, self.session.key, path or {}, asked, wanted))
         return reply.content
+
+    def endpoint(self, endpoint_id: str) -> Endpoint | None:
+        """Return an endpoint in this person's reach that was not deleted."""
+        try:
+            number = ids.decode("end", endpoint_id)
+        except ids.InvalidIdError:
+            return None
+        return self.services.directory.endpoint_in(self.session.key.scope, number)
 
     def id(self) -> str:
         """Return the id in the address."""

@@ -4,10 +4,10 @@ from typing import Any
 
 import msgspec
 
-from commerce_event.api.operations import Call, Operation, Reply, shown_time
+from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing
 from commerce_event.api.problems import not_found
-from commerce_event.api.views import BooksView, book_view
+from commerce_event.api.views import BooksView, book_view, shown_time
 from commerce_event.contract.catalogue import EVENT_TYPES, EventType, Kind
 
 

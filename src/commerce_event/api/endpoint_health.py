@@ -6,10 +6,10 @@ import msgspec
 from msgspec import Meta
 
 from commerce_event.api.endpoints import find_endpoint
-from commerce_event.api.operations import Call, Operation, Reply, shown_time
+from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.parameters import unknown_type
 from commerce_event.api.problems import Problem, invalid
-from commerce_event.api.views import AttemptView, attempt_view
+from commerce_event.api.views import AttemptView, attempt_view, shown_time
 from commerce_event.contract.catalogue import EVENT_TYPES, EventType
 from commerce_event.core import ids
 from commerce_event.core.delivery import Outcome

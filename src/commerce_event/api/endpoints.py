@@ -146,8 +146,8 @@ def _kept(secrets: Sequence[Secret], expires_ms: int, now_ms: int) -> list[Secre
 
 def find_endpoint(call: Call) -> Endpoint:
     """Return the endpoint in the path. Raises Problem 404, also for another client's."""
-    endpoint = call.services.directory.endpoint(call.id("end", "endpoint"))
-    if endpoint is None or endpoint.deleted_ms is not None or not call.scope.allows(endpoint.client_id):
+    endpoint = call.services.directory.endpoint_in(call.scope, call.id("end", "endpoint"))
+    if endpoint is None:
         raise not_found("endpoint")
     call.is_about(endpoint.client_id, ids.encode("end", endpoint.id))
     return endpoint

@@ -29,7 +29,6 @@ from commerce_event.api.plain_words import in_words
 from commerce_event.api.problems import MEDIA_TYPE, Problem, problem_of, together
 from commerce_event.api.services import Services
 from commerce_event.core import ids
-from commerce_event.core.clock import rfc3339
 from commerce_event.core.model import AuditEntry, Key, Scope
 from commerce_event.store.port import StoreError
 
@@ -163,10 +162,6 @@ def problem_response(problem: Problem) -> Response:
 class _ProblemResponse(Response):
     async def __call__(self, _scope: AsgiScope, receive: Receive, send: Send) -> None:
         await answer_raw(receive, send, self.status_code, bytes(self.body), self.raw_headers)
-
-
-def shown_time(ms: int | None) -> str | None:
-    return None if ms is None else rfc3339(ms)
 
 
 def _read_query(operation: Operation, request: Request) -> Any:

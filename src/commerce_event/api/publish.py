@@ -8,7 +8,7 @@ from commerce_event.accept.batch import Batch, Item, read_batch
 from commerce_event.accept.cloud_events import header_key
 from commerce_event.accept.intake import Draft
 from commerce_event.accept.media_types import is_json, read_media_type
-from commerce_event.accept.parse import check_idempotency_key, parse_event, read_traceparent
+from commerce_event.accept.parse import ParsedEvent, check_idempotency_key, parse_event, read_traceparent
 from commerce_event.accept.rejections import InvalidKeyError, RejectedError
 from commerce_event.api.asgi import (
     JSON_LINES,
@@ -140,12 +140,8 @@ class Publisher:
         event = parse_event(event_type, body, max_bytes=self.body_max)
         check_client(key, event.client_id)
         traceparent = headers.get(b"traceparent")
-        return Draft(
-            event.client_id,
-            event.type,
-            event.application_id,
-            event.data,
-            event.body,
+        return _draft(
+            event,
             _key_of_request(headers) or header_key(headers),
             None if traceparent is None else read_traceparent(traceparent.decode("latin-1")),
         )
@@ -176,15 +172,7 @@ class Publisher:
         except (RejectedError, Problem) as error:
             return problem_of(error)
         traceparent = item.traceparent or read_traceparent(headers.get(b"traceparent", b"").decode("latin-1"))
-        return Draft(
-            event.client_id,
-            event.type,
-            event.application_id,
-            event.data,
-            event.body,
-            own_key or item.idempotency_key,
-            traceparent,
-        )
+        return _draft(event, own_key or item.idempotency_key, traceparent)
 
     async def _submit(self, drafts: Sequence[Draft]) -> list[Accepted]:
         return await self._services.intake.submit(drafts) if drafts else []
@@ -247,6 +235,10 @@ def _check_stated_type(headers: Headers, event_type: str) -> None:
     stated = headers.get(b"ce-type")
     if stated is not None and stated.rpartition(b".")[2] != event_type.encode():
         raise Problem(422, f"The header ce-type names another type than the address, {event_type[:100]}.")
+
+
+def _draft(event: ParsedEvent, key: str | None, traceparent: str | None) -> Draft:
+    return Draft(event.client_id, event.type, event.application_id, event.data, event.body, key, traceparent)
 
 
 def _key_of_request(headers: Headers) -> str | None:

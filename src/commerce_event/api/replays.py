@@ -70,8 +70,8 @@ def _choices(call: Call) -> _Choices:
     """Return what is to be sent again. Raises Problem 404, 422."""
     wanted: NewReplay = call.body
     endpoint_id = read_id("end", wanted.endpoint_id, "/endpoint_id")
-    endpoint = call.services.directory.endpoint(endpoint_id or 0)
-    if endpoint is None or endpoint.deleted_ms is not None or not call.scope.allows(endpoint.client_id):
+    endpoint = call.services.directory.endpoint_in(call.scope, endpoint_id or 0)
+    if endpoint is None:
         raise not_found("endpoint")
     since_ms = read_time(wanted.since, "/since") or 0
     until_ms = read_time(wanted.until, "/until")

@@ -204,7 +204,7 @@ def _id(prefix: ids.Prefix, number: int | None) -> str | None:
     return None if number is None else ids.encode(prefix, number)
 
 
-def _time(ms: int | None) -> str | None:
+def shown_time(ms: int | None) -> str | None:
     return None if ms is None else rfc3339(ms)
 
 
@@ -242,11 +242,11 @@ def delivery_fields(delivery: Delivery) -> dict[str, Any]:
         "client_id": delivery.client_id,
         "state": delivery.state,
         "attempt_count": delivery.attempt_count,
-        "next_attempt_at": None if delivery.leased else _time(delivery.due_ms),
+        "next_attempt_at": None if delivery.leased else shown_time(delivery.due_ms),
         "reason": delivery.reason,
         "replay_id": _id("rpl", delivery.replay_id),
         "created_at": rfc3339(delivery.created_ms),
-        "finished_at": _time(delivery.finished_ms),
+        "finished_at": shown_time(delivery.finished_ms),
     }
 
 
@@ -310,7 +310,7 @@ def key_fields(key: Key) -> dict[str, Any]:
         "client_ids": None if key.client_ids is None else list(key.client_ids),
         "name": key.name,
         "created_at": rfc3339(key.created_ms),
-        "revoked_at": _time(key.revoked_ms),
+        "revoked_at": shown_time(key.revoked_ms),
     }
 
 
@@ -332,7 +332,7 @@ def replay_view(replay: Replay, states: dict[DeliveryState, int]) -> ReplayView:
         queued=replay.queued,
         deliveries={str(state): count for state, count in states.items()},
         created_at=rfc3339(replay.created_ms),
-        finished_at=_time(replay.finished_ms),
+        finished_at=shown_time(replay.finished_ms),
     )
 
 

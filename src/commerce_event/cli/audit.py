@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from commerce_event.cli.api import Api
-from commerce_event.cli.options import DEFAULT_URL, AsJson, Key, Limit, Url
+from commerce_event.cli.options import DEFAULT_URL, AsJson, ClientId, Key, Limit, Url
 from commerce_event.cli.output import Columns, print_items
 
 _COLUMNS: Columns = {
@@ -15,7 +15,7 @@ _COLUMNS: Columns = {
 
 
 def audit(
-    client: Annotated[int | None, typer.Option(help="ClientId.")] = None,
+    client_id: ClientId = None,
     target: Annotated[str | None, typer.Option(help="What was changed: end_…, dlv_…, rpl_… or key_….")] = None,
     limit: Limit = 50,
     url: Url = DEFAULT_URL,
@@ -24,5 +24,5 @@ def audit(
 ) -> None:
     """List who changed what through the API or the screens, the newest first."""
     with Api(url, key) as api:
-        found = api.items("/v1/audit", limit, client_id=client, target=target)
+        found = api.items("/v1/audit", limit, client_id=client_id, target=target)
         print_items(found, _COLUMNS, as_json=as_json, empty="Nothing was changed in the last 400 days.")

@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-import msgspec
-
 from commerce_event.reference.model import Property
+from commerce_event.web.highlight import shown
 
 Schema = Mapping[str, Any]
 Schemas = Mapping[str, Schema]
@@ -43,8 +42,8 @@ def property_of(name: str, schema: Schema, schemas: Schemas, *, required: bool, 
         format=inner.get("format", ""),
         required=required,
         description=schema.get("description", "") or inner.get("description", ""),
-        values=tuple(_shown(value) for value in values if value is not None),
-        known_values=tuple(map(_shown, inner["examples"])) if "pattern" in inner and "examples" in inner else (),
+        values=tuple(shown(value) for value in values if value is not None),
+        known_values=tuple(map(shown, inner["examples"])) if "pattern" in inner and "examples" in inner else (),
         limits=", ".join(_limits(schema, inner)),
         link=link,
         inside=tuple(properties_of(made_of, schemas, depth - 1)) if depth else (),
@@ -90,8 +89,4 @@ def _limits(schema: Schema, inner: Schema) -> Iterator[str]:
             yield limit.removesuffix("s") if inner[key] == 1 and key != "minimum" else limit
     default = schema.get("default", inner.get("default"))
     if default not in (None, "", [], {}):
-        yield f"{_shown(default).removesuffix('.0')} when left out"
-
-
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        yield f"{shown(default).removesuffix('.0')} when left out"

@@ -88,6 +88,13 @@ class Directory:
         """Return an endpoint, deleted or not."""
         return self._endpoints.get(endpoint_id)
 
+    def endpoint_in(self, scope: Scope, endpoint_id: int) -> Endpoint | None:
+        """Return an endpoint in reach, unless it was deleted."""
+        endpoint = self._endpoints.get(endpoint_id)
+        if endpoint is None or endpoint.deleted_ms is not None or not scope.allows(endpoint.client_id):
+            return None
+        return endpoint
+
     def match(
         self, client_id: int, event_type: EventType, application_id: int | None, data: Mapping[str, Any]
     ) -> tuple[Endpoint, ...]:

@@ -53,7 +53,7 @@ async def list_dead(page: Page) -> Response:
         heaps=await _heaps(page, groups),
         looked_at=LOOKED_AT if sum(group.count for group in groups) >= LOOKED_AT else 0,
         letters=[_letter(page, each) for each in await logged(page, found.items)],
-        only=_endpoint(page, page.query["endpoint_id"]),
+        only=page.endpoint(page.query["endpoint_id"]),
         first=first,
         back=page.here(),
         next_url=page.here(cursor=found.next_cursor) if found.next_cursor else "",
@@ -76,7 +76,7 @@ async def _heaps(page: Page, groups: list[DeadGroupView]) -> list[Heap]:
         by_endpoint.setdefault(group.endpoint_id, []).append(group)
     heaps = []
     for endpoint_id, members in by_endpoint.items():
-        endpoint = _endpoint(page, endpoint_id)
+        endpoint = page.endpoint(endpoint_id)
         oldest = min(member.oldest_at for member in members)
         heaps.append(
             Heap(endpoint_id, endpoint, _name(endpoint, endpoint_id), dead.get(endpoint_id, 0), members, oldest)
@@ -86,19 +86,9 @@ async def _heaps(page: Page, groups: list[DeadGroupView]) -> list[Heap]:
 
 def _letter(page: Page, each: Logged) -> Letter:
     endpoint_id = each.delivery.endpoint_id
-    endpoint = _endpoint(page, endpoint_id)
+    endpoint = page.endpoint(endpoint_id)
     words = "never tried" if each.last is None else in_words(each.last.status, each.last.error)
     return Letter(each, endpoint, _name(endpoint, endpoint_id), words)
-
-
-def _endpoint(page: Page, endpoint_id: str) -> Endpoint | None:
-    """Return an endpoint in reach that was not deleted."""
-    try:
-        endpoint = page.services.directory.endpoint(ids.decode("end", endpoint_id))
-    except ids.InvalidIdError:
-        return None
-    gone = endpoint is None or endpoint.deleted_ms is not None
-    return None if gone or endpoint is None or not page.session.key.scope.allows(endpoint.client_id) else endpoint
 
 
 def _name(endpoint: Endpoint | None, endpoint_id: str) -> str:

@@ -8,6 +8,7 @@ import msgspec
 from starlette.responses import Response
 
 from commerce_event.admin.endpoint_form import of_problem
+from commerce_event.admin.event_search import whole_time
 from commerce_event.admin.page import ROOT, Form, Page
 from commerce_event.admin.screens.one_endpoint import name_of
 from commerce_event.api.paging import Listing, PageQuery, listing
@@ -20,7 +21,6 @@ from commerce_event.core.model import Endpoint, Replay
 
 _PAGE: Final = 50
 _FINISHED: Final = ("delivered", "dead", "cancelled")
-_MINUTES: Final = len("2026-01-31T00:00")
 _FIRST: Final = "1970-01-01T00:00:00Z"
 _FIELDS: Final = ("endpoint_id", "only", "since", "until")
 LABELS: Final = {"endpoint_id": "Endpoint", "since": "From", "until": "To", "types": "Types", "only": "What"}
@@ -52,7 +52,7 @@ async def list_replays(page: Page) -> Response:
 async def one_replay(page: Page) -> Response:
     replay = await page.call("getReplay", path={"id": page.id()})
     finished = _finished(replay)
-    endpoint = _endpoint(page, replay.endpoint_id)
+    endpoint = page.endpoint(replay.endpoint_id)
     return page.show(
         "replay.html",
         replay=replay,
@@ -103,12 +103,12 @@ def _read(form: Form) -> tuple[dict[str, Any], dict[str, str]]:
     given = {name: (form.get(name) or [""])[0].strip() for name in _FIELDS}
     wanted: dict[str, Any] = {
         "endpoint_id": given["endpoint_id"],
-        "since": _time(given["since"]) or _FIRST,
+        "since": whole_time(given["since"]) or _FIRST,
         "types": form.get("types", []),
         "only": given["only"] or "failed",
     }
     if given["until"]:
-        wanted["until"] = _time(given["until"])
+        wanted["until"] = whole_time(given["until"])
     errors = {}
     if not given["endpoint_id"]:
         errors["endpoint_id"] = "Choose an endpoint."
@@ -160,7 +160,7 @@ async def _rows(page: Page, replays: list[Replay]) -> list[Row]:
     for replay in replays:
         fate, tone = _fate(replay, pending=replay.id in under_way, dead=replay.id in with_dead)
         view = replay_view(replay, {})
-        endpoint = _endpoint(page, view.endpoint_id)
+        endpoint = page.endpoint(view.endpoint_id)
         name = view.endpoint_id if endpoint is None else name_of(endpoint)
         rows.append(Row(view, endpoint, name, fate, tone))
     return rows
@@ -177,15 +177,5 @@ def _fate(replay: Replay, *, pending: bool, dead: bool) -> tuple[str, str]:
     return ("some are dead", "bad") if dead else ("all finished", "good")
 
 
-def _endpoint(page: Page, endpoint_id: str) -> Endpoint | None:
-    """Return the endpoint of a replay in reach, None when it was deleted since."""
-    endpoint = page.services.directory.endpoint(ids.decode("end", endpoint_id))
-    return None if endpoint is None or endpoint.deleted_ms is not None else endpoint
-
-
 def _finished(replay: ReplayView) -> int:
     return sum(replay.deliveries.get(state, 0) for state in _FINISHED)
-
-
-def _time(text: str) -> str:
-    return f"{text}:00Z" if len(text) == _MINUTES else text
