@@ -7,6 +7,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import Callable
+from inspect import Parameter, signature
 from typing import Any, NamedTuple
 
 import msgspec
@@ -46,8 +47,12 @@ def _bug(told_by: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
 
 
 def _wrap(owner: Any, name: str, around: Callable[..., Any]) -> None:
-    """Replace a function by one that is given it first."""
+    """Replace a function by one that is given it first. Raises TypeError for one that does not take its arguments."""
     before = getattr(owner, name)
+    taken = signature(before).parameters.values()
+    placed = [each for each in taken if each.kind is Parameter.POSITIONAL_OR_KEYWORD]
+    named = {each.name: None for each in taken if each.kind is Parameter.KEYWORD_ONLY}
+    signature(around).bind(before, *placed, **named)
     setattr(owner, name, lambda *values, **named: around(before, *values, **named))
 
 

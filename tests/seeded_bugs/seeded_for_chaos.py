@@ -23,6 +23,7 @@ from commerce_event.deliver import replays, scheduler
 from commerce_event.deliver.replays import Replays
 from commerce_event.deliver.scheduler import Scheduler
 from commerce_event.deliver.sender import Sender
+from commerce_event.store import records
 from commerce_event.store.directory import Directory
 from commerce_event.store.port import Accepted, StoreUnavailableError
 from commerce_event.store.sqlite import SqliteStore, files, work_queue
@@ -95,9 +96,9 @@ _TASKS: list[Any] = []
 def keys_shared_by_clients() -> None:
     seen: dict[Any, int] = {}
 
-    def event(before: Any, intake: Intake, draft: Any) -> Any:
+    def event(before: Any, intake: Intake, draft: Any, *values: Any) -> Any:
         client = seen.setdefault(draft.idempotency_key, draft.client_id)
-        return before(intake, draft if client == draft.client_id else replace(draft, client_id=client))
+        return before(intake, draft if client == draft.client_id else replace(draft, client_id=client), *values)
 
     _wrap(Intake, "_event", event)
 
@@ -116,8 +117,8 @@ def lost_one_delivery_in_200() -> None:
 def two_deliveries_for_one() -> None:
     now = _every(50)
 
-    def event(before: Any, intake: Intake, draft: Any) -> Any:
-        made = before(intake, draft)
+    def event(before: Any, intake: Intake, draft: Any, *values: Any) -> Any:
+        made = before(intake, draft, *values)
         if not now() or not made.deliveries:
             return made
         twin = replace(made.deliveries[0], id=intake._ids.next(made.accepted_ms), lease_until_ms=None)
@@ -185,10 +186,11 @@ def lease_of_a_living_node_ignored() -> None:
 def own_fault_counts_as_a_failure() -> None:
     """What a kill interrupted uses up the policy."""
 
-    def decide(before: Any, outcome: Any, *, failure_count: int, attempt_number: int, **named: Any) -> Any:
-        return before(outcome, failure_count=attempt_number - 1, attempt_number=attempt_number, **named)
+    def claimed(before: Any, row: Any, **named: Any) -> Any:
+        made = before(row, **named)
+        return replace(made, failure_count=made.number - 1)
 
-    _wrap(scheduler, "decide", decide)
+    _wrap(records, "claimed", claimed)
 
 
 @_bug("no retry came before its time")
