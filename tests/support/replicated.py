@@ -1,11 +1,13 @@
 """A PostgreSQL primary and its standby, of one's own: for losing the first."""
 
+import asyncio
 import shutil
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 from postgres import start_server
+from processes import DEADLINE_S
 
 
 class Replicated:
@@ -32,8 +34,9 @@ class Replicated:
         try:
             await connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
             await connection.execute("SELECT pg_reload_conf()")
-            while await connection.fetchval("SELECT sync_state FROM pg_stat_replication") != "sync":
-                pass  # the standby tells of itself when it is connected
+            async with asyncio.timeout(DEADLINE_S):  # the standby tells of itself when it is connected
+                while await connection.fetchval("SELECT sync_state FROM pg_stat_replication") != "sync":
+                    await asyncio.sleep(0.02)
         finally:
             await connection.close()
 

@@ -66,16 +66,16 @@ def publish(
     _check_id("--id", id_, 256)
     _check_id("--id-prefix", id_prefix, _ID_PREFIX_MAX)
     content = _read(file)
-    several = len(content.splitlines()) > 1 and not _is_one_document(content)
-    if skip and not several:
+    fault = _fault_of_document(content) if len(content.splitlines()) > 1 else None
+    if skip and fault is None:
         raise UsageError("--skip is for several events, one a line")
     with Api(url, key) as api:
-        if several:
+        if fault is not None:  # no document of one event, so one a line
             if id_ is not None:
                 raise UsageError("--id names one event; for several give --id-prefix")
             items, bad = _items(event_type, content, skip, id_prefix)
             if bad and not items and not skip:  # not one line of it is an event: it is one, over several lines
-                raise UsageError(_fault_of_document(content))
+                raise UsageError(fault)
             _Publishing(api, len(items), bad).run(items, _BATCH, as_json=as_json)
             return
         one = f"{id_prefix}-1" if id_ is None and id_prefix is not None else id_
@@ -203,14 +203,14 @@ def _not_json(line: bytes) -> str | None:
     return None
 
 
-def _fault_of_document(content: bytes) -> str:
+def _fault_of_document(content: bytes) -> str | None:
     try:
         json.loads(content)
     except json.JSONDecodeError as error:
         return f"It is no JSON at line {error.lineno}, column {error.colno} ({error.msg.lower()})"
     except (ValueError, RecursionError):
-        pass
-    return "It is no JSON that can be read"
+        return "It is no JSON that can be read"
+    return None
 
 
 def _pieces(items: Iterable[_Item], count: int) -> Iterator[list[_Item]]:
@@ -269,11 +269,3 @@ def _bounded(source: BinaryIO, name: str) -> bytes:
         if len(content) > _FILE_MAX:
             raise UsageError(f"{name} holds more than a gibibyte; publish it in parts")
     return bytes(content)
-
-
-def _is_one_document(content: bytes) -> bool:
-    try:
-        json.loads(content)
-    except (ValueError, RecursionError):
-        return False
-    return True

@@ -32,6 +32,10 @@ class Scope(msgspec.Struct, frozen=True):
         """The clients in order, as a statement takes them; None: every one."""
         return None if self.client_ids is None else sorted(self.client_ids)
 
+    @property
+    def is_one_client(self) -> bool:
+        return self.client_ids is not None and len(self.client_ids) == 1
+
     def allows(self, client_id: int) -> bool:
         return self.client_ids is None or client_id in self.client_ids
 

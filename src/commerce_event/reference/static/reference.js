@@ -57,7 +57,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const title = document.title;
   const links = new Map(items.map((item) => [item.firstElementChild.hash.slice(1), item.firstElementChild]));
   const mark = (link) => {
-    if (!link || link.hasAttribute("aria-current")) return;
+    if (link.hasAttribute("aria-current")) return;
     contents.querySelector("[aria-current]")?.removeAttribute("aria-current");
     link.setAttribute("aria-current", "location");
     const name = [...link.childNodes].filter((part) => !part.matches?.(".method")).map((part) => part.textContent).join("");

@@ -82,7 +82,7 @@ async def _newest(connection: Connection, query: EventQuery, page: Page, at: Spa
         table, column = ("queue" if query.state == "pending" else "finished"), "event_id"
     if query.state in ENDED:
         where.add(f"state = '{query.state}'")
-    if query.state in _RARE or len(query.scope.client_ids or ()) == 1:
+    if query.state in _RARE or query.scope.is_one_client:
         where.add_scope(query.scope, "client_id")
     where.add_bounds(column, at.first, at.end)
     where.add_page(page, column)
@@ -247,7 +247,7 @@ async def _search_by_index(connection: Connection, query: EventQuery, page: Page
     older = await only(connection, "texts_without_client")
     where = _event_conditions(query, page, at)
     texts = where.inner()
-    clients = () if older else sorted(query.scope.client_ids or ())
+    clients = () if older else query.scope.sorted_ids or ()
     texts.add("words @@ ({}::text)::tsquery", words.index_query(wanted, clients))
     texts.add("folded LIKE {}", f"%{wanted}%")
     texts.add_bounds("event_id", at.first, at.end)

@@ -74,7 +74,7 @@ def _newest_ended(connection: apsw.Connection, query: EventQuery, page: Page) ->
     where.add_scope(query.scope, "client_id")
     where.add_bounds("event_id", at.first, at.end)
     where.add_page(page, "event_id")
-    index = "delivery_ended_client_event" if len(query.scope.client_ids or ()) == 1 else "delivery_ended_event"
+    index = "delivery_ended_client_event" if query.scope.is_one_client else "delivery_ended_event"
     sql = (
         f"SELECT DISTINCT event_id FROM delivery INDEXED BY {index} WHERE {where.sql} "
         f"ORDER BY event_id DESC LIMIT {reading.ONE_BY_ONE}"
@@ -161,7 +161,7 @@ def _index_for(connection: apsw.Connection, query: DeliveryQuery) -> str | None:
     if query.state in ENDED:
         if query.endpoint_id is not None:
             return "delivery_ended_endpoint"
-        return "delivery_ended_client" if len(query.scope.client_ids or ()) == 1 else "delivery_ended"
+        return "delivery_ended_client" if query.scope.is_one_client else "delivery_ended"
     if query.state == "pending" and _pending(connection, query) < _FEW_OF_SOME:
         return "delivery_due"
     if query.endpoint_id is not None:
@@ -296,7 +296,7 @@ def _below_newest(connection: apsw.Connection, query: EventQuery, page: Page) ->
     """Return the event behind the newest ``ONE_BY_ONE`` of the client, or of all; 0 when there is none."""
     at = span(connection, query.since_ms, query.until_ms)
     where = Conditions()
-    if len(query.scope.client_ids or ()) == 1:
+    if query.scope.is_one_client:
         where.add_scope(query.scope, "client_id")
     where.add_bounds("id", at.first, at.end)
     where.add_page(page, "id")
@@ -307,9 +307,10 @@ def _below_newest(connection: apsw.Connection, query: EventQuery, page: Page) ->
 def _match(scope: Scope, text: str) -> str:
     """Return the index query for a person's words: all of them in that order, the last one as a beginning."""
     words = 'value : "' + text.replace('"', '""') + '" *'
-    if scope.client_ids is None:
+    ids = scope.sorted_ids
+    if ids is None:
         return words
-    clients = " OR ".join(f'"{client_id}"' for client_id in sorted(scope.client_ids)) or '""'
+    clients = " OR ".join(f'"{client_id}"' for client_id in ids) or '""'
     return f"client : ({clients}) AND {words}"
 
 
