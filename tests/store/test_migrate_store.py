@@ -25,7 +25,7 @@ from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Endpoint, Key, Scope, Secret
 from commerce_event.core.signatures import new_secret
 from commerce_event.core.vault import Vault, new_key, parse_key
-from commerce_event.registry.registry import Registry
+from commerce_event.registry.registry import Registry, check_secret_key
 from commerce_event.store.migrate_store import target as target_module
 from commerce_event.store.migrate_store.move import Move, MoveDiffersError, MovedTable, Step
 from commerce_event.store.migrate_store.source import open_source
@@ -662,13 +662,13 @@ async def test_secrets_must_be_opened_by_the_key_of_the_target(engine: SqliteEng
     engine.path.with_name("events.db.key").write_text(key)
 
     with open_source(engine.path) as source:
-        await source.check_secrets(key)
+        source.check_secrets(key, check_secret_key)
         with pytest.raises(
             StoreRefusedError, match=r"set COMMERCE_EVENT_SECRET_KEY, .* to the text in .*events\.db\.key"
         ):
-            await source.check_secrets(None)
+            source.check_secrets(None, check_secret_key)
         with pytest.raises(StoreRefusedError, match="COMMERCE_EVENT_SECRET_KEY does not open the endpoints' secrets"):
-            await source.check_secrets(new_key())
+            source.check_secrets(new_key(), check_secret_key)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing
 from commerce_event.api.response_models import BooksView, book_view, shown_time
 from commerce_event.contract.catalogue import EVENT_TYPES, EventType, Kind
-from commerce_event.http.problems import not_found
+from commerce_event.core.problems import not_found
 
 
 class EventTypeView(msgspec.Struct, frozen=True, kw_only=True):

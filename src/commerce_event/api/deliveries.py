@@ -11,7 +11,7 @@ from commerce_event.api.response_models import DeliveryDetailView, DeliveryView,
 from commerce_event.core import ids
 from commerce_event.core.delivery import can_cancel, can_retry
 from commerce_event.core.model import Delivery, DeliveryState
-from commerce_event.http.problems import Problem, not_found
+from commerce_event.core.problems import Problem, not_found
 from commerce_event.store.port import DeliveryQuery
 
 

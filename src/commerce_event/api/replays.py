@@ -10,8 +10,8 @@ from commerce_event.api.paging import Listing, PageQuery, listing
 from commerce_event.api.parameters import Int32, Time, read_id, read_time, read_types, scope_for
 from commerce_event.api.response_models import ReplayView, replay_view
 from commerce_event.core.model import Endpoint, Replay, ReplayOf
+from commerce_event.core.problems import Problem, invalid, not_found
 from commerce_event.deliver.replays import COUNTED_MAX, RUNNING_MAX, TooManyReplaysError
-from commerce_event.http.problems import Problem, invalid, not_found
 
 
 class NewReplay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -11,7 +11,7 @@ from commerce_event.admin.screens.one_endpoint import Logged, logged, name_of
 from commerce_event.api.dead_letters import LOOKED_AT, DeadGroupView
 from commerce_event.core import ids
 from commerce_event.core.model import Endpoint
-from commerce_event.http.problems import Problem
+from commerce_event.core.problems import Problem
 
 _PAGE: Final = 50
 

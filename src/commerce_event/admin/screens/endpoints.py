@@ -11,7 +11,7 @@ from commerce_event.api.activity import HOUR_S
 from commerce_event.api.response_models import EndpointView, endpoint_view
 from commerce_event.core import ids
 from commerce_event.core.model import Endpoint
-from commerce_event.http.problems import Problem
+from commerce_event.core.problems import Problem
 from commerce_event.store.port import Activity, DeliveryCounts
 from commerce_event.store.text_search import fold
 

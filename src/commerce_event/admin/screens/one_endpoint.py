@@ -16,7 +16,7 @@ from commerce_event.api.response_models import DeliveryView, EndpointView
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core import ids
 from commerce_event.core.model import Attempt, Endpoint
-from commerce_event.http.problems import Problem
+from commerce_event.core.problems import Problem
 from commerce_event.web.highlight import json_text
 
 _LOG: Final = 20

@@ -17,7 +17,7 @@ from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
 from commerce_event.core import ids
 from commerce_event.core.clock import parse_rfc3339
 from commerce_event.core.model import Endpoint, Replay
-from commerce_event.http.problems import Problem
+from commerce_event.core.problems import Problem
 
 _PAGE: Final = 50
 _FINISHED: Final = ("delivered", "dead", "cancelled")
