@@ -56,7 +56,7 @@ def _routes(services: Services, pages: Sequence[BaseRoute]) -> Starlette:
 
     async def readyz(_request: Request) -> Response:
         try:
-            await services.store.config_version()
+            await services.store.registry.config_version()
         except StoreError as error:
             return problem_response(unavailable(str(error)))
         if not services.scheduler.running and not services.settings.hold_deliveries:

@@ -34,7 +34,7 @@ async def get_type(call: Call) -> Reply:
 
 
 async def read_books(call: Call) -> Reply:
-    books = await call.services.store.books(call.scope)
+    books = await call.services.store.history.delivery_counts(call.scope)
     accounts = call.services.maintenance.accounts
     return Reply(
         BooksView(

@@ -59,15 +59,15 @@ class Registry:
     async def refresh(self) -> None:
         """Read what other nodes changed, if they did."""
         async with self._changing:
-            if await self._store.config_version() != self.version:
+            if await self._store.registry.config_version() != self.version:
                 await self._load()
 
     async def _load(self) -> None:
         """Read what was changed since the version known; everything when none is, or the store went back."""
-        version = await self._store.config_version()
+        version = await self._store.registry.config_version()
         since = self.version if self.version < version else 0
-        rows, keys = await self._store.endpoints(since_version=since), await self._store.keys()
-        self._ended = await self._store.ended_sessions()
+        rows, keys = await self._store.registry.endpoints(since_version=since), await self._store.registry.keys()
+        self._ended = await self._store.registry.ended_sessions()
         opened = _opened_rows(rows, self._vault, at_least_one=not since)  # from here on nothing may wait
         if not since:
             self._endpoints, self._routes = {}, RouteTable()
@@ -130,7 +130,7 @@ class Registry:
             return await self._save(endpoint)
 
     async def _save(self, endpoint: Endpoint, *, read: int | None = None) -> Endpoint:
-        version = await self._store.put_endpoint(self._row(endpoint), read=read)
+        version = await self._store.registry.put_endpoint(self._row(endpoint), read=read)
         saved = msgspec.structs.replace(endpoint, revision=version)
         self._endpoints[saved.id] = saved
         self._routes.put(saved)
@@ -166,7 +166,10 @@ class Registry:
 
     async def explainable(self, client_id: int, config_version: int) -> list[Endpoint]:
         """Return the client's endpoints as they stood at a config version, without secrets."""
-        return [_opened(row, self._vault) for row in await self._store.endpoint_revisions(client_id, config_version)]
+        return [
+            _opened(row, self._vault)
+            for row in await self._store.registry.endpoint_revisions(client_id, config_version)
+        ]
 
     # -- keys
 
@@ -203,7 +206,7 @@ class Registry:
 
     async def _put_key(self, key: Key) -> None:
         async with self._changing:
-            version = await self._store.put_key(key)
+            version = await self._store.registry.put_key(key)
             self._keys[key.id] = key
             self._index_keys()
             self._advance(version)
@@ -218,7 +221,7 @@ class Registry:
         """Let a session end before its time, ``ends_ms``: here at once, on other nodes within a second."""
         async with self._changing:
             self._ended |= {session_id}
-            version = await self._store.end_session(session_id, ends_ms=ends_ms, now_ms=now_ms)
+            version = await self._store.registry.end_session(session_id, ends_ms=ends_ms, now_ms=now_ms)
             self._advance(version)
 
     # -- rows

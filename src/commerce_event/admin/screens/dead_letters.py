@@ -70,7 +70,10 @@ def _refused(page: Page, problem: Problem) -> Response:
 
 
 async def _heaps(page: Page, groups: list[DeadGroupView]) -> list[Heap]:
-    dead = {ids.encode("end", b.endpoint_id): b.dead for b in await page.services.store.books(page.session.key.scope)}
+    dead = {
+        ids.encode("end", b.endpoint_id): b.dead
+        for b in await page.services.store.history.delivery_counts(page.session.key.scope)
+    }
     by_endpoint: dict[str, list[DeadGroupView]] = {}
     for group in groups:
         by_endpoint.setdefault(group.endpoint_id, []).append(group)
