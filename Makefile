@@ -16,7 +16,7 @@ serve: $(VENV)/.run ## start a server on ./commerce-event.db
 	$(BIN)/commerce-event serve
 
 test: $(VENV)/.dev $(VENV)/.browser ## run every test
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-unit: $(VENV)/.dev ## run the quick part of the tests, as at every save
 	$(BIN)/python -m pytest -m "not integration" -n 2
@@ -37,7 +37,7 @@ screenshots: $(VENV)/.dev $(VENV)/.browser ## take the pictures that README and 
 	$(BIN)/python tests/browser/take_screenshots.py docs/images
 
 chaos: $(VENV)/.dev ## hurt servers under load, 250 kills on each engine and faults of every kind, and judge (an hour)
-	$(BIN)/python tests/seeded_bugs/try_under_faults.py
+	$(BIN)/python tests/seeded_bugs/try_seeded_bugs.py
 	$(BIN)/python tests/oracle/chaos.py --engine sqlite --faults kill,kill-all --cycles 250
 	$(BIN)/python tests/oracle/chaos.py --engine sqlite --cycles 50
 	$(BIN)/python tests/oracle/chaos.py --engine postgres --faults kill,kill-all --cycles 250

@@ -1,4 +1,4 @@
-"""A real browser on a real server: Chromium from the system, driven by Playwright."""
+"""Fixtures: Chromium of the system, driven by Playwright, on a real server."""
 
 import os
 import shutil

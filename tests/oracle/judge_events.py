@@ -1,4 +1,4 @@
-"""Judges of accepting: what was acknowledged is there, as it was sent, once; what was refused is not."""
+"""Invariants of accepting: acknowledged events are stored once, byte for byte; refused ones are not."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Ways to break a clean record, each of which the judge must notice, by the invariant that it must name."""
+"""Violations of the invariants, applied to a clean record; the judge must name each invariant."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -117,6 +117,10 @@ def leave_pending(ledger: Ledger) -> None:
     ledger.pending = 3
 
 
+def deliver_to_a_deleted_endpoint(ledger: Ledger) -> None:
+    next(each for each in ledger.deliveries if each.path == "/dropped").state = "pending"
+
+
 def switch_off(ledger: Ledger) -> None:
     ledger.switched_off["/a"] = "failing"
 
@@ -165,10 +169,12 @@ BREACHES: dict[str, list[Callable[[Ledger], None]]] = {
     "every answer was one that is documented": [answer_oddly],
     "there is one delivery for each endpoint that wants an event": [duplicate_delivery, lack_delivery, deliver_elsewhere],
     "every acknowledged event arrived, or is visibly dead": [lose],
-    "every delivery came to an end": [cancel, leave_pending],
+    "every delivery came to an end": [cancel, leave_pending, deliver_to_a_deleted_endpoint],
     "only what the receiver refused to the end is dead": [die_unheard, die_too_soon, die_of_a_kill, die_of_an_own_fault],
     "only a 410 switches an endpoint off": [switch_off, swallow_gone],
-    "no event reached an endpoint that did not want it": [misroute, cross_tenants, cross_tenants_the_other_way],
+    "no event reached an endpoint that did not want it": [
+        misroute, cross_tenants, cross_tenants_the_other_way, sending.send_cancelled,
+    ],
     "what is recorded as delivered was answered with 2xx": [boast, boast_before_the_answer],
     "a replay sends its client's events once more, to its endpoint": [replay_nothing, replay_to_another],
     "every request is one attempt that is on record": [sending.send_off_the_record, sending.send_one_attempt_twice],
@@ -176,8 +182,12 @@ BREACHES: dict[str, list[Callable[[Ledger], None]]] = {
     "no more attempts than the policy has": [sending.insist, sending.insist_off_the_record],
     "only what the receiver did counts as a failure": [sending.blame_receiver, sending.blame_for_no_connection],
     "no retry came before its time": [sending.hurry, sending.hurry_later_step, sending.ignore_asked_wait],
-    "no attempt came long after its time": [sending.dawdle, sending.dawdle_after_a_fault, sending.begin_late],
+    "no attempt came long after its time": [
+        sending.dawdle, sending.dawdle_after_a_fault, sending.begin_late, sending.come_late_by_half,
+    ],
     "no two attempts of a delivery at once": [sending.overlap, sending.overlap_on_record],
+    "an endpoint gets no more requests at once than it allows": [sending.crowd],
+    "events of one business key arrive in order": [sending.overtake],
     "repeats only where a fault explains them": [sending.double, sending.double_in_the_shadow_of_a_fault],
     "what arrives is what was published, byte for byte": [sending.change_sent_bytes],
     "every request is signed with a secret in force": [sending.unsign, sending.sign_with_former_secret],
@@ -186,6 +196,7 @@ BREACHES: dict[str, list[Callable[[Ledger], None]]] = {
     "nothing is sent to an address that is not allowed": [sending.dial_forbidden_address],
     "whoever tells of dead letters tells of all": [sending.hide_dead_letter],
     "the books balance, whenever one looks": [sending.miscount_for_a_moment],
+    "the metrics count every attempt once": [sending.count_twice, sending.count_too_few],
     "what is due is soon sent once all faults are over": [sending.fall_behind, sending.fall_behind_for_long],
     "no node uses more and more": [sending.leak_files, sending.leak_memory, sending.leak_threads, sending.never_copy_the_log],
     "no server ended by itself": [sending.give_up],

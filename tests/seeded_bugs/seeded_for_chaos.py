@@ -7,10 +7,10 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
-from seeded import _every, _wrap
+from seeded import Bug, _every, _wrap
 
 from commerce_event.accept import parse, publish
 from commerce_event.accept.errors import InvalidEventError
@@ -31,14 +31,7 @@ from commerce_event.store.sqlite import sql as sqlite_sql
 replace = msgspec.structs.replace
 
 
-class ChaosBug(NamedTuple):
-    put_in: Callable[[], None]
-    told_by: str
-    engine: str
-    faults: tuple[str, ...]
-
-
-CHAOS_BUGS: dict[str, ChaosBug] = {}
+CHAOS_BUGS: dict[str, Bug] = {}
 _KILLS = ("kill", "kill", "kill")
 _CUTS = ("power-cut",) * 4  # one may find everything flushed
 
@@ -47,7 +40,7 @@ def _bug(
     told_by: str, engine: str = "sqlite", faults: tuple[str, ...] = ("kill",)
 ) -> Callable[..., Callable[[], None]]:
     def remember(put_in: Callable[[], None]) -> Callable[[], None]:
-        CHAOS_BUGS[put_in.__name__] = ChaosBug(put_in, told_by, engine, faults)
+        CHAOS_BUGS[put_in.__name__] = Bug(put_in, told_by, engine, faults)
         return put_in
 
     return remember

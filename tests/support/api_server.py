@@ -1,4 +1,4 @@
-"""The API on a real socket in the test's own loop, with receivers that can be told what to answer."""
+"""Run the API on a real socket in the test's own loop, with a receiver whose answers the test chooses."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping

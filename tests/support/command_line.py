@@ -1,4 +1,4 @@
-"""The command line as a person uses it: what is typed, what is printed, the exit code; and signals."""
+"""Run commands as a person does: arguments, output, exit code, signals."""
 
 import asyncio
 import json

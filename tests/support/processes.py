@@ -1,4 +1,4 @@
-"""A real server process, real receivers, and a publisher that keeps its own record."""
+"""A real server process and real receivers."""
 
 import asyncio
 import os

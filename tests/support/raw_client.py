@@ -1,4 +1,4 @@
-"""A caller of the API whose bytes go out as the test wants them."""
+"""An HTTP client that writes the bytes a test gives it."""
 
 import asyncio
 from collections.abc import AsyncIterator
