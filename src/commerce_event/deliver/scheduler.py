@@ -395,7 +395,9 @@ class Scheduler:
             return
         log.warning("endpoint switched off: it answered 410 Gone", endpoint=endpoint.id)
         try:
-            await self._registry.switch_off(endpoint.id, "gone", self._clock.now_ms(), read=endpoint.revision)
+            await self._registry.switch_off(
+                endpoint.id, "gone", self._clock.now_ms(), expected_revision=endpoint.revision
+            )
         except StoreUnavailableError as error:  # its next 410 does it
             log.warning("cannot switch an endpoint off now", endpoint=endpoint.id, error=str(error))
         self.wake()
