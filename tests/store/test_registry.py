@@ -189,5 +189,5 @@ async def test_load_with_another_secret_key_raises_vault_error(registry: Registr
     for number in (7, 8):
         await registry.save(endpoint(number))
 
-    with pytest.raises(VaultError, match="cannot be opened"):
+    with pytest.raises(VaultError, match="cannot be decrypted"):
         await Registry(store, Vault(b"x" * 32), IdMaker()).load()

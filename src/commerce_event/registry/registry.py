@@ -136,7 +136,7 @@ class Registry:
         return saved
 
     def _advance(self, version: int) -> None:
-        """Set ``version`` after a change of ours, unless one of another node precedes it: ``refresh`` reads that one."""
+        """Set ``version`` after a change of ours, unless one of another node precedes it; ``refresh`` reads both."""
         if version == self.version + 1:
             self.version = version
 
