@@ -207,7 +207,7 @@ async def serve(
     ``on_stop`` is called when a signal came.
     """
     room = raise_file_limit() - settings.max_in_flight - _OTHER_FILES
-    limits = Limits(most=max(_CONNECTIONS_MIN, min(settings.max_connections, room)))
+    limits = Limits(max_connections=max(_CONNECTIONS_MIN, min(settings.max_connections, room)))
     tune_collector()
     listener = listen(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
