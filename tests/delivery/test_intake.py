@@ -9,15 +9,15 @@ import msgspec
 import pytest
 from node_bench import ORDER, Bench
 
-from commerce_event.accept import line
-from commerce_event.accept.draft import Draft
-from commerce_event.accept.line import OutcomeUnknownError
+from commerce_event.accept import commit_batcher
+from commerce_event.accept.commit_batcher import OutcomeUnknownError
+from commerce_event.accept.pending_event import PendingEvent
 from commerce_event.store.port import Accepted, NewEvent, StoreUnavailableError
 
 
-def draft(key: str | None = None, client: int = 1) -> Draft:
+def draft(key: str | None = None, client: int = 1) -> PendingEvent:
     data = {**ORDER.example, "ClientId": client}
-    return Draft(client, ORDER, None, data, msgspec.json.encode(data), key)
+    return PendingEvent(client, ORDER, None, data, msgspec.json.encode(data), key)
 
 
 def failing_at(number: int, method: Callable[..., Any]) -> Callable[..., Any]:
@@ -37,7 +37,7 @@ def failing_at(number: int, method: Callable[..., Any]) -> Callable[..., Any]:
 async def hanging_store(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[asyncio.Event]:
     """A store that takes what it is given, and says so only once it may; callers wait a moment instead of seconds."""
     store, asked, may_answer = bench.node.store, asyncio.Event(), asyncio.Event()
-    accept = store.accept
+    accept = store.journal.accept
 
     async def late(events: list[NewEvent], **named: Any) -> list[Accepted]:
         answers = await accept(events, **named)
@@ -47,7 +47,7 @@ async def hanging_store(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> AsyncI
 
     with monkeypatch.context() as patched:
         patched.setattr(store, "accept", late)
-        patched.setattr(line, "ANSWER_S", 0.3)
+        patched.setattr(commit_batcher, "ANSWER_S", 0.3)
         yield asked
     may_answer.set()
 
@@ -70,7 +70,7 @@ async def test_event_that_cannot_be_matched_holds_no_slot_and_stops_no_later_one
 
 async def test_store_that_answers_nonsense_stops_no_later_event(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     store = bench.node.store
-    accept = store.accept
+    accept = store.journal.accept
 
     async def once_too_many(events: list[NewEvent], **named: Any) -> list[Accepted]:
         monkeypatch.setattr(store, "accept", accept)
@@ -113,7 +113,7 @@ async def test_intake_of_a_store_that_hangs_is_closed_all_the_same(
 ) -> None:
     intake = bench.node.intake
     async with hanging_store(bench, monkeypatch) as asked:
-        monkeypatch.setattr(line, "ANSWER_S", 60.0)
+        monkeypatch.setattr(commit_batcher, "ANSWER_S", 60.0)
         first = asyncio.create_task(intake.submit([draft()]))
         await asked.wait()
         second = asyncio.create_task(intake.submit([draft()]))

@@ -20,10 +20,10 @@ from commerce_event.core.delivery import Outcome
 from commerce_event.core.model import Endpoint
 from commerce_event.core.signatures import Signer
 from commerce_event.deliver import scheduler, sender
+from commerce_event.deliver.concurrency import Slots
 from commerce_event.deliver.scheduler import Scheduler
 from commerce_event.deliver.sender import Sender
-from commerce_event.deliver.slots import Slots
-from commerce_event.store.directory import Directory
+from commerce_event.registry.registry import Registry
 from commerce_event.store.port import Accepted
 from commerce_event.store.sqlite import SqliteStore, work_queue
 
@@ -368,7 +368,7 @@ def books_off_by_one() -> None:
         first, *rest = await before(*values, **named)
         return [replace(first, delivered=first.delivered + 1), *rest]
 
-    _wrap(SqliteStore, "books", books)
+    _wrap(SqliteStore, "delivery_counts", books)
 
 
 @_bug("metrics")
@@ -383,7 +383,7 @@ def attempts_counted_twice() -> None:
 @_bug("replays")
 def replay_sends_nothing() -> None:
     async def add_deliveries(_: Any, store: SqliteStore, *__: Any, replay: Any, **___: Any) -> None:
-        await store.put_replay(replay)
+        await store.queue.put_replay(replay)
 
     _wrap(SqliteStore, "add_deliveries", add_deliveries)
 
@@ -402,4 +402,4 @@ def secret_shown_in_a_list() -> None:
     def endpoints(before: Any, *values: Any) -> Any:
         return [replace(each, description=each.secrets[0].value) for each in before(*values)]
 
-    _wrap(Directory, "endpoints", endpoints)
+    _wrap(Registry, "endpoints", endpoints)

@@ -35,15 +35,15 @@ class World:
     def __init__(
         self, seed: int, folder: Path, loop: VirtualLoop, disk: Disk, record: Record, node: type[Node]
     ) -> None:
-        chance = random.Random(seed)
+        rng = random.Random(seed)
         self._loop = loop
         self._disk = disk
         self._record = record
-        self._days = chance.choice((1, 2, 3))
-        self._events = chance.randint(40, 110)
-        self._receivers = Receivers(loop, record, random.Random(chance.random()))
-        self._node = node(loop, folder, disk, self._receivers, record, random.Random(chance.random()))
-        self._crowd = Crowd(loop, self._node, self._receivers, disk, record, random.Random(chance.random()))
+        self._days = rng.choice((1, 2, 3))
+        self._events = rng.randint(40, 110)
+        self._receivers = Receivers(loop, record, random.Random(rng.random()))
+        self._node = node(loop, folder, disk, self._receivers, record, random.Random(rng.random()))
+        self._crowd = Crowd(loop, self._node, self._receivers, disk, record, random.Random(rng.random()))
 
     async def run(self) -> None:
         node, record = self._node, self._record
@@ -71,7 +71,7 @@ class World:
     async def _heal(self) -> None:
         self._disk.full = False
         await asyncio.sleep(60.0)
-        for endpoint in self._node.directory.endpoints(_EVERYONE):
+        for endpoint in self._node.registry.endpoints(_EVERYONE):
             if not endpoint.enabled:
                 await self._crowd.change(endpoint.id, "on", enabled=True, disabled_reason=None)
 
@@ -81,7 +81,7 @@ class World:
             await asyncio.sleep(_LOOK_EVERY_S)
             published = all(event.event_id is not None for event in self._record.published)
             with suppress(NodeDownError):
-                books = await self._node.call(self._node.store.books(_EVERYONE))
+                books = await self._node.call(self._node.store.history.delivery_counts(_EVERYONE))
                 if published and not any(book.pending for book in books):
                     return
 
@@ -90,14 +90,14 @@ class World:
         record.end_s, record.commits = self._loop.time(), self._disk.commits
         after = 0
         replayed = await node.store._read(lambda c: {row[0] for row in c.execute(_REPLAYED)})
-        while found := await node.store.deliveries(DeliveryQuery(scope=_EVERYONE), Page(500, after=after)):
+        while found := await node.store.history.deliveries(DeliveryQuery(scope=_EVERYONE), Page(500, after=after)):
             record.kept += [
-                Kept(delivery=each, attempts=await node.store.attempts(each.id), replayed=each.id in replayed)
+                Kept(delivery=each, attempts=await node.store.history.attempts(each.id), replayed=each.id in replayed)
                 for each in found
             ]
             after = found[-1].id
-        await node.keeper.recount()
-        record.balanced = node.keeper.accounts is not None and node.keeper.accounts.balanced
+        await node.maintenance.recount()
+        record.balanced = node.maintenance.accounts is not None and node.maintenance.accounts.balanced
         await asyncio.sleep(30.0)
         if node.scheduler.in_flight or node.scheduler.unsettled:
             record.left_over = f"{node.scheduler.in_flight} slots held, {node.scheduler.unsettled} results unsettled"

@@ -24,7 +24,16 @@ from hypothesis.stateful import (
 from stores import Engine, new_event, new_replay, result
 
 from commerce_event.core.model import Delivery, DeliveryState, Replay, Scope
-from commerce_event.store.port import Claimed, DeliveryQuery, NewDelivery, NewEvent, Page, Settlement, Store, Want
+from commerce_event.store.port import (
+    Claimed,
+    ClaimRequest,
+    DeliveryQuery,
+    NewDelivery,
+    NewEvent,
+    Page,
+    Settlement,
+    Store,
+)
 
 T = TypeVar("T")
 
@@ -133,7 +142,7 @@ class Life(RuleBasedStateMachine):
             )
             for client, endpoints, order_key, key, body, at_once in specs
         ]
-        for event, answer in zip(batch, self.do(self.store.accept(batch)), strict=True):
+        for event, answer in zip(batch, self.do(self.store.journal.accept(batch)), strict=True):
             first = self.events.get(self.keys.get((event.client_id, event.idempotency_key or ""), 0))
             if event.idempotency_key is not None and first is not None:
                 wanted = "duplicate" if first.new.body == event.body else "conflict"
@@ -153,7 +162,7 @@ class Life(RuleBasedStateMachine):
         for new in event.deliveries:
             sent = self.note_delivery(new, taken)
             if new.lease_until_ms is not None:
-                self.held.append(self.lease(sent, new.lease_until_ms))
+                self.held.append(self.run_id(sent, new.lease_until_ms))
 
     def note_delivery(self, new: NewDelivery, event: Taken) -> Sent:
         sent = Sent(new.id, event.new.id, new.endpoint_id, new.order_key, self.now_ms)
@@ -163,7 +172,7 @@ class Life(RuleBasedStateMachine):
             sent.due_ms = None
         return sent
 
-    def lease(self, sent: Sent, until_ms: int) -> Claimed:
+    def run_id(self, sent: Sent, until_ms: int) -> Claimed:
         """Note attempt number N as handed out; return the claim that its sender holds."""
         sent.take_back()
         sent.handed_out += 1
@@ -174,7 +183,7 @@ class Life(RuleBasedStateMachine):
             endpoint_id=sent.endpoint,
             number=sent.handed_out,
             failure_count=sent.failures,
-            lease=self.store.lease,
+            run_id=self.store.run_id,
             lease_until_ms=until_ms,
             replay_id=sent.replay_id,
             event_id=event.new.id,
@@ -183,7 +192,7 @@ class Life(RuleBasedStateMachine):
             type=event.new.type,
             traceparent=event.new.traceparent,
             body=event.new.body,
-            keyed=sent.order_key is not None,
+            has_order_key=sent.order_key is not None,
         )
 
     # -- claiming and settling
@@ -193,18 +202,18 @@ class Life(RuleBasedStateMachine):
     def claim(self, data: st.DataObject) -> None:
         kinds = sorted({(sent.endpoint, sent.handed_out > 0) for sent in self.pending()})
         chosen = data.draw(st.lists(st.sampled_from(kinds), min_size=1, unique=True), label="kinds")
-        self.check_claim([Want(*kind, data.draw(st.integers(1, 5), label="limit")) for kind in chosen])
+        self.check_claim([ClaimRequest(*kind, data.draw(st.integers(1, 5), label="limit")) for kind in chosen])
 
     @precondition(lambda self: self.pending())
     @rule(by_ms=st.sampled_from([0, 1, 400, LEASE_MS, LEASE_MS]))
     def claim_whatever_is_due_then(self, by_ms: int) -> None:
         self.engine.clock.ms += by_ms
-        self.check_claim([Want(endpoint, retrying, 10) for endpoint in CLIENT_OF for retrying in (False, True)])
+        self.check_claim([ClaimRequest(endpoint, retrying, 10) for endpoint in CLIENT_OF for retrying in (False, True)])
 
-    def check_claim(self, wants: list[Want]) -> list[Claimed]:
+    def check_claim(self, wants: list[ClaimRequest]) -> list[Claimed]:
         due = {want: self.due(want) for want in wants}
         until_ms = self.now_ms + LEASE_MS
-        claimed = self.do(self.store.claim(wants, now_ms=self.now_ms, lease_until_ms=until_ms))
+        claimed = self.do(self.store.queue.claim(wants, now_ms=self.now_ms, lease_until_ms=until_ms))
         assert len({each.delivery_id for each in claimed}) == len(claimed), "a delivery was claimed twice at once"
         for want, choice in due.items():
             ids = [each.delivery_id for each in claimed if each.delivery_id in choice]
@@ -214,12 +223,12 @@ class Life(RuleBasedStateMachine):
             assert times == sorted(choice.values())[: want.limit], "an older one was passed over"
         assert len(claimed) == sum(min(want.limit, len(choice)) for want, choice in due.items())
         for each in claimed:
-            expected = self.lease(self.sent[each.delivery_id], until_ms)
+            expected = self.run_id(self.sent[each.delivery_id], until_ms)
             assert each == expected
         self.held += claimed
         return claimed
 
-    def due(self, want: Want) -> dict[int, int]:
+    def due(self, want: ClaimRequest) -> dict[int, int]:
         """Return what that want may be given: delivery and due time."""
         found = {}
         for sent in self.pending():
@@ -235,7 +244,7 @@ class Life(RuleBasedStateMachine):
         held = self.some_held(data, 6)
         batch = [self.outcome(data, each) for each in held]
         ours = [self.is_ours(each) for each in held]
-        assert self.do(self.store.settle(batch)) == ours
+        assert self.do(self.store.queue.settle(batch)) == ours
         for settlement, mine in zip(batch, ours, strict=True):
             if mine:
                 self.note_settlement(settlement)
@@ -266,7 +275,7 @@ class Life(RuleBasedStateMachine):
         return (
             sent is not None
             and sent.lease_until_ms is not None
-            and (claimed.lease, claimed.number) == (self.store.lease, sent.handed_out)
+            and (claimed.run_id, claimed.number) == (self.store.run_id, sent.handed_out)
         )
 
     def note_settlement(self, settlement: Settlement) -> None:
@@ -294,7 +303,7 @@ class Life(RuleBasedStateMachine):
 
     def due_of_released(self, delivery_id: int) -> int:
         """Due from now on or from the moment the one before it ended: the engine's choice, never in the future."""
-        found = self.do(self.store.delivery(delivery_id, EVERYONE))
+        found = self.do(self.store.history.delivery(delivery_id, EVERYONE))
         assert found is not None
         assert found.due_ms is not None, "its turn has come, but it still waits"
         assert found.due_ms <= self.now_ms
@@ -302,9 +311,9 @@ class Life(RuleBasedStateMachine):
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())
-    def give_back(self, data: st.DataObject) -> None:
+    def release_claims(self, data: st.DataObject) -> None:
         held = self.some_held(data, 3)
-        self.do(self.store.give_back(held, now_ms=self.now_ms))
+        self.do(self.store.queue.release_claims(held, now_ms=self.now_ms))
         for claimed in held:
             if self.is_ours(claimed):
                 sent = self.sent[claimed.delivery_id]
@@ -321,7 +330,7 @@ class Life(RuleBasedStateMachine):
         some = self.some(data)
         pending = [sent for sent in some if sent.state == "pending"]
         ids = [sent.id for sent in some]
-        assert self.do(self.store.cancel(ids, reason="by hand", now_ms=self.now_ms)) == len(pending)
+        assert self.do(self.store.queue.cancel(ids, reason="by hand", now_ms=self.now_ms)) == len(pending)
         for sent in pending:
             sent.take_back()
             sent.end("cancelled", "by hand")
@@ -329,11 +338,11 @@ class Life(RuleBasedStateMachine):
 
     @precondition(lambda self: self.sent)
     @rule(data=st.data())
-    def reopen(self, data: st.DataObject) -> None:
+    def requeue(self, data: st.DataObject) -> None:
         some = [sent for sent in self.some(data) if sent.lease_until_ms is None and not self.is_blocked(sent)]
         wanted = [sent for sent in some if sent.state != "delivered"]
         ids = [sent.id for sent in some]
-        assert self.do(self.store.reopen(ids, now_ms=self.now_ms)) == len(wanted)
+        assert self.do(self.store.queue.requeue(ids, now_ms=self.now_ms)) == len(wanted)
         for sent in sorted(wanted, key=lambda each: each.id):
             self.note_reopened(sent)
 
@@ -343,11 +352,11 @@ class Life(RuleBasedStateMachine):
         wanted = [sent for sent in self.some(data) if sent.state in {"dead", "cancelled"}]
         replay_id = new_event().id
         ids = [sent.id for sent in wanted]
-        assert self.do(self.store.reopen(ids, now_ms=self.now_ms, replay=new_replay(replay_id))) == len(wanted)
+        assert self.do(self.store.queue.requeue(ids, now_ms=self.now_ms, replay=new_replay(replay_id))) == len(wanted)
         for sent in sorted(wanted, key=lambda each: each.id):
             self.note_reopened(sent)
             sent.replay_id = replay_id
-        assert self.do(self.store.replay_states(replay_id)) == ({"pending": len(wanted)} if wanted else {})
+        assert self.do(self.store.history.replay_states(replay_id)) == ({"pending": len(wanted)} if wanted else {})
 
     def note_reopened(self, sent: Sent) -> None:
         sent.take_back()
@@ -369,11 +378,11 @@ class Life(RuleBasedStateMachine):
         )  # fmt: skip
         born = [NewDelivery(new_event().id, endpoint, order_key) for _ in events]
         event_ids = [each.new.id for each in events]
-        self.do(self.store.add_deliveries(born, event_ids, replay=replay, now_ms=self.now_ms))
+        self.do(self.store.queue.add_deliveries(born, event_ids, replay=replay, now_ms=self.now_ms))
         for new, event in zip(born, events, strict=True):
             self.note_delivery(new, event).replay_id = replay.id
-        assert self.do(self.store.replay(replay.id)) == replay
-        assert self.do(self.store.replay_states(replay.id)) == ({"pending": len(events)} if events else {})
+        assert self.do(self.store.history.replay(replay.id)) == replay
+        assert self.do(self.store.history.replay_states(replay.id)) == ({"pending": len(events)} if events else {})
 
     @precondition(lambda self: self.pending())
     @rule(
@@ -381,9 +390,11 @@ class Life(RuleBasedStateMachine):
         state=st.sampled_from(["dead", "cancelled"]),
         limit=st.integers(1, 4),
     )
-    def end_pending(self, endpoint: int, state: DeliveryState, limit: int) -> None:
+    def finish_pending(self, endpoint: int, state: DeliveryState, limit: int) -> None:
         free = [sent for sent in self.pending() if sent.endpoint == endpoint and not self.is_leased(sent)]
-        count = self.do(self.store.end_pending(endpoint, state=state, reason="swept", now_ms=self.now_ms, limit=limit))
+        count = self.do(
+            self.store.queue.finish_pending(endpoint, state=state, reason="swept", now_ms=self.now_ms, limit=limit)
+        )
         stored = self.stored()
         ended = [sent for sent in self.pending() if stored[sent.id].state == state]
         assert {sent.id for sent in ended} <= {sent.id for sent in free}
@@ -402,7 +413,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(by_ms=st.sampled_from([-3_000, -1, 1, 3_000]))
     def set_the_clock(self, by_ms: int) -> None:
-        self.do(self.store.shift_due(by_ms))
+        self.do(self.store.maintenance.shift_due(by_ms))
         for sent in self.pending():
             sent.due_ms = None if sent.due_ms is None else sent.due_ms + by_ms
             sent.lease_until_ms = None if sent.lease_until_ms is None else sent.lease_until_ms + by_ms
@@ -410,10 +421,10 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.held)
     @rule()
     def restart(self) -> None:
-        former = self.store.lease
+        former = self.store.run_id
         self.do(self.store.close())
         self.store = self.do(self.engine.open())
-        assert self.store.lease != former
+        assert self.store.run_id != former
         for sent in self.pending():
             if sent.lease_until_ms is not None:
                 sent.take_back()
@@ -424,8 +435,8 @@ class Life(RuleBasedStateMachine):
     def expire(self, age_ms: int, limit: int) -> None:
         before_ms = self.now_ms - age_ms
         may = {id_ for id_, event in self.events.items() if event.new.accepted_ms < before_ms and self.is_done(event)}
-        count = self.do(self.store.expire(before_ms=before_ms, limit=limit))
-        left = {event.id for client in (1, 2) for event in self.do(self.store.events_after(client, 0, 10_000))}
+        count = self.do(self.store.maintenance.expire(before_ms=before_ms, limit=limit))
+        left = {event.id for client in (1, 2) for event in self.do(self.store.history.events_after(client, 0, 10_000))}
         gone = set(self.events) - left
         assert gone <= may
         assert count == len(gone) == min(limit, len(may))
@@ -437,9 +448,9 @@ class Life(RuleBasedStateMachine):
         for delivery_id in event.sent:
             sent = self.sent.pop(delivery_id)
             self.closed_books[sent.endpoint, sent.state] += 1
-            assert self.do(self.store.delivery(delivery_id, EVERYONE)) is None
-            assert self.do(self.store.attempts(delivery_id)) == []
-        assert self.do(self.store.event(event_id, EVERYONE)) is None
+            assert self.do(self.store.history.delivery(delivery_id, EVERYONE)) is None
+            assert self.do(self.store.history.attempts(delivery_id)) == []
+        assert self.do(self.store.history.event(event_id, EVERYONE)) is None
         self.keys = {key: first for key, first in self.keys.items() if first != event_id}
 
     # -- looking at the model
@@ -461,7 +472,7 @@ class Life(RuleBasedStateMachine):
         return [self.sent[each] for each in ids]
 
     def stored(self) -> dict[int, Delivery]:
-        found = self.do(self.store.deliveries(DeliveryQuery(scope=EVERYONE), Page(10_000)))
+        found = self.do(self.store.history.deliveries(DeliveryQuery(scope=EVERYONE), Page(10_000)))
         return {each.id: each for each in found}
 
     # -- what must hold after every step
@@ -490,7 +501,10 @@ class Life(RuleBasedStateMachine):
     def books_balance(self) -> None:
         counts = self.closed_books + Counter((sent.endpoint, sent.state) for sent in self.sent.values())
         for recount in (False, True):
-            books = {book.endpoint_id: book for book in self.do(self.store.books(EVERYONE, recount=recount))}
+            books = {
+                book.endpoint_id: book
+                for book in self.do(self.store.history.delivery_counts(EVERYONE, recount=recount))
+            }
             for endpoint, client in CLIENT_OF.items():
                 wanted = {state: counts[endpoint, state] for state in (*FINISHED, "pending")}
                 book = books.pop(endpoint, None)
@@ -504,12 +518,12 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def recount_of_events_finds_no_fault(self) -> None:
-        audit = self.do(self.store.audit(after_id=0, limit=10_000))
+        audit = self.do(self.store.maintenance.verify_counts(after_id=0, limit=10_000))
         assert (audit.checked, audit.wrong, audit.cursor) == (len(self.events), (), 0)
 
     @invariant()
     def waiting_shows_when_there_is_work(self) -> None:
-        shown = {(each.endpoint_id, each.retrying): each.due_ms for each in self.do(self.store.waiting())}
+        shown = {(each.endpoint_id, each.retrying): each.due_ms for each in self.do(self.store.queue.backlog())}
         free: dict[tuple[int, bool], int] = {}
         for sent in self.pending():
             time = sent.due_ms if sent.lease_until_ms is None else sent.lease_until_ms
@@ -539,13 +553,13 @@ class Life(RuleBasedStateMachine):
         """Nothing is stuck: once receivers answer, every delivery ends, in a bounded number of rounds."""
         for _ in range(len(self.sent) + 1):
             self.engine.clock.ms += 10_000
-            wants = [Want(endpoint, retrying, 1_000) for endpoint in CLIENT_OF for retrying in (False, True)]
+            wants = [ClaimRequest(endpoint, retrying, 1_000) for endpoint in CLIENT_OF for retrying in (False, True)]
             claimed = self.check_claim(wants)
-            assert self.do(self.store.settle([result(each) for each in claimed])) == [True] * len(claimed)
+            assert self.do(self.store.queue.settle([result(each) for each in claimed])) == [True] * len(claimed)
             for each in claimed:
                 self.note_settlement(result(each))
         assert self.pending() == []
-        assert self.do(self.store.waiting()) == []
+        assert self.do(self.store.queue.backlog()) == []
         self.every_delivery_is_as_the_model_says()
         self.books_balance()
         self.check_attempts()
@@ -553,13 +567,13 @@ class Life(RuleBasedStateMachine):
 
     def check_attempts(self) -> None:
         for sent in self.sent.values():
-            attempts = self.do(self.store.attempts(sent.id))
+            attempts = self.do(self.store.history.attempts(sent.id))
             assert [(each.number, each.error) for each in attempts] == sent.attempts
             assert [number for number, _ in sent.attempts] == list(range(1, sent.handed_out + 1))
 
     def check_events(self) -> None:
         for client in (1, 2):
-            events = self.do(self.store.events_after(client, 0, 10_000))
+            events = self.do(self.store.history.events_after(client, 0, 10_000))
             wanted = [event for event in self.events.values() if event.new.client_id == client]
             assert [(each.id, each.sequence, each.body) for each in events] == [
                 (each.new.id, each.sequence, each.new.body) for each in wanted
@@ -567,7 +581,7 @@ class Life(RuleBasedStateMachine):
 
 
 def same_claim(one: Claimed, other: Claimed) -> bool:
-    return (one.delivery_id, one.lease, one.number) == (other.delivery_id, other.lease, other.number)
+    return (one.delivery_id, one.run_id, one.number) == (other.delivery_id, other.run_id, other.number)
 
 
 def test_books_balance_and_nothing_is_lost_or_stuck_whatever_happens(

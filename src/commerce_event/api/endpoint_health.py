@@ -8,13 +8,13 @@ from msgspec import Meta
 from commerce_event.api.endpoints import find_endpoint
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.parameters import unknown_type
-from commerce_event.api.problems import Problem, invalid
-from commerce_event.api.views import AttemptView, attempt_view, shown_time
+from commerce_event.api.response_models import AttemptView, attempt_view, shown_time
 from commerce_event.contract.catalogue import EVENT_TYPES, EventType
 from commerce_event.core import ids
 from commerce_event.core.delivery import Outcome
 from commerce_event.core.model import Attempt, Endpoint, Scope
-from commerce_event.store.port import Book, Claimed
+from commerce_event.core.problems import Problem, invalid
+from commerce_event.store.port import Claimed, DeliveryCounts
 
 _RECENT: Final = 500
 
@@ -80,9 +80,9 @@ async def test_endpoint(call: Call) -> Reply:
 async def endpoint_stats(call: Call) -> Reply:
     endpoint = find_endpoint(call)
     services = call.services
-    books = await services.store.books(Scope.of(endpoint.client_id))
+    books = await services.store.history.delivery_counts(Scope.of(endpoint.client_id))
     book = next((each for each in books if each.endpoint_id == endpoint.id), _blank(endpoint))
-    recent = await services.store.recent_attempts(endpoint.id, _RECENT)
+    recent = await services.store.history.recent_attempts(endpoint.id, _RECENT)
     took = sorted(attempt.duration_ms for attempt in recent if attempt.status is not None)
     succeeded = sum(attempt.status is not None and 200 <= attempt.status <= 299 for attempt in recent)
     health = services.scheduler.health(endpoint.id)
@@ -131,7 +131,7 @@ def _example(call: Call, endpoint: Endpoint, event_type: EventType) -> Claimed:
         endpoint_id=endpoint.id,
         number=1,
         failure_count=0,
-        lease=0,
+        run_id=0,
         lease_until_ms=now_ms,
         replay_id=None,
         event_id=call.services.ids.next(now_ms),
@@ -155,8 +155,8 @@ def _attempt(outcome: Outcome) -> Attempt:
     )
 
 
-def _blank(endpoint: Endpoint) -> Book:
-    return Book(
+def _blank(endpoint: Endpoint) -> DeliveryCounts:
+    return DeliveryCounts(
         endpoint_id=endpoint.id, client_id=endpoint.client_id, matched=0, delivered=0, dead=0, cancelled=0, pending=0,
         oldest_due_ms=None,
     )  # fmt: skip

@@ -8,9 +8,9 @@ from msgspec import Meta
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing, PageQuery, listing
 from commerce_event.api.parameters import Int32, Time, read_id, read_time, read_types, scope_for
-from commerce_event.api.problems import Problem, invalid, not_found
-from commerce_event.api.views import ReplayView, replay_view
+from commerce_event.api.response_models import ReplayView, replay_view
 from commerce_event.core.model import Endpoint, Replay, ReplayOf
+from commerce_event.core.problems import Problem, invalid, not_found
 from commerce_event.deliver.replays import COUNTED_MAX, RUNNING_MAX, TooManyReplaysError
 
 
@@ -70,7 +70,7 @@ def _choices(call: Call) -> _Choices:
     """Return what is to be sent again. Raises Problem 404, 422."""
     wanted: NewReplay = call.body
     endpoint_id = read_id("end", wanted.endpoint_id, "/endpoint_id")
-    endpoint = call.services.directory.endpoint_in(call.scope, endpoint_id or 0)
+    endpoint = call.services.registry.endpoint_in(call.scope, endpoint_id or 0)
     if endpoint is None:
         raise not_found("endpoint")
     since_ms = read_time(wanted.since, "/since") or 0
@@ -83,20 +83,20 @@ def _choices(call: Call) -> _Choices:
 
 async def list_replays(call: Call) -> Reply:
     query: ReplaysQuery = call.query
-    found = await call.services.store.replays(scope_for(call, query.client_id), query.page())
+    found = await call.services.store.history.replays(scope_for(call, query.client_id), query.page())
     page = listing(found, query, lambda replay: replay)
     return Reply(Listing([await _view(call, replay) for replay in page.items], page.next_cursor))
 
 
 async def get_replay(call: Call) -> Reply:
-    replay = await call.services.store.replay(call.id("rpl", "replay"))
+    replay = await call.services.store.history.replay(call.id("rpl", "replay"))
     if replay is None or not call.scope.allows(replay.client_id):
         raise not_found("replay")
     return Reply(await _view(call, replay))
 
 
 async def _view(call: Call, replay: Replay) -> ReplayView:
-    return replay_view(replay, await call.services.store.replay_states(replay.id))
+    return replay_view(replay, await call.services.store.history.replay_states(replay.id))
 
 
 _TAG = "Replays"

@@ -15,10 +15,10 @@ from commerce_event.core.delivery import POISON, Outcome, parse_retry_after
 from commerce_event.core.model import Endpoint, Secret
 from commerce_event.core.signatures import InvalidSecretError, Signer
 from commerce_event.core.urls import InvalidUrlError, RefusedAddressError, Target, parse_url, resolve_location
-from commerce_event.deliver.exchange import Response
-from commerce_event.deliver.guard import Resolver, TransportError
-from commerce_event.deliver.http1 import Pool
-from commerce_event.deliver.veil import MASK, Veil
+from commerce_event.deliver.connection import Response
+from commerce_event.deliver.connection_pool import Pool
+from commerce_event.deliver.redaction import MASK, Veil
+from commerce_event.deliver.resolver import Resolver, TransportError
 from commerce_event.store.port import Claimed
 
 _REDIRECTS_MAX: Final = 5
@@ -71,12 +71,11 @@ class Sender:
         resolver: Resolver,
         timeout_s: float,
         clock: Clock,
-        origin: str,
+        installation_id: str,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """``origin`` tells the installation apart from others: it goes along, so that we know our own deliveries."""
-        self.origin = origin
-        self._origin_value = origin.encode()
+        """``installation_id`` is sent with each delivery, so that our own deliveries are recognised."""
+        self._installation_id = installation_id.encode()
         self._resolver = resolver
         self._timeout_s = timeout_s
         self._clock = clock
@@ -99,12 +98,12 @@ class Sender:
                 retry_after_s=_retry_after(response, started_ms),
             )
         except TransportError as failure:
-            error, ours = failure.code, failure.ours
+            error, internal = failure.code, failure.is_internal
         except Exception:
             log.exception("sending failed inside", delivery=claimed.delivery_id)
-            error, ours = POISON, True
+            error, internal = POISON, True
         duration_ms = (self._clock.monotonic() - started) * 1000
-        return Outcome(started_ms=started_ms, duration_ms=duration_ms, status=None, error=error, ours=ours)
+        return Outcome(started_ms=started_ms, duration_ms=duration_ms, status=None, error=error, is_internal=internal)
 
     def request_preview(self, endpoint: Endpoint, claimed: Claimed, *, reveal: bool = False) -> list[tuple[str, str]]:
         """Return the headers that an attempt now would carry; values of static headers only when asked for."""
@@ -182,7 +181,7 @@ class Sender:
             claimed.type.encode(),
             claimed.number,
             claimed.sequence,
-            self._origin_value,
+            self._installation_id,
             b"" if replay_id is None else f"commerce-event-replay: {ids.encode('rpl', replay_id)}\r\n".encode(),
             _traceparent(claimed).encode(),
         )

@@ -5,13 +5,13 @@ from typing import Final
 import msgspec
 from starlette.responses import Response
 
-from commerce_event.admin.error_words import error_in_words, in_words, reason_in_words
+from commerce_event.admin.error_messages import error_in_words, in_words, reason_in_words
 from commerce_event.admin.page import Page
 from commerce_event.admin.screens.one_endpoint import Logged, logged, name_of
 from commerce_event.api.dead_letters import LOOKED_AT, DeadGroupView
-from commerce_event.api.problems import Problem
 from commerce_event.core import ids
 from commerce_event.core.model import Endpoint
+from commerce_event.core.problems import Problem
 
 _PAGE: Final = 50
 
@@ -70,7 +70,10 @@ def _refused(page: Page, problem: Problem) -> Response:
 
 
 async def _heaps(page: Page, groups: list[DeadGroupView]) -> list[Heap]:
-    dead = {ids.encode("end", b.endpoint_id): b.dead for b in await page.services.store.books(page.session.key.scope)}
+    dead = {
+        ids.encode("end", b.endpoint_id): b.dead
+        for b in await page.services.store.history.delivery_counts(page.session.key.scope)
+    }
     by_endpoint: dict[str, list[DeadGroupView]] = {}
     for group in groups:
         by_endpoint.setdefault(group.endpoint_id, []).append(group)

@@ -8,12 +8,12 @@ from starlette.responses import Response
 from commerce_event.admin.health import FAILING_FROM, WORST_FIRST, Condition, condition_of
 from commerce_event.admin.page import Page
 from commerce_event.api.activity import HOUR_S
-from commerce_event.api.problems import Problem
-from commerce_event.api.views import EndpointView, endpoint_view
+from commerce_event.api.response_models import EndpointView, endpoint_view
 from commerce_event.core import ids
 from commerce_event.core.model import Endpoint
-from commerce_event.store.port import Activity, Book
-from commerce_event.store.words import fold
+from commerce_event.core.problems import Problem
+from commerce_event.store.port import Activity, DeliveryCounts
+from commerce_event.store.text_search import fold
 
 __all__ = ["FAILING_FROM", "hour_of", "list_endpoints"]
 
@@ -26,7 +26,7 @@ class Row(msgspec.Struct, frozen=True):
     """An endpoint in the list."""
 
     endpoint: EndpointView
-    book: Book | None
+    book: DeliveryCounts | None
     condition: Condition
 
 
@@ -35,7 +35,9 @@ async def list_endpoints(page: Page) -> Response:
     found = [] if errors else await _found(page)
     number = _page_number(page)
     shown = found[(number - 1) * _PAGE : number * _PAGE]
-    books = {book.endpoint_id: book for book in await page.services.store.books(page.session.key.scope)}
+    books = {
+        book.endpoint_id: book for book in await page.services.store.history.delivery_counts(page.session.key.scope)
+    }
     return page.show(
         "endpoints.html",
         rows=[Row(endpoint_view(each), books.get(each.id), condition) for each, condition in shown],
@@ -50,7 +52,9 @@ async def list_endpoints(page: Page) -> Response:
 async def hour_of(page: Page) -> dict[int, Activity]:
     """Return what was sent to each endpoint in reach in the last hour, and how it went."""
     since_ms = page.services.clock.now_ms() - HOUR_S * 1000
-    found = await page.services.store.activity_by_endpoint(page.session.key.scope, step_s=_STEP_S, since_ms=since_ms)
+    found = await page.services.store.history.activity_by_endpoint(
+        page.session.key.scope, step_s=_STEP_S, since_ms=since_ms
+    )
     return {each.endpoint_id: each for each in found}
 
 
@@ -68,7 +72,7 @@ async def _found(page: Page) -> list[tuple[Endpoint, Condition]]:
     hour = await hour_of(page)
     wanted = _HEALTHS.get(page.query["health"])
     found = []
-    for endpoint in reversed(page.services.directory.endpoints(page.session.key.scope)):
+    for endpoint in reversed(page.services.registry.endpoints(page.session.key.scope)):
         if not _matches(page, endpoint):
             continue
         condition = condition_of(endpoint, page.services.scheduler.health(endpoint.id), hour.get(endpoint.id))

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from commerce_event.admin.event_search import FILTERS, Faults, search
 from commerce_event.admin.labels import Found, Label, found_in, label_of
 from commerce_event.admin.page import ROOT, Page
-from commerce_event.api.views import EventView
+from commerce_event.api.response_models import EventView
 from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
 from commerce_event.core import ids
 from commerce_event.core.model import DeliveryState
@@ -58,7 +58,7 @@ async def list_events(page: Page) -> Response:
 
 async def _rows(page: Page, events: list[EventView]) -> list[Row]:
     numbers = {event.id: ids.decode("evt", event.id) for event in events}
-    states = await page.services.store.delivery_states(list(numbers.values()), page.session.key.scope)
+    states = await page.services.store.history.delivery_states(list(numbers.values()), page.session.key.scope)
     rows = []
     for event in events:
         body = bytes(event.data)

@@ -6,17 +6,17 @@ from urllib.parse import urlsplit
 import msgspec
 from starlette.responses import Response
 
-from commerce_event.admin.figures import lasting
 from commerce_event.admin.health import condition_of
 from commerce_event.admin.labels import Label, label_of
+from commerce_event.admin.number_format import lasting
 from commerce_event.admin.page import Page
 from commerce_event.admin.plots import Series, columns
 from commerce_event.admin.screens.endpoints import hour_of
-from commerce_event.api.problems import Problem
-from commerce_event.api.views import DeliveryView, EndpointView
+from commerce_event.api.response_models import DeliveryView, EndpointView
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core import ids
 from commerce_event.core.model import Attempt, Endpoint
+from commerce_event.core.problems import Problem
 from commerce_event.web.highlight import json_text
 
 _LOG: Final = 20
@@ -77,8 +77,8 @@ async def logged(page: Page, deliveries: list[DeliveryView]) -> list[Logged]:
     """Return deliveries with what each is about and its last attempt, read for all of them at once."""
     store = page.services.store
     numbers = {each.id: (ids.decode("dlv", each.id), ids.decode("evt", each.event_id)) for each in deliveries}
-    events = await store.events_by_id([event for _, event in numbers.values()], page.session.key.scope)
-    last = await store.last_attempts([delivery for delivery, _ in numbers.values()])
+    events = await store.history.events_by_id([event for _, event in numbers.values()], page.session.key.scope)
+    last = await store.history.last_attempts([delivery for delivery, _ in numbers.values()])
     found = []
     for each in deliveries:
         delivery_id, event_id = numbers[each.id]
@@ -100,7 +100,7 @@ def kinds_of(endpoint: EndpointView) -> list[str]:
 
 
 def _own(page: Page, view: EndpointView) -> Endpoint:
-    endpoint = page.services.directory.endpoint(ids.decode("end", view.id))
+    endpoint = page.services.registry.endpoint(ids.decode("end", view.id))
     if endpoint is None:
         raise Problem(404, "There is no such endpoint.")
     return endpoint
