@@ -15,8 +15,8 @@ import uvicorn
 import uvloop
 
 from benchmarks.side_by_side import Load, announce, compare, start_node
-from commerce_event.api.listening import http_server, listen
-from commerce_event.api.publish import PREFIX
+from commerce_event.accept.publish import PREFIX
+from commerce_event.http.uvicorn_server import http_server, listen
 from commerce_event.server import Node
 
 VARIANTS: Final = ("short way", "ours without it", "plain uvicorn", "granian RSGI", "granian ASGI")

@@ -15,8 +15,8 @@ import uvloop
 
 from benchmarks.side_by_side import Load, announce, compare, start_node, turned
 from commerce_event.accept import batch, parse, strict_json
-from commerce_event.api.listening import http_server, listen
-from commerce_event.api.publish import PREFIX
+from commerce_event.accept.publish import PREFIX
+from commerce_event.http.uvicorn_server import http_server, listen
 
 _TYPE: Final = "OrderConfirmedEvent"
 _EVENT: Final = {

@@ -114,7 +114,7 @@ async def start_node(store: str) -> Node:
     """Start a node that keeps one endpoint for all events, and delivers nothing."""
     node = Node(Settings(store=store, admin_key=KEY, hold_deliveries=True))
     await node.start()
-    await node.directory.save(
+    await node.registry.save(
         Endpoint(
             id=1,
             client_id=1,
