@@ -19,7 +19,7 @@ test: $(VENV)/.dev $(VENV)/.browser ## run every test
 	$(BIN)/python -m pytest -n 2
 
 test-unit: $(VENV)/.dev ## run the quick part of the tests, as at every save
-	$(BIN)/python -m pytest tests/unit -n 2
+	$(BIN)/python -m pytest -m "not integration" -n 2
 
 lint: $(VENV)/.dev ## check style and types
 	$(BIN)/ruff check .

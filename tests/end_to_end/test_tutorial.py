@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from command_line import Shell
 from ports import free_port
 from processes import ServerProcess
-from shell import Shell
 
 PAGE: Final = (Path(__file__).parents[2] / "docs/tutorial/first-event.md").read_text("utf-8")
 DEADLINE_S: Final = 60.0

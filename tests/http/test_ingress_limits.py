@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 from api_server import ADMIN_KEY, DEADLINE_S, Api, example
-from caller import Caller, connected, request
+from raw_client import Caller, connected, request
 
 from commerce_event.http.request_head import FIELDS_MAX, HEAD_MAX, URL_MAX
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 from api_server import ADMIN_KEY, DEADLINE_S, Api
-from caller import BODY, Caller, connected, request
+from raw_client import BODY, Caller, connected, request
 
 from commerce_event.http.protocol import HttpProtocol
 
