@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test test-unit lint format bench screenshots chaos simulate lock clean
+.PHONY: help run serve test test-unit lint format docs bench screenshots chaos simulate lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,10 @@ format: $(VENV)/.dev ## bring the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/.docs ## build the documentation as a site in build/docs; a dead link fails
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -c docs . build/docs
+	@echo "Open build/docs/index.html"
+
 bench: $(VENV)/.run ## measure this machine: accepts, deliveries, latency, memory
 	$(BIN)/commerce-event bench
 
@@ -47,11 +51,13 @@ simulate: $(VENV)/.dev ## live through thousands of simulated worlds, each from 
 	$(BIN)/python tests/simulation/every_commit.py
 	$(BIN)/python tests/simulation/run.py --seeds 5000 --first 1000
 
-lock: $(VENV)/.dev ## choose the newest allowed versions and pin them with hashes
-	$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header -q \
-	  --extra build -o requirements/run.txt pyproject.toml
-	$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header -q \
-	  --extra build --extra dev -o requirements/dev.txt pyproject.toml
+# `make lock UPGRADE=` keeps the pinned versions and adds only what pyproject.toml newly asks for.
+UPGRADE ?= --upgrade
+COMPILE = $(BIN)/uv pip compile $(UPGRADE) --universal --python-version 3.11 --generate-hashes --no-header -q --extra build
+lock: $(VENV)/.dev ## pin the newest allowed versions with hashes
+	$(COMPILE) -o requirements/run.txt pyproject.toml
+	$(COMPILE) --extra dev -o requirements/dev.txt pyproject.toml
+	$(COMPILE) --extra docs -c requirements/dev.txt -o requirements/docs.txt pyproject.toml
 
 clean: ## forget the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -68,6 +74,10 @@ $(VENV)/.run: requirements/run.txt pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.docs: requirements/docs.txt $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
 	@touch $@
 
 # Chromium comes from the system: wheels bring none. Without it the browser tests are skipped, except where CI is set.
