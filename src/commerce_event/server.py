@@ -16,27 +16,27 @@ from starlette.routing import BaseRoute
 from commerce_event.accept.intake import Intake
 from commerce_event.admin import routes as admin
 from commerce_event.api.app import create_app
-from commerce_event.api.listening import http_server, listen
 from commerce_event.api.metrics import Metrics
-from commerce_event.api.protocol import Limits
 from commerce_event.api.services import Services
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.clock import Clock, SharedClock, SystemClock
 from commerce_event.core.ids import NODE_BITS, IdMaker
 from commerce_event.core.vault import Vault, VaultError, new_key, parse_key
-from commerce_event.deliver.guard import Resolver
 from commerce_event.deliver.replays import Replays
+from commerce_event.deliver.resolver import Resolver
 from commerce_event.deliver.scheduler import Scheduler
 from commerce_event.deliver.sender import Sender
+from commerce_event.http.protocol import Limits
+from commerce_event.http.uvicorn_server import http_server, listen
+from commerce_event.loop_monitor import LoopMonitor
+from commerce_event.maintenance.activity_recorder import ActivityRecorder
+from commerce_event.maintenance.runner import Maintenance
 from commerce_event.reference import routes as reference
+from commerce_event.registry.registry import Registry
 from commerce_event.settings import Settings
-from commerce_event.store.directory import Directory
-from commerce_event.store.keeper import Keeper
 from commerce_event.store.port import Store, StoreRefusedError
 from commerce_event.store.postgres import PostgresStore
 from commerce_event.store.sqlite import SqliteStore
-from commerce_event.store.tally import Tally
-from commerce_event.watchdog import Watchdog
 from commerce_event.web.assets import Assets
 from commerce_event.web.pages import Pages
 
@@ -57,7 +57,7 @@ class Node:
         self.settings = settings
         self.clock = make_clock(settings)
         self.store = make_store(settings, self.clock)
-        self.watchdog = Watchdog()
+        self.loop_monitor = LoopMonitor()
         self.first_key: str | None = None  # made at the first start, shown once
 
     async def start(self, *, own_addresses: frozenset[tuple[str, int]] = frozenset()) -> None:
@@ -74,12 +74,12 @@ class Node:
 
     async def _compose(self, own_addresses: frozenset[tuple[str, int]]) -> None:
         settings, clock, store = self.settings, self.clock, self.store
-        ids = IdMaker(node=store.lease % 2**NODE_BITS, after=await store.last_id())
+        ids = IdMaker(node=store.run_id % 2**NODE_BITS, after=await store.last_id())
         try:
             key_file = _KeyFile(settings)
             vault = Vault(key_file.key)
-            self.directory = Directory(store, vault, ids, admin_key=settings.admin_key)
-            await self.directory.load()
+            self.registry = Registry(store, vault, ids, admin_key=settings.admin_key)
+            await self.registry.load()
         except VaultError as error:
             raise StoreRefusedError(str(error)) from None
         key_file.keep()
@@ -92,7 +92,7 @@ class Node:
         )
         self.scheduler = Scheduler(
             store,
-            self.directory,
+            self.registry,
             self.sender,
             clock,
             timeout_s=settings.timeout_s,
@@ -100,24 +100,24 @@ class Node:
             max_in_flight=settings.max_in_flight,
             circuit_failures=settings.circuit_failures,
         )
-        self.intake = Intake(store, self.directory, self.scheduler, ids, clock)
-        self.replays = Replays(store, self.directory, ids, clock, self.scheduler.wake)
-        tally = Tally(clock)
-        self.scheduler.on_attempt.append(tally.attempted)
-        self.intake.on_accepted.append(tally.accepted)
-        self.keeper = Keeper(store, self.directory, clock, tally, retention_s=settings.retention_s)
-        self.metrics = Metrics(self.scheduler, self.keeper, self.watchdog)
+        self.intake = Intake(store, self.registry, self.scheduler, ids, clock)
+        self.replays = Replays(store, self.registry, ids, clock, self.scheduler.wake)
+        recorder = ActivityRecorder(clock)
+        self.scheduler.on_attempt.append(recorder.attempted)
+        self.intake.on_accepted.append(recorder.accepted)
+        self.maintenance = Maintenance(store, self.registry, clock, recorder, retention_s=settings.retention_s)
+        self.metrics = Metrics(self.scheduler, self.maintenance, self.loop_monitor)
         self.scheduler.on_attempt.append(self.metrics.attempt)
         services = Services(
             settings=settings,
             clock=clock,
             store=store,
-            directory=self.directory,
+            registry=self.registry,
             intake=self.intake,
             scheduler=self.scheduler,
             sender=self.sender,
             replays=self.replays,
-            keeper=self.keeper,
+            maintenance=self.maintenance,
             metrics=self.metrics,
             policy=policy,
             ids=ids,
@@ -128,26 +128,26 @@ class Node:
         if not settings.hold_deliveries:
             self.scheduler.start()
         self.replays.run()
-        self.keeper.start()
+        self.maintenance.start()
 
     async def _make_first_key(self) -> None:
         if self.settings.admin_key is None and not any(
-            key.role == "admin" and key.revoked_ms is None for key in self.directory.all_keys()
+            key.role == "admin" and key.revoked_ms is None for key in self.registry.all_keys()
         ):
-            _, self.first_key = await self.directory.add_key("admin", None, "first key", self.clock.now_ms())
+            _, self.first_key = await self.registry.add_key("admin", None, "first key", self.clock.now_ms())
 
     async def stop(self, within_s: float = _STOP_S) -> None:
         """Finish what is in flight and record it, as far as there is time; close the store."""
         now = asyncio.get_running_loop().time
         until = now() + within_s
-        self.watchdog.close()
+        self.loop_monitor.close()
         self.scheduler.send_no_more()
         try:
             async with asyncio.timeout_at(until):
                 await self.intake.close(within_s - _RECORD_S)
                 await self.replays.close()
                 await self.scheduler.close(max(0.0, until - now() - _RECORD_S))
-                await self.keeper.close()
+                await self.maintenance.close()
                 await self.sender.close()
         except TimeoutError:
             log.warning("stopping took too long: what is left is done by the next start, or by another node")
@@ -176,17 +176,17 @@ def _pages(services: Services, vault: Vault) -> list[BaseRoute]:
 
 
 @asynccontextmanager
-async def open_directory(settings: Settings) -> AsyncIterator[tuple[Directory, SystemClock]]:
+async def open_registry(settings: Settings) -> AsyncIterator[tuple[Registry, SystemClock]]:
     """Open a store that no server runs on, for its endpoints and keys alone. Raises StoreRefusedError."""
     clock = make_clock(settings)
     store = make_store(settings, clock)
     await store.open()
     try:
-        directory = Directory(
-            store, Vault(_KeyFile(settings).key), IdMaker(node=store.lease % 2**NODE_BITS, after=await store.last_id())
+        registry = Registry(
+            store, Vault(_KeyFile(settings).key), IdMaker(node=store.run_id % 2**NODE_BITS, after=await store.last_id())
         )
-        await directory.load()
-        yield directory, clock
+        await registry.load()
+        yield registry, clock
     except VaultError as error:
         raise StoreRefusedError(str(error)) from None
     finally:
@@ -234,7 +234,7 @@ async def serve(
     host, port = listener.getsockname()[:2]
     node = Node(settings)
     await node.start(own_addresses=frozenset({(host, port)}))
-    node.watchdog.start()
+    node.loop_monitor.start()
     server = http_server(node.app, limits)
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()

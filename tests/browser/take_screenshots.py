@@ -118,7 +118,7 @@ async def past_hour(api: Api, endpoint: str) -> None:
                 accepted=round(level), delivered=0, failed=0, dead=0,
             ),
         ]  # fmt: skip
-    await api.node.keeper.write_tally()
+    await api.node.maintenance.write_activity()
     await api.node.store.add_activity(rows, now_ms=now_ms)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from node_bench import SECRET_KEY, Bench
 
-from commerce_event.accept import line
+from commerce_event.accept import commit_batcher
 from commerce_event.server import Node
 from commerce_event.settings import Settings
 from commerce_event.simulate.hostile import HostileServer
@@ -17,7 +17,7 @@ def max_in_flight() -> int:
 
 @pytest.fixture
 async def bench(tmp_path: Path, max_in_flight: int, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
-    monkeypatch.setattr(line, "ANSWER_S", 60.0)  # a busy disk may take its time
+    monkeypatch.setattr(commit_batcher, "ANSWER_S", 60.0)  # a busy disk may take its time
     settings = Settings(
         store=f"sqlite:///{tmp_path / 'x.db'}",
         allow_networks=("127.0.0.0/8",),

@@ -11,9 +11,9 @@ from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Endpoint, Secret
 from commerce_event.core.signatures import new_secret
 from commerce_event.core.vault import Vault, parse_key
-from commerce_event.deliver.guard import TransportError
-from commerce_event.store.directory import Directory
-from commerce_event.store.port import NewDelivery, NewEvent, StoreUnavailableError, Waiting
+from commerce_event.deliver.resolver import TransportError
+from commerce_event.registry.registry import Registry
+from commerce_event.store.port import EndpointBacklog, NewDelivery, NewEvent, StoreUnavailableError
 
 
 def failing(*_: object) -> None:
@@ -21,7 +21,7 @@ def failing(*_: object) -> None:
 
 
 def no_sockets(*_: object) -> None:
-    raise TransportError("connect_failed", "no sockets are left", ours=True)
+    raise TransportError("connect_failed", "no sockets are left", is_internal=True)
 
 
 def failing_once(method: Any, error: Exception) -> Any:
@@ -74,8 +74,8 @@ async def test_results_are_recorded_after_the_store_failed_in_whatever_way(
     store = bench.node.store
     endpoint = await bench.endpoint("/hang", timeout_s=1.0, max_in_flight=1)
     await bench.publish(3)  # one is under way, others are claimed and wait for its slot
-    monkeypatch.setattr(store, "give_back", failing_once(store.give_back, error))
-    await bench.node.directory.delete(endpoint.id, bench.node.clock.now_ms())
+    monkeypatch.setattr(store, "release_claims", failing_once(store.release_claims, error))
+    await bench.node.registry.delete(endpoint.id, bench.node.clock.now_ms())
     await bench.endpoint("/ok")
     await bench.publish(5)
 
@@ -106,7 +106,7 @@ async def test_results_that_outlasted_their_leases_while_the_store_was_away_are_
         looks: list[None] = []
         waiting = node.store.waiting
 
-        async def looked() -> list[Waiting]:
+        async def looked() -> list[EndpointBacklog]:
             looks.append(None)
             return await waiting()
 
@@ -142,10 +142,10 @@ async def test_retried_delivery_that_died_of_failures_is_soon_tried_again_after_
     await bench.publish()
     [dead] = await bench.until_settled()
     assert dead.attempt_count > 25
-    await bench.node.directory.change(endpoint.id, lambda each: replace(each, url=bench.hostile.url + "/ok"))
+    await bench.node.registry.change(endpoint.id, lambda each: replace(each, url=bench.hostile.url + "/ok"))
     with monkeypatch.context() as patched:
         patched.setattr(bench.node.sender, "_post", no_sockets)
-        await bench.node.store.reopen([dead.id], now_ms=bench.node.clock.now_ms())
+        await bench.node.store.requeue([dead.id], now_ms=bench.node.clock.now_ms())
         bench.node.scheduler.wake()
 
         async def tried() -> bool:
@@ -177,10 +177,10 @@ async def test_delivery_to_an_endpoint_that_nobody_told_of_yet_waits_and_is_then
     await node.store.accept([event])
     await bench.endpoint("/ok")
     await bench.publish()
-    await bench.until_settled(endpoint_id=node.directory.endpoints(EVERYONE)[0].id)  # it has looked at the store
+    await bench.until_settled(endpoint_id=node.registry.endpoints(EVERYONE)[0].id)  # it has looked at the store
     assert [each.state for each in await bench.deliveries(endpoint_id=unknown.id)] == ["pending"]
 
-    other_node = Directory(node.store, Vault(parse_key(SECRET_KEY)), IdMaker(node=9))
+    other_node = Registry(node.store, Vault(parse_key(SECRET_KEY)), IdMaker(node=9))
     await other_node.load()
     await other_node.save(unknown)
 

@@ -9,15 +9,15 @@ import msgspec
 import pytest
 from node_bench import ORDER, Bench
 
-from commerce_event.accept import line
-from commerce_event.accept.draft import Draft
-from commerce_event.accept.line import OutcomeUnknownError
+from commerce_event.accept import commit_batcher
+from commerce_event.accept.commit_batcher import OutcomeUnknownError
+from commerce_event.accept.pending_event import PendingEvent
 from commerce_event.store.port import Accepted, NewEvent, StoreUnavailableError
 
 
-def draft(key: str | None = None, client: int = 1) -> Draft:
+def draft(key: str | None = None, client: int = 1) -> PendingEvent:
     data = {**ORDER.example, "ClientId": client}
-    return Draft(client, ORDER, None, data, msgspec.json.encode(data), key)
+    return PendingEvent(client, ORDER, None, data, msgspec.json.encode(data), key)
 
 
 def failing_at(number: int, method: Callable[..., Any]) -> Callable[..., Any]:
@@ -47,7 +47,7 @@ async def hanging_store(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> AsyncI
 
     with monkeypatch.context() as patched:
         patched.setattr(store, "accept", late)
-        patched.setattr(line, "ANSWER_S", 0.3)
+        patched.setattr(commit_batcher, "ANSWER_S", 0.3)
         yield asked
     may_answer.set()
 
@@ -113,7 +113,7 @@ async def test_intake_of_a_store_that_hangs_is_closed_all_the_same(
 ) -> None:
     intake = bench.node.intake
     async with hanging_store(bench, monkeypatch) as asked:
-        monkeypatch.setattr(line, "ANSWER_S", 60.0)
+        monkeypatch.setattr(commit_batcher, "ANSWER_S", 60.0)
         first = asyncio.create_task(intake.submit([draft()]))
         await asked.wait()
         second = asyncio.create_task(intake.submit([draft()]))

@@ -50,7 +50,7 @@ async def test_410_switches_the_endpoint_off_and_what_waits_is_dead(bench: Bench
     found = await bench.until_settled()
     assert {(each.state, each.reason) for each in found} == {("dead", "gone")}
     assert len(bench.arrived("/gone")) < 20
-    switched = bench.node.directory.endpoint(endpoint.id)
+    switched = bench.node.registry.endpoint(endpoint.id)
     assert switched is not None
     assert (switched.enabled, switched.disabled_reason) == (False, "gone")
     assert [answer.deliveries for answer in await bench.publish()] == [0]
@@ -62,22 +62,20 @@ async def test_endpoint_that_is_switched_on_again_keeps_what_waits_for_it(
     node = bench.node
     endpoint = await bench.endpoint("/hang", max_in_flight=1, timeout_s=1.0)
     await bench.publish(600)
-    end_pending = node.store.end_pending
+    finish_pending = node.store.finish_pending
 
     async def switched_on_after_a_step(*values: Any, **named: Any) -> int:
-        ended: int = await end_pending(*values, **named)
-        monkeypatch.setattr(node.store, "end_pending", end_pending)
-        await node.directory.change(
-            endpoint.id, lambda each: replace(each, enabled=True, url=bench.hostile.url + "/ok")
-        )
+        ended: int = await finish_pending(*values, **named)
+        monkeypatch.setattr(node.store, "finish_pending", finish_pending)
+        await node.registry.change(endpoint.id, lambda each: replace(each, enabled=True, url=bench.hostile.url + "/ok"))
         return ended
 
-    monkeypatch.setattr(node.store, "end_pending", switched_on_after_a_step)
-    await node.directory.switch_off(endpoint.id, "gone", node.clock.now_ms())
+    monkeypatch.setattr(node.store, "finish_pending", switched_on_after_a_step)
+    await node.registry.switch_off(endpoint.id, "gone", node.clock.now_ms())
     node.scheduler.wake()
 
     async def on_again() -> bool:
-        found = node.directory.endpoint(endpoint.id)
+        found = node.registry.endpoint(endpoint.id)
         return found is not None and found.enabled
 
     await bench.until(on_again)
@@ -96,7 +94,7 @@ async def test_410_that_comes_after_a_person_changed_the_endpoint_does_not_switc
     async def mended_meanwhile(*values: Any) -> Outcome:
         outcome = await send(*values)
         monkeypatch.setattr(node.sender, "send", send)
-        await node.directory.change(endpoint.id, lambda each: replace(each, url=bench.hostile.url + "/ok"))
+        await node.registry.change(endpoint.id, lambda each: replace(each, url=bench.hostile.url + "/ok"))
         return outcome
 
     monkeypatch.setattr(node.sender, "send", mended_meanwhile)
@@ -139,7 +137,7 @@ async def test_what_waits_for_its_key_goes_on_at_once_when_its_endpoint_wants_no
     monkeypatch.setattr(scheduler, "_SCAN_EVERY_S", 3_600.0)  # nothing is found by looking unasked
     endpoint = await bench.endpoint("/hang", ordering="key")
     await bench.publish(3)
-    await bench.node.directory.change(
+    await bench.node.registry.change(
         endpoint.id, lambda each: replace(each, ordering="none", url=bench.hostile.url + "/ok")
     )
 
@@ -155,7 +153,7 @@ async def test_hung_endpoint_does_not_keep_another_from_its_events(bench: Bench)
     found = await bench.until_settled(endpoint_id=fine.id)
     assert [each.state for each in found] == ["delivered"] * 400
     for endpoint in hung:
-        await bench.node.directory.delete(endpoint.id, bench.node.clock.now_ms())
+        await bench.node.registry.delete(endpoint.id, bench.node.clock.now_ms())
 
 
 async def test_backlog_of_one_endpoint_drains_whole_within_its_slots(bench: Bench) -> None:
@@ -191,11 +189,11 @@ async def test_rate_limit_spreads_what_is_sent(bench: Bench) -> None:
 async def test_switched_off_endpoint_holds_what_waits_and_tracks_nothing_new(bench: Bench) -> None:
     endpoint = await bench.endpoint("/status?code=500", retry_schedule_s=(0.3,) * 10)
     await bench.publish()
-    off = await bench.node.directory.save(msgspec.structs.replace(endpoint, enabled=False))
+    off = await bench.node.registry.save(msgspec.structs.replace(endpoint, enabled=False))
     assert [answer.deliveries for answer in await bench.publish()] == [0]
 
     on = msgspec.structs.replace(off, enabled=True, url=bench.hostile.url + "/ok")
-    await bench.node.directory.save(on)
+    await bench.node.registry.save(on)
     bench.node.scheduler.wake()
     [delivery] = await bench.until_settled()
     assert delivery.state == "delivered"
@@ -204,7 +202,7 @@ async def test_switched_off_endpoint_holds_what_waits_and_tracks_nothing_new(ben
 async def test_deleted_endpoint_has_what_waits_cancelled(bench: Bench) -> None:
     endpoint = await bench.endpoint("/status?code=500", retry_schedule_s=(5.0,))
     await bench.publish(30)
-    await bench.node.directory.delete(endpoint.id, bench.node.clock.now_ms())
+    await bench.node.registry.delete(endpoint.id, bench.node.clock.now_ms())
     bench.node.scheduler.wake()
 
     found = await bench.until_settled()
@@ -216,9 +214,9 @@ async def test_books_balance_after_all_kinds_of_ends(bench: Bench) -> None:
         await bench.endpoint(path)
     await bench.publish(25)
     await bench.until_settled()
-    await bench.node.keeper.recount()
+    await bench.node.maintenance.recount()
 
-    accounts = bench.node.keeper.accounts
+    accounts = bench.node.maintenance.accounts
     assert accounts is not None
     assert accounts.balanced
     assert sum(book.matched for book in accounts.books) == 150
@@ -234,7 +232,7 @@ async def test_clock_that_is_set_makes_nothing_early(bench: Bench) -> None:
     await bench.until(failed_once)
     [before] = await bench.deliveries()
     bench.node.clock.follow(-3_600_000)  # as if the machine's clock had been set an hour forward
-    await bench.node.keeper.watch_clock()
+    await bench.node.maintenance.watch_clock()
 
     [after] = await bench.deliveries()
     assert before.due_ms is not None

@@ -12,10 +12,10 @@ from commerce_event.core.clock import SystemClock
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Endpoint
 from commerce_event.core.vault import Vault
-from commerce_event.deliver.lane import MANY, Lane
-from commerce_event.deliver.slots import Slots
-from commerce_event.store.directory import Directory
-from commerce_event.store.port import Want
+from commerce_event.deliver.concurrency import Slots
+from commerce_event.deliver.endpoint_state import MANY, Lane
+from commerce_event.registry.registry import Registry
+from commerce_event.store.port import ClaimRequest
 
 ENDPOINT = Endpoint(
     id=7, client_id=1, url="https://a.example/", event_types=("*",), secrets=(), max_in_flight=4
@@ -25,9 +25,9 @@ ENDPOINT = Endpoint(
 class Desk:
     """One endpoint and its slots."""
 
-    def __init__(self, slots: Slots, directory: Directory) -> None:
+    def __init__(self, slots: Slots, registry: Registry) -> None:
         self.slots = slots
-        self.directory = directory
+        self.registry = registry
         self.lane = slots.lane(ENDPOINT.id)
 
     def reserve_all(self) -> int:
@@ -45,10 +45,10 @@ class Desk:
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     engine = SqliteEngine(tmp_path)
     store = await engine.open()
-    directory = Directory(store, Vault(b"k" * 32), IdMaker())
-    await directory.load()
-    await directory.save(ENDPOINT)
-    yield Desk(Slots(store, directory, SystemClock(), max_in_flight=64, circuit_failures=5), directory)
+    registry = Registry(store, Vault(b"k" * 32), IdMaker())
+    await registry.load()
+    await registry.save(ENDPOINT)
+    yield Desk(Slots(store, registry, SystemClock(), max_in_flight=64, circuit_failures=5), registry)
     await engine.close_all()
 
 
@@ -59,7 +59,7 @@ def test_fresh_events_leave_room_for_those_that_wait(desk: Desk) -> None:
     desk.free(5)
 
     assert desk.reserve_all() == 2
-    assert desk.slots.wants() == [Want(ENDPOINT.id, retrying=False, limit=3)]
+    assert desk.slots.wants() == [ClaimRequest(ENDPOINT.id, retrying=False, limit=3)]
 
 
 def test_fresh_events_are_sent_from_memory_again_while_a_few_still_wait(desk: Desk) -> None:
@@ -71,13 +71,13 @@ def test_fresh_events_are_sent_from_memory_again_while_a_few_still_wait(desk: De
 
     desk.slots.count_back(wants, ())
     assert desk.reserve_all() == 7
-    assert desk.slots.wants() == [Want(ENDPOINT.id, retrying=False, limit=1)]
+    assert desk.slots.wants() == [ClaimRequest(ENDPOINT.id, retrying=False, limit=1)]
 
 
 def test_nothing_fresh_overtakes_a_backlog_nobody_counted(desk: Desk) -> None:
     desk.lane.backlog[False] = MANY
     assert desk.reserve_all() == 0
-    assert desk.slots.wants() == [Want(ENDPOINT.id, retrying=False, limit=8)]
+    assert desk.slots.wants() == [ClaimRequest(ENDPOINT.id, retrying=False, limit=8)]
 
 
 def test_what_is_ready_waits_for_an_open_circuit_and_then_goes_out_one_by_one() -> None:
@@ -94,12 +94,12 @@ def test_what_is_ready_waits_for_an_open_circuit_and_then_goes_out_one_by_one() 
 
 async def test_lane_of_a_deleted_endpoint_is_forgotten_once_nothing_is_in_flight(desk: Desk) -> None:
     desk.slots.reserve(ENDPOINT)
-    await desk.directory.delete(ENDPOINT.id, 1)
+    await desk.registry.delete(ENDPOINT.id, 1)
     desk.slots.forget_deleted()
     assert desk.slots.lane(ENDPOINT.id) is desk.lane
 
     desk.free(1)
-    await desk.directory.save(Endpoint(id=8, client_id=1, url="https://b.example/", event_types=("*",), secrets=()))
+    await desk.registry.save(Endpoint(id=8, client_id=1, url="https://b.example/", event_types=("*",), secrets=()))
     desk.slots.forget_deleted()
     assert desk.slots.lane(ENDPOINT.id) is not desk.lane
 
@@ -107,7 +107,7 @@ async def test_lane_of_a_deleted_endpoint_is_forgotten_once_nothing_is_in_flight
 async def test_every_endpoint_has_its_turn_when_slots_are_few(desk: Desk) -> None:
     endpoints = [msgspec.structs.replace(ENDPOINT, id=100 + number) for number in range(200)]
     for endpoint in endpoints:
-        await desk.directory.save(endpoint)
+        await desk.registry.save(endpoint)
         desk.slots.lane(endpoint.id).backlog[False] = MANY
 
     served: set[int] = set()
@@ -125,11 +125,11 @@ async def test_every_endpoint_has_its_turn_when_slots_are_few(desk: Desk) -> Non
 async def test_nothing_opens_with_time_while_every_slot_is_held(desk: Desk) -> None:
     others = [msgspec.structs.replace(ENDPOINT, id=100 + number, max_in_flight=64) for number in range(9)]
     for other in others:
-        await desk.directory.save(other)
+        await desk.registry.save(other)
         desk.slots.lane(other.id).trusted = True
         desk.slots.lane(other.id).backlog[False] = MANY
     limited = msgspec.structs.replace(ENDPOINT, rate_limit=1.0)
-    await desk.directory.save(limited)
+    await desk.registry.save(limited)
     desk.lane.take(1)
     desk.lane.backlog[False] = MANY
     assert desk.slots.opens_at(0.0) is not None

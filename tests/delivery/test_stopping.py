@@ -35,7 +35,7 @@ async def test_node_whose_store_answers_no_more_stops_all_the_same(
         await never.wait()
 
     with monkeypatch.context() as patched:
-        for method in ("accept", "settle", "give_back", "claim", "add_activity"):
+        for method in ("accept", "settle", "release_claims", "claim", "add_activity"):
             patched.setattr(bench.node.store, method, hang)
         publishing = asyncio.create_task(bench.publish())
         async with asyncio.timeout(30):
@@ -58,9 +58,9 @@ async def test_what_became_due_while_no_server_ran_goes_out_oldest_first_within_
 
     bench.node = again = Node(replace(bench.node.settings, hold_deliveries=True))
     await again.start()
-    await again.keeper.close()  # it would take the clock for wrong
+    await again.maintenance.close()  # it would take the clock for wrong
     again.clock.follow(3 * 86_400_000)
-    await again.directory.change(endpoint.id, lambda each: replace(each, url=bench.hostile.url + "/ok"))
+    await again.registry.change(endpoint.id, lambda each: replace(each, url=bench.hostile.url + "/ok"))
     again.scheduler.start()
 
     found = await bench.until_settled()

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from postgres import server_url
 
-from commerce_event.api.listening import listen
 from commerce_event.bench.processes import BenchError, figures_of, printing_its_port
+from commerce_event.http.uvicorn_server import listen
 
 COMMAND = (sys.executable, "-m", "commerce_event", "bench", "--quick")
 DEADLINE_S = 200.0

@@ -11,7 +11,7 @@ from ports import free_port
 from processes import ServerProcess
 from shell import DEADLINE_S, Shell, finished, interrupt, start
 
-from commerce_event.api.listening import listen
+from commerce_event.http.uvicorn_server import listen
 
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 LINES = "\n".join(json.dumps({"ClientId": 1, "JobId": number, "StatusId": 2}) for number in range(1_200))

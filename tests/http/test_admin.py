@@ -11,9 +11,9 @@ from api_server import ADMIN_KEY, Api, plain_client, running_api
 from people import sign_out_elsewhere
 from starlette.routing import Route
 
+from commerce_event.admin.one_time_secret import COOKIE as REVEAL
+from commerce_event.admin.one_time_secret import LIFETIME_S as REVEAL_S
 from commerce_event.admin.page import safe_next
-from commerce_event.admin.reveal import COOKIE as REVEAL
-from commerce_event.admin.reveal import LIFETIME_S as REVEAL_S
 from commerce_event.admin.sessions import COOKIE, LIFETIME_S, Sessions
 from commerce_event.admin.sign_in import TryLimit
 from commerce_event.core.model import Role
@@ -153,9 +153,9 @@ async def test_every_screen_takes_the_role_that_its_call_takes(
 ) -> None:
     """Which screens are refused, written down once more than in the table of routes."""
     _, made = await api.key(role, *(() if role == "admin" else (1,)))
-    key = api.node.directory.authenticate(made["key"])
+    key = api.node.registry.authenticate(made["key"])
     assert key is not None
-    session = Sessions(api.node.directory, Vault(_vault_key(api)), api.node.clock).begin(key)
+    session = Sessions(api.node.registry, Vault(_vault_key(api)), api.node.clock).begin(key)
     visitor.cookies.set(COOKIE, session, path="/admin")
     changing = {
         "/admin/endpoints/new", "/admin/endpoints/x/edit", "/admin/endpoints/x/test", "/admin/replays/new",
@@ -267,7 +267,7 @@ async def test_signing_out_ends_the_session_wherever_its_cookie_is(api: Api, vis
         assert "You are signed out." in (await visitor.get(response.headers["location"])).text
         assert (await visitor.get("/admin")).status_code == 303
         assert (await thief.get("/admin")).status_code == 303
-        await api.node.directory.load()
+        await api.node.registry.load()
         assert (await thief.get("/admin")).status_code == 303
         assert (await other.get("/admin")).status_code == 200
 

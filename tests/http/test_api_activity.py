@@ -12,7 +12,7 @@ async def test_activity_follows_what_happened(tmp_path: Path) -> None:
         api.receiver.statuses["/bad"] = 500
         await api.publish()
         await api.until_finished(2)
-        await api.node.keeper.write_tally()
+        await api.node.maintenance.write_activity()
 
         for span, steps in (("hour", 60), ("day", 96), ("week", 84)):
             found = expect(await api.admin.get("/v1/activity", params={"span": span}), 200)
@@ -29,7 +29,7 @@ async def test_activity_of_another_client_is_out_of_reach(tmp_path: Path) -> Non
         foreign = await api.endpoint(2)
         await api.publish(2)
         await api.until_state("delivered")
-        await api.node.keeper.write_tally()
+        await api.node.maintenance.write_activity()
         reader, _ = await api.key("read", 1)
 
         assert expect(await reader.get("/v1/activity"), 200)["accepted"] == 0

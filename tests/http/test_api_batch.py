@@ -9,8 +9,8 @@ import httpx
 import pytest
 from api_server import Api, Json, example, expect, expect_problem
 
+from commerce_event.accept import publish
 from commerce_event.accept.parse import parse_event
-from commerce_event.api import publish
 
 CLOUD = "application/cloudevents+json"
 CLOUD_BATCH = "application/cloudevents-batch+json"

@@ -7,11 +7,11 @@ import msgspec
 import pytest
 from api_server import DEADLINE_S, MEDIA, Api, example, expect, expect_problem
 
-from commerce_event.api import asgi
 from commerce_event.api.endpoints import PER_CLIENT_MAX
 from commerce_event.core import ids
 from commerce_event.core.signatures import verify
 from commerce_event.deliver.replays import RUNNING_MAX
+from commerce_event.http import asgi
 
 PATH = "/v1/endpoints"
 ROUNDS = 10
@@ -29,7 +29,7 @@ async def test_changes_at_the_same_time_are_all_kept(api: Api) -> None:
         )
         now = expect(await api.admin.get(path), 200)
         assert (now["description"], now["timeout_s"], list(now["headers"])) == ("d", 3, ["X-A"])
-        kept = api.node.directory.endpoint(ids.decode("end", made["id"]))
+        kept = api.node.registry.endpoint(ids.decode("end", made["id"]))
         assert kept is not None
         assert [secret.value for secret in kept.secrets] == [rotated.json()["secret"], made["secret"]]
 

@@ -8,7 +8,7 @@ import yaml
 from api_server import Api, expect
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from commerce_event.api.glossary import ELSEWHERE, MEANINGS
+from commerce_event.api.field_descriptions import ELSEWHERE, MEANINGS
 from commerce_event.api.openapi import OPERATIONS, document
 from commerce_event.cli.reference import openapi
 from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES

@@ -250,7 +250,7 @@ async def test_secrets_never_come_out_again(
     async def broken(*_args: object, **_kwargs: object) -> None:
         raise RuntimeError("no reason")
 
-    monkeypatch.setattr(type(api.node.directory), "_save", broken)
+    monkeypatch.setattr(type(api.node.registry), "_save", broken)
     failed = await api.admin.patch(f"/v1/endpoints/{made['id']}", json={"headers": {"X-Token": header}})
     expect_problem(failed, 500)
     texts.append(failed.text)

@@ -11,7 +11,7 @@ import pytest
 from api_server import DEADLINE_S, Api, running_api
 from caller import BODY, Caller, connected, request
 
-from commerce_event.api.protocol import HttpProtocol, Limits
+from commerce_event.http.protocol import HttpProtocol, Limits
 
 BOTH_WAYS = pytest.mark.parametrize("cut", [0, 40], ids=["in one piece", "in two pieces"])
 GET_LONG = b"GET /openapi.json HTTP/1.1\r\nHost: shop\r\n\r\n"

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from commerce_event.core.addresses import AddressPolicy
-from commerce_event.deliver import guard
-from commerce_event.deliver.guard import Resolver, TransportError
+from commerce_event.deliver import resolver as resolver_module
+from commerce_event.deliver.resolver import Resolver, TransportError
 
 Answer = Sequence[str] | Exception
 
@@ -89,7 +89,7 @@ async def test_a_literal_that_may_be_dialled_is_itself_the_answer(address: str) 
 @pytest.mark.parametrize("address", REFUSED)
 async def test_a_literal_is_judged_like_a_name(address: str) -> None:
     refused = await refusal(Resolver(PUBLIC), address)
-    assert (refused.code, refused.ours) == ("blocked_address", False)
+    assert (refused.code, refused.is_internal) == ("blocked_address", False)
     assert address not in refused.detail
 
 
@@ -107,7 +107,7 @@ def test_an_answer_with_one_refused_address_is_refused_whole(answer: list[str]) 
 
 
 async def test_every_answer_is_judged_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "_REMEMBER_S", 0.0)
+    monkeypatch.setattr(resolver_module, "_REMEMBER_S", 0.0)
     resolver = Resolver(PUBLIC, lookup=Names(shop_example=[["8.8.8.8"], ["127.0.0.1"], ["8.8.8.8"]]))
     assert await resolver.addresses(HOST, PORT, PATIENCE_S) == ["8.8.8.8"]
     assert (await refusal(resolver)).code == "blocked_address"
@@ -132,7 +132,7 @@ async def test_a_failed_lookup_is_not_remembered() -> None:
 
 
 async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "_REMEMBERED_MAX", 3)
+    monkeypatch.setattr(resolver_module, "_REMEMBERED_MAX", 3)
     hosts = [f"shop{number}.example" for number in range(10)]
     answers: dict[str, list[Answer]] = {host: [["8.8.8.8"]] for host in hosts}
     resolver = Resolver(PUBLIC, lookup=Names(**answers))
@@ -165,20 +165,20 @@ async def test_a_slow_lookup_ends_in_time_and_its_answer_serves_the_next() -> No
 
 
 async def test_a_lookup_for_which_no_thread_is_free_is_our_own_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "_LOOKUPS_MAX", 1)
+    monkeypatch.setattr(resolver_module, "_LOOKUPS_MAX", 1)
     stuck = Stuck()
     resolver = Resolver(PUBLIC, lookup=stuck)
     first = asyncio.create_task(resolver.addresses("slow.example", PORT, PATIENCE_S))
     await until(lambda: stuck.asked)
     slow, other = await refusal(resolver, "slow.example", timeout_s=0.0), await refusal(resolver, timeout_s=0.0)
-    assert [(each.code, each.ours) for each in (slow, other)] == [("dns_timeout", False), ("dns_timeout", True)]
+    assert [(each.code, each.is_internal) for each in (slow, other)] == [("dns_timeout", False), ("dns_timeout", True)]
     stuck.answer.set()
     await first
     resolver.close()
 
 
 async def test_hosts_that_were_late_before_leave_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "_LOOKUPS_MAX", 1)
+    monkeypatch.setattr(resolver_module, "_LOOKUPS_MAX", 1)
     stuck = Stuck()
     resolver = Resolver(PUBLIC, lookup=stuck)
     slow = asyncio.create_task(resolver.addresses("slow.example", PORT, PATIENCE_S))
@@ -216,10 +216,10 @@ async def test_at_most_32_addresses_are_dialled() -> None:
         (OSError(errno.EMFILE, "too many open files"), "dns_failed", True),
     ],
 )
-async def test_each_way_to_fail_has_its_code(answer: Answer, code: str, ours: bool) -> None:
+async def test_each_way_to_fail_has_its_code(answer: Answer, code: str, is_internal: bool) -> None:
     resolver = Resolver(PUBLIC, lookup=Names(shop_example=[answer]))
     failed = await refusal(resolver)
-    assert (failed.code, failed.ours) == (code, ours)
+    assert (failed.code, failed.is_internal) == (code, is_internal)
     resolver.close()
 
 

@@ -12,7 +12,7 @@ from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.clock import SystemClock
 from commerce_event.core.delivery import Outcome
 from commerce_event.core.model import Endpoint, Secret
-from commerce_event.deliver.guard import Resolver
+from commerce_event.deliver.resolver import Resolver
 from commerce_event.deliver.sender import Sender
 from commerce_event.simulate.hostile import BEHAVIOURS, HostileServer
 from commerce_event.store.port import Claimed
@@ -123,7 +123,7 @@ def attempt(number: int = 1, body: bytes = BODY, *, failure_count: int = 0) -> C
         endpoint_id=5,
         number=number,
         failure_count=failure_count,
-        lease=1,
+        run_id=1,
         lease_until_ms=0,
         replay_id=None,
         event_id=77,
@@ -195,7 +195,11 @@ async def test_connection_that_is_closed_just_as_it_is_used_again_is_not_held_ag
 ) -> None:
     outcomes = [await outcome_of(sender, hostile, "/close-on-second") for _ in range(3)]
 
-    assert [(each.error, each.ours) for each in outcomes] == [(None, False), ("connection_stale", True), (None, False)]
+    assert [(each.error, each.is_internal) for each in outcomes] == [
+        (None, False),
+        ("connection_stale", True),
+        (None, False),
+    ]
     assert len(hostile.received) == 3  # each attempt is one request
 
 

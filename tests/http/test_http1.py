@@ -21,10 +21,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.urls import parse_url
-from commerce_event.deliver import exchange, http1
-from commerce_event.deliver.exchange import Connection, Response
-from commerce_event.deliver.guard import Resolver, TransportError
-from commerce_event.deliver.http1 import Pool
+from commerce_event.deliver import connection, connection_pool
+from commerce_event.deliver.connection import Connection, Response
+from commerce_event.deliver.connection_pool import Pool
+from commerce_event.deliver.resolver import Resolver, TransportError
 from commerce_event.simulate.hostile import HostileServer
 
 BODY = b'{"ClientId":1,"OrderNo":"SO-1"}'
@@ -195,19 +195,19 @@ async def lost(*, answers: int, said: bytes) -> TransportError:
 
 async def test_a_close_that_crosses_the_next_request_is_nobodys_fault() -> None:
     failed = await lost(answers=1, said=b"")
-    assert (failed.code, failed.ours) == ("connection_stale", True)
+    assert (failed.code, failed.is_internal) == ("connection_stale", True)
 
 
 @pytest.mark.parametrize(("answers", "said"), [(0, b""), (1, b"H")], ids=["new connection", "a byte of an answer"])
 async def test_another_close_is_the_receivers(answers: int, said: bytes) -> None:
     failed = await lost(answers=answers, said=said)
-    assert (failed.code, failed.ours) == ("connection_closed", False)
+    assert (failed.code, failed.is_internal) == ("connection_closed", False)
 
 
 async def test_a_close_long_after_the_request_is_the_receivers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange, "_STALE_MAX_S", 0.0)
+    monkeypatch.setattr(connection, "_STALE_MAX_S", 0.0)
     failed = await lost(answers=1, said=b"")
-    assert (failed.code, failed.ours) == ("connection_closed", False)
+    assert (failed.code, failed.is_internal) == ("connection_closed", False)
 
 
 async def test_whoever_closes_one_idle_connection_is_met_on_a_new_one(server: Receiver, pool: Pool) -> None:
@@ -242,7 +242,7 @@ async def test_what_arrives_unasked_is_not_the_next_answer(pool: Pool) -> None:
 async def test_idle_connections_are_closed_by_themselves(
     server: Receiver, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http1, "_IDLE_MAX_S", 0.02)
+    monkeypatch.setattr(connection_pool, "_IDLE_MAX_S", 0.02)
     await asyncio.gather(*[post(pool, server.at("/ok"), key=key) for key in range(3)])
     assert pool._idle
     await until(lambda: not pool._idle)
@@ -262,7 +262,7 @@ async def test_a_connection_idle_for_as_long_as_servers_wait_is_not_written_to(s
 async def test_idle_connections_are_bounded_and_the_longest_idle_goes_first(
     server: Receiver, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http1, "_IDLE_MAX", 2)
+    monkeypatch.setattr(connection_pool, "_IDLE_MAX", 2)
     for key in (1, 2, 3):
         await post(pool, server.at("/ok"), key=key)
     assert [key for key, _ in pool._idle.values()] == [2, 3]
@@ -400,7 +400,7 @@ async def test_a_closed_port_is_told_apart(pool: Pool) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))  # bound, not listening
         refused = await failure(pool, f"http://127.0.0.1:{probe.getsockname()[1]}/")
-    assert (refused.code, refused.ours) == ("connect_refused", False)
+    assert (refused.code, refused.is_internal) == ("connect_refused", False)
 
 
 async def test_the_next_address_is_dialled_when_one_refuses(server: Receiver) -> None:
@@ -423,7 +423,7 @@ async def test_an_address_that_does_not_answer_leaves_time_for_the_next(server: 
 async def test_of_two_addresses_that_answer_one_connection_is_kept(
     server: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http1, "_NEXT_ADDRESS_S", 0.0)  # both at once
+    monkeypatch.setattr(connection_pool, "_NEXT_ADDRESS_S", 0.0)  # both at once
     gone: list[bool] = []
 
     async def wait_for_the_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -441,7 +441,7 @@ async def test_of_two_addresses_that_answer_one_connection_is_kept(
 
 
 async def test_an_address_that_answers_late_is_still_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http1, "_NEXT_ADDRESS_S", 0.0)
+    monkeypatch.setattr(connection_pool, "_NEXT_ADDRESS_S", 0.0)
     connected: list[asyncio.StreamWriter] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -479,7 +479,7 @@ async def test_where_no_way_leads_is_told_apart() -> None:
     deadline = asyncio.get_running_loop().time() + PATIENCE_S
     with pytest.raises(TransportError) as caught:
         await pool.post(parse_url("http://shop.example/", LOCAL), key=1, headers=b"", body=BODY, deadline=deadline)
-    assert (caught.value.code, caught.value.ours) == ("connect_failed", False)
+    assert (caught.value.code, caught.value.is_internal) == ("connect_failed", False)
     pool.close()
 
 
@@ -531,7 +531,7 @@ async def test_too_many_open_files_are_our_own_fault(server: Receiver, pool: Poo
             failed = await failure(pool, server.at("/ok"))
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert (failed.code, failed.ours) == ("connect_failed", True)
+    assert (failed.code, failed.is_internal) == ("connect_failed", True)
 
 
 # -- TLS
@@ -544,7 +544,7 @@ def authority() -> trustme.CA:
 
 @pytest.fixture
 async def secure_pool(authority: trustme.CA) -> AsyncIterator[Pool]:
-    context = http1._default_tls()
+    context = connection_pool._default_tls()
     authority.configure_trust(context)
     made = Pool(Resolver(LOCAL, lookup=named("127.0.0.1")), tls=context)
     yield made
@@ -627,7 +627,7 @@ async def test_a_bad_certificate_fails_closed(
 ) -> None:
     async with serving(certificate(authority)) as server:
         failed = await failure(secure_pool, server.at("/ok", host="shop.example"))
-        assert (failed.code, failed.ours) == (code, False)
+        assert (failed.code, failed.is_internal) == (code, False)
         assert said in failed.detail
         assert not server.received
 
@@ -713,7 +713,7 @@ async def test_a_handshake_that_stalls_ends_with_the_time(server: Receiver, secu
 
 
 def test_only_tls_1_2_and_newer_with_every_check() -> None:
-    context = http1._default_tls()
+    context = connection_pool._default_tls()
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname

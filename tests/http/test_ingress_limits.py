@@ -9,7 +9,7 @@ import pytest
 from api_server import ADMIN_KEY, DEADLINE_S, Api, example
 from caller import Caller, connected, request
 
-from commerce_event.api.heads import FIELDS_MAX, HEAD_MAX, URL_MAX
+from commerce_event.http.request_head import FIELDS_MAX, HEAD_MAX, URL_MAX
 
 BODY = msgspec.json.encode(example())
 PATH = "/v1/events/OrderConfirmedEvent"

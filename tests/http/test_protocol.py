@@ -8,7 +8,7 @@ import pytest
 from api_server import ADMIN_KEY, DEADLINE_S, Api
 from caller import BODY, Caller, connected, request
 
-from commerce_event.api.protocol import HttpProtocol
+from commerce_event.http.protocol import HttpProtocol
 
 
 @pytest.fixture

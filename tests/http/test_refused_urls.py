@@ -16,7 +16,7 @@ from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.clock import SystemClock
 from commerce_event.core.model import Endpoint, Secret
 from commerce_event.core.signatures import new_secret
-from commerce_event.deliver.guard import Resolver
+from commerce_event.deliver.resolver import Resolver
 from commerce_event.deliver.sender import Sender
 from commerce_event.store.port import Claimed
 
@@ -76,7 +76,7 @@ def a_delivery(endpoint_id: int) -> Claimed:
         endpoint_id=endpoint_id,
         number=1,
         failure_count=0,
-        lease=1,
+        run_id=1,
         lease_until_ms=0,
         replay_id=None,
         event_id=1,
@@ -115,7 +115,7 @@ async def test_no_url_of_the_corpus_is_dialled_though_it_is_stored() -> None:
         ]
         await sender.close()
         assert {each.error for each in outcomes} == REFUSED
-        assert {(each.status, each.ours) for each in outcomes} == {(None, False)}
+        assert {(each.status, each.is_internal) for each in outcomes} == {(None, False)}
         assert trap.visitors == 0
 
 
@@ -132,7 +132,7 @@ async def test_a_stored_endpoint_whose_url_became_refused_is_not_dialled_by_anyt
         urls = local_urls(trap)
         async with running_api(tmp_path, allow_networks=EVERYWHERE, hold_deliveries=True) as before:
             for number, url in enumerate(urls, start=1):
-                await before.node.directory.save(an_endpoint(number, url))
+                await before.node.registry.save(an_endpoint(number, url))
             assert (await before.publish())["deliveries"] == len(urls)
         async with running_api(tmp_path, allow_networks=()) as api:
             found = await api.until_finished(len(urls))  # sent at its time, and again

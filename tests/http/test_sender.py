@@ -26,10 +26,10 @@ from commerce_event.core.delivery import POISON
 from commerce_event.core.model import Endpoint, Secret
 from commerce_event.core.signatures import new_secret, public_key, verify
 from commerce_event.deliver import sender as sender_module
-from commerce_event.deliver.exchange import BODY_KEPT
-from commerce_event.deliver.guard import Resolver
+from commerce_event.deliver.connection import BODY_KEPT
+from commerce_event.deliver.redaction import Veil
+from commerce_event.deliver.resolver import Resolver
 from commerce_event.deliver.sender import Sender
-from commerce_event.deliver.veil import Veil
 from commerce_event.simulate.hostile import HostileServer, Received
 from commerce_event.store.port import Claimed
 
@@ -344,7 +344,7 @@ async def test_a_bad_redirect_target_is_refused_and_the_redirect_is_the_answer(
     outcome = await sender.send(
         an_endpoint(server.at(f"/redirect?code=307&to={quote(location, safe='')}")), a_delivery()
     )
-    assert (outcome.status, outcome.error, outcome.delivered, outcome.ours) == (307, error, False, False)
+    assert (outcome.status, outcome.error, outcome.delivered, outcome.is_internal) == (307, error, False, False)
     assert len(server.received) == 1
 
 
@@ -479,7 +479,7 @@ def test_no_beginning_of_a_secret_is_left_where_the_body_was_cut(at: int, secret
 
 async def test_an_endpoint_has_a_time_limit_of_its_own(server: Receiver, sender: Sender) -> None:
     outcome = await sender.send(an_endpoint(server.at("/hang"), timeout_s=0.05), a_delivery())
-    assert (outcome.status, outcome.error, outcome.ours) == (None, "timeout", False)
+    assert (outcome.status, outcome.error, outcome.is_internal) == (None, "timeout", False)
     assert 50 <= outcome.duration_ms < 1_200  # what is on record is the limit and not much more
 
 
@@ -487,7 +487,7 @@ async def test_a_url_that_is_no_longer_allowed_is_not_dialled(server: Receiver) 
     sender = a_sender(AddressPolicy())
     endpoint = an_endpoint(server.at("/ok"))
     outcome = await sender.send(endpoint, a_delivery())
-    assert (outcome.status, outcome.error, outcome.ours) == (None, "blocked_address", False)
+    assert (outcome.status, outcome.error, outcome.is_internal) == (None, "blocked_address", False)
     assert not server.received
     assert dict(sender.request_preview(endpoint, a_delivery()))["commerce-event-attempt"] == "1"
     await sender.close()
@@ -496,14 +496,14 @@ async def test_a_url_that_is_no_longer_allowed_is_not_dialled(server: Receiver) 
 async def test_we_do_not_deliver_to_ourselves(server: Receiver) -> None:
     sender = a_sender(LOCAL, own=[("127.0.0.1", server.port)])
     outcome = await sender.send(an_endpoint(server.at("/ok")), a_delivery())
-    assert (outcome.error, outcome.ours) == ("blocked_address", False)
+    assert (outcome.error, outcome.is_internal) == ("blocked_address", False)
     assert not server.received
     await sender.close()
 
 
 async def test_nothing_is_sent_unsigned_and_a_fault_inside_is_our_own(server: Receiver, sender: Sender) -> None:
     outcome = await sender.send(an_endpoint(server.at("/ok"), secrets=()), a_delivery())
-    assert (outcome.status, outcome.error, outcome.ours) == (None, POISON, True)
+    assert (outcome.status, outcome.error, outcome.is_internal) == (None, POISON, True)
     assert not server.received
 
 

@@ -8,7 +8,7 @@ import structlog
 from api_server import Api, expect
 
 from commerce_event import logs
-from commerce_event.deliver.http1 import Pool
+from commerce_event.deliver.connection_pool import Pool
 
 TOKEN = "canary-query-token"
 OWN, FOREIGN = 1, 2

@@ -99,10 +99,8 @@ def _read_attempts(server: Server, ledger: Ledger) -> None:
     """Ask for the attempts of whatever took more than one, as far as there is time for, and of some others."""
     eventful = [each for each in ledger.deliveries if each.attempt_count != 1 or each.state != "delivered"]
     smooth = [each for each in ledger.deliveries if each.attempt_count == 1 and each.state == "delivered"]
-    chance = random.Random(len(ledger.deliveries))
-    chosen = chance.sample(eventful, min(_DETAILED_MAX, len(eventful))) + chance.sample(
-        smooth, min(_SAMPLED, len(smooth))
-    )
+    rng = random.Random(len(ledger.deliveries))
+    chosen = rng.sample(eventful, min(_DETAILED_MAX, len(eventful))) + rng.sample(smooth, min(_SAMPLED, len(smooth)))
 
     def read(part: list[Delivery]) -> None:
         with server.api() as api:

@@ -22,14 +22,14 @@ class World:
     """All that a fault can lay its hands on."""
 
     servers: list[Server]
-    chance: random.Random
+    rng: random.Random
     ledger: Ledger
     database: Database | None = None
     disk: SmallDisk | None = None
 
 
 def kill_one(world: World) -> None:
-    server = world.chance.choice(world.servers)
+    server = world.rng.choice(world.servers)
     server.kill()
     server.start()
 
@@ -42,13 +42,13 @@ def kill_all(world: World) -> None:
 
 
 def pause(world: World) -> None:
-    world.chance.choice(world.servers).pause(_PAUSE_S[len(world.servers)])
+    world.rng.choice(world.servers).pause(_PAUSE_S[len(world.servers)])
 
 
 def set_clock(world: World) -> None:
-    offset_s = world.chance.choice(_OFFSETS_S)
+    offset_s = world.rng.choice(_OFFSETS_S)
     world.ledger.offsets_s.append((time.monotonic(), offset_s))
-    world.chance.choice(world.servers).set_clock(offset_s)
+    world.rng.choice(world.servers).set_clock(offset_s)
 
 
 def fill_disk(world: World) -> None:

@@ -81,7 +81,7 @@ class Receivers:
         self.secrets: dict[str, list[str]] = {}  # by path, the newest last
         self.gone_from = GONE_FROM
         self._ledger = ledger
-        self._chance = random.Random(seed)
+        self._rng = random.Random(seed)
         self._lock = threading.Lock()
         self._names = cycle(_OTHER_NAMES)
         self._gone_seen = 0
@@ -133,7 +133,7 @@ class Receivers:
         if path == "/dying" and dies(number_of(body)):
             return True, _fail
         with self._lock:
-            badly = self._chance.random() < BADLY.get(path, 0.0)
+            badly = self._rng.random() < BADLY.get(path, 0.0)
         return _WAYS[path] if badly else (True, _well)
 
     def _hop(self, handler: _Handler, body: bytes) -> None:

@@ -20,10 +20,10 @@ from commerce_event.core.delivery import Outcome
 from commerce_event.core.model import Endpoint
 from commerce_event.core.signatures import Signer
 from commerce_event.deliver import scheduler, sender
+from commerce_event.deliver.concurrency import Slots
 from commerce_event.deliver.scheduler import Scheduler
 from commerce_event.deliver.sender import Sender
-from commerce_event.deliver.slots import Slots
-from commerce_event.store.directory import Directory
+from commerce_event.registry.registry import Registry
 from commerce_event.store.port import Accepted
 from commerce_event.store.sqlite import SqliteStore, work_queue
 
@@ -402,4 +402,4 @@ def secret_shown_in_a_list() -> None:
     def endpoints(before: Any, *values: Any) -> Any:
         return [replace(each, description=each.secrets[0].value) for each in before(*values)]
 
-    _wrap(Directory, "endpoints", endpoints)
+    _wrap(Registry, "endpoints", endpoints)

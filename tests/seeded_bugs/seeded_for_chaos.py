@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 import msgspec
 from seeded import _every, _wrap
 
-from commerce_event.accept import parse
+from commerce_event.accept import parse, publish
+from commerce_event.accept.errors import InvalidEventError
 from commerce_event.accept.intake import Intake
-from commerce_event.accept.rejections import InvalidEventError
-from commerce_event.api import publish
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.delivery import Outcome
 from commerce_event.core.urls import Target
@@ -23,8 +22,8 @@ from commerce_event.deliver import replays, scheduler
 from commerce_event.deliver.replays import Replays
 from commerce_event.deliver.scheduler import Scheduler
 from commerce_event.deliver.sender import Sender
-from commerce_event.store import records
-from commerce_event.store.directory import Directory
+from commerce_event.registry.registry import Registry
+from commerce_event.store import row_mapping
 from commerce_event.store.port import Accepted, StoreUnavailableError
 from commerce_event.store.sqlite import SqliteStore, files, work_queue
 from commerce_event.store.sqlite import sql as sqlite_sql
@@ -131,10 +130,10 @@ def two_deliveries_for_one() -> None:
 def wrong_client_once() -> None:
     now = _every(100)
 
-    def match(before: Any, directory: Directory, client_id: int, *values: Any) -> Any:
-        return before(directory, 3 - client_id if now() else client_id, *values)
+    def match(before: Any, registry: Registry, client_id: int, *values: Any) -> Any:
+        return before(registry, 3 - client_id if now() else client_id, *values)
 
-    _wrap(Directory, "match", match)
+    _wrap(Registry, "match", match)
 
 
 @_bug("a key opens what it is for, and nothing once it is revoked")
@@ -142,7 +141,7 @@ def revoked_key_honoured() -> None:
     async def revoke(*_: Any) -> None:
         return
 
-    _wrap(Directory, "revoke_key", revoke)
+    _wrap(Registry, "revoke_key", revoke)
 
 
 @_bug("a key opens what it is for, and nothing once it is revoked", "postgres")
@@ -150,11 +149,11 @@ def revoked_key_honoured_by_the_other_node() -> None:
     """A node remembers tokens, and does not forget those of keys that another node revoked."""
     known: dict[str, Any] = {}
 
-    def authenticate(before: Any, directory: Directory, token: str) -> Any:
-        key = before(directory, token)
+    def authenticate(before: Any, registry: Registry, token: str) -> Any:
+        key = before(registry, token)
         return known.setdefault(token, key) if key is not None else known.get(token)
 
-    _wrap(Directory, "authenticate", authenticate)
+    _wrap(Registry, "authenticate", authenticate)
 
 
 # Queue and leases
@@ -191,7 +190,7 @@ def own_fault_counts_as_a_failure() -> None:
         made = before(row, **named)
         return replace(made, failure_count=made.number - 1)
 
-    _wrap(records, "claimed", claimed)
+    _wrap(row_mapping, "claimed", claimed)
 
 
 @_bug("no retry came before its time")
@@ -277,18 +276,18 @@ def replay_to_another_client() -> None:
 
 @_bug("whoever tells of dead letters tells of all")
 def metric_off_by_one() -> None:
-    from commerce_event.store.keeper import Keeper
+    from commerce_event.maintenance.runner import Maintenance
 
-    async def recount(before: Any, keeper: Keeper) -> None:
-        await before(keeper)
-        accounts = keeper.accounts
+    async def recount(before: Any, maintenance: Maintenance) -> None:
+        await before(maintenance)
+        accounts = maintenance.accounts
         if accounts is not None and accounts.books:
             first, *rest = accounts.books
-            keeper.accounts = replace(
+            maintenance.accounts = replace(
                 accounts, books=(replace(first, dead=first.dead + 1, matched=first.matched + 1), *rest)
             )
 
-    _wrap(Keeper, "recount", recount)
+    _wrap(Maintenance, "recount", recount)
 
 
 @_bug("no node uses more and more", faults=("pause",))

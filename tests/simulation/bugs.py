@@ -8,9 +8,9 @@ from machine_room import Node
 from commerce_event.core.clock import Clock
 from commerce_event.core.delivery import Outcome
 from commerce_event.core.model import Attempt, Endpoint, Scope
+from commerce_event.deliver.concurrency import Slots
 from commerce_event.deliver.scheduler import Scheduler, SendsEvents
-from commerce_event.deliver.slots import Slots
-from commerce_event.store.directory import Directory
+from commerce_event.registry.registry import Registry
 from commerce_event.store.port import Claimed, Settlement, Store
 
 
@@ -68,7 +68,7 @@ class _DroppingScheduler(Scheduler):
             Settlement(
                 delivery_id=claimed.delivery_id,
                 endpoint_id=claimed.endpoint_id,
-                lease=claimed.lease,
+                run_id=claimed.run_id,
                 attempt=attempt,
                 state="delivered",
                 failure_count=0,
@@ -95,7 +95,7 @@ class _TwofoldScheduler(Scheduler):
     """Sends some deliveries twice."""
 
     async def _send(self, lane: Any, claimed: Claimed) -> None:
-        endpoint = self._directory.endpoint(claimed.endpoint_id)
+        endpoint = self._registry.endpoint(claimed.endpoint_id)
         if endpoint is not None and endpoint.live and claimed.number == 1:
             await self._sender.send(endpoint, claimed)
         await super()._send(lane, claimed)
@@ -111,29 +111,29 @@ class _LeakySlots(Slots):
 
 
 class _LeakyScheduler(Scheduler):
-    def __init__(self, store: Store, directory: Directory, sender: SendsEvents, clock: Clock, **more: Any) -> None:
-        super().__init__(store, directory, sender, clock, **more)
+    def __init__(self, store: Store, registry: Registry, sender: SendsEvents, clock: Clock, **more: Any) -> None:
+        super().__init__(store, registry, sender, clock, **more)
         self._slots.__class__ = _LeakySlots
 
 
 class _StraySender:
     """Sends some deliveries to another endpoint."""
 
-    def __init__(self, sender: SendsEvents, directory: Directory) -> None:
+    def __init__(self, sender: SendsEvents, registry: Registry) -> None:
         self._sender = sender
-        self._directory = directory
+        self._registry = registry
         self._count = 0
 
     async def send(self, endpoint: Endpoint, claimed: Claimed) -> Outcome:
         self._count += 1
-        others = [each for each in self._directory.endpoints(Scope.everyone()) if each.id != endpoint.id]
-        astray = self._count % 20 == 0 and others
-        return await self._sender.send(others[0] if astray else endpoint, claimed)
+        others = [each for each in self._registry.endpoints(Scope.everyone()) if each.id != endpoint.id]
+        clock_skewed = self._count % 20 == 0 and others
+        return await self._sender.send(others[0] if clock_skewed else endpoint, claimed)
 
 
 class _StrayScheduler(Scheduler):
-    def __init__(self, store: Store, directory: Directory, sender: SendsEvents, clock: Clock, **more: Any) -> None:
-        super().__init__(store, directory, _StraySender(sender, directory), clock, **more)
+    def __init__(self, store: Store, registry: Registry, sender: SendsEvents, clock: Clock, **more: Any) -> None:
+        super().__init__(store, registry, _StraySender(sender, registry), clock, **more)
 
 
 class _BlamingSender:
@@ -143,12 +143,12 @@ class _BlamingSender:
         self._sender = sender
 
     async def send(self, endpoint: Endpoint, claimed: Claimed) -> Outcome:
-        return msgspec.structs.replace(await self._sender.send(endpoint, claimed), ours=False)
+        return msgspec.structs.replace(await self._sender.send(endpoint, claimed), is_internal=False)
 
 
 class _BlamingScheduler(Scheduler):
-    def __init__(self, store: Store, directory: Directory, sender: SendsEvents, clock: Clock, **more: Any) -> None:
-        super().__init__(store, directory, _BlamingSender(sender), clock, **more)
+    def __init__(self, store: Store, registry: Registry, sender: SendsEvents, clock: Clock, **more: Any) -> None:
+        super().__init__(store, registry, _BlamingSender(sender), clock, **more)
 
 
 def node_with(bug: type[Scheduler]) -> type[Node]:

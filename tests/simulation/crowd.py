@@ -11,7 +11,7 @@ from receivers import Receivers, moods
 from record import Act, Published, Record
 from virtual_time import VirtualLoop
 
-from commerce_event.accept.intake import Draft
+from commerce_event.accept.intake import PendingEvent
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core.model import Delivery, DeliveryState, Endpoint, Scope
 from commerce_event.store.port import DeliveryQuery, Page, StoreUnavailableError
@@ -32,35 +32,35 @@ class Crowd:
     """Everything that happens to a node from outside, at seeded times."""
 
     def __init__(
-        self, loop: VirtualLoop, node: Node, receivers: Receivers, disk: Disk, record: Record, chance: random.Random
+        self, loop: VirtualLoop, node: Node, receivers: Receivers, disk: Disk, record: Record, rng: random.Random
     ) -> None:
         self._loop = loop
         self._node = node
         self._receivers = receivers
         self._disk = disk
         self._record = record
-        self._chance = chance
+        self._rng = rng
 
     # -- endpoints
 
     async def make_endpoints(self, trouble_ends_s: float) -> None:
-        chance = self._chance
-        for number in range(1, chance.randint(3, 8) + 1):
+        rng = self._rng
+        for number in range(1, rng.randint(3, 8) + 1):
             endpoint = Endpoint(
                 id=number,
-                client_id=chance.choice(_CLIENTS),
+                client_id=rng.choice(_CLIENTS),
                 url=f"https://receiver-{number}.example/",
-                event_types=chance.choice(_WANTED),
-                filter={"OrderId": {"lt": 40}} if chance.random() < 0.15 else None,
-                timeout_s=chance.choice((None, None, 1.0, 20.0)),
-                retry_schedule_s=chance.choice(_SCHEDULES),
-                jitter=chance.choice((0.0, 0.0, 0.2)),
-                max_in_flight=chance.choice((1, 2, 8, 32)),
-                rate_limit=chance.choice((None, None, None, 0.5, 5.0)),
-                ordering="key" if chance.random() < 0.25 else "none",
+                event_types=rng.choice(_WANTED),
+                filter={"OrderId": {"lt": 40}} if rng.random() < 0.15 else None,
+                timeout_s=rng.choice((None, None, 1.0, 20.0)),
+                retry_schedule_s=rng.choice(_SCHEDULES),
+                jitter=rng.choice((0.0, 0.0, 0.2)),
+                max_in_flight=rng.choice((1, 2, 8, 32)),
+                rate_limit=rng.choice((None, None, None, 0.5, 5.0)),
+                ordering="key" if rng.random() < 0.25 else "none",
             )
-            self._receivers.add(number, moods(chance, trouble_ends_s))
-            saved = await self._node.directory.save(endpoint)
+            self._receivers.add(number, moods(rng, trouble_ends_s))
+            saved = await self._node.registry.save(endpoint)
             self._record.note_form(saved, self._loop.time(), self._loop.time())
 
     async def change(self, endpoint_id: int, kind: str, **fields: Any) -> None:
@@ -73,7 +73,7 @@ class Crowd:
             return msgspec.structs.replace(endpoint, **fields)
 
         try:
-            saved = await self._node.call(self._node.directory.change(endpoint_id, changed))
+            saved = await self._node.call(self._node.registry.change(endpoint_id, changed))
         except StoreUnavailableError:
             act.done, act.end_s = False, now()
             return
@@ -91,22 +91,22 @@ class Crowd:
         """Publish events in bursts spread over the time."""
         made = 0
         while made < count:
-            await asyncio.sleep(self._chance.expovariate(count / over_s / 3))
-            burst = self._chance.choice((1, 1, 2, 4, 8))
+            await asyncio.sleep(self._rng.expovariate(count / over_s / 3))
+            burst = self._rng.choice((1, 1, 2, 4, 8))
             for _ in range(min(burst, count - made)):
                 made += 1
                 self._node.outside(self._publish_one(made))
 
     async def _publish_one(self, number: int) -> None:
-        kind, client = self._chance.choice(TYPES), self._chance.choice(_CLIENTS)
-        order = self._chance.randint(1, 80)
+        kind, client = self._rng.choice(TYPES), self._rng.choice(_CLIENTS)
+        order = self._rng.randint(1, 80)
         data = {"ClientId": client, "OrderId": order, "ClientOrderRef": f"B-{order % 7}", "CustomerId": order % 7}
         event = Published(
             key=f"key-{number}", client_id=client, type=kind.name, category=kind.category,
             body=msgspec.json.encode({**data, "Number": number}), order_id=order, begin_s=self._loop.time(),
         )  # fmt: skip
         self._record.published.append(event)
-        draft = Draft(client, kind, None, data, event.body, idempotency_key=event.key)
+        draft = PendingEvent(client, kind, None, data, event.body, idempotency_key=event.key)
         wait_s = 1.0
         while event.event_id is None:
             try:
@@ -124,8 +124,8 @@ class Crowd:
         until_s = self._loop.time() + over_s
         acts = (self._edit, self._edit, self._pause, self._delete, self._retry, self._retry, self.cancel, self._replay)
         while self._loop.time() < until_s:
-            await asyncio.sleep(self._chance.expovariate(14 / over_s))
-            act, endpoint_id = self._chance.choice(acts), self._chance.choice(sorted(self._record.forms))
+            await asyncio.sleep(self._rng.expovariate(14 / over_s))
+            act, endpoint_id = self._rng.choice(acts), self._rng.choice(sorted(self._record.forms))
             if self._node.up and not self._just_gone(endpoint_id):
                 self._record.trace(self._loop.time(), "act", kind=act.__name__, endpoint=endpoint_id)
                 await act(endpoint_id)
@@ -138,32 +138,32 @@ class Crowd:
 
     async def _edit(self, endpoint_id: int) -> None:
         options: tuple[dict[str, Any], ...] = (
-            {"retry_schedule_s": self._chance.choice(_SCHEDULES)},
-            {"rate_limit": self._chance.choice((None, 0.5, 5.0))},
-            {"event_types": self._chance.choice(_WANTED)},
-            {"timeout_s": self._chance.choice((None, 1.0, 20.0)), "max_in_flight": self._chance.choice((1, 4, 32))},
-            {"ordering": self._chance.choice(("none", "key"))},
+            {"retry_schedule_s": self._rng.choice(_SCHEDULES)},
+            {"rate_limit": self._rng.choice((None, 0.5, 5.0))},
+            {"event_types": self._rng.choice(_WANTED)},
+            {"timeout_s": self._rng.choice((None, 1.0, 20.0)), "max_in_flight": self._rng.choice((1, 4, 32))},
+            {"ordering": self._rng.choice(("none", "key"))},
         )
-        await self.change(endpoint_id, "edit", **self._chance.choice(options))
+        await self.change(endpoint_id, "edit", **self._rng.choice(options))
 
     async def _pause(self, endpoint_id: int) -> None:
         await self.change(endpoint_id, "off", enabled=False)
-        await asyncio.sleep(self._chance.choice((60.0, HOUR_S, 20 * HOUR_S)))
+        await asyncio.sleep(self._rng.choice((60.0, HOUR_S, 20 * HOUR_S)))
         if not self._just_gone(endpoint_id):
             await self.change(endpoint_id, "on", enabled=True, disabled_reason=None)
 
     async def _delete(self, endpoint_id: int) -> None:
-        if self._chance.random() < 0.3:
+        if self._rng.random() < 0.3:
             await self.change(endpoint_id, "delete", deleted_ms=self._node.clock.now_ms(), secrets=(), headers={})
 
     async def _retry(self, endpoint_id: int) -> None:
-        await self.retry(endpoint_id, self._chance.choice(("pending", "dead", "cancelled")))
+        await self.retry(endpoint_id, self._rng.choice(("pending", "dead", "cancelled")))
 
     async def retry(self, endpoint_id: int, state: DeliveryState) -> None:
         found = await self._some_delivery(endpoint_id, state)
         if found is not None:
             store, now_ms = self._node.store, self._node.clock.now_ms()
-            await self._on_delivery("retry", found, lambda: store.reopen([found.id], now_ms=now_ms))
+            await self._on_delivery("retry", found, lambda: store.requeue([found.id], now_ms=now_ms))
 
     async def cancel(self, endpoint_id: int) -> None:
         found = await self._some_delivery(endpoint_id, "pending")
@@ -187,11 +187,11 @@ class Crowd:
             self._node.scheduler.wake()
 
     async def _replay(self, endpoint_id: int) -> None:
-        endpoint = self._node.directory.endpoint(endpoint_id)
+        endpoint = self._node.registry.endpoint(endpoint_id)
         if endpoint is None or endpoint.deleted_ms is not None:
             return
-        only: Literal["failed", "all"] = self._chance.choice(("failed", "failed", "all"))
-        await self.replay(endpoint, only, self._chance.choice((1, 12, 48)))
+        only: Literal["failed", "all"] = self._rng.choice(("failed", "failed", "all"))
+        await self.replay(endpoint, only, self._rng.choice((1, 12, 48)))
 
     async def replay(self, endpoint: Endpoint, only: Literal["failed", "all"], hours: int) -> None:
         """Have the events of the last hours sent again."""
@@ -210,7 +210,7 @@ class Crowd:
             found = await self._node.call(self._node.store.deliveries(query, Page(20)))
         except NodeDownError:
             return None
-        return self._chance.choice(found) if found else None
+        return self._rng.choice(found) if found else None
 
     # -- faults
 
@@ -219,17 +219,17 @@ class Crowd:
         until_s = self._loop.time() + over_s
         setting = self._node.outside(self._set_clock_now_and_then(over_s))
         while self._loop.time() < until_s:
-            await asyncio.sleep(self._chance.expovariate(7 / over_s))
-            await self._chance.choice((self._crash, self._crash, self._fill_disk))()
+            await asyncio.sleep(self._rng.expovariate(7 / over_s))
+            await self._rng.choice((self._crash, self._crash, self._fill_disk))()
         await setting
 
     async def _crash(self) -> None:
         begin_s = self._loop.time()
-        if self._chance.random() < 0.7:
+        if self._rng.random() < 0.7:
             begin_s = await self._until_busy()
         self._record.trace(begin_s, "crash")
         await self._node.crash()
-        await asyncio.sleep(self._chance.choice((0.5, 5.0, 600.0, 7 * HOUR_S)))
+        await asyncio.sleep(self._rng.choice((0.5, 5.0, 600.0, 7 * HOUR_S)))
         await self._node.start()
         self._record.outages.append((begin_s, self._loop.time()))
         self.look_again()
@@ -238,9 +238,9 @@ class Crowd:
         """Wait for the middle of some work: a crash in idle hours proves little."""
         for _ in range(2_000):
             if self._node.scheduler.in_flight or self._node.scheduler.unsettled:
-                await asyncio.sleep(self._chance.uniform(0.0, 0.02))
+                await asyncio.sleep(self._rng.uniform(0.0, 0.02))
                 break
-            await asyncio.sleep(self._chance.uniform(0.5, 5.0))
+            await asyncio.sleep(self._rng.uniform(0.5, 5.0))
         return self._loop.time()
 
     def look_again(self) -> None:
@@ -249,7 +249,7 @@ class Crowd:
         for act in self._record.acts:
             if act.end_s > now_s and act.done is None:
                 act.end_s = now_s
-                form = self._node.directory.endpoint(act.endpoint_id)
+                form = self._node.registry.endpoint(act.endpoint_id)
                 assert form is not None
                 self._record.note_form(form, act.begin_s, now_s)
 
@@ -257,26 +257,26 @@ class Crowd:
         begin_s = await self._until_busy()
         self._record.trace(begin_s, "disk full")
         self._disk.full = True
-        await asyncio.sleep(self._chance.choice((1.0, 20.0, 120.0)))
+        await asyncio.sleep(self._rng.choice((1.0, 20.0, 120.0)))
         self._disk.full = False
         self._record.outages.append((begin_s, self._loop.time()))
 
     async def _set_clock_now_and_then(self, over_s: float) -> None:
         until_s = self._loop.time() + over_s
         while self._loop.time() < until_s:
-            await asyncio.sleep(self._chance.expovariate(3 / over_s))
+            await asyncio.sleep(self._rng.expovariate(3 / over_s))
             await self._set_clock()
 
     async def _set_clock(self) -> None:
-        by_ms = self._chance.choice((2 * 86_400_000, -3 * 3_600_000, 3 * 3_600_000, -2 * 86_400_000, 400))
-        if self._chance.random() < 0.6:
+        by_ms = self._rng.choice((2 * 86_400_000, -3 * 3_600_000, 3 * 3_600_000, -2 * 86_400_000, 400))
+        if self._rng.random() < 0.6:
             await self._until_busy()
         self._record.trace(self._loop.time(), "clock set", by_ms=by_ms)
         self._node.machine.set_by_ms += by_ms
-        await asyncio.sleep(self._chance.uniform(0.0, 1.0))
+        await asyncio.sleep(self._rng.uniform(0.0, 1.0))
         while True:  # as the keeper does each second
             try:
-                await self._node.call(self._node.keeper.watch_clock())
+                await self._node.call(self._node.maintenance.watch_clock())
                 return
             except (StoreUnavailableError, NodeDownError):
                 await asyncio.sleep(1.0)

@@ -35,8 +35,8 @@ class FaultPoint(msgspec.Struct, frozen=True):
 class Disk:
     """What the store lies on. ``full``: nothing can be written. ``point`` says what goes wrong once, and when."""
 
-    def __init__(self, chance: random.Random, point: FaultPoint | None = None) -> None:
-        self._chance = chance
+    def __init__(self, rng: random.Random, point: FaultPoint | None = None) -> None:
+        self._rng = rng
         self._point = point
         self.full = False
         self.commits = 0
@@ -48,14 +48,14 @@ class Disk:
         if self._point != FaultPoint(self.commits, fault):
             return False
         if fault == "torn":
-            self.torn_at = self._chance.randint(written_from, max(written_from, _size(log) - 1))
+            self.torn_at = self._rng.randint(written_from, max(written_from, _size(log) - 1))
         self._point = None
         self.on_fault(fault)
         return True
 
     def latency_s(self) -> float:
         """Return how long the next thing takes: mostly a millisecond, now and then much more."""
-        return self._chance.uniform(0.0002, 0.003) if self._chance.random() < 0.97 else self._chance.uniform(0.05, 0.8)
+        return self._rng.uniform(0.0002, 0.003) if self._rng.random() < 0.97 else self._rng.uniform(0.05, 0.8)
 
 
 def _nobody_waits(_: Fault) -> None:

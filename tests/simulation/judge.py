@@ -157,7 +157,7 @@ class Judge:
                 continue
             if row is None or row.error == "interrupted" or earlier.cut:
                 continue
-            if earlier.ours:
+            if earlier.is_internal:
                 wait_s = 5.0
             else:
                 failures += 1
@@ -169,7 +169,7 @@ class Judge:
             if later.begin_s < earlier.end_s + wait_s - _EARLY_S:
                 gap_s = later.begin_s - earlier.end_s
                 self._breach(f"delivery {delivery.id}: attempt {later.number} came {gap_s:.3f} s after, not {wait_s} s")
-            if not earlier.ours:
+            if not earlier.is_internal:
                 self._on_time(kept, earlier.end_s, later, wait_s * (1 + earlier.endpoint.jitter))
         if delivery.reason == "attempts_exhausted" and not self._exhausted(kept, rows):
             self._breach(f"delivery {delivery.id} is dead before its schedule ended")
@@ -195,7 +195,7 @@ class Judge:
 
     def _exhausted(self, kept: Kept, rows: dict[int, Attempt]) -> bool:
         """Whether the last failures on record were as many as the schedule allows."""
-        sent = [a for a in self._sent[kept.delivery.id] if not a.ours]
+        sent = [a for a in self._sent[kept.delivery.id] if not a.is_internal]
         failed = [a for a in sent if (row := rows.get(a.number)) is not None and row.error != "interrupted"]
         return bool(failed) and len(failed) > len(_schedule_of(failed[-1].endpoint))
 

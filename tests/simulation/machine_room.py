@@ -19,10 +19,10 @@ from commerce_event.core.retry import DEFAULT_SCHEDULE_S
 from commerce_event.core.vault import Vault
 from commerce_event.deliver.replays import Replays
 from commerce_event.deliver.scheduler import Scheduler
-from commerce_event.store.directory import Directory
-from commerce_event.store.keeper import Keeper
+from commerce_event.maintenance.activity_recorder import ActivityRecorder
+from commerce_event.maintenance.runner import Maintenance
+from commerce_event.registry.registry import Registry
 from commerce_event.store.sqlite import SqliteStore
-from commerce_event.store.tally import Tally
 
 T = TypeVar("T")
 
@@ -36,9 +36,9 @@ class NodeDownError(Exception):
 class Options:
     """How the simulated server is set up; the schedule is the documented one."""
 
-    def __init__(self, chance: random.Random) -> None:
-        self.max_in_flight = chance.choice((16, 64, 512))
-        self.circuit_failures = chance.choice((0, 5, 20))
+    def __init__(self, rng: random.Random) -> None:
+        self.max_in_flight = rng.choice((16, 64, 512))
+        self.circuit_failures = rng.choice((0, 5, 20))
 
 
 class Node:
@@ -47,24 +47,24 @@ class Node:
     scheduler_type: type[Scheduler] = Scheduler
 
     def __init__(
-        self, loop: VirtualLoop, folder: Path, disk: Disk, receivers: Receivers, record: Record, chance: random.Random
+        self, loop: VirtualLoop, folder: Path, disk: Disk, receivers: Receivers, record: Record, rng: random.Random
     ) -> None:
         self._loop = loop
         self._folder = folder
         self._disk = disk
         self._receivers = receivers
         self._record = record
-        self._chance = chance
-        self._options = Options(chance)
+        self._rng = rng
+        self._options = Options(rng)
         self._life = 0
         self._outsiders: set[asyncio.Task[Any]] = set()
         self.machine = Machine(loop)
         self.up = False
         self.store: SqliteStore
-        self.directory: Directory
+        self.registry: Registry
         self.scheduler: Scheduler
         self.intake: Intake
-        self.keeper: Keeper
+        self.maintenance: Maintenance
         self.replays: Replays
 
     async def start(self) -> None:
@@ -73,23 +73,23 @@ class Node:
         self._receivers.clock = clock
         store = self.store = SqliteStore(self._path, clock=clock)
         await store.open()
-        ids = IdMaker(node=store.lease % 256, after=await store.last_id())
-        self.directory = Directory(store, Vault(bytes(32)), ids)
-        await self.directory.load()
+        ids = IdMaker(node=store.run_id % 256, after=await store.last_id())
+        self.registry = Registry(store, Vault(bytes(32)), ids)
+        await self.registry.load()
         self.scheduler = self.scheduler_type(
             store,
-            self.directory,
+            self.registry,
             self._receivers,
             clock,
             timeout_s=DEFAULT_TIMEOUT_S,
             retry_schedule_s=DEFAULT_SCHEDULE_S,
             max_in_flight=self._options.max_in_flight,
             circuit_failures=self._options.circuit_failures,
-            chance=random.Random(self._chance.random()),
+            rng=random.Random(self._rng.random()),
         )
-        self.intake = Intake(store, self.directory, self.scheduler, ids, clock)
-        self.replays = Replays(store, self.directory, ids, clock, self.scheduler.wake)
-        self.keeper = Keeper(store, self.directory, clock, Tally(clock), retention_s=0)
+        self.intake = Intake(store, self.registry, self.scheduler, ids, clock)
+        self.replays = Replays(store, self.registry, ids, clock, self.scheduler.wake)
+        self.maintenance = Maintenance(store, self.registry, clock, ActivityRecorder(clock), retention_s=0)
         self.scheduler.start()
         self.replays.run()
         self.up = True

@@ -25,15 +25,15 @@ class Mood(msgspec.Struct, frozen=True):
     mode: str
 
 
-def moods(chance: random.Random, until_s: float) -> list[Mood]:
+def moods(rng: random.Random, until_s: float) -> list[Mood]:
     """Return a receiver's behaviour over the simulated time: well from ``until_s`` on."""
-    found, at_s = [Mood(0.0, "up")], chance.expovariate(1 / (12 * _HOUR_S))
+    found, at_s = [Mood(0.0, "up")], rng.expovariate(1 / (12 * _HOUR_S))
     while at_s < until_s:
-        mode = chance.choice(_MODES)
-        if mode == "gone" and chance.random() < 0.5:
+        mode = rng.choice(_MODES)
+        if mode == "gone" and rng.random() < 0.5:
             mode = "down"
         found.append(Mood(at_s, mode))
-        at_s += chance.choice((60.0, 600.0, _HOUR_S, 6 * _HOUR_S, 30 * _HOUR_S)) * chance.uniform(0.5, 1.5)
+        at_s += rng.choice((60.0, 600.0, _HOUR_S, 6 * _HOUR_S, 30 * _HOUR_S)) * rng.uniform(0.5, 1.5)
     return [*found, Mood(until_s, "up")]
 
 
@@ -45,16 +45,16 @@ class Answer(msgspec.Struct, frozen=True):
     error: str | None = None
     took: bool = False
     retry_after_s: float | None = None
-    ours: bool = False
+    is_internal: bool = False
 
 
 class Receivers:
     """Takes every request of the node (``SendsEvents``) and writes it down."""
 
-    def __init__(self, loop: VirtualLoop, record: Record, chance: random.Random) -> None:
+    def __init__(self, loop: VirtualLoop, record: Record, rng: random.Random) -> None:
         self._loop = loop
         self._record = record
-        self._chance = chance
+        self._rng = rng
         self._moods: dict[int, list[Mood]] = {}
         self.clock: VirtualClock
 
@@ -89,12 +89,17 @@ class Receivers:
             status=answer.status,
             error=answer.error,
             retry_after_s=answer.retry_after_s,
-            ours=answer.ours,
+            is_internal=answer.is_internal,
         )
 
     def _write_down(self, arrival: Arrival, answer: Answer) -> None:
         now_s = self._loop.time()
-        arrival.end_s, arrival.status, arrival.took, arrival.ours = now_s, answer.status, answer.took, answer.ours
+        arrival.end_s, arrival.status, arrival.took, arrival.is_internal = (
+            now_s,
+            answer.status,
+            answer.took,
+            answer.is_internal,
+        )
         asked_s = answer.retry_after_s
         if answer.status in {429, 503} and asked_s is not None and asked_s > 0:
             arrival.pause_s = min(3_600.0, asked_s)
@@ -109,19 +114,19 @@ class Receivers:
     def _answer(self, endpoint_id: int) -> Answer:
         of = self._moods[endpoint_id]
         mode = of[bisect_right(of, self._loop.time(), key=lambda mood: mood.from_s) - 1].mode
-        chance = self._chance
-        fast_s = chance.uniform(0.004, 0.3)
+        rng = self._rng
+        fast_s = rng.uniform(0.004, 0.3)
         well = Answer(fast_s, 200, took=True)
-        asked = chance.choice((None, 0.0, 1.0, 45.0, 900.0, 7_200.0, float("nan")))
+        asked = rng.choice((None, 0.0, 1.0, 45.0, 900.0, 7_200.0, float("nan")))
         badly = {
-            "down": Answer(chance.choice((0.001, fast_s)), None, chance.choice(("refused", "reset"))),
-            "slow": Answer(chance.uniform(0.5, 9.0), 200, took=True),
+            "down": Answer(rng.choice((0.001, fast_s)), None, rng.choice(("refused", "reset"))),
+            "slow": Answer(rng.uniform(0.5, 9.0), 200, took=True),
             "hang": Answer(1_000.0, None, "timeout"),
             "flaky": Answer(fast_s, 500, "http_500"),
             "limited": Answer(fast_s, 429, "http_429", retry_after_s=asked),
             "busy": Answer(fast_s, 503, "http_503", retry_after_s=asked),
             "lost": Answer(fast_s, None, "reset", took=True),
-            "ours": Answer(0.0, None, "no_sockets", ours=True),
+            "ours": Answer(0.0, None, "no_sockets", is_internal=True),
             "gone": Answer(fast_s, 410, "http_410"),
         }
-        return well if chance.random() < _WELL_ALL_THE_SAME.get(mode, 0.0) else badly.get(mode, well)
+        return well if rng.random() < _WELL_ALL_THE_SAME.get(mode, 0.0) else badly.get(mode, well)

@@ -22,7 +22,7 @@ class Arrival(msgspec.Struct, kw_only=True):
     end_s: float = math.inf
     took: bool = False
     cut: bool = False  # the node died meanwhile
-    ours: bool = False
+    is_internal: bool = False
     status: int | None = None  # as the node heard it
     pause_s: float = 0.0
 

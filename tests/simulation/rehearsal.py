@@ -64,7 +64,7 @@ class Rehearsal(World):
         begin_s = self._loop.time()
         while True:
             try:
-                saved = await self._node.call(self._node.directory.save(endpoint))
+                saved = await self._node.call(self._node.registry.save(endpoint))
             except (NodeDownError, StoreUnavailableError):
                 await asyncio.sleep(0.5)
                 await self._until_up()
@@ -73,7 +73,7 @@ class Rehearsal(World):
                 return
 
     def _endpoint(self, number: int) -> Endpoint:
-        found = self._node.directory.endpoint(number)
+        found = self._node.registry.endpoint(number)
         assert found is not None
         return found
 

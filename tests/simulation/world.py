@@ -35,15 +35,15 @@ class World:
     def __init__(
         self, seed: int, folder: Path, loop: VirtualLoop, disk: Disk, record: Record, node: type[Node]
     ) -> None:
-        chance = random.Random(seed)
+        rng = random.Random(seed)
         self._loop = loop
         self._disk = disk
         self._record = record
-        self._days = chance.choice((1, 2, 3))
-        self._events = chance.randint(40, 110)
-        self._receivers = Receivers(loop, record, random.Random(chance.random()))
-        self._node = node(loop, folder, disk, self._receivers, record, random.Random(chance.random()))
-        self._crowd = Crowd(loop, self._node, self._receivers, disk, record, random.Random(chance.random()))
+        self._days = rng.choice((1, 2, 3))
+        self._events = rng.randint(40, 110)
+        self._receivers = Receivers(loop, record, random.Random(rng.random()))
+        self._node = node(loop, folder, disk, self._receivers, record, random.Random(rng.random()))
+        self._crowd = Crowd(loop, self._node, self._receivers, disk, record, random.Random(rng.random()))
 
     async def run(self) -> None:
         node, record = self._node, self._record
@@ -71,7 +71,7 @@ class World:
     async def _heal(self) -> None:
         self._disk.full = False
         await asyncio.sleep(60.0)
-        for endpoint in self._node.directory.endpoints(_EVERYONE):
+        for endpoint in self._node.registry.endpoints(_EVERYONE):
             if not endpoint.enabled:
                 await self._crowd.change(endpoint.id, "on", enabled=True, disabled_reason=None)
 
@@ -96,8 +96,8 @@ class World:
                 for each in found
             ]
             after = found[-1].id
-        await node.keeper.recount()
-        record.balanced = node.keeper.accounts is not None and node.keeper.accounts.balanced
+        await node.maintenance.recount()
+        record.balanced = node.maintenance.accounts is not None and node.maintenance.accounts.balanced
         await asyncio.sleep(30.0)
         if node.scheduler.in_flight or node.scheduler.unsettled:
             record.left_over = f"{node.scheduler.in_flight} slots held, {node.scheduler.unsettled} results unsettled"

@@ -9,7 +9,7 @@ from stores import START_MS, SqliteEngine, new_event, result
 
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Replay, Scope
-from commerce_event.store.port import Claimed, NewDelivery, Store, Want
+from commerce_event.store.port import Claimed, ClaimRequest, NewDelivery, Store
 
 ENDPOINTS = (7, 8, 9)
 EVERYONE = Scope.everyone()
@@ -21,7 +21,7 @@ class Life:
     def __init__(self, store: Store, engine: SqliteEngine, seed: int) -> None:
         self.store = store
         self.engine = engine
-        self.chance = random.Random(seed)
+        self.rng = random.Random(seed)
         self.state: dict[int, str] = {}
         self.endpoint: dict[int, int] = {}
         self.events: list[int] = []
@@ -32,11 +32,11 @@ class Life:
     async def accept(self) -> None:
         batch = [
             new_event(
-                *self.chance.sample(ENDPOINTS, self.chance.randint(0, 3)),
-                order_key=self.chance.choice([None, "a", "b"]),
+                *self.rng.sample(ENDPOINTS, self.rng.randint(0, 3)),
+                order_key=self.rng.choice([None, "a", "b"]),
                 at_ms=self.now_ms,
             )
-            for _ in range(self.chance.randint(1, 20))
+            for _ in range(self.rng.randint(1, 20))
         ]
         for event, answer in zip(batch, await self.store.accept(batch), strict=True):
             assert answer.outcome == "new"
@@ -45,15 +45,15 @@ class Life:
                 self.state[delivery.id], self.endpoint[delivery.id] = "pending", delivery.endpoint_id
 
     async def claim(self) -> None:
-        wants = [Want(self.chance.choice(ENDPOINTS), self.chance.random() < 0.5, self.chance.randint(1, 9))]
+        wants = [ClaimRequest(self.rng.choice(ENDPOINTS), self.rng.random() < 0.5, self.rng.randint(1, 9))]
         claimed = await self.store.claim(wants, now_ms=self.now_ms, lease_until_ms=self.now_ms + 1_000)
         assert all(self.state[each.delivery_id] == "pending" for each in claimed)
         self.held += claimed
 
     async def settle(self) -> None:
-        self.chance.shuffle(self.held)
+        self.rng.shuffle(self.held)
         taken, self.held = self.held[:10], self.held[10:]
-        states = [self.chance.choice(["delivered", "dead", "pending"]) for _ in taken]
+        states = [self.rng.choice(["delivered", "dead", "pending"]) for _ in taken]
         batch = {
             each.delivery_id: result(each, state, due_ms=self.now_ms if state == "pending" else None)  # type: ignore[arg-type]
             for each, state in zip(taken, states, strict=True)
@@ -62,9 +62,9 @@ class Life:
             if ours:
                 self.state[settlement.delivery_id] = settlement.state
 
-    async def give_back(self) -> None:
+    async def release_claims(self) -> None:
         taken, self.held = self.held[:3], self.held[3:]
-        await self.store.give_back(taken, now_ms=self.now_ms)
+        await self.store.release_claims(taken, now_ms=self.now_ms)
 
     async def cancel(self) -> None:
         some = self.some()
@@ -72,15 +72,15 @@ class Life:
         assert await self.store.cancel(some, reason="test", now_ms=self.now_ms) == len(pending)
         self.state.update(dict.fromkeys(pending, "cancelled"))
 
-    async def reopen(self) -> None:
+    async def requeue(self) -> None:
         ended = [each for each in self.some() if self.state[each] in {"dead", "cancelled"}]
-        assert await self.store.reopen(ended, now_ms=self.now_ms) == len(ended)
+        assert await self.store.requeue(ended, now_ms=self.now_ms) == len(ended)
         self.state.update(dict.fromkeys(ended, "pending"))
 
-    async def end_pending(self) -> None:
-        endpoint = self.chance.choice(ENDPOINTS)
+    async def finish_pending(self) -> None:
+        endpoint = self.rng.choice(ENDPOINTS)
         before = await self.count(endpoint, "dead")
-        ended = await self.store.end_pending(endpoint, state="dead", reason="gone", now_ms=self.now_ms, limit=2)
+        ended = await self.store.finish_pending(endpoint, state="dead", reason="gone", now_ms=self.now_ms, limit=2)
         assert await self.count(endpoint, "dead") == before + ended
         await self.relearn()
 
@@ -94,9 +94,7 @@ class Life:
             state="done", cursor=0, looked_at=1, queued=1, created_ms=0, finished_ms=0,
         )  # fmt: skip
         delivery = NewDelivery(max(ids.next(START_MS), max(self.state, default=0) + 1), 7)
-        await self.store.add_deliveries(
-            [delivery], [self.chance.choice(self.events)], replay=replay, now_ms=self.now_ms
-        )
+        await self.store.add_deliveries([delivery], [self.rng.choice(self.events)], replay=replay, now_ms=self.now_ms)
         self.state[delivery.id], self.endpoint[delivery.id] = "pending", 7
 
     async def restart(self) -> None:
@@ -104,11 +102,11 @@ class Life:
         self.store = await self.engine.open()
 
     async def wait(self) -> None:
-        self.now_ms += self.chance.choice([1, 500, 5_000])
+        self.now_ms += self.rng.choice([1, 500, 5_000])
         self.engine.clock.ms = self.now_ms
 
     def some(self) -> list[int]:
-        return self.chance.sample(sorted(self.state), min(len(self.state), 5))
+        return self.rng.sample(sorted(self.state), min(len(self.state), 5))
 
     async def count(self, endpoint: int, state: str) -> int:
         return sum(getattr(book, state) for book in await self.store.books(EVERYONE) if book.endpoint_id == endpoint)
@@ -132,7 +130,7 @@ class Life:
         assert (await self.store.audit(after_id=0, limit=10_000)).wrong == ()
 
 
-STEPS = ["accept", "accept", "claim", "claim", "settle", "settle", "give_back", "cancel", "reopen", "end_pending",
+STEPS = ["accept", "accept", "claim", "claim", "settle", "settle", "release_claims", "cancel", "requeue", "finish_pending",
          "replay", "restart", "wait", "wait"]  # fmt: skip
 
 
@@ -141,7 +139,7 @@ async def test_books_balance_through_a_random_life(tmp_path: Path, seed: int) ->
     engine = SqliteEngine(tmp_path)
     life = Life(await engine.open(), engine, seed)
     for _ in range(60):
-        await getattr(life, life.chance.choice(STEPS))()
+        await getattr(life, life.rng.choice(STEPS))()
         await life.check()
 
     while pending := [each for each, state in life.state.items() if state == "pending"]:
@@ -151,7 +149,7 @@ async def test_books_balance_through_a_random_life(tmp_path: Path, seed: int) ->
         for endpoint in ENDPOINTS:
             for retrying in (False, True):
                 claimed = await life.store.claim(
-                    [Want(endpoint, retrying, 500)], now_ms=life.now_ms, lease_until_ms=life.now_ms + 1_000
+                    [ClaimRequest(endpoint, retrying, 500)], now_ms=life.now_ms, lease_until_ms=life.now_ms + 1_000
                 )
                 await life.store.settle([result(each) for each in claimed])
                 life.state.update({each.delivery_id: "delivered" for each in claimed})

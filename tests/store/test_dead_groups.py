@@ -49,6 +49,6 @@ async def test_what_is_tried_again_is_in_no_group(store: Store) -> None:
     await store.accept([new_event(7)])
     (claimed,) = await claim(store, 7)
     await store.settle([result(claimed, "dead", reason="gone")])
-    await store.reopen([claimed.delivery_id], now_ms=START_MS)
+    await store.requeue([claimed.delivery_id], now_ms=START_MS)
 
     assert await store.dead_groups(EVERYONE, endpoint_id=None, limit=9) == []

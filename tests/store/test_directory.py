@@ -10,7 +10,7 @@ from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Endpoint, Scope, Secret
 from commerce_event.core.vault import Vault, VaultError
-from commerce_event.store.directory import Directory
+from commerce_event.registry.registry import Registry
 from commerce_event.store.port import Store
 
 EVERYONE = Scope.everyone()
@@ -24,176 +24,174 @@ def endpoint(number: int = 7, client: int = 1) -> Endpoint:
 
 
 @pytest.fixture
-async def directory(store: Store) -> Directory:
-    made = Directory(store, VAULT, IdMaker())
+async def registry(store: Store) -> Registry:
+    made = Registry(store, VAULT, IdMaker())
     await made.load()
     return made
 
 
-async def test_deleting_wins_over_switching_off_at_the_same_moment(directory: Directory) -> None:
+async def test_deleting_wins_over_switching_off_at_the_same_moment(registry: Registry) -> None:
     for number in range(1, 6):
-        await directory.save(endpoint(number))
-        off = directory.switch_off(number, "gone", START_MS)
+        await registry.save(endpoint(number))
+        off = registry.switch_off(number, "gone", START_MS)
         await asyncio.gather(
-            *([directory.delete(number, START_MS), off] if number % 2 else [off, directory.delete(number, START_MS)])
+            *([registry.delete(number, START_MS), off] if number % 2 else [off, registry.delete(number, START_MS)])
         )
 
-        found = directory.endpoint(number)
+        found = registry.endpoint(number)
         assert found is not None
         assert found.deleted_ms == START_MS
         assert found.secrets == ()
 
 
-async def test_changes_at_the_same_moment_build_on_each_other(directory: Directory) -> None:
-    await directory.save(endpoint())
+async def test_changes_at_the_same_moment_build_on_each_other(registry: Registry) -> None:
+    await registry.save(endpoint())
 
     def one_more(found: Endpoint) -> Endpoint:
         return msgspec.structs.replace(found, max_in_flight=found.max_in_flight + 1)
 
     before = endpoint().max_in_flight
-    await asyncio.gather(*(directory.change(7, one_more) for _ in range(20)))
+    await asyncio.gather(*(registry.change(7, one_more) for _ in range(20)))
 
-    found = directory.endpoint(7)
+    found = registry.endpoint(7)
     assert found is not None
     assert found.max_in_flight == before + 20
 
 
 async def test_change_that_another_node_came_before_is_made_to_what_is_there_now(
-    store: Store, directory: Directory
+    store: Store, registry: Registry
 ) -> None:
-    await directory.save(endpoint())
-    other = Directory(store, VAULT, IdMaker())
+    await registry.save(endpoint())
+    other = Registry(store, VAULT, IdMaker())
     await other.load()
     await other.change(7, lambda found: msgspec.structs.replace(found, max_in_flight=99))
 
-    changed = await directory.change(7, lambda found: msgspec.structs.replace(found, description="mine"))
+    changed = await registry.change(7, lambda found: msgspec.structs.replace(found, description="mine"))
 
     assert changed is not None
     assert (changed.max_in_flight, changed.description) == (99, "mine")
 
 
 async def test_endpoint_is_not_switched_off_for_what_it_was_before_another_node_changed_it(
-    store: Store, directory: Directory
+    store: Store, registry: Registry
 ) -> None:
-    before = await directory.save(endpoint())
-    other = Directory(store, VAULT, IdMaker())
+    before = await registry.save(endpoint())
+    other = Registry(store, VAULT, IdMaker())
     await other.load()
     await other.change(7, lambda found: msgspec.structs.replace(found, url="https://mended.example/"))
 
-    await directory.switch_off(7, "gone", START_MS, read=before.revision)
-    found = directory.endpoint(7)
+    await registry.switch_off(7, "gone", START_MS, read=before.revision)
+    found = registry.endpoint(7)
     assert found is not None
     assert (found.enabled, found.url) == (True, "https://mended.example/")
 
 
-async def test_endpoint_deleted_by_another_node_stays_deleted(store: Store, directory: Directory) -> None:
-    await directory.save(endpoint())
-    other = Directory(store, VAULT, IdMaker())
+async def test_endpoint_deleted_by_another_node_stays_deleted(store: Store, registry: Registry) -> None:
+    await registry.save(endpoint())
+    other = Registry(store, VAULT, IdMaker())
     await other.load()
     await other.delete(7, START_MS)
 
-    await directory.switch_off(7, "gone", START_MS)
+    await registry.switch_off(7, "gone", START_MS)
     [row] = await store.endpoints()
     assert row.deleted_ms == START_MS
-    found = directory.endpoint(7)
+    found = registry.endpoint(7)
     assert found is not None
     assert (found.deleted_ms, found.secrets) == (START_MS, ())
 
 
-async def test_changes_of_another_node_are_read_even_when_own_ones_came_after(
-    store: Store, directory: Directory
-) -> None:
-    other = Directory(store, VAULT, IdMaker())
+async def test_changes_of_another_node_are_read_even_when_own_ones_came_after(store: Store, registry: Registry) -> None:
+    other = Registry(store, VAULT, IdMaker())
     await other.load()
     await other.save(endpoint(7))
-    await directory.save(endpoint(8))
+    await registry.save(endpoint(8))
 
-    await directory.refresh()
-    assert [each.id for each in directory.endpoints(EVERYONE)] == [7, 8]
+    await registry.refresh()
+    assert [each.id for each in registry.endpoints(EVERYONE)] == [7, 8]
     _, text = await other.add_key("admin", None, "new", START_MS)
-    await directory.refresh()
-    assert directory.authenticate(text) is not None
+    await registry.refresh()
+    assert registry.authenticate(text) is not None
 
 
-async def test_client_gets_no_more_endpoints_than_allowed_however_many_ask_at_once(directory: Directory) -> None:
-    made = await asyncio.gather(*(directory.add(endpoint(number), most=3) for number in range(1, 9)))
+async def test_client_gets_no_more_endpoints_than_allowed_however_many_ask_at_once(registry: Registry) -> None:
+    made = await asyncio.gather(*(registry.add(endpoint(number), most=3) for number in range(1, 9)))
 
     assert len([each for each in made if each is not None]) == 3
-    assert len(directory.endpoints(EVERYONE)) == 3
+    assert len(registry.endpoints(EVERYONE)) == 3
 
 
-async def test_change_of_what_is_not_there_or_was_deleted_does_nothing(directory: Directory) -> None:
-    await directory.save(endpoint())
-    await directory.delete(7, START_MS)
+async def test_change_of_what_is_not_there_or_was_deleted_does_nothing(registry: Registry) -> None:
+    await registry.save(endpoint())
+    await registry.delete(7, START_MS)
 
-    assert await directory.change(7, lambda found: found) is None
-    assert await directory.change(8, lambda found: found) is None
+    assert await registry.change(7, lambda found: found) is None
+    assert await registry.change(8, lambda found: found) is None
 
 
-async def test_failed_change_stores_nothing(directory: Directory) -> None:
-    saved = await directory.save(endpoint())
+async def test_failed_change_stores_nothing(registry: Registry) -> None:
+    saved = await registry.save(endpoint())
 
     def refused(_: Endpoint) -> Endpoint:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        await directory.change(7, refused)
+        await registry.change(7, refused)
 
-    assert directory.endpoint(7) == saved
+    assert registry.endpoint(7) == saved
 
 
-async def test_loading_again_shows_what_others_stored(directory: Directory, store: Store) -> None:
-    other = Directory(store, VAULT, IdMaker(node=1))
+async def test_loading_again_shows_what_others_stored(registry: Registry, store: Store) -> None:
+    other = Registry(store, VAULT, IdMaker(node=1))
     await other.load()
     await other.save(endpoint())
     key, text = await other.add_key("read", (1,), "", START_MS)
 
-    await directory.load()
+    await registry.load()
 
-    assert [each.id for each in directory.endpoints(EVERYONE)] == [7]
-    assert directory.authenticate(text) == key
-    assert directory.version == other.version
+    assert [each.id for each in registry.endpoints(EVERYONE)] == [7]
+    assert registry.authenticate(text) == key
+    assert registry.version == other.version
 
 
-async def test_only_what_was_changed_is_read_again(store: Store, directory: Directory) -> None:
+async def test_only_what_was_changed_is_read_again(store: Store, registry: Registry) -> None:
     for number in (5, 7, 9):
-        await directory.save(endpoint(number))
-    other = Directory(store, VAULT, IdMaker())
+        await registry.save(endpoint(number))
+    other = Registry(store, VAULT, IdMaker())
     await other.load()
     kept = other.endpoint(5)
-    await directory.save(msgspec.structs.replace(endpoint(7), enabled=False))
-    await directory.delete(9, START_MS)
-    await directory.save(endpoint(8))
+    await registry.save(msgspec.structs.replace(endpoint(7), enabled=False))
+    await registry.delete(9, START_MS)
+    await registry.save(endpoint(8))
     changed = await store.endpoints(since_version=other.version)
 
     await other.refresh()
 
     assert [row.id for row in changed] == [7, 8, 9]
     assert other.endpoint(5) is kept
-    assert other.endpoints(EVERYONE) == directory.endpoints(EVERYONE)
+    assert other.endpoints(EVERYONE) == registry.endpoints(EVERYONE)
     order = next(iter(EVENT_TYPES.values()))
     assert [each.id for each in other.match(1, order, None, {})] == [5, 8]
-    assert other.match(1, order, None, {}) == directory.match(1, order, None, {})
+    assert other.match(1, order, None, {}) == registry.match(1, order, None, {})
 
 
-async def test_a_damaged_row_takes_no_other_endpoint_with_it(directory: Directory, store: Store) -> None:
+async def test_a_damaged_row_takes_no_other_endpoint_with_it(registry: Registry, store: Store) -> None:
     for number in (7, 8, 9):
-        await directory.save(endpoint(number))
+        await registry.save(endpoint(number))
     whole, secrets_lost, lost = await store.endpoints()
     await store.put_endpoint(msgspec.structs.replace(secrets_lost, sealed=b"damaged"))
     await store.put_endpoint(msgspec.structs.replace(lost, config=b'{"url": 5}'))
 
-    await directory.load()
+    await registry.load()
 
-    found = {each.id: each for each in directory.endpoints(EVERYONE)}
+    found = {each.id: each for each in registry.endpoints(EVERYONE)}
     assert found[whole.id].secrets == endpoint().secrets
     assert (found[8].enabled, found[8].url, found[8].secrets) == (True, endpoint().url, ())
     assert (found[9].enabled, found[9].disabled_reason) == (False, "unreadable")
 
 
-async def test_another_key_is_refused_rather_than_taken_for_damage(directory: Directory, store: Store) -> None:
+async def test_another_key_is_refused_rather_than_taken_for_damage(registry: Registry, store: Store) -> None:
     for number in (7, 8):
-        await directory.save(endpoint(number))
+        await registry.save(endpoint(number))
 
     with pytest.raises(VaultError, match="cannot be opened"):
-        await Directory(store, Vault(b"x" * 32), IdMaker()).load()
+        await Registry(store, Vault(b"x" * 32), IdMaker()).load()

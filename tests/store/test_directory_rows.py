@@ -203,7 +203,7 @@ async def test_step_of_a_replay_reopens_once_however_many_make_it_at_the_same_ti
     await store.put_replay(replay(1))
     step = msgspec.structs.replace(replay(1), cursor=dead.delivery_id, looked_at=1)
     counts = await asyncio.gather(
-        *(store.reopen([dead.delivery_id], now_ms=START_MS, replay=step, read=0) for _ in range(8))
+        *(store.requeue([dead.delivery_id], now_ms=START_MS, replay=step, read=0) for _ in range(8))
     )
 
     assert sorted(counts) == [0] * 7 + [1]

@@ -286,7 +286,7 @@ async def test_wall_of_the_scope_holds_for_every_listing_and_condition(store: St
     await store.accept([ours, theirs])
     [replayed] = await claim(store, 8)
     await store.settle([result(replayed, "dead", reason="gone")])
-    await store.reopen([replayed.delivery_id], now_ms=START_MS, replay=new_replay(50))
+    await store.requeue([replayed.delivery_id], now_ms=START_MS, replay=new_replay(50))
     walls = {Scope.of(1): [1], Scope.of(1, 9): [1], Scope.of(2): [2], Scope.of(1, 2): [1, 2], Scope.of(9): [],
              Scope.of(): []}  # fmt: skip
 

@@ -24,7 +24,16 @@ from hypothesis.stateful import (
 from stores import Engine, new_event, new_replay, result
 
 from commerce_event.core.model import Delivery, DeliveryState, Replay, Scope
-from commerce_event.store.port import Claimed, DeliveryQuery, NewDelivery, NewEvent, Page, Settlement, Store, Want
+from commerce_event.store.port import (
+    Claimed,
+    ClaimRequest,
+    DeliveryQuery,
+    NewDelivery,
+    NewEvent,
+    Page,
+    Settlement,
+    Store,
+)
 
 T = TypeVar("T")
 
@@ -153,7 +162,7 @@ class Life(RuleBasedStateMachine):
         for new in event.deliveries:
             sent = self.note_delivery(new, taken)
             if new.lease_until_ms is not None:
-                self.held.append(self.lease(sent, new.lease_until_ms))
+                self.held.append(self.run_id(sent, new.lease_until_ms))
 
     def note_delivery(self, new: NewDelivery, event: Taken) -> Sent:
         sent = Sent(new.id, event.new.id, new.endpoint_id, new.order_key, self.now_ms)
@@ -163,7 +172,7 @@ class Life(RuleBasedStateMachine):
             sent.due_ms = None
         return sent
 
-    def lease(self, sent: Sent, until_ms: int) -> Claimed:
+    def run_id(self, sent: Sent, until_ms: int) -> Claimed:
         """Note attempt number N as handed out; return the claim that its sender holds."""
         sent.take_back()
         sent.handed_out += 1
@@ -174,7 +183,7 @@ class Life(RuleBasedStateMachine):
             endpoint_id=sent.endpoint,
             number=sent.handed_out,
             failure_count=sent.failures,
-            lease=self.store.lease,
+            run_id=self.store.run_id,
             lease_until_ms=until_ms,
             replay_id=sent.replay_id,
             event_id=event.new.id,
@@ -183,7 +192,7 @@ class Life(RuleBasedStateMachine):
             type=event.new.type,
             traceparent=event.new.traceparent,
             body=event.new.body,
-            keyed=sent.order_key is not None,
+            has_order_key=sent.order_key is not None,
         )
 
     # -- claiming and settling
@@ -193,15 +202,15 @@ class Life(RuleBasedStateMachine):
     def claim(self, data: st.DataObject) -> None:
         kinds = sorted({(sent.endpoint, sent.handed_out > 0) for sent in self.pending()})
         chosen = data.draw(st.lists(st.sampled_from(kinds), min_size=1, unique=True), label="kinds")
-        self.check_claim([Want(*kind, data.draw(st.integers(1, 5), label="limit")) for kind in chosen])
+        self.check_claim([ClaimRequest(*kind, data.draw(st.integers(1, 5), label="limit")) for kind in chosen])
 
     @precondition(lambda self: self.pending())
     @rule(by_ms=st.sampled_from([0, 1, 400, LEASE_MS, LEASE_MS]))
     def claim_whatever_is_due_then(self, by_ms: int) -> None:
         self.engine.clock.ms += by_ms
-        self.check_claim([Want(endpoint, retrying, 10) for endpoint in CLIENT_OF for retrying in (False, True)])
+        self.check_claim([ClaimRequest(endpoint, retrying, 10) for endpoint in CLIENT_OF for retrying in (False, True)])
 
-    def check_claim(self, wants: list[Want]) -> list[Claimed]:
+    def check_claim(self, wants: list[ClaimRequest]) -> list[Claimed]:
         due = {want: self.due(want) for want in wants}
         until_ms = self.now_ms + LEASE_MS
         claimed = self.do(self.store.claim(wants, now_ms=self.now_ms, lease_until_ms=until_ms))
@@ -214,12 +223,12 @@ class Life(RuleBasedStateMachine):
             assert times == sorted(choice.values())[: want.limit], "an older one was passed over"
         assert len(claimed) == sum(min(want.limit, len(choice)) for want, choice in due.items())
         for each in claimed:
-            expected = self.lease(self.sent[each.delivery_id], until_ms)
+            expected = self.run_id(self.sent[each.delivery_id], until_ms)
             assert each == expected
         self.held += claimed
         return claimed
 
-    def due(self, want: Want) -> dict[int, int]:
+    def due(self, want: ClaimRequest) -> dict[int, int]:
         """Return what that want may be given: delivery and due time."""
         found = {}
         for sent in self.pending():
@@ -266,7 +275,7 @@ class Life(RuleBasedStateMachine):
         return (
             sent is not None
             and sent.lease_until_ms is not None
-            and (claimed.lease, claimed.number) == (self.store.lease, sent.handed_out)
+            and (claimed.run_id, claimed.number) == (self.store.run_id, sent.handed_out)
         )
 
     def note_settlement(self, settlement: Settlement) -> None:
@@ -302,9 +311,9 @@ class Life(RuleBasedStateMachine):
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())
-    def give_back(self, data: st.DataObject) -> None:
+    def release_claims(self, data: st.DataObject) -> None:
         held = self.some_held(data, 3)
-        self.do(self.store.give_back(held, now_ms=self.now_ms))
+        self.do(self.store.release_claims(held, now_ms=self.now_ms))
         for claimed in held:
             if self.is_ours(claimed):
                 sent = self.sent[claimed.delivery_id]
@@ -329,11 +338,11 @@ class Life(RuleBasedStateMachine):
 
     @precondition(lambda self: self.sent)
     @rule(data=st.data())
-    def reopen(self, data: st.DataObject) -> None:
+    def requeue(self, data: st.DataObject) -> None:
         some = [sent for sent in self.some(data) if sent.lease_until_ms is None and not self.is_blocked(sent)]
         wanted = [sent for sent in some if sent.state != "delivered"]
         ids = [sent.id for sent in some]
-        assert self.do(self.store.reopen(ids, now_ms=self.now_ms)) == len(wanted)
+        assert self.do(self.store.requeue(ids, now_ms=self.now_ms)) == len(wanted)
         for sent in sorted(wanted, key=lambda each: each.id):
             self.note_reopened(sent)
 
@@ -343,7 +352,7 @@ class Life(RuleBasedStateMachine):
         wanted = [sent for sent in self.some(data) if sent.state in {"dead", "cancelled"}]
         replay_id = new_event().id
         ids = [sent.id for sent in wanted]
-        assert self.do(self.store.reopen(ids, now_ms=self.now_ms, replay=new_replay(replay_id))) == len(wanted)
+        assert self.do(self.store.requeue(ids, now_ms=self.now_ms, replay=new_replay(replay_id))) == len(wanted)
         for sent in sorted(wanted, key=lambda each: each.id):
             self.note_reopened(sent)
             sent.replay_id = replay_id
@@ -381,9 +390,11 @@ class Life(RuleBasedStateMachine):
         state=st.sampled_from(["dead", "cancelled"]),
         limit=st.integers(1, 4),
     )
-    def end_pending(self, endpoint: int, state: DeliveryState, limit: int) -> None:
+    def finish_pending(self, endpoint: int, state: DeliveryState, limit: int) -> None:
         free = [sent for sent in self.pending() if sent.endpoint == endpoint and not self.is_leased(sent)]
-        count = self.do(self.store.end_pending(endpoint, state=state, reason="swept", now_ms=self.now_ms, limit=limit))
+        count = self.do(
+            self.store.finish_pending(endpoint, state=state, reason="swept", now_ms=self.now_ms, limit=limit)
+        )
         stored = self.stored()
         ended = [sent for sent in self.pending() if stored[sent.id].state == state]
         assert {sent.id for sent in ended} <= {sent.id for sent in free}
@@ -410,10 +421,10 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.held)
     @rule()
     def restart(self) -> None:
-        former = self.store.lease
+        former = self.store.run_id
         self.do(self.store.close())
         self.store = self.do(self.engine.open())
-        assert self.store.lease != former
+        assert self.store.run_id != former
         for sent in self.pending():
             if sent.lease_until_ms is not None:
                 sent.take_back()
@@ -539,7 +550,7 @@ class Life(RuleBasedStateMachine):
         """Nothing is stuck: once receivers answer, every delivery ends, in a bounded number of rounds."""
         for _ in range(len(self.sent) + 1):
             self.engine.clock.ms += 10_000
-            wants = [Want(endpoint, retrying, 1_000) for endpoint in CLIENT_OF for retrying in (False, True)]
+            wants = [ClaimRequest(endpoint, retrying, 1_000) for endpoint in CLIENT_OF for retrying in (False, True)]
             claimed = self.check_claim(wants)
             assert self.do(self.store.settle([result(each) for each in claimed])) == [True] * len(claimed)
             for each in claimed:
@@ -567,7 +578,7 @@ class Life(RuleBasedStateMachine):
 
 
 def same_claim(one: Claimed, other: Claimed) -> bool:
-    return (one.delivery_id, one.lease, one.number) == (other.delivery_id, other.lease, other.number)
+    return (one.delivery_id, one.run_id, one.number) == (other.delivery_id, other.run_id, other.number)
 
 
 def test_books_balance_and_nothing_is_lost_or_stuck_whatever_happens(

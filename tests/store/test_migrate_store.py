@@ -25,14 +25,15 @@ from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Endpoint, Key, Scope, Secret
 from commerce_event.core.signatures import new_secret
 from commerce_event.core.vault import Vault, new_key, parse_key
-from commerce_event.store.directory import Directory
-from commerce_event.store.moving import target as target_module
-from commerce_event.store.moving.move import Move, MoveDiffersError, MovedTable, Step
-from commerce_event.store.moving.source import open_source
-from commerce_event.store.moving.tables import TABLES
-from commerce_event.store.moving.target import open_target
+from commerce_event.registry.registry import Registry
+from commerce_event.store.migrate_store import target as target_module
+from commerce_event.store.migrate_store.move import Move, MoveDiffersError, MovedTable, Step
+from commerce_event.store.migrate_store.source import open_source
+from commerce_event.store.migrate_store.tables import TABLES
+from commerce_event.store.migrate_store.target import open_target
 from commerce_event.store.port import (
     Activity,
+    ClaimRequest,
     DeliveryQuery,
     EndpointRow,
     EventQuery,
@@ -41,7 +42,6 @@ from commerce_event.store.port import (
     Page,
     Store,
     StoreRefusedError,
-    Want,
 )
 from commerce_event.store.postgres import PostgresStore
 from commerce_event.store.sqlite import SqliteStore
@@ -75,7 +75,7 @@ class Shop:
         self._events: dict[int, list[int]] = {client_id: [] for client_id in CLIENTS}
 
     async def work(self, steps: int) -> None:
-        chores = [self.publish] * 4 + [self.deliver] * 4 + [self.reopen, self.cancel, self.replay]
+        chores = [self.publish] * 4 + [self.deliver] * 4 + [self.requeue, self.cancel, self.replay]
         chores += [self.change_endpoint, self.change_key, self.count, self.index]
         for _ in range(steps):
             self._now_ms += 5 * WEEK_MS // (steps + 1)
@@ -114,7 +114,7 @@ class Shop:
         return kept[-1]
 
     async def deliver(self) -> None:
-        wants = [Want(each, retrying, 6) for each in ENDPOINTS for retrying in (False, True)]
+        wants = [ClaimRequest(each, retrying, 6) for each in ENDPOINTS for retrying in (False, True)]
         claimed = await self._store.claim(wants, now_ms=self._now_ms, lease_until_ms=self._now_ms + 15_000)
         settled = []
         for each in claimed[: self._random.randint(0, len(claimed))]:
@@ -127,8 +127,8 @@ class Shop:
             settled.append(made)
         await self._store.settle(settled)
 
-    async def reopen(self) -> None:
-        await self._store.reopen(self._some(self._deliveries), now_ms=self._now_ms)
+    async def requeue(self) -> None:
+        await self._store.requeue(self._some(self._deliveries), now_ms=self._now_ms)
 
     async def cancel(self) -> None:
         await self._store.cancel(self._some(self._deliveries), reason="asked to", now_ms=self._now_ms)
@@ -215,7 +215,7 @@ async def view(store: Store) -> dict[str, Any]:
 
 async def use(store: Store) -> dict[str, Any]:
     """What a store answers when work goes on: claims, order keys that are released, sequences, repeated keys."""
-    wants = [Want(each, retrying, 1_000) for each in ENDPOINTS for retrying in (False, True)]
+    wants = [ClaimRequest(each, retrying, 1_000) for each in ENDPOINTS for retrying in (False, True)]
     claimed = []
     for turn in range(3):
         now_ms = START_MS + WEEK_MS + turn
@@ -301,19 +301,19 @@ def run_command(path: Path, url: str, *more: str, **environment: str) -> "subpro
 async def test_moved_store_behaves_as_it_did_however_often_the_move_was_interrupted(
     engine: SqliteEngine, database: str, seed: int
 ) -> None:
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     path = await filled(engine, seed)
     before = path.read_bytes()
     copy = path.with_name("copy.db")
     shutil.copy(path, copy)
 
     def interrupt(_: Step) -> None:
-        if chance.random() < 0.05:
+        if rng.random() < 0.05:
             raise InterruptedMoveError
 
     for _ in range(4):
         try:
-            await move(path, database, batch=chance.choice([1, 7, 50]), on_step=interrupt)
+            await move(path, database, batch=rng.choice([1, 7, 50]), on_step=interrupt)
         except InterruptedMoveError:
             continue
     moved = await move(path, database)
@@ -325,7 +325,7 @@ async def test_moved_store_behaves_as_it_did_however_often_the_move_was_interrup
     await new.open()
     try:
         assert await view(new) == await view(old)
-        assert new.lease == old.lease
+        assert new.run_id == old.run_id
         assert await use(new) == await use(old)
     finally:
         await old.close()
@@ -653,9 +653,9 @@ async def test_user_without_rights_is_refused_with_the_grant(engine: SqliteEngin
 async def test_secrets_must_be_opened_by_the_key_of_the_target(engine: SqliteEngine) -> None:
     key = new_key()
     store = await engine.open()
-    directory = Directory(store, Vault(parse_key(key)), IdMaker())
+    registry = Registry(store, Vault(parse_key(key)), IdMaker())
     secrets = (Secret(new_secret("hmac")),)
-    await directory.save(
+    await registry.save(
         Endpoint(id=7, client_id=1, url="https://shop.example/hook", event_types=("*",), secrets=secrets)
     )
     await store.close()

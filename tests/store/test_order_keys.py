@@ -71,7 +71,7 @@ async def test_reopened_first_goes_before_what_waits_but_not_beside_it(store: St
     [one] = await claim(store, 7)
     await store.settle([result(one, "dead", reason="attempts_exhausted")])
     [two] = await claim(store, 7, now_ms=LATER_MS)
-    await store.reopen([one.delivery_id], now_ms=LATER_MS)
+    await store.requeue([one.delivery_id], now_ms=LATER_MS)
 
     assert await claim(store, 7, retrying=True, now_ms=LATER_MS) == []
     await store.settle([result(two)])
@@ -81,7 +81,7 @@ async def test_reopened_first_goes_before_what_waits_but_not_beside_it(store: St
 
 async def test_ending_everything_ends_what_waits_for_its_turn_too(store: Store) -> None:
     await store.accept([new_event(7, order_key="a") for _ in range(5)])
-    while await store.end_pending(7, state="cancelled", reason="endpoint_deleted", now_ms=START_MS, limit=2):
+    while await store.finish_pending(7, state="cancelled", reason="endpoint_deleted", now_ms=START_MS, limit=2):
         pass
 
     assert await store.waiting() == []
@@ -133,7 +133,7 @@ async def test_second_waits_while_the_first_is_taken_over_from_a_lost_attempt(en
 async def test_first_that_is_given_back_keeps_its_turn(store: Store) -> None:
     first, second = new_event(7, order_key="a"), new_event(7, order_key="a")
     await store.accept([first, second])
-    await store.give_back(await claim(store, 7), now_ms=START_MS)
+    await store.release_claims(await claim(store, 7), now_ms=START_MS)
 
     assert [each.event_id for each in await claim(store, 7, now_ms=LATER_MS)] == [first.id]
 
@@ -162,7 +162,7 @@ async def test_dead_ones_reopened_together_go_in_accept_order_however_they_are_n
     for _ in events:
         [claimed] = await claim(store, 7, now_ms=LATER_MS)
         await store.settle([result(claimed, "dead", reason="attempts_exhausted")])
-    await store.reopen([event.deliveries[0].id for event in reversed(events)], now_ms=LATER_MS)
+    await store.requeue([event.deliveries[0].id for event in reversed(events)], now_ms=LATER_MS)
 
     seen = []
     for _ in events:

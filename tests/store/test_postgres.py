@@ -109,7 +109,7 @@ async def test_two_nodes_claim_everything_once_between_them(engine: PostgresEngi
     claims = await asyncio.gather(*(claim(nodes[number % 2], 7, limit=20) for number in range(30)))
     ids = [each.delivery_id for some in claims for each in some]
     assert len(ids) == len(set(ids)) == 300
-    assert {each.lease for some in claims for each in some} == {node.lease for node in nodes}
+    assert {each.run_id for some in claims for each in some} == {node.run_id for node in nodes}
 
 
 async def test_what_a_live_node_is_sending_stays_its_own_when_another_starts(engine: PostgresEngine) -> None:
@@ -118,7 +118,7 @@ async def test_what_a_live_node_is_sending_stays_its_own_when_another_starts(eng
     [claimed] = await claim(first, 7)
     second = await engine.open()
 
-    assert second.lease != first.lease
+    assert second.run_id != first.run_id
     assert await claim(second, 7, retrying=True) == []
     assert await first.settle([result(claimed)]) == [True]
 
@@ -260,8 +260,8 @@ async def test_books_balance_after_nodes_did_everything_to_the_same_deliveries_a
             await node.cancel(some[:5], reason="test", now_ms=START_MS)
             held = await claim(node, 7) + await claim(node, 8, retrying=True, now_ms=LATER_MS)
             await node.settle([result(each, "dead", reason="test") for each in held])
-            await node.reopen(some, now_ms=START_MS)
-            await node.end_pending(8, state="cancelled", reason="test", now_ms=START_MS, limit=3)
+            await node.requeue(some, now_ms=START_MS)
+            await node.finish_pending(8, state="cancelled", reason="test", now_ms=START_MS, limit=3)
 
     await asyncio.gather(*(live(node, forward) for node in nodes for forward in (True, False)))
     for recount in (False, True):
@@ -415,7 +415,7 @@ async def test_nodes_that_start_together_on_an_empty_database_migrate_it_once() 
     stores = [PostgresStore(postgres.in_database(postgres.server_url(), name)) for _ in range(4)]
     await asyncio.gather(*(store.open() for store in stores))
 
-    assert len({store.lease for store in stores}) == 4
+    assert len({store.run_id for store in stores}) == 4
     assert [[each.outcome for each in await store.accept([new_event(7)])] for store in stores] == [["new"]] * 4
     for store in stores:
         await store.close()

@@ -10,14 +10,14 @@ import msgspec
 import pytest
 from stores import PostgresEngine, unread
 
+from commerce_event.accept import commit_batcher
 from commerce_event.accept import intake as intake_module
-from commerce_event.accept import line
-from commerce_event.accept.intake import Draft, Intake
+from commerce_event.accept.intake import Intake, PendingEvent
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.clock import SystemClock
 from commerce_event.core.ids import IdMaker
-from commerce_event.deliver.guard import Resolver
+from commerce_event.deliver.resolver import Resolver
 from commerce_event.deliver.scheduler import Scheduler
 from commerce_event.deliver.sender import Sender
 from commerce_event.store.port import StoreBusyError
@@ -34,25 +34,25 @@ async def engine(tmp_path: Path) -> AsyncIterator[PostgresEngine]:
 
 @pytest.fixture
 async def intake(engine: PostgresEngine, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Intake]:
-    for module in (line, intake_module):
+    for module in (commit_batcher, intake_module):
         monkeypatch.setattr(module, "ANSWER_S", 60.0)
     store, clock = await engine.open(), SystemClock()
-    directory = unread(store)
-    await directory.load()
+    registry = unread(store)
+    await registry.load()
     sender = Sender(resolver=Resolver(AddressPolicy(())), timeout_s=5, clock=clock, origin="0")
     scheduler = Scheduler(
-        store, directory, sender, clock, timeout_s=5, retry_schedule_s=(1.0,), max_in_flight=8, circuit_failures=5
+        store, registry, sender, clock, timeout_s=5, retry_schedule_s=(1.0,), max_in_flight=8, circuit_failures=5
     )
-    made = Intake(store, directory, scheduler, IdMaker(), clock)
+    made = Intake(store, registry, scheduler, IdMaker(), clock)
     await made.submit([draft(client) for client in range(1, 9)])
     yield made
     await made.close()
     await sender.close()
 
 
-def draft(client: int) -> Draft:
+def draft(client: int) -> PendingEvent:
     data = {**ORDER.example, "ClientId": client}
-    return Draft(client, ORDER, None, data, msgspec.json.encode(data))
+    return PendingEvent(client, ORDER, None, data, msgspec.json.encode(data))
 
 
 @asynccontextmanager

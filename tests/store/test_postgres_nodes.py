@@ -13,11 +13,11 @@ from stores import START_MS, FakeClock, PostgresEngine, claim, new_event, result
 
 from commerce_event.core.clock import SharedClock
 from commerce_event.core.ids import NODE_BITS
-from commerce_event.store.port import StoreRefusedError, Want
-from commerce_event.store.postgres import PostgresStore, presence
+from commerce_event.store.port import ClaimRequest, StoreRefusedError
+from commerce_event.store.postgres import PostgresStore, cluster
+from commerce_event.store.postgres.cluster import Presence
 from commerce_event.store.postgres.connections import Address
 from commerce_event.store.postgres.locks import RUNS, lock_turns
-from commerce_event.store.postgres.presence import Presence
 
 LATER_MS = START_MS + 60_000
 LEASE_MS = 15_000
@@ -52,7 +52,7 @@ async def test_nodes_that_live_together_never_share_their_part_of_ids(engine: Po
     await engine.run(f"UPDATE meta SET value = value + {2**NODE_BITS - 1} WHERE name = 'run'")
     second = await engine.open()
 
-    assert second.lease % 2**NODE_BITS != first.lease % 2**NODE_BITS
+    assert second.run_id % 2**NODE_BITS != first.run_id % 2**NODE_BITS
 
 
 async def test_number_that_a_live_node_holds_is_not_given_again(engine: PostgresEngine) -> None:
@@ -61,20 +61,20 @@ async def test_number_that_a_live_node_holds_is_not_given_again(engine: Postgres
     await engine.run("UPDATE meta SET value = value - 1 WHERE name = 'run'")
     second = await engine.open()
 
-    assert second.lease != first.lease
+    assert second.run_id != first.run_id
 
 
 async def test_node_for_which_no_number_is_left_is_refused(
     engine: PostgresEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence, "_NODES_MAX", 2)
+    monkeypatch.setattr(cluster, "_NODES_MAX", 2)
     first, second = await engine.open(), await engine.open()
 
     with pytest.raises(StoreRefusedError, match="2 nodes already"):
         await engine.open()
     await second.close()
     third = await engine.open()
-    assert third.lease % 2 != first.lease % 2
+    assert third.run_id % 2 != first.run_id % 2
 
 
 # Leases
@@ -85,7 +85,7 @@ async def test_node_whose_presence_was_cut_for_a_moment_keeps_what_it_is_sending
     await first.accept([new_event(7)])
     [claimed] = await claim(first, 7)
     await until_sees(second, 2)
-    database, pid = await engine.run("SELECT current_database()"), await engine.run(PRESENCE, RUNS, first.lease)
+    database, pid = await engine.run("SELECT current_database()"), await engine.run(PRESENCE, RUNS, first.run_id)
     await postgres.run_on_server(
         f'ALTER DATABASE "{database}" ALLOW_CONNECTIONS false', f"SELECT pg_terminate_backend({pid})"
     )
@@ -111,9 +111,9 @@ async def test_giving_back_once_more_leaves_a_later_claim_of_the_same_run_alone(
     store = await engine.open()
     await store.accept([new_event(7)])
     unsent = await claim(store, 7)
-    await store.give_back(unsent, now_ms=START_MS)
+    await store.release_claims(unsent, now_ms=START_MS)
     [sending] = await claim(store, 7, now_ms=START_MS + 50)
-    await store.give_back(unsent, now_ms=START_MS + 60)  # the answer to the first call was lost on its way
+    await store.release_claims(unsent, now_ms=START_MS + 60)  # the answer to the first call was lost on its way
 
     assert await claim(store, 7, now_ms=START_MS + 70) == []
     assert await store.settle([result(sending)]) == [True]
@@ -124,7 +124,7 @@ async def test_giving_back_once_more_leaves_a_later_claim_of_the_same_run_alone(
 
 async def due_now(store: PostgresStore, clock: SharedClock, *, retrying: bool) -> int:
     now_ms = clock.now_ms()
-    return len(await store.claim([Want(7, retrying, 9)], now_ms=now_ms, lease_until_ms=now_ms + LEASE_MS))
+    return len(await store.claim([ClaimRequest(7, retrying, 9)], now_ms=now_ms, lease_until_ms=now_ms + LEASE_MS))
 
 
 async def test_nodes_whose_clocks_differ_agree_on_when_a_lease_ends(engine: PostgresEngine) -> None:
@@ -201,8 +201,8 @@ async def test_dead_ones_come_back_in_accept_order_when_a_nodes_clock_is_behind(
     of_behind, of_ahead = (new_event(7, order_key="a") for _ in range(2))
     await ahead.accept([of_ahead])
     await behind.accept([of_behind])
-    await ahead.end_pending(7, state="dead", reason="test", now_ms=START_MS, limit=9)
-    await ahead.reopen([each.deliveries[0].id for each in (of_behind, of_ahead)], now_ms=START_MS)
+    await ahead.finish_pending(7, state="dead", reason="test", now_ms=START_MS, limit=9)
+    await ahead.requeue([each.deliveries[0].id for each in (of_behind, of_ahead)], now_ms=START_MS)
 
     [one] = await claim(ahead, 7, now_ms=LATER_MS)
     await ahead.settle([result(one)])

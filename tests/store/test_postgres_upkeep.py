@@ -12,9 +12,9 @@ from stores import START_MS, PostgresEngine, claim, new_event, result
 
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Scope
-from commerce_event.store import words
+from commerce_event.store import text_search
 from commerce_event.store.port import EventQuery, NewDelivery, NewEvent, Page, StoreUnavailableError
-from commerce_event.store.postgres import PostgresStore, upkeep, weeks
+from commerce_event.store.postgres import PostgresStore, maintenance, partitions
 
 EVERYONE = Scope.everyone()
 DAY_MS = 86_400_000
@@ -44,7 +44,7 @@ def at_week(ids: IdMaker, ms: int, *, endpoint: int | None = None, key: str | No
 async def test_keys_of_a_long_week_are_freed_in_steps_that_stay_done(
     engine: PostgresEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weeks, "_FORGOTTEN_AT_ONCE", 2, raising=False)
+    monkeypatch.setattr(partitions, "_FORGOTTEN_AT_ONCE", 2, raising=False)
     store, ids = await engine.open(), IdMaker()
     await store.accept([at_week(ids, START_MS, key=f"k{number}") for number in range(7)])
     engine.clock.ms = START_MS + 60 * DAY_MS
@@ -83,7 +83,7 @@ async def test_week_ends_while_two_nodes_accept_and_deliver(engine: PostgresEngi
     delivered: list[int] = []
     async with asyncio.timeout(60):
         await asyncio.gather(accept(0), accept(1), deliver(nodes[0]), deliver(nodes[1]))
-    before, after = (weeks.Week.of(midnight_ms + by_ms) for by_ms in (-1, 0))
+    before, after = (partitions.Week.of(midnight_ms + by_ms) for by_ms in (-1, 0))
     for table in ("event", "finished", "attempt"):
         counts = [await engine.run(f"SELECT count(*) FROM {part}") for part in (before.part(table), after.part(table))]
         assert counts == [len(steps)] * 2, table
@@ -95,7 +95,7 @@ async def test_week_ends_while_two_nodes_accept_and_deliver(engine: PostgresEngi
 async def test_closing_does_not_wait_for_the_end_of_a_long_clearing(
     engine: PostgresEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weeks, "_FORGOTTEN_AT_ONCE", 1, raising=False)
+    monkeypatch.setattr(partitions, "_FORGOTTEN_AT_ONCE", 1, raising=False)
     store, ids = await engine.open(), IdMaker()
     await store.accept([at_week(ids, START_MS, key=f"k{number}") for number in range(200)])
     engine.clock.ms = START_MS + 60 * DAY_MS
@@ -115,13 +115,13 @@ async def test_pass_of_retention_looks_at_old_pending_events_once(
     engine: PostgresEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, looked_from = await engine.open(), list[int]()
-    expired = upkeep.expired
+    expired = maintenance.expired
 
     async def noting(*args: Any, **given: Any) -> list[int]:
         looked_from.append(given["after_id"])
         return await expired(*args, **given)
 
-    monkeypatch.setattr(upkeep, "expired", noting)
+    monkeypatch.setattr(maintenance, "expired", noting)
     events = [new_event(*endpoints, at_ms=START_MS - 100) for _ in range(4) for endpoints in ((7,), ())]
     await store.accept(events)
     assert [await store.expire(before_ms=START_MS, limit=2) for _ in range(3)] == [2, 2, 0]
@@ -162,13 +162,13 @@ async def test_one_large_payload_is_a_step_of_its_own(engine: PostgresEngine) ->
 
 async def test_words_are_found_off_the_event_loop(engine: PostgresEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     threads: set[int] = set()
-    index_entry = words.index_entry
+    index_entry = text_search.index_entry
 
     def noting(client_id: int, body: bytes) -> tuple[str, str]:
         threads.add(threading.get_ident())
         return index_entry(client_id, body)
 
-    monkeypatch.setattr(words, "index_entry", noting)
+    monkeypatch.setattr(text_search, "index_entry", noting)
     store = await engine.open()
     await store.accept([new_event()])
 
@@ -200,6 +200,6 @@ async def test_words_lead_to_the_texts_of_the_client_alone(engine: PostgresEngin
 
     async def led_to(*clients: int) -> int:
         sql = "SELECT count(*) FROM event_text WHERE words @@ ($1::text)::tsquery"
-        return int(await engine.run(sql, words.index_query(words.wanted("lin"), clients)))
+        return int(await engine.run(sql, text_search.index_query(text_search.wanted("lin"), clients)))
 
     assert [await led_to(4), await led_to(40), await led_to(4, 40), await led_to(5), await led_to()] == [1, 5, 6, 0, 6]

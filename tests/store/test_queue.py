@@ -7,7 +7,7 @@ import pytest
 from stores import START_MS, Engine, claim, new_event, new_replay, result
 
 from commerce_event.core.model import DeliveryState, Scope
-from commerce_event.store.port import Claimed, DeliveryQuery, EndpointRow, Page, Store, Waiting, Want
+from commerce_event.store.port import Claimed, ClaimRequest, DeliveryQuery, EndpointBacklog, EndpointRow, Page, Store
 
 EVERYONE = Scope.everyone()
 LATER_MS = START_MS + 60_000
@@ -25,7 +25,7 @@ async def test_waiting_delivery_is_claimed_with_its_event_and_attempt_1(store: S
 
     assert (claimed.number, claimed.failure_count, claimed.event_id, claimed.sequence) == (1, 0, answer.id, 1)
     assert claimed.body == b'{"n":1}'
-    assert claimed.lease == store.lease
+    assert claimed.run_id == store.run_id
     assert await claim(store, 7) == []
 
 
@@ -56,7 +56,7 @@ async def test_first_tries_and_retries_are_claimed_apart(store: Store) -> None:
 async def test_several_endpoints_are_claimed_in_one_call(store: Store) -> None:
     await store.accept([new_event(7, 8, 9)])
     claimed = await store.claim(
-        [Want(7, False, 5), Want(9, False, 5)], now_ms=START_MS, lease_until_ms=START_MS + 15_000
+        [ClaimRequest(7, False, 5), ClaimRequest(9, False, 5)], now_ms=START_MS, lease_until_ms=START_MS + 15_000
     )
 
     assert sorted(each.endpoint_id for each in claimed) == [7, 9]
@@ -98,7 +98,7 @@ async def test_leases_of_a_former_run_are_claimable_at_once_and_their_results_fe
     await store.close()
     store = await engine.open()
 
-    assert store.lease != lost.lease
+    assert store.run_id != lost.run_id
     [again] = await claim(store, 7, retrying=True)
     assert (again.delivery_id, again.number) == (lost.delivery_id, 2)
     assert await store.settle([result(lost)]) == [False]
@@ -109,7 +109,7 @@ async def test_failed_attempt_is_due_again_at_its_time(store: Store) -> None:
     [first] = await claim(store, 7)
     await store.settle([result(first, "pending", due_ms=START_MS + 5_000, status=500, error="http_500")])
 
-    assert await store.waiting() == [Waiting(7, True, START_MS + 5_000)]
+    assert await store.waiting() == [EndpointBacklog(7, True, START_MS + 5_000)]
     assert await claim(store, 7, retrying=True, now_ms=START_MS + 4_999) == []
     [again] = await claim(store, 7, retrying=True, now_ms=START_MS + 5_000)
     assert (again.number, again.failure_count) == (2, 1)
@@ -121,8 +121,8 @@ async def test_waiting_shows_each_endpoint_and_kind_with_its_earliest_time(store
     await store.settle([result(retried, "pending", due_ms=START_MS + 9)])
 
     assert sorted(await store.waiting(), key=lambda each: each.endpoint_id) == [
-        Waiting(7, True, START_MS + 9),
-        Waiting(8, False, START_MS - 9),
+        EndpointBacklog(7, True, START_MS + 9),
+        EndpointBacklog(8, False, START_MS - 9),
     ]
 
 
@@ -155,7 +155,7 @@ async def test_answer_is_kept_byte_for_byte(store: Store) -> None:
 async def test_claim_that_was_not_sent_can_be_given_back(store: Store) -> None:
     await store.accept([new_event(7)])
     claimed = await claim(store, 7)
-    await store.give_back(claimed, now_ms=START_MS)
+    await store.release_claims(claimed, now_ms=START_MS)
 
     [again] = await claim(store, 7)
     assert again.number == 1
@@ -167,7 +167,7 @@ async def test_giving_back_what_is_no_longer_ours_changes_nothing(store: Store) 
     await store.accept([new_event(7)])
     claimed = await claim(store, 7)
     await store.settle([result(claimed[0])])
-    await store.give_back(claimed, now_ms=START_MS)
+    await store.release_claims(claimed, now_ms=START_MS)
 
     assert await store.waiting() == []
 
@@ -176,9 +176,9 @@ async def test_pending_deliveries_are_ended_in_steps_and_those_under_way_are_lef
     await store.accept([new_event(7) for _ in range(5)])
     await claim(store, 7, limit=1)
     ended = [
-        await store.end_pending(7, state="dead", reason="gone", now_ms=START_MS, limit=3),
-        await store.end_pending(7, state="dead", reason="gone", now_ms=START_MS, limit=3),
-        await store.end_pending(7, state="dead", reason="gone", now_ms=START_MS, limit=3),
+        await store.finish_pending(7, state="dead", reason="gone", now_ms=START_MS, limit=3),
+        await store.finish_pending(7, state="dead", reason="gone", now_ms=START_MS, limit=3),
+        await store.finish_pending(7, state="dead", reason="gone", now_ms=START_MS, limit=3),
     ]
 
     assert ended == [3, 1, 0]
@@ -190,10 +190,10 @@ async def test_nothing_is_ended_for_an_endpoint_that_was_changed_since(store: St
     off = await store.put_endpoint(row(7))
     await store.accept([new_event(7), new_event(7)])
 
-    assert await store.end_pending(7, state="dead", reason="gone", now_ms=START_MS, limit=1, revision=off) == 1
+    assert await store.finish_pending(7, state="dead", reason="gone", now_ms=START_MS, limit=1, revision=off) == 1
     on = await store.put_endpoint(row(7))
-    assert await store.end_pending(7, state="dead", reason="gone", now_ms=START_MS, limit=9, revision=off) == 0
-    assert await store.end_pending(7, state="dead", reason="gone", now_ms=START_MS, limit=9, revision=on) == 1
+    assert await store.finish_pending(7, state="dead", reason="gone", now_ms=START_MS, limit=9, revision=off) == 0
+    assert await store.finish_pending(7, state="dead", reason="gone", now_ms=START_MS, limit=9, revision=on) == 1
 
 
 async def test_reopened_delivery_has_a_fresh_budget(store: Store) -> None:
@@ -203,7 +203,7 @@ async def test_reopened_delivery_has_a_fresh_budget(store: Store) -> None:
     await store.cancel([cancelled.delivery_id], reason="test", now_ms=START_MS)
     both = [dead.delivery_id, cancelled.delivery_id]
 
-    assert await store.reopen(both, now_ms=LATER_MS) == 2
+    assert await store.requeue(both, now_ms=LATER_MS) == 2
     again = await claim(store, 7, retrying=True, now_ms=LATER_MS)
     assert [(each.number, each.failure_count) for each in again] == [(2, 0), (2, 0)]
 
@@ -212,7 +212,7 @@ async def test_reopening_makes_a_pending_delivery_due_now(store: Store) -> None:
     await store.accept([new_event(7)])
     [first] = await claim(store, 7)
     await store.settle([result(first, "pending", due_ms=LATER_MS)])
-    await store.reopen([first.delivery_id], now_ms=START_MS)
+    await store.requeue([first.delivery_id], now_ms=START_MS)
 
     assert len(await claim(store, 7, retrying=True, now_ms=START_MS)) == 1
 
@@ -222,7 +222,7 @@ async def test_neither_what_arrived_nor_what_is_under_way_is_reopened(store: Sto
     arrived, under_way = await claim(store, 7)
     await store.settle([result(arrived)])
 
-    assert await store.reopen([arrived.delivery_id, under_way.delivery_id], now_ms=START_MS) == 0
+    assert await store.requeue([arrived.delivery_id, under_way.delivery_id], now_ms=START_MS) == 0
 
 
 async def test_cancelling_fences_off_the_attempt_under_way_and_keeps_it_on_record(store: Store) -> None:
@@ -241,7 +241,7 @@ async def test_due_times_move_with_the_clock(store: Store) -> None:
     await store.settle([result(first, "pending", due_ms=START_MS + 5_000)])
     await store.shift_due(3_600_000)
 
-    assert await store.waiting() == [Waiting(7, True, START_MS + 3_605_000)]
+    assert await store.waiting() == [EndpointBacklog(7, True, START_MS + 3_605_000)]
 
 
 async def test_delivery_leased_at_birth_can_be_settled_without_claiming_it(store: Store) -> None:
@@ -253,7 +253,7 @@ async def test_delivery_leased_at_birth_can_be_settled_without_claiming_it(store
     assert (under_way.state, under_way.attempt_count, under_way.leased) == ("pending", 1, True)
 
     held = Claimed(
-        delivery_id=delivery_id, endpoint_id=7, number=1, failure_count=0, lease=store.lease,
+        delivery_id=delivery_id, endpoint_id=7, number=1, failure_count=0, run_id=store.run_id,
         lease_until_ms=START_MS + 100, replay_id=None, event_id=answer.id, client_id=1, sequence=1, type=event.type,
         traceparent=None, body=event.body,
     )  # fmt: skip
@@ -320,7 +320,7 @@ async def test_lease_of_a_former_run_is_taken_back_when_opening(engine: Engine) 
     assert taken_back is not None
     assert not taken_back.leased  # nobody is sending it
     assert await store.settle([result(lost)]) == [False]
-    assert await store.reopen([lost.delivery_id], now_ms=START_MS) == 1
+    assert await store.requeue([lost.delivery_id], now_ms=START_MS) == 1
 
 
 @pytest.mark.parametrize("restarted", [False, True])
@@ -332,7 +332,7 @@ async def test_what_a_lost_attempt_held_is_ended_with_its_endpoint(engine: Engin
         await store.close()
         store = await engine.open()
 
-    ended = await store.end_pending(7, state="cancelled", reason="endpoint_deleted", now_ms=LATER_MS, limit=10)
+    ended = await store.finish_pending(7, state="cancelled", reason="endpoint_deleted", now_ms=LATER_MS, limit=10)
     assert ended == 1
     assert await store.waiting() == []
     assert [each.error for each in await store.attempts(lost.delivery_id)] == ["interrupted"]
@@ -345,7 +345,7 @@ async def test_reopening_and_the_progress_of_its_replay_are_one_commit(store: St
     await store.settle([result(one, "dead", reason="gone"), result(two)])
 
     step = new_replay(50, queued=3, cursor=two.delivery_id, looked_at=2)
-    await store.reopen([one.delivery_id, two.delivery_id], now_ms=START_MS, replay=step)
+    await store.requeue([one.delivery_id, two.delivery_id], now_ms=START_MS, replay=step)
 
     assert await store.replay(50) == new_replay(50, queued=4, cursor=two.delivery_id, looked_at=2)
 
@@ -365,7 +365,7 @@ async def test_reopened_delivery_belongs_to_the_replay_that_reopened_it(store: S
     await store.accept([new_event(7), new_event(7)])
     one, two = await claim(store, 7)
     await store.settle([result(one, "dead", reason="attempts_exhausted"), result(two)])
-    assert await store.reopen([one.delivery_id, two.delivery_id], now_ms=START_MS, replay=new_replay(50)) == 1
+    assert await store.requeue([one.delivery_id, two.delivery_id], now_ms=START_MS, replay=new_replay(50)) == 1
 
     assert await store.replay_states(50) == {"pending": 1}
     [again] = await claim(store, 7, retrying=True)
@@ -381,7 +381,7 @@ async def test_reopening_a_waiting_retry_resets_its_budget(store: Store) -> None
     await store.accept([new_event(7)])
     [first] = await claim(store, 7)
     await store.settle([result(first, "pending", due_ms=LATER_MS, failure_count=16)])
-    assert await store.reopen([first.delivery_id], now_ms=START_MS) == 1
+    assert await store.requeue([first.delivery_id], now_ms=START_MS) == 1
 
     [again] = await claim(store, 7, retrying=True)
     assert (again.number, again.failure_count) == (2, 0)
@@ -393,9 +393,9 @@ async def test_unknown_deliveries_are_passed_over(store: Store) -> None:
     known = event.deliveries[0].id
 
     assert await store.cancel([1, known, 2], reason="by hand", now_ms=START_MS) == 1
-    assert await store.reopen([1, known, 2], now_ms=START_MS) == 1
+    assert await store.requeue([1, known, 2], now_ms=START_MS) == 1
     assert await store.cancel([known, known], reason="by hand", now_ms=START_MS) == 1
-    assert await store.reopen([known, known], now_ms=START_MS) == 1
+    assert await store.requeue([known, known], now_ms=START_MS) == 1
     [book] = await store.books(EVERYONE, recount=True)
     assert (book.matched, book.pending, book.difference) == (1, 1, 0)
 

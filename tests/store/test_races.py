@@ -10,6 +10,7 @@ from stores import START_MS, Engine, claim, new_event, result
 
 from commerce_event.core.model import AuditEntry, Key, Replay, Scope
 from commerce_event.store.port import (
+    ClaimRequest,
     DeliveryQuery,
     EndpointRow,
     EventQuery,
@@ -17,7 +18,6 @@ from commerce_event.store.port import (
     Page,
     Store,
     StoreUnavailableError,
-    Want,
 )
 
 EVERYONE = Scope.everyone()
@@ -38,9 +38,9 @@ CALLS: dict[str, Callable[[Store], Awaitable[Any]]] = {
     "waiting": lambda store: store.waiting(),
     "claim": lambda store: claim(store, 7),
     "settle": lambda store: store.settle([]),
-    "give_back": lambda store: store.give_back([], now_ms=1),
-    "end_pending": lambda store: store.end_pending(7, state="dead", reason="x", now_ms=1, limit=1),
-    "reopen": lambda store: store.reopen([1], now_ms=1),
+    "release_claims": lambda store: store.release_claims([], now_ms=1),
+    "finish_pending": lambda store: store.finish_pending(7, state="dead", reason="x", now_ms=1, limit=1),
+    "requeue": lambda store: store.requeue([1], now_ms=1),
     "cancel": lambda store: store.cancel([1], reason="x", now_ms=1),
     "add_deliveries": lambda store: store.add_deliveries([], [], replay=REPLAY, now_ms=1),
     "put_endpoint": lambda store: store.put_endpoint(ROW),
@@ -181,7 +181,7 @@ async def test_claims_at_the_same_time_never_give_a_delivery_twice(store: Store)
 async def test_two_like_wants_in_one_call_never_give_a_delivery_twice(store: Store) -> None:
     await store.accept([new_event(7) for _ in range(3)])
     claimed = await store.claim(
-        [Want(7, False, 2), Want(7, False, 2)], now_ms=START_MS, lease_until_ms=START_MS + 1_000
+        [ClaimRequest(7, False, 2), ClaimRequest(7, False, 2)], now_ms=START_MS, lease_until_ms=START_MS + 1_000
     )  # fmt: skip
     ids = [each.delivery_id for each in claimed]
 
@@ -205,15 +205,15 @@ async def test_result_and_cancelling_at_the_same_time_end_a_delivery_once(store:
     assert (book.delivered + book.cancelled, book.pending, book.difference) == (20, 0, 0)
 
 
-@pytest.mark.parametrize("again", ["reopen", "replay"])
+@pytest.mark.parametrize("again", ["requeue", "replay"])
 async def test_retention_never_takes_what_is_made_pending_at_the_same_time(store: Store, again: str) -> None:
     events = [new_event(7, at_ms=START_MS - 100) for _ in range(20)]
     await store.accept(events)
     await store.settle([result(each, "dead", reason="gone") for each in await claim(store, 7)])
 
     async def start_again(event_id: int, delivery_id: int) -> None:
-        if again == "reopen":
-            await store.reopen([delivery_id], now_ms=START_MS)
+        if again == "requeue":
+            await store.requeue([delivery_id], now_ms=START_MS)
         else:
             replay = Replay(**{**{name: getattr(REPLAY, name) for name in REPLAY.__struct_fields__}, "id": event_id})
             await store.add_deliveries([NewDelivery(new_event().id, 7)], [event_id], replay=replay, now_ms=START_MS)

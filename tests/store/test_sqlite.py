@@ -17,11 +17,11 @@ from stores import claim, new_event, result, unread
 from commerce_event.core import clock
 from commerce_event.core.clock import SystemClock
 from commerce_event.core.model import Scope
-from commerce_event.store.keeper import Keeper
+from commerce_event.maintenance.activity_recorder import ActivityRecorder
+from commerce_event.maintenance.runner import Maintenance
 from commerce_event.store.port import EventQuery, Page, StoreBrokenError, StoreRefusedError, StoreUnavailableError
-from commerce_event.store.sqlite import SqliteStore, checkpoints, files, upkeep
+from commerce_event.store.sqlite import SqliteStore, checkpoints, files, maintenance
 from commerce_event.store.sqlite.writer import Writer
-from commerce_event.store.tally import Tally
 
 EVERYONE = Scope.everyone()
 
@@ -256,7 +256,7 @@ async def test_opening_again_and_again_migrates_once(tmp_path: Path) -> None:
     for _ in range(3):
         store = SqliteStore(tmp_path / "events.db")
         await store.open()
-        leases.append(store.lease)
+        leases.append(store.run_id)
         await store.close()
 
     assert leases == sorted(set(leases))
@@ -493,11 +493,11 @@ async def test_clock_that_is_set_back_while_no_server_runs_delays_nothing(
     wall_ms = clock._wall_ms
     monkeypatch.setattr(clock, "_wall_ms", lambda: wall_ms() - 3_600_000)
     if boots_again:
-        monkeypatch.setattr(upkeep, "_boot_id", lambda: 1)
+        monkeypatch.setattr(maintenance, "_boot_id", lambda: 1)
     later = SystemClock()
     store = SqliteStore(path, clock=later)
     await store.open()
-    await Keeper(store, unread(store), later, Tally(later), retention_s=0).watch_clock()
+    await Maintenance(store, unread(store), later, ActivityRecorder(later), retention_s=0).watch_clock()
     [waiting] = await store.waiting()
     await store.close()
 

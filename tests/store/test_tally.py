@@ -5,8 +5,8 @@ from typing import cast
 import pytest
 from stores import START_MS, FakeClock
 
-from commerce_event.store.port import Activity, Book, Store, StoreUnavailableError
-from commerce_event.store.tally import MINUTE_MS, Tally
+from commerce_event.maintenance.activity_recorder import MINUTE_MS, ActivityRecorder
+from commerce_event.store.port import Activity, DeliveryCounts, Store, StoreUnavailableError
 
 
 class Rows:
@@ -24,48 +24,48 @@ class Rows:
         self.taken += rows
 
 
-def book(endpoint: int, *, pending: int = 0, dead: int = 0, oldest_due_ms: int | None = None) -> Book:
-    return Book(
+def book(endpoint: int, *, pending: int = 0, dead: int = 0, oldest_due_ms: int | None = None) -> DeliveryCounts:
+    return DeliveryCounts(
         endpoint_id=endpoint, client_id=1, matched=pending + dead, delivered=0, dead=dead, cancelled=0,
         pending=pending, oldest_due_ms=oldest_due_ms,
     )  # fmt: skip
 
 
 async def test_endpoint_for_which_nothing_waits_and_nothing_is_dead_makes_no_row() -> None:
-    rows, tally = Rows(), Tally(FakeClock())
+    rows, recorder = Rows(), ActivityRecorder(FakeClock())
     for endpoint in range(1, 100):
-        tally.queued(book(endpoint))
-    await tally.flush(cast("Store", rows))
+        recorder.queued(book(endpoint))
+    await recorder.flush(cast("Store", rows))
 
     assert rows.taken == []
 
 
 async def test_what_was_seen_is_written_once_a_minute_unless_it_grows() -> None:
     clock, rows = FakeClock(), Rows()
-    tally, store = Tally(clock), cast("Store", rows)
+    recorder, store = ActivityRecorder(clock), cast("Store", rows)
     seen = []
     for pending in (3, 3, 2, 5):
-        tally.queued(book(7, pending=pending))
-        await tally.flush(store)
+        recorder.queued(book(7, pending=pending))
+        await recorder.flush(store)
         seen.append([row.pending for row in rows.taken])
     clock.ms += MINUTE_MS
-    tally.queued(book(7, pending=2))
-    await tally.flush(store)
+    recorder.queued(book(7, pending=2))
+    await recorder.flush(store)
 
     assert seen == [[3], [3], [3], [3, 5]]
     assert [(row.start_ms, row.pending) for row in rows.taken[2:]] == [(START_MS + MINUTE_MS, 2)]
 
 
 async def test_many_counts_go_in_steps_and_what_was_refused_goes_later() -> None:
-    rows, tally = Rows(), Tally(FakeClock())
+    rows, recorder = Rows(), ActivityRecorder(FakeClock())
     for client in range(600):
-        tally.accepted(client)
+        recorder.accepted(client)
     rows.refuses_at = 2
     with pytest.raises(StoreUnavailableError):
-        await tally.flush(cast("Store", rows))
+        await recorder.flush(cast("Store", rows))
     assert 0 < len(rows.taken) < 600
-    tally.accepted(3)
-    await tally.flush(cast("Store", rows))
+    recorder.accepted(3)
+    await recorder.flush(cast("Store", rows))
 
     taken: dict[int, int] = {}
     for row in rows.taken:

@@ -14,10 +14,10 @@ from stores import Engine, claim, new_event, result, unread
 
 from commerce_event.core.clock import SystemClock
 from commerce_event.core.model import DeliveryState, Scope
-from commerce_event.store import words
-from commerce_event.store.keeper import _INDEX_STEP, Keeper
+from commerce_event.maintenance.activity_recorder import ActivityRecorder
+from commerce_event.maintenance.runner import _INDEX_STEP, Maintenance
+from commerce_event.store import text_search
 from commerce_event.store.port import EventQuery, Page, Store, StoreUnavailableError
-from commerce_event.store.tally import Tally
 
 pytestmark = pytest.mark.usefixtures("looking")
 
@@ -189,7 +189,7 @@ async def test_search_says_so_while_more_events_are_new_than_it_may_read(
 ) -> None:
     events = [new_event(body=json.dumps(PAYLOAD).encode()) for _ in range(5)]
     await store.accept(events)
-    monkeypatch.setattr(words, "UNINDEXED_MAX", 3)
+    monkeypatch.setattr(text_search, "UNINDEXED_MAX", 3)
 
     with pytest.raises(StoreUnavailableError, match="search again in a moment"):
         await found(store, "SO-10023")
@@ -208,7 +208,7 @@ async def test_index_goes_on_while_its_steps_are_full() -> None:
             return found_each_time.pop(0)
 
     store, clock = cast("Store", Behind()), SystemClock()
-    keeper = Keeper(store, unread(store), clock, Tally(clock), retention_s=0)
-    await keeper.index()
+    maintenance = Maintenance(store, unread(store), clock, ActivityRecorder(clock), retention_s=0)
+    await maintenance.index()
 
     assert found_each_time == [0]

@@ -26,10 +26,10 @@ async def found_deliveries(store: Store, since_ms: int | None, until_ms: int | N
 
 async def test_events_of_a_time_are_found_after_the_clock_was_set_back_and_forth(store: Store) -> None:
     """Ids only grow: after a clock was set back they are ahead of it, until it has caught up."""
-    chance, ids, now_ms = random.Random(5), IdMaker(), START_MS
+    rng, ids, now_ms = random.Random(5), IdMaker(), START_MS
     events: list[NewEvent] = []
     for _ in range(60):
-        now_ms += chance.choice((1, 50, 3_000, 60_000, HOUR_MS, -HOUR_MS, -4_000, -40_000, -1))
+        now_ms += rng.choice((1, 50, 3_000, 60_000, HOUR_MS, -HOUR_MS, -4_000, -40_000, -1))
         events.append(event_at(ids, now_ms))
     await store.accept(events)
 

@@ -8,9 +8,9 @@ from stores import START_MS, Engine, claim, new_event, result, unread
 
 from commerce_event.core.clock import SystemClock
 from commerce_event.core.model import Replay, Scope
-from commerce_event.store.keeper import Keeper
+from commerce_event.maintenance.activity_recorder import ActivityRecorder
+from commerce_event.maintenance.runner import Maintenance
 from commerce_event.store.port import DeliveryQuery, EventQuery, NewDelivery, Page, Store, StoreUnavailableError
-from commerce_event.store.tally import Tally
 
 EVERYONE = Scope.everyone()
 DAY_MS = 86_400_000
@@ -110,7 +110,7 @@ async def test_ids_that_were_freed_stay_unknown_in_every_reading(engine: Engine)
     assert await store.event(old.id, EVERYONE) is None
     assert await store.delivery(delivery_id, EVERYONE) is None
     assert await store.cancel([delivery_id], reason="again", now_ms=START_MS) == 0
-    assert await store.reopen([delivery_id], now_ms=START_MS) == 0
+    assert await store.requeue([delivery_id], now_ms=START_MS) == 0
     assert [event.sequence for event in await store.events_after(1, 0, 10)] == [2]
     between = await store.events_between(1, after_id=0, until_ms=START_MS, types=(), limit=10)
     assert [event.id for event in between] == [young.id]
@@ -124,7 +124,7 @@ async def test_pending_replay_keeps_an_old_event(store: Store) -> None:
     await store.accept([old])
     await store.settle([result(each) for each in await claim(store, 7)])
     [delivery_id] = [each.id for each in old.deliveries]
-    assert await store.reopen([delivery_id], now_ms=START_MS) == 0  # it has arrived
+    assert await store.requeue([delivery_id], now_ms=START_MS) == 0  # it has arrived
     replay = Replay(
         id=new_event().id, client_id=1, endpoint_id=8, since_ms=0, until_ms=START_MS, types=(), only="all",
         state="done", cursor=0, looked_at=1, queued=1, created_ms=START_MS, finished_ms=START_MS,
@@ -169,10 +169,10 @@ async def test_clock_that_is_set_far_ahead_leaves_days_before_history_goes(engin
     store, clock = await engine.open(), SystemClock()
     now_ms = clock.now_ms()
     await store.accept([new_event(at_ms=now_ms - age_days * DAY_MS) for age_days in (40, 29, 1, 0)])
-    keeper = Keeper(store, unread(store), clock, Tally(clock), retention_s=30 * 86_400)
+    maintenance = Maintenance(store, unread(store), clock, ActivityRecorder(clock), retention_s=30 * 86_400)
     clock.follow(366 * DAY_MS)
     for _ in range(3):
-        await keeper.expire()
+        await maintenance.expire()
 
     assert [event.sequence for event in await store.events_after(1, 0, 10)][-3:] == [2, 3, 4]
 
@@ -183,11 +183,11 @@ async def test_retention_takes_what_is_past_its_time_and_catches_up_after_a_long
     store, clock = await engine.open(), SystemClock()
     now_ms, start_s = clock.now_ms(), clock.monotonic()
     await store.accept([new_event(at_ms=now_ms - age_days * DAY_MS) for age_days in (40, 39, 9, 8)])
-    keeper = Keeper(store, unread(store), clock, Tally(clock), retention_s=10 * 86_400)
+    maintenance = Maintenance(store, unread(store), clock, ActivityRecorder(clock), retention_s=10 * 86_400)
     left = []
     for passed_days in (0, 1, 3.5, 4):
         monkeypatch.setattr(clock, "monotonic", lambda days=passed_days: start_s + days * 86_400)
-        await keeper.expire()
+        await maintenance.expire()
         left.append(len(await store.events_after(1, 0, 10)))
 
     assert left == [4, 2, 2, 2], "a day's work of ten days; what is younger than the retention stays"
@@ -207,11 +207,11 @@ async def test_due_times_follow_a_clock_that_was_set_back_while_the_store_was_aw
                 raise StoreUnavailableError("the disk is full")
 
     store = cast("Store", Away())
-    keeper = Keeper(store, unread(store), clock, Tally(clock), retention_s=0)
+    maintenance = Maintenance(store, unread(store), clock, ActivityRecorder(clock), retention_s=0)
     with pytest.raises(StoreUnavailableError):
-        await keeper.watch_clock()
-    await keeper.watch_clock()
-    await keeper.watch_clock()
+        await maintenance.watch_clock()
+    await maintenance.watch_clock()
+    await maintenance.watch_clock()
 
     assert len(moved) == 2
     assert all(abs(by_ms + 3_600_000) < 1_000 for by_ms in moved)

@@ -11,13 +11,13 @@ from unittest.mock import patch
 import httpx
 import msgspec
 
+from commerce_event.accept.publish import Publisher
 from commerce_event.api.app import App
-from commerce_event.api.listening import http_server, listen
-from commerce_event.api.protocol import HttpProtocol, Limits
-from commerce_event.api.publish import Publisher
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core.model import Role
-from commerce_event.deliver import http1
+from commerce_event.deliver import connection_pool
+from commerce_event.http.protocol import HttpProtocol, Limits
+from commerce_event.http.uvicorn_server import http_server, listen
 from commerce_event.server import Node
 from commerce_event.settings import Settings
 
@@ -27,7 +27,7 @@ MEDIA = {"Content-Type": "application/json"}
 Json = dict[str, Any]
 Message = MutableMapping[str, Any]
 _DEFAULT_LIMITS = Limits()
-_shared_tls = cache(http1._default_tls)  # reading the system's certificates takes longer than most tests
+_shared_tls = cache(connection_pool._default_tls)  # reading the system's certificates takes longer than most tests
 
 
 class Arrival(msgspec.Struct, frozen=True):
@@ -247,7 +247,7 @@ async def running_api(folder: Path, *, limits: Limits = _DEFAULT_LIMITS, **setti
         receiver.url = f"http://127.0.0.1:{taken.port}"
         app = _Later()
         place = await closing.enter_async_context(listening(app, limits))
-        with patch.object(http1, "_default_tls", _shared_tls):
+        with patch.object(connection_pool, "_default_tls", _shared_tls):
             await node.start(own_addresses=frozenset({(place.host, place.port)}))
         closing.push_async_callback(node.stop)
         closing.callback(receiver.let_go)

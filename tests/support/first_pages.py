@@ -169,14 +169,14 @@ async def main(place: str, events: int, dead: int) -> None:
         app.app = node.app
         try:
             for client in range(1, CLIENTS + 1):
-                if node.directory.endpoint(client) is None:
-                    await node.directory.save(an_endpoint(client))
+                if node.registry.endpoint(client) is None:
+                    await node.registry.save(an_endpoint(client))
             begin_s = time.perf_counter()
             while await node.store.index_text(1_000):
                 pass
             print(f"the rest of the text index took {time.perf_counter() - begin_s:.1f} s", file=sys.stderr)
             begin_s = time.perf_counter()
-            await node.keeper.recount()
+            await node.maintenance.recount()
             print(f"a recount takes {(time.perf_counter() - begin_s) * 1000:.0f} ms", file=sys.stderr)
             await measure(f"http://127.0.0.1:{served.port}", pages(events, first_ms, "/v1/keys"))
         finally:

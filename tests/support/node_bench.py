@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from commerce_event.accept.intake import Draft
+from commerce_event.accept.intake import PendingEvent
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core.model import Attempt, Delivery, Endpoint, Scope, Secret
 from commerce_event.core.signatures import new_secret
@@ -31,11 +31,11 @@ class Bench:
     async def endpoint(self, path: str, **fields: Any) -> Endpoint:
         now_ms = self.node.clock.now_ms()
         wanted: dict[str, Any] = {"retry_schedule_s": (0.05, 0.1, 0.15), "timeout_s": 0.3} | fields
-        return await self.node.directory.save(
+        return await self.node.registry.save(
             Endpoint(
-                id=self.node.scheduler.lease * 1_000_000
+                id=self.node.scheduler.run_id * 1_000_000
                 + now_ms % 1_000_000
-                + len(self.node.directory.endpoints(EVERYONE)),
+                + len(self.node.registry.endpoints(EVERYONE)),
                 client_id=1,
                 url=self.hostile.url + path,
                 event_types=("*",),
@@ -48,7 +48,7 @@ class Bench:
         drafts = []
         for number in range(count):
             data = {**ORDER.example, "ClientId": 1, "OrderId": number, "ClientOrderRef": reference}
-            drafts.append(Draft(1, ORDER, data.get("ApplicationId"), data, msgspec.json.encode(data)))
+            drafts.append(PendingEvent(1, ORDER, data.get("ApplicationId"), data, msgspec.json.encode(data)))
         return await self.node.intake.submit(drafts)
 
     async def deliveries(self, **conditions: Any) -> list[Delivery]:

@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 from ports import free_port
 
-from commerce_event.api.listening import http_server, listen
 from commerce_event.core.clock import SystemClock
+from commerce_event.http.uvicorn_server import http_server, listen
 from commerce_event.simulate.receiver import Receiver
 
 ADMIN_KEY = "an-admin-key-for-the-tests"

@@ -9,8 +9,8 @@ import postgres
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Attempt, DeliveryState, Replay
 from commerce_event.core.vault import Vault
-from commerce_event.store.directory import Directory
-from commerce_event.store.port import Claimed, NewDelivery, NewEvent, Settlement, Store, Want
+from commerce_event.registry.registry import Registry
+from commerce_event.store.port import Claimed, ClaimRequest, NewDelivery, NewEvent, Settlement, Store
 from commerce_event.store.postgres import PostgresStore
 from commerce_event.store.sqlite import SqliteStore
 
@@ -126,9 +126,9 @@ class PostgresEngine:
 _NUMBERS = itertools.count(1_000)
 
 
-def unread(store: Store) -> Directory:
+def unread(store: Store) -> Registry:
     """Return a directory that nothing was read into."""
-    return Directory(store, Vault(bytes(32)), IdMaker())
+    return Registry(store, Vault(bytes(32)), IdMaker())
 
 
 def new_event(
@@ -190,7 +190,7 @@ def result(
     return Settlement(
         delivery_id=claimed.delivery_id,
         endpoint_id=claimed.endpoint_id,
-        lease=claimed.lease,
+        run_id=claimed.run_id,
         attempt=Attempt(number=claimed.number, **fields),
         state=state,
         failure_count=failures,
@@ -208,4 +208,4 @@ async def claim(
     retrying: bool = False,
     lease_ms: int = 15_000,
 ) -> list[Claimed]:
-    return await store.claim([Want(endpoint, retrying, limit)], now_ms=now_ms, lease_until_ms=now_ms + lease_ms)
+    return await store.claim([ClaimRequest(endpoint, retrying, limit)], now_ms=now_ms, lease_until_ms=now_ms + lease_ms)

@@ -6,11 +6,11 @@ import pytest
 from msgspec import UNSET
 from structlog.testing import capture_logs
 
+from commerce_event.accept.errors import Fault, InvalidEventError, NotJsonError, RejectedError
 from commerce_event.accept.intake import IntakeFullError
-from commerce_event.accept.rejections import Fault, InvalidEventError, NotJsonError, RejectedError
-from commerce_event.api.asgi import encode
 from commerce_event.api.problem_types import problem_types
-from commerce_event.api.problems import TITLES, Problem, invalid, not_found, problem_of, together
+from commerce_event.http.asgi import encode
+from commerce_event.http.problems import TITLES, Problem, invalid, not_found, problem_of, together
 from commerce_event.store.port import StoreBrokenError, StoreUnavailableError
 
 

@@ -100,7 +100,7 @@ def test_counted_tries_are_one_more_than_the_delays(
     status=st.sampled_from([None, 429, 500, 503]),
     retry_after_s=st.none() | st.floats(),
     jitter=st.floats(0, 1),
-    chance=st.floats(0, 1, exclude_max=True),
+    jitter_draw=st.floats(0, 1, exclude_max=True),
     now_ms=st.integers(0, 2**42),
     data=st.data(),
 )
@@ -110,7 +110,7 @@ def test_retry_is_never_early_and_never_later_than_jitter_and_an_hour_explain(
     status: int | None,
     retry_after_s: float | None,
     jitter: float,
-    chance: float,
+    rng: float,
     now_ms: int,
     data: st.DataObject,
 ) -> None:
@@ -121,7 +121,7 @@ def test_retry_is_never_early_and_never_later_than_jitter_and_an_hour_explain(
         failure_count=failures,
         schedule_s=schedule_s,
         jitter=jitter,
-        chance=chance,
+        jitter_draw=rng,
         now_ms=now_ms,
     )
 
@@ -134,7 +134,7 @@ def test_retry_is_never_early_and_never_later_than_jitter_and_an_hour_explain(
 
 
 def test_jitter_only_adds() -> None:
-    waits = [decided(outcome(500), jitter=0.5, chance=chance).due_ms for chance in (0.0, 0.5, 0.9)]
+    waits = [decided(outcome(500), jitter=0.5, jitter_draw=rng).due_ms for rng in (0.0, 0.5, 0.9)]
 
     assert waits == [NOW_MS + 5_000, NOW_MS + 6_250, NOW_MS + 7_250]
 
@@ -196,27 +196,27 @@ def test_410_ends_the_delivery_and_the_endpoint() -> None:
 
 @pytest.mark.parametrize("failures", [0, 2, 3])
 def test_our_own_fault_costs_the_receiver_no_try(failures: int) -> None:
-    decision = decided(outcome(None, ours=True, error="no_sockets"), failure_count=failures)
+    decision = decided(outcome(None, is_internal=True, error="no_sockets"), failure_count=failures)
 
     assert decision == Decision("pending", failures, NOW_MS + round(OWN_FAULT_DELAY_S * 1_000))
 
 
 def test_delivery_that_our_own_code_fails_on_again_and_again_ends_visibly() -> None:
-    decisions = list(tries(outcome(None, ours=True, error=POISON), SCHEDULE_S))
+    decisions = list(tries(outcome(None, is_internal=True, error=POISON), SCHEDULE_S))
 
     assert decisions[-1] == Decision("dead", 0, None, POISON)
     assert len(decisions) == 25
 
 
 def test_counted_failures_do_not_bring_the_internal_end_nearer() -> None:
-    poison = outcome(None, ours=True, error=POISON)
+    poison = outcome(None, is_internal=True, error=POISON)
 
     assert decided(poison, failure_count=3, own_faults=23).state == "pending"
     assert decided(poison, failure_count=3, own_faults=24).state == "dead"
 
 
 def test_want_of_sockets_never_kills_a_delivery_but_is_asked_less_and_less_often() -> None:
-    fault = outcome(None, ours=True, error="connect_failed")
+    fault = outcome(None, is_internal=True, error="connect_failed")
     waits_s = [(decided(fault, own_faults=number).due_ms or 0) / 1000 - NOW_MS / 1000 for number in (0, 1, 2, 98)]
 
     assert waits_s == [5.0, 10.0, 20.0, OWN_FAULT_DELAY_MAX_S]

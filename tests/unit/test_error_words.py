@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from jinja2 import Environment, PackageLoader
 
-from commerce_event.admin.error_words import error_in_words, in_words, reason_in_words
+from commerce_event.admin.error_messages import error_in_words, in_words, reason_in_words
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/errors.md").read_text()
 TABLE = PAGE[PAGE.index("| error |") :].partition("\n\n")[0]

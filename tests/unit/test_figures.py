@@ -2,7 +2,7 @@
 
 import pytest
 
-from commerce_event.admin.figures import lasting, short, took
+from commerce_event.admin.number_format import lasting, short, took
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import random
 
 from commerce_event.admin.screens.endpoint_test import packed, unpacked
 from commerce_event.api import endpoint_health
-from commerce_event.api.views import AttemptView
+from commerce_event.api.response_models import AttemptView
 
 COOKIE_MAX = 4_096
 SEALED_SHARE = 4 / 3  # base64 of what is sealed

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from commerce_event.accept import strict_json
-from commerce_event.accept.faults import find_faults
+from commerce_event.accept.contract_errors import find_faults
 from commerce_event.accept.parse import (
     BodyTooLargeError,
     Fault,

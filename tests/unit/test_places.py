@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from commerce_event.store.port import StoreRefusedError
-from commerce_event.store.sqlite import files, places
+from commerce_event.store.sqlite import files, filesystem_check
 
 MOUNTS = """\
 /dev/vda1 / ext4 rw,relatime 0 0
@@ -33,7 +33,7 @@ filer:/twice /twice nfs rw 0 0
     ],
 )
 def test_deepest_and_last_mount_tells_the_kind(path: str, kind: str) -> None:
-    assert places.kind_of(Path(path), MOUNTS) == kind
+    assert filesystem_check.kind_of(Path(path), MOUNTS) == kind
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_store_is_refused_on_what_lies_across_a_network(
 ) -> None:
     mounts = tmp_path / "mounts"
     mounts.write_text(f"x / {kind} rw 0 0\n")
-    monkeypatch.setattr(places, "_MOUNTS", mounts)
+    monkeypatch.setattr(filesystem_check, "_MOUNTS", mounts)
 
     if not refused:
         files.check_place(tmp_path / "events.db")
@@ -54,6 +54,6 @@ def test_store_is_refused_on_what_lies_across_a_network(
 
 
 def test_machine_that_tells_nothing_of_its_mounts_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places, "_MOUNTS", tmp_path / "none")
+    monkeypatch.setattr(filesystem_check, "_MOUNTS", tmp_path / "none")
 
-    assert places.remote_kind(tmp_path) is None
+    assert filesystem_check.remote_kind(tmp_path) is None

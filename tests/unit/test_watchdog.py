@@ -6,24 +6,24 @@ import time
 
 from structlog.testing import capture_logs
 
-from commerce_event.watchdog import STALLED_S, Watchdog, work_of
+from commerce_event.loop_monitor import STALLED_S, LoopMonitor, work_of
 
 
-def stand_still_here(watchdog: Watchdog) -> None:
-    while not watchdog.stalls:
+def stand_still_here(loop_monitor: LoopMonitor) -> None:
+    while not loop_monitor.stalls:
         time.sleep(0.01)
 
 
 async def test_what_blocks_the_loop_is_counted_and_named_once() -> None:
-    watchdog = Watchdog()
-    watchdog.start()
+    loop_monitor = LoopMonitor()
+    loop_monitor.start()
     with capture_logs() as logged:
-        stand_still_here(watchdog)
+        stand_still_here(loop_monitor)
         await asyncio.sleep(0)
-    watchdog.close()
+    loop_monitor.close()
 
-    assert watchdog.stalls == 1
-    assert watchdog.longest_s >= STALLED_S
+    assert loop_monitor.stalls == 1
+    assert loop_monitor.longest_s >= STALLED_S
     [line] = logged
     assert line["event"] == "the event loop stands still"
     assert "stand_still_here" in line["stack"]
@@ -40,9 +40,9 @@ async def test_loop_in_which_nothing_runs_is_not_blamed_on_what_started_it() -> 
 
 
 async def test_watching_ends_and_may_be_ended_twice() -> None:
-    watchdog = Watchdog()
-    watchdog.start()
-    watchdog.close()
-    watchdog.close()
+    loop_monitor = LoopMonitor()
+    loop_monitor.start()
+    loop_monitor.close()
+    loop_monitor.close()
 
-    assert watchdog.stalls == 0
+    assert loop_monitor.stalls == 0

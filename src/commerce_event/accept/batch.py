@@ -13,9 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from commerce_event.accept.cloud_events import check_version, event_key, header_attributes, wrong_member
-from commerce_event.accept.media_types import is_json, read_media_type
-from commerce_event.accept.parse import check_idempotency_key, read_traceparent
-from commerce_event.accept.rejections import (
+from commerce_event.accept.errors import (
     BodyTooLargeError,
     Fault,
     InvalidItemError,
@@ -24,7 +22,9 @@ from commerce_event.accept.rejections import (
     TooManyItemsError,
     UnsupportedMediaError,
 )
+from commerce_event.accept.parse import check_idempotency_key, read_traceparent
 from commerce_event.accept.strict_json import MAX_DEPTH, SEARCH_MAX, load, not_json, too_deep
+from commerce_event.http.media_types import is_json, read_media_type
 
 _ITEM_DEPTH: Final = MAX_DEPTH + 1  # the wrapping around an event
 _WRAPPING_MAX: Final = 16 * 1024  # bytes of it, beside what base64 adds to an event

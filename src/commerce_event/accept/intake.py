@@ -10,13 +10,13 @@ from typing import Final, Protocol
 
 import structlog
 
-from commerce_event.accept.draft import Draft
-from commerce_event.accept.line import ANSWER_S, Line, Stored, Waiting, tell_all
+from commerce_event.accept.commit_batcher import ANSWER_S, CommitBatcher, Stored, Submission, tell_all
+from commerce_event.accept.pending_event import PendingEvent
 from commerce_event.core.clock import Clock
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Endpoint
 from commerce_event.core.vault import VaultError
-from commerce_event.store.directory import Directory
+from commerce_event.registry.registry import Registry
 from commerce_event.store.port import (
     Accepted,
     Claimed,
@@ -29,7 +29,7 @@ from commerce_event.store.port import (
     StoreUnavailableError,
 )
 
-__all__ = ["Dispatch", "Draft", "Intake", "IntakeFullError"]
+__all__ = ["Dispatch", "Intake", "IntakeFullError", "PendingEvent"]
 
 _MATCHES_MAX: Final = 20  # tries to match events with endpoints that are being changed
 _WAITING_MAX: Final = 20_000  # events that may wait for a commit before callers are turned away
@@ -63,7 +63,7 @@ class Dispatch(Protocol):
         ...
 
     @property
-    def lease(self) -> int:
+    def run_id(self) -> int:
         """The fence of this run."""
         ...
 
@@ -71,21 +71,21 @@ class Dispatch(Protocol):
 class Intake:
     """Gathers drafts, matches them with endpoints and has them stored."""
 
-    def __init__(self, store: Store, directory: Directory, dispatch: Dispatch, id_maker: IdMaker, clock: Clock) -> None:
+    def __init__(self, store: Store, registry: Registry, dispatch: Dispatch, id_maker: IdMaker, clock: Clock) -> None:
         self._store = store
-        self._directory = directory
+        self._registry = registry
         self._dispatch = dispatch
         self._ids = id_maker
         self._clock = clock
-        self._line = Line(self._store_together)
-        self._apart: dict[frozenset[int], Line] = {}  # of those clients whose rows somebody holds
+        self._line = CommitBatcher(self._store_together)
+        self._apart: dict[frozenset[int], CommitBatcher] = {}  # of those clients whose rows somebody holds
         self._commits_apart = asyncio.Semaphore(_APART_MAX)
         self._count = 0  # of events that wait for their answer
         self._bytes = 0
         self._closed = False
         self.on_accepted: list[Callable[[int], None]] = []  # told of each new event's client
 
-    async def submit(self, drafts: Sequence[Draft]) -> list[Accepted]:
+    async def submit(self, drafts: Sequence[PendingEvent]) -> list[Accepted]:
         """Store drafts together and answer for each once they are durable.
 
         Raises StoreUnavailableError (IntakeFullError when too much waits already); then none of them is stored.
@@ -103,7 +103,7 @@ class Intake:
         self.put(drafts, resolve)
         return await future
 
-    def put(self, drafts: Sequence[Draft], on_stored: Callable[[Stored], None]) -> None:
+    def put(self, drafts: Sequence[PendingEvent], on_stored: Callable[[Stored], None]) -> None:
         """Do what ``submit`` does, and call back with its answers or what it would raise later.
 
         Raises StoreUnavailableError when the drafts are not even taken; then nobody is called.
@@ -116,7 +116,7 @@ class Intake:
             self._bytes -= waiting.size
             on_stored(stored)
 
-        waiting = Waiting(drafts, told, asyncio.get_running_loop().time())
+        waiting = Submission(drafts, told, asyncio.get_running_loop().time())
         count, size = self._count + len(drafts), self._bytes + waiting.size
         if count > _WAITING_MAX or (size > _WAITING_BYTES_MAX and self._count):
             raise IntakeFullError("more events arrive than can be stored; try again in a moment")
@@ -133,10 +133,10 @@ class Intake:
         for line in lines:
             line.turn_away()
 
-    def _line_of(self, waiting: Waiting) -> Line:
+    def _line_of(self, waiting: Submission) -> CommitBatcher:
         return self._apart.get(waiting.clients, self._line) if self._apart else self._line
 
-    async def _store_together(self, batch: Sequence[Waiting]) -> None:
+    async def _store_together(self, batch: Sequence[Submission]) -> None:
         try:
             events, answers = await self._match_and_store([draft for waiting in batch for draft in waiting.drafts])
         except StoreBusyError as error:
@@ -149,18 +149,18 @@ class Intake:
             _answer(batch, answers)
             self._hand_over(events, answers)
 
-    async def _store_apart(self, batch: Sequence[Waiting]) -> None:
+    async def _store_apart(self, batch: Sequence[Submission]) -> None:
         async with self._commits_apart:
             await self._store_together(batch)
         clients = batch[0].clients
         if clients in self._apart and not self._apart[clients].waits:  # nobody holds their rows any more
             del self._apart[clients]
 
-    def _try_again(self, batch: Sequence[Waiting], error: StoreBusyError) -> None:
+    def _try_again(self, batch: Sequence[Submission], error: StoreBusyError) -> None:
         """Let those wait on who have not waited too long: apart from the others where somebody holds their rows."""
         for waiting in batch:
             if not error.clients.isdisjoint(waiting.clients):
-                self._apart.setdefault(waiting.clients, Line(self._store_apart))
+                self._apart.setdefault(waiting.clients, CommitBatcher(self._store_apart))
         late = asyncio.get_running_loop().time() - ANSWER_S
         for waiting in (*batch, *self._line.take(lambda each: each.clients in self._apart)):
             try:
@@ -170,13 +170,13 @@ class Intake:
             except StoreUnavailableError as refusal:
                 waiting.tell(refusal)
 
-    async def _match_and_store(self, drafts: Sequence[Draft]) -> tuple[list[NewEvent], list[Accepted]]:
+    async def _match_and_store(self, drafts: Sequence[PendingEvent]) -> tuple[list[NewEvent], list[Accepted]]:
         """Store drafts with the deliveries they give rise to, as the endpoints stand at that moment on any node."""
         for _ in range(_MATCHES_MAX):
             reserved: list[int] = []
             try:
                 events = [self._event(draft, reserved) for draft in drafts]
-                return events, await self._store.accept(events, config_version=self._directory.version)
+                return events, await self._store.accept(events, config_version=self._registry.version)
             except ConfigChangedError:
                 self._give_back(reserved)
                 await self._learn_changes()
@@ -187,15 +187,15 @@ class Intake:
 
     async def _learn_changes(self) -> None:
         try:
-            await self._directory.refresh()
+            await self._registry.refresh()
         except VaultError as error:
             log.error("another node's changes cannot be read", error=str(error))
             raise StoreUnavailableError("another node's changes cannot be read") from None
 
-    def _event(self, draft: Draft, reserved: list[int]) -> NewEvent:
+    def _event(self, draft: PendingEvent, reserved: list[int]) -> NewEvent:
         """Match a draft; the endpoints that a slot was reserved of are added to ``reserved``."""
         now_ms = self._clock.now_ms()
-        endpoints = self._directory.match(draft.client_id, draft.type, draft.application_id, draft.data)
+        endpoints = self._registry.match(draft.client_id, draft.type, draft.application_id, draft.data)
         event_id = self._ids.next(now_ms)
         return NewEvent(
             id=event_id,
@@ -203,14 +203,14 @@ class Intake:
             type=draft.type.name,
             application_id=draft.application_id,
             accepted_ms=now_ms,
-            config_version=self._directory.version,
+            config_version=self._registry.version,
             idempotency_key=draft.idempotency_key,
             traceparent=draft.traceparent,
             body=draft.body,
             deliveries=tuple([self._delivery(endpoint, draft, now_ms, reserved) for endpoint in endpoints]),
         )
 
-    def _delivery(self, endpoint: Endpoint, draft: Draft, now_ms: int, reserved: list[int]) -> NewDelivery:
+    def _delivery(self, endpoint: Endpoint, draft: PendingEvent, now_ms: int, reserved: list[int]) -> NewDelivery:
         if endpoint.ordering == "key":
             key = draft.type.business_key(draft.data)
             if key is not None:  # whether it must wait is the store's to say
@@ -245,7 +245,7 @@ class Intake:
             endpoint_id=delivery.endpoint_id,
             number=1,
             failure_count=0,
-            lease=self._dispatch.lease,
+            run_id=self._dispatch.run_id,
             lease_until_ms=lease_until_ms,
             replay_id=None,
             event_id=event.id,
@@ -261,7 +261,7 @@ class Intake:
             self._dispatch.release(endpoint_id)
 
 
-def _answer(batch: Sequence[Waiting], answers: Sequence[Accepted]) -> None:
+def _answer(batch: Sequence[Submission], answers: Sequence[Accepted]) -> None:
     start = 0
     for waiting in batch:
         end = start + len(waiting.drafts)

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import msgspec
 
-from commerce_event.accept.faults import FAULTS_MAX, find_faults, find_misspelt
-from commerce_event.accept.rejections import (
+from commerce_event.accept.contract_errors import FAULTS_MAX, find_faults, find_misspelt
+from commerce_event.accept.errors import (
     BodyTooLargeError,
     Fault,
     InvalidEventError,

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from commerce_event.accept.rejections import Fault, NotJsonError, child
+from commerce_event.accept.errors import Fault, NotJsonError, child
 
 MAX_DEPTH: Final = 64
 

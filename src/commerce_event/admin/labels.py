@@ -8,7 +8,7 @@ import msgspec
 from markupsafe import Markup, escape
 
 from commerce_event.contract.catalogue import EVENT_TYPES
-from commerce_event.store import words
+from commerce_event.store import text_search
 
 # The first of these that a body has is its number; what people say most comes first.
 _NUMBERS: Final = (
@@ -69,13 +69,13 @@ def label_of(event_type: str, body: bytes) -> Label:
 
 def found_in(body: bytes, text: str) -> Found | None:
     """Return the first property that holds all words of a search, else the first that holds one of them."""
-    wanted = words.wanted(text)
+    wanted = text_search.wanted(text)
     if not wanted:
         return None
     members = list(_members(_object(body), ""))
     for look in (wanted, *(f" {word}" for word in wanted.split())):
         for name, value in members:
-            if look in f" {' '.join(_WORD.findall(words.fold(value)))} ":
+            if look in f" {' '.join(_WORD.findall(text_search.fold(value)))} ":
                 return Found(name, _marked(value, look.split()))
     return None
 

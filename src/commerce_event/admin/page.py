@@ -7,19 +7,19 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from commerce_event.admin.origins import Hosts, check_origin
-from commerce_event.admin.reveal import COOKIE as REVEAL
-from commerce_event.admin.reveal import Reveal
+from commerce_event.admin.csrf import Hosts, check_origin
+from commerce_event.admin.one_time_secret import COOKIE as REVEAL
+from commerce_event.admin.one_time_secret import Reveal
 from commerce_event.admin.sessions import COOKIE, Session, Sessions
-from commerce_event.api.asgi import DisconnectedError, read_body
-from commerce_event.api.auth import Needed, check_role
 from commerce_event.api.openapi import OPERATIONS
 from commerce_event.api.operations import Call, convert, perform
-from commerce_event.api.problems import Problem, not_found, problem_of
 from commerce_event.api.services import Services
 from commerce_event.core import ids
 from commerce_event.core.model import Endpoint, Role
 from commerce_event.core.vault import Vault
+from commerce_event.http.asgi import DisconnectedError, read_body
+from commerce_event.http.problems import Problem, not_found, problem_of
+from commerce_event.registry.authentication import Needed, check_role
 from commerce_event.web.origin import origin_of, over_tls
 from commerce_event.web.pages import HEADERS, Pages
 
@@ -88,7 +88,7 @@ class Page:
             number = ids.decode("end", endpoint_id)
         except ids.InvalidIdError:
             return None
-        return self.services.directory.endpoint_in(self.session.key.scope, number)
+        return self.services.registry.endpoint_in(self.session.key.scope, number)
 
     def id(self) -> str:
         """Return the id in the address."""
@@ -119,7 +119,7 @@ class Page:
 
     def _dead_count(self) -> int:
         """Return how many dead letters the menu shows: as of the last recount, which costs no look at the store."""
-        accounts, scope = self.services.keeper.accounts, self.session.key.scope
+        accounts, scope = self.services.maintenance.accounts, self.session.key.scope
         return 0 if accounts is None else sum(book.dead for book in accounts.books if scope.allows(book.client_id))
 
     def _context(self, context: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,7 +151,7 @@ class Desk:
 
     def __init__(self, services: Services, vault: Vault, pages: Pages) -> None:
         self.services = services
-        self.sessions = Sessions(services.directory, vault, services.clock)
+        self.sessions = Sessions(services.registry, vault, services.clock)
         self.pages = pages
         self.vault = vault
         self._hosts = Hosts(services.settings)

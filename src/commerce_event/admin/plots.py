@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from commerce_event.admin.figures import short
+from commerce_event.admin.number_format import short
 
 WIDTH: Final = 520
 HEIGHT: Final = 180

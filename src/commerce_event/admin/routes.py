@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from commerce_event.admin.figures import lasting, short, took
+from commerce_event.admin.number_format import lasting, short, took
 from commerce_event.admin.page import ROOT, Desk, Handler, Screen, nothing
 from commerce_event.admin.screens import (
     audit,
@@ -24,9 +24,9 @@ from commerce_event.admin.screens import (
 )
 from commerce_event.admin.screens.overview import overview
 from commerce_event.admin.sign_in import SignIn, sign_out
-from commerce_event.api.auth import Needed
 from commerce_event.api.services import Services
 from commerce_event.core.vault import Vault
+from commerce_event.registry.authentication import Needed
 from commerce_event.web.highlight import highlighted, shown
 from commerce_event.web.pages import HEADERS, Pages
 

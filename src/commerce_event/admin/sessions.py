@@ -10,7 +10,7 @@ import msgspec
 from commerce_event.core.clock import Clock
 from commerce_event.core.model import Key
 from commerce_event.core.vault import Vault, VaultError
-from commerce_event.store.directory import Directory
+from commerce_event.registry.registry import Registry
 
 COOKIE: Final = "commerce_event_session"
 LIFETIME_S: Final = 12 * 3600
@@ -41,8 +41,8 @@ class _Sealed(msgspec.Struct, frozen=True):
 class Sessions:
     """Writes and reads the cookie."""
 
-    def __init__(self, directory: Directory, vault: Vault, clock: Clock) -> None:
-        self._directory = directory
+    def __init__(self, registry: Registry, vault: Vault, clock: Clock) -> None:
+        self._registry = registry
         self._vault = vault
         self._clock = clock
 
@@ -61,13 +61,13 @@ class Sessions:
             found = msgspec.msgpack.decode(self._vault.open(raw, _CONTEXT), type=_Sealed)
         except (ValueError, VaultError, msgspec.DecodeError):
             return None
-        if self._clock.now_ms() >= found.ends_ms or self._directory.has_ended(found.id):
+        if self._clock.now_ms() >= found.ends_ms or self._registry.has_ended(found.id):
             return None
-        key = self._directory.key(found.key_id)
+        key = self._registry.key(found.key_id)
         if key is None or key.digest[:_DIGEST_BYTES] != found.digest:
             return None
         return Session(key, found.csrf, found.id, found.ends_ms)
 
     async def end(self, session: Session) -> None:
         """Make every copy of the session's cookie useless: here at once, on other nodes within a second."""
-        await self._directory.end_session(session.id, ends_ms=session.ends_ms, now_ms=self._clock.now_ms())
+        await self._registry.end_session(session.id, ends_ms=session.ends_ms, now_ms=self._clock.now_ms())

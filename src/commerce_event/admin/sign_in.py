@@ -7,14 +7,14 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from commerce_event.admin.origins import check_origin
+from commerce_event.admin.csrf import check_origin
 from commerce_event.admin.page import ROOT, Desk, Page, read_form, safe_next
 from commerce_event.admin.sessions import COOKIE, LIFETIME_S
-from commerce_event.api.asgi import DisconnectedError
-from commerce_event.api.problems import Problem, problem_of
 from commerce_event.core.clock import Clock
 from commerce_event.core.model import Key
-from commerce_event.store.directory import OPERATOR_ID
+from commerce_event.http.asgi import DisconnectedError
+from commerce_event.http.problems import Problem, problem_of
+from commerce_event.registry.registry import OPERATOR_ID
 from commerce_event.web.origin import over_tls
 from commerce_event.web.pages import HEADERS
 
@@ -97,7 +97,7 @@ class SignIn:
         """
         if not token:
             raise Problem(422, "Enter a key.")
-        key = self._desk.services.directory.authenticate(token)
+        key = self._desk.services.registry.authenticate(token)
         wait_s = math.ceil(self._limit.wait_s(address))
         if wait_s and (key is None or key.id == OPERATOR_ID):
             raise Problem(

@@ -5,11 +5,11 @@ from typing import Final
 
 import msgspec
 
-from commerce_event.admin.error_words import in_words, reason_in_words
+from commerce_event.admin.error_messages import in_words, reason_in_words
 from commerce_event.core import ids
 from commerce_event.core.clock import rfc3339
 from commerce_event.core.model import Attempt, Delivery
-from commerce_event.deliver.exchange import STALE
+from commerce_event.deliver.connection import STALE
 
 _UNCOUNTED: Final = frozenset({"interrupted", "internal", STALE})
 _OF_HTTP: Final = "HTTP/1.1"  # what deliveries are sent with

@@ -10,14 +10,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from commerce_event.api.asgi import HEADERS, Receive, Scope, Send
+from commerce_event.accept.publish import PREFIX, Publisher
 from commerce_event.api.metrics import CONTENT_TYPE
 from commerce_event.api.openapi import OPERATIONS, document, document_yaml
 from commerce_event.api.operations import Reply, endpoint_of, json_response, problem_response
 from commerce_event.api.problem_types import problem_type
-from commerce_event.api.problems import Problem, problem_of, unavailable
-from commerce_event.api.publish import PREFIX, Publisher
 from commerce_event.api.services import Services
+from commerce_event.http.asgi import HEADERS, Receive, Scope, Send
+from commerce_event.http.problems import Problem, problem_of, unavailable
 from commerce_event.store.port import StoreError
 
 Handler = Callable[[Request], Awaitable[Response]]

@@ -6,9 +6,9 @@ import msgspec
 
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing
-from commerce_event.api.problems import not_found
-from commerce_event.api.views import BooksView, book_view, shown_time
+from commerce_event.api.response_models import BooksView, book_view, shown_time
 from commerce_event.contract.catalogue import EVENT_TYPES, EventType, Kind
+from commerce_event.http.problems import not_found
 
 
 class EventTypeView(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +35,7 @@ async def get_type(call: Call) -> Reply:
 
 async def read_books(call: Call) -> Reply:
     books = await call.services.store.books(call.scope)
-    accounts = call.services.keeper.accounts
+    accounts = call.services.maintenance.accounts
     return Reply(
         BooksView(
             items=[book_view(book) for book in books],

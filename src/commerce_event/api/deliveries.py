@@ -7,11 +7,11 @@ from msgspec import Meta
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing, PageQuery, listing
 from commerce_event.api.parameters import Int32, read_id, scope_for
-from commerce_event.api.problems import Problem, not_found
-from commerce_event.api.views import DeliveryDetailView, DeliveryView, delivery_detail_view, delivery_view
+from commerce_event.api.response_models import DeliveryDetailView, DeliveryView, delivery_detail_view, delivery_view
 from commerce_event.core import ids
 from commerce_event.core.delivery import can_cancel, can_retry
 from commerce_event.core.model import Delivery, DeliveryState
+from commerce_event.http.problems import Problem, not_found
 from commerce_event.store.port import DeliveryQuery
 
 
@@ -46,7 +46,7 @@ async def retry_delivery(call: Call) -> Reply:
     delivery = await _find(call)
     if not can_retry(delivery.state):
         raise Problem(409, "This delivery has arrived; to send the event again, start a replay.")
-    changed = await call.services.store.reopen([delivery.id], now_ms=call.now_ms)
+    changed = await call.services.store.requeue([delivery.id], now_ms=call.now_ms)
     if not changed:
         raise Problem(409, "This delivery is being sent right now; look again in a moment.")
     call.services.scheduler.wake()

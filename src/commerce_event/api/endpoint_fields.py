@@ -6,11 +6,10 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from commerce_event.accept.rejections import Fault, child
+from commerce_event.accept.errors import Fault, child
 from commerce_event.api.operations import convert
 from commerce_event.api.parameters import Int32, unknown_type
-from commerce_event.api.problems import Problem, invalid, together
-from commerce_event.api.views import MASK
+from commerce_event.api.response_models import MASK
 from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.filters import InvalidFilterError, Kind, check_filter
@@ -18,6 +17,7 @@ from commerce_event.core.headers import InvalidHeaderError, check_headers
 from commerce_event.core.model import DEFAULT_MAX_IN_FLIGHT, Filter, Ordering, Signing
 from commerce_event.core.retry import InvalidDurationError, check_schedule, parse_duration
 from commerce_event.core.urls import InvalidUrlError, parse_url
+from commerce_event.http.problems import Problem, invalid, together
 
 _ANY: Final = "*"
 

@@ -8,13 +8,13 @@ from msgspec import Meta
 from commerce_event.api.endpoints import find_endpoint
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.parameters import unknown_type
-from commerce_event.api.problems import Problem, invalid
-from commerce_event.api.views import AttemptView, attempt_view, shown_time
+from commerce_event.api.response_models import AttemptView, attempt_view, shown_time
 from commerce_event.contract.catalogue import EVENT_TYPES, EventType
 from commerce_event.core import ids
 from commerce_event.core.delivery import Outcome
 from commerce_event.core.model import Attempt, Endpoint, Scope
-from commerce_event.store.port import Book, Claimed
+from commerce_event.http.problems import Problem, invalid
+from commerce_event.store.port import Claimed, DeliveryCounts
 
 _RECENT: Final = 500
 
@@ -131,7 +131,7 @@ def _example(call: Call, endpoint: Endpoint, event_type: EventType) -> Claimed:
         endpoint_id=endpoint.id,
         number=1,
         failure_count=0,
-        lease=0,
+        run_id=0,
         lease_until_ms=now_ms,
         replay_id=None,
         event_id=call.services.ids.next(now_ms),
@@ -155,8 +155,8 @@ def _attempt(outcome: Outcome) -> Attempt:
     )
 
 
-def _blank(endpoint: Endpoint) -> Book:
-    return Book(
+def _blank(endpoint: Endpoint) -> DeliveryCounts:
+    return DeliveryCounts(
         endpoint_id=endpoint.id, client_id=endpoint.client_id, matched=0, delivered=0, dead=0, cancelled=0, pending=0,
         oldest_due_ms=None,
     )  # fmt: skip

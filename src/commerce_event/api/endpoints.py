@@ -6,13 +6,11 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import UNSET, Meta
 
-from commerce_event.api.auth import check_client
 from commerce_event.api.endpoint_fields import EndpointChange, NewEndpoint, checked
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing, PageQuery, listing
 from commerce_event.api.parameters import Int32, scope_for
-from commerce_event.api.problems import Problem, invalid, not_found
-from commerce_event.api.views import (
+from commerce_event.api.response_models import (
     MASK,
     EndpointView,
     NewEndpointView,
@@ -27,6 +25,8 @@ from commerce_event.core.clock import rfc3339
 from commerce_event.core.model import Endpoint, Secret
 from commerce_event.core.retry import InvalidDurationError, parse_duration
 from commerce_event.core.signatures import new_secret
+from commerce_event.http.problems import Problem, invalid, not_found
+from commerce_event.registry.authentication import check_client
 
 PER_CLIENT_MAX: Final = 200
 OVERLAP_DEFAULT: Final = "24h"
@@ -58,7 +58,7 @@ async def create_endpoint(call: Call) -> Reply:
         secrets=(Secret(new_secret(wanted.signing)),),
         **checked(fields, call.services.policy),
     )
-    saved = await call.services.directory.add(endpoint, most=PER_CLIENT_MAX)
+    saved = await call.services.registry.add(endpoint, most=PER_CLIENT_MAX)
     if saved is None:
         raise Problem(409, f"A client has at most {PER_CLIENT_MAX} endpoints; delete one that is not used.")
     view = new_endpoint_view(saved)
@@ -71,7 +71,7 @@ async def list_endpoints(call: Call) -> Reply:
     before = query.page().before
     newest_first = [
         endpoint
-        for endpoint in reversed(call.services.directory.endpoints(scope_for(call, query.client_id)))
+        for endpoint in reversed(call.services.registry.endpoints(scope_for(call, query.client_id)))
         if before is None or endpoint.id < before
     ]
     return Reply(listing(newest_first, query, endpoint_view))
@@ -88,7 +88,7 @@ async def change_endpoint(call: Call) -> Reply:
 
 
 async def _change(call: Call, changed: Callable[[Endpoint], Endpoint]) -> Endpoint:
-    saved = await call.services.directory.change(find_endpoint(call).id, changed)
+    saved = await call.services.registry.change(find_endpoint(call).id, changed)
     if saved is None:
         raise not_found("endpoint")
     return saved
@@ -108,7 +108,7 @@ def _changed(call: Call, endpoint: Endpoint) -> Endpoint:
 
 
 async def delete_endpoint(call: Call) -> Reply:
-    await call.services.directory.delete(find_endpoint(call).id, call.now_ms)
+    await call.services.registry.delete(find_endpoint(call).id, call.now_ms)
     call.services.scheduler.wake()
     return Reply(None, 204)
 
@@ -146,7 +146,7 @@ def _kept(secrets: Sequence[Secret], expires_ms: int, now_ms: int) -> list[Secre
 
 def find_endpoint(call: Call) -> Endpoint:
     """Return the endpoint in the path. Raises Problem 404, also for another client's."""
-    endpoint = call.services.directory.endpoint_in(call.scope, call.id("end", "endpoint"))
+    endpoint = call.services.registry.endpoint_in(call.scope, call.id("end", "endpoint"))
     if endpoint is None:
         raise not_found("endpoint")
     call.is_about(endpoint.client_id, ids.encode("end", endpoint.id))

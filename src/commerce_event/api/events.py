@@ -7,9 +7,9 @@ from msgspec import Meta
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing, PageQuery, listing, sequence_listing
 from commerce_event.api.parameters import Int32, Time, read_time, read_types, scope_for
-from commerce_event.api.problems import invalid, not_found
-from commerce_event.api.views import DeliveryView, EventView, delivery_view, event_view
+from commerce_event.api.response_models import DeliveryView, EventView, delivery_view, event_view
 from commerce_event.core.model import DeliveryState, Event
+from commerce_event.http.problems import invalid, not_found
 from commerce_event.store.port import DeliveryQuery, EventQuery
 
 

@@ -6,7 +6,7 @@ import msgspec
 
 from commerce_event.api.events import find_event
 from commerce_event.api.operations import Call, Operation, Reply
-from commerce_event.api.views import DeliveryView, delivery_view
+from commerce_event.api.response_models import DeliveryView, delivery_view
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core import ids
 from commerce_event.core.clock import rfc3339
@@ -61,16 +61,16 @@ class _Sent(msgspec.Struct, frozen=True):
 
 async def explain_event(call: Call) -> Reply:
     event = await find_event(call)
-    directory = call.services.directory
+    registry = call.services.registry
     sent = await _sent(call, event)
-    then = await directory.explainable(event.client_id, event.config_version)
+    then = await registry.explainable(event.client_id, event.config_version)
     known = {endpoint.id for endpoint in then}
     reasons = [
         _reason(endpoint, event, sent.get(endpoint.id, _Sent())) for endpoint in then if endpoint.deleted_ms is None
     ]
     reasons += [
         _made_later(endpoint, sent.get(endpoint.id, _Sent()))
-        for endpoint in directory.endpoints(Scope.of(event.client_id))
+        for endpoint in registry.endpoints(Scope.of(event.client_id))
         if endpoint.id not in known
     ]
     return Reply(
@@ -104,7 +104,7 @@ def _held(call: Call, delivery: Delivery) -> str | None:
     now_ms = call.services.clock.now_ms()
     if delivery.state != "pending" or delivery.leased or delivery.due_ms is None or delivery.due_ms > now_ms:
         return None
-    endpoint = call.services.directory.endpoint(delivery.endpoint_id)
+    endpoint = call.services.registry.endpoint(delivery.endpoint_id)
     if endpoint is None or not endpoint.live:
         return "the endpoint is switched off"
     if call.services.settings.hold_deliveries:

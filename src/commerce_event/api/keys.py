@@ -8,10 +8,10 @@ from msgspec import Meta
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing, PageQuery, listing
 from commerce_event.api.parameters import Int32
-from commerce_event.api.problems import Problem, invalid, not_found
-from commerce_event.api.views import KeyView, NewKeyView, key_fields, key_view
+from commerce_event.api.response_models import KeyView, NewKeyView, key_fields, key_view
 from commerce_event.core import ids
 from commerce_event.core.model import Key, Role
+from commerce_event.http.problems import Problem, invalid, not_found
 
 
 class NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,7 +44,7 @@ def clients_of(wanted: NewKey) -> tuple[int, ...] | None:
 async def create_key(call: Call) -> Reply:
     wanted: NewKey = call.body
     clients = clients_of(wanted)
-    key, text = await call.services.directory.add_key(wanted.role, clients, wanted.name, call.now_ms)
+    key, text = await call.services.registry.add_key(wanted.role, clients, wanted.name, call.now_ms)
     view = NewKeyView(**key_fields(key), key=text)
     call.is_about(None, view.id)
     return Reply(view, 201, {"Location": f"/v1/keys/{view.id}"})
@@ -53,26 +53,26 @@ async def create_key(call: Call) -> Reply:
 async def list_keys(call: Call) -> Reply:
     query: KeysQuery = call.query
     before = query.page().before
-    found = [key for key in reversed(call.services.directory.all_keys()) if before is None or key.id < before]
+    found = [key for key in reversed(call.services.registry.all_keys()) if before is None or key.id < before]
     return Reply(listing(found, query, key_view))
 
 
 async def revoke_key(call: Call) -> Reply:
     key_id = call.id("key", "key")
-    key = next((key for key in call.services.directory.all_keys() if key.id == key_id), None)
+    key = next((key for key in call.services.registry.all_keys() if key.id == key_id), None)
     if key is None:
         raise not_found("key")
     call.is_about(None, ids.encode("key", key_id))
     if key.revoked_ms is None:
         if not call.query.force:
             _check_revocable(call, key)
-        await call.services.directory.revoke_key(key_id, call.now_ms)
+        await call.services.registry.revoke_key(key_id, call.now_ms)
     return Reply(None, 204)
 
 
 def _check_revocable(call: Call, key: Key) -> None:
     """Raises Problem 409 for a key without which its owner, or everybody, is locked out."""
-    live_admins = [k for k in call.services.directory.all_keys() if k.role == "admin" and k.revoked_ms is None]
+    live_admins = [k for k in call.services.registry.all_keys() if k.role == "admin" and k.revoked_ms is None]
     if live_admins == [key] and call.services.settings.admin_key is None:
         raise Problem(409, "This is the last admin key; make another one first, or revoke it with force=true.")
     if key.id == call.key.id:

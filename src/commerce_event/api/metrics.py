@@ -17,8 +17,8 @@ from commerce_event.core import ids
 from commerce_event.core.delivery import Decision, Outcome
 from commerce_event.core.model import Endpoint
 from commerce_event.deliver.scheduler import Scheduler
-from commerce_event.store.keeper import Keeper
-from commerce_event.watchdog import Watchdog
+from commerce_event.loop_monitor import LoopMonitor
+from commerce_event.maintenance.runner import Maintenance
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -27,9 +27,9 @@ _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 class Metrics(Collector):
     """Counts what flows through this node."""
 
-    def __init__(self, scheduler: Scheduler, keeper: Keeper, watchdog: Watchdog) -> None:
-        self._keeper = keeper
-        self._watchdog = watchdog
+    def __init__(self, scheduler: Scheduler, maintenance: Maintenance, loop_monitor: LoopMonitor) -> None:
+        self._maintenance = maintenance
+        self._loop_monitor = loop_monitor
         self._registry = CollectorRegistry()
         self.accepted = Counter("commerce_event_accepted_events", "Events made durable", registry=self._registry)
         self.duplicates = Counter(
@@ -60,7 +60,7 @@ class Metrics(Collector):
         name = "failed"
         if outcome.delivered:
             name = "delivered"
-        elif outcome.ours:
+        elif outcome.is_internal:
             name = "ours"
         elif decision.state == "dead":
             name = "dead"
@@ -75,7 +75,7 @@ class Metrics(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """The accounts, as of the last recount."""
-        accounts = self._keeper.accounts
+        accounts = self._maintenance.accounts
         deliveries = GaugeMetricFamily(
             "commerce_event_deliveries", "Deliveries by endpoint and state, ever", labels=["endpoint", "state"]
         )
@@ -112,12 +112,12 @@ class Metrics(Collector):
     def _of_the_node(self) -> Iterable[Metric]:
         """What goes wrong around this node."""
         yield CounterMetricFamily(
-            "commerce_event_loop_stalls", "Times that the event loop stood still", value=self._watchdog.stalls
+            "commerce_event_loop_stalls", "Times that the event loop stood still", value=self._loop_monitor.stalls
         )
         yield CounterMetricFamily(
-            "commerce_event_clock_jumps", "Times that the wall clock was set", value=self._keeper.clock_jumps
+            "commerce_event_clock_jumps", "Times that the wall clock was set", value=self._maintenance.clock_jumps
         )
-        info = self._keeper.store_info
+        info = self._maintenance.store_info
         if info is None:
             return
         yield GaugeMetricFamily("commerce_event_store_size_bytes", "Size of the store", value=info.size_bytes)

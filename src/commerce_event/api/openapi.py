@@ -9,6 +9,7 @@ import msgspec
 import yaml
 
 from commerce_event import __version__
+from commerce_event.accept.publish import BATCH_MAX
 from commerce_event.api import (
     activity,
     audit_log,
@@ -22,14 +23,13 @@ from commerce_event.api import (
     keys,
     replays,
 )
-from commerce_event.api.glossary import meaning
-from commerce_event.api.operations import Nothing, Operation
+from commerce_event.api.field_descriptions import meaning
+from commerce_event.api.operations import NoParams, Operation
 from commerce_event.api.problem_types import ProblemTypeView
-from commerce_event.api.problems import MEDIA_TYPE, TITLES, ProblemBody
-from commerce_event.api.publish import BATCH_MAX
-from commerce_event.api.views import AcceptedView, BatchView
+from commerce_event.api.response_models import AcceptedView, BatchView
 from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
 from commerce_event.contract.openapi import event_schemas, webhook_items
+from commerce_event.http.problems import MEDIA_TYPE, TITLES, ProblemBody
 
 OPERATIONS: Final[tuple[Operation, ...]] = (
     *events.OPERATIONS,
@@ -144,7 +144,7 @@ def _answers(operation: Operation, shown: dict[Any, Any]) -> dict[str, Any]:
         if kind is not None:
             answers[str(status)]["content"] = {"application/json": {"schema": shown[kind]}}
     too_large = {413} if operation.body is not None else set()
-    unwanted = {422} if operation.query is Nothing else set()
+    unwanted = {422} if operation.query is NoParams else set()
     return answers | _problems({*_ALWAYS, *operation.problems, *too_large, *unwanted})
 
 

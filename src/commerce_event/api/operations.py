@@ -10,10 +10,13 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
-from commerce_event.accept.media_types import is_json, read_media_type
-from commerce_event.accept.rejections import Fault, child
+from commerce_event.accept.errors import Fault, child
 from commerce_event.accept.strict_json import load
-from commerce_event.api.asgi import (
+from commerce_event.api.services import Services
+from commerce_event.api.validation_messages import in_words
+from commerce_event.core import ids
+from commerce_event.core.model import AuditEntry, Key, Scope
+from commerce_event.http.asgi import (
     HEADERS,
     DisconnectedError,
     Receive,
@@ -23,13 +26,10 @@ from commerce_event.api.asgi import (
     encode,
     read_body,
 )
-from commerce_event.api.asgi import Scope as AsgiScope
-from commerce_event.api.auth import Needed, authenticate, check_role
-from commerce_event.api.plain_words import in_words
-from commerce_event.api.problems import MEDIA_TYPE, Problem, problem_of, together
-from commerce_event.api.services import Services
-from commerce_event.core import ids
-from commerce_event.core.model import AuditEntry, Key, Scope
+from commerce_event.http.asgi import Scope as AsgiScope
+from commerce_event.http.media_types import is_json, read_media_type
+from commerce_event.http.problems import MEDIA_TYPE, Problem, problem_of, together
+from commerce_event.registry.authentication import Needed, authenticate, check_role
 from commerce_event.store.port import StoreError
 
 BODY_MAX: Final = 256 * 1024  # of a management call
@@ -39,7 +39,7 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
-class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NoParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """No parameters."""
 
 
@@ -105,7 +105,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     run: Handler
     answers: Mapping[int, Any]
     problems: tuple[int, ...] = ()
-    query: type[msgspec.Struct] = Nothing
+    query: type[msgspec.Struct] = NoParams
     body: type[msgspec.Struct] | None = None
     body_required: bool = True
 
@@ -135,7 +135,7 @@ def endpoint_of(operation: Operation, services: Services) -> Callable[[Request],
 
     async def handle(request: Request) -> Response:
         try:
-            key = authenticate(services.directory, request.headers.get("authorization"))
+            key = authenticate(services.registry, request.headers.get("authorization"))
             check_role(key, operation.needs)
             query = _read_query(operation, request)
             body = await _read_body(operation, request)

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Final, Generic, TypeVar
 import msgspec
 from msgspec import Meta
 
-from commerce_event.api.problems import invalid
 from commerce_event.core.model import Event
+from commerce_event.http.problems import invalid
 from commerce_event.store.port import Page
 
 LIMIT_DEFAULT: Final = 50

@@ -4,8 +4,8 @@ from typing import Final
 
 import msgspec
 
-from commerce_event.accept import rejections
-from commerce_event.api.problems import TITLES, Problem, slug
+from commerce_event.accept import errors
+from commerce_event.http.problems import TITLES, Problem, slug
 
 
 class ProblemTypeView(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,15 +18,15 @@ class ProblemTypeView(msgspec.Struct, frozen=True, kw_only=True):
     remedy: str
 
 
-_REJECTIONS: Final[tuple[type[rejections.RejectedError], ...]] = (
-    rejections.NotJsonError,
-    rejections.InvalidKeyError,
-    rejections.UnknownTypeError,
-    rejections.BodyTooLargeError,
-    rejections.TooManyItemsError,
-    rejections.UnsupportedMediaError,
-    rejections.InvalidEventError,
-    rejections.InvalidItemError,
+_REJECTIONS: Final[tuple[type[errors.RejectedError], ...]] = (
+    errors.NotJsonError,
+    errors.InvalidKeyError,
+    errors.UnknownTypeError,
+    errors.BodyTooLargeError,
+    errors.TooManyItemsError,
+    errors.UnsupportedMediaError,
+    errors.InvalidEventError,
+    errors.InvalidItemError,
 )
 _TEXTS: Final[dict[str, tuple[str, str]]] = {
     "bad-request": ("The request is not HTTP as it should be.", "Send it with an HTTP library."),

@@ -8,10 +8,10 @@ from msgspec import Meta
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing, PageQuery, listing
 from commerce_event.api.parameters import Int32, Time, read_id, read_time, read_types, scope_for
-from commerce_event.api.problems import Problem, invalid, not_found
-from commerce_event.api.views import ReplayView, replay_view
+from commerce_event.api.response_models import ReplayView, replay_view
 from commerce_event.core.model import Endpoint, Replay, ReplayOf
 from commerce_event.deliver.replays import COUNTED_MAX, RUNNING_MAX, TooManyReplaysError
+from commerce_event.http.problems import Problem, invalid, not_found
 
 
 class NewReplay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -70,7 +70,7 @@ def _choices(call: Call) -> _Choices:
     """Return what is to be sent again. Raises Problem 404, 422."""
     wanted: NewReplay = call.body
     endpoint_id = read_id("end", wanted.endpoint_id, "/endpoint_id")
-    endpoint = call.services.directory.endpoint_in(call.scope, endpoint_id or 0)
+    endpoint = call.services.registry.endpoint_in(call.scope, endpoint_id or 0)
     if endpoint is None:
         raise not_found("endpoint")
     since_ms = read_time(wanted.since, "/since") or 0

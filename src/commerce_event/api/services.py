@@ -10,9 +10,9 @@ from commerce_event.core.ids import IdMaker
 from commerce_event.deliver.replays import Replays
 from commerce_event.deliver.scheduler import Scheduler
 from commerce_event.deliver.sender import Sender
+from commerce_event.maintenance.runner import Maintenance
+from commerce_event.registry.registry import Registry
 from commerce_event.settings import Settings
-from commerce_event.store.directory import Directory
-from commerce_event.store.keeper import Keeper
 from commerce_event.store.port import Store
 
 
@@ -22,12 +22,12 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     clock: Clock
     store: Store
-    directory: Directory
+    registry: Registry
     intake: Intake
     scheduler: Scheduler
     sender: Sender
     replays: Replays
-    keeper: Keeper
+    maintenance: Maintenance
     metrics: Metrics
     policy: AddressPolicy
     ids: IdMaker

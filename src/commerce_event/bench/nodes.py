@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Final
 
-from commerce_event.bench.places import Place
+from commerce_event.bench.harness import Loaded, Rig, Size, Steps, cores
 from commerce_event.bench.processes import CpuWatch, Server
 from commerce_event.bench.report import MIB, Figure, at_most
-from commerce_event.bench.rig import Loaded, Rig, Size, Steps, cores
 from commerce_event.bench.scenarios import TURNS, latencies, queue_costs, queue_growth
+from commerce_event.bench.stores import Place
 
 _ONE: Final = "PostgreSQL, 1 node"
 _TWO: Final = "PostgreSQL, 2 nodes"

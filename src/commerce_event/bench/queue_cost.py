@@ -17,7 +17,7 @@ from commerce_event.core.clock import SystemClock
 from commerce_event.core.model import Attempt
 from commerce_event.server import make_store, tune_collector
 from commerce_event.settings import Settings
-from commerce_event.store.port import Claimed, Settlement, Store, Want
+from commerce_event.store.port import Claimed, ClaimRequest, Settlement, Store
 
 BATCH: Final = 128
 
@@ -45,8 +45,8 @@ class _Queue:
         first, *others = endpoints
         self._store = store
         self._wants = {
-            "one_us": [Want(first, False, BATCH)],
-            "several_us": [Want(endpoint, False, BATCH // OTHER_ENDPOINTS) for endpoint in others],
+            "one_us": [ClaimRequest(first, False, BATCH)],
+            "several_us": [ClaimRequest(endpoint, False, BATCH // OTHER_ENDPOINTS) for endpoint in others],
         }
         self._costs_us: dict[str, list[float]] = {name: [] for name in self._wants}
 
@@ -57,7 +57,7 @@ class _Queue:
     def figures(self) -> dict[str, float]:
         return {name: statistics.median(costs) for name, costs in self._costs_us.items()}
 
-    async def _cost_us(self, wants: Sequence[Want]) -> float:
+    async def _cost_us(self, wants: Sequence[ClaimRequest]) -> float:
         now_ms = time.time_ns() // 1_000_000
         start = time.perf_counter()
         claimed = await self._store.claim(wants, now_ms=now_ms, lease_until_ms=now_ms + 15_000)
@@ -69,7 +69,7 @@ def delivered(claimed: Claimed, now_ms: int) -> Settlement:
     return Settlement(
         delivery_id=claimed.delivery_id,
         endpoint_id=claimed.endpoint_id,
-        lease=claimed.lease,
+        run_id=claimed.run_id,
         attempt=Attempt(number=claimed.number, started_ms=now_ms, duration_ms=2.0, status=200, error=None),
         state="delivered",
         failure_count=0,

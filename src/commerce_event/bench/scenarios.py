@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import msgspec
 
-from commerce_event.bench.places import Place
+from commerce_event.bench.harness import CONNECTIONS, WAIT_S, Loaded, Rig, Size, Steps, cores, shares
 from commerce_event.bench.processes import CpuWatch, figures_of, printing_its_port
 from commerce_event.bench.report import BESIDE_CLIENT, MIB, Figure, at_least, at_most
-from commerce_event.bench.rig import CONNECTIONS, WAIT_S, Loaded, Rig, Size, Steps, cores, shares
+from commerce_event.bench.stores import Place
 
 _FAN_OUTS: Final = (1, 10)
 _OVER: Final = (("1 endpoint", "one_us"), ("8 endpoints", "several_us"))

@@ -16,9 +16,9 @@ from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Endpoint, Secret
 from commerce_event.core.signatures import new_secret
 from commerce_event.core.vault import Vault, parse_key
+from commerce_event.registry.registry import Registry
 from commerce_event.server import make_store
 from commerce_event.settings import Settings
-from commerce_event.store.directory import Directory
 from commerce_event.store.port import NewDelivery, NewEvent
 
 OTHER_ENDPOINTS: Final = 8
@@ -37,9 +37,9 @@ async def seed(settings: Settings, key: str, url: str, waiting: int, others: int
     try:
         now_ms = time.time_ns() // 1_000_000
         maker = IdMaker()
-        directory = Directory(store, Vault(parse_key(key)), maker)
+        registry = Registry(store, Vault(parse_key(key)), maker)
         first, *rest = [
-            (await directory.save(_endpoint(maker.next(now_ms), f"{url}/{n}"))).id for n in range(1 + OTHER_ENDPOINTS)
+            (await registry.save(_endpoint(maker.next(now_ms), f"{url}/{n}"))).id for n in range(1 + OTHER_ENDPOINTS)
         ]
         owners = [first] * waiting + [rest[n % len(rest)] for n in range(others)]
         for start in range(0, len(owners), _BATCH):

@@ -11,9 +11,9 @@ import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from commerce_event.cli.errors import WorkFailedError
-from commerce_event.cli.interrupts import telling
 from commerce_event.cli.options import AsJson
 from commerce_event.cli.output import Columns, console, print_json, table
+from commerce_event.cli.signals import telling
 
 _WIDTH = 125  # in a narrower terminal lines wrap, which is better than figures cut off
 _MARKS = {True: "met", False: "missed", None: ""}
@@ -44,9 +44,9 @@ def bench(
     """
     import msgspec
 
+    from commerce_event.bench.harness import FULL, QUICK
     from commerce_event.bench.processes import BenchError
     from commerce_event.bench.report import NOTE, Arrivals, machine, missed
-    from commerce_event.bench.rig import FULL, QUICK
     from commerce_event.bench.run import figures_of_run
 
     size = QUICK if quick else FULL

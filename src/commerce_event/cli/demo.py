@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from commerce_event.cli.errors import WorkFailedError
-from commerce_event.cli.interrupts import interrupted
 from commerce_event.cli.output import console, print_json
+from commerce_event.cli.signals import interrupted
 
 _ONCE_COUNT = 300
 _ONCE_RATE = 1_000.0
@@ -32,16 +32,16 @@ def demo(
     import uvloop
 
     from commerce_event import logs
-    from commerce_event.cli import stage
+    from commerce_event.cli import demo_runner
 
     logs.configure("text", least=logging.WARNING)  # its screen tells the rest
     total = count if count is not None else (_ONCE_COUNT if once else None)
-    show: stage.Show = "nothing" if as_json else "screen" if sys.stdout.isatty() else "lines"
-    summary = uvloop.run(stage.run(total=total, rate=_ONCE_RATE if once else rate, seed=seed, show=show))
+    show: demo_runner.Show = "nothing" if as_json else "screen" if sys.stdout.isatty() else "lines"
+    summary = uvloop.run(demo_runner.run(total=total, rate=_ONCE_RATE if once else rate, seed=seed, show=show))
     if as_json:
         print_json(summary)
     else:
-        console().print(stage.summary_table(summary))
+        console().print(demo_runner.summary_table(summary))
     if not summary["checked"]:
         raise interrupted(
             f"{summary['events']} events published, {summary['arrived']} deliveries arrived; the rest is not checked"

@@ -127,7 +127,7 @@ def _books(url: str, key: str | None) -> Finding:
 
 
 def _store(settings: "Settings", path: Path | None) -> Finding:
-    from commerce_event.cli.looking import look_at_database, look_at_file
+    from commerce_event.cli.store_inspection import look_at_database, look_at_file
     from commerce_event.store.port import StoreBrokenError, StoreRefusedError
 
     try:

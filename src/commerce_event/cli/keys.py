@@ -85,9 +85,9 @@ async def _create_in_store(store: str, body: dict[str, Any]) -> dict[str, Any]:
 
     from commerce_event.api.keys import NewKey, clients_of
     from commerce_event.api.operations import convert
-    from commerce_event.api.problems import Problem
-    from commerce_event.api.views import NewKeyView, key_fields
-    from commerce_event.server import open_directory
+    from commerce_event.api.response_models import NewKeyView, key_fields
+    from commerce_event.http.problems import Problem
+    from commerce_event.server import open_registry
     from commerce_event.settings import Settings
 
     try:
@@ -99,7 +99,7 @@ async def _create_in_store(store: str, body: dict[str, Any]) -> dict[str, Any]:
     path = settings.store_path()
     if path is not None and not path.exists():
         raise UsageError(f"There is no store {path}; name the file that the server was started with")
-    async with open_directory(settings) as (directory, clock):
-        made, text = await directory.add_key(wanted.role, clients, wanted.name, clock.now_ms())
+    async with open_registry(settings) as (registry, clock):
+        made, text = await registry.add_key(wanted.role, clients, wanted.name, clock.now_ms())
         view: dict[str, Any] = msgspec.to_builtins(NewKeyView(**key_fields(made), key=text))
         return view

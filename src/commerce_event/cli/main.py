@@ -20,15 +20,15 @@ from commerce_event.cli import (
     endpoints,
     history,
     keys,
-    moving,
+    migrate_store,
     publish,
     reference,
     replays,
     serve,
 )
 from commerce_event.cli.errors import CommandError
-from commerce_event.cli.interrupts import heed_signals, interrupted
 from commerce_event.cli.output import clean
+from commerce_event.cli.signals import heed_signals, interrupted
 
 _TRACEBACK = "--traceback"
 _WORD = re.compile(r"^[a-z]+(?= )")  # that begins a sentence, and is no name of a file or an option
@@ -78,7 +78,7 @@ app.command()(reference.types)
 app.command()(bench.bench)
 app.command()(doctor.doctor)
 app.command()(backup.backup)
-app.command("migrate-store")(moving.migrate_store)
+app.command("migrate-store")(migrate_store.migrate_store)
 for _command in app.registered_commands:  # lines of a docstring are for its reader; a terminal has its own width
     _command.help = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(_command.callback) or "")
 
@@ -108,7 +108,7 @@ def main() -> None:
 
 def _explained(error: Exception) -> tuple[str, int]:
     """Return the sentence and exit code of an error from below."""
-    from commerce_event.api.listening import ListenError
+    from commerce_event.http.uvicorn_server import ListenError
     from commerce_event.settings import SettingsError
     from commerce_event.store.port import StoreError
 

@@ -14,9 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from commerce_event.cli.api import Api, at
 from commerce_event.cli.errors import CommandError, UsageError, WorkFailedError
-from commerce_event.cli.interrupts import telling
 from commerce_event.cli.options import DEFAULT_URL, AsJson, Key, Url, complete_types, no_such_type
 from commerce_event.cli.output import console, print_json, print_thing
+from commerce_event.cli.signals import telling
 
 _BATCH = 500
 _BATCH_BYTES = 4 * 1024 * 1024

@@ -11,7 +11,6 @@ from rich.progress import BarColumn, Progress, TextColumn
 from commerce_event.cli.api import Api, at
 from commerce_event.cli.errors import UsageError, WorkFailedError
 from commerce_event.cli.history import DELIVERIES, Endpoint
-from commerce_event.cli.interrupts import telling
 from commerce_event.cli.options import (
     DEFAULT_URL,
     SINCE_HELP,
@@ -26,6 +25,7 @@ from commerce_event.cli.options import (
     moment,
 )
 from commerce_event.cli.output import Columns, console, print_items, print_json, print_thing
+from commerce_event.cli.signals import telling
 from commerce_event.core.model import ReplayOf
 
 dead = typer.Typer(no_args_is_help=True, help="Dead letters: what could not be delivered.")

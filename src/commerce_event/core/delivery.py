@@ -29,7 +29,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     response_headers: tuple[tuple[str, str], ...] = ()
     response_body: bytes = b""
     retry_after_s: float | None = None
-    ours: bool = False
+    is_internal: bool = False
 
     @property
     def delivered(self) -> bool:
@@ -58,18 +58,18 @@ def decide(
     failure_count: int,
     schedule_s: Sequence[float],
     jitter: float,
-    chance: float,
+    jitter_draw: float,
     now_ms: int,
     own_faults: int = 0,
 ) -> Decision:
     """Return what follows from a try that came after ``failure_count`` counted failures.
 
     ``own_faults`` is how many tries directly before this one came to nothing by faults of ours.
-    ``chance`` in [0, 1) says how much of the jitter is added; a delay never gets shorter than the schedule's.
+    ``jitter_draw`` in [0, 1) says how much of the jitter is added; a delay never gets shorter than the schedule's.
     """
     if outcome.delivered:
         return Decision("delivered", failure_count, None)
-    if outcome.ours:
+    if outcome.is_internal:
         if outcome.error == POISON and own_faults + 1 >= _POISON_MAX:
             return Decision("dead", failure_count, None, POISON)
         wait_s = min(OWN_FAULT_DELAY_MAX_S, OWN_FAULT_DELAY_S * 2 ** min(own_faults, 10))
@@ -80,7 +80,7 @@ def decide(
     pause_s = _pause(outcome)
     if failures > len(schedule_s):
         return Decision("dead", failures, None, "attempts_exhausted", pause_s=pause_s)
-    wait_s = max(schedule_s[failures - 1] * (1 + jitter * chance), pause_s or 0.0)
+    wait_s = max(schedule_s[failures - 1] * (1 + jitter * jitter_draw), pause_s or 0.0)
     return Decision("pending", failures, now_ms + math.ceil(wait_s * 1000), pause_s=pause_s)
 
 

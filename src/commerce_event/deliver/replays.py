@@ -13,7 +13,7 @@ from commerce_event.core.clock import Clock
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import DeliveryState, Endpoint, Event, Replay, ReplayOf, Scope
 from commerce_event.core.routing import explain
-from commerce_event.store.directory import Directory
+from commerce_event.registry.registry import Registry
 from commerce_event.store.port import DeliveryQuery, NewDelivery, Page, Store, StoreUnavailableError
 
 _STEP: Final = 200
@@ -43,11 +43,11 @@ class Replays:
     """
 
     def __init__(
-        self, store: Store, directory: Directory, id_maker: IdMaker, clock: Clock, on_queued: Callable[[], None]
+        self, store: Store, registry: Registry, id_maker: IdMaker, clock: Clock, on_queued: Callable[[], None]
     ) -> None:
         """``on_queued`` is called after each step: there is new work to send."""
         self._store = store
-        self._directory = directory
+        self._registry = registry
         self._ids = id_maker
         self._clock = clock
         self._on_queued = on_queued
@@ -151,7 +151,7 @@ class Replays:
         self._wanted.set()
 
     async def _step(self, replay: Replay) -> None:
-        endpoint = self._directory.endpoint(replay.endpoint_id)
+        endpoint = self._registry.endpoint(replay.endpoint_id)
         if endpoint is None or endpoint.deleted_ms is not None:
             await self._store.put_replay(self._finished(replay, "cancelled"), read=replay.cursor)
         elif replay.only == "all":
@@ -198,7 +198,7 @@ class Replays:
             cursor=found[-1].id if found else replay.cursor,
             looked_at=replay.looked_at + len(found),
         )
-        await self._store.reopen(
+        await self._store.requeue(
             [delivery.id for delivery in found if delivery.state == "dead" or (delivery.due_ms or 0) > now_ms],
             now_ms=now_ms,
             replay=step if len(found) == _STEP else self._finished(step, "done"),

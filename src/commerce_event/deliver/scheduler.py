@@ -14,10 +14,10 @@ import structlog
 from commerce_event.core.clock import Clock
 from commerce_event.core.delivery import Decision, Outcome, decide
 from commerce_event.core.model import Attempt, DeliveryState, Endpoint
-from commerce_event.deliver.lane import MANY, Health, Lane
-from commerce_event.deliver.settler import Settler
-from commerce_event.deliver.slots import Slots
-from commerce_event.store.directory import Directory
+from commerce_event.deliver.concurrency import Slots
+from commerce_event.deliver.endpoint_state import MANY, Health, Lane
+from commerce_event.deliver.result_writer import Settler
+from commerce_event.registry.registry import Registry
 from commerce_event.store.port import Claimed, Settlement, Store, StoreError, StoreUnavailableError
 
 _LEASE_MARGIN_S: Final = 5.0
@@ -52,7 +52,7 @@ class Scheduler:
     def __init__(
         self,
         store: Store,
-        directory: Directory,
+        registry: Registry,
         sender: SendsEvents,
         clock: Clock,
         *,
@@ -60,16 +60,16 @@ class Scheduler:
         retry_schedule_s: tuple[float, ...],
         max_in_flight: int,
         circuit_failures: int,
-        chance: random.Random | None = None,
+        rng: random.Random | None = None,
     ) -> None:
         self._store = store
-        self._directory = directory
+        self._registry = registry
         self._sender = sender
         self._clock = clock
         self._timeout_s = timeout_s
         self._schedule_s = retry_schedule_s
-        self._chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
-        self._slots = Slots(store, directory, clock, max_in_flight=max_in_flight, circuit_failures=circuit_failures)
+        self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
+        self._slots = Slots(store, registry, clock, max_in_flight=max_in_flight, circuit_failures=circuit_failures)
         self._settler = Settler(store, clock, self._settled)
         self._woken = asyncio.Event()
         self._next_scan = 0.0
@@ -102,7 +102,7 @@ class Scheduler:
         for lane in self._slots.lanes:
             while lane.ready:
                 claimed = lane.ready.popleft()
-                self._settler.give_back(claimed)
+                self._settler.release_claims(claimed)
                 self._slots.free(lane, retrying=claimed.number > 1)
 
     async def close(self, grace_s: float) -> None:
@@ -128,8 +128,8 @@ class Scheduler:
     # -- asked by accepting
 
     @property
-    def lease(self) -> int:
-        return self._store.lease
+    def run_id(self) -> int:
+        return self._store.run_id
 
     def reserve(self, endpoint: Endpoint) -> int | None:
         """Hold a slot for an event about to be committed; return the end of its lease, or None."""
@@ -213,7 +213,7 @@ class Scheduler:
         wants = self._slots.wants() if self._may_claim else []
         if not wants:
             return
-        endpoints = [e for want in wants if (e := self._directory.endpoint(want.endpoint_id)) is not None]
+        endpoints = [e for want in wants if (e := self._registry.endpoint(want.endpoint_id)) is not None]
         try:
             claimed = await self._store.claim(
                 wants, now_ms=self._clock.now_ms(), lease_until_ms=self._lease_until_ms(endpoints)
@@ -240,13 +240,13 @@ class Scheduler:
         """Learn from the store who has due work, and when the next of the rest is due."""
         now, now_ms = self._clock.monotonic(), self._clock.now_ms()
         self._next_scan = now + _SCAN_EVERY_S
-        await self._directory.refresh()
+        await self._registry.refresh()
         self._slots.forget_deleted()
         found = await self._store.waiting()
         looked = self._clock.monotonic()
         self._scan_from = looked + max(_SCAN_GAP_S, min(_SCAN_EVERY_S, (looked - now) * _SCAN_REST))
         for waiting in found:
-            endpoint = self._directory.endpoint(waiting.endpoint_id)
+            endpoint = self._registry.endpoint(waiting.endpoint_id)
             if endpoint is None:
                 continue  # made by another node a moment ago: the next look knows it
             if _ending(endpoint) is not None:
@@ -273,12 +273,12 @@ class Scheduler:
 
     async def _sweep_some(self, endpoint_id: int) -> int:
         """Do a step, if the endpoint is still no more: a person may have switched it on meanwhile, on any node."""
-        endpoint = self._directory.endpoint(endpoint_id)
+        endpoint = self._registry.endpoint(endpoint_id)
         ending = None if endpoint is None else _ending(endpoint)
         if endpoint is None or ending is None:
             return 0
         state, reason = ending
-        return await self._store.end_pending(
+        return await self._store.finish_pending(
             endpoint_id,
             state=state,
             reason=reason,
@@ -303,7 +303,7 @@ class Scheduler:
     # -- sending
 
     def _start_workers(self, lane: Lane, endpoint_id: int) -> None:
-        endpoint = self._directory.endpoint(endpoint_id)
+        endpoint = self._registry.endpoint(endpoint_id)
         cap = self._slots.share(endpoint).max_in_flight if endpoint is not None else 1
         if lane.ready and lane.workers < cap:
             lane.workers += 1
@@ -328,13 +328,13 @@ class Scheduler:
             lane.workers -= 1
 
     async def _send(self, lane: Lane, claimed: Claimed) -> None:
-        endpoint = self._directory.endpoint(claimed.endpoint_id)
+        endpoint = self._registry.endpoint(claimed.endpoint_id)
         if endpoint is None or not endpoint.live or self._closing or self._lease_too_short(endpoint, claimed):
-            self._settler.give_back(claimed)
+            self._settler.release_claims(claimed)
             return
         if not lane.may_send(self._clock.monotonic()):
             lane.put_back(retrying=claimed.number > 1)
-            self._settler.give_back(claimed)
+            self._settler.release_claims(claimed)
             return
         lane.sending += 1
         try:
@@ -342,7 +342,7 @@ class Scheduler:
         finally:
             lane.sending -= 1
         now = self._clock.monotonic()
-        if not outcome.ours:
+        if not outcome.is_internal:
             self._slots.record(lane, outcome)
         decision = decide(
             outcome,
@@ -350,10 +350,10 @@ class Scheduler:
             own_faults=self._own_faults.get(claimed.delivery_id, 0),
             schedule_s=self._schedule_s if endpoint.retry_schedule_s is None else endpoint.retry_schedule_s,
             jitter=endpoint.jitter,
-            chance=self._chance.random(),
+            jitter_draw=self._rng.random(),
             now_ms=self._clock.now_ms(),
         )
-        self._count_own_fault(claimed.delivery_id, counts=outcome.ours and decision.state == "pending")
+        self._count_own_fault(claimed.delivery_id, counts=outcome.is_internal and decision.state == "pending")
         if decision.pause_s is not None:
             lane.paused_until = max(lane.paused_until, now + decision.pause_s)
         self._settler.put(_settlement(claimed, outcome, decision))
@@ -379,7 +379,7 @@ class Scheduler:
             wait_s = (settlement.due_ms - self._clock.now_ms()) / 1000
             self._scan_by(self._clock.monotonic() + wait_s)
             return
-        if settlement.keyed:
+        if settlement.has_order_key:
             self._next_of_key(settlement.endpoint_id)
 
     def _next_of_key(self, endpoint_id: int) -> None:
@@ -390,12 +390,12 @@ class Scheduler:
 
     async def _switch_off(self, endpoint: Endpoint) -> None:
         """The receiver answered 410: it wants nothing more, unless somebody changed the endpoint since it was asked."""
-        current = self._directory.endpoint(endpoint.id)
+        current = self._registry.endpoint(endpoint.id)
         if current is None or not current.live:
             return
         log.warning("endpoint switched off: it answered 410 Gone", endpoint=endpoint.id)
         try:
-            await self._directory.switch_off(endpoint.id, "gone", self._clock.now_ms(), read=endpoint.revision)
+            await self._registry.switch_off(endpoint.id, "gone", self._clock.now_ms(), read=endpoint.revision)
         except StoreUnavailableError as error:  # its next 410 does it
             log.warning("cannot switch an endpoint off now", endpoint=endpoint.id, error=str(error))
         self.wake()
@@ -422,7 +422,7 @@ def _settlement(claimed: Claimed, outcome: Outcome, decision: Decision) -> Settl
     return Settlement(
         delivery_id=claimed.delivery_id,
         endpoint_id=claimed.endpoint_id,
-        lease=claimed.lease,
+        run_id=claimed.run_id,
         attempt=Attempt(
             number=claimed.number,
             started_ms=outcome.started_ms,
@@ -436,5 +436,5 @@ def _settlement(claimed: Claimed, outcome: Outcome, decision: Decision) -> Settl
         failure_count=decision.failure_count,
         due_ms=decision.due_ms,
         reason=decision.reason,
-        keyed=claimed.keyed,
+        has_order_key=claimed.has_order_key,
     )

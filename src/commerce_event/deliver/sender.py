@@ -15,10 +15,10 @@ from commerce_event.core.delivery import POISON, Outcome, parse_retry_after
 from commerce_event.core.model import Endpoint, Secret
 from commerce_event.core.signatures import InvalidSecretError, Signer
 from commerce_event.core.urls import InvalidUrlError, RefusedAddressError, Target, parse_url, resolve_location
-from commerce_event.deliver.exchange import Response
-from commerce_event.deliver.guard import Resolver, TransportError
-from commerce_event.deliver.http1 import Pool
-from commerce_event.deliver.veil import MASK, Veil
+from commerce_event.deliver.connection import Response
+from commerce_event.deliver.connection_pool import Pool
+from commerce_event.deliver.redaction import MASK, Veil
+from commerce_event.deliver.resolver import Resolver, TransportError
 from commerce_event.store.port import Claimed
 
 _REDIRECTS_MAX: Final = 5
@@ -99,12 +99,14 @@ class Sender:
                 retry_after_s=_retry_after(response, started_ms),
             )
         except TransportError as failure:
-            error, ours = failure.code, failure.ours
+            error, internal = failure.code, failure.is_internal
         except Exception:
             log.exception("sending failed inside", delivery=claimed.delivery_id)
-            error, ours = POISON, True
+            error, internal = POISON, True
         duration_ms = (self._clock.monotonic() - started) * 1000
-        return Outcome(started_ms=started_ms, duration_ms=duration_ms, status=None, error=error, ours=ours)
+        return Outcome(
+            started_ms=started_ms, duration_ms=duration_ms, status=None, error=error, is_internal=internal
+        )
 
     def request_preview(self, endpoint: Endpoint, claimed: Claimed, *, reveal: bool = False) -> list[tuple[str, str]]:
         """Return the headers that an attempt now would carry; values of static headers only when asked for."""

@@ -82,7 +82,7 @@ class Shop:
     """One client's shop, open for ever."""
 
     def __init__(self, seed: int, client_id: int = 1, application_ids: tuple[int, ...] = (1, 2)) -> None:
-        self._chance = random.Random(seed)  # noqa: S311 - a story, not a secret
+        self._rng = random.Random(seed)  # noqa: S311 - a story, not a secret
         self._seed = seed
         self._client_id = client_id
         self._applications = application_ids
@@ -130,11 +130,11 @@ class Shop:
 
     def _new_customer(self) -> None:
         self._known_customers += 1
-        first, last = self._chance.choice(_FIRST_NAMES), self._chance.choice(_LAST_NAMES)
+        first, last = self._rng.choice(_FIRST_NAMES), self._rng.choice(_LAST_NAMES)
         customer = {
             "CustomerId": 10_000 + self._known_customers,
             "Email": f"kund{self._known_customers}@example.com",
-            "CellPhone": f"+4670{self._chance.randrange(10**7):07d}",
+            "CellPhone": f"+4670{self._rng.randrange(10**7):07d}",
             "FirstName": first,
             "LastName": last,
         }
@@ -147,16 +147,14 @@ class Shop:
         if not self._customers:
             return
         self._orders += 1
-        lines = [
-            (self._chance.choice(self._products), self._chance.randint(1, 3)) for _ in range(self._chance.randint(1, 4))
-        ]
+        lines = [(self._rng.choice(self._products), self._rng.randint(1, 3)) for _ in range(self._rng.randint(1, 4))]
         order = _Order(
             self._orders,
             f"B-{self._seed}-{700_000 + self._orders}",
-            self._chance.choice(self._customers),
-            self._chance.choice(_SOURCES),
+            self._rng.choice(self._customers),
+            self._rng.choice(_SOURCES),
             round(sum(product.price * count for product, count in lines), 2),
-            self._chance.choice(_CURRENCIES),
+            self._rng.choice(_CURRENCIES),
         )
         buyer = {name: order.customer[name] for name in ("Email", "CellPhone", "FirstName", "LastName")}
         self._tell_for(order, "OrderReceivedEvent", **buyer, Source=order.source)
@@ -171,7 +169,7 @@ class Shop:
             "OrderPaymentReceivedEvent",
             ErpOrderNo=_order_no(order),
             PaymentCode=f"P{self._seed}-{self._payments}",
-            PaymentMethodCode=self._chance.choice(_PAYMENTS),
+            PaymentMethodCode=self._rng.choice(_PAYMENTS),
             Amount=order.amount,
             CurrencyCode=order.currency,
         )
@@ -179,7 +177,7 @@ class Shop:
 
     def _confirm(self, order: _Order) -> None:
         self._tell_about(order, "OrderConfirmedEvent")
-        fate = self._chance.random()
+        fate = self._rng.random()
         if fate < 0.12:
             self._later(10, 300, lambda: self._tell_about(order, "OrderCancelledEvent"))
         elif fate < 0.30:
@@ -191,11 +189,11 @@ class Shop:
 
     def _deliver_a_part(self, order: _Order) -> None:
         self._tell_about(order, "OrderPartlyDeliveredEvent")
-        again = self._chance.random() < 0.2
+        again = self._rng.random() < 0.2
         self._later(60, 900, lambda: self._deliver_a_part(order) if again else self._deliver(order))
 
     def _ready_for_pickup(self, order: _Order) -> None:
-        self._tell_about(order, "OrderReadyForPickupEvent", DropPointCode=f"DP-{self._chance.randint(1, 40):03d}")
+        self._tell_about(order, "OrderReadyForPickupEvent", DropPointCode=f"DP-{self._rng.randint(1, 40):03d}")
         self._later(60, 1_800, lambda: self._deliver(order))
 
     def _deliver(self, order: _Order) -> None:
@@ -207,13 +205,13 @@ class Shop:
             "InvoiceCaptureCompletedEvent",
             ApplicationId=self._application(order),
             CapturedInvoiceId=order.number,
-            State="Error" if self._chance.random() < 0.03 else "Captured",
+            State="Error" if self._rng.random() < 0.03 else "Captured",
         )
 
     def _take_from_stock(self, product: _Product, count: int) -> None:
         product.on_hand -= count
         if product.on_hand <= product.minimum:
-            warehouse_id, code = self._chance.choice(_WAREHOUSES)
+            warehouse_id, code = self._rng.choice(_WAREHOUSES)
             self._tell(
                 "SkuOnHandBreakPointNotification",
                 PartNo=product.part_no,
@@ -224,21 +222,21 @@ class Shop:
                 OnHandValue=float(max(0, product.on_hand)),
                 MinimumValue=float(product.minimum),
             )
-            product.on_hand += self._chance.randint(20, 60)
+            product.on_hand += self._rng.randint(20, 60)
 
     def _change_customer(self) -> None:
         if self._customers:
-            entity = self._chance.choice(("tClientCustomer", "tClientCustomerAddress", "tClientCustomerFlag"))
-            customer_id = self._chance.choice(self._customers)["CustomerId"]
+            entity = self._rng.choice(("tClientCustomer", "tClientCustomerAddress", "tClientCustomerFlag"))
+            customer_id = self._rng.choice(self._customers)["CustomerId"]
             self._tell("CustomerChangedNotification", CustomerId=customer_id, EntityChanged=entity)
 
     def _change_company(self) -> None:
-        entity = self._chance.choice(("tClientCompany", "tClientCompanyAddress", "tClientCompanyPriceList"))
-        self._tell("CompanyChangedNotification", CompanyId=500 + self._chance.randrange(50), EntityChanged=entity)
+        entity = self._rng.choice(("tClientCompany", "tClientCompanyAddress", "tClientCompanyPriceList"))
+        self._tell("CompanyChangedNotification", CompanyId=500 + self._rng.randrange(50), EntityChanged=entity)
 
     def _change_price(self) -> None:
-        product = self._chance.choice(self._products)
-        product.price = round(product.price * self._chance.uniform(0.9, 1.12), 2)
+        product = self._rng.choice(self._products)
+        product.price = round(product.price * self._rng.uniform(0.9, 1.12), 2)
         self._tell(
             "SkuPriceChangedNotification",
             PartNo=product.part_no,
@@ -249,19 +247,17 @@ class Shop:
         )
 
     def _change_product(self) -> None:
-        entity = self._chance.choice(
-            ("tClientProductSku", "tClientProductSkuCulture", "tCategory", "tClientManufacturer")
-        )
-        self._tell("SkuChangedNotification", PartNo=self._chance.choice(self._products).part_no, EntityChanged=entity)
+        entity = self._rng.choice(("tClientProductSku", "tClientProductSkuCulture", "tCategory", "tClientManufacturer"))
+        self._tell("SkuChangedNotification", PartNo=self._rng.choice(self._products).part_no, EntityChanged=entity)
 
     def _ask_for_translation(self) -> None:
-        part_no = self._chance.choice(self._products).part_no
+        part_no = self._rng.choice(self._products).part_no
         self._tell("TranslationRequestedNotification", PartNo=part_no, EntityChanged="tClientProductSkuCulture")
 
     def _supplier_news(self) -> None:
-        product = self._chance.choice(self._products)
+        product = self._rng.choice(self._products)
         about = {"SupplierId": product.supplier_id, "PartNo": product.part_no}
-        kind = self._chance.randrange(3)
+        kind = self._rng.randrange(3)
         if kind == 0:
             self._tell("SupplierSkuChangedNotification", **about, EntityChanged="tSupplierProductSku")
         elif kind == 1:
@@ -271,15 +267,15 @@ class Shop:
 
     def _finish_job(self) -> None:
         self._jobs += 1
-        self._tell("JobCompletedEvent", JobId=self._jobs, StatusId=self._chance.choice((2, 2, 2, 2, 3, 4)))
+        self._tell("JobCompletedEvent", JobId=self._jobs, StatusId=self._rng.choice((2, 2, 2, 2, 3, 4)))
 
     def _fail_subscription(self) -> None:
         if self._customers:
-            customer = self._chance.choice(self._customers)
+            customer = self._rng.choice(self._customers)
             self._tell(
                 "SubscriptionFailedEvent",
                 ApplicationId=self._applications[0],
-                SubscriptionId=1_000 + self._chance.randrange(200),
+                SubscriptionId=1_000 + self._rng.randrange(200),
                 Email=customer["Email"],
                 FirstName=customer["FirstName"],
                 LastName=customer["LastName"],
@@ -304,7 +300,7 @@ class Shop:
 
     def _later(self, least_s: float, most_s: float, step: _Step) -> None:
         self._planned += 1
-        heapq.heappush(self._agenda, (self._now_s + self._chance.uniform(least_s, most_s), self._planned, step))
+        heapq.heappush(self._agenda, (self._now_s + self._rng.uniform(least_s, most_s), self._planned, step))
 
     def _repeat(self, activity: _Step, every_s: float) -> None:
         def step() -> None:
@@ -314,11 +310,11 @@ class Shop:
         self._later(0.0, every_s, step)
 
     def _product(self, number: int) -> _Product:
-        minimum = self._chance.randint(2, 10)
+        minimum = self._rng.randint(2, 10)
         return _Product(
             part_no=f"NT-{10_000 + number * 37}",
-            price=round(self._chance.uniform(19, 2_500), 2),
-            on_hand=minimum + self._chance.randint(1, 40),
+            price=round(self._rng.uniform(19, 2_500), 2),
+            on_hand=minimum + self._rng.randint(1, 40),
             minimum=minimum,
             supplier_id=300 + number % _SUPPLIERS,
         )

@@ -6,7 +6,7 @@ from typing import Any, Final, Self
 
 from commerce_event.core.model import Scope
 from commerce_event.store.port import DeliveryQuery, EventQuery, Page
-from commerce_event.store.times import LATER, Span
+from commerce_event.store.time_ranges import LATER, Span
 
 ENDED: Final = frozenset({"dead", "cancelled"})  # states that few of many deliveries are in
 
@@ -87,7 +87,7 @@ class Conditions(ABC):
             event.add_types_and_times(query)
             self.add(f"EXISTS (SELECT 1 FROM event AS e WHERE e.id = d.event_id AND {event.sql})")  # noqa: S608
 
-    def take_later(self, at: Span) -> Self:
+    def split_late_deliveries(self, at: Span) -> Self:
         """Keep the deliveries ``d`` made with the events of that time; return the conditions of those made later."""
         later = self.copy()
         later.add(LATER)

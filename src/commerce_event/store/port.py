@@ -80,7 +80,7 @@ class Accepted(msgspec.Struct, frozen=True):
     deliveries: int
 
 
-class Waiting(msgspec.Struct, frozen=True):
+class EndpointBacklog(msgspec.Struct, frozen=True):
     """The earliest due time among an endpoint's waiting deliveries, first tries and retries apart."""
 
     endpoint_id: int
@@ -88,7 +88,7 @@ class Waiting(msgspec.Struct, frozen=True):
     due_ms: int
 
 
-class Want(msgspec.Struct, frozen=True):
+class ClaimRequest(msgspec.Struct, frozen=True):
     """How many due deliveries of one kind the caller can take for an endpoint now."""
 
     endpoint_id: int
@@ -103,7 +103,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     endpoint_id: int
     number: int
     failure_count: int
-    lease: int
+    run_id: int
     lease_until_ms: int
     replay_id: int | None
     event_id: int
@@ -112,7 +112,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     traceparent: str | None
     body: bytes
-    keyed: bool = False  # others of its order key may wait for its end
+    has_order_key: bool = False  # others of its order key may wait for its end
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,13 +120,13 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
 
     delivery_id: int
     endpoint_id: int
-    lease: int
+    run_id: int
     attempt: Attempt
     state: DeliveryState
     failure_count: int
     due_ms: int | None
     reason: str | None
-    keyed: bool = False
+    has_order_key: bool = False
 
 
 class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,7 +198,7 @@ class DeadGroup(msgspec.Struct, frozen=True, kw_only=True):
     newest_ms: int
 
 
-class Book(msgspec.Struct, frozen=True, kw_only=True):
+class DeliveryCounts(msgspec.Struct, frozen=True, kw_only=True):
     """The account of one endpoint since it was made. It balances when ``matched`` = the sum of the four others."""
 
     endpoint_id: int
@@ -287,7 +287,7 @@ class Store(Protocol):
         ...
 
     @property
-    def lease(self) -> int:
+    def run_id(self) -> int:
         """The fence of this run: every lease taken through this object carries it."""
         ...
 
@@ -310,11 +310,11 @@ class Store(Protocol):
         ...
 
     # -- queue
-    async def waiting(self) -> list[Waiting]:
+    async def waiting(self) -> list[EndpointBacklog]:
         """Return every endpoint that has waiting deliveries; costs by endpoints, never by backlog."""
         ...
 
-    async def claim(self, wants: Sequence[Want], *, now_ms: int, lease_until_ms: int) -> list[Claimed]:
+    async def claim(self, wants: Sequence[ClaimRequest], *, now_ms: int, lease_until_ms: int) -> list[Claimed]:
         """Lease due deliveries, oldest due first, and commit their attempt numbers before returning.
 
         An attempt whose lease ran out unanswered is recorded as ``interrupted`` and does not count as a failure.
@@ -329,11 +329,11 @@ class Store(Protocol):
         """
         ...
 
-    async def give_back(self, claimed: Sequence[Claimed], *, now_ms: int) -> None:
+    async def release_claims(self, claimed: Sequence[Claimed], *, now_ms: int) -> None:
         """Undo claims whose request was never sent: due again now, and the attempt number free again."""
         ...
 
-    async def end_pending(
+    async def finish_pending(
         self,
         endpoint_id: int,
         *,
@@ -349,7 +349,7 @@ class Store(Protocol):
         """
         ...
 
-    async def reopen(
+    async def requeue(
         self, delivery_ids: Sequence[int], *, now_ms: int, replay: Replay | None = None, read: int | None = None
     ) -> int:
         """Make deliveries due now with a fresh retry budget: dead and cancelled ones again, pending ones at once.
@@ -496,7 +496,7 @@ class Store(Protocol):
         """Group the newest ``limit`` dead deliveries by endpoint, reason and last error, the largest group first."""
         ...
 
-    async def books(self, scope: Scope, *, recount: bool = False) -> list[Book]:
+    async def books(self, scope: Scope, *, recount: bool = False) -> list[DeliveryCounts]:
         """Return the account of every endpoint, all read from one snapshot.
 
         ``recount`` counts what is pending in the queue itself, which costs by backlog; else the kept figure is given.

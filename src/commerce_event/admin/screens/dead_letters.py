@@ -5,13 +5,13 @@ from typing import Final
 import msgspec
 from starlette.responses import Response
 
-from commerce_event.admin.error_words import error_in_words, in_words, reason_in_words
+from commerce_event.admin.error_messages import error_in_words, in_words, reason_in_words
 from commerce_event.admin.page import Page
 from commerce_event.admin.screens.one_endpoint import Logged, logged, name_of
 from commerce_event.api.dead_letters import LOOKED_AT, DeadGroupView
-from commerce_event.api.problems import Problem
 from commerce_event.core import ids
 from commerce_event.core.model import Endpoint
+from commerce_event.http.problems import Problem
 
 _PAGE: Final = 50
 

@@ -6,10 +6,10 @@ from starlette.responses import Response
 
 from commerce_event.admin.endpoint_form import LABELS, blank, faults_in, fields_of, form_of, of_problem
 from commerce_event.admin.page import ROOT, Page, safe_next
-from commerce_event.api.problems import Problem
-from commerce_event.api.views import EndpointView
+from commerce_event.api.response_models import EndpointView
 from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
 from commerce_event.core.comparisons import COMPARISONS
+from commerce_event.http.problems import Problem
 
 
 async def new_endpoint(page: Page) -> Response:

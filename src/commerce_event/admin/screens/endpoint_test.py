@@ -11,7 +11,7 @@ from urllib.parse import quote
 import msgspec
 from starlette.responses import Response
 
-from commerce_event.admin.error_words import in_words
+from commerce_event.admin.error_messages import in_words
 from commerce_event.admin.page import ROOT, Page
 from commerce_event.admin.screens.one_endpoint import kinds_of, name_of
 from commerce_event.admin.timeline import answer_of

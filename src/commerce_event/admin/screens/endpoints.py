@@ -8,12 +8,12 @@ from starlette.responses import Response
 from commerce_event.admin.health import FAILING_FROM, WORST_FIRST, Condition, condition_of
 from commerce_event.admin.page import Page
 from commerce_event.api.activity import HOUR_S
-from commerce_event.api.problems import Problem
-from commerce_event.api.views import EndpointView, endpoint_view
+from commerce_event.api.response_models import EndpointView, endpoint_view
 from commerce_event.core import ids
 from commerce_event.core.model import Endpoint
-from commerce_event.store.port import Activity, Book
-from commerce_event.store.words import fold
+from commerce_event.http.problems import Problem
+from commerce_event.store.port import Activity, DeliveryCounts
+from commerce_event.store.text_search import fold
 
 __all__ = ["FAILING_FROM", "hour_of", "list_endpoints"]
 
@@ -26,7 +26,7 @@ class Row(msgspec.Struct, frozen=True):
     """An endpoint in the list."""
 
     endpoint: EndpointView
-    book: Book | None
+    book: DeliveryCounts | None
     condition: Condition
 
 
@@ -68,7 +68,7 @@ async def _found(page: Page) -> list[tuple[Endpoint, Condition]]:
     hour = await hour_of(page)
     wanted = _HEALTHS.get(page.query["health"])
     found = []
-    for endpoint in reversed(page.services.directory.endpoints(page.session.key.scope)):
+    for endpoint in reversed(page.services.registry.endpoints(page.session.key.scope)):
         if not _matches(page, endpoint):
             continue
         condition = condition_of(endpoint, page.services.scheduler.health(endpoint.id), hour.get(endpoint.id))

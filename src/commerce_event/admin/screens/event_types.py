@@ -7,10 +7,10 @@ import msgspec
 from starlette.responses import Response
 
 from commerce_event.admin.page import ROOT, Page
-from commerce_event.api.problems import not_found
 from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES, EventType
 from commerce_event.core import ids
 from commerce_event.core.model import Endpoint
+from commerce_event.http.problems import not_found
 from commerce_event.web.highlight import json_text
 from commerce_event.web.samples import publish_command
 
@@ -27,7 +27,7 @@ class Row(msgspec.Struct, frozen=True):
 
 async def list_types(page: Page) -> Response:
     endpoints = _endpoints(page)
-    clients = sorted({endpoint.client_id for endpoint in page.services.directory.endpoints(page.session.key.scope)})
+    clients = sorted({endpoint.client_id for endpoint in page.services.registry.endpoints(page.session.key.scope)})
     return page.show(
         "types.html",
         clients=clients,
@@ -92,7 +92,7 @@ def _takes(wanted: Sequence[str], event_type: EventType) -> bool:
 
 def _endpoints(page: Page) -> list[Endpoint]:
     chosen = page.query.get("client_id", "")
-    found = page.services.directory.endpoints(page.session.key.scope)
+    found = page.services.registry.endpoints(page.session.key.scope)
     return [each for each in found if not chosen or str(each.client_id) == chosen]
 
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from commerce_event.admin.event_search import FILTERS, Faults, search
 from commerce_event.admin.labels import Found, Label, found_in, label_of
 from commerce_event.admin.page import ROOT, Page
-from commerce_event.api.views import EventView
+from commerce_event.api.response_models import EventView
 from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
 from commerce_event.core import ids
 from commerce_event.core.model import DeliveryState

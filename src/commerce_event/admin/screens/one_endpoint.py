@@ -6,17 +6,17 @@ from urllib.parse import urlsplit
 import msgspec
 from starlette.responses import Response
 
-from commerce_event.admin.figures import lasting
 from commerce_event.admin.health import condition_of
 from commerce_event.admin.labels import Label, label_of
+from commerce_event.admin.number_format import lasting
 from commerce_event.admin.page import Page
 from commerce_event.admin.plots import Series, columns
 from commerce_event.admin.screens.endpoints import hour_of
-from commerce_event.api.problems import Problem
-from commerce_event.api.views import DeliveryView, EndpointView
+from commerce_event.api.response_models import DeliveryView, EndpointView
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core import ids
 from commerce_event.core.model import Attempt, Endpoint
+from commerce_event.http.problems import Problem
 from commerce_event.web.highlight import json_text
 
 _LOG: Final = 20
@@ -100,7 +100,7 @@ def kinds_of(endpoint: EndpointView) -> list[str]:
 
 
 def _own(page: Page, view: EndpointView) -> Endpoint:
-    endpoint = page.services.directory.endpoint(ids.decode("end", view.id))
+    endpoint = page.services.registry.endpoint(ids.decode("end", view.id))
     if endpoint is None:
         raise Problem(404, "There is no such endpoint.")
     return endpoint

@@ -15,7 +15,7 @@ from commerce_event.admin.page import ROOT, Page, safe_next
 from commerce_event.admin.screens.events import WORST_FIRST
 from commerce_event.admin.timeline import Entry, timeline
 from commerce_event.api.explanations import ReasonView, RuleView
-from commerce_event.api.views import DeliveryView, EventView
+from commerce_event.api.response_models import DeliveryView, EventView
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core import ids
 from commerce_event.core.model import Delivery, Endpoint
@@ -163,7 +163,7 @@ async def _sent(
 
 
 def _endpoint(page: Page, reason: ReasonView) -> Endpoint | None:
-    return page.services.directory.endpoint(ids.decode("end", reason.endpoint_id))
+    return page.services.registry.endpoint(ids.decode("end", reason.endpoint_id))
 
 
 def _name(page: Page, reason: ReasonView) -> str:
@@ -223,7 +223,7 @@ def _as_received(page: Page, event: EventView, endpoint: Endpoint, delivery: Del
         endpoint_id=endpoint.id,
         number=max(1, delivery.attempt_count),
         failure_count=delivery.failure_count,
-        lease=0,
+        run_id=0,
         lease_until_ms=0,
         replay_id=delivery.replay_id,
         event_id=delivery.event_id,

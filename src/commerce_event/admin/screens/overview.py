@@ -6,12 +6,12 @@ from typing import Any, Final
 import msgspec
 from starlette.responses import Response
 
-from commerce_event.admin.concerns import troubled
+from commerce_event.admin.alerts import troubled
 from commerce_event.admin.page import Page
 from commerce_event.admin.plots import Plot, Series, columns, lines
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core.model import Endpoint
-from commerce_event.store.port import Book
+from commerce_event.store.port import DeliveryCounts
 from commerce_event.web.samples import publish_command
 
 _ACCOUNT: Final = ("matched", "delivered", "dead", "cancelled", "pending")
@@ -32,8 +32,8 @@ async def overview(page: Page) -> Response:
     span = page.query.get("span", "hour")
     activity = await page.call("readActivity", query={"span": span})
     books = await page.services.store.books(page.session.key.scope)
-    endpoints = {endpoint.id: endpoint for endpoint in page.services.directory.endpoints(page.session.key.scope)}
-    accounts = page.services.keeper.accounts
+    endpoints = {endpoint.id: endpoint for endpoint in page.services.registry.endpoints(page.session.key.scope)}
+    accounts = page.services.maintenance.accounts
     book = {name: sum(getattr(each, name) for each in books) for name in _ACCOUNT}
     concerns, more = await troubled(page, books, endpoints)
     oldest_s = _oldest_s(books, endpoints, page.services.clock.now_ms())
@@ -111,7 +111,7 @@ def _rate(activity: Any) -> float:
     return float(sum(step.accepted for step in newest) / (activity.step_s * max(1, len(newest))))
 
 
-def _oldest_s(books: list[Book], endpoints: dict[int, Endpoint], now_ms: int) -> float | None:
+def _oldest_s(books: list[DeliveryCounts], endpoints: dict[int, Endpoint], now_ms: int) -> float | None:
     """Return how long the oldest delivery that could be sent has been due."""
     due = [
         book.oldest_due_ms

@@ -12,12 +12,12 @@ from commerce_event.admin.event_search import whole_time
 from commerce_event.admin.page import ROOT, Form, Page
 from commerce_event.admin.screens.one_endpoint import name_of
 from commerce_event.api.paging import Listing, PageQuery, listing
-from commerce_event.api.problems import Problem
-from commerce_event.api.views import ReplayView, replay_view
+from commerce_event.api.response_models import ReplayView, replay_view
 from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
 from commerce_event.core import ids
 from commerce_event.core.clock import parse_rfc3339
 from commerce_event.core.model import Endpoint, Replay
+from commerce_event.http.problems import Problem
 
 _PAGE: Final = 50
 _FINISHED: Final = ("delivered", "dead", "cancelled")
@@ -146,7 +146,7 @@ async def _form(page: Page, form: Form, errors: dict[str, str], status: int = 20
 def _by_client(page: Page) -> list[tuple[int, list[tuple[str, str]]]]:
     """Return the endpoints to choose from: client, then id and name of each."""
     clients: dict[int, list[tuple[str, str]]] = {}
-    for each in page.services.directory.endpoints(page.session.key.scope):
+    for each in page.services.registry.endpoints(page.session.key.scope):
         name = f"{each.description} – {each.url}" if each.description else each.url
         clients.setdefault(each.client_id, []).append((ids.encode("end", each.id), name))
     return sorted((client, sorted(found, key=lambda each: each[1].lower())) for client, found in clients.items())

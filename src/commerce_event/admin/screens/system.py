@@ -2,7 +2,7 @@
 
 from starlette.responses import Response
 
-from commerce_event.admin.figures import lasting
+from commerce_event.admin.number_format import lasting
 from commerce_event.admin.page import Page
 from commerce_event.core import ids
 from commerce_event.core.clock import rfc3339
@@ -13,7 +13,7 @@ async def system(page: Page) -> Response:
     services = page.services
     settings = services.settings
     books = await services.store.books(page.session.key.scope)
-    accounts = services.keeper.accounts
+    accounts = services.maintenance.accounts
     for_all = page.session.key.client_ids is None
     return page.show(
         "system.html",
@@ -24,7 +24,7 @@ async def system(page: Page) -> Response:
         running=services.scheduler.running,
         nodes=services.scheduler.nodes,
         books=[(ids.encode("end", book.endpoint_id), book) for book in books],
-        names={each.id: each.description or each.url for each in services.directory.endpoints(page.session.key.scope)},
+        names={each.id: each.description or each.url for each in services.registry.endpoints(page.session.key.scope)},
         balanced=accounts is None or accounts.balanced,
         counted_at=None if accounts is None else rfc3339(accounts.counted_ms),
         retention="for ever" if not settings.retention_s else lasting(settings.retention_s),

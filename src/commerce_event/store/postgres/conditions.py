@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from commerce_event.store import conditions, times
+from commerce_event.store import conditions, time_ranges
 from commerce_event.store.postgres.sql import Connection
 
 # OFFSET 0: else the planner walks the whole primary key for the least and the largest.
@@ -26,15 +26,15 @@ class Conditions(conditions.Conditions):
             self.add(f"{column} = ANY ({{}})", values)
 
 
-async def span(connection: Connection, since_ms: int | None, until_ms: int | None) -> times.Span:
+async def span(connection: Connection, since_ms: int | None, until_ms: int | None) -> time_ranges.Span:
     """Return where the events of a time lie."""
     if since_ms is None and until_ms is None:
-        return times.Span(None, None)
+        return time_ranges.Span(None, None)
     where = Conditions()
-    where.add(times.ASTRAY)
+    where.add(time_ranges.CLOCK_SKEWED)
     where.add_bounds("accepted_ms", since_ms, None if until_ms is None else until_ms + 1)
     [(least, largest)] = await connection.fetch(_ASTRAY.format(where.sql), *where.values)
-    return times.span(since_ms, until_ms, (least, largest))
+    return time_ranges.span(since_ms, until_ms, (least, largest))
 
 
 async def first_delivery(connection: Connection, first_event: int) -> int:
@@ -42,5 +42,5 @@ async def first_delivery(connection: Connection, first_event: int) -> int:
 
     Another node's clock may have made it smaller than its event's.
     """
-    early = await connection.fetchval(_EARLY.format(later=times.LATER), first_event)
+    early = await connection.fetchval(_EARLY.format(later=time_ranges.LATER), first_event)
     return first_event if early is None else min(first_event, int(early))

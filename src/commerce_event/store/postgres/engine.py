@@ -13,10 +13,12 @@ from commerce_event.store.port import (
     Accepted,
     Activity,
     Audit,
-    Book,
     Claimed,
+    ClaimRequest,
     DeadGroup,
+    DeliveryCounts,
     DeliveryQuery,
+    EndpointBacklog,
     EndpointRow,
     EventQuery,
     NewDelivery,
@@ -28,18 +30,25 @@ from commerce_event.store.port import (
     StoreBusyError,
     StoreInfo,
     StoreUnavailableError,
-    Waiting,
-    Want,
 )
-from commerce_event.store.postgres import activity, audit_log, beside, directory, history, journal, upkeep, work_queue
-from commerce_event.store.postgres.calls import Calls
+from commerce_event.store.postgres import (
+    activity,
+    audit_log,
+    bulk_lookups,
+    history,
+    journal,
+    maintenance,
+    registry,
+    work_queue,
+)
+from commerce_event.store.postgres.cluster import Presence
 from commerce_event.store.postgres.connections import Address, check_server, durability, let_go
-from commerce_event.store.postgres.moved import refuse_half_moved
-from commerce_event.store.postgres.presence import Presence
+from commerce_event.store.postgres.executor import Calls
+from commerce_event.store.postgres.migration_record import refuse_half_moved
 from commerce_event.store.postgres.retention import Retention
 from commerce_event.store.postgres.schema import migrate
 from commerce_event.store.postgres.sql import Connection, run
-from commerce_event.store.postgres.sweep import Sweeper, sweep
+from commerce_event.store.postgres.vacuum import Sweeper, sweep
 
 _LOST_AFTER_S: Final = 5.0  # longer than a node takes to come back that was cut off
 _SLOTS: Final = 8  # rows of an account are at most twice as many
@@ -103,7 +112,7 @@ class PostgresStore:
         return await self._calls.failed()
 
     @property
-    def lease(self) -> int:
+    def run_id(self) -> int:
         return self._presence.run
 
     @property
@@ -125,7 +134,7 @@ class PostgresStore:
         return await self._calls.look(work)
 
     async def last_id(self) -> int:
-        return await self._calls.look(upkeep.last_id)
+        return await self._calls.look(maintenance.last_id)
 
     def _on_notice(self, notice: str) -> None:
         if self.on_notice is not None and not self._calls.closed:
@@ -135,7 +144,7 @@ class PostgresStore:
 
     @property
     def _opening_slot(self) -> int:
-        return self.lease % _SLOTS * 2
+        return self.run_id % _SLOTS * 2
 
     @property
     def _ending_slot(self) -> int:
@@ -147,7 +156,7 @@ class PostgresStore:
         async def work(connection: Connection) -> list[Accepted]:
             try:
                 return await journal.accept(
-                    connection, events, config_version=config_version, lease=self.lease, slot=self._opening_slot
+                    connection, events, config_version=config_version, run_id=self.run_id, slot=self._opening_slot
                 )
             except asyncpg.LockNotAvailableError:
                 raise StoreBusyError({event.client_id for event in events}) from None
@@ -164,12 +173,12 @@ class PostgresStore:
 
     # -- queue
 
-    async def waiting(self) -> list[Waiting]:
+    async def waiting(self) -> list[EndpointBacklog]:
         return await self._calls.step(work_queue.waiting)
 
-    async def claim(self, wants: Sequence[Want], *, now_ms: int, lease_until_ms: int) -> list[Claimed]:
+    async def claim(self, wants: Sequence[ClaimRequest], *, now_ms: int, lease_until_ms: int) -> list[Claimed]:
         claimed, damaged = await self._calls.step(
-            lambda c: work_queue.claim(c, wants, lease=self.lease, now_ms=now_ms, lease_until_ms=lease_until_ms)
+            lambda c: work_queue.claim(c, wants, run_id=self.run_id, now_ms=now_ms, lease_until_ms=lease_until_ms)
         )
         if damaged:
             with suppress(StoreUnavailableError):  # the next claim finds them again
@@ -185,11 +194,11 @@ class PostgresStore:
             self._presence.tell("work")
         return ours
 
-    async def give_back(self, claimed: Sequence[Claimed], *, now_ms: int) -> None:
-        await self._calls.step(lambda c: work_queue.give_back(c, claimed, now_ms=now_ms))
+    async def release_claims(self, claimed: Sequence[Claimed], *, now_ms: int) -> None:
+        await self._calls.step(lambda c: work_queue.release_claims(c, claimed, now_ms=now_ms))
         self._presence.tell("work")
 
-    async def end_pending(
+    async def finish_pending(
         self,
         endpoint_id: int,
         *,
@@ -200,7 +209,7 @@ class PostgresStore:
         revision: int | None = None,
     ) -> int:
         return await self._calls.change(
-            lambda c: work_queue.end_pending(
+            lambda c: work_queue.finish_pending(
                 c,
                 endpoint_id,
                 state=state,
@@ -212,19 +221,19 @@ class PostgresStore:
             )
         )
 
-    async def reopen(
+    async def requeue(
         self, delivery_ids: Sequence[int], *, now_ms: int, replay: Replay | None = None, read: int | None = None
     ) -> int:
         async def work(connection: Connection) -> int:
-            if replay is not None and not await directory.put_replay(connection, replay, read=read):
+            if replay is not None and not await registry.put_replay(connection, replay, read=read):
                 return 0
             replay_id = None if replay is None else replay.id
-            count = await work_queue.reopen(
+            count = await work_queue.requeue(
                 connection, delivery_ids, now_ms=now_ms, replay_id=replay_id, slot=self._opening_slot
             )
             if replay is not None:
                 done = msgspec.structs.replace(replay, queued=replay.queued + count)
-                await directory.put_replay(connection, done, read=None)
+                await registry.put_replay(connection, done, read=None)
             return count
 
         count = await self._calls.change(work)
@@ -257,36 +266,36 @@ class PostgresStore:
     # -- directory
 
     async def put_endpoint(self, row: EndpointRow, *, read: int | None = None) -> int:
-        version = await self._calls.change(lambda c: directory.put_endpoint(c, row, read=read))
+        version = await self._calls.change(lambda c: registry.put_endpoint(c, row, read=read))
         self._presence.tell("config")
         return version
 
     async def endpoints(self, *, since_version: int = 0) -> list[EndpointRow]:
-        return await self._calls.look(lambda c: directory.endpoints(c, since_version))
+        return await self._calls.look(lambda c: registry.endpoints(c, since_version))
 
     async def endpoint_revisions(self, client_id: int, config_version: int) -> list[EndpointRow]:
-        return await self._calls.look(lambda c: directory.endpoint_revisions(c, client_id, config_version))
+        return await self._calls.look(lambda c: registry.endpoint_revisions(c, client_id, config_version))
 
     async def config_version(self) -> int:
-        return await self._calls.look(directory.config_version)
+        return await self._calls.look(registry.config_version)
 
     async def put_key(self, key: Key) -> int:
-        version = await self._calls.change(lambda c: directory.put_key(c, key))
+        version = await self._calls.change(lambda c: registry.put_key(c, key))
         self._presence.tell("config")
         return version
 
     async def keys(self) -> list[Key]:
-        return await self._calls.look(directory.keys)
+        return await self._calls.look(registry.keys)
 
     async def end_session(self, session_id: str, *, ends_ms: int, now_ms: int) -> int:
         version = await self._calls.change(
-            lambda c: directory.end_session(c, session_id, ends_ms=ends_ms, now_ms=now_ms)
+            lambda c: registry.end_session(c, session_id, ends_ms=ends_ms, now_ms=now_ms)
         )
         self._presence.tell("config")
         return version
 
     async def ended_sessions(self) -> frozenset[str]:
-        return await self._calls.look(directory.ended_sessions)
+        return await self._calls.look(registry.ended_sessions)
 
     # -- audit log
 
@@ -299,7 +308,7 @@ class PostgresStore:
     # -- replays
 
     async def put_replay(self, replay: Replay, *, read: int | None = None) -> None:
-        await self._calls.change(lambda c: directory.put_replay(c, replay, read=read))
+        await self._calls.change(lambda c: registry.put_replay(c, replay, read=read))
 
     async def replay(self, replay_id: int) -> Replay | None:
         return await self._calls.look(lambda c: history.replay(c, replay_id))
@@ -345,25 +354,25 @@ class PostgresStore:
     async def dead_groups(self, scope: Scope, *, endpoint_id: int | None, limit: int) -> list[DeadGroup]:
         return await self._calls.look(lambda c: history.dead_groups(c, scope, endpoint_id=endpoint_id, limit=limit))
 
-    async def books(self, scope: Scope, *, recount: bool = False) -> list[Book]:
+    async def books(self, scope: Scope, *, recount: bool = False) -> list[DeliveryCounts]:
         return await self._calls.look(lambda c: history.books(c, scope, recount=recount))
 
     # -- beside the rows of a list
 
     async def events_by_id(self, event_ids: Sequence[int], scope: Scope) -> dict[int, Event]:
-        return await self._calls.look(lambda c: beside.events_by_id(c, event_ids, scope))
+        return await self._calls.look(lambda c: bulk_lookups.events_by_id(c, event_ids, scope))
 
     async def delivery_states(self, event_ids: Sequence[int], scope: Scope) -> dict[int, dict[DeliveryState, int]]:
-        return await self._calls.look(lambda c: beside.delivery_states(c, event_ids, scope))
+        return await self._calls.look(lambda c: bulk_lookups.delivery_states(c, event_ids, scope))
 
     async def last_attempts(self, delivery_ids: Sequence[int]) -> dict[int, Attempt]:
-        return await self._calls.look(lambda c: beside.last_attempts(c, delivery_ids))
+        return await self._calls.look(lambda c: bulk_lookups.last_attempts(c, delivery_ids))
 
     async def count_deliveries(self, query: DeliveryQuery, *, limit: int) -> int:
-        return await self._calls.look(lambda c: beside.count_deliveries(c, query, limit=limit))
+        return await self._calls.look(lambda c: bulk_lookups.count_deliveries(c, query, limit=limit))
 
     async def replays_with(self, replay_ids: Sequence[int], state: DeliveryState) -> set[int]:
-        return await self._calls.look(lambda c: beside.replays_with(c, replay_ids, state))
+        return await self._calls.look(lambda c: bulk_lookups.replays_with(c, replay_ids, state))
 
     # -- activity
 
@@ -383,10 +392,10 @@ class PostgresStore:
     # -- upkeep
 
     async def audit(self, *, after_id: int, limit: int) -> Audit:
-        return await self._calls.look(lambda c: upkeep.audit(c, after_id=after_id, limit=limit))
+        return await self._calls.look(lambda c: maintenance.audit(c, after_id=after_id, limit=limit))
 
     async def oldest_ms(self) -> int | None:
-        return await self._calls.look(upkeep.oldest_ms)
+        return await self._calls.look(maintenance.oldest_ms)
 
     async def expire(self, *, before_ms: int, limit: int) -> int:
         """Drop one whole week of events if one is past, whatever ``limit`` says; else delete one by one."""
@@ -402,4 +411,4 @@ class PostgresStore:
         await self._calls.change(work)
 
     async def index_text(self, limit: int) -> int:
-        return await self._calls.change(lambda c: upkeep.index_text(c, limit))
+        return await self._calls.change(lambda c: maintenance.index_text(c, limit))

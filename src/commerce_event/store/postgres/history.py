@@ -7,14 +7,14 @@ from typing import Final
 from msgspec.structs import replace
 
 from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event, Replay, Scope
-from commerce_event.store import reading, records, words
+from commerce_event.store import reading, row_mapping, text_search
 from commerce_event.store.conditions import ENDED
-from commerce_event.store.port import Book, DeadGroup, DeliveryQuery, EventQuery, Page
+from commerce_event.store.port import DeadGroup, DeliveryCounts, DeliveryQuery, EventQuery, Page
 from commerce_event.store.postgres.conditions import Conditions, first_delivery, span
 from commerce_event.store.postgres.sql import Connection, only, run
-from commerce_event.store.times import Span
+from commerce_event.store.time_ranges import Span
 
-_DELIVERY: Final = f"{records.DELIVERY}, d.leased"
+_DELIVERY: Final = f"{row_mapping.DELIVERY}, d.leased"
 _RARE: Final = ENDED | {"pending"}  # states with few deliveries beside those delivered
 # LIMIT and LATERAL keep the planner to a look for each one, whatever it believes about the sizes.
 _EVENT_OF_ID: Final = "CROSS JOIN LATERAL (SELECT * FROM event WHERE event.id = n.id LIMIT 1) AS e"
@@ -133,7 +133,7 @@ async def deliveries(connection: Connection, query: DeliveryQuery, page: Page) -
     if at.end is None or query.event_id is not None or query.replay_id is not None:
         where.add_bounds("d.id", None if at.first is None else await first_delivery(connection, at.first), None)
         return await _list_deliveries(connection, where, page)
-    later = where.take_later(at)
+    later = where.split_late_deliveries(at)
     found = await _list_deliveries(connection, where, page)
     found += await _list_deliveries(connection, later, page)
     return sorted(found, key=lambda each: each.id, reverse=page.after is None)[: page.limit]
@@ -148,11 +148,11 @@ def delivery_conditions(query: DeliveryQuery, page: Page) -> Conditions:
 
 
 async def attempts(connection: Connection, delivery_id: int) -> list[Attempt]:
-    return [records.attempt(row) for row in await run(connection, "attempts", delivery_id)]
+    return [row_mapping.attempt(row) for row in await run(connection, "attempts", delivery_id)]
 
 
 async def recent_attempts(connection: Connection, endpoint_id: int, limit: int) -> list[Attempt]:
-    return [records.attempt(row) for row in await run(connection, "recent_attempts", endpoint_id, limit)]
+    return [row_mapping.attempt(row) for row in await run(connection, "recent_attempts", endpoint_id, limit)]
 
 
 async def dead_groups(connection: Connection, scope: Scope, *, endpoint_id: int | None, limit: int) -> list[DeadGroup]:
@@ -166,16 +166,16 @@ async def dead_groups(connection: Connection, scope: Scope, *, endpoint_id: int 
         "AND attempt.number = n.attempt_count AND attempt.event_id = n.event_id LIMIT 1) AS a ON true "
         "GROUP BY n.endpoint_id, n.reason, a.error ORDER BY count(*) DESC, n.endpoint_id, a.error"
     )
-    return [records.dead_group(row) for row in await connection.fetch(sql, *where.values)]
+    return [row_mapping.dead_group(row) for row in await connection.fetch(sql, *where.values)]
 
 
-async def books(connection: Connection, scope: Scope, *, recount: bool) -> list[Book]:
-    return [records.book(row) for row in await run(connection, "books", recount) if scope.allows(row[1])]
+async def books(connection: Connection, scope: Scope, *, recount: bool) -> list[DeliveryCounts]:
+    return [row_mapping.book(row) for row in await run(connection, "books", recount) if scope.allows(row[1])]
 
 
 async def replay(connection: Connection, replay_id: int) -> Replay | None:
-    row = await connection.fetchrow(f"SELECT {records.REPLAY} FROM replay WHERE id = $1", replay_id)
-    return None if row is None else records.replay(row, row[5])
+    row = await connection.fetchrow(f"SELECT {row_mapping.REPLAY} FROM replay WHERE id = $1", replay_id)
+    return None if row is None else row_mapping.replay(row, row[5])
 
 
 async def replays(connection: Connection, scope: Scope, page: Page, *, running: bool) -> list[Replay]:
@@ -185,8 +185,8 @@ async def replays(connection: Connection, scope: Scope, page: Page, *, running: 
     if running:
         where.add("state = 'running'")
     limit, order = where.place(page.limit), "ASC" if running else "DESC"
-    sql = f"SELECT {records.REPLAY} FROM replay WHERE {where.sql} ORDER BY id {order} LIMIT {limit}"
-    return [records.replay(row, row[5]) for row in await connection.fetch(sql, *where.values)]
+    sql = f"SELECT {row_mapping.REPLAY} FROM replay WHERE {where.sql} ORDER BY id {order} LIMIT {limit}"
+    return [row_mapping.replay(row, row[5]) for row in await connection.fetch(sql, *where.values)]
 
 
 async def replay_states(connection: Connection, replay_id: int) -> dict[DeliveryState, int]:
@@ -201,11 +201,11 @@ def _event_conditions(query: EventQuery, page: Page, at: Span) -> Conditions:
 
 async def _search(connection: Connection, query: EventQuery, page: Page) -> list[Event]:
     """Look in the events that are not indexed yet, one by one, and in the text index; one snapshot for both."""
-    wanted = words.wanted(query.text or "")
+    wanted = text_search.wanted(query.text or "")
     if not wanted:
         return []
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        words.check_unindexed(await only(connection, "unindexed", words.UNINDEXED_MAX + 1))
+        text_search.check_unindexed(await only(connection, "unindexed", text_search.UNINDEXED_MAX + 1))
         at = await span(connection, query.since_ms, query.until_ms)
         found = await _search_new(connection, query, page, at, wanted)
         found += await _search_indexed(connection, query, page, at, wanted)
@@ -221,7 +221,7 @@ async def _search_new(connection: Connection, query: EventQuery, page: Page, at:
         where = _event_conditions(query, page, at)
         where.add("e.id = ANY ({}::bigint[])", [row[0] for row in rows])
         some = await _list_events(connection, f"event AS e {_in_state(query)}", where, _LOOK)
-        found += [each for each in some if wanted in words.entry(each.body)]
+        found += [each for each in some if wanted in text_search.entry(each.body)]
     return found
 
 
@@ -248,7 +248,7 @@ async def _search_by_index(connection: Connection, query: EventQuery, page: Page
     where = _event_conditions(query, page, at)
     texts = where.inner()
     clients = () if older else query.scope.sorted_ids or ()
-    texts.add("words @@ ({}::text)::tsquery", words.index_query(wanted, clients))
+    texts.add("words @@ ({}::text)::tsquery", text_search.index_query(wanted, clients))
     texts.add("folded LIKE {}", f"%{wanted}%")
     texts.add_bounds("event_id", at.first, at.end)
     texts.add_page(page, "event_id")
@@ -265,12 +265,12 @@ async def _list_events(
     connection: Connection, source: str, where: Conditions, limit: int, *, order: str = "e.id DESC"
 ) -> list[Event]:
     most = where.place(limit)
-    sql = f"SELECT {records.EVENT} FROM {source} WHERE {where.sql} ORDER BY {order} LIMIT {most}"
-    return [records.event(row) for row in await connection.fetch(sql, *where.values)]
+    sql = f"SELECT {row_mapping.EVENT} FROM {source} WHERE {where.sql} ORDER BY {order} LIMIT {most}"
+    return [row_mapping.event(row) for row in await connection.fetch(sql, *where.values)]
 
 
 async def _list_deliveries(connection: Connection, where: Conditions, page: Page) -> list[Delivery]:
     direction = "DESC" if page.after is None else "ASC"
     most = where.place(page.limit)
     sql = f"SELECT {_DELIVERY} FROM delivery AS d WHERE {where.sql} ORDER BY d.id {direction} LIMIT {most}"
-    return [records.delivery(row) for row in await connection.fetch(sql, *where.values)]
+    return [row_mapping.delivery(row) for row in await connection.fetch(sql, *where.values)]

@@ -3,14 +3,23 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from commerce_event.store.arrivals import First, Keyed, Numbered, Turn, delivery_row, event_row, sort_out, turns_of
+from commerce_event.store.insert_rows import (
+    First,
+    Keyed,
+    Numbered,
+    Turn,
+    assign_sequences,
+    delivery_row,
+    event_row,
+    turns_of,
+)
 from commerce_event.store.port import Accepted, ConfigChangedError, NewDelivery, NewEvent
 from commerce_event.store.postgres.locks import lock_turns
 from commerce_event.store.postgres.sql import Connection, columns, run
 
 
 async def accept(
-    connection: Connection, events: Sequence[NewEvent], *, config_version: int | None, lease: int, slot: int
+    connection: Connection, events: Sequence[NewEvent], *, config_version: int | None, run_id: int, slot: int
 ) -> list[Accepted]:
     """Store the events that are new and answer for each, in order. Raises ConfigChangedError."""
     if not events:
@@ -18,11 +27,11 @@ async def accept(
     await lock_turns(connection, turns_of(delivery for event in events for delivery in event.deliveries))
     ends = await _take_sequences(connection, Counter(event.client_id for event in events), config_version)
     known = await _known_keys(connection, events)
-    answers, fresh = sort_out(events, known, ends)
+    answers, fresh = assign_sequences(events, known, ends)
     if len(fresh) < len(events):
         unused = Counter(event.client_id for event in events) - Counter(event.client_id for event, _ in fresh)
         await run(connection, "return_sequences", list(unused), list(unused.values()))
-    await _write(connection, fresh, lease=lease, slot=slot)
+    await _write(connection, fresh, run_id=run_id, slot=slot)
     return answers
 
 
@@ -49,7 +58,7 @@ async def _known_keys(connection: Connection, events: Sequence[NewEvent]) -> dic
     return {(row[0], row[1]): row[2:] for row in await run(connection, "events_by_key", *columns(wanted, 2))}
 
 
-async def _write(connection: Connection, fresh: Sequence[Numbered], *, lease: int, slot: int) -> None:
+async def _write(connection: Connection, fresh: Sequence[Numbered], *, run_id: int, slot: int) -> None:
     if not fresh:
         return
     await run(connection, "insert_events", *columns([event_row(event, sequence) for event, sequence in fresh], 11))
@@ -57,7 +66,7 @@ async def _write(connection: Connection, fresh: Sequence[Numbered], *, lease: in
     if not pairs:
         return
     taken = await turns_taken(connection, [delivery for delivery, _, _ in pairs])
-    rows = [(*delivery_row(delivery, event, taken, lease=lease), sequence) for delivery, event, sequence in pairs]
+    rows = [(*delivery_row(delivery, event, taken, run_id=run_id), sequence) for delivery, event, sequence in pairs]
     await run(connection, "insert_deliveries", *columns(rows, 13))
     await open_books(connection, [(delivery.endpoint_id, event.client_id) for delivery, event, _ in pairs], slot=slot)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 from zlib import crc32
 
-from commerce_event.store.arrivals import Turn
+from commerce_event.store.insert_rows import Turn
 from commerce_event.store.postgres.sql import Connection, run
 
 RUNS: Final = 0x43455654  # held by every open store, by number of its run

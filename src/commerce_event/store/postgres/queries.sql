@@ -177,7 +177,7 @@ WITH held AS MATERIALIZED (
 )
 SELECT id, number, lease, CASE WHEN state <> 'pending' THEN endpoint_id END AS endpoint_id, order_key FROM held
 
--- name: give_back
+-- name: release_claims
 -- the time tells a claim from a later one of the same run, which has the same number when this is done once more
 UPDATE queue SET attempt_count = attempt_count - 1, due_ms = $1, lease = NULL, leased_ms = NULL
 FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::bigint[]) AS unsent (id, lease, number, lease_until_ms)

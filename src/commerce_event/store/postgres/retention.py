@@ -4,9 +4,9 @@ from typing import Final
 
 from commerce_event.core.clock import Clock
 from commerce_event.core.ids import at_time
-from commerce_event.store.postgres import upkeep, weeks
-from commerce_event.store.postgres.calls import Calls
-from commerce_event.store.postgres.weeks import Week
+from commerce_event.store.postgres import maintenance, partitions
+from commerce_event.store.postgres.executor import Calls
+from commerce_event.store.postgres.partitions import Week
 
 _START: Final = 0
 
@@ -25,7 +25,7 @@ class Retention:
         return await self._drop_week(before_ms) or await self._delete_some(before_ms, limit)
 
     async def _drop_week(self, before_ms: int) -> int:
-        for week in await self._calls.look(lambda c: weeks.unneeded(c, before_id=at_time(before_ms))):
+        for week in await self._calls.look(lambda c: partitions.unneeded(c, before_id=at_time(before_ms))):
             events = await self._forget_keys(week)
             if await self._drop(week) and events:
                 return events
@@ -40,10 +40,10 @@ class Retention:
         return events
 
     async def _forget_some(self, week: Week, after_id: int) -> tuple[int, int] | None:
-        return await self._calls.step(lambda c: weeks.forget_keys(c, week, after_id))
+        return await self._calls.step(lambda c: partitions.forget_keys(c, week, after_id))
 
     async def _drop(self, week: Week) -> bool:
-        return await self._calls.step(lambda c: weeks.drop(c, week))
+        return await self._calls.step(lambda c: partitions.drop(c, week))
 
     async def _delete_some(self, before_ms: int, limit: int) -> int:
         if before_ms != self._pass_ms:
@@ -60,8 +60,8 @@ class Retention:
     async def _expired(self, before_ms: int, limit: int) -> list[int]:
         now_ms, after_id = self._clock.now_ms(), self._looked_to
         return await self._calls.look(
-            lambda c: upkeep.expired(c, before_ms=before_ms, after_id=after_id, limit=limit, now_ms=now_ms)
+            lambda c: maintenance.expired(c, before_ms=before_ms, after_id=after_id, limit=limit, now_ms=now_ms)
         )
 
     async def _delete(self, ids: list[int]) -> int:
-        return await self._calls.change(lambda c: upkeep.delete(c, ids))
+        return await self._calls.change(lambda c: maintenance.delete(c, ids))

@@ -10,10 +10,18 @@ from typing import Any, Final
 import msgspec
 
 from commerce_event.core.model import DeliveryState, Replay
-from commerce_event.store import records
-from commerce_event.store.arrivals import Turn, replayed_row, turns_of, waits_or_goes_first
-from commerce_event.store.port import DAMAGED, INTERRUPTED, Claimed, NewDelivery, Settlement, Waiting, Want
-from commerce_event.store.postgres import directory
+from commerce_event.store import row_mapping
+from commerce_event.store.insert_rows import Turn, replayed_row, turns_of, waits_or_goes_first
+from commerce_event.store.port import (
+    DAMAGED,
+    INTERRUPTED,
+    Claimed,
+    ClaimRequest,
+    EndpointBacklog,
+    NewDelivery,
+    Settlement,
+)
+from commerce_event.store.postgres import registry
 from commerce_event.store.postgres.journal import open_books, turns_taken
 from commerce_event.store.postgres.locks import lock_turns
 from commerce_event.store.postgres.sql import Connection, columns, only, run
@@ -24,28 +32,30 @@ _ENDING_TRIES: Final = 10
 Lease = tuple[int, int, int, int]  # delivery, run, attempt number, end
 
 
-async def waiting(connection: Connection) -> list[Waiting]:
-    return [Waiting(*row) for row in await run(connection, "waiting")]
+async def waiting(connection: Connection) -> list[EndpointBacklog]:
+    return [EndpointBacklog(*row) for row in await run(connection, "waiting")]
 
 
 async def claim(
-    connection: Connection, wants: Sequence[Want], *, lease: int, now_ms: int, lease_until_ms: int
+    connection: Connection, wants: Sequence[ClaimRequest], *, run_id: int, now_ms: int, lease_until_ms: int
 ) -> tuple[list[Claimed], list[Lease]]:
     """Lease what is due; also return the leases of deliveries whose events are lost."""
     limits: Counter[tuple[int, bool]] = Counter()
     for want in wants:
         limits[want.endpoint_id, want.retrying] += want.limit
     wanted = [(endpoint_id, retrying, limit) for (endpoint_id, retrying), limit in limits.items()]
-    rows = await run(connection, "claim", *columns(wanted, 3), now_ms, lease, lease_until_ms, INTERRUPTED)
-    claimed = [records.claimed(row, lease=lease, lease_until_ms=lease_until_ms) for row in rows if row[5] is not None]
-    return claimed, [(row[0], lease, row[2], lease_until_ms) for row in rows if row[5] is None]
+    rows = await run(connection, "claim", *columns(wanted, 3), now_ms, run_id, lease_until_ms, INTERRUPTED)
+    claimed = [
+        row_mapping.claimed(row, run_id=run_id, lease_until_ms=lease_until_ms) for row in rows if row[5] is not None
+    ]
+    return claimed, [(row[0], run_id, row[2], lease_until_ms) for row in rows if row[5] is None]
 
 
 async def end_damaged(connection: Connection, leases: Sequence[Lease], *, now_ms: int, slot: int) -> None:
     """Finish deliveries whose events are lost: there is nothing to send."""
     ids = [delivery_id for delivery_id, *_ in leases]
     await lock_turns(connection, await _turns(connection, ids))
-    await run(connection, "give_back", now_ms, *columns(sorted(leases), 4))
+    await run(connection, "release_claims", now_ms, *columns(sorted(leases), 4))
     await _finish(connection, ids, state="dead", reason=DAMAGED, now_ms=now_ms, slot=slot, leased=False)
 
 
@@ -59,15 +69,15 @@ async def settle(connection: Connection, settlements: Sequence[Settlement], *, s
     ours = {(row[0], row[1], row[2]) for row in held}
     finished_ms = max(each.attempt.ended_ms for each in settlements)
     released = await _release(connection, [(row[3], row[4]) for row in held if row[3] is not None], finished_ms)
-    return [(each.delivery_id, each.attempt.number, each.lease) in ours for each in settlements], released
+    return [(each.delivery_id, each.attempt.number, each.run_id) in ours for each in settlements], released
 
 
-async def give_back(connection: Connection, claimed: Sequence[Claimed], *, now_ms: int) -> None:
-    rows = sorted((each.delivery_id, each.lease, each.number, each.lease_until_ms) for each in claimed)
-    await run(connection, "give_back", now_ms, *columns(rows, 4))
+async def release_claims(connection: Connection, claimed: Sequence[Claimed], *, now_ms: int) -> None:
+    rows = sorted((each.delivery_id, each.run_id, each.number, each.lease_until_ms) for each in claimed)
+    await run(connection, "release_claims", now_ms, *columns(rows, 4))
 
 
-async def end_pending(
+async def finish_pending(
     connection: Connection,
     endpoint_id: int,
     *,
@@ -94,7 +104,7 @@ async def cancel(connection: Connection, delivery_ids: Sequence[int], *, reason:
     )
 
 
-async def reopen(
+async def requeue(
     connection: Connection, delivery_ids: Sequence[int], *, now_ms: int, replay_id: int | None, slot: int
 ) -> int:
     await lock_turns(connection, await _turns(connection, delivery_ids))
@@ -122,7 +132,7 @@ async def add_deliveries(
     read: int | None,
     slot: int,
 ) -> None:
-    if not await directory.put_replay(connection, replay, read=read):
+    if not await registry.put_replay(connection, replay, read=read):
         return
     await lock_turns(connection, turns_of(deliveries))
     existing = {row[0] for row in await run(connection, "keep_events", list(set(event_ids)))}
@@ -149,7 +159,7 @@ def _result_row(settlement: Settlement) -> tuple[Any, ...]:
     attempt = settlement.attempt
     return (
         settlement.delivery_id,
-        settlement.lease,
+        settlement.run_id,
         attempt.number,
         settlement.state,
         settlement.failure_count,

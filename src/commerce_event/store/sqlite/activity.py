@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import apsw
 
 from commerce_event.core.model import Scope
-from commerce_event.store import records
+from commerce_event.store import row_mapping
 from commerce_event.store.port import ACTIVITY_STEPS_S, Activity
 from commerce_event.store.sqlite.sql import as_json, run, write_rows
 
@@ -20,14 +20,14 @@ def read(
     connection: apsw.Connection, scope: Scope, *, step_s: int, since_ms: int, endpoint_id: int | None
 ) -> list[Activity]:
     found = run(connection, "activity", (step_s, since_ms, endpoint_id, as_json(scope.sorted_ids)))
-    return [records.activity(row, endpoint_id=endpoint_id or 0) for row in found]
+    return [row_mapping.activity(row, endpoint_id=endpoint_id or 0) for row in found]
 
 
 def read_by_endpoint(connection: apsw.Connection, scope: Scope, *, step_s: int, since_ms: int) -> list[Activity]:
     found = run(connection, "activity_by_endpoint", (step_s, since_ms, as_json(scope.sorted_ids)))
-    return [records.endpoint_activity(row, since_ms=since_ms) for row in found]
+    return [row_mapping.endpoint_activity(row, since_ms=since_ms) for row in found]
 
 
 def _row(counts: Activity, step_s: int) -> tuple[int, ...]:
-    start_ms, *rest = records.of_activity(counts)
+    start_ms, *rest = row_mapping.of_activity(counts)
     return (step_s, start_ms - start_ms % (step_s * 1000), *rest)

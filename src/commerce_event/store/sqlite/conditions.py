@@ -6,11 +6,11 @@ from typing import Any, Final
 import apsw
 
 from commerce_event.core.model import DeliveryState
-from commerce_event.store import conditions, times
+from commerce_event.store import conditions, time_ranges
 
-_ASTRAY: Final = f"SELECT min(id), max(id) FROM event INDEXED BY event_astray WHERE {times.ASTRAY} AND "  # noqa: S608
+_ASTRAY: Final = f"SELECT min(id), max(id) FROM event INDEXED BY event_astray WHERE {time_ranges.CLOCK_SKEWED} AND "  # noqa: S608
 _EARLY: Final = (
-    f"SELECT min(d.id) FROM delivery AS d INDEXED BY delivery_later WHERE {times.LATER} AND d.id < d.event_id "  # noqa: S608
+    f"SELECT min(d.id) FROM delivery AS d INDEXED BY delivery_later WHERE {time_ranges.LATER} AND d.id < d.event_id "  # noqa: S608
     "AND d.event_id >= ?"
 )
 
@@ -31,14 +31,14 @@ def is_in(column: str, state: DeliveryState) -> str:
     return f"{column} IN ('dead', 'cancelled') AND {term}" if state in conditions.ENDED else term
 
 
-def span(connection: apsw.Connection, since_ms: int | None, until_ms: int | None) -> times.Span:
+def span(connection: apsw.Connection, since_ms: int | None, until_ms: int | None) -> time_ranges.Span:
     """Return where the events of a time lie."""
     if since_ms is None and until_ms is None:
-        return times.Span(None, None)
+        return time_ranges.Span(None, None)
     where = Conditions()
     where.add_bounds("accepted_ms", since_ms, None if until_ms is None else until_ms + 1)
-    [astray] = connection.execute(_ASTRAY + where.sql, where.values)
-    return times.span(since_ms, until_ms, astray)
+    [clock_skewed] = connection.execute(_ASTRAY + where.sql, where.values)
+    return time_ranges.span(since_ms, until_ms, clock_skewed)
 
 
 def first_delivery(connection: apsw.Connection, first_event: int) -> int:

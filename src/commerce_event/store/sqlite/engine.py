@@ -17,10 +17,12 @@ from commerce_event.store.port import (
     Accepted,
     Activity,
     Audit,
-    Book,
     Claimed,
+    ClaimRequest,
     DeadGroup,
+    DeliveryCounts,
     DeliveryQuery,
+    EndpointBacklog,
     EndpointRow,
     EventQuery,
     NewDelivery,
@@ -31,10 +33,17 @@ from commerce_event.store.port import (
     StoreBrokenError,
     StoreInfo,
     StoreUnavailableError,
-    Waiting,
-    Want,
 )
-from commerce_event.store.sqlite import activity, audit_log, beside, directory, files, history, upkeep, work_queue
+from commerce_event.store.sqlite import (
+    activity,
+    audit_log,
+    bulk_lookups,
+    files,
+    history,
+    maintenance,
+    registry,
+    work_queue,
+)
 from commerce_event.store.sqlite.checkpoints import Checkpointer
 from commerce_event.store.sqlite.journal import Journal
 from commerce_event.store.sqlite.readers import Readers
@@ -61,7 +70,7 @@ class SqliteStore:
         self._readers: Readers | None = None
         self._queue_reader: Readers | None = None  # so that no search keeps a delivery waiting
         self._journal = Journal(0)
-        self._lease = 0
+        self._run_id = 0
         self._schema = 0
         self._expired_to = 0
         self._unclean_starts = 0
@@ -82,17 +91,17 @@ class SqliteStore:
                 files.copy_log(connection)
                 here = files.Identity(self._path)
                 with connection:
-                    self._lease = int(only(run(connection, "bump", ("run",))))
+                    self._run_id = int(only(run(connection, "bump", ("run",))))
                     if isinstance(self._clock, SystemClock):
-                        upkeep.go_on_with_clock(connection, self._clock)
+                        maintenance.go_on_with_clock(connection, self._clock)
                     taken_back = work_queue.take_back_former_leases(connection, self._clock.now_ms())
-                    self._unclean_starts = upkeep.begin_run(connection)
+                    self._unclean_starts = maintenance.begin_run(connection)
         except BaseException:
             self._let_go()
             raise
         if taken_back:
             log.warning("the former run did not end properly", deliveries_due_again=taken_back)
-        self._journal = Journal(self._lease)
+        self._journal = Journal(self._run_id)
         self._checkpointer = Checkpointer(self._path, connection, self._note)
         self._writer = Writer(
             connection,
@@ -112,7 +121,7 @@ class SqliteStore:
             self._checkpointer.close()
             if not self._writer.failure.done():
                 with suppress(apsw.Error):  # a full disk, say: the next start counts it
-                    upkeep.end_run(self._connection)
+                    maintenance.end_run(self._connection)
             self._writer = None
         for readers in (self._readers, self._queue_reader):
             if readers is not None:
@@ -131,8 +140,8 @@ class SqliteStore:
         return await asyncio.shield(failure)  # whoever stops waiting breaks nothing
 
     @property
-    def lease(self) -> int:
-        return self._lease
+    def run_id(self) -> int:
+        return self._run_id
 
     @property
     def nodes(self) -> int:
@@ -155,7 +164,7 @@ class SqliteStore:
         )
 
     async def last_id(self) -> int:
-        return await self._read(upkeep.last_id)
+        return await self._read(maintenance.last_id)
 
     # -- how calls reach the file
 
@@ -178,21 +187,21 @@ class SqliteStore:
 
     # -- queue
 
-    async def waiting(self) -> list[Waiting]:
+    async def waiting(self) -> list[EndpointBacklog]:
         return await _opened(self._queue_reader).do(work_queue.waiting)
 
-    async def claim(self, wants: Sequence[Want], *, now_ms: int, lease_until_ms: int) -> list[Claimed]:
+    async def claim(self, wants: Sequence[ClaimRequest], *, now_ms: int, lease_until_ms: int) -> list[Claimed]:
         return await self._write(
-            lambda c: work_queue.claim(c, wants, lease=self._lease, now_ms=now_ms, lease_until_ms=lease_until_ms)
+            lambda c: work_queue.claim(c, wants, run_id=self._run_id, now_ms=now_ms, lease_until_ms=lease_until_ms)
         )
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
         return await self._write(lambda c: work_queue.settle(c, settlements))
 
-    async def give_back(self, claimed: Sequence[Claimed], *, now_ms: int) -> None:
-        await self._write(lambda c: work_queue.give_back(c, claimed, now_ms=now_ms))
+    async def release_claims(self, claimed: Sequence[Claimed], *, now_ms: int) -> None:
+        await self._write(lambda c: work_queue.release_claims(c, claimed, now_ms=now_ms))
 
-    async def end_pending(
+    async def finish_pending(
         self,
         endpoint_id: int,
         *,
@@ -203,22 +212,22 @@ class SqliteStore:
         revision: int | None = None,
     ) -> int:
         return await self._write(
-            lambda c: work_queue.end_pending(
+            lambda c: work_queue.finish_pending(
                 c, endpoint_id, state=state, reason=reason, now_ms=now_ms, limit=limit, revision=revision
             )
         )
 
-    async def reopen(
+    async def requeue(
         self, delivery_ids: Sequence[int], *, now_ms: int, replay: Replay | None = None, read: int | None = None
     ) -> int:
         def work(connection: apsw.Connection) -> int:
-            if replay is not None and not directory.put_replay(connection, replay, read=read):
+            if replay is not None and not registry.put_replay(connection, replay, read=read):
                 return 0
             replay_id = None if replay is None else replay.id
-            count = work_queue.reopen(connection, delivery_ids, now_ms=now_ms, replay_id=replay_id)
+            count = work_queue.requeue(connection, delivery_ids, now_ms=now_ms, replay_id=replay_id)
             if replay is not None:
                 done = msgspec.structs.replace(replay, queued=replay.queued + count)
-                directory.put_replay(connection, done, read=None)
+                registry.put_replay(connection, done, read=None)
             return count
 
         return await self._write(work)
@@ -236,7 +245,7 @@ class SqliteStore:
         read: int | None = None,
     ) -> None:
         def work(connection: apsw.Connection) -> None:
-            if directory.put_replay(connection, replay, read=read):
+            if registry.put_replay(connection, replay, read=read):
                 work_queue.add_deliveries(connection, deliveries, event_ids, replay=replay, now_ms=now_ms)
 
         await self._write(work)
@@ -244,28 +253,28 @@ class SqliteStore:
     # -- directory
 
     async def put_endpoint(self, row: EndpointRow, *, read: int | None = None) -> int:
-        return await self._write(lambda c: directory.put_endpoint(c, row, read=read))
+        return await self._write(lambda c: registry.put_endpoint(c, row, read=read))
 
     async def endpoints(self, *, since_version: int = 0) -> list[EndpointRow]:
-        return await self._read(lambda c: directory.endpoints(c, since_version))
+        return await self._read(lambda c: registry.endpoints(c, since_version))
 
     async def endpoint_revisions(self, client_id: int, config_version: int) -> list[EndpointRow]:
-        return await self._read(lambda c: directory.endpoint_revisions(c, client_id, config_version))
+        return await self._read(lambda c: registry.endpoint_revisions(c, client_id, config_version))
 
     async def config_version(self) -> int:
-        return await _opened(self._queue_reader).do(directory.config_version)
+        return await _opened(self._queue_reader).do(registry.config_version)
 
     async def put_key(self, key: Key) -> int:
-        return await self._write(lambda c: directory.put_key(c, key))
+        return await self._write(lambda c: registry.put_key(c, key))
 
     async def keys(self) -> list[Key]:
-        return await self._read(directory.keys)
+        return await self._read(registry.keys)
 
     async def end_session(self, session_id: str, *, ends_ms: int, now_ms: int) -> int:
-        return await self._write(lambda c: directory.end_session(c, session_id, ends_ms=ends_ms, now_ms=now_ms))
+        return await self._write(lambda c: registry.end_session(c, session_id, ends_ms=ends_ms, now_ms=now_ms))
 
     async def ended_sessions(self) -> frozenset[str]:
-        return await self._read(directory.ended_sessions)
+        return await self._read(registry.ended_sessions)
 
     # -- audit log
 
@@ -278,7 +287,7 @@ class SqliteStore:
     # -- replays
 
     async def put_replay(self, replay: Replay, *, read: int | None = None) -> None:
-        await self._write(lambda c: directory.put_replay(c, replay, read=read))
+        await self._write(lambda c: registry.put_replay(c, replay, read=read))
 
     async def replay(self, replay_id: int) -> Replay | None:
         return await self._read(lambda c: history.replay(c, replay_id))
@@ -324,25 +333,25 @@ class SqliteStore:
     async def dead_groups(self, scope: Scope, *, endpoint_id: int | None, limit: int) -> list[DeadGroup]:
         return await self._read(lambda c: history.dead_groups(c, scope, endpoint_id=endpoint_id, limit=limit))
 
-    async def books(self, scope: Scope, *, recount: bool = False) -> list[Book]:
+    async def books(self, scope: Scope, *, recount: bool = False) -> list[DeliveryCounts]:
         return await self._read(lambda c: history.books(c, scope, recount=recount))
 
     # -- beside the rows of a list
 
     async def events_by_id(self, event_ids: Sequence[int], scope: Scope) -> dict[int, Event]:
-        return await self._read(lambda c: beside.events_by_id(c, event_ids, scope))
+        return await self._read(lambda c: bulk_lookups.events_by_id(c, event_ids, scope))
 
     async def delivery_states(self, event_ids: Sequence[int], scope: Scope) -> dict[int, dict[DeliveryState, int]]:
-        return await self._read(lambda c: beside.delivery_states(c, event_ids, scope))
+        return await self._read(lambda c: bulk_lookups.delivery_states(c, event_ids, scope))
 
     async def last_attempts(self, delivery_ids: Sequence[int]) -> dict[int, Attempt]:
-        return await self._read(lambda c: beside.last_attempts(c, delivery_ids))
+        return await self._read(lambda c: bulk_lookups.last_attempts(c, delivery_ids))
 
     async def count_deliveries(self, query: DeliveryQuery, *, limit: int) -> int:
-        return await self._read(lambda c: beside.count_deliveries(c, query, limit=limit))
+        return await self._read(lambda c: bulk_lookups.count_deliveries(c, query, limit=limit))
 
     async def replays_with(self, replay_ids: Sequence[int], state: DeliveryState) -> set[int]:
-        return await self._read(lambda c: beside.replays_with(c, replay_ids, state))
+        return await self._read(lambda c: bulk_lookups.replays_with(c, replay_ids, state))
 
     # -- activity
 
@@ -362,23 +371,23 @@ class SqliteStore:
     # -- upkeep
 
     async def audit(self, *, after_id: int, limit: int) -> Audit:
-        return await self._read(lambda c: upkeep.audit(c, after_id=after_id, limit=limit))
+        return await self._read(lambda c: maintenance.audit(c, after_id=after_id, limit=limit))
 
     async def oldest_ms(self) -> int | None:
-        return await self._read(upkeep.oldest_ms)
+        return await self._read(maintenance.oldest_ms)
 
     async def expire(self, *, before_ms: int, limit: int) -> int:
         after_id = self._expired_to  # what an earlier step passed over is pending still
-        ids = await self._read(lambda c: upkeep.expired(c, after_id=after_id, before_ms=before_ms, limit=limit))
+        ids = await self._read(lambda c: maintenance.expired(c, after_id=after_id, before_ms=before_ms, limit=limit))
         self._expired_to = ids[-1] if len(ids) == limit else 0
-        return await self._write(lambda c: upkeep.delete(c, ids)) if ids else 0
+        return await self._write(lambda c: maintenance.delete(c, ids)) if ids else 0
 
     async def shift_due(self, by_ms: int) -> None:
         """Move what is written before this call, and nothing that comes later: while it cannot be done, all wait."""
-        await self._write(lambda c: upkeep.shift_due(c, by_ms, self._clock), insist=True)
+        await self._write(lambda c: maintenance.shift_due(c, by_ms, self._clock), insist=True)
 
     async def index_text(self, limit: int) -> int:
-        return await self._write(lambda c: upkeep.index_text(c, limit))
+        return await self._write(lambda c: maintenance.index_text(c, limit))
 
 
 def _opened(part: T | None) -> T:

@@ -12,8 +12,8 @@ import apsw
 
 from commerce_event.store import sql_files
 from commerce_event.store.port import StoreBrokenError, StoreRefusedError
-from commerce_event.store.sqlite import places
-from commerce_event.store.words import entry
+from commerce_event.store.sqlite import filesystem_check
+from commerce_event.store.text_search import entry
 
 APPLICATION_ID: Final = 0x43455654  # "CEVT", so that `file` and we know whose database it is
 # Older engines can lose or damage committed pages when the log restarts: https://sqlite.org/wal.html#walresetbug
@@ -91,7 +91,7 @@ def check_place(path: Path) -> None:
         raise StoreRefusedError(f"{path} is a folder; name a file in it, for example {path / 'commerce-event.db'}")
     if not os.access(target, os.W_OK) or not os.access(path.parent, os.W_OK):
         raise StoreRefusedError(f"{target} cannot be written; change its permissions or give another --store")
-    kind = places.remote_kind(path.parent)
+    kind = filesystem_check.remote_kind(path.parent)
     if kind is not None:
         raise StoreRefusedError(
             f"{path.parent} is a network file system ({kind}), where locks and flushes cannot be relied on; "

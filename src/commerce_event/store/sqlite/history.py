@@ -8,13 +8,13 @@ import msgspec
 from msgspec.structs import replace
 
 from commerce_event.core.model import Attempt, Delivery, Event, Replay, Scope
-from commerce_event.store import reading, records, words
+from commerce_event.store import reading, row_mapping, text_search
 from commerce_event.store.conditions import ENDED
-from commerce_event.store.port import Book, DeadGroup, DeliveryQuery, EventQuery, Page
+from commerce_event.store.port import DeadGroup, DeliveryCounts, DeliveryQuery, EventQuery, Page
 from commerce_event.store.sqlite.conditions import Conditions, first_delivery, is_in, span
 from commerce_event.store.sqlite.sql import as_json, only, run
 
-_DELIVERY: Final = f"{records.DELIVERY}, d.lease IS NOT NULL"
+_DELIVERY: Final = f"{row_mapping.DELIVERY}, d.lease IS NOT NULL"
 _FEW: Final = 200_000  # pending deliveries that are sooner gathered than looked for among all events
 _FEW_OF_SOME: Final = 50_000  # of an endpoint or a client, than looked for among all of theirs
 # What can be told without reading the payload word by word: a letter that is none of ASCII may fold to one that is.
@@ -29,7 +29,9 @@ def event(connection: apsw.Connection, event_id: int, scope: Scope) -> Event | N
     where = Conditions()
     where.add_equal("e.id", event_id)
     where.add_scope(scope, "e.client_id")
-    return next(_events(connection, f"SELECT {records.EVENT} FROM event AS e WHERE {where.sql}", where.values), None)
+    return next(
+        _events(connection, f"SELECT {row_mapping.EVENT} FROM event AS e WHERE {where.sql}", where.values), None
+    )
 
 
 def events(connection: apsw.Connection, query: EventQuery, page: Page) -> list[Event]:
@@ -89,7 +91,8 @@ def _these(connection: apsw.Connection, query: EventQuery, page: Page, ids: list
 
 
 def events_after(connection: apsw.Connection, client_id: int, sequence: int, limit: int) -> list[Event]:
-    sql = f"SELECT {records.EVENT} FROM event AS e WHERE e.client_id = ? AND e.sequence > ? ORDER BY e.sequence LIMIT ?"
+    where = "e.client_id = ? AND e.sequence > ? ORDER BY e.sequence LIMIT ?"
+    sql = f"SELECT {row_mapping.EVENT} FROM event AS e WHERE {where}"
     return list(_events(connection, sql, (client_id, sequence, limit)))
 
 
@@ -101,7 +104,7 @@ def events_between(
     where.add_bounds("e.id", None, span(connection, None, until_ms).end)
     if types:
         where.add_in("e.type", types)
-    sql = f"SELECT {records.EVENT} FROM event AS e WHERE {where.sql} ORDER BY e.id LIMIT ?"
+    sql = f"SELECT {row_mapping.EVENT} FROM event AS e WHERE {where.sql} ORDER BY e.id LIMIT ?"
     return list(_events(connection, sql, (*where.values, limit)))
 
 
@@ -114,7 +117,7 @@ def delivery(connection: apsw.Connection, delivery_id: int, scope: Scope) -> Del
 
 
 def events_of(connection: apsw.Connection, event_ids: Sequence[int], scope: Scope) -> list[Event]:
-    sql = f"SELECT {records.EVENT} FROM event AS e WHERE e.id IN (SELECT value FROM json_each(?))"
+    sql = f"SELECT {row_mapping.EVENT} FROM event AS e WHERE e.id IN (SELECT value FROM json_each(?))"
     return [event for event in _events(connection, sql, (as_json(event_ids),)) if scope.allows(event.client_id)]
 
 
@@ -125,7 +128,7 @@ def deliveries(connection: apsw.Connection, query: DeliveryQuery, page: Page) ->
     if at.end is None or query.event_id is not None or query.replay_id is not None:
         where.add_bounds("d.id", None if at.first is None else first_delivery(connection, at.first), None)
         return _list_deliveries(connection, query, where, page)
-    later = where.take_later(at)
+    later = where.split_late_deliveries(at)
     found = _list_deliveries(connection, query, where, page)
     found += _list_deliveries(connection, query, later, page, index="delivery_later")
     return sorted(found, key=lambda each: each.id, reverse=page.after is None)[: page.limit]
@@ -177,11 +180,11 @@ def _pending(connection: apsw.Connection, query: DeliveryQuery) -> int:
 
 
 def attempts(connection: apsw.Connection, delivery_id: int) -> list[Attempt]:
-    return [records.attempt(row) for row in run(connection, "attempts", (delivery_id,))]
+    return [row_mapping.attempt(row) for row in run(connection, "attempts", (delivery_id,))]
 
 
 def recent_attempts(connection: apsw.Connection, endpoint_id: int, limit: int) -> list[Attempt]:
-    return [records.attempt(row) for row in run(connection, "recent_attempts", (endpoint_id, limit))]
+    return [row_mapping.attempt(row) for row in run(connection, "recent_attempts", (endpoint_id, limit))]
 
 
 def dead_groups(connection: apsw.Connection, scope: Scope, *, endpoint_id: int | None, limit: int) -> list[DeadGroup]:
@@ -193,12 +196,12 @@ def dead_groups(connection: apsw.Connection, scope: Scope, *, endpoint_id: int |
         f"FROM ({newest}) AS n LEFT JOIN attempt AS a ON a.delivery_id = n.id AND a.number = n.attempt_count "
         "GROUP BY n.endpoint_id, n.reason, a.error ORDER BY count(*) DESC, n.endpoint_id, a.error"
     )
-    return [records.dead_group(row) for row in connection.execute(sql, (*where.values, limit))]
+    return [row_mapping.dead_group(row) for row in connection.execute(sql, (*where.values, limit))]
 
 
-def books(connection: apsw.Connection, scope: Scope, *, recount: bool) -> list[Book]:
+def books(connection: apsw.Connection, scope: Scope, *, recount: bool) -> list[DeliveryCounts]:
     with connection:  # one snapshot for the accounts and the count
-        kept = [records.book(row) for row in run(connection, "books") if scope.allows(row[1])]
+        kept = [row_mapping.book(row) for row in run(connection, "books") if scope.allows(row[1])]
         counted = dict(run(connection, "count_pending")) if recount else {}
     if not recount:
         return kept
@@ -206,7 +209,7 @@ def books(connection: apsw.Connection, scope: Scope, *, recount: bool) -> list[B
 
 
 def replay(connection: apsw.Connection, replay_id: int) -> Replay | None:
-    found = connection.execute(f"SELECT {records.REPLAY} FROM replay WHERE id = ?", (replay_id,))
+    found = connection.execute(f"SELECT {row_mapping.REPLAY} FROM replay WHERE id = ?", (replay_id,))
     return next((_replay(row) for row in found), None)
 
 
@@ -217,7 +220,7 @@ def replays(connection: apsw.Connection, scope: Scope, page: Page, *, running: b
     if running:
         where.add("state = 'running'")
     order = "ASC" if running else "DESC"
-    sql = f"SELECT {records.REPLAY} FROM replay WHERE {where.sql} ORDER BY id {order} LIMIT ?"
+    sql = f"SELECT {row_mapping.REPLAY} FROM replay WHERE {where.sql} ORDER BY id {order} LIMIT ?"
     return [_replay(row) for row in connection.execute(sql, (*where.values, page.limit))]
 
 
@@ -250,14 +253,14 @@ def _starts_from_queue(connection: apsw.Connection, query: EventQuery) -> bool:
 def _list_events(
     connection: apsw.Connection, source: str, where: Conditions, limit: int, *, order: str = "e.id DESC"
 ) -> list[Event]:
-    sql = f"SELECT {records.EVENT} FROM {source} WHERE {where.sql} ORDER BY {order} LIMIT ?"
+    sql = f"SELECT {row_mapping.EVENT} FROM {source} WHERE {where.sql} ORDER BY {order} LIMIT ?"
     return list(_events(connection, sql, (*where.values, limit)))
 
 
 def _search(connection: apsw.Connection, query: EventQuery, page: Page) -> list[Event]:
     """Look in the newest events one by one, where a word that many have is found; then in the text index."""
     text = (query.text or "").replace("\0", " ")  # the index would stop reading there
-    wanted = words.wanted(text)
+    wanted = text_search.wanted(text)
     if not wanted:
         return []
     if query.state in ENDED:
@@ -266,7 +269,7 @@ def _search(connection: apsw.Connection, query: EventQuery, page: Page) -> list[
         if len(found) == page.limit or len(ids) < reading.ONE_BY_ONE:
             return found
     indexed_to = only(run(connection, "meta", ("text_indexed_to",)))
-    words.check_unindexed(only(run(connection, "unindexed", (indexed_to, words.UNINDEXED_MAX + 1))))
+    text_search.check_unindexed(only(run(connection, "unindexed", (indexed_to, text_search.UNINDEXED_MAX + 1))))
     looked_to = min(indexed_to, _below_newest(connection, query, page))
     recent = _event_conditions(connection, query, page)
     _add_state(connection, query, recent)
@@ -306,21 +309,21 @@ def _below_newest(connection: apsw.Connection, query: EventQuery, page: Page) ->
 
 def _match(scope: Scope, text: str) -> str:
     """Return the index query for a person's words: all of them in that order, the last one as a beginning."""
-    words = 'value : "' + text.replace('"', '""') + '" *'
+    text_search = 'value : "' + text.replace('"', '""') + '" *'
     ids = scope.sorted_ids
     if ids is None:
-        return words
+        return text_search
     clients = " OR ".join(f'"{client_id}"' for client_id in ids) or '""'
-    return f"client : ({clients}) AND {words}"
+    return f"client : ({clients}) AND {text_search}"
 
 
 def _events(connection: apsw.Connection, sql: str, values: Sequence[Any]) -> "map[Event]":
-    return map(records.event, connection.execute(sql, values))
+    return map(row_mapping.event, connection.execute(sql, values))
 
 
 def _deliveries(connection: apsw.Connection, sql: str, values: Sequence[Any]) -> list[Delivery]:
-    return [records.delivery(row) for row in connection.execute(sql, values)]
+    return [row_mapping.delivery(row) for row in connection.execute(sql, values)]
 
 
-def _replay(row: records.Row) -> Replay:
-    return records.replay(row, msgspec.json.decode(row[5], type=list[str]))
+def _replay(row: row_mapping.Row) -> Replay:
+    return row_mapping.replay(row, msgspec.json.decode(row[5], type=list[str]))

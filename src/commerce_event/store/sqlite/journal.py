@@ -5,17 +5,26 @@ from collections.abc import Sequence
 
 import apsw
 
-from commerce_event.store.arrivals import First, Keyed, Numbered, Turn, delivery_row, event_row, sort_out, turns_of
+from commerce_event.store.insert_rows import (
+    First,
+    Keyed,
+    Numbered,
+    Turn,
+    assign_sequences,
+    delivery_row,
+    event_row,
+    turns_of,
+)
 from commerce_event.store.port import Accepted, ConfigChangedError, NewDelivery, NewEvent
-from commerce_event.store.sqlite import directory
+from commerce_event.store.sqlite import registry
 from commerce_event.store.sqlite.sql import only, run, run_rows, write_rows
 
 
 class Journal:
     """Writes the journal. Holds each client's last sequence in memory, forgotten whenever a transaction fails."""
 
-    def __init__(self, lease: int) -> None:
-        self._lease = lease
+    def __init__(self, run_id: int) -> None:
+        self._run_id = run_id
         self._sequences: dict[int, int] = {}
 
     def forget(self) -> None:
@@ -26,11 +35,11 @@ class Journal:
         self, connection: apsw.Connection, events: Sequence[NewEvent], config_version: int | None
     ) -> list[Accepted]:
         """Store the events that are new and answer for each, in order. Raises ConfigChangedError."""
-        if config_version is not None and directory.config_version(connection) != config_version:
+        if config_version is not None and registry.config_version(connection) != config_version:
             raise ConfigChangedError
         known = _known_keys(connection, events)
         self._read_sequences(connection, {event.client_id for event in events})
-        answers, fresh = sort_out(events, known, self._sequences)
+        answers, fresh = assign_sequences(events, known, self._sequences)
         self._write(connection, fresh)
         return answers
 
@@ -46,7 +55,7 @@ class Journal:
         write_rows(connection, "put_sequence", [(client, self._sequences[client]) for client in clients])
         pairs = [(delivery, event) for event, _ in fresh for delivery in event.deliveries]
         taken = turns_taken(connection, [delivery for delivery, _ in pairs])
-        rows = [delivery_row(delivery, event, taken, lease=self._lease) for delivery, event in pairs]
+        rows = [delivery_row(delivery, event, taken, run_id=self._run_id) for delivery, event in pairs]
         write_rows(connection, "insert_deliveries", rows)
         open_books(connection, [(delivery.endpoint_id, event.client_id) for delivery, event in pairs])
 

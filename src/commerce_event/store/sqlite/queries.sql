@@ -72,7 +72,7 @@ UPDATE delivery SET state = result.column2, failure_count = result.column3, due_
 FROM (VALUES {rows:6}) AS result
 WHERE delivery.id = result.column1
 
--- name: give_back
+-- name: release_claims
 UPDATE delivery SET attempt_count = attempt_count - 1, due_ms = ?, lease = NULL, leased_ms = NULL
 FROM (VALUES {rows:3}) AS unsent
 WHERE delivery.id = unsent.column1 AND delivery.lease = unsent.column2 AND delivery.attempt_count = unsent.column3
@@ -125,7 +125,7 @@ UPDATE delivery SET state = ?, reason = ?, finished_ms = ?, due_ms = NULL, lease
 FROM (VALUES {rows:1}) AS ended
 WHERE delivery.id = ended.column1
 
--- name: reopen
+-- name: requeue
 UPDATE delivery SET state = 'pending', failure_count = 0, due_ms = again.column2, reason = NULL, finished_ms = NULL,
        replay_id = coalesce(?, replay_id)
 FROM (VALUES {rows:2}) AS again

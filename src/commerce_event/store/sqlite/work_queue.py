@@ -8,21 +8,31 @@ import apsw
 import msgspec
 
 from commerce_event.core.model import DeliveryState, Replay
-from commerce_event.store import records
-from commerce_event.store.arrivals import replayed_row, waits_or_goes_first
-from commerce_event.store.port import DAMAGED, INTERRUPTED, Claimed, NewDelivery, Settlement, Waiting, Want
+from commerce_event.store import row_mapping
+from commerce_event.store.insert_rows import replayed_row, waits_or_goes_first
+from commerce_event.store.port import (
+    DAMAGED,
+    INTERRUPTED,
+    Claimed,
+    ClaimRequest,
+    EndpointBacklog,
+    NewDelivery,
+    Settlement,
+)
 from commerce_event.store.sqlite.journal import open_books, turns_taken
 from commerce_event.store.sqlite.sql import only, run, run_rows, write_rows
 
 _STATES: Final = ("delivered", "dead", "cancelled", "pending")  # in the order of the accounts' columns
 
 
-def waiting(connection: apsw.Connection) -> list[Waiting]:
-    return [Waiting(endpoint_id, bool(kind), due_ms) for endpoint_id, kind, due_ms in run(connection, "waiting")]
+def waiting(connection: apsw.Connection) -> list[EndpointBacklog]:
+    return [
+        EndpointBacklog(endpoint_id, bool(kind), due_ms) for endpoint_id, kind, due_ms in run(connection, "waiting")
+    ]
 
 
 def claim(
-    connection: apsw.Connection, wants: Sequence[Want], *, lease: int, now_ms: int, lease_until_ms: int
+    connection: apsw.Connection, wants: Sequence[ClaimRequest], *, run_id: int, now_ms: int, lease_until_ms: int
 ) -> list[Claimed]:
     limits: Counter[tuple[int, bool]] = Counter()
     for want in wants:
@@ -36,8 +46,8 @@ def claim(
         _end(connection, damaged, state="dead", reason=DAMAGED, now_ms=now_ms)
         rows = [row for row in rows if row[5] is not None]
     _record_interrupted(connection, [(row[0], row[2] - 1, row[13]) for row in rows if row[12] is not None], now_ms)
-    write_rows(connection, "lease", [row[:1] for row in rows], before=(lease, lease_until_ms, now_ms))
-    return [records.claimed(row, lease=lease, lease_until_ms=lease_until_ms) for row in rows]
+    write_rows(connection, "lease", [row[:1] for row in rows], before=(run_id, lease_until_ms, now_ms))
+    return [row_mapping.claimed(row, run_id=run_id, lease_until_ms=lease_until_ms) for row in rows]
 
 
 def take_back_former_leases(connection: apsw.Connection, now_ms: int) -> int:
@@ -58,12 +68,12 @@ def settle(connection: apsw.Connection, settlements: Sequence[Settlement]) -> li
     return ours
 
 
-def give_back(connection: apsw.Connection, claimed: Sequence[Claimed], *, now_ms: int) -> None:
-    rows = [(delivery.delivery_id, delivery.lease, delivery.number) for delivery in claimed]
-    write_rows(connection, "give_back", rows, before=(now_ms,))
+def release_claims(connection: apsw.Connection, claimed: Sequence[Claimed], *, now_ms: int) -> None:
+    rows = [(delivery.delivery_id, delivery.run_id, delivery.number) for delivery in claimed]
+    write_rows(connection, "release_claims", rows, before=(now_ms,))
 
 
-def end_pending(
+def finish_pending(
     connection: apsw.Connection,
     endpoint_id: int,
     *,
@@ -83,7 +93,7 @@ def cancel(connection: apsw.Connection, delivery_ids: Sequence[int], *, reason: 
     return _end(connection, delivery_ids, state="cancelled", reason=reason, now_ms=now_ms)
 
 
-def reopen(connection: apsw.Connection, delivery_ids: Sequence[int], *, now_ms: int, replay_id: int | None) -> int:
+def requeue(connection: apsw.Connection, delivery_ids: Sequence[int], *, now_ms: int, replay_id: int | None) -> int:
     rows = [row for row in _states(connection, delivery_ids) if row[2] != "delivered" and row[5] is None]
     ended = [NewDelivery(row[0], row[1], row[7]) for row in rows if row[2] != "pending"]
     taken = turns_taken(connection, ended)
@@ -91,7 +101,7 @@ def reopen(connection: apsw.Connection, delivery_ids: Sequence[int], *, now_ms: 
         (delivery.id, None if waits_or_goes_first(delivery, taken) else now_ms) for delivery in ended
     ]
     due += [(row[0], None if row[4] is None else now_ms) for row in rows if row[2] == "pending"]
-    write_rows(connection, "reopen", due, before=(replay_id,))
+    write_rows(connection, "requeue", due, before=(replay_id,))
     _move(connection, ((row[1], row[2], "pending") for row in rows))
     return len(rows)
 
@@ -118,7 +128,7 @@ def add_deliveries(
 
 def _ours(connection: apsw.Connection, settlements: Sequence[Settlement]) -> list[bool]:
     """Tell for each settlement whether its lease still holds: one count when all do, one look each otherwise."""
-    rows = [(s.delivery_id, s.lease, s.attempt.number) for s in settlements]
+    rows = [(s.delivery_id, s.run_id, s.attempt.number) for s in settlements]
     held = sum(row[0] for row in run_rows(connection, "held_leases", rows))
     if held == len(rows):
         return [True] * len(rows)

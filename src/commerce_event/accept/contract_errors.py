@@ -1,0 +1,96 @@
+"""Every place in which an event breaks the contract, told in plain words."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from commerce_event.accept.errors import Fault, child
+from commerce_event.contract.catalogue import EVENT_TYPES, EventType
+from commerce_event.contract.properties import TABLE_NAME_PATTERN
+from commerce_event.contract.schema import LIMITS, Property
+
+FAULTS_MAX: Final = 20
+_TABLE_NAME: Final = re.compile(TABLE_NAME_PATTERN)
+_FOLDED_NAMES: Final = {
+    name: {each.casefold(): each for each in event_type.properties} for name, event_type in EVENT_TYPES.items()
+}
+_KINDS: Final[dict[type, str]] = {
+    bool: "true or false",
+    int: "a number",
+    float: "a fraction or an exponent",
+    str: "text",
+    list: "a list",
+    dict: "an object",
+    type(None): "null",
+}
+
+
+def find_faults(event_type: EventType, data: Mapping[str, Any]) -> tuple[Fault, ...]:
+    """Return what is wrong with an event's properties, at most 20 faults; nothing when it keeps the contract."""
+    faults = []
+    for field in event_type.fields:
+        message = _fault(field, data)
+        if message is not None:
+            faults.append(Fault(child("", field.name), message))
+    return tuple(faults[:FAULTS_MAX])
+
+
+def find_misspelt(event_type: EventType, data: Mapping[str, Any]) -> tuple[Fault, ...]:
+    """Return the names that are those of the contract but for small and capital letters, at most 20.
+
+    Receivers that take no heed of case would read them for, or instead of, the contract's own.
+    """
+    right = _FOLDED_NAMES[event_type.name]
+    wrong = [name for name in data if name not in event_type.properties and name.casefold() in right]
+    return tuple(
+        Fault(child("", name), f"is written {right[name.casefold()]} in the contract") for name in wrong[:FAULTS_MAX]
+    )
+
+
+def _fault(field: Property, data: Mapping[str, Any]) -> str | None:
+    if field.name not in data:
+        return "is required" if field.required else None
+    value = data[field.name]
+    if value is None and not field.required:
+        return "must not be null; leave it out when there is none"
+    if field.format in LIMITS:
+        return _integer_fault(field, value)
+    if field.format == "double":
+        return _number_fault(value)
+    return _text_fault(field, value)
+
+
+def _integer_fault(field: Property, value: Any) -> str | None:
+    low, high = LIMITS[field.format]
+    wanted = f"must be {_one_of(field)}" if field.values else f"must be a whole number from {low} to {high}"
+    if type(value) is not int:
+        return f"{wanted}, not {_KINDS[type(value)]}"
+    fits = value in field.values if field.values else low <= value <= high
+    return None if fits else wanted
+
+
+def _number_fault(value: Any) -> str | None:
+    if type(value) not in (int, float):
+        return f"must be a number, not {_KINDS[type(value)]}"
+    try:
+        float(value)
+    except OverflowError:
+        return "must be a number that fits a double (64 bits)"
+    return None
+
+
+def _text_fault(field: Property, value: Any) -> str | None:
+    if not isinstance(value, str):
+        kind = _KINDS[type(value)] if type(value) is not float else "a number"
+        return f"must be text, not {kind}"
+    if "\0" in value:
+        return "must not hold the character U+0000"
+    if field.values and value not in field.values:
+        return f"must be {_one_of(field)}"
+    if field.known_values and not _TABLE_NAME.match(value):
+        return "must be the name of a data table: t, a capital, then letters and digits, such as tCategory"
+    return None
+
+
+def _one_of(field: Property) -> str:
+    return "one of " + ", ".join(map(str, field.values)) if len(field.values) > 1 else str(field.values[0])

@@ -1,0 +1,349 @@
+"""What is answered: snake_case, ids and times as text. Secrets appear only where they were just made."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from commerce_event.core import ids
+from commerce_event.core.clock import rfc3339
+from commerce_event.core.model import (
+    Attempt,
+    Delivery,
+    DeliveryState,
+    Endpoint,
+    Event,
+    Filter,
+    Key,
+    Ordering,
+    Replay,
+    ReplayOf,
+    Role,
+    Signing,
+)
+from commerce_event.core.signatures import public_key
+from commerce_event.store.port import DeliveryCounts
+
+MASK = "***"
+
+
+class AcceptedView(msgspec.Struct, frozen=True):
+    """An event is durable, and so are its deliveries."""
+
+    id: str
+    duplicate: bool
+    deliveries: int
+
+
+class ItemView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of one event of a batch."""
+
+    index: int
+    status: int
+    id: str | None = None
+    duplicate: bool | None = None
+    deliveries: int | None = None
+    title: str | None = None
+    detail: str | None = None
+    errors: list[dict[str, str]] | None = None
+
+
+class BatchView(msgspec.Struct, frozen=True):
+    """What became of a batch, item by item, in order."""
+
+    items: list[ItemView]
+    accepted: int
+    duplicates: int
+    refused: int
+
+
+class EventView(msgspec.Struct, frozen=True, kw_only=True):
+    """An accepted event; ``data`` is its body."""
+
+    id: str
+    sequence: int
+    type: str
+    client_id: int
+    application_id: int | None
+    accepted_at: str
+    idempotency_key: str | None
+    deliveries: int
+    data: msgspec.Raw
+
+
+class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
+    """One try: what was answered, or why nothing was."""
+
+    number: int
+    started_at: str
+    duration_ms: float
+    status: int | None
+    error: str | None
+    response_headers: list[tuple[str, str]]
+    response_body: str
+
+
+class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
+    """One event on its way to one endpoint."""
+
+    id: str
+    event_id: str
+    endpoint_id: str
+    client_id: int
+    state: DeliveryState
+    attempt_count: int
+    next_attempt_at: str | None
+    reason: str | None
+    replay_id: str | None
+    created_at: str
+    finished_at: str | None
+
+
+class DeliveryDetailView(DeliveryView, frozen=True, kw_only=True):
+    """A delivery with all of its attempts."""
+
+    attempts: list[AttemptView]
+
+
+class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
+    """An endpoint. Values of static headers are masked; the secret is shown at creation and rotation only."""
+
+    id: str
+    client_id: int
+    application_id: int | None
+    url: str
+    event_types: list[str]
+    enabled: bool
+    disabled_reason: str | None
+    description: str
+    headers: dict[str, str]
+    filter: Filter | None
+    timeout_s: float | None
+    retry_schedule: list[float] | None
+    jitter: float
+    max_in_flight: int
+    rate_limit: float | None
+    ordering: Ordering
+    follow_redirects: bool
+    signing: Signing
+    public_key: str | None
+    created_at: str
+    updated_at: str
+
+
+class NewEndpointView(EndpointView, frozen=True, kw_only=True):
+    """An endpoint just made, with the secret that its receiver shares; with ed25519 its public key is enough."""
+
+    secret: str | None
+
+
+class SecretView(msgspec.Struct, frozen=True, kw_only=True):
+    """A new secret, or with ed25519 a new public key; the old one is still used beside it for a while."""
+
+    secret: str | None
+    public_key: str | None
+    old_secret_expires_at: str
+
+
+class KeyView(msgspec.Struct, frozen=True, kw_only=True):
+    """A key, without its text."""
+
+    id: str
+    role: Role
+    client_ids: list[int] | None
+    name: str
+    created_at: str
+    revoked_at: str | None
+
+
+class NewKeyView(KeyView, frozen=True, kw_only=True):
+    """A key just made; ``key`` is shown this once."""
+
+    key: str
+
+
+class ReplayView(msgspec.Struct, frozen=True, kw_only=True):
+    """A replay and how far it is. ``deliveries`` counts what it queued by state."""
+
+    id: str
+    client_id: int
+    endpoint_id: str
+    since: str
+    until: str
+    types: list[str]
+    only: ReplayOf
+    state: Literal["running", "done", "cancelled"]
+    looked_at: int
+    queued: int
+    deliveries: dict[str, int]
+    created_at: str
+    finished_at: str | None
+
+
+class BookView(msgspec.Struct, frozen=True, kw_only=True):
+    """The account of an endpoint: matched = delivered + dead + cancelled + pending."""
+
+    endpoint_id: str
+    client_id: int
+    matched: int
+    delivered: int
+    dead: int
+    cancelled: int
+    pending: int
+    difference: int
+
+
+class BooksView(msgspec.Struct, frozen=True, kw_only=True):
+    """The accounts, and whether they balance by the last recount."""
+
+    items: list[BookView]
+    balanced: bool
+    counted_at: str | None
+
+
+def _id(prefix: ids.Prefix, number: int | None) -> str | None:
+    return None if number is None else ids.encode(prefix, number)
+
+
+def shown_time(ms: int | None) -> str | None:
+    return None if ms is None else rfc3339(ms)
+
+
+def event_view(event: Event) -> EventView:
+    return EventView(
+        id=ids.encode("evt", event.id),
+        sequence=event.sequence,
+        type=event.type,
+        client_id=event.client_id,
+        application_id=event.application_id,
+        accepted_at=rfc3339(event.accepted_ms),
+        idempotency_key=event.idempotency_key,
+        deliveries=event.match_count,
+        data=msgspec.Raw(event.body),
+    )
+
+
+def attempt_view(attempt: Attempt) -> AttemptView:
+    return AttemptView(
+        number=attempt.number,
+        started_at=rfc3339(attempt.started_ms),
+        duration_ms=round(attempt.duration_ms, 3),
+        status=attempt.status,
+        error=attempt.error,
+        response_headers=list(attempt.response_headers),
+        response_body=attempt.response_body.decode("utf-8", "replace"),
+    )
+
+
+def delivery_fields(delivery: Delivery) -> dict[str, Any]:
+    return {
+        "id": ids.encode("dlv", delivery.id),
+        "event_id": ids.encode("evt", delivery.event_id),
+        "endpoint_id": ids.encode("end", delivery.endpoint_id),
+        "client_id": delivery.client_id,
+        "state": delivery.state,
+        "attempt_count": delivery.attempt_count,
+        "next_attempt_at": None if delivery.leased else shown_time(delivery.due_ms),
+        "reason": delivery.reason,
+        "replay_id": _id("rpl", delivery.replay_id),
+        "created_at": rfc3339(delivery.created_ms),
+        "finished_at": shown_time(delivery.finished_ms),
+    }
+
+
+def delivery_view(delivery: Delivery) -> DeliveryView:
+    return DeliveryView(**delivery_fields(delivery))
+
+
+def delivery_detail_view(delivery: Delivery, attempts: list[Attempt]) -> DeliveryDetailView:
+    return DeliveryDetailView(**delivery_fields(delivery), attempts=[attempt_view(attempt) for attempt in attempts])
+
+
+def endpoint_fields(endpoint: Endpoint) -> dict[str, Any]:
+    schedule = endpoint.retry_schedule_s
+    return {
+        "id": ids.encode("end", endpoint.id),
+        "client_id": endpoint.client_id,
+        "application_id": endpoint.application_id,
+        "url": endpoint.url,
+        "event_types": list(endpoint.event_types),
+        "enabled": endpoint.enabled,
+        "disabled_reason": endpoint.disabled_reason,
+        "description": endpoint.description,
+        "headers": dict.fromkeys(endpoint.headers, MASK),
+        "filter": endpoint.filter,
+        "timeout_s": endpoint.timeout_s,
+        "retry_schedule": None if schedule is None else list(schedule),
+        "jitter": endpoint.jitter,
+        "max_in_flight": endpoint.max_in_flight,
+        "rate_limit": endpoint.rate_limit,
+        "ordering": endpoint.ordering,
+        "follow_redirects": endpoint.follow_redirects,
+        "signing": endpoint.signing,
+        "public_key": public_key_of(endpoint),
+        "created_at": rfc3339(endpoint.created_ms),
+        "updated_at": rfc3339(endpoint.updated_ms),
+    }
+
+
+def public_key_of(endpoint: Endpoint) -> str | None:
+    newest = endpoint.secrets[0].value if endpoint.secrets else ""
+    return public_key(newest) if newest.startswith("whsk_") else None
+
+
+def shared_secret_of(endpoint: Endpoint) -> str | None:
+    """Return what a receiver verifies with; None where it needs no secret, but the public key."""
+    return endpoint.secrets[0].value if endpoint.signing == "hmac" else None
+
+
+def endpoint_view(endpoint: Endpoint) -> EndpointView:
+    return EndpointView(**endpoint_fields(endpoint))
+
+
+def new_endpoint_view(endpoint: Endpoint) -> NewEndpointView:
+    return NewEndpointView(**endpoint_fields(endpoint), secret=shared_secret_of(endpoint))
+
+
+def key_fields(key: Key) -> dict[str, Any]:
+    return {
+        "id": ids.encode("key", key.id),
+        "role": key.role,
+        "client_ids": None if key.client_ids is None else list(key.client_ids),
+        "name": key.name,
+        "created_at": rfc3339(key.created_ms),
+        "revoked_at": shown_time(key.revoked_ms),
+    }
+
+
+def key_view(key: Key) -> KeyView:
+    return KeyView(**key_fields(key))
+
+
+def replay_view(replay: Replay, states: dict[DeliveryState, int]) -> ReplayView:
+    return ReplayView(
+        id=ids.encode("rpl", replay.id),
+        client_id=replay.client_id,
+        endpoint_id=ids.encode("end", replay.endpoint_id),
+        since=rfc3339(replay.since_ms),
+        until=rfc3339(replay.until_ms),
+        types=list(replay.types),
+        only=replay.only,
+        state=replay.state,
+        looked_at=replay.looked_at,
+        queued=replay.queued,
+        deliveries={str(state): count for state, count in states.items()},
+        created_at=rfc3339(replay.created_ms),
+        finished_at=shown_time(replay.finished_ms),
+    )
+
+
+def book_view(book: DeliveryCounts) -> BookView:
+    return BookView(
+        endpoint_id=ids.encode("end", book.endpoint_id),
+        client_id=book.client_id,
+        matched=book.matched,
+        delivered=book.delivered,
+        dead=book.dead,
+        cancelled=book.cancelled,
+        pending=book.pending,
+        difference=book.difference,
+    )

@@ -1,0 +1,28 @@
+"""What a TLS failure is called: the code says what the owner of the receiver has to mend."""
+
+import ssl
+from typing import Final
+
+from commerce_event.deliver.resolver import TransportError
+
+# Numbers of X509_V_ERR_... in OpenSSL's x509_vfy.h
+_BY_VERIFY_CODE: Final = {
+    **dict.fromkeys((2, 19, 20, 21), "tls_unknown_ca"),  # no way from the certificate to an authority that we know
+    **dict.fromkeys((9, 10), "tls_expired"),
+    18: "tls_self_signed",
+    **dict.fromkeys((62, 64), "tls_wrong_host"),
+}
+_BY_REASON: Final = {
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "tls_client_certificate",
+    "TLSV1_ALERT_PROTOCOL_VERSION": "tls_version",
+    "UNSUPPORTED_PROTOCOL": "tls_version",
+}
+
+
+def tls_failure(error: ssl.SSLError) -> TransportError:
+    """Return what went wrong with TLS, at the handshake or after it."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        code, reason = _BY_VERIFY_CODE.get(error.verify_code), error.verify_message
+    else:
+        code, reason = _BY_REASON.get(error.reason or ""), error.reason or "handshake failed"
+    return TransportError(code or "tls_failed", f"TLS failed: {reason[:200]}")
