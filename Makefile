@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test test-unit lint format docs bench screenshots chaos simulate lock clean
+.PHONY: help run serve test test-unit lint format docs diagrams bench screenshots chaos simulate lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -32,8 +32,12 @@ format: $(VENV)/.dev ## format the code
 	$(BIN)/ruff format .
 
 docs: $(VENV)/.docs ## build the documentation as a site in build/docs; a dead link fails
+	$(BIN)/python docs/diagrams/draw.py --check
 	$(BIN)/python -m sphinx -q -W --keep-going -b html -c docs . build/docs
 	@echo "Open build/docs/index.html"
+
+diagrams: $(VENV)/.run ## draw the pictures of the documentation from docs/diagrams
+	$(BIN)/python docs/diagrams/draw.py
 
 bench: $(VENV)/.run ## measure accepts, deliveries, latency and memory on this machine
 	$(BIN)/commerce-event bench

@@ -9,6 +9,9 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")])
 TEST = re.compile(r"`(test_\w+)`")
 PATH = re.compile(r"`((?:src|tests|docs|deploy|requirements|benchmarks)(?:/\w[\w.-]*)+/?)`")
+ROOMS = sorted(path.name for path in (ROOT / "src/commerce_event").iterdir() if path.is_dir())
+MODULE = re.compile(rf"`((?:{'|'.join(ROOMS)})/[a-z_0-9/]+)`")
+PLANNED = {"deliver/claim_loop", "deliver/dispatcher"}  # the parts that deliver/scheduler is going to have
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 TESTS = {
     name
@@ -37,3 +40,10 @@ def test_page_links_to_a_file_that_exists(page: Path) -> None:
     for link in LINK.findall(page.read_text("utf-8")):
         if "://" not in link:
             assert (page.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_page_names_a_module_that_exists(page: Path) -> None:
+    for name in MODULE.findall(page.read_text("utf-8")):
+        path = ROOT / "src/commerce_event" / name
+        assert (path.is_dir() or path.with_suffix(".py").is_file()) != (name in PLANNED), name
