@@ -1,6 +1,9 @@
 """What the documentation names exists."""
 
 import re
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -42,8 +45,28 @@ def test_page_links_to_a_file_that_exists(page: Path) -> None:
             assert (page.parent / link).exists(), link
 
 
+def assert_module(name: str) -> None:
+    path = ROOT / "src/commerce_event" / name
+    assert (path.is_dir() or path.with_suffix(".py").is_file()) != (name in PLANNED), name
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_page_names_a_module_that_exists(page: Path) -> None:
     for name in MODULE.findall(page.read_text("utf-8")):
-        path = ROOT / "src/commerce_event" / name
-        assert (path.is_dir() or path.with_suffix(".py").is_file()) != (name in PLANNED), name
+        assert_module(name)
+
+
+def test_architecture_picture_names_modules_that_exist() -> None:
+    picture = tomllib.loads((ROOT / "docs/diagrams/architecture.toml").read_text("utf-8"))
+    folders = [box for box in picture["box"] if box["title"].removesuffix("/") in ROOMS and "kind" not in box]
+
+    assert len(folders) > 4
+    for box in folders:
+        assert_module(box["title"])
+        for line in box["text"]:
+            if re.fullmatch(r"\w+", line):
+                assert_module(box["title"] + line)
+
+
+def test_pictures_are_drawn_from_their_sources() -> None:
+    subprocess.run([sys.executable, str(ROOT / "docs/diagrams/draw.py"), "--check"], check=True)
