@@ -14,6 +14,7 @@ import structlog
 from starlette.routing import BaseRoute
 
 from commerce_event.accept.intake import Intake
+from commerce_event.accept.publish import Publisher
 from commerce_event.admin import routes as admin
 from commerce_event.api.app import create_app
 from commerce_event.api.metrics import Metrics
@@ -88,7 +89,7 @@ class Node:
             resolver=Resolver(policy, own_addresses),
             timeout_s=settings.timeout_s,
             clock=clock,
-            origin=vault.fingerprint,
+            installation_id=vault.installation_id,
         )
         self.scheduler = Scheduler(
             store,
@@ -122,7 +123,14 @@ class Node:
             policy=policy,
             ids=ids,
         )
-        self.app = create_app(services, _pages(services, vault))
+        publisher = Publisher(
+            self.registry,
+            self.intake,
+            self.metrics,
+            body_max=settings.max_body,
+            installation_id=vault.installation_id,
+        )
+        self.app = create_app(services, publisher, _pages(services, vault))
         await self._make_first_key()
         self.store.on_notice = lambda _: self.scheduler.wake()  # it reads changes of other nodes as well
         if not settings.hold_deliveries:

@@ -119,7 +119,7 @@ async def past_hour(api: Api, endpoint: str) -> None:
             ),
         ]  # fmt: skip
     await api.node.maintenance.write_activity()
-    await api.node.store.add_activity(rows, now_ms=now_ms)
+    await api.node.store.history.add_activity(rows, now_ms=now_ms)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ async def an_hour_of(api: Api, endpoint: dict[str, Any]) -> None:
         )
         for minute in range(1, 50)
     ]  # fmt: skip
-    await api.node.store.add_activity(rows, now_ms=now_ms)
+    await api.node.store.history.add_activity(rows, now_ms=now_ms)
 
 
 async def test_session_that_ended_says_so_and_gives_back_what_was_typed(page: Page, api: Api) -> None:

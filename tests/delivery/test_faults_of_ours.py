@@ -74,7 +74,7 @@ async def test_results_are_recorded_after_the_store_failed_in_whatever_way(
     store = bench.node.store
     endpoint = await bench.endpoint("/hang", timeout_s=1.0, max_in_flight=1)
     await bench.publish(3)  # one is under way, others are claimed and wait for its slot
-    monkeypatch.setattr(store, "release_claims", failing_once(store.release_claims, error))
+    monkeypatch.setattr(store, "release_claims", failing_once(store.queue.release_claims, error))
     await bench.node.registry.delete(endpoint.id, bench.node.clock.now_ms())
     await bench.endpoint("/ok")
     await bench.publish(5)
@@ -104,13 +104,13 @@ async def test_results_that_outlasted_their_leases_while_the_store_was_away_are_
         await bench.until(behind)
         node.clock.follow(60_000)  # as if that had lasted a minute
         looks: list[None] = []
-        waiting = node.store.waiting
+        waiting = node.store.queue.backlog
 
         async def looked() -> list[EndpointBacklog]:
             looks.append(None)
             return await waiting()
 
-        patched.setattr(node.store, "waiting", looked)
+        patched.setattr(node.store, "backlog", looked)
         node.scheduler.wake()
 
         async def looked_twice() -> bool:
@@ -145,7 +145,7 @@ async def test_retried_delivery_that_died_of_failures_is_soon_tried_again_after_
     await bench.node.registry.change(endpoint.id, lambda each: replace(each, url=bench.hostile.url + "/ok"))
     with monkeypatch.context() as patched:
         patched.setattr(bench.node.sender, "_post", no_sockets)
-        await bench.node.store.requeue([dead.id], now_ms=bench.node.clock.now_ms())
+        await bench.node.store.queue.requeue([dead.id], now_ms=bench.node.clock.now_ms())
         bench.node.scheduler.wake()
 
         async def tried() -> bool:
@@ -174,7 +174,7 @@ async def test_delivery_to_an_endpoint_that_nobody_told_of_yet_waits_and_is_then
         id=1, client_id=1, type="OrderConfirmedEvent", application_id=None, accepted_ms=now_ms, config_version=1,
         idempotency_key=None, traceparent=None, body=b"{}", deliveries=(NewDelivery(2, unknown.id),),
     )  # fmt: skip
-    await node.store.accept([event])
+    await node.store.journal.accept([event])
     await bench.endpoint("/ok")
     await bench.publish()
     await bench.until_settled(endpoint_id=node.registry.endpoints(EVERYONE)[0].id)  # it has looked at the store

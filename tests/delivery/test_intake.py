@@ -37,7 +37,7 @@ def failing_at(number: int, method: Callable[..., Any]) -> Callable[..., Any]:
 async def hanging_store(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[asyncio.Event]:
     """A store that takes what it is given, and says so only once it may; callers wait a moment instead of seconds."""
     store, asked, may_answer = bench.node.store, asyncio.Event(), asyncio.Event()
-    accept = store.accept
+    accept = store.journal.accept
 
     async def late(events: list[NewEvent], **named: Any) -> list[Accepted]:
         answers = await accept(events, **named)
@@ -70,7 +70,7 @@ async def test_event_that_cannot_be_matched_holds_no_slot_and_stops_no_later_one
 
 async def test_store_that_answers_nonsense_stops_no_later_event(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     store = bench.node.store
-    accept = store.accept
+    accept = store.journal.accept
 
     async def once_too_many(events: list[NewEvent], **named: Any) -> list[Accepted]:
         monkeypatch.setattr(store, "accept", accept)

@@ -62,7 +62,7 @@ async def test_endpoint_that_is_switched_on_again_keeps_what_waits_for_it(
     node = bench.node
     endpoint = await bench.endpoint("/hang", max_in_flight=1, timeout_s=1.0)
     await bench.publish(600)
-    finish_pending = node.store.finish_pending
+    finish_pending = node.store.queue.finish_pending
 
     async def switched_on_after_a_step(*values: Any, **named: Any) -> int:
         ended: int = await finish_pending(*values, **named)

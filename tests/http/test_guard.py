@@ -205,7 +205,7 @@ async def test_at_most_32_addresses_are_dialled() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "code", "ours"),
+    ("answer", "code", "is_internal"),
     [
         (socket.gaierror(socket.EAI_NONAME, "no such name"), "dns_not_found", False),
         (socket.gaierror(socket.EAI_NODATA, "no data"), "dns_not_found", False),

@@ -105,7 +105,10 @@ async def hostile() -> AsyncIterator[HostileServer]:
 @pytest.fixture
 async def sender() -> AsyncIterator[Sender]:
     running = Sender(
-        resolver=Resolver(AddressPolicy(["127.0.0.0/8"])), timeout_s=TIMEOUT_S, clock=SystemClock(), origin="a1"
+        resolver=Resolver(AddressPolicy(["127.0.0.0/8"])),
+        timeout_s=TIMEOUT_S,
+        clock=SystemClock(),
+        installation_id="a1",
     )
     yield running
     await running.close()

@@ -108,7 +108,7 @@ async def test_a_saved_endpoint_cannot_be_turned_to_a_url_of_the_corpus(tmp_path
 
 async def test_no_url_of_the_corpus_is_dialled_though_it_is_stored() -> None:
     async with a_trap() as trap:
-        sender = Sender(resolver=Resolver(AddressPolicy()), timeout_s=1.0, clock=SystemClock(), origin="a1")
+        sender = Sender(resolver=Resolver(AddressPolicy()), timeout_s=1.0, clock=SystemClock(), installation_id="a1")
         outcomes = [
             await sender.send(an_endpoint(number, trap.at(entry["url"])), a_delivery(number))
             for number, entry in enumerate(CORPUS)

@@ -123,7 +123,7 @@ def a_delivery(**fields: Any) -> Claimed:
         "endpoint_id": 7,
         "number": 1,
         "failure_count": 0,
-        "lease": 1,
+        "run_id": 1,
         "lease_until_ms": 0,
         "replay_id": None,
         "event_id": 3_000_000_001,
@@ -147,7 +147,10 @@ def a_sender(
 ) -> Sender:
     resolver = Resolver(policy, own, lookup=lookup)
     return Sender(
-        resolver=resolver, timeout_s=timeout_s, origin=ORIGIN, **{"clock": SystemClock(), "tls": NO_TRUST, **rest}
+        resolver=resolver,
+        timeout_s=timeout_s,
+        installation_id=ORIGIN,
+        **{"clock": SystemClock(), "tls": NO_TRUST, **rest},
     )
 
 

@@ -368,7 +368,7 @@ def books_off_by_one() -> None:
         first, *rest = await before(*values, **named)
         return [replace(first, delivered=first.delivered + 1), *rest]
 
-    _wrap(SqliteStore, "books", books)
+    _wrap(SqliteStore, "delivery_counts", books)
 
 
 @_bug("metrics")
@@ -383,7 +383,7 @@ def attempts_counted_twice() -> None:
 @_bug("replays")
 def replay_sends_nothing() -> None:
     async def add_deliveries(_: Any, store: SqliteStore, *__: Any, replay: Any, **___: Any) -> None:
-        await store.put_replay(replay)
+        await store.queue.put_replay(replay)
 
     _wrap(SqliteStore, "add_deliveries", add_deliveries)
 

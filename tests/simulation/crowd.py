@@ -163,14 +163,14 @@ class Crowd:
         found = await self._some_delivery(endpoint_id, state)
         if found is not None:
             store, now_ms = self._node.store, self._node.clock.now_ms()
-            await self._on_delivery("retry", found, lambda: store.requeue([found.id], now_ms=now_ms))
+            await self._on_delivery("retry", found, lambda: store.queue.requeue([found.id], now_ms=now_ms))
 
     async def cancel(self, endpoint_id: int) -> None:
         found = await self._some_delivery(endpoint_id, "pending")
         if found is not None:
             store, now_ms = self._node.store, self._node.clock.now_ms()
             await self._on_delivery(
-                "cancel", found, lambda: store.cancel([found.id], reason="cancelled_by_user", now_ms=now_ms)
+                "cancel", found, lambda: store.queue.cancel([found.id], reason="cancelled_by_user", now_ms=now_ms)
             )
 
     async def _on_delivery(self, kind: str, found: Delivery, work: Any) -> None:
@@ -207,7 +207,7 @@ class Crowd:
     async def _some_delivery(self, endpoint_id: int, state: DeliveryState) -> Delivery | None:
         query = DeliveryQuery(scope=Scope.everyone(), endpoint_id=endpoint_id, state=state)
         try:
-            found = await self._node.call(self._node.store.deliveries(query, Page(20)))
+            found = await self._node.call(self._node.store.history.deliveries(query, Page(20)))
         except NodeDownError:
             return None
         return self._rng.choice(found) if found else None

@@ -81,7 +81,7 @@ class World:
             await asyncio.sleep(_LOOK_EVERY_S)
             published = all(event.event_id is not None for event in self._record.published)
             with suppress(NodeDownError):
-                books = await self._node.call(self._node.store.books(_EVERYONE))
+                books = await self._node.call(self._node.store.history.delivery_counts(_EVERYONE))
                 if published and not any(book.pending for book in books):
                     return
 
@@ -90,9 +90,9 @@ class World:
         record.end_s, record.commits = self._loop.time(), self._disk.commits
         after = 0
         replayed = await node.store._read(lambda c: {row[0] for row in c.execute(_REPLAYED)})
-        while found := await node.store.deliveries(DeliveryQuery(scope=_EVERYONE), Page(500, after=after)):
+        while found := await node.store.history.deliveries(DeliveryQuery(scope=_EVERYONE), Page(500, after=after)):
             record.kept += [
-                Kept(delivery=each, attempts=await node.store.attempts(each.id), replayed=each.id in replayed)
+                Kept(delivery=each, attempts=await node.store.history.attempts(each.id), replayed=each.id in replayed)
                 for each in found
             ]
             after = found[-1].id

@@ -48,7 +48,7 @@ def copy(engine: SqliteEngine, to: Path, *, replace: bool = False) -> Backup:
 
 
 async def sequences(store: Store) -> list[int]:
-    return [event.sequence for event in await store.events_after(1, 0, 10_000)]
+    return [event.sequence for event in await store.history.events_after(1, 0, 10_000)]
 
 
 async def in_copy(path: Path) -> list[int]:
@@ -68,7 +68,7 @@ async def test_copy_holds_the_moment_at_which_it_began_however_much_is_written_m
 
     def write(done: int, pages: int) -> None:
         steps.append((done, pages))
-        accepting = store.accept([new_event(7) for _ in range(5)])
+        accepting = store.journal.accept([new_event(7) for _ in range(5)])
         asyncio.run_coroutine_threadsafe(accepting, loop).result()
 
     to = tmp_path / "copy.db"

@@ -10,28 +10,28 @@ EVERYONE = Scope.everyone()
 
 async def test_events_and_the_states_of_their_deliveries_are_read_together(store: Store) -> None:
     one, two, nobodys = new_event(7, 8), new_event(7), new_event()
-    await store.accept([one, two, nobodys])
+    await store.journal.accept([one, two, nobodys])
     claimed = {(each.event_id, each.endpoint_id): each for each in await claim(store, 7)}
-    await store.settle([result(claimed[one.id, 7], "dead"), result(claimed[two.id, 7], "delivered")])
+    await store.queue.settle([result(claimed[one.id, 7], "dead"), result(claimed[two.id, 7], "delivered")])
 
-    events = await store.events_by_id([one.id, two.id, 5], EVERYONE)
-    states = await store.delivery_states([one.id, two.id, nobodys.id], EVERYONE)
+    events = await store.history.events_by_id([one.id, two.id, 5], EVERYONE)
+    states = await store.history.delivery_states([one.id, two.id, nobodys.id], EVERYONE)
 
     assert {event_id: event.body for event_id, event in events.items()} == {one.id: one.body, two.id: two.body}
     assert states == {one.id: {"dead": 1, "pending": 1}, two.id: {"delivered": 1}}
-    assert await store.events_by_id([one.id], Scope.of(one.client_id + 1)) == {}
-    assert await store.delivery_states([one.id], Scope.of(one.client_id + 1)) == {}
+    assert await store.history.events_by_id([one.id], Scope.of(one.client_id + 1)) == {}
+    assert await store.history.delivery_states([one.id], Scope.of(one.client_id + 1)) == {}
 
 
 async def test_last_attempt_of_each_delivery_is_read_together(store: Store) -> None:
     one, two = new_event(7), new_event(7)
-    await store.accept([one, two])
+    await store.journal.accept([one, two])
     first, second = await claim(store, 7)
-    await store.settle([result(first, "pending", due_ms=START_MS + 50), result(second, "delivered")])
+    await store.queue.settle([result(first, "pending", due_ms=START_MS + 50), result(second, "delivered")])
     (again,) = await claim(store, 7, now_ms=START_MS + 50, retrying=True)
-    await store.settle([result(again, "dead")])
+    await store.queue.settle([result(again, "dead")])
 
-    found = await store.last_attempts([first.delivery_id, second.delivery_id, 5])
+    found = await store.history.last_attempts([first.delivery_id, second.delivery_id, 5])
 
     assert {number: attempt.number for number, attempt in found.items()} == {
         first.delivery_id: 2,
@@ -40,29 +40,29 @@ async def test_last_attempt_of_each_delivery_is_read_together(store: Store) -> N
 
 
 async def test_deliveries_are_counted_up_to_a_limit(store: Store) -> None:
-    await store.accept([new_event(7, at_ms=START_MS + number) for number in range(5)])
+    await store.journal.accept([new_event(7, at_ms=START_MS + number) for number in range(5)])
     waiting = DeliveryQuery(scope=EVERYONE, endpoint_id=7, state="pending")
 
-    assert await store.count_deliveries(waiting, limit=10) == 5
-    assert await store.count_deliveries(waiting, limit=3) == 3
+    assert await store.history.count_deliveries(waiting, limit=10) == 5
+    assert await store.history.count_deliveries(waiting, limit=3) == 3
     late = DeliveryQuery(scope=EVERYONE, endpoint_id=7, state="pending", since_ms=START_MS + 3)
-    assert await store.count_deliveries(late, limit=10) == 2
+    assert await store.history.count_deliveries(late, limit=10) == 2
     first, *_ = await claim(store, 7, limit=1)
-    await store.settle([result(first, "pending", due_ms=START_MS + 50)])
+    await store.queue.settle([result(first, "pending", due_ms=START_MS + 50)])
     later = DeliveryQuery(scope=EVERYONE, state="pending", due_after_ms=START_MS + 49)
-    assert await store.count_deliveries(later, limit=10) == 1
+    assert await store.history.count_deliveries(later, limit=10) == 1
 
 
 async def test_replays_are_told_apart_by_what_became_of_them(store: Store) -> None:
     events = [new_event(), new_event()]
-    await store.accept(events)
+    await store.journal.accept(events)
     one, two = new_replay(91), new_replay(92, endpoint_id=8)
     for replay in (one, two):
         delivery = NewDelivery(replay.id + 1_000_000, replay.endpoint_id)
-        await store.add_deliveries([delivery], [events[0].id], replay=replay, now_ms=START_MS)
+        await store.queue.add_deliveries([delivery], [events[0].id], replay=replay, now_ms=START_MS)
     (claimed,) = await claim(store, 7)
-    await store.settle([result(claimed, "dead")])
+    await store.queue.settle([result(claimed, "dead")])
 
-    assert await store.replays_with([one.id, two.id, 5], "pending") == {two.id}
-    assert await store.replays_with([one.id, two.id], "dead") == {one.id}
-    assert await store.replays_with([one.id, two.id], "delivered") == set()
+    assert await store.history.replays_with([one.id, two.id, 5], "pending") == {two.id}
+    assert await store.history.replays_with([one.id, two.id], "dead") == {one.id}
+    assert await store.history.replays_with([one.id, two.id], "delivered") == set()

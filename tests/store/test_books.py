@@ -38,7 +38,7 @@ class Life:
             )
             for _ in range(self.rng.randint(1, 20))
         ]
-        for event, answer in zip(batch, await self.store.accept(batch), strict=True):
+        for event, answer in zip(batch, await self.store.journal.accept(batch), strict=True):
             assert answer.outcome == "new"
             self.events.append(event.id)
             for delivery in event.deliveries:
@@ -46,7 +46,7 @@ class Life:
 
     async def claim(self) -> None:
         wants = [ClaimRequest(self.rng.choice(ENDPOINTS), self.rng.random() < 0.5, self.rng.randint(1, 9))]
-        claimed = await self.store.claim(wants, now_ms=self.now_ms, lease_until_ms=self.now_ms + 1_000)
+        claimed = await self.store.queue.claim(wants, now_ms=self.now_ms, lease_until_ms=self.now_ms + 1_000)
         assert all(self.state[each.delivery_id] == "pending" for each in claimed)
         self.held += claimed
 
@@ -58,29 +58,31 @@ class Life:
             each.delivery_id: result(each, state, due_ms=self.now_ms if state == "pending" else None)  # type: ignore[arg-type]
             for each, state in zip(taken, states, strict=True)
         }
-        for settlement, ours in zip(batch.values(), await self.store.settle(list(batch.values())), strict=True):
+        for settlement, ours in zip(batch.values(), await self.store.queue.settle(list(batch.values())), strict=True):
             if ours:
                 self.state[settlement.delivery_id] = settlement.state
 
     async def release_claims(self) -> None:
         taken, self.held = self.held[:3], self.held[3:]
-        await self.store.release_claims(taken, now_ms=self.now_ms)
+        await self.store.queue.release_claims(taken, now_ms=self.now_ms)
 
     async def cancel(self) -> None:
         some = self.some()
         pending = [each for each in some if self.state[each] == "pending"]
-        assert await self.store.cancel(some, reason="test", now_ms=self.now_ms) == len(pending)
+        assert await self.store.queue.cancel(some, reason="test", now_ms=self.now_ms) == len(pending)
         self.state.update(dict.fromkeys(pending, "cancelled"))
 
     async def requeue(self) -> None:
         ended = [each for each in self.some() if self.state[each] in {"dead", "cancelled"}]
-        assert await self.store.requeue(ended, now_ms=self.now_ms) == len(ended)
+        assert await self.store.queue.requeue(ended, now_ms=self.now_ms) == len(ended)
         self.state.update(dict.fromkeys(ended, "pending"))
 
     async def finish_pending(self) -> None:
         endpoint = self.rng.choice(ENDPOINTS)
         before = await self.count(endpoint, "dead")
-        ended = await self.store.finish_pending(endpoint, state="dead", reason="gone", now_ms=self.now_ms, limit=2)
+        ended = await self.store.queue.finish_pending(
+            endpoint, state="dead", reason="gone", now_ms=self.now_ms, limit=2
+        )
         assert await self.count(endpoint, "dead") == before + ended
         await self.relearn()
 
@@ -94,7 +96,9 @@ class Life:
             state="done", cursor=0, looked_at=1, queued=1, created_ms=0, finished_ms=0,
         )  # fmt: skip
         delivery = NewDelivery(max(ids.next(START_MS), max(self.state, default=0) + 1), 7)
-        await self.store.add_deliveries([delivery], [self.rng.choice(self.events)], replay=replay, now_ms=self.now_ms)
+        await self.store.queue.add_deliveries(
+            [delivery], [self.rng.choice(self.events)], replay=replay, now_ms=self.now_ms
+        )
         self.state[delivery.id], self.endpoint[delivery.id] = "pending", 7
 
     async def restart(self) -> None:
@@ -109,25 +113,31 @@ class Life:
         return self.rng.sample(sorted(self.state), min(len(self.state), 5))
 
     async def count(self, endpoint: int, state: str) -> int:
-        return sum(getattr(book, state) for book in await self.store.books(EVERYONE) if book.endpoint_id == endpoint)
+        return sum(
+            getattr(book, state)
+            for book in await self.store.history.delivery_counts(EVERYONE)
+            if book.endpoint_id == endpoint
+        )
 
     async def relearn(self) -> None:
         """Which deliveries a step took is the engine's choice: read it back, one by one."""
         for delivery_id in self.state:
-            delivery = await self.store.delivery(delivery_id, EVERYONE)
+            delivery = await self.store.history.delivery(delivery_id, EVERYONE)
             assert delivery is not None
             self.state[delivery_id] = delivery.state
 
     async def check(self) -> None:
         """The kept accounts, the queue itself and the model must say the same."""
         for recount in (False, True):
-            books = {book.endpoint_id: book for book in await self.store.books(EVERYONE, recount=recount)}
+            books = {
+                book.endpoint_id: book for book in await self.store.history.delivery_counts(EVERYONE, recount=recount)
+            }
             wanted = Counter((self.endpoint[each], state) for each, state in self.state.items())
             for endpoint, book in books.items():
                 assert book.difference == 0
                 for state in ("delivered", "dead", "cancelled", "pending"):
                     assert getattr(book, state) == wanted[endpoint, state], (endpoint, state, recount)
-        assert (await self.store.audit(after_id=0, limit=10_000)).wrong == ()
+        assert (await self.store.maintenance.verify_counts(after_id=0, limit=10_000)).wrong == ()
 
 
 STEPS = ["accept", "accept", "claim", "claim", "settle", "settle", "release_claims", "cancel", "requeue", "finish_pending",
@@ -148,10 +158,10 @@ async def test_books_balance_through_a_random_life(tmp_path: Path, seed: int) ->
         life.now_ms += 10_000
         for endpoint in ENDPOINTS:
             for retrying in (False, True):
-                claimed = await life.store.claim(
+                claimed = await life.store.queue.claim(
                     [ClaimRequest(endpoint, retrying, 500)], now_ms=life.now_ms, lease_until_ms=life.now_ms + 1_000
                 )
-                await life.store.settle([result(each) for each in claimed])
+                await life.store.queue.settle([result(each) for each in claimed])
                 life.state.update({each.delivery_id: "delivered" for each in claimed})
         assert sum(state == "pending" for state in life.state.values()) < before  # nothing is stuck
     await life.check()

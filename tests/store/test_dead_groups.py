@@ -10,17 +10,17 @@ EVERYONE = Scope.everyone()
 
 async def die(store: Store, endpoint: int, *errors: str, client: int = 1) -> None:
     for number, error in enumerate(errors):
-        await store.accept([new_event(endpoint, client=client, at_ms=START_MS + number)])
+        await store.journal.accept([new_event(endpoint, client=client, at_ms=START_MS + number)])
         (claimed,) = await claim(store, endpoint, now_ms=START_MS + number)
         settled = result(claimed, "dead", reason="attempts_exhausted", status=None, error=error)
-        assert await store.settle([settled]) == [True]
+        assert await store.queue.settle([settled]) == [True]
 
 
 async def test_dead_letters_that_ended_alike_are_one_group_the_largest_first(store: Store) -> None:
     await die(store, 7, "timeout", "http_500", "http_500")
     await die(store, 8, "timeout", "timeout", "timeout")
 
-    found = await store.dead_groups(EVERYONE, endpoint_id=None, limit=100)
+    found = await store.history.dead_groups(EVERYONE, endpoint_id=None, limit=100)
 
     assert [(g.endpoint_id, g.reason, g.error, g.count) for g in found] == [
         (8, "attempts_exhausted", "timeout", 3),
@@ -34,21 +34,21 @@ async def test_groups_stay_within_the_scope_and_the_endpoint(store: Store) -> No
     await die(store, 7, "timeout")
     await die(store, 8, "timeout", client=2)
 
-    assert [g.endpoint_id for g in await store.dead_groups(Scope.of(2), endpoint_id=None, limit=9)] == [8]
-    assert [g.endpoint_id for g in await store.dead_groups(EVERYONE, endpoint_id=7, limit=9)] == [7]
-    assert await store.dead_groups(Scope.of(2), endpoint_id=7, limit=9) == []
+    assert [g.endpoint_id for g in await store.history.dead_groups(Scope.of(2), endpoint_id=None, limit=9)] == [8]
+    assert [g.endpoint_id for g in await store.history.dead_groups(EVERYONE, endpoint_id=7, limit=9)] == [7]
+    assert await store.history.dead_groups(Scope.of(2), endpoint_id=7, limit=9) == []
 
 
 async def test_only_the_newest_are_looked_at(store: Store) -> None:
     await die(store, 7, "timeout", "http_500")
 
-    assert [g.error for g in await store.dead_groups(EVERYONE, endpoint_id=None, limit=1)] == ["http_500"]
+    assert [g.error for g in await store.history.dead_groups(EVERYONE, endpoint_id=None, limit=1)] == ["http_500"]
 
 
 async def test_what_is_tried_again_is_in_no_group(store: Store) -> None:
-    await store.accept([new_event(7)])
+    await store.journal.accept([new_event(7)])
     (claimed,) = await claim(store, 7)
-    await store.settle([result(claimed, "dead", reason="gone")])
-    await store.requeue([claimed.delivery_id], now_ms=START_MS)
+    await store.queue.settle([result(claimed, "dead", reason="gone")])
+    await store.queue.requeue([claimed.delivery_id], now_ms=START_MS)
 
-    assert await store.dead_groups(EVERYONE, endpoint_id=None, limit=9) == []
+    assert await store.history.dead_groups(EVERYONE, endpoint_id=None, limit=9) == []

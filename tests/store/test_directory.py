@@ -93,7 +93,7 @@ async def test_endpoint_deleted_by_another_node_stays_deleted(store: Store, regi
     await other.delete(7, START_MS)
 
     await registry.switch_off(7, "gone", START_MS)
-    [row] = await store.endpoints()
+    [row] = await store.registry.endpoints()
     assert row.deleted_ms == START_MS
     found = registry.endpoint(7)
     assert found is not None
@@ -162,7 +162,7 @@ async def test_only_what_was_changed_is_read_again(store: Store, registry: Regis
     await registry.save(msgspec.structs.replace(endpoint(7), enabled=False))
     await registry.delete(9, START_MS)
     await registry.save(endpoint(8))
-    changed = await store.endpoints(since_version=other.version)
+    changed = await store.registry.endpoints(since_version=other.version)
 
     await other.refresh()
 
@@ -177,9 +177,9 @@ async def test_only_what_was_changed_is_read_again(store: Store, registry: Regis
 async def test_a_damaged_row_takes_no_other_endpoint_with_it(registry: Registry, store: Store) -> None:
     for number in (7, 8, 9):
         await registry.save(endpoint(number))
-    whole, secrets_lost, lost = await store.endpoints()
-    await store.put_endpoint(msgspec.structs.replace(secrets_lost, sealed=b"damaged"))
-    await store.put_endpoint(msgspec.structs.replace(lost, config=b'{"url": 5}'))
+    whole, secrets_lost, lost = await store.registry.endpoints()
+    await store.registry.put_endpoint(msgspec.structs.replace(secrets_lost, sealed=b"damaged"))
+    await store.registry.put_endpoint(msgspec.structs.replace(lost, config=b'{"url": 5}'))
 
     await registry.load()
 

@@ -27,228 +27,236 @@ def replay(number: int, *, client: int = 1, state: str = "running", queued: int 
 
 
 async def test_every_change_of_an_endpoint_gets_the_next_config_version(store: Store) -> None:
-    before = await store.config_version()
-    versions = [await store.put_endpoint(row(7, b'{"a":1}')), await store.put_endpoint(row(7, b'{"a":2}'))]
+    before = await store.registry.config_version()
+    versions = [
+        await store.registry.put_endpoint(row(7, b'{"a":1}')),
+        await store.registry.put_endpoint(row(7, b'{"a":2}')),
+    ]
 
     assert versions == [before + 1, before + 2]
-    assert await store.config_version() == versions[-1]
-    [now] = await store.endpoints()
+    assert await store.registry.config_version() == versions[-1]
+    [now] = await store.registry.endpoints()
     assert (now.revision, now.config, now.sealed) == (versions[-1], b'{"a":2}', b"\x00secret")
 
 
 async def test_endpoints_are_found_as_they_stood_then(store: Store) -> None:
-    first = await store.put_endpoint(row(7, b'{"a":1}'))
-    second = await store.put_endpoint(row(7, b'{"a":2}'))
-    await store.put_endpoint(row(8, b"{}"))
-    deleted = await store.put_endpoint(row(7, b'{"a":2}', deleted_ms=5))
+    first = await store.registry.put_endpoint(row(7, b'{"a":1}'))
+    second = await store.registry.put_endpoint(row(7, b'{"a":2}'))
+    await store.registry.put_endpoint(row(8, b"{}"))
+    deleted = await store.registry.put_endpoint(row(7, b'{"a":2}', deleted_ms=5))
 
-    assert await store.endpoint_revisions(1, first - 1) == []
-    assert [each.config for each in await store.endpoint_revisions(1, first)] == [b'{"a":1}']
-    assert [each.config for each in await store.endpoint_revisions(1, second)] == [b'{"a":2}']
-    assert [(each.id, each.deleted_ms) for each in await store.endpoint_revisions(1, deleted)] == [(7, 5), (8, None)]
-    assert await store.endpoint_revisions(2, deleted) == []
+    assert await store.registry.endpoint_revisions(1, first - 1) == []
+    assert [each.config for each in await store.registry.endpoint_revisions(1, first)] == [b'{"a":1}']
+    assert [each.config for each in await store.registry.endpoint_revisions(1, second)] == [b'{"a":2}']
+    assert [(each.id, each.deleted_ms) for each in await store.registry.endpoint_revisions(1, deleted)] == [
+        (7, 5),
+        (8, None),
+    ]
+    assert await store.registry.endpoint_revisions(2, deleted) == []
 
 
 async def test_former_forms_hold_no_secrets(store: Store) -> None:
-    version = await store.put_endpoint(row(7, b"{}"))
+    version = await store.registry.put_endpoint(row(7, b"{}"))
 
-    assert [each.sealed for each in await store.endpoint_revisions(1, version)] == [b""]
+    assert [each.sealed for each in await store.registry.endpoint_revisions(1, version)] == [b""]
 
 
 async def test_keys_are_kept_and_changed(engine: Engine) -> None:
     store = await engine.open()
     key = Key(id=3, role="publish", client_ids=(1, 2), name="shop", digest=b"\x01" * 32, created_ms=5)
     everyone = Key(id=4, role="admin", client_ids=None, name="", digest=b"\x02" * 32, created_ms=6)
-    await store.put_key(key)
-    await store.put_key(everyone)
+    await store.registry.put_key(key)
+    await store.registry.put_key(everyone)
     revoked = Key(**{**{name: getattr(key, name) for name in key.__struct_fields__}, "revoked_ms": 9})
-    await store.put_key(revoked)
+    await store.registry.put_key(revoked)
     await store.close()
     store = await engine.open()
 
-    assert await store.keys() == [revoked, everyone]
+    assert await store.registry.keys() == [revoked, everyone]
 
 
 async def test_replays_are_kept_and_listed_within_the_scope(store: Store) -> None:
-    await store.put_replay(replay(1))
-    await store.put_replay(replay(2, client=2))
-    await store.put_replay(replay(1, state="done", queued=5))
+    await store.queue.put_replay(replay(1))
+    await store.queue.put_replay(replay(2, client=2))
+    await store.queue.put_replay(replay(1, state="done", queued=5))
 
-    assert await store.replay(1) == replay(1, state="done", queued=5)
-    assert await store.replay(99) is None
-    assert [each.id for each in await store.replays(Scope.of(1), Page(10))] == [1]
-    assert [each.id for each in await store.replays(Scope.everyone(), Page(10), running=True)] == [2]
+    assert await store.history.replay(1) == replay(1, state="done", queued=5)
+    assert await store.history.replay(99) is None
+    assert [each.id for each in await store.history.replays(Scope.of(1), Page(10))] == [1]
+    assert [each.id for each in await store.history.replays(Scope.everyone(), Page(10), running=True)] == [2]
 
 
 async def test_running_replays_come_oldest_first_and_page_by_page_newest_first(store: Store) -> None:
     for number in (1, 2, 3):
-        await store.put_replay(replay(number))
+        await store.queue.put_replay(replay(number))
 
-    assert [each.id for each in await store.replays(Scope.of(1), Page(2), running=True)] == [1, 2]
-    assert [each.id for each in await store.replays(Scope.of(1), Page(2))] == [3, 2]
+    assert [each.id for each in await store.history.replays(Scope.of(1), Page(2), running=True)] == [1, 2]
+    assert [each.id for each in await store.history.replays(Scope.of(1), Page(2))] == [3, 2]
 
 
 async def test_replaying_twice_gives_two_sets_counted_apart(store: Store) -> None:
     event = new_event(7)
-    await store.accept([event])
+    await store.journal.accept([event])
     ids = IdMaker(after=await store.last_id())
     for number in (1, 2):
         delivery = NewDelivery(ids.next(START_MS), 7)
-        await store.add_deliveries([delivery], [event.id], replay=replay(number, queued=1), now_ms=START_MS)
+        await store.queue.add_deliveries([delivery], [event.id], replay=replay(number, queued=1), now_ms=START_MS)
 
-    assert await store.replay_states(1) == await store.replay_states(2) == {"pending": 1}
-    assert await store.replay_states(3) == {}
-    [book] = await store.books(Scope.everyone(), recount=True)
+    assert await store.history.replay_states(1) == await store.history.replay_states(2) == {"pending": 1}
+    assert await store.history.replay_states(3) == {}
+    [book] = await store.history.delivery_counts(Scope.everyone(), recount=True)
     assert (book.matched, book.pending) == (3, 3)
-    audit = await store.audit(after_id=0, limit=10)
+    audit = await store.maintenance.verify_counts(after_id=0, limit=10)
     assert audit.wrong == ()
 
 
 async def test_endpoint_keeps_its_making_and_every_byte_over_reopening(engine: Engine) -> None:
     store = await engine.open()
     first = msgspec.structs.replace(row(7, '{"url":"https://å.example/?a=1"}'.encode()), sealed=bytes(range(256)))
-    await store.put_endpoint(first)
+    await store.registry.put_endpoint(first)
     second = msgspec.structs.replace(first, updated_ms=99, deleted_ms=100, config=b"{}")
-    version = await store.put_endpoint(second)
+    version = await store.registry.put_endpoint(second)
     await store.close()
     store = await engine.open()
 
-    assert await store.endpoints() == [msgspec.structs.replace(second, revision=version)]
-    [then] = await store.endpoint_revisions(1, version - 1)
+    assert await store.registry.endpoints() == [msgspec.structs.replace(second, revision=version)]
+    [then] = await store.registry.endpoint_revisions(1, version - 1)
     assert (then.config, then.revision, then.deleted_ms) == (first.config, version - 1, None)
-    assert await store.config_version() == version
+    assert await store.registry.config_version() == version
 
 
 async def test_changes_of_keys_move_the_config_version_too(store: Store) -> None:
-    before = await store.put_endpoint(row(7, b"{}"))
-    version = await store.put_key(
+    before = await store.registry.put_endpoint(row(7, b"{}"))
+    version = await store.registry.put_key(
         Key(id=3, role="read", client_ids=(), name="n", digest=b"\x00\xff", created_ms=5, revoked_ms=None)
     )
 
-    assert version == before + 1 == await store.config_version()
-    assert [each.client_ids for each in await store.keys()] == [()]  # none at all is not every one
+    assert version == before + 1 == await store.registry.config_version()
+    assert [each.client_ids for each in await store.registry.keys()] == [()]  # none at all is not every one
 
 
 async def test_ended_sessions_are_known_until_their_time_is_over(engine: Engine) -> None:
     store = await engine.open()
-    before = await store.config_version()
-    versions = [await store.end_session(name, ends_ms=ends_ms, now_ms=5) for name, ends_ms in (("a", 10), ("b", 20))]
+    before = await store.registry.config_version()
+    versions = [
+        await store.registry.end_session(name, ends_ms=ends_ms, now_ms=5) for name, ends_ms in (("a", 10), ("b", 20))
+    ]
 
     assert versions == [before + 1, before + 2]
     await store.close()
     store = await engine.open()
-    assert await store.ended_sessions() == {"a", "b"}
+    assert await store.registry.ended_sessions() == {"a", "b"}
     for _ in range(2):
-        await store.end_session("c", ends_ms=30, now_ms=10)
-    assert await store.ended_sessions() == {"b", "c"}
+        await store.registry.end_session("c", ends_ms=30, now_ms=10)
+    assert await store.registry.ended_sessions() == {"b", "c"}
 
 
 async def test_endpoints_of_other_clients_are_absent_from_a_clients_past(store: Store) -> None:
-    await store.put_endpoint(row(7, b"{}", client=1))
-    version = await store.put_endpoint(row(8, b"{}", client=2))
+    await store.registry.put_endpoint(row(7, b"{}", client=1))
+    version = await store.registry.put_endpoint(row(8, b"{}", client=2))
 
-    assert [each.id for each in await store.endpoint_revisions(1, version)] == [7]
-    assert [each.id for each in await store.endpoint_revisions(2, version)] == [8]
+    assert [each.id for each in await store.registry.endpoint_revisions(1, version)] == [7]
+    assert [each.id for each in await store.registry.endpoint_revisions(2, version)] == [8]
 
 
 async def test_replays_come_newest_first_page_by_page(store: Store) -> None:
     for number in range(1, 6):
-        await store.put_replay(replay(number))
-    pages = [await store.replays(Scope.of(1), Page(2, before)) for before in (None, 4, 2)]
+        await store.queue.put_replay(replay(number))
+    pages = [await store.history.replays(Scope.of(1), Page(2, before)) for before in (None, 4, 2)]
 
     assert [[each.id for each in page] for page in pages] == [[5, 4], [3, 2], [1]]
-    assert await store.replays(Scope.of(), Page(9)) == []
+    assert await store.history.replays(Scope.of(), Page(9)) == []
 
 
 async def test_progress_of_a_replay_and_its_deliveries_are_stored_together_or_not_at_all(store: Store) -> None:
     event = new_event(7)
-    await store.accept([event])
+    await store.journal.accept([event])
     taken = event.deliveries[0].id
-    await store.put_replay(replay(1))
+    await store.queue.put_replay(replay(1))
     with pytest.raises(Exception):  # noqa: B017, PT011 - which one is the engine's affair
-        await store.add_deliveries(
+        await store.queue.add_deliveries(
             [NewDelivery(new_event().id, 7), NewDelivery(taken, 7)], [event.id] * 2,
             replay=replay(1, state="done", queued=2), now_ms=START_MS,
         )  # fmt: skip
 
-    assert await store.replay(1) == replay(1)
-    assert await store.replay_states(1) == {}
-    [book] = await store.books(Scope.everyone(), recount=True)
+    assert await store.history.replay(1) == replay(1)
+    assert await store.history.replay_states(1) == {}
+    [book] = await store.history.delivery_counts(Scope.everyone(), recount=True)
     assert (book.matched, book.pending) == (1, 1)
 
 
 async def test_step_of_a_replay_is_made_once_however_many_make_it_at_the_same_time(store: Store) -> None:
     event = new_event(7)
-    await store.accept([event])
-    await store.put_replay(replay(1))
+    await store.journal.accept([event])
+    await store.queue.put_replay(replay(1))
     step = msgspec.structs.replace(replay(1), cursor=event.id, looked_at=1, queued=1)
 
     async def make() -> None:
-        await store.add_deliveries(
+        await store.queue.add_deliveries(
             [NewDelivery(new_event().id, 7)], [event.id], replay=step, now_ms=START_MS, read=0
         )  # fmt: skip
 
     await asyncio.gather(*(make() for _ in range(8)))
 
-    assert await store.replay(1) == step
-    assert await store.replay_states(1) == {"pending": 1}
-    [book] = await store.books(Scope.everyone(), recount=True)
+    assert await store.history.replay(1) == step
+    assert await store.history.replay_states(1) == {"pending": 1}
+    [book] = await store.history.delivery_counts(Scope.everyone(), recount=True)
     assert (book.matched, book.pending) == (2, 2)
 
 
 async def test_step_of_a_replay_reopens_once_however_many_make_it_at_the_same_time(store: Store) -> None:
-    await store.accept([new_event(7)])
+    await store.journal.accept([new_event(7)])
     [dead] = await claim(store, 7)
-    await store.settle([result(dead, "dead", reason="gone")])
-    await store.put_replay(replay(1))
+    await store.queue.settle([result(dead, "dead", reason="gone")])
+    await store.queue.put_replay(replay(1))
     step = msgspec.structs.replace(replay(1), cursor=dead.delivery_id, looked_at=1)
     counts = await asyncio.gather(
-        *(store.requeue([dead.delivery_id], now_ms=START_MS, replay=step, read=0) for _ in range(8))
+        *(store.queue.requeue([dead.delivery_id], now_ms=START_MS, replay=step, read=0) for _ in range(8))
     )
 
     assert sorted(counts) == [0] * 7 + [1]
-    assert await store.replay(1) == msgspec.structs.replace(step, queued=1)
+    assert await store.history.replay(1) == msgspec.structs.replace(step, queued=1)
 
 
 async def test_replay_that_ended_is_neither_stepped_on_nor_ended_otherwise(store: Store) -> None:
     event = new_event(7)
-    await store.accept([event])
+    await store.journal.accept([event])
     done = replay(1, state="done", queued=5)
-    await store.put_replay(done)
+    await store.queue.put_replay(done)
     delivery = NewDelivery(new_event().id, 7)
-    await store.add_deliveries([delivery], [event.id], replay=replay(1, queued=6), now_ms=START_MS, read=0)
-    await store.put_replay(replay(1, state="cancelled"), read=0)
+    await store.queue.add_deliveries([delivery], [event.id], replay=replay(1, queued=6), now_ms=START_MS, read=0)
+    await store.queue.put_replay(replay(1, state="cancelled"), read=0)
 
-    assert await store.replay(1) == done
-    assert await store.replay_states(1) == {}
+    assert await store.history.replay(1) == done
+    assert await store.history.replay_states(1) == {}
 
 
 async def test_replayed_delivery_is_a_new_one_of_the_old_event(store: Store) -> None:
     event = new_event(7, body=b'{ "n": 1 }')
-    [answer] = await store.accept([event])
-    await store.settle([result(each) for each in await claim(store, 7)])
+    [answer] = await store.journal.accept([event])
+    await store.queue.settle([result(each) for each in await claim(store, 7)])
     delivery = NewDelivery(new_event().id, 8)  # an endpoint that was not there then
-    await store.add_deliveries([delivery], [event.id], replay=replay(1, queued=1), now_ms=START_MS)
+    await store.queue.add_deliveries([delivery], [event.id], replay=replay(1, queued=1), now_ms=START_MS)
 
     [claimed] = await claim(store, 8)
     assert (claimed.delivery_id, claimed.replay_id, claimed.number) == (delivery.id, 1, 1)
     assert (claimed.event_id, claimed.sequence, claimed.body) == (event.id, answer.sequence, event.body)
-    stored = await store.event(event.id, Scope.everyone())
+    stored = await store.history.event(event.id, Scope.everyone())
     assert stored is not None
     assert stored.match_count == 1  # what it was born with
 
 
 async def test_event_that_is_gone_is_not_queued_again(store: Store) -> None:
     gone, there = new_event(at_ms=1), new_event(7)
-    await store.accept([gone, there])
-    await store.expire(before_ms=10, limit=1)
+    await store.journal.accept([gone, there])
+    await store.maintenance.expire(before_ms=10, limit=1)
     deliveries = [NewDelivery(new_event().id, 7), NewDelivery(new_event().id, 7)]
     with suppress(Exception):  # refusing the whole step is as good
-        await store.add_deliveries(deliveries, [gone.id, there.id], replay=replay(1, queued=2), now_ms=START_MS)
+        await store.queue.add_deliveries(deliveries, [gone.id, there.id], replay=replay(1, queued=2), now_ms=START_MS)
 
     while claimed := await claim(store, 7):
-        await store.settle([result(each) for each in claimed])
-    [book] = await store.books(Scope.everyone(), recount=True)
+        await store.queue.settle([result(each) for each in claimed])
+    [book] = await store.history.delivery_counts(Scope.everyone(), recount=True)
     assert (book.pending, book.difference) == (0, 0)
 
 
@@ -259,19 +267,19 @@ def audit_entry(number: int, client: int | None = 1, *, target: str = "end_1", a
 async def test_audit_entries_are_listed_newest_first_within_the_scope(store: Store) -> None:
     entries = [audit_entry(at_time(START_MS) + n, client, target=f"end_{n}") for n, client in enumerate((1, 2, None))]
     for each in entries:
-        await store.add_audit_entry(each)
+        await store.history.add_audit_entry(each)
 
-    assert await store.audit_entries(Scope.everyone(), Page(10)) == entries[::-1]
-    assert await store.audit_entries(Scope.everyone(), Page(10, before=entries[2].id)) == entries[1::-1]
-    assert await store.audit_entries(Scope.everyone(), Page(1)) == [entries[2]]
-    assert await store.audit_entries(Scope.of(1), Page(10)) == [entries[0]]
-    assert await store.audit_entries(Scope.of(2), Page(10), target="end_0") == []
+    assert await store.history.audit_entries(Scope.everyone(), Page(10)) == entries[::-1]
+    assert await store.history.audit_entries(Scope.everyone(), Page(10, before=entries[2].id)) == entries[1::-1]
+    assert await store.history.audit_entries(Scope.everyone(), Page(1)) == [entries[2]]
+    assert await store.history.audit_entries(Scope.of(1), Page(10)) == [entries[0]]
+    assert await store.history.audit_entries(Scope.of(2), Page(10), target="end_0") == []
     assert await store.last_id() == entries[2].id
 
 
 async def test_audit_entries_are_forgotten_after_their_time(store: Store) -> None:
     later_ms = START_MS + AUDIT_KEPT_MS + 1
-    await store.add_audit_entry(audit_entry(at_time(START_MS)))
-    await store.add_audit_entry(audit_entry(at_time(later_ms), at_ms=later_ms))
+    await store.history.add_audit_entry(audit_entry(at_time(START_MS)))
+    await store.history.add_audit_entry(audit_entry(at_time(later_ms), at_ms=later_ms))
 
-    assert [each.at_ms for each in await store.audit_entries(Scope.everyone(), Page(10))] == [later_ms]
+    assert [each.at_ms for each in await store.history.audit_entries(Scope.everyone(), Page(10))] == [later_ms]

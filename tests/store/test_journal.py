@@ -22,70 +22,70 @@ EVERYONE = Scope.everyone()
 
 
 async def test_sequence_of_each_client_has_no_gap_and_follows_the_order_of_accepting(store: Store) -> None:
-    first = await store.accept([new_event(client=1), new_event(client=2), new_event(client=1)])
-    second = await store.accept([new_event(client=2), new_event(client=1)])
+    first = await store.journal.accept([new_event(client=1), new_event(client=2), new_event(client=1)])
+    second = await store.journal.accept([new_event(client=2), new_event(client=1)])
 
     assert [answer.sequence for answer in first + second] == [1, 1, 2, 2, 3]
-    assert [event.sequence for event in await store.events_after(1, 0, 10)] == [1, 2, 3]
-    assert [event.sequence for event in await store.events_after(1, 2, 10)] == [3]
+    assert [event.sequence for event in await store.history.events_after(1, 0, 10)] == [1, 2, 3]
+    assert [event.sequence for event in await store.history.events_after(1, 2, 10)] == [3]
 
 
 async def test_events_matched_with_endpoints_that_changed_since_are_not_stored(store: Store) -> None:
-    before = await store.config_version()
-    now = await store.put_key(Key(id=7, role="read", client_ids=None, name="", digest=b"d" * 32, created_ms=1))
+    before = await store.registry.config_version()
+    now = await store.registry.put_key(Key(id=7, role="read", client_ids=None, name="", digest=b"d" * 32, created_ms=1))
 
     with pytest.raises(ConfigChangedError):
-        await store.accept([new_event()], config_version=before)
-    [accepted] = await store.accept([new_event()], config_version=now)
+        await store.journal.accept([new_event()], config_version=before)
+    [accepted] = await store.journal.accept([new_event()], config_version=now)
 
     assert accepted.sequence == 1
-    assert len(await store.events(EventQuery(scope=EVERYONE), Page(10))) == 1
+    assert len(await store.history.events(EventQuery(scope=EVERYONE), Page(10))) == 1
 
 
 async def test_sequence_goes_on_after_reopening(engine: Engine) -> None:
     store = await engine.open()
-    await store.accept([new_event()])
+    await store.journal.accept([new_event()])
     await store.close()
     store = await engine.open()
 
-    assert [answer.sequence for answer in await store.accept([new_event()])] == [2]
+    assert [answer.sequence for answer in await store.journal.accept([new_event()])] == [2]
 
 
 async def test_sequence_goes_on_after_everything_expired(engine: Engine) -> None:
     store = await engine.open()
-    await store.accept([new_event(at_ms=1), new_event(at_ms=2)])
-    assert await store.expire(before_ms=10, limit=10) == 2
+    await store.journal.accept([new_event(at_ms=1), new_event(at_ms=2)])
+    assert await store.maintenance.expire(before_ms=10, limit=10) == 2
     await store.close()
     store = await engine.open()
 
-    assert [answer.sequence for answer in await store.accept([new_event()])] == [3]
+    assert [answer.sequence for answer in await store.journal.accept([new_event()])] == [3]
 
 
 async def test_same_key_and_event_is_a_duplicate_of_the_first(store: Store) -> None:
-    [first] = await store.accept([new_event(7, 8, key="k")])
-    [again] = await store.accept([new_event(7, key="k")])
+    [first] = await store.journal.accept([new_event(7, 8, key="k")])
+    [again] = await store.journal.accept([new_event(7, key="k")])
 
     assert (first.outcome, again.outcome) == ("new", "duplicate")
     assert (again.id, again.sequence, again.deliveries) == (first.id, 1, 2)
-    assert len(await store.events(EventQuery(scope=EVERYONE), Page(10))) == 1
+    assert len(await store.history.events(EventQuery(scope=EVERYONE), Page(10))) == 1
 
 
 @pytest.mark.parametrize("other", [{"body": b'{"ClientId":2}'}, {"type_": "OrderCancelledEvent"}])
 async def test_same_key_with_another_event_is_a_conflict(store: Store, other: dict[str, str]) -> None:
-    [first] = await store.accept([new_event(key="k")])
-    [again] = await store.accept([new_event(key="k", **other)])  # type: ignore[arg-type]
+    [first] = await store.journal.accept([new_event(key="k")])
+    [again] = await store.journal.accept([new_event(key="k", **other)])  # type: ignore[arg-type]
 
     assert (again.outcome, again.id) == ("conflict", first.id)
 
 
 async def test_keys_of_clients_are_their_own(store: Store) -> None:
-    answers = await store.accept([new_event(client=1, key="k"), new_event(client=2, key="k")])
+    answers = await store.journal.accept([new_event(client=1, key="k"), new_event(client=2, key="k")])
 
     assert [answer.outcome for answer in answers] == ["new", "new"]
 
 
 async def test_repeats_inside_a_batch_are_noticed(store: Store) -> None:
-    answers = await store.accept(
+    answers = await store.journal.accept(
         [new_event(key="k"), new_event(), new_event(key="k"), new_event(key="k", body=b'{"ClientId":9}')]
     )
 
@@ -95,15 +95,15 @@ async def test_repeats_inside_a_batch_are_noticed(store: Store) -> None:
 
 async def test_key_is_known_after_reopening(engine: Engine) -> None:
     store = await engine.open()
-    await store.accept([new_event(key="k")])
+    await store.journal.accept([new_event(key="k")])
     await store.close()
     store = await engine.open()
 
-    assert [answer.outcome for answer in await store.accept([new_event(key="k")])] == ["duplicate"]
+    assert [answer.outcome for answer in await store.journal.accept([new_event(key="k")])] == ["duplicate"]
 
 
 async def test_many_at_once_with_one_key_make_one_event(store: Store) -> None:
-    answers = await asyncio.gather(*(store.accept([new_event(key="k")]) for _ in range(50)))
+    answers = await asyncio.gather(*(store.journal.accept([new_event(key="k")]) for _ in range(50)))
 
     assert sorted(answer.outcome for [answer] in answers) == ["duplicate"] * 49 + ["new"]
     assert len({answer.id for [answer] in answers}) == 1
@@ -111,20 +111,23 @@ async def test_many_at_once_with_one_key_make_one_event(store: Store) -> None:
 
 async def test_batch_with_one_impossible_event_stores_nothing(store: Store) -> None:
     good = new_event(7)
-    await store.accept([good])
+    await store.journal.accept([good])
 
     with pytest.raises(Exception):  # noqa: B017, PT011 - which one is the engine's affair
-        await store.accept([new_event(7), good])  # an id that exists already
+        await store.journal.accept([new_event(7), good])  # an id that exists already
 
-    assert len(await store.events(EventQuery(scope=EVERYONE), Page(10))) == 1
-    assert [answer.sequence for answer in await store.accept([new_event()])] == [2]
+    assert len(await store.history.events(EventQuery(scope=EVERYONE), Page(10))) == 1
+    assert [answer.sequence for answer in await store.journal.accept([new_event()])] == [2]
 
 
 async def test_failing_call_does_not_harm_those_that_share_its_commit(store: Store) -> None:
     good = new_event(7)
-    await store.accept([good])
+    await store.journal.accept([good])
     answers = await asyncio.gather(
-        store.accept([new_event()]), store.accept([good]), store.accept([new_event()]), return_exceptions=True
+        store.journal.accept([new_event()]),
+        store.journal.accept([good]),
+        store.journal.accept([new_event()]),
+        return_exceptions=True,
     )
 
     assert isinstance(answers[1], Exception)
@@ -133,28 +136,28 @@ async def test_failing_call_does_not_harm_those_that_share_its_commit(store: Sto
 
 @pytest.mark.parametrize("body", [b'{ "a" :\t1.50 ,"b":"\\u00e5 \xc3\xa5"}\n', b'{"x":"' + b"y" * 200_000 + b'"}'])
 async def test_body_is_kept_byte_for_byte(store: Store, body: bytes) -> None:
-    [answer] = await store.accept([new_event(body=body)])
+    [answer] = await store.journal.accept([new_event(body=body)])
 
-    event = await store.event(answer.id, EVERYONE)
+    event = await store.history.event(answer.id, EVERYONE)
     assert event is not None
     assert event.body == body
 
 
 @pytest.mark.parametrize("count", [1, 2, 15, 16, 17, 255, 256, 257, 600])
 async def test_batches_of_every_size_are_stored_whole(store: Store, count: int) -> None:
-    await store.accept([new_event(7) for _ in range(count)])
+    await store.journal.accept([new_event(7) for _ in range(count)])
 
-    assert [event.sequence for event in await store.events_after(1, 0, 1_000)] == list(range(1, count + 1))
-    [book] = await store.books(EVERYONE, recount=True)
+    assert [event.sequence for event in await store.history.events_after(1, 0, 1_000)] == list(range(1, count + 1))
+    [book] = await store.history.delivery_counts(EVERYONE, recount=True)
     assert book.matched == book.pending == count
 
 
 async def test_last_id_never_falls(engine: Engine) -> None:
     store = await engine.open()
-    await store.accept([new_event(7, at_ms=1)])
+    await store.journal.accept([new_event(7, at_ms=1)])
     before = await store.last_id()
-    await store.cancel([before], reason="test", now_ms=2)
-    await store.expire(before_ms=10, limit=10)
+    await store.queue.cancel([before], reason="test", now_ms=2)
+    await store.maintenance.expire(before_ms=10, limit=10)
     await store.close()
     store = await engine.open()
 
@@ -167,58 +170,62 @@ async def test_closed_store_refuses_and_may_be_closed_again(store: Store) -> Non
     await store.close()
 
     with pytest.raises(StoreUnavailableError):
-        await store.accept([new_event()])
+        await store.journal.accept([new_event()])
     with pytest.raises(StoreUnavailableError):
-        await store.events(EventQuery(scope=EVERYONE), Page(10))
+        await store.history.events(EventQuery(scope=EVERYONE), Page(10))
 
 
 async def test_refused_repeats_use_up_no_sequence_and_leave_no_delivery(store: Store) -> None:
     first = new_event(7, key="k")
-    await store.accept([first])
+    await store.journal.accept([first])
     repeats = [
         new_event(7, 8, key="k", lease_until_ms=START_MS + 100),
         new_event(7, 8, key="k", body=b'{"ClientId":9}'),
     ]
-    await store.accept(repeats)
-    [after] = await store.accept([new_event()])
+    await store.journal.accept(repeats)
+    [after] = await store.journal.accept([new_event()])
 
     assert after.sequence == 2
-    assert [each.event_id for each in await store.deliveries(DeliveryQuery(scope=EVERYONE), Page(10))] == [first.id]
-    assert [await store.event(each.id, EVERYONE) for each in repeats] == [None, None]
-    stored = await store.event(first.id, EVERYONE)
+    assert [each.event_id for each in await store.history.deliveries(DeliveryQuery(scope=EVERYONE), Page(10))] == [
+        first.id
+    ]
+    assert [await store.history.event(each.id, EVERYONE) for each in repeats] == [None, None]
+    stored = await store.history.event(first.id, EVERYONE)
     assert stored is not None
     assert (stored.body, stored.idempotency_key) == (first.body, "k")
 
 
 async def test_events_without_a_key_are_never_repeats(store: Store) -> None:
-    answers = await store.accept([new_event(), new_event()]) + await store.accept([new_event()])
+    answers = await store.journal.accept([new_event(), new_event()]) + await store.journal.accept([new_event()])
 
     assert [answer.outcome for answer in answers] == ["new"] * 3
 
 
 async def test_keys_are_told_apart_to_the_letter(store: Store) -> None:
     keys = ["k", "K", "k ", "", "ｋ", "k\u0301", "SO-10023", "so-10023"]
-    answers = await store.accept([new_event(key=key) for key in keys])
+    answers = await store.journal.accept([new_event(key=key) for key in keys])
 
     assert [answer.outcome for answer in answers] == ["new"] * len(keys)
 
 
 async def test_key_of_an_expired_event_is_free_again(store: Store) -> None:
-    await store.accept([new_event(key="k", at_ms=1)])
-    await store.expire(before_ms=10, limit=10)
+    await store.journal.accept([new_event(key="k", at_ms=1)])
+    await store.maintenance.expire(before_ms=10, limit=10)
 
-    assert [(answer.outcome, answer.sequence) for answer in await store.accept([new_event(key="k")])] == [("new", 2)]
+    assert [(answer.outcome, answer.sequence) for answer in await store.journal.accept([new_event(key="k")])] == [
+        ("new", 2)
+    ]
 
 
 async def test_batch_that_failed_left_neither_a_key_nor_a_delivery(store: Store) -> None:
     known = new_event()
-    await store.accept([known])
+    await store.journal.accept([known])
     with pytest.raises(Exception):  # noqa: B017, PT011 - which one is the engine's affair
-        await store.accept([new_event(7, key="k"), known])
+        await store.journal.accept([new_event(7, key="k"), known])
 
-    assert await store.books(EVERYONE) == []
-    assert await store.waiting() == []
-    assert [answer.outcome for answer in await store.accept([new_event(7, key="k")])] == ["new"]
+    assert await store.history.delivery_counts(EVERYONE) == []
+    assert await store.queue.backlog() == []
+    assert [answer.outcome for answer in await store.journal.accept([new_event(7, key="k")])] == ["new"]
 
 
 async def test_event_is_read_back_as_it_was_accepted(engine: Engine) -> None:
@@ -228,11 +235,11 @@ async def test_event_is_read_back_as_it_was_accepted(engine: Engine) -> None:
         config_version=5, idempotency_key="schlüssel-鍵", traceparent="00-" + "1" * 32 + "-" + "2" * 16 + "-01",
         body=b"{}", deliveries=(NewDelivery(2**62 + 1, 7), NewDelivery(2**62 + 2, 8)),
     )  # fmt: skip
-    await store.accept([event])
+    await store.journal.accept([event])
     await store.close()
     store = await engine.open()
 
-    assert await store.event(event.id, EVERYONE) == Event(
+    assert await store.history.event(event.id, EVERYONE) == Event(
         id=event.id, client_id=event.client_id, sequence=1, type=event.type, application_id=12, accepted_ms=START_MS,
         config_version=5, match_count=2, idempotency_key=event.idempotency_key, traceparent=event.traceparent,
         body=b"{}",
@@ -245,18 +252,18 @@ async def test_event_is_read_back_as_it_was_accepted(engine: Engine) -> None:
     [b"", b"\x00", b"\xef\xbb\xbf{}", b'{"a":"\xff\xfe"}', b' {"a" : 1}\r\n\t', '{"a":"\u2028😀"}'.encode(), b"null"],
 )
 async def test_strange_bodies_are_kept_and_compared_byte_for_byte(store: Store, body: bytes) -> None:
-    [first] = await store.accept([new_event(7, key="k", body=body)])
-    answers = await store.accept([new_event(key="k", body=body), new_event(key="k", body=body + b" ")])
+    [first] = await store.journal.accept([new_event(7, key="k", body=body)])
+    answers = await store.journal.accept([new_event(key="k", body=body), new_event(key="k", body=body + b" ")])
 
     assert [answer.outcome for answer in answers] == ["duplicate", "conflict"]
-    [after] = await store.events_after(1, 0, 10)
+    [after] = await store.history.events_after(1, 0, 10)
     [claimed] = await claim(store, 7)
     assert after.body == claimed.body == body
     assert (after.id, claimed.event_id) == (first.id, first.id)
 
 
 async def test_nothing_accepted_is_nothing_done(store: Store) -> None:
-    assert await store.accept([]) == []
+    assert await store.journal.accept([]) == []
     assert await store.last_id() == 0
 
 
@@ -265,18 +272,18 @@ async def test_last_id_counts_every_kind_of_id(engine: Engine) -> None:
     row = EndpointRow(
         id=50, client_id=1, revision=0, created_ms=1, updated_ms=1, deleted_ms=None, config=b"{}", sealed=b""
     )  # fmt: skip
-    await store.put_endpoint(row)
+    await store.registry.put_endpoint(row)
     assert await store.last_id() == 50
-    [answer] = await store.accept([new_event(7)])
-    [delivery] = await store.deliveries(DeliveryQuery(scope=EVERYONE), Page(1))
+    [answer] = await store.journal.accept([new_event(7)])
+    [delivery] = await store.history.deliveries(DeliveryQuery(scope=EVERYONE), Page(1))
 
     assert answer.id < delivery.id == await store.last_id()
 
 
 async def test_last_id_counts_keys_and_replays_too(store: Store) -> None:
-    await store.put_key(Key(id=60, role="admin", client_ids=None, name="", digest=b"\x01", created_ms=1))
+    await store.registry.put_key(Key(id=60, role="admin", client_ids=None, name="", digest=b"\x01", created_ms=1))
     assert await store.last_id() == 60
-    await store.put_replay(
+    await store.queue.put_replay(
         Replay(
             id=70, client_id=1, endpoint_id=7, since_ms=0, until_ms=1, types=(), only="all", state="running",
             cursor=0, looked_at=0, queued=0, created_ms=1, finished_ms=None,

@@ -142,7 +142,7 @@ class Life(RuleBasedStateMachine):
             )
             for client, endpoints, order_key, key, body, at_once in specs
         ]
-        for event, answer in zip(batch, self.do(self.store.accept(batch)), strict=True):
+        for event, answer in zip(batch, self.do(self.store.journal.accept(batch)), strict=True):
             first = self.events.get(self.keys.get((event.client_id, event.idempotency_key or ""), 0))
             if event.idempotency_key is not None and first is not None:
                 wanted = "duplicate" if first.new.body == event.body else "conflict"
@@ -213,7 +213,7 @@ class Life(RuleBasedStateMachine):
     def check_claim(self, wants: list[ClaimRequest]) -> list[Claimed]:
         due = {want: self.due(want) for want in wants}
         until_ms = self.now_ms + LEASE_MS
-        claimed = self.do(self.store.claim(wants, now_ms=self.now_ms, lease_until_ms=until_ms))
+        claimed = self.do(self.store.queue.claim(wants, now_ms=self.now_ms, lease_until_ms=until_ms))
         assert len({each.delivery_id for each in claimed}) == len(claimed), "a delivery was claimed twice at once"
         for want, choice in due.items():
             ids = [each.delivery_id for each in claimed if each.delivery_id in choice]
@@ -244,7 +244,7 @@ class Life(RuleBasedStateMachine):
         held = self.some_held(data, 6)
         batch = [self.outcome(data, each) for each in held]
         ours = [self.is_ours(each) for each in held]
-        assert self.do(self.store.settle(batch)) == ours
+        assert self.do(self.store.queue.settle(batch)) == ours
         for settlement, mine in zip(batch, ours, strict=True):
             if mine:
                 self.note_settlement(settlement)
@@ -303,7 +303,7 @@ class Life(RuleBasedStateMachine):
 
     def due_of_released(self, delivery_id: int) -> int:
         """Due from now on or from the moment the one before it ended: the engine's choice, never in the future."""
-        found = self.do(self.store.delivery(delivery_id, EVERYONE))
+        found = self.do(self.store.history.delivery(delivery_id, EVERYONE))
         assert found is not None
         assert found.due_ms is not None, "its turn has come, but it still waits"
         assert found.due_ms <= self.now_ms
@@ -313,7 +313,7 @@ class Life(RuleBasedStateMachine):
     @rule(data=st.data())
     def release_claims(self, data: st.DataObject) -> None:
         held = self.some_held(data, 3)
-        self.do(self.store.release_claims(held, now_ms=self.now_ms))
+        self.do(self.store.queue.release_claims(held, now_ms=self.now_ms))
         for claimed in held:
             if self.is_ours(claimed):
                 sent = self.sent[claimed.delivery_id]
@@ -330,7 +330,7 @@ class Life(RuleBasedStateMachine):
         some = self.some(data)
         pending = [sent for sent in some if sent.state == "pending"]
         ids = [sent.id for sent in some]
-        assert self.do(self.store.cancel(ids, reason="by hand", now_ms=self.now_ms)) == len(pending)
+        assert self.do(self.store.queue.cancel(ids, reason="by hand", now_ms=self.now_ms)) == len(pending)
         for sent in pending:
             sent.take_back()
             sent.end("cancelled", "by hand")
@@ -342,7 +342,7 @@ class Life(RuleBasedStateMachine):
         some = [sent for sent in self.some(data) if sent.lease_until_ms is None and not self.is_blocked(sent)]
         wanted = [sent for sent in some if sent.state != "delivered"]
         ids = [sent.id for sent in some]
-        assert self.do(self.store.requeue(ids, now_ms=self.now_ms)) == len(wanted)
+        assert self.do(self.store.queue.requeue(ids, now_ms=self.now_ms)) == len(wanted)
         for sent in sorted(wanted, key=lambda each: each.id):
             self.note_reopened(sent)
 
@@ -352,11 +352,11 @@ class Life(RuleBasedStateMachine):
         wanted = [sent for sent in self.some(data) if sent.state in {"dead", "cancelled"}]
         replay_id = new_event().id
         ids = [sent.id for sent in wanted]
-        assert self.do(self.store.requeue(ids, now_ms=self.now_ms, replay=new_replay(replay_id))) == len(wanted)
+        assert self.do(self.store.queue.requeue(ids, now_ms=self.now_ms, replay=new_replay(replay_id))) == len(wanted)
         for sent in sorted(wanted, key=lambda each: each.id):
             self.note_reopened(sent)
             sent.replay_id = replay_id
-        assert self.do(self.store.replay_states(replay_id)) == ({"pending": len(wanted)} if wanted else {})
+        assert self.do(self.store.history.replay_states(replay_id)) == ({"pending": len(wanted)} if wanted else {})
 
     def note_reopened(self, sent: Sent) -> None:
         sent.take_back()
@@ -378,11 +378,11 @@ class Life(RuleBasedStateMachine):
         )  # fmt: skip
         born = [NewDelivery(new_event().id, endpoint, order_key) for _ in events]
         event_ids = [each.new.id for each in events]
-        self.do(self.store.add_deliveries(born, event_ids, replay=replay, now_ms=self.now_ms))
+        self.do(self.store.queue.add_deliveries(born, event_ids, replay=replay, now_ms=self.now_ms))
         for new, event in zip(born, events, strict=True):
             self.note_delivery(new, event).replay_id = replay.id
-        assert self.do(self.store.replay(replay.id)) == replay
-        assert self.do(self.store.replay_states(replay.id)) == ({"pending": len(events)} if events else {})
+        assert self.do(self.store.history.replay(replay.id)) == replay
+        assert self.do(self.store.history.replay_states(replay.id)) == ({"pending": len(events)} if events else {})
 
     @precondition(lambda self: self.pending())
     @rule(
@@ -393,7 +393,7 @@ class Life(RuleBasedStateMachine):
     def finish_pending(self, endpoint: int, state: DeliveryState, limit: int) -> None:
         free = [sent for sent in self.pending() if sent.endpoint == endpoint and not self.is_leased(sent)]
         count = self.do(
-            self.store.finish_pending(endpoint, state=state, reason="swept", now_ms=self.now_ms, limit=limit)
+            self.store.queue.finish_pending(endpoint, state=state, reason="swept", now_ms=self.now_ms, limit=limit)
         )
         stored = self.stored()
         ended = [sent for sent in self.pending() if stored[sent.id].state == state]
@@ -413,7 +413,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(by_ms=st.sampled_from([-3_000, -1, 1, 3_000]))
     def set_the_clock(self, by_ms: int) -> None:
-        self.do(self.store.shift_due(by_ms))
+        self.do(self.store.maintenance.shift_due(by_ms))
         for sent in self.pending():
             sent.due_ms = None if sent.due_ms is None else sent.due_ms + by_ms
             sent.lease_until_ms = None if sent.lease_until_ms is None else sent.lease_until_ms + by_ms
@@ -435,8 +435,8 @@ class Life(RuleBasedStateMachine):
     def expire(self, age_ms: int, limit: int) -> None:
         before_ms = self.now_ms - age_ms
         may = {id_ for id_, event in self.events.items() if event.new.accepted_ms < before_ms and self.is_done(event)}
-        count = self.do(self.store.expire(before_ms=before_ms, limit=limit))
-        left = {event.id for client in (1, 2) for event in self.do(self.store.events_after(client, 0, 10_000))}
+        count = self.do(self.store.maintenance.expire(before_ms=before_ms, limit=limit))
+        left = {event.id for client in (1, 2) for event in self.do(self.store.history.events_after(client, 0, 10_000))}
         gone = set(self.events) - left
         assert gone <= may
         assert count == len(gone) == min(limit, len(may))
@@ -448,9 +448,9 @@ class Life(RuleBasedStateMachine):
         for delivery_id in event.sent:
             sent = self.sent.pop(delivery_id)
             self.closed_books[sent.endpoint, sent.state] += 1
-            assert self.do(self.store.delivery(delivery_id, EVERYONE)) is None
-            assert self.do(self.store.attempts(delivery_id)) == []
-        assert self.do(self.store.event(event_id, EVERYONE)) is None
+            assert self.do(self.store.history.delivery(delivery_id, EVERYONE)) is None
+            assert self.do(self.store.history.attempts(delivery_id)) == []
+        assert self.do(self.store.history.event(event_id, EVERYONE)) is None
         self.keys = {key: first for key, first in self.keys.items() if first != event_id}
 
     # -- looking at the model
@@ -472,7 +472,7 @@ class Life(RuleBasedStateMachine):
         return [self.sent[each] for each in ids]
 
     def stored(self) -> dict[int, Delivery]:
-        found = self.do(self.store.deliveries(DeliveryQuery(scope=EVERYONE), Page(10_000)))
+        found = self.do(self.store.history.deliveries(DeliveryQuery(scope=EVERYONE), Page(10_000)))
         return {each.id: each for each in found}
 
     # -- what must hold after every step
@@ -501,7 +501,10 @@ class Life(RuleBasedStateMachine):
     def books_balance(self) -> None:
         counts = self.closed_books + Counter((sent.endpoint, sent.state) for sent in self.sent.values())
         for recount in (False, True):
-            books = {book.endpoint_id: book for book in self.do(self.store.books(EVERYONE, recount=recount))}
+            books = {
+                book.endpoint_id: book
+                for book in self.do(self.store.history.delivery_counts(EVERYONE, recount=recount))
+            }
             for endpoint, client in CLIENT_OF.items():
                 wanted = {state: counts[endpoint, state] for state in (*FINISHED, "pending")}
                 book = books.pop(endpoint, None)
@@ -515,12 +518,12 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def recount_of_events_finds_no_fault(self) -> None:
-        audit = self.do(self.store.audit(after_id=0, limit=10_000))
+        audit = self.do(self.store.maintenance.verify_counts(after_id=0, limit=10_000))
         assert (audit.checked, audit.wrong, audit.cursor) == (len(self.events), (), 0)
 
     @invariant()
     def waiting_shows_when_there_is_work(self) -> None:
-        shown = {(each.endpoint_id, each.retrying): each.due_ms for each in self.do(self.store.waiting())}
+        shown = {(each.endpoint_id, each.retrying): each.due_ms for each in self.do(self.store.queue.backlog())}
         free: dict[tuple[int, bool], int] = {}
         for sent in self.pending():
             time = sent.due_ms if sent.lease_until_ms is None else sent.lease_until_ms
@@ -552,11 +555,11 @@ class Life(RuleBasedStateMachine):
             self.engine.clock.ms += 10_000
             wants = [ClaimRequest(endpoint, retrying, 1_000) for endpoint in CLIENT_OF for retrying in (False, True)]
             claimed = self.check_claim(wants)
-            assert self.do(self.store.settle([result(each) for each in claimed])) == [True] * len(claimed)
+            assert self.do(self.store.queue.settle([result(each) for each in claimed])) == [True] * len(claimed)
             for each in claimed:
                 self.note_settlement(result(each))
         assert self.pending() == []
-        assert self.do(self.store.waiting()) == []
+        assert self.do(self.store.queue.backlog()) == []
         self.every_delivery_is_as_the_model_says()
         self.books_balance()
         self.check_attempts()
@@ -564,13 +567,13 @@ class Life(RuleBasedStateMachine):
 
     def check_attempts(self) -> None:
         for sent in self.sent.values():
-            attempts = self.do(self.store.attempts(sent.id))
+            attempts = self.do(self.store.history.attempts(sent.id))
             assert [(each.number, each.error) for each in attempts] == sent.attempts
             assert [number for number, _ in sent.attempts] == list(range(1, sent.handed_out + 1))
 
     def check_events(self) -> None:
         for client in (1, 2):
-            events = self.do(self.store.events_after(client, 0, 10_000))
+            events = self.do(self.store.history.events_after(client, 0, 10_000))
             wanted = [event for event in self.events.values() if event.new.client_id == client]
             assert [(each.id, each.sequence, each.body) for each in events] == [
                 (each.new.id, each.sequence, each.new.body) for each in wanted

@@ -25,7 +25,7 @@ from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Endpoint, Key, Scope, Secret
 from commerce_event.core.signatures import new_secret
 from commerce_event.core.vault import Vault, new_key, parse_key
-from commerce_event.registry.registry import Registry
+from commerce_event.registry.registry import Registry, check_secret_key
 from commerce_event.store.migrate_store import target as target_module
 from commerce_event.store.migrate_store.move import Move, MoveDiffersError, MovedTable, Step
 from commerce_event.store.migrate_store.source import open_source
@@ -82,7 +82,7 @@ class Shop:
             await self._random.choice(chores)()
 
     async def publish(self) -> None:
-        await self._store.accept([self._event() for _ in range(self._random.randint(1, 9))])
+        await self._store.journal.accept([self._event() for _ in range(self._random.randint(1, 9))])
 
     def _event(self) -> NewEvent:
         number = next(self._numbers)
@@ -115,7 +115,7 @@ class Shop:
 
     async def deliver(self) -> None:
         wants = [ClaimRequest(each, retrying, 6) for each in ENDPOINTS for retrying in (False, True)]
-        claimed = await self._store.claim(wants, now_ms=self._now_ms, lease_until_ms=self._now_ms + 15_000)
+        claimed = await self._store.queue.claim(wants, now_ms=self._now_ms, lease_until_ms=self._now_ms + 15_000)
         settled = []
         for each in claimed[: self._random.randint(0, len(claimed))]:
             state = self._random.choice(["delivered", "delivered", "pending", "dead"])
@@ -125,13 +125,13 @@ class Shop:
             attempt: dict[str, Any] = {"response_headers": (("X-N", "é"),), "response_body": b"\x00\xff", **failed}
             made = result(each, state, due_ms=due_ms, reason=reason, **attempt)  # type: ignore[arg-type]
             settled.append(made)
-        await self._store.settle(settled)
+        await self._store.queue.settle(settled)
 
     async def requeue(self) -> None:
-        await self._store.requeue(self._some(self._deliveries), now_ms=self._now_ms)
+        await self._store.queue.requeue(self._some(self._deliveries), now_ms=self._now_ms)
 
     async def cancel(self) -> None:
-        await self._store.cancel(self._some(self._deliveries), reason="asked to", now_ms=self._now_ms)
+        await self._store.queue.cancel(self._some(self._deliveries), reason="asked to", now_ms=self._now_ms)
 
     def _some(self, kept: list[int]) -> list[int]:
         return self._random.sample(kept, min(3, len(kept)))
@@ -142,7 +142,7 @@ class Shop:
             self._id([]), types=self._random.choice([(), ("OrderConfirmedEvent",)]), queued=len(event_ids)
         )
         again = [NewDelivery(self._id(self._deliveries), 7) for _ in event_ids]
-        await self._store.add_deliveries(again, event_ids, replay=replay, now_ms=self._now_ms)
+        await self._store.queue.add_deliveries(again, event_ids, replay=replay, now_ms=self._now_ms)
 
     async def change_endpoint(self) -> None:
         row = EndpointRow(
@@ -155,7 +155,7 @@ class Shop:
             config=b'{"url":"https://shop.example/%d"}' % next(self._numbers),
             sealed=b"",
         )
-        await self._store.put_endpoint(row)
+        await self._store.registry.put_endpoint(row)
 
     async def change_key(self) -> None:
         key = Key(
@@ -167,7 +167,7 @@ class Shop:
             created_ms=self._now_ms,
             revoked_ms=self._random.choice([None, self._now_ms]),
         )
-        await self._store.put_key(key)
+        await self._store.registry.put_key(key)
 
     async def count(self) -> None:
         start_ms = START_MS - START_MS % 60_000
@@ -175,41 +175,43 @@ class Shop:
             start_ms=start_ms, client_id=1, endpoint_id=7, accepted=0, delivered=3, failed=1, dead=1,
             latency=(1,) * 11, pending=4, dead_letters=2, oldest_ms=5,
         )  # fmt: skip
-        await self._store.add_activity([counted], now_ms=START_MS)
+        await self._store.history.add_activity([counted], now_ms=START_MS)
 
     async def index(self) -> None:
-        await self._store.index_text(5)
+        await self._store.maintenance.index_text(5)
 
 
 async def view(store: Store) -> dict[str, Any]:
     """What a store answers to every question of the port, without changing it."""
-    events = await store.events(EventQuery(scope=EVERYONE), ALL)
-    deliveries = await store.deliveries(DeliveryQuery(scope=EVERYONE), ALL)
-    replays = await store.replays(EVERYONE, ALL)
+    events = await store.history.events(EventQuery(scope=EVERYONE), ALL)
+    deliveries = await store.history.deliveries(DeliveryQuery(scope=EVERYONE), ALL)
+    replays = await store.history.replays(EVERYONE, ALL)
     return {
         "last id": await store.last_id(),
-        "config version": await store.config_version(),
+        "config version": await store.registry.config_version(),
         "events": events,
-        "each event": [await store.event(event.id, EVERYONE) for event in events],
-        "by sequence": [await store.events_after(client, 0, 10_000) for client in CLIENTS],
-        "by time": await store.events(EventQuery(scope=EVERYONE, since_ms=START_MS - 2 * WEEK_MS), ALL),
-        "by type": await store.events(EventQuery(scope=EVERYONE, types=("OrderCancelledEvent",)), ALL),
-        "dead": await store.events(EventQuery(scope=EVERYONE, state="dead"), ALL),
-        "text": [await store.events(EventQuery(scope=EVERYONE, text=text), ALL) for text in ("SO-7", "grüße 3")],
+        "each event": [await store.history.event(event.id, EVERYONE) for event in events],
+        "by sequence": [await store.history.events_after(client, 0, 10_000) for client in CLIENTS],
+        "by time": await store.history.events(EventQuery(scope=EVERYONE, since_ms=START_MS - 2 * WEEK_MS), ALL),
+        "by type": await store.history.events(EventQuery(scope=EVERYONE, types=("OrderCancelledEvent",)), ALL),
+        "dead": await store.history.events(EventQuery(scope=EVERYONE, state="dead"), ALL),
+        "text": [
+            await store.history.events(EventQuery(scope=EVERYONE, text=text), ALL) for text in ("SO-7", "grüße 3")
+        ],
         "deliveries": deliveries,
-        "attempts": [await store.attempts(each.id) for each in deliveries],
-        "recent attempts": [len(await store.recent_attempts(each, 100)) for each in ENDPOINTS],
-        "dead groups": await store.dead_groups(EVERYONE, endpoint_id=None, limit=10_000),
-        "books": await store.books(EVERYONE),
-        "recount": await store.books(EVERYONE, recount=True),
-        "endpoints": await store.endpoints(),
-        "revisions": [await store.endpoint_revisions(1, version) for version in range(1, 6)],
-        "keys": await store.keys(),
+        "attempts": [await store.history.attempts(each.id) for each in deliveries],
+        "recent attempts": [len(await store.history.recent_attempts(each, 100)) for each in ENDPOINTS],
+        "dead groups": await store.history.dead_groups(EVERYONE, endpoint_id=None, limit=10_000),
+        "books": await store.history.delivery_counts(EVERYONE),
+        "recount": await store.history.delivery_counts(EVERYONE, recount=True),
+        "endpoints": await store.registry.endpoints(),
+        "revisions": [await store.registry.endpoint_revisions(1, version) for version in range(1, 6)],
+        "keys": await store.registry.keys(),
         "replays": replays,
-        "replay states": [await store.replay_states(each.id) for each in replays],
-        "activity": [await store.activity(EVERYONE, step_s=step, since_ms=0) for step in (60, 3_600)],
-        "audit": await store.audit(after_id=0, limit=10_000),
-        "waiting": sorted(await store.waiting(), key=msgspec.structs.astuple),
+        "replay states": [await store.history.replay_states(each.id) for each in replays],
+        "activity": [await store.history.activity(EVERYONE, step_s=step, since_ms=0) for step in (60, 3_600)],
+        "audit": await store.maintenance.verify_counts(after_id=0, limit=10_000),
+        "waiting": sorted(await store.queue.backlog(), key=msgspec.structs.astuple),
     }
 
 
@@ -219,11 +221,13 @@ async def use(store: Store) -> dict[str, Any]:
     claimed = []
     for turn in range(3):
         now_ms = START_MS + WEEK_MS + turn
-        some = await store.claim(wants, now_ms=now_ms, lease_until_ms=now_ms + 15_000)
+        some = await store.queue.claim(wants, now_ms=now_ms, lease_until_ms=now_ms + 15_000)
         some.sort(key=lambda each: each.delivery_id)
         claimed.append(some)
-        await store.settle([result(each) for each in some])
-    keyed = [event for event in await store.events(EventQuery(scope=EVERYONE), ALL) if event.idempotency_key][:5]
+        await store.queue.settle([result(each) for each in some])
+    keyed = [event for event in await store.history.events(EventQuery(scope=EVERYONE), ALL) if event.idempotency_key][
+        :5
+    ]
     again = [
         NewEvent(
             id=await store.last_id() + 1 + number,
@@ -239,7 +243,11 @@ async def use(store: Store) -> dict[str, Any]:
         )
         for number, (event, key) in enumerate((each, key) for each in keyed for key in (each.idempotency_key, None))
     ]
-    return {"claimed": claimed, "accepted": await store.accept(again), "books": await store.books(EVERYONE)}
+    return {
+        "claimed": claimed,
+        "accepted": await store.journal.accept(again),
+        "books": await store.history.delivery_counts(EVERYONE),
+    }
 
 
 @pytest.fixture
@@ -338,13 +346,13 @@ async def test_those_of_an_order_key_keep_their_order_with_replays_between_them(
     store = await engine.open()
     first, second = (new_event(7, order_key="a") for _ in range(2))
     other = new_event(9, client=2, order_key="a")
-    await store.accept([first, second])
+    await store.journal.accept([first, second])
     again = new_event().id
-    await store.add_deliveries(
+    await store.queue.add_deliveries(
         [NewDelivery(again, 7, "a")], [first.id], replay=new_replay(new_event().id), now_ms=START_MS
     )
     third = new_event(7, order_key="a")
-    await store.accept([third, other])
+    await store.journal.accept([third, other])
     await store.close()
     await move(engine.path, database)
     moved = PostgresStore(database, clock=engine.clock)
@@ -463,7 +471,7 @@ async def test_old_events_lie_in_their_weeks_and_retention_drops_them_whole(
             id=ids.next(at_ms), client_id=1, type="OrderConfirmedEvent", application_id=None, accepted_ms=at_ms,
             config_version=0, idempotency_key=None, traceparent=None, body=b"{}", deliveries=(),
         )  # fmt: skip
-        await store.accept([event])
+        await store.journal.accept([event])
     await store.close()
     await move(engine.path, database)
 
@@ -485,11 +493,11 @@ async def test_sequences_go_on_without_a_gap_when_every_event_has_expired(engine
     store = await engine.open()
     maker = Shop(store, 1)
     await maker.publish()
-    last = {client: len(await store.events_after(client, 0, 100)) for client in CLIENTS}
+    last = {client: len(await store.history.events_after(client, 0, 100)) for client in CLIENTS}
     before = await store.last_id()
-    for each in await store.deliveries(DeliveryQuery(scope=EVERYONE), ALL):
-        await store.cancel([each.id], reason="asked to", now_ms=START_MS)
-    assert await store.expire(before_ms=START_MS, limit=100)
+    for each in await store.history.deliveries(DeliveryQuery(scope=EVERYONE), ALL):
+        await store.queue.cancel([each.id], reason="asked to", now_ms=START_MS)
+    assert await store.maintenance.expire(before_ms=START_MS, limit=100)
     await store.close()
     await move(engine.path, database)
     moved = PostgresStore(database, clock=engine.clock)
@@ -662,13 +670,13 @@ async def test_secrets_must_be_opened_by_the_key_of_the_target(engine: SqliteEng
     engine.path.with_name("events.db.key").write_text(key)
 
     with open_source(engine.path) as source:
-        await source.check_secrets(key)
+        source.check_secrets(key, check_secret_key)
         with pytest.raises(
             StoreRefusedError, match=r"set COMMERCE_EVENT_SECRET_KEY, .* to the text in .*events\.db\.key"
         ):
-            await source.check_secrets(None)
+            source.check_secrets(None, check_secret_key)
         with pytest.raises(StoreRefusedError, match="COMMERCE_EVENT_SECRET_KEY does not open the endpoints' secrets"):
-            await source.check_secrets(new_key())
+            source.check_secrets(new_key(), check_secret_key)
 
 
 @pytest.mark.parametrize(

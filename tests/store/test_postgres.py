@@ -95,8 +95,8 @@ async def test_queue_is_swept_after_many_deliveries(engine: PostgresEngine) -> N
     store = await engine.open()
     async with asyncio.timeout(120):  # one sweep may find the server's own under way, which is enough for both
         while not await engine.run("SELECT vacuum_count FROM pg_stat_user_tables WHERE relname = 'queue'"):
-            await store.accept([new_event(7) for _ in range(500)])
-            await store.settle([result(each) for each in await claim(store, 7, limit=500)])
+            await store.journal.accept([new_event(7) for _ in range(500)])
+            await store.queue.settle([result(each) for each in await claim(store, 7, limit=500)])
 
 
 # Sharing work
@@ -114,33 +114,33 @@ async def test_two_nodes_claim_everything_once_between_them(engine: PostgresEngi
 
 async def test_what_a_live_node_is_sending_stays_its_own_when_another_starts(engine: PostgresEngine) -> None:
     first = await engine.open()
-    await first.accept([new_event(7)])
+    await first.journal.accept([new_event(7)])
     [claimed] = await claim(first, 7)
     second = await engine.open()
 
     assert second.run_id != first.run_id
     assert await claim(second, 7, retrying=True) == []
-    assert await first.settle([result(claimed)]) == [True]
+    assert await first.queue.settle([result(claimed)]) == [True]
 
 
 async def test_expired_lease_of_a_live_node_is_taken_over_and_its_late_result_fenced_off(
     engine: PostgresEngine,
 ) -> None:
     first, second = await engine.open(), await engine.open()
-    await first.accept([new_event(7)])
+    await first.journal.accept([new_event(7)])
     [lost] = await claim(first, 7)
     [again] = await claim(second, 7, retrying=True, now_ms=LATER_MS)
 
-    assert await first.settle([result(lost)]) == [False]
-    assert await second.settle([result(again)]) == [True]
-    assert [each.error for each in await first.attempts(lost.delivery_id)] == ["interrupted", None]
+    assert await first.queue.settle([result(lost)]) == [False]
+    assert await second.queue.settle([result(again)]) == [True]
+    assert [each.error for each in await first.history.attempts(lost.delivery_id)] == ["interrupted", None]
 
 
 async def test_work_of_a_killed_node_comes_back_to_a_running_one(engine: PostgresEngine) -> None:
     engine.lost_after_s = 0.1
     store = await engine.open()
     heard = Heard(store)
-    await store.accept([new_event(7) for _ in range(3)])
+    await store.journal.accept([new_event(7) for _ in range(3)])
     with other_node(await engine.url()) as node:
         assert node.stdout is not None
         taken = {int(each) for each in (await asyncio.to_thread(node.stdout.readline)).split()}
@@ -151,13 +151,13 @@ async def test_work_of_a_killed_node_comes_back_to_a_running_one(engine: Postgre
     again = await claim(store, 7, retrying=True)
     assert {each.delivery_id for each in again} == taken
     assert {each.number for each in again} == {2}
-    assert [each.error for each in await store.attempts(again[0].delivery_id)] == ["interrupted"]
+    assert [each.error for each in await store.history.attempts(again[0].delivery_id)] == ["interrupted"]
 
 
 async def test_node_that_starts_after_a_kill_takes_the_work_back_itself(engine: PostgresEngine) -> None:
     engine.lost_after_s = 0.1
     store = await engine.open()
-    await store.accept([new_event(7)])
+    await store.journal.accept([new_event(7)])
     await store.close()
     with other_node(await engine.url()) as node:
         assert node.stdout is not None
@@ -173,12 +173,12 @@ async def test_node_that_starts_after_a_kill_takes_the_work_back_itself(engine: 
 async def test_nodes_hear_of_each_others_work_and_changes_but_not_of_their_own(engine: PostgresEngine) -> None:
     first, second = await engine.open(), await engine.open()
     own, others = Heard(first), Heard(second)
-    await first.accept([new_event(7)])
+    await first.journal.accept([new_event(7)])
     await others.wait_for("work")
     row = EndpointRow(
         id=7, client_id=1, revision=0, created_ms=1, updated_ms=1, deleted_ms=None, config=b"{}", sealed=b""
     )  # fmt: skip
-    await first.put_endpoint(row)
+    await first.registry.put_endpoint(row)
     await others.wait_for("config")
 
     assert own.nothing()
@@ -186,13 +186,13 @@ async def test_nodes_hear_of_each_others_work_and_changes_but_not_of_their_own(e
 
 async def test_clock_of_one_of_many_moves_nobodys_due_times(engine: PostgresEngine) -> None:
     first, second = await engine.open(), await engine.open()
-    await first.accept([new_event(7)])
-    await first.shift_due(5_000)
-    assert [each.due_ms for each in await first.waiting()] == [START_MS]
+    await first.journal.accept([new_event(7)])
+    await first.maintenance.shift_due(5_000)
+    assert [each.due_ms for each in await first.queue.backlog()] == [START_MS]
 
     await second.close()
-    await first.shift_due(5_000)
-    assert [each.due_ms for each in await first.waiting()] == [START_MS + 5_000]
+    await first.maintenance.shift_due(5_000)
+    assert [each.due_ms for each in await first.queue.backlog()] == [START_MS + 5_000]
 
 
 # Accepting on several nodes
@@ -242,7 +242,7 @@ async def test_order_of_a_key_holds_while_nodes_accept_and_settle_at_once(engine
     async with asyncio.timeout(60):  # one that nobody releases would wait for ever
         await asyncio.gather(*(accept(node) for node in nodes), *(deliver(node) for node in nodes))
     assert sorted(sent) == list(range(1, 41))
-    [book] = await nodes[0].books(EVERYONE, recount=True)
+    [book] = await nodes[0].history.delivery_counts(EVERYONE, recount=True)
     assert (book.delivered, book.pending, book.difference) == (40, 0, 0)
 
 
@@ -265,14 +265,14 @@ async def test_books_balance_after_nodes_did_everything_to_the_same_deliveries_a
 
     await asyncio.gather(*(live(node, forward) for node in nodes for forward in (True, False)))
     for recount in (False, True):
-        assert [book.difference for book in await nodes[0].books(EVERYONE, recount=recount)] == [0, 0]
-    assert (await nodes[0].audit(after_id=0, limit=1_000)).wrong == ()
+        assert [book.difference for book in await nodes[0].history.delivery_counts(EVERYONE, recount=recount)] == [0, 0]
+    assert (await nodes[0].maintenance.verify_counts(after_id=0, limit=1_000)).wrong == ()
 
 
 async def _all_deliveries(store: PostgresStore) -> list[NewDelivery]:
     from commerce_event.store.port import DeliveryQuery
 
-    found = await store.deliveries(DeliveryQuery(scope=EVERYONE), Page(10_000))
+    found = await store.history.deliveries(DeliveryQuery(scope=EVERYONE), Page(10_000))
     return [NewDelivery(each.id, each.endpoint_id) for each in found]
 
 
@@ -301,14 +301,14 @@ async def cut_off(engine: PostgresEngine) -> None:
 async def test_store_that_was_cut_off_comes_back_by_itself_and_catches_up(engine: PostgresEngine) -> None:
     store = await engine.open()
     heard = Heard(store)
-    await store.accept([new_event(7)])
+    await store.journal.accept([new_event(7)])
     await cut_off(engine)
     await heard.wait_for("config")
     await heard.wait_for("work")
 
     for _ in range(20):  # a call may meet a connection that is not known to be broken yet
         try:
-            assert [answer.outcome for answer in await store.accept([new_event(7)])] == ["new"]
+            assert [answer.outcome for answer in await store.journal.accept([new_event(7)])] == ["new"]
             break
         except StoreUnavailableError:
             continue
@@ -317,11 +317,11 @@ async def test_store_that_was_cut_off_comes_back_by_itself_and_catches_up(engine
 
 async def test_call_under_way_when_the_connection_breaks_is_answered_as_unavailable(engine: PostgresEngine) -> None:
     store = await engine.open()
-    await store.accept([new_event(key="k")])
+    await store.journal.accept([new_event(key="k")])
     blocker = await asyncpg.connect(await engine.url(), server_settings={"search_path": "commerce_event"})
     async with blocker.transaction():
         await blocker.execute("SELECT * FROM client FOR UPDATE")
-        waiting = asyncio.create_task(store.accept([new_event(key="other")]))
+        waiting = asyncio.create_task(store.journal.accept([new_event(key="other")]))
         while not await blocker.fetchval(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
             "AND datname = current_database()"
@@ -331,7 +331,7 @@ async def test_call_under_way_when_the_connection_breaks_is_answered_as_unavaila
             await waiting
     await blocker.close()
 
-    [again] = await store.accept([new_event(key="other")])
+    [again] = await store.journal.accept([new_event(key="other")])
     assert (again.outcome, again.sequence) == ("new", 2)
 
 
@@ -341,70 +341,72 @@ async def test_call_under_way_when_the_connection_breaks_is_answered_as_unavaila
 async def test_finished_week_goes_whole_and_an_unfinished_one_stays(engine: PostgresEngine) -> None:
     store, ids = await engine.open(), IdMaker()
     old = [at_week(ids, START_MS, key=f"k{number}") for number in range(5)]
-    await store.accept(old)
-    await store.index_text(2)
+    await store.journal.accept(old)
+    await store.maintenance.index_text(2)
     held = await claim(store, 7)
     young = at_week(ids, START_MS + 14 * DAY_MS)
-    await store.accept([young])
+    await store.journal.accept([young])
     engine.clock.ms = START_MS + 60 * DAY_MS
     before_ms = START_MS + 14 * DAY_MS
     parts = "SELECT count(*) FROM pg_class WHERE relname ~ '_20270111$' AND relkind = 'r'"  # the week of START_MS
 
-    await store.settle([result(each) for each in held[:-1]])
-    assert await store.expire(before_ms=before_ms, limit=100) == 4  # one by one, as one of the week is pending
+    await store.queue.settle([result(each) for each in held[:-1]])
+    assert (
+        await store.maintenance.expire(before_ms=before_ms, limit=100) == 4
+    )  # one by one, as one of the week is pending
     assert await engine.run(parts) == 4
-    await store.settle([result(held[-1])])
-    assert await store.expire(before_ms=before_ms, limit=100) == 1
+    await store.queue.settle([result(held[-1])])
+    assert await store.maintenance.expire(before_ms=before_ms, limit=100) == 1
     assert await engine.run(parts) == 0
 
-    assert [each.id for each in await store.events(EventQuery(scope=EVERYONE), Page(9))] == [young.id]
-    assert await store.attempts(held[-1].delivery_id) == []
+    assert [each.id for each in await store.history.events(EventQuery(scope=EVERYONE), Page(9))] == [young.id]
+    assert await store.history.attempts(held[-1].delivery_id) == []
     assert await store.last_id() >= young.id
-    assert [each.outcome for each in await store.accept([at_week(ids, START_MS, key="k4")])] == ["new"]
-    [book] = await store.books(EVERYONE, recount=True)
+    assert [each.outcome for each in await store.journal.accept([at_week(ids, START_MS, key="k4")])] == ["new"]
+    [book] = await store.history.delivery_counts(EVERYONE, recount=True)
     assert (book.delivered, book.pending, book.difference) == (5, 2, 0)
-    assert await store.index_text(100) == 2
+    assert await store.maintenance.index_text(100) == 2
 
 
 async def test_dropped_week_remembers_that_its_ids_were_used(engine: PostgresEngine) -> None:
     store, ids = await engine.open(), IdMaker()
     event = at_week(ids, START_MS, endpoint=None)
-    await store.accept([event])
+    await store.journal.accept([event])
     engine.clock.ms = START_MS + 60 * DAY_MS
 
-    assert await store.expire(before_ms=START_MS + 14 * DAY_MS, limit=1) == 1
+    assert await store.maintenance.expire(before_ms=START_MS + 14 * DAY_MS, limit=1) == 1
     assert await engine.run("SELECT count(*) FROM event") == 0
     assert await store.last_id() == event.id
 
 
 async def test_short_retention_does_not_wait_for_the_end_of_the_week(engine: PostgresEngine) -> None:
     store, ids = await engine.open(), IdMaker()
-    await store.accept([at_week(ids, START_MS, endpoint=None)])
+    await store.journal.accept([at_week(ids, START_MS, endpoint=None)])
     engine.clock.ms = START_MS + 2_000
 
-    assert await store.expire(before_ms=START_MS + 1_000, limit=10) == 1
+    assert await store.maintenance.expire(before_ms=START_MS + 1_000, limit=10) == 1
 
 
 async def test_long_retention_leaves_the_running_week_to_be_dropped_whole(engine: PostgresEngine) -> None:
     store, ids = await engine.open(), IdMaker()
-    await store.accept([at_week(ids, START_MS, endpoint=None)])
+    await store.journal.accept([at_week(ids, START_MS, endpoint=None)])
     engine.clock.ms = START_MS + 30 * DAY_MS
 
-    assert await store.expire(before_ms=START_MS + 1_000, limit=10) == 0
-    assert await store.expire(before_ms=START_MS + 7 * DAY_MS, limit=10) == 1
+    assert await store.maintenance.expire(before_ms=START_MS + 1_000, limit=10) == 0
+    assert await store.maintenance.expire(before_ms=START_MS + 7 * DAY_MS, limit=10) == 1
 
 
 async def test_event_of_a_week_that_nobody_made_is_stored_like_any_other(engine: PostgresEngine) -> None:
     store, ids = await engine.open(), IdMaker()
     far = at_week(ids, START_MS + 700 * DAY_MS)
-    await store.accept([far])
+    await store.journal.accept([far])
     engine.clock.ms = START_MS + 700 * DAY_MS
     await store.close()
     store = await engine.open()  # makes the weeks that it can
 
     [claimed] = await claim(store, 7, now_ms=START_MS + 701 * DAY_MS)
-    assert await store.settle([result(claimed)]) == [True]
-    assert (await store.events_after(1, 0, 9))[0].id == far.id
+    assert await store.queue.settle([result(claimed)]) == [True]
+    assert (await store.history.events_after(1, 0, 9))[0].id == far.id
 
 
 # Opening
@@ -416,7 +418,7 @@ async def test_nodes_that_start_together_on_an_empty_database_migrate_it_once() 
     await asyncio.gather(*(store.open() for store in stores))
 
     assert len({store.run_id for store in stores}) == 4
-    assert [[each.outcome for each in await store.accept([new_event(7)])] for store in stores] == [["new"]] * 4
+    assert [[each.outcome for each in await store.journal.accept([new_event(7)])] for store in stores] == [["new"]] * 4
     for store in stores:
         await store.close()
     await postgres.drop(name)
@@ -530,8 +532,8 @@ async def test_of_several_hosts_the_primary_is_used() -> None:
     with capture_logs() as logs:
         await store.open()
     assert [line["remedy"] for line in logs] == ["set synchronous_standby_names, and synchronous_commit to on"]
-    await store.accept([new_event(7)])
-    assert [event.sequence for event in await store.events_after(1, 0, 10)] == [1]
+    await store.journal.accept([new_event(7)])
+    assert [event.sequence for event in await store.history.events_after(1, 0, 10)] == [1]
     await store.close()
 
     refused = await refusal(f"postgresql://postgres@/postgres?host={other},{other}")

@@ -39,7 +39,7 @@ async def intake(engine: PostgresEngine, monkeypatch: pytest.MonkeyPatch) -> Asy
     store, clock = await engine.open(), SystemClock()
     registry = unread(store)
     await registry.load()
-    sender = Sender(resolver=Resolver(AddressPolicy(())), timeout_s=5, clock=clock, origin="0")
+    sender = Sender(resolver=Resolver(AddressPolicy(())), timeout_s=5, clock=clock, installation_id="0")
     scheduler = Scheduler(
         store, registry, sender, clock, timeout_s=5, retry_schedule_s=(1.0,), max_in_flight=8, circuit_failures=5
     )

@@ -82,7 +82,7 @@ async def test_node_for_which_no_number_is_left_is_refused(
 
 async def test_node_whose_presence_was_cut_for_a_moment_keeps_what_it_is_sending(engine: PostgresEngine) -> None:
     first, second = await engine.open(), await engine.open()
-    await first.accept([new_event(7)])
+    await first.journal.accept([new_event(7)])
     [claimed] = await claim(first, 7)
     await until_sees(second, 2)
     database, pid = await engine.run("SELECT current_database()"), await engine.run(PRESENCE, RUNS, first.run_id)
@@ -94,12 +94,12 @@ async def test_node_whose_presence_was_cut_for_a_moment_keeps_what_it_is_sending
     await until_sees(second, 2)
 
     assert await claim(second, 7, retrying=True) == []
-    assert await first.settle([result(claimed)]) == [True]
+    assert await first.queue.settle([result(claimed)]) == [True]
 
 
 async def test_closing_gives_back_what_was_being_sent_at_once(engine: PostgresEngine) -> None:
     first, second = await engine.open(), await engine.open()
-    await first.accept([new_event(7)])
+    await first.journal.accept([new_event(7)])
     [claimed] = await claim(first, 7)
     await first.close()
 
@@ -109,14 +109,14 @@ async def test_closing_gives_back_what_was_being_sent_at_once(engine: PostgresEn
 
 async def test_giving_back_once_more_leaves_a_later_claim_of_the_same_run_alone(engine: PostgresEngine) -> None:
     store = await engine.open()
-    await store.accept([new_event(7)])
+    await store.journal.accept([new_event(7)])
     unsent = await claim(store, 7)
-    await store.release_claims(unsent, now_ms=START_MS)
+    await store.queue.release_claims(unsent, now_ms=START_MS)
     [sending] = await claim(store, 7, now_ms=START_MS + 50)
-    await store.release_claims(unsent, now_ms=START_MS + 60)  # the answer to the first call was lost on its way
+    await store.queue.release_claims(unsent, now_ms=START_MS + 60)  # the answer to the first call was lost on its way
 
     assert await claim(store, 7, now_ms=START_MS + 70) == []
-    assert await store.settle([result(sending)]) == [True]
+    assert await store.queue.settle([result(sending)]) == [True]
 
 
 # One time
@@ -124,7 +124,7 @@ async def test_giving_back_once_more_leaves_a_later_claim_of_the_same_run_alone(
 
 async def due_now(store: PostgresStore, clock: SharedClock, *, retrying: bool) -> int:
     now_ms = clock.now_ms()
-    return len(await store.claim([ClaimRequest(7, retrying, 9)], now_ms=now_ms, lease_until_ms=now_ms + LEASE_MS))
+    return len(await store.queue.claim([ClaimRequest(7, retrying, 9)], now_ms=now_ms, lease_until_ms=now_ms + LEASE_MS))
 
 
 async def test_nodes_whose_clocks_differ_agree_on_when_a_lease_ends(engine: PostgresEngine) -> None:
@@ -134,7 +134,7 @@ async def test_nodes_whose_clocks_differ_agree_on_when_a_lease_ends(engine: Post
     first, second = (PostgresStore(url, clock=clock) for clock in clocks)
     await first.open()
     await second.open()
-    await first.accept([new_event(7, at_ms=clocks[0].now_ms())])
+    await first.journal.accept([new_event(7, at_ms=clocks[0].now_ms())])
 
     assert await due_now(first, clocks[0], retrying=False) == 1
     assert await due_now(second, clocks[1], retrying=True) == 0
@@ -227,10 +227,10 @@ async def held_turn(engine: PostgresEngine) -> AsyncIterator["asyncpg.Connection
 
 async def test_settling_waits_for_its_turns_before_it_locks_anything_else(engine: PostgresEngine) -> None:
     store = await engine.open()
-    await store.accept([new_event(7, order_key="a"), new_event(7, order_key="a")])
+    await store.journal.accept([new_event(7, order_key="a"), new_event(7, order_key="a")])
     [claimed] = await claim(store, 7)
     async with held_turn(engine) as other:
-        settling = asyncio.create_task(store.settle([result(claimed)]))
+        settling = asyncio.create_task(store.queue.settle([result(claimed)]))
         waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
         async with asyncio.timeout(20):
             while not await other.fetchval(waits):

@@ -46,12 +46,12 @@ async def test_keys_of_a_long_week_are_freed_in_steps_that_stay_done(
 ) -> None:
     monkeypatch.setattr(partitions, "_FORGOTTEN_AT_ONCE", 2, raising=False)
     store, ids = await engine.open(), IdMaker()
-    await store.accept([at_week(ids, START_MS, key=f"k{number}") for number in range(7)])
+    await store.journal.accept([at_week(ids, START_MS, key=f"k{number}") for number in range(7)])
     engine.clock.ms = START_MS + 60 * DAY_MS
     other = await connection(engine)
     async with other.transaction():
         await other.execute("SELECT * FROM event_key WHERE key = 'k5' FOR UPDATE")
-        expiring = asyncio.create_task(store.expire(before_ms=PAST_MS, limit=1))
+        expiring = asyncio.create_task(store.maintenance.expire(before_ms=PAST_MS, limit=1))
         async with asyncio.timeout(20):
             while await engine.run("SELECT count(*) FROM event_key") != 3:  # it waits for the third step's
                 pass
@@ -88,7 +88,7 @@ async def test_week_ends_while_two_nodes_accept_and_deliver(engine: PostgresEngi
         counts = [await engine.run(f"SELECT count(*) FROM {part}") for part in (before.part(table), after.part(table))]
         assert counts == [len(steps)] * 2, table
     assert [each.sequence for each in await nodes[0].events_after(1, 0, 999)] == list(range(1, 2 * len(steps) + 1))
-    [book] = await nodes[1].books(EVERYONE, recount=True)
+    [book] = await nodes[1].history.delivery_counts(EVERYONE, recount=True)
     assert (book.delivered, book.pending, book.difference) == (2 * len(steps), 0, 0)
 
 
@@ -97,9 +97,9 @@ async def test_closing_does_not_wait_for_the_end_of_a_long_clearing(
 ) -> None:
     monkeypatch.setattr(partitions, "_FORGOTTEN_AT_ONCE", 1, raising=False)
     store, ids = await engine.open(), IdMaker()
-    await store.accept([at_week(ids, START_MS, key=f"k{number}") for number in range(200)])
+    await store.journal.accept([at_week(ids, START_MS, key=f"k{number}") for number in range(200)])
     engine.clock.ms = START_MS + 60 * DAY_MS
-    expiring = asyncio.create_task(store.expire(before_ms=PAST_MS, limit=1))
+    expiring = asyncio.create_task(store.maintenance.expire(before_ms=PAST_MS, limit=1))
     async with asyncio.timeout(20):
         while await engine.run("SELECT count(*) FROM event_key") == 200:
             pass
@@ -108,7 +108,7 @@ async def test_closing_does_not_wait_for_the_end_of_a_long_clearing(
     with pytest.raises(StoreUnavailableError):
         await expiring
     store = await engine.open()
-    assert await store.expire(before_ms=PAST_MS, limit=1) == 200
+    assert await store.maintenance.expire(before_ms=PAST_MS, limit=1) == 200
 
 
 async def test_pass_of_retention_looks_at_old_pending_events_once(
@@ -123,41 +123,41 @@ async def test_pass_of_retention_looks_at_old_pending_events_once(
 
     monkeypatch.setattr(maintenance, "expired", noting)
     events = [new_event(*endpoints, at_ms=START_MS - 100) for _ in range(4) for endpoints in ((7,), ())]
-    await store.accept(events)
-    assert [await store.expire(before_ms=START_MS, limit=2) for _ in range(3)] == [2, 2, 0]
+    await store.journal.accept(events)
+    assert [await store.maintenance.expire(before_ms=START_MS, limit=2) for _ in range(3)] == [2, 2, 0]
     assert looked_from == [0, events[3].id, events[7].id]
 
-    await store.settle([result(each) for each in await claim(store, 7)])
-    assert [await store.expire(before_ms=START_MS, limit=2) for _ in range(3)] == [2, 2, 0]
+    await store.queue.settle([result(each) for each in await claim(store, 7)])
+    assert [await store.maintenance.expire(before_ms=START_MS, limit=2) for _ in range(3)] == [2, 2, 0]
 
 
 async def test_events_that_another_node_holds_do_not_end_the_pass(engine: PostgresEngine) -> None:
     store = await engine.open()
     events = [new_event(at_ms=START_MS - 100) for _ in range(4)]
-    await store.accept(events)
+    await store.journal.accept(events)
     other = await connection(engine)
     async with other.transaction():
         await other.execute("SELECT * FROM event WHERE id = ANY ($1) FOR UPDATE", [each.id for each in events[:2]])
-        assert await store.expire(before_ms=START_MS, limit=2) == 2
+        assert await store.maintenance.expire(before_ms=START_MS, limit=2) == 2
     await other.close()
 
-    assert [await store.expire(before_ms=START_MS, limit=2) for _ in range(3)] == [0, 2, 0]
+    assert [await store.maintenance.expire(before_ms=START_MS, limit=2) for _ in range(3)] == [0, 2, 0]
 
 
 async def test_step_of_the_text_index_ends_at_about_a_megabyte_of_payloads(engine: PostgresEngine) -> None:
     store = await engine.open()
     body = b'{"OrderNo":"SO-1","Text":"%s"}' % (b"word " * 60_000)
-    await store.accept([new_event(body=body) for _ in range(9)])
+    await store.journal.accept([new_event(body=body) for _ in range(9)])
 
-    assert [await store.index_text(100) for _ in range(4)] == [4, 4, 1, 0]
-    assert len(await store.events(EventQuery(scope=EVERYONE, text="so-1"), Page(99))) == 9
+    assert [await store.maintenance.index_text(100) for _ in range(4)] == [4, 4, 1, 0]
+    assert len(await store.history.events(EventQuery(scope=EVERYONE, text="so-1"), Page(99))) == 9
 
 
 async def test_one_large_payload_is_a_step_of_its_own(engine: PostgresEngine) -> None:
     store = await engine.open()
-    await store.accept([new_event(body=b'{"Text":"%s"}' % (b"x" * 3_000_000)), new_event()])
+    await store.journal.accept([new_event(body=b'{"Text":"%s"}' % (b"x" * 3_000_000)), new_event()])
 
-    assert [await store.index_text(100) for _ in range(3)] == [1, 1, 0]
+    assert [await store.maintenance.index_text(100) for _ in range(3)] == [1, 1, 0]
 
 
 async def test_words_are_found_off_the_event_loop(engine: PostgresEngine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,9 +170,9 @@ async def test_words_are_found_off_the_event_loop(engine: PostgresEngine, monkey
 
     monkeypatch.setattr(text_search, "index_entry", noting)
     store = await engine.open()
-    await store.accept([new_event()])
+    await store.journal.accept([new_event()])
 
-    assert await store.index_text(10) == 1
+    assert await store.maintenance.index_text(10) == 1
     assert threads
     assert threading.get_ident() not in threads
 
@@ -180,13 +180,13 @@ async def test_words_are_found_off_the_event_loop(engine: PostgresEngine, monkey
 async def test_pending_events_are_found_without_a_look_at_what_is_finished(engine: PostgresEngine) -> None:
     store = await engine.open()
     pending, done = new_event(7), new_event(8)
-    await store.accept([pending, done])
-    await store.settle([result(each) for each in await claim(store, 8)])
+    await store.journal.accept([pending, done])
+    await store.queue.settle([result(each) for each in await claim(store, 8)])
     other = await connection(engine)
     async with other.transaction():
         await other.execute("LOCK TABLE finished IN ACCESS EXCLUSIVE MODE")
         async with asyncio.timeout(10):
-            found = await store.events(EventQuery(scope=EVERYONE, state="pending"), Page(10))
+            found = await store.history.events(EventQuery(scope=EVERYONE, state="pending"), Page(10))
     await other.close()
 
     assert [each.id for each in found] == [pending.id]
@@ -195,8 +195,8 @@ async def test_pending_events_are_found_without_a_look_at_what_is_finished(engin
 async def test_words_lead_to_the_texts_of_the_client_alone(engine: PostgresEngine) -> None:
     store = await engine.open()
     body = b'{"LastName":"Lind"}'
-    await store.accept([new_event(client=4, body=body), *(new_event(client=40, body=body) for _ in range(5))])
-    await store.index_text(10)
+    await store.journal.accept([new_event(client=4, body=body), *(new_event(client=40, body=body) for _ in range(5))])
+    await store.maintenance.index_text(10)
 
     async def led_to(*clients: int) -> int:
         sql = "SELECT count(*) FROM event_text WHERE words @@ ($1::text)::tsquery"

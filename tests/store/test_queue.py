@@ -20,7 +20,7 @@ def row(endpoint_id: int) -> EndpointRow:
 
 
 async def test_waiting_delivery_is_claimed_with_its_event_and_attempt_1(store: Store) -> None:
-    [answer] = await store.accept([new_event(7, body=b'{"n":1}')])
+    [answer] = await store.journal.accept([new_event(7, body=b'{"n":1}')])
     [claimed] = await claim(store, 7)
 
     assert (claimed.number, claimed.failure_count, claimed.event_id, claimed.sequence) == (1, 0, answer.id, 1)
@@ -31,31 +31,31 @@ async def test_waiting_delivery_is_claimed_with_its_event_and_attempt_1(store: S
 
 async def test_claims_are_oldest_due_first_and_never_more_than_wanted(store: Store) -> None:
     late, early = new_event(7, at_ms=START_MS - 10), new_event(7, at_ms=START_MS - 20)
-    await store.accept([late, early])
+    await store.journal.accept([late, early])
 
     assert [each.event_id for each in await claim(store, 7, limit=1)] == [early.id]
     assert [each.event_id for each in await claim(store, 7, limit=5)] == [late.id]
 
 
 async def test_what_is_due_in_the_future_is_not_claimed(store: Store) -> None:
-    await store.accept([new_event(7, at_ms=START_MS + 1)])
+    await store.journal.accept([new_event(7, at_ms=START_MS + 1)])
 
     assert await claim(store, 7, now_ms=START_MS) == []
     assert len(await claim(store, 7, now_ms=START_MS + 1)) == 1
 
 
 async def test_first_tries_and_retries_are_claimed_apart(store: Store) -> None:
-    await store.accept([new_event(7), new_event(7)])
+    await store.journal.accept([new_event(7), new_event(7)])
     [first] = await claim(store, 7, limit=1)
-    await store.settle([result(first, "pending", due_ms=START_MS)])
+    await store.queue.settle([result(first, "pending", due_ms=START_MS)])
 
     assert [each.number for each in await claim(store, 7, retrying=True)] == [2]
     assert [each.number for each in await claim(store, 7, retrying=False)] == [1]
 
 
 async def test_several_endpoints_are_claimed_in_one_call(store: Store) -> None:
-    await store.accept([new_event(7, 8, 9)])
-    claimed = await store.claim(
+    await store.journal.accept([new_event(7, 8, 9)])
+    claimed = await store.queue.claim(
         [ClaimRequest(7, False, 5), ClaimRequest(9, False, 5)], now_ms=START_MS, lease_until_ms=START_MS + 15_000
     )
 
@@ -63,7 +63,7 @@ async def test_several_endpoints_are_claimed_in_one_call(store: Store) -> None:
 
 
 async def test_delivery_leased_at_birth_is_not_claimable_until_the_lease_runs_out(store: Store) -> None:
-    await store.accept([new_event(7, lease_until_ms=START_MS + 100)])
+    await store.journal.accept([new_event(7, lease_until_ms=START_MS + 100)])
 
     assert await claim(store, 7, retrying=True, now_ms=START_MS + 99) == []
     [again] = await claim(store, 7, retrying=True, now_ms=START_MS + 100)
@@ -71,29 +71,29 @@ async def test_delivery_leased_at_birth_is_not_claimable_until_the_lease_runs_ou
 
 
 async def test_attempt_whose_lease_ran_out_is_recorded_as_interrupted(store: Store) -> None:
-    await store.accept([new_event(7)])
+    await store.journal.accept([new_event(7)])
     [lost] = await claim(store, 7)
     [again] = await claim(store, 7, retrying=True, now_ms=LATER_MS)
-    await store.settle([result(again)])
+    await store.queue.settle([result(again)])
 
-    attempts = await store.attempts(lost.delivery_id)
+    attempts = await store.history.attempts(lost.delivery_id)
     assert [(each.number, each.error, each.status) for each in attempts] == [(1, "interrupted", None), (2, None, 200)]
 
 
 async def test_late_result_is_fenced_off_and_leaves_no_trace(store: Store) -> None:
-    await store.accept([new_event(7), new_event(7)])
+    await store.journal.accept([new_event(7), new_event(7)])
     lost, kept = await claim(store, 7)
     [again] = await claim(store, 7, retrying=True, now_ms=LATER_MS, limit=1)
     late, fine = (lost, kept) if again.delivery_id == lost.delivery_id else (kept, lost)
 
-    assert await store.settle([result(late), result(fine)]) == [False, True]
-    assert await store.settle([result(again)]) == [True]
-    assert await store.settle([result(again)]) == [False]
+    assert await store.queue.settle([result(late), result(fine)]) == [False, True]
+    assert await store.queue.settle([result(again)]) == [True]
+    assert await store.queue.settle([result(again)]) == [False]
 
 
 async def test_leases_of_a_former_run_are_claimable_at_once_and_their_results_fenced_off(engine: Engine) -> None:
     store = await engine.open()
-    await store.accept([new_event(7)])
+    await store.journal.accept([new_event(7)])
     [lost] = await claim(store, 7)
     await store.close()
     store = await engine.open()
@@ -101,39 +101,39 @@ async def test_leases_of_a_former_run_are_claimable_at_once_and_their_results_fe
     assert store.run_id != lost.run_id
     [again] = await claim(store, 7, retrying=True)
     assert (again.delivery_id, again.number) == (lost.delivery_id, 2)
-    assert await store.settle([result(lost)]) == [False]
+    assert await store.queue.settle([result(lost)]) == [False]
 
 
 async def test_failed_attempt_is_due_again_at_its_time(store: Store) -> None:
-    await store.accept([new_event(7)])
+    await store.journal.accept([new_event(7)])
     [first] = await claim(store, 7)
-    await store.settle([result(first, "pending", due_ms=START_MS + 5_000, status=500, error="http_500")])
+    await store.queue.settle([result(first, "pending", due_ms=START_MS + 5_000, status=500, error="http_500")])
 
-    assert await store.waiting() == [EndpointBacklog(7, True, START_MS + 5_000)]
+    assert await store.queue.backlog() == [EndpointBacklog(7, True, START_MS + 5_000)]
     assert await claim(store, 7, retrying=True, now_ms=START_MS + 4_999) == []
     [again] = await claim(store, 7, retrying=True, now_ms=START_MS + 5_000)
     assert (again.number, again.failure_count) == (2, 1)
 
 
 async def test_waiting_shows_each_endpoint_and_kind_with_its_earliest_time(store: Store) -> None:
-    await store.accept([new_event(7, 8, at_ms=START_MS - 5), new_event(8, at_ms=START_MS - 9)])
+    await store.journal.accept([new_event(7, 8, at_ms=START_MS - 5), new_event(8, at_ms=START_MS - 9)])
     [retried] = await claim(store, 7)
-    await store.settle([result(retried, "pending", due_ms=START_MS + 9)])
+    await store.queue.settle([result(retried, "pending", due_ms=START_MS + 9)])
 
-    assert sorted(await store.waiting(), key=lambda each: each.endpoint_id) == [
+    assert sorted(await store.queue.backlog(), key=lambda each: each.endpoint_id) == [
         EndpointBacklog(7, True, START_MS + 9),
         EndpointBacklog(8, False, START_MS - 9),
     ]
 
 
 async def test_finished_deliveries_leave_the_queue(store: Store) -> None:
-    await store.accept([new_event(7), new_event(7), new_event(7)])
+    await store.journal.accept([new_event(7), new_event(7), new_event(7)])
     one, two, three = await claim(store, 7)
-    await store.settle([result(one), result(two, "dead", reason="attempts_exhausted")])
-    await store.cancel([three.delivery_id], reason="test", now_ms=START_MS)
+    await store.queue.settle([result(one), result(two, "dead", reason="attempts_exhausted")])
+    await store.queue.cancel([three.delivery_id], reason="test", now_ms=START_MS)
 
-    assert await store.waiting() == []
-    found = await store.deliveries(DeliveryQuery(scope=EVERYONE), Page(10))
+    assert await store.queue.backlog() == []
+    found = await store.history.deliveries(DeliveryQuery(scope=EVERYONE), Page(10))
     assert [(each.state, each.reason) for each in found] == [
         ("cancelled", "test"),
         ("dead", "attempts_exhausted"),
@@ -142,113 +142,113 @@ async def test_finished_deliveries_leave_the_queue(store: Store) -> None:
 
 
 async def test_answer_is_kept_byte_for_byte(store: Store) -> None:
-    await store.accept([new_event(7)])
+    await store.journal.accept([new_event(7)])
     [claimed] = await claim(store, 7)
     headers = (("x-å", "1"), ("x-å", "2"))
-    await store.settle([result(claimed, response_headers=headers, response_body=b"\x00\xff\r\n")])
+    await store.queue.settle([result(claimed, response_headers=headers, response_body=b"\x00\xff\r\n")])
 
-    [attempt] = await store.attempts(claimed.delivery_id)
+    [attempt] = await store.history.attempts(claimed.delivery_id)
     assert (attempt.response_headers, attempt.response_body) == (headers, b"\x00\xff\r\n")
-    assert await store.recent_attempts(7, 5) == [attempt]
+    assert await store.history.recent_attempts(7, 5) == [attempt]
 
 
 async def test_claim_that_was_not_sent_can_be_given_back(store: Store) -> None:
-    await store.accept([new_event(7)])
+    await store.journal.accept([new_event(7)])
     claimed = await claim(store, 7)
-    await store.release_claims(claimed, now_ms=START_MS)
+    await store.queue.release_claims(claimed, now_ms=START_MS)
 
     [again] = await claim(store, 7)
     assert again.number == 1
-    await store.settle([result(again)])
-    assert [each.number for each in await store.attempts(again.delivery_id)] == [1]
+    await store.queue.settle([result(again)])
+    assert [each.number for each in await store.history.attempts(again.delivery_id)] == [1]
 
 
 async def test_giving_back_what_is_no_longer_ours_changes_nothing(store: Store) -> None:
-    await store.accept([new_event(7)])
+    await store.journal.accept([new_event(7)])
     claimed = await claim(store, 7)
-    await store.settle([result(claimed[0])])
-    await store.release_claims(claimed, now_ms=START_MS)
+    await store.queue.settle([result(claimed[0])])
+    await store.queue.release_claims(claimed, now_ms=START_MS)
 
-    assert await store.waiting() == []
+    assert await store.queue.backlog() == []
 
 
 async def test_pending_deliveries_are_ended_in_steps_and_those_under_way_are_left(store: Store) -> None:
-    await store.accept([new_event(7) for _ in range(5)])
+    await store.journal.accept([new_event(7) for _ in range(5)])
     await claim(store, 7, limit=1)
     ended = [
-        await store.finish_pending(7, state="dead", reason="gone", now_ms=START_MS, limit=3),
-        await store.finish_pending(7, state="dead", reason="gone", now_ms=START_MS, limit=3),
-        await store.finish_pending(7, state="dead", reason="gone", now_ms=START_MS, limit=3),
+        await store.queue.finish_pending(7, state="dead", reason="gone", now_ms=START_MS, limit=3),
+        await store.queue.finish_pending(7, state="dead", reason="gone", now_ms=START_MS, limit=3),
+        await store.queue.finish_pending(7, state="dead", reason="gone", now_ms=START_MS, limit=3),
     ]
 
     assert ended == [3, 1, 0]
-    [book] = await store.books(EVERYONE, recount=True)
+    [book] = await store.history.delivery_counts(EVERYONE, recount=True)
     assert (book.dead, book.pending, book.difference) == (4, 1, 0)
 
 
 async def test_nothing_is_ended_for_an_endpoint_that_was_changed_since(store: Store) -> None:
-    off = await store.put_endpoint(row(7))
-    await store.accept([new_event(7), new_event(7)])
+    off = await store.registry.put_endpoint(row(7))
+    await store.journal.accept([new_event(7), new_event(7)])
 
-    assert await store.finish_pending(7, state="dead", reason="gone", now_ms=START_MS, limit=1, revision=off) == 1
-    on = await store.put_endpoint(row(7))
-    assert await store.finish_pending(7, state="dead", reason="gone", now_ms=START_MS, limit=9, revision=off) == 0
-    assert await store.finish_pending(7, state="dead", reason="gone", now_ms=START_MS, limit=9, revision=on) == 1
+    assert await store.queue.finish_pending(7, state="dead", reason="gone", now_ms=START_MS, limit=1, revision=off) == 1
+    on = await store.registry.put_endpoint(row(7))
+    assert await store.queue.finish_pending(7, state="dead", reason="gone", now_ms=START_MS, limit=9, revision=off) == 0
+    assert await store.queue.finish_pending(7, state="dead", reason="gone", now_ms=START_MS, limit=9, revision=on) == 1
 
 
 async def test_reopened_delivery_has_a_fresh_budget(store: Store) -> None:
-    await store.accept([new_event(7), new_event(7)])
+    await store.journal.accept([new_event(7), new_event(7)])
     dead, cancelled = await claim(store, 7)
-    await store.settle([result(dead, "dead", failure_count=17, reason="attempts_exhausted")])
-    await store.cancel([cancelled.delivery_id], reason="test", now_ms=START_MS)
+    await store.queue.settle([result(dead, "dead", failure_count=17, reason="attempts_exhausted")])
+    await store.queue.cancel([cancelled.delivery_id], reason="test", now_ms=START_MS)
     both = [dead.delivery_id, cancelled.delivery_id]
 
-    assert await store.requeue(both, now_ms=LATER_MS) == 2
+    assert await store.queue.requeue(both, now_ms=LATER_MS) == 2
     again = await claim(store, 7, retrying=True, now_ms=LATER_MS)
     assert [(each.number, each.failure_count) for each in again] == [(2, 0), (2, 0)]
 
 
 async def test_reopening_makes_a_pending_delivery_due_now(store: Store) -> None:
-    await store.accept([new_event(7)])
+    await store.journal.accept([new_event(7)])
     [first] = await claim(store, 7)
-    await store.settle([result(first, "pending", due_ms=LATER_MS)])
-    await store.requeue([first.delivery_id], now_ms=START_MS)
+    await store.queue.settle([result(first, "pending", due_ms=LATER_MS)])
+    await store.queue.requeue([first.delivery_id], now_ms=START_MS)
 
     assert len(await claim(store, 7, retrying=True, now_ms=START_MS)) == 1
 
 
 async def test_neither_what_arrived_nor_what_is_under_way_is_reopened(store: Store) -> None:
-    await store.accept([new_event(7), new_event(7)])
+    await store.journal.accept([new_event(7), new_event(7)])
     arrived, under_way = await claim(store, 7)
-    await store.settle([result(arrived)])
+    await store.queue.settle([result(arrived)])
 
-    assert await store.requeue([arrived.delivery_id, under_way.delivery_id], now_ms=START_MS) == 0
+    assert await store.queue.requeue([arrived.delivery_id, under_way.delivery_id], now_ms=START_MS) == 0
 
 
 async def test_cancelling_fences_off_the_attempt_under_way_and_keeps_it_on_record(store: Store) -> None:
-    await store.accept([new_event(7)])
+    await store.journal.accept([new_event(7)])
     [claimed] = await claim(store, 7)
 
-    assert await store.cancel([claimed.delivery_id], reason="test", now_ms=START_MS) == 1
-    assert await store.settle([result(claimed)]) == [False]
-    assert [each.error for each in await store.attempts(claimed.delivery_id)] == ["interrupted"]
-    assert await store.cancel([claimed.delivery_id], reason="again", now_ms=START_MS) == 0
+    assert await store.queue.cancel([claimed.delivery_id], reason="test", now_ms=START_MS) == 1
+    assert await store.queue.settle([result(claimed)]) == [False]
+    assert [each.error for each in await store.history.attempts(claimed.delivery_id)] == ["interrupted"]
+    assert await store.queue.cancel([claimed.delivery_id], reason="again", now_ms=START_MS) == 0
 
 
 async def test_due_times_move_with_the_clock(store: Store) -> None:
-    await store.accept([new_event(7)])
+    await store.journal.accept([new_event(7)])
     [first] = await claim(store, 7)
-    await store.settle([result(first, "pending", due_ms=START_MS + 5_000)])
-    await store.shift_due(3_600_000)
+    await store.queue.settle([result(first, "pending", due_ms=START_MS + 5_000)])
+    await store.maintenance.shift_due(3_600_000)
 
-    assert await store.waiting() == [EndpointBacklog(7, True, START_MS + 3_605_000)]
+    assert await store.queue.backlog() == [EndpointBacklog(7, True, START_MS + 3_605_000)]
 
 
 async def test_delivery_leased_at_birth_can_be_settled_without_claiming_it(store: Store) -> None:
     event = new_event(7, lease_until_ms=START_MS + 100)
-    [answer] = await store.accept([event])
+    [answer] = await store.journal.accept([event])
     delivery_id = event.deliveries[0].id
-    under_way = await store.delivery(delivery_id, EVERYONE)
+    under_way = await store.history.delivery(delivery_id, EVERYONE)
     assert under_way is not None
     assert (under_way.state, under_way.attempt_count, under_way.leased) == ("pending", 1, True)
 
@@ -257,9 +257,9 @@ async def test_delivery_leased_at_birth_can_be_settled_without_claiming_it(store
         lease_until_ms=START_MS + 100, replay_id=None, event_id=answer.id, client_id=1, sequence=1, type=event.type,
         traceparent=None, body=event.body,
     )  # fmt: skip
-    assert await store.settle([result(held)]) == [True]
-    assert [each.number for each in await store.attempts(delivery_id)] == [1]
-    done = await store.delivery(delivery_id, EVERYONE)
+    assert await store.queue.settle([result(held)]) == [True]
+    assert [each.number for each in await store.history.attempts(delivery_id)] == [1]
+    done = await store.history.delivery(delivery_id, EVERYONE)
     assert done is not None
     assert (done.state, done.attempt_count, done.due_ms, done.leased) == ("delivered", 1, None, False)
 
@@ -267,121 +267,124 @@ async def test_delivery_leased_at_birth_can_be_settled_without_claiming_it(store
 async def test_lease_at_birth_of_a_former_run_is_claimable_at_once(engine: Engine) -> None:
     store = await engine.open()
     event = new_event(7, lease_until_ms=START_MS + 100_000)
-    await store.accept([event])
+    await store.journal.accept([event])
     await store.close()
     store = await engine.open()
 
     [again] = await claim(store, 7, retrying=True)
     assert (again.delivery_id, again.number, again.failure_count) == (event.deliveries[0].id, 2, 0)
-    await store.settle([result(again)])
-    assert [each.error for each in await store.attempts(again.delivery_id)] == ["interrupted", None]
+    await store.queue.settle([result(again)])
+    assert [each.error for each in await store.history.attempts(again.delivery_id)] == ["interrupted", None]
 
 
 async def test_late_result_of_an_expired_lease_counts_while_nobody_has_taken_over(store: Store) -> None:
-    await store.accept([new_event(7)])
+    await store.journal.accept([new_event(7)])
     [claimed] = await claim(store, 7, lease_ms=10)
 
-    assert await store.settle([result(claimed, started_ms=LATER_MS)]) == [True]
+    assert await store.queue.settle([result(claimed, started_ms=LATER_MS)]) == [True]
     assert await claim(store, 7, retrying=True, now_ms=LATER_MS) == []
 
 
 async def test_fenced_off_result_changes_neither_state_nor_attempts_nor_books(store: Store) -> None:
-    await store.accept([new_event(7)])
+    await store.journal.accept([new_event(7)])
     [lost] = await claim(store, 7)
     [again] = await claim(store, 7, retrying=True, now_ms=LATER_MS)
-    before = (await store.delivery(lost.delivery_id, EVERYONE), await store.attempts(lost.delivery_id))
-    books = await store.books(EVERYONE)
+    before = (await store.history.delivery(lost.delivery_id, EVERYONE), await store.history.attempts(lost.delivery_id))
+    books = await store.history.delivery_counts(EVERYONE)
 
     for state in get_args(DeliveryState):
         late = result(lost, state, due_ms=START_MS if state == "pending" else None)
-        assert await store.settle([late]) == [False]
-    assert (await store.delivery(lost.delivery_id, EVERYONE), await store.attempts(lost.delivery_id)) == before
-    assert await store.books(EVERYONE) == books
-    assert await store.settle([result(again)]) == [True]
+        assert await store.queue.settle([late]) == [False]
+    assert (
+        await store.history.delivery(lost.delivery_id, EVERYONE),
+        await store.history.attempts(lost.delivery_id),
+    ) == before
+    assert await store.history.delivery_counts(EVERYONE) == books
+    assert await store.queue.settle([result(again)]) == [True]
 
 
 async def test_result_for_a_delivery_that_does_not_exist_is_fenced_off(store: Store) -> None:
-    await store.accept([new_event(7), new_event(7)])
+    await store.journal.accept([new_event(7), new_event(7)])
     one, two = await claim(store, 7)
     stranger = msgspec.structs.replace(result(one), delivery_id=999_999_999)
 
-    assert await store.settle([stranger, result(two)]) == [False, True]
-    assert await store.attempts(999_999_999) == []
+    assert await store.queue.settle([stranger, result(two)]) == [False, True]
+    assert await store.history.attempts(999_999_999) == []
 
 
 async def test_lease_of_a_former_run_is_taken_back_when_opening(engine: Engine) -> None:
     store = await engine.open()
-    await store.accept([new_event(7)])
+    await store.journal.accept([new_event(7)])
     [lost] = await claim(store, 7)
     await store.close()
     store = await engine.open()
 
-    taken_back = await store.delivery(lost.delivery_id, EVERYONE)
+    taken_back = await store.history.delivery(lost.delivery_id, EVERYONE)
     assert taken_back is not None
     assert not taken_back.leased  # nobody is sending it
-    assert await store.settle([result(lost)]) == [False]
-    assert await store.requeue([lost.delivery_id], now_ms=START_MS) == 1
+    assert await store.queue.settle([result(lost)]) == [False]
+    assert await store.queue.requeue([lost.delivery_id], now_ms=START_MS) == 1
 
 
 @pytest.mark.parametrize("restarted", [False, True])
 async def test_what_a_lost_attempt_held_is_ended_with_its_endpoint(engine: Engine, restarted: bool) -> None:
     store = await engine.open()
-    await store.accept([new_event(7)])
+    await store.journal.accept([new_event(7)])
     [lost] = await claim(store, 7)
     if restarted:
         await store.close()
         store = await engine.open()
 
-    ended = await store.finish_pending(7, state="cancelled", reason="endpoint_deleted", now_ms=LATER_MS, limit=10)
+    ended = await store.queue.finish_pending(7, state="cancelled", reason="endpoint_deleted", now_ms=LATER_MS, limit=10)
     assert ended == 1
-    assert await store.waiting() == []
-    assert [each.error for each in await store.attempts(lost.delivery_id)] == ["interrupted"]
-    assert await store.settle([result(lost)]) == [False]
+    assert await store.queue.backlog() == []
+    assert [each.error for each in await store.history.attempts(lost.delivery_id)] == ["interrupted"]
+    assert await store.queue.settle([result(lost)]) == [False]
 
 
 async def test_reopening_and_the_progress_of_its_replay_are_one_commit(store: Store) -> None:
-    await store.accept([new_event(7), new_event(7)])
+    await store.journal.accept([new_event(7), new_event(7)])
     one, two = await claim(store, 7)
-    await store.settle([result(one, "dead", reason="gone"), result(two)])
+    await store.queue.settle([result(one, "dead", reason="gone"), result(two)])
 
     step = new_replay(50, queued=3, cursor=two.delivery_id, looked_at=2)
-    await store.requeue([one.delivery_id, two.delivery_id], now_ms=START_MS, replay=step)
+    await store.queue.requeue([one.delivery_id, two.delivery_id], now_ms=START_MS, replay=step)
 
-    assert await store.replay(50) == new_replay(50, queued=4, cursor=two.delivery_id, looked_at=2)
+    assert await store.history.replay(50) == new_replay(50, queued=4, cursor=two.delivery_id, looked_at=2)
 
 
 async def test_deliveries_can_be_paged_from_the_oldest(store: Store) -> None:
-    await store.accept([new_event(7) for _ in range(5)])
+    await store.journal.accept([new_event(7) for _ in range(5)])
     query = DeliveryQuery(scope=Scope.everyone(), endpoint_id=7)
-    newest_first = [each.id for each in await store.deliveries(query, Page(9))]
+    newest_first = [each.id for each in await store.history.deliveries(query, Page(9))]
 
-    first = [each.id for each in await store.deliveries(query, Page(3, after=0))]
-    rest = [each.id for each in await store.deliveries(query, Page(3, after=first[-1]))]
+    first = [each.id for each in await store.history.deliveries(query, Page(3, after=0))]
+    rest = [each.id for each in await store.history.deliveries(query, Page(3, after=first[-1]))]
 
     assert first + rest == newest_first[::-1]
 
 
 async def test_reopened_delivery_belongs_to_the_replay_that_reopened_it(store: Store) -> None:
-    await store.accept([new_event(7), new_event(7)])
+    await store.journal.accept([new_event(7), new_event(7)])
     one, two = await claim(store, 7)
-    await store.settle([result(one, "dead", reason="attempts_exhausted"), result(two)])
-    assert await store.requeue([one.delivery_id, two.delivery_id], now_ms=START_MS, replay=new_replay(50)) == 1
+    await store.queue.settle([result(one, "dead", reason="attempts_exhausted"), result(two)])
+    assert await store.queue.requeue([one.delivery_id, two.delivery_id], now_ms=START_MS, replay=new_replay(50)) == 1
 
-    assert await store.replay_states(50) == {"pending": 1}
+    assert await store.history.replay_states(50) == {"pending": 1}
     [again] = await claim(store, 7, retrying=True)
     assert again.replay_id == 50
-    await store.settle([result(again)])
-    assert await store.replay_states(50) == {"delivered": 1}
-    assert [each.id for each in await store.deliveries(DeliveryQuery(scope=EVERYONE, replay_id=50), Page(9))] == [
-        one.delivery_id
-    ]
+    await store.queue.settle([result(again)])
+    assert await store.history.replay_states(50) == {"delivered": 1}
+    assert [
+        each.id for each in await store.history.deliveries(DeliveryQuery(scope=EVERYONE, replay_id=50), Page(9))
+    ] == [one.delivery_id]
 
 
 async def test_reopening_a_waiting_retry_resets_its_budget(store: Store) -> None:
-    await store.accept([new_event(7)])
+    await store.journal.accept([new_event(7)])
     [first] = await claim(store, 7)
-    await store.settle([result(first, "pending", due_ms=LATER_MS, failure_count=16)])
-    assert await store.requeue([first.delivery_id], now_ms=START_MS) == 1
+    await store.queue.settle([result(first, "pending", due_ms=LATER_MS, failure_count=16)])
+    assert await store.queue.requeue([first.delivery_id], now_ms=START_MS) == 1
 
     [again] = await claim(store, 7, retrying=True)
     assert (again.number, again.failure_count) == (2, 0)
@@ -389,19 +392,19 @@ async def test_reopening_a_waiting_retry_resets_its_budget(store: Store) -> None
 
 async def test_unknown_deliveries_are_passed_over(store: Store) -> None:
     event = new_event(7)
-    await store.accept([event])
+    await store.journal.accept([event])
     known = event.deliveries[0].id
 
-    assert await store.cancel([1, known, 2], reason="by hand", now_ms=START_MS) == 1
-    assert await store.requeue([1, known, 2], now_ms=START_MS) == 1
-    assert await store.cancel([known, known], reason="by hand", now_ms=START_MS) == 1
-    assert await store.requeue([known, known], now_ms=START_MS) == 1
-    [book] = await store.books(EVERYONE, recount=True)
+    assert await store.queue.cancel([1, known, 2], reason="by hand", now_ms=START_MS) == 1
+    assert await store.queue.requeue([1, known, 2], now_ms=START_MS) == 1
+    assert await store.queue.cancel([known, known], reason="by hand", now_ms=START_MS) == 1
+    assert await store.queue.requeue([known, known], now_ms=START_MS) == 1
+    [book] = await store.history.delivery_counts(EVERYONE, recount=True)
     assert (book.matched, book.pending, book.difference) == (1, 1, 0)
 
 
 async def test_answer_has_every_detail_of_the_attempt(store: Store) -> None:
-    await store.accept([new_event(7)])
+    await store.journal.accept([new_event(7)])
     [claimed] = await claim(store, 7)
     body = bytes(range(256)) * 4
     headers = (("Set-Cookie", "a=1"), ("set-cookie", "b=2"), ("x-odd", "\xe5\x80\t"), ("empty", ""))
@@ -409,45 +412,45 @@ async def test_answer_has_every_detail_of_the_attempt(store: Store) -> None:
         claimed, "pending", due_ms=LATER_MS, started_ms=START_MS + 7, duration_ms=12.75, status=503, error="http_503",
         response_headers=headers, response_body=body,
     )  # fmt: skip
-    await store.settle([settlement])
+    await store.queue.settle([settlement])
 
-    assert await store.attempts(claimed.delivery_id) == [settlement.attempt]
+    assert await store.history.attempts(claimed.delivery_id) == [settlement.attempt]
 
 
 async def test_recent_attempts_are_the_last_ones_of_the_newest_finished(store: Store) -> None:
-    await store.accept([new_event(7) for _ in range(3)] + [new_event(8)])
+    await store.journal.accept([new_event(7) for _ in range(3)] + [new_event(8)])
     held = await claim(store, 7) + await claim(store, 8)
     for number, each in enumerate(held):
-        await store.settle([result(each, started_ms=START_MS + number, status=200 + number)])
+        await store.queue.settle([result(each, started_ms=START_MS + number, status=200 + number)])
 
-    assert [each.status for each in await store.recent_attempts(7, 2)] == [202, 201]
-    assert [each.status for each in await store.recent_attempts(8, 9)] == [203]
-    assert await store.recent_attempts(9, 9) == []
+    assert [each.status for each in await store.history.recent_attempts(7, 2)] == [202, 201]
+    assert [each.status for each in await store.history.recent_attempts(8, 9)] == [203]
+    assert await store.history.recent_attempts(9, 9) == []
 
 
 async def test_leases_move_with_the_clock(store: Store) -> None:
-    await store.accept([new_event(7)])
+    await store.journal.accept([new_event(7)])
     await claim(store, 7, lease_ms=1_000)
-    await store.shift_due(-500)
+    await store.maintenance.shift_due(-500)
 
     assert await claim(store, 7, retrying=True, now_ms=START_MS + 499) == []
     assert len(await claim(store, 7, retrying=True, now_ms=START_MS + 500)) == 1
 
 
 async def test_book_tells_since_when_something_is_due(store: Store) -> None:
-    await store.accept([new_event(7, at_ms=START_MS - 9), new_event(7, at_ms=START_MS - 5)])
-    assert [book.oldest_due_ms for book in await store.books(EVERYONE)] == [START_MS - 9]
-    await store.settle([result(each) for each in await claim(store, 7)])
+    await store.journal.accept([new_event(7, at_ms=START_MS - 9), new_event(7, at_ms=START_MS - 5)])
+    assert [book.oldest_due_ms for book in await store.history.delivery_counts(EVERYONE)] == [START_MS - 9]
+    await store.queue.settle([result(each) for each in await claim(store, 7)])
 
-    assert [book.oldest_due_ms for book in await store.books(EVERYONE)] == [None]
+    assert [book.oldest_due_ms for book in await store.history.delivery_counts(EVERYONE)] == [None]
 
 
 async def test_delivery_whose_event_is_lost_is_visibly_dead_and_holds_no_other_up(engine: Engine) -> None:
     store = await engine.open()
     lost, tried, behind = (new_event(7, order_key=key) for key in ("a", None, "a"))
-    await store.accept([lost, tried, behind])
+    await store.journal.accept([lost, tried, behind])
     [first] = [each for each in await claim(store, 7) if each.event_id == tried.id]
-    await store.settle([result(first, "pending", due_ms=START_MS)])
+    await store.queue.settle([result(first, "pending", due_ms=START_MS)])
     await store.close()
     for event in (lost, tried):
         await engine.lose(event.id)
@@ -456,9 +459,9 @@ async def test_delivery_whose_event_is_lost_is_visibly_dead_and_holds_no_other_u
     for retrying in (False, True):
         assert await claim(store, 7, retrying=retrying, now_ms=LATER_MS) == []
     for event in (lost, tried):
-        found = await store.delivery(event.deliveries[0].id, EVERYONE)
+        found = await store.history.delivery(event.deliveries[0].id, EVERYONE)
         assert found is not None
         assert (found.state, found.reason, found.attempt_count) == ("dead", "damaged", 1)
     assert [each.event_id for each in await claim(store, 7, now_ms=LATER_MS)] == [behind.id]
-    [book] = await store.books(EVERYONE, recount=True)
+    [book] = await store.history.delivery_counts(EVERYONE, recount=True)
     assert (book.dead, book.pending, book.difference) == (2, 1, 0)

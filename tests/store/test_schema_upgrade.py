@@ -40,7 +40,7 @@ class OldPostgres(PostgresEngine):
 
 async def ids_of(store: Store, **conditions: Any) -> list[int]:
     query = EventQuery(**({"scope": EVERYONE} | conditions))
-    return [event.id for event in await store.events(query, Page(100))]
+    return [event.id for event in await store.history.events(query, Page(100))]
 
 
 async def told(store: Store) -> dict[str, list[int]]:
@@ -51,8 +51,10 @@ async def told(store: Store) -> dict[str, list[int]]:
         "pending": await ids_of(store, state="pending"),
         "dead": await ids_of(store, state="dead"),
         "by text": await ids_of(store, text="SO-1"),
-        "deliveries": [each.id for each in await store.deliveries(DeliveryQuery(scope=EVERYONE), Page(99))],
-        "books": [book.matched + book.difference for book in await store.books(EVERYONE, recount=True)],
+        "deliveries": [each.id for each in await store.history.deliveries(DeliveryQuery(scope=EVERYONE), Page(99))],
+        "books": [
+            book.matched + book.difference for book in await store.history.delivery_counts(EVERYONE, recount=True)
+        ],
     }
 
 
@@ -98,8 +100,8 @@ async def check(store: Store) -> None:
     }  # fmt: skip
     assert await ids_of(store, since_ms=START_MS + 20, until_ms=START_MS + 20) == [20]
     [again] = await claim(store, 7, retrying=True)
-    assert (again.event_id, await store.settle([result(again)])) == (30, [True])
-    [answer] = await store.accept([new_event(7)])
+    assert (again.event_id, await store.queue.settle([result(again)])) == (30, [True])
+    [answer] = await store.journal.accept([new_event(7)])
     assert answer.sequence == 3
 
 
@@ -256,11 +258,11 @@ async def test_texts_of_an_older_version_are_found_before_and_after_they_lead_to
         for left in (3, 2, 1, 0):  # the nodes' upkeep goes on one by one
             assert await texts_without_client(engine) == left
             await check_search(store)
-            assert await store.index_text(1) == min(left, 1)
+            assert await store.maintenance.index_text(1) == min(left, 1)
         await engine.run("DELETE FROM event_text WHERE event_id = 20")
         await add_old_text(engine, 20)  # by a node of the older version that still runs
         await check_search(store)
-        assert await store.index_text(9) == 1
+        assert await store.maintenance.index_text(9) == 1
         await check_search(store)
         assert await texts_without_client(engine) == 0
     finally:

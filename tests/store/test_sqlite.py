@@ -43,7 +43,7 @@ async def main():
                      deliveries=(NewDelivery(ids.next(0), 7),))
             for _ in range(20)
         ]
-        await store.accept(events)
+        await store.journal.accept(events)
         print(*[event.id for event in events], flush=True)
 
 asyncio.run(main())
@@ -54,8 +54,8 @@ async def test_store_that_was_closed_is_one_file(tmp_path: Path) -> None:
     """So a copy of it is a copy of everything, and a copy that is put in its place is what starts."""
     store = SqliteStore(tmp_path / "events.db")
     await store.open()
-    await store.accept([new_event(7)])
-    assert await store.events(EventQuery(scope=EVERYONE), Page(10))
+    await store.journal.accept([new_event(7)])
+    assert await store.history.events(EventQuery(scope=EVERYONE), Page(10))
     await store.close()
 
     assert {path.name for path in tmp_path.iterdir()} == {"events.db", "events.db.lock"}
@@ -72,7 +72,7 @@ async def test_start_after_a_proper_end_is_a_clean_one(tmp_path: Path) -> None:
 async def test_what_a_crash_left_in_the_log_is_in_the_file_before_anything_is_written_behind_it(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "events.db")
     await store.open()
-    await store.accept([new_event(7)])
+    await store.journal.accept([new_event(7)])
     crashed = tmp_path / "crashed"
     crashed.mkdir()
     for suffix in ("", "-wal"):
@@ -102,13 +102,13 @@ async def test_link_to_a_store_in_use_is_refused(tmp_path: Path) -> None:
 async def test_nothing_is_acknowledged_once_the_file_was_taken_away(tmp_path: Path, replaced: bool) -> None:
     store = SqliteStore(tmp_path / "events.db")
     await store.open()
-    await store.accept([new_event(7)])
+    await store.journal.accept([new_event(7)])
     (tmp_path / "events.db").unlink()
     if replaced:
         (tmp_path / "events.db").touch()
 
     with pytest.raises(StoreBrokenError, match=r"events\.db was deleted or replaced while in use"):
-        await store.accept([new_event(7)])
+        await store.journal.accept([new_event(7)])
 
     async with asyncio.timeout(10):
         assert "was deleted or replaced" in str(await store.failed())
@@ -120,14 +120,14 @@ async def test_damage_that_a_reader_meets_ends_the_store(tmp_path: Path) -> None
     store = SqliteStore(path)
     await store.open()
     [event] = [new_event(7, body=b"x" * 3_000)]
-    await store.accept([event])
+    await store.journal.accept([event])
     await store.close()
     damage_page_of(path, "event")
     store = SqliteStore(path)
     await store.open()
 
     with pytest.raises(StoreBrokenError):
-        await store.event(event.id, EVERYONE)
+        await store.history.event(event.id, EVERYONE)
 
     async with asyncio.timeout(10):
         assert "can no longer be trusted" in str(await store.failed())
@@ -151,7 +151,7 @@ def damage_page_of(path: Path, table: str) -> None:
 async def test_nobody_else_on_the_machine_can_read_the_files(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "events.db")
     await store.open()
-    await store.accept([new_event()])
+    await store.journal.accept([new_event()])
 
     modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
     assert modes == dict.fromkeys(("events.db", "events.db-wal", "events.db-shm", "events.db.lock"), 0o600)
@@ -183,7 +183,7 @@ async def open_and_close(path: Path) -> None:
 
 async def open_and_accept(store: SqliteStore) -> None:
     await store.open()
-    await store.accept([new_event(7)])
+    await store.journal.accept([new_event(7)])
 
 
 async def test_second_process_on_the_same_file_is_refused_by_the_name_of_the_first(tmp_path: Path) -> None:
@@ -272,18 +272,18 @@ async def test_full_disk_refuses_and_goes_on_by_itself_once_there_is_space(tmp_p
         refused = None
         while refused is None and accepted < 2_000:
             try:
-                await store.accept([new_event(7, body=b"y" * 10_000)])
+                await store.journal.accept([new_event(7, body=b"y" * 10_000)])
                 accepted += 1
             except StoreUnavailableError as error:
                 refused = str(error)
         assert refused == "the disk is full; free some space and it goes on by itself"
         with pytest.raises(StoreUnavailableError):
-            await store.accept([new_event(7, body=b"y" * 100_000)])
+            await store.journal.accept([new_event(7, body=b"y" * 100_000)])
 
         (small / "ballast").unlink()
-        [answer] = await store.accept([new_event(7, body=b"z" * 10_000)])
+        [answer] = await store.journal.accept([new_event(7, body=b"z" * 10_000)])
         assert answer.sequence == accepted + 1
-        assert len(await store.events(EventQuery(scope=EVERYONE), Page(5_000))) == accepted + 1
+        assert len(await store.history.events(EventQuery(scope=EVERYONE), Page(5_000))) == accepted + 1
         await store.close()
 
 
@@ -307,9 +307,9 @@ async def test_kill_9_in_the_middle_of_writing_loses_nothing_acknowledged(tmp_pa
 
     store = SqliteStore(path)
     await store.open()
-    stored = {event.id for event in await store.events(EventQuery(scope=EVERYONE), Page(100_000))}
-    sequences = [event.sequence for event in await store.events_after(1, 0, 100_000)]
-    [book] = await store.books(EVERYONE, recount=True)
+    stored = {event.id for event in await store.history.events(EventQuery(scope=EVERYONE), Page(100_000))}
+    sequences = [event.sequence for event in await store.history.events_after(1, 0, 100_000)]
+    [book] = await store.history.delivery_counts(EVERYONE, recount=True)
     info = await store.info()
     await store.close()
     assert info.unclean_starts == 2
@@ -348,7 +348,7 @@ async def test_full_disk_at_the_start_is_refused_with_the_remedy(tmp_path: Path)
         (small / "ballast").unlink()
         store = SqliteStore(small / "events.db")
         await store.open()
-        assert [answer.outcome for answer in await store.accept([new_event(7)])] == ["new"]
+        assert [answer.outcome for answer in await store.journal.accept([new_event(7)])] == ["new"]
         await store.close()
 
 
@@ -357,18 +357,20 @@ async def test_batch_that_met_a_full_disk_is_not_there_by_halves(tmp_path: Path)
     with small_disk(tmp_path / "small") as small:
         store = SqliteStore(small / "events.db")
         await store.open()
-        [kept] = await store.accept([new_event(7, key="kept")])
+        [kept] = await store.journal.accept([new_event(7, key="kept")])
         fill(small / "ballast", leave=200_000)
         batch = [new_event(7, 8, key=f"lost-{number}", body=b"y" * 20_000) for number in range(50)]
         with pytest.raises(StoreUnavailableError):
-            await store.accept(batch)
+            await store.journal.accept(batch)
 
-        assert [event.id for event in await store.events(EventQuery(scope=EVERYONE), Page(99))] == [kept.id]
-        assert [(book.endpoint_id, book.matched, book.pending) for book in await store.books(EVERYONE)] == [(7, 1, 1)]
+        assert [event.id for event in await store.history.events(EventQuery(scope=EVERYONE), Page(99))] == [kept.id]
+        assert [
+            (book.endpoint_id, book.matched, book.pending) for book in await store.history.delivery_counts(EVERYONE)
+        ] == [(7, 1, 1)]
         [claimed] = await claim(store, 7)
         (small / "ballast").unlink()
-        assert await store.settle([result(claimed)]) == [True]
-        answers = await store.accept(batch)
+        assert await store.queue.settle([result(claimed)]) == [True]
+        answers = await store.journal.accept(batch)
         assert [(answer.outcome, answer.sequence) for answer in answers] == [("new", 2 + n) for n in range(50)]
         await store.close()
 
@@ -378,7 +380,7 @@ async def test_damaged_file_is_refused_or_reported_and_never_passed_over(tmp_pat
     store = SqliteStore(path)
     await store.open()
     for _ in range(20):
-        await store.accept([new_event(7, body=b"y" * 2_000) for _ in range(20)])
+        await store.journal.accept([new_event(7, body=b"y" * 2_000) for _ in range(20)])
     await store.close()
     data = bytearray(path.read_bytes())
     data[4_096:] = os.urandom(len(data) - 4_096)
@@ -435,7 +437,7 @@ async def test_closing_while_the_log_is_copied_waits_for_the_copy_and_ends(
     monkeypatch.setattr(checkpoints.Checkpointer, "_copy", held_up)
     store = SqliteStore(tmp_path / "events.db")
     await store.open()
-    await store.accept([new_event(7)])
+    await store.journal.accept([new_event(7)])
     await asyncio.to_thread(copying.wait)
     closing = asyncio.create_task(store.close())
     await asyncio.sleep(0)
@@ -485,9 +487,9 @@ async def test_clock_that_is_set_back_while_no_server_runs_delays_nothing(
     path, former = tmp_path / "events.db", SystemClock()
     store = SqliteStore(path, clock=former)
     await store.open()
-    await store.accept([new_event(7)])
+    await store.journal.accept([new_event(7)])
     [claimed] = await claim(store, 7)
-    await store.settle([result(claimed, "pending", due_ms=former.now_ms() + 60_000)])
+    await store.queue.settle([result(claimed, "pending", due_ms=former.now_ms() + 60_000)])
     await store.close()
 
     wall_ms = clock._wall_ms
@@ -498,7 +500,7 @@ async def test_clock_that_is_set_back_while_no_server_runs_delays_nothing(
     store = SqliteStore(path, clock=later)
     await store.open()
     await Maintenance(store, unread(store), later, ActivityRecorder(later), retention_s=0).watch_clock()
-    [waiting] = await store.waiting()
+    [waiting] = await store.queue.backlog()
     await store.close()
 
     assert waiting.due_ms - later.now_ms() == pytest.approx(waits_ms, abs=10_000)

@@ -16,12 +16,12 @@ HOUR_MS = 3_600_000
 
 async def found(store: Store, since_ms: int | None, until_ms: int | None, **more: Any) -> list[int]:
     query = EventQuery(scope=more.pop("scope", EVERYONE), since_ms=since_ms, until_ms=until_ms, **more)
-    return [event.id for event in await store.events(query, Page(1_000))]
+    return [event.id for event in await store.history.events(query, Page(1_000))]
 
 
 async def found_deliveries(store: Store, since_ms: int | None, until_ms: int | None, page: Page) -> list[int]:
     query = DeliveryQuery(scope=Scope.of(1), endpoint_id=7, since_ms=since_ms, until_ms=until_ms)
-    return [delivery.id for delivery in await store.deliveries(query, page)]
+    return [delivery.id for delivery in await store.history.deliveries(query, page)]
 
 
 async def test_events_of_a_time_are_found_after_the_clock_was_set_back_and_forth(store: Store) -> None:
@@ -31,7 +31,7 @@ async def test_events_of_a_time_are_found_after_the_clock_was_set_back_and_forth
     for _ in range(60):
         now_ms += rng.choice((1, 50, 3_000, 60_000, HOUR_MS, -HOUR_MS, -4_000, -40_000, -1))
         events.append(event_at(ids, now_ms))
-    await store.accept(events)
+    await store.journal.accept(events)
 
     moments = [None, START_MS - HOUR_MS, START_MS + 90 * 86_400_000, *(each.accepted_ms for each in events[::6])]
     for since_ms in moments:
@@ -49,7 +49,7 @@ async def test_events_of_a_time_are_found_after_the_clock_was_set_back_and_forth
             assert await found_deliveries(store, since_ms, until_ms, Page(1_000, after=0)) == sent
             assert await found_deliveries(store, since_ms, until_ms, Page(1_000)) == sent[::-1]
             if until_ms is not None:
-                between = await store.events_between(1, after_id=0, until_ms=until_ms, types=(), limit=1_000)
+                between = await store.history.events_between(1, after_id=0, until_ms=until_ms, types=(), limit=1_000)
                 assert [each.id for each in between if each.accepted_ms >= (since_ms or 0)] == newest[::-1]
 
 
@@ -57,12 +57,12 @@ async def test_events_of_a_time_are_found_after_the_clock_was_set_back_and_forth
 async def test_deliveries_of_a_replay_belong_to_the_time_of_their_event(store: Store, ahead_ms: int) -> None:
     ids, others = IdMaker(), IdMaker(node=1)
     events = [event_at(ids, START_MS + minute * 60_000) for minute in range(4)]
-    await store.accept(events)
-    await store.settle([result(each) for each in await claim(store, 7, now_ms=START_MS + HOUR_MS)])
+    await store.journal.accept(events)
+    await store.queue.settle([result(each) for each in await claim(store, 7, now_ms=START_MS + HOUR_MS)])
     now_ms = START_MS + HOUR_MS + ahead_ms
     again = [NewDelivery(others.next(now_ms), 7) for _ in events]
     replay = new_replay(ids.next(START_MS + HOUR_MS), only="all", state="done")
-    await store.add_deliveries(again, [event.id for event in events], replay=replay, now_ms=now_ms)
+    await store.queue.add_deliveries(again, [event.id for event in events], replay=replay, now_ms=now_ms)
 
     def ids_from(first: int, end: int) -> list[int]:
         born = [event.deliveries[0].id for event in events]
@@ -76,7 +76,7 @@ async def test_deliveries_of_a_replay_belong_to_the_time_of_their_event(store: S
     assert await found_deliveries(store, minute[3], minute[3], Page(100)) == ids_from(3, 4)[::-1]
     first = await found_deliveries(store, minute[0], minute[2], Page(4, after=0))
     assert first + await found_deliveries(store, minute[0], minute[2], Page(4, after=first[-1])) == ids_from(0, 3)
-    [own] = await store.deliveries(
+    [own] = await store.history.deliveries(
         DeliveryQuery(scope=EVERYONE, event_id=events[1].id, replay_id=replay.id, until_ms=minute[1]), Page(9)
     )
     assert own.id == again[1].id

@@ -172,7 +172,7 @@ async def main(place: str, events: int, dead: int) -> None:
                 if node.registry.endpoint(client) is None:
                     await node.registry.save(an_endpoint(client))
             begin_s = time.perf_counter()
-            while await node.store.index_text(1_000):
+            while await node.store.maintenance.index_text(1_000):
                 pass
             print(f"the rest of the text index took {time.perf_counter() - begin_s:.1f} s", file=sys.stderr)
             begin_s = time.perf_counter()
@@ -187,7 +187,7 @@ async def filled(settings: Settings, place: str, events: int, dead: int, *, post
     """Fill the store unless it is; return the time of its first event."""
     node = Node(settings)
     await node.start()
-    found = await node.store.events_after(1, 0, 1)
+    found = await node.store.history.events_after(1, 0, 1)
     await node.stop()
     if found:
         return found[0].accepted_ms - DAYS * DAY_MS // events

@@ -52,7 +52,7 @@ class Bench:
         return await self.node.intake.submit(drafts)
 
     async def deliveries(self, **conditions: Any) -> list[Delivery]:
-        return await self.node.store.deliveries(DeliveryQuery(scope=EVERYONE, **conditions), Page(1_000))
+        return await self.node.store.history.deliveries(DeliveryQuery(scope=EVERYONE, **conditions), Page(1_000))
 
     async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
         async with asyncio.timeout(DEADLINE_S):
@@ -68,7 +68,7 @@ class Bench:
         return await self.deliveries(**conditions)
 
     async def attempts(self, delivery: Delivery) -> list[Attempt]:
-        return await self.node.store.attempts(delivery.id)
+        return await self.node.store.history.attempts(delivery.id)
 
     def arrived(self, path: str) -> list[dict[str, Any]]:
         return [msgspec.json.decode(each.body) for each in self.hostile.received if each.path == path]

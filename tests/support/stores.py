@@ -208,4 +208,6 @@ async def claim(
     retrying: bool = False,
     lease_ms: int = 15_000,
 ) -> list[Claimed]:
-    return await store.claim([ClaimRequest(endpoint, retrying, limit)], now_ms=now_ms, lease_until_ms=now_ms + lease_ms)
+    return await store.queue.claim(
+        [ClaimRequest(endpoint, retrying, limit)], now_ms=now_ms, lease_until_ms=now_ms + lease_ms
+    )

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from commerce_event.core.problems import Problem
 from commerce_event.http import asgi
 from commerce_event.http.asgi import DisconnectedError, Message, answer_problem, check_encoding, read_body
-from commerce_event.http.problems import Problem
 
 MOST = 10
 TOO_LARGE = Problem(413, "Too large.", headers={"Connection": "close"})

@@ -6,11 +6,12 @@ import pytest
 from msgspec import UNSET
 from structlog.testing import capture_logs
 
-from commerce_event.accept.errors import Fault, InvalidEventError, NotJsonError, RejectedError
+from commerce_event.accept.errors import InvalidEventError, NotJsonError
 from commerce_event.accept.intake import IntakeFullError
 from commerce_event.api.problem_types import problem_types
+from commerce_event.core.problems import TITLES, Fault, Problem, RejectedError, invalid, not_found, together
 from commerce_event.http.asgi import encode
-from commerce_event.http.problems import TITLES, Problem, invalid, not_found, problem_of, together
+from commerce_event.http.problems import problem_of
 from commerce_event.store.port import StoreBrokenError, StoreUnavailableError
 
 
@@ -75,7 +76,7 @@ def test_every_status_has_a_title_of_its_own() -> None:
 
 def test_every_problem_that_there_is_is_explained_by_the_server_and_in_the_docs() -> None:
     page = (Path(__file__).parents[2] / "docs/reference/errors.md").read_text()
-    titles = {*TITLES.values(), *(each.title for each in RejectedError.__subclasses__())}
+    titles = {*TITLES.values(), *(each.TITLE for each in RejectedError.__subclasses__())}
 
     assert {each.title for each in problem_types().values()} == titles
     for name, each in problem_types().items():

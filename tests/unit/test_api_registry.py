@@ -8,14 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Meta
 
-from commerce_event.accept.errors import Fault
 from commerce_event.api.openapi import OPERATIONS, document
 from commerce_event.api.operations import Operation, convert
 from commerce_event.api.paging import PageQuery, listing
 from commerce_event.api.parameters import read_time
 from commerce_event.core import ids
 from commerce_event.core.clock import rfc3339
-from commerce_event.http.problems import TITLES, Problem
+from commerce_event.core.problems import TITLES, Fault, Problem
 
 NAMES = [operation.name for operation in OPERATIONS]
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from commerce_event.accept import parse
 from commerce_event.accept.batch import Item, read_batch
 from commerce_event.accept.cloud_events import event_key
-from commerce_event.accept.errors import InvalidItemError, TooManyItemsError, UnsupportedMediaError
+from commerce_event.accept.errors import InvalidItemError, TooManyItemsError
 from commerce_event.accept.parse import BodyTooLargeError, NotJsonError, RejectedError, parse_event
+from commerce_event.http.media_types import UnsupportedMediaError
 
 LINES = "application/x-ndjson"
 JSON = "application/json"

@@ -34,7 +34,7 @@ def outcome(status: int | None = 500, **fields: Any) -> Outcome:
 
 
 def decided(after: Outcome, **conditions: Any) -> Decision:
-    usual = {"failure_count": 0, "schedule_s": SCHEDULE_S, "jitter": 0.0, "chance": 0.0, "now_ms": NOW_MS}
+    usual = {"failure_count": 0, "schedule_s": SCHEDULE_S, "jitter": 0.0, "jitter_draw": 0.0, "now_ms": NOW_MS}
     return decide(after, **{**usual, **conditions})
 
 
@@ -110,7 +110,7 @@ def test_retry_is_never_early_and_never_later_than_jitter_and_an_hour_explain(
     status: int | None,
     retry_after_s: float | None,
     jitter: float,
-    rng: float,
+    jitter_draw: float,
     now_ms: int,
     data: st.DataObject,
 ) -> None:
@@ -121,7 +121,7 @@ def test_retry_is_never_early_and_never_later_than_jitter_and_an_hour_explain(
         failure_count=failures,
         schedule_s=schedule_s,
         jitter=jitter,
-        jitter_draw=rng,
+        jitter_draw=jitter_draw,
         now_ms=now_ms,
     )
 
@@ -134,7 +134,7 @@ def test_retry_is_never_early_and_never_later_than_jitter_and_an_hour_explain(
 
 
 def test_jitter_only_adds() -> None:
-    waits = [decided(outcome(500), jitter=0.5, jitter_draw=rng).due_ms for rng in (0.0, 0.5, 0.9)]
+    waits = [decided(outcome(500), jitter=0.5, jitter_draw=draw).due_ms for draw in (0.0, 0.5, 0.9)]
 
     assert waits == [NOW_MS + 5_000, NOW_MS + 6_250, NOW_MS + 7_250]
 

@@ -17,9 +17,10 @@ SOURCE = Path(commerce_event.__file__).parent
 ROWS = (
     {"contract"},
     {"core"},
-    {"settings", "logs", "watchdog", "web"},
+    {"settings", "logs", "loop_monitor", "web"},
     {"store"},
-    {"accept", "deliver"},
+    {"http", "registry"},
+    {"accept", "deliver", "maintenance"},
     {"api"},
     {"admin", "reference"},
     {"server"},

@@ -7,7 +7,7 @@ import pytest
 from commerce_event.api.endpoint_fields import NewEndpoint
 from commerce_event.api.events import EventsQuery
 from commerce_event.api.operations import convert
-from commerce_event.http.problems import Problem
+from commerce_event.core.problems import Problem
 
 ENDPOINT = {"client_id": 1, "url": "https://erp.example/", "event_types": ["*"]}
 

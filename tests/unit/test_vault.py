@@ -43,7 +43,7 @@ def test_sealed_form_of_one_row_does_not_open_in_another() -> None:
 
 
 def test_fingerprint_tells_keys_apart_and_stays_the_same() -> None:
-    assert Vault(KEY).fingerprint == Vault(KEY).fingerprint != Vault(bytes(32)).fingerprint
+    assert Vault(KEY).installation_id == Vault(KEY).installation_id != Vault(bytes(32)).installation_id
 
 
 def test_wrong_key_is_explained_with_the_remedy() -> None:

@@ -13,18 +13,11 @@ from typing import Any, Final
 import msgspec
 
 from commerce_event.accept.cloud_events import check_version, event_key, header_attributes, wrong_member
-from commerce_event.accept.errors import (
-    BodyTooLargeError,
-    Fault,
-    InvalidItemError,
-    NotJsonError,
-    RejectedError,
-    TooManyItemsError,
-    UnsupportedMediaError,
-)
+from commerce_event.accept.errors import BodyTooLargeError, InvalidItemError, NotJsonError, TooManyItemsError
 from commerce_event.accept.parse import check_idempotency_key, read_traceparent
 from commerce_event.accept.strict_json import MAX_DEPTH, SEARCH_MAX, load, not_json, too_deep
-from commerce_event.http.media_types import is_json, read_media_type
+from commerce_event.core.problems import Fault, RejectedError
+from commerce_event.http.media_types import UnsupportedMediaError, is_json, read_media_type
 
 _ITEM_DEPTH: Final = MAX_DEPTH + 1  # the wrapping around an event
 _WRAPPING_MAX: Final = 16 * 1024  # bytes of it, beside what base64 adds to an event

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
-from commerce_event.accept.errors import Fault, InvalidItemError, InvalidKeyError, child
+from commerce_event.accept.errors import InvalidItemError, InvalidKeyError
 from commerce_event.accept.parse import check_idempotency_key
+from commerce_event.core.problems import Fault, child
 
 _VERSION: Final = "1.0"
 

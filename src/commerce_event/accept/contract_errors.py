@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from commerce_event.accept.errors import Fault, child
 from commerce_event.contract.catalogue import EVENT_TYPES, EventType
 from commerce_event.contract.properties import TABLE_NAME_PATTERN
 from commerce_event.contract.schema import LIMITS, Property
+from commerce_event.core.problems import Fault, child
 
 FAULTS_MAX: Final = 20
 _TABLE_NAME: Final = re.compile(TABLE_NAME_PATTERN)

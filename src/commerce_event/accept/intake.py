@@ -176,7 +176,7 @@ class Intake:
             reserved: list[int] = []
             try:
                 events = [self._event(draft, reserved) for draft in drafts]
-                return events, await self._store.accept(events, config_version=self._registry.version)
+                return events, await self._store.journal.accept(events, config_version=self._registry.version)
             except ConfigChangedError:
                 self._give_back(reserved)
                 await self._learn_changes()

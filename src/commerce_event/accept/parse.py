@@ -8,15 +8,14 @@ import msgspec
 from commerce_event.accept.contract_errors import FAULTS_MAX, find_faults, find_misspelt
 from commerce_event.accept.errors import (
     BodyTooLargeError,
-    Fault,
     InvalidEventError,
     InvalidKeyError,
     NotJsonError,
-    RejectedError,
     UnknownTypeError,
 )
 from commerce_event.accept.strict_json import load
 from commerce_event.contract.catalogue import EVENT_TYPES, EventType
+from commerce_event.core.problems import Fault, RejectedError
 
 __all__ = [
     "BodyTooLargeError",

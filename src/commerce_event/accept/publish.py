@@ -1,21 +1,24 @@
-"""Accepting over HTTP: one event by its type's own address, or many at once. The hot path of the product."""
+"""Publish over HTTP: one event at the address of its type, or many at once. The hot path of the product."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Protocol
 
+from commerce_event.accept.answers import AcceptedView, BatchView, ItemView
 from commerce_event.accept.batch import Batch, Item, read_batch
 from commerce_event.accept.cloud_events import header_key
-from commerce_event.accept.errors import InvalidKeyError, RejectedError
-from commerce_event.accept.intake import PendingEvent
+from commerce_event.accept.errors import InvalidKeyError
+from commerce_event.accept.intake import Intake
 from commerce_event.accept.parse import ParsedEvent, check_idempotency_key, parse_event, read_traceparent
-from commerce_event.api.response_models import AcceptedView, BatchView, ItemView
-from commerce_event.api.services import Services
+from commerce_event.accept.pending_event import PendingEvent
 from commerce_event.core import ids
 from commerce_event.core.model import Key
+from commerce_event.core.problems import Problem, RejectedError
 from commerce_event.http.asgi import (
     JSON_LINES,
+    Answer,
     DisconnectedError,
+    Headers,
     Receive,
     Scope,
     Send,
@@ -27,8 +30,9 @@ from commerce_event.http.asgi import (
     read_body,
 )
 from commerce_event.http.media_types import is_json, read_media_type
-from commerce_event.http.problems import Problem, problem_of
+from commerce_event.http.problems import problem_of
 from commerce_event.registry.authentication import authenticate, check_client, check_role
+from commerce_event.registry.registry import Registry
 from commerce_event.store.port import Accepted
 
 BATCH_MAX: Final = 1_000
@@ -40,20 +44,46 @@ _LOOP: Final = (
 _KEY_HEADERS: Final = (b"idempotency-key", b"webhook-id")
 _TURN_S: Final = 0.005  # of unwrapping events, before others have theirs
 
-Headers = Mapping[bytes, bytes]
-Answer = Callable[[int, bytes, bytes], None]  # status, header lines but for the content-length, body
+
+class Count(Protocol):
+    """A counter of the metrics."""
+
+    def inc(self, amount: float = 1, /) -> None: ...
+
+
+class PublishCounters(Protocol):
+    """What is counted of publishing."""
+
+    @property
+    def accepted(self) -> Count: ...
+
+    @property
+    def duplicates(self) -> Count: ...
+
+    @property
+    def refused(self) -> Count: ...
+
+    @property
+    def unreadable(self) -> Count: ...
 
 
 class Publisher:
-    """The two accepting calls, as bare ASGI."""
+    """The two publishing calls, as bare ASGI."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
-        self.body_max = services.settings.max_body
-        self._origin = services.sender.origin.encode()
+    prefix = PREFIX
+
+    def __init__(
+        self, registry: Registry, intake: Intake, counters: PublishCounters, *, body_max: int, installation_id: str
+    ) -> None:
+        """``body_max`` is in bytes; ``installation_id`` is how deliveries of this installation are recognised."""
+        self._registry = registry
+        self._intake = intake
+        self._counters = counters
+        self.body_max = body_max
+        self._installation_id = installation_id.encode()
         self._unwrapping = asyncio.Lock()
 
-    def take(self, event_type: str, headers: Headers, body: bytes, answer: Answer) -> None:
+    def take(self, name: str, headers: Headers, body: bytes, answer: Answer) -> None:
         """Begin what ``one`` does, with a request that is all there; ``answer`` is called once, now or later."""
 
         def stored(accepted: list[Accepted] | BaseException) -> None:
@@ -67,21 +97,21 @@ class Publisher:
                 answer(status, JSON_LINES, encode(view))
 
         def refuse(error: Exception) -> None:
-            self._services.metrics.refused.inc()
+            self._counters.refused.inc()
             problem = problem_of(error)
             answer(problem.status, problem_lines(problem), encode(problem.body()))
 
         try:
             key = self._caller(headers)
             _check_media(headers)
-            draft = self._draft(event_type, body, headers, key)
-            self._services.intake.put((draft,), stored)
+            draft = self._draft(name, body, headers, key)
+            self._intake.put((draft,), stored)
         except Exception as error:
             refuse(error)
 
     def unreadable(self) -> None:
         """Count a request that was refused before anybody looked at what it asks for."""
-        self._services.metrics.unreadable.inc()
+        self._counters.unreadable.inc()
 
     async def one(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`POST /v1/events/{EventType}`."""
@@ -91,12 +121,12 @@ class Publisher:
             _check_media(headers)
             body = await read_body(receive, headers, self.body_max)
             draft = self._draft(scope["path"][len(PREFIX) :], body, headers, key)
-            accepted = (await self._services.intake.submit((draft,)))[0]
+            accepted = (await self._intake.submit((draft,)))[0]
             await self._answer_one(send, accepted)
         except DisconnectedError:
             return
         except Exception as error:
-            self._services.metrics.refused.inc()
+            self._counters.refused.inc()
             await answer_problem(receive, send, problem_of(error))
 
     async def many(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -124,14 +154,14 @@ class Publisher:
         except DisconnectedError:
             return
         except Exception as error:
-            self._services.metrics.refused.inc()
+            self._counters.refused.inc()
             await answer_problem(receive, send, problem_of(error))
 
     def _caller(self, headers: Headers) -> Key:
         authorization = headers.get(b"authorization")
-        key = authenticate(self._services.registry, None if authorization is None else authorization.decode("latin-1"))
+        key = authenticate(self._registry, None if authorization is None else authorization.decode("latin-1"))
         check_role(key, "publish")
-        if headers.get(b"commerce-event-origin") == self._origin:
+        if headers.get(b"commerce-event-origin") == self._installation_id:
             raise Problem(400, _LOOP)
         return key
 
@@ -171,13 +201,13 @@ class Publisher:
                 raise item
             event = parse_event(item.type, item.body, max_bytes=self.body_max, data=item.data)
             check_client(key, event.client_id)
-        except (RejectedError, Problem) as error:
-            return problem_of(error)
+        except Problem as problem:
+            return problem
         traceparent = item.traceparent or read_traceparent(headers.get(b"traceparent", b"").decode("latin-1"))
         return _draft(event, own_key or item.idempotency_key, traceparent)
 
     async def _submit(self, drafts: Sequence[PendingEvent]) -> list[Accepted]:
-        return await self._services.intake.submit(drafts) if drafts else []
+        return await self._intake.submit(drafts) if drafts else []
 
     async def _answer_one(self, send: Send, accepted: Accepted) -> None:
         status, view = self._accepted(accepted)
@@ -204,7 +234,7 @@ class Publisher:
             items.append(item)
         statuses = [item.status for item in items]
         refused = sum(status >= 400 for status in statuses)
-        self._services.metrics.refused.inc(refused)
+        self._counters.refused.inc(refused)
         return BatchView(items, statuses.count(202), statuses.count(200), refused)
 
     def _item(self, index: int, accepted: Accepted) -> ItemView:
@@ -221,8 +251,8 @@ class Publisher:
         )
 
     def _count(self, accepted: Accepted) -> None:
-        metrics = self._services.metrics
-        (metrics.accepted if accepted.outcome == "new" else metrics.duplicates).inc()
+        counters = self._counters
+        (counters.accepted if accepted.outcome == "new" else counters.duplicates).inc()
 
 
 def _check_media(headers: Headers) -> None:

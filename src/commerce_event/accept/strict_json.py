@@ -15,7 +15,8 @@ from typing import Any, Final
 
 import msgspec
 
-from commerce_event.accept.errors import Fault, NotJsonError, child
+from commerce_event.accept.errors import NotJsonError
+from commerce_event.core.problems import Fault, child
 
 MAX_DEPTH: Final = 64
 

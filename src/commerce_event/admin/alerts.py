@@ -62,7 +62,7 @@ async def troubled(
 
 
 async def _newest_error(page: Page, endpoint_id: int) -> str:
-    for attempt in await page.services.store.recent_attempts(endpoint_id, 1):
+    for attempt in await page.services.store.history.recent_attempts(endpoint_id, 1):
         if attempt.status is not None and not 200 <= attempt.status <= 299:
             return f"HTTP {attempt.status}"
         if attempt.error:

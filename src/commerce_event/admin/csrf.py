@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from starlette.requests import Request
 
-from commerce_event.http.problems import Problem
+from commerce_event.core.problems import Problem
 from commerce_event.settings import PREFIX, Settings
 from commerce_event.web.origin import over_tls
 

@@ -5,12 +5,11 @@ from typing import Any, Final
 
 import msgspec
 
-from commerce_event.accept.errors import Fault
 from commerce_event.api.endpoint_fields import faults_of
 from commerce_event.api.response_models import MASK, EndpointView
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.model import DEFAULT_MAX_IN_FLIGHT
-from commerce_event.http.problems import Problem
+from commerce_event.core.problems import Fault, Problem
 
 Form = Mapping[str, list[str]]
 Faults = dict[str, str]

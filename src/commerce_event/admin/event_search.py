@@ -7,7 +7,7 @@ from commerce_event.admin.page import Page
 from commerce_event.api.paging import Listing
 from commerce_event.api.response_models import EventView
 from commerce_event.core.clock import parse_rfc3339
-from commerce_event.http.problems import Problem
+from commerce_event.core.problems import Problem
 
 FILTERS: Final = ("q", "type", "client_id", "application_id", "state", "since", "until")
 _MINUTES: Final = len("2026-01-31T00:00")

@@ -16,9 +16,10 @@ from commerce_event.api.operations import Call, convert, perform
 from commerce_event.api.services import Services
 from commerce_event.core import ids
 from commerce_event.core.model import Endpoint, Role
+from commerce_event.core.problems import Problem, not_found
 from commerce_event.core.vault import Vault
 from commerce_event.http.asgi import DisconnectedError, read_body
-from commerce_event.http.problems import Problem, not_found, problem_of
+from commerce_event.http.problems import problem_of
 from commerce_event.registry.authentication import Needed, check_role
 from commerce_event.web.origin import origin_of, over_tls
 from commerce_event.web.pages import HEADERS, Pages

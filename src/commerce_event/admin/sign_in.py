@@ -12,8 +12,9 @@ from commerce_event.admin.page import ROOT, Desk, Page, read_form, safe_next
 from commerce_event.admin.sessions import COOKIE, LIFETIME_S
 from commerce_event.core.clock import Clock
 from commerce_event.core.model import Key
+from commerce_event.core.problems import Problem
 from commerce_event.http.asgi import DisconnectedError
-from commerce_event.http.problems import Problem, problem_of
+from commerce_event.http.problems import problem_of
 from commerce_event.registry.registry import OPERATOR_ID
 from commerce_event.web.origin import over_tls
 from commerce_event.web.pages import HEADERS

@@ -66,7 +66,9 @@ async def read_activity(call: Call) -> Reply:
     length_s, step_s, counted_s = _SPANS[query.span]
     step_ms = step_s * 1000
     first_ms = (call.now_ms // step_ms + 1) * step_ms - length_s * 1000
-    found = await call.services.store.activity(scope, step_s=counted_s, since_ms=first_ms, endpoint_id=endpoint_id)
+    found = await call.services.store.history.activity(
+        scope, step_s=counted_s, since_ms=first_ms, endpoint_id=endpoint_id
+    )
     steps: dict[int, list[Activity]] = {first_ms + number * step_ms: [] for number in range(length_s // step_s)}
     for each in found:
         steps.get(each.start_ms - each.start_ms % step_ms, []).append(each)

@@ -16,8 +16,9 @@ from commerce_event.api.openapi import OPERATIONS, document, document_yaml
 from commerce_event.api.operations import Reply, endpoint_of, json_response, problem_response
 from commerce_event.api.problem_types import problem_type
 from commerce_event.api.services import Services
+from commerce_event.core.problems import Problem, unavailable
 from commerce_event.http.asgi import HEADERS, Receive, Scope, Send
-from commerce_event.http.problems import Problem, problem_of, unavailable
+from commerce_event.http.problems import problem_of
 from commerce_event.store.port import StoreError
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -28,8 +29,8 @@ _ACCEPTING: Final = {PREFIX[:-1]: ("POST",), f"{PREFIX}{{id}}": ("POST",)}
 class App:
     """Sends `POST /v1/events…` straight to the publisher, the rest to the routes."""
 
-    def __init__(self, services: Services, pages: Sequence[BaseRoute]) -> None:
-        self.publisher = Publisher(services)
+    def __init__(self, services: Services, publisher: Publisher, pages: Sequence[BaseRoute]) -> None:
+        self.publisher = publisher
         self._routes = _routes(services, pages)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,9 +45,9 @@ class App:
         await self._routes(scope, receive, send)
 
 
-def create_app(services: Services, pages: Sequence[BaseRoute] = ()) -> App:
+def create_app(services: Services, publisher: Publisher, pages: Sequence[BaseRoute] = ()) -> App:
     """Return the application. ``pages`` are the routes of what people look at in a browser."""
-    return App(services, pages)
+    return App(services, publisher, pages)
 
 
 def _routes(services: Services, pages: Sequence[BaseRoute]) -> Starlette:
@@ -55,7 +56,7 @@ def _routes(services: Services, pages: Sequence[BaseRoute]) -> Starlette:
 
     async def readyz(_request: Request) -> Response:
         try:
-            await services.store.config_version()
+            await services.store.registry.config_version()
         except StoreError as error:
             return problem_response(unavailable(str(error)))
         if not services.scheduler.running and not services.settings.hold_deliveries:

@@ -8,7 +8,7 @@ from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing
 from commerce_event.api.response_models import BooksView, book_view, shown_time
 from commerce_event.contract.catalogue import EVENT_TYPES, EventType, Kind
-from commerce_event.http.problems import not_found
+from commerce_event.core.problems import not_found
 
 
 class EventTypeView(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +34,7 @@ async def get_type(call: Call) -> Reply:
 
 
 async def read_books(call: Call) -> Reply:
-    books = await call.services.store.books(call.scope)
+    books = await call.services.store.history.delivery_counts(call.scope)
     accounts = call.services.maintenance.accounts
     return Reply(
         BooksView(

@@ -37,7 +37,7 @@ async def list_groups(call: Call) -> Reply:
     query: DeadLettersQuery = call.query
     scope = scope_for(call, query.client_id)
     endpoint_id = read_id("end", query.endpoint_id, "?endpoint_id")
-    groups = await call.services.store.dead_groups(scope, endpoint_id=endpoint_id, limit=LOOKED_AT)
+    groups = await call.services.store.history.dead_groups(scope, endpoint_id=endpoint_id, limit=LOOKED_AT)
     return Reply(Listing([_view(group) for group in groups], None))
 
 

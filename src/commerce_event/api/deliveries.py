@@ -11,7 +11,7 @@ from commerce_event.api.response_models import DeliveryDetailView, DeliveryView,
 from commerce_event.core import ids
 from commerce_event.core.delivery import can_cancel, can_retry
 from commerce_event.core.model import Delivery, DeliveryState
-from commerce_event.http.problems import Problem, not_found
+from commerce_event.core.problems import Problem, not_found
 from commerce_event.store.port import DeliveryQuery
 
 
@@ -34,19 +34,19 @@ async def list_deliveries(call: Call) -> Reply:
         replay_id=read_id("rpl", query.replay_id, "?replay_id"),
         state=query.state,
     )
-    return Reply(listing(await call.services.store.deliveries(wanted, query.page()), query, delivery_view))
+    return Reply(listing(await call.services.store.history.deliveries(wanted, query.page()), query, delivery_view))
 
 
 async def get_delivery(call: Call) -> Reply:
     delivery = await _find(call)
-    return Reply(delivery_detail_view(delivery, await call.services.store.attempts(delivery.id)))
+    return Reply(delivery_detail_view(delivery, await call.services.store.history.attempts(delivery.id)))
 
 
 async def retry_delivery(call: Call) -> Reply:
     delivery = await _find(call)
     if not can_retry(delivery.state):
         raise Problem(409, "This delivery has arrived; to send the event again, start a replay.")
-    changed = await call.services.store.requeue([delivery.id], now_ms=call.now_ms)
+    changed = await call.services.store.queue.requeue([delivery.id], now_ms=call.now_ms)
     if not changed:
         raise Problem(409, "This delivery is being sent right now; look again in a moment.")
     call.services.scheduler.wake()
@@ -58,13 +58,13 @@ async def cancel_delivery(call: Call) -> Reply:
     delivery = await _find(call)
     if not can_cancel(delivery.state):
         raise Problem(409, f"This delivery is {delivery.state}; only a pending one can be cancelled.")
-    await call.services.store.cancel([delivery.id], reason="cancelled_by_user", now_ms=call.now_ms)
+    await call.services.store.queue.cancel([delivery.id], reason="cancelled_by_user", now_ms=call.now_ms)
     call.services.scheduler.wake()
     return Reply(delivery_view(await _find(call)))
 
 
 async def _find(call: Call) -> Delivery:
-    delivery = await call.services.store.delivery(call.id("dlv", "delivery"), call.scope)
+    delivery = await call.services.store.history.delivery(call.id("dlv", "delivery"), call.scope)
     if delivery is None:
         raise not_found("delivery")
     call.is_about(delivery.client_id, ids.encode("dlv", delivery.id))

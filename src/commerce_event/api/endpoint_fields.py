@@ -6,7 +6,6 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from commerce_event.accept.errors import Fault, child
 from commerce_event.api.operations import convert
 from commerce_event.api.parameters import Int32, unknown_type
 from commerce_event.api.response_models import MASK
@@ -15,9 +14,9 @@ from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.filters import InvalidFilterError, Kind, check_filter
 from commerce_event.core.headers import InvalidHeaderError, check_headers
 from commerce_event.core.model import DEFAULT_MAX_IN_FLIGHT, Filter, Ordering, Signing
+from commerce_event.core.problems import Fault, Problem, child, invalid, together
 from commerce_event.core.retry import InvalidDurationError, check_schedule, parse_duration
 from commerce_event.core.urls import InvalidUrlError, parse_url
-from commerce_event.http.problems import Problem, invalid, together
 
 _ANY: Final = "*"
 

@@ -13,7 +13,7 @@ from commerce_event.contract.catalogue import EVENT_TYPES, EventType
 from commerce_event.core import ids
 from commerce_event.core.delivery import Outcome
 from commerce_event.core.model import Attempt, Endpoint, Scope
-from commerce_event.http.problems import Problem, invalid
+from commerce_event.core.problems import Problem, invalid
 from commerce_event.store.port import Claimed, DeliveryCounts
 
 _RECENT: Final = 500
@@ -80,9 +80,9 @@ async def test_endpoint(call: Call) -> Reply:
 async def endpoint_stats(call: Call) -> Reply:
     endpoint = find_endpoint(call)
     services = call.services
-    books = await services.store.books(Scope.of(endpoint.client_id))
+    books = await services.store.history.delivery_counts(Scope.of(endpoint.client_id))
     book = next((each for each in books if each.endpoint_id == endpoint.id), _blank(endpoint))
-    recent = await services.store.recent_attempts(endpoint.id, _RECENT)
+    recent = await services.store.history.recent_attempts(endpoint.id, _RECENT)
     took = sorted(attempt.duration_ms for attempt in recent if attempt.status is not None)
     succeeded = sum(attempt.status is not None and 200 <= attempt.status <= 299 for attempt in recent)
     health = services.scheduler.health(endpoint.id)

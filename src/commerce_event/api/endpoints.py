@@ -23,9 +23,9 @@ from commerce_event.api.response_models import (
 from commerce_event.core import ids
 from commerce_event.core.clock import rfc3339
 from commerce_event.core.model import Endpoint, Secret
+from commerce_event.core.problems import Problem, invalid, not_found
 from commerce_event.core.retry import InvalidDurationError, parse_duration
 from commerce_event.core.signatures import new_secret
-from commerce_event.http.problems import Problem, invalid, not_found
 from commerce_event.registry.authentication import check_client
 
 PER_CLIENT_MAX: Final = 200

@@ -9,7 +9,7 @@ from commerce_event.api.paging import Listing, PageQuery, listing, sequence_list
 from commerce_event.api.parameters import Int32, Time, read_time, read_types, scope_for
 from commerce_event.api.response_models import DeliveryView, EventView, delivery_view, event_view
 from commerce_event.core.model import DeliveryState, Event
-from commerce_event.http.problems import invalid, not_found
+from commerce_event.core.problems import invalid, not_found
 from commerce_event.store.port import DeliveryQuery, EventQuery
 
 
@@ -40,7 +40,7 @@ async def list_events(call: Call) -> Reply:
         state=query.state,
         text=query.q,
     )
-    return Reply(listing(await call.services.store.events(wanted, query.page()), query, event_view))
+    return Reply(listing(await call.services.store.history.events(wanted, query.page()), query, event_view))
 
 
 async def _events_after(call: Call, query: EventsQuery) -> Reply:
@@ -50,12 +50,12 @@ async def _events_after(call: Call, query: EventsQuery) -> Reply:
     if any(value is not None for value in others):
         raise invalid("?after", "after goes with client_id, limit and cursor alone, so that nothing is left out")
     behind = query.sequence(query.after or 0)
-    events = await call.services.store.events_after(query.client_id, behind, query.limit + 1)
+    events = await call.services.store.history.events_after(query.client_id, behind, query.limit + 1)
     return Reply(sequence_listing(events, query, event_view))
 
 
 async def find_event(call: Call) -> Event:
-    event = await call.services.store.event(call.id("evt", "event"), call.scope)
+    event = await call.services.store.history.event(call.id("evt", "event"), call.scope)
     if event is None:
         raise not_found("event")
     return event
@@ -72,7 +72,7 @@ class EventDeliveriesQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_
 async def event_deliveries(call: Call) -> Reply:
     event = await find_event(call)
     wanted = DeliveryQuery(scope=call.scope, event_id=event.id)
-    found = await call.services.store.deliveries(wanted, call.query.page())
+    found = await call.services.store.history.deliveries(wanted, call.query.page())
     return Reply(listing(found, call.query, delivery_view))
 
 

@@ -89,12 +89,12 @@ async def _sent(call: Call, event: Event) -> dict[int, _Sent]:
     store = call.services.store
     by_endpoint: dict[int, list[Delivery]] = {}
     wanted = DeliveryQuery(scope=call.scope, event_id=event.id)
-    for delivery in await store.deliveries(wanted, Page(_DELIVERIES_MAX)):
+    for delivery in await store.history.deliveries(wanted, Page(_DELIVERIES_MAX)):
         by_endpoint.setdefault(delivery.endpoint_id, []).append(delivery)
     sent = {}
     for endpoint_id, deliveries in by_endpoint.items():
         newest = deliveries[0]
-        attempts = await store.attempts(newest.id) if newest.attempt_count else []
+        attempts = await store.history.attempts(newest.id) if newest.attempt_count else []
         sent[endpoint_id] = _Sent(deliveries, attempts[-1] if attempts else None, _held(call, newest))
     return sent
 

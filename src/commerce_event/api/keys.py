@@ -11,7 +11,7 @@ from commerce_event.api.parameters import Int32
 from commerce_event.api.response_models import KeyView, NewKeyView, key_fields, key_view
 from commerce_event.core import ids
 from commerce_event.core.model import Key, Role
-from commerce_event.http.problems import Problem, invalid, not_found
+from commerce_event.core.problems import Problem, invalid, not_found
 
 
 class NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -9,6 +9,7 @@ import msgspec
 import yaml
 
 from commerce_event import __version__
+from commerce_event.accept.answers import AcceptedView, BatchView
 from commerce_event.accept.publish import BATCH_MAX
 from commerce_event.api import (
     activity,
@@ -26,10 +27,10 @@ from commerce_event.api import (
 from commerce_event.api.field_descriptions import meaning
 from commerce_event.api.operations import NoParams, Operation
 from commerce_event.api.problem_types import ProblemTypeView
-from commerce_event.api.response_models import AcceptedView, BatchView
 from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
 from commerce_event.contract.openapi import event_schemas, webhook_items
-from commerce_event.http.problems import MEDIA_TYPE, TITLES, ProblemBody
+from commerce_event.core.problems import TITLES, ProblemBody
+from commerce_event.http.problems import MEDIA_TYPE
 
 OPERATIONS: Final[tuple[Operation, ...]] = (
     *events.OPERATIONS,

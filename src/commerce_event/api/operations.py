@@ -10,12 +10,12 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
-from commerce_event.accept.errors import Fault, child
 from commerce_event.accept.strict_json import load
 from commerce_event.api.services import Services
 from commerce_event.api.validation_messages import in_words
 from commerce_event.core import ids
 from commerce_event.core.model import AuditEntry, Key, Scope
+from commerce_event.core.problems import Fault, Problem, child, together
 from commerce_event.http.asgi import (
     HEADERS,
     DisconnectedError,
@@ -28,7 +28,7 @@ from commerce_event.http.asgi import (
 )
 from commerce_event.http.asgi import Scope as AsgiScope
 from commerce_event.http.media_types import is_json, read_media_type
-from commerce_event.http.problems import MEDIA_TYPE, Problem, problem_of, together
+from commerce_event.http.problems import MEDIA_TYPE, problem_of
 from commerce_event.registry.authentication import Needed, authenticate, check_role
 from commerce_event.store.port import StoreError
 
@@ -125,7 +125,7 @@ async def _enter(action: str, call: Call, subject: Subject) -> None:
     )
     log.info("changed", action=action, target=subject.target, key=ids.encode("key", key.id) if key.id else key.name)
     try:
-        await call.services.store.add_audit_entry(entry)
+        await call.services.store.history.add_audit_entry(entry)
     except StoreError as error:  # the change stands, and its caller is told so
         log.error("an entry of the audit log is lost", action=action, target=subject.target, error=str(error))
 

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from commerce_event.core.model import Event
-from commerce_event.http.problems import invalid
+from commerce_event.core.problems import invalid
 from commerce_event.store.port import Page
 
 LIMIT_DEFAULT: Final = 50

@@ -6,13 +6,12 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
-from commerce_event.accept.errors import child
 from commerce_event.api.operations import Call
 from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
 from commerce_event.core import ids
 from commerce_event.core.clock import parse_rfc3339
 from commerce_event.core.model import Scope
-from commerce_event.http.problems import invalid, together
+from commerce_event.core.problems import child, invalid, together
 from commerce_event.registry.authentication import check_client
 
 Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]  # as the contract has its ids

@@ -5,7 +5,8 @@ from typing import Final
 import msgspec
 
 from commerce_event.accept import errors
-from commerce_event.http.problems import TITLES, Problem, slug
+from commerce_event.core.problems import TITLES, Problem, RejectedError, slug
+from commerce_event.http.media_types import UnsupportedMediaError
 
 
 class ProblemTypeView(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,13 +19,13 @@ class ProblemTypeView(msgspec.Struct, frozen=True, kw_only=True):
     remedy: str
 
 
-_REJECTIONS: Final[tuple[type[errors.RejectedError], ...]] = (
+_REJECTIONS: Final[tuple[type[RejectedError], ...]] = (
     errors.NotJsonError,
     errors.InvalidKeyError,
     errors.UnknownTypeError,
     errors.BodyTooLargeError,
     errors.TooManyItemsError,
-    errors.UnsupportedMediaError,
+    UnsupportedMediaError,
     errors.InvalidEventError,
     errors.InvalidItemError,
 )
@@ -56,7 +57,7 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
 
 def problem_types() -> dict[str, ProblemTypeView]:
     """Return every kind of problem by the name at the end of its `type`."""
-    statuses = {title: status for status, title in TITLES.items()} | {each.title: each.status for each in _REJECTIONS}
+    statuses = {title: status for status, title in TITLES.items()} | {each.TITLE: each.STATUS for each in _REJECTIONS}
     return {
         name: ProblemTypeView(
             type=f"/problems/{name}",

@@ -10,8 +10,8 @@ from commerce_event.api.paging import Listing, PageQuery, listing
 from commerce_event.api.parameters import Int32, Time, read_id, read_time, read_types, scope_for
 from commerce_event.api.response_models import ReplayView, replay_view
 from commerce_event.core.model import Endpoint, Replay, ReplayOf
+from commerce_event.core.problems import Problem, invalid, not_found
 from commerce_event.deliver.replays import COUNTED_MAX, RUNNING_MAX, TooManyReplaysError
-from commerce_event.http.problems import Problem, invalid, not_found
 
 
 class NewReplay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,20 +83,20 @@ def _choices(call: Call) -> _Choices:
 
 async def list_replays(call: Call) -> Reply:
     query: ReplaysQuery = call.query
-    found = await call.services.store.replays(scope_for(call, query.client_id), query.page())
+    found = await call.services.store.history.replays(scope_for(call, query.client_id), query.page())
     page = listing(found, query, lambda replay: replay)
     return Reply(Listing([await _view(call, replay) for replay in page.items], page.next_cursor))
 
 
 async def get_replay(call: Call) -> Reply:
-    replay = await call.services.store.replay(call.id("rpl", "replay"))
+    replay = await call.services.store.history.replay(call.id("rpl", "replay"))
     if replay is None or not call.scope.allows(replay.client_id):
         raise not_found("replay")
     return Reply(await _view(call, replay))
 
 
 async def _view(call: Call, replay: Replay) -> ReplayView:
-    return replay_view(replay, await call.services.store.replay_states(replay.id))
+    return replay_view(replay, await call.services.store.history.replay_states(replay.id))
 
 
 _TAG = "Replays"

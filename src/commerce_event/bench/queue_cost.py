@@ -28,7 +28,7 @@ async def main(batches: int, urls: Sequence[str]) -> list[dict[str, Any]]:
     try:
         for store in stores:
             await store.open()
-        queues = [_Queue(store, [row.id for row in await store.endpoints()]) for store in stores]
+        queues = [_Queue(store, [row.id for row in await store.registry.endpoints()]) for store in stores]
         for _ in range(batches):
             for queue in queues:
                 await queue.turn()
@@ -60,8 +60,8 @@ class _Queue:
     async def _cost_us(self, wants: Sequence[ClaimRequest]) -> float:
         now_ms = time.time_ns() // 1_000_000
         start = time.perf_counter()
-        claimed = await self._store.claim(wants, now_ms=now_ms, lease_until_ms=now_ms + 15_000)
-        await self._store.settle([delivered(each, now_ms) for each in claimed])
+        claimed = await self._store.queue.claim(wants, now_ms=now_ms, lease_until_ms=now_ms + 15_000)
+        await self._store.queue.settle([delivered(each, now_ms) for each in claimed])
         return (time.perf_counter() - start) / len(claimed) * 1e6
 
 

@@ -46,13 +46,13 @@ async def churn(store: Store, deliveries: int) -> list[float]:
     for number, first in enumerate(rounds):
         now_ms = time.time_ns() // 1_000_000
         for start in range(first, first + _ROUND, _BATCH):
-            await store.accept(events(maker, now_ms, start, [_ENDPOINT] * _BATCH))
+            await store.journal.accept(events(maker, now_ms, start, [_ENDPOINT] * _BATCH))
         begun = time.perf_counter()
         for _ in range(_ROUND // _BATCH):
-            claimed = await store.claim(
+            claimed = await store.queue.claim(
                 [ClaimRequest(_ENDPOINT, False, _BATCH)], now_ms=now_ms, lease_until_ms=now_ms + 15_000
             )
-            await store.settle([delivered(each, now_ms) for each in claimed])
+            await store.queue.settle([delivered(each, now_ms) for each in claimed])
         costs_us.append((time.perf_counter() - begun) / _ROUND * 1e6)
         if number % _SAID_EVERY == 0:
             print(json.dumps({"share": number / len(rounds)}), flush=True)

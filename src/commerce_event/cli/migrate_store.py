@@ -44,12 +44,13 @@ def migrate_store(
     The source is only read. A move that was interrupted goes on where it was when the same command is run again.
     Servers refuse to start on the target until everything is there.
     """
+    from commerce_event.registry.registry import check_secret_key
     from commerce_event.store.migrate_store.source import open_source
 
     path, secret_key = _read(source, target)
     started = time.monotonic()
     with open_source(path) as opened, _bars() as on_step:
-        asyncio.run(opened.check_secrets(secret_key))
+        opened.check_secrets(secret_key, check_secret_key)
         moved = asyncio.run(_move(opened, target, batch, on_step))
     _print(path, target, moved, time.monotonic() - started, as_json=as_json)
 

@@ -25,7 +25,7 @@ class Vault:
 
     def __init__(self, key: bytes, *, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
         self._cipher = AESGCM(key)
-        self.fingerprint = hashlib.sha256(b"commerce-event origin\n" + key).hexdigest()[:_FINGERPRINT_LETTERS]
+        self.installation_id = hashlib.sha256(b"commerce-event origin\n" + key).hexdigest()[:_FINGERPRINT_LETTERS]
         self._random_bytes = random_bytes
 
     def seal(self, plain: bytes, context: bytes) -> bytes:

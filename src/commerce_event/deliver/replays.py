@@ -79,7 +79,10 @@ class Replays:
         ``failed`` gives its dead deliveries of that time a fresh start; ``waiting`` gives it to those that wait for
         their next try. Raises TooManyReplaysError.
         """
-        if len(await self._store.replays(Scope.of(endpoint.client_id), Page(RUNNING_MAX), running=True)) >= RUNNING_MAX:
+        if (
+            len(await self._store.history.replays(Scope.of(endpoint.client_id), Page(RUNNING_MAX), running=True))
+            >= RUNNING_MAX
+        ):
             raise TooManyReplaysError
         now_ms = self._clock.now_ms()
         replay = Replay(
@@ -97,7 +100,7 @@ class Replays:
             created_ms=now_ms,
             finished_ms=None,
         )
-        await self._store.put_replay(replay)
+        await self._store.queue.put_replay(replay)
         self._wanted.set()
         return replay
 
@@ -116,13 +119,13 @@ class Replays:
             until_ms=until_ms,
             due_after_ms=None if only == "failed" else self._clock.now_ms(),
         )
-        found = await self._store.count_deliveries(query, limit=COUNTED_MAX + 1)
+        found = await self._store.history.count_deliveries(query, limit=COUNTED_MAX + 1)
         return Counted(min(found, COUNTED_MAX), found > COUNTED_MAX)
 
     async def _count_matching(self, endpoint: Endpoint, since_ms: int, until_ms: int, types: Sequence[str]) -> Counted:
         after_id, count = ids.at_time(since_ms) - 1, 0
         for _ in range(COUNTED_MAX // _STEP):
-            events = await self._store.events_between(
+            events = await self._store.history.events_between(
                 endpoint.client_id, after_id=after_id, until_ms=until_ms, types=types, limit=_STEP
             )
             count += sum(event.accepted_ms >= since_ms and _matches(endpoint, event) for event in events)
@@ -136,7 +139,7 @@ class Replays:
             await self._wanted.wait()
             self._wanted.clear()
             try:
-                while running := await self._store.replays(Scope.everyone(), Page(_ROUND), running=True):
+                while running := await self._store.history.replays(Scope.everyone(), Page(_ROUND), running=True):
                     for replay in running:
                         await self._step(replay)
             except StoreUnavailableError as error:
@@ -153,7 +156,7 @@ class Replays:
     async def _step(self, replay: Replay) -> None:
         endpoint = self._registry.endpoint(replay.endpoint_id)
         if endpoint is None or endpoint.deleted_ms is not None:
-            await self._store.put_replay(self._finished(replay, "cancelled"), read=replay.cursor)
+            await self._store.queue.put_replay(self._finished(replay, "cancelled"), read=replay.cursor)
         elif replay.only == "all":
             await self._queue_again(replay, endpoint)
         else:
@@ -162,7 +165,7 @@ class Replays:
 
     async def _queue_again(self, replay: Replay, endpoint: Endpoint) -> None:
         after = max(replay.cursor, ids.at_time(replay.since_ms) - 1)
-        events = await self._store.events_between(
+        events = await self._store.history.events_between(
             replay.client_id, after_id=after, until_ms=replay.until_ms, types=replay.types, limit=_STEP
         )
         wanted = [event for event in events if event.accepted_ms >= replay.since_ms and _matches(endpoint, event)]
@@ -174,7 +177,7 @@ class Replays:
         )
         now_ms = self._clock.now_ms()
         deliveries = [NewDelivery(self._ids.next(now_ms), endpoint.id, _order_key(endpoint, event)) for event in wanted]
-        await self._store.add_deliveries(
+        await self._store.queue.add_deliveries(
             deliveries,
             [event.id for event in wanted],
             replay=step if len(events) == _STEP else self._finished(step, "done"),
@@ -191,14 +194,14 @@ class Replays:
             since_ms=replay.since_ms,
             until_ms=replay.until_ms,
         )
-        found = await self._store.deliveries(query, Page(_STEP, after=replay.cursor))
+        found = await self._store.history.deliveries(query, Page(_STEP, after=replay.cursor))
         now_ms = self._clock.now_ms()
         step = msgspec.structs.replace(
             replay,
             cursor=found[-1].id if found else replay.cursor,
             looked_at=replay.looked_at + len(found),
         )
-        await self._store.requeue(
+        await self._store.queue.requeue(
             [delivery.id for delivery in found if delivery.state == "dead" or (delivery.due_ms or 0) > now_ms],
             now_ms=now_ms,
             replay=step if len(found) == _STEP else self._finished(step, "done"),

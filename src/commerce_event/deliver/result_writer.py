@@ -92,7 +92,7 @@ class Settler:
                 else:
                     log.info("late result dropped", delivery=settlement.delivery_id, attempt=settlement.attempt.number)
         if unsent:
-            await self._store.release_claims(unsent, now_ms=self._clock.now_ms())
+            await self._store.queue.release_claims(unsent, now_ms=self._clock.now_ms())
             del self._unsent[: len(unsent)]
 
     def _offset_ms(self) -> float:
@@ -107,7 +107,7 @@ class Settler:
 
     async def _settle(self, batch: Sequence[Settlement]) -> list[bool]:
         try:
-            return await self._store.settle(batch)
+            return await self._store.queue.settle(batch)
         except StoreError:
             raise
         except Exception:

@@ -215,7 +215,7 @@ class Scheduler:
             return
         endpoints = [e for want in wants if (e := self._registry.endpoint(want.endpoint_id)) is not None]
         try:
-            claimed = await self._store.claim(
+            claimed = await self._store.queue.claim(
                 wants, now_ms=self._clock.now_ms(), lease_until_ms=self._lease_until_ms(endpoints)
             )
         except BaseException:
@@ -242,7 +242,7 @@ class Scheduler:
         self._next_scan = now + _SCAN_EVERY_S
         await self._registry.refresh()
         self._slots.forget_deleted()
-        found = await self._store.waiting()
+        found = await self._store.queue.backlog()
         looked = self._clock.monotonic()
         self._scan_from = looked + max(_SCAN_GAP_S, min(_SCAN_EVERY_S, (looked - now) * _SCAN_REST))
         for waiting in found:
@@ -278,7 +278,7 @@ class Scheduler:
         if endpoint is None or ending is None:
             return 0
         state, reason = ending
-        return await self._store.finish_pending(
+        return await self._store.queue.finish_pending(
             endpoint_id,
             state=state,
             reason=reason,

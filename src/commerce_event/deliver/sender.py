@@ -71,12 +71,11 @@ class Sender:
         resolver: Resolver,
         timeout_s: float,
         clock: Clock,
-        origin: str,
+        installation_id: str,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """``origin`` tells the installation apart from others: it goes along, so that we know our own deliveries."""
-        self.origin = origin
-        self._origin_value = origin.encode()
+        """``installation_id`` is sent with each delivery, so that our own deliveries are recognised."""
+        self._installation_id = installation_id.encode()
         self._resolver = resolver
         self._timeout_s = timeout_s
         self._clock = clock
@@ -104,9 +103,7 @@ class Sender:
             log.exception("sending failed inside", delivery=claimed.delivery_id)
             error, internal = POISON, True
         duration_ms = (self._clock.monotonic() - started) * 1000
-        return Outcome(
-            started_ms=started_ms, duration_ms=duration_ms, status=None, error=error, is_internal=internal
-        )
+        return Outcome(started_ms=started_ms, duration_ms=duration_ms, status=None, error=error, is_internal=internal)
 
     def request_preview(self, endpoint: Endpoint, claimed: Claimed, *, reveal: bool = False) -> list[tuple[str, str]]:
         """Return the headers that an attempt now would carry; values of static headers only when asked for."""
@@ -184,7 +181,7 @@ class Sender:
             claimed.type.encode(),
             claimed.number,
             claimed.sequence,
-            self._origin_value,
+            self._installation_id,
             b"" if replay_id is None else f"commerce-event-replay: {ids.encode('rpl', replay_id)}\r\n".encode(),
             _traceparent(claimed).encode(),
         )

@@ -7,13 +7,16 @@ from typing import Any, Final
 
 import msgspec
 
-from commerce_event.http.problems import MEDIA_TYPE, Problem
+from commerce_event.core.problems import Problem
+from commerce_event.http.problems import MEDIA_TYPE
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 RawHeaders = list[tuple[bytes, bytes]]
+Headers = Mapping[bytes, bytes]  # names in lower case
+Answer = Callable[[int, bytes, bytes], None]  # status, header lines without the content-length, body
 
 HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}  # of every answer
 BODY_TIME_S: Final = 30.0  # for the whole body of a request

@@ -1,8 +1,15 @@
 """Content types: what a request says its body is."""
 
-from commerce_event.accept.errors import UnsupportedMediaError
+from commerce_event.core.problems import RejectedError
 
 _CHARSETS = frozenset({"utf-8", "utf8", "us-ascii"})
+
+
+class UnsupportedMediaError(RejectedError):
+    """The content type is none that is read here."""
+
+    STATUS = 415
+    TITLE = "Unsupported media type"
 
 
 def read_media_type(content_type: str) -> str:

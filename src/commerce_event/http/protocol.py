@@ -16,9 +16,8 @@ import httptools
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from commerce_event.accept.publish import PREFIX, Answer, Headers
-from commerce_event.http.asgi import encode, problem_lines
-from commerce_event.http.problems import Problem, unavailable
+from commerce_event.core.problems import Problem, unavailable
+from commerce_event.http.asgi import Answer, Headers, encode, problem_lines
 from commerce_event.http.request_head import (
     FIELDS_MAX,
     HEAD_MAX,
@@ -29,7 +28,6 @@ from commerce_event.http.request_head import (
     without_upgrade,
 )
 
-_START: Final = b"POST " + PREFIX.encode()
 _UNUSUAL: Final = frozenset({b"expect", b"transfer-encoding"})
 _FIELD_EXTRA: Final = len(": \r\n")
 _LINGER_S: Final = 2.0  # for who is refused to read why: closing on unread bytes would reset the connection
@@ -48,13 +46,14 @@ class Limits(msgspec.Struct, frozen=True):
     stuck_s: float = 30.0  # for an answer that nobody reads
 
 
-class TakesEvents(Protocol):
-    """An application that can be handed a whole event."""
+class WholeRequestHandler(Protocol):
+    """Takes POST requests to ``prefix`` + NAME that have arrived completely, without ASGI."""
 
-    body_max: int
+    prefix: str
+    body_max: int  # bytes
 
-    def take(self, event_type: str, headers: Headers, body: bytes, answer: Answer) -> None:
-        """Begin to accept an event; ``answer`` is called once, now or later, with status, headers and body."""
+    def take(self, name: str, headers: Headers, body: bytes, answer: Answer) -> None:
+        """Begin to handle a request; ``answer`` is called once, now or later, with status, headers and body."""
         ...
 
     def unreadable(self) -> None:
@@ -68,7 +67,8 @@ class HttpProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, limits: Limits, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._limits = limits
-        self._taker = cast("TakesEvents | None", getattr(self.app, "publisher", None))
+        self._taker = cast("WholeRequestHandler | None", getattr(self.app, "publisher", None))
+        self._start = b"" if self._taker is None else b"POST " + self._taker.prefix.encode()
         self._reader = _WholeRequest()
         self._inside = False  # uvicorn's parser has seen a part of a request
         self._waiting = False  # a request that came the short way is not answered yet
@@ -98,7 +98,7 @@ class HttpProtocol(HttpToolsProtocol):
         elif self._waiting:
             self._held += data
             self.flow.pause_reading()
-        elif not (data.startswith(_START) and self._taker is not None and self._idle() and self._take(data)):
+        elif not (data.startswith(self._start) and self._taker is not None and self._idle() and self._take(data)):
             self._unset_keepalive_if_required()
             self._parse(data)
 
@@ -263,12 +263,12 @@ class HttpProtocol(HttpToolsProtocol):
         if not reader.read(data):
             self._reader = _WholeRequest()
             return False
-        taker = cast("TakesEvents", self._taker)
-        event_type = reader.url[len(PREFIX) :]
-        if len(reader.body) > taker.body_max or not event_type.isalnum() or not _UNUSUAL.isdisjoint(reader.headers):
+        taker = cast("WholeRequestHandler", self._taker)
+        name = reader.url[len(taker.prefix) :]
+        if len(reader.body) > taker.body_max or not name.isalnum() or not _UNUSUAL.isdisjoint(reader.headers):
             return False
         self._waiting = True
-        taker.take(event_type.decode(), reader.headers, reader.body, self._answer)
+        taker.take(name.decode(), reader.headers, reader.body, self._answer)
         return True
 
     def _answer(self, status: int, headers: bytes, body: bytes) -> None:

@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from commerce_event.http.problems import Problem
+from commerce_event.core.problems import Problem
 
 HEAD_MAX: Final = 64 * 1024  # bytes of a head, and of what may follow a body
 FIELDS_MAX: Final = 100  # header lines in it

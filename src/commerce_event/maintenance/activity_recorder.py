@@ -66,7 +66,9 @@ class ActivityRecorder:
         while keys:
             step = keys[-_STEP:]
             try:
-                await store.add_activity([_activity(key, counts[key]) for key in step], now_ms=self._clock.now_ms())
+                await store.history.add_activity(
+                    [_activity(key, counts[key]) for key in step], now_ms=self._clock.now_ms()
+                )
             except BaseException:
                 self._keep({key: counts[key] for key in keys})
                 raise

@@ -95,7 +95,7 @@ class Maintenance:
     async def index(self) -> None:
         """Take the text index to the journal's end, in steps that leave the store to others for most of the time."""
         begin_s = self._clock.monotonic()
-        while await self._store.index_text(_INDEX_STEP) == _INDEX_STEP:
+        while await self._store.maintenance.index_text(_INDEX_STEP) == _INDEX_STEP:
             await asyncio.sleep((self._clock.monotonic() - begin_s) * _INDEX_REST)
             begin_s = self._clock.monotonic()
 
@@ -114,7 +114,7 @@ class Maintenance:
             self._clock.follow(drift_ms)
             self._owed_ms += drift_ms
         if self._owed_ms:  # asked for before anybody reads the clock anew; what the store refuses is tried again
-            await self._store.shift_due(self._owed_ms)
+            await self._store.maintenance.shift_due(self._owed_ms)
             self._owed_ms = 0
 
     async def look_at_store(self) -> None:
@@ -125,10 +125,10 @@ class Maintenance:
 
     async def recount(self) -> None:
         """Count what is pending, compare the accounts, and look at the next stretch of the journal."""
-        audit = await self._store.audit(after_id=self._audited_to, limit=_AUDIT_STEP)
+        audit = await self._store.maintenance.verify_counts(after_id=self._audited_to, limit=_AUDIT_STEP)
         self._audited_to = audit.cursor
         self._wrong.update(dict.fromkeys(audit.wrong))
-        books = tuple(await self._store.books(Scope.everyone(), recount=True))
+        books = tuple(await self._store.history.delivery_counts(Scope.everyone(), recount=True))
         for book in books:
             self._recorder.queued(book)
         self.accounts = Accounts(self._clock.now_ms(), books, tuple(self._wrong))
@@ -148,7 +148,9 @@ class Maintenance:
         """Delete finished events that are older than the retention, the oldest first and no faster than they came."""
         before_ms = await self._horizon()
         begin_s = self._clock.monotonic()
-        while await self._store.expire(before_ms=before_ms, limit=_EXPIRE_STEP):  # every step is a commit of its own
+        while await self._store.maintenance.expire(
+            before_ms=before_ms, limit=_EXPIRE_STEP
+        ):  # every step is a commit of its own
             await asyncio.sleep(self._clock.monotonic() - begin_s)
             begin_s = self._clock.monotonic()
 
@@ -157,7 +159,7 @@ class Maintenance:
         wanted_ms = self._clock.now_ms() - round(self._retention_s * 1000)
         now_s = self._clock.monotonic()
         if self._horizon_ms is None:
-            oldest_ms = await self._store.oldest_ms()
+            oldest_ms = await self._store.maintenance.oldest_ms()
             reached_ms = wanted_ms if oldest_ms is None else oldest_ms
         else:
             reached_ms = self._horizon_ms + round((now_s - self._horizon_at_s) * 1000 * _CATCH_UP)

@@ -3,7 +3,7 @@
 from typing import Final, Literal
 
 from commerce_event.core.model import Key, Role
-from commerce_event.http.problems import Problem
+from commerce_event.core.problems import Problem
 from commerce_event.registry.registry import Registry
 
 Needed = Literal["any", "publish", "read", "manage", "admin"]

@@ -18,7 +18,7 @@ from commerce_event.core import ids
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Endpoint, Key, Role, Scope
 from commerce_event.core.routing import RouteTable
-from commerce_event.core.vault import Vault, VaultError
+from commerce_event.core.vault import Vault, VaultError, parse_key
 from commerce_event.store.port import EndpointChangedError, EndpointRow, Store
 
 OPERATOR_ID: Final = 0  # of the operator's own key, which is not stored
@@ -59,16 +59,16 @@ class Registry:
     async def refresh(self) -> None:
         """Read what other nodes changed, if they did."""
         async with self._changing:
-            if await self._store.config_version() != self.version:
+            if await self._store.registry.config_version() != self.version:
                 await self._load()
 
     async def _load(self) -> None:
         """Read what was changed since the version known; everything when none is, or the store went back."""
-        version = await self._store.config_version()
+        version = await self._store.registry.config_version()
         since = self.version if self.version < version else 0
-        rows, keys = await self._store.endpoints(since_version=since), await self._store.keys()
-        self._ended = await self._store.ended_sessions()
-        opened = self._all_opened(rows, at_least_one=not since)  # from here on nothing may wait
+        rows, keys = await self._store.registry.endpoints(since_version=since), await self._store.registry.keys()
+        self._ended = await self._store.registry.ended_sessions()
+        opened = _opened_rows(rows, self._vault, at_least_one=not since)  # from here on nothing may wait
         if not since:
             self._endpoints, self._routes = {}, RouteTable()
         self._endpoints = dict(sorted((self._endpoints | opened).items()))
@@ -130,7 +130,7 @@ class Registry:
             return await self._save(endpoint)
 
     async def _save(self, endpoint: Endpoint, *, read: int | None = None) -> Endpoint:
-        version = await self._store.put_endpoint(self._row(endpoint), read=read)
+        version = await self._store.registry.put_endpoint(self._row(endpoint), read=read)
         saved = msgspec.structs.replace(endpoint, revision=version)
         self._endpoints[saved.id] = saved
         self._routes.put(saved)
@@ -166,7 +166,10 @@ class Registry:
 
     async def explainable(self, client_id: int, config_version: int) -> list[Endpoint]:
         """Return the client's endpoints as they stood at a config version, without secrets."""
-        return [self._opened(row) for row in await self._store.endpoint_revisions(client_id, config_version)]
+        return [
+            _opened(row, self._vault)
+            for row in await self._store.registry.endpoint_revisions(client_id, config_version)
+        ]
 
     # -- keys
 
@@ -203,7 +206,7 @@ class Registry:
 
     async def _put_key(self, key: Key) -> None:
         async with self._changing:
-            version = await self._store.put_key(key)
+            version = await self._store.registry.put_key(key)
             self._keys[key.id] = key
             self._index_keys()
             self._advance(version)
@@ -218,7 +221,7 @@ class Registry:
         """Let a session end before its time, ``ends_ms``: here at once, on other nodes within a second."""
         async with self._changing:
             self._ended |= {session_id}
-            version = await self._store.end_session(session_id, ends_ms=ends_ms, now_ms=now_ms)
+            version = await self._store.registry.end_session(session_id, ends_ms=ends_ms, now_ms=now_ms)
             self._advance(version)
 
     # -- rows
@@ -239,30 +242,37 @@ class Registry:
             sealed=self._vault.seal(msgspec.json.encode(sealed), _context(endpoint.id)),
         )
 
-    def _all_opened(self, rows: Sequence[EndpointRow], *, at_least_one: bool) -> dict[int, Endpoint]:
-        """Return the endpoints; one whose row is damaged takes no other with it.
 
-        With ``at_least_one`` it raises VaultError when none can be opened: the key is a wrong one.
-        """
-        endpoints: dict[int, Endpoint] = {}
-        closed: VaultError | None = None
-        opened = 0
-        for row in rows:
-            try:
-                endpoints[row.id] = self._opened(row)
-                opened += 1
-            except VaultError as error:
-                closed = error
-                endpoints[row.id] = _without_secrets(row)
-            except msgspec.MsgspecError:
-                endpoints[row.id] = _unreadable(row)
-        if closed is not None and at_least_one and not opened:
-            raise closed
-        return endpoints
+def check_secret_key(rows: Sequence[EndpointRow], secret_key: str) -> None:
+    """Raise VaultError when the key opens no row that holds secrets."""
+    _opened_rows(rows, Vault(parse_key(secret_key)), at_least_one=True)
 
-    def _opened(self, row: EndpointRow) -> Endpoint:
-        sealed = msgspec.json.decode(self._vault.open(row.sealed, _context(row.id))) if row.sealed else {}
-        return _endpoint(row, sealed)
+
+def _opened_rows(rows: Sequence[EndpointRow], vault: Vault, *, at_least_one: bool) -> dict[int, Endpoint]:
+    """Return the endpoints by id; a damaged row does not affect the others.
+
+    With ``at_least_one`` it raises VaultError when no row can be opened: then the key is wrong.
+    """
+    endpoints: dict[int, Endpoint] = {}
+    closed: VaultError | None = None
+    opened = 0
+    for row in rows:
+        try:
+            endpoints[row.id] = _opened(row, vault)
+            opened += 1
+        except VaultError as error:
+            closed = error
+            endpoints[row.id] = _without_secrets(row)
+        except msgspec.MsgspecError:
+            endpoints[row.id] = _unreadable(row)
+    if closed is not None and at_least_one and not opened:
+        raise closed
+    return endpoints
+
+
+def _opened(row: EndpointRow, vault: Vault) -> Endpoint:
+    sealed = msgspec.json.decode(vault.open(row.sealed, _context(row.id))) if row.sealed else {}
+    return _endpoint(row, sealed)
 
 
 def _endpoint(row: EndpointRow, sealed: Mapping[str, Any]) -> Endpoint:

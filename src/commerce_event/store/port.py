@@ -263,44 +263,9 @@ class StoreInfo(msgspec.Struct, frozen=True, kw_only=True):
 Notice = Literal["work", "config"]
 
 
-class Store(Protocol):
-    """What the product asks of a database.
+class JournalStore(Protocol):
+    """Stores events with their deliveries."""
 
-    ``on_notice`` is called on the event loop when another node made work or changed endpoints or keys.
-    """
-
-    on_notice: Callable[[Notice], None] | None
-
-    # -- life
-    async def open(self) -> None:
-        """Check the engine, migrate, take back leases of a former run. Raises StoreRefusedError with the remedy."""
-        ...
-
-    async def close(self) -> None:
-        """Finish what was asked, then let go. Idempotent."""
-        ...
-
-    async def info(self) -> StoreInfo: ...
-
-    async def failed(self) -> StoreBrokenError:
-        """Return once the store is broken for good, with the reason; until then wait."""
-        ...
-
-    @property
-    def run_id(self) -> int:
-        """The fence of this run: every lease taken through this object carries it."""
-        ...
-
-    @property
-    def nodes(self) -> int:
-        """How many nodes share this store now, this one included; it may lag by a second or two."""
-        ...
-
-    async def last_id(self) -> int:
-        """Return the largest id ever stored, 0 for an empty store."""
-        ...
-
-    # -- journal
     async def accept(self, events: Sequence[NewEvent], *, config_version: int | None = None) -> list[Accepted]:
         """Store events and their deliveries in one commit, in order; one answer each. Ids grow from call to call.
 
@@ -309,8 +274,11 @@ class Store(Protocol):
         """
         ...
 
-    # -- queue
-    async def waiting(self) -> list[EndpointBacklog]:
+
+class QueueStore(Protocol):
+    """The deliveries that are not finished: claiming, results, and what people do to them."""
+
+    async def backlog(self) -> list[EndpointBacklog]:
         """Return every endpoint that has waiting deliveries; costs by endpoints, never by backlog."""
         ...
 
@@ -378,7 +346,18 @@ class Store(Protocol):
         """
         ...
 
-    # -- directory
+    async def put_replay(self, replay: Replay, *, read: int | None = None) -> None:
+        """Insert or change a replay.
+
+        ``read`` is the cursor that a step was made from. Unless the replay is still running there, another node was
+        first, and nothing at all is stored.
+        """
+        ...
+
+
+class RegistryStore(Protocol):
+    """Endpoints, keys and ended sessions, each change with a config version."""
+
     async def put_endpoint(self, row: EndpointRow, *, read: int | None = None) -> int:
         """Insert or change an endpoint, keep its former form as a revision; return the new config version.
 
@@ -415,22 +394,19 @@ class Store(Protocol):
         """Return the sessions that were ended before their time."""
         ...
 
-    # -- audit log
+
+class HistoryStore(Protocol):
+    """Reads of events, deliveries, attempts, replays, activity and the audit log.
+
+    No read goes without a scope, unless its caller checked one.
+    """
+
     async def add_audit_entry(self, entry: AuditEntry) -> None:
         """Store an entry, and forget those that are older than AUDIT_KEPT_MS."""
         ...
 
     async def audit_entries(self, scope: Scope, page: Page, *, target: str | None = None) -> list[AuditEntry]:
         """Return entries, the newest first, of one target when it is given."""
-        ...
-
-    # -- replays
-    async def put_replay(self, replay: Replay, *, read: int | None = None) -> None:
-        """Insert or change a replay.
-
-        ``read`` is the cursor that a step was made from. Unless the replay is still running there, another node was
-        first, and nothing at all is stored.
-        """
         ...
 
     async def replay(self, replay_id: int) -> Replay | None: ...
@@ -443,7 +419,6 @@ class Store(Protocol):
         """Count the deliveries of a replay by state."""
         ...
 
-    # -- history
     async def event(self, event_id: int, scope: Scope) -> Event | None: ...
 
     async def events(self, query: EventQuery, page: Page) -> list[Event]: ...
@@ -470,8 +445,6 @@ class Store(Protocol):
         """Return the last attempt of each of the endpoint's newest finished deliveries."""
         ...
 
-    # What a list shows beside its rows, for all rows at once.
-
     async def events_by_id(self, event_ids: Sequence[int], scope: Scope) -> dict[int, Event]:
         """Return those of the events that there are, by id."""
         ...
@@ -496,7 +469,7 @@ class Store(Protocol):
         """Group the newest ``limit`` dead deliveries by endpoint, reason and last error, the largest group first."""
         ...
 
-    async def books(self, scope: Scope, *, recount: bool = False) -> list[DeliveryCounts]:
+    async def delivery_counts(self, scope: Scope, *, recount: bool = False) -> list[DeliveryCounts]:
         """Return the account of every endpoint, all read from one snapshot.
 
         ``recount`` counts what is pending in the queue itself, which costs by backlog; else the kept figure is given.
@@ -523,8 +496,11 @@ class Store(Protocol):
         """Return the counts since then of each endpoint that was sent anything, each summed into one."""
         ...
 
-    # -- upkeep
-    async def audit(self, *, after_id: int, limit: int) -> Audit:
+
+class MaintenanceStore(Protocol):
+    """What runs in the background: recounts, retention, the text index, set clocks."""
+
+    async def verify_counts(self, *, after_id: int, limit: int) -> Audit:
         """Recount the deliveries of the next events; the cursor returns to 0 at the end of the journal."""
         ...
 
@@ -542,4 +518,56 @@ class Store(Protocol):
 
     async def index_text(self, limit: int) -> int:
         """Add the next events to the text index; return how many."""
+        ...
+
+
+class Store(Protocol):
+    """What the product asks of a database.
+
+    ``on_notice`` is called on the event loop when another node made work or changed endpoints or keys.
+    """
+
+    on_notice: Callable[[Notice], None] | None
+
+    @property
+    def journal(self) -> JournalStore: ...
+
+    @property
+    def queue(self) -> QueueStore: ...
+
+    @property
+    def registry(self) -> RegistryStore: ...
+
+    @property
+    def history(self) -> HistoryStore: ...
+
+    @property
+    def maintenance(self) -> MaintenanceStore: ...
+
+    async def open(self) -> None:
+        """Check the engine, migrate, take back leases of a former run. Raises StoreRefusedError with the remedy."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was asked, then let go. Idempotent."""
+        ...
+
+    async def info(self) -> StoreInfo: ...
+
+    async def failed(self) -> StoreBrokenError:
+        """Return once the store is broken for good, with the reason; until then wait."""
+        ...
+
+    @property
+    def run_id(self) -> int:
+        """The fence of this run: every lease taken through this object carries it."""
+        ...
+
+    @property
+    def nodes(self) -> int:
+        """How many nodes share this store now, this one included; it may lag by a second or two."""
+        ...
+
+    async def last_id(self) -> int:
+        """Return the largest id ever stored, 0 for an empty store."""
         ...

@@ -9,7 +9,7 @@ from commerce_event.admin.endpoint_form import on_fields
 from commerce_event.admin.page import ROOT, Page
 from commerce_event.api.audit_log import AuditEntryView
 from commerce_event.api.paging import Listing
-from commerce_event.http.problems import Problem
+from commerce_event.core.problems import Problem
 
 _PAGE: Final = 50
 _WORDS: Final = {

@@ -11,7 +11,7 @@ from commerce_event.admin.screens.one_endpoint import Logged, logged, name_of
 from commerce_event.api.dead_letters import LOOKED_AT, DeadGroupView
 from commerce_event.core import ids
 from commerce_event.core.model import Endpoint
-from commerce_event.http.problems import Problem
+from commerce_event.core.problems import Problem
 
 _PAGE: Final = 50
 
@@ -70,7 +70,10 @@ def _refused(page: Page, problem: Problem) -> Response:
 
 
 async def _heaps(page: Page, groups: list[DeadGroupView]) -> list[Heap]:
-    dead = {ids.encode("end", b.endpoint_id): b.dead for b in await page.services.store.books(page.session.key.scope)}
+    dead = {
+        ids.encode("end", b.endpoint_id): b.dead
+        for b in await page.services.store.history.delivery_counts(page.session.key.scope)
+    }
     by_endpoint: dict[str, list[DeadGroupView]] = {}
     for group in groups:
         by_endpoint.setdefault(group.endpoint_id, []).append(group)

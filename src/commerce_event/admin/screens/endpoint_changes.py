@@ -9,7 +9,7 @@ from commerce_event.admin.page import ROOT, Page, safe_next
 from commerce_event.api.response_models import EndpointView
 from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
 from commerce_event.core.comparisons import COMPARISONS
-from commerce_event.http.problems import Problem
+from commerce_event.core.problems import Problem
 
 
 async def new_endpoint(page: Page) -> Response:

@@ -11,7 +11,7 @@ from commerce_event.api.activity import HOUR_S
 from commerce_event.api.response_models import EndpointView, endpoint_view
 from commerce_event.core import ids
 from commerce_event.core.model import Endpoint
-from commerce_event.http.problems import Problem
+from commerce_event.core.problems import Problem
 from commerce_event.store.port import Activity, DeliveryCounts
 from commerce_event.store.text_search import fold
 
@@ -35,7 +35,9 @@ async def list_endpoints(page: Page) -> Response:
     found = [] if errors else await _found(page)
     number = _page_number(page)
     shown = found[(number - 1) * _PAGE : number * _PAGE]
-    books = {book.endpoint_id: book for book in await page.services.store.books(page.session.key.scope)}
+    books = {
+        book.endpoint_id: book for book in await page.services.store.history.delivery_counts(page.session.key.scope)
+    }
     return page.show(
         "endpoints.html",
         rows=[Row(endpoint_view(each), books.get(each.id), condition) for each, condition in shown],
@@ -50,7 +52,9 @@ async def list_endpoints(page: Page) -> Response:
 async def hour_of(page: Page) -> dict[int, Activity]:
     """Return what was sent to each endpoint in reach in the last hour, and how it went."""
     since_ms = page.services.clock.now_ms() - HOUR_S * 1000
-    found = await page.services.store.activity_by_endpoint(page.session.key.scope, step_s=_STEP_S, since_ms=since_ms)
+    found = await page.services.store.history.activity_by_endpoint(
+        page.session.key.scope, step_s=_STEP_S, since_ms=since_ms
+    )
     return {each.endpoint_id: each for each in found}
 
 

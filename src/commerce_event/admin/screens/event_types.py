@@ -10,7 +10,7 @@ from commerce_event.admin.page import ROOT, Page
 from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES, EventType
 from commerce_event.core import ids
 from commerce_event.core.model import Endpoint
-from commerce_event.http.problems import not_found
+from commerce_event.core.problems import not_found
 from commerce_event.web.highlight import json_text
 from commerce_event.web.samples import publish_command
 

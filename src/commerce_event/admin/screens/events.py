@@ -58,7 +58,7 @@ async def list_events(page: Page) -> Response:
 
 async def _rows(page: Page, events: list[EventView]) -> list[Row]:
     numbers = {event.id: ids.decode("evt", event.id) for event in events}
-    states = await page.services.store.delivery_states(list(numbers.values()), page.session.key.scope)
+    states = await page.services.store.history.delivery_states(list(numbers.values()), page.session.key.scope)
     rows = []
     for event in events:
         body = bytes(event.data)

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from commerce_event.admin.endpoint_form import on_fields
 from commerce_event.admin.page import ROOT, Page
 from commerce_event.core import ids
-from commerce_event.http.problems import Problem, invalid
+from commerce_event.core.problems import Problem, invalid
 
 _PAGE: Final = 100
 

@@ -16,7 +16,7 @@ from commerce_event.api.response_models import DeliveryView, EndpointView
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core import ids
 from commerce_event.core.model import Attempt, Endpoint
-from commerce_event.http.problems import Problem
+from commerce_event.core.problems import Problem
 from commerce_event.web.highlight import json_text
 
 _LOG: Final = 20
@@ -77,8 +77,8 @@ async def logged(page: Page, deliveries: list[DeliveryView]) -> list[Logged]:
     """Return deliveries with what each is about and its last attempt, read for all of them at once."""
     store = page.services.store
     numbers = {each.id: (ids.decode("dlv", each.id), ids.decode("evt", each.event_id)) for each in deliveries}
-    events = await store.events_by_id([event for _, event in numbers.values()], page.session.key.scope)
-    last = await store.last_attempts([delivery for delivery, _ in numbers.values()])
+    events = await store.history.events_by_id([event for _, event in numbers.values()], page.session.key.scope)
+    last = await store.history.last_attempts([delivery for delivery, _ in numbers.values()])
     found = []
     for each in deliveries:
         delivery_id, event_id = numbers[each.id]

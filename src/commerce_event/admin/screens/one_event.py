@@ -122,7 +122,7 @@ def _seen(reasons: list[ReasonView]) -> str:
 
 async def _deliveries(page: Page, event: EventView) -> dict[str, Delivery]:
     query = DeliveryQuery(scope=page.session.key.scope, event_id=ids.decode("evt", event.id))
-    found = await page.services.store.deliveries(query, Slice(_READ_MAX))
+    found = await page.services.store.history.deliveries(query, Slice(_READ_MAX))
     return {ids.encode("dlv", each.id): each for each in found}
 
 
@@ -148,7 +148,7 @@ async def _reached(page: Page, event: EventView, reason: ReasonView, deliveries:
 async def _sent(
     page: Page, event: EventView, reason: ReasonView, view: DeliveryView, delivery: Delivery, endpoint: Endpoint | None
 ) -> Sent:
-    attempts = await page.services.store.attempts(delivery.id) if delivery.attempt_count else []
+    attempts = await page.services.store.history.attempts(delivery.id) if delivery.attempt_count else []
     own = None if endpoint is None else endpoint.retry_schedule_s
     entries = timeline(
         delivery,

@@ -31,7 +31,7 @@ class Chart(msgspec.Struct, frozen=True):
 async def overview(page: Page) -> Response:
     span = page.query.get("span", "hour")
     activity = await page.call("readActivity", query={"span": span})
-    books = await page.services.store.books(page.session.key.scope)
+    books = await page.services.store.history.delivery_counts(page.session.key.scope)
     endpoints = {endpoint.id: endpoint for endpoint in page.services.registry.endpoints(page.session.key.scope)}
     accounts = page.services.maintenance.accounts
     book = {name: sum(getattr(each, name) for each in books) for name in _ACCOUNT}

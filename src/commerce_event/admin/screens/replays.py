@@ -17,7 +17,7 @@ from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
 from commerce_event.core import ids
 from commerce_event.core.clock import parse_rfc3339
 from commerce_event.core.model import Endpoint, Replay
-from commerce_event.http.problems import Problem
+from commerce_event.core.problems import Problem
 
 _PAGE: Final = 50
 _FINISHED: Final = ("delivered", "dead", "cancelled")
@@ -39,7 +39,7 @@ class Row(msgspec.Struct, frozen=True):
 async def list_replays(page: Page) -> Response:
     query = PageQuery(limit=_PAGE, cursor=page.query.get("cursor"))
     await page.call("listReplays", query={"limit": 1})  # whoever may not ask for it may not look either
-    replays = await page.services.store.replays(page.session.key.scope, query.page())
+    replays = await page.services.store.history.replays(page.session.key.scope, query.page())
     found: Listing[Replay] = listing(replays, query, lambda replay: replay)
     return page.show(
         "replays.html",
@@ -130,7 +130,10 @@ def _faults(problem: Problem) -> dict[str, str]:
 
 async def _form(page: Page, form: Form, errors: dict[str, str], status: int = 200) -> Response:
     chosen = (form.get("endpoint_id") or [""])[0]
-    books = {ids.encode("end", b.endpoint_id): b for b in await page.services.store.books(page.session.key.scope)}
+    books = {
+        ids.encode("end", b.endpoint_id): b
+        for b in await page.services.store.history.delivery_counts(page.session.key.scope)
+    }
     return page.show(
         "replay_form.html",
         status,
@@ -154,8 +157,8 @@ def _by_client(page: Page) -> list[tuple[int, list[tuple[str, str]]]]:
 
 async def _rows(page: Page, replays: list[Replay]) -> list[Row]:
     numbers = [replay.id for replay in replays]
-    under_way = await page.services.store.replays_with(numbers, "pending")
-    with_dead = await page.services.store.replays_with(numbers, "dead")
+    under_way = await page.services.store.history.replays_with(numbers, "pending")
+    with_dead = await page.services.store.history.replays_with(numbers, "dead")
     rows = []
     for replay in replays:
         fate, tone = _fate(replay, pending=replay.id in under_way, dead=replay.id in with_dead)

@@ -12,7 +12,7 @@ from commerce_event.core.retry import format_duration
 async def system(page: Page) -> Response:
     services = page.services
     settings = services.settings
-    books = await services.store.books(page.session.key.scope)
+    books = await services.store.history.delivery_counts(page.session.key.scope)
     accounts = services.maintenance.accounts
     for_all = page.session.key.client_ids is None
     return page.show(

@@ -2,20 +2,18 @@
 # ruff: noqa: S608 - SQL put together from our own names of tables and columns
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import apsw
 
-from commerce_event.core.ids import COUNTER_BITS, EPOCH_MS, NODE_BITS, IdMaker
-from commerce_event.core.model import Key
-from commerce_event.core.vault import Vault, VaultError, parse_key
-from commerce_event.registry.registry import Registry
+from commerce_event.core.ids import COUNTER_BITS, EPOCH_MS, NODE_BITS
+from commerce_event.core.vault import VaultError
 from commerce_event.store.migrate_store.checksum import Checksum, sha256
 from commerce_event.store.migrate_store.tables import TABLES, Row, Table
-from commerce_event.store.port import EndpointRow, Store, StoreRefusedError
+from commerce_event.store.port import EndpointRow, StoreRefusedError
 from commerce_event.store.postgres.partitions import Week
 from commerce_event.store.sqlite import files, registry
 from commerce_event.store.sqlite.sql import only
@@ -94,23 +92,15 @@ class Source:
         self.path = path
         self._reader = connection
 
-    # -- what Directory.load asks of a store
+    def check_secrets(
+        self, secret_key: str | None, check_secret_key: Callable[[Sequence[EndpointRow], str], None]
+    ) -> None:
+        """Raise StoreRefusedError unless a server with this key could open the endpoints' secrets.
 
-    async def config_version(self) -> int:
-        return registry.config_version(self._reader)
-
-    async def endpoints(self, *, since_version: int = 0) -> list[EndpointRow]:
-        return registry.endpoints(self._reader, since_version)
-
-    async def keys(self) -> list[Key]:
-        return registry.keys(self._reader)
-
-    async def ended_sessions(self) -> frozenset[str]:
-        return registry.ended_sessions(self._reader)
-
-    async def check_secrets(self, secret_key: str | None) -> None:
-        """Raises StoreRefusedError unless a server with this key could open every sealed secret."""
-        if not any(row.sealed for row in registry.endpoints(self._reader)):
+        ``check_secret_key`` raises VaultError when the key opens none of the rows.
+        """
+        rows = registry.endpoints(self._reader)
+        if not any(row.sealed for row in rows):
             return
         key_file = self.path.with_name(self.path.name + ".key")
         place = f"the text in {key_file}" if key_file.exists() else "the key that the store was served with"
@@ -120,7 +110,7 @@ class Source:
                 f"for them, to {place}"
             )
         try:
-            await Registry(cast("Store", self), Vault(parse_key(secret_key)), IdMaker()).load()
+            check_secret_key(rows, secret_key)
         except VaultError:
             raise StoreRefusedError(
                 "COMMERCE_EVENT_SECRET_KEY does not open the endpoints' secrets; set it, here and for the target's "

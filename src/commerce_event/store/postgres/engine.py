@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, Self
 
 import asyncpg
 import msgspec
@@ -75,6 +75,26 @@ class PostgresStore:
         self._retention = Retention(self._clock, self._calls)
         self._version = ""
         self._schema = 0
+
+    @property
+    def journal(self) -> Self:
+        return self
+
+    @property
+    def queue(self) -> Self:
+        return self
+
+    @property
+    def registry(self) -> Self:
+        return self
+
+    @property
+    def history(self) -> Self:
+        return self
+
+    @property
+    def maintenance(self) -> Self:
+        return self
 
     # -- life
 
@@ -173,7 +193,7 @@ class PostgresStore:
 
     # -- queue
 
-    async def waiting(self) -> list[EndpointBacklog]:
+    async def backlog(self) -> list[EndpointBacklog]:
         return await self._calls.step(work_queue.waiting)
 
     async def claim(self, wants: Sequence[ClaimRequest], *, now_ms: int, lease_until_ms: int) -> list[Claimed]:
@@ -354,7 +374,7 @@ class PostgresStore:
     async def dead_groups(self, scope: Scope, *, endpoint_id: int | None, limit: int) -> list[DeadGroup]:
         return await self._calls.look(lambda c: history.dead_groups(c, scope, endpoint_id=endpoint_id, limit=limit))
 
-    async def books(self, scope: Scope, *, recount: bool = False) -> list[DeliveryCounts]:
+    async def delivery_counts(self, scope: Scope, *, recount: bool = False) -> list[DeliveryCounts]:
         return await self._calls.look(lambda c: history.books(c, scope, recount=recount))
 
     # -- beside the rows of a list
@@ -391,7 +411,7 @@ class PostgresStore:
 
     # -- upkeep
 
-    async def audit(self, *, after_id: int, limit: int) -> Audit:
+    async def verify_counts(self, *, after_id: int, limit: int) -> Audit:
         return await self._calls.look(lambda c: maintenance.audit(c, after_id=after_id, limit=limit))
 
     async def oldest_ms(self) -> int | None:

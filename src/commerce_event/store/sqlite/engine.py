@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Self, TypeVar
 
 import apsw
 import msgspec
@@ -74,6 +74,26 @@ class SqliteStore:
         self._schema = 0
         self._expired_to = 0
         self._unclean_starts = 0
+
+    @property
+    def journal(self) -> Self:
+        return self
+
+    @property
+    def queue(self) -> Self:
+        return self
+
+    @property
+    def registry(self) -> Self:
+        return self
+
+    @property
+    def history(self) -> Self:
+        return self
+
+    @property
+    def maintenance(self) -> Self:
+        return self
 
     # -- life
 
@@ -187,7 +207,7 @@ class SqliteStore:
 
     # -- queue
 
-    async def waiting(self) -> list[EndpointBacklog]:
+    async def backlog(self) -> list[EndpointBacklog]:
         return await _opened(self._queue_reader).do(work_queue.waiting)
 
     async def claim(self, wants: Sequence[ClaimRequest], *, now_ms: int, lease_until_ms: int) -> list[Claimed]:
@@ -333,7 +353,7 @@ class SqliteStore:
     async def dead_groups(self, scope: Scope, *, endpoint_id: int | None, limit: int) -> list[DeadGroup]:
         return await self._read(lambda c: history.dead_groups(c, scope, endpoint_id=endpoint_id, limit=limit))
 
-    async def books(self, scope: Scope, *, recount: bool = False) -> list[DeliveryCounts]:
+    async def delivery_counts(self, scope: Scope, *, recount: bool = False) -> list[DeliveryCounts]:
         return await self._read(lambda c: history.books(c, scope, recount=recount))
 
     # -- beside the rows of a list
@@ -370,7 +390,7 @@ class SqliteStore:
 
     # -- upkeep
 
-    async def audit(self, *, after_id: int, limit: int) -> Audit:
+    async def verify_counts(self, *, after_id: int, limit: int) -> Audit:
         return await self._read(lambda c: maintenance.audit(c, after_id=after_id, limit=limit))
 
     async def oldest_ms(self) -> int | None:
