@@ -12,7 +12,9 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")])
 TEST = re.compile(r"`(test_\w+)`")
 PATH = re.compile(r"`((?:src|tests|docs|deploy|requirements|benchmarks)(?:/\w[\w.-]*)+/?)`")
-ROOMS = sorted(path.name for path in (ROOT / "src/commerce_event").iterdir() if path.is_dir())
+ROOMS = sorted(
+    path.name for path in (ROOT / "src/commerce_event").iterdir() if path.is_dir() and path.name != "__pycache__"
+)
 MODULE = re.compile(rf"`((?:{'|'.join(ROOMS)})/[a-z_0-9/]+)`")
 PLANNED = {"deliver/claim_loop", "deliver/dispatcher"}  # the parts that deliver/scheduler is going to have
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
@@ -70,3 +72,19 @@ def test_architecture_picture_names_modules_that_exist() -> None:
 
 def test_pictures_are_drawn_from_their_sources() -> None:
     subprocess.run([sys.executable, str(ROOT / "docs/diagrams/draw.py"), "--check"], check=True)
+
+
+def test_architecture_page_names_every_folder() -> None:
+    page = (ROOT / "docs/explanation/architecture.md").read_text("utf-8")
+
+    assert not [room for room in ROOMS if f"`{room}/`" not in page]
+
+
+def test_troubleshooting_quotes_messages_that_exist() -> None:
+    page = (ROOT / "docs/how-to/troubleshooting.md").read_text("utf-8")
+    source = " ".join(path.read_text("utf-8") for path in ROOT.glob("src/commerce_event/**/*.py")).lower()
+    symptoms = re.findall(r"^\| `([^`]* [^`]*)`", page, re.MULTILINE)
+
+    assert len(symptoms) >= 3
+    for symptom in symptoms:
+        assert symptom.strip("… ").lower() in source, symptom
