@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from api_server import ADMIN_KEY, Api, running_api
-from caller import BODY, Caller, connected, request, stored
+from raw_client import BODY, Caller, connected, request, stored
 
 from commerce_event.http import uvicorn_server
 from commerce_event.http.fast_path import FastPathProtocol

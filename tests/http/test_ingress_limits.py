@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 from api_server import ADMIN_KEY, DEADLINE_S, Api, example
-from caller import Caller, connected, request, stored
+from raw_client import Caller, connected, request, stored
 
 from commerce_event.http.request_head import FIELDS_MAX, HEAD_MAX, URL_MAX
 from commerce_event.settings import Settings

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from api_server import DEADLINE_S, Api, running_api
-from caller import BODY, Caller, connected, request, stored
+from raw_client import BODY, Caller, connected, request, stored
 
 from commerce_event.http.protocol import HttpProtocol, Limits
 
