@@ -305,7 +305,7 @@ def static_headers_lost() -> None:
 
 @_bug("integrity")
 def wrong_content_type() -> None:
-    sender._FIXED = sender._FIXED.replace(b"application/json", b"text/plain")  # type: ignore[misc]
+    sender._FIXED_HEADERS = sender._FIXED_HEADERS.replace(b"application/json", b"text/plain")  # type: ignore[misc]
 
 
 # Keeping account
