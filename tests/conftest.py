@@ -80,5 +80,5 @@ async def bench(tmp_path: Path, max_in_flight: int, monkeypatch: pytest.MonkeyPa
         await node.start()
         yield Bench(node, hostile)
         await node.stop()
-        assert node.scheduler.in_flight == 0
-        assert node.scheduler.unsettled == 0
+        assert node.dispatcher.in_flight == 0
+        assert node.dispatcher.unsettled == 0

@@ -33,7 +33,7 @@ class Bench:
         wanted: dict[str, Any] = {"retry_schedule_s": (0.05, 0.1, 0.15), "timeout_s": 0.3} | fields
         return await self.node.registry.save(
             Endpoint(
-                id=self.node.scheduler.run_id * 1_000_000
+                id=self.node.dispatcher.run_id * 1_000_000
                 + now_ms % 1_000_000
                 + len(self.node.registry.endpoints(EVERYONE)),
                 client_id=1,
