@@ -12,8 +12,9 @@ from commerce_event.admin.one_time_secret import COOKIE as REVEAL
 from commerce_event.admin.one_time_secret import Reveal
 from commerce_event.admin.sessions import COOKIE, Session, Sessions
 from commerce_event.api.openapi import OPERATIONS
-from commerce_event.api.operations import Call, convert, perform
+from commerce_event.api.operations import Call, perform
 from commerce_event.api.services import Services
+from commerce_event.api.validation import convert
 from commerce_event.core import ids
 from commerce_event.core.model import Endpoint, Role
 from commerce_event.core.problems import Problem, not_found
