@@ -2,12 +2,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from hostile_receiver import HostileServer
 from node_bench import SECRET_KEY, Bench
 
 from commerce_event.accept import commit_batcher
 from commerce_event.server import Node
 from commerce_event.settings import Settings
-from commerce_event.simulate.hostile import HostileServer
 
 
 @pytest.fixture
