@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test test-unit lint format bench screenshots chaos simulate lock clean
+.PHONY: help run serve test test-unit lint format bench bench-all screenshots chaos simulate lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,9 @@ format: $(VENV)/.dev ## bring the code into shape
 
 bench: $(VENV)/.run ## measure this machine: accepts, deliveries, latency, memory
 	$(BIN)/commerce-event bench
+
+bench-all: $(VENV)/.run ## run every benchmark scenario, also those that only developers need (10 minutes)
+	$(BIN)/python -m benchmarks.full
 
 screenshots: $(VENV)/.dev $(VENV)/.browser ## take the pictures that README and docs show
 	$(BIN)/python tests/browser/take_screenshots.py docs/images
