@@ -121,8 +121,8 @@ class Page:
 
     def _dead_count(self) -> int:
         """Return how many dead letters the menu shows: as of the last recount, which costs no look at the store."""
-        accounts, scope = self.services.maintenance.accounts, self.session.key.scope
-        return 0 if accounts is None else sum(book.dead for book in accounts.books if scope.allows(book.client_id))
+        report, scope = self.services.maintenance.counts.report, self.session.key.scope
+        return 0 if report is None else sum(each.dead for each in report.counts if scope.allows(each.client_id))
 
     def _context(self, context: Mapping[str, Any]) -> dict[str, Any]:
         said = self.request.cookies.get(SAID, "")
