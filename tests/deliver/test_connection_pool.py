@@ -18,6 +18,7 @@ import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from hostile_receiver import HostileServer
 
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.urls import parse_url
@@ -25,7 +26,6 @@ from commerce_event.deliver import connection, connection_pool
 from commerce_event.deliver.connection import Connection, Response
 from commerce_event.deliver.connection_pool import ConnectionPool
 from commerce_event.deliver.resolver import Resolver, TransportError
-from commerce_event.simulate.hostile import HostileServer
 
 BODY = b'{"ClientId":1,"OrderNo":"SO-1"}'
 LOCAL = AddressPolicy(["127.0.0.0/8", "::1/128"])

@@ -214,12 +214,12 @@ async def test_books_balance_after_all_kinds_of_ends(bench: Bench) -> None:
         await bench.endpoint(path)
     await bench.publish(25)
     await bench.until_settled()
-    await bench.node.maintenance.recount()
+    await bench.node.maintenance.counts.verify()
 
-    accounts = bench.node.maintenance.accounts
-    assert accounts is not None
-    assert accounts.balanced
-    assert sum(book.matched for book in accounts.books) == 150
+    report = bench.node.maintenance.counts.report
+    assert report is not None
+    assert report.balanced
+    assert sum(each.matched for each in report.counts) == 150
 
 
 async def test_clock_that_is_set_makes_nothing_early(bench: Bench) -> None:
@@ -232,7 +232,7 @@ async def test_clock_that_is_set_makes_nothing_early(bench: Bench) -> None:
     await bench.until(failed_once)
     [before] = await bench.deliveries()
     bench.node.clock.follow(-3_600_000)  # as if the machine's clock had been set an hour forward
-    await bench.node.maintenance.watch_clock()
+    await bench.node.maintenance.clock_watcher.check()
 
     [after] = await bench.deliveries()
     assert before.due_ms is not None

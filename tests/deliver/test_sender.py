@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import pytest
 import trustme
+from hostile_receiver import HostileServer, Received
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
@@ -30,7 +31,6 @@ from commerce_event.deliver.connection import BODY_KEPT
 from commerce_event.deliver.redaction import Redactor
 from commerce_event.deliver.resolver import Resolver
 from commerce_event.deliver.sender import Sender
-from commerce_event.simulate.hostile import HostileServer, Received
 from commerce_event.store.port import Claimed
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

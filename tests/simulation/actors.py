@@ -276,7 +276,7 @@ class Crowd:
         await asyncio.sleep(self._rng.uniform(0.0, 1.0))
         while True:  # as the keeper does each second
             try:
-                await self._node.call(self._node.maintenance.watch_clock())
+                await self._node.call(self._node.maintenance.clock_watcher.check())
                 return
             except (StoreUnavailableError, NodeDownError):
                 await asyncio.sleep(1.0)

@@ -96,8 +96,8 @@ class World:
                 for each in found
             ]
             after = found[-1].id
-        await node.maintenance.recount()
-        record.balanced = node.maintenance.accounts is not None and node.maintenance.accounts.balanced
+        await node.maintenance.counts.verify()
+        record.balanced = node.maintenance.counts.report is not None and node.maintenance.counts.report.balanced
         await asyncio.sleep(30.0)
         if node.dispatcher.in_flight or node.dispatcher.unsettled:
             record.left_over = f"{node.dispatcher.in_flight} slots held, {node.dispatcher.unsettled} results unsettled"

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
+from hostile_receiver import HostileServer
 
 from commerce_event.accept.intake import PendingEvent
 from commerce_event.contract.catalogue import EVENT_TYPES
@@ -12,7 +13,6 @@ from commerce_event.core.model import Attempt, Delivery, Endpoint, Scope, Secret
 from commerce_event.core.signatures import new_secret
 from commerce_event.core.vault import new_key
 from commerce_event.server import Node
-from commerce_event.simulate.hostile import HostileServer
 from commerce_event.store.port import Accepted, DeliveryQuery, Page
 
 EVERYONE = Scope.everyone()
