@@ -24,12 +24,12 @@ def judge(case: Case) -> Iterator[Finding]:
 def _dead_are_visible(case: Case) -> Finding:
     dead = sum(delivery.state == "dead" for delivery in case.ledger.deliveries)
     wrong = [f"{dead} are dead, {who} says {count}" for who, count in case.ledger.dead_said.items() if count != dead]
-    return Finding("whoever tells of dead letters tells of all", len(case.ledger.dead_said), wrong)
+    return Finding("every list of dead letters is complete", len(case.ledger.dead_said), wrong)
 
 
 def _books(case: Case) -> Finding:
     wrong = [f"{sample.node}: {sample.unbalanced}" for sample in case.ledger.samples if sample.unbalanced]
-    return Finding("the books balance, whenever one looks", len(case.ledger.samples), wrong)
+    return Finding("the books balance at every moment", len(case.ledger.samples), wrong)
 
 
 def _attempts_counted(case: Case) -> Finding:
@@ -56,7 +56,7 @@ def _caught_up(case: Case) -> Finding:
         oldest_s = sample.oldest_due_s or 0.0
         if oldest_s > _OLDEST_DUE_S and sample.at - oldest_s > ledger.healed_at:
             wrong.append(f"{sample.node}: the oldest has been due for {oldest_s:.0f} s, all after the last fault")
-    return Finding("what is due is soon sent once all faults are over", len(after), wrong)
+    return Finding("due deliveries are sent soon after the last fault", len(after), wrong)
 
 
 def _bounded(case: Case) -> Finding:
@@ -70,7 +70,7 @@ def _bounded(case: Case) -> Finding:
         if before and after:
             wrong += [f"{node}: {more}" for more in _grown(before, after[-1])]
         wrong += [f"{node}: a log of {s.log_mb:.0f} MB" for s in samples if s.node == node and s.log_mb > _LOG_MAX_MB]
-    return Finding("no node uses more and more", looked_at, wrong)
+    return Finding("no node uses ever more memory, files or threads", looked_at, wrong)
 
 
 def _first_fault(case: Case) -> float:

@@ -54,7 +54,7 @@ def _on_record(case: Case) -> Finding:
             wrong += [
                 f"attempt {n} of {delivery.id} to {pair[1]} came and is not on record" for n in counts.keys() - known
             ]
-    return Finding("every request is one attempt that is on record", len(case.ledger.arrivals), wrong)
+    return Finding("every request is one recorded attempt", len(case.ledger.arrivals), wrong)
 
 
 def _made(case: Case) -> Finding:
@@ -71,7 +71,7 @@ def _made(case: Case) -> Finding:
                 wrong.append(f"attempt {attempt.number} of {delivery.id} was interrupted, and there was no fault")
             if attempt.number not in requests and not attempt.stale and (attempt.delivered or not hurt):
                 wrong.append(f"attempt {attempt.number} of {delivery.id} ({attempt.error}) was never made")
-    return Finding("every attempt on record was made, or interrupted", looked_at, wrong)
+    return Finding("every recorded attempt was made, or interrupted", looked_at, wrong)
 
 
 def _around(case: Case, delivery: Delivery, attempt: Attempt, requests: dict[int, Arrival]) -> tuple[float, float]:
@@ -95,7 +95,7 @@ def _bound(case: Case) -> Finding:
         allowed = (0 if wish is None else len(wish.delays_s)) + 1 + len(case.ledger.faults)
         if len(requests) > allowed:
             wrong.append(f"{event_id} came to {path} {len(requests)} times")
-    return Finding("no more attempts than the policy has", looked_at + len(case.requests), wrong)
+    return Finding("no more attempts than the schedule has", looked_at + len(case.requests), wrong)
 
 
 def _blame(case: Case) -> Finding:
@@ -108,7 +108,7 @@ def _blame(case: Case) -> Finding:
             looked_at += 1
             if why := _wrongly_blamed(case, delivery, attempt, requests.get(attempt.number)):
                 wrong.append(f"attempt {attempt.number} of {delivery.id} to {delivery.path}: {why}")
-    return Finding("only what the receiver did counts as a failure", looked_at, wrong)
+    return Finding("only failures of the receiver count", looked_at, wrong)
 
 
 def _wrongly_blamed(case: Case, delivery: Delivery, attempt: Attempt, request: Arrival | None) -> str:
@@ -151,7 +151,7 @@ def _never_early(case: Case) -> Finding:
         gap_s = later.at - earlier.answered
         if gap_s < wait_s - _CLOCKS_S:
             wrong.append(f"{later.event_id} came to {later.path} again after {gap_s:.3f} s, not {wait_s} s")
-    return Finding("no retry came before its time", looked_at, wrong)
+    return Finding("no retry is early", looked_at, wrong)
 
 
 def _never_late(case: Case) -> Finding:
@@ -172,7 +172,7 @@ def _never_late(case: Case) -> Finding:
             late_s = _late_s(case, event.sent_at, event.acknowledged_at, requests[0].at)
             if late_s > 0:
                 wrong.append(f"{event_id} came to {path} for the first time {late_s:.1f} s later than it may")
-    return Finding("no attempt came long after its time", looked_at, wrong)
+    return Finding("no attempt is much too late", looked_at, wrong)
 
 
 def _late_s(case: Case, since: float, due: float, at: float) -> float:
@@ -201,7 +201,7 @@ def _single_flight(case: Case) -> Finding:
             looked_at += 1
             if other.at < one.answered - _CLOCKS_S and not case.hurt(one.at, other.at):
                 wrong.append(f"{event_id} came to {path} twice at once, and there was no fault")
-    return Finding("no two attempts of a delivery at once", looked_at, wrong)
+    return Finding("no two attempts of a delivery at the same time", looked_at, wrong)
 
 
 def _at_once(case: Case) -> Finding:
@@ -217,7 +217,7 @@ def _at_once(case: Case) -> Finding:
             under_way = [a for a in arrivals if a is not later and a.at <= later.at < a.answered - _CLOCKS_S]
             if len(under_way) >= allowed:
                 wrong.append(f"{path} got {len(under_way) + 1} requests at once, {allowed} are allowed")
-    return Finding("an endpoint gets no more requests at once than it allows", looked_at, wrong)
+    return Finding("no endpoint gets more requests at the same time than it allows", looked_at, wrong)
 
 
 def _in_order(case: Case) -> Finding:

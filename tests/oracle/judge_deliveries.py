@@ -36,7 +36,7 @@ def _one_delivery(case: Case) -> Finding:
         for each in case.ledger.deliveries
         if not each.replayed and (each.event_id, each.path) not in due
     ]
-    return Finding("there is one delivery for each endpoint that wants an event", len(case.due), wrong)
+    return Finding("each matching endpoint has exactly one delivery of an event", len(case.due), wrong)
 
 
 def _arrived(case: Case) -> Finding:
@@ -47,7 +47,7 @@ def _arrived(case: Case) -> Finding:
         gone = path in case.gone_at and event.acknowledged_at > case.gone_at[path]
         if not (taken or dead or gone or case.ledger.is_dropped(path)):
             wrong.append(f"{event.event_id} never reached {path}")
-    return Finding("every acknowledged event arrived, or is visibly dead", len(case.due), wrong)
+    return Finding("every acknowledged event arrived, or is a dead letter", len(case.due), wrong)
 
 
 def _ended(case: Case) -> Finding:
@@ -58,14 +58,14 @@ def _ended(case: Case) -> Finding:
     ]
     if case.ledger.pending:
         wrong.append(f"{case.ledger.pending} deliveries are still pending")
-    return Finding("every delivery came to an end", len(case.ledger.deliveries), wrong)
+    return Finding("every delivery ended", len(case.ledger.deliveries), wrong)
 
 
 def _dead_for_a_reason(case: Case) -> Finding:
     """Dead is a delivery that failed as often as the policy allows, or whose receiver is gone; never by our faults."""
     dead = [each for each in case.ledger.deliveries if each.state == "dead"]
     wrong = [f"{each.id} to {each.path}: {why}" for each in dead if (why := _wrongly_dead(case, each))]
-    return Finding("only what the receiver refused to the end is dead", len(dead), wrong)
+    return Finding("a delivery is dead only if its receiver refused every attempt", len(dead), wrong)
 
 
 def _wrongly_dead(case: Case, delivery: Delivery) -> str:
@@ -108,7 +108,7 @@ def _nowhere_else(case: Case) -> Finding:
             wrong.append(f"{arrival.event_id} reached {arrival.path}, which was gone for {arrival.at - gone_at:.0f} s")
         if arrival.at > case.ledger.dropped_at.get(arrival.path, float("inf")) + _DROPPED_S:
             wrong.append(f"{arrival.event_id} reached {arrival.path} after it was cancelled, or its endpoint deleted")
-    return Finding("no event reached an endpoint that did not want it", len(case.ledger.arrivals), wrong)
+    return Finding("no event reached an endpoint that does not match", len(case.ledger.arrivals), wrong)
 
 
 def _success_was_seen(case: Case) -> Finding:

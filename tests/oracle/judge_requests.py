@@ -41,7 +41,7 @@ def _signed(case: Case) -> Finding:
             wrong.append(
                 f"{arrival.event_id} at {arrival.path}, signed with {arrival.signed_with or 'nothing that is known'}"
             )
-    return Finding("every request is signed with a secret in force", len(case.ledger.arrivals), wrong)
+    return Finding("every request is signed with a valid secret", len(case.ledger.arrivals), wrong)
 
 
 def _timestamps(case: Case) -> Finding:
@@ -56,7 +56,7 @@ def _timestamps(case: Case) -> Finding:
                 earlier.at - _CLOCK_READ_S, later.at, OF_THE_CLOCK
             ):
                 wrong.append(f"{later.event_id} came to {later.path} with an earlier timestamp than before")
-    return Finding("the timestamp is that of the attempt", len(case.ledger.arrivals), wrong)
+    return Finding("the timestamp is the time of the attempt", len(case.ledger.arrivals), wrong)
 
 
 def _is_recent(case: Case, arrival: Arrival) -> bool:
@@ -81,7 +81,7 @@ def _headers(case: Case) -> Finding:
         for a in case.ledger.arrivals
         if a.sequence != sequences.get(a.event_id, a.sequence)
     ]
-    return Finding("every request has the headers that it should, and no other's", len(case.ledger.arrivals), wrong)
+    return Finding("every request has the headers of its endpoint, and no others", len(case.ledger.arrivals), wrong)
 
 
 def _blocked(case: Case) -> Finding:

@@ -17,12 +17,14 @@ from commerce_event.accept.intake import Intake
 from commerce_event.api.metrics import Metrics
 from commerce_event.contract.catalogue import EventType
 from commerce_event.core import routing
+from commerce_event.core.capacity import EndpointLimits
 from commerce_event.core.delivery import Outcome
 from commerce_event.core.model import Endpoint
 from commerce_event.core.signatures import Signer
-from commerce_event.deliver import scheduler, sender
-from commerce_event.deliver.concurrency import Slots
-from commerce_event.deliver.scheduler import Scheduler
+from commerce_event.deliver import dispatcher, sender
+from commerce_event.deliver.claim_loop import ClaimLoop
+from commerce_event.deliver.dispatcher import Dispatcher
+from commerce_event.deliver.endpoint_state import EndpointState
 from commerce_event.deliver.sender import Sender
 from commerce_event.registry.registry import Registry
 from commerce_event.store.port import Accepted
@@ -70,7 +72,7 @@ def _every(count: int) -> Callable[[], bool]:
 # Accepting
 
 
-@_bug("every acknowledged event is there, byte for byte", "dead because gone")
+@_bug("every acknowledged event is stored, byte for byte", "dead because gone")
 def answered_before_the_commit() -> None:
     tasks = []
 
@@ -85,18 +87,18 @@ def answered_before_the_commit() -> None:
     _wrap(SqliteStore, "accept", accept)
 
 
-@_bug("there is one delivery for each endpoint that wants an event")
+@_bug("each matching endpoint has exactly one delivery of an event")
 def some_events_have_no_deliveries() -> None:
     now = _every(7)
     _wrap(Intake, "_event", lambda before, *v: replace(e, deliveries=()) if (e := before(*v)) and now() else e)
 
 
-@_bug("a key stands for one event of its client")
+@_bug("an idempotency key means one event of its client")
 def key_ignored() -> None:
     _wrap(Intake, "_event", lambda before, intake, draft, *v: before(intake, replace(draft, idempotency_key=None), *v))
 
 
-@_bug("a key stands for one event of its client")
+@_bug("an idempotency key means one event of its client")
 def other_body_under_the_same_key_accepted() -> None:
     async def accept(before: Any, store: SqliteStore, events: Any, **version: Any) -> list[Accepted]:
         answers = await before(store, events, **version)
@@ -105,7 +107,7 @@ def other_body_under_the_same_key_accepted() -> None:
     _wrap(SqliteStore, "accept", accept)
 
 
-@_bug("every acknowledged event is there, byte for byte")
+@_bug("every acknowledged event is stored, byte for byte")
 def batch_loses_its_last_event() -> None:
     async def submit(before: Any, intake: Intake, drafts: Any) -> list[Accepted]:
         if len(drafts) == 1:
@@ -116,7 +118,7 @@ def batch_loses_its_last_event() -> None:
     _wrap(Intake, "submit", submit)
 
 
-@_bug("no event reached an endpoint that did not want it")
+@_bug("no event reached an endpoint that does not match")
 def other_clients_get_events_too() -> None:
     def match(before: Any, table: Any, _client_id: int, *event: Any) -> tuple[Any, ...]:
         return tuple(endpoint for client in table._endpoints for endpoint in before(table, client, *event))
@@ -124,22 +126,22 @@ def other_clients_get_events_too() -> None:
     _wrap(routing.RouteTable, "match", match)
 
 
-@_bug("no event reached an endpoint that did not want it")
+@_bug("no event reached an endpoint that does not match")
 def type_ignored() -> None:
     _wrap(routing, "_takes_type", lambda *_: True)
 
 
-@_bug("no event reached an endpoint that did not want it")
+@_bug("no event reached an endpoint that does not match")
 def application_ignored() -> None:
     _wrap(routing, "_takes_application", lambda *_: True)
 
 
-@_bug("no event reached an endpoint that did not want it")
+@_bug("no event reached an endpoint that does not match")
 def filter_ignored() -> None:
     _wrap(routing._ClientRoutes, "_predicate", lambda *_: lambda _data: True)
 
 
-@_bug("no event reached an endpoint that did not want it")
+@_bug("no event reached an endpoint that does not match")
 def switched_off_endpoint_gets_events() -> None:
     Endpoint.live = property(lambda endpoint: endpoint.deleted_ms is None)  # type: ignore[assignment, method-assign]
 
@@ -149,36 +151,38 @@ def switched_off_endpoint_gets_events() -> None:
 
 def _decide(changed: Callable[[Any, Any], Any]) -> None:
     """Change what follows from an attempt."""
-    _wrap(scheduler, "decide", lambda before, outcome, **named: changed(outcome, before(outcome, **named)))
+    _wrap(dispatcher, "decide", lambda before, outcome, **named: changed(outcome, before(outcome, **named)))
 
 
-@_bug("no retry came before its time")
+@_bug("no retry is early")
 def retry_too_early() -> None:
     _decide(lambda _, decision: replace(decision, due_ms=decision.due_ms - 100) if decision.due_ms else decision)
 
 
-@_bug("no attempt came long after its time")
+@_bug("no attempt is much too late")
 def retry_too_late() -> None:
     _decide(lambda _, decision: replace(decision, due_ms=decision.due_ms + 2_600) if decision.due_ms else decision)
 
 
-@_bug("no more attempts than the policy has")
+@_bug("no more attempts than the schedule has")
 def one_attempt_too_many() -> None:
     def decide(before: Any, outcome: Any, *, schedule_s: Any, **named: Any) -> Any:
         return before(outcome, schedule_s=(*schedule_s, 0.1), **named)
 
-    _wrap(scheduler, "decide", decide)
+    _wrap(dispatcher, "decide", decide)
 
 
-@_bug("only what the receiver refused to the end is dead")
+@_bug("a delivery is dead only if its receiver refused every attempt")
 def one_attempt_too_few() -> None:
     def decide(before: Any, outcome: Any, *, schedule_s: Any, **named: Any) -> Any:
         return before(outcome, schedule_s=schedule_s[:-1] or schedule_s, **named)
 
-    _wrap(scheduler, "decide", decide)
+    _wrap(dispatcher, "decide", decide)
 
 
-@_bug("only what the receiver refused to the end is dead", "dead after the whole policy", "dead because gone")
+@_bug(
+    "a delivery is dead only if its receiver refused every attempt", "dead after the whole policy", "dead because gone"
+)
 def dead_without_a_reason() -> None:
     _decide(lambda _, decision: replace(decision, reason=None))
 
@@ -188,7 +192,7 @@ def gone_ignored() -> None:
     def decide(before: Any, outcome: Any, **named: Any) -> Any:
         return before(replace(outcome, status=500) if outcome.status == 410 else outcome, **named)
 
-    _wrap(scheduler, "decide", decide)
+    _wrap(dispatcher, "decide", decide)
 
 
 @_bug("repeats only where a fault explains them")
@@ -223,7 +227,7 @@ def no_answer_is_a_success() -> None:
     _success(lambda outcome: outcome.status is None)
 
 
-@_bug("no retry came before its time")
+@_bug("no retry is early")
 def retry_after_ignored() -> None:
     _wrap(sender, "_retry_after", lambda *_: None)
 
@@ -231,21 +235,21 @@ def retry_after_ignored() -> None:
 # Sending
 
 
-@_bug("an endpoint gets no more requests at once than it allows")
+@_bug("no endpoint gets more requests at the same time than it allows")
 def limit_of_an_endpoint_ignored() -> None:
-    _wrap(Slots, "share", lambda _, __, endpoint: replace(endpoint, max_in_flight=40))
+    _wrap(EndpointState, "limits", lambda _, __, endpoint, ___: EndpointLimits(40, endpoint.rate_limit))
 
 
-@_bug("no two attempts of a delivery at once")
+@_bug("no two attempts of a delivery at the same time")
 def sent_twice_at_once() -> None:
     now = _every(3)
 
-    def launch(before: Any, self: Scheduler, claimed: Any) -> None:
+    def launch(before: Any, self: Dispatcher, claimed: Any) -> None:
         before(self, claimed)
         if now():
             before(self, claimed)
 
-    _wrap(Scheduler, "launch", launch)
+    _wrap(Dispatcher, "launch", launch)
 
 
 @_bug("events of one business key arrive in order")
@@ -271,12 +275,12 @@ def unknown_properties_dropped() -> None:
     _claimed(lambda claimed: replace(claimed, body=known(claimed.body)))
 
 
-@_bug("every request has the headers that it should, and no other's")
+@_bug("every request has the headers of its endpoint, and no others")
 def wrong_sequence() -> None:
     _claimed(lambda claimed: replace(claimed, sequence=claimed.sequence + 1))
 
 
-@_bug("an event keeps the id that it was acknowledged with")
+@_bug("an event keeps its id")
 def id_changes_with_every_attempt() -> None:
     def headers(before: Any, self: Sender, prepared: Any, claimed: Any, now_ms: int) -> Any:
         return before(self, prepared, replace(claimed, event_id=claimed.event_id + claimed.number - 1), now_ms)
@@ -284,17 +288,17 @@ def id_changes_with_every_attempt() -> None:
     _wrap(Sender, "_headers", headers)
 
 
-@_bug("the timestamp is that of the attempt")
+@_bug("the timestamp is the time of the attempt")
 def timestamp_ten_minutes_ago() -> None:
     _wrap(Sender, "_headers", lambda before, self, prepared, claimed, ms: before(self, prepared, claimed, ms - 600_000))
 
 
-@_bug("every request is signed with a secret in force")
+@_bug("every request is signed with a valid secret")
 def signature_of_another_time() -> None:
     _wrap(Signer, "header", lambda before, self, name, time_s, body: before(self, name, time_s + 1, body))
 
 
-@_bug("every request is signed with a secret in force")
+@_bug("every request is signed with a valid secret")
 def signed_with_the_former_secret() -> None:
     def signer(before: Any, secrets: Any) -> Any:
         return before([each for each in secrets if each.expires_ms is not None] or secrets)
@@ -302,25 +306,25 @@ def signed_with_the_former_secret() -> None:
     _wrap(sender, "_signer", signer)
 
 
-@_bug("every request has the headers that it should, and no other's")
+@_bug("every request has the headers of its endpoint, and no others")
 def static_headers_lost() -> None:
     _wrap(Sender, "_prepare", lambda before, self, endpoint, ms: before(self, replace(endpoint, headers={}), ms))
 
 
-@_bug("every request has the headers that it should, and no other's")
+@_bug("every request has the headers of its endpoint, and no others")
 def wrong_content_type() -> None:
-    sender._FIXED = sender._FIXED.replace(b"application/json", b"text/plain")  # type: ignore[misc]
+    sender._FIXED_HEADERS = sender._FIXED_HEADERS.replace(b"application/json", b"text/plain")  # type: ignore[misc]
 
 
 # Keeping account
 
 
-@_bug("every delivery came to an end")
+@_bug("every delivery ended")
 def work_of_a_killed_server_forgotten() -> None:
     _wrap(work_queue, "take_back_former_leases", lambda *_: None)
 
 
-@_bug("every request is one attempt that is on record")
+@_bug("every request is one recorded attempt")
 def newest_attempt_not_shown() -> None:
     async def attempts(before: Any, *values: Any) -> Any:
         return (await before(*values))[:-1]
@@ -328,7 +332,7 @@ def newest_attempt_not_shown() -> None:
     _wrap(SqliteStore, "attempts", attempts)
 
 
-@_bug("every attempt on record was made, or interrupted")
+@_bug("every recorded attempt was made, or interrupted")
 def attempt_invented() -> None:
     async def attempts(before: Any, *values: Any) -> Any:
         found = await before(*values)
@@ -337,7 +341,7 @@ def attempt_invented() -> None:
     _wrap(SqliteStore, "attempts", attempts)
 
 
-@_bug("the sequence of a client has no gap")
+@_bug("a client's sequence has no gap")
 def reconciliation_with_a_hole() -> None:
     async def events_after(before: Any, *values: Any) -> Any:
         found = await before(*values)
@@ -346,7 +350,7 @@ def reconciliation_with_a_hole() -> None:
     _wrap(SqliteStore, "events_after", events_after)
 
 
-@_bug("whoever tells of dead letters tells of all")
+@_bug("every list of dead letters is complete")
 def dead_letter_hidden() -> None:
     async def deliveries(before: Any, self: SqliteStore, query: Any, page: Any) -> Any:
         found = await before(self, query, page)
@@ -355,7 +359,7 @@ def dead_letter_hidden() -> None:
     _wrap(SqliteStore, "deliveries", deliveries)
 
 
-@_bug("every delivery came to an end")
+@_bug("every delivery ended")
 def cancelling_does_nothing() -> None:
     async def cancel(_: Any, __: SqliteStore, delivery_ids: Any, **___: Any) -> int:
         return len(delivery_ids)
@@ -363,12 +367,12 @@ def cancelling_does_nothing() -> None:
     _wrap(SqliteStore, "cancel", cancel)
 
 
-@_bug("every delivery came to an end")
+@_bug("every delivery ended")
 def deliveries_of_a_deleted_endpoint_stay() -> None:
-    _wrap(Scheduler, "_start_sweep", lambda *_: None)
+    _wrap(ClaimLoop, "_start_finishing", lambda *_: None)
 
 
-@_bug("the books balance, whenever one looks")
+@_bug("the books balance at every moment")
 def books_off_by_one() -> None:
     async def books(before: Any, *values: Any, **named: Any) -> Any:
         first, *rest = await before(*values, **named)
