@@ -38,7 +38,7 @@ async def test_node_whose_store_answers_no_more_stops_all_the_same(
         for method in ("accept", "settle", "release_claims", "claim", "add_activity"):
             patched.setattr(bench.node.store, method, hang)
         publishing = asyncio.create_task(bench.publish())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await bench.node.stop(within_s=0.5)
     publishing.cancel()
 

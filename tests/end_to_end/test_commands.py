@@ -120,7 +120,7 @@ async def test_dead_letters_can_be_listed_retried_and_replayed(shell: Shell, rec
     made = await endpoint(shell, receiver, "/hook", "--retry-schedule", "0.05s")
     secret = receiver.secrets.pop("/hook")  # 404 for a while
     await shell("publish", "OrderConfirmedEvent", stdin=json.dumps(ORDER))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (dead := await shell.json("dead", "list")):
             await asyncio.sleep(0.05)
     assert (dead[0]["reason"], dead[0]["attempt_count"]) == ("attempts_exhausted", 2)
@@ -197,7 +197,7 @@ async def test_replay_that_fails_again_exits_1(shell: Shell, receiver: LocalRece
     made = await endpoint(shell, receiver, "/hook", "--retry-schedule", "0.05s")
     receiver.secrets.pop("/hook")
     event = await shell.json("publish", "OrderConfirmedEvent", stdin=json.dumps(ORDER))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not (groups := await shell.json("dead", "groups")):
             pass
     listed = await shell("dead", "list")

@@ -22,7 +22,7 @@ from commerce_event.server import Node
 from commerce_event.settings import Settings
 
 ADMIN_KEY = "the-operators-own-admin-key-of-the-tests"
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 MEDIA = {"Content-Type": "application/json"}
 Json = dict[str, Any]
 Message = MutableMapping[str, Any]

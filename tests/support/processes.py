@@ -17,7 +17,7 @@ from commerce_event.http.uvicorn_server import http_server, listen
 from commerce_event.simulate.receiver import Receiver
 
 ADMIN_KEY = "an-admin-key-for-the-tests"
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 
 
 class ServerProcess:
