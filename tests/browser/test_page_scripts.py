@@ -4,7 +4,7 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any
 
-import pytest
+import pytest_asyncio
 from api_server import Api
 from browser_actions import search, sign_in, sign_out_elsewhere
 from playwright.async_api import Browser, BrowserContext, Page, expect
@@ -16,7 +16,7 @@ from commerce_event.store.port import LATENCY_BOUNDS_MS, Activity
 RENEWED_MS = 20_000  # within which what renews itself every five seconds has done so
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def in_kolkata(browser: Browser, api: Api) -> AsyncIterator[Page]:
     """A page where it is five and a half hours later."""
     context = await browser.new_context(base_url=api.url, timezone_id="Asia/Kolkata", locale="en-GB")

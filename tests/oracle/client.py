@@ -90,7 +90,7 @@ def _events(api: httpx.Client, client_id: int) -> Iterator[Stored]:
             _, end = json.JSONDecoder().raw_decode(text, at)
             digest = hashlib.sha256(text[at:end].encode()).hexdigest()
             yield Stored(
-                item["id"], client_id, item["sequence"], item["data"].get("Extra", {}).get("Number", 0), digest
+                item["id"], client_id, item["sequence"], int(item["data"]["OrderNo"].removeprefix("SO-")), digest
             )
         after = items[-1]["sequence"]
 

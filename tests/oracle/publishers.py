@@ -25,7 +25,7 @@ def body_of(number: int, name: str = "\\u00c5sa") -> bytes:
     return (
         f'{{ "OrderNo":"SO-{number}",  "ClientId":{client_of(number)},"OrderId":{order_of(number)},'
         f'"ApplicationId": {application_of(number)},"ClientOrderRef":"B","Source":"WEB",'
-        f'"Extra":{{"Sum":1.50,"Name":"{name} Å","Number":{number}}}}}'
+        f'"Extra":{{"Sum":1.50,"Name":"{name} Å"}}}}'
     ).encode()
 
 
