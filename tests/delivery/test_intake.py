@@ -1,4 +1,4 @@
-"""The intake: one caller's trouble is nobody else's, and nobody waits for ever."""
+"""The intake: a failure affects one caller only, and every caller gets an answer in time."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -52,7 +52,7 @@ async def hanging_store(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> AsyncI
     may_answer.set()
 
 
-async def test_event_that_cannot_be_matched_holds_no_slot_and_stops_no_later_one(
+async def test_intake_with_failing_match_holds_no_slot_and_takes_later_events(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     intake = bench.node.intake
@@ -68,7 +68,9 @@ async def test_event_that_cannot_be_matched_holds_no_slot_and_stops_no_later_one
     assert [each.state for each in await bench.until_settled()] == ["delivered"] * 10
 
 
-async def test_store_that_answers_nonsense_stops_no_later_event(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_intake_with_invalid_store_answer_takes_later_events(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = bench.node.store
     accept = store.journal.accept
 
@@ -85,7 +87,7 @@ async def test_store_that_answers_nonsense_stops_no_later_event(bench: Bench, mo
     assert answer.outcome == "new"
 
 
-async def test_caller_of_a_store_that_hangs_is_told_to_come_again_with_the_same_key(
+async def test_intake_with_hanging_store_asks_to_retry_with_the_same_key(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await bench.endpoint("/ok")
@@ -108,9 +110,7 @@ async def test_caller_of_a_store_that_hangs_is_told_to_come_again_with_the_same_
     assert len(bench.arrived("/ok")) == 3
 
 
-async def test_intake_of_a_store_that_hangs_is_closed_all_the_same(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_intake_with_hanging_store_closes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     intake = bench.node.intake
     async with hanging_store(bench, monkeypatch) as asked:
         monkeypatch.setattr(commit_batcher, "ANSWER_S", 60.0)

@@ -1,4 +1,4 @@
-"""Whose turn it is: fresh events from memory, the rest from the store, and who gives way to whom."""
+"""Slots of a node: new events from memory, due deliveries from the store, and which goes first."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -52,7 +52,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     await engine.close_all()
 
 
-def test_fresh_events_leave_room_for_those_that_wait(desk: Desk) -> None:
+def test_reserve_leaves_room_for_due_first_tries(desk: Desk) -> None:
     assert desk.reserve_all() == 8
     for _ in range(3):
         desk.concurrency.notice(ENDPOINT.id)
@@ -62,7 +62,7 @@ def test_fresh_events_leave_room_for_those_that_wait(desk: Desk) -> None:
     assert desk.concurrency.claim_requests() == [ClaimRequest(ENDPOINT.id, retrying=False, limit=3)]
 
 
-def test_fresh_events_are_sent_from_memory_again_while_a_few_still_wait(desk: Desk) -> None:
+def test_reserve_after_a_short_claim_leaves_room_for_later_first_tries_only(desk: Desk) -> None:
     desk.reserve_all()
     desk.concurrency.notice(ENDPOINT.id)
     desk.free(8)
@@ -74,13 +74,13 @@ def test_fresh_events_are_sent_from_memory_again_while_a_few_still_wait(desk: De
     assert desk.concurrency.claim_requests() == [ClaimRequest(ENDPOINT.id, retrying=False, limit=1)]
 
 
-def test_nothing_fresh_overtakes_a_backlog_nobody_counted(desk: Desk) -> None:
+def test_reserve_with_uncounted_backlog_holds_no_slot(desk: Desk) -> None:
     desk.concurrency.mark_due(ENDPOINT.id, retrying=False)
     assert desk.reserve_all() == 0
     assert desk.concurrency.claim_requests() == [ClaimRequest(ENDPOINT.id, retrying=False, limit=8)]
 
 
-def test_what_is_ready_waits_for_an_open_circuit_and_then_goes_out_one_by_one() -> None:
+def test_may_send_with_open_circuit_allows_one_probe_after_the_pause() -> None:
     state = EndpointState(7, Circuit(threshold=2, min_span_s=0.0, first_pause_s=1.0), 0.0)
     assert state.may_send(0.0)
     for _ in range(2):
@@ -92,7 +92,7 @@ def test_what_is_ready_waits_for_an_open_circuit_and_then_goes_out_one_by_one() 
     assert not state.may_send(11.0)
 
 
-async def test_lane_of_a_deleted_endpoint_is_forgotten_once_nothing_is_in_flight(desk: Desk) -> None:
+async def test_forget_deleted_drops_the_state_once_nothing_is_in_flight(desk: Desk) -> None:
     desk.concurrency.reserve(ENDPOINT)
     await desk.registry.delete(ENDPOINT.id, 1)
     desk.concurrency.forget_deleted()
@@ -104,7 +104,7 @@ async def test_lane_of_a_deleted_endpoint_is_forgotten_once_nothing_is_in_flight
     assert desk.concurrency.state(ENDPOINT.id) is not desk.state
 
 
-async def test_every_endpoint_has_its_turn_when_slots_are_few(desk: Desk) -> None:
+async def test_claim_requests_with_few_slots_give_every_endpoint_its_turn(desk: Desk) -> None:
     endpoints = [msgspec.structs.replace(ENDPOINT, id=100 + number) for number in range(200)]
     for endpoint in endpoints:
         await desk.registry.save(endpoint)
@@ -122,7 +122,7 @@ async def test_every_endpoint_has_its_turn_when_slots_are_few(desk: Desk) -> Non
     assert served == {endpoint.id for endpoint in endpoints}
 
 
-async def test_nothing_opens_with_time_while_every_slot_is_held(desk: Desk) -> None:
+async def test_next_opening_with_every_slot_held_is_none(desk: Desk) -> None:
     others = [msgspec.structs.replace(ENDPOINT, id=100 + number, max_in_flight=64) for number in range(9)]
     for other in others:
         await desk.registry.save(other)
