@@ -21,7 +21,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 BODY = b'{"ClientId":1,"JobId":7,"StatusId":2}'
 TIMEOUT_S = 0.4
 LONG = ("/endless", "/tiny", "/huge", "/gzip-bomb", "/zstd")  # cost the machine more than they cost the sender
-SOCKET_BUFFERS = 12 * 1024 * 1024  # what two kernels and two loops may hold of what nobody read
+SOCKET_BUFFERS = 12 * 1024 * 1024  # bytes that two kernels and two event loops may hold unread
 
 # path, error code, whether it counts as delivered
 EXPECTED: list[tuple[str, str | None, bool]] = [
@@ -205,7 +205,7 @@ async def test_connection_closed_while_reused_does_not_count_as_failure(sender: 
 
 
 async def test_sender_after_uncounted_attempt_opens_new_connection(sender: Sender, hostile: HostileServer) -> None:
-    """Else a receiver that breaks on one event would never be told so: each time, the close could be a chance one."""
+    """Otherwise a receiver that crashes on one event would never count as failing: each close might be a stale one."""
     endpoint = endpoint_at(hostile.url + "/ok")
     for claimed in (attempt(), attempt(number=2), attempt(number=2, failure_count=1), attempt(number=3)):
         assert (await sender.send(endpoint, claimed)).delivered

@@ -13,6 +13,7 @@ from contextlib import ExitStack, asynccontextmanager, suppress
 from typing import Any, Self, cast
 from unittest.mock import Mock
 
+import httptools
 import pytest
 import trustme
 from cryptography import x509
@@ -34,7 +35,7 @@ NO_TRUST = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # reading the system's autho
 
 
 class Receiver(HostileServer):
-    """The hostile receivers, over TLS if wanted."""
+    """The hostile receivers, with TLS if given a context."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         super().__init__()
@@ -98,7 +99,7 @@ async def failure(pool: ConnectionPool, url: str, *, timeout_s: float = PATIENCE
 
 
 async def answered(connection: Connection, *parts: bytes, end: bool = False) -> Response:
-    """Ask on a connection whose other side says this, and then hangs up if wanted."""
+    """Return the response to a request when the receiver sends these parts, and then closes if ``end``."""
     cast("Mock", connection._transport).get_write_buffer_size.return_value = 0
     waiting = asyncio.create_task(connection.send_request(b"", asyncio.get_running_loop().time() + PATIENCE_S))
     await asyncio.sleep(0)
@@ -290,6 +291,68 @@ async def test_pool_closed_has_no_connection(server: Receiver, pool: ConnectionP
     assert not pool._idle
 
 
+# -- what Connection relies on in httptools, beyond its documentation
+
+
+class Callbacks:
+    """Records the parser's callbacks, and raises in the one named ``raises``."""
+
+    def __init__(self, raises: str = "") -> None:
+        self.seen: list[str] = []
+        self._raises = raises
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        if not name.startswith("on_"):
+            raise AttributeError(name)
+
+        def callback(*_: bytes) -> None:
+            self.seen.append(name)
+            if name == self._raises:
+                raise ValueError(name)
+
+        return callback
+
+
+def test_httptools_calls_back_once_for_each_part_and_for_trailers_after_the_body() -> None:
+    callbacks = Callbacks()
+    httptools.HttpResponseParser(callbacks).feed_data(
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nx-a: 1\r\n\r\n2\r\nok\r\n0\r\nx-trailer: 1\r\n\r\n"
+    )
+
+    parts = ("on_message_begin", "on_header", "on_headers_complete", "on_body", "on_message_complete")
+    assert [each for each in callbacks.seen if each in parts] == [
+        "on_message_begin",
+        *("on_header", "on_header", "on_headers_complete"),
+        "on_body",
+        *("on_header", "on_message_complete"),
+    ]
+
+
+def test_httptools_parses_interim_and_later_responses_with_one_parser() -> None:
+    seen: list[tuple[int, str, bool]] = []
+
+    class Completed:
+        def on_message_complete(self) -> None:  # only here does should_keep_alive say what the response asked for
+            seen.append((parser.get_status_code(), parser.get_http_version(), parser.should_keep_alive()))
+
+    parser = httptools.HttpResponseParser(Completed())
+    parser.feed_data(b"HTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\n")
+    parser.feed_data(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+    parser.feed_data(b"HTTP/1.1 404 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+
+    assert [status for status, _, _ in seen] == [103, 200, 404]
+    assert seen[1:] == [(200, "1.1", True), (404, "1.1", False)]
+
+
+@pytest.mark.parametrize("name", ["on_message_begin", "on_header", "on_headers_complete"])
+def test_httptools_turns_an_error_of_a_callback_into_its_own(name: str) -> None:
+    parser = httptools.HttpResponseParser(Callbacks(raises=name))
+
+    with pytest.raises(httptools.HttpParserCallbackError):
+        parser.feed_data(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+    assert issubclass(httptools.HttpParserCallbackError, httptools.HttpParserError)
+
+
 # -- what is read
 
 
@@ -478,7 +541,7 @@ async def test_connect_when_every_address_fails_raises_last_failure() -> None:
 
 
 async def test_connect_without_route_is_connect_failed() -> None:
-    policy = AddressPolicy(["fe80::/10"])  # link-local, and no interface is told: the system knows no way
+    policy = AddressPolicy(["fe80::/10"])  # link-local without an interface: there is no route
     pool = ConnectionPool(Resolver(policy, lookup=named("fe80::1")), tls=NO_TRUST)
     deadline = asyncio.get_running_loop().time() + PATIENCE_S
     with pytest.raises(TransportError) as caught:

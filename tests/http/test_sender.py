@@ -61,7 +61,7 @@ class MovableClock:
 
 
 class Receiver(HostileServer):
-    """The hostile receivers, over TLS if wanted."""
+    """The hostile receivers, with TLS if given a context."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         super().__init__()
@@ -223,14 +223,14 @@ async def test_sender_headers_are_in_order_with_static_headers_last(server: Rece
         *("commerce-event-type", "commerce-event-attempt", "commerce-event-sequence", "commerce-event-origin"),
         *("traceparent", "x-api-key", "authorization"),
     ]
-    told = request.headers
-    assert told["content-type"] == "application/json"
-    assert told["user-agent"] == f"commerce-event/{__version__}"
-    assert (told["commerce-event-type"], told["commerce-event-attempt"], told["commerce-event-sequence"]) == (
+    sent = request.headers
+    assert sent["content-type"] == "application/json"
+    assert sent["user-agent"] == f"commerce-event/{__version__}"
+    assert (sent["commerce-event-type"], sent["commerce-event-attempt"], sent["commerce-event-sequence"]) == (
         *("OrderConfirmedEvent", "3", "41"),
     )
-    assert told["commerce-event-origin"] == ORIGIN
-    assert (told["x-api-key"], told["authorization"]) == (API_KEY, TOKEN)
+    assert sent["commerce-event-origin"] == ORIGIN
+    assert (sent["x-api-key"], sent["authorization"]) == (API_KEY, TOKEN)
 
 
 async def test_sender_with_replayed_event_sends_replay_id(server: Receiver, sender: Sender) -> None:
@@ -435,7 +435,7 @@ async def test_sender_with_echoed_word_of_static_header_masks_it(sender: Sender)
 
 
 @pytest.mark.parametrize(
-    ("headers", "query", "told", "shown"),
+    ("headers", "query", "echoed", "shown"),
     [
         ({"X-Api-Key": API_KEY}, "", base64.b64encode(API_KEY.encode()).decode(), "***"),
         ({"Authorization": TOKEN}, "", base64.b64encode(TOKEN.encode()).decode(), "***"),
@@ -449,22 +449,22 @@ async def test_sender_with_echoed_word_of_static_header_masks_it(sender: Sender)
     ],
 )
 async def test_sender_with_echoed_credentials_masks_every_form(
-    sender: Sender, headers: dict[str, str], query: str, told: str, shown: str
+    sender: Sender, headers: dict[str, str], query: str, echoed: str, shown: str
 ) -> None:
-    answer = f"HTTP/1.1 401 No\r\nx-told: {told}\r\ncontent-length: {len(told)}\r\n\r\n{told}".encode()
+    answer = f"HTTP/1.1 401 No\r\nx-echoed: {echoed}\r\ncontent-length: {len(echoed)}\r\n\r\n{echoed}".encode()
     async with answering(answer) as url:
         outcome = await sender.send(an_endpoint(url + query, headers=headers), a_delivery())
     assert outcome.response_body.decode().rstrip("=") == shown.rstrip("=")
-    assert dict(outcome.response_headers)["x-told"].rstrip("=") == shown.rstrip("=")
+    assert dict(outcome.response_headers)["x-echoed"].rstrip("=") == shown.rstrip("=")
 
 
 async def test_sender_with_echoed_signing_secret_masks_it(sender: Sender) -> None:
-    told = f"{SECRET} or {SECRET.removeprefix('whsec_')}".encode()
-    answer = b"HTTP/1.1 200 OK\r\nx-told: %b\r\ncontent-length: %d\r\n\r\n%b" % (told, len(told), told)
+    echoed = f"{SECRET} or {SECRET.removeprefix('whsec_')}".encode()
+    answer = b"HTTP/1.1 200 OK\r\nx-echoed: %b\r\ncontent-length: %d\r\n\r\n%b" % (echoed, len(echoed), echoed)
     async with answering(answer) as url:
         outcome = await sender.send(an_endpoint(url), a_delivery())
     assert outcome.response_body == b"*** or ***"
-    assert dict(outcome.response_headers)["x-told"] == "*** or ***"
+    assert dict(outcome.response_headers)["x-echoed"] == "*** or ***"
 
 
 @given(at=st.integers(BODY_KEPT - 40, BODY_KEPT), secret=st.text("abc-", min_size=4, max_size=60))
