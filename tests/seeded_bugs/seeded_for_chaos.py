@@ -276,18 +276,18 @@ def replay_to_another_client() -> None:
 
 @_bug("whoever tells of dead letters tells of all")
 def metric_off_by_one() -> None:
-    from commerce_event.maintenance.runner import Maintenance
+    from commerce_event.maintenance.counts import CountsVerifier
 
-    async def recount(before: Any, maintenance: Maintenance) -> None:
-        await before(maintenance)
-        accounts = maintenance.accounts
-        if accounts is not None and accounts.books:
-            first, *rest = accounts.books
-            maintenance.accounts = replace(
-                accounts, books=(replace(first, dead=first.dead + 1, matched=first.matched + 1), *rest)
+    async def verify(before: Any, verifier: CountsVerifier) -> None:
+        await before(verifier)
+        report = verifier.report
+        if report is not None and report.counts:
+            first, *rest = report.counts
+            verifier.report = replace(
+                report, counts=(replace(first, dead=first.dead + 1, matched=first.matched + 1), *rest)
             )
 
-    _wrap(Maintenance, "recount", recount)
+    _wrap(CountsVerifier, "verify", verify)
 
 
 @_bug("no node uses more and more", faults=("pause",))

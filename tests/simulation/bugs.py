@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 import msgspec
-from machine_room import Node
+from simulated_node import Node
 
 from commerce_event.core.clock import Clock
 from commerce_event.core.delivery import Outcome

@@ -7,7 +7,7 @@ import sys
 import pytest
 from bugs import BUGS, node_with
 from judge import Judge
-from world import run_world
+from simulated_run import run_world
 
 _SEEDS = 20
 _LOOKED_AT = range(1, 9)  # worlds in one of which each bug must show
@@ -20,7 +20,7 @@ def test_nothing_is_lost_early_late_or_twice_in_a_simulated_world(seed: int) -> 
 
 
 def test_trace_does_not_depend_on_the_process_it_is_made_in() -> None:
-    program = "from world import run_world; print(run_world(2).digest)"
+    program = "from simulated_run import run_world; print(run_world(2).digest)"
     digests = {
         subprocess.run(
             [sys.executable, "-c", program],

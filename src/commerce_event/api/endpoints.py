@@ -58,7 +58,7 @@ async def create_endpoint(call: Call) -> Reply:
         secrets=(Secret(new_secret(wanted.signing)),),
         **checked(fields, call.services.policy),
     )
-    saved = await call.services.registry.add(endpoint, most=PER_CLIENT_MAX)
+    saved = await call.services.registry.add(endpoint, limit=PER_CLIENT_MAX)
     if saved is None:
         raise Problem(409, f"A client has at most {PER_CLIENT_MAX} endpoints; delete one that is not used.")
     view = new_endpoint_view(saved)

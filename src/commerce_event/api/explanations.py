@@ -63,7 +63,7 @@ async def explain_event(call: Call) -> Reply:
     event = await find_event(call)
     registry = call.services.registry
     sent = await _sent(call, event)
-    then = await registry.explainable(event.client_id, event.config_version)
+    then = await registry.endpoints_at(event.client_id, event.config_version)
     known = {endpoint.id for endpoint in then}
     reasons = [
         _reason(endpoint, event, sent.get(endpoint.id, _Sent())) for endpoint in then if endpoint.deleted_ms is None

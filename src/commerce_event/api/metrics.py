@@ -74,8 +74,8 @@ class Metrics(Collector):
         return bytes(generate_latest(self._registry))  # type: ignore[no-untyped-call]
 
     def collect(self) -> Iterable[Metric]:
-        """The accounts, as of the last recount."""
-        accounts = self._maintenance.accounts
+        """Return the counts as of the last recount, the attempts, and the state of the node."""
+        report = self._maintenance.counts.report
         deliveries = GaugeMetricFamily(
             "commerce_event_deliveries", "Deliveries by endpoint and state, ever", labels=["endpoint", "state"]
         )
@@ -85,14 +85,14 @@ class Metrics(Collector):
         oldest = GaugeMetricFamily(
             "commerce_event_oldest_due_age_seconds", "How long the oldest due delivery has waited", labels=["endpoint"]
         )
-        for book in accounts.books if accounts is not None else ():
-            endpoint = ids.encode("end", book.endpoint_id)
+        for counts in report.counts if report is not None else ():
+            endpoint = ids.encode("end", counts.endpoint_id)
             for state in ("delivered", "dead", "cancelled", "pending"):
-                deliveries.add_metric([endpoint, state], getattr(book, state))
-            if accounts is not None and book.oldest_due_ms is not None:
-                oldest.add_metric([endpoint], max(0.0, (accounts.counted_ms - book.oldest_due_ms) / 1000))
-        if accounts is not None:
-            wrong = sum(abs(book.difference) for book in accounts.books) + len(accounts.wrong_events)
+                deliveries.add_metric([endpoint, state], getattr(counts, state))
+            if report is not None and counts.oldest_due_ms is not None:
+                oldest.add_metric([endpoint], max(0.0, (report.counted_ms - counts.oldest_due_ms) / 1000))
+        if report is not None:
+            wrong = sum(abs(counts.difference) for counts in report.counts) + len(report.wrong_events)
             difference.add_metric([], wrong)
         return [deliveries, difference, oldest, *self._of_attempts(), *self._of_the_node()]
 
@@ -115,7 +115,9 @@ class Metrics(Collector):
             "commerce_event_loop_stalls", "Times that the event loop stood still", value=self._loop_monitor.stalls
         )
         yield CounterMetricFamily(
-            "commerce_event_clock_jumps", "Times that the wall clock was set", value=self._maintenance.clock_jumps
+            "commerce_event_clock_jumps",
+            "Times that the wall clock was set",
+            value=self._maintenance.clock_watcher.jumps,
         )
         info = self._maintenance.store_info
         if info is None:

@@ -1,6 +1,6 @@
-"""What this machine does at most: the same HTTP server without anything behind it, the same HTTP client likewise.
+"""The ceilings of this machine: our HTTP server that does nothing, and our HTTP client alone.
 
-Run as a process: `ceiling server` prints its port and answers 202; `ceiling client PORT SECONDS CONNECTIONS` posts
+Run as a process: `baseline server` prints its port and answers 202; `baseline client PORT SECONDS CONNECTIONS` posts
 and prints one line of JSON.
 """
 

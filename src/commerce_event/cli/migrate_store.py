@@ -44,7 +44,7 @@ def migrate_store(
     The source is only read. A move that was interrupted goes on where it was when the same command is run again.
     Servers refuse to start on the target until everything is there.
     """
-    from commerce_event.registry.registry import check_secret_key
+    from commerce_event.registry.sealed_rows import check_secret_key
     from commerce_event.store.migrate_store.source import open_source
 
     path, secret_key = _read(source, target)

@@ -238,7 +238,9 @@ class Dispatcher:
             return
         log.warning("endpoint switched off: it answered 410 Gone", endpoint=endpoint.id)
         try:
-            await self._registry.switch_off(endpoint.id, "gone", self._clock.now_ms(), read=endpoint.revision)
+            await self._registry.switch_off(
+                endpoint.id, "gone", self._clock.now_ms(), expected_revision=endpoint.revision
+            )
         except StoreUnavailableError as error:
             log.warning("cannot switch the endpoint off now; its next 410 does", endpoint=endpoint.id, error=str(error))
         self.wake()

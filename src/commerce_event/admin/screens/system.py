@@ -13,7 +13,7 @@ async def system(page: Page) -> Response:
     services = page.services
     settings = services.settings
     books = await services.store.history.delivery_counts(page.session.key.scope)
-    accounts = services.maintenance.accounts
+    accounts = services.maintenance.counts.report
     for_all = page.session.key.client_ids is None
     return page.show(
         "system.html",
