@@ -82,12 +82,12 @@ def answered_before_the_commit() -> None:
 @_bug("completeness")
 def some_events_have_no_deliveries() -> None:
     now = _every(7)
-    _wrap(Intake, "_event", lambda before, *v: replace(e, deliveries=()) if (e := before(*v)) and now() else e)
+    _wrap(Intake, "_match", lambda before, *v: replace(e, deliveries=()) if (e := before(*v)) and now() else e)
 
 
 @_bug("idempotency")
 def key_ignored() -> None:
-    _wrap(Intake, "_event", lambda before, intake, draft, *v: before(intake, replace(draft, idempotency_key=None), *v))
+    _wrap(Intake, "_match", lambda before, intake, draft, *v: before(intake, replace(draft, idempotency_key=None), *v))
 
 
 @_bug("idempotency")
