@@ -6,13 +6,13 @@ from typing import Final
 
 import pytest
 from api_server import Api, running_api
+from hostile_receiver import HostileServer
 from local_node import SECRET_KEY, Bench
 from stores import Engine, PostgresEngine, SqliteEngine
 
 from commerce_event.accept import commit_batcher
 from commerce_event.server import Node
 from commerce_event.settings import Settings
-from commerce_event.simulate.hostile import HostileServer
 from commerce_event.store.port import Store
 
 ENGINES: Final[dict[str, Callable[[Path], Engine]]] = {"postgres": PostgresEngine, "sqlite": SqliteEngine}
@@ -80,5 +80,5 @@ async def bench(tmp_path: Path, max_in_flight: int, monkeypatch: pytest.MonkeyPa
         await node.start()
         yield Bench(node, hostile)
         await node.stop()
-        assert node.scheduler.in_flight == 0
-        assert node.scheduler.unsettled == 0
+        assert node.dispatcher.in_flight == 0
+        assert node.dispatcher.unsettled == 0

@@ -21,9 +21,9 @@ from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.clock import Clock, SharedClock, SystemClock
 from commerce_event.core.ids import NODE_BITS, IdMaker
 from commerce_event.core.vault import Vault, VaultError
+from commerce_event.deliver.dispatcher import Dispatcher
 from commerce_event.deliver.replays import Replays
 from commerce_event.deliver.resolver import Resolver
-from commerce_event.deliver.scheduler import Scheduler
 from commerce_event.deliver.sender import Sender
 from commerce_event.http.protocol import Limits
 from commerce_event.http.uvicorn_server import http_server, listen
@@ -90,7 +90,7 @@ class Node:
             clock=clock,
             installation_id=vault.installation_id,
         )
-        self.scheduler = Scheduler(
+        self.dispatcher = Dispatcher(
             store,
             self.registry,
             self.sender,
@@ -100,21 +100,21 @@ class Node:
             max_in_flight=settings.max_in_flight,
             circuit_failures=settings.circuit_failures,
         )
-        self.intake = Intake(store, self.registry, self.scheduler, ids, clock)
-        self.replays = Replays(store, self.registry, ids, clock, self.scheduler.wake)
+        self.intake = Intake(store, self.registry, self.dispatcher, ids, clock)
+        self.replays = Replays(store, self.registry, ids, clock, self.dispatcher.wake)
         recorder = ActivityRecorder(clock)
-        self.scheduler.on_attempt.append(recorder.attempted)
+        self.dispatcher.on_attempt.append(recorder.attempted)
         self.intake.on_accepted.append(recorder.accepted)
         self.maintenance = Maintenance(store, self.registry, clock, recorder, retention_s=settings.retention_s)
-        self.metrics = Metrics(self.scheduler, self.maintenance, self.loop_monitor)
-        self.scheduler.on_attempt.append(self.metrics.attempt)
+        self.metrics = Metrics(self.dispatcher, self.maintenance, self.loop_monitor)
+        self.dispatcher.on_attempt.append(self.metrics.attempt)
         services = Services(
             settings=settings,
             clock=clock,
             store=store,
             registry=self.registry,
             intake=self.intake,
-            scheduler=self.scheduler,
+            dispatcher=self.dispatcher,
             sender=self.sender,
             replays=self.replays,
             maintenance=self.maintenance,
@@ -131,9 +131,9 @@ class Node:
         )
         self.app = create_app(services, publisher, _pages(services, vault))
         await self._make_first_key()
-        self.store.on_notice = lambda _: self.scheduler.wake()  # it reads changes of other nodes as well
+        self.store.on_notice = lambda _: self.dispatcher.wake()  # it reads changes of other nodes as well
         if not settings.hold_deliveries:
-            self.scheduler.start()
+            self.dispatcher.start()
         self.replays.run()
         self.maintenance.start()
 
@@ -148,12 +148,12 @@ class Node:
         now = asyncio.get_running_loop().time
         until = now() + within_s
         self.loop_monitor.close()
-        self.scheduler.send_no_more()
+        self.dispatcher.stop_sending()
         try:
             async with asyncio.timeout_at(until):
                 await self.intake.close(within_s - _RECORD_S)
                 await self.replays.close()
-                await self.scheduler.close(max(0.0, until - now() - _RECORD_S))
+                await self.dispatcher.close(max(0.0, until - now() - _RECORD_S))
                 await self.maintenance.close()
                 await self.sender.close()
         except TimeoutError:
@@ -233,7 +233,7 @@ async def serve(
         log.critical("stopping: the store is broken", error=str(broken.result()))
         await serving
         return 1
-    node.scheduler.send_no_more()  # what is in flight there goes on while requests are finished here
+    node.dispatcher.stop_sending()  # what is in flight there goes on while requests are finished here
     await asyncio.wait({serving})
     for waiting in (broken, asking):
         waiting.cancel()

@@ -61,7 +61,7 @@ async def test_submit_event_that_cannot_be_matched_releases_its_slots(
         patched.setattr(intake._ids, "next", failing_at(3, intake._ids.next))  # a slot is reserved by then
         with pytest.raises(RuntimeError):
             await bench.publish()
-    assert bench.node.scheduler.in_flight == 0
+    assert bench.node.dispatcher.in_flight == 0
 
     await bench.publish(5)
     assert [each.state for each in await bench.until_settled()] == ["delivered"] * 10

@@ -402,7 +402,7 @@ async def test_what_is_due_and_held_by_a_pause_that_was_asked_for_is_told(api: A
     await api.publish()
     await api.until_arrived(1)
     async with asyncio.timeout(5):
-        while api.node.scheduler.in_flight:
+        while api.node.dispatcher.in_flight:
             await asyncio.sleep(0)
     accepted = await api.publish()
 
@@ -412,8 +412,8 @@ async def test_what_is_due_and_held_by_a_pause_that_was_asked_for_is_told(api: A
 async def test_what_is_due_and_held_by_an_open_circuit_is_told(api: Api) -> None:
     api.receiver.status = 500
     endpoint = await api.endpoint(retry_schedule=[0.01])
-    lane = api.node.scheduler._slots.lane(ids.decode("end", endpoint["id"]))
-    lane.circuit = Circuit(threshold=1, min_span_s=0.0, first_pause_s=3_600.0)
+    state = api.node.dispatcher._concurrency.state(ids.decode("end", endpoint["id"]))
+    state.circuit = Circuit(threshold=1, min_span_s=0.0, first_pause_s=3_600.0)
     accepted = await api.publish()
 
     assert await held(api, accepted["id"], endpoint["id"]) == (

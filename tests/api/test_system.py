@@ -112,7 +112,7 @@ async def test_a_store_that_does_not_answer_makes_it_unready_and_says_when_to_co
 
 
 async def test_deliveries_that_have_stopped_make_it_unready(api: Api) -> None:
-    await api.node.scheduler.close(1)
+    await api.node.dispatcher.close(1)
     expect_problem(await api.admin.get("/readyz"), 503)
 
 

@@ -10,7 +10,7 @@ from local_node import Bench
 from msgspec.structs import replace
 
 from commerce_event.core.delivery import Outcome
-from commerce_event.deliver import scheduler
+from commerce_event.deliver import claim_loop
 
 
 async def test_every_try_of_the_schedule_is_made_and_then_the_delivery_is_dead(bench: Bench) -> None:
@@ -72,7 +72,7 @@ async def test_endpoint_that_is_switched_on_again_keeps_what_waits_for_it(
 
     monkeypatch.setattr(node.store, "finish_pending", switched_on_after_a_step)
     await node.registry.switch_off(endpoint.id, "gone", node.clock.now_ms())
-    node.scheduler.wake()
+    node.dispatcher.wake()
 
     async def on_again() -> bool:
         found = node.registry.endpoint(endpoint.id)
@@ -109,7 +109,7 @@ async def test_retry_after_holds_back_the_whole_endpoint(bench: Bench) -> None:
     await bench.publish()
 
     async def paused() -> bool:
-        return bench.node.scheduler.health(endpoint.id).paused_for_s is not None
+        return bench.node.dispatcher.health(endpoint.id).paused_for_s is not None
 
     await bench.until(paused)
     await bench.publish(5)
@@ -123,7 +123,7 @@ async def test_retry_after_holds_back_what_was_claimed_already_too(bench: Bench)
     await bench.publish(100)
 
     async def all_quiet() -> bool:
-        paused = bench.node.scheduler.health(endpoint.id).paused_for_s is not None
+        paused = bench.node.dispatcher.health(endpoint.id).paused_for_s is not None
         return paused and not any(each.leased for each in await bench.deliveries())
 
     await bench.until(all_quiet)
@@ -134,7 +134,7 @@ async def test_retry_after_holds_back_what_was_claimed_already_too(bench: Bench)
 async def test_what_waits_for_its_key_goes_on_at_once_when_its_endpoint_wants_no_order_any_more(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scheduler, "_SCAN_EVERY_S", 3_600.0)  # nothing is found by looking unasked
+    monkeypatch.setattr(claim_loop, "_SCAN_INTERVAL_S", 3_600.0)  # nothing is found by looking unasked
     endpoint = await bench.endpoint("/hang", ordering="key")
     await bench.publish(3)
     await bench.node.registry.change(
@@ -194,7 +194,7 @@ async def test_switched_off_endpoint_holds_what_waits_and_tracks_nothing_new(ben
 
     on = msgspec.structs.replace(off, enabled=True, url=bench.hostile.url + "/ok")
     await bench.node.registry.save(on)
-    bench.node.scheduler.wake()
+    bench.node.dispatcher.wake()
     [delivery] = await bench.until_settled()
     assert delivery.state == "delivered"
 
@@ -203,7 +203,7 @@ async def test_deleted_endpoint_has_what_waits_cancelled(bench: Bench) -> None:
     endpoint = await bench.endpoint("/status?code=500", retry_schedule_s=(5.0,))
     await bench.publish(30)
     await bench.node.registry.delete(endpoint.id, bench.node.clock.now_ms())
-    bench.node.scheduler.wake()
+    bench.node.dispatcher.wake()
 
     found = await bench.until_settled()
     assert {(each.state, each.reason) for each in found} == {("cancelled", "endpoint_deleted")}
@@ -214,12 +214,12 @@ async def test_books_balance_after_all_kinds_of_ends(bench: Bench) -> None:
         await bench.endpoint(path)
     await bench.publish(25)
     await bench.until_settled()
-    await bench.node.maintenance.recount()
+    await bench.node.maintenance.counts.verify()
 
-    accounts = bench.node.maintenance.accounts
-    assert accounts is not None
-    assert accounts.balanced
-    assert sum(book.matched for book in accounts.books) == 150
+    report = bench.node.maintenance.counts.report
+    assert report is not None
+    assert report.balanced
+    assert sum(each.matched for each in report.counts) == 150
 
 
 async def test_clock_that_is_set_makes_nothing_early(bench: Bench) -> None:
@@ -232,7 +232,7 @@ async def test_clock_that_is_set_makes_nothing_early(bench: Bench) -> None:
     await bench.until(failed_once)
     [before] = await bench.deliveries()
     bench.node.clock.follow(-3_600_000)  # as if the machine's clock had been set an hour forward
-    await bench.node.maintenance.watch_clock()
+    await bench.node.maintenance.clock_watcher.check()
 
     [after] = await bench.deliveries()
     assert before.due_ms is not None

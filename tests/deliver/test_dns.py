@@ -27,16 +27,16 @@ PUBLIC, PRIVATE = "93.184.215.14", "10.0.0.1"
 CHILD = """
 import asyncio, json, sys
 from commerce_event.core.addresses import AddressPolicy
-from commerce_event.deliver import guard
+from commerce_event.deliver import resolver as module
 
 async def main():
-    guard._REMEMBER_S = 0.0
-    resolver = guard.Resolver(AddressPolicy())
+    module._CACHE_S = 0.0
+    resolver = module.Resolver(AddressPolicy())
     for host in sys.argv[2:]:
         try:
             print(json.dumps(await resolver.addresses(host, 443, float(sys.argv[1]))))
-        except guard.TransportError as error:
-            print(json.dumps([error.code, error.ours, error.detail]))
+        except module.TransportError as error:
+            print(json.dumps([error.code, error.is_internal, str(error)]))
     resolver.close()
 
 asyncio.run(main())

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from hostile_receiver import BEHAVIOURS, HostileServer
 
 from commerce_event.core import ids
 from commerce_event.core.addresses import AddressPolicy
@@ -14,7 +15,6 @@ from commerce_event.core.delivery import Outcome
 from commerce_event.core.model import Endpoint, Secret
 from commerce_event.deliver.resolver import Resolver
 from commerce_event.deliver.sender import Sender
-from commerce_event.simulate.hostile import BEHAVIOURS, HostileServer
 from commerce_event.store.port import Claimed
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -45,7 +45,7 @@ async def test_listener_that_raises_keeps_no_delivery_from_being_sent(bench: Ben
         if faults:
             raise faults.pop()
 
-    bench.node.scheduler.on_attempt.append(fault)
+    bench.node.dispatcher.on_attempt.append(fault)
     await bench.publish(30)
 
     assert [each.state for each in await bench.until_settled()] == ["delivered"] * 30
@@ -56,7 +56,7 @@ async def test_event_that_cannot_be_handed_over_stops_no_later_one(
 ) -> None:
     endpoint = await bench.endpoint("/ok", timeout_s=0.1)
     with monkeypatch.context() as patched:
-        patched.setattr(bench.node.scheduler, "launch", failing)
+        patched.setattr(bench.node.dispatcher, "launch", failing)
         await bench.publish()
     await bench.publish(5)
 
@@ -64,7 +64,7 @@ async def test_event_that_cannot_be_handed_over_stops_no_later_one(
         return len(await bench.deliveries(endpoint_id=endpoint.id, state="delivered")) == 5
 
     await bench.until(five_arrived)
-    bench.node.scheduler.release(endpoint.id)  # what the fault left behind
+    bench.node.dispatcher.release(endpoint.id)  # what the fault left behind
 
 
 @pytest.mark.parametrize("error", [StoreUnavailableError("the disk is full"), RuntimeError("a fault of ours")])
@@ -99,7 +99,7 @@ async def test_results_that_outlasted_their_leases_while_the_store_was_away_are_
         await bench.publish(20)
 
         async def behind() -> bool:
-            return node.scheduler.unsettled == 20 and node.scheduler._settler.behind
+            return node.dispatcher.unsettled == 20 and node.dispatcher._results.is_behind
 
         await bench.until(behind)
         node.clock.follow(60_000)  # as if that had lasted a minute
@@ -111,7 +111,7 @@ async def test_results_that_outlasted_their_leases_while_the_store_was_away_are_
             return await waiting()
 
         patched.setattr(node.store, "backlog", looked)
-        node.scheduler.wake()
+        node.dispatcher.wake()
 
         async def looked_twice() -> bool:
             return len(looks) > 1
@@ -132,7 +132,7 @@ async def test_faults_of_ours_are_not_held_against_the_receiver(bench: Bench, mo
             return all(each.attempt_count > 0 and not each.leased for each in await bench.deliveries())
 
         await bench.until(all_tried)
-    assert bench.node.scheduler.health(endpoint.id).consecutive_failures == 0
+    assert bench.node.dispatcher.health(endpoint.id).consecutive_failures == 0
 
 
 async def test_retried_delivery_that_died_of_failures_is_soon_tried_again_after_a_fault_of_ours(
@@ -146,7 +146,7 @@ async def test_retried_delivery_that_died_of_failures_is_soon_tried_again_after_
     with monkeypatch.context() as patched:
         patched.setattr(bench.node.sender, "_post", no_sockets)
         await bench.node.store.queue.requeue([dead.id], now_ms=bench.node.clock.now_ms())
-        bench.node.scheduler.wake()
+        bench.node.dispatcher.wake()
 
         async def tried() -> bool:
             [found] = await bench.deliveries()
@@ -198,7 +198,7 @@ async def test_endpoints_that_fail_leave_a_quarter_of_the_slots_to_others_howeve
         return all(each.failure_count > 1 for each in await bench.deliveries())
 
     await bench.until(all_failed)
-    bench.node.scheduler.on_attempt.append(lambda *_: held.append(bench.node.scheduler.in_flight))
+    bench.node.dispatcher.on_attempt.append(lambda *_: held.append(bench.node.dispatcher.in_flight))
 
     async def seen_enough() -> bool:
         return len(held) > 60

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import pytest
 import trustme
+from hostile_receiver import HostileServer, Received
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
@@ -27,10 +28,9 @@ from commerce_event.core.model import Endpoint, Secret
 from commerce_event.core.signatures import new_secret, public_key, verify
 from commerce_event.deliver import sender as sender_module
 from commerce_event.deliver.connection import BODY_KEPT
-from commerce_event.deliver.redaction import Veil
+from commerce_event.deliver.redaction import Redactor
 from commerce_event.deliver.resolver import Resolver
 from commerce_event.deliver.sender import Sender
-from commerce_event.simulate.hostile import HostileServer, Received
 from commerce_event.store.port import Claimed
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -472,10 +472,10 @@ async def test_our_signing_secrets_are_masked(sender: Sender) -> None:
 @given(at=st.integers(BODY_KEPT - 40, BODY_KEPT), secret=st.text("abc-", min_size=4, max_size=60))
 @settings(max_examples=50, deadline=None)
 def test_no_beginning_of_a_secret_is_left_where_the_body_was_cut(at: int, secret: str) -> None:
-    veil = Veil(an_endpoint("http://127.0.0.1/", headers={"x-a": secret.replace("-", "d")}))
+    redactor = Redactor(an_endpoint("http://127.0.0.1/", headers={"x-a": secret.replace("-", "d")}))
     hidden = secret.replace("-", "d").encode()
     kept = (b"." * at + hidden + b"." * BODY_KEPT)[:BODY_KEPT]
-    shown = veil.body(kept)
+    shown = redactor.body(kept)
     assert hidden[:4] not in shown
     assert len(shown) <= BODY_KEPT
 

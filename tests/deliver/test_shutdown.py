@@ -61,7 +61,7 @@ async def test_what_became_due_while_no_server_ran_goes_out_oldest_first_within_
     await again.maintenance.close()  # it would take the clock for wrong
     again.clock.follow(3 * 86_400_000)
     await again.registry.change(endpoint.id, lambda each: replace(each, url=bench.hostile.url + "/ok"))
-    again.scheduler.start()
+    again.dispatcher.start()
 
     found = await bench.until_settled()
     assert {each.state for each in found} == {"delivered"}

@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from virtual_time import VirtualLoop
 
 from commerce_event.core.model import Scope
-from commerce_event.deliver import scheduler
+from commerce_event.deliver import claim_loop
 from commerce_event.store.port import DeliveryQuery, Page
 
 _SHARED_MEMORY: Final = Path("/dev/shm")
@@ -96,11 +96,11 @@ class World:
                 for each in found
             ]
             after = found[-1].id
-        await node.maintenance.recount()
-        record.balanced = node.maintenance.accounts is not None and node.maintenance.accounts.balanced
+        await node.maintenance.counts.verify()
+        record.balanced = node.maintenance.counts.report is not None and node.maintenance.counts.report.balanced
         await asyncio.sleep(30.0)
-        if node.scheduler.in_flight or node.scheduler.unsettled:
-            record.left_over = f"{node.scheduler.in_flight} slots held, {node.scheduler.unsettled} results unsettled"
+        if node.dispatcher.in_flight or node.dispatcher.unsettled:
+            record.left_over = f"{node.dispatcher.in_flight} slots held, {node.dispatcher.unsettled} results unsettled"
         for kept in record.kept:
             delivery = kept.delivery
             record.trace(
@@ -137,10 +137,10 @@ def run_world(
 
 @contextmanager
 def _rare_looks() -> Iterator[None]:
-    """Have the scheduler look at the store unasked once an hour instead of once a second.
+    """Have the dispatcher look at the store unasked once an hour instead of once a second.
 
     While something is overdue it looks once a minute (``Node.look_each_minute``), so a missed hint costs a minute here
     and a second in the product.
     """
-    with patch.object(scheduler, "_SCAN_EVERY_S", _LOOK_UNASKED_S):
+    with patch.object(claim_loop, "_SCAN_INTERVAL_S", _LOOK_UNASKED_S):
         yield

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import apsw
 import pytest
-from stores import claim, new_event, result, unread
+from stores import claim, new_event, result
 
 from commerce_event.core import clock
 from commerce_event.core.clock import SystemClock
 from commerce_event.core.model import Scope
-from commerce_event.maintenance.activity_recorder import ActivityRecorder
-from commerce_event.maintenance.runner import Maintenance
+from commerce_event.maintenance.clock_watcher import ClockWatcher
 from commerce_event.store.port import EventQuery, Page, StoreBrokenError, StoreRefusedError, StoreUnavailableError
 from commerce_event.store.sqlite import SqliteStore, checkpoints, files, maintenance
 from commerce_event.store.sqlite.writer import Writer
@@ -499,7 +498,7 @@ async def test_clock_that_is_set_back_while_no_server_runs_delays_nothing(
     later = SystemClock()
     store = SqliteStore(path, clock=later)
     await store.open()
-    await Maintenance(store, unread(store), later, ActivityRecorder(later), retention_s=0).watch_clock()
+    await ClockWatcher(store.maintenance, later).check()
     [waiting] = await store.queue.backlog()
     await store.close()
 

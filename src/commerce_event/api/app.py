@@ -64,7 +64,7 @@ def _routes(services: Services, pages: Sequence[BaseRoute]) -> Starlette:
             await services.store.registry.config_version()
         except StoreError as error:
             return problem_response(unavailable(str(error)))
-        if not services.scheduler.running and not services.settings.hold_deliveries:
+        if not services.dispatcher.running and not services.settings.hold_deliveries:
             return problem_response(unavailable("deliveries have stopped; see the log"))
         return JSONResponse({"status": "ready"}, headers=HEADERS)
 

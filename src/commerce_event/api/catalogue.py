@@ -34,13 +34,13 @@ async def get_type(call: Call) -> Reply:
 
 
 async def read_books(call: Call) -> Reply:
-    books = await call.services.store.history.delivery_counts(call.scope)
-    accounts = call.services.maintenance.accounts
+    counts = await call.services.store.history.delivery_counts(call.scope)
+    report = call.services.maintenance.counts.report
     return Reply(
         BooksView(
-            items=[book_view(book) for book in books],
-            balanced=(accounts is None or accounts.balanced) and all(book.difference == 0 for book in books),
-            counted_at=shown_time(None if accounts is None else accounts.counted_ms),
+            items=[book_view(each) for each in counts],
+            balanced=(report is None or report.balanced) and all(each.difference == 0 for each in counts),
+            counted_at=shown_time(None if report is None else report.counted_ms),
         )
     )
 

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from commerce_event.api.operations import convert
 from commerce_event.api.parameters import Int32, unknown_type
 from commerce_event.api.response_models import MASK
+from commerce_event.api.validation import convert
 from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.filters import InvalidFilterError, Kind, check_filter

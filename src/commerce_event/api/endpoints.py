@@ -83,7 +83,7 @@ async def get_endpoint(call: Call) -> Reply:
 
 async def change_endpoint(call: Call) -> Reply:
     saved = await _change(call, lambda endpoint: _changed(call, endpoint))
-    call.services.scheduler.wake()
+    call.services.dispatcher.wake()
     return Reply(endpoint_view(saved))
 
 
@@ -109,7 +109,7 @@ def _changed(call: Call, endpoint: Endpoint) -> Endpoint:
 
 async def delete_endpoint(call: Call) -> Reply:
     await call.services.registry.delete(find_endpoint(call).id, call.now_ms)
-    call.services.scheduler.wake()
+    call.services.dispatcher.wake()
     return Reply(None, 204)
 
 

@@ -109,7 +109,7 @@ def _held(call: Call, delivery: Delivery) -> str | None:
         return "the endpoint is switched off"
     if call.services.settings.hold_deliveries:
         return "this server holds all deliveries"
-    health = call.services.scheduler.health(endpoint.id)
+    health = call.services.dispatcher.health(endpoint.id)
     if health.circuit != "closed":
         return f"the endpoint failed {health.consecutive_failures} times in a row and gets one attempt at a time"
     if health.paused_for_s is not None:

@@ -1,9 +1,7 @@
 """The registry: every management call is described once; routes and the OpenAPI document are both made from that."""
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
-from functools import reduce
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -12,10 +10,10 @@ from starlette.responses import Response
 
 from commerce_event.accept.strict_json import load
 from commerce_event.api.services import Services
-from commerce_event.api.validation_messages import in_words
+from commerce_event.api.validation import convert
 from commerce_event.core import ids
 from commerce_event.core.model import AuditEntry, Key, Scope
-from commerce_event.core.problems import Fault, Problem, child, together
+from commerce_event.core.problems import Fault, Problem
 from commerce_event.http.asgi import (
     HEADERS,
     DisconnectedError,
@@ -33,8 +31,6 @@ from commerce_event.registry.authentication import Needed, authenticate, check_r
 from commerce_event.store.port import StoreError
 
 BODY_MAX: Final = 256 * 1024  # of a management call
-
-T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -186,54 +182,3 @@ async def _read_body(operation: Operation, request: Request) -> Any:
     if not is_json(read_media_type(request.headers.get("content-type", ""))):
         raise Problem(415, "Send the body as application/json.")
     return convert(load(raw), operation.body, where="")
-
-
-_FAULTS_MAX: Final = 50
-_MISSING: Final = "Object missing required field"
-_MESSAGE_MAX: Final = 200  # it may repeat what was sent
-_WHERE: Final = re.compile(r"^(.*?)(?: - at `(.+)`)?$", re.DOTALL)
-_STEP: Final = re.compile(r"\[(\d+)\]|\.([^.\[]+)")
-_FIELD: Final = re.compile(r"field `([^`]+)`")
-
-
-def convert(raw: Any, wanted: type[T], *, where: str, strict: bool = True) -> T:
-    """Return data as the wanted type. Raises Problem 422 that points at the fault; ``where`` begins the pointer."""
-    try:
-        return msgspec.convert(raw, wanted, strict=strict)
-    except msgspec.ValidationError as error:
-        faults = _faults(raw, wanted, where, strict) if isinstance(raw, dict) else []
-        faults = faults or [_explained(str(error), wanted, where)]
-    problems = [Problem(422, f"{each.pointer or 'The body'} {each.message}.", faults=[each]) for each in faults]
-    raise together(problems)
-
-
-def _faults(raw: Mapping[str, Any], wanted: type, where: str, strict: bool) -> list[Fault]:
-    """Return every member that cannot be used, and every one that is missing: msgspec tells the first alone."""
-    faults: list[Fault] = []
-    for name, value in raw.items():
-        try:
-            msgspec.convert({name: value}, wanted, strict=strict)
-        except msgspec.ValidationError as error:
-            if not str(error).startswith(_MISSING):  # the others, which are not given here
-                faults.append(_explained(str(error), wanted, where))
-        if len(faults) == _FAULTS_MAX:
-            return faults
-    fields = msgspec.structs.fields(wanted) if issubclass(wanted, msgspec.Struct) else ()
-    missing = [each.encode_name for each in fields if each.required and each.encode_name not in raw]
-    return faults + [Fault(f"?{name}" if where == "?" else child("", name), "is required") for name in missing]
-
-
-def _explained(text: str, wanted: type, where: str) -> Fault:
-    match = _WHERE.match(text)
-    message, path = (match[1], match[2] or "") if match else (text, "")
-    known, unnamed, _ = path.partition("[...]")  # msgspec does not tell which member of a map it means
-    steps = [index or name for index, name in _STEP.findall(known)]
-    field = _FIELD.search(message)
-    if field is not None and not unnamed:
-        steps.append(field[1])
-    message = in_words(message, wanted, steps[0] if steps else None)[:_MESSAGE_MAX]
-    if unnamed:
-        message = f"has a member that {message}"
-    if where == "?":
-        return Fault("?" + ".".join(steps)[:_MESSAGE_MAX], message)
-    return Fault(reduce(child, steps, ""), message)

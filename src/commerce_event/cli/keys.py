@@ -84,8 +84,8 @@ async def _create_in_store(store: str, body: dict[str, Any]) -> dict[str, Any]:
     import msgspec
 
     from commerce_event.api.keys import NewKey, clients_of
-    from commerce_event.api.operations import convert
     from commerce_event.api.response_models import NewKeyView, key_fields
+    from commerce_event.api.validation import convert
     from commerce_event.core.problems import Problem
     from commerce_event.server import open_registry
     from commerce_event.settings import Settings
