@@ -17,7 +17,7 @@ serve: $(VENV)/.run ## start a server on ./commerce-event.db
 	$(BIN)/commerce-event serve
 
 test: $(VENV)/.dev $(VENV)/.browser ## run every test; installs Chromium first where it is missing, and says so
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-unit: $(VENV)/.dev ## run the quick tests, for every save
 	$(BIN)/python -m pytest -m "not integration" -n 2
@@ -49,7 +49,7 @@ screenshots: $(VENV)/.dev $(VENV)/.browser ## take the screenshots for README an
 	$(BIN)/python tests/browser/take_screenshots.py docs/images
 
 chaos: $(VENV)/.dev ## inject faults under load, 250 kills on each engine, and check every invariant (an hour)
-	$(BIN)/python tests/seeded_bugs/try_under_faults.py
+	$(BIN)/python tests/seeded_bugs/try_seeded_bugs.py
 	$(BIN)/python tests/oracle/chaos.py --engine sqlite --faults kill,kill-all --cycles 250
 	$(BIN)/python tests/oracle/chaos.py --engine sqlite --cycles 50
 	$(BIN)/python tests/oracle/chaos.py --engine postgres --faults kill,kill-all --cycles 250

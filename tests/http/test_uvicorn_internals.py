@@ -169,7 +169,7 @@ async def test_server_calls_on_tick_and_http_may_be_any_callable() -> None:
     settings = uvicorn.Config(
         answer_nothing, http=partial(factory), port=0, lifespan="off", log_config=None, access_log=False  # type: ignore[arg-type]
     )  # fmt: skip
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await Server(settings)._serve()
 
     assert len(made) == 1
