@@ -2,12 +2,10 @@
 
 import asyncio
 import gc
-import os
 import resource
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Final
 
 import structlog
@@ -22,10 +20,10 @@ from commerce_event.api.services import Services
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.clock import Clock, SharedClock, SystemClock
 from commerce_event.core.ids import NODE_BITS, IdMaker
-from commerce_event.core.vault import Vault, VaultError, new_key, parse_key
+from commerce_event.core.vault import Vault, VaultError
+from commerce_event.deliver.dispatcher import Dispatcher
 from commerce_event.deliver.replays import Replays
 from commerce_event.deliver.resolver import Resolver
-from commerce_event.deliver.scheduler import Scheduler
 from commerce_event.deliver.sender import Sender
 from commerce_event.http.protocol import Limits
 from commerce_event.http.uvicorn_server import http_server, listen
@@ -33,6 +31,7 @@ from commerce_event.loop_monitor import LoopMonitor
 from commerce_event.maintenance.activity_recorder import ActivityRecorder
 from commerce_event.maintenance.runner import Maintenance
 from commerce_event.reference import routes as reference
+from commerce_event.registry.key_file import KeyFile
 from commerce_event.registry.registry import Registry
 from commerce_event.settings import Settings
 from commerce_event.store.port import Store, StoreRefusedError
@@ -77,13 +76,13 @@ class Node:
         settings, clock, store = self.settings, self.clock, self.store
         ids = IdMaker(node=store.run_id % 2**NODE_BITS, after=await store.last_id())
         try:
-            key_file = _KeyFile(settings)
+            key_file = KeyFile(settings.secret_key, settings.store_path())
             vault = Vault(key_file.key)
             self.registry = Registry(store, vault, ids, admin_key=settings.admin_key)
             await self.registry.load()
         except VaultError as error:
             raise StoreRefusedError(str(error)) from None
-        key_file.keep()
+        key_file.save()
         policy = AddressPolicy(settings.allow_networks)
         self.sender = Sender(
             resolver=Resolver(policy, own_addresses),
@@ -91,7 +90,7 @@ class Node:
             clock=clock,
             installation_id=vault.installation_id,
         )
-        self.scheduler = Scheduler(
+        self.dispatcher = Dispatcher(
             store,
             self.registry,
             self.sender,
@@ -101,21 +100,21 @@ class Node:
             max_in_flight=settings.max_in_flight,
             circuit_failures=settings.circuit_failures,
         )
-        self.intake = Intake(store, self.registry, self.scheduler, ids, clock)
-        self.replays = Replays(store, self.registry, ids, clock, self.scheduler.wake)
+        self.intake = Intake(store, self.registry, self.dispatcher, ids, clock)
+        self.replays = Replays(store, self.registry, ids, clock, self.dispatcher.wake)
         recorder = ActivityRecorder(clock)
-        self.scheduler.on_attempt.append(recorder.attempted)
+        self.dispatcher.on_attempt.append(recorder.attempted)
         self.intake.on_accepted.append(recorder.accepted)
         self.maintenance = Maintenance(store, self.registry, clock, recorder, retention_s=settings.retention_s)
-        self.metrics = Metrics(self.scheduler, self.maintenance, self.loop_monitor)
-        self.scheduler.on_attempt.append(self.metrics.attempt)
+        self.metrics = Metrics(self.dispatcher, self.maintenance, self.loop_monitor)
+        self.dispatcher.on_attempt.append(self.metrics.attempt)
         services = Services(
             settings=settings,
             clock=clock,
             store=store,
             registry=self.registry,
             intake=self.intake,
-            scheduler=self.scheduler,
+            dispatcher=self.dispatcher,
             sender=self.sender,
             replays=self.replays,
             maintenance=self.maintenance,
@@ -132,9 +131,9 @@ class Node:
         )
         self.app = create_app(services, publisher, _pages(services, vault))
         await self._make_first_key()
-        self.store.on_notice = lambda _: self.scheduler.wake()  # it reads changes of other nodes as well
+        self.store.on_notice = lambda _: self.dispatcher.wake()  # it reads changes of other nodes as well
         if not settings.hold_deliveries:
-            self.scheduler.start()
+            self.dispatcher.start()
         self.replays.run()
         self.maintenance.start()
 
@@ -149,12 +148,12 @@ class Node:
         now = asyncio.get_running_loop().time
         until = now() + within_s
         self.loop_monitor.close()
-        self.scheduler.send_no_more()
+        self.dispatcher.stop_sending()
         try:
             async with asyncio.timeout_at(until):
                 await self.intake.close(within_s - _RECORD_S)
                 await self.replays.close()
-                await self.scheduler.close(max(0.0, until - now() - _RECORD_S))
+                await self.dispatcher.close(max(0.0, until - now() - _RECORD_S))
                 await self.maintenance.close()
                 await self.sender.close()
         except TimeoutError:
@@ -190,42 +189,14 @@ async def open_registry(settings: Settings) -> AsyncIterator[tuple[Registry, Sys
     store = make_store(settings, clock)
     await store.open()
     try:
-        registry = Registry(
-            store, Vault(_KeyFile(settings).key), IdMaker(node=store.run_id % 2**NODE_BITS, after=await store.last_id())
-        )
+        vault = Vault(KeyFile(settings.secret_key, settings.store_path()).key)
+        registry = Registry(store, vault, IdMaker(node=store.run_id % 2**NODE_BITS, after=await store.last_id()))
         await registry.load()
         yield registry, clock
     except VaultError as error:
         raise StoreRefusedError(str(error)) from None
     finally:
         await store.close()
-
-
-class _KeyFile:
-    """The key that seals secrets: from the settings, or a file beside the store, made when both are missing."""
-
-    def __init__(self, settings: Settings) -> None:
-        path = settings.store_path()
-        database = None if path is None else path.resolve()
-        self._path: Path | None = None
-        self._text = settings.secret_key or ""
-        if not self._text and database is not None:
-            self._path = database.with_name(database.name + ".key")
-            self._text = self._path.read_text().strip() if self._path.exists() else new_key()
-        self.key = parse_key(self._text)
-
-    def keep(self) -> None:
-        """Write a new key durably, readable by its owner alone; done only once it fits the store."""
-        if self._path is None or self._path.exists():
-            return
-        handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w") as file:
-            file.write(self._text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        folder = os.open(self._path.parent, os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)
 
 
 async def serve(
@@ -236,7 +207,7 @@ async def serve(
     ``on_stop`` is called when a signal came.
     """
     room = raise_file_limit() - settings.max_in_flight - _OTHER_FILES
-    limits = Limits(most=max(_CONNECTIONS_MIN, min(settings.max_connections, room)))
+    limits = Limits(max_connections=max(_CONNECTIONS_MIN, min(settings.max_connections, room)))
     tune_collector()
     listener = listen(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
@@ -262,7 +233,7 @@ async def serve(
         log.critical("stopping: the store is broken", error=str(broken.result()))
         await serving
         return 1
-    node.scheduler.send_no_more()  # what is in flight there goes on while requests are finished here
+    node.dispatcher.stop_sending()  # what is in flight there goes on while requests are finished here
     await asyncio.wait({serving})
     for waiting in (broken, asking):
         waiting.cancel()

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import COMMAND, Shell, run
 from processes import LocalReceiver, ServerProcess
-from shell import COMMAND, Shell, run
 
 ORDER = {
     "ClientId": 1,

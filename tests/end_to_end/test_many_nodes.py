@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from postgres import drop, empty_database, in_database, run_on_server, server_url
 from processes import ADMIN_KEY, DEADLINE_S, LocalReceiver, ServerProcess
-from publishing import Publisher, order, sequences, subscribe, until_arrived, until_settled
+from publisher import Publisher, order, sequences, subscribe, until_arrived, until_settled
 
 from commerce_event.core.vault import new_key
 

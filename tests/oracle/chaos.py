@@ -16,21 +16,21 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from asking import ask, settle
-from case import Finding
+from client import ask, settle
 from database import Database
 from disk import SmallDisk, can_mount
 from faults import FAULTS, OF_A_DISK, World, possible
-from judgement import judge
+from faulty_receiver import Receivers
+from invariants import judge
 from ledger import Fault, Ledger
-from misbehaving import Receivers
-from operating import check_revoked, make_and_revoke_key, replay, rotate, subscribe
+from ledger_index import Finding
+from monitor import Watch
+from operators import check_revoked, make_and_revoke_key, replay, rotate, subscribe
 from publishers import Publishers
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 from servers import KEY, Server
-from watching import Watch
 
 PUBLISHERS = 6
 DISK_MB = {"sqlite": 400, "postgres": 1500}

@@ -15,7 +15,7 @@ from subscriptions import DELAYS_S
 KEY = "the-key-of-the-oracle-itself"
 _SCHEDULE = ",".join(f"{delay_s}s" for delay_s in DELAYS_S)
 _READY_S = 60.0
-_LAUNCH = Path(__file__).with_name("launch_at_another_time.py")
+_LAUNCH = Path(__file__).with_name("launch_with_clock.py")
 
 
 class Server:

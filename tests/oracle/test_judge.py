@@ -5,13 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from breaches import BREACHES
 from chaos import Plan, run
 from clean_record import clean
 from disk import can_mount
 from faults import possible
-from judgement import judge
+from invariants import judge
 from ledger import Ledger
+from violations import BREACHES
 
 
 def broken_by(change: Callable[[Ledger], None]) -> set[str]:

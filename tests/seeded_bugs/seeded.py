@@ -16,12 +16,14 @@ from commerce_event.accept.intake import Intake
 from commerce_event.api.metrics import Metrics
 from commerce_event.contract.catalogue import EventType
 from commerce_event.core import routing
+from commerce_event.core.capacity import EndpointLimits
 from commerce_event.core.delivery import Outcome
 from commerce_event.core.model import Endpoint
 from commerce_event.core.signatures import Signer
-from commerce_event.deliver import scheduler, sender
-from commerce_event.deliver.concurrency import Slots
-from commerce_event.deliver.scheduler import Scheduler
+from commerce_event.deliver import dispatcher, sender
+from commerce_event.deliver.claim_loop import ClaimLoop
+from commerce_event.deliver.dispatcher import Dispatcher
+from commerce_event.deliver.endpoint_state import EndpointState
 from commerce_event.deliver.sender import Sender
 from commerce_event.registry.registry import Registry
 from commerce_event.store.port import Accepted
@@ -143,7 +145,7 @@ def switched_off_endpoint_gets_events() -> None:
 
 def _decide(changed: Callable[[Any, Any], Any]) -> None:
     """Change what follows from an attempt."""
-    _wrap(scheduler, "decide", lambda before, outcome, **named: changed(outcome, before(outcome, **named)))
+    _wrap(dispatcher, "decide", lambda before, outcome, **named: changed(outcome, before(outcome, **named)))
 
 
 @_bug("schedule")
@@ -161,7 +163,7 @@ def one_attempt_too_many() -> None:
     def decide(before: Any, outcome: Any, *, schedule_s: Any, **named: Any) -> Any:
         return before(outcome, schedule_s=(*schedule_s, 0.1), **named)
 
-    _wrap(scheduler, "decide", decide)
+    _wrap(dispatcher, "decide", decide)
 
 
 @_bug("bound")
@@ -169,7 +171,7 @@ def one_attempt_too_few() -> None:
     def decide(before: Any, outcome: Any, *, schedule_s: Any, **named: Any) -> Any:
         return before(outcome, schedule_s=schedule_s[:-1] or schedule_s, **named)
 
-    _wrap(scheduler, "decide", decide)
+    _wrap(dispatcher, "decide", decide)
 
 
 @_bug("visible death")
@@ -182,7 +184,7 @@ def gone_ignored() -> None:
     def decide(before: Any, outcome: Any, **named: Any) -> Any:
         return before(replace(outcome, status=500) if outcome.status == 410 else outcome, **named)
 
-    _wrap(scheduler, "decide", decide)
+    _wrap(dispatcher, "decide", decide)
 
 
 @_bug("repeats explained")
@@ -227,19 +229,19 @@ def retry_after_ignored() -> None:
 
 @_bug("single flight")
 def limit_of_an_endpoint_ignored() -> None:
-    _wrap(Slots, "share", lambda _, __, endpoint: replace(endpoint, max_in_flight=40))
+    _wrap(EndpointState, "limits", lambda _, __, endpoint, ___: EndpointLimits(40, endpoint.rate_limit))
 
 
 @_bug("single flight")
 def sent_twice_at_once() -> None:
     now = _every(3)
 
-    def launch(before: Any, self: Scheduler, claimed: Any) -> None:
+    def launch(before: Any, self: Dispatcher, claimed: Any) -> None:
         before(self, claimed)
         if now():
             before(self, claimed)
 
-    _wrap(Scheduler, "launch", launch)
+    _wrap(Dispatcher, "launch", launch)
 
 
 @_bug("order")
@@ -303,7 +305,7 @@ def static_headers_lost() -> None:
 
 @_bug("integrity")
 def wrong_content_type() -> None:
-    sender._FIXED = sender._FIXED.replace(b"application/json", b"text/plain")  # type: ignore[misc]
+    sender._FIXED_HEADERS = sender._FIXED_HEADERS.replace(b"application/json", b"text/plain")  # type: ignore[misc]
 
 
 # Keeping account
@@ -359,7 +361,7 @@ def cancelling_does_nothing() -> None:
 
 @_bug("terminality")
 def deliveries_of_a_deleted_endpoint_stay() -> None:
-    _wrap(Scheduler, "_start_sweep", lambda *_: None)
+    _wrap(ClaimLoop, "_start_finishing", lambda *_: None)
 
 
 @_bug("books")

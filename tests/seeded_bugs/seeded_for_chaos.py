@@ -18,9 +18,9 @@ from commerce_event.accept.intake import Intake
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.delivery import Outcome
 from commerce_event.core.urls import Target
-from commerce_event.deliver import replays, scheduler
+from commerce_event.deliver import dispatcher, replays
+from commerce_event.deliver.leases import Leases
 from commerce_event.deliver.replays import Replays
-from commerce_event.deliver.scheduler import Scheduler
 from commerce_event.deliver.sender import Sender
 from commerce_event.registry.registry import Registry
 from commerce_event.store import row_mapping
@@ -172,14 +172,14 @@ def attempt_not_on_record_before_it_is_sent() -> None:
 def work_of_a_killed_node_never_taken_over() -> None:
     now = _every(2)
     _wrap(work_queue, "take_back_former_leases", lambda *_: None)
-    _wrap(Scheduler, "_lease_until_ms", lambda before, *v: before(*v) + (3_600_000 if now() else 0))
+    _wrap(Leases, "until_ms", lambda before, *v: before(*v) + (3_600_000 if now() else 0))
 
 
 @_bug("repeats only where a fault explains them", "postgres", ("pause",))
 def lease_of_a_living_node_ignored() -> None:
     """Leases end before their requests do: both nodes send, and each takes the other's result for its own."""
-    _wrap(Scheduler, "_lease_until_ms", lambda before, *v: before(*v) - 9_000)
-    _wrap(Scheduler, "_lease_too_short", lambda *_: False)
+    _wrap(Leases, "until_ms", lambda before, *v: before(*v) - 9_000)
+    _wrap(Leases, "is_too_short", lambda *_: False)
 
 
 @_bug("only what the receiver refused to the end is dead", faults=_KILLS)
@@ -200,7 +200,7 @@ def third_retry_too_early() -> None:
         early = failure_count == 3 and decision.due_ms is not None
         return replace(decision, due_ms=decision.due_ms - 500) if early else decision
 
-    _wrap(scheduler, "decide", decide)
+    _wrap(dispatcher, "decide", decide)
 
 
 @_bug("no attempt came long after its time")
@@ -210,7 +210,7 @@ def third_retry_too_late() -> None:
         late = failure_count == 3 and decision.due_ms is not None
         return replace(decision, due_ms=decision.due_ms + 33_000) if late else decision
 
-    _wrap(scheduler, "decide", decide)
+    _wrap(dispatcher, "decide", decide)
 
 
 # Sending

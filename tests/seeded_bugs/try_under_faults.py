@@ -15,7 +15,7 @@ sys.path.append(str(Path(__file__).parent.parent / "oracle"))
 from chaos import Plan, run
 from disk import can_mount
 from faults import OF_A_DISK
-from judgement import ENOUGH as TOO_LITTLE
+from invariants import ENOUGH as TOO_LITTLE
 from seeded_for_chaos import CHAOS_BUGS
 
 __all__ = ["TOO_LITTLE", "told"]

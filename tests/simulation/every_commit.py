@@ -6,10 +6,10 @@ from concurrent.futures import ProcessPoolExecutor
 
 from inline_store import FAULTS, FaultPoint
 from judge import Judge
-from rehearsal import rehearse
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from scenario import rehearse
 
 
 def tried(point: FaultPoint) -> tuple[FaultPoint, list[str]]:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from itertools import pairwise
 
-from late import Lateness
+from lateness import Lateness
 from record import Act, Arrival, Form, Kept, Published, Record
 
 from commerce_event.core.model import Attempt, Endpoint

@@ -13,7 +13,7 @@ from judge import Judge
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from world import run_world
+from simulated_run import run_world
 
 
 class Summary(msgspec.Struct):

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 from inline_store import FAULTS, Disk, Fault, FaultPoint
 from judge import Judge
-from rehearsal import EVENTS, rehearse
+from scenario import EVENTS, rehearse
 
 _PARTS: Final = 8
 

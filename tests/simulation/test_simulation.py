@@ -7,7 +7,7 @@ import sys
 import pytest
 from bugs import BUGS, node_with
 from judge import Judge
-from world import run_world
+from simulated_run import run_world
 
 _SEEDS = 20
 _LOOKED_AT = range(1, 9)  # worlds in one of which each bug must show

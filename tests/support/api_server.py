@@ -226,6 +226,9 @@ class _Later:
     def publisher(self) -> Publisher:
         return self.app.publisher
 
+    def count_unreadable(self) -> None:
+        self.app.count_unreadable()
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await self.app(scope, receive, send)
 

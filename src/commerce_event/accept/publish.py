@@ -15,7 +15,7 @@ from commerce_event.core import ids
 from commerce_event.core.model import Key
 from commerce_event.core.problems import Problem, RejectedError
 from commerce_event.http.asgi import (
-    JSON_LINES,
+    JSON_HEADER_LINES,
     Answer,
     DisconnectedError,
     Headers,
@@ -26,7 +26,7 @@ from commerce_event.http.asgi import (
     answer_problem,
     check_encoding,
     encode,
-    problem_lines,
+    problem_header_lines,
     read_body,
 )
 from commerce_event.http.media_types import is_json, read_media_type
@@ -63,9 +63,6 @@ class PublishCounters(Protocol):
     @property
     def refused(self) -> Count: ...
 
-    @property
-    def unreadable(self) -> Count: ...
-
 
 class Publisher:
     """The two publishing calls, as bare ASGI."""
@@ -94,12 +91,12 @@ class Publisher:
             except Exception as error:
                 refuse(error)
             else:
-                answer(status, JSON_LINES, encode(view))
+                answer(status, JSON_HEADER_LINES, encode(view))
 
         def refuse(error: Exception) -> None:
             self._counters.refused.inc()
             problem = problem_of(error)
-            answer(problem.status, problem_lines(problem), encode(problem.body()))
+            answer(problem.status, problem_header_lines(problem), encode(problem.body()))
 
         try:
             key = self._caller(headers)
@@ -109,11 +106,7 @@ class Publisher:
         except Exception as error:
             refuse(error)
 
-    def unreadable(self) -> None:
-        """Count a request that was refused before anybody looked at what it asks for."""
-        self._counters.unreadable.inc()
-
-    async def one(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def publish_one(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`POST /v1/events/{EventType}`."""
         try:
             headers: Headers = dict(scope["headers"])
@@ -129,7 +122,7 @@ class Publisher:
             self._counters.refused.inc()
             await answer_problem(receive, send, problem_of(error))
 
-    async def many(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def publish_many(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`POST /v1/events`: JSON Lines, arrays, CloudEvents."""
         try:
             headers: Headers = dict(scope["headers"])

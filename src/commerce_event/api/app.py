@@ -30,19 +30,24 @@ class App:
     """Sends `POST /v1/events…` straight to the publisher, the rest to the routes."""
 
     def __init__(self, services: Services, publisher: Publisher, pages: Sequence[BaseRoute]) -> None:
-        self.publisher = publisher
+        self.publisher = publisher  # also called by the HTTP server, with whole requests
+        self._metrics = services.metrics
         self._routes = _routes(services, pages)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST":
             path: str = scope["path"]
             if path.startswith(PREFIX) and "/" not in path[len(PREFIX) :]:
-                await self.publisher.one(scope, receive, send)
+                await self.publisher.publish_one(scope, receive, send)
                 return
             if path == PREFIX[:-1]:
-                await self.publisher.many(scope, receive, send)
+                await self.publisher.publish_many(scope, receive, send)
                 return
         await self._routes(scope, receive, send)
+
+    def count_unreadable(self) -> None:
+        """Count a request that the HTTP server has refused before it reached the application."""
+        self._metrics.unreadable.inc()
 
 
 def create_app(services: Services, publisher: Publisher, pages: Sequence[BaseRoute] = ()) -> App:
@@ -59,7 +64,7 @@ def _routes(services: Services, pages: Sequence[BaseRoute]) -> Starlette:
             await services.store.registry.config_version()
         except StoreError as error:
             return problem_response(unavailable(str(error)))
-        if not services.scheduler.running and not services.settings.hold_deliveries:
+        if not services.dispatcher.running and not services.settings.hold_deliveries:
             return problem_response(unavailable("deliveries have stopped; see the log"))
         return JSONResponse({"status": "ready"}, headers=HEADERS)
 

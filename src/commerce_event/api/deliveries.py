@@ -49,7 +49,7 @@ async def retry_delivery(call: Call) -> Reply:
     changed = await call.services.store.queue.requeue([delivery.id], now_ms=call.now_ms)
     if not changed:
         raise Problem(409, "This delivery is being sent now; try again in a moment.")
-    call.services.scheduler.wake()
+    call.services.dispatcher.wake()
     view = delivery_view(await _find(call))
     return Reply(view, 202, {"Location": f"/v1/deliveries/{view.id}"})
 
@@ -59,7 +59,7 @@ async def cancel_delivery(call: Call) -> Reply:
     if not can_cancel(delivery.state):
         raise Problem(409, f"This delivery is {delivery.state}; only a pending one can be cancelled.")
     await call.services.store.queue.cancel([delivery.id], reason="cancelled_by_user", now_ms=call.now_ms)
-    call.services.scheduler.wake()
+    call.services.dispatcher.wake()
     return Reply(delivery_view(await _find(call)))
 
 

@@ -85,7 +85,7 @@ async def endpoint_stats(call: Call) -> Reply:
     recent = await services.store.history.recent_attempts(endpoint.id, _RECENT_MAX)
     took = sorted(attempt.duration_ms for attempt in recent if attempt.status is not None)
     succeeded = sum(attempt.status is not None and 200 <= attempt.status <= 299 for attempt in recent)
-    health = services.scheduler.health(endpoint.id)
+    health = services.dispatcher.health(endpoint.id)
     return Reply(
         StatsView(
             endpoint_id=ids.encode("end", endpoint.id),

@@ -58,7 +58,7 @@ async def create_endpoint(call: Call) -> Reply:
         secrets=(Secret(new_secret(wanted.signing)),),
         **check_fields(fields, call.services.policy),
     )
-    saved = await call.services.registry.add(endpoint, most=PER_CLIENT_MAX)
+    saved = await call.services.registry.add(endpoint, limit=PER_CLIENT_MAX)
     if saved is None:
         raise Problem(409, f"A client has at most {PER_CLIENT_MAX} endpoints; delete an unused one.")
     view = new_endpoint_view(saved)
@@ -83,7 +83,7 @@ async def get_endpoint(call: Call) -> Reply:
 
 async def change_endpoint(call: Call) -> Reply:
     saved = await _change(call, lambda endpoint: _changed(call, endpoint))
-    call.services.scheduler.wake()
+    call.services.dispatcher.wake()
     return Reply(endpoint_view(saved))
 
 
@@ -109,7 +109,7 @@ def _changed(call: Call, endpoint: Endpoint) -> Endpoint:
 
 async def delete_endpoint(call: Call) -> Reply:
     await call.services.registry.delete(find_endpoint(call).id, call.now_ms)
-    call.services.scheduler.wake()
+    call.services.dispatcher.wake()
     return Reply(None, 204)
 
 

@@ -63,7 +63,7 @@ async def explain_event(call: Call) -> Reply:
     event = await find_event(call)
     registry = call.services.registry
     sent = await _sent(call, event)
-    then = await registry.explainable(event.client_id, event.config_version)
+    then = await registry.endpoints_at(event.client_id, event.config_version)
     known = {endpoint.id for endpoint in then}
     reasons = [
         _reason(endpoint, event, sent.get(endpoint.id, _Sent())) for endpoint in then if endpoint.deleted_ms is None
@@ -109,7 +109,7 @@ def _held(call: Call, delivery: Delivery) -> str | None:
         return "the endpoint is disabled"
     if call.services.settings.hold_deliveries:
         return "this server holds all deliveries"
-    health = call.services.scheduler.health(endpoint.id)
+    health = call.services.dispatcher.health(endpoint.id)
     if health.circuit != "closed":
         return f"the endpoint failed {health.consecutive_failures} times in a row and gets one attempt at a time"
     if health.paused_for_s is not None:

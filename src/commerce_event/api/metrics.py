@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 from commerce_event.core import ids
 from commerce_event.core.delivery import Decision, Outcome
 from commerce_event.core.model import Endpoint
-from commerce_event.deliver.scheduler import Scheduler
+from commerce_event.deliver.dispatcher import Dispatcher
 from commerce_event.loop_monitor import LoopMonitor
 from commerce_event.maintenance.runner import Maintenance
 
@@ -27,7 +27,7 @@ _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 class Metrics(Collector):
     """Counts what flows through this node."""
 
-    def __init__(self, scheduler: Scheduler, maintenance: Maintenance, loop_monitor: LoopMonitor) -> None:
+    def __init__(self, dispatcher: Dispatcher, maintenance: Maintenance, loop_monitor: LoopMonitor) -> None:
         self._maintenance = maintenance
         self._loop_monitor = loop_monitor
         self._registry = CollectorRegistry()
@@ -45,13 +45,13 @@ class Metrics(Collector):
         self._durations = [0] * (len(_BUCKETS) + 1)
         self._seconds = 0.0
         Gauge("commerce_event_in_flight", "Deliveries being sent", registry=self._registry).set_function(
-            lambda: scheduler.in_flight
+            lambda: dispatcher.in_flight
         )
         Gauge("commerce_event_nodes", "Nodes that share the store", registry=self._registry).set_function(
-            lambda: scheduler.nodes
+            lambda: dispatcher.nodes
         )
         Gauge("commerce_event_unsettled", "Outcomes not yet recorded", registry=self._registry).set_function(
-            lambda: scheduler.unsettled
+            lambda: dispatcher.unsettled
         )
         self._registry.register(self)
 

@@ -7,8 +7,8 @@ from commerce_event.api.metrics import Metrics
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.clock import Clock
 from commerce_event.core.ids import IdMaker
+from commerce_event.deliver.dispatcher import Dispatcher
 from commerce_event.deliver.replays import Replays
-from commerce_event.deliver.scheduler import Scheduler
 from commerce_event.deliver.sender import Sender
 from commerce_event.maintenance.runner import Maintenance
 from commerce_event.registry.registry import Registry
@@ -24,7 +24,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     store: Store
     registry: Registry
     intake: Intake
-    scheduler: Scheduler
+    dispatcher: Dispatcher
     sender: Sender
     replays: Replays
     maintenance: Maintenance

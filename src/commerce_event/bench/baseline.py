@@ -14,7 +14,7 @@ import uvloop
 
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.urls import Target
-from commerce_event.deliver.connection_pool import Pool
+from commerce_event.deliver.connection_pool import ConnectionPool
 from commerce_event.deliver.resolver import Resolver
 from commerce_event.http.asgi import Receive, Scope, Send
 from commerce_event.http.uvicorn_server import http_server, listen
@@ -48,7 +48,7 @@ async def serve() -> None:
 
 async def post(port: int, seconds: float, connections: int) -> dict[str, Any]:
     loop = asyncio.get_running_loop()
-    pool = Pool(Resolver(AddressPolicy(["127.0.0.0/8"])))
+    pool = ConnectionPool(Resolver(AddressPolicy(["127.0.0.0/8"])))
     target = Target("http", "127.0.0.1", port, "/", True)
     count = 0
 

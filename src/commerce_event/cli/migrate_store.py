@@ -44,7 +44,7 @@ def migrate_store(
     The source is only read. Run the same command again to continue after an interruption. Servers refuse to start on
     the target until the move is complete.
     """
-    from commerce_event.registry.registry import check_secret_key
+    from commerce_event.registry.sealed_rows import check_secret_key
     from commerce_event.store.migrate_store.source import open_source
 
     path, secret_key = _check_options(source, target)
