@@ -60,7 +60,7 @@ async def test_attempt_cut_off_by_a_crash_is_on_record_and_repeated_with_the_sam
         async with asyncio.timeout(DEADLINE_S):
             await receiver.held.wait()
     server.kill()
-    receiver.let_go()
+    receiver.release()
     await server.start()
 
     await until_settled(server)
@@ -80,7 +80,7 @@ async def test_sigterm_finishes_what_is_in_flight_and_exits_0(server: ServerProc
         async with asyncio.timeout(DEADLINE_S):
             await receiver.held.wait()
     stopping = asyncio.create_task(server.stop())
-    receiver.let_go()
+    receiver.release()
 
     code = await stopping
     assert code == 0, server.log()

@@ -146,7 +146,7 @@ async def test_node_that_stops_leaves_its_work_to_the_other(cluster: Cluster, re
         async with asyncio.timeout(DEADLINE_S):
             await receiver.held.wait()
     cluster.first.kill()
-    receiver.let_go()
+    receiver.release()
 
     await until_arrived(receiver, "/hook", {event_id})
     [book] = await until_settled(cluster.second)
@@ -170,7 +170,7 @@ async def test_nodes_share_the_limit_of_an_endpoint(cluster: Cluster, receiver: 
             await asyncio.sleep(0.02)
         assert (await first.post("/v1/events/OrderConfirmedEvent", json=order(99))).status_code == 202
         assert receiver.waiting == limit
-    receiver.let_go()
+    receiver.release()
 
     [book] = await until_settled(cluster.first)
     assert book["delivered"] == 6 * limit + 1
