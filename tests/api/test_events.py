@@ -261,7 +261,7 @@ async def test_a_delivery_that_is_being_sent_cannot_be_retried(api: Api) -> None
     (delivery,) = await api.deliveries()
     assert delivery["next_attempt_at"] is None
     expect_problem(await api.admin.post(f"/v1/deliveries/{delivery['id']}/retry"), 409)
-    api.receiver.let_go()
+    api.receiver.release()
     await api.until_state("delivered")
 
 
@@ -273,7 +273,7 @@ async def test_cancelling_what_is_being_sent_never_ends_in_two_states(api: Api) 
     (delivery,) = await api.deliveries()
     answered = await api.admin.post(f"/v1/deliveries/{delivery['id']}/cancel")
     assert answered.status_code in {200, 409}
-    api.receiver.let_go()
+    api.receiver.release()
     state = "cancelled" if answered.status_code == 200 and answered.json()["state"] == "cancelled" else "delivered"
     await api.until_state(state)
     assert expect(await api.admin.get("/v1/books"), 200)["items"][0]["difference"] == 0
