@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test test-unit lint format docs diagrams bench screenshots chaos simulate lock clean
+.PHONY: help run serve test test-unit lint format docs diagrams bench isolation screenshots chaos simulate lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,9 @@ diagrams: $(VENV)/.run ## draw the pictures of the documentation from docs/diagr
 
 bench: $(VENV)/.run ## measure accepts, deliveries, latency and memory on this machine
 	$(BIN)/commerce-event bench
+
+isolation: $(VENV)/.run ## measure what one tenant can do to another, on this machine (25 minutes, Linux)
+	$(BIN)/python -m benchmarks.isolation
 
 screenshots: $(VENV)/.dev $(VENV)/.browser ## take the screenshots for README and docs
 	$(BIN)/python tests/browser/take_screenshots.py docs/images
