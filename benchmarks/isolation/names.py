@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final
 
 NAMESPACES: Final = ("unshare", "--user", "--map-root-user", "--net", "--mount")
-GOOD_NAME: Final = "good.test"
+KNOWN_NAME: Final = "known.good.test"  # of endpoints of B; answered at once
+FRESH_NAME: Final = "fresh.good.test"
 SILENT_ZONE: Final = "silent.test"  # questions about names in it are never answered
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
 _FILES: Final = {
@@ -67,7 +68,7 @@ def _answer(listener: socket.socket) -> None:
         if ".".join(labels).endswith(SILENT_ZONE):
             continue
         asked = question[_HEADER.size : end + 5]
-        found = kind == _TYPE_A and ".".join(labels) == GOOD_NAME
+        found = kind == _TYPE_A and ".".join(labels) in {KNOWN_NAME, FRESH_NAME}
         header = question[:2] + struct.pack("!5H", 0x8180, 1, int(found), 0, 0)
         record = b"\xc0\x0c" + struct.pack("!2HIH", _TYPE_A, 1, 1, 4) + socket.inet_aton("127.0.0.1")
         listener.sendto(header + asked + (record if found else b""), caller)

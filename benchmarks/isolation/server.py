@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Final, Self, cast
 
 READY_S: Final = 20.0
-STOP_S: Final = 12.0  # after SIGTERM the process is killed
+STOP_S: Final = 11.0  # after SIGTERM the process is killed
 
 
 class ServerError(Exception):

@@ -32,7 +32,7 @@ BEFORE_S: Final = 2.0
 AFTER_S: Final = 3.0
 AGAIN_S: Final = 1.0  # of the same once more, before SIGTERM
 _NICE: Final = 10
-_PROBE_S: Final = 15.0  # for the probe's last words
+_PROBE_S: Final = 15.0  # for what the probe saw
 _POLL_S: Final = 0.05
 
 
@@ -95,6 +95,7 @@ class Trial:
             raise RuntimeError("the probe has no pipes")
         probe.stdin.write(b"start\n")
         await asyncio.sleep(BEFORE_S)
+        probe.stdin.write(b"attack\n")
         attack_start = time.monotonic()
         await self._attack(attack, self._attack_s)
         attack_end = time.monotonic()
@@ -106,7 +107,7 @@ class Trial:
             "during": phase_of(samples, attack_start, attack_end),
             "after": phase_of(samples, attack_end, time.monotonic()),
         }
-        return {**phases, "refusals": dict(Counter(refusals([*samples.publishes, *samples.reads])))}
+        return {**phases, "refusals": dict(Counter(refusals([*samples.publishes, *samples.others])))}
 
     async def _attack(self, attack: Attack, seconds: float) -> None:
         """Run the attack, and wait for the rest of the time when it ends early."""
@@ -152,16 +153,13 @@ async def _new_key(server: Server, client_id: int) -> str:
 async def _start_probe(server: Server, key: str, *, by_name: bool) -> asyncio.subprocess.Process:
     probe = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "benchmarks.isolation.probe", str(server.port), key),
+        *(("--by-name",) if by_name else ()),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         limit=2**26,
     )
-    if probe.stdout is None:
-        raise RuntimeError("the probe has no pipes")
-    port = int(await probe.stdout.readline())
-    host = names.GOOD_NAME if by_name else "127.0.0.1"
-    body = {"client_id": B, "url": f"http://{host}:{port}/", "event_types": ["*"]}
-    await call(server.port, Request("POST", "/v1/endpoints", body, key))
+    if probe.stdout is None or not await probe.stdout.readline():
+        raise RuntimeError("the probe did not start")
     return probe
 
 

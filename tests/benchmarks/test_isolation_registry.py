@@ -17,7 +17,7 @@ CALM = Phase(
     publish_p99_ms=20,
     delivery_p50_ms=6,
     delivery_p99_ms=30,
-    read_p99_ms=9,
+    other_p99_ms=9,
 )
 
 
