@@ -36,7 +36,7 @@ async def test_stop_with_hanging_store_ends(bench: Bench, monkeypatch: pytest.Mo
         for method in ("accept", "settle", "release_claims", "claim", "add_activity"):
             patched.setattr(bench.node.store, method, hang)
         publishing = asyncio.create_task(bench.publish())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await bench.node.stop(within_s=0.5)
     publishing.cancel()
 
