@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test test-unit lint format docs diagrams bench bench-all screenshots chaos simulate lock clean
+.PHONY: help run serve test test-unit lint format docs diagrams bench bench-all isolation screenshots chaos simulate lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -44,6 +44,9 @@ bench: $(VENV)/.run ## measure accepts, deliveries, latency and memory on this m
 
 bench-all: $(VENV)/.run ## run every benchmark scenario, also those that only developers need (10 minutes)
 	$(BIN)/python -m benchmarks.full
+
+isolation: $(VENV)/.run ## measure what one tenant can do to another, on this machine (25 minutes, Linux)
+	$(BIN)/python -m benchmarks.isolation
 
 screenshots: $(VENV)/.dev $(VENV)/.browser ## take the screenshots for README and docs
 	$(BIN)/python tests/browser/take_screenshots.py docs/images

@@ -261,7 +261,7 @@ async def test_a_delivery_that_is_being_sent_cannot_be_retried(api: Api) -> None
     (delivery,) = await api.deliveries()
     assert delivery["next_attempt_at"] is None
     expect_problem(await api.admin.post(f"/v1/deliveries/{delivery['id']}/retry"), 409)
-    api.receiver.let_go()
+    api.receiver.release()
     await api.until_state("delivered")
 
 
@@ -273,7 +273,7 @@ async def test_cancelling_what_is_being_sent_never_ends_in_two_states(api: Api) 
     (delivery,) = await api.deliveries()
     answered = await api.admin.post(f"/v1/deliveries/{delivery['id']}/cancel")
     assert answered.status_code in {200, 409}
-    api.receiver.let_go()
+    api.receiver.release()
     state = "cancelled" if answered.status_code == 200 and answered.json()["state"] == "cancelled" else "delivered"
     await api.until_state(state)
     assert expect(await api.admin.get("/v1/books"), 200)["items"][0]["difference"] == 0
@@ -393,7 +393,7 @@ async def test_what_is_due_and_held_by_an_endpoint_that_is_switched_off_is_told(
     await api.until_arrived(1)
     expect(await api.admin.patch(f"/v1/endpoints/{endpoint['id']}", json={"enabled": False}), 200)
 
-    assert await held(api, accepted["id"], endpoint["id"]) == "the endpoint is switched off"
+    assert await held(api, accepted["id"], endpoint["id"]) == "the endpoint is disabled"
 
 
 async def test_what_is_due_and_held_by_a_pause_that_was_asked_for_is_told(api: Api) -> None:

@@ -278,7 +278,7 @@ async def test_last_admin_key_and_ones_own_are_revoked_only_by_force(tmp_path: P
         still_own = expect_problem(await admin.delete(f"/v1/keys/{own['id']}"), 409)
 
         assert last["detail"].startswith("This is the last admin key")
-        assert still_own["detail"].startswith("This is the key that you call with")
+        assert still_own["detail"].startswith("This is the key of this request")
         assert (await admin.delete(f"/v1/keys/{other['id']}")).status_code == 204
         assert (await admin.delete(f"/v1/keys/{own['id']}?force=true")).status_code == 204
         expect_problem(await admin.get("/v1/keys"), 401)

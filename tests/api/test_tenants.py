@@ -255,7 +255,7 @@ async def test_secrets_never_come_out_again(
     expect_problem(failed, 500)
     texts.append(failed.text)
     logged = log_output()
-    assert "unforeseen error" in logged
+    assert "unexpected error" in logged
     texts += [logged, repr(api.node.settings), json.dumps(await api.deliveries())]
     for canary in canaries:
         assert not [text[:2_000] for text in texts if canary in text], canary

@@ -160,7 +160,7 @@ async def test_event_page_follows_what_is_still_under_way(page: Page, api: Api) 
     await expect(page.get_by_text("Waiting for 1.")).to_be_visible()
     await expect(page.get_by_text("Being sent now")).to_be_visible()
 
-    api.receiver.let_go()
+    api.receiver.release()
 
     await expect(page.get_by_text("Delivered to 1.")).to_be_visible()
     await expect(page.locator("#fate")).not_to_have_attribute("hx-get", re.compile("."))

@@ -16,7 +16,7 @@ from commerce_event.http.uvicorn_server import listen
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 LINES = "\n".join(json.dumps({"ClientId": 1, "JobId": number, "StatusId": 2}) for number in range(1_200))
 
-GO_ON = "500 accepted, up to line 500 (lines to 1000 may be in too); go on with --skip 500.\n"
+GO_ON = "500 accepted, up to line 500 (lines up to 1000 may be accepted too); continue with --skip 500.\n"
 
 
 async def line_with(stream: asyncio.StreamReader | None, text: str) -> str:
@@ -73,12 +73,12 @@ async def publishing(one_batch: OneBatch, folder: Path) -> asyncio.subprocess.Pr
 @SIGNALS
 async def test_interrupted_demo_reports_no_result_and_leaves_no_files(number: signal.Signals, tmp_path: Path) -> None:
     process = await start("demo", "--once", "--count", "100000", environment={"TMPDIR": str(tmp_path)})
-    await line_with(process.stderr, "are at work")
+    await line_with(process.stderr, "Running a shop")
     done = await interrupt(process, number)
 
     assert done.code == 128 + number
     assert done.err.splitlines()[-1].startswith("commerce-event: Interrupted: ")
-    assert done.err.splitlines()[-1].endswith("the rest is not checked.")
+    assert done.err.splitlines()[-1].endswith("the rest was not checked.")
     assert "interrupted, not checked" in done.out
     assert list(tmp_path.iterdir()) == []
 
@@ -119,7 +119,7 @@ async def test_interrupted_replay_command_leaves_the_replay_running(server: Serv
     done = await interrupt(process, signal.SIGINT)
 
     assert done.code == 130
-    assert f"replay {id_} goes on in the server" in done.err
+    assert f"replay {id_} continues on the server" in done.err
 
 
 @SIGNALS

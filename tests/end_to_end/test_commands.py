@@ -64,20 +64,20 @@ async def test_publish_lines_publishes_each_event(shell: Shell, tmp_path: Path) 
     assert (done.json["accepted"], [each["line"] for each in done.json["refusals"]]) == (1, [2, 3])
     assert "2 refused; the first is line 2" in done.err
     assert "/OrderId is required" in done.err
-    assert done.json["refusals"][1]["detail"] == "It is no JSON from byte 1 of the line on (expecting value)"
+    assert done.json["refusals"][1]["detail"] == "The line is not JSON at byte 1 (expecting value)"
 
 
 async def test_publish_multiline_event_with_error_names_line_and_column(shell: Shell) -> None:
     done = await shell("publish", "OrderConfirmedEvent", stdin='{"ClientId": 1,\n "OrderNo": }\n')
 
-    assert (done.code, done.err) == (2, "commerce-event: It is no JSON at line 2, column 13 (expecting value).\n")
+    assert (done.code, done.err) == (2, "commerce-event: The input is not JSON at line 2, column 13 (expecting value).\n")
 
 
 async def test_publish_endless_input_is_refused_early(shell: Shell) -> None:
     done = await shell("publish", "OrderConfirmedEvent", "/dev/zero")
 
     assert (done.code, done.err) == (
-        2, "commerce-event: /dev/zero holds more than a gibibyte; publish it in parts.\n",
+        2, "commerce-event: /dev/zero is larger than 1 GiB; publish it in parts.\n",
     )  # fmt: skip
 
 
@@ -103,9 +103,9 @@ async def test_truncated_list_says_that_there_is_more(shell: Shell) -> None:
     whole = await shell("events", "list", "--limit", "3", "--json")
     later = await shell("events", "list", "--client", "1", "--after", "1", "--limit", "1", "--json")
 
-    assert (len(cut.json), "More follow" in cut.err) == (2, True)
+    assert (len(cut.json), "There are more" in cut.err) == (2, True)
     assert (len(whole.json), whole.err) == (3, "")
-    assert ([event["sequence"] for event in later.json], "More follow" in later.err) == ([2], True)
+    assert ([event["sequence"] for event in later.json], "There are more" in later.err) == ([2], True)
 
 
 async def test_simulate_twice_with_one_seed_creates_no_duplicates(shell: Shell) -> None:
@@ -274,7 +274,7 @@ async def test_lost_admin_key_can_be_replaced_in_the_store(server: ServerProcess
         (("events", "get", "../../healthz?x#y"), 2, "There is no event ../../healthz?x#y"),
         (("events", "list", "--url", "ftp://x"), 2, "--url must begin with http:// or https://"),
         (("events", "list", "--key", "wrong"), 2, "This key is unknown or revoked"),
-        (("events", "list", "--since", "yesterday"), 2, "--since is a time such as"),
+        (("events", "list", "--since", "yesterday"), 2, "--since must be a time such as"),
         (
             ("endpoints", "create", "--client", "1", "--to", "https://a.example/", "--timeout", "31"),
             2,
@@ -283,7 +283,7 @@ async def test_lost_admin_key_can_be_replaced_in_the_store(server: ServerProcess
         (("keys", "create", "--role", "read"), 2, "--client: name the clients that a read key is for."),
         (("keys", "create", "--role", "king"), 2, "Invalid value for '--role': 'king' is not one of"),
         (("keys", "crate"), 2, "did you mean 'create'? See: commerce-event keys --help."),
-        (("events", "list", "--after", "3"), 2, "--client: name the client whose sequence this is."),
+        (("events", "list", "--after", "3"), 2, "--client: name the client whose sequence is read."),
         (("events", "list", "--type", "Oder"), 2, "there is no event type 'Oder'; did you mean Order?\n"),
         (("replays", "get", "rpl_x"), 2, "There is no replay rpl_x"),
         (
@@ -292,11 +292,11 @@ async def test_lost_admin_key_can_be_replaced_in_the_store(server: ServerProcess
             "commerce-event: --timeout must be at most 30; --jitter must be at most 1.",
         ),
         (("endpoints", "create", "--client", "1", "--to", "http://10.0.0.1/"), 2, "COMMERCE_EVENT_ALLOW_NETWORKS"),
-        (("endpoints", "create", "--client", "1", "--to", "https://a.example/", "--filter", "{"), 2, "is no JSON"),
+        (("endpoints", "create", "--client", "1", "--to", "https://a.example/", "--filter", "{"), 2, "is not JSON"),
         (("backup", "--to", "x.db", "--store", "postgresql://db.example/x"), 2, "pg_dump"),
         (("serve", "--host", "300.1.1.1"), 2, "choose another --host"),
         (("openapi", "--yaml", "--json"), 2, "--yaml and --json exclude each other"),
-        (("dead", "retry"), 2, "Name deliveries, or an endpoint"),
+        (("dead", "retry"), 2, "Give delivery ids, or an endpoint"),
         (("frobnicate",), 2, "No such command"),
     ],
 )
@@ -366,7 +366,7 @@ async def test_first_start_prints_an_admin_key_that_works(tmp_path: Path) -> Non
     server = ServerProcess(tmp_path, COMMERCE_EVENT_ADMIN_KEY="")
     try:
         await server.start()
-        [line] = [line for line in server.log().splitlines() if line.startswith("Admin key, shown this once: ")]
+        [line] = [line for line in server.log().splitlines() if line.startswith("Admin key, shown only once: ")]
         environment = {"COMMERCE_EVENT_URL": server.url, "COMMERCE_EVENT_KEY": line.rpartition(" ")[2]}
         assert (await run("keys", "list", "--json", environment=environment)).code == 0
         assert await server.stop() == 0
@@ -401,7 +401,7 @@ async def test_doctor_never_changes_a_store(server: ServerProcess, tmp_path: Pat
     other = await run("doctor", "--store", f"sqlite:///{tmp_path / 'other.db'}", "--url", server.url)
 
     assert done.code == 0, done.err
-    assert "every page is whole" in done.out
+    assert "all pages are intact" in done.out
     assert {file: file.read_bytes() for file in tmp_path.glob("events.db*")} == kept
     assert (other.code, "is not a commerce-event store" in other.err) == (1, True)
 

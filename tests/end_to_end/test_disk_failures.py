@@ -76,7 +76,7 @@ async def test_full_disk_refuses_writes_keeps_reading_and_recovers(
         await receiver.held.wait()
 
         (tmp_path / "no-space").touch()
-        receiver.let_go()  # what it answers cannot be recorded now
+        receiver.release()  # what it answers cannot be recorded now
         refused = await client.post("/v1/events/OrderConfirmedEvent", json=order(3))
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
         assert refused.json()["detail"] == "the disk is full; free some space and it goes on by itself."

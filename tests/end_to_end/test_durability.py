@@ -60,7 +60,7 @@ async def test_attempt_interrupted_by_a_crash_is_recorded_and_repeated(
         async with asyncio.timeout(DEADLINE_S):
             await receiver.held.wait()
     server.kill()
-    receiver.let_go()
+    receiver.release()
     await server.start()
 
     await until_settled(server)
@@ -82,7 +82,7 @@ async def test_server_on_sigterm_finishes_requests_in_flight_and_exits_0(
         async with asyncio.timeout(DEADLINE_S):
             await receiver.held.wait()
     stopping = asyncio.create_task(server.stop())
-    receiver.let_go()
+    receiver.release()
 
     code = await stopping
     assert code == 0, server.log()

@@ -144,7 +144,7 @@ async def test_stopped_node_hands_its_work_to_the_other(cluster: Cluster, receiv
         async with asyncio.timeout(DEADLINE_S):
             await receiver.held.wait()
     cluster.first.kill()
-    receiver.let_go()
+    receiver.release()
 
     await until_arrived(receiver, "/hook", {event_id})
     [book] = await until_settled(cluster.second)
@@ -168,7 +168,7 @@ async def test_max_in_flight_is_shared_among_nodes(cluster: Cluster, receiver: L
             await asyncio.sleep(0.02)
         assert (await first.post("/v1/events/OrderConfirmedEvent", json=order(99))).status_code == 202
         assert receiver.waiting == limit
-    receiver.let_go()
+    receiver.release()
 
     [book] = await until_settled(cluster.first)
     assert book["delivered"] == 6 * limit + 1

@@ -83,7 +83,7 @@ class Shop:
     async def crash(self) -> None:
         """End the server while requests are under way, and forget what the receiver made of them."""
         self.server.kill()
-        self.receiver.let_go()
+        self.receiver.release()
         async with asyncio.timeout(DEADLINE_S):
             while self.receiver.waiting:
                 await asyncio.sleep(0.01)

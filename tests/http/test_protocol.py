@@ -96,7 +96,7 @@ async def test_caller_that_waits_for_an_answer_is_never_closed(api: Api, caller:
     await api.until_arrived(1)
 
     later(await served(api, caller), 1_000)
-    api.receiver.let_go()
+    api.receiver.release()
 
     assert (await caller.answer())[0] == 200
 
@@ -197,6 +197,6 @@ async def test_refusal_of_a_pipelined_request_is_never_sent_as_an_earlier_answer
 
     await caller.send(b"POST /v1/events HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
     said = await caller.ended()
-    api.receiver.let_go()
+    api.receiver.release()
 
     assert said == b""

@@ -116,6 +116,15 @@ async def test_protocol_headers_are_pairs_with_names_in_lower_case(protocol: Htt
     assert protocol.url == b"/a"
 
 
+async def test_protocol_parser_is_made_with_the_leniency_that_ours_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    parser = Mock()
+    monkeypatch.setattr(httptools, "HttpRequestParser", lambda _: parser)
+
+    HttpToolsProtocol(config=config(), server_state=ServerState(), app_state={})
+
+    parser.set_dangerous_leniencies.assert_called_once_with(lenient_data_after_close=True)
+
+
 async def test_protocol_is_in_connections_until_connection_lost(protocol: HttpToolsProtocol) -> None:
     protocol.data_received(GET)
     assert protocol.connections == {protocol}

@@ -90,12 +90,12 @@ def answered_before_the_commit() -> None:
 @_bug("each matching endpoint has exactly one delivery of an event")
 def some_events_have_no_deliveries() -> None:
     now = _every(7)
-    _wrap(Intake, "_event", lambda before, *v: replace(e, deliveries=()) if (e := before(*v)) and now() else e)
+    _wrap(Intake, "_match", lambda before, *v: replace(e, deliveries=()) if (e := before(*v)) and now() else e)
 
 
 @_bug("an idempotency key means one event of its client")
 def key_ignored() -> None:
-    _wrap(Intake, "_event", lambda before, intake, draft, *v: before(intake, replace(draft, idempotency_key=None), *v))
+    _wrap(Intake, "_match", lambda before, intake, draft, *v: before(intake, replace(draft, idempotency_key=None), *v))
 
 
 @_bug("an idempotency key means one event of its client")

@@ -75,10 +75,10 @@ def refused_event_stored() -> None:
                 accepted = before(publisher, event_type, body, headers, key)
             finally:
                 parse._check_contract = check
-            _TASKS.append(asyncio.ensure_future(later(publisher._services.intake, accepted)))
+            _TASKS.append(asyncio.ensure_future(later(publisher._intake, accepted)))
             raise
 
-    _wrap(publish.Publisher, "_draft", draft)
+    _wrap(publish.Publisher, "_pending_event", draft)
 
 
 _TASKS: list[Any] = []
@@ -92,7 +92,7 @@ def keys_shared_by_clients() -> None:
         client = seen.setdefault(draft.idempotency_key, draft.client_id)
         return before(intake, draft if client == draft.client_id else replace(draft, client_id=client), *values)
 
-    _wrap(Intake, "_event", event)
+    _wrap(Intake, "_match", event)
 
 
 @_bug("each matching endpoint has exactly one delivery of an event")
@@ -100,7 +100,7 @@ def lost_one_delivery_in_200() -> None:
     now = _every(200)
     _wrap(
         Intake,
-        "_event",
+        "_match",
         lambda before, *v: replace(e, deliveries=e.deliveries[1:]) if (e := before(*v)) and now() else e,
     )
 
@@ -116,7 +116,7 @@ def two_deliveries_for_one() -> None:
         twin = replace(made.deliveries[0], id=intake._ids.next(made.accepted_ms), lease_until_ms=None)
         return replace(made, deliveries=(*made.deliveries, twin))
 
-    _wrap(Intake, "_event", event)
+    _wrap(Intake, "_match", event)
 
 
 @_bug("no event reached an endpoint that does not match")

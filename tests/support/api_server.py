@@ -58,10 +58,10 @@ class Receiver:
         self._body = body
 
     def hold(self) -> None:
-        """Answer nothing until let_go."""
+        """Answer nothing until release."""
         self._held.clear()
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         self._held.set()
 
     async def __call__(
@@ -253,7 +253,7 @@ async def running_api(folder: Path, *, limits: Limits = _DEFAULT_LIMITS, **setti
         with patch.object(connection_pool, "_default_tls", _shared_tls):
             await node.start(own_addresses=frozenset({(place.host, place.port)}))
         closing.push_async_callback(node.stop)
-        closing.callback(receiver.let_go)
+        closing.callback(receiver.release)
         app.app = node.app
         clients = await closing.enter_async_context(AsyncExitStack())
         headers = {"Authorization": f"Bearer {ADMIN_KEY}"}

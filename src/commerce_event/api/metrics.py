@@ -1,6 +1,6 @@
-"""Metrics in the OpenMetrics format. Counters are kept as things happen; a scrape never reads a large table.
+"""Metrics in the OpenMetrics format. They are counted as things happen; a scrape reads no large table.
 
-Endpoints appear by id alone: no names, URLs or clients.
+Endpoints appear only by id: no names, URLs or clients.
 """
 
 from bisect import bisect_left
@@ -25,7 +25,7 @@ _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class Metrics(Collector):
-    """Counts what flows through this node."""
+    """Counts events and attempts of this node, and collects the other metrics."""
 
     def __init__(self, dispatcher: Dispatcher, maintenance: Maintenance, loop_monitor: LoopMonitor) -> None:
         self._maintenance = maintenance
@@ -56,7 +56,7 @@ class Metrics(Collector):
         self._registry.register(self)
 
     def attempt(self, _endpoint: Endpoint, outcome: Outcome, decision: Decision) -> None:
-        """Count an answered attempt; in plain numbers, as it is done for every one."""
+        """Count a finished attempt. It runs for every attempt, so it uses plain numbers."""
         name = "failed"
         if outcome.delivered:
             name = "delivered"
@@ -70,7 +70,7 @@ class Metrics(Collector):
         self._seconds += seconds
 
     def text(self) -> bytes:
-        """Return the exposition."""
+        """Return the metrics as text."""
         return bytes(generate_latest(self._registry))  # type: ignore[no-untyped-call]
 
     def collect(self) -> Iterable[Metric]:
@@ -94,9 +94,9 @@ class Metrics(Collector):
         if report is not None:
             wrong = sum(abs(counts.difference) for counts in report.counts) + len(report.wrong_events)
             difference.add_metric([], wrong)
-        return [deliveries, difference, oldest, *self._of_attempts(), *self._of_the_node()]
+        return [deliveries, difference, oldest, *self._attempt_metrics(), *self._node_metrics()]
 
-    def _of_attempts(self) -> Iterable[Metric]:
+    def _attempt_metrics(self) -> Iterable[Metric]:
         attempts = CounterMetricFamily("commerce_event_attempts", "Attempts by outcome", labels=["outcome"])
         for outcome, count in self._attempts.items():
             attempts.add_metric([outcome], count)
@@ -109,8 +109,8 @@ class Metrics(Collector):
             sum_value=self._seconds,
         )
 
-    def _of_the_node(self) -> Iterable[Metric]:
-        """What goes wrong around this node."""
+    def _node_metrics(self) -> Iterable[Metric]:
+        """Yield stalls, clock jumps and the state of the disk."""
         yield CounterMetricFamily(
             "commerce_event_loop_stalls", "Times that the event loop stood still", value=self._loop_monitor.stalls
         )

@@ -1,4 +1,4 @@
-"""The registry: every management call is described once; routes and the OpenAPI document are both made from that."""
+"""Operations: every management call is described once, for its route and for the OpenAPI document."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
@@ -30,7 +30,7 @@ from commerce_event.http.problems import MEDIA_TYPE, problem_of
 from commerce_event.registry.authentication import Needed, authenticate, check_role
 from commerce_event.store.port import StoreError
 
-BODY_MAX: Final = 256 * 1024  # of a management call
+BODY_MAX: Final = 256 * 1024  # bytes of a management call
 
 log = structlog.get_logger(__name__)
 
@@ -40,14 +40,14 @@ class NoParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """What a call changes: an id as it is written outside, and whose that is."""
+    """What a call changes: an id in text form, and its client."""
 
     client_id: int | None
     target: str
 
 
 class Call:
-    """One request to a management call, checked as far as its description goes."""
+    """One request to an operation; query and body are already checked."""
 
     def __init__(self, services: Services, key: Key, path: Mapping[str, str], query: Any, body: Any) -> None:
         self.services = services
@@ -55,10 +55,10 @@ class Call:
         self.path = path
         self.query = query
         self.body = body
-        self.subject: Subject | None = None  # of the audit log, once it is known
+        self.subject: Subject | None = None  # for the audit log, once it is known
 
     def is_about(self, client_id: int | None, target: str) -> None:
-        """Say what the call changes, for the audit log."""
+        """Set what the call changes, for the audit log."""
         self.subject = Subject(client_id, target)
 
     @property
@@ -70,7 +70,7 @@ class Call:
         return self.services.clock.now_ms()
 
     def id(self, prefix: ids.Prefix, what: str) -> int:
-        """Return the id in the path. Raises Problem 404 when it cannot be one."""
+        """Return the id in the path. Raises Problem 404 when it is not an id."""
         try:
             return ids.decode(prefix, self.path["id"])
         except ids.InvalidIdError:
@@ -78,7 +78,7 @@ class Call:
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What a call answers."""
+    """The answer of a call."""
 
     content: Any
     status: int = 200
@@ -89,7 +89,7 @@ Handler = Callable[[Call], Awaitable[Reply]]
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """A management call. ``answers`` maps each success status to the type of its body."""
+    """A management call. ``answers`` maps each success status to the type of the body."""
 
     method: str
     path: str
@@ -107,14 +107,14 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def perform(operation: Operation, call: Call) -> Reply:
-    """Run a call, and enter what it changed in the audit log. Raises Problem."""
+    """Run a call, and write what it changed to the audit log. Raises Problem."""
     reply = await operation.run(call)
     if operation.method != "GET" and call.subject is not None:
-        await _enter(operation.name, call, call.subject)
+        await _write_audit_entry(operation.name, call, call.subject)
     return reply
 
 
-async def _enter(action: str, call: Call, subject: Subject) -> None:
+async def _write_audit_entry(action: str, call: Call, subject: Subject) -> None:
     key, now_ms = call.key, call.now_ms
     entry = AuditEntry(
         call.services.ids.next(now_ms), now_ms, subject.client_id, key.id, key.name, action, subject.target
@@ -122,8 +122,8 @@ async def _enter(action: str, call: Call, subject: Subject) -> None:
     log.info("changed", action=action, target=subject.target, key=ids.encode("key", key.id) if key.id else key.name)
     try:
         await call.services.store.history.add_audit_entry(entry)
-    except StoreError as error:  # the change stands, and its caller is told so
-        log.error("an entry of the audit log is lost", action=action, target=subject.target, error=str(error))
+    except StoreError as error:  # the change is done, so the caller gets its answer
+        log.error("an audit log entry is lost", action=action, target=subject.target, error=str(error))
 
 
 def endpoint_of(operation: Operation, services: Services) -> Callable[[Request], Awaitable[Response]]:

@@ -1,4 +1,4 @@
-"""What the API works with: handed over by the composition root."""
+"""The services that operations use; the composition root makes them."""
 
 import msgspec
 
@@ -17,7 +17,7 @@ from commerce_event.store.port import Store
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a route may need."""
+    """All services of a node."""
 
     settings: Settings
     clock: Clock

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from commerce_event.cli.errors import WorkFailedError
 from commerce_event.cli.options import AsJson
 from commerce_event.cli.output import Columns, console, print_json, table
-from commerce_event.cli.signals import telling
+from commerce_event.cli.signals import report_interrupt
 
 if TYPE_CHECKING:
     from commerce_event.bench.harness import ShowProgress
@@ -57,7 +57,7 @@ def bench(
     facts = machine()
     arrivals = Arrivals()
     with (
-        telling(lambda: "no figures were measured"),
+        report_interrupt(lambda: "no figures were measured"),
         tempfile.TemporaryDirectory(prefix="commerce-event-bench-", dir=folder) as stores,
         progress_bar() as show,
     ):
