@@ -70,7 +70,10 @@ async def test_publish_lines_publishes_each_event(shell: Shell, tmp_path: Path) 
 async def test_publish_multiline_event_with_error_names_line_and_column(shell: Shell) -> None:
     done = await shell("publish", "OrderConfirmedEvent", stdin='{"ClientId": 1,\n "OrderNo": }\n')
 
-    assert (done.code, done.err) == (2, "commerce-event: The input is not JSON at line 2, column 13 (expecting value).\n")
+    assert (done.code, done.err) == (
+        2,
+        "commerce-event: The input is not JSON at line 2, column 13 (expecting value).\n",
+    )
 
 
 async def test_publish_endless_input_is_refused_early(shell: Shell) -> None:

@@ -140,7 +140,7 @@ class Node:
         await self.store.close()
 
     async def call(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do something on the node for somebody outside of it. Raises NodeDownError."""
+        """Call the node from outside. Raises NodeDownError."""
         if not self.up:
             work.close()
             raise NodeDownError
