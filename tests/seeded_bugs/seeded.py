@@ -320,7 +320,7 @@ def wrong_content_type() -> None:
 # Keeping account
 
 
-@_bug("every delivery ended")
+@_bug("every delivery ended", "dead after the whole policy", "dead because gone")
 def work_of_a_killed_server_forgotten() -> None:
     """Leases are long, so that the run ends before they do."""
     _wrap(work_queue, "take_back_former_leases", lambda *_: None)
