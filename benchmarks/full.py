@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from benchmarks import backlog, isolation, nodes
+from benchmarks import backlog, hanging_endpoint, nodes
 from benchmarks.backlog import Size
 from commerce_event.bench import scenarios
 from commerce_event.bench.harness import Harness, ShowProgress, Steps
@@ -32,7 +32,7 @@ def measure(folder: Path, postgres: str | None, size: Size, show: ShowProgress, 
     """Measure SQLite, and PostgreSQL next to it when the URL of a server is given. Raises BenchError."""
     sqlite = StoreFactory(folder)
     count = scenarios.ACCEPT_STEPS + backlog.steps_of(size) + scenarios.LATENCY_STEPS * len(_FAN_OUTS)
-    count += isolation.STEPS + (nodes.steps_of(size) if postgres else 0)
+    count += hanging_endpoint.STEPS + (nodes.steps_of(size) if postgres else 0)
     steps = Steps(show, count)
     with start_module("commerce_event.bench.receiver") as receiver:
         harness = Harness(size.seconds, receiver, arrivals)
@@ -41,7 +41,7 @@ def measure(folder: Path, postgres: str | None, size: Size, show: ShowProgress, 
         yield from backlog.measure(harness, sqlite, basic, steps, size)
         for fan_out in _FAN_OUTS:
             yield from basic.end_to_end(fan_out)
-        yield from isolation.Isolation(harness, sqlite, steps).measure()
+        yield from hanging_endpoint.HangingEndpoint(harness, sqlite, steps).measure()
         if postgres:
             yield from nodes.Nodes(harness, sqlite, StoreFactory(folder, postgres), steps, size).measure()
 

@@ -21,14 +21,21 @@ ENGINES: Final[dict[str, Callable[[Path], Engine]]] = {"postgres": PostgresEngin
 INTEGRATION_FOLDERS: Final = frozenset(
     {"store", "registry", "maintenance", "deliver", "end_to_end", "browser", "oracle", "seeded_bugs", "simulation"}
 )
-INTEGRATION_FIXTURES: Final = frozenset({"api", "bench", "engine_maker"})
+INTEGRATION_FIXTURES: Final = frozenset({"api", "bench", "engine_maker", "server"})
+
+TESTS: Final = Path(__file__).parent
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import the folders whose tests would all be deselected."""
+    quick = config.option.markexpr == "not integration"
+    return True if quick and collection_path.parent == TESTS and collection_path.name in INTEGRATION_FOLDERS else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that start servers, open stores or take seconds."""
-    tests = Path(__file__).parent
     for item in items:
-        folder = item.path.relative_to(tests).parts[0]
+        folder = item.path.relative_to(TESTS).parts[0]
         if folder in INTEGRATION_FOLDERS or INTEGRATION_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.integration)
 

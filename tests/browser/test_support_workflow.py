@@ -1,4 +1,4 @@
-"""A person in support, without a terminal: find the order, see what came back, mend it, send it again."""
+"""The work of a support person on the screens: find an order, see the answers, fix the endpoint, send again."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""Commands that are asked to stop: each says how far it got, and that in its exit code."""
+"""Commands that are interrupted: each reports how far it got and exits with the right code."""
 
 import asyncio
 import json
@@ -71,9 +71,7 @@ async def publishing(one_batch: OneBatch, folder: Path) -> asyncio.subprocess.Pr
 
 
 @SIGNALS
-async def test_demo_that_is_interrupted_says_that_nothing_was_checked_and_leaves_nothing_behind(
-    number: signal.Signals, tmp_path: Path
-) -> None:
+async def test_interrupted_demo_reports_no_result_and_leaves_no_files(number: signal.Signals, tmp_path: Path) -> None:
     process = await start("demo", "--once", "--count", "100000", environment={"TMPDIR": str(tmp_path)})
     await line_with(process.stderr, "Running a shop")
     done = await interrupt(process, number)
@@ -86,7 +84,7 @@ async def test_demo_that_is_interrupted_says_that_nothing_was_checked_and_leaves
 
 
 @SIGNALS
-async def test_publishing_that_is_interrupted_says_where_to_go_on(
+async def test_interrupted_publish_says_where_to_continue(
     number: signal.Signals, one_batch: OneBatch, tmp_path: Path
 ) -> None:
     done = await interrupt(await publishing(one_batch, tmp_path), number)
@@ -95,7 +93,7 @@ async def test_publishing_that_is_interrupted_says_where_to_go_on(
     assert done.err == f"commerce-event: Interrupted: {GO_ON}"
 
 
-async def test_publishing_to_a_server_that_goes_away_says_where_to_go_on(one_batch: OneBatch, tmp_path: Path) -> None:
+async def test_publish_to_a_vanished_server_says_where_to_continue(one_batch: OneBatch, tmp_path: Path) -> None:
     process = await publishing(one_batch, tmp_path)
     one_batch.let_go.set()
     done = await finished(process)
@@ -104,7 +102,7 @@ async def test_publishing_to_a_server_that_goes_away_says_where_to_go_on(one_bat
     assert f"did not answer (RemoteProtocolError); {GO_ON}" in done.err
 
 
-async def test_replay_that_nobody_waits_for_any_more_goes_on_in_the_server(server: ServerProcess) -> None:
+async def test_interrupted_replay_command_leaves_the_replay_running(server: ServerProcess) -> None:
     server.set(COMMERCE_EVENT_HOLD_DELIVERIES="on")
     await server.start()
     shell = Shell(server)
@@ -125,7 +123,7 @@ async def test_replay_that_nobody_waits_for_any_more_goes_on_in_the_server(serve
 
 
 @SIGNALS
-async def test_server_says_that_it_stops_and_has_stopped(number: signal.Signals, tmp_path: Path) -> None:
+async def test_server_logs_that_it_stops_and_has_stopped(number: signal.Signals, tmp_path: Path) -> None:
     process = await start("serve", "--port", "0", folder=tmp_path)
     await line_with(process.stderr, "Serving http://127.0.0.1:")
     done = await interrupt(process, number)
@@ -135,7 +133,7 @@ async def test_server_says_that_it_stops_and_has_stopped(number: signal.Signals,
     assert done.err.splitlines()[-1] == "Stopped."
 
 
-async def test_ready_server_tells_a_program_where_it_is(tmp_path: Path) -> None:
+async def test_ready_server_prints_its_address_for_programs(tmp_path: Path) -> None:
     process = await start("serve", "--port", "0", "--json", folder=tmp_path)
     ready = json.loads(await line_with(process.stdout, "{"))
     done = await interrupt(process, signal.SIGTERM)

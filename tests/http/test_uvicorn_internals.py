@@ -116,6 +116,15 @@ async def test_protocol_headers_are_pairs_with_names_in_lower_case(protocol: Htt
     assert protocol.url == b"/a"
 
 
+async def test_protocol_parser_is_made_with_the_leniency_that_ours_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    parser = Mock()
+    monkeypatch.setattr(httptools, "HttpRequestParser", lambda _: parser)
+
+    HttpToolsProtocol(config=config(), server_state=ServerState(), app_state={})
+
+    parser.set_dangerous_leniencies.assert_called_once_with(lenient_data_after_close=True)
+
+
 async def test_protocol_is_in_connections_until_connection_lost(protocol: HttpToolsProtocol) -> None:
     protocol.data_received(GET)
     assert protocol.connections == {protocol}
@@ -160,7 +169,7 @@ async def test_server_calls_on_tick_and_http_may_be_any_callable() -> None:
     settings = uvicorn.Config(
         answer_nothing, http=partial(factory), port=0, lifespan="off", log_config=None, access_log=False  # type: ignore[arg-type]
     )  # fmt: skip
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await Server(settings)._serve()
 
     assert len(made) == 1

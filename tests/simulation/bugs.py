@@ -1,4 +1,4 @@
-"""Bugs made on purpose, one in each node: the judge must find every one of them."""
+"""Seeded bugs, one in each node; the judge must find every one."""
 
 from typing import Any, Final
 

@@ -1,4 +1,4 @@
-"""A node as the server assembles it, without sockets, that can die at any moment and start again."""
+"""A node as the server assembles it, without sockets, which can crash at any moment and restart."""
 
 import asyncio
 import os

@@ -408,7 +408,7 @@ async def test_process_that_ended_in_the_middle_is_continued_by_the_same_command
     await holder.execute("LOCK TABLE commerce_event.attempt IN ACCESS EXCLUSIVE MODE")
     process = run_command(path, database, "--batch", "20")
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not await ask(database, "SELECT done FROM move_table WHERE name = 'finished'"):
                 await asyncio.sleep(0.05)
         if end == "killed":

@@ -1,4 +1,4 @@
-"""The API on a real socket in the test's own loop, with receivers that can be told what to answer."""
+"""Run the API on a real socket in the test's own loop, with a receiver whose answers the test chooses."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
@@ -22,7 +22,7 @@ from commerce_event.server import Node
 from commerce_event.settings import Settings
 
 ADMIN_KEY = "the-operators-own-admin-key-of-the-tests"
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 MEDIA = {"Content-Type": "application/json"}
 Json = dict[str, Any]
 Message = MutableMapping[str, Any]

@@ -1,4 +1,4 @@
-"""A whole node in this process, with endpoints at receivers that misbehave; schedules compressed."""
+"""A whole node in this process, with endpoints at receivers that misbehave and short retry schedules."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""A caller of the API that sends exactly the bytes that a test wants."""
+"""An HTTP client that sends exactly the bytes that a test gives it."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -16,7 +16,7 @@ from commerce_event.core.circuit import Circuit
 
 _SHARE: Final = 0.75  # of the slots, for retries and for untrusted endpoints; the rest is kept for the others
 _BURST_S: Final = 0.1  # seconds of a rate limit that may be used at once
-_ROUNDING: Final = 1e-9  # an allowance of almost 1 is 1: at the very moment that next_opening told
+_ROUNDING: Final = 1e-9  # an allowance of almost 1 counts as 1, so there is room at the time that next_opening returned
 
 
 class EndpointLimits(msgspec.Struct, frozen=True):

@@ -67,7 +67,7 @@ class Concurrency:
     # -- due deliveries in the store
 
     def mark_due(self, endpoint_id: int, *, retrying: bool) -> None:
-        """Record that the store has due deliveries for an endpoint, nobody knows how many."""
+        """Record that the store has due deliveries for an endpoint, of unknown number."""
         state = self.state(endpoint_id)
         if retrying:
             state.retries_due = True

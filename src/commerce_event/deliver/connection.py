@@ -66,7 +66,7 @@ class Connection(asyncio.Protocol):
     # -- for the pool
 
     async def send_request(self, request: bytes, deadline: float) -> Response:
-        """Send a request and return the response; ends at ``deadline`` (loop time), whatever the receiver does.
+        """Send a request and return the response; ends at ``deadline`` (loop time) in any case.
 
         Raises TransportError without a complete header block.
         """

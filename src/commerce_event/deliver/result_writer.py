@@ -78,7 +78,7 @@ class ResultWriter:
             try:
                 await self._record_batch()
                 wait_s = _FIRST_WAIT_S
-            except Exception as error:  # whatever failed, later results must be recorded
+            except Exception as error:  # of any kind: later results must be recorded
                 if not isinstance(error, StoreError):
                     log.exception("results could not be recorded; trying again")
                 log.warning("results wait for the store", waiting=self.unsettled, error=str(error))

@@ -1,4 +1,4 @@
-"""The secret key, which encrypts endpoint secrets: from the settings, or from a file beside the store."""
+"""The secret key, which encrypts endpoint secrets: from the settings, or from a file next to the store."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ class KeyFile:
     """The secret key and where it is kept. ``key`` holds its bytes."""
 
     def __init__(self, secret_key: str | None, store_path: Path | None) -> None:
-        """Take ``secret_key``, or read the file beside the store, or make a new key when both are missing.
+        """Take ``secret_key``, or read the file next to the store, or make a new key when both are missing.
 
         ``store_path`` is None for a store on a server: the settings then hold the key. Raises VaultError.
         """

@@ -20,7 +20,7 @@ _NAME: Final = "end to end, beside an endpoint that hangs"
 STEPS: Final = 2 * _TURNS
 
 
-class Isolation:
+class HangingEndpoint:
     """The same load on two servers in turns; one of them has one more endpoint, with a backlog, that hangs."""
 
     def __init__(self, harness: Harness, stores: StoreFactory, steps: Steps) -> None:
