@@ -70,7 +70,10 @@ async def test_publish_lines_publishes_each_event(shell: Shell, tmp_path: Path) 
 async def test_publish_multiline_event_with_error_names_line_and_column(shell: Shell) -> None:
     done = await shell("publish", "OrderConfirmedEvent", stdin='{"ClientId": 1,\n "OrderNo": }\n')
 
-    assert (done.code, done.err) == (2, "commerce-event: The input is not JSON at line 2, column 13 (expecting value).\n")
+    assert (done.code, done.err) == (
+        2,
+        "commerce-event: The input is not JSON at line 2, column 13 (expecting value).\n",
+    )
 
 
 async def test_publish_endless_input_is_refused_early(shell: Shell) -> None:
@@ -420,7 +423,7 @@ async def test_demo_without_a_terminal_prints_progress_lines() -> None:
     done = await run("demo", "--once", "--count", "40")
 
     assert done.code == 0, done.err
-    assert "A shop, a server at http://127.0.0.1:" in done.err
+    assert "Running a shop, a server at http://127.0.0.1:" in done.err
     assert "/admin, key demo-" in done.err
     assert "every event arrived" in done.out
 
