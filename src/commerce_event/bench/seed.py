@@ -90,5 +90,5 @@ async def main(store: str, key: str, url: str, waiting: int, others: int) -> dic
 
 if __name__ == "__main__":
     store_url, secret, address, waiting_text, others_text = sys.argv[1:6]
-    said = asyncio.run(main(store_url, secret, address, int(waiting_text), int(others_text)))
-    print(json.dumps(said), flush=True)
+    result = asyncio.run(main(store_url, secret, address, int(waiting_text), int(others_text)))
+    print(json.dumps(result), flush=True)
