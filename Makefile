@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test test-unit lint format docs diagrams bench isolation screenshots chaos simulate lock clean
+.PHONY: help run serve test test-unit lint format docs diagrams bench bench-all isolation screenshots chaos simulate lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -17,7 +17,7 @@ serve: $(VENV)/.run ## start a server on ./commerce-event.db
 	$(BIN)/commerce-event serve
 
 test: $(VENV)/.dev $(VENV)/.browser ## run every test; installs Chromium first where it is missing, and says so
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-unit: $(VENV)/.dev ## run the quick tests, for every save
 	$(BIN)/python -m pytest -m "not integration" -n 2
@@ -42,6 +42,9 @@ diagrams: $(VENV)/.run ## draw the pictures of the documentation from docs/diagr
 bench: $(VENV)/.run ## measure accepts, deliveries, latency and memory on this machine
 	$(BIN)/commerce-event bench
 
+bench-all: $(VENV)/.run ## run every benchmark scenario, also those that only developers need (10 minutes)
+	$(BIN)/python -m benchmarks.full
+
 isolation: $(VENV)/.run ## measure what one tenant can do to another, on this machine (25 minutes, Linux)
 	$(BIN)/python -m benchmarks.isolation
 
@@ -49,7 +52,7 @@ screenshots: $(VENV)/.dev $(VENV)/.browser ## take the screenshots for README an
 	$(BIN)/python tests/browser/take_screenshots.py docs/images
 
 chaos: $(VENV)/.dev ## inject faults under load, 250 kills on each engine, and check every invariant (an hour)
-	$(BIN)/python tests/seeded_bugs/try_under_faults.py
+	$(BIN)/python tests/seeded_bugs/try_seeded_bugs.py
 	$(BIN)/python tests/oracle/chaos.py --engine sqlite --faults kill,kill-all --cycles 250
 	$(BIN)/python tests/oracle/chaos.py --engine sqlite --cycles 50
 	$(BIN)/python tests/oracle/chaos.py --engine postgres --faults kill,kill-all --cycles 250

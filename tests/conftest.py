@@ -6,13 +6,13 @@ from typing import Final
 
 import pytest
 from api_server import Api, running_api
+from hostile_receiver import HostileServer
 from local_node import SECRET_KEY, Bench
 from stores import Engine, PostgresEngine, SqliteEngine
 
 from commerce_event.accept import commit_batcher
 from commerce_event.server import Node
 from commerce_event.settings import Settings
-from commerce_event.simulate.hostile import HostileServer
 from commerce_event.store.port import Store
 
 ENGINES: Final[dict[str, Callable[[Path], Engine]]] = {"postgres": PostgresEngine, "sqlite": SqliteEngine}
@@ -21,14 +21,21 @@ ENGINES: Final[dict[str, Callable[[Path], Engine]]] = {"postgres": PostgresEngin
 INTEGRATION_FOLDERS: Final = frozenset(
     {"store", "registry", "maintenance", "deliver", "end_to_end", "browser", "oracle", "seeded_bugs", "simulation"}
 )
-INTEGRATION_FIXTURES: Final = frozenset({"api", "bench", "engine_maker"})
+INTEGRATION_FIXTURES: Final = frozenset({"api", "bench", "engine_maker", "server"})
+
+TESTS: Final = Path(__file__).parent
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import the folders whose tests would all be deselected."""
+    quick = config.option.markexpr == "not integration"
+    return True if quick and collection_path.parent == TESTS and collection_path.name in INTEGRATION_FOLDERS else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that start servers, open stores or take seconds."""
-    tests = Path(__file__).parent
     for item in items:
-        folder = item.path.relative_to(tests).parts[0]
+        folder = item.path.relative_to(TESTS).parts[0]
         if folder in INTEGRATION_FOLDERS or INTEGRATION_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.integration)
 
@@ -80,5 +87,5 @@ async def bench(tmp_path: Path, max_in_flight: int, monkeypatch: pytest.MonkeyPa
         await node.start()
         yield Bench(node, hostile)
         await node.stop()
-        assert node.scheduler.in_flight == 0
-        assert node.scheduler.unsettled == 0
+        assert node.dispatcher.in_flight == 0
+        assert node.dispatcher.unsettled == 0

@@ -1,4 +1,4 @@
-"""The watchdog sees a loop that stands still, and says where."""
+"""LoopMonitor: a blocked event loop is counted, and the log says where it was blocked."""
 
 import asyncio
 import sys
@@ -35,7 +35,7 @@ async def test_loop_in_which_nothing_runs_is_not_blamed_on_what_started_it() -> 
         assert frame.f_back is not None
         frame = frame.f_back
 
-    assert "the machine had too much to do" in work_of(frame)
+    assert "the machine was too busy" in work_of(frame)
     assert "test_loop_in_which_nothing_runs" in work_of(sys._getframe())
 
 

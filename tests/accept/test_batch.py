@@ -1,4 +1,4 @@
-"""Many events in one request: every format gives the same items, byte for byte, each fault in its place."""
+"""Batches: every format gives the same items, byte for byte, and each error in its place."""
 
 import base64
 import contextlib
@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from commerce_event.accept import parse
 from commerce_event.accept.batch import Item, read_batch
 from commerce_event.accept.cloud_events import event_key
-from commerce_event.accept.errors import InvalidItemError, TooManyItemsError
-from commerce_event.accept.parse import BodyTooLargeError, NotJsonError, RejectedError, parse_event
+from commerce_event.accept.errors import BodyTooLargeError, InvalidItemError, NotJsonError, TooManyItemsError
+from commerce_event.accept.parse import parse_event
+from commerce_event.core.problems import RejectedError
 from commerce_event.http.media_types import UnsupportedMediaError
 
 LINES = "application/x-ndjson"
@@ -62,76 +63,76 @@ def ce_headers(**attributes: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("content_type", [LINES, "application/jsonl", "application/json-lines; charset=UTF-8", JSON])
-def test_plain_item_is_cut_out_exactly(content_type: str) -> None:
+def test_read_batch_plain_item_keeps_its_exact_bytes(content_type: str) -> None:
     item = only_item(content_type, plain())
 
     assert item == Item(type="JobCompletedEvent", body=DATA, idempotency_key="a-1")
 
 
-def test_lines_keep_their_order_and_blank_ones_are_skipped() -> None:
+def test_read_batch_lines_keep_their_order_without_blank_ones() -> None:
     items = read(LINES, b"\n" + plain(key="1") + b"\r\n\r\n  \n" + plain(key="2"))
 
     assert [item.idempotency_key for item in items if isinstance(item, Item)] == ["1", "2"]
 
 
-def test_array_holds_many() -> None:
+def test_read_batch_array_gives_each_element() -> None:
     items = read(JSON, b" [" + plain(key="1") + b" , " + plain(key="2") + b"]\n")
 
     assert [item.body for item in items if isinstance(item, Item)] == [DATA, DATA]
 
 
-def test_empty_array_holds_none() -> None:
+def test_read_batch_empty_array_gives_none() -> None:
     assert read(JSON, b"[]") == []
 
 
-def test_id_may_be_left_out() -> None:
+def test_read_batch_id_is_optional() -> None:
     assert only_item(JSON, b'{"type":"T","data":{}}') == Item(type="T", body=b"{}")
 
 
-def test_text_of_the_data_member_is_found_however_its_name_is_written() -> None:
+def test_read_batch_data_member_with_an_escaped_name_is_found() -> None:
     assert only_item(JSON, b'{"type":"T","d\\u0061ta":{"data":1}}').body == b'{"data":1}'
 
 
 @pytest.mark.parametrize(("content_type", "form"), [(CLOUD_EVENT, b"%s"), (CLOUD_EVENTS, b"[%s]")])
-def test_cloud_event_is_unwrapped(content_type: str, form: bytes) -> None:
+def test_read_batch_cloud_event_gives_its_data_and_attributes(content_type: str, form: bytes) -> None:
     item = only_item(content_type, form % cloud_event(traceparent=TRACE, datacontenttype="application/json"))
 
     assert item == Item(type="JobCompletedEvent", body=DATA, idempotency_key="/erp#7", traceparent=TRACE)
 
 
-def test_cloud_event_type_may_be_a_dotted_name() -> None:
+def test_read_batch_cloud_event_type_may_be_a_dotted_name() -> None:
     assert only_item(CLOUD_EVENT, cloud_event(type="com.shop.JobCompletedEvent")).type == "JobCompletedEvent"
 
 
 @pytest.mark.parametrize("source", [None, ""])
-def test_cloud_event_without_source_is_known_by_its_id(source: str | None) -> None:
+def test_read_batch_cloud_event_without_source_has_its_id_as_key(source: str | None) -> None:
     assert only_item(CLOUD_EVENT, cloud_event(source=source)).idempotency_key == "7"
 
 
-def test_cloud_event_data_may_be_base64() -> None:
+def test_read_batch_cloud_event_data_may_be_base64() -> None:
     body = json.dumps({**ATTRIBUTES, "data_base64": base64.b64encode(DATA).decode()}).encode()
 
     assert only_item(CLOUD_EVENT, body).body == DATA
 
 
-def test_malformed_traceparent_is_dropped() -> None:
+def test_read_batch_malformed_traceparent_is_ignored() -> None:
     assert only_item(CLOUD_EVENT, cloud_event(traceparent="x\r\nevil: 1")).traceparent is None
 
 
 @pytest.mark.parametrize("content_type", [JSON, "application/vnd.shop+json", "text/json"])
-def test_binary_cloud_event_is_the_body_itself(content_type: str) -> None:
+def test_read_batch_binary_cloud_event_is_the_body_itself(content_type: str) -> None:
     item = only_item(content_type, DATA, ce_headers(source="/erp/%C3%A5", traceparent=TRACE))
 
     assert item == Item(type="JobCompletedEvent", body=DATA, idempotency_key="/erp/å#7", traceparent=TRACE)
 
 
-def test_binary_header_names_have_no_case() -> None:
+def test_read_batch_binary_header_names_ignore_case() -> None:
     headers = {name.title(): value for name, value in ce_headers().items()}
 
     assert only_item(JSON, DATA, headers).idempotency_key == "/erp#7"
 
 
-def test_structured_content_type_wins_over_headers() -> None:
+def test_read_batch_structured_content_type_wins_over_headers() -> None:
     assert only_item(CLOUD_EVENT, cloud_event(), ce_headers(id="other")).idempotency_key == "/erp#7"
 
 
@@ -158,7 +159,9 @@ def test_structured_content_type_wins_over_headers() -> None:
     ],
 )
 @pytest.mark.parametrize("form", [b"%s\n%s\n%s", b"[%s,%s,%s]"])
-def test_broken_item_is_rejected_in_its_place(form: bytes, piece: bytes, status: int, words: str) -> None:
+def test_read_batch_invalid_item_gives_its_error_in_its_place(
+    form: bytes, piece: bytes, status: int, words: str
+) -> None:
     first, error, last = read(JSON if form.startswith(b"[") else LINES, form % (plain(key="1"), piece, plain(key="3")))
 
     assert isinstance(first, Item)
@@ -167,7 +170,7 @@ def test_broken_item_is_rejected_in_its_place(form: bytes, piece: bytes, status:
     assert (error.status, words in error.detail) == (status, True), error.detail
 
 
-def test_broken_line_does_not_break_its_neighbours() -> None:
+def test_read_batch_invalid_line_does_not_affect_others() -> None:
     results = read(LINES, plain() + b'\n{oops\n{"type":"\\ud800"}\n' + plain())
 
     assert [type(result) for result in results] == [Item, NotJsonError, NotJsonError, Item]
@@ -186,7 +189,7 @@ def test_broken_line_does_not_break_its_neighbours() -> None:
         ({"data_base64": "e30="}, "/data_base64"),
     ],
 )
-def test_wrong_attribute_is_named(attributes: dict[str, object], pointer: str) -> None:
+def test_read_batch_invalid_attribute_is_named(attributes: dict[str, object], pointer: str) -> None:
     error = only_rejection(CLOUD_EVENT, cloud_event(**attributes))
 
     assert isinstance(error, InvalidItemError)
@@ -194,14 +197,14 @@ def test_wrong_attribute_is_named(attributes: dict[str, object], pointer: str) -
 
 
 @pytest.mark.parametrize("text", ["?", "e30", "e3 0=", "é"])
-def test_bad_base64_is_refused(text: str) -> None:
+def test_read_batch_invalid_base64_is_refused(text: str) -> None:
     error = only_rejection(CLOUD_EVENT, json.dumps({**ATTRIBUTES, "data_base64": text}).encode())
 
     assert [fault.pointer for fault in error.faults] == ["/data_base64"]
 
 
 @pytest.mark.parametrize("missing", ["specversion", "type", "id"])
-def test_binary_cloud_event_needs_its_headers(missing: str) -> None:
+def test_read_batch_binary_cloud_event_without_a_required_header_is_refused(missing: str) -> None:
     headers = ce_headers()
     del headers[f"ce-{missing}"]
 
@@ -221,9 +224,7 @@ def test_binary_cloud_event_needs_its_headers(missing: str) -> None:
         (("3#a#b", "c"), ("a#b", "c")),
     ],
 )
-def test_cloud_events_with_different_sources_or_ids_have_different_keys(
-    one: tuple[str, str], other: tuple[str, str]
-) -> None:
+def test_event_key_differs_for_sources_and_ids_that_join_alike(one: tuple[str, str], other: tuple[str, str]) -> None:
     assert event_key(*one) != event_key(*other)
 
 
@@ -231,7 +232,9 @@ texts = st.text("#1a", min_size=1, max_size=6)
 
 
 @given(texts, texts, texts, texts)
-def test_key_says_source_and_id_whatever_they_hold(source: str, id_: str, other_source: str, other_id: str) -> None:
+def test_event_key_is_equal_only_for_equal_source_and_id(
+    source: str, id_: str, other_source: str, other_id: str
+) -> None:
     same = (source, id_) == (other_source, other_id)
 
     assert (event_key(source, id_) == event_key(other_source, other_id)) == same
@@ -261,7 +264,7 @@ def test_key_says_source_and_id_whatever_they_hold(source: str, id_: str, other_
         (JSON, b" " * 10_001, BodyTooLargeError),
     ],
 )
-def test_whole_that_cannot_be_read_is_refused(content_type: str, body: bytes, error: type[RejectedError]) -> None:
+def test_read_batch_unreadable_request_is_refused(content_type: str, body: bytes, error: type[RejectedError]) -> None:
     with pytest.raises(error):
         read(content_type, body)
 
@@ -284,7 +287,7 @@ LARGE = 16 * MIB
     ],
     ids=["array", "lines", "blank lines", "objects", "no end", "no array"],
 )
-def test_whole_that_holds_too_much_is_refused_without_holding_it_all(
+def test_read_batch_too_large_request_is_refused_within_bounded_memory(
     content_type: str, body: bytes, error: type[RejectedError]
 ) -> None:
     def read_all() -> None:
@@ -296,7 +299,7 @@ def test_whole_that_holds_too_much_is_refused_without_holding_it_all(
 
 @pytest.mark.parametrize("form", [b"[%s]", b"%s\n1"])
 @pytest.mark.parametrize("large", [b"[" + b"1," * 7 * MIB + b"1]", b'{"a":[' + b"{}," * 5 * MIB + b"1]}"])
-def test_item_that_is_far_too_large_is_refused_unread(form: bytes, large: bytes) -> None:
+def test_read_batch_too_large_item_is_refused_without_decoding_it(form: bytes, large: bytes) -> None:
     content_type = JSON if form.startswith(b"[") else LINES
     found: list[Item | RejectedError] = []
 
@@ -317,15 +320,15 @@ def peak_of(call: Callable[[], None]) -> int:
         tracemalloc.stop()
 
 
-def test_fault_of_a_large_whole_is_told_with_its_place() -> None:
+def test_read_batch_fault_of_a_large_request_names_its_byte() -> None:
     body = b"[" + b'{"a":"' + b"x" * MIB + b'"} 1]'
 
-    with pytest.raises(NotJsonError, match=f"at byte {len(body) - 2}"):
+    with pytest.raises(NotJsonError, match=rf"byte {len(body) - 2}\)"):
         read_batch(JSON, {}, body, max_items=5, max_bytes=LARGE, max_event=262_144)
 
 
 @pytest.mark.parametrize("body", [plain(), b"[" + plain() + b"]"])
-def test_event_in_an_item_is_loaded_no_second_time(monkeypatch: pytest.MonkeyPatch, body: bytes) -> None:
+def test_parse_event_of_a_batch_item_is_not_decoded_again(monkeypatch: pytest.MonkeyPatch, body: bytes) -> None:
     (item,) = read(JSON, body)
     assert isinstance(item, Item)
     monkeypatch.delattr(parse, "load")
@@ -342,7 +345,7 @@ PIECES = st.sampled_from(
 
 
 @given(CONTENT_TYPES, st.lists(PIECES | st.binary(max_size=4), max_size=6).map(b"".join), st.booleans())
-def test_any_bytes_give_items_or_rejections(content_type: str, body: bytes, binary: bool) -> None:
+def test_read_batch_any_bytes_give_items_or_errors(content_type: str, body: bytes, binary: bool) -> None:
     for result in read_or_reject(content_type, body, ce_headers() if binary else {}):
         if isinstance(result, Item):
             assert result.body in body
@@ -364,7 +367,7 @@ spaces = st.text(" \t", max_size=2)
 
 @settings(max_examples=50)
 @given(st.lists(st.tuples(spaces, st.dictionaries(st.text(), st.text() | st.integers())), max_size=5))
-def test_lines_and_arrays_give_back_the_exact_bytes(parts: list[tuple[str, dict[str, object]]]) -> None:
+def test_read_batch_lines_and_arrays_keep_the_exact_bytes(parts: list[tuple[str, dict[str, object]]]) -> None:
     bodies = [json.dumps(data, separators=("," + space, ":" + space)).encode() for space, data in parts]
     wrapped = [plain(body) for body in bodies]
 

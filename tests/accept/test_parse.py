@@ -1,4 +1,4 @@
-"""From bytes to an event: what is accepted, what is refused, with which status and words."""
+"""Parse events: what is accepted, and what is refused with which status and words."""
 
 import json
 import math
@@ -12,21 +12,17 @@ from hypothesis import strategies as st
 
 from commerce_event.accept import strict_json
 from commerce_event.accept.contract_errors import find_faults
-from commerce_event.accept.parse import (
+from commerce_event.accept.errors import (
     BodyTooLargeError,
-    Fault,
     InvalidEventError,
     InvalidKeyError,
     NotJsonError,
-    ParsedEvent,
-    RejectedError,
     UnknownTypeError,
-    check_idempotency_key,
-    parse_event,
-    read_traceparent,
 )
+from commerce_event.accept.parse import ParsedEvent, check_idempotency_key, parse_event, read_traceparent
 from commerce_event.contract import EVENT_TYPES
 from commerce_event.contract.catalogue import EventType
+from commerce_event.core.problems import Fault, RejectedError
 
 NAME = "OrderConfirmedEvent"
 EXAMPLE = EVENT_TYPES[NAME].example
@@ -57,7 +53,7 @@ def refusal(body: bytes) -> RejectedError:
 
 
 @pytest.mark.parametrize("name", list(EVENT_TYPES))
-def test_example_of_every_type_is_accepted(name: str) -> None:
+def test_parse_event_example_of_every_type_is_accepted(name: str) -> None:
     body = body_of(EVENT_TYPES[name].example)
 
     parsed = parse(body, name)
@@ -69,7 +65,7 @@ def test_example_of_every_type_is_accepted(name: str) -> None:
     assert parsed.body is body
 
 
-def test_properties_beyond_the_contract_are_kept() -> None:
+def test_parse_event_properties_beyond_the_contract_are_kept() -> None:
     extra = {
         "Placed": "2026-01-31T10:00:00+01:00",
         "Lines": [{"PartNo": "A", "Note": None}, {"PartNo": "B"}],
@@ -79,12 +75,12 @@ def test_properties_beyond_the_contract_are_kept() -> None:
     assert parse(body_of(EXAMPLE | extra)).data == EXAMPLE | extra
 
 
-def test_absent_application_is_none() -> None:
+def test_parse_event_absent_application_is_none() -> None:
     assert parse(b'{"ClientId":1,"JobId":2,"StatusId":2}', "JobCompletedEvent").application_id is None
 
 
 @pytest.mark.parametrize("number", [b"0", b"-0.5", b"1", b"1E2", b"99999999999999999999", b"1.7976931348623157e308"])
-def test_amount_may_be_any_number_a_double_holds(number: bytes) -> None:
+def test_parse_event_amount_may_be_any_double(number: bytes) -> None:
     body = (
         b'{"ClientId":1,"ApplicationId":2,"ClientOrderRef":"r","ErpOrderNo":"e","PaymentCode":"p","Amount":%s}' % number
     )
@@ -95,44 +91,44 @@ def test_amount_may_be_any_number_a_double_holds(number: bytes) -> None:
 @pytest.mark.parametrize(
     "text", ["\u202e", "e" + "\u0301" * 500, "👩‍👩‍👧‍👦", "\u2028", "𝄞", "Ａ", "x" * 200_000, "a\\u0000b", '"\\/\b']
 )
-def test_any_text_is_accepted(text: str) -> None:
+def test_parse_event_any_text_is_accepted(text: str) -> None:
     assert parse(body_of(EXAMPLE | {"LastName": text})).data["LastName"] == text
 
 
-def test_escaped_surrogate_pair_is_a_character() -> None:
+def test_parse_event_escaped_surrogate_pair_is_a_character() -> None:
     assert parse(with_raw("LastName", b'"\\ud83d\\ude00 \\\\ud800"')).data["LastName"] == "😀 \\ud800"
 
 
 @pytest.mark.parametrize("table", ["tCategory", "tSomethingNew", "tX9"])
-def test_unlisted_table_of_an_open_list_is_accepted(table: str) -> None:
+def test_parse_event_unlisted_table_of_an_open_list_is_accepted(table: str) -> None:
     data = {"ClientId": 1, "PartNo": "A", "EntityChanged": table}
 
     assert parse(body_of(data), "SkuChangedNotification").data == data
 
 
 @pytest.mark.parametrize("depth", [63, strict_json.MAX_DEPTH - 1])
-def test_nesting_up_to_the_limit_is_accepted(depth: int) -> None:
+def test_parse_event_nesting_up_to_the_limit_is_accepted(depth: int) -> None:
     raw = b"[" * depth + b"]" * depth
 
     assert "Extra" in parse(with_raw("Extra", raw)).data
 
 
-def test_brackets_inside_text_are_not_nesting() -> None:
+def test_parse_event_brackets_inside_text_are_not_nesting() -> None:
     assert parse(body_of(EXAMPLE | {"Extra": '[{"' * 500})).data["Extra"] == '[{"' * 500
 
 
 # What is refused before it is read
 
 
-def test_larger_body_than_the_limit_is_413() -> None:
-    with pytest.raises(BodyTooLargeError, match="11 bytes; at most 10") as caught:
+def test_parse_event_body_beyond_the_limit_is_413() -> None:
+    with pytest.raises(BodyTooLargeError, match="11 bytes; the limit is 10") as caught:
         parse_event(NAME, b"x" * 11, max_bytes=10)
 
     assert caught.value.status == 413
 
 
 @pytest.mark.parametrize("name", ["", "orderconfirmedevent", "OrderConfirmedEvent ", "x" * 5000, "\0"])
-def test_unknown_type_is_404(name: str) -> None:
+def test_parse_event_unknown_type_is_404(name: str) -> None:
     with pytest.raises(UnknownTypeError) as caught:
         parse(body_of(EXAMPLE), name)
 
@@ -181,7 +177,7 @@ def test_unknown_type_is_404(name: str) -> None:
         (b"null", "not an object"),
     ],
 )
-def test_what_is_not_json_is_400_and_says_where(body: bytes, words: str) -> None:
+def test_parse_event_not_json_is_400_and_names_the_byte(body: bytes, words: str) -> None:
     error = refusal(body)
 
     assert isinstance(error, NotJsonError)
@@ -200,7 +196,7 @@ def test_what_is_not_json_is_400_and_says_where(body: bytes, words: str) -> None
         (b'{"A":"\\u003A","\\u003a":[],"B":{},"B":2}', "/B"),
     ],
 )
-def test_repeated_name_is_400_with_its_place(body: bytes, pointer: str) -> None:
+def test_parse_event_repeated_name_is_400_with_its_pointer(body: bytes, pointer: str) -> None:
     error = refusal(body)
 
     assert (error.status, [fault.pointer for fault in error.faults]) == (400, [pointer])
@@ -208,38 +204,38 @@ def test_repeated_name_is_400_with_its_place(body: bytes, pointer: str) -> None:
 
 
 @pytest.mark.parametrize("outside", [b'"x:y"', b'{"a:":[{"b":":"}]}', b'["\\":\\"", {"a":{}}]'])
-def test_repeated_name_is_found_among_colons_that_are_text(outside: bytes) -> None:
+def test_parse_event_repeated_name_is_found_among_colons_in_texts(outside: bytes) -> None:
     assert "Extra" in parse(with_raw("Extra", outside)).data
     error = refusal(with_raw("Extra", b'[%s,{"c":1,"d":2,"c":3}]' % outside))
 
     assert [fault.pointer for fault in error.faults] == ["/Extra/1/c"]
 
 
-def test_repeated_name_that_hides_deep_nesting_is_400_and_no_crash() -> None:
+def test_parse_event_repeated_name_that_hides_deep_nesting_is_400() -> None:
     deep = b"[" * 900 + b"]" * 900
 
     assert "nested" in refusal(b'{"A":%s,"A":1}' % deep).detail
 
 
 @pytest.mark.parametrize("number", [b"9" * 400 + b".5", b"-" + b"1" * 320 + b".0", b"1" + b"0" * 309 + b"e0"])
-def test_long_number_beyond_a_double_is_400_with_its_place(number: bytes) -> None:
+def test_parse_event_long_number_beyond_a_double_is_400_with_its_byte(number: bytes) -> None:
     assert "byte 12" in refusal(b'{"A":[1,1e1,' + number + b"]}").detail
 
 
-def test_same_name_in_different_objects_is_no_repetition() -> None:
+def test_parse_event_same_name_in_different_objects_is_accepted() -> None:
     assert parse(with_raw("Lines", b'[{"A":1},{"A":2,"B":{"A":3}}]')).data["Lines"][1]["B"] == {"A": 3}
 
 
 @pytest.mark.parametrize("depth", [strict_json.MAX_DEPTH + 1, 2_000, 100_000])
 @pytest.mark.parametrize("bracket", [b"[", b'{"a":', b'[{"a":"]",'])
-def test_deep_nesting_is_400_and_no_crash(depth: int, bracket: bytes) -> None:
+def test_parse_event_deep_nesting_is_400(depth: int, bracket: bytes) -> None:
     error = refusal((bracket * depth)[:LIMIT])
 
     assert (error.status, "nested" in error.detail) == (400, True)
 
 
 @pytest.mark.parametrize("body", [b'"' + b'\\"' * 130_000, b'"' * LIMIT, b"[]" * 131_072, b'{"a":"' + b"[\\" * 130_000])
-def test_bodies_made_to_be_slow_are_refused(body: bytes) -> None:
+def test_parse_event_bodies_made_to_be_slow_are_refused(body: bytes) -> None:
     assert refusal(body).status == 400
 
 
@@ -262,13 +258,13 @@ def test_bodies_made_to_be_slow_are_refused(body: bytes) -> None:
         ("OrderNo", b"5.5", "must be text, not a number"),
         ("OrderNo", b"[]", "must be text, not a list"),
         ("OrderNo", b"{}", "must be text, not an object"),
-        ("OrderNo", b'"a\\u0000"', "must not hold the character U+0000"),
+        ("OrderNo", b'"a\\u0000"', "must not contain the character U+0000"),
         ("FirstName", b"null", "must not be null; leave it out when there is none"),
         ("FirstName", b"false", "must be text, not true or false"),
-        ("FirstName", b'"\\u0000"', "must not hold the character U+0000"),
+        ("FirstName", b'"\\u0000"', "must not contain the character U+0000"),
     ],
 )
-def test_wrong_property_is_422_with_pointer_and_reason(name: str, raw: bytes, message: str) -> None:
+def test_parse_event_invalid_property_is_422_with_pointer_and_reason(name: str, raw: bytes, message: str) -> None:
     error = refusal(with_raw(name, raw))
 
     assert isinstance(error, InvalidEventError)
@@ -288,7 +284,9 @@ def test_wrong_property_is_422_with_pointer_and_reason(name: str, raw: bytes, me
         ("OrderPaymentReceivedEvent", {"Amount": 10**400}, Fault("/Amount", "must be a number that fits a double (64 bits)")),
     ],
 )  # fmt: skip
-def test_closed_lists_and_doubles_are_kept(name: str, data: dict[str, Any], fault: Fault) -> None:
+def test_parse_event_value_outside_closed_list_or_double_is_refused(
+    name: str, data: dict[str, Any], fault: Fault
+) -> None:
     with pytest.raises(InvalidEventError) as caught:
         parse(body_of(EVENT_TYPES[name].example | data), name)
 
@@ -296,7 +294,7 @@ def test_closed_lists_and_doubles_are_kept(name: str, data: dict[str, Any], faul
 
 
 @pytest.mark.parametrize("table", ["Category", "tcategory", "t", "tA-b", "tA\n", "tÅr", ""])
-def test_open_list_still_has_a_form(table: str) -> None:
+def test_parse_event_malformed_table_of_an_open_list_is_refused(table: str) -> None:
     body = body_of({"ClientId": 1, "PartNo": "A", "EntityChanged": table})
 
     with pytest.raises(InvalidEventError) as caught:
@@ -305,7 +303,7 @@ def test_open_list_still_has_a_form(table: str) -> None:
     assert [fault.pointer for fault in caught.value.faults] == ["/EntityChanged"]
 
 
-def test_all_faults_are_told_at_once_in_contract_order() -> None:
+def test_parse_event_all_faults_are_reported_in_contract_order() -> None:
     error = refusal(b'{"Source":1,"FirstName":null,"OrderId":"x","ClientId":1}')
 
     assert [fault.pointer for fault in error.faults] == [
@@ -344,7 +342,7 @@ def mutated(draw: st.DrawFn) -> bytes:
 @settings(max_examples=80)
 @given(st.binary() | json_texts | mutated(), st.sampled_from(list(EVENT_TYPES)))
 @example(b'{"ClientId":1,"JobId":1,"StatusId":1,"x":1}', "JobCompletedEvent")
-def test_any_bytes_are_an_event_or_a_rejection(body: bytes, name: str) -> None:
+def test_parse_event_any_bytes_are_an_event_or_an_error(body: bytes, name: str) -> None:
     outcome = parse_or_reject(body, name)
 
     if isinstance(outcome, RejectedError):
@@ -396,7 +394,7 @@ def check_values(value: Any, depth_left: int) -> None:
 @example(b'{"a":{},"b":1}')
 @example(b'{"a:":1,"a:":2}')
 @example(b"[" * 64 + b"]" * 64)
-def test_fast_loading_takes_exactly_what_strict_loading_takes(body: bytes) -> None:
+def test_load_accepts_exactly_what_strict_loading_accepts(body: bytes) -> None:
     try:
         wanted = loads_strictly(body)
     except (ValueError, AssertionError, RecursionError):
@@ -407,7 +405,7 @@ def test_fast_loading_takes_exactly_what_strict_loading_takes(body: bytes) -> No
 
 
 @given(st.sampled_from(list(EVENT_TYPES)), st.data())
-def test_faults_are_found_exactly_when_the_class_refuses(name: str, draw: st.DataObject) -> None:
+def test_find_faults_finds_some_exactly_when_the_class_refuses(name: str, draw: st.DataObject) -> None:
     event_type = EVENT_TYPES[name]
     changes = draw.draw(st.dictionaries(st.sampled_from(sorted(event_type.properties)), INTERESTING, max_size=3))
     left_out = draw.draw(st.sets(st.sampled_from(sorted(event_type.properties)), max_size=1))
@@ -430,27 +428,27 @@ def converts(data: Mapping[str, Any], model: type[msgspec.Struct]) -> bool:
 
 
 @pytest.mark.parametrize("name", ["clientId", "CLIENTID", "orderno", "\u017fource"])
-def test_name_of_the_contract_in_other_case_is_422_with_its_place(name: str) -> None:
+def test_parse_event_name_in_other_case_is_422_with_its_pointer(name: str) -> None:
     error = refusal(body_of(EXAMPLE | {name: 1, "Extra": 1}))
 
     assert error.status == 422
     assert [fault.pointer for fault in error.faults] == [f"/{name}"]
 
 
-def test_right_name_in_place_of_one_in_other_case_is_told() -> None:
+def test_parse_event_missing_name_and_its_other_case_are_both_reported() -> None:
     renamed = {name: value for name, value in EXAMPLE.items() if name != "ClientId"} | {"clientId": 1}
 
     assert [fault.pointer for fault in refusal(body_of(renamed)).faults] == ["/ClientId", "/clientId"]
 
 
-def test_names_of_other_types_and_inner_objects_are_unknown_and_kept() -> None:
+def test_parse_event_names_of_other_types_and_inner_objects_are_kept() -> None:
     extra = {"partNo": "A", "Lines": [{"clientId": 2, "ORDERID": 3}]}
 
     assert parse(body_of(EXAMPLE | extra)).data == EXAMPLE | extra
 
 
 @pytest.mark.parametrize("event_type", EVENT_TYPES.values(), ids=lambda each: each.name)
-def test_no_two_names_of_a_type_differ_in_case_alone(event_type: EventType) -> None:
+def test_contract_no_two_names_of_a_type_differ_in_case_only(event_type: EventType) -> None:
     assert len({name.casefold() for name in event_type.properties}) == len(event_type.properties)
 
 
@@ -458,19 +456,19 @@ def test_no_two_names_of_a_type_differ_in_case_alone(event_type: EventType) -> N
 
 
 @pytest.mark.parametrize("key", ["a", "x" * 256, "order 7 #1", "https://shop.example/#å"])
-def test_printable_key_is_kept(key: str) -> None:
+def test_check_idempotency_key_printable_key_is_returned(key: str) -> None:
     assert check_idempotency_key(key) == key
 
 
 @pytest.mark.parametrize("key", ["", "x" * 257, "a\n", "\0", "\x7f", "\u202e", "\ud800"])
-def test_other_keys_are_400(key: str) -> None:
+def test_check_idempotency_key_other_keys_are_400(key: str) -> None:
     with pytest.raises(InvalidKeyError) as caught:
         check_idempotency_key(key)
 
     assert caught.value.status == 400
 
 
-def test_traceparent_is_passed_on_only_when_well_formed() -> None:
+def test_read_traceparent_malformed_is_none() -> None:
     good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
     assert read_traceparent(good) == good

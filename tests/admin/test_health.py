@@ -7,7 +7,7 @@ import pytest
 from commerce_event.admin.health import condition_of
 from commerce_event.core.circuit import Circuit
 from commerce_event.core.model import Endpoint
-from commerce_event.deliver.endpoint_state import Health, Lane
+from commerce_event.deliver.endpoint_state import EndpointState, Health
 from commerce_event.store.port import Activity
 
 HOUR: dict[str, Any] = {"start_ms": 0, "client_id": 1, "endpoint_id": 7, "accepted": 0, "dead": 0, "latency": (0,) * 11}
@@ -46,9 +46,9 @@ def test_what_is_off_is_neither_well_nor_failing() -> None:
 def test_open_circuit_tells_when_it_tries_next() -> None:
     circuit = Circuit(threshold=1, min_span_s=0, first_pause_s=24)
     circuit.record(False, 100.0)
-    lane = Lane(circuit, 100.0)
+    state = EndpointState(7, circuit, 100.0)
 
-    assert condition_of(endpoint(), lane.health(100.0), None).circuit == "open, next try in 24 s"
-    assert condition_of(endpoint(), lane.health(124.0), None).circuit == "open, one try at a time"
+    assert condition_of(endpoint(), state.health(100.0), None).circuit == "open, next try in 24 s"
+    assert condition_of(endpoint(), state.health(124.0), None).circuit == "open, one try at a time"
     circuit.record(True, 125.0)
-    assert condition_of(endpoint(), lane.health(125.0), None).circuit == "closed"
+    assert condition_of(endpoint(), state.health(125.0), None).circuit == "closed"

@@ -28,7 +28,7 @@ async def test_every_change_leaves_an_entry_with_its_key(api: Api) -> None:
         (await manager.delete(path), 204),
     ):
         assert response.status_code == status, response.text
-    api.receiver.let_go()
+    api.receiver.release()
 
     found = expect(await manager.get("/v1/audit"), 200)["items"]
 

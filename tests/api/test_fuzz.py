@@ -67,22 +67,22 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     thread = threading.Thread(target=lambda: asyncio.run(serve(tmp_path_factory.mktemp("fuzz"))))
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(60)
     yield address[0]
     over.set()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
 
 
 @schema.parametrize()
 @FEW
 def test_every_call_answers_as_the_document_says(case: Any, server: str) -> None:
-    case.call_and_validate(base_url=server, headers=AUTHORIZATION, checks=CHECKS, timeout=10)
+    case.call_and_validate(base_url=server, headers=AUTHORIZATION, checks=CHECKS, timeout=60)
 
 
 @pytest.fixture(scope="module")
 def client(server: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server, timeout=10, verify=False, trust_env=False) as made:
+    with httpx.Client(base_url=server, timeout=60, verify=False, trust_env=False) as made:
         yield made
 
 
@@ -167,7 +167,7 @@ def test_requests_that_share_a_connection_are_answered_in_order_wherever_it_is_c
 ) -> None:
     whole = b"".join([raw for _, raw in sent]) + LAST
     address = ("127.0.0.1", int(server.rpartition(":")[2]))
-    with socket.create_connection(address, timeout=10) as connection, connection.makefile("rb") as answers:
+    with socket.create_connection(address, timeout=60) as connection, connection.makefile("rb") as answers:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for start, end in pairwise([0, *cuts, len(whole)]):
             connection.sendall(whole[start:end])

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from msgspec import Meta
 
 from commerce_event.api.openapi import OPERATIONS, document
-from commerce_event.api.operations import Operation, convert
+from commerce_event.api.operations import Operation
 from commerce_event.api.paging import PageQuery, listing
 from commerce_event.api.parameters import read_time
+from commerce_event.api.validation import convert, find_faults
 from commerce_event.core import ids
 from commerce_event.core.clock import rfc3339
 from commerce_event.core.problems import TITLES, Fault, Problem
@@ -42,7 +43,7 @@ def pointers(raw: object, where: str = "") -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("raw", "pointer"),
+    ("raw", "expected"),
     [
         ([], ""),
         ({"name": 1}, "/name"),
@@ -51,14 +52,35 @@ def pointers(raw: object, where: str = "") -> list[str]:
         ({"inner": [{"count": 1}, {"count": "x"}]}, "/inner/1/count"),
         ({"inner": [{}]}, "/inner/0/count"),
         ({"inner": [{"count": 1, "more": 1}]}, "/inner/0/more"),
-        ({"marks": {"a": 1}}, "/marks"),
-        ({"things": {"a": {"more": 1}}}, "/things"),
+        ({"marks": {"a": 1}}, "/marks/a"),
+        ({"things": {"a": {"more": 1}}}, "/things/a/more /things/a/count"),
         ({"surprise": 1}, "/surprise"),
         ({"a/b~c": 1}, "/a~1b~0c"),
     ],
 )
-def test_a_fault_is_pointed_at(raw: object, pointer: str) -> None:
-    assert pointers(raw) == [pointer]
+def test_convert_wrong_member_points_at_every_fault(raw: object, expected: str) -> None:
+    assert pointers(raw) == expected.split(" ")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=300)
+@given(data=st.data())
+def test_find_faults_any_data_agrees_with_msgspec(data: st.DataObject) -> None:
+    wanted = data.draw(st.sampled_from([each.body for each in OPERATIONS if each.body is not None]))
+    names = st.sampled_from(wanted.__struct_encode_fields__) | st.text(max_size=4)
+    raw = data.draw(st.dictionaries(names, json_values, max_size=5) | json_values)
+    try:
+        msgspec.convert(raw, wanted)
+    except msgspec.ValidationError:
+        assert "does not have the form that this call takes" not in [each.message for each in find_faults(raw, wanted)]
+    else:
+        assert [each.message for each in find_faults(raw, wanted)] == ["does not have the form that this call takes"]
 
 
 def test_a_fault_in_the_query_names_the_parameter() -> None:

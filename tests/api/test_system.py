@@ -112,7 +112,7 @@ async def test_a_store_that_does_not_answer_makes_it_unready_and_says_when_to_co
 
 
 async def test_deliveries_that_have_stopped_make_it_unready(api: Api) -> None:
-    await api.node.scheduler.close(1)
+    await api.node.dispatcher.close(1)
     expect_problem(await api.admin.get("/readyz"), 503)
 
 
@@ -221,7 +221,7 @@ async def test_pipelined_requests_are_answered_in_order(api: Api) -> None:
     one = b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"
     last = b"GET /nothing HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
     writer.write(one * 3 + last)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         answered = await reader.read()
     writer.close()
     assert answered.count(b"HTTP/1.1 200 OK") == 3
@@ -244,7 +244,7 @@ async def test_a_request_that_two_servers_may_read_differently_is_refused_and_th
 ) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
     writer.write(head)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         answered = await reader.read()
     writer.close()
     assert answered.startswith(b"HTTP/1.1 400 ")
@@ -278,7 +278,7 @@ async def test_last_admin_key_and_ones_own_are_revoked_only_by_force(tmp_path: P
         still_own = expect_problem(await admin.delete(f"/v1/keys/{own['id']}"), 409)
 
         assert last["detail"].startswith("This is the last admin key")
-        assert still_own["detail"].startswith("This is the key that you call with")
+        assert still_own["detail"].startswith("This is the key of this request")
         assert (await admin.delete(f"/v1/keys/{other['id']}")).status_code == 204
         assert (await admin.delete(f"/v1/keys/{own['id']}?force=true")).status_code == 204
         expect_problem(await admin.get("/v1/keys"), 401)

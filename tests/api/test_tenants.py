@@ -60,7 +60,7 @@ async def things_of(api: Api, client_id: int) -> Things:
     (delivery,) = await api.until_state("dead", event_id=accepted["id"])
     wanted = {"endpoint_id": endpoint["id"], "since": LONG_AGO, "until": LONG_AGO}
     replay = expect(await api.admin.post("/v1/replays", json=wanted), 202)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while expect(await api.admin.get(f"/v1/replays/{replay['id']}"), 200)["state"] == "running":
             await asyncio.sleep(0.005)
     _, key = await api.key("read", client_id)
@@ -227,7 +227,7 @@ async def test_secrets_never_come_out_again(
     rotated = expect(await api.admin.post(f"/v1/endpoints/{made['id']}/rotate-secret"), 200)
     canaries = [header, made["secret"], dead["secret"], rotated["secret"], key["key"], ADMIN_KEY]
     accepted = await api.publish()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while any(each["state"] == "pending" for each in await api.deliveries()):
             await asyncio.sleep(0.005)
     texts: list[str] = []
@@ -255,7 +255,7 @@ async def test_secrets_never_come_out_again(
     expect_problem(failed, 500)
     texts.append(failed.text)
     logged = log_output()
-    assert "unforeseen error" in logged
+    assert "unexpected error" in logged
     texts += [logged, repr(api.node.settings), json.dumps(await api.deliveries())]
     for canary in canaries:
         assert not [text[:2_000] for text in texts if canary in text], canary

@@ -6,7 +6,7 @@ import pytest
 
 from commerce_event.api.endpoint_fields import NewEndpoint
 from commerce_event.api.events import EventsQuery
-from commerce_event.api.operations import convert
+from commerce_event.api.validation import convert
 from commerce_event.core.problems import Problem
 
 ENDPOINT = {"client_id": 1, "url": "https://erp.example/", "event_types": ["*"]}
@@ -32,9 +32,11 @@ def said(raw: Any, wanted: type, **how: Any) -> str:
         ({"url": "h" * 3_000}, "/url must have at most 2048 characters."),
         ({"event_types": []}, "/event_types must not be empty."),
         ({"event_types": "*"}, "/event_types must be a list, not text."),
-        ({"headers": {"X-One": 1}}, "/headers has a member that must be text, not a whole number."),
+        ({"headers": {"X-One": 1}}, "/headers/X-One must be text, not a whole number."),
         ({"enabled": "yes"}, "/enabled must be true or false, not text."),
-        ({"ordering": "strict"}, "/ordering must be one of none, key."),
+        ({"ordering": "strict"}, "/ordering must be one of key, none."),
+        ({"retry_schedule": [5, True]}, "/retry_schedule/1 must be a number or text, not true or false."),
+        ({"retry_schedule": [10**400]}, "/retry_schedule/0 must be a number that fits a double (64 bits)."),
         ({"urls": "https://erp.example/"}, "/urls is not known here."),
     ],
 )

@@ -1,4 +1,4 @@
-"""Every screen, light and dark, wide and narrow: no serious accessibility finding, no sideways scrolling."""
+"""Check every screen, light and dark, wide and narrow: no serious axe finding, no horizontal scrolling."""
 
 from pathlib import Path
 from typing import Any, Literal

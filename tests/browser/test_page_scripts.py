@@ -1,4 +1,4 @@
-"""What a person at the screens leans on: their own time, their place and words, keys, and parts that renew themselves."""
+"""What the scripts of the screens do: local times, keyboard shortcuts, drafts, parts that refresh themselves."""
 
 import re
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The reference page in a browser: found by typing, linked to in depth, read on a phone, kept to this server."""
+"""The reference page in a browser: search, deep links, narrow screens, no requests to other hosts."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What comes from outside is shown and never run; what another site sends is refused; tenants stay apart."""
+"""Content from outside is shown and never executed; requests of other sites are refused; tenants are separated."""
 
 import html
 from collections.abc import AsyncIterator

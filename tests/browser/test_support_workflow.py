@@ -1,4 +1,4 @@
-"""A person in support, without a terminal: find the order, see what came back, mend it, send it again."""
+"""The work of a support person on the screens: find an order, see the answers, fix the endpoint, send again."""
 
 import asyncio
 import re
@@ -160,7 +160,7 @@ async def test_event_page_follows_what_is_still_under_way(page: Page, api: Api) 
     await expect(page.get_by_text("Waiting for 1.")).to_be_visible()
     await expect(page.get_by_text("Being sent now")).to_be_visible()
 
-    api.receiver.let_go()
+    api.receiver.release()
 
     await expect(page.get_by_text("Delivered to 1.")).to_be_visible()
     await expect(page.locator("#fate")).not_to_have_attribute("hx-get", re.compile("."))

@@ -8,7 +8,8 @@ import pytest
 import yaml
 from openapi_spec_validator import validate
 
-from commerce_event.accept.parse import InvalidEventError, parse_event
+from commerce_event.accept.errors import InvalidEventError
+from commerce_event.accept.parse import parse_event
 from commerce_event.contract import EVENT_TYPES
 from commerce_event.contract.openapi import event_schemas, webhook_items
 

@@ -1,4 +1,4 @@
-"""The circuit breaker: opens late, lets probes through with growing pauses, closes with the first success."""
+"""The circuit breaker opens late, allows probes with growing pauses, and closes with the first success."""
 
 import pytest
 from hypothesis import given
@@ -19,7 +19,7 @@ def opened(at: float = 100.0, *, first_pause_s: float = 1.0, max_pause_s: float 
     return failing(circuit, 1, start=at)
 
 
-def test_closed_circuit_limits_nothing_but_the_cap() -> None:
+def test_circuit_closed_allows_up_to_the_limit() -> None:
     circuit = Circuit()
 
     assert (circuit.state, circuit.failures, circuit.opened_at) == ("closed", 0, None)
@@ -27,17 +27,17 @@ def test_closed_circuit_limits_nothing_but_the_cap() -> None:
     assert circuit.next_at(0.0) is None
 
 
-def test_opens_after_twenty_failures_in_a_row_over_a_minute() -> None:
+def test_circuit_after_twenty_failures_over_a_minute_opens() -> None:
     circuit = failing(Circuit(), 20, start=10.0, end=70.0)
 
     assert (circuit.state, circuit.opened_at, circuit.failures) == ("open", 70.0, 20)
 
 
-def test_stays_closed_with_fewer_failures_however_long() -> None:
+def test_circuit_with_fewer_failures_over_any_time_stays_closed() -> None:
     assert failing(Circuit(), 19, end=9_999.0).state == "closed"
 
 
-def test_stays_closed_while_the_failures_are_one_short_burst() -> None:
+def test_circuit_with_short_burst_of_failures_stays_closed() -> None:
     circuit = failing(Circuit(), 500, start=10.0, end=69.9)
     assert circuit.opened_at is None
 
@@ -45,7 +45,7 @@ def test_stays_closed_while_the_failures_are_one_short_burst() -> None:
     assert circuit.opened_at == 70.0
 
 
-def test_one_success_starts_the_count_and_the_span_afresh() -> None:
+def test_circuit_after_one_success_restarts_count_and_span() -> None:
     circuit = failing(Circuit(), 19, end=1_000.0)
     circuit.record(True, 1_000.0)
     failing(circuit, 20, start=1_001.0, end=1_060.9)
@@ -53,14 +53,14 @@ def test_one_success_starts_the_count_and_the_span_afresh() -> None:
     assert (circuit.state, circuit.failures) == ("closed", 20)
 
 
-def test_threshold_of_zero_never_opens() -> None:
+def test_circuit_with_threshold_zero_never_opens() -> None:
     circuit = failing(Circuit(threshold=0), 1_000, end=9_999.0)
 
     assert circuit.state == "closed"
     assert circuit.slots(9_999.0, 0, 4) == 4
 
 
-def test_open_circuit_lets_one_probe_through_after_the_pause() -> None:
+def test_circuit_open_after_pause_allows_one_probe() -> None:
     circuit = opened(at=100.0)
 
     assert circuit.slots(100.9, 0, 32) == 0
@@ -69,11 +69,11 @@ def test_open_circuit_lets_one_probe_through_after_the_pause() -> None:
     assert circuit.slots(101.0, 1, 32) == 0
 
 
-def test_time_alone_gives_nothing_while_the_probe_is_under_way() -> None:
+def test_circuit_next_at_during_probe_is_none() -> None:
     assert opened(at=100.0).next_at(101.0) is None
 
 
-def test_pause_doubles_with_every_failing_probe_up_to_its_limit() -> None:
+def test_circuit_pause_doubles_with_each_failed_probe_up_to_its_limit() -> None:
     circuit = opened(at=100.0)
     pauses = []
     for _ in range(6):
@@ -87,14 +87,14 @@ def test_pause_doubles_with_every_failing_probe_up_to_its_limit() -> None:
     assert pauses == [2.0, 4.0, 8.0, 15.0, 15.0, 15.0]
 
 
-def test_tries_that_were_under_way_at_the_opening_do_not_lengthen_the_pause() -> None:
+def test_circuit_failures_of_attempts_started_before_opening_keep_pause() -> None:
     circuit = failing(opened(at=100.0), 31, start=100.1, end=100.9)
 
     assert circuit.next_at(100.9) == 101.0
     assert circuit.failures == 32
 
 
-def test_first_success_closes_it_and_the_next_opening_begins_with_the_shortest_pause() -> None:
+def test_circuit_first_success_closes_and_resets_pause() -> None:
     circuit = failing(opened(at=100.0), 5, start=200.0, end=600.0)
     circuit.record(True, 700.0)
     assert (circuit.state, circuit.failures, circuit.opened_at) == ("closed", 0, None)
@@ -110,7 +110,7 @@ def test_first_success_closes_it_and_the_next_opening_begins_with_the_shortest_p
     st.lists(st.tuples(st.floats(0, 10), st.booleans()), max_size=40),
     st.integers(1, 8),
 )
-def test_it_never_blocks_for_longer_than_the_longest_pause(
+def test_circuit_never_blocks_longer_than_max_pause(
     threshold: int, min_span_s: float, steps: list[tuple[float, bool]], cap: int
 ) -> None:
     circuit = Circuit(threshold=threshold, min_span_s=min_span_s, first_pause_s=1.0, max_pause_s=15.0)
@@ -134,7 +134,7 @@ def test_it_never_blocks_for_longer_than_the_longest_pause(
 
 
 @pytest.mark.parametrize("longest_s", [1.0, 3.0])
-def test_pauses_can_be_chosen(longest_s: float) -> None:
+def test_circuit_with_custom_pauses_uses_them(longest_s: float) -> None:
     circuit = opened(at=0.0, first_pause_s=0.5, max_pause_s=longest_s)
     assert circuit.next_at(0.0) == 0.5
 

@@ -1,4 +1,4 @@
-"""What becomes of a delivery after a try: never early, never too often, never unseen."""
+"""What follows from an attempt: retries on schedule, no attempt too many, every end with its reason."""
 
 import math
 import time
@@ -53,23 +53,23 @@ def tries(after: Outcome, schedule_s: Sequence[float]) -> Iterator[Decision]:
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
-def test_any_2xx_is_delivered(status: int) -> None:
+def test_decide_with_any_2xx_is_delivered(status: int) -> None:
     assert decided(outcome(status), failure_count=3) == Decision("delivered", 3, None)
 
 
-def test_2xx_whose_body_broke_off_is_delivered() -> None:
+def test_decide_with_2xx_and_truncated_body_is_delivered() -> None:
     assert decided(outcome(200, error="truncated")).state == "delivered"
 
 
 @pytest.mark.parametrize("status", [None, 100, 101, 199, 300, 301, 304, 400, 401, 404, 413, 422, 500, 503, 999])
-def test_everything_else_is_tried_again(status: int | None) -> None:
+def test_decide_with_any_other_outcome_retries(status: int | None) -> None:
     assert decided(outcome(status)) == Decision("pending", 1, NOW_MS + 5_000)
 
 
 # The schedule
 
 
-def test_documented_policy_is_seventeen_tries_with_the_documented_delays() -> None:
+def test_decide_with_default_schedule_makes_seventeen_attempts_at_documented_delays() -> None:
     decisions = list(tries(outcome(None, error="timeout"), DEFAULT_SCHEDULE_S))
 
     waits_ms = [decision.due_ms - NOW_MS for decision in decisions if decision.due_ms is not None]
@@ -78,7 +78,7 @@ def test_documented_policy_is_seventeen_tries_with_the_documented_delays() -> No
     assert len(decisions) == 17
 
 
-def test_empty_schedule_allows_one_try() -> None:
+def test_decide_with_empty_schedule_allows_one_attempt() -> None:
     assert decided(outcome(500), schedule_s=()) == Decision("dead", 1, None, "attempts_exhausted")
 
 
@@ -86,7 +86,7 @@ schedules = st.lists(st.floats(0, 7 * 86_400), max_size=8)
 
 
 @given(schedules, st.sampled_from([None, 302, 429, 500]), st.none() | st.floats(0, 1e10))
-def test_counted_tries_are_one_more_than_the_delays(
+def test_decide_counts_one_attempt_more_than_delays(
     schedule_s: list[float], status: int | None, retry_after_s: float | None
 ) -> None:
     decisions = list(tries(outcome(status, retry_after_s=retry_after_s), schedule_s))
@@ -104,7 +104,7 @@ def test_counted_tries_are_one_more_than_the_delays(
     now_ms=st.integers(0, 2**42),
     data=st.data(),
 )
-def test_retry_is_never_early_and_never_later_than_jitter_and_an_hour_explain(
+def test_decide_retry_time_lies_between_schedule_and_jitter_or_retry_after(
     *,
     schedule_s: list[float],
     status: int | None,
@@ -133,7 +133,7 @@ def test_retry_is_never_early_and_never_later_than_jitter_and_an_hour_explain(
         assert wait_ms <= math.ceil(step_s * (1 + jitter) * 1_000)
 
 
-def test_jitter_only_adds() -> None:
+def test_decide_with_jitter_never_shortens_a_delay() -> None:
     waits = [decided(outcome(500), jitter=0.5, jitter_draw=draw).due_ms for draw in (0.0, 0.5, 0.9)]
 
     assert waits == [NOW_MS + 5_000, NOW_MS + 6_250, NOW_MS + 7_250]
@@ -143,40 +143,42 @@ def test_jitter_only_adds() -> None:
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_retry_after_delays_the_delivery_and_pauses_the_endpoint(status: int) -> None:
+def test_decide_with_retry_after_delays_delivery_and_pauses_endpoint(status: int) -> None:
     decision = decided(outcome(status, retry_after_s=60.0))
 
     assert (decision.due_ms, decision.pause_s, decision.failure_count) == (NOW_MS + 60_000, 60.0, 1)
 
 
-def test_retry_after_never_shortens_the_schedule() -> None:
+def test_decide_with_short_retry_after_keeps_the_schedule() -> None:
     decision = decided(outcome(503, retry_after_s=1.0), failure_count=2)
 
     assert (decision.due_ms, decision.pause_s) == (NOW_MS + 7_200_000, 1.0)
 
 
-def test_retry_after_counts_for_an_hour_at_most() -> None:
+def test_decide_with_long_retry_after_waits_at_most_an_hour() -> None:
     decision = decided(outcome(429, retry_after_s=1e9))
 
     assert (decision.due_ms, decision.pause_s) == (NOW_MS + 3_600_000, HOUR_S)
 
 
-def test_endpoint_pauses_even_when_the_delivery_died_of_it() -> None:
+def test_decide_with_retry_after_on_last_attempt_pauses_endpoint() -> None:
     assert decided(outcome(429, retry_after_s=60.0), failure_count=3).pause_s == 60.0
 
 
 @pytest.mark.parametrize("status", [None, 500, 502, 302])
-def test_retry_after_means_nothing_with_another_status(status: int | None) -> None:
+def test_decide_with_retry_after_and_other_status_does_not_pause(status: int | None) -> None:
     assert decided(outcome(status, retry_after_s=60.0)) == Decision("pending", 1, NOW_MS + 5_000)
 
 
 @pytest.mark.parametrize("retry_after_s", [float("nan"), -60.0, 0.0, float("-inf")])
-def test_senseless_retry_after_is_ignored(retry_after_s: float) -> None:
+def test_decide_with_invalid_retry_after_ignores_it(retry_after_s: float) -> None:
     assert decided(outcome(503, retry_after_s=retry_after_s)) == Decision("pending", 1, NOW_MS + 5_000)
 
 
 @given(st.floats(0, 1e6), st.floats(0, 1e6), st.sampled_from([429, 503]), st.integers(0, 2))
-def test_asking_for_more_never_gives_less(first_s: float, second_s: float, status: int, failures: int) -> None:
+def test_decide_with_longer_retry_after_never_waits_less(
+    first_s: float, second_s: float, status: int, failures: int
+) -> None:
     less, more = (
         decided(outcome(status, retry_after_s=seconds), failure_count=failures).due_ms
         for seconds in sorted((first_s, second_s))
@@ -187,7 +189,7 @@ def test_asking_for_more_never_gives_less(first_s: float, second_s: float, statu
     assert less <= more
 
 
-def test_410_ends_the_delivery_and_the_endpoint() -> None:
+def test_decide_with_410_is_dead_and_switches_endpoint_off() -> None:
     assert decided(outcome(410, retry_after_s=5.0)) == Decision("dead", 1, None, "gone", gone=True)
 
 
@@ -195,34 +197,34 @@ def test_410_ends_the_delivery_and_the_endpoint() -> None:
 
 
 @pytest.mark.parametrize("failures", [0, 2, 3])
-def test_our_own_fault_costs_the_receiver_no_try(failures: int) -> None:
+def test_decide_with_internal_fault_does_not_count_as_failure(failures: int) -> None:
     decision = decided(outcome(None, is_internal=True, error="no_sockets"), failure_count=failures)
 
     assert decision == Decision("pending", failures, NOW_MS + round(OWN_FAULT_DELAY_S * 1_000))
 
 
-def test_delivery_that_our_own_code_fails_on_again_and_again_ends_visibly() -> None:
+def test_decide_with_repeated_internal_errors_is_dead_with_reason() -> None:
     decisions = list(tries(outcome(None, is_internal=True, error=POISON), SCHEDULE_S))
 
     assert decisions[-1] == Decision("dead", 0, None, POISON)
     assert len(decisions) == 25
 
 
-def test_counted_failures_do_not_bring_the_internal_end_nearer() -> None:
+def test_decide_with_counted_failures_keeps_internal_error_limit() -> None:
     poison = outcome(None, is_internal=True, error=POISON)
 
     assert decided(poison, failure_count=3, own_faults=23).state == "pending"
     assert decided(poison, failure_count=3, own_faults=24).state == "dead"
 
 
-def test_want_of_sockets_never_kills_a_delivery_but_is_asked_less_and_less_often() -> None:
+def test_decide_without_sockets_retries_forever_with_growing_delays() -> None:
     fault = outcome(None, is_internal=True, error="connect_failed")
     waits_s = [(decided(fault, own_faults=number).due_ms or 0) / 1000 - NOW_MS / 1000 for number in (0, 1, 2, 98)]
 
     assert waits_s == [5.0, 10.0, 20.0, OWN_FAULT_DELAY_MAX_S]
 
 
-def test_success_counts_whatever_came_before() -> None:
+def test_decide_with_success_after_failures_is_delivered() -> None:
     assert decided(outcome(200), failure_count=3, own_faults=99).state == "delivered"
 
 
@@ -230,12 +232,12 @@ def test_success_counts_whatever_came_before() -> None:
 
 
 @pytest.mark.parametrize("state", ["delivered", "dead", "cancelled"])
-def test_finished_delivery_cannot_be_due(state: DeliveryState) -> None:
+def test_decision_finished_with_due_time_raises(state: DeliveryState) -> None:
     with pytest.raises(AssertionError):
         Decision(state, 1, NOW_MS)
 
 
-def test_pending_delivery_cannot_be_without_a_time() -> None:
+def test_decision_pending_without_due_time_raises() -> None:
     with pytest.raises(AssertionError):
         Decision("pending", 1, None)
 
@@ -244,7 +246,7 @@ def test_pending_delivery_cannot_be_without_a_time() -> None:
     ("state", "retry", "cancel"),
     [("pending", True, True), ("dead", True, False), ("cancelled", True, False), ("delivered", False, False)],
 )
-def test_what_a_person_may_do(state: DeliveryState, retry: bool, cancel: bool) -> None:
+def test_can_retry_and_can_cancel_in_each_state(state: DeliveryState, retry: bool, cancel: bool) -> None:
     assert (can_retry(state), can_cancel(state)) == (retry, cancel)
 
 
@@ -252,7 +254,7 @@ def test_what_a_person_may_do(state: DeliveryState, retry: bool, cancel: bool) -
 
 
 @pytest.mark.parametrize(("value", "seconds"), [("1", 1.0), ("120", 120.0), (" 120 ", 120.0), ("0120", 120.0)])
-def test_retry_after_in_seconds(value: str, seconds: float) -> None:
+def test_parse_retry_after_in_seconds(value: str, seconds: float) -> None:
     assert parse_retry_after([value], NOW_MS) == seconds
 
 
@@ -260,13 +262,13 @@ def test_retry_after_in_seconds(value: str, seconds: float) -> None:
     "value",
     ["Fri, 15 Jan 2027 08:02:00 GMT", "Friday, 15-Jan-27 08:02:00 GMT", "Fri Jan 15 08:02:00 2027"],
 )
-def test_retry_after_as_any_http_date(value: str) -> None:
+def test_parse_retry_after_as_http_date(value: str) -> None:
     assert parse_retry_after([value], NOW_MS) == 120.0
 
 
 @pytest.mark.parametrize("value", ["Fri Jan 15 08:02:00 2027", "Fri, 15 Jan 2027 08:02:00 -0000"])
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Kolkata"])
-def test_http_date_is_in_gmt_wherever_the_server_stands(monkeypatch: pytest.MonkeyPatch, value: str, zone: str) -> None:
+def test_parse_retry_after_date_is_gmt_in_any_time_zone(monkeypatch: pytest.MonkeyPatch, value: str, zone: str) -> None:
     with monkeypatch.context() as elsewhere:
         elsewhere.setenv("TZ", zone)
         time.tzset()
@@ -300,12 +302,12 @@ def test_http_date_is_in_gmt_wherever_the_server_stands(monkeypatch: pytest.Monk
         ["Fri, 15 Jan 99999 08:00:00 GMT"],
     ],
 )
-def test_senseless_retry_after_says_nothing(values: list[str]) -> None:
+def test_parse_retry_after_with_invalid_value_is_none(values: list[str]) -> None:
     assert parse_retry_after(values, NOW_MS) is None
 
 
 @given(st.integers(1, 10**9))
-def test_http_date_gives_the_time_that_is_left(seconds: int) -> None:
+def test_parse_retry_after_date_gives_remaining_seconds(seconds: int) -> None:
     value = formatdate(NOW_MS / 1000 + seconds, usegmt=True)
 
     assert parse_retry_after([value], NOW_MS) == seconds
@@ -316,7 +318,7 @@ words = st.sampled_from(["Fri", ",", " ", "15", "Jan", "2027", "08:00:00", "GMT"
 
 @settings(max_examples=200)
 @given(st.lists(st.text() | st.lists(words).map("".join), max_size=2), st.integers(0, 2**42))
-def test_no_value_raises_and_none_asks_for_a_time_gone_by(values: list[str], now_ms: int) -> None:
+def test_parse_retry_after_never_raises_and_is_never_negative(values: list[str], now_ms: int) -> None:
     seconds = parse_retry_after(values, now_ms)
 
     assert seconds is None or 0 <= seconds < math.inf

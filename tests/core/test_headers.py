@@ -1,4 +1,4 @@
-"""Static headers: what can be sent along is, and nothing that could change the request or pass for ours."""
+"""Static headers: ordinary ones are accepted, any that could change the request or imitate ours are refused."""
 
 import re
 
@@ -30,7 +30,7 @@ def fault(headers: dict[str, str]) -> InvalidHeaderError:
         ("n" * NAME_MAX, "v" * VALUE_MAX),
     ],
 )
-def test_ordinary_header_is_accepted(name: str, value: str) -> None:
+def test_check_headers_ordinary_header_is_accepted(name: str, value: str) -> None:
     check_headers({name: value})
 
 
@@ -53,7 +53,7 @@ def test_ordinary_header_is_accepted(name: str, value: str) -> None:
         "\nx",
     ],
 )
-def test_name_that_is_no_token_is_refused(name: str) -> None:
+def test_check_headers_invalid_name_is_refused(name: str) -> None:
     assert fault({name: "v"}).name == name
 
 
@@ -89,7 +89,7 @@ def test_name_that_is_no_token_is_refused(name: str) -> None:
         "HTTP2-Settings",
     ],
 )
-def test_reserved_name_is_refused_in_any_case(name: str) -> None:
+def test_check_headers_reserved_name_in_any_case_is_refused(name: str) -> None:
     assert "set by the sender itself" in str(fault({name: "v"}))
 
 
@@ -115,15 +115,15 @@ def test_reserved_name_is_refused_in_any_case(name: str) -> None:
         " ",
     ],
 )
-def test_value_that_could_break_the_request_is_refused(value: str) -> None:
+def test_check_headers_value_that_would_break_the_request_is_refused(value: str) -> None:
     fault({"X-Key": value})
 
 
-def test_name_that_differs_in_case_only_is_refused() -> None:
+def test_check_headers_same_name_in_other_case_is_refused() -> None:
     assert fault({"X-Key": "1", "x-kEY": "2"}).name == "x-kEY"
 
 
-def test_limits_are_reached_but_not_passed() -> None:
+def test_check_headers_at_the_limits_is_accepted_and_beyond_refused() -> None:
     full = {f"x-{number}": "v" for number in range(HEADERS_MAX)}
     check_headers(full)
     assert "one too many" in str(fault(full | {"x-more": "v"}))
@@ -131,21 +131,21 @@ def test_limits_are_reached_but_not_passed() -> None:
     assert "too long a value" in str(fault({"x": "v" * (VALUE_MAX + 1)}))
 
 
-def test_all_headers_together_are_limited_to_their_bytes_on_the_wire() -> None:
+def test_check_headers_total_bytes_on_the_wire_are_limited() -> None:
     each = 4096 - len("x-1: \r\n")
     headers = {f"x-{number}": "v" * each for number in range(TOTAL_MAX // 4096)}
     check_headers(headers)
     assert "together" in str(fault(headers | {"x-more": ""}))
 
 
-def test_message_shows_the_name_but_no_value() -> None:
+def test_invalid_header_error_shows_the_name_but_no_value() -> None:
     error = fault({"X-Secret": "hunter2\n"})
     assert "X-Secret" in str(error)
     assert "hunter2" not in str(error)
 
 
 @given(st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=3))
-def test_accepted_headers_are_one_line_each_on_the_wire(headers: dict[str, str]) -> None:
+def test_check_headers_accepted_headers_are_one_line_each_on_the_wire(headers: dict[str, str]) -> None:
     try:
         check_headers(headers)
     except InvalidHeaderError:

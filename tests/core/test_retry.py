@@ -1,4 +1,4 @@
-"""Durations and retry schedules: read strictly, written so that they read back."""
+"""Durations and retry schedules: strict parsing, and a text form that parses back."""
 
 import pytest
 from hypothesis import example, given
@@ -39,7 +39,7 @@ def test_default_schedule_is_the_documented_one() -> None:
         (" 5 s ", 5),
     ],
 )
-def test_duration_is_read(text: str, seconds: float) -> None:
+def test_parse_duration_with_valid_text_returns_seconds(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
 
@@ -65,7 +65,7 @@ def test_duration_is_read(text: str, seconds: float) -> None:
         "9" * 400,
     ],
 )
-def test_anything_else_is_no_duration(text: str) -> None:
+def test_parse_duration_with_any_other_text_raises(text: str) -> None:
     with pytest.raises(InvalidDurationError, match="write for example"):
         parse_duration(text)
 
@@ -83,33 +83,33 @@ def test_anything_else_is_no_duration(text: str) -> None:
         (129_600, "36h"),
     ],
 )
-def test_duration_is_written_in_its_largest_whole_unit(seconds: float, text: str) -> None:
+def test_format_duration_uses_largest_whole_unit(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
 
 
 @given(st.integers(0, 1_000 * WEEK_S))
 @example(1_001)
 @example(9)
-def test_written_duration_reads_back_to_the_millisecond(milliseconds: int) -> None:
+def test_format_duration_parses_back_to_the_millisecond(milliseconds: int) -> None:
     assert parse_duration(format_duration(milliseconds / 1000)) == milliseconds / 1000
 
 
 @given(st.lists(st.integers(0, 1_000 * WEEK_S).map(lambda ms: ms / 1000), max_size=50))
-def test_written_schedule_reads_back(delays_s: list[float]) -> None:
+def test_parse_schedule_reads_formatted_durations_back(delays_s: list[float]) -> None:
     assert parse_schedule(",".join(map(format_duration, delays_s))) == tuple(delays_s)
 
 
-def test_schedule_may_be_empty_for_a_single_try() -> None:
+def test_parse_schedule_with_empty_text_has_no_retries() -> None:
     assert parse_schedule("") == ()
 
 
 @pytest.mark.parametrize("delay_s", [-1.0, WEEK_S + 1.0, float("nan"), float("inf")])
-def test_delay_outside_the_limits_is_refused(delay_s: float) -> None:
+def test_parse_schedule_with_delay_outside_limits_raises(delay_s: float) -> None:
     with pytest.raises(InvalidDurationError, match="7 days"):
         check_schedule((5.0, delay_s))
 
 
-def test_schedule_holds_at_most_fifty_delays_of_at_most_a_week() -> None:
+def test_check_schedule_allows_fifty_delays_of_up_to_a_week() -> None:
     assert parse_schedule(",".join(["7d"] * 50)) == (WEEK_S,) * 50
     with pytest.raises(InvalidDurationError, match="at most 50"):
         parse_schedule(",".join(["1s"] * 51))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core.model import Endpoint
-from commerce_event.core.routing import RouteTable, Verdict, explain
+from commerce_event.core.routing import MatchExplanation, RouteTable, explain
 
 CONFIRMED = EVENT_TYPES["OrderConfirmedEvent"]
 DELIVERED = EVENT_TYPES["OrderDeliveredEvent"]
@@ -28,7 +28,7 @@ def matched_ids(
     return [endpoint.id for endpoint in table.match(1, event_type, application_id, DATA | data)]
 
 
-def failed_rules(verdict: Verdict) -> list[str]:
+def failed_rules(verdict: MatchExplanation) -> list[str]:
     return [rule.name for rule in verdict.rules if not rule.passed]
 
 

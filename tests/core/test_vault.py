@@ -1,4 +1,4 @@
-"""The vault: opened with the same key, in the same place, unchanged, or not at all."""
+"""The vault: decrypts with the same key and context, and only unchanged bytes."""
 
 import base64
 
@@ -16,11 +16,11 @@ ROW = b"endpoint:123"
 
 @settings(max_examples=50)
 @given(st.binary(max_size=200), st.binary(max_size=30))
-def test_what_is_sealed_can_be_opened(plain: bytes, context: bytes) -> None:
+def test_open_returns_what_was_sealed(plain: bytes, context: bytes) -> None:
     assert Vault(KEY).open(Vault(KEY).seal(plain, context), context) == plain
 
 
-def test_sealed_form_hides_the_secret_and_differs_each_time() -> None:
+def test_seal_hides_the_secret_and_differs_each_time() -> None:
     vault = Vault(KEY)
     first, second = vault.seal(b"whsec_secret", ROW), vault.seal(b"whsec_secret", ROW)
 
@@ -28,25 +28,25 @@ def test_sealed_form_hides_the_secret_and_differs_each_time() -> None:
     assert b"secret" not in first
 
 
-def test_sealed_form_begins_with_its_version_and_the_nonce() -> None:
+def test_seal_starts_with_version_and_nonce() -> None:
     sealed = Vault(KEY, random_bytes=lambda count: b"n" * count).seal(b"", ROW)
 
     assert sealed[:13] == b"\x01" + b"n" * 12
     assert len(sealed) == 1 + 12 + 16
 
 
-def test_sealed_form_of_one_row_does_not_open_in_another() -> None:
+def test_open_with_the_context_of_another_row_is_refused() -> None:
     vault = Vault(KEY)
 
     with pytest.raises(VaultError):
         vault.open(vault.seal(b"secret", ROW), b"endpoint:124")
 
 
-def test_fingerprint_tells_keys_apart_and_stays_the_same() -> None:
+def test_installation_id_differs_by_key_and_is_stable() -> None:
     assert Vault(KEY).installation_id == Vault(KEY).installation_id != Vault(bytes(32)).installation_id
 
 
-def test_wrong_key_is_explained_with_the_remedy() -> None:
+def test_open_with_another_key_names_the_remedy() -> None:
     sealed = Vault(KEY).seal(b"secret", ROW)
 
     with pytest.raises(VaultError, match="COMMERCE_EVENT_SECRET_KEY"):
@@ -54,7 +54,7 @@ def test_wrong_key_is_explained_with_the_remedy() -> None:
 
 
 @given(st.integers(0, 8 * (1 + 12 + 6 + 16) - 1))
-def test_no_single_bit_can_change_unnoticed(bit: int) -> None:
+def test_open_any_changed_bit_is_refused(bit: int) -> None:
     sealed = bytearray(Vault(KEY).seal(b"secret", ROW))
     sealed[bit // 8] ^= 1 << bit % 8
 
@@ -64,7 +64,7 @@ def test_no_single_bit_can_change_unnoticed(bit: int) -> None:
 
 @settings(max_examples=60)
 @given(st.binary(max_size=60) | st.binary(max_size=60).map(lambda tail: b"\x01" + tail))
-def test_bytes_that_were_never_sealed_raise_nothing_but_vault_error(sealed: bytes) -> None:
+def test_open_arbitrary_bytes_raise_only_vault_error(sealed: bytes) -> None:
     with pytest.raises(VaultError):
         Vault(KEY).open(sealed, ROW)
 
@@ -74,11 +74,11 @@ def test_bytes_that_were_never_sealed_raise_nothing_but_vault_error(sealed: byte
 
 @settings(max_examples=50)
 @given(st.binary(min_size=32, max_size=32))
-def test_key_survives_being_written(key: bytes) -> None:
+def test_parse_key_returns_the_bytes_of_new_key(key: bytes) -> None:
     assert parse_key(new_key(random_bytes=lambda _: key)) == key
 
 
-def test_new_keys_are_plain_text_and_differ() -> None:
+def test_new_key_is_plain_text_and_differs_each_time() -> None:
     first, second = new_key(), new_key()
 
     assert first != second
@@ -106,7 +106,7 @@ def test_new_keys_are_plain_text_and_differ() -> None:
         "cek_" + base64.urlsafe_b64encode(bytes(33)).decode(),
     ],
 )
-def test_anything_else_is_no_key_and_is_not_repeated(text: str) -> None:
+def test_parse_key_malformed_text_is_refused_without_showing_it(text: str) -> None:
     with pytest.raises(VaultError, match="cek_") as caught:
         parse_key(text)
 

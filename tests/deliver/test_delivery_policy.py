@@ -1,4 +1,4 @@
-"""The delivery policy end to end: real store, real sender, receivers that misbehave; schedules compressed."""
+"""The delivery policy end to end: real store, real sender, failing receivers; schedules compressed."""
 
 from collections import Counter
 from itertools import pairwise
@@ -10,10 +10,10 @@ from local_node import Bench
 from msgspec.structs import replace
 
 from commerce_event.core.delivery import Outcome
-from commerce_event.deliver import scheduler
+from commerce_event.deliver import claim_loop
 
 
-async def test_every_try_of_the_schedule_is_made_and_then_the_delivery_is_dead(bench: Bench) -> None:
+async def test_failing_delivery_uses_the_whole_schedule_and_is_dead(bench: Bench) -> None:
     await bench.endpoint("/status?code=500")
     await bench.publish()
 
@@ -29,7 +29,7 @@ async def test_every_try_of_the_schedule_is_made_and_then_the_delivery_is_dead(b
     }
 
 
-async def test_default_schedule_is_the_documented_one(bench: Bench) -> None:
+async def test_default_schedule_first_delay_is_five_seconds(bench: Bench) -> None:
     await bench.endpoint("/status?code=500", retry_schedule_s=None)
     await bench.publish()
 
@@ -43,7 +43,7 @@ async def test_default_schedule_is_the_documented_one(bench: Bench) -> None:
     assert 5_000 <= delivery.due_ms - attempt.started_ms < 7_000
 
 
-async def test_410_switches_the_endpoint_off_and_what_waits_is_dead(bench: Bench) -> None:
+async def test_410_switches_endpoint_off_and_pending_deliveries_are_dead(bench: Bench) -> None:
     endpoint = await bench.endpoint("/gone", max_in_flight=1)
     await bench.publish(20)
 
@@ -56,7 +56,7 @@ async def test_410_switches_the_endpoint_off_and_what_waits_is_dead(bench: Bench
     assert [answer.deliveries for answer in await bench.publish()] == [0]
 
 
-async def test_endpoint_that_is_switched_on_again_keeps_what_waits_for_it(
+async def test_endpoint_switched_on_again_keeps_its_pending_deliveries(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = bench.node
@@ -72,7 +72,7 @@ async def test_endpoint_that_is_switched_on_again_keeps_what_waits_for_it(
 
     monkeypatch.setattr(node.store, "finish_pending", switched_on_after_a_step)
     await node.registry.switch_off(endpoint.id, "gone", node.clock.now_ms())
-    node.scheduler.wake()
+    node.dispatcher.wake()
 
     async def on_again() -> bool:
         found = node.registry.endpoint(endpoint.id)
@@ -84,7 +84,7 @@ async def test_endpoint_that_is_switched_on_again_keeps_what_waits_for_it(
     assert Counter(each.state for each in found) == {"dead": 500, "delivered": 105}
 
 
-async def test_410_that_comes_after_a_person_changed_the_endpoint_does_not_switch_it_off(
+async def test_410_after_the_endpoint_was_changed_does_not_switch_it_off(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = bench.node
@@ -104,12 +104,12 @@ async def test_410_that_comes_after_a_person_changed_the_endpoint_does_not_switc
     assert Counter(each.state for each in found) == {"dead": 1, "delivered": 19}
 
 
-async def test_retry_after_holds_back_the_whole_endpoint(bench: Bench) -> None:
+async def test_retry_after_pauses_the_whole_endpoint(bench: Bench) -> None:
     endpoint = await bench.endpoint("/retry-after?code=429&value=1")
     await bench.publish()
 
     async def paused() -> bool:
-        return bench.node.scheduler.health(endpoint.id).paused_for_s is not None
+        return bench.node.dispatcher.health(endpoint.id).paused_for_s is not None
 
     await bench.until(paused)
     await bench.publish(5)
@@ -118,12 +118,12 @@ async def test_retry_after_holds_back_the_whole_endpoint(bench: Bench) -> None:
     assert all(later - earlier >= 1_000 for earlier, later in pairwise(times))
 
 
-async def test_retry_after_holds_back_what_was_claimed_already_too(bench: Bench) -> None:
+async def test_retry_after_pauses_claimed_deliveries_too(bench: Bench) -> None:
     endpoint = await bench.endpoint("/retry-after?code=429&value=3600", max_in_flight=2, timeout_s=5.0)
     await bench.publish(100)
 
     async def all_quiet() -> bool:
-        paused = bench.node.scheduler.health(endpoint.id).paused_for_s is not None
+        paused = bench.node.dispatcher.health(endpoint.id).paused_for_s is not None
         return paused and not any(each.leased for each in await bench.deliveries())
 
     await bench.until(all_quiet)
@@ -131,10 +131,10 @@ async def test_retry_after_holds_back_what_was_claimed_already_too(bench: Bench)
     assert sum(each.attempt_count for each in await bench.deliveries()) == len(bench.hostile.received)
 
 
-async def test_what_waits_for_its_key_goes_on_at_once_when_its_endpoint_wants_no_order_any_more(
+async def test_ordered_deliveries_are_sent_at_once_when_ordering_is_switched_off(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scheduler, "_SCAN_EVERY_S", 3_600.0)  # nothing is found by looking unasked
+    monkeypatch.setattr(claim_loop, "_SCAN_INTERVAL_S", 3_600.0)  # nothing is found by looking unasked
     endpoint = await bench.endpoint("/hang", ordering="key")
     await bench.publish(3)
     await bench.node.registry.change(
@@ -144,7 +144,7 @@ async def test_what_waits_for_its_key_goes_on_at_once_when_its_endpoint_wants_no
     assert [each.state for each in await bench.until_settled()] == ["delivered"] * 3
 
 
-async def test_hung_endpoint_does_not_keep_another_from_its_events(bench: Bench) -> None:
+async def test_hung_endpoints_do_not_delay_another(bench: Bench) -> None:
     hung = [await bench.endpoint("/hang", timeout_s=3.0, max_in_flight=64) for _ in range(6)]
     fine = await bench.endpoint("/ok")
     for _ in range(4):
@@ -156,7 +156,7 @@ async def test_hung_endpoint_does_not_keep_another_from_its_events(bench: Bench)
         await bench.node.registry.delete(endpoint.id, bench.node.clock.now_ms())
 
 
-async def test_backlog_of_one_endpoint_drains_whole_within_its_slots(bench: Bench) -> None:
+async def test_backlog_of_one_endpoint_drains_within_its_slots(bench: Bench) -> None:
     endpoint = await bench.endpoint("/ok", max_in_flight=3)
     for _ in range(3):
         await bench.publish(400)
@@ -166,7 +166,7 @@ async def test_backlog_of_one_endpoint_drains_whole_within_its_slots(bench: Benc
     assert bench.hostile.connections <= 3
 
 
-async def test_order_of_a_key_is_kept_behind_a_failing_one_and_other_keys_flow(bench: Bench) -> None:
+async def test_ordered_deliveries_wait_for_a_failing_one_of_the_same_key_only(bench: Bench) -> None:
     endpoint = await bench.endpoint("/status?code=500", ordering="key")
     await bench.publish(3, "B-A")
     await bench.publish(1, "B-B")
@@ -177,7 +177,7 @@ async def test_order_of_a_key_is_kept_behind_a_failing_one_and_other_keys_flow(b
     assert arrived.index(("B-B", 0)) < arrived.index(("B-A", 1))
 
 
-async def test_rate_limit_spreads_what_is_sent(bench: Bench) -> None:
+async def test_rate_limit_spreads_attempts(bench: Bench) -> None:
     await bench.endpoint("/ok", rate_limit=50.0)
     await bench.publish(40)
 
@@ -186,7 +186,7 @@ async def test_rate_limit_spreads_what_is_sent(bench: Bench) -> None:
     assert times[-1] - times[0] >= (40 - 5 - 1) / 50 * 1_000  # 40 at 50 a second, less the burst of a tenth
 
 
-async def test_switched_off_endpoint_holds_what_waits_and_tracks_nothing_new(bench: Bench) -> None:
+async def test_endpoint_switched_off_holds_pending_deliveries_and_gets_no_new_ones(bench: Bench) -> None:
     endpoint = await bench.endpoint("/status?code=500", retry_schedule_s=(0.3,) * 10)
     await bench.publish()
     off = await bench.node.registry.save(msgspec.structs.replace(endpoint, enabled=False))
@@ -194,35 +194,35 @@ async def test_switched_off_endpoint_holds_what_waits_and_tracks_nothing_new(ben
 
     on = msgspec.structs.replace(off, enabled=True, url=bench.hostile.url + "/ok")
     await bench.node.registry.save(on)
-    bench.node.scheduler.wake()
+    bench.node.dispatcher.wake()
     [delivery] = await bench.until_settled()
     assert delivery.state == "delivered"
 
 
-async def test_deleted_endpoint_has_what_waits_cancelled(bench: Bench) -> None:
+async def test_deleted_endpoint_has_its_pending_deliveries_cancelled(bench: Bench) -> None:
     endpoint = await bench.endpoint("/status?code=500", retry_schedule_s=(5.0,))
     await bench.publish(30)
     await bench.node.registry.delete(endpoint.id, bench.node.clock.now_ms())
-    bench.node.scheduler.wake()
+    bench.node.dispatcher.wake()
 
     found = await bench.until_settled()
     assert {(each.state, each.reason) for each in found} == {("cancelled", "endpoint_deleted")}
 
 
-async def test_books_balance_after_all_kinds_of_ends(bench: Bench) -> None:
+async def test_delivery_counts_balance_after_every_kind_of_end(bench: Bench) -> None:
     for path in ("/ok", "/status?code=500", "/hang", "/reset", "/garbage", "/redirect-without-location"):
         await bench.endpoint(path)
     await bench.publish(25)
     await bench.until_settled()
-    await bench.node.maintenance.recount()
+    await bench.node.maintenance.counts.verify()
 
-    accounts = bench.node.maintenance.accounts
-    assert accounts is not None
-    assert accounts.balanced
-    assert sum(book.matched for book in accounts.books) == 150
+    report = bench.node.maintenance.counts.report
+    assert report is not None
+    assert report.balanced
+    assert sum(each.matched for each in report.counts) == 150
 
 
-async def test_clock_that_is_set_makes_nothing_early(bench: Bench) -> None:
+async def test_clock_set_forward_moves_due_times(bench: Bench) -> None:
     await bench.endpoint("/status?code=500", retry_schedule_s=(60.0,))
     await bench.publish()
 
@@ -232,7 +232,7 @@ async def test_clock_that_is_set_makes_nothing_early(bench: Bench) -> None:
     await bench.until(failed_once)
     [before] = await bench.deliveries()
     bench.node.clock.follow(-3_600_000)  # as if the machine's clock had been set an hour forward
-    await bench.node.maintenance.watch_clock()
+    await bench.node.maintenance.clock_watcher.check()
 
     [after] = await bench.deliveries()
     assert before.due_ms is not None

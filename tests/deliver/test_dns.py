@@ -1,4 +1,4 @@
-"""Names are looked up through the system's own resolver at a real name server, and each way to fail is told apart."""
+"""The system's resolver with a real name server: every kind of failure has its error code."""
 
 import asyncio
 import os
@@ -27,16 +27,16 @@ PUBLIC, PRIVATE = "93.184.215.14", "10.0.0.1"
 CHILD = """
 import asyncio, json, sys
 from commerce_event.core.addresses import AddressPolicy
-from commerce_event.deliver import guard
+from commerce_event.deliver import resolver as module
 
 async def main():
-    guard._REMEMBER_S = 0.0
-    resolver = guard.Resolver(AddressPolicy())
+    module._CACHE_S = 0.0
+    resolver = module.Resolver(AddressPolicy())
     for host in sys.argv[2:]:
         try:
             print(json.dumps(await resolver.addresses(host, 443, float(sys.argv[1]))))
-        except guard.TransportError as error:
-            print(json.dumps([error.code, error.ours, error.detail]))
+        except module.TransportError as error:
+            print(json.dumps([error.code, error.is_internal, str(error)]))
     resolver.close()
 
 asyncio.run(main())
@@ -139,7 +139,7 @@ async def resolved(folder: Path, *labels: str, timeout_s: float = PATIENCE_S) ->
     return [msgspec.json.decode(line) for line in output.splitlines()]
 
 
-async def test_each_answer_of_a_name_server_that_is_no_address_has_its_code(names: NameServer, tmp_path: Path) -> None:
+async def test_dns_answers_without_address_have_their_codes(names: NameServer, tmp_path: Path) -> None:
     found = await resolved(tmp_path, "missing", "empty", "circle", "broken")
     assert [answer[:2] for answer in found] == [
         ["dns_not_found", False],
@@ -150,15 +150,13 @@ async def test_each_answer_of_a_name_server_that_is_no_address_has_its_code(name
     assert f"broken.{DOMAIN}" in names.asked
 
 
-async def test_a_name_server_that_is_silent_costs_the_attempt_its_time_and_no_more(
-    names: NameServer, tmp_path: Path
-) -> None:
+async def test_dns_with_silent_name_server_times_out_alone(names: NameServer, tmp_path: Path) -> None:
     found = await resolved(tmp_path, "silent", "good", timeout_s=0.5)
     assert found[0][:2] == ["dns_timeout", False]
     assert found[1] == [PUBLIC]
 
 
-async def test_an_answer_cut_short_is_asked_for_again_and_of_a_long_one_32_addresses_are_kept(
+async def test_dns_with_truncated_and_long_answers_returns_at_most_32_addresses(
     names: NameServer, tmp_path: Path
 ) -> None:
     cut, many = await resolved(tmp_path, "cut", "many")
@@ -166,13 +164,13 @@ async def test_an_answer_cut_short_is_asked_for_again_and_of_a_long_one_32_addre
     assert len(many) == len(set(many)) == 32
 
 
-async def test_an_answer_that_is_public_and_private_at_once_is_refused_whole(names: NameServer, tmp_path: Path) -> None:
+async def test_dns_with_public_and_private_address_is_blocked(names: NameServer, tmp_path: Path) -> None:
     (found,) = await resolved(tmp_path, "mixed")
     assert found[:2] == ["blocked_address", False]
     assert PRIVATE not in str(found)
 
 
-async def test_a_name_that_turns_private_is_refused_at_its_next_lookup(names: NameServer, tmp_path: Path) -> None:
+async def test_dns_with_name_that_turns_private_is_blocked_at_next_lookup(names: NameServer, tmp_path: Path) -> None:
     first, second = await resolved(tmp_path, "turning", "turning")
     assert first == [PUBLIC]
     assert second[:2] == ["blocked_address", False]

@@ -1,11 +1,11 @@
-"""A server that holds its deliveries accepts, shows and cancels; what is left goes out when it holds no more."""
+"""A server that holds deliveries accepts, shows and cancels them; the next start without holding sends the rest."""
 
 from pathlib import Path
 
 from api_server import Receiver, expect, listening, running_api
 
 
-async def test_nothing_is_sent_while_deliveries_are_held_and_the_rest_goes_out_afterwards(tmp_path: Path) -> None:
+async def test_held_deliveries_are_not_sent_until_the_server_stops_holding(tmp_path: Path) -> None:
     receiver = Receiver()
     async with listening(receiver) as place:
         async with running_api(tmp_path, hold_deliveries=True) as api:

@@ -1,4 +1,4 @@
-"""Whatever a receiver does, an attempt ends in time, costs little, and is judged by its status line alone."""
+"""With any receiver, an attempt ends in time, uses bounded resources, and is judged by its status line."""
 
 import asyncio
 import zlib
@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from hostile_receiver import BEHAVIOURS, HostileServer
 
 from commerce_event.core import ids
 from commerce_event.core.addresses import AddressPolicy
@@ -14,14 +15,13 @@ from commerce_event.core.delivery import Outcome
 from commerce_event.core.model import Endpoint, Secret
 from commerce_event.deliver.resolver import Resolver
 from commerce_event.deliver.sender import Sender
-from commerce_event.simulate.hostile import BEHAVIOURS, HostileServer
 from commerce_event.store.port import Claimed
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 BODY = b'{"ClientId":1,"JobId":7,"StatusId":2}'
 TIMEOUT_S = 0.4
 LONG = ("/endless", "/tiny", "/huge", "/gzip-bomb", "/zstd")  # cost the machine more than they cost the sender
-SOCKET_BUFFERS = 12 * 1024 * 1024  # what two kernels and two loops may hold of what nobody read
+SOCKET_BUFFERS = 12 * 1024 * 1024  # bytes that two kernels and two event loops may hold unread
 
 # path, error code, whether it counts as delivered
 EXPECTED: list[tuple[str, str | None, bool]] = [
@@ -143,7 +143,7 @@ async def outcome_of(sender: Sender, hostile: HostileServer, path: str, **fields
 
 
 @pytest.mark.parametrize(("path", "error", "delivered"), EXPECTED, ids=[row[0] for row in EXPECTED])
-async def test_behaviour_is_judged_as_it_should_be(
+async def test_sender_with_each_hostile_behaviour_has_expected_outcome(
     sender: Sender, hostile: HostileServer, path: str, error: str | None, delivered: bool
 ) -> None:
     outcome = await outcome_of(sender, hostile, path)
@@ -154,11 +154,11 @@ async def test_behaviour_is_judged_as_it_should_be(
     assert hostile.most_sent < SOCKET_BUFFERS  # it was cut off, not read to the end
 
 
-def test_table_covers_every_behaviour() -> None:
+def test_hostile_behaviours_are_all_in_the_table() -> None:
     assert {path.partition("?")[0] for path, _, _ in EXPECTED} == set(BEHAVIOURS)
 
 
-async def test_connection_is_used_again_after_a_clean_answer(sender: Sender, hostile: HostileServer) -> None:
+async def test_connection_after_clean_response_is_reused(sender: Sender, hostile: HostileServer) -> None:
     for _ in range(5):
         assert (await outcome_of(sender, hostile, "/ok")).delivered
 
@@ -166,7 +166,7 @@ async def test_connection_is_used_again_after_a_clean_answer(sender: Sender, hos
 
 
 @pytest.mark.parametrize("path", ["/two-answers", "/truncated", "/no-content-with-body", "/hang", "/endless-body"])
-async def test_connection_is_not_used_again_after_an_unclean_answer(
+async def test_connection_after_unclean_response_is_not_reused(
     sender: Sender, hostile: HostileServer, path: str
 ) -> None:
     await outcome_of(sender, hostile, path)
@@ -175,14 +175,14 @@ async def test_connection_is_not_used_again_after_an_unclean_answer(
     assert hostile.connections == 2
 
 
-async def test_large_body_that_nobody_reads_ends_with_the_time(sender: Sender, hostile: HostileServer) -> None:
+async def test_sender_with_large_body_not_read_ends_at_timeout(sender: Sender, hostile: HostileServer) -> None:
     large = b'"%b"' % (b"x" * 16 * 1024 * 1024)
     outcome = await sender.send(endpoint_at(hostile.url + "/never-read"), attempt(body=large))
 
     assert (outcome.status, outcome.error) == (None, "timeout")
 
 
-async def test_answer_that_came_before_the_body_was_read_counts_and_ends_the_connection(
+async def test_sender_with_early_response_counts_it_and_closes_connection(
     sender: Sender, hostile: HostileServer
 ) -> None:
     large = b'"%b"' % (b"x" * 16 * 1024 * 1024)
@@ -193,9 +193,7 @@ async def test_answer_that_came_before_the_body_was_read_counts_and_ends_the_con
     assert hostile.connections == 2  # the rest of a body must not be read as the next request
 
 
-async def test_connection_that_is_closed_just_as_it_is_used_again_is_not_held_against_the_receiver(
-    sender: Sender, hostile: HostileServer
-) -> None:
+async def test_connection_closed_while_reused_does_not_count_as_failure(sender: Sender, hostile: HostileServer) -> None:
     outcomes = [await outcome_of(sender, hostile, "/close-on-second") for _ in range(3)]
 
     assert [(each.error, each.is_internal) for each in outcomes] == [
@@ -206,10 +204,8 @@ async def test_connection_that_is_closed_just_as_it_is_used_again_is_not_held_ag
     assert len(hostile.received) == 3  # each attempt is one request
 
 
-async def test_after_an_attempt_that_did_not_count_the_next_has_a_connection_of_its_own(
-    sender: Sender, hostile: HostileServer
-) -> None:
-    """Else a receiver that breaks on one event would never be told so: each time, the close could be a chance one."""
+async def test_sender_after_uncounted_attempt_opens_new_connection(sender: Sender, hostile: HostileServer) -> None:
+    """Otherwise a receiver that crashes on one event would never count as failing: each close might be a stale one."""
     endpoint = endpoint_at(hostile.url + "/ok")
     for claimed in (attempt(), attempt(number=2), attempt(number=2, failure_count=1), attempt(number=3)):
         assert (await sender.send(endpoint, claimed)).delivered
@@ -217,7 +213,7 @@ async def test_after_an_attempt_that_did_not_count_the_next_has_a_connection_of_
     assert hostile.connections == 3
 
 
-async def test_many_misbehaving_at_once_do_not_mix_up_answers(sender: Sender, hostile: HostileServer) -> None:
+async def test_sender_with_many_hostile_receivers_keeps_responses_apart(sender: Sender, hostile: HostileServer) -> None:
     rows = [row for row in EXPECTED if not row[0].startswith(LONG)] * 2
     outcomes = await asyncio.gather(*(outcome_of(sender, hostile, path) for path, _, _ in rows))
 
@@ -225,7 +221,7 @@ async def test_many_misbehaving_at_once_do_not_mix_up_answers(sender: Sender, ho
 
 
 @pytest.mark.parametrize("code", [301, 302, 307, 308])
-async def test_redirect_is_followed_as_the_same_post(sender: Sender, hostile: HostileServer, code: int) -> None:
+async def test_redirect_is_followed_with_the_same_post(sender: Sender, hostile: HostileServer, code: int) -> None:
     outcome = await outcome_of(sender, hostile, f"/redirect?code={code}&to=/ok", headers={"X-Token": "abcd-1234"})
 
     first, second = hostile.received
@@ -234,7 +230,7 @@ async def test_redirect_is_followed_as_the_same_post(sender: Sender, hostile: Ho
     assert second.headers == first.headers
 
 
-async def test_static_headers_do_not_follow_to_another_origin(sender: Sender, hostile: HostileServer) -> None:
+async def test_redirect_to_other_origin_has_no_static_headers(sender: Sender, hostile: HostileServer) -> None:
     async with HostileServer() as other:
         headers = {"X-Token": "abcd-1234"}
         await outcome_of(sender, hostile, f"/redirect?code=307&to={other.url}/ok", headers=headers)
@@ -244,14 +240,14 @@ async def test_static_headers_do_not_follow_to_another_origin(sender: Sender, ho
         assert moved.headers["webhook-id"] == ids.encode("evt", 77)
 
 
-async def test_redirects_can_be_switched_off(sender: Sender, hostile: HostileServer) -> None:
+async def test_redirect_with_following_switched_off_is_not_followed(sender: Sender, hostile: HostileServer) -> None:
     outcome = await outcome_of(sender, hostile, "/redirect?code=302&to=/ok", follow_redirects=False)
 
     assert (outcome.status, outcome.error, outcome.delivered) == (302, "http_302", False)
     assert len(hostile.received) == 1
 
 
-async def test_answer_that_echoes_a_static_header_is_masked(sender: Sender, hostile: HostileServer) -> None:
+async def test_sender_with_echoed_static_header_masks_it(sender: Sender, hostile: HostileServer) -> None:
     outcome = await outcome_of(sender, hostile, "/reflect", headers={"X-Token": "canary-9c1e"})
 
     assert b"canary" not in outcome.response_body
@@ -259,13 +255,13 @@ async def test_answer_that_echoes_a_static_header_is_masked(sender: Sender, host
     assert dict(outcome.response_headers)["x-echo"] == "***"
 
 
-async def test_control_characters_in_an_answer_do_not_reach_the_record(sender: Sender, hostile: HostileServer) -> None:
+async def test_sender_with_control_characters_in_response_replaces_them(sender: Sender, hostile: HostileServer) -> None:
     outcome = await outcome_of(sender, hostile, "/control-characters")
 
     assert dict(outcome.response_headers)["x-odd"] == " 31mred"
 
 
-async def test_retry_after_is_read(sender: Sender, hostile: HostileServer) -> None:
+async def test_sender_reads_retry_after(sender: Sender, hostile: HostileServer) -> None:
     assert (await outcome_of(sender, hostile, "/retry-after?code=429&value=7")).retry_after_s == 7.0
     assert (await outcome_of(sender, hostile, "/retry-after?code=503&value=soon")).retry_after_s is None
     assert (await outcome_of(sender, hostile, "/retry-after?code=500&value=7")).retry_after_s is None

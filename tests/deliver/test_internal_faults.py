@@ -1,4 +1,4 @@
-"""What goes wrong on our side costs one delivery some time, and no other delivery anything."""
+"""An internal fault delays one delivery, and no other."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def failing_once(method: Any, error: Exception) -> Any:
     return call
 
 
-async def test_listener_that_raises_keeps_no_delivery_from_being_sent(bench: Bench) -> None:
+async def test_dispatcher_with_raising_listener_sends_every_delivery(bench: Bench) -> None:
     await bench.endpoint("/ok", max_in_flight=2)
 
     faults = [RuntimeError("a fault of ours")] * 3
@@ -45,18 +45,16 @@ async def test_listener_that_raises_keeps_no_delivery_from_being_sent(bench: Ben
         if faults:
             raise faults.pop()
 
-    bench.node.scheduler.on_attempt.append(fault)
+    bench.node.dispatcher.on_attempt.append(fault)
     await bench.publish(30)
 
     assert [each.state for each in await bench.until_settled()] == ["delivered"] * 30
 
 
-async def test_event_that_cannot_be_handed_over_stops_no_later_one(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_intake_with_failing_launch_sends_later_events(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     endpoint = await bench.endpoint("/ok", timeout_s=0.1)
     with monkeypatch.context() as patched:
-        patched.setattr(bench.node.scheduler, "launch", failing)
+        patched.setattr(bench.node.dispatcher, "launch", failing)
         await bench.publish()
     await bench.publish(5)
 
@@ -64,11 +62,11 @@ async def test_event_that_cannot_be_handed_over_stops_no_later_one(
         return len(await bench.deliveries(endpoint_id=endpoint.id, state="delivered")) == 5
 
     await bench.until(five_arrived)
-    bench.node.scheduler.release(endpoint.id)  # what the fault left behind
+    bench.node.dispatcher.release(endpoint.id)  # what the fault left behind
 
 
 @pytest.mark.parametrize("error", [StoreUnavailableError("the disk is full"), RuntimeError("a fault of ours")])
-async def test_results_are_recorded_after_the_store_failed_in_whatever_way(
+async def test_results_after_any_store_failure_are_recorded(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     store = bench.node.store
@@ -85,7 +83,7 @@ async def test_results_are_recorded_after_the_store_failed_in_whatever_way(
     await bench.until(all_delivered)
 
 
-async def test_results_that_outlasted_their_leases_while_the_store_was_away_are_recorded_and_nothing_sent_again(
+async def test_results_older_than_their_leases_are_recorded_and_not_sent_again(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = bench.node
@@ -99,7 +97,7 @@ async def test_results_that_outlasted_their_leases_while_the_store_was_away_are_
         await bench.publish(20)
 
         async def behind() -> bool:
-            return node.scheduler.unsettled == 20 and node.scheduler._settler.behind
+            return node.dispatcher.unsettled == 20 and node.dispatcher._results.is_behind
 
         await bench.until(behind)
         node.clock.follow(60_000)  # as if that had lasted a minute
@@ -111,7 +109,7 @@ async def test_results_that_outlasted_their_leases_while_the_store_was_away_are_
             return await waiting()
 
         patched.setattr(node.store, "backlog", looked)
-        node.scheduler.wake()
+        node.dispatcher.wake()
 
         async def looked_twice() -> bool:
             return len(looks) > 1
@@ -122,7 +120,9 @@ async def test_results_that_outlasted_their_leases_while_the_store_was_away_are_
     assert len(bench.arrived("/ok")) == 20
 
 
-async def test_faults_of_ours_are_not_held_against_the_receiver(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_internal_faults_do_not_count_as_failures_of_the_endpoint(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     endpoint = await bench.endpoint("/ok")
     with monkeypatch.context() as patched:
         patched.setattr(bench.node.sender, "_post", no_sockets)
@@ -132,10 +132,10 @@ async def test_faults_of_ours_are_not_held_against_the_receiver(bench: Bench, mo
             return all(each.attempt_count > 0 and not each.leased for each in await bench.deliveries())
 
         await bench.until(all_tried)
-    assert bench.node.scheduler.health(endpoint.id).consecutive_failures == 0
+    assert bench.node.dispatcher.health(endpoint.id).consecutive_failures == 0
 
 
-async def test_retried_delivery_that_died_of_failures_is_soon_tried_again_after_a_fault_of_ours(
+async def test_requeued_delivery_after_internal_fault_is_retried_soon(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     endpoint = await bench.endpoint("/status?code=500", retry_schedule_s=(0.01,) * 30)
@@ -146,7 +146,7 @@ async def test_retried_delivery_that_died_of_failures_is_soon_tried_again_after_
     with monkeypatch.context() as patched:
         patched.setattr(bench.node.sender, "_post", no_sockets)
         await bench.node.store.queue.requeue([dead.id], now_ms=bench.node.clock.now_ms())
-        bench.node.scheduler.wake()
+        bench.node.dispatcher.wake()
 
         async def tried() -> bool:
             [found] = await bench.deliveries()
@@ -159,7 +159,7 @@ async def test_retried_delivery_that_died_of_failures_is_soon_tried_again_after_
     assert waiting.due_ms - bench.node.clock.now_ms() <= OWN_FAULT_DELAY_S * 1_000
 
 
-async def test_delivery_to_an_endpoint_that_nobody_told_of_yet_waits_and_is_then_sent(bench: Bench) -> None:
+async def test_delivery_to_unknown_endpoint_waits_until_it_is_known(bench: Bench) -> None:
     node = bench.node
     unknown = Endpoint(
         id=4_711,
@@ -188,7 +188,7 @@ async def test_delivery_to_an_endpoint_that_nobody_told_of_yet_waits_and_is_then
 
 
 @pytest.mark.parametrize("max_in_flight", [8])
-async def test_endpoints_that_fail_leave_a_quarter_of_the_slots_to_others_however_many_they_are(bench: Bench) -> None:
+async def test_failing_endpoints_leave_a_quarter_of_the_slots_free(bench: Bench) -> None:
     held: list[int] = []
     for _ in range(20):
         await bench.endpoint("/hang", timeout_s=0.1, max_in_flight=1, retry_schedule_s=(0.05,) * 200)
@@ -198,7 +198,7 @@ async def test_endpoints_that_fail_leave_a_quarter_of_the_slots_to_others_howeve
         return all(each.failure_count > 1 for each in await bench.deliveries())
 
     await bench.until(all_failed)
-    bench.node.scheduler.on_attempt.append(lambda *_: held.append(bench.node.scheduler.in_flight))
+    bench.node.dispatcher.on_attempt.append(lambda *_: held.append(bench.node.dispatcher.in_flight))
 
     async def seen_enough() -> bool:
         return len(held) > 60

@@ -1,4 +1,4 @@
-"""What goes out with an attempt, where redirects lead, and what of the answer is kept."""
+"""The sender: the signed request, redirects, and the kept part of the response."""
 
 import asyncio
 import base64
@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import pytest
 import trustme
+from hostile_receiver import HostileServer, Received
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
@@ -27,10 +28,9 @@ from commerce_event.core.model import Endpoint, Secret
 from commerce_event.core.signatures import new_secret, public_key, verify
 from commerce_event.deliver import sender as sender_module
 from commerce_event.deliver.connection import BODY_KEPT
-from commerce_event.deliver.redaction import Veil
+from commerce_event.deliver.redaction import Redactor
 from commerce_event.deliver.resolver import Resolver
 from commerce_event.deliver.sender import Sender
-from commerce_event.simulate.hostile import HostileServer, Received
 from commerce_event.store.port import Claimed
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -61,7 +61,7 @@ class MovableClock:
 
 
 class Receiver(HostileServer):
-    """The hostile receivers, over TLS if wanted."""
+    """The hostile receivers, with TLS if given a context."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         super().__init__()
@@ -174,7 +174,7 @@ def names_of(request: Received) -> list[str]:
 # -- the request
 
 
-async def test_the_official_library_accepts_the_signature(server: Receiver, sender: Sender) -> None:
+async def test_sender_signature_verifies_with_official_library(server: Receiver, sender: Sender) -> None:
     outcome = await sender.send(an_endpoint(server.at("/ok")), a_delivery())
     assert outcome.delivered
     (request,) = server.received
@@ -183,7 +183,7 @@ async def test_the_official_library_accepts_the_signature(server: Receiver, send
     assert request.headers.get("webhook-id") == ids.encode("evt", a_delivery().event_id)
 
 
-async def test_during_a_rotation_the_old_and_the_new_secret_fit(server: Receiver, sender: Sender) -> None:
+async def test_sender_during_rotation_signs_with_old_and_new_secret(server: Receiver, sender: Sender) -> None:
     now_ms = SystemClock().now_ms()
     new, old, gone = (new_secret("hmac") for _ in range(3))
     secrets = (Secret(new), Secret(old, expires_ms=now_ms + 60_000), Secret(gone, expires_ms=now_ms - 1))
@@ -194,7 +194,7 @@ async def test_during_a_rotation_the_old_and_the_new_secret_fit(server: Receiver
     assert len(request.headers["webhook-signature"].split(" ")) == 2
 
 
-async def test_a_secret_that_runs_out_signs_no_more(server: Receiver) -> None:
+async def test_sender_with_expired_secret_does_not_sign_with_it(server: Receiver) -> None:
     clock = MovableClock(1_800_000_000_000)
     sender = a_sender(clock=clock)
     secrets = (Secret(new_secret("hmac")), Secret(new_secret("hmac"), expires_ms=clock.wall_ms + 1_000))
@@ -206,14 +206,14 @@ async def test_a_secret_that_runs_out_signs_no_more(server: Receiver) -> None:
     await sender.close()
 
 
-async def test_an_ed25519_endpoint_is_signed_for_its_public_key(server: Receiver, sender: Sender) -> None:
+async def test_sender_with_ed25519_secret_verifies_with_public_key(server: Receiver, sender: Sender) -> None:
     secret = new_secret("ed25519")
     await sender.send(an_endpoint(server.at("/ok"), secrets=(Secret(secret),), signing="ed25519"), a_delivery())
     (request,) = server.received
     verify([public_key(secret)], request.headers, request.body, SystemClock().now_ms() / 1000)
 
 
-async def test_the_headers_stand_in_their_order_and_static_ones_last(server: Receiver, sender: Sender) -> None:
+async def test_sender_headers_are_in_order_with_static_headers_last(server: Receiver, sender: Sender) -> None:
     endpoint = an_endpoint(server.at("/ok"), headers={"X-Api-Key": API_KEY, "Authorization": TOKEN})
     await sender.send(endpoint, a_delivery(number=3, sequence=41))
     (request,) = server.received
@@ -223,17 +223,17 @@ async def test_the_headers_stand_in_their_order_and_static_ones_last(server: Rec
         *("commerce-event-type", "commerce-event-attempt", "commerce-event-sequence", "commerce-event-origin"),
         *("traceparent", "x-api-key", "authorization"),
     ]
-    told = request.headers
-    assert told["content-type"] == "application/json"
-    assert told["user-agent"] == f"commerce-event/{__version__}"
-    assert (told["commerce-event-type"], told["commerce-event-attempt"], told["commerce-event-sequence"]) == (
+    sent = request.headers
+    assert sent["content-type"] == "application/json"
+    assert sent["user-agent"] == f"commerce-event/{__version__}"
+    assert (sent["commerce-event-type"], sent["commerce-event-attempt"], sent["commerce-event-sequence"]) == (
         *("OrderConfirmedEvent", "3", "41"),
     )
-    assert told["commerce-event-origin"] == ORIGIN
-    assert (told["x-api-key"], told["authorization"]) == (API_KEY, TOKEN)
+    assert sent["commerce-event-origin"] == ORIGIN
+    assert (sent["x-api-key"], sent["authorization"]) == (API_KEY, TOKEN)
 
 
-async def test_a_replayed_event_names_its_replay(server: Receiver, sender: Sender) -> None:
+async def test_sender_with_replayed_event_sends_replay_id(server: Receiver, sender: Sender) -> None:
     await sender.send(an_endpoint(server.at("/ok")), a_delivery(replay_id=99))
     (request,) = server.received
     assert request.headers.get("commerce-event-replay") == ids.encode("rpl", 99)
@@ -241,7 +241,7 @@ async def test_a_replayed_event_names_its_replay(server: Receiver, sender: Sende
 
 @given(event=st.integers(1, 2**63 - 1), delivery=st.integers(1, 2**63 - 1), number=st.integers(1, 1_000))
 @settings(max_examples=50, deadline=None)
-def test_every_attempt_has_a_span_of_its_own_in_the_trace_of_its_event(event: int, delivery: int, number: int) -> None:
+def test_sender_attempts_have_own_spans_in_the_trace_of_the_event(event: int, delivery: int, number: int) -> None:
     sender, endpoint = a_sender(), an_endpoint("http://127.0.0.1/")
 
     def trace(n: int) -> str:
@@ -255,7 +255,7 @@ def test_every_attempt_has_a_span_of_its_own_in_the_trace_of_its_event(event: in
     assert first.split("-")[2] != second.split("-")[2]
 
 
-async def test_the_trace_of_the_producer_goes_on(server: Receiver, sender: Sender) -> None:
+async def test_sender_with_traceparent_continues_producer_trace(server: Receiver, sender: Sender) -> None:
     given_trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
     await sender.send(an_endpoint(server.at("/ok")), a_delivery(traceparent=given_trace))
     (request,) = server.received
@@ -265,7 +265,7 @@ async def test_the_trace_of_the_producer_goes_on(server: Receiver, sender: Sende
     assert sent != given_trace
 
 
-async def test_the_preview_is_what_is_sent(server: Receiver) -> None:
+async def test_request_preview_equals_sent_headers(server: Receiver) -> None:
     sender = a_sender(clock=MovableClock(1_800_000_000_000))
     endpoint, claimed = an_endpoint(server.at("/ok"), headers={"X-Api-Key": API_KEY}), a_delivery(replay_id=5)
     await sender.send(endpoint, claimed)
@@ -276,13 +276,13 @@ async def test_the_preview_is_what_is_sent(server: Receiver) -> None:
     await sender.close()
 
 
-async def test_a_changed_endpoint_counts_from_the_next_attempt(server: Receiver, sender: Sender) -> None:
+async def test_sender_after_endpoint_change_uses_new_settings(server: Receiver, sender: Sender) -> None:
     await sender.send(an_endpoint(server.at("/ok?form=1")), a_delivery())
     await sender.send(an_endpoint(server.at("/ok?form=2")), a_delivery())
     assert [request.path for request in server.received] == ["/ok?form=1", "/ok?form=2"]
 
 
-async def test_planted_cookies_are_not_sent_back(server: Receiver, sender: Sender) -> None:
+async def test_sender_never_sends_cookies_back(server: Receiver, sender: Sender) -> None:
     await sender.send(an_endpoint(server.at("/many-cookies")), a_delivery())
     await until(lambda: not any(idle.reusable for idle in sender._pool._idle))  # this receiver closes after an answer
     assert (await sender.send(an_endpoint(server.at("/ok")), a_delivery())).delivered
@@ -293,7 +293,7 @@ async def test_planted_cookies_are_not_sent_back(server: Receiver, sender: Sende
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-async def test_a_redirect_stays_the_same_signed_post(server: Receiver, sender: Sender, status: int) -> None:
+async def test_redirect_repeats_the_same_signed_post(server: Receiver, sender: Sender, status: int) -> None:
     outcome = await sender.send(
         an_endpoint(server.at(f"/redirect?code={status}&to=/ok"), headers={"x-a": "b"}), a_delivery()
     )
@@ -303,7 +303,7 @@ async def test_a_redirect_stays_the_same_signed_post(server: Receiver, sender: S
     Webhook(SECRET).verify(second.body, second.headers)
 
 
-async def test_static_headers_stay_with_their_origin(server: Receiver) -> None:
+async def test_redirect_to_other_origin_drops_static_headers(server: Receiver) -> None:
     sender = a_sender(lookup=named("127.0.0.1"))
     back = quote(server.at("/ok"), safe="")
     away = quote(server.at(f"/redirect?code=307&to={back}", host="shop.example"), safe="")
@@ -317,9 +317,7 @@ async def test_static_headers_stay_with_their_origin(server: Receiver) -> None:
 
 
 @pytest.mark.parametrize(("hops", "error"), [(5, None), (6, "too_many_redirects")])
-async def test_five_redirects_are_followed_and_not_a_sixth(
-    server: Receiver, sender: Sender, hops: int, error: str | None
-) -> None:
+async def test_redirect_limit_is_five(server: Receiver, sender: Sender, hops: int, error: str | None) -> None:
     path = "/ok"
     for _ in range(hops):
         path = f"/redirect?code=307&to={quote(path, safe='')}"
@@ -341,7 +339,7 @@ async def test_five_redirects_are_followed_and_not_a_sixth(
         ("https:", "redirect_refused"),
     ],
 )
-async def test_a_bad_redirect_target_is_refused_and_the_redirect_is_the_answer(
+async def test_redirect_to_invalid_target_is_refused_and_recorded(
     server: Receiver, sender: Sender, location: str, error: str
 ) -> None:
     outcome = await sender.send(
@@ -351,7 +349,7 @@ async def test_a_bad_redirect_target_is_refused_and_the_redirect_is_the_answer(
     assert len(server.received) == 1
 
 
-async def test_a_long_redirect_target_is_followed_whole(server: Receiver, sender: Sender) -> None:
+async def test_redirect_to_long_target_is_followed(server: Receiver, sender: Sender) -> None:
     location = "/ok?" + "x" * 1_500
     outcome = await sender.send(
         an_endpoint(server.at(f"/redirect?code=307&to={quote(location, safe='')}")), a_delivery()
@@ -360,7 +358,7 @@ async def test_a_long_redirect_target_is_followed_whole(server: Receiver, sender
     assert [request.path for request in server.received][1:] == [location]
 
 
-async def test_where_to_go_and_when_is_read_behind_any_number_of_other_headers(sender: Sender) -> None:
+async def test_sender_reads_location_and_retry_after_behind_many_headers(sender: Sender) -> None:
     filler = b"x-filler: 1\r\n" * 100
     async with answering(b"HTTP/1.1 503 No\r\n%bretry-after: 9\r\ncontent-length: 0\r\n\r\n" % filler) as url:
         assert (await sender.send(an_endpoint(url), a_delivery())).retry_after_s == 9.0
@@ -370,7 +368,7 @@ async def test_where_to_go_and_when_is_read_behind_any_number_of_other_headers(s
     assert outcome.error == "connect_refused"  # it was followed to the receiver that is no more
 
 
-async def test_a_redirect_to_a_name_with_a_refused_address_is_blocked(server: Receiver) -> None:
+async def test_redirect_to_name_with_refused_address_is_blocked(server: Receiver) -> None:
     sender = a_sender(lookup=named("10.0.0.1"))
     location = quote("http://inside.example/", safe="")
     outcome = await sender.send(an_endpoint(server.at(f"/redirect?code=307&to={location}")), a_delivery())
@@ -378,7 +376,7 @@ async def test_a_redirect_to_a_name_with_a_refused_address_is_blocked(server: Re
     await sender.close()
 
 
-async def test_a_redirect_never_leaves_tls(server: Receiver) -> None:
+async def test_redirect_from_https_to_http_is_refused(server: Receiver) -> None:
     authority = trustme.CA()
     serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(serving)
@@ -396,7 +394,7 @@ async def test_a_redirect_never_leaves_tls(server: Receiver) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 303, 307])
-async def test_without_redirects_the_3xx_is_a_failed_attempt(server: Receiver, sender: Sender, status: int) -> None:
+async def test_redirect_with_following_switched_off_is_a_failure(server: Receiver, sender: Sender, status: int) -> None:
     endpoint = an_endpoint(server.at(f"/redirect?code={status}&to=/ok"), follow_redirects=False)
     outcome = await sender.send(endpoint, a_delivery())
     assert (outcome.status, outcome.error) == (status, f"http_{status}")
@@ -406,7 +404,7 @@ async def test_without_redirects_the_3xx_is_a_failed_attempt(server: Receiver, s
 # -- the outcome
 
 
-async def test_the_outcome_shows_the_answer(server: Receiver, sender: Sender) -> None:
+async def test_sender_outcome_has_status_headers_and_body(server: Receiver, sender: Sender) -> None:
     outcome = await sender.send(an_endpoint(server.at("/retry-after?value=120&code=429")), a_delivery())
     assert (outcome.status, outcome.error, outcome.retry_after_s) == (429, "http_429", 120.0)
     assert dict(outcome.response_headers)["retry-after"] == "120"
@@ -414,12 +412,12 @@ async def test_the_outcome_shows_the_answer(server: Receiver, sender: Sender) ->
     assert outcome.duration_ms > 0
 
 
-async def test_only_429_and_503_can_ask_for_patience(server: Receiver, sender: Sender) -> None:
+async def test_sender_reads_retry_after_of_429_and_503_only(server: Receiver, sender: Sender) -> None:
     outcome = await sender.send(an_endpoint(server.at("/retry-after?value=120&code=500")), a_delivery())
     assert outcome.retry_after_s is None
 
 
-async def test_what_a_receiver_echoes_of_static_headers_is_masked(server: Receiver, sender: Sender) -> None:
+async def test_sender_with_echoed_static_headers_masks_them(server: Receiver, sender: Sender) -> None:
     headers = {"X-Token": TOKEN, "X-Api-Key": API_KEY, "X-Word": TOKEN.split()[1]}
     outcome = await sender.send(an_endpoint(server.at("/reflect"), headers=headers), a_delivery())
     assert outcome.delivered
@@ -430,14 +428,14 @@ async def test_what_a_receiver_echoes_of_static_headers_is_masked(server: Receiv
     assert b"content-type: application/json" in outcome.response_body
 
 
-async def test_a_word_of_a_static_header_is_masked_alone(sender: Sender) -> None:
+async def test_sender_with_echoed_word_of_static_header_masks_it(sender: Sender) -> None:
     async with answering(b"HTTP/1.1 401 No\r\ncontent-length: 26\r\n\r\nbad token tok-9f8e7d6c5b4a") as url:
         outcome = await sender.send(an_endpoint(url, headers={"Authorization": TOKEN}), a_delivery())
     assert outcome.response_body == b"bad token ***"
 
 
 @pytest.mark.parametrize(
-    ("headers", "query", "told", "shown"),
+    ("headers", "query", "echoed", "shown"),
     [
         ({"X-Api-Key": API_KEY}, "", base64.b64encode(API_KEY.encode()).decode(), "***"),
         ({"Authorization": TOKEN}, "", base64.b64encode(TOKEN.encode()).decode(), "***"),
@@ -450,43 +448,43 @@ async def test_a_word_of_a_static_header_is_masked_alone(sender: Sender) -> None
         ({}, "?token=q-4711-abcdefgh", base64.b64encode(b"q-4711-abcdefgh").decode(), "***"),
     ],
 )
-async def test_credentials_are_masked_in_the_forms_that_servers_echo(
-    sender: Sender, headers: dict[str, str], query: str, told: str, shown: str
+async def test_sender_with_echoed_credentials_masks_every_form(
+    sender: Sender, headers: dict[str, str], query: str, echoed: str, shown: str
 ) -> None:
-    answer = f"HTTP/1.1 401 No\r\nx-told: {told}\r\ncontent-length: {len(told)}\r\n\r\n{told}".encode()
+    answer = f"HTTP/1.1 401 No\r\nx-echoed: {echoed}\r\ncontent-length: {len(echoed)}\r\n\r\n{echoed}".encode()
     async with answering(answer) as url:
         outcome = await sender.send(an_endpoint(url + query, headers=headers), a_delivery())
     assert outcome.response_body.decode().rstrip("=") == shown.rstrip("=")
-    assert dict(outcome.response_headers)["x-told"].rstrip("=") == shown.rstrip("=")
+    assert dict(outcome.response_headers)["x-echoed"].rstrip("=") == shown.rstrip("=")
 
 
-async def test_our_signing_secrets_are_masked(sender: Sender) -> None:
-    told = f"{SECRET} or {SECRET.removeprefix('whsec_')}".encode()
-    answer = b"HTTP/1.1 200 OK\r\nx-told: %b\r\ncontent-length: %d\r\n\r\n%b" % (told, len(told), told)
+async def test_sender_with_echoed_signing_secret_masks_it(sender: Sender) -> None:
+    echoed = f"{SECRET} or {SECRET.removeprefix('whsec_')}".encode()
+    answer = b"HTTP/1.1 200 OK\r\nx-echoed: %b\r\ncontent-length: %d\r\n\r\n%b" % (echoed, len(echoed), echoed)
     async with answering(answer) as url:
         outcome = await sender.send(an_endpoint(url), a_delivery())
     assert outcome.response_body == b"*** or ***"
-    assert dict(outcome.response_headers)["x-told"] == "*** or ***"
+    assert dict(outcome.response_headers)["x-echoed"] == "*** or ***"
 
 
 @given(at=st.integers(BODY_KEPT - 40, BODY_KEPT), secret=st.text("abc-", min_size=4, max_size=60))
 @settings(max_examples=50, deadline=None)
-def test_no_beginning_of_a_secret_is_left_where_the_body_was_cut(at: int, secret: str) -> None:
-    veil = Veil(an_endpoint("http://127.0.0.1/", headers={"x-a": secret.replace("-", "d")}))
+def test_redactor_with_cut_body_masks_beginning_of_secret(at: int, secret: str) -> None:
+    redactor = Redactor(an_endpoint("http://127.0.0.1/", headers={"x-a": secret.replace("-", "d")}))
     hidden = secret.replace("-", "d").encode()
     kept = (b"." * at + hidden + b"." * BODY_KEPT)[:BODY_KEPT]
-    shown = veil.body(kept)
+    shown = redactor.body(kept)
     assert hidden[:4] not in shown
     assert len(shown) <= BODY_KEPT
 
 
-async def test_an_endpoint_has_a_time_limit_of_its_own(server: Receiver, sender: Sender) -> None:
+async def test_sender_with_timeout_of_endpoint_uses_it(server: Receiver, sender: Sender) -> None:
     outcome = await sender.send(an_endpoint(server.at("/hang"), timeout_s=0.05), a_delivery())
     assert (outcome.status, outcome.error, outcome.is_internal) == (None, "timeout", False)
     assert 50 <= outcome.duration_ms < 1_200  # what is on record is the limit and not much more
 
 
-async def test_a_url_that_is_no_longer_allowed_is_not_dialled(server: Receiver) -> None:
+async def test_sender_with_url_no_longer_allowed_does_not_connect(server: Receiver) -> None:
     sender = a_sender(AddressPolicy())
     endpoint = an_endpoint(server.at("/ok"))
     outcome = await sender.send(endpoint, a_delivery())
@@ -496,7 +494,7 @@ async def test_a_url_that_is_no_longer_allowed_is_not_dialled(server: Receiver) 
     await sender.close()
 
 
-async def test_we_do_not_deliver_to_ourselves(server: Receiver) -> None:
+async def test_sender_to_own_address_is_blocked(server: Receiver) -> None:
     sender = a_sender(LOCAL, own=[("127.0.0.1", server.port)])
     outcome = await sender.send(an_endpoint(server.at("/ok")), a_delivery())
     assert (outcome.error, outcome.is_internal) == ("blocked_address", False)
@@ -504,13 +502,13 @@ async def test_we_do_not_deliver_to_ourselves(server: Receiver) -> None:
     await sender.close()
 
 
-async def test_nothing_is_sent_unsigned_and_a_fault_inside_is_our_own(server: Receiver, sender: Sender) -> None:
+async def test_sender_without_secret_sends_nothing_and_fails_internally(server: Receiver, sender: Sender) -> None:
     outcome = await sender.send(an_endpoint(server.at("/ok"), secrets=()), a_delivery())
     assert (outcome.status, outcome.error, outcome.is_internal) == (None, POISON, True)
     assert not server.received
 
 
-async def test_what_is_remembered_of_endpoints_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_sender_prepared_endpoints_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sender_module, "_PREPARED_MAX", 3)
     made = a_sender(tls=NO_TRUST)
     for number in range(10):

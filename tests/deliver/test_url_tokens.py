@@ -8,7 +8,7 @@ import structlog
 from api_server import Api, expect
 
 from commerce_event import logs
-from commerce_event.deliver.connection_pool import Pool
+from commerce_event.deliver.connection_pool import ConnectionPool
 
 TOKEN = "canary-query-token"
 OWN, FOREIGN = 1, 2
@@ -39,12 +39,12 @@ async def test_a_token_in_a_url_is_in_no_log_and_no_metric(
     async def broken(*_args: object, **_more: object) -> None:
         raise RuntimeError("no reason")
 
-    monkeypatch.setattr(Pool, "post", broken)
+    monkeypatch.setattr(ConnectionPool, "post", broken)
     made = await api.endpoint(url=url)
     expect(await api.admin.post(f"/v1/endpoints/{made['id']}/test"), 200)
     logged = log_output()
     assert "switched off" in logged
-    assert "sending failed inside" in logged
+    assert "sending failed by an internal error" in logged
     assert TOKEN not in logged
     assert TOKEN not in (await api.admin.get("/metrics")).text
 

@@ -1,4 +1,4 @@
-"""Commands that are asked to stop: each says how far it got, and that in its exit code."""
+"""Commands that are interrupted: each reports how far it got and exits with the right code."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from commerce_event.http.uvicorn_server import listen
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 LINES = "\n".join(json.dumps({"ClientId": 1, "JobId": number, "StatusId": 2}) for number in range(1_200))
 
-GO_ON = "500 accepted, up to line 500 (lines to 1000 may be in too); go on with --skip 500.\n"
+GO_ON = "500 accepted, up to line 500 (lines up to 1000 may be accepted too); continue with --skip 500.\n"
 
 
 async def line_with(stream: asyncio.StreamReader | None, text: str) -> str:
@@ -71,22 +71,20 @@ async def publishing(one_batch: OneBatch, folder: Path) -> asyncio.subprocess.Pr
 
 
 @SIGNALS
-async def test_demo_that_is_interrupted_says_that_nothing_was_checked_and_leaves_nothing_behind(
-    number: signal.Signals, tmp_path: Path
-) -> None:
+async def test_interrupted_demo_reports_no_result_and_leaves_no_files(number: signal.Signals, tmp_path: Path) -> None:
     process = await start("demo", "--once", "--count", "100000", environment={"TMPDIR": str(tmp_path)})
-    await line_with(process.stderr, "are at work")
+    await line_with(process.stderr, "Running a shop")
     done = await interrupt(process, number)
 
     assert done.code == 128 + number
     assert done.err.splitlines()[-1].startswith("commerce-event: Interrupted: ")
-    assert done.err.splitlines()[-1].endswith("the rest is not checked.")
+    assert done.err.splitlines()[-1].endswith("the rest was not checked.")
     assert "interrupted, not checked" in done.out
     assert list(tmp_path.iterdir()) == []
 
 
 @SIGNALS
-async def test_publishing_that_is_interrupted_says_where_to_go_on(
+async def test_interrupted_publish_says_where_to_continue(
     number: signal.Signals, one_batch: OneBatch, tmp_path: Path
 ) -> None:
     done = await interrupt(await publishing(one_batch, tmp_path), number)
@@ -95,7 +93,7 @@ async def test_publishing_that_is_interrupted_says_where_to_go_on(
     assert done.err == f"commerce-event: Interrupted: {GO_ON}"
 
 
-async def test_publishing_to_a_server_that_goes_away_says_where_to_go_on(one_batch: OneBatch, tmp_path: Path) -> None:
+async def test_publish_to_a_vanished_server_says_where_to_continue(one_batch: OneBatch, tmp_path: Path) -> None:
     process = await publishing(one_batch, tmp_path)
     one_batch.let_go.set()
     done = await finished(process)
@@ -104,7 +102,7 @@ async def test_publishing_to_a_server_that_goes_away_says_where_to_go_on(one_bat
     assert f"did not answer (RemoteProtocolError); {GO_ON}" in done.err
 
 
-async def test_replay_that_nobody_waits_for_any_more_goes_on_in_the_server(server: ServerProcess) -> None:
+async def test_interrupted_replay_command_leaves_the_replay_running(server: ServerProcess) -> None:
     server.set(COMMERCE_EVENT_HOLD_DELIVERIES="on")
     await server.start()
     shell = Shell(server)
@@ -121,11 +119,11 @@ async def test_replay_that_nobody_waits_for_any_more_goes_on_in_the_server(serve
     done = await interrupt(process, signal.SIGINT)
 
     assert done.code == 130
-    assert f"replay {id_} goes on in the server" in done.err
+    assert f"replay {id_} continues on the server" in done.err
 
 
 @SIGNALS
-async def test_server_says_that_it_stops_and_has_stopped(number: signal.Signals, tmp_path: Path) -> None:
+async def test_server_logs_that_it_stops_and_has_stopped(number: signal.Signals, tmp_path: Path) -> None:
     process = await start("serve", "--port", "0", folder=tmp_path)
     await line_with(process.stderr, "Serving http://127.0.0.1:")
     done = await interrupt(process, number)
@@ -135,7 +133,7 @@ async def test_server_says_that_it_stops_and_has_stopped(number: signal.Signals,
     assert done.err.splitlines()[-1] == "Stopped."
 
 
-async def test_ready_server_tells_a_program_where_it_is(tmp_path: Path) -> None:
+async def test_ready_server_prints_its_address_for_programs(tmp_path: Path) -> None:
     process = await start("serve", "--port", "0", "--json", folder=tmp_path)
     ready = json.loads(await line_with(process.stdout, "{"))
     done = await interrupt(process, signal.SIGTERM)

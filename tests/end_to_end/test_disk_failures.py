@@ -1,4 +1,4 @@
-"""A server on a disk that cannot flush, or has no space: it says so, accepts nothing it cannot keep, and loses nothing."""
+"""A server on a disk that cannot flush or is full: it reports that, and loses nothing it acknowledged."""
 
 import asyncio
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
     process.kill()
 
 
-async def test_flush_that_fails_ends_the_server_before_anything_more_is_acknowledged(
+async def test_failed_flush_stops_the_server_before_it_acknowledges_more(
     server: ServerProcess, receiver: LocalReceiver, tmp_path: Path
 ) -> None:
     await server.start()
@@ -42,7 +42,7 @@ async def test_flush_that_fails_ends_the_server_before_anything_more_is_acknowle
     assert await sequences(server) == list(range(1, len(publisher.acknowledged) + 1))
 
 
-async def test_log_that_cannot_be_put_into_the_file_ends_the_server_and_loses_nothing(
+async def test_failed_checkpoint_stops_the_server_and_loses_nothing(
     server: ServerProcess, receiver: LocalReceiver, tmp_path: Path
 ) -> None:
     await server.start()
@@ -64,7 +64,7 @@ async def test_log_that_cannot_be_put_into_the_file_ends_the_server_and_loses_no
     assert await sequences(server) == list(range(1, len(publisher.acknowledged) + 1))
 
 
-async def test_full_disk_refuses_goes_on_reading_and_heals_by_itself(
+async def test_full_disk_refuses_writes_keeps_reading_and_recovers(
     server: ServerProcess, receiver: LocalReceiver, tmp_path: Path
 ) -> None:
     await server.start()
@@ -76,7 +76,7 @@ async def test_full_disk_refuses_goes_on_reading_and_heals_by_itself(
         await receiver.held.wait()
 
         (tmp_path / "no-space").touch()
-        receiver.let_go()  # what it answers cannot be recorded now
+        receiver.release()  # what it answers cannot be recorded now
         refused = await client.post("/v1/events/OrderConfirmedEvent", json=order(3))
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
         assert refused.json()["detail"] == "the disk is full; free some space and it goes on by itself."

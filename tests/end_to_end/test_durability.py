@@ -1,4 +1,4 @@
-"""What was acknowledged arrives, whatever happens to the server; counted outside of it."""
+"""Acknowledged events arrive whatever happens to the server, as counted outside of it."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ KILLS = 4
 EVENTS_BETWEEN_KILLS = 150
 
 
-async def test_kill_in_the_middle_of_a_load_loses_nothing_that_was_acknowledged(
+async def test_server_killed_under_load_loses_no_acknowledged_event(
     server: ServerProcess, receiver: LocalReceiver
 ) -> None:
     await server.start()
@@ -35,7 +35,7 @@ async def test_kill_in_the_middle_of_a_load_loses_nothing_that_was_acknowledged(
     assert book["matched"] == book["delivered"] == len(ids)
 
 
-async def test_sequence_has_no_gap_after_kills(server: ServerProcess) -> None:
+async def test_sequence_after_kills_has_no_gap(server: ServerProcess) -> None:
     await server.start()
     publisher, enough = Publisher(server), asyncio.Event()
     publishing = [asyncio.create_task(publisher.run(enough)) for _ in range(4)]
@@ -49,7 +49,7 @@ async def test_sequence_has_no_gap_after_kills(server: ServerProcess) -> None:
     assert await sequences(server) == list(range(1, len(publisher.acknowledged) + 1))
 
 
-async def test_attempt_cut_off_by_a_crash_is_on_record_and_repeated_with_the_same_id(
+async def test_attempt_interrupted_by_a_crash_is_recorded_and_repeated(
     server: ServerProcess, receiver: LocalReceiver
 ) -> None:
     await server.start()
@@ -60,7 +60,7 @@ async def test_attempt_cut_off_by_a_crash_is_on_record_and_repeated_with_the_sam
         async with asyncio.timeout(DEADLINE_S):
             await receiver.held.wait()
     server.kill()
-    receiver.let_go()
+    receiver.release()
     await server.start()
 
     await until_settled(server)
@@ -71,7 +71,9 @@ async def test_attempt_cut_off_by_a_crash_is_on_record_and_repeated_with_the_sam
     assert receiver.arrived["/hook"].keys() == {event_id}
 
 
-async def test_sigterm_finishes_what_is_in_flight_and_exits_0(server: ServerProcess, receiver: LocalReceiver) -> None:
+async def test_server_on_sigterm_finishes_requests_in_flight_and_exits_0(
+    server: ServerProcess, receiver: LocalReceiver
+) -> None:
     await server.start()
     await subscribe(server, receiver, "/hook")
     receiver.hold()
@@ -80,7 +82,7 @@ async def test_sigterm_finishes_what_is_in_flight_and_exits_0(server: ServerProc
         async with asyncio.timeout(DEADLINE_S):
             await receiver.held.wait()
     stopping = asyncio.create_task(server.stop())
-    receiver.let_go()
+    receiver.release()
 
     code = await stopping
     assert code == 0, server.log()
@@ -90,7 +92,7 @@ async def test_sigterm_finishes_what_is_in_flight_and_exits_0(server: ServerProc
     assert book["delivered"] == 1
 
 
-async def test_second_server_on_the_same_store_is_refused_in_one_sentence(server: ServerProcess) -> None:
+async def test_second_server_on_the_same_store_is_refused_in_one_line(server: ServerProcess) -> None:
     await server.start()
     other = ServerProcess(server._folder)
     try:
@@ -103,7 +105,7 @@ async def test_second_server_on_the_same_store_is_refused_in_one_sentence(server
         raise AssertionError("two servers on one store")
 
 
-async def test_admin_key_is_in_no_log(server: ServerProcess, receiver: LocalReceiver) -> None:
+async def test_log_never_contains_the_admin_key(server: ServerProcess, receiver: LocalReceiver) -> None:
     await server.start()
     await subscribe(server, receiver, "/gone", headers={"X-Shop-Token": "canary-7f3a"})
     receiver.secrets.pop("/gone")

@@ -1,4 +1,4 @@
-"""From one machine to many nodes, and back from a copy: what waited is delivered, what was accepted is there."""
+"""Migrate from SQLite to PostgreSQL and restore backups; nothing accepted or pending is lost."""
 
 import asyncio
 import json
@@ -83,7 +83,7 @@ class Shop:
     async def crash(self) -> None:
         """End the server while requests are under way, and forget what the receiver made of them."""
         self.server.kill()
-        self.receiver.let_go()
+        self.receiver.release()
         async with asyncio.timeout(DEADLINE_S):
             while self.receiver.waiting:
                 await asyncio.sleep(0.01)
@@ -117,7 +117,7 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-async def test_server_on_the_target_delivers_what_waited_in_the_source(
+async def test_server_on_the_target_delivers_pending_deliveries(
     shop: Shop, tmp_path: Path, folder: Path, database: str
 ) -> None:
     await shop.crash()
@@ -136,7 +136,7 @@ async def test_server_on_the_target_delivers_what_waited_in_the_source(
         other.kill()
 
 
-async def test_restored_copy_of_a_running_server_goes_on(shop: Shop, tmp_path: Path, folder: Path) -> None:
+async def test_restored_backup_of_a_running_server_continues(shop: Shop, tmp_path: Path, folder: Path) -> None:
     copy = folder / "copy.db"
     store = f"sqlite:///{tmp_path / 'events.db'}"
     made = json.loads(await run(*COMMAND, "backup", "--store", store, "--to", str(copy), "--json"))
@@ -155,7 +155,7 @@ async def test_restored_copy_of_a_running_server_goes_on(shop: Shop, tmp_path: P
         other.kill()
 
 
-async def test_restored_dump_of_a_database_goes_on(
+async def test_restored_database_dump_continues(
     shop: Shop, tmp_path: Path, folder: Path, database: str, other_database: str
 ) -> None:
     tools = _tools()
@@ -185,7 +185,9 @@ def _tools() -> Path:
     return folder
 
 
-async def test_copy_made_under_load_is_whole(server: ServerProcess, receiver: LocalReceiver, tmp_path: Path) -> None:
+async def test_backup_made_under_load_is_complete(
+    server: ServerProcess, receiver: LocalReceiver, tmp_path: Path
+) -> None:
     await server.start()
     await subscribe(server, receiver, "/hook")
     publisher, enough = Publisher(server), asyncio.Event()

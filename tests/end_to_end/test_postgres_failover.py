@@ -1,4 +1,4 @@
-"""The database's primary is lost under load and its standby takes over: nodes go on by themselves, with everything."""
+"""Failover of the database under load: nodes continue on the standby without loss."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ async def databases() -> AsyncIterator[Replicated]:
     await asyncio.to_thread(pair.close)
 
 
-async def test_nothing_acknowledged_is_lost_when_the_standby_takes_over(
+async def test_failover_to_the_standby_loses_no_acknowledged_event(
     databases: Replicated, tmp_path: Path, receiver: LocalReceiver
 ) -> None:
     node = ServerProcess(

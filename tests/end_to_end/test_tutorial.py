@@ -47,7 +47,7 @@ async def until_it_says(printed: Path, text: str) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_the_tutorials_receiver_prints_the_tutorials_event_and_refuses_another_secret(
+async def test_tutorial_receiver_prints_the_event_and_rejects_another_secret(
     server: ServerProcess, tmp_path: Path
 ) -> None:
     await server.start()

@@ -1,4 +1,4 @@
-"""Reading a body within its limits of size and time, and closing so that the caller still reads the answer."""
+"""Read a body within its limits of size and time; close so that the caller can still read the answer."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from commerce_event.core.problems import Problem
 from commerce_event.http import asgi
 from commerce_event.http.asgi import DisconnectedError, Message, answer_problem, check_encoding, read_body
 
-MOST = 10
+LIMIT = 10
 TOO_LARGE = Problem(413, "Too large.", headers={"Connection": "close"})
 
 
@@ -43,53 +43,53 @@ class Caller:
 
 async def status_of(caller: Caller, headers: dict[bytes, bytes] | None = None) -> tuple[int, dict[str, str]]:
     with pytest.raises(Problem) as raised:
-        await read_body(caller.receive, headers or {}, MOST)
+        await read_body(caller.receive, headers or {}, LIMIT)
     return raised.value.status, raised.value.headers
 
 
 @settings(max_examples=50)
 @given(pieces=st.lists(st.binary(max_size=6), min_size=1, max_size=6))
-def test_a_body_is_whole_or_refused_however_it_is_cut(pieces: list[bytes]) -> None:
+def test_read_body_is_whole_or_refused_however_it_is_cut(pieces: list[bytes]) -> None:
     async def outcome() -> bytes | int:
         try:
-            return await read_body(Caller(*pieces).receive, {}, MOST)
+            return await read_body(Caller(*pieces).receive, {}, LIMIT)
         except Problem as problem:
             return problem.status
 
     whole = b"".join(pieces)
-    assert asyncio.run(outcome()) == (whole if len(whole) <= MOST else 413)
+    assert asyncio.run(outcome()) == (whole if len(whole) <= LIMIT else 413)
 
 
 @pytest.mark.parametrize("length", [b"11", b"9" * 5_000])
-async def test_a_length_beyond_the_limit_is_refused_before_a_byte_is_read(length: bytes) -> None:
+async def test_read_body_declared_length_beyond_the_limit_is_refused_unread(length: bytes) -> None:
     caller = Caller(b"x")
     assert (await status_of(caller, {b"content-length": length}))[0] == 413
     assert caller.unsent == 1
 
 
 @pytest.mark.parametrize("length", [b"5", b"10", b"-1", b"ten", b""])
-async def test_a_length_that_lies_changes_nothing(length: bytes) -> None:
-    assert await read_body(Caller(b"1234", b"567").receive, {b"content-length": length}, MOST) == b"1234567"
+async def test_read_body_wrong_content_length_changes_nothing(length: bytes) -> None:
+    assert await read_body(Caller(b"1234", b"567").receive, {b"content-length": length}, LIMIT) == b"1234567"
 
 
-async def test_nothing_is_read_on_past_the_limit() -> None:
+async def test_read_body_stops_reading_beyond_the_limit() -> None:
     caller = Caller(b"12345678", b"9012", b"never read", b"nor this")
     assert await status_of(caller) == (413, {"Connection": "close"})
     assert caller.unsent == 2
 
 
-async def test_the_connection_is_kept_when_all_of_a_large_body_was_there() -> None:
+async def test_read_body_too_large_but_complete_keeps_the_connection() -> None:
     assert await status_of(Caller(b"x" * 11)) == (413, {})
     assert await status_of(Caller(b"x" * 6, b"x" * 6)) == (413, {})
 
 
 @pytest.mark.parametrize("pieces", [(), (b"1",), (b"1", b"2")], ids=["never begins", "stops", "stops later"])
-async def test_a_body_that_stops_coming_is_given_up(pieces: Sequence[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_read_body_that_stops_is_408(pieces: Sequence[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asgi, "BODY_IDLE_S", 0.001)
     assert await status_of(Caller(*pieces, ends=False)) == (408, {"Connection": "close"})
 
 
-async def test_a_body_that_keeps_dribbling_is_given_up_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_read_body_that_keeps_coming_slowly_is_408(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asgi, "BODY_TIME_S", 0.001)
 
     async def dribble() -> Message:
@@ -97,17 +97,17 @@ async def test_a_body_that_keeps_dribbling_is_given_up_all_the_same(monkeypatch:
         return {"type": "http.request", "body": b"", "more_body": True}
 
     with pytest.raises(Problem) as raised:
-        await read_body(dribble, {}, MOST)
+        await read_body(dribble, {}, LIMIT)
     assert raised.value.status == 408
 
 
 @pytest.mark.parametrize("pieces", [(), (b"1",)])
-async def test_a_caller_that_leaves_is_no_problem_to_answer(pieces: Sequence[bytes]) -> None:
+async def test_read_body_of_a_caller_that_leaves_raises_disconnected_error(pieces: Sequence[bytes]) -> None:
     with pytest.raises(DisconnectedError):
-        await read_body(Caller(*pieces, ends=False, leaves=True).receive, {}, MOST)
+        await read_body(Caller(*pieces, ends=False, leaves=True).receive, {}, LIMIT)
 
 
-async def test_what_is_left_of_a_refused_body_is_thrown_away_before_the_connection_closes() -> None:
+async def test_answer_problem_with_close_discards_the_rest_of_the_body() -> None:
     caller = Caller(b"1", b"2", b"3")
     await answer_problem(caller.receive, caller.send, TOO_LARGE)
     assert caller.unsent == 0
@@ -120,21 +120,21 @@ async def test_what_is_left_of_a_refused_body_is_thrown_away_before_the_connecti
 
 
 @pytest.mark.parametrize("name", ["LINGER_IDLE_S", "LINGER_TIME_S"])
-async def test_waiting_for_the_rest_of_a_refused_body_ends(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_answer_problem_with_close_waits_a_limited_time(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asgi, name, 0.001)
     caller = Caller(b"1", ends=False)
     await answer_problem(caller.receive, caller.send, TOO_LARGE)
     assert len(caller.answered) == 3
 
 
-async def test_no_more_than_a_bounded_amount_is_thrown_away(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_answer_problem_with_close_discards_a_limited_amount(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asgi, "_LINGER_MAX", 3)
     caller = Caller(*[b"12"] * 5, ends=False)
     await answer_problem(caller.receive, caller.send, TOO_LARGE)
     assert caller.unsent == 3
 
 
-async def test_a_problem_on_a_connection_that_is_kept_is_answered_at_once() -> None:
+async def test_answer_problem_without_close_returns_at_once() -> None:
     caller = Caller(b"unread")
     await answer_problem(caller.receive, caller.send, Problem(401, "Who?"))
     assert caller.unsent == 1
@@ -143,12 +143,12 @@ async def test_a_problem_on_a_connection_that_is_kept_is_answered_at_once() -> N
 
 
 @pytest.mark.parametrize("encoding", [b"gzip", b"br", b"deflate", b"identity, gzip", b"x"])
-def test_packed_bodies_are_refused(encoding: bytes) -> None:
+def test_check_encoding_compressed_is_415(encoding: bytes) -> None:
     with pytest.raises(Problem) as raised:
         check_encoding(encoding)
     assert raised.value.status == 415
 
 
 @pytest.mark.parametrize("encoding", [b"", b"identity", b"Identity"])
-def test_unpacked_bodies_are_read(encoding: Any) -> None:
+def test_check_encoding_identity_is_accepted(encoding: Any) -> None:
     check_encoding(encoding)

@@ -4,13 +4,21 @@ import asyncio
 from typing import cast
 
 import pytest
-from stores import START_MS, Engine, claim, new_event, result, unread
+from stores import START_MS, Engine, claim, new_event, result
 
 from commerce_event.core.clock import SystemClock
 from commerce_event.core.model import Replay, Scope
-from commerce_event.maintenance.activity_recorder import ActivityRecorder
-from commerce_event.maintenance.runner import Maintenance
-from commerce_event.store.port import DeliveryQuery, EventQuery, NewDelivery, Page, Store, StoreUnavailableError
+from commerce_event.maintenance.clock_watcher import ClockWatcher
+from commerce_event.maintenance.retention import Retention
+from commerce_event.store.port import (
+    DeliveryQuery,
+    EventQuery,
+    MaintenanceStore,
+    NewDelivery,
+    Page,
+    Store,
+    StoreUnavailableError,
+)
 
 EVERYONE = Scope.everyone()
 DAY_MS = 86_400_000
@@ -172,10 +180,10 @@ async def test_clock_that_is_set_far_ahead_leaves_days_before_history_goes(engin
     store, clock = await engine.open(), SystemClock()
     now_ms = clock.now_ms()
     await store.journal.accept([new_event(at_ms=now_ms - age_days * DAY_MS) for age_days in (40, 29, 1, 0)])
-    maintenance = Maintenance(store, unread(store), clock, ActivityRecorder(clock), retention_s=30 * 86_400)
+    retention = Retention(store.maintenance, clock, 30 * 86_400)
     clock.follow(366 * DAY_MS)
     for _ in range(3):
-        await maintenance.expire()
+        await retention.expire()
 
     assert [event.sequence for event in await store.history.events_after(1, 0, 10)][-3:] == [2, 3, 4]
 
@@ -186,11 +194,11 @@ async def test_retention_takes_what_is_past_its_time_and_catches_up_after_a_long
     store, clock = await engine.open(), SystemClock()
     now_ms, start_s = clock.now_ms(), clock.monotonic()
     await store.journal.accept([new_event(at_ms=now_ms - age_days * DAY_MS) for age_days in (40, 39, 9, 8)])
-    maintenance = Maintenance(store, unread(store), clock, ActivityRecorder(clock), retention_s=10 * 86_400)
+    retention = Retention(store.maintenance, clock, 10 * 86_400)
     left = []
     for passed_days in (0, 1, 3.5, 4):
         monkeypatch.setattr(clock, "monotonic", lambda days=passed_days: start_s + days * 86_400)
-        await maintenance.expire()
+        await retention.expire()
         left.append(len(await store.history.events_after(1, 0, 10)))
 
     assert left == [4, 2, 2, 2], "a day's work of ten days; what is younger than the retention stays"
@@ -209,12 +217,11 @@ async def test_due_times_follow_a_clock_that_was_set_back_while_the_store_was_aw
             if len(moved) == 1:
                 raise StoreUnavailableError("the disk is full")
 
-    store = cast("Store", Away())
-    maintenance = Maintenance(store, unread(store), clock, ActivityRecorder(clock), retention_s=0)
+    watcher = ClockWatcher(cast("MaintenanceStore", Away()), clock)
     with pytest.raises(StoreUnavailableError):
-        await maintenance.watch_clock()
-    await maintenance.watch_clock()
-    await maintenance.watch_clock()
+        await watcher.check()
+    await watcher.check()
+    await watcher.check()
 
     assert len(moved) == 2
     assert all(abs(by_ms + 3_600_000) < 1_000 for by_ms in moved)

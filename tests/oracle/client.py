@@ -1,11 +1,11 @@
-"""What the servers say of themselves when all is over, by API, metrics and screens."""
+"""Read the final state from the servers: API, metrics and screens."""
 
 import hashlib
 import json
 import random
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
@@ -19,21 +19,29 @@ _DETAILED_MAX = 20_000  # deliveries that took more than one attempt: those of t
 _SAMPLED = 1_500  # others whose attempts are asked for
 _CALLERS = 3
 _CLIENTS = (1, 2, 3)
+_ATTEMPTS = re.compile(r"^commerce_event_attempts_total\{[^}]*\} (\S+)", re.MULTILINE)
 _DEAD = re.compile(r'^commerce_event_deliveries\{[^}]*state="dead"[^}]*\} (\S+)', re.MULTILINE)
 _TAGS = re.compile(r"<[^>]*>")
 
 
-def settle(server: Server, ledger: Ledger) -> None:
-    """Wait until nothing is pending, for a limited time."""
+def settle(server: Server, ledger: Ledger, quiet_s: float, but_for: Collection[str] = ()) -> None:
+    """Wait until nothing is pending but for some endpoints, as long as something still happens."""
     with server.api() as api:
-        end = time.monotonic() + SETTLE_S
-        while (pending := _pending(api)) and time.monotonic() < end:
+        end, seen, since = time.monotonic() + SETTLE_S, -1, time.monotonic()
+        while (pending := _pending(api, but_for)) and time.monotonic() < min(end, since + quiet_s):
+            if len(ledger.arrivals) != seen:
+                seen, since = len(ledger.arrivals), time.monotonic()
             time.sleep(0.2)
         ledger.pending = pending
 
 
-def _pending(api: httpx.Client) -> int:
-    return sum(book["pending"] for book in api.get("/v1/books").raise_for_status().json()["items"])
+def _pending(api: httpx.Client, but_for: Collection[str]) -> int:
+    books = api.get("/v1/books").raise_for_status().json()["items"]
+    return sum(book["pending"] for book in books if book["endpoint_id"] not in but_for)
+
+
+def pending_deliveries(api: httpx.Client, endpoint_id: str) -> list[str]:
+    return [each["id"] for each in _all(api, "/v1/deliveries", state="pending", endpoint_id=endpoint_id)]
 
 
 def ask(servers: list[Server], ledger: Ledger, paths: dict[str, str], secrets: list[str]) -> None:
@@ -49,6 +57,8 @@ def ask(servers: list[Server], ledger: Ledger, paths: dict[str, str], secrets: l
         }
         overview = _overview(server)
         ledger.dead_said = _dead_said(api, overview)
+        ledger.attempts_counted = sum(_attempts_counted(each) for each in servers)
+        ledger.counting_since = min(s.started_at for s in servers), max(s.ready_at for s in servers)
         shown = {name: api.get(name).text for name in ("/v1/endpoints", "/v1/keys", "/metrics", "/v1/deliveries")}
     _read_attempts(server, ledger)
     shown |= {"/admin": overview} | {f"the log of {each.name}": each.log_text() for each in servers}
@@ -79,7 +89,9 @@ def _events(api: httpx.Client, client_id: int) -> Iterator[Stored]:
             at = text.index('"data":', text.index(item["id"], at)) + len('"data":')
             _, end = json.JSONDecoder().raw_decode(text, at)
             digest = hashlib.sha256(text[at:end].encode()).hexdigest()
-            yield Stored(item["id"], client_id, item["sequence"], item["data"].get("OrderId", 0), digest)
+            yield Stored(
+                item["id"], client_id, item["sequence"], item["data"].get("Extra", {}).get("Number", 0), digest
+            )
         after = items[-1]["sequence"]
 
 
@@ -132,6 +144,12 @@ def _dead_said(api: httpx.Client, overview: str) -> dict[str, int]:
         "/metrics": _counted(api),
         "the overview": -1 if figure is None else int(figure[1].replace(",", "")),
     }
+
+
+def _attempts_counted(server: Server) -> int:
+    """Return how many attempts a node says that it made since its start."""
+    with server.api() as api:
+        return int(sum(map(float, _ATTEMPTS.findall(api.get("/metrics").raise_for_status().text))))
 
 
 def _counted(api: httpx.Client) -> int:

@@ -1,4 +1,4 @@
-"""Ways to break what a clean record says of attempts, requests and accounts."""
+"""Violations of the invariants of attempts, requests and accounts."""
 
 from dataclasses import replace
 
@@ -85,6 +85,24 @@ def begin_late(ledger: Ledger) -> None:
     requests(ledger, 11, "/a")[0].at += 16.0
 
 
+def come_late_by_half(ledger: Ledger) -> None:
+    """Every retry comes a little late, none of them very late."""
+    for number in range(1, 120, 7):
+        if number % 5:
+            _bring_forward(ledger, number, 2, -2.5)
+            _bring_forward(ledger, number, 3, -2.5)
+
+
+def crowd(ledger: Ledger) -> None:
+    first = next(each for each in ledger.arrivals if each.path == "/second")
+    first.answered = first.ended = first.at + 20.0
+
+
+def overtake(ledger: Ledger) -> None:
+    first, second, *_ = [each for each in ledger.arrivals if each.path == "/first"]
+    first.at, second.at = second.at, first.at
+
+
 def overlap(ledger: Ledger) -> None:
     first = requests(ledger, 8, "/a")[0]
     first.answered = first.ended = first.at + 3.0
@@ -107,6 +125,11 @@ def double_in_the_shadow_of_a_fault(ledger: Ledger) -> None:
     found.attempts = [*(found.attempts or ()), Attempt(2, WALL_S + 62.0, 0.01, 200, None)]
     found.attempt_count = 2
     ledger.arrivals.append(request(ledger.published[60], "/theirs", 2, 62.0, 200))
+
+
+def send_cancelled(ledger: Ledger) -> None:
+    cancelled = next(each for each in ledger.arrivals if each.path == "/dropped")
+    ledger.arrivals.append(request(ledger.published[cancelled.number], "/dropped", 2, 150.0, 500))
 
 
 # requests
@@ -149,6 +172,14 @@ def dial_forbidden_address(ledger: Ledger) -> None:
 
 def hide_dead_letter(ledger: Ledger) -> None:
     ledger.dead_said["/metrics"] -= 1
+
+
+def count_twice(ledger: Ledger) -> None:
+    ledger.attempts_counted *= 2
+
+
+def count_too_few(ledger: Ledger) -> None:
+    ledger.attempts_counted //= 2
 
 
 def _sample(ledger: Ledger, **changed: object) -> None:

@@ -1,4 +1,4 @@
-"""The other end: threads of a plain HTTP server that behave well, badly or worse, by path."""
+"""Receivers of the oracle: an HTTP server in threads that behaves well or badly, by path."""
 
 import random
 import select
@@ -15,11 +15,12 @@ from typing import Any
 
 from ledger import Arrival, Ledger
 from recorder import noted, number_of
-from subscriptions import AWAY, BADLY, GONE_FROM, LIMITED_S, dies
+from subscriptions import AWAY, BADLY, CANCELLED, DELETED, GONE_FROM, LIMITED_S, NARROW, SHARING, dies
 
 TRAP = "/trap"
 _PATIENCE_S = 20.0  # no caller is kept longer
 _DRIP_S = 0.1
+_SLOW_S = 0.05
 _THOUGHT_S = 0.2  # so that a kill finds some of them under way
 _ENDLESS_BYTES = 64 << 20
 _FORBIDDEN_HOST = "127.0.0.2"  # listened on, but no network that deliveries may reach
@@ -133,7 +134,7 @@ class Receivers:
         if path == "/dying" and dies(number_of(body)):
             return True, _fail
         with self._lock:
-            badly = self._rng.random() < BADLY.get(path, 0.0)
+            badly = self._rng.random() < (BADLY | SHARING).get(path, 0.0)
         return _WAYS[path] if badly else (True, _well)
 
     def _hop(self, handler: _Handler, body: bytes) -> None:
@@ -166,11 +167,27 @@ _Way = tuple[bool, _Behave]  # is the request noted here, and what is done with 
 
 
 def _well(_: Receivers, handler: _Handler) -> None:
-    handler.answer(200)
+    if handler.path == "/cut":  # on a connection that was used before, a cut counts as nobody's fault
+        handler.answer(200, connection="close")
+    else:
+        handler.answer(200)
 
 
 def _busy(_: Receivers, handler: _Handler) -> None:
     handler.answer(503)
+
+
+def _take_slowly(_: Receivers, handler: _Handler) -> None:
+    time.sleep(_SLOW_S)
+    handler.answer(200)
+
+
+def _refuse(_: Receivers, handler: _Handler) -> None:
+    handler.answer(500)
+
+
+def _not_modified(_: Receivers, handler: _Handler) -> None:
+    handler.answer(304)
 
 
 def _fail(_: Receivers, handler: _Handler) -> None:
@@ -258,4 +275,9 @@ _WAYS: dict[str, _Way] = {
     "/gone": (True, _gone),
     "/moved": (False, _moved),
     AWAY: (False, _away),
+    "/unmodified": (True, _not_modified),
+    NARROW: (True, _take_slowly),
+    "/ordered": (True, _busy),
+    CANCELLED: (True, _refuse),
+    DELETED: (True, _refuse),
 }

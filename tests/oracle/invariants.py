@@ -1,4 +1,4 @@
-"""The judgement: every invariant with what breaks it, and whether enough happened to judge by."""
+"""All invariants with their violations, and whether enough happened to judge by."""
 
 from collections import Counter
 

@@ -1,15 +1,18 @@
-"""Judges of the single attempts: each on record, never too many, too early, too late, two at once or for nothing."""
+"""Invariants of attempts: recorded, bounded, on time, never two at once, repeated only for a reason."""
 
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
+from statistics import median
 
 from ledger import Arrival, Attempt, Delivery
 from ledger_index import OF_THE_CLOCK, Case, Finding
 
 _CLOCKS_S = 0.01  # a request is noted after it was sent, and times are kept in milliseconds
 _LATE_S = 15.0  # two cores that nodes, database, publishers and receivers share
+_LATE_MEDIAN_S = 2.0  # half of the retries that no fault delays
 _LATE_AFTER_A_FAULT_S = 30.0  # a lease may have to run out first
+_RETRIES_FOR_A_MEDIAN = 20
 _OURS_S = 5.0  # after what was not the receiver's fault, doubled with each further one
 _RECORDED_S = 1.0  # from an answer to its record
 _NEVER_OURS = ("connect_refused", "connect_failed", "dns_failed", "dns_timeout", "dns_not_found", "internal")
@@ -23,6 +26,8 @@ def judge(case: Case) -> Iterator[Finding]:
     yield _never_early(case)
     yield _never_late(case)
     yield _single_flight(case)
+    yield _at_once(case)
+    yield _in_order(case)
     yield _repeats_are_explained(case)
 
 
@@ -49,7 +54,7 @@ def _on_record(case: Case) -> Finding:
             wrong += [
                 f"attempt {n} of {delivery.id} to {pair[1]} came and is not on record" for n in counts.keys() - known
             ]
-    return Finding("every request is one attempt that is on record", len(case.ledger.arrivals), wrong)
+    return Finding("every request is one recorded attempt", len(case.ledger.arrivals), wrong)
 
 
 def _made(case: Case) -> Finding:
@@ -66,7 +71,7 @@ def _made(case: Case) -> Finding:
                 wrong.append(f"attempt {attempt.number} of {delivery.id} was interrupted, and there was no fault")
             if attempt.number not in requests and not attempt.stale and (attempt.delivered or not hurt):
                 wrong.append(f"attempt {attempt.number} of {delivery.id} ({attempt.error}) was never made")
-    return Finding("every attempt on record was made, or interrupted", looked_at, wrong)
+    return Finding("every recorded attempt was made, or interrupted", looked_at, wrong)
 
 
 def _around(case: Case, delivery: Delivery, attempt: Attempt, requests: dict[int, Arrival]) -> tuple[float, float]:
@@ -90,7 +95,7 @@ def _bound(case: Case) -> Finding:
         allowed = (0 if wish is None else len(wish.delays_s)) + 1 + len(case.ledger.faults)
         if len(requests) > allowed:
             wrong.append(f"{event_id} came to {path} {len(requests)} times")
-    return Finding("no more attempts than the policy has", looked_at + len(case.requests), wrong)
+    return Finding("no more attempts than the schedule has", looked_at + len(case.requests), wrong)
 
 
 def _blame(case: Case) -> Finding:
@@ -103,7 +108,7 @@ def _blame(case: Case) -> Finding:
             looked_at += 1
             if why := _wrongly_blamed(case, delivery, attempt, requests.get(attempt.number)):
                 wrong.append(f"attempt {attempt.number} of {delivery.id} to {delivery.path}: {why}")
-    return Finding("only what the receiver did counts as a failure", looked_at, wrong)
+    return Finding("only failures of the receiver count", looked_at, wrong)
 
 
 def _wrongly_blamed(case: Case, delivery: Delivery, attempt: Attempt, request: Arrival | None) -> str:
@@ -146,16 +151,20 @@ def _never_early(case: Case) -> Finding:
         gap_s = later.at - earlier.answered
         if gap_s < wait_s - _CLOCKS_S:
             wrong.append(f"{later.event_id} came to {later.path} again after {gap_s:.3f} s, not {wait_s} s")
-    return Finding("no retry came before its time", looked_at, wrong)
+    return Finding("no retry is early", looked_at, wrong)
 
 
 def _never_late(case: Case) -> Finding:
-    looked_at, wrong = 0, []
+    looked_at, wrong, delays_s = 0, [], []
     for earlier, later, wait_s in _gaps(case):
         looked_at += 1
+        if not case.hurt(earlier.at, later.at):
+            delays_s.append(later.at - earlier.ended - wait_s)
         late_s = _late_s(case, earlier.ended, earlier.ended + wait_s, later.at)
         if late_s > 0:
             wrong.append(f"{later.event_id} came to {later.path} again {late_s:.1f} s later than it may")
+    if len(delays_s) >= _RETRIES_FOR_A_MEDIAN and median(delays_s) > _LATE_MEDIAN_S:
+        wrong.append(f"half of the retries come {median(delays_s):.1f} s after their time, or later")
     for (event_id, path, replayed), requests in case.requests.items():
         event = case.events.get(event_id)
         if event is not None and not replayed:
@@ -163,7 +172,7 @@ def _never_late(case: Case) -> Finding:
             late_s = _late_s(case, event.sent_at, event.acknowledged_at, requests[0].at)
             if late_s > 0:
                 wrong.append(f"{event_id} came to {path} for the first time {late_s:.1f} s later than it may")
-    return Finding("no attempt came long after its time", looked_at, wrong)
+    return Finding("no attempt is much too late", looked_at, wrong)
 
 
 def _late_s(case: Case, since: float, due: float, at: float) -> float:
@@ -192,7 +201,40 @@ def _single_flight(case: Case) -> Finding:
             looked_at += 1
             if other.at < one.answered - _CLOCKS_S and not case.hurt(one.at, other.at):
                 wrong.append(f"{event_id} came to {path} twice at once, and there was no fault")
-    return Finding("no two attempts of a delivery at once", looked_at, wrong)
+    return Finding("no two attempts of a delivery at the same time", looked_at, wrong)
+
+
+def _at_once(case: Case) -> Finding:
+    """Count the requests under way at an endpoint: as many as its max_in_flight, or one of each node."""
+    looked_at, wrong = 0, []
+    for path, wish in case.ledger.subscriptions.items():
+        arrivals = sorted((a for a in case.ledger.arrivals if a.path == path), key=lambda request: request.at)
+        allowed = max(wish.max_in_flight, case.ledger.nodes)
+        for earlier, later in zip(arrivals, arrivals[allowed:], strict=False):
+            looked_at += 1
+            if later.at >= earlier.answered - _CLOCKS_S or case.hurt(earlier.at, later.at):
+                continue
+            under_way = [a for a in arrivals if a is not later and a.at <= later.at < a.answered - _CLOCKS_S]
+            if len(under_way) >= allowed:
+                wrong.append(f"{path} got {len(under_way) + 1} requests at once, {allowed} are allowed")
+    return Finding("no endpoint gets more requests at the same time than it allows", looked_at, wrong)
+
+
+def _in_order(case: Case) -> Finding:
+    """Where an endpoint is ordered by key, events of a key are taken in the order of their sequence."""
+    looked_at, wrong = 0, []
+    newest: dict[tuple[str, int, int], Arrival] = {}
+    for arrival in sorted(case.ledger.arrivals, key=lambda request: request.at):
+        wish, event = case.ledger.subscriptions.get(arrival.path), case.events.get(arrival.event_id)
+        if wish is None or event is None or not wish.ordered or not arrival.taken or arrival.replayed:
+            continue
+        looked_at += 1
+        before = newest.setdefault((arrival.path, event.client_id, event.order), arrival)
+        if arrival.sequence >= before.sequence:
+            newest[arrival.path, event.client_id, event.order] = arrival
+        elif not case.hurt(before.at, arrival.at):
+            wrong.append(f"{arrival.event_id} came to {arrival.path} after {before.event_id} of the same order")
+    return Finding("events of one business key arrive in order", looked_at, wrong)
 
 
 def _clock_was_set(case: Case, delivery: Delivery, later: Attempt, requests: dict[int, Arrival]) -> bool:

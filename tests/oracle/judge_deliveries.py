@@ -1,10 +1,11 @@
-"""Judges of what became of each event at each endpoint."""
+"""Invariants of deliveries: one for each endpoint that wants an event, each with the right end."""
 
 from collections.abc import Iterator
 
 from ledger import Delivery
 from ledger_index import Case, Finding
 
+_DROPPED_S = 5.0  # after it was cancelled, a delivery is not sent any more, by any node
 _SWITCHED_OFF_S = 30.0  # after its first 410 an endpoint gets nothing any more, on any node
 
 
@@ -35,7 +36,7 @@ def _one_delivery(case: Case) -> Finding:
         for each in case.ledger.deliveries
         if not each.replayed and (each.event_id, each.path) not in due
     ]
-    return Finding("there is one delivery for each endpoint that wants an event", len(case.due), wrong)
+    return Finding("each matching endpoint has exactly one delivery of an event", len(case.due), wrong)
 
 
 def _arrived(case: Case) -> Finding:
@@ -44,27 +45,27 @@ def _arrived(case: Case) -> Finding:
         taken = any(request.taken for request in case.requests.get((event.event_id, path, False), ()))
         dead = any(each.state == "dead" for each in case.deliveries.get((event.event_id, path, False), ()))
         gone = path in case.gone_at and event.acknowledged_at > case.gone_at[path]
-        if not (taken or dead or gone):
+        if not (taken or dead or gone or case.ledger.is_dropped(path)):
             wrong.append(f"{event.event_id} never reached {path}")
-    return Finding("every acknowledged event arrived, or is visibly dead", len(case.due), wrong)
+    return Finding("every acknowledged event arrived, or is a dead letter", len(case.due), wrong)
 
 
 def _ended(case: Case) -> Finding:
     wrong = [
         f"{each.id} to {each.path} is {each.state}"
         for each in case.ledger.deliveries
-        if each.state not in {"delivered", "dead"}
+        if each.state not in ({"cancelled"} if case.ledger.is_dropped(each.path) else {"delivered", "dead"})
     ]
     if case.ledger.pending:
         wrong.append(f"{case.ledger.pending} deliveries are still pending")
-    return Finding("every delivery came to an end", len(case.ledger.deliveries), wrong)
+    return Finding("every delivery ended", len(case.ledger.deliveries), wrong)
 
 
 def _dead_for_a_reason(case: Case) -> Finding:
     """Dead is a delivery that failed as often as the policy allows, or whose receiver is gone; never by our faults."""
     dead = [each for each in case.ledger.deliveries if each.state == "dead"]
     wrong = [f"{each.id} to {each.path}: {why}" for each in dead if (why := _wrongly_dead(case, each))]
-    return Finding("only what the receiver refused to the end is dead", len(dead), wrong)
+    return Finding("a delivery is dead only if its receiver refused every attempt", len(dead), wrong)
 
 
 def _wrongly_dead(case: Case, delivery: Delivery) -> str:
@@ -105,7 +106,9 @@ def _nowhere_else(case: Case) -> Finding:
         gone_at = case.gone_at.get(arrival.path, float("inf"))
         if arrival.at > gone_at + _SWITCHED_OFF_S:
             wrong.append(f"{arrival.event_id} reached {arrival.path}, which was gone for {arrival.at - gone_at:.0f} s")
-    return Finding("no event reached an endpoint that did not want it", len(case.ledger.arrivals), wrong)
+        if arrival.at > case.ledger.dropped_at.get(arrival.path, float("inf")) + _DROPPED_S:
+            wrong.append(f"{arrival.event_id} reached {arrival.path} after it was cancelled, or its endpoint deleted")
+    return Finding("no event reached an endpoint that does not match", len(case.ledger.arrivals), wrong)
 
 
 def _success_was_seen(case: Case) -> Finding:

@@ -1,4 +1,4 @@
-"""Judges of accepting: what was acknowledged is there, as it was sent, once; what was refused is not."""
+"""Invariants of accepting: acknowledged events are stored once, byte for byte; refused ones are not."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def _stored(case: Case) -> Finding:
             wrong.append(f"{event.event_id} was acknowledged and is not there")
         elif digests[event.event_id] != event.digest:
             wrong.append(f"{event.event_id} is there with other bytes than were published")
-    return Finding("every acknowledged event is there, byte for byte", case.ledger.acknowledged, wrong)
+    return Finding("every acknowledged event is stored, byte for byte", case.ledger.acknowledged, wrong)
 
 
 def _same_id(case: Case) -> Finding:
@@ -37,7 +37,7 @@ def _same_id(case: Case) -> Finding:
     ]
     ids = Counter(event.event_id for event in ledger.published.values())
     wrong += [f"{event_id} stands for {count} events" for event_id, count in ids.items() if count > 1]
-    return Finding("an event keeps the id that it was acknowledged with", len(ledger.arrivals), wrong)
+    return Finding("an event keeps its id", len(ledger.arrivals), wrong)
 
 
 def _sequences(case: Case) -> Finding:
@@ -49,14 +49,16 @@ def _sequences(case: Case) -> Finding:
         for client, sequence in found.items()
         if sequence != list(range(1, len(sequence) + 1))
     ]
-    return Finding("the sequence of a client has no gap", len(case.ledger.stored), wrong)
+    return Finding("a client's sequence has no gap", len(case.ledger.stored), wrong)
 
 
 def _keys_are_used_once(case: Case) -> Finding:
     numbers = Counter(event.number for event in case.ledger.stored)
     wrong = [f"number {number} was stored {count} times" for number, count in numbers.items() if count > 1]
     return Finding(
-        "a key stands for one event of its client", case.ledger.repeats.total(), wrong + case.ledger.wrong_repeats
+        "an idempotency key means one event of its client",
+        case.ledger.repeats.total(),
+        wrong + case.ledger.wrong_repeats,
     )
 
 
@@ -71,7 +73,7 @@ def _refused_is_absent(case: Case) -> Finding:
         f"{a.event_id} came to {a.path} with number {a.number}" for a in ledger.arrivals if _strange(case, a.number)
     ]
     return Finding(
-        "nothing is stored or sent but what was acknowledged", ledger.turned_away, wrong + ledger.not_turned_away
+        "nothing is stored or sent that was not acknowledged", ledger.turned_away, wrong + ledger.not_turned_away
     )
 
 
@@ -81,9 +83,11 @@ def _strange(case: Case, number: int) -> bool:
 
 def _keys(case: Case) -> Finding:
     return Finding(
-        "a key opens what it is for, and nothing once it is revoked", case.ledger.keys_asked, case.ledger.keys_honoured
+        "an API key gives access to its clients, and to nothing once revoked",
+        case.ledger.keys_asked,
+        case.ledger.keys_honoured,
     )
 
 
 def _documented(case: Case) -> Finding:
-    return Finding("every answer was one that is documented", case.ledger.acknowledged, case.ledger.wrong_answers)
+    return Finding("every answer is a documented one", case.ledger.acknowledged, case.ledger.wrong_answers)

@@ -1,6 +1,6 @@
-"""Runs the product with a wall clock that another process sets: `FILE BUG ARGUMENT...`, the file holds seconds.
+"""Run the product with a wall clock that another process sets: `FILE BUG ARGUMENT...`.
 
-BUG is one of `tests/seeded_bugs`, or "none".
+FILE holds the offset in seconds. BUG is one of `tests/seeded_bugs`, or "none".
 """
 
 import sys
@@ -34,7 +34,7 @@ if __name__ == "__main__":
     bug = sys.argv.pop(1)
     if bug != "none":
         sys.path.append(str(Path(__file__).parent.parent / "seeded_bugs"))
-        from launch_seeded import put_in
+        from put_in import put_in
 
         put_in(bug)
 

@@ -1,4 +1,4 @@
-"""A ledger with an index: what the judges look up, and when a fault excuses something."""
+"""A ledger with indexes for the judges, and whether a fault excuses something."""
 
 from collections import defaultdict
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the servers use and say while they suffer: samples of every node, taken over and over."""
+"""Sample the resources and metrics of every node during a run."""
 
 import re
 import threading

@@ -1,13 +1,14 @@
-"""What people do meanwhile: make endpoints, change a secret, make a key and revoke it, ask for a replay."""
+"""Actions of operators: make endpoints, rotate a secret, revoke a key, cancel, delete, replay."""
 
 import time
 
 import httpx
+from client import pending_deliveries
 from faulty_receiver import TRAP, Receivers
 from ledger import Ledger, Subscription
 from publishers import body_of
 from servers import Server
-from subscriptions import REPLAYED, ROTATED, as_asked, client_of, subscriptions
+from subscriptions import CANCELLED, DELETED, REPLAYED, ROTATED, as_asked, client_of, subscriptions
 
 _REVOKED_S = 3.0  # until a key that was revoked on another node opens nothing any more
 _REPLAYED_S = 60.0
@@ -34,12 +35,27 @@ def subscribe(server: Server, receivers: Receivers, ledger: Ledger) -> dict[str,
 
 
 def rotate(server: Server, receivers: Receivers, ledger: Ledger, paths: dict[str, str]) -> None:
-    """Give an endpoint a new secret; the former one ends at once."""
-    [endpoint_id] = [each for each, path in paths.items() if path == ROTATED]
+    """Give some endpoints a new secret; the former one ends at once, or is kept beside it."""
     with server.api() as api:
-        answer = api.post(f"/v1/endpoints/{endpoint_id}/rotate-secret", json={"overlap": "1s"})
-        receivers.secrets[ROTATED].append(answer.raise_for_status().json()["secret"])
-        ledger.rotated_at[ROTATED] = [time.monotonic()]
+        for endpoint_id, path in paths.items():
+            if path in ROTATED:
+                answer = api.post(f"/v1/endpoints/{endpoint_id}/rotate-secret", json={"overlap": ROTATED[path]})
+                receivers.secrets[path].append(answer.raise_for_status().json()["secret"])
+                ledger.rotated_at[path] = [time.monotonic()]
+
+
+def drop(server: Server, ledger: Ledger, paths: dict[str, str]) -> None:
+    """Cancel what is pending at one endpoint, and delete another one with all that is pending at it."""
+    with server.api() as api:
+        for endpoint_id, path in paths.items():
+            if path == CANCELLED:
+                for delivery_id in pending_deliveries(api, endpoint_id):
+                    api.post(f"/v1/deliveries/{delivery_id}/cancel").raise_for_status()
+            elif path == DELETED:
+                api.delete(f"/v1/endpoints/{endpoint_id}").raise_for_status()
+            else:
+                continue
+            ledger.dropped_at[path] = time.monotonic()
 
 
 def make_and_revoke_key(servers: list[Server], ledger: Ledger) -> str:

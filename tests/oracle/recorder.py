@@ -1,4 +1,4 @@
-"""What is noted of a request: when it came, what it held, and what is wrong with it."""
+"""Record a request: its time, its content and its faults."""
 
 import base64
 import hashlib
@@ -51,8 +51,8 @@ def noted(path: str, headers: dict[str, str], body: bytes, secrets: Sequence[str
 def number_of(body: bytes) -> int:
     """Return the number of an event of ours, 0 for anything else."""
     try:
-        return int(json.loads(body)["OrderId"])
-    except (ValueError, KeyError):
+        return int(json.loads(body)["Extra"]["Number"])
+    except (ValueError, KeyError, TypeError):
         return 0
 
 

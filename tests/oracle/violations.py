@@ -1,4 +1,4 @@
-"""Ways to break a clean record, each of which the judge must notice, by the invariant that it must name."""
+"""Violations of the invariants, applied to a clean record; the judge must name each invariant."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -117,6 +117,10 @@ def leave_pending(ledger: Ledger) -> None:
     ledger.pending = 3
 
 
+def deliver_to_a_deleted_endpoint(ledger: Ledger) -> None:
+    next(each for each in ledger.deliveries if each.path == "/dropped").state = "pending"
+
+
 def switch_off(ledger: Ledger) -> None:
     ledger.switched_off["/a"] = "failing"
 
@@ -154,40 +158,47 @@ def replay_to_another(ledger: Ledger) -> None:
 
 
 BREACHES: dict[str, list[Callable[[Ledger], None]]] = {
-    "every acknowledged event is there, byte for byte": [forget_event, change_stored_bytes],
-    "an event keeps the id that it was acknowledged with": [rename, merge],
-    "the sequence of a client has no gap": [skip_in_sequence],
-    "a key stands for one event of its client": [store_twice, take_a_key_anew],
-    "nothing is stored or sent but what was acknowledged": [
+    "every acknowledged event is stored, byte for byte": [forget_event, change_stored_bytes],
+    "an event keeps its id": [rename, merge],
+    "a client's sequence has no gap": [skip_in_sequence],
+    "an idempotency key means one event of its client": [store_twice, take_a_key_anew],
+    "nothing is stored or sent that was not acknowledged": [
         store_refused, send_refused, invent, accept_what_breaks_the_contract,
     ],
-    "a key opens what it is for, and nothing once it is revoked": [honour_revoked_key],
-    "every answer was one that is documented": [answer_oddly],
-    "there is one delivery for each endpoint that wants an event": [duplicate_delivery, lack_delivery, deliver_elsewhere],
-    "every acknowledged event arrived, or is visibly dead": [lose],
-    "every delivery came to an end": [cancel, leave_pending],
-    "only what the receiver refused to the end is dead": [die_unheard, die_too_soon, die_of_a_kill, die_of_an_own_fault],
+    "an API key gives access to its clients, and to nothing once revoked": [honour_revoked_key],
+    "every answer is a documented one": [answer_oddly],
+    "each matching endpoint has exactly one delivery of an event": [duplicate_delivery, lack_delivery, deliver_elsewhere],
+    "every acknowledged event arrived, or is a dead letter": [lose],
+    "every delivery ended": [cancel, leave_pending, deliver_to_a_deleted_endpoint],
+    "a delivery is dead only if its receiver refused every attempt": [die_unheard, die_too_soon, die_of_a_kill, die_of_an_own_fault],
     "only a 410 switches an endpoint off": [switch_off, swallow_gone],
-    "no event reached an endpoint that did not want it": [misroute, cross_tenants, cross_tenants_the_other_way],
+    "no event reached an endpoint that does not match": [
+        misroute, cross_tenants, cross_tenants_the_other_way, sending.send_cancelled,
+    ],
     "what is recorded as delivered was answered with 2xx": [boast, boast_before_the_answer],
     "a replay sends its client's events once more, to its endpoint": [replay_nothing, replay_to_another],
-    "every request is one attempt that is on record": [sending.send_off_the_record, sending.send_one_attempt_twice],
-    "every attempt on record was made, or interrupted": [sending.claim_an_attempt, sending.interrupt_without_a_fault],
-    "no more attempts than the policy has": [sending.insist, sending.insist_off_the_record],
-    "only what the receiver did counts as a failure": [sending.blame_receiver, sending.blame_for_no_connection],
-    "no retry came before its time": [sending.hurry, sending.hurry_later_step, sending.ignore_asked_wait],
-    "no attempt came long after its time": [sending.dawdle, sending.dawdle_after_a_fault, sending.begin_late],
-    "no two attempts of a delivery at once": [sending.overlap, sending.overlap_on_record],
+    "every request is one recorded attempt": [sending.send_off_the_record, sending.send_one_attempt_twice],
+    "every recorded attempt was made, or interrupted": [sending.claim_an_attempt, sending.interrupt_without_a_fault],
+    "no more attempts than the schedule has": [sending.insist, sending.insist_off_the_record],
+    "only failures of the receiver count": [sending.blame_receiver, sending.blame_for_no_connection],
+    "no retry is early": [sending.hurry, sending.hurry_later_step, sending.ignore_asked_wait],
+    "no attempt is much too late": [
+        sending.dawdle, sending.dawdle_after_a_fault, sending.begin_late, sending.come_late_by_half,
+    ],
+    "no two attempts of a delivery at the same time": [sending.overlap, sending.overlap_on_record],
+    "no endpoint gets more requests at the same time than it allows": [sending.crowd],
+    "events of one business key arrive in order": [sending.overtake],
     "repeats only where a fault explains them": [sending.double, sending.double_in_the_shadow_of_a_fault],
     "what arrives is what was published, byte for byte": [sending.change_sent_bytes],
-    "every request is signed with a secret in force": [sending.unsign, sending.sign_with_former_secret],
-    "the timestamp is that of the attempt": [sending.date_back, sending.date_backwards],
-    "every request has the headers that it should, and no other's": [sending.lose_header, sending.tell_wrong_sequence],
+    "every request is signed with a valid secret": [sending.unsign, sending.sign_with_former_secret],
+    "the timestamp is the time of the attempt": [sending.date_back, sending.date_backwards],
+    "every request has the headers of its endpoint, and no others": [sending.lose_header, sending.tell_wrong_sequence],
     "nothing is sent to an address that is not allowed": [sending.dial_forbidden_address],
-    "whoever tells of dead letters tells of all": [sending.hide_dead_letter],
-    "the books balance, whenever one looks": [sending.miscount_for_a_moment],
-    "what is due is soon sent once all faults are over": [sending.fall_behind, sending.fall_behind_for_long],
-    "no node uses more and more": [sending.leak_files, sending.leak_memory, sending.leak_threads, sending.never_copy_the_log],
+    "every list of dead letters is complete": [sending.hide_dead_letter],
+    "the books balance at every moment": [sending.miscount_for_a_moment],
+    "the metrics count every attempt once": [sending.count_twice, sending.count_too_few],
+    "due deliveries are sent soon after the last fault": [sending.fall_behind, sending.fall_behind_for_long],
+    "no node uses ever more memory, files or threads": [sending.leak_files, sending.leak_memory, sending.leak_threads, sending.never_copy_the_log],
     "no server ended by itself": [sending.give_up],
     "no secret is shown or logged": [sending.tell_secret],
     ENOUGH: [

@@ -1,4 +1,4 @@
-"""The directory: endpoints and keys in memory, changed one at a time."""
+"""The registry: endpoints and keys in memory, changed one at a time."""
 
 import asyncio
 
@@ -30,7 +30,7 @@ async def registry(store: Store) -> Registry:
     return made
 
 
-async def test_deleting_wins_over_switching_off_at_the_same_moment(registry: Registry) -> None:
+async def test_delete_concurrent_with_switch_off_wins(registry: Registry) -> None:
     for number in range(1, 6):
         await registry.save(endpoint(number))
         off = registry.switch_off(number, "gone", START_MS)
@@ -44,7 +44,7 @@ async def test_deleting_wins_over_switching_off_at_the_same_moment(registry: Reg
         assert found.secrets == ()
 
 
-async def test_changes_at_the_same_moment_build_on_each_other(registry: Registry) -> None:
+async def test_change_concurrent_changes_are_all_kept(registry: Registry) -> None:
     await registry.save(endpoint())
 
     def one_more(found: Endpoint) -> Endpoint:
@@ -58,9 +58,7 @@ async def test_changes_at_the_same_moment_build_on_each_other(registry: Registry
     assert found.max_in_flight == before + 20
 
 
-async def test_change_that_another_node_came_before_is_made_to_what_is_there_now(
-    store: Store, registry: Registry
-) -> None:
+async def test_change_after_another_nodes_change_applies_to_the_new_endpoint(store: Store, registry: Registry) -> None:
     await registry.save(endpoint())
     other = Registry(store, VAULT, IdMaker())
     await other.load()
@@ -72,21 +70,19 @@ async def test_change_that_another_node_came_before_is_made_to_what_is_there_now
     assert (changed.max_in_flight, changed.description) == (99, "mine")
 
 
-async def test_endpoint_is_not_switched_off_for_what_it_was_before_another_node_changed_it(
-    store: Store, registry: Registry
-) -> None:
+async def test_switch_off_after_another_nodes_change_does_nothing(store: Store, registry: Registry) -> None:
     before = await registry.save(endpoint())
     other = Registry(store, VAULT, IdMaker())
     await other.load()
     await other.change(7, lambda found: msgspec.structs.replace(found, url="https://mended.example/"))
 
-    await registry.switch_off(7, "gone", START_MS, read=before.revision)
+    await registry.switch_off(7, "gone", START_MS, expected_revision=before.revision)
     found = registry.endpoint(7)
     assert found is not None
     assert (found.enabled, found.url) == (True, "https://mended.example/")
 
 
-async def test_endpoint_deleted_by_another_node_stays_deleted(store: Store, registry: Registry) -> None:
+async def test_switch_off_endpoint_deleted_by_another_node_stays_deleted(store: Store, registry: Registry) -> None:
     await registry.save(endpoint())
     other = Registry(store, VAULT, IdMaker())
     await other.load()
@@ -100,7 +96,7 @@ async def test_endpoint_deleted_by_another_node_stays_deleted(store: Store, regi
     assert (found.deleted_ms, found.secrets) == (START_MS, ())
 
 
-async def test_changes_of_another_node_are_read_even_when_own_ones_came_after(store: Store, registry: Registry) -> None:
+async def test_refresh_own_change_after_another_nodes_reads_both(store: Store, registry: Registry) -> None:
     other = Registry(store, VAULT, IdMaker())
     await other.load()
     await other.save(endpoint(7))
@@ -113,14 +109,14 @@ async def test_changes_of_another_node_are_read_even_when_own_ones_came_after(st
     assert registry.authenticate(text) is not None
 
 
-async def test_client_gets_no_more_endpoints_than_allowed_however_many_ask_at_once(registry: Registry) -> None:
-    made = await asyncio.gather(*(registry.add(endpoint(number), most=3) for number in range(1, 9)))
+async def test_add_concurrent_calls_keep_to_the_limit_of_a_client(registry: Registry) -> None:
+    made = await asyncio.gather(*(registry.add(endpoint(number), limit=3) for number in range(1, 9)))
 
     assert len([each for each in made if each is not None]) == 3
     assert len(registry.endpoints(EVERYONE)) == 3
 
 
-async def test_change_of_what_is_not_there_or_was_deleted_does_nothing(registry: Registry) -> None:
+async def test_change_unknown_or_deleted_endpoint_returns_none(registry: Registry) -> None:
     await registry.save(endpoint())
     await registry.delete(7, START_MS)
 
@@ -128,7 +124,7 @@ async def test_change_of_what_is_not_there_or_was_deleted_does_nothing(registry:
     assert await registry.change(8, lambda found: found) is None
 
 
-async def test_failed_change_stores_nothing(registry: Registry) -> None:
+async def test_change_that_raises_stores_nothing(registry: Registry) -> None:
     saved = await registry.save(endpoint())
 
     def refused(_: Endpoint) -> Endpoint:
@@ -140,7 +136,7 @@ async def test_failed_change_stores_nothing(registry: Registry) -> None:
     assert registry.endpoint(7) == saved
 
 
-async def test_loading_again_shows_what_others_stored(registry: Registry, store: Store) -> None:
+async def test_load_again_reads_endpoints_and_keys_of_another_node(registry: Registry, store: Store) -> None:
     other = Registry(store, VAULT, IdMaker(node=1))
     await other.load()
     await other.save(endpoint())
@@ -153,7 +149,7 @@ async def test_loading_again_shows_what_others_stored(registry: Registry, store:
     assert registry.version == other.version
 
 
-async def test_only_what_was_changed_is_read_again(store: Store, registry: Registry) -> None:
+async def test_refresh_reads_only_changed_endpoints(store: Store, registry: Registry) -> None:
     for number in (5, 7, 9):
         await registry.save(endpoint(number))
     other = Registry(store, VAULT, IdMaker())
@@ -174,7 +170,7 @@ async def test_only_what_was_changed_is_read_again(store: Store, registry: Regis
     assert other.match(1, order, None, {}) == registry.match(1, order, None, {})
 
 
-async def test_a_damaged_row_takes_no_other_endpoint_with_it(registry: Registry, store: Store) -> None:
+async def test_load_damaged_row_leaves_other_endpoints_intact(registry: Registry, store: Store) -> None:
     for number in (7, 8, 9):
         await registry.save(endpoint(number))
     whole, secrets_lost, lost = await store.registry.endpoints()
@@ -189,9 +185,9 @@ async def test_a_damaged_row_takes_no_other_endpoint_with_it(registry: Registry,
     assert (found[9].enabled, found[9].disabled_reason) == (False, "unreadable")
 
 
-async def test_another_key_is_refused_rather_than_taken_for_damage(registry: Registry, store: Store) -> None:
+async def test_load_with_another_secret_key_raises_vault_error(registry: Registry, store: Store) -> None:
     for number in (7, 8):
         await registry.save(endpoint(number))
 
-    with pytest.raises(VaultError, match="cannot be opened"):
+    with pytest.raises(VaultError, match="cannot be decrypted"):
         await Registry(store, Vault(b"x" * 32), IdMaker()).load()

@@ -1,4 +1,4 @@
-"""Who uses the node: producers that publish until they are answered, people who change things, and what goes wrong."""
+"""Users of the simulated node: producers, operators, and faults at random times."""
 
 import asyncio
 import random
@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 from inline_store import Disk
-from receivers import Receivers, moods
+from receivers import Receivers, behaviours
 from record import Act, Published, Record
 from simulated_node import Node, NodeDownError
 from virtual_time import VirtualLoop
@@ -28,7 +28,7 @@ _SCHEDULES = (None, None, None, (1.0, 5.0, 5.0), (60.0,) * 6, ())
 _CLIENTS = (1, 2)
 
 
-class Crowd:
+class Actors:
     """Everything that happens to a node from outside, at seeded times."""
 
     def __init__(
@@ -59,7 +59,7 @@ class Crowd:
                 rate_limit=rng.choice((None, None, None, 0.5, 5.0)),
                 ordering="key" if rng.random() < 0.25 else "none",
             )
-            self._receivers.add(number, moods(rng, trouble_ends_s))
+            self._receivers.add(number, behaviours(rng, trouble_ends_s))
             saved = await self._node.registry.save(endpoint)
             self._record.note_form(saved, self._loop.time(), self._loop.time())
 
@@ -83,7 +83,7 @@ class Crowd:
         if saved is not None:
             self._record.note_form(saved, act.begin_s, now())
         if self._node.up:
-            self._node.scheduler.wake()
+            self._node.dispatcher.wake()
 
     # -- producers
 
@@ -184,7 +184,7 @@ class Crowd:
             return
         act.end_s = self._loop.time()
         if self._node.up:
-            self._node.scheduler.wake()
+            self._node.dispatcher.wake()
 
     async def _replay(self, endpoint_id: int) -> None:
         endpoint = self._node.registry.endpoint(endpoint_id)
@@ -237,7 +237,7 @@ class Crowd:
     async def _until_busy(self) -> float:
         """Wait for the middle of some work: a crash in idle hours proves little."""
         for _ in range(2_000):
-            if self._node.scheduler.in_flight or self._node.scheduler.unsettled:
+            if self._node.dispatcher.in_flight or self._node.dispatcher.unsettled:
                 await asyncio.sleep(self._rng.uniform(0.0, 0.02))
                 break
             await asyncio.sleep(self._rng.uniform(0.5, 5.0))
@@ -276,7 +276,7 @@ class Crowd:
         await asyncio.sleep(self._rng.uniform(0.0, 1.0))
         while True:  # as the keeper does each second
             try:
-                await self._node.call(self._node.maintenance.watch_clock())
+                await self._node.call(self._node.maintenance.clock_watcher.check())
                 return
             except (StoreUnavailableError, NodeDownError):
                 await asyncio.sleep(1.0)

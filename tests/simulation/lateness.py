@@ -1,4 +1,4 @@
-"""Lateness: for how long an endpoint stood idle while one of its deliveries was due and nothing stood in the way."""
+"""Lateness: how long an endpoint was idle while a delivery was due and nothing prevented it."""
 
 from collections import defaultdict
 

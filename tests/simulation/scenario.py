@@ -1,14 +1,14 @@
-"""A short life with some of everything in it, told the same way each time, in which any one commit may go wrong."""
+"""A short fixed scenario with some of everything, in which any one commit may fail."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from inline_store import Fault, FaultPoint
-from receivers import Mood
+from receivers import Behaviour
 from record import Record
 from simulated_node import NodeDownError
-from simulated_run import World, run_world
+from simulated_run import SimulatedRun, run_seeded
 
 from commerce_event.core.model import Endpoint
 from commerce_event.store.port import StoreUnavailableError
@@ -18,40 +18,43 @@ _SEED: Final = 1
 _OVER_S: Final = 60.0
 _BACK_AFTER_S: Final = 2.0
 _SHORT: Final = (1.0, 5.0, 5.0)
-_ENDPOINTS: Final[tuple[tuple[dict[str, Any], list[Mood]], ...]] = (
-    ({"client_id": 1, "event_types": ("*",)}, [Mood(0.0, "up")]),
-    ({"client_id": 1, "event_types": ("Order",), "ordering": "key"}, [Mood(0.0, "flaky"), Mood(90.0, "up")]),
+_ENDPOINTS: Final[tuple[tuple[dict[str, Any], list[Behaviour]], ...]] = (
+    ({"client_id": 1, "event_types": ("*",)}, [Behaviour(0.0, "up")]),
+    ({"client_id": 1, "event_types": ("Order",), "ordering": "key"}, [Behaviour(0.0, "flaky"), Behaviour(90.0, "up")]),
     (
         {"client_id": 1, "event_types": ("*",), "retry_schedule_s": _SHORT},
-        [Mood(0.0, "up"), Mood(15.0, "down"), Mood(80.0, "up")],
+        [Behaviour(0.0, "up"), Behaviour(15.0, "down"), Behaviour(80.0, "up")],
     ),
-    ({"client_id": 2, "event_types": ("*",), "retry_schedule_s": _SHORT}, [Mood(0.0, "lost"), Mood(60.0, "up")]),
+    (
+        {"client_id": 2, "event_types": ("*",), "retry_schedule_s": _SHORT},
+        [Behaviour(0.0, "lost"), Behaviour(60.0, "up")],
+    ),
     (
         {"client_id": 2, "event_types": ("Order",), "retry_schedule_s": _SHORT},
-        [Mood(0.0, "up"), Mood(40.0, "gone"), Mood(90.0, "up")],
+        [Behaviour(0.0, "up"), Behaviour(40.0, "gone"), Behaviour(90.0, "up")],
     ),
 )
 
 
-class Rehearsal(World):
+class Scenario(SimulatedRun):
     """A shop of two clients for a few minutes."""
 
     async def _live(self) -> None:
-        crowd = self._crowd
+        actors = self._actors
         self._disk.on_fault = self._go_wrong
-        for number, (fields, moods) in enumerate(_ENDPOINTS, start=1):
-            self._receivers.add(number, moods)
+        for number, (fields, behaviours) in enumerate(_ENDPOINTS, start=1):
+            self._receivers.add(number, behaviours)
             await self._make(Endpoint(id=number, url=f"https://receiver-{number}.example/", secrets=(), **fields))
-        publishing = self._node.outside(crowd.publish(EVENTS, _OVER_S))
+        publishing = self._node.outside(actors.publish(EVENTS, _OVER_S))
         acts: tuple[tuple[float, Callable[[], Awaitable[None]]], ...] = (
-            (20.0, lambda: crowd.change(1, "edit", event_types=("Order", "Customer"))),
-            (25.0, lambda: crowd.cancel(3)),
-            (35.0, lambda: crowd.change(4, "off", enabled=False)),
-            (45.0, lambda: crowd.change(4, "on", enabled=True)),
-            (85.0, lambda: crowd.retry(3, "dead")),
-            (90.0, lambda: crowd.replay(self._endpoint(3), "failed", 1)),
-            (95.0, lambda: crowd.replay(self._endpoint(1), "all", 1)),
-            (100.0, lambda: crowd.change(4, "delete", deleted_ms=self._node.clock.now_ms())),
+            (20.0, lambda: actors.change(1, "edit", event_types=("Order", "Customer"))),
+            (25.0, lambda: actors.cancel(3)),
+            (35.0, lambda: actors.change(4, "off", enabled=False)),
+            (45.0, lambda: actors.change(4, "on", enabled=True)),
+            (85.0, lambda: actors.retry(3, "dead")),
+            (90.0, lambda: actors.replay(self._endpoint(3), "failed", 1)),
+            (95.0, lambda: actors.replay(self._endpoint(1), "all", 1)),
+            (100.0, lambda: actors.change(4, "delete", deleted_ms=self._node.clock.now_ms())),
         )
         for at_s, act in acts:
             await asyncio.sleep(at_s - self._loop.time())
@@ -102,9 +105,9 @@ class Rehearsal(World):
         await asyncio.sleep(_BACK_AFTER_S)
         await self._node.start()
         self._record.outages.append((begin_s, self._loop.time()))
-        self._crowd.look_again()
+        self._actors.look_again()
 
 
-def rehearse(point: FaultPoint | None = None) -> Record:
+def run_scenario(point: FaultPoint | None = None) -> Record:
     """Run the short life, in which the disk fails once if a point is given, and return its record."""
-    return run_world(_SEED, world=Rehearsal, point=point)
+    return run_seeded(_SEED, run=Scenario, point=point)

@@ -1,4 +1,4 @@
-"""A node as the server assembles it, without sockets, that can die at any moment and start again."""
+"""A node as the server assembles it, without sockets, which can crash at any moment and restart."""
 
 import asyncio
 import os
@@ -17,8 +17,8 @@ from commerce_event.accept.intake import Intake
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.retry import DEFAULT_SCHEDULE_S
 from commerce_event.core.vault import Vault
+from commerce_event.deliver.dispatcher import Dispatcher
 from commerce_event.deliver.replays import Replays
-from commerce_event.deliver.scheduler import Scheduler
 from commerce_event.maintenance.activity_recorder import ActivityRecorder
 from commerce_event.maintenance.runner import Maintenance
 from commerce_event.registry.registry import Registry
@@ -44,7 +44,7 @@ class Options:
 class Node:
     """One life after the other of a node on the same data."""
 
-    scheduler_type: type[Scheduler] = Scheduler
+    dispatcher_type: type[Dispatcher] = Dispatcher
 
     def __init__(
         self, loop: VirtualLoop, folder: Path, disk: Disk, receivers: Receivers, record: Record, rng: random.Random
@@ -62,7 +62,7 @@ class Node:
         self.up = False
         self.store: SqliteStore
         self.registry: Registry
-        self.scheduler: Scheduler
+        self.dispatcher: Dispatcher
         self.intake: Intake
         self.maintenance: Maintenance
         self.replays: Replays
@@ -76,7 +76,7 @@ class Node:
         ids = IdMaker(node=store.run_id % 256, after=await store.last_id())
         self.registry = Registry(store, Vault(bytes(32)), ids)
         await self.registry.load()
-        self.scheduler = self.scheduler_type(
+        self.dispatcher = self.dispatcher_type(
             store,
             self.registry,
             self._receivers,
@@ -87,10 +87,10 @@ class Node:
             circuit_failures=self._options.circuit_failures,
             rng=random.Random(self._rng.random()),
         )
-        self.intake = Intake(store, self.registry, self.scheduler, ids, clock)
-        self.replays = Replays(store, self.registry, ids, clock, self.scheduler.wake)
+        self.intake = Intake(store, self.registry, self.dispatcher, ids, clock)
+        self.replays = Replays(store, self.registry, ids, clock, self.dispatcher.wake)
         self.maintenance = Maintenance(store, self.registry, clock, ActivityRecorder(clock), retention_s=0)
-        self.scheduler.start()
+        self.dispatcher.start()
         self.replays.run()
         self.up = True
 
@@ -122,10 +122,10 @@ class Node:
         old.unlink()
 
     def look_each_minute(self) -> None:
-        """Have the scheduler look at the store once a minute while something in it is overdue."""
+        """Have the dispatcher look at the store once a minute while something in it is overdue."""
         readers = self.store._readers
         if self.up and readers is not None and readers._read(self._overdue):
-            self.scheduler.wake()
+            self.dispatcher.wake()
         self._loop.call_later(60.0, self.look_each_minute)
 
     def _overdue(self, connection: Any) -> bool:
@@ -136,7 +136,7 @@ class Node:
         self.up = False
         await self.intake.close()
         await self.replays.close()
-        await self.scheduler.close(8.0)
+        await self.dispatcher.close(8.0)
         await self.store.close()
 
     async def call(self, work: Coroutine[Any, Any, T]) -> T:

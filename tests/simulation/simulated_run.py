@@ -1,4 +1,4 @@
-"""One simulated world: a seed decides everything in it. It is run, healed, and written down for the judge."""
+"""One simulated run: a seed decides everything. It runs, recovers, and is recorded for the judge."""
 
 import asyncio
 import random
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 from unittest.mock import patch
 
-from actors import HOUR_S, Crowd
+from actors import HOUR_S, Actors
 from inline_store import Disk, FaultPoint, inline_store
 from receivers import Receivers
 from record import Kept, Record
@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from virtual_time import VirtualLoop
 
 from commerce_event.core.model import Scope
-from commerce_event.deliver import scheduler
+from commerce_event.deliver import claim_loop
 from commerce_event.store.port import DeliveryQuery, Page
 
 _SHARED_MEMORY: Final = Path("/dev/shm")
@@ -29,7 +29,7 @@ _LOOK_EVERY_S: Final = 300.0
 _LOOK_UNASKED_S: Final = HOUR_S
 
 
-class World:
+class SimulatedRun:
     """A node, its receivers and its users."""
 
     def __init__(
@@ -43,7 +43,7 @@ class World:
         self._events = rng.randint(40, 110)
         self._receivers = Receivers(loop, record, random.Random(rng.random()))
         self._node = node(loop, folder, disk, self._receivers, record, random.Random(rng.random()))
-        self._crowd = Crowd(loop, self._node, self._receivers, disk, record, random.Random(rng.random()))
+        self._actors = Actors(loop, self._node, self._receivers, disk, record, random.Random(rng.random()))
 
     async def run(self) -> None:
         node, record = self._node, self._record
@@ -58,12 +58,12 @@ class World:
         await node.close()
 
     async def _live(self) -> None:
-        node, crowd, over_s = self._node, self._crowd, self._days * 24 * HOUR_S
-        await crowd.make_endpoints(over_s)
+        node, actors, over_s = self._node, self._actors, self._days * 24 * HOUR_S
+        await actors.make_endpoints(over_s)
         going_on = [
-            node.outside(crowd.publish(self._events, over_s)),
-            node.outside(crowd.act_now_and_then(over_s)),
-            node.outside(crowd.go_wrong_now_and_then(over_s)),
+            node.outside(actors.publish(self._events, over_s)),
+            node.outside(actors.act_now_and_then(over_s)),
+            node.outside(actors.go_wrong_now_and_then(over_s)),
         ]
         for task in going_on:
             await task
@@ -73,7 +73,7 @@ class World:
         await asyncio.sleep(60.0)
         for endpoint in self._node.registry.endpoints(_EVERYONE):
             if not endpoint.enabled:
-                await self._crowd.change(endpoint.id, "on", enabled=True, disabled_reason=None)
+                await self._actors.change(endpoint.id, "on", enabled=True, disabled_reason=None)
 
     async def _until_quiet(self) -> None:
         give_up_s = self._loop.time() + _QUIET_WITHIN_S
@@ -96,11 +96,11 @@ class World:
                 for each in found
             ]
             after = found[-1].id
-        await node.maintenance.recount()
-        record.balanced = node.maintenance.accounts is not None and node.maintenance.accounts.balanced
+        await node.maintenance.counts.verify()
+        record.balanced = node.maintenance.counts.report is not None and node.maintenance.counts.report.balanced
         await asyncio.sleep(30.0)
-        if node.scheduler.in_flight or node.scheduler.unsettled:
-            record.left_over = f"{node.scheduler.in_flight} slots held, {node.scheduler.unsettled} results unsettled"
+        if node.dispatcher.in_flight or node.dispatcher.unsettled:
+            record.left_over = f"{node.dispatcher.in_flight} slots held, {node.dispatcher.unsettled} results unsettled"
         for kept in record.kept:
             delivery = kept.delivery
             record.trace(
@@ -109,15 +109,15 @@ class World:
             )  # fmt: skip
 
 
-def run_world(
+def run_seeded(
     seed: int,
     *,
-    world: type[World] = World,
+    run: type[SimulatedRun] = SimulatedRun,
     node: type[Node] = Node,
     lines: bool = False,
     point: FaultPoint | None = None,
 ) -> Record:
-    """Run the world of a seed to its end and return its record.
+    """Do the run of a seed to its end and return its record.
 
     ``lines`` keeps the trace to be read; at ``point`` the disk fails.
     """
@@ -128,7 +128,7 @@ def run_world(
     shared = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() else None
     with tempfile.TemporaryDirectory(dir=shared) as folder, inline_store(disk), _rare_looks(), capture_logs() as logs:
         try:
-            loop.run_until_complete(world(seed, Path(folder), loop, disk, record, node).run())
+            loop.run_until_complete(run(seed, Path(folder), loop, disk, record, node).run())
         finally:
             loop.close()
     record.complaints = [str(entry) for entry in logs if entry["log_level"] in {"error", "critical"}]
@@ -137,10 +137,10 @@ def run_world(
 
 @contextmanager
 def _rare_looks() -> Iterator[None]:
-    """Have the scheduler look at the store unasked once an hour instead of once a second.
+    """Have the dispatcher look at the store unasked once an hour instead of once a second.
 
     While something is overdue it looks once a minute (``Node.look_each_minute``), so a missed hint costs a minute here
     and a second in the product.
     """
-    with patch.object(scheduler, "_SCAN_EVERY_S", _LOOK_UNASKED_S):
+    with patch.object(claim_loop, "_SCAN_INTERVAL_S", _LOOK_UNASKED_S):
         yield

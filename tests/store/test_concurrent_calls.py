@@ -116,7 +116,7 @@ async def test_calls_that_race_with_closing_are_answered_or_refused_and_none_han
         while not closing.done():
             calls.append(asyncio.create_task(CALLS[name](store)))  # type: ignore[arg-type]
             await asyncio.sleep(0)
-        answers = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 10)
+        answers = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 60)
 
         assert [each for each in answers if not isinstance(each, list | StoreUnavailableError)] == []
 

@@ -34,7 +34,7 @@ async def engine(tmp_path: Path) -> AsyncIterator[PostgresEngine]:
 
 
 async def until_sees(store: PostgresStore, nodes: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while store.nodes != nodes:
             await asyncio.sleep(0.01)
 
@@ -150,7 +150,7 @@ async def test_open_store_goes_on_to_compare_its_clock_with_the_databases(engine
     clock.compared(clock.now_ms(), clock.monotonic(), clock.monotonic())  # as if the database's had been set just now
     assert abs(clock.drift_ms()) < 1_000
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while clock.drift_ms() < 4_000:
             await asyncio.sleep(0.05)
     await store.close()
@@ -172,7 +172,7 @@ async def test_notice_that_met_a_connection_just_cut_is_sent_once_that_is_back(e
     cutting.join()  # the event loop stands still meanwhile, and so has not noticed
     teller.tell("config")
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await heard.get() != "config":
             pass
     await teller.leave()
@@ -232,7 +232,7 @@ async def test_settling_waits_for_its_turns_before_it_locks_anything_else(engine
     async with held_turn(engine) as other:
         settling = asyncio.create_task(store.queue.settle([result(claimed)]))
         waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not await other.fetchval(waits):
                 pass
         rows = await other.fetch("SELECT id FROM queue FOR UPDATE NOWAIT")

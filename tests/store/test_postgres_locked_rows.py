@@ -17,8 +17,8 @@ from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.clock import SystemClock
 from commerce_event.core.ids import IdMaker
+from commerce_event.deliver.dispatcher import Dispatcher
 from commerce_event.deliver.resolver import Resolver
-from commerce_event.deliver.scheduler import Scheduler
 from commerce_event.deliver.sender import Sender
 from commerce_event.store.port import StoreBusyError
 
@@ -40,10 +40,10 @@ async def intake(engine: PostgresEngine, monkeypatch: pytest.MonkeyPatch) -> Asy
     registry = unread(store)
     await registry.load()
     sender = Sender(resolver=Resolver(AddressPolicy(())), timeout_s=5, clock=clock, installation_id="0")
-    scheduler = Scheduler(
+    dispatcher = Dispatcher(
         store, registry, sender, clock, timeout_s=5, retry_schedule_s=(1.0,), max_in_flight=8, circuit_failures=5
     )
-    made = Intake(store, registry, scheduler, IdMaker(), clock)
+    made = Intake(store, registry, dispatcher, IdMaker(), clock)
     await made.submit([draft(client) for client in range(1, 9)])
     yield made
     await made.close()

@@ -52,7 +52,7 @@ async def test_keys_of_a_long_week_are_freed_in_steps_that_stay_done(
     async with other.transaction():
         await other.execute("SELECT * FROM event_key WHERE key = 'k5' FOR UPDATE")
         expiring = asyncio.create_task(store.maintenance.expire(before_ms=PAST_MS, limit=1))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await engine.run("SELECT count(*) FROM event_key") != 3:  # it waits for the third step's
                 pass
         assert await engine.run("SELECT count(*) FROM event") == 7
@@ -100,7 +100,7 @@ async def test_closing_does_not_wait_for_the_end_of_a_long_clearing(
     await store.journal.accept([at_week(ids, START_MS, key=f"k{number}") for number in range(200)])
     engine.clock.ms = START_MS + 60 * DAY_MS
     expiring = asyncio.create_task(store.maintenance.expire(before_ms=PAST_MS, limit=1))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await engine.run("SELECT count(*) FROM event_key") == 200:
             pass
     await store.close()
@@ -185,7 +185,7 @@ async def test_pending_events_are_found_without_a_look_at_what_is_finished(engin
     other = await connection(engine)
     async with other.transaction():
         await other.execute("LOCK TABLE finished IN ACCESS EXCLUSIVE MODE")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             found = await store.history.events(EventQuery(scope=EVERYONE, state="pending"), Page(10))
     await other.close()
 

@@ -1,4 +1,4 @@
-"""Endpoints, their former forms, keys, ended sessions and replays as rows."""
+"""Rows of the registry: endpoints and their revisions, keys, ended sessions, replays."""
 
 import asyncio
 from contextlib import suppress
@@ -26,7 +26,7 @@ def replay(number: int, *, client: int = 1, state: str = "running", queued: int 
     )  # fmt: skip
 
 
-async def test_every_change_of_an_endpoint_gets_the_next_config_version(store: Store) -> None:
+async def test_put_endpoint_each_change_gets_the_next_config_version(store: Store) -> None:
     before = await store.registry.config_version()
     versions = [
         await store.registry.put_endpoint(row(7, b'{"a":1}')),
@@ -39,7 +39,7 @@ async def test_every_change_of_an_endpoint_gets_the_next_config_version(store: S
     assert (now.revision, now.config, now.sealed) == (versions[-1], b'{"a":2}', b"\x00secret")
 
 
-async def test_endpoints_are_found_as_they_stood_then(store: Store) -> None:
+async def test_endpoint_revisions_are_those_of_the_config_version(store: Store) -> None:
     first = await store.registry.put_endpoint(row(7, b'{"a":1}'))
     second = await store.registry.put_endpoint(row(7, b'{"a":2}'))
     await store.registry.put_endpoint(row(8, b"{}"))
@@ -55,13 +55,13 @@ async def test_endpoints_are_found_as_they_stood_then(store: Store) -> None:
     assert await store.registry.endpoint_revisions(2, deleted) == []
 
 
-async def test_former_forms_hold_no_secrets(store: Store) -> None:
+async def test_endpoint_revisions_hold_no_secrets(store: Store) -> None:
     version = await store.registry.put_endpoint(row(7, b"{}"))
 
     assert [each.sealed for each in await store.registry.endpoint_revisions(1, version)] == [b""]
 
 
-async def test_keys_are_kept_and_changed(engine: Engine) -> None:
+async def test_put_key_stores_and_replaces_keys(engine: Engine) -> None:
     store = await engine.open()
     key = Key(id=3, role="publish", client_ids=(1, 2), name="shop", digest=b"\x01" * 32, created_ms=5)
     everyone = Key(id=4, role="admin", client_ids=None, name="", digest=b"\x02" * 32, created_ms=6)
@@ -75,7 +75,7 @@ async def test_keys_are_kept_and_changed(engine: Engine) -> None:
     assert await store.registry.keys() == [revoked, everyone]
 
 
-async def test_replays_are_kept_and_listed_within_the_scope(store: Store) -> None:
+async def test_replays_are_stored_and_listed_within_the_scope(store: Store) -> None:
     await store.queue.put_replay(replay(1))
     await store.queue.put_replay(replay(2, client=2))
     await store.queue.put_replay(replay(1, state="done", queued=5))
@@ -86,7 +86,7 @@ async def test_replays_are_kept_and_listed_within_the_scope(store: Store) -> Non
     assert [each.id for each in await store.history.replays(Scope.everyone(), Page(10), running=True)] == [2]
 
 
-async def test_running_replays_come_oldest_first_and_page_by_page_newest_first(store: Store) -> None:
+async def test_replays_running_are_listed_oldest_first_others_newest_first(store: Store) -> None:
     for number in (1, 2, 3):
         await store.queue.put_replay(replay(number))
 
@@ -94,7 +94,7 @@ async def test_running_replays_come_oldest_first_and_page_by_page_newest_first(s
     assert [each.id for each in await store.history.replays(Scope.of(1), Page(2))] == [3, 2]
 
 
-async def test_replaying_twice_gives_two_sets_counted_apart(store: Store) -> None:
+async def test_replays_of_one_event_are_counted_separately(store: Store) -> None:
     event = new_event(7)
     await store.journal.accept([event])
     ids = IdMaker(after=await store.last_id())
@@ -110,7 +110,7 @@ async def test_replaying_twice_gives_two_sets_counted_apart(store: Store) -> Non
     assert audit.wrong == ()
 
 
-async def test_endpoint_keeps_its_making_and_every_byte_over_reopening(engine: Engine) -> None:
+async def test_put_endpoint_after_reopening_keeps_every_byte(engine: Engine) -> None:
     store = await engine.open()
     first = msgspec.structs.replace(row(7, '{"url":"https://å.example/?a=1"}'.encode()), sealed=bytes(range(256)))
     await store.registry.put_endpoint(first)
@@ -125,7 +125,7 @@ async def test_endpoint_keeps_its_making_and_every_byte_over_reopening(engine: E
     assert await store.registry.config_version() == version
 
 
-async def test_changes_of_keys_move_the_config_version_too(store: Store) -> None:
+async def test_put_key_gets_the_next_config_version(store: Store) -> None:
     before = await store.registry.put_endpoint(row(7, b"{}"))
     version = await store.registry.put_key(
         Key(id=3, role="read", client_ids=(), name="n", digest=b"\x00\xff", created_ms=5, revoked_ms=None)
@@ -135,7 +135,7 @@ async def test_changes_of_keys_move_the_config_version_too(store: Store) -> None
     assert [each.client_ids for each in await store.registry.keys()] == [()]  # none at all is not every one
 
 
-async def test_ended_sessions_are_known_until_their_time_is_over(engine: Engine) -> None:
+async def test_ended_sessions_are_kept_until_they_expire(engine: Engine) -> None:
     store = await engine.open()
     before = await store.registry.config_version()
     versions = [
@@ -151,7 +151,7 @@ async def test_ended_sessions_are_known_until_their_time_is_over(engine: Engine)
     assert await store.registry.ended_sessions() == {"b", "c"}
 
 
-async def test_endpoints_of_other_clients_are_absent_from_a_clients_past(store: Store) -> None:
+async def test_endpoint_revisions_leave_out_other_clients(store: Store) -> None:
     await store.registry.put_endpoint(row(7, b"{}", client=1))
     version = await store.registry.put_endpoint(row(8, b"{}", client=2))
 
@@ -159,7 +159,7 @@ async def test_endpoints_of_other_clients_are_absent_from_a_clients_past(store: 
     assert [each.id for each in await store.registry.endpoint_revisions(2, version)] == [8]
 
 
-async def test_replays_come_newest_first_page_by_page(store: Store) -> None:
+async def test_replays_are_paged_newest_first(store: Store) -> None:
     for number in range(1, 6):
         await store.queue.put_replay(replay(number))
     pages = [await store.history.replays(Scope.of(1), Page(2, before)) for before in (None, 4, 2)]
@@ -168,7 +168,7 @@ async def test_replays_come_newest_first_page_by_page(store: Store) -> None:
     assert await store.history.replays(Scope.of(), Page(9)) == []
 
 
-async def test_progress_of_a_replay_and_its_deliveries_are_stored_together_or_not_at_all(store: Store) -> None:
+async def test_add_deliveries_stores_replay_and_deliveries_together_or_not_at_all(store: Store) -> None:
     event = new_event(7)
     await store.journal.accept([event])
     taken = event.deliveries[0].id
@@ -185,7 +185,7 @@ async def test_progress_of_a_replay_and_its_deliveries_are_stored_together_or_no
     assert (book.matched, book.pending) == (1, 1)
 
 
-async def test_step_of_a_replay_is_made_once_however_many_make_it_at_the_same_time(store: Store) -> None:
+async def test_add_deliveries_concurrent_steps_of_a_replay_are_made_once(store: Store) -> None:
     event = new_event(7)
     await store.journal.accept([event])
     await store.queue.put_replay(replay(1))
@@ -204,7 +204,7 @@ async def test_step_of_a_replay_is_made_once_however_many_make_it_at_the_same_ti
     assert (book.matched, book.pending) == (2, 2)
 
 
-async def test_step_of_a_replay_reopens_once_however_many_make_it_at_the_same_time(store: Store) -> None:
+async def test_requeue_concurrent_steps_of_a_replay_are_made_once(store: Store) -> None:
     await store.journal.accept([new_event(7)])
     [dead] = await claim(store, 7)
     await store.queue.settle([result(dead, "dead", reason="gone")])
@@ -218,7 +218,7 @@ async def test_step_of_a_replay_reopens_once_however_many_make_it_at_the_same_ti
     assert await store.history.replay(1) == msgspec.structs.replace(step, queued=1)
 
 
-async def test_replay_that_ended_is_neither_stepped_on_nor_ended_otherwise(store: Store) -> None:
+async def test_replay_that_ended_gets_no_further_step_or_state(store: Store) -> None:
     event = new_event(7)
     await store.journal.accept([event])
     done = replay(1, state="done", queued=5)
@@ -231,7 +231,7 @@ async def test_replay_that_ended_is_neither_stepped_on_nor_ended_otherwise(store
     assert await store.history.replay_states(1) == {}
 
 
-async def test_replayed_delivery_is_a_new_one_of_the_old_event(store: Store) -> None:
+async def test_add_deliveries_makes_a_new_delivery_of_the_same_event(store: Store) -> None:
     event = new_event(7, body=b'{ "n": 1 }')
     [answer] = await store.journal.accept([event])
     await store.queue.settle([result(each) for each in await claim(store, 7)])
@@ -246,7 +246,7 @@ async def test_replayed_delivery_is_a_new_one_of_the_old_event(store: Store) -> 
     assert stored.match_count == 1  # what it was born with
 
 
-async def test_event_that_is_gone_is_not_queued_again(store: Store) -> None:
+async def test_add_deliveries_skips_expired_events(store: Store) -> None:
     gone, there = new_event(at_ms=1), new_event(7)
     await store.journal.accept([gone, there])
     await store.maintenance.expire(before_ms=10, limit=1)
@@ -277,7 +277,7 @@ async def test_audit_entries_are_listed_newest_first_within_the_scope(store: Sto
     assert await store.last_id() == entries[2].id
 
 
-async def test_audit_entries_are_forgotten_after_their_time(store: Store) -> None:
+async def test_audit_entries_expire(store: Store) -> None:
     later_ms = START_MS + AUDIT_KEPT_MS + 1
     await store.history.add_audit_entry(audit_entry(at_time(START_MS)))
     await store.history.add_audit_entry(audit_entry(at_time(later_ms), at_ms=later_ms))

@@ -1,4 +1,4 @@
-"""What people do in the browser."""
+"""Actions of a person in the browser."""
 
 import re
 

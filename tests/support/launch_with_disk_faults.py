@@ -1,4 +1,4 @@
-"""Run the product's command on a disk that fails when it is told to: ``launch_with_disk_faults.py FOLDER serve``.
+"""Run the product on a disk that fails on demand: ``launch_with_disk_faults.py FOLDER serve``.
 
 While FOLDER has a file named ``sync-fails``, flushing fails with an input/output error, and ``file-sync-fails`` lets
 only the database file itself fail, not its log; while it has one named ``no-space``, writing finds the disk full. All

@@ -1,10 +1,11 @@
-"""A whole node in this process, with endpoints at receivers that misbehave; schedules compressed."""
+"""A whole node in this process, with endpoints at receivers that misbehave and short retry schedules."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
+from hostile_receiver import HostileServer
 
 from commerce_event.accept.intake import PendingEvent
 from commerce_event.contract.catalogue import EVENT_TYPES
@@ -12,7 +13,6 @@ from commerce_event.core.model import Attempt, Delivery, Endpoint, Scope, Secret
 from commerce_event.core.signatures import new_secret
 from commerce_event.core.vault import new_key
 from commerce_event.server import Node
-from commerce_event.simulate.hostile import HostileServer
 from commerce_event.store.port import Accepted, DeliveryQuery, Page
 
 EVERYONE = Scope.everyone()
@@ -33,7 +33,7 @@ class Bench:
         wanted: dict[str, Any] = {"retry_schedule_s": (0.05, 0.1, 0.15), "timeout_s": 0.3} | fields
         return await self.node.registry.save(
             Endpoint(
-                id=self.node.scheduler.run_id * 1_000_000
+                id=self.node.dispatcher.run_id * 1_000_000
                 + now_ms % 1_000_000
                 + len(self.node.registry.endpoints(EVERYONE)),
                 client_id=1,

@@ -1,4 +1,4 @@
-"""A PostgreSQL primary and its standby, of one's own: for losing the first."""
+"""A PostgreSQL primary with a standby, for tests of a failover."""
 
 import asyncio
 import shutil

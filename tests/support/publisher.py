@@ -1,4 +1,4 @@
-"""A publisher that keeps its own record, and what tests ask of servers and receivers afterwards."""
+"""A publisher that records what was acknowledged, and questions to servers and receivers."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""A caller of the API whose bytes go out as the test wants them."""
+"""An HTTP client that sends exactly the bytes that a test gives it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ def request(
 
 
 class Caller:
-    """A connection whose bytes are written as the test wants them."""
+    """A connection to the API."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -33,11 +33,11 @@ class Caller:
         self.address: tuple[str, int] = writer.get_extra_info("sockname")
 
     async def send(self, *pieces: bytes) -> None:
-        """Write pieces that arrive one by one."""
+        """Send pieces that arrive one by one."""
         for piece in pieces:
             self.writer.write(piece)
             await self.writer.drain()
-            for _ in range(5):  # turns of the loop that both sides live on, so that the server has read it
+            for _ in range(5):  # turns of the loop that both sides share, so that the server has read it
                 await asyncio.sleep(0)
 
     async def answer(self) -> tuple[int, dict[str, str], bytes]:
@@ -49,9 +49,14 @@ class Caller:
         return int(first.split()[1]), headers, body
 
     async def ended(self) -> bytes:
-        """Return what comes until the server closes."""
+        """Return what arrives until the server closes the connection."""
         async with asyncio.timeout(DEADLINE_S):
             return await self._reader.read()
+
+
+async def stored(api: Api) -> int:
+    """Return how many events the server has stored."""
+    return len((await api.admin.get("/v1/events")).json()["items"])
 
 
 @asynccontextmanager

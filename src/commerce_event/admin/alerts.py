@@ -74,7 +74,7 @@ def _concerns(page: Page, endpoint: Endpoint, book: DeliveryCounts, now_ms: int)
     found = []
     if endpoint.disabled_reason == "gone" and not endpoint.enabled:
         found.append(Concern(1_000_000, "bad", "switched off", "It answered 410 Gone and was switched off."))
-    health = page.services.scheduler.health(endpoint.id)
+    health = page.services.dispatcher.health(endpoint.id)
     if endpoint.live and (health.circuit != "closed" or health.consecutive_failures >= FAILING_FROM):
         text = f"It failed {health.consecutive_failures} times in a row; the newest answer was a failure."
         found.append(Concern(900_000, "bad", "failing", text))

@@ -12,8 +12,9 @@ from commerce_event.admin.one_time_secret import COOKIE as REVEAL
 from commerce_event.admin.one_time_secret import Reveal
 from commerce_event.admin.sessions import COOKIE, Session, Sessions
 from commerce_event.api.openapi import OPERATIONS
-from commerce_event.api.operations import Call, convert, perform
+from commerce_event.api.operations import Call, perform
 from commerce_event.api.services import Services
+from commerce_event.api.validation import convert
 from commerce_event.core import ids
 from commerce_event.core.model import Endpoint, Role
 from commerce_event.core.problems import Problem, not_found
@@ -120,8 +121,8 @@ class Page:
 
     def _dead_count(self) -> int:
         """Return how many dead letters the menu shows: as of the last recount, which costs no look at the store."""
-        accounts, scope = self.services.maintenance.accounts, self.session.key.scope
-        return 0 if accounts is None else sum(book.dead for book in accounts.books if scope.allows(book.client_id))
+        report, scope = self.services.maintenance.counts.report, self.session.key.scope
+        return 0 if report is None else sum(each.dead for each in report.counts if scope.allows(each.client_id))
 
     def _context(self, context: Mapping[str, Any]) -> dict[str, Any]:
         said = self.request.cookies.get(SAID, "")

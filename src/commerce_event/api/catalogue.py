@@ -6,7 +6,7 @@ import msgspec
 
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing
-from commerce_event.api.response_models import BooksView, book_view, shown_time
+from commerce_event.api.response_models import BooksView, counts_view, shown_time
 from commerce_event.contract.catalogue import EVENT_TYPES, EventType, Kind
 from commerce_event.core.problems import not_found
 
@@ -34,13 +34,13 @@ async def get_type(call: Call) -> Reply:
 
 
 async def read_books(call: Call) -> Reply:
-    books = await call.services.store.history.delivery_counts(call.scope)
-    accounts = call.services.maintenance.accounts
+    counts = await call.services.store.history.delivery_counts(call.scope)
+    report = call.services.maintenance.counts.report
     return Reply(
         BooksView(
-            items=[book_view(book) for book in books],
-            balanced=(accounts is None or accounts.balanced) and all(book.difference == 0 for book in books),
-            counted_at=shown_time(None if accounts is None else accounts.counted_ms),
+            items=[counts_view(each) for each in counts],
+            balanced=(report is None or report.balanced) and all(each.difference == 0 for each in counts),
+            counted_at=shown_time(None if report is None else report.counted_ms),
         )
     )
 
@@ -66,7 +66,7 @@ OPERATIONS = (
         needs="any",
         run=list_types,
         answers={200: Listing[EventTypeView]},
-        description="All of the contract, with schema and example.",
+        description="All event types of the contract, with schema and example.",
     ),
     Operation(
         method="GET",
@@ -78,17 +78,17 @@ OPERATIONS = (
         run=get_type,
         answers={200: EventTypeView},
         problems=(404,),
-        description="One of the contract, with schema and example.",
+        description="One event type of the contract, with schema and example.",
     ),
     Operation(
         method="GET",
         path="/v1/books",
         name="readBooks",
-        summary="Read the accounts",
+        summary="Read delivery counts",
         tag="Watching",
         needs="read",
         run=read_books,
         answers={200: BooksView},
-        description="matched = delivered + dead + cancelled + pending",
+        description="For each endpoint: matched = delivered + dead + cancelled + pending.",
     ),
 )

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from commerce_event.admin.error_messages import error_in_words, in_words, reason_in_words
 from commerce_event.admin.page import Page
 from commerce_event.admin.screens.one_endpoint import Logged, logged, name_of
-from commerce_event.api.dead_letters import LOOKED_AT, DeadGroupView
+from commerce_event.api.dead_letters import GROUPED_MAX, DeadGroupView
 from commerce_event.core import ids
 from commerce_event.core.model import Endpoint
 from commerce_event.core.problems import Problem
@@ -51,7 +51,7 @@ async def list_dead(page: Page) -> Response:
         "dead.html",
         errors={},
         heaps=await _heaps(page, groups),
-        looked_at=LOOKED_AT if sum(group.count for group in groups) >= LOOKED_AT else 0,
+        looked_at=GROUPED_MAX if sum(group.count for group in groups) >= GROUPED_MAX else 0,
         letters=[_letter(page, each) for each in await logged(page, found.items)],
         only=page.endpoint(page.query["endpoint_id"]),
         first=first,

@@ -15,7 +15,7 @@ from commerce_event.admin.error_messages import in_words
 from commerce_event.admin.page import ROOT, Page
 from commerce_event.admin.screens.one_endpoint import kinds_of, name_of
 from commerce_event.admin.timeline import answer_of
-from commerce_event.api.endpoint_health import TestView
+from commerce_event.api.endpoint_health import EndpointTestResult
 from commerce_event.web.highlight import json_text
 
 _TEXT_MAX: Final = 2_800  # what a cookie holds, sealed
@@ -48,7 +48,7 @@ async def show_test(page: Page) -> Response:
     )
 
 
-def packed(result: TestView) -> str:
+def packed(result: EndpointTestResult) -> str:
     """Return a result as a text that fits into a cookie; of a long answer the beginning, at worst nothing."""
     for length in _LENGTHS:
         shorter = msgspec.structs.replace(result.attempt, response_body=result.attempt.response_body[:length])
@@ -60,12 +60,12 @@ def packed(result: TestView) -> str:
     return text if len(text) <= _TEXT_MAX else ""
 
 
-def unpacked(text: str) -> TestView | None:
+def unpacked(text: str) -> EndpointTestResult | None:
     """Return what was packed, None for nothing."""
     if not text:
         return None
-    return msgspec.msgpack.decode(zlib.decompress(base64.b85decode(text)), type=TestView)
+    return msgspec.msgpack.decode(zlib.decompress(base64.b85decode(text)), type=EndpointTestResult)
 
 
-def _packed(result: TestView) -> str:
+def _packed(result: EndpointTestResult) -> str:
     return base64.b85encode(zlib.compress(msgspec.msgpack.encode(result), 9)).decode()

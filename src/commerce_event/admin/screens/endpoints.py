@@ -75,7 +75,7 @@ async def _found(page: Page) -> list[tuple[Endpoint, Condition]]:
     for endpoint in reversed(page.services.registry.endpoints(page.session.key.scope)):
         if not _matches(page, endpoint):
             continue
-        condition = condition_of(endpoint, page.services.scheduler.health(endpoint.id), hour.get(endpoint.id))
+        condition = condition_of(endpoint, page.services.dispatcher.health(endpoint.id), hour.get(endpoint.id))
         if wanted is None or condition.kind in wanted:
             found.append((endpoint, condition))
     found.sort(key=lambda each: WORST_FIRST.index(each[1].kind))

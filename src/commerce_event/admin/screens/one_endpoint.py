@@ -50,7 +50,7 @@ async def one_endpoint(page: Page) -> Response:
         name=name_of(endpoint),
         secret=page.reveal.take(page.request),
         stats=await page.call("endpointStats", path=path),
-        condition=condition_of(own, page.services.scheduler.health(own.id), (await hour_of(page)).get(own.id)),
+        condition=condition_of(own, page.services.dispatcher.health(own.id), (await hour_of(page)).get(own.id)),
         log=await logged(page, log.items),
         states=_STATES,
         state_wanted=state,

@@ -33,7 +33,7 @@ async def overview(page: Page) -> Response:
     activity = await page.call("readActivity", query={"span": span})
     books = await page.services.store.history.delivery_counts(page.session.key.scope)
     endpoints = {endpoint.id: endpoint for endpoint in page.services.registry.endpoints(page.session.key.scope)}
-    accounts = page.services.maintenance.accounts
+    accounts = page.services.maintenance.counts.report
     book = {name: sum(getattr(each, name) for each in books) for name in _ACCOUNT}
     concerns, more = await troubled(page, books, endpoints)
     oldest_s = _oldest_s(books, endpoints, page.services.clock.now_ms())

@@ -13,16 +13,16 @@ async def system(page: Page) -> Response:
     services = page.services
     settings = services.settings
     books = await services.store.history.delivery_counts(page.session.key.scope)
-    accounts = services.maintenance.accounts
+    accounts = services.maintenance.counts.report
     for_all = page.session.key.client_ids is None
     return page.show(
         "system.html",
         for_all=for_all,
         info=await services.store.info() if for_all else None,
-        in_flight=services.scheduler.in_flight,
-        unsettled=services.scheduler.unsettled,
-        running=services.scheduler.running,
-        nodes=services.scheduler.nodes,
+        in_flight=services.dispatcher.in_flight,
+        unsettled=services.dispatcher.unsettled,
+        running=services.dispatcher.running,
+        nodes=services.dispatcher.nodes,
         books=[(ids.encode("end", book.endpoint_id), book) for book in books],
         names={each.id: each.description or each.url for each in services.registry.endpoints(page.session.key.scope)},
         balanced=accounts is None or accounts.balanced,

@@ -1,7 +1,7 @@
-"""What the store's queue costs by itself: claiming and settling batches, both durable, nothing sent.
+"""Measure the queue of a store alone: claim and settle batches, both durable, and send nothing.
 
-Run as a process: `queue_cost BATCHES STORE …`; prints one line of JSON, microseconds for each delivery by store. The
-stores take turns, batch by batch, as the machine's pace changes within seconds.
+Run as a process: `queue_cost BATCHES STORE …`; it prints one line of JSON, microseconds for each delivery by store. The
+stores take turns, batch by batch, because the machine's pace changes within seconds.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ BATCH: Final = 128
 
 
 async def main(batches: int, urls: Sequence[str]) -> list[dict[str, Any]]:
-    """Measure over the endpoint with the backlog, and over the others together."""
+    """Measure the endpoint with the backlog, and the other endpoints together."""
     stores = [make_store(Settings(store=url), SystemClock()) for url in urls]
     try:
         for store in stores:
@@ -39,28 +39,28 @@ async def main(batches: int, urls: Sequence[str]) -> list[dict[str, Any]]:
 
 
 class _Queue:
-    """What batches of one store cost. A median is given: a flush that the disk holds up does not decide."""
+    """The cost of batches in one store, as a median: one slow flush of the disk does not decide."""
 
     def __init__(self, store: Store, endpoints: Sequence[int]) -> None:
         first, *others = endpoints
         self._store = store
-        self._wants = {
+        self._requests = {
             "one_us": [ClaimRequest(first, False, BATCH)],
             "several_us": [ClaimRequest(endpoint, False, BATCH // OTHER_ENDPOINTS) for endpoint in others],
         }
-        self._costs_us: dict[str, list[float]] = {name: [] for name in self._wants}
+        self._costs_us: dict[str, list[float]] = {name: [] for name in self._requests}
 
     async def turn(self) -> None:
-        for name, wants in self._wants.items():
-            self._costs_us[name].append(await self._cost_us(wants))
+        for name, requests in self._requests.items():
+            self._costs_us[name].append(await self._cost_us(requests))
 
     def figures(self) -> dict[str, float]:
         return {name: statistics.median(costs) for name, costs in self._costs_us.items()}
 
-    async def _cost_us(self, wants: Sequence[ClaimRequest]) -> float:
+    async def _cost_us(self, requests: Sequence[ClaimRequest]) -> float:
         now_ms = time.time_ns() // 1_000_000
         start = time.perf_counter()
-        claimed = await self._store.queue.claim(wants, now_ms=now_ms, lease_until_ms=now_ms + 15_000)
+        claimed = await self._store.queue.claim(requests, now_ms=now_ms, lease_until_ms=now_ms + 15_000)
         await self._store.queue.settle([delivered(each, now_ms) for each in claimed])
         return (time.perf_counter() - start) / len(claimed) * 1e6
 

@@ -1,4 +1,4 @@
-"""Receivers that misbehave on purpose, one behaviour for each path. Used by tests and fault runs.
+"""Receivers that misbehave on purpose, one behaviour for each path.
 
 Everything is bounded: what is remembered, what is sent, how long a connection lives.
 """

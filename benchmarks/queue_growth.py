@@ -1,8 +1,8 @@
-"""What comes and goes: events are accepted, claimed and settled on a store, round after round, and its size is watched.
+"""Measure what grows: accept, claim and settle events on a store, round after round.
 
-Run as a process: `churn STORE DELIVERIES`; prints shares of the work done, then one line of JSON: what claiming and
-settling cost at first and at last, and for PostgreSQL the sizes of tables and their indexes before, after, and after
-a VACUUM: what the server's own, once a minute, has not come to yet is no growth.
+Run as a process: `queue_growth STORE DELIVERIES`; it prints shares of the work that is done, then one line of JSON:
+what claiming and settling cost at first and at last, and for PostgreSQL the sizes of tables with their indexes before,
+after, and after a VACUUM (dead rows that the server's own VACUUM has not reached yet are not growth).
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from commerce_event.bench.queue_cost import delivered
+from benchmarks.queue_cost import delivered
 from commerce_event.bench.seed import events
 from commerce_event.core.clock import SystemClock
 from commerce_event.core.ids import IdMaker
@@ -25,7 +25,7 @@ from commerce_event.store.postgres.connections import SCHEMA
 
 _ROUND: Final = 1_000
 _BATCH: Final = 200
-_SAID_EVERY: Final = 20  # rounds
+_REPORT_EVERY: Final = 20  # rounds
 _ENDPOINT: Final = 1
 _SIZES: Final = """
 SELECT coalesce(parent.relname, own.relname) AS name, sum(pg_total_relation_size(own.oid))
@@ -38,8 +38,8 @@ GROUP BY 1 ORDER BY 1
 """
 
 
-async def churn(store: Store, deliveries: int) -> list[float]:
-    """Let so many deliveries through; return what claiming and settling one cost in each round, in µs."""
+async def pass_through(store: Store, deliveries: int) -> list[float]:
+    """Accept, claim and settle deliveries; return the cost of claiming and settling one in each round, in µs."""
     maker = IdMaker(node=1)
     costs_us = []
     rounds = range(0, deliveries, _ROUND)
@@ -54,7 +54,7 @@ async def churn(store: Store, deliveries: int) -> list[float]:
             )
             await store.queue.settle([delivered(each, now_ms) for each in claimed])
         costs_us.append((time.perf_counter() - begun) / _ROUND * 1e6)
-        if number % _SAID_EVERY == 0:
+        if number % _REPORT_EVERY == 0:
             print(json.dumps({"share": number / len(rounds)}), flush=True)
     return costs_us
 
@@ -65,24 +65,28 @@ async def main(url: str, deliveries: int) -> dict[str, Any]:
     await store.open()
     try:
         before = await _sizes(settings)
-        costs_us = await churn(store, deliveries)
+        costs_us = await pass_through(store, deliveries)
         tenth = max(1, len(costs_us) // 10)
         return {
             "first_us": statistics.median(costs_us[:tenth]),
             "last_us": statistics.median(costs_us[-tenth:]),
-            "sizes": {"before": before, "after": await _sizes(settings), "swept": await _sizes(settings, swept=True)},
+            "sizes": {
+                "before": before,
+                "after": await _sizes(settings),
+                "vacuumed": await _sizes(settings, vacuumed=True),
+            },
         }
     finally:
         await store.close()
 
 
-async def _sizes(settings: Settings, *, swept: bool = False) -> dict[str, int]:
+async def _sizes(settings: Settings, *, vacuumed: bool = False) -> dict[str, int]:
     """Return the bytes of each table with its indexes; the embedded store has one file for all."""
     if settings.store_path() is not None:
         return {}
     connection = await asyncpg.connect(settings.store)
     try:
-        if swept:
+        if vacuumed:
             await connection.execute("VACUUM")
         return {name: int(size) for name, size in await connection.fetch(_SIZES, SCHEMA)}
     finally:
