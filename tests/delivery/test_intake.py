@@ -12,7 +12,8 @@ from node_bench import ORDER, Bench
 from commerce_event.accept import commit_batcher
 from commerce_event.accept.commit_batcher import OutcomeUnknownError
 from commerce_event.accept.pending_event import PendingEvent
-from commerce_event.store.port import Accepted, NewEvent, StoreUnavailableError
+from commerce_event.store.model import Accepted, NewEvent
+from commerce_event.store.port import StoreUnavailableError
 
 
 def draft(key: str | None = None, client: int = 1) -> PendingEvent:
@@ -46,7 +47,7 @@ async def hanging_store(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> AsyncI
         return answers
 
     with monkeypatch.context() as patched:
-        patched.setattr(store, "accept", late)
+        patched.setattr(store.journal, "accept", late)
         patched.setattr(commit_batcher, "ANSWER_S", 0.3)
         yield asked
     may_answer.set()
@@ -73,11 +74,11 @@ async def test_store_that_answers_nonsense_stops_no_later_event(bench: Bench, mo
     accept = store.journal.accept
 
     async def once_too_many(events: list[NewEvent], **named: Any) -> list[Accepted]:
-        monkeypatch.setattr(store, "accept", accept)
+        monkeypatch.setattr(store.journal, "accept", accept)
         answers = await accept(events, **named)
         return [*answers, *answers]
 
-    monkeypatch.setattr(store, "accept", once_too_many)
+    monkeypatch.setattr(store.journal, "accept", once_too_many)
     await bench.publish()
 
     async with asyncio.timeout(10):

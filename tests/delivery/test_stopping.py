@@ -35,8 +35,15 @@ async def test_node_whose_store_answers_no_more_stops_all_the_same(
         await never.wait()
 
     with monkeypatch.context() as patched:
-        for method in ("accept", "settle", "release_claims", "claim", "add_activity"):
-            patched.setattr(bench.node.store, method, hang)
+        store = bench.node.store
+        for role, method in (
+            (store.journal, "accept"),
+            (store.queue, "settle"),
+            (store.queue, "release_claims"),
+            (store.queue, "claim"),
+            (store.activity, "add"),
+        ):
+            patched.setattr(role, method, hang)
         publishing = asyncio.create_task(bench.publish())
         async with asyncio.timeout(30):
             await bench.node.stop(within_s=0.5)

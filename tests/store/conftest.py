@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 from stores import Engine, PostgresEngine, SqliteEngine
 
-from commerce_event.store import reading
+from commerce_event.store import conditions
 from commerce_event.store.port import Store
 
 ENGINES: Final[dict[str, Callable[[Path], Engine]]] = {"postgres": PostgresEngine, "sqlite": SqliteEngine}
@@ -31,7 +31,7 @@ async def store(engine: Engine) -> Store:
     return await engine.open()
 
 
-@pytest.fixture(params=[reading.ONE_BY_ONE, 1], ids=["near", "far"])
+@pytest.fixture(params=[conditions.NEWEST_SCANNED, 1], ids=["near", "far"])
 def looking(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a listing find what it looks for among the newest, or let it take the way for what lies far behind."""
-    monkeypatch.setattr(reading, "ONE_BY_ONE", request.param)
+    monkeypatch.setattr(conditions, "NEWEST_SCANNED", request.param)

@@ -9,7 +9,8 @@ from stores import START_MS, SqliteEngine, new_event, result
 
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Replay, Scope
-from commerce_event.store.port import Claimed, ClaimRequest, NewDelivery, Store
+from commerce_event.store.model import Claimed, ClaimRequest, NewDelivery
+from commerce_event.store.port import Store
 
 ENDPOINTS = (7, 8, 9)
 EVERYONE = Scope.everyone()

@@ -12,8 +12,9 @@ import pytest
 from stores import START_MS, PostgresEngine, SqliteEngine, claim, new_event, result
 
 from commerce_event.core.model import Scope
-from commerce_event.store import reading
-from commerce_event.store.port import DeliveryQuery, EventQuery, Page, Store
+from commerce_event.store import conditions
+from commerce_event.store.model import DeliveryQuery, EventQuery, Page
+from commerce_event.store.port import Store
 from commerce_event.store.postgres import schema
 from commerce_event.store.postgres.connections import Address
 from commerce_event.store.postgres.sql import Connection
@@ -243,7 +244,7 @@ async def test_texts_of_an_older_version_are_found_before_and_after_they_lead_to
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = OldPostgres(tmp_path)
-    monkeypatch.setattr(reading, "ONE_BY_ONE", 1)
+    monkeypatch.setattr(conditions, "NEWEST_SCANNED", 1)
     try:
         with monkeypatch.context() as older:
             older.setattr(schema, "migrations", lambda: up_to(POSTGRES, 4))

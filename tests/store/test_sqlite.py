@@ -19,7 +19,8 @@ from commerce_event.core.clock import SystemClock
 from commerce_event.core.model import Scope
 from commerce_event.maintenance.activity_recorder import ActivityRecorder
 from commerce_event.maintenance.runner import Maintenance
-from commerce_event.store.port import EventQuery, Page, StoreBrokenError, StoreRefusedError, StoreUnavailableError
+from commerce_event.store.model import EventQuery, Page
+from commerce_event.store.port import StoreBrokenError, StoreRefusedError, StoreUnavailableError
 from commerce_event.store.sqlite import SqliteStore, checkpoints, files, maintenance
 from commerce_event.store.sqlite.writer import Writer
 

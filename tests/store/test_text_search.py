@@ -17,7 +17,8 @@ from commerce_event.core.model import DeliveryState, Scope
 from commerce_event.maintenance.activity_recorder import ActivityRecorder
 from commerce_event.maintenance.runner import _INDEX_STEP, Maintenance
 from commerce_event.store import text_search
-from commerce_event.store.port import EventQuery, Page, Store, StoreUnavailableError
+from commerce_event.store.model import EventQuery, Page
+from commerce_event.store.port import Store, StoreUnavailableError
 
 pytestmark = pytest.mark.usefixtures("looking")
 

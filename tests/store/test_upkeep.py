@@ -10,7 +10,8 @@ from commerce_event.core.clock import SystemClock
 from commerce_event.core.model import Replay, Scope
 from commerce_event.maintenance.activity_recorder import ActivityRecorder
 from commerce_event.maintenance.runner import Maintenance
-from commerce_event.store.port import DeliveryQuery, EventQuery, NewDelivery, Page, Store, StoreUnavailableError
+from commerce_event.store.model import DeliveryQuery, EventQuery, NewDelivery, Page
+from commerce_event.store.port import Store, StoreUnavailableError
 
 EVERYONE = Scope.everyone()
 DAY_MS = 86_400_000

@@ -7,7 +7,8 @@ from typing import Final
 import structlog
 
 from commerce_event.accept.pending_event import PendingEvent
-from commerce_event.store.port import Accepted, StoreUnavailableError
+from commerce_event.store.model import Accepted
+from commerce_event.store.port import StoreUnavailableError
 
 ANSWER_S: Final = 8.0  # a commit takes milliseconds, and a database ends a hanging node's within five seconds
 _BATCH_MAX: Final = 512  # events in one call to the store

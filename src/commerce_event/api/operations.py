@@ -125,7 +125,7 @@ async def _enter(action: str, call: Call, subject: Subject) -> None:
     )
     log.info("changed", action=action, target=subject.target, key=ids.encode("key", key.id) if key.id else key.name)
     try:
-        await call.services.store.history.add_audit_entry(entry)
+        await call.services.store.audit_log.add(entry)
     except StoreError as error:  # the change stands, and its caller is told so
         log.error("an entry of the audit log is lost", action=action, target=subject.target, error=str(error))
 

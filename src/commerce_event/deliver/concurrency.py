@@ -17,7 +17,8 @@ from commerce_event.core.delivery import Outcome
 from commerce_event.core.model import Endpoint
 from commerce_event.deliver.endpoint_state import Lane
 from commerce_event.registry.registry import Registry
-from commerce_event.store.port import Claimed, ClaimRequest, Store
+from commerce_event.store.model import Claimed, ClaimRequest
+from commerce_event.store.port import Store
 
 _RETRY_SHARE: Final = 0.75  # of all slots: the rest is kept for first tries
 _UNTRUSTED_SHARE: Final = 0.75  # of all slots: the rest is kept for endpoints whose last answer was good

@@ -10,7 +10,7 @@ import msgspec
 
 from commerce_event.core.circuit import Circuit
 from commerce_event.core.model import Endpoint
-from commerce_event.store.port import Claimed
+from commerce_event.store.model import Claimed
 
 MANY: Final = 1 << 30  # so many wait as nobody counted
 _RETRY_SHARE: Final = 0.75  # of a lane's slots: the rest is kept for first tries

@@ -18,7 +18,8 @@ from commerce_event.deliver.concurrency import Slots
 from commerce_event.deliver.endpoint_state import MANY, Health, Lane
 from commerce_event.deliver.result_writer import Settler
 from commerce_event.registry.registry import Registry
-from commerce_event.store.port import Claimed, Settlement, Store, StoreError, StoreUnavailableError
+from commerce_event.store.model import Claimed, Settlement
+from commerce_event.store.port import Store, StoreError, StoreUnavailableError
 
 _LEASE_MARGIN_S: Final = 5.0
 _RECORD_MARGIN_S: Final = 2.0  # of it: for recording what came of the attempt

@@ -12,7 +12,8 @@ from commerce_event.core.clock import SystemClock
 from commerce_event.core.model import Scope
 from commerce_event.maintenance.activity_recorder import ActivityRecorder
 from commerce_event.registry.registry import Registry
-from commerce_event.store.port import DeliveryCounts, Store, StoreError, StoreInfo
+from commerce_event.store.model import DeliveryCounts, StoreInfo
+from commerce_event.store.port import Store, StoreError
 
 _LEARN_EVERY_S: Final = 0.5  # a key revoked on another node must not open anything here for longer
 _CLOCK_EVERY_S: Final = 1.0

@@ -19,7 +19,8 @@ from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Endpoint, Key, Role, Scope
 from commerce_event.core.routing import RouteTable
 from commerce_event.core.vault import Vault, VaultError, parse_key
-from commerce_event.store.port import EndpointChangedError, EndpointRow, Store
+from commerce_event.store.model import EndpointRow
+from commerce_event.store.port import EndpointChangedError, Store
 
 OPERATOR_ID: Final = 0  # of the operator's own key, which is not stored
 _ROW_FIELDS: Final = frozenset({"id", "client_id", "revision", "created_ms", "updated_ms", "deleted_ms"})
@@ -130,7 +131,7 @@ class Registry:
             return await self._save(endpoint)
 
     async def _save(self, endpoint: Endpoint, *, read: int | None = None) -> Endpoint:
-        version = await self._store.registry.put_endpoint(self._row(endpoint), read=read)
+        version = await self._store.registry.put_endpoint(self._row(endpoint), expected_revision=read)
         saved = msgspec.structs.replace(endpoint, revision=version)
         self._endpoints[saved.id] = saved
         self._routes.put(saved)
