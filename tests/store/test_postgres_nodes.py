@@ -120,6 +120,18 @@ async def test_giving_back_once_more_leaves_a_later_claim_of_the_same_run_alone(
     assert await store.queue.settle([result(sending)]) == [True]
 
 
+async def test_release_claims_after_clock_was_set_frees_the_attempt_number(engine: PostgresEngine) -> None:
+    store = await engine.open()
+    await store.journal.accept([new_event(7)])
+    unsent = await claim(store, 7)
+    for by_ms in (-3_000, 500):
+        await store.maintenance.shift_due(by_ms)
+    await store.queue.release_claims(unsent, now_ms=START_MS)
+
+    [again] = await claim(store, 7)
+    assert again.number == 1
+
+
 # One time
 
 

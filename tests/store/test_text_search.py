@@ -204,6 +204,10 @@ async def test_index_goes_on_while_its_steps_are_full() -> None:
     class Behind:
         """A store with so many events that are not indexed yet."""
 
+        @property
+        def maintenance(self) -> "Behind":
+            return self
+
         async def index_text(self, limit: int) -> int:
             assert limit == _INDEX_STEP
             return found_each_time.pop(0)

@@ -10,7 +10,7 @@ import structlog
 
 from commerce_event.core.clock import Clock
 from commerce_event.store.postgres import partitions
-from commerce_event.store.postgres.clock import compare_clocks
+from commerce_event.store.postgres.clock import LeaseShifts, compare_clocks
 from commerce_event.store.postgres.connections import Address, close
 from commerce_event.store.postgres.notices import Notices
 from commerce_event.store.postgres.run_lock import RunLock, live_run_keys
@@ -49,6 +49,7 @@ class Cluster:
         self._heartbeat_at = 0.0
         self._partitions_at = 0.0
         self.run_lock = RunLock(address)
+        self.lease_shifts = LeaseShifts()
         self.nodes = 1
 
     @property

@@ -37,7 +37,8 @@ class PostgresMaintenance:
 
     async def shift_due(self, by_ms: int) -> None:
         run_lock = self._cluster.run_lock
-        await self._executor.write(lambda connection: shared_clock.shift_due(connection, by_ms, run_lock))
+        if await self._executor.write(lambda connection: shared_clock.shift_due(connection, by_ms, run_lock)):
+            self._cluster.lease_shifts.add(by_ms)
 
     async def index_text(self, limit: int) -> int:
         """Index the next events: at most so many, and about as much text as takes a fraction of a second.

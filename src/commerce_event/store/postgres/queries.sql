@@ -179,11 +179,12 @@ WITH held AS MATERIALIZED (
 SELECT id, number, run_id, CASE WHEN state <> 'pending' THEN endpoint_id END AS endpoint_id, order_key FROM held
 
 -- name: release_claims
--- the end of the lease tells a claim from a later one of the same run, which may have the same attempt number
+-- the end of the lease tells a claim from a later one of the same run, which may have the same attempt number;
+-- $6: how far it may have been moved since
 UPDATE queue SET attempt_count = attempt_count - 1, due_ms = $1, run_id = NULL, leased_ms = NULL
 FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::bigint[]) AS unsent (id, run_id, number, lease_until_ms)
 WHERE queue.id = unsent.id AND queue.run_id = unsent.run_id AND queue.attempt_count = unsent.number
-  AND queue.due_ms = unsent.lease_until_ms
+  AND queue.due_ms - unsent.lease_until_ms = ANY ($6::bigint[])
 
 -- name: pending_of_endpoint
 -- index queue_due

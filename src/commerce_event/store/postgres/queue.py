@@ -75,7 +75,7 @@ class PostgresQueue:
 
         async def work(connection: Connection) -> None:
             await lock_order_keys(connection, await _order_keys(connection, ids))
-            await execute(connection, "release_claims", now_ms, *columns(claims, 4))
+            await execute(connection, "release_claims", now_ms, *columns(claims, 4), [0])
             await self._finish(connection, ids, state="dead", reason=DAMAGED, now_ms=now_ms)
 
         await self._executor.write(work)
@@ -107,7 +107,10 @@ class PostgresQueue:
 
     async def release_claims(self, claimed: Sequence[Claimed], *, now_ms: int) -> None:
         claims = sorted((each.delivery_id, each.run_id, each.number, each.lease_until_ms) for each in claimed)
-        await self._executor.run(lambda connection: execute(connection, "release_claims", now_ms, *columns(claims, 4)))
+        shifts_ms = self._cluster.lease_shifts.sums_ms
+        await self._executor.run(
+            lambda connection: execute(connection, "release_claims", now_ms, *columns(claims, 4), shifts_ms)
+        )
         self._cluster.tell("work")
 
     async def finish_pending(
