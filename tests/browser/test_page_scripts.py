@@ -11,7 +11,7 @@ from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from commerce_event.admin.sessions import COOKIE
 from commerce_event.core import ids
-from commerce_event.store.port import LATENCY_BOUNDS_MS, Activity
+from commerce_event.store.model import LATENCY_BOUNDS_MS, Activity
 
 RENEWED_MS = 20_000  # within which what renews itself every five seconds has done so
 
@@ -42,7 +42,7 @@ async def an_hour_of(api: Api, endpoint: dict[str, Any]) -> None:
         )
         for minute in range(1, 50)
     ]  # fmt: skip
-    await api.node.store.history.add_activity(rows, now_ms=now_ms)
+    await api.node.store.activity.add(rows, now_ms=now_ms)
 
 
 async def test_session_that_ended_says_so_and_gives_back_what_was_typed(page: Page, api: Api) -> None:

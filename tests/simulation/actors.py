@@ -14,7 +14,8 @@ from virtual_time import VirtualLoop
 from commerce_event.accept.intake import PendingEvent
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core.model import Delivery, DeliveryState, Endpoint, Scope
-from commerce_event.store.port import DeliveryQuery, Page, StoreUnavailableError
+from commerce_event.store.model import DeliveryQuery, Page
+from commerce_event.store.port import StoreUnavailableError
 
 HOUR_S = 3_600.0
 TYPES = tuple(EVENT_TYPES[n] for n in ("OrderConfirmedEvent", "OrderDeliveredEvent", "CustomerChangedNotification"))

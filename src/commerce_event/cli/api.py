@@ -135,8 +135,8 @@ def _sentence(method: str, path: str, answer: httpx.Response) -> str:
     faults = problem.get("errors", [])
     if not faults:
         return detail
-    told = "; ".join(map(_fault, faults))
-    return told if faults[0]["message"][1:] in detail else f"{detail.rstrip('.')}: {told}"
+    reasons = "; ".join(map(_fault, faults))
+    return reasons if faults[0]["message"][1:] in detail else f"{detail.rstrip('.')}: {reasons}"
 
 
 def _fault(fault: Mapping[str, str]) -> str:

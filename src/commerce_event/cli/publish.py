@@ -13,7 +13,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from commerce_event.cli.api import Api, at
-from commerce_event.cli.errors import CommandError, UsageError, WorkFailedError
+from commerce_event.cli.errors import CommandError, InterruptedCommandError, UsageError, WorkFailedError
 from commerce_event.cli.options import DEFAULT_URL, AsJson, Key, Url, complete_types, no_such_type
 from commerce_event.cli.output import console, print_json, print_thing
 from commerce_event.cli.signals import report_interrupt
@@ -138,7 +138,7 @@ class _Publishing:
                     self._publish(piece)
                     progress.advance(task, len(piece))
         except CommandError as error:
-            if self._counts["accepted"] + self._counts["duplicates"] and not str(error).startswith("Interrupted"):
+            if self._counts["accepted"] + self._counts["duplicates"] and not isinstance(error, InterruptedCommandError):
                 raise WorkFailedError(f"{str(error).rstrip('.')}; {self._progress_text()}") from None
             raise
         self._print(as_json=as_json)
