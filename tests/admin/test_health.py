@@ -8,7 +8,7 @@ from commerce_event.admin.health import condition_of
 from commerce_event.core.circuit import Circuit
 from commerce_event.core.model import Endpoint
 from commerce_event.deliver.endpoint_state import EndpointState, Health
-from commerce_event.store.port import Activity
+from commerce_event.store.model import Activity
 
 HOUR: dict[str, Any] = {"start_ms": 0, "client_id": 1, "endpoint_id": 7, "accepted": 0, "dead": 0, "latency": (0,) * 11}
 

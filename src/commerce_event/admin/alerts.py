@@ -9,7 +9,7 @@ from commerce_event.admin.page import Page
 from commerce_event.admin.screens.endpoints import FAILING_FROM
 from commerce_event.core import ids
 from commerce_event.core.model import Endpoint
-from commerce_event.store.port import DeliveryCounts
+from commerce_event.store.model import DeliveryCounts
 
 SHOWN_MAX: Final = 8
 _LATE_MS: Final = 60_000  # due for longer than this is worth a look

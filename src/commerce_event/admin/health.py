@@ -7,7 +7,7 @@ import msgspec
 from commerce_event.api.activity import percentile_ms
 from commerce_event.core.model import Endpoint
 from commerce_event.deliver.endpoint_state import Health
-from commerce_event.store.port import Activity
+from commerce_event.store.model import Activity
 
 FAILING_FROM: Final = 3  # failures in a row
 _GOOD_RATIO: Final = 0.95

@@ -10,7 +10,7 @@ from commerce_event.api.paging import Listing
 from commerce_event.api.parameters import Int32, read_id, scope_for
 from commerce_event.core import ids
 from commerce_event.core.clock import rfc3339
-from commerce_event.store.port import DeadGroup
+from commerce_event.store.model import DeadGroup
 
 GROUPED_MAX: Final = 10_000
 

@@ -12,7 +12,7 @@ from commerce_event.core import ids
 from commerce_event.core.clock import rfc3339
 from commerce_event.core.model import Attempt, Delivery, Endpoint, Event, Scope
 from commerce_event.core.routing import explain
-from commerce_event.store.port import DeliveryQuery, Page
+from commerce_event.store.model import DeliveryQuery, Page
 
 _DELIVERIES_MAX = 1_000  # of one event
 

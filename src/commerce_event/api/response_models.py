@@ -21,7 +21,7 @@ from commerce_event.core.model import (
     Signing,
 )
 from commerce_event.core.signatures import public_key
-from commerce_event.store.port import DeliveryCounts
+from commerce_event.store.model import DeliveryCounts
 
 MASK = "***"
 

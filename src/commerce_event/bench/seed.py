@@ -19,7 +19,7 @@ from commerce_event.core.vault import Vault, parse_key
 from commerce_event.registry.registry import Registry
 from commerce_event.server import make_store
 from commerce_event.settings import Settings
-from commerce_event.store.port import NewDelivery, NewEvent
+from commerce_event.store.model import NewDelivery, NewEvent
 
 OTHER_ENDPOINTS: Final = 8
 MAX_IN_FLIGHT: Final = 128

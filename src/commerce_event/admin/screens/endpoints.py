@@ -12,7 +12,7 @@ from commerce_event.api.response_models import EndpointView, endpoint_view
 from commerce_event.core import ids
 from commerce_event.core.model import Endpoint
 from commerce_event.core.problems import Problem
-from commerce_event.store.port import Activity, DeliveryCounts
+from commerce_event.store.model import Activity, DeliveryCounts
 from commerce_event.store.text_search import fold
 
 __all__ = ["FAILING_FROM", "hour_of", "list_endpoints"]
@@ -52,9 +52,7 @@ async def list_endpoints(page: Page) -> Response:
 async def hour_of(page: Page) -> dict[int, Activity]:
     """Return what was sent to each endpoint in reach in the last hour, and how it went."""
     since_ms = page.services.clock.now_ms() - HOUR_S * 1000
-    found = await page.services.store.history.activity_by_endpoint(
-        page.session.key.scope, step_s=_STEP_S, since_ms=since_ms
-    )
+    found = await page.services.store.activity.by_endpoint(page.session.key.scope, step_s=_STEP_S, since_ms=since_ms)
     return {each.endpoint_id: each for each in found}
 
 

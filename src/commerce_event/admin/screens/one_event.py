@@ -19,8 +19,8 @@ from commerce_event.api.response_models import DeliveryView, EventView
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core import ids
 from commerce_event.core.model import Delivery, Endpoint
-from commerce_event.store.port import Claimed, DeliveryQuery
-from commerce_event.store.port import Page as Slice
+from commerce_event.store.model import Claimed, DeliveryQuery
+from commerce_event.store.model import Page as Slice
 from commerce_event.web.highlight import json_text, shown
 from commerce_event.web.pages import HEADERS
 

@@ -11,7 +11,7 @@ from commerce_event.admin.page import Page
 from commerce_event.admin.plots import Plot, Series, columns, lines
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core.model import Endpoint
-from commerce_event.store.port import DeliveryCounts
+from commerce_event.store.model import DeliveryCounts
 from commerce_event.web.samples import publish_command
 
 _ACCOUNT: Final = ("matched", "delivered", "dead", "cancelled", "pending")
