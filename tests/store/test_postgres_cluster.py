@@ -160,7 +160,9 @@ async def test_open_store_goes_on_to_compare_its_clock_with_the_databases(engine
     store = PostgresStore(await engine.url(), clock=clock)
     await store.open()
     clock.follow(-5_000)
-    clock.compared(clock.now_ms(), clock.monotonic(), clock.monotonic())  # as if the database's had been set just now
+    clock.compare_with_server(
+        clock.now_ms(), clock.monotonic(), clock.monotonic()
+    )  # as if the database's had been set just now
     assert abs(clock.drift_ms()) < 1_000
 
     async with asyncio.timeout(60):

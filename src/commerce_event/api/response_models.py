@@ -170,10 +170,6 @@ class BooksView(msgspec.Struct, frozen=True, kw_only=True):
     counted_at: str | None
 
 
-def _id(prefix: ids.Prefix, number: int | None) -> str | None:
-    return None if number is None else ids.encode(prefix, number)
-
-
 def shown_time(ms: int | None) -> str | None:
     return None if ms is None else rfc3339(ms)
 
@@ -214,7 +210,7 @@ def delivery_fields(delivery: Delivery) -> dict[str, Any]:
         "attempt_count": delivery.attempt_count,
         "next_attempt_at": None if delivery.leased else shown_time(delivery.due_ms),
         "reason": delivery.reason,
-        "replay_id": _id("rpl", delivery.replay_id),
+        "replay_id": None if delivery.replay_id is None else ids.encode("rpl", delivery.replay_id),
         "created_at": rfc3339(delivery.created_ms),
         "finished_at": shown_time(delivery.finished_ms),
     }
