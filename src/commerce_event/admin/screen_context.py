@@ -117,10 +117,10 @@ class ScreenContext:
     async def count_dead_letters(self) -> None:
         """Set the number in the menu, as of the last recount, which is in memory."""
         try:
-            books: BooksView = await self.call("readBooks", query={"recounted": True})
+            books: BooksView = await self.call("readBooks", query={"recounted": True, "items": False})
         except Problem:  # this key may not read
             return
-        self.dead_letter_count = sum(book.dead for book in books.items)
+        self.dead_letter_count = books.totals.dead
 
     async def end_session(self) -> None:
         await self._factory.sessions.end(self.session)

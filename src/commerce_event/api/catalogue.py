@@ -6,7 +6,7 @@ import msgspec
 
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing
-from commerce_event.api.response_models import BooksView, book_view, shown_time
+from commerce_event.api.response_models import BooksView, book_view, delivery_totals, shown_time
 from commerce_event.contract.catalogue import EVENT_TYPES, EventType, Kind
 from commerce_event.core.problems import not_found
 
@@ -37,6 +37,7 @@ class BooksQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Which accounts."""
 
     recounted: bool = False
+    items: bool = True
 
 
 async def read_books(call: Call) -> Reply:
@@ -47,7 +48,10 @@ async def read_books(call: Call) -> Reply:
         books = [] if accounts is None else [each for each in accounts.books if call.scope.allows(each.client_id)]
     return Reply(
         BooksView(
-            items=[book_view(book, registry.endpoint_in(call.scope, book.endpoint_id)) for book in books],
+            items=[book_view(each, registry.endpoint_in(call.scope, each.endpoint_id)) for each in books]
+            if call.query.items
+            else [],
+            totals=delivery_totals(books),
             balanced=(accounts is None or accounts.balanced) and all(book.difference == 0 for book in books),
             counted_at=shown_time(None if accounts is None else accounts.counted_ms),
         )
@@ -102,7 +106,7 @@ OPERATIONS = (
         problems=(422,),
         description=(
             "matched = delivered + dead + cancelled + pending. `recounted=true` gives the accounts of the last "
-            "recount, without reading the store."
+            "recount, without reading the store; `items=false` gives the totals only."
         ),
     ),
 )

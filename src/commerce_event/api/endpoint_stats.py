@@ -8,7 +8,13 @@ from msgspec import Meta
 from commerce_event.api.activity import HOUR_S, percentile_ms
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.parameters import Int32, scope_for
-from commerce_event.api.response_models import EndpointSummary, endpoint_summary, shown_time
+from commerce_event.api.response_models import (
+    DeliveryTotals,
+    EndpointSummary,
+    delivery_totals,
+    endpoint_summary,
+    shown_time,
+)
 from commerce_event.core import ids
 from commerce_event.core.model import Endpoint
 from commerce_event.core.search_words import fold
@@ -51,16 +57,6 @@ class EndpointStatsItem(msgspec.Struct, frozen=True, kw_only=True):
     last_hour: LastHourView | None
 
 
-class DeliveryTotals(msgspec.Struct, frozen=True, kw_only=True):
-    """Sums over endpoints: matched = delivered + dead + cancelled + pending."""
-
-    matched: int
-    delivered: int
-    dead: int
-    cancelled: int
-    pending: int
-
-
 class EndpointStatsView(msgspec.Struct, frozen=True, kw_only=True):
     """Every endpoint in reach, newest first, and the totals."""
 
@@ -89,13 +85,7 @@ async def list_endpoint_stats(call: Call) -> Reply:
     return Reply(
         EndpointStatsView(
             items=items,
-            totals=DeliveryTotals(
-                matched=sum(each.matched for each in counts),
-                delivered=sum(each.delivered for each in counts),
-                dead=sum(each.dead for each in counts),
-                cancelled=sum(each.cancelled for each in counts),
-                pending=sum(each.pending for each in counts),
-            ),
+            totals=delivery_totals(counts),
         )
     )
 

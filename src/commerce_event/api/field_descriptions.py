@@ -172,6 +172,7 @@ MEANINGS: Final = {
 }
 
 ELSEWHERE: Final = {
+    "readBooks.items": "false: give the totals only.",
     "DeliveryView.attempts": "Every attempt, the first one first; with `expand=true`.",
     "DeliveryView.endpoint": "The endpoint as it is now; with `expand=true`. null: it was deleted.",
     "LastHourView.delivered": "Attempts that were answered with 2xx.",

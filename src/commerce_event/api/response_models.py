@@ -1,5 +1,6 @@
 """What is answered: snake_case, ids and times as text. Secrets appear only where they were just made."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -196,10 +197,21 @@ class BookView(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: EndpointSummary | None
 
 
+class DeliveryTotals(msgspec.Struct, frozen=True, kw_only=True):
+    """Sums over endpoints: matched = delivered + dead + cancelled + pending."""
+
+    matched: int
+    delivered: int
+    dead: int
+    cancelled: int
+    pending: int
+
+
 class BooksView(msgspec.Struct, frozen=True, kw_only=True):
     """The accounts, and whether they balance by the last recount."""
 
     items: list[BookView]
+    totals: DeliveryTotals
     balanced: bool
     counted_at: str | None
 
@@ -376,6 +388,16 @@ def replay_view(
         endpoint=endpoint_summary(endpoint),
         created_at=rfc3339(replay.created_ms),
         finished_at=shown_time(replay.finished_ms),
+    )
+
+
+def delivery_totals(books: Sequence[DeliveryCounts]) -> DeliveryTotals:
+    return DeliveryTotals(
+        matched=sum(book.matched for book in books),
+        delivered=sum(book.delivered for book in books),
+        dead=sum(book.dead for book in books),
+        cancelled=sum(book.cancelled for book in books),
+        pending=sum(book.pending for book in books),
     )
 
 

@@ -161,7 +161,7 @@ EXAMPLES: Final[dict[str, Any]] = {
     },
     "EventTypeView": _TYPE,
     "BookView": _BOOK,
-    "BooksView": {"items": [_BOOK], "balanced": True, "counted_at": _ACCEPTED},
+    "BooksView": {"items": [_BOOK], "totals": _TOTALS, "balanced": True, "counted_at": _ACCEPTED},
     "StepView": _STEP,
     "ActivityView": {
         "step_s": 60, "accepted": 3660, "delivered": 7080, "failed": 240, "dead": 0, "latency_p50_ms": 21.0,

@@ -48,7 +48,7 @@ async def show_endpoint(context: ScreenContext) -> Response:
     )
     node: NodeView = await context.call("readNode")
     stats = await context.call("endpointStats", path=path)
-    timeout = f"{node.timeout_s:g} s, the server's" if endpoint.timeout_s is None else f"{endpoint.timeout_s:g} s"
+    timeout = f"{node.timeout_s:g} s (server default)" if endpoint.timeout_s is None else f"{endpoint.timeout_s:g} s"
     return context.render(
         "endpoint.html",
         endpoint=endpoint,
@@ -106,6 +106,8 @@ def _retries(own: list[float] | None, default: list[float]) -> str:
     delays = default if own is None else own
     if not delays:
         return "none"
-    whose = ", the server's" if own is None else ""
-    count = f"{len(delays)} retr{'ies' if len(delays) > 1 else 'y'} within {duration(sum(delays))}{whose}"
+    total_s = sum(delays)
+    total = duration(total_s) if total_s >= 1 else f"{total_s:g} s"
+    source = " (server default)" if own is None else ""
+    count = f"{len(delays)} retr{'ies' if len(delays) > 1 else 'y'} within {total}{source}"
     return f"{count}: after {', '.join(map(setting_duration, delays))}"

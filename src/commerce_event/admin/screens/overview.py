@@ -32,7 +32,7 @@ async def show_overview(context: ScreenContext) -> Response:
     span = context.query.get("span", "hour")
     activity: ActivityView = await context.call("readActivity", query={"span": span})
     stats: EndpointStatsView = await context.call("listEndpointStats", query={"last_hour": False})
-    books = await context.call("readBooks", query={"recounted": True})
+    books = await context.call("readBooks", query={"recounted": True, "items": False})
     node = await context.call("readNode")
     alerts, more_alerts = await endpoint_alerts(context, stats.items)
     oldest_s = _oldest_s(stats.items, context.now_ms)
