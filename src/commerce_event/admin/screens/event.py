@@ -18,9 +18,9 @@ from commerce_event.admin.timeline import TimelineEntry, timeline
 from commerce_event.api.explanations import ReasonView, RuleView
 from commerce_event.api.response_models import MASK, DeliveryView, EndpointSummary, EventView
 from commerce_event.contract.catalogue import EVENT_TYPES
+from commerce_event.web.commands import publish_command
 from commerce_event.web.highlight import json_text, value_text
 from commerce_event.web.pages import HEADERS
-from commerce_event.web.samples import publish_command
 
 _REFRESH_S: Final = 2
 _SUMMARY_WORDS: Final = {

@@ -10,8 +10,8 @@ from commerce_event.admin.screen_context import ROOT, ScreenContext
 from commerce_event.api.response_models import EndpointView
 from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES, EventType
 from commerce_event.core.problems import not_found
+from commerce_event.web.commands import publish_command
 from commerce_event.web.highlight import json_text
-from commerce_event.web.samples import publish_command
 
 _LAST_TYPE: Final = "This is the only type that the endpoint subscribes to. Switch the endpoint itself off instead."
 

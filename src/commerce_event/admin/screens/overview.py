@@ -13,7 +13,7 @@ from commerce_event.api.activity import ActivityView, StepView
 from commerce_event.api.endpoint_stats import EndpointStatsItem, EndpointStatsView
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core.clock import parse_rfc3339
-from commerce_event.web.samples import publish_command
+from commerce_event.web.commands import publish_command
 
 _STEPS: Final = {60: "per minute", 900: "per 15 minutes", 7_200: "per 2 hours"}
 _TONES: Final = {"p50": "", "p95": "wait", "p99": "bad"}
