@@ -1,4 +1,4 @@
-"""A real browser on a real server: Chromium from the system, driven by Playwright."""
+"""Fixtures: Chromium of the system, driven by Playwright, on a real server."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from api_server import Api, running_api
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-_PATIENCE_MS: Final = 30_000  # what is expected comes in an instant, but for a busy machine
+_PATIENCE_MS: Final = 60_000  # what is expected comes in an instant, but for a busy machine
 _QUIET: Final = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import axe_playwright_python
 import pytest
 from api_server import Api
-from people import sign_in
+from browser_actions import sign_in
 from playwright.async_api import Browser
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the oracle's own, and a wire to it that can be cut."""
+"""A PostgreSQL server for one run, behind a connection that can be cut."""
 
 import contextlib
 import socket

@@ -1,4 +1,4 @@
-"""A small disk of its own, which can be filled up and can lose its power."""
+"""A small disk for one run, which can be filled or lose its power."""
 
 import errno
 import fcntl

@@ -1,4 +1,4 @@
-"""The real SQLite store without its threads: the writer works in the event loop, and can be killed or have no room."""
+"""The real SQLite store without threads: its writer runs in the event loop and can be killed or full."""
 
 import asyncio
 import random

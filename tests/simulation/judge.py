@@ -1,9 +1,9 @@
-"""The judge: what must hold in every world, told from the record of those outside and what the store says in the end."""
+"""The judge: invariants of every simulated run, checked on its record and on the final store."""
 
 from collections import defaultdict
 from itertools import pairwise
 
-from late import Lateness
+from lateness import Lateness
 from record import Act, Arrival, Form, Kept, Published, Record
 
 from commerce_event.core.model import Attempt, Endpoint
@@ -212,7 +212,7 @@ def _overlaps(form: Form, event: Published) -> bool:
 
 
 def _wants(endpoint: Endpoint, event: Published) -> bool:
-    """The documented rules of matching, as far as the worlds use them."""
+    """The documented rules of matching, as far as the runs use them."""
     return (
         endpoint.client_id == event.client_id
         and endpoint.enabled

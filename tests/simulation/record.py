@@ -1,4 +1,4 @@
-"""What really happened in a world, written down by those who saw it; times are true seconds since its start."""
+"""The record of a simulated run, written by its participants; times are true seconds since the start."""
 
 import hashlib
 import math
@@ -70,7 +70,7 @@ class Kept(msgspec.Struct, kw_only=True):
 
 
 class Record:
-    """The whole record of a world."""
+    """The whole record of a run."""
 
     def __init__(self) -> None:
         self.arrivals: list[Arrival] = []

@@ -1,4 +1,4 @@
-"""Ports for servers that are to come back at the same address."""
+"""Free ports for servers that come back at the same address."""
 
 import random
 import socket

@@ -12,9 +12,10 @@ from commerce_event.admin.one_time_secret import COOKIE as ONE_TIME_COOKIE
 from commerce_event.admin.one_time_secret import OneTimeSecret
 from commerce_event.admin.sessions import COOKIE, Session, Sessions
 from commerce_event.api.openapi import OPERATIONS
-from commerce_event.api.operations import Call, convert, perform
+from commerce_event.api.operations import Call, perform
 from commerce_event.api.response_models import BooksView, EndpointView
 from commerce_event.api.services import Services
+from commerce_event.api.validation import convert
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.model import Role
 from commerce_event.core.problems import Problem, not_found

@@ -1,4 +1,4 @@
-"""Deliveries: list, read with every attempt, try again, cancel."""
+"""Deliveries: list, read with attempts, retry, cancel."""
 
 from typing import Annotated
 
@@ -25,7 +25,7 @@ from commerce_event.store.port import DeliveryQuery
 
 
 class DeliveriesQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which deliveries."""
+    """Filters of deliveries."""
 
     client_id: Int32 | None = None
     endpoint_id: Annotated[str, Meta(max_length=40)] | None = None
@@ -73,11 +73,11 @@ async def get_delivery(call: Call) -> Reply:
 async def retry_delivery(call: Call) -> Reply:
     delivery = await _find(call)
     if not can_retry(delivery.state):
-        raise Problem(409, "This delivery has arrived; to send the event again, start a replay.")
+        raise Problem(409, "This delivery is delivered; to send the event again, start a replay.")
     changed = await call.services.store.queue.requeue([delivery.id], now_ms=call.now_ms)
     if not changed:
-        raise Problem(409, "This delivery is being sent right now; look again in a moment.")
-    call.services.scheduler.wake()
+        raise Problem(409, "This delivery is being sent now; try again in a moment.")
+    call.services.dispatcher.wake()
     view = delivery_view(await _find(call))
     return Reply(view, 202, {"Location": f"/v1/deliveries/{view.id}"})
 
@@ -87,7 +87,7 @@ async def cancel_delivery(call: Call) -> Reply:
     if not can_cancel(delivery.state):
         raise Problem(409, f"This delivery is {delivery.state}; only a pending one can be cancelled.")
     await call.services.store.queue.cancel([delivery.id], reason="cancelled_by_user", now_ms=call.now_ms)
-    call.services.scheduler.wake()
+    call.services.dispatcher.wake()
     return Reply(delivery_view(await _find(call)))
 
 
@@ -126,30 +126,30 @@ OPERATIONS = (
         run=get_delivery,
         answers={200: DeliveryDetailView},
         problems=(404,),
-        description="Each attempt tells when, how long, and what came back.",
+        description="Each attempt has its time, its duration and the answer.",
     ),
     Operation(
         method="POST",
         path="/v1/deliveries/{id}/retry",
         name="retryDelivery",
-        summary="Try again now",
+        summary="Retry a delivery now",
         tag=_TAG,
         needs="manage",
         run=retry_delivery,
         answers={202: DeliveryView},
         problems=(404, 409),
-        description="A dead or cancelled delivery gets a fresh retry budget; a pending one is due at once.",
+        description="A dead or cancelled delivery gets all its retries again; a pending one is due now.",
     ),
     Operation(
         method="POST",
         path="/v1/deliveries/{id}/cancel",
         name="cancelDelivery",
-        summary="Cancel",
+        summary="Cancel a delivery",
         tag=_TAG,
         needs="manage",
         run=cancel_delivery,
         answers={200: DeliveryView},
         problems=(404, 409),
-        description="It is not tried again; an attempt under way is not called back. A retry takes it up anew.",
+        description="There are no more attempts, but one in progress is not stopped. A retry starts it again.",
     ),
 )

@@ -93,7 +93,7 @@ async def list_endpoint_stats(call: Call) -> Reply:
 def _item(
     call: Call, endpoint: Endpoint, summary: EndpointSummary, counts: DeliveryCounts | None, activity: Activity | None
 ) -> EndpointStatsItem:
-    health = call.services.scheduler.health(endpoint.id)
+    health = call.services.dispatcher.health(endpoint.id)
     return EndpointStatsItem(
         endpoint=summary,
         matched=0 if counts is None else counts.matched,

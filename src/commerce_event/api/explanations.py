@@ -1,4 +1,4 @@
-"""Why an event was, or was not, sent to each endpoint, and what holds what is still to be sent."""
+"""Explain for each endpoint why an event was sent or not, and why a due delivery is held back."""
 
 import asyncio
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class ExplainQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class RuleView(msgspec.Struct, frozen=True):
-    """One rule and whether it let the event pass."""
+    """A rule, and whether it let the event pass."""
 
     name: str
     passed: bool
@@ -51,7 +51,7 @@ class RequestPreview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReasonView(msgspec.Struct, frozen=True, kw_only=True):
-    """Why one endpoint did or did not get the event, and what became of it."""
+    """Why the event was sent to an endpoint or not, and what happened to it there."""
 
     endpoint_id: str
     url: str
@@ -60,7 +60,7 @@ class ReasonView(msgspec.Struct, frozen=True, kw_only=True):
     retries: int
     matched: bool
     verdict: str
-    held: str | None  # why what is due was not sent yet
+    held: str | None  # why a due delivery is not sent yet
     rules: list[RuleView]
     deliveries: list[DeliveryView]
     last_status: int | None  # of the newest delivery's last attempt
@@ -69,7 +69,7 @@ class ReasonView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExplanationView(msgspec.Struct, frozen=True, kw_only=True):
-    """Every endpoint of the client, as it stood when the event was accepted."""
+    """All endpoints of the client, as they were when the event was accepted."""
 
     event_id: str
     client_id: int
@@ -80,7 +80,7 @@ class ExplanationView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Sent(msgspec.Struct, frozen=True):
-    """What became of an event at one endpoint."""
+    """The deliveries of an event to one endpoint."""
 
     deliveries: list[Delivery] = []
     attempts: dict[int, list[Attempt]] = {}  # by delivery: of the newest one, or of all that are expanded
@@ -97,7 +97,7 @@ async def explain_event(call: Call) -> Reply:
     event = await find_event(call)
     registry = call.services.registry
     sent = await _sent(call, event)
-    then = await registry.explainable(event.client_id, event.config_version)
+    then = await registry.endpoints_at(event.client_id, event.config_version)
     known = {endpoint.id for endpoint in then}
     reasons = [
         _reason(call, endpoint, event, sent.get(endpoint.id, _Sent()))
@@ -105,7 +105,7 @@ async def explain_event(call: Call) -> Reply:
         if endpoint.deleted_ms is None
     ]
     reasons += [
-        _made_later(call, endpoint, event, sent.get(endpoint.id, _Sent()))
+        _created_later(call, endpoint, event, sent.get(endpoint.id, _Sent()))
         for endpoint in registry.endpoints(Scope.of(event.client_id))
         if endpoint.id not in known
     ]
@@ -144,21 +144,21 @@ async def _sent(call: Call, event: Event) -> dict[int, _Sent]:
 
 
 def _held(call: Call, delivery: Delivery) -> str | None:
-    """Return why a delivery that is due was not sent yet, as the end of a sentence; None when it is not due."""
+    """Return why a due delivery is not sent yet, as the end of a sentence; None when it is not due."""
     now_ms = call.services.clock.now_ms()
     if delivery.state != "pending" or delivery.leased or delivery.due_ms is None or delivery.due_ms > now_ms:
         return None
     endpoint = call.services.registry.endpoint(delivery.endpoint_id)
     if endpoint is None or not endpoint.live:
-        return "the endpoint is switched off"
+        return "the endpoint is disabled"
     if call.services.settings.hold_deliveries:
         return "this server holds all deliveries"
-    health = call.services.scheduler.health(endpoint.id)
+    health = call.services.dispatcher.health(endpoint.id)
     if health.circuit != "closed":
         return f"the endpoint failed {health.consecutive_failures} times in a row and gets one attempt at a time"
     if health.paused_for_s is not None:
         return f"the endpoint asked for a pause of another {health.paused_for_s:.0f} s"
-    return "others of this endpoint are before it"
+    return "other deliveries of this endpoint are before it"
 
 
 def _reason(call: Call, endpoint: Endpoint, event: Event, sent: _Sent) -> ReasonView:
@@ -171,19 +171,19 @@ def _reason(call: Call, endpoint: Endpoint, event: Event, sent: _Sent) -> Reason
         event,
         sent,
         matched=verdict.matched,
-        verdict=_fate(sent) if verdict.matched else f"not sent: {', '.join(failed)} did not match",
+        verdict=_outcome(sent) if verdict.matched else f"not sent: {', '.join(failed)} did not match",
         rules=[RuleView(rule.name, rule.passed, rule.wanted, rule.found) for rule in verdict.rules],
     )
 
 
-def _made_later(call: Call, endpoint: Endpoint, event: Event, sent: _Sent) -> ReasonView:
+def _created_later(call: Call, endpoint: Endpoint, event: Event, sent: _Sent) -> ReasonView:
     return _view(
         call,
         endpoint,
         event,
         sent,
         matched=False,
-        verdict=_fate(sent) if sent.deliveries else "not sent: the endpoint was made after this event",
+        verdict=_outcome(sent) if sent.deliveries else "not sent: the endpoint was created after this event",
         rules=[RuleView("existed", False, True, False)],
     )
 
@@ -253,21 +253,21 @@ def _preview(call: Call, endpoint: Endpoint, event: Event, sent: _Sent) -> Reque
     return RequestPreview(url=endpoint.url, headers=headers)
 
 
-def _fate(sent: _Sent) -> str:
+def _outcome(sent: _Sent) -> str:
     if not sent.deliveries:
         return "matched, but its delivery is missing"
     newest = sent.deliveries[0]
-    tries = f"{newest.attempt_count} attempt{'s' if newest.attempt_count != 1 else ''}"
+    attempts = f"{newest.attempt_count} attempt{'s' if newest.attempt_count != 1 else ''}"
     if newest.state == "pending":
-        return f"pending after {tries}: {_next(newest, sent.held)}"
-    return f"{newest.state} after {tries}" + (f": {newest.reason}" if newest.reason else "")
+        return f"pending after {attempts}: {_next(newest, sent.held)}"
+    return f"{newest.state} after {attempts}" + (f": {newest.reason}" if newest.reason else "")
 
 
 def _next(delivery: Delivery, held: str | None) -> str:
     if delivery.leased:
         return "being sent now"
     if delivery.due_ms is None:
-        return "waits for its turn"
+        return "waits for an earlier delivery"
     if held is not None:
         return f"due since {rfc3339(delivery.due_ms)}; {held}"
     return f"next try {rfc3339(delivery.due_ms)}"
@@ -278,7 +278,7 @@ OPERATIONS = (
         method="GET",
         path="/v1/events/{id}/explain",
         name="explainEvent",
-        summary="Why was it, or was it not, sent?",
+        summary="Explain why an event was sent or not",
         tag="Events",
         needs="read",
         run=explain_event,
@@ -286,9 +286,8 @@ OPERATIONS = (
         answers={200: ExplanationView},
         problems=(404, 422),
         description=(
-            "For each endpoint, as it stood when the event was accepted: its rules and what became of it. "
-            f"`expand=true` adds the attempts of its {_EXPANDED_MAX} newest deliveries and the request as it would be "
-            "sent now."
+            "For each endpoint, as it was when the event was accepted: its rules and the outcome. `expand=true` adds "
+            f"the attempts of its {_EXPANDED_MAX} newest deliveries and the request as it would be sent now."
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""What is answered: snake_case, ids and times as text. Secrets appear only where they were just made."""
+"""Models of the answers: names in snake_case, ids and times as text. Only new secrets are shown."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -56,7 +56,7 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
-    """One try: what was answered, or why nothing was."""
+    """An attempt: the answer, or why there was none."""
 
     number: int
     started_at: str
@@ -78,7 +78,7 @@ class AttemptSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
-    """One event on its way to one endpoint."""
+    """The delivery of one event to one endpoint."""
 
     id: str
     event_id: str
@@ -100,13 +100,13 @@ class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeliveryDetailView(DeliveryView, frozen=True, kw_only=True):
-    """A delivery with all of its attempts."""
+    """A delivery with all its attempts."""
 
     attempts: list[AttemptView]
 
 
 class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
-    """An endpoint. Values of static headers are masked; the secret is shown at creation and rotation only."""
+    """An endpoint. Values of static headers are masked; the secret is shown only when created or rotated."""
 
     id: str
     client_id: int
@@ -132,13 +132,13 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewEndpointView(EndpointView, frozen=True, kw_only=True):
-    """An endpoint just made, with the secret that its receiver shares; with ed25519 its public key is enough."""
+    """A new endpoint with the secret for its receiver; with ed25519 the receiver needs only the public key."""
 
     secret: str | None
 
 
 class SecretView(msgspec.Struct, frozen=True, kw_only=True):
-    """A new secret, or with ed25519 a new public key; the old one is still used beside it for a while."""
+    """A new secret, or with ed25519 a new public key; the old one is used as well for a while."""
 
     secret: str | None
     public_key: str | None
@@ -146,7 +146,7 @@ class SecretView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeyView(msgspec.Struct, frozen=True, kw_only=True):
-    """A key, without its text."""
+    """An API key, without the key itself."""
 
     id: str
     role: Role
@@ -157,13 +157,13 @@ class KeyView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewKeyView(KeyView, frozen=True, kw_only=True):
-    """A key just made; ``key`` is shown this once."""
+    """A new API key; ``key`` is shown only once."""
 
     key: str
 
 
 class ReplayView(msgspec.Struct, frozen=True, kw_only=True):
-    """A replay and how far it is. ``deliveries`` counts what it queued by state."""
+    """A replay and its progress. ``deliveries`` counts the queued deliveries by state."""
 
     id: str
     client_id: int
@@ -184,7 +184,7 @@ class ReplayView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BookView(msgspec.Struct, frozen=True, kw_only=True):
-    """The account of an endpoint: matched = delivered + dead + cancelled + pending."""
+    """The delivery counts of an endpoint: matched = delivered + dead + cancelled + pending."""
 
     endpoint_id: str
     client_id: int
@@ -208,7 +208,7 @@ class DeliveryTotals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BooksView(msgspec.Struct, frozen=True, kw_only=True):
-    """The accounts, and whether they balance by the last recount."""
+    """The delivery counts, and whether they add up."""
 
     items: list[BookView]
     totals: DeliveryTotals
@@ -336,7 +336,7 @@ def public_key_of(endpoint: Endpoint) -> str | None:
 
 
 def shared_secret_of(endpoint: Endpoint) -> str | None:
-    """Return what a receiver verifies with; None where it needs no secret, but the public key."""
+    """Return the secret for the receiver; None with ed25519, where it verifies with the public key."""
     return endpoint.secrets[0].value if endpoint.signing == "hmac" else None
 
 
@@ -391,25 +391,25 @@ def replay_view(
     )
 
 
-def delivery_totals(books: Sequence[DeliveryCounts]) -> DeliveryTotals:
+def delivery_totals(counts: Sequence[DeliveryCounts]) -> DeliveryTotals:
     return DeliveryTotals(
-        matched=sum(book.matched for book in books),
-        delivered=sum(book.delivered for book in books),
-        dead=sum(book.dead for book in books),
-        cancelled=sum(book.cancelled for book in books),
-        pending=sum(book.pending for book in books),
+        matched=sum(each.matched for each in counts),
+        delivered=sum(each.delivered for each in counts),
+        dead=sum(each.dead for each in counts),
+        cancelled=sum(each.cancelled for each in counts),
+        pending=sum(each.pending for each in counts),
     )
 
 
-def book_view(book: DeliveryCounts, endpoint: Endpoint | None) -> BookView:
+def counts_view(counts: DeliveryCounts, endpoint: Endpoint | None) -> BookView:
     return BookView(
-        endpoint_id=ids.encode("end", book.endpoint_id),
-        client_id=book.client_id,
-        matched=book.matched,
-        delivered=book.delivered,
-        dead=book.dead,
-        cancelled=book.cancelled,
-        pending=book.pending,
-        difference=book.difference,
+        endpoint_id=ids.encode("end", counts.endpoint_id),
+        client_id=counts.client_id,
+        matched=counts.matched,
+        delivered=counts.delivered,
+        dead=counts.dead,
+        cancelled=counts.cancelled,
+        pending=counts.pending,
+        difference=counts.difference,
         endpoint=endpoint_summary(endpoint),
     )

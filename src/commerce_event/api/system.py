@@ -38,17 +38,17 @@ class StoreView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def read_node(call: Call) -> Reply:
-    scheduler, settings = call.services.scheduler, call.services.settings
+    dispatcher, settings = call.services.dispatcher, call.services.settings
     for_all = call.scope.client_ids is None
     return Reply(
         NodeView(
             version=__version__,
             now=rfc3339(call.now_ms),
-            nodes=scheduler.nodes,
-            running=scheduler.running,
+            nodes=dispatcher.nodes,
+            running=dispatcher.running,
             held=settings.hold_deliveries,
-            in_flight=scheduler.in_flight,
-            unsettled=scheduler.unsettled,
+            in_flight=dispatcher.in_flight,
+            unsettled=dispatcher.unsettled,
             timeout_s=settings.timeout_s,
             retry_schedule=list(settings.retry_schedule_s),
             retention_s=settings.retention_s or None,

@@ -131,8 +131,8 @@ EXAMPLES: Final[dict[str, Any]] = {
     "EndpointChange": {"enabled": False},
     "SecretView": {"secret": _SECRET, "public_key": None, "old_secret_expires_at": "2026-02-01T12:00:00.000Z"},
     "Rotation": {"overlap": "24h"},
-    "TestWanted": {"type": ORDER.name},
-    "TestView": {
+    "EndpointTestRequest": {"type": ORDER.name},
+    "EndpointTestResult": {
         "delivered": True, "url": URL,
         "request_headers": [["content-type", "application/json"], ["webhook-id", "evt_0sapa4rq80001"]],
         "request_body": '{"ClientId":1006,"JobId":918273,"StatusId":2}', "attempt": _ATTEMPT,

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from commerce_event.admin.error_messages import error_code_message, error_message, reason_message
 from commerce_event.admin.screen_context import ScreenContext
 from commerce_event.admin.screens.endpoint import DeliveryRow, delivery_rows, display_name
-from commerce_event.api.dead_letters import LOOKED_AT, DeadGroupView
+from commerce_event.api.dead_letters import GROUPED_MAX, DeadGroupView
 from commerce_event.api.response_models import EndpointSummary
 from commerce_event.core.problems import Problem
 
@@ -55,7 +55,7 @@ async def list_dead_letters(context: ScreenContext) -> Response:
         "dead_letters.html",
         errors={},
         groups=await _by_endpoint(context, groups),
-        truncated_at=LOOKED_AT if sum(group.count for group in groups) >= LOOKED_AT else 0,
+        truncated_at=GROUPED_MAX if sum(group.count for group in groups) >= GROUPED_MAX else 0,
         letters=[_letter(row) for row in delivery_rows(found.items)],
         first=first,
         this_url=context.url_with(),

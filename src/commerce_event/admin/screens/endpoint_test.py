@@ -15,7 +15,7 @@ from commerce_event.admin.error_messages import error_message
 from commerce_event.admin.screen_context import ROOT, ScreenContext
 from commerce_event.admin.screens.endpoint import display_name, type_names
 from commerce_event.admin.timeline import answer_text
-from commerce_event.api.endpoint_health import TestView
+from commerce_event.api.endpoint_health import EndpointTestResult
 from commerce_event.web.highlight import json_text
 
 _COOKIE_TEXT_MAX: Final = 2_800  # what fits into a cookie once it is encrypted
@@ -52,7 +52,7 @@ async def show_test(context: ScreenContext) -> Response:
     )
 
 
-def pack_result(result: TestView) -> str:
+def pack_result(result: EndpointTestResult) -> str:
     """Return a result as a text that fits into a cookie: a long answer is shortened; empty when nothing fits."""
     for length in _BODY_LENGTHS:
         shorter = msgspec.structs.replace(result.attempt, response_body=result.attempt.response_body[:length])
@@ -64,12 +64,12 @@ def pack_result(result: TestView) -> str:
     return text if len(text) <= _COOKIE_TEXT_MAX else ""
 
 
-def unpack_result(text: str) -> TestView | None:
+def unpack_result(text: str) -> EndpointTestResult | None:
     """Return a packed result; None for an empty text."""
     if not text:
         return None
-    return msgspec.msgpack.decode(zlib.decompress(base64.b85decode(text)), type=TestView)
+    return msgspec.msgpack.decode(zlib.decompress(base64.b85decode(text)), type=EndpointTestResult)
 
 
-def _compress(result: TestView) -> str:
+def _compress(result: EndpointTestResult) -> str:
     return base64.b85encode(zlib.compress(msgspec.msgpack.encode(result), 9)).decode()
