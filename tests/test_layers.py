@@ -140,3 +140,70 @@ def test_upward_import_is_noticed_in_every_form(source: str, caught: bool) -> No
     package = f"{PACKAGE}.store.sqlite" if source.startswith("from ...") else f"{PACKAGE}.store"
 
     assert bool(upward_imports(source, package, "store")) is caught
+
+
+# What a screen must not import: it reads and changes everything through the operations of the API.
+BEHIND_THE_OPERATIONS = (
+    "accept.intake", "deliver", "maintenance", "registry.registry", "store",
+)  # fmt: skip
+# The session cookie names a key, and signing in checks one: both come before the person whom an operation runs for.
+# The context makes the calls of operations, which take the services.
+SIGN_IN = {"admin/sessions.py", "admin/sign_in.py"}
+CALLS_OPERATIONS = {"admin/screen_context.py", "admin/sign_in.py"}
+
+
+def shortcuts(source: str, package: str, *, may_read_keys: bool, may_hold_services: bool) -> list[str]:
+    """Return a sentence for each place in a screen's module that goes around the operations."""
+    tree = ast.parse(source)
+    banned = [f"{PACKAGE}.{name}." for name in BEHIND_THE_OPERATIONS]
+    if may_read_keys:
+        banned.remove(f"{PACKAGE}.registry.registry.")
+    faults = [
+        f"line {line}: a screen must not import {name}; call an operation"
+        for line, name in imported_modules(tree, package)
+        if any(f"{name}.".startswith(each) for each in banned)
+    ]
+    if not may_hold_services:
+        faults += [
+            f"line {node.lineno}: a screen must not use .{node.attr}; call an operation"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and node.attr in {"services", "_factory"}
+        ]
+    return faults
+
+
+def test_screens_reach_data_only_through_operations() -> None:
+    faults = []
+    for path, package, room in modules():
+        name = path.relative_to(SOURCE).as_posix()
+        if room == "admin":
+            found = shortcuts(
+                path.read_text("utf-8"),
+                package,
+                may_read_keys=name in SIGN_IN,
+                may_hold_services=name in CALLS_OPERATIONS,
+            )
+            faults += [f"{name} {fault}" for fault in found]
+
+    assert not faults, "\n" + "\n".join(faults)
+
+
+@pytest.mark.parametrize(
+    ("source", "caught"),
+    [
+        ("from commerce_event.store.port import Activity", True),
+        ("from commerce_event.store import text_search", True),
+        ("import commerce_event.deliver.endpoint_state", True),
+        ("from commerce_event.registry.registry import Registry", True),
+        ("from ..accept.intake import Intake", True),
+        ("async def show(context):\n    await context.services.store.history.event(1)", True),
+        ("async def show(context):\n    context._factory.sessions.end()", True),
+        ("from commerce_event.registry.authentication import check_role", False),
+        ("from commerce_event.api.services import Services", False),
+        ("async def show(context):\n    await context.call('getEvent')", False),
+    ],
+)
+def test_shortcuts_around_operations_are_found(source: str, caught: bool) -> None:
+    found = shortcuts(source, f"{PACKAGE}.admin", may_read_keys=False, may_hold_services=False)
+
+    assert bool(found) is caught

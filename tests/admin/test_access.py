@@ -1,4 +1,4 @@
-"""The admin screens' doors: signing in, sessions, forms of strangers, headers."""
+"""Protection of the admin screens: sign-in, sessions, forms from other sites, headers."""
 
 import re
 from collections.abc import AsyncIterator
@@ -11,11 +11,11 @@ from api_server import ADMIN_KEY, Api, plain_client, running_api
 from browser_actions import sign_out_elsewhere
 from starlette.routing import Route
 
-from commerce_event.admin.one_time_secret import COOKIE as REVEAL
-from commerce_event.admin.one_time_secret import LIFETIME_S as REVEAL_S
-from commerce_event.admin.page import safe_next
+from commerce_event.admin.one_time_secret import COOKIE as ONE_TIME_COOKIE
+from commerce_event.admin.one_time_secret import LIFETIME_S as ONE_TIME_LIFETIME_S
+from commerce_event.admin.screen_context import safe_next
 from commerce_event.admin.sessions import COOKIE, LIFETIME_S, Sessions
-from commerce_event.admin.sign_in import TryLimit
+from commerce_event.admin.sign_in import AttemptLimit
 from commerce_event.core.model import Role
 from commerce_event.core.vault import Vault, parse_key
 
@@ -32,19 +32,19 @@ async def visitor(api: Api) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def enter(visitor: httpx.AsyncClient, key: str = ADMIN_KEY, **fields: str) -> httpx.Response:
+async def sign_in(visitor: httpx.AsyncClient, key: str = ADMIN_KEY, **fields: str) -> httpx.Response:
     return await visitor.post("/admin/sign-in", data={"key": key, **fields})
 
 
-async def token(visitor: httpx.AsyncClient) -> str:
-    """Return what a form of this session must carry."""
+async def csrf_token(visitor: httpx.AsyncClient) -> str:
+    """Return the token that every form of this session needs."""
     found = re.search(r'name="csrf" value="([^"]+)"', (await visitor.get("/admin")).text)
     assert found is not None
     return found[1]
 
 
 def screens(api: Api) -> list[tuple[str, str]]:
-    """Return method and address of every screen but those for signing in."""
+    """Return method and path of every screen except sign-in."""
     routes = [each for each in api.node.app._routes.routes if isinstance(each, Route)]
     return [
         (method, re.sub(r"{[^}]+}", "x", route.path))
@@ -54,7 +54,7 @@ def screens(api: Api) -> list[tuple[str, str]]:
     ]
 
 
-async def test_stranger_is_sent_to_sign_in_from_every_screen(api: Api, visitor: httpx.AsyncClient) -> None:
+async def test_screens_without_session_redirect_to_sign_in(api: Api, visitor: httpx.AsyncClient) -> None:
     assert len(screens(api)) > 25
     for method, address in screens(api):
         response = await visitor.request(method, address)
@@ -62,18 +62,18 @@ async def test_stranger_is_sent_to_sign_in_from_every_screen(api: Api, visitor: 
         assert response.headers["location"].startswith("/admin/sign-in")
 
 
-async def test_signing_in_leads_to_where_one_wanted_to_go(visitor: httpx.AsyncClient) -> None:
+async def test_sign_in_redirects_to_the_requested_page(visitor: httpx.AsyncClient) -> None:
     asked = await visitor.get("/admin/events?q=SO-1")
     wanted = httpx.URL(asked.headers["location"]).params["next"]
 
-    entered = await enter(visitor, next=wanted)
+    entered = await sign_in(visitor, next=wanted)
 
     assert entered.headers["location"] == "/admin/events?q=SO-1"
     assert (await visitor.get("/admin/events?q=SO-1")).status_code == 200
 
 
-async def test_cookie_is_out_of_reach_of_scripts_and_other_sites(visitor: httpx.AsyncClient) -> None:
-    plain = (await enter(visitor)).headers["set-cookie"].lower()
+async def test_session_cookie_is_http_only_and_same_site(visitor: httpx.AsyncClient) -> None:
+    plain = (await sign_in(visitor)).headers["set-cookie"].lower()
     tls = await visitor.post("/admin/sign-in", data={"key": ADMIN_KEY}, headers={"X-Forwarded-Proto": "https"})
 
     assert "httponly" in plain
@@ -87,12 +87,12 @@ async def test_cookie_is_out_of_reach_of_scripts_and_other_sites(visitor: httpx.
 @pytest.mark.parametrize(
     "path", ["https://evil.example/", "//evil.example", "/admin\\evil", "/v1/keys", "", "/adminx", "/admin//x"]
 )
-def test_nobody_is_led_elsewhere_after_signing_in(path: str) -> None:
+def test_safe_next_foreign_path_becomes_the_overview(path: str) -> None:
     assert safe_next(path) == "/admin"
 
 
-async def test_address_that_no_screen_has_is_a_page_that_says_so(visitor: httpx.AsyncClient) -> None:
-    await enter(visitor)
+async def test_unknown_path_answers_404_with_a_page(visitor: httpx.AsyncClient) -> None:
+    await sign_in(visitor)
     response = await visitor.get("/admin/no/such/screen")
 
     assert response.status_code == 404
@@ -100,12 +100,12 @@ async def test_address_that_no_screen_has_is_a_page_that_says_so(visitor: httpx.
     assert "There is no such page." in response.text
 
 
-async def test_who_names_the_host_alone_comes_to_the_screens(visitor: httpx.AsyncClient) -> None:
+async def test_root_path_redirects_to_the_screens(visitor: httpx.AsyncClient) -> None:
     assert (await visitor.get("/")).headers["location"] == "/admin"
 
 
-async def test_wrong_key_is_refused_in_words_and_never_repeated(visitor: httpx.AsyncClient) -> None:
-    response = await enter(visitor, "wrong-key-that-nobody-has")
+async def test_sign_in_wrong_key_is_rejected_and_not_echoed(visitor: httpx.AsyncClient) -> None:
+    response = await sign_in(visitor, "wrong-key-that-nobody-has")
 
     assert response.status_code == 422
     assert "unknown or revoked" in response.text
@@ -113,34 +113,30 @@ async def test_wrong_key_is_refused_in_words_and_never_repeated(visitor: httpx.A
     assert COOKIE not in response.cookies
 
 
-async def test_guessing_is_slowed_down_and_the_operators_own_key_waits_too(
-    api: Api, visitor: httpx.AsyncClient
-) -> None:
-    statuses = [(await enter(visitor, f"guess-{number}")).status_code for number in range(12)]
+async def test_sign_in_too_many_wrong_keys_delay_also_the_operators_key(api: Api, visitor: httpx.AsyncClient) -> None:
+    statuses = [(await sign_in(visitor, f"guess-{number}")).status_code for number in range(12)]
 
     assert statuses == [422] * 10 + [429] * 2
-    late = await enter(visitor)
+    late = await sign_in(visitor)
     assert late.status_code == 429
     assert 0 < int(late.headers["retry-after"]) <= 60
-    with patch.object(TryLimit, "wait_s", return_value=0.004):
-        assert (await enter(visitor)).headers["retry-after"] == "1"
+    with patch.object(AttemptLimit, "wait_s", return_value=0.004):
+        assert (await sign_in(visitor)).headers["retry-after"] == "1"
 
 
-async def test_key_that_nobody_can_guess_passes_while_others_of_its_address_guess(
-    api: Api, visitor: httpx.AsyncClient
-) -> None:
+async def test_sign_in_generated_key_passes_despite_the_attempt_limit(api: Api, visitor: httpx.AsyncClient) -> None:
     _, key = await api.key("read", 1)
     for number in range(11):
-        refused = await enter(visitor, f"guess-{number}")
+        refused = await sign_in(visitor, f"guess-{number}")
     assert refused.status_code == 429
 
-    assert (await enter(visitor, key["key"])).status_code == 303
+    assert (await sign_in(visitor, key["key"])).status_code == 303
 
 
-async def test_key_that_only_publishes_cannot_sign_in(api: Api, visitor: httpx.AsyncClient) -> None:
+async def test_sign_in_publish_key_is_rejected(api: Api, visitor: httpx.AsyncClient) -> None:
     _, key = await api.key("publish", 1)
 
-    refused = await enter(visitor, key["key"])
+    refused = await sign_in(visitor, key["key"])
 
     assert refused.status_code == 422
     assert "This key can only publish events." in refused.text
@@ -148,10 +144,8 @@ async def test_key_that_only_publishes_cannot_sign_in(api: Api, visitor: httpx.A
 
 
 @pytest.mark.parametrize("role", ["publish", "read", "manage", "admin"])
-async def test_every_screen_takes_the_role_that_its_call_takes(
-    api: Api, visitor: httpx.AsyncClient, role: Role
-) -> None:
-    """Which screens are refused, written down once more than in the table of routes."""
+async def test_screens_need_the_role_of_their_operation(api: Api, visitor: httpx.AsyncClient, role: Role) -> None:
+    """Which screens are rejected is written here independently of the table of routes."""
     _, made = await api.key(role, *(() if role == "admin" else (1,)))
     key = api.node.registry.authenticate(made["key"])
     assert key is not None
@@ -185,7 +179,7 @@ def _vault_key(api: Api) -> bytes:
     return parse_key(path.with_name(f"{path.name}.key").read_text().strip())
 
 
-async def test_what_belongs_to_another_client_is_unknown_to_every_screen(api: Api, visitor: httpx.AsyncClient) -> None:
+async def test_screens_do_not_show_or_change_another_client(api: Api, visitor: httpx.AsyncClient) -> None:
     foreign = await api.endpoint(2, url=f"{api.receiver.url}/of-two", description="secret-of-two")
     event = await api.publish(2, FirstName="secret-of-two")
     (delivery,) = await api.until_state("delivered")
@@ -195,9 +189,9 @@ async def test_what_belongs_to_another_client_is_unknown_to_every_screen(api: Ap
     kept = [f"/v1/{kind}/{own[kind]}" for kind in ("events", "deliveries", "endpoints")]
     before = [(await api.admin.get(path)).text for path in kept]
     _, key = await api.key("manage", 1)
-    await enter(visitor, key["key"])
+    await sign_in(visitor, key["key"])
     fields = {
-        "csrf": await token(visitor),
+        "csrf": await csrf_token(visitor),
         "client_id": "2",
         "url": "http://127.0.0.1:1/",
         "event_types": "*",
@@ -228,8 +222,8 @@ async def test_what_belongs_to_another_client_is_unknown_to_every_screen(api: Ap
     assert [(await api.admin.get(path)).text for path in kept] == before
 
 
-async def test_session_ends_with_its_time(api: Api, visitor: httpx.AsyncClient) -> None:
-    await enter(visitor)
+async def test_session_expires(api: Api, visitor: httpx.AsyncClient) -> None:
+    await sign_in(visitor)
     assert (await visitor.get("/admin")).status_code == 200
 
     api.node.clock.follow(LIFETIME_S * 1000)
@@ -239,7 +233,7 @@ async def test_session_ends_with_its_time(api: Api, visitor: httpx.AsyncClient) 
 
 async def test_session_ends_when_its_key_is_revoked(api: Api, visitor: httpx.AsyncClient) -> None:
     _, key = await api.key("manage", 1)
-    await enter(visitor, key["key"])
+    await sign_in(visitor, key["key"])
     assert (await visitor.get("/admin")).status_code == 200
 
     await api.admin.delete(f"/v1/keys/{key['id']}")
@@ -248,20 +242,20 @@ async def test_session_ends_when_its_key_is_revoked(api: Api, visitor: httpx.Asy
 
 
 @pytest.mark.parametrize("cookie", ["", "x", "AAAA", "é", "A" * 5000])
-async def test_made_up_cookie_is_no_session(visitor: httpx.AsyncClient, cookie: str) -> None:
+async def test_invalid_session_cookie_is_ignored(visitor: httpx.AsyncClient, cookie: str) -> None:
     response = await visitor.get("/admin", headers={"Cookie": f"{COOKIE}={cookie}".encode()})  # type: ignore[arg-type]
 
     assert response.status_code == 303
 
 
-async def test_signing_out_ends_the_session_wherever_its_cookie_is(api: Api, visitor: httpx.AsyncClient) -> None:
-    await enter(visitor)
+async def test_sign_out_ends_every_copy_of_the_session(api: Api, visitor: httpx.AsyncClient) -> None:
+    await sign_in(visitor)
     copied = {"Cookie": f"{COOKIE}={visitor.cookies[COOKIE]}"}
     async with plain_client(api.url, {}) as other, plain_client(api.url, copied) as thief:
-        await enter(other)
+        await sign_in(other)
         assert (await thief.get("/admin")).status_code == 200
 
-        response = await visitor.post("/admin/sign-out", data={"csrf": await token(visitor)})
+        response = await visitor.post("/admin/sign-out", data={"csrf": await csrf_token(visitor)})
 
         assert response.headers["location"] == "/admin/sign-in?left=1"
         assert "You are signed out." in (await visitor.get(response.headers["location"])).text
@@ -272,10 +266,10 @@ async def test_signing_out_ends_the_session_wherever_its_cookie_is(api: Api, vis
         assert (await other.get("/admin")).status_code == 200
 
 
-async def test_who_was_signed_in_is_told_and_led_back(api: Api, visitor: httpx.AsyncClient) -> None:
+async def test_ended_session_leads_to_sign_in_and_back(api: Api, visitor: httpx.AsyncClient) -> None:
     first = await visitor.get("/admin/events?q=1")
     assert first.headers["location"] == "/admin/sign-in?next=/admin/events%3Fq%3D1"
-    await enter(visitor)
+    await sign_in(visitor)
     await sign_out_elsewhere(api, visitor.cookies[COOKIE])
 
     for method, address, headers, back in (
@@ -293,15 +287,15 @@ async def test_who_was_signed_in_is_told_and_led_back(api: Api, visitor: httpx.A
     assert "Your session has ended." in (await visitor.get(part.headers["hx-redirect"])).text
 
 
-async def test_new_key_is_shown_once_and_a_reload_makes_no_other(api: Api, visitor: httpx.AsyncClient) -> None:
-    await enter(visitor)
-    wanted = {"csrf": await token(visitor), "name": "till", "role": "publish", "client_ids": "1"}
+async def test_new_key_is_shown_once_and_reload_creates_no_other(api: Api, visitor: httpx.AsyncClient) -> None:
+    await sign_in(visitor)
+    wanted = {"csrf": await csrf_token(visitor), "name": "till", "role": "publish", "client_ids": "1"}
 
     made = await visitor.post("/admin/keys", data=wanted)
 
     assert made.status_code == 303
     assert made.headers["location"] == "/admin/keys"
-    carried = visitor.cookies[REVEAL]
+    carried = visitor.cookies[ONE_TIME_COOKIE]
     shown = re.search(r'id="new-key">([^<]+)<', (await visitor.get("/admin/keys")).text)
     assert shown is not None
     assert (await (await api.caller(shown[1])).post("/v1/events/x", json={})).status_code == 404
@@ -310,27 +304,27 @@ async def test_new_key_is_shown_once_and_a_reload_makes_no_other(api: Api, visit
     assert len((await api.admin.get("/v1/keys")).json()["items"]) == 1
 
 
-async def test_what_is_shown_once_is_shown_to_nobody_else_and_not_later(api: Api, visitor: httpx.AsyncClient) -> None:
-    await enter(visitor)
-    wanted = {"csrf": await token(visitor), "name": "till", "role": "publish", "client_ids": "1"}
+async def test_one_time_secret_is_bound_to_session_and_expires(api: Api, visitor: httpx.AsyncClient) -> None:
+    await sign_in(visitor)
+    wanted = {"csrf": await csrf_token(visitor), "name": "till", "role": "publish", "client_ids": "1"}
     await visitor.post("/admin/keys", data=wanted)
-    mine, carried = visitor.cookies[COOKIE], visitor.cookies[REVEAL]
+    mine, carried = visitor.cookies[COOKIE], visitor.cookies[ONE_TIME_COOKIE]
 
     async def shown(session: str, revealed: str) -> bool:
-        async with plain_client(api.url, {"Cookie": f"{COOKIE}={session}; {REVEAL}={revealed}"}) as client:
+        async with plain_client(api.url, {"Cookie": f"{COOKIE}={session}; {ONE_TIME_COOKIE}={revealed}"}) as client:
             return 'id="new-key"' in (await client.get("/admin/keys")).text
 
     async with plain_client(api.url, {}) as other:
-        await enter(other)
+        await sign_in(other)
         assert not await shown(other.cookies[COOKIE], carried)
     assert not await shown(mine, "A" + carried)
     assert await shown(mine, carried)
-    api.node.clock.follow(REVEAL_S * 1000)
+    api.node.clock.follow(ONE_TIME_LIFETIME_S * 1000)
     assert not await shown(mine, carried)
 
 
-async def test_every_change_needs_the_token_of_the_session(api: Api, visitor: httpx.AsyncClient) -> None:
-    await enter(visitor)
+async def test_forms_without_csrf_token_are_rejected(api: Api, visitor: httpx.AsyncClient) -> None:
+    await sign_in(visitor)
     endpoint = await api.endpoint()
     for method, address in screens(api):
         if method != "POST" or "sign-out" in address:
@@ -358,12 +352,12 @@ async def test_every_change_needs_the_token_of_the_session(api: Api, visitor: ht
         {"Origin": "http://{host}", "Sec-Fetch-Site": "cross-site"},
     ],
 )
-async def test_what_another_site_sends_is_refused_even_with_the_token(
+async def test_form_from_another_site_is_rejected_despite_token(
     api: Api, visitor: httpx.AsyncClient, headers: dict[str, str]
 ) -> None:
-    await enter(visitor)
+    await sign_in(visitor)
     endpoint = await api.endpoint()
-    data = {"csrf": await token(visitor)}
+    data = {"csrf": await csrf_token(visitor)}
 
     sent = {name: value.replace("{host}", f"127.0.0.1:{api.port}") for name, value in headers.items()}
     response = await visitor.post(f"/admin/endpoints/{endpoint['id']}/delete", data=data, headers=sent)
@@ -382,7 +376,7 @@ async def test_what_another_site_sends_is_refused_even_with_the_token(
         {"Origin": "https://localhost:443", "Host": "localhost", "Sec-Fetch-Site": "same-origin"},
     ],
 )
-async def test_what_our_own_page_sends_is_taken(api: Api, visitor: httpx.AsyncClient, headers: dict[str, str]) -> None:
+async def test_form_from_own_page_is_accepted(api: Api, visitor: httpx.AsyncClient, headers: dict[str, str]) -> None:
     sent = {name: value.replace("{port}", str(api.port)) for name, value in headers.items()}
 
     assert (await visitor.post("/admin/sign-in", data={"key": ADMIN_KEY}, headers=sent)).status_code == 303
@@ -391,10 +385,8 @@ async def test_what_our_own_page_sends_is_taken(api: Api, visitor: httpx.AsyncCl
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:{port}", "localhost.evil.example", "127.0.0.1.nip.io", "["]
 )
-async def test_screens_do_not_answer_to_a_name_that_nobody_here_chose(
-    api: Api, visitor: httpx.AsyncClient, host: str
-) -> None:
-    await enter(visitor)
+async def test_screens_reject_unknown_host_names(api: Api, visitor: httpx.AsyncClient, host: str) -> None:
+    await sign_in(visitor)
     asked = {"Host": host.replace("{port}", str(api.port))}
 
     for method, address in (
@@ -416,7 +408,7 @@ async def test_screens_do_not_answer_to_a_name_that_nobody_here_chose(
     "host",
     ["127.0.0.1", "10.1.2.3:9", "[::1]:8080", "localhost", "LOCALHOST.:1", "shop.localhost", "events.example.com"],
 )
-async def test_screens_answer_to_addresses_loopback_names_and_names_of_the_settings(tmp_path: Path, host: str) -> None:
+async def test_screens_answer_to_addresses_loopback_and_allowed_hosts(tmp_path: Path, host: str) -> None:
     async with (
         running_api(tmp_path, allowed_hosts=("events.example.com",)) as api,
         plain_client(api.url, {"Host": host}) as visitor,
@@ -424,11 +416,11 @@ async def test_screens_answer_to_addresses_loopback_names_and_names_of_the_setti
         assert (await visitor.get("/admin/sign-in")).status_code == 200
 
 
-async def test_role_is_asked_for_every_change(api: Api, visitor: httpx.AsyncClient) -> None:
+async def test_read_key_cannot_change_anything(api: Api, visitor: httpx.AsyncClient) -> None:
     endpoint = await api.endpoint()
     _, key = await api.key("read", 1)
-    await enter(visitor, key["key"])
-    data = {"csrf": await token(visitor)}
+    await sign_in(visitor, key["key"])
+    data = {"csrf": await csrf_token(visitor)}
 
     for part in ("delete", "switch", "rotate", "test"):
         assert (await visitor.post(f"/admin/endpoints/{endpoint['id']}/{part}", data=data)).status_code == 403, part
@@ -446,19 +438,19 @@ async def test_role_is_asked_for_every_change(api: Api, visitor: httpx.AsyncClie
     ],
     ids=["another type", "no ASCII", "no UTF-8", "too many fields", "too large"],
 )
-async def test_form_that_is_none_is_refused_in_words(
+async def test_invalid_form_is_rejected_with_a_page(
     visitor: httpx.AsyncClient, content: bytes, media: str, status: int
 ) -> None:
-    await enter(visitor)
+    await sign_in(visitor)
     for address in ("/admin/keys", "/admin/sign-in"):
         response = await visitor.post(address, content=content, headers={"Content-Type": media})
         assert response.status_code == status, address
         assert "<h1" in response.text
 
 
-async def test_pages_allow_nothing_but_our_own_files(visitor: httpx.AsyncClient) -> None:
+async def test_pages_allow_only_own_files(visitor: httpx.AsyncClient) -> None:
     pages = [await visitor.get("/admin/sign-in")]
-    await enter(visitor)
+    await sign_in(visitor)
     pages += [await visitor.get(f"/admin{path}") for path in ("", "/events", "/endpoints/end_x", "/no-such-screen-id")]
 
     for page in pages[:3]:
@@ -471,7 +463,7 @@ async def test_pages_allow_nothing_but_our_own_files(visitor: httpx.AsyncClient)
         assert not re.search(r"<script(?![^>]*\bsrc=)|\sstyle=|\son\w+=", page.text)
 
 
-async def test_assets_are_kept_by_the_browser_and_nothing_else_is_served(visitor: httpx.AsyncClient) -> None:
+async def test_assets_are_cached_and_nothing_else_is_served(visitor: httpx.AsyncClient) -> None:
     page = await visitor.get("/admin/sign-in")
     address = re.search(r'href="(/assets/[^"]+/)base.css"', page.text)
     assert address is not None
@@ -484,15 +476,21 @@ async def test_assets_are_kept_by_the_browser_and_nothing_else_is_served(visitor
         assert (await visitor.get(address[1] + path)).status_code == 404, path
 
 
-async def test_answers_of_the_screens_never_hold_a_secret(api: Api, visitor: httpx.AsyncClient) -> None:
+async def test_screens_never_show_a_stored_secret(api: Api, visitor: httpx.AsyncClient) -> None:
     endpoint = await api.endpoint(headers={"Authorization": "Bearer very-secret-value"})
-    await enter(visitor)
+    await sign_in(visitor)
 
     for path in ("", "/edit"):
         text = (await visitor.get(f"/admin/endpoints/{endpoint['id']}{path}")).text
         assert "very-secret-value" not in text
         assert endpoint["secret"] not in text
-    kept = {"csrf": await token(visitor), "url": endpoint["url"], "event_types": "*", "client_id": "1", "jitter": "0"}
+    kept = {
+        "csrf": await csrf_token(visitor),
+        "url": endpoint["url"],
+        "event_types": "*",
+        "client_id": "1",
+        "jitter": "0",
+    }
     changed = await visitor.post(
         f"/admin/endpoints/{endpoint['id']}/edit",
         data={**kept, "max_in_flight": "8", "headers": "Authorization: ***", "enabled": "1", "signing": "hmac"},
@@ -503,12 +501,12 @@ async def test_answers_of_the_screens_never_hold_a_secret(api: Api, visitor: htt
     assert arrival.headers["authorization"] == "Bearer very-secret-value"
 
 
-async def test_what_was_done_at_the_screens_is_in_the_audit_log(api: Api, visitor: httpx.AsyncClient) -> None:
+async def test_changes_on_screens_are_in_the_audit_log(api: Api, visitor: httpx.AsyncClient) -> None:
     made = await api.endpoint()
     _, key = await api.key("manage", 1)
-    await enter(visitor, key["key"])
+    await sign_in(visitor, key["key"])
     path = f"/admin/endpoints/{made['id']}"
-    await visitor.post(f"{path}/switch", data={"csrf": await token(visitor)})
+    await visitor.post(f"{path}/switch", data={"csrf": await csrf_token(visitor)})
 
     shown = (await visitor.get("/admin/audit", params={"target": made["id"]})).text
 

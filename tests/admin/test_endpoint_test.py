@@ -1,13 +1,13 @@
-"""The result of a test travels in a cookie: whole when it fits, shortened when it does not."""
+"""The result of a test is packed into a cookie: whole when it fits, else shortened."""
 
 import random
 
-from commerce_event.admin.screens.endpoint_test import packed, unpacked
+from commerce_event.admin.screens.endpoint_test import pack_result, unpack_result
 from commerce_event.api import endpoint_health
 from commerce_event.api.response_models import AttemptView
 
 COOKIE_MAX = 4_096
-SEALED_SHARE = 4 / 3  # base64 of what is sealed
+SEALED_SHARE = 4 / 3  # base64 of the encrypted text
 
 
 def result(
@@ -26,16 +26,16 @@ def noise(length: int) -> str:
     return "".join(random.Random(7).choices("abcdefghijklmnopqrstuvwxyz0123456789é", k=length))
 
 
-def test_result_that_fits_arrives_whole() -> None:
+def test_pack_result_that_fits_is_whole() -> None:
     given = result("no such path" * 20, [("content-type", "text/plain")])
 
-    assert unpacked(packed(given)) == given
+    assert unpack_result(pack_result(given)) == given
 
 
-def test_long_answer_is_shortened_until_it_fits() -> None:
+def test_pack_result_long_answer_is_shortened() -> None:
     given = result(noise(1_024), [("x-long", noise(1_400))])
-    text = packed(given)
-    found = unpacked(text)
+    text = pack_result(given)
+    found = unpack_result(text)
 
     assert len(text) * SEALED_SHARE < COOKIE_MAX - 200
     assert found is not None
@@ -43,9 +43,9 @@ def test_long_answer_is_shortened_until_it_fits() -> None:
     assert found.attempt.response_headers == given.attempt.response_headers
 
 
-def test_what_cannot_fit_is_left_out() -> None:
-    bare = unpacked(packed(result("x", [("x-long", noise(9_000))])))
+def test_pack_result_too_large_leaves_out_headers_or_everything() -> None:
+    bare = unpack_result(pack_result(result("x", [("x-long", noise(9_000))])))
     assert bare is not None
     assert (bare.attempt.status, bare.attempt.response_headers) == (404, [])
-    assert packed(result("x", [], url=f"https://a.example/{noise(9_000)}")) == ""
-    assert unpacked("") is None
+    assert pack_result(result("x", [], url=f"https://a.example/{noise(9_000)}")) == ""
+    assert unpack_result("") is None

@@ -194,8 +194,9 @@ async def test_a_delivery_tells_of_every_attempt(api: Api) -> None:
     (dead,) = await api.until_state("dead")
     assert set(dead) == {
         "id", "event_id", "endpoint_id", "client_id", "state", "attempt_count", "next_attempt_at", "reason",
-        "replay_id", "created_at", "finished_at",
+        "replay_id", "created_at", "finished_at", "failure_count", "sending",
     }  # fmt: skip
+    assert (dead["failure_count"], dead["sending"]) == (2, False)
     assert (dead["attempt_count"], dead["reason"], dead["next_attempt_at"]) == (2, "attempts_exhausted", None)
     detail = expect(await api.admin.get(f"/v1/deliveries/{dead['id']}"), 200)
     assert [attempt["number"] for attempt in detail["attempts"]] == [1, 2]

@@ -1,4 +1,4 @@
-"""Check every screen, light and dark, wide and narrow: no serious axe finding, no horizontal scrolling."""
+"""No screen has serious accessibility findings or horizontal scrolling, in both themes and on a phone."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -42,7 +42,9 @@ async def addresses(api: Api) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_no_serious_finding(browser: Browser, api: Api, scheme: Literal["light", "dark"]) -> None:
+async def test_screens_have_no_serious_accessibility_finding(
+    browser: Browser, api: Api, scheme: Literal["light", "dark"]
+) -> None:
     context = await browser.new_context(base_url=api.url, color_scheme=scheme, bypass_csp=True)
     page = await context.new_page()
     found: dict[str, Any] = {}
@@ -67,7 +69,7 @@ async def test_no_serious_finding(browser: Browser, api: Api, scheme: Literal["l
     assert not serious, "\n".join(map(str, serious))
 
 
-async def test_no_screen_of_a_phone_scrolls_sideways(browser: Browser, api: Api) -> None:
+async def test_screens_on_a_phone_do_not_scroll_horizontally(browser: Browser, api: Api) -> None:
     context = await browser.new_context(base_url=api.url, viewport={"width": 360, "height": 800})
     page = await context.new_page()
     await sign_in(page)

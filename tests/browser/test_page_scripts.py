@@ -1,4 +1,4 @@
-"""What the scripts of the screens do: local times, keyboard shortcuts, drafts, parts that refresh themselves."""
+"""Local times, kept input, keyboard shortcuts and live updates of the screens."""
 
 import re
 from collections.abc import AsyncIterator
@@ -13,12 +13,12 @@ from commerce_event.admin.sessions import COOKIE
 from commerce_event.core import ids
 from commerce_event.store.model import LATENCY_BOUNDS_MS, Activity
 
-RENEWED_MS = 20_000  # within which what renews itself every five seconds has done so
+UPDATED_MS = 20_000  # within which a part that updates every five seconds has done so
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def in_kolkata(browser: Browser, api: Api) -> AsyncIterator[Page]:
-    """A page where it is five and a half hours later."""
+async def kolkata_page(browser: Browser, api: Api) -> AsyncIterator[Page]:
+    """A page in a time zone that is five and a half hours ahead of UTC."""
     context = await browser.new_context(base_url=api.url, timezone_id="Asia/Kolkata", locale="en-GB")
     context.set_default_timeout(30_000)
     yield await context.new_page()
@@ -30,8 +30,8 @@ async def end_session(page: Page, api: Api) -> None:
     await sign_out_elsewhere(api, session)
 
 
-async def an_hour_of(api: Api, endpoint: dict[str, Any]) -> None:
-    """Let something have happened in the last hour."""
+async def add_last_hour(api: Api, endpoint: dict[str, Any]) -> None:
+    """Add attempts in the last hour."""
     now_ms = api.node.clock.now_ms()
     empty = [0] * (len(LATENCY_BOUNDS_MS) + 1)
     answered = (0, 9, 0, 1, *empty[4:])
@@ -45,7 +45,7 @@ async def an_hour_of(api: Api, endpoint: dict[str, Any]) -> None:
     await api.node.store.activity.add(rows, now_ms=now_ms)
 
 
-async def test_session_that_ended_says_so_and_gives_back_what_was_typed(page: Page, api: Api) -> None:
+async def test_ended_session_says_so_and_restores_the_form(page: Page, api: Api) -> None:
     await sign_in(page)
     await page.goto("/admin/endpoints/new")
     await page.get_by_label("URL").fill("https://erp.example.com/webhooks")
@@ -53,7 +53,7 @@ async def test_session_that_ended_says_so_and_gives_back_what_was_typed(page: Pa
     await page.get_by_label("Static headers").fill("Authorization: Bearer a-secret-of-the-receiver")
     await end_session(page, api)
 
-    await page.get_by_role("button", name="Make the endpoint").click()
+    await page.get_by_role("button", name="Create endpoint").click()
 
     await expect(page.get_by_text("Your session has ended.")).to_be_visible()
     assert "a-secret" not in await page.evaluate("JSON.stringify(sessionStorage)")
@@ -69,7 +69,7 @@ async def test_session_that_ended_says_so_and_gives_back_what_was_typed(page: Pa
     await expect(page.get_by_label("Description")).to_have_value("")
 
 
-async def test_renewed_part_leads_to_signing_in_and_back_when_the_session_ends(page: Page, api: Api) -> None:
+async def test_live_update_after_session_end_leads_to_sign_in_and_back(page: Page, api: Api) -> None:
     await sign_in(page)
     await page.goto("/admin?span=day")
 
@@ -81,85 +81,85 @@ async def test_renewed_part_leads_to_signing_in_and_back_when_the_session_ends(p
     await page.wait_for_url("**/admin?span=day")
 
 
-async def test_signing_out_says_so(page: Page) -> None:
+async def test_sign_out_says_so(page: Page) -> None:
     await sign_in(page)
     await page.get_by_role("button", name="Sign out").click()
 
     await expect(page.get_by_text("You are signed out.")).to_be_visible()
 
 
-async def test_plots_are_in_the_viewers_time_at_round_hours(in_kolkata: Page, api: Api) -> None:
-    await an_hour_of(api, await api.endpoint())
-    await sign_in(in_kolkata)
+async def test_chart_times_are_round_in_the_viewers_time_zone(kolkata_page: Page, api: Api) -> None:
+    await add_last_hour(api, await api.endpoint())
+    await sign_in(kolkata_page)
 
     for span, wanted in (("day", r"^\d\d:00$"), ("hour", r"^\d\d:(00|15|30|45)$"), ("week", r"^\w{3} \d\d?$")):
-        await in_kolkata.goto(f"/admin?span={span}")
-        labels = in_kolkata.locator(".plot").first.locator("text[data-time]")
+        await kolkata_page.goto(f"/admin?span={span}")
+        labels = kolkata_page.locator(".chart").first.locator("text[data-time]")
         texts = [text for text in await labels.all_text_contents() if text]
         assert len(texts) >= 2, span
         assert all(re.match(wanted, text) for text in texts), texts
-        await expect(in_kolkata.locator(".plot").first).to_contain_text("now")
-    await in_kolkata.goto("/admin?span=day")
-    shown = await in_kolkata.evaluate("""() => {
-      const plot = document.querySelector(".plot");
-      const label = [...plot.querySelectorAll("text[data-time]")].find((each) => each.textContent);
-      const step = [...plot.querySelectorAll(".step")].find((each) =>
+        await expect(kolkata_page.locator(".chart").first).to_contain_text("now")
+    await kolkata_page.goto("/admin?span=day")
+    shown = await kolkata_page.evaluate("""() => {
+      const chart = document.querySelector(".chart");
+      const label = [...chart.querySelectorAll("text[data-time]")].find((each) => each.textContent);
+      const step = [...chart.querySelectorAll(".step")].find((each) =>
         Math.abs(each.getAttribute("x") - label.getAttribute("x")) < each.getAttribute("width") / 2);
       return [label.textContent, new Date(step.dataset.at).toTimeString().slice(0, 5)];
     }""")
     assert shown[0] == shown[1]
 
 
-async def test_step_of_a_plot_is_told_to_pointer_and_keys(page: Page, api: Api) -> None:
-    await an_hour_of(api, await api.endpoint())
+async def test_chart_tooltip_follows_pointer_and_keys(page: Page, api: Api) -> None:
+    await add_last_hour(api, await api.endpoint())
     await sign_in(page)
-    plot = page.get_by_role("img", name="Attempts by result. Newest: ")
+    chart = page.get_by_role("img", name="Attempts by result. Newest: ")
 
-    await plot.locator(".step").nth(30).hover()
-    await expect(plot.locator(".tip")).to_contain_text("delivered 9")
+    await chart.locator(".step").nth(30).hover()
+    await expect(chart.locator(".tooltip")).to_contain_text("delivered 9")
     await page.mouse.move(0, 0)
-    await expect(plot.locator(".tip")).to_have_count(0)
+    await expect(chart.locator(".tooltip")).to_have_count(0)
     await page.keyboard.press("Tab")
-    await plot.focus()
+    await chart.focus()
     await page.keyboard.press("Home")
     for _ in range(20):
         await page.keyboard.press("ArrowRight")
-    await expect(plot.locator(".tip")).to_contain_text("failed 1")
-    await expect(page.locator("#said")).to_contain_text("delivered 9, failed 1")
+    await expect(chart.locator(".tooltip")).to_contain_text("failed 1")
+    await expect(page.locator("#announcer")).to_contain_text("delivered 9, failed 1")
 
 
-async def test_time_that_is_typed_is_the_viewers_and_an_instant_is_sent(in_kolkata: Page) -> None:
-    await sign_in(in_kolkata)
-    await in_kolkata.evaluate("""() => {
+async def test_time_field_takes_local_time_and_sends_an_instant(kolkata_page: Page) -> None:
+    await sign_in(kolkata_page)
+    await kolkata_page.evaluate("""() => {
       document.querySelector("main").innerHTML = `<form action="/admin/events"><label for="s">Since (UTC)</label>
         <input id="s" name="since" type="datetime-local" data-zone value="2026-01-31T12:00"><button>Go</button></form>`;
       document.dispatchEvent(new Event("DOMContentLoaded"));
     }""")
-    field = in_kolkata.get_by_label(re.compile(r"Since \(Asia/(Kolkata|Calcutta)\)"))
+    field = kolkata_page.get_by_label(re.compile(r"Since \(Asia/(Kolkata|Calcutta)\)"))
     await expect(field).to_have_value("2026-01-31T17:30")
 
     await field.fill("2026-02-01T05:30")
-    await in_kolkata.get_by_role("button", name="Go").click()
+    await kolkata_page.get_by_role("button", name="Go").click()
 
-    await in_kolkata.wait_for_url("**/admin/events?since=2026-02-01T00%3A00%3A00.000Z")
+    await kolkata_page.wait_for_url("**/admin/events?since=2026-02-01T00%3A00%3A00.000Z")
 
 
-async def test_renewed_part_keeps_focus_and_waits_while_text_is_selected(page: Page, api: Api) -> None:
+async def test_live_update_keeps_focus_and_waits_for_selection(page: Page, api: Api) -> None:
     await api.endpoint(description="The first", retry_schedule=[])
     api.receiver.status = 500
     await api.publish()
     await api.until_state("dead")
     await sign_in(page)
-    look = page.get_by_role("link", name="Look at The first")
-    await expect(look).to_be_visible()
-    await look.focus()
+    link = page.get_by_role("link", name="Endpoint The first")
+    await expect(link).to_be_visible()
+    await link.focus()
     await page.evaluate("document.querySelector('#live').dataset.old = ''")
-    await expect(page.locator("#live[data-old]")).to_have_count(0, timeout=RENEWED_MS)
-    await expect(look).to_be_focused()
+    await expect(page.locator("#live[data-old]")).to_have_count(0, timeout=UPDATED_MS)
+    await expect(link).to_be_focused()
 
     await page.evaluate("""() => {
       document.querySelector("#live").dataset.old = "";
-      getSelection().selectAllChildren(document.querySelector("#concerns"));
+      getSelection().selectAllChildren(document.querySelector("#alerts"));
     }""")
     async with page.expect_event("console", lambda message: message.text == "not now"):
         await page.evaluate("""() => document.addEventListener("htmx:beforeRequest", (event) => {
@@ -168,7 +168,7 @@ async def test_renewed_part_keeps_focus_and_waits_while_text_is_selected(page: P
     await expect(page.locator("#live[data-old]")).to_have_count(1)
 
 
-async def test_live_can_be_paused_and_does_not_say_so_without_a_server(page: Page) -> None:
+async def test_live_indicator_shows_pause_and_lost_server(page: Page) -> None:
     await sign_in(page)
     await page.evaluate("document.querySelector('#live').setAttribute('data-old', '')")
     await page.get_by_role("button", name="Pause").click()
@@ -180,13 +180,13 @@ async def test_live_can_be_paused_and_does_not_say_so_without_a_server(page: Pag
     await expect(page.locator("#live[data-old]")).to_have_count(1)
 
     await page.route("**/admin?*", lambda route: route.abort())
-    await page.get_by_role("button", name="Go on").click()
-    await expect(page.locator(".live")).to_contain_text("the server cannot be reached", timeout=RENEWED_MS)
+    await page.get_by_role("button", name="Resume").click()
+    await expect(page.locator(".live")).to_contain_text("the server cannot be reached", timeout=UPDATED_MS)
     await page.unroute("**/admin?*")
-    await expect(page.locator(".live")).to_have_text("Live", timeout=RENEWED_MS)
+    await expect(page.locator(".live")).to_have_text("Live", timeout=UPDATED_MS)
 
 
-async def test_results_are_walked_through_with_keys(page: Page, api: Api) -> None:
+async def test_keyboard_moves_through_results(page: Page, api: Api) -> None:
     for number in range(3):
         await api.publish(OrderNo=f"10090{number}")
     await sign_in(page)
@@ -205,12 +205,12 @@ async def test_results_are_walked_through_with_keys(page: Page, api: Api) -> Non
     await expect(rows.nth(0).get_by_role("link").first).to_be_focused()
 
     await page.keyboard.press("?")
-    await expect(page.get_by_role("dialog", name="Keyboard")).to_be_visible()
+    await expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
     await page.keyboard.press("Escape")
-    await expect(page.get_by_role("dialog", name="Keyboard")).to_be_hidden()
+    await expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_hidden()
 
 
-async def test_last_type_of_an_endpoint_stays_on_and_its_row_says_why(page: Page, api: Api) -> None:
+async def test_type_switch_last_type_stays_on_with_reason(page: Page, api: Api) -> None:
     await api.endpoint(event_types=["JobCompletedEvent"])
     await sign_in(page)
     await page.goto("/admin/types?client_id=1")
@@ -218,12 +218,12 @@ async def test_last_type_of_an_endpoint_stays_on_and_its_row_says_why(page: Page
 
     await row.get_by_role("switch").click()
 
-    await expect(row).to_contain_text("This is the only type that the endpoint takes.")
+    await expect(row).to_contain_text("This is the only type that the endpoint subscribes to.")
     await expect(row.get_by_role("switch")).to_have_attribute("aria-checked", "true")
     assert (await api.publish(type_="JobCompletedEvent"))["deliveries"] == 1
 
 
-async def test_colours_follow_the_system_until_one_chooses(browser: Browser, api: Api) -> None:
+async def test_theme_follows_the_system_until_chosen(browser: Browser, api: Api) -> None:
     async def background(context: BrowserContext) -> str:
         page = await context.new_page()
         await page.goto("/admin/sign-in")
@@ -255,10 +255,10 @@ async def test_reference_names_this_server_and_the_place_in_its_title(page: Page
     await expect(page).to_have_title("OrderConfirmedEvent · Reference · Commerce Event")
 
 
-async def test_quiet_server_says_how_to_publish(page: Page, api: Api) -> None:
+async def test_overview_without_events_shows_publish_command(page: Page, api: Api) -> None:
     await api.endpoint(7)
     await sign_in(page)
 
-    await expect(page.get_by_text("Nothing in the last hour")).to_be_visible()
+    await expect(page.get_by_text("No events in the last hour")).to_be_visible()
     await expect(page.locator("#publish")).to_contain_text(f"curl -X POST {api.url}/v1/events/OrderConfirmedEvent")
     await expect(page.locator("#publish")).to_contain_text('"ClientId":7')

@@ -1,4 +1,4 @@
-"""The reference page: everything of the document is on it, once, and can be linked to."""
+"""The reference page: it shows everything in the document once, with a link."""
 
 import asyncio
 import html
@@ -17,7 +17,7 @@ from api_server import Api, expect, running_api
 
 from commerce_event.api.openapi import document
 from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
-from commerce_event.reference.chapters import chapters
+from commerce_event.reference.from_openapi import reference_page
 from commerce_event.reference.samples import HANDLERS, PUBLISH
 
 VOID = {"meta", "link", "img", "input", "wbr", "br", "hr"}
@@ -59,7 +59,7 @@ class Outline(HTMLParser):
             self.faults.append(f"</{tag}> at line {self.getpos()[0]}")
 
 
-async def test_every_event_call_and_schema_has_its_place_and_a_link_to_it(api: Api) -> None:
+async def test_reference_every_event_operation_and_schema_has_a_link(api: Api) -> None:
     text = await page(api)
     document = expect(await api.admin.get("/openapi.json"), 200)
     ids = Counter(re.findall(r'\bid="([^"]+)"', text))
@@ -75,7 +75,7 @@ async def test_every_event_call_and_schema_has_its_place_and_a_link_to_it(api: A
     assert set(pointed) <= set(ids)
 
 
-async def test_events_come_in_their_groups_with_every_property(api: Api) -> None:
+async def test_reference_events_are_grouped_with_every_property(api: Api) -> None:
     text = await page(api)
     places = [text.index(f'id="group-{name}"') for name in CATEGORIES]
 
@@ -91,7 +91,7 @@ async def test_events_come_in_their_groups_with_every_property(api: Api) -> None
                 assert f'<code class="tag">{value}</code>' in part
 
 
-async def test_page_is_well_formed_and_its_headings_skip_no_level(api: Api) -> None:
+async def test_reference_is_well_formed_and_headings_skip_no_level(api: Api) -> None:
     outline = Outline()
     outline.feed(await page(api))
 
@@ -102,7 +102,7 @@ async def test_page_is_well_formed_and_its_headings_skip_no_level(api: Api) -> N
     assert all(later <= earlier + 1 for earlier, later in steps)
 
 
-async def test_page_leads_to_the_document_the_screens_and_every_handler(api: Api) -> None:
+async def test_reference_links_document_screens_and_handlers(api: Api) -> None:
     text = await page(api)
 
     for address in ("/openapi.json", "/openapi.yaml", "/admin"):
@@ -113,7 +113,7 @@ async def test_page_leads_to_the_document_the_screens_and_every_handler(api: Api
         assert html.unescape(re.sub(r"<[^>]+>", "", shown)) == sample.text
 
 
-async def test_page_is_asked_for_again_only_when_it_changed(api: Api) -> None:
+async def test_reference_unchanged_answers_304(api: Api) -> None:
     visitor = await api.caller(None)
     first = await visitor.get("/reference")
     again = await visitor.get("/reference", headers={"If-None-Match": first.headers["etag"]})
@@ -124,7 +124,7 @@ async def test_page_is_asked_for_again_only_when_it_changed(api: Api) -> None:
     assert other.status_code == 200
 
 
-async def test_page_is_packed_for_those_who_take_that(api: Api) -> None:
+async def test_reference_is_gzipped_on_request(api: Api) -> None:
     visitor = await api.caller(None)
     packed = await visitor.get("/reference", headers={"Accept-Encoding": "gzip"})
     plain = await visitor.get("/reference", headers={"Accept-Encoding": "identity"})
@@ -135,7 +135,7 @@ async def test_page_is_packed_for_those_who_take_that(api: Api) -> None:
     assert packed.text == plain.text
 
 
-async def test_page_runs_nothing_but_our_own_files(api: Api) -> None:
+async def test_reference_runs_only_own_files(api: Api) -> None:
     text = await page(api)
 
     assert not re.search(r"<script(?![^>]*\bsrc=\"/assets/)|<style|\sstyle=|\son\w+=", text)
@@ -145,8 +145,8 @@ async def test_page_runs_nothing_but_our_own_files(api: Api) -> None:
 
 
 @pytest.mark.parametrize(("call", "status"), [("publishEvent", 202), ("publishEvents", 200), ("createKey", 201)])
-async def test_what_the_page_says_to_send_is_taken(api: Api, call: str, status: int) -> None:
-    shown = {each.id: each for tag in chapters(document(), {}).tags for each in tag.operations}[call]
+async def test_reference_example_bodies_are_accepted(api: Api, call: str, status: int) -> None:
+    shown = {each.id: each for tag in reference_page(document(), {}).tags for each in tag.operations}[call]
     body = json.loads(shown.curl.split(" -d '", 1)[1].removesuffix("'"))
     path = re.search(r'\$COMMERCE_EVENT_URL([^"]+)"', shown.curl)
     assert path is not None
@@ -157,7 +157,7 @@ async def test_what_the_page_says_to_send_is_taken(api: Api, call: str, status: 
         assert (answer["accepted"], answer["refused"]) == (len(body), 0)
 
 
-async def test_publish_sample_publishes_once(api: Api, tmp_path: Path) -> None:
+async def test_publish_sample_run_twice_publishes_once(api: Api, tmp_path: Path) -> None:
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed here")
     script = tmp_path / PUBLISH.filename

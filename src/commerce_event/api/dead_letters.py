@@ -8,8 +8,10 @@ from msgspec import Meta
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing
 from commerce_event.api.parameters import Int32, read_id, scope_for
+from commerce_event.api.response_models import EndpointSummary, endpoint_summary
 from commerce_event.core import ids
 from commerce_event.core.clock import rfc3339
+from commerce_event.core.model import Endpoint
 from commerce_event.store.model import DeadGroup
 
 GROUPED_MAX: Final = 10_000
@@ -31,6 +33,7 @@ class DeadGroupView(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     oldest_at: str
     newest_at: str
+    endpoint: EndpointSummary | None
 
 
 async def list_groups(call: Call) -> Reply:
@@ -38,10 +41,11 @@ async def list_groups(call: Call) -> Reply:
     scope = scope_for(call, query.client_id)
     endpoint_id = read_id("end", query.endpoint_id, "?endpoint_id")
     groups = await call.services.store.history.dead_groups(scope, endpoint_id=endpoint_id, limit=GROUPED_MAX)
-    return Reply(Listing([_view(group) for group in groups], None))
+    registry = call.services.registry
+    return Reply(Listing([_view(each, registry.endpoint_in(scope, each.endpoint_id)) for each in groups], None))
 
 
-def _view(group: DeadGroup) -> DeadGroupView:
+def _view(group: DeadGroup, endpoint: Endpoint | None) -> DeadGroupView:
     return DeadGroupView(
         endpoint_id=ids.encode("end", group.endpoint_id),
         reason=group.reason,
@@ -49,6 +53,7 @@ def _view(group: DeadGroup) -> DeadGroupView:
         count=group.count,
         oldest_at=rfc3339(group.oldest_ms),
         newest_at=rfc3339(group.newest_ms),
+        endpoint=endpoint_summary(endpoint),
     )
 
 

@@ -7,7 +7,16 @@ from msgspec import Meta
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing, PageQuery, listing
 from commerce_event.api.parameters import Int32, read_id, scope_for
-from commerce_event.api.response_models import DeliveryDetailView, DeliveryView, delivery_detail_view, delivery_view
+from commerce_event.api.response_models import (
+    DeliveryDetailView,
+    DeliveryView,
+    attempt_summary,
+    delivery_detail_view,
+    delivery_fields,
+    delivery_view,
+    endpoint_summary,
+    event_view,
+)
 from commerce_event.core import ids
 from commerce_event.core.delivery import can_cancel, can_retry
 from commerce_event.core.model import Delivery, DeliveryState
@@ -23,6 +32,7 @@ class DeliveriesQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_field
     event_id: Annotated[str, Meta(max_length=40)] | None = None
     replay_id: Annotated[str, Meta(max_length=40)] | None = None
     state: DeliveryState | None = None
+    expand: bool = False
 
 
 async def list_deliveries(call: Call) -> Reply:
@@ -34,7 +44,25 @@ async def list_deliveries(call: Call) -> Reply:
         replay_id=read_id("rpl", query.replay_id, "?replay_id"),
         state=query.state,
     )
-    return Reply(listing(await call.services.store.history.deliveries(wanted, query.page()), query, delivery_view))
+    page = listing(await call.services.store.history.deliveries(wanted, query.page()), query, lambda delivery: delivery)
+    views = await _expanded(call, page.items) if query.expand else [delivery_view(each) for each in page.items]
+    return Reply(Listing(views, page.next_cursor))
+
+
+async def _expanded(call: Call, deliveries: list[Delivery]) -> list[DeliveryView]:
+    """Return deliveries with their events, endpoints and last attempts, read for all of them at once."""
+    history = call.services.store.history
+    events = await history.events_by_id([each.event_id for each in deliveries], call.scope)
+    attempts = await history.last_attempts([each.id for each in deliveries])
+    return [
+        DeliveryView(
+            **delivery_fields(each),
+            event=event_view(events[each.event_id]) if each.event_id in events else None,
+            endpoint=endpoint_summary(call.services.registry.endpoint_in(call.scope, each.endpoint_id)),
+            last_attempt=attempt_summary(attempts.get(each.id)),
+        )
+        for each in deliveries
+    ]
 
 
 async def get_delivery(call: Call) -> Reply:
@@ -84,7 +112,9 @@ OPERATIONS = (
         query=DeliveriesQuery,
         answers={200: Listing[DeliveryView]},
         problems=(422,),
-        description="Newest first. `state=dead` lists the dead letters.",
+        description=(
+            "Newest first. `state=dead` lists the dead letters. `expand=true` adds event, endpoint and last attempt."
+        ),
     ),
     Operation(
         method="GET",

@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from commerce_event.api.endpoints import find_endpoint
 from commerce_event.api.operations import Call, Operation, Reply
+from commerce_event.api.paging import LIMIT_DEFAULT, Limit
 from commerce_event.api.parameters import unknown_type
 from commerce_event.api.response_models import AttemptView, attempt_view, shown_time
 from commerce_event.contract.catalogue import EVENT_TYPES, EventType
@@ -33,6 +34,18 @@ class EndpointTestResult(msgspec.Struct, frozen=True, kw_only=True):
     request_headers: list[tuple[str, str]]
     request_body: str
     attempt: AttemptView
+
+
+class RecentAttemptsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many."""
+
+    limit: Limit = LIMIT_DEFAULT
+
+
+class RecentAttemptsView(msgspec.Struct, frozen=True, kw_only=True):
+    """The last attempts of an endpoint's newest finished deliveries."""
+
+    items: list[AttemptView]
 
 
 class StatsView(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +120,12 @@ async def endpoint_stats(call: Call) -> Reply:
             latency_p99_ms=_percentile(took, 0.99),
         )
     )
+
+
+async def recent_attempts(call: Call) -> Reply:
+    endpoint = find_endpoint(call)
+    found = await call.services.store.history.recent_attempts(endpoint.id, call.query.limit)
+    return Reply(RecentAttemptsView(items=[attempt_view(each) for each in found]))
 
 
 def _type(endpoint: Endpoint, name: str | None) -> EventType:
@@ -193,5 +212,18 @@ OPERATIONS = (
         answers={200: StatsView},
         problems=(404,),
         description="Its counts since it was created, its recent answers, and its current state on this node.",
+    ),
+    Operation(
+        method="GET",
+        path="/v1/endpoints/{id}/recent-attempts",
+        name="listRecentAttempts",
+        summary="List an endpoint's newest results",
+        tag=_TAG,
+        needs="read",
+        run=recent_attempts,
+        query=RecentAttemptsQuery,
+        answers={200: RecentAttemptsView},
+        problems=(404, 422),
+        description="The last attempt of each of its newest finished deliveries, newest first.",
     ),
 )

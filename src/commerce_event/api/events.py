@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from commerce_event.api.operations import Call, Operation, Reply
@@ -24,6 +25,7 @@ class EventsQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     until: Time | None = None
     q: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
     after: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
+    expand: bool = False
 
 
 async def list_events(call: Call) -> Reply:
@@ -40,14 +42,22 @@ async def list_events(call: Call) -> Reply:
         state=query.state,
         text=query.q,
     )
-    return Reply(listing(await call.services.store.history.events(wanted, query.page()), query, event_view))
+    page = listing(await call.services.store.history.events(wanted, query.page()), query, lambda event: event)
+    views = [event_view(event) for event in page.items]
+    if query.expand:
+        states = await call.services.store.history.delivery_states([event.id for event in page.items], scope)
+        views = [
+            msgspec.structs.replace(view, delivery_states={**states.get(event.id, {})})
+            for view, event in zip(views, page.items, strict=True)
+        ]
+    return Reply(Listing(views, page.next_cursor))
 
 
 async def _events_after(call: Call, query: EventsQuery) -> Reply:
     if query.client_id is None:
         raise invalid("?client_id", "name the client whose sequence is read")
     others = (query.type, query.application_id, query.state, query.since, query.until, query.q)
-    if any(value is not None for value in others):
+    if query.expand or any(value is not None for value in others):
         raise invalid("?after", "after works only with client_id, limit and cursor, so that no event is left out")
     behind = query.sequence(query.after or 0)
     events = await call.services.store.history.events_after(query.client_id, behind, query.limit + 1)

@@ -1,20 +1,37 @@
 """Explain for each endpoint why an event was sent or not, and why a due delivery is held back."""
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from commerce_event.api.events import find_event
 from commerce_event.api.operations import Call, Operation, Reply
-from commerce_event.api.response_models import DeliveryView, delivery_view
+from commerce_event.api.response_models import (
+    MASK,
+    DeliveryView,
+    EndpointSummary,
+    attempt_view,
+    delivery_fields,
+    endpoint_summary,
+)
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core import ids
 from commerce_event.core.clock import rfc3339
 from commerce_event.core.model import Attempt, Delivery, Endpoint, Event, Scope
 from commerce_event.core.routing import explain
-from commerce_event.store.model import DeliveryQuery, Page
+from commerce_event.store.model import Claimed, DeliveryQuery, Page
 
 _DELIVERIES_MAX = 1_000  # of one event
+_EXPANDED_MAX = 10  # deliveries of one endpoint, the newest; replays may have made many
+
+
+class ExplainQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much is answered."""
+
+    expand: bool = False
 
 
 class RuleView(msgspec.Struct, frozen=True):
@@ -26,11 +43,21 @@ class RuleView(msgspec.Struct, frozen=True):
     found: Any
 
 
+class RequestPreview(msgspec.Struct, frozen=True, kw_only=True):
+    """The request that an attempt now would make; its body is the event's. Values of static headers are masked."""
+
+    url: str
+    headers: list[tuple[str, str]]
+
+
 class ReasonView(msgspec.Struct, frozen=True, kw_only=True):
     """Why the event was sent to an endpoint or not, and what happened to it there."""
 
     endpoint_id: str
     url: str
+    description: str
+    endpoint: EndpointSummary | None
+    retries: int
     matched: bool
     verdict: str
     held: str | None  # why a due delivery is not sent yet
@@ -38,6 +65,7 @@ class ReasonView(msgspec.Struct, frozen=True, kw_only=True):
     deliveries: list[DeliveryView]
     last_status: int | None  # of the newest delivery's last attempt
     last_error: str | None
+    request: RequestPreview | UnsetType | None = UNSET  # with ?expand=true
 
 
 class ExplanationView(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,8 +83,14 @@ class _Sent(msgspec.Struct, frozen=True):
     """The deliveries of an event to one endpoint."""
 
     deliveries: list[Delivery] = []
-    last: Attempt | None = None
+    attempts: dict[int, list[Attempt]] = {}  # by delivery: of the newest one, or of all that are expanded
     held: str | None = None
+
+    @property
+    def last(self) -> Attempt | None:
+        """The last attempt of the newest delivery."""
+        made = self.attempts.get(self.deliveries[0].id) if self.deliveries else None
+        return made[-1] if made else None
 
 
 async def explain_event(call: Call) -> Reply:
@@ -66,10 +100,12 @@ async def explain_event(call: Call) -> Reply:
     then = await registry.endpoints_at(event.client_id, event.config_version)
     known = {endpoint.id for endpoint in then}
     reasons = [
-        _reason(endpoint, event, sent.get(endpoint.id, _Sent())) for endpoint in then if endpoint.deleted_ms is None
+        _reason(call, endpoint, event, sent.get(endpoint.id, _Sent()))
+        for endpoint in then
+        if endpoint.deleted_ms is None
     ]
     reasons += [
-        _created_later(endpoint, sent.get(endpoint.id, _Sent()))
+        _created_later(call, endpoint, event, sent.get(endpoint.id, _Sent()))
         for endpoint in registry.endpoints(Scope.of(event.client_id))
         if endpoint.id not in known
     ]
@@ -91,12 +127,20 @@ async def _sent(call: Call, event: Event) -> dict[int, _Sent]:
     wanted = DeliveryQuery(scope=call.scope, event_id=event.id)
     for delivery in await store.history.deliveries(wanted, Page(_DELIVERIES_MAX)):
         by_endpoint.setdefault(delivery.endpoint_id, []).append(delivery)
-    sent = {}
-    for endpoint_id, deliveries in by_endpoint.items():
-        newest = deliveries[0]
-        attempts = await store.history.attempts(newest.id) if newest.attempt_count else []
-        sent[endpoint_id] = _Sent(deliveries, attempts[-1] if attempts else None, _held(call, newest))
-    return sent
+    shown_max = _EXPANDED_MAX if call.query.expand else 1
+    wanted_ids = [
+        each.id for deliveries in by_endpoint.values() for each in deliveries[:shown_max] if each.attempt_count
+    ]
+    attempts = await asyncio.gather(*(store.history.attempts(delivery_id) for delivery_id in wanted_ids))
+    by_delivery = dict(zip(wanted_ids, attempts, strict=True))
+    return {
+        endpoint_id: _Sent(
+            deliveries,
+            {each.id: by_delivery[each.id] for each in deliveries if each.id in by_delivery},
+            _held(call, deliveries[0]),
+        )
+        for endpoint_id, deliveries in by_endpoint.items()
+    }
 
 
 def _held(call: Call, delivery: Delivery) -> str | None:
@@ -117,12 +161,14 @@ def _held(call: Call, delivery: Delivery) -> str | None:
     return "other deliveries of this endpoint are before it"
 
 
-def _reason(endpoint: Endpoint, event: Event, sent: _Sent) -> ReasonView:
+def _reason(call: Call, endpoint: Endpoint, event: Event, sent: _Sent) -> ReasonView:
     data = msgspec.json.decode(event.body)
     verdict = explain(endpoint, event.client_id, EVENT_TYPES[event.type], event.application_id, data)
     failed = [rule.name for rule in verdict.rules if not rule.passed]
     return _view(
+        call,
         endpoint,
+        event,
         sent,
         matched=verdict.matched,
         verdict=_outcome(sent) if verdict.matched else f"not sent: {', '.join(failed)} did not match",
@@ -130,9 +176,11 @@ def _reason(endpoint: Endpoint, event: Event, sent: _Sent) -> ReasonView:
     )
 
 
-def _created_later(endpoint: Endpoint, sent: _Sent) -> ReasonView:
+def _created_later(call: Call, endpoint: Endpoint, event: Event, sent: _Sent) -> ReasonView:
     return _view(
+        call,
         endpoint,
+        event,
         sent,
         matched=False,
         verdict=_outcome(sent) if sent.deliveries else "not sent: the endpoint was created after this event",
@@ -140,18 +188,69 @@ def _created_later(endpoint: Endpoint, sent: _Sent) -> ReasonView:
     )
 
 
-def _view(endpoint: Endpoint, sent: _Sent, *, matched: bool, verdict: str, rules: list[RuleView]) -> ReasonView:
+def _view(
+    call: Call,
+    endpoint: Endpoint,
+    event: Event,
+    sent: _Sent,
+    *,
+    matched: bool,
+    verdict: str,
+    rules: Sequence[RuleView],
+) -> ReasonView:
+    """Return what is said of ``endpoint``, as it stood when the event was accepted."""
+    now = call.services.registry.endpoint(endpoint.id) or endpoint
+    own = now.retry_schedule_s
     return ReasonView(
         endpoint_id=ids.encode("end", endpoint.id),
         url=endpoint.url,
+        description=now.description,
+        endpoint=endpoint_summary(now),
+        retries=len(call.services.settings.retry_schedule_s if own is None else own),
         matched=matched,
         verdict=verdict,
         held=sent.held,
-        rules=rules,
-        deliveries=[delivery_view(delivery) for delivery in sent.deliveries],
+        rules=[*rules],
+        deliveries=[_delivery(call, number, each, sent) for number, each in enumerate(sent.deliveries)],
         last_status=None if sent.last is None else sent.last.status,
         last_error=None if sent.last is None else sent.last.error,
+        request=_preview(call, now, event, sent) if call.query.expand else UNSET,
     )
+
+
+def _delivery(call: Call, number: int, delivery: Delivery, sent: _Sent) -> DeliveryView:
+    if not call.query.expand or number >= _EXPANDED_MAX:
+        return DeliveryView(**delivery_fields(delivery))
+    attempts = [attempt_view(each) for each in sent.attempts.get(delivery.id, [])]
+    return DeliveryView(**delivery_fields(delivery), attempts=attempts)
+
+
+def _preview(call: Call, endpoint: Endpoint, event: Event, sent: _Sent) -> RequestPreview | None:
+    """Return the request of the newest delivery; a key that may not send it gets no valid signature."""
+    if not sent.deliveries or endpoint.deleted_ms is not None:
+        return None
+    delivery = sent.deliveries[0]
+    claimed = Claimed(
+        delivery_id=delivery.id,
+        endpoint_id=endpoint.id,
+        number=max(1, delivery.attempt_count),
+        failure_count=delivery.failure_count,
+        run_id=0,
+        lease_until_ms=0,
+        replay_id=delivery.replay_id,
+        event_id=event.id,
+        client_id=event.client_id,
+        sequence=event.sequence,
+        type=event.type,
+        traceparent=None,
+        body=event.body,
+    )
+    may_send = call.key.role in {"admin", "manage"}
+    headers = [
+        (name, value if may_send or name != "webhook-signature" else MASK)
+        for name, value in call.services.sender.request_preview(endpoint, claimed)
+    ]
+    return RequestPreview(url=endpoint.url, headers=headers)
 
 
 def _outcome(sent: _Sent) -> str:
@@ -183,8 +282,12 @@ OPERATIONS = (
         tag="Events",
         needs="read",
         run=explain_event,
+        query=ExplainQuery,
         answers={200: ExplanationView},
-        problems=(404,),
-        description="For each endpoint, as it was when the event was accepted: its rules and the outcome.",
+        problems=(404, 422),
+        description=(
+            "For each endpoint, as it was when the event was accepted: its rules and the outcome. `expand=true` adds "
+            f"the attempts of its {_EXPANDED_MAX} newest deliveries and the request as it would be sent now."
+        ),
     ),
 )

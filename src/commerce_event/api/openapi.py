@@ -18,11 +18,13 @@ from commerce_event.api import (
     dead_letters,
     deliveries,
     endpoint_health,
+    endpoint_stats,
     endpoints,
     events,
     explanations,
     keys,
     replays,
+    system,
 )
 from commerce_event.api.field_descriptions import describe
 from commerce_event.api.operations import NoParams, Operation
@@ -40,8 +42,10 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *replays.OPERATIONS,
     *endpoints.OPERATIONS,
     *endpoint_health.OPERATIONS,
+    *endpoint_stats.OPERATIONS,
     *catalogue.OPERATIONS,
     *activity.OPERATIONS,
+    *system.OPERATIONS,
     *audit_log.OPERATIONS,
     *keys.OPERATIONS,
 )

@@ -28,6 +28,7 @@ class ReplaysQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Filters of replays."""
 
     client_id: Int32 | None = None
+    counts: bool = True
 
 
 class ReplayCountView(msgspec.Struct, frozen=True):
@@ -53,7 +54,7 @@ async def start_replay(call: Call) -> Reply:
         )
     except TooManyReplaysError:
         raise Problem(409, f"A client has at most {RUNNING_MAX} running replays; wait until one is done.") from None
-    view = replay_view(replay, {})
+    view = replay_view(replay, wanted.endpoint, {}, has_pending=False, has_dead=False)
     call.is_about(replay.client_id, view.id)
     return Reply(view, 202, {"Location": f"/v1/replays/{view.id}"})
 
@@ -83,9 +84,18 @@ def _selection(call: Call) -> _Selection:
 
 async def list_replays(call: Call) -> Reply:
     query: ReplaysQuery = call.query
-    found = await call.services.store.history.replays(scope_for(call, query.client_id), query.page())
+    history = call.services.store.history
+    found = await history.replays(scope_for(call, query.client_id), query.page())
     page = listing(found, query, lambda replay: replay)
-    return Reply(Listing([await _view(call, replay) for replay in page.items], page.next_cursor))
+    if query.counts:
+        return Reply(Listing([await _view(call, replay) for replay in page.items], page.next_cursor))
+    numbers = [replay.id for replay in page.items]
+    pending, dead = await history.replays_with(numbers, "pending"), await history.replays_with(numbers, "dead")
+    views = [
+        replay_view(each, _endpoint(call, each), {}, has_pending=each.id in pending, has_dead=each.id in dead)
+        for each in page.items
+    ]
+    return Reply(Listing(views, page.next_cursor))
 
 
 async def get_replay(call: Call) -> Reply:
@@ -96,7 +106,13 @@ async def get_replay(call: Call) -> Reply:
 
 
 async def _view(call: Call, replay: Replay) -> ReplayView:
-    return replay_view(replay, await call.services.store.history.replay_states(replay.id))
+    states = await call.services.store.history.replay_states(replay.id)
+    has_pending, has_dead = bool(states.get("pending")), bool(states.get("dead"))
+    return replay_view(replay, _endpoint(call, replay), states, has_pending=has_pending, has_dead=has_dead)
+
+
+def _endpoint(call: Call, replay: Replay) -> Endpoint | None:
+    return call.services.registry.endpoint_in(call.scope, replay.endpoint_id)
 
 
 _TAG = "Replays"
@@ -138,7 +154,9 @@ OPERATIONS = (
         query=ReplaysQuery,
         answers={200: Listing[ReplayView]},
         problems=(422,),
-        description="Newest first.",
+        description=(
+            "Newest first. `counts=false` leaves `deliveries` empty: counting takes time where replays are large."
+        ),
     ),
     Operation(
         method="GET",

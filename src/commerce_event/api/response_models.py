@@ -1,8 +1,10 @@
 """Models of the answers: names in snake_case, ids and times as text. Only new secrets are shown."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from commerce_event.core import ids
 from commerce_event.core.clock import rfc3339
@@ -26,6 +28,18 @@ from commerce_event.store.model import DeliveryCounts
 MASK = "***"
 
 
+class EndpointSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields that identify an endpoint, shown with what belongs to it."""
+
+    id: str
+    client_id: int
+    url: str
+    description: str
+    event_types: list[str]
+    enabled: bool
+    disabled_reason: str | None
+
+
 class EventView(msgspec.Struct, frozen=True, kw_only=True):
     """An accepted event; ``data`` is its body."""
 
@@ -38,6 +52,7 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key: str | None
     deliveries: int
     data: msgspec.Raw
+    delivery_states: dict[str, int] | UnsetType = UNSET  # with ?expand=true
 
 
 class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +65,16 @@ class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None
     response_headers: list[tuple[str, str]]
     response_body: str
+
+
+class AttemptSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of an attempt, without the receiver's answer."""
+
+    number: int
+    started_at: str
+    duration_ms: float
+    status: int | None
+    error: str | None
 
 
 class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +91,12 @@ class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
     replay_id: str | None
     created_at: str
     finished_at: str | None
+    failure_count: int
+    sending: bool
+    event: EventView | UnsetType | None = UNSET  # this and the next three: with ?expand=true
+    endpoint: EndpointSummary | UnsetType | None = UNSET
+    last_attempt: AttemptSummary | UnsetType | None = UNSET
+    attempts: list[AttemptView] | UnsetType = UNSET
 
 
 class DeliveryDetailView(DeliveryView, frozen=True, kw_only=True):
@@ -145,6 +176,9 @@ class ReplayView(msgspec.Struct, frozen=True, kw_only=True):
     looked_at: int
     queued: int
     deliveries: dict[str, int]
+    has_pending: bool
+    has_dead: bool
+    endpoint: EndpointSummary | None
     created_at: str
     finished_at: str | None
 
@@ -160,12 +194,24 @@ class BookView(msgspec.Struct, frozen=True, kw_only=True):
     cancelled: int
     pending: int
     difference: int
+    endpoint: EndpointSummary | None
+
+
+class DeliveryTotals(msgspec.Struct, frozen=True, kw_only=True):
+    """Sums over endpoints: matched = delivered + dead + cancelled + pending."""
+
+    matched: int
+    delivered: int
+    dead: int
+    cancelled: int
+    pending: int
 
 
 class BooksView(msgspec.Struct, frozen=True, kw_only=True):
     """The delivery counts, and whether they add up."""
 
     items: list[BookView]
+    totals: DeliveryTotals
     balanced: bool
     counted_at: str | None
 
@@ -185,6 +231,33 @@ def event_view(event: Event) -> EventView:
         idempotency_key=event.idempotency_key,
         deliveries=event.match_count,
         data=msgspec.Raw(event.body),
+    )
+
+
+def endpoint_summary(endpoint: Endpoint | None) -> EndpointSummary | None:
+    """Return the summary of an endpoint; None for one that was deleted or is not known."""
+    if endpoint is None or endpoint.deleted_ms is not None:
+        return None
+    return EndpointSummary(
+        id=ids.encode("end", endpoint.id),
+        client_id=endpoint.client_id,
+        url=endpoint.url,
+        description=endpoint.description,
+        event_types=list(endpoint.event_types),
+        enabled=endpoint.enabled,
+        disabled_reason=endpoint.disabled_reason,
+    )
+
+
+def attempt_summary(attempt: Attempt | None) -> AttemptSummary | None:
+    if attempt is None:
+        return None
+    return AttemptSummary(
+        number=attempt.number,
+        started_at=rfc3339(attempt.started_ms),
+        duration_ms=round(attempt.duration_ms, 3),
+        status=attempt.status,
+        error=attempt.error,
     )
 
 
@@ -213,6 +286,8 @@ def delivery_fields(delivery: Delivery) -> dict[str, Any]:
         "replay_id": None if delivery.replay_id is None else ids.encode("rpl", delivery.replay_id),
         "created_at": rfc3339(delivery.created_ms),
         "finished_at": shown_time(delivery.finished_ms),
+        "failure_count": delivery.failure_count,
+        "sending": delivery.leased,
     }
 
 
@@ -284,7 +359,14 @@ def key_view(key: Key) -> KeyView:
     return KeyView(**key_fields(key))
 
 
-def replay_view(replay: Replay, states: dict[DeliveryState, int]) -> ReplayView:
+def replay_view(
+    replay: Replay,
+    endpoint: Endpoint | None,
+    states: dict[DeliveryState, int],
+    *,
+    has_pending: bool,
+    has_dead: bool,
+) -> ReplayView:
     return ReplayView(
         id=ids.encode("rpl", replay.id),
         client_id=replay.client_id,
@@ -297,12 +379,25 @@ def replay_view(replay: Replay, states: dict[DeliveryState, int]) -> ReplayView:
         looked_at=replay.looked_at,
         queued=replay.queued,
         deliveries={str(state): count for state, count in states.items()},
+        has_pending=has_pending,
+        has_dead=has_dead,
+        endpoint=endpoint_summary(endpoint),
         created_at=rfc3339(replay.created_ms),
         finished_at=shown_time(replay.finished_ms),
     )
 
 
-def counts_view(counts: DeliveryCounts) -> BookView:
+def delivery_totals(counts: Sequence[DeliveryCounts]) -> DeliveryTotals:
+    return DeliveryTotals(
+        matched=sum(each.matched for each in counts),
+        delivered=sum(each.delivered for each in counts),
+        dead=sum(each.dead for each in counts),
+        cancelled=sum(each.cancelled for each in counts),
+        pending=sum(each.pending for each in counts),
+    )
+
+
+def counts_view(counts: DeliveryCounts, endpoint: Endpoint | None) -> BookView:
     return BookView(
         endpoint_id=ids.encode("end", counts.endpoint_id),
         client_id=counts.client_id,
@@ -312,4 +407,5 @@ def counts_view(counts: DeliveryCounts) -> BookView:
         cancelled=counts.cancelled,
         pending=counts.pending,
         difference=counts.difference,
+        endpoint=endpoint_summary(endpoint),
     )

@@ -1,14 +1,14 @@
 """Text of payloads as a person looks for it: without case, without marks on letters, word by word."""
 
 import json
-import re
-import unicodedata
 from collections.abc import Iterable
 from typing import Any, Final
 
+from commerce_event.core.search_words import WORD, fold, wanted
 from commerce_event.store.port import StoreUnavailableError
 
-_WORD: Final = re.compile(r"[^\W_]+")
+__all__ = ["UNINDEXED_MAX", "check_unindexed", "entry", "fold", "index_entry", "index_query", "wanted"]
+
 _decode: Final = json.JSONDecoder(parse_int=str, parse_float=str).decode
 _LEXEME_MAX: Final = 64  # letters that lead to candidates; the folded text decides
 _LEXEMES_MAX: Final = 20_000  # more than this does not fit one row's vector of at most 1 MB
@@ -24,23 +24,6 @@ def check_unindexed(count: int) -> None:
         )
 
 
-class _Bare(dict[int, int | None]):
-    """Takes marks off decomposed text with ``str.translate``, looking each letter up in Unicode's tables once."""
-
-    def __missing__(self, letter: int) -> int | None:
-        kept = self[letter] = None if unicodedata.combining(chr(letter)) else letter
-        return kept
-
-
-_BARE: Final = _Bare()
-
-
-def fold(text: str) -> str:
-    """Return text in which letters that differ by case or by a mark alone are the same."""
-    folded = text.casefold()
-    return folded if folded.isascii() else unicodedata.normalize("NFKD", folded).translate(_BARE)
-
-
 def entry(body: bytes) -> str:
     """Return all words of a payload in their order, with a blank before and after each.
 
@@ -52,16 +35,7 @@ def entry(body: bytes) -> str:
         text = "\n".join(found)  # no word goes from one to the next
     except (ValueError, RecursionError):
         text = body.decode(errors="replace")
-    return f" {' '.join(_WORD.findall(fold(text)))} "
-
-
-def wanted(text: str) -> str:
-    """Return what an entry must hold to be found: all words in that order, of which the last may be a beginning.
-
-    Empty when the text has no word: marks alone find nothing.
-    """
-    found = _WORD.findall(fold(text))
-    return f" {' '.join(found)}" if found else ""
+    return f" {' '.join(WORD.findall(fold(text)))} "
 
 
 def index_entry(client_id: int, body: bytes) -> tuple[str, str]:

@@ -1,6 +1,5 @@
-"""What a receiver needs to know: a request as it arrives, truly signed, and the delays between tries."""
+"""The example request on the page, with a valid signature, and the default retry delays."""
 
-from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -9,20 +8,19 @@ from commerce_event import __version__
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core.retry import DEFAULT_SCHEDULE_S
 from commerce_event.core.signatures import Signer
+from commerce_event.web.durations import setting_duration
 
-# A secret for the page alone: readers hold their own code against the signature that it gives.
+# A secret only for the page: readers can check their code against the signature that it gives.
 SECRET: Final = "whsec_dGhpcyBzZWNyZXQgaXMgZm9yIHRoZSBwYWdlIG9ubHk="  # noqa: S105
 _ID: Final = "evt_0c1m5k8s40000"
 _SENT_AT_S: Final = 1_769_860_800
 _EVENT: Final = EVENT_TYPES["JobCompletedEvent"]
-_UNITS: Final = ((3_600, "h"), (60, "min"), (1, "s"))
 
 
-def arriving() -> str:
+def example_request() -> str:
     """Return a request as a receiver gets it."""
     body = msgspec.json.encode(_EVENT.example)
-    head = (
-        ("POST /webhooks HTTP/1.1", ""),
+    headers = (
         ("host", "erp.example.com"),
         ("content-type", "application/json"),
         ("content-length", str(len(body))),
@@ -36,24 +34,15 @@ def arriving() -> str:
         ("commerce-event-origin", "8c1f0a6d3b5e2947"),
         ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
     )
-    return "\n".join([*(f"{name}: {value}" if value else name for name, value in head), "", body.decode()])
+    lines = ["POST /webhooks HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
+    return "\n".join([*lines, "", body.decode()])
 
 
-def delays() -> tuple[str, ...]:
-    """Return the waits of the default schedule, such as ``15 s`` and ``2 h``."""
-    return tuple(_words(seconds) for seconds in DEFAULT_SCHEDULE_S)
+def retry_delays() -> tuple[str, ...]:
+    """Return the delays of the default schedule, such as ``15 s`` and ``2 h``."""
+    return tuple(setting_duration(seconds) for seconds in DEFAULT_SCHEDULE_S)
 
 
-def hours_of_retries() -> int:
-    """Return over how many hours the default schedule goes on."""
+def retry_hours() -> int:
+    """Return how many hours the default schedule takes."""
     return round(sum(DEFAULT_SCHEDULE_S) / 3_600)
-
-
-def _words(seconds: float) -> str:
-    return next(_fitting(seconds))
-
-
-def _fitting(seconds: float) -> Iterator[str]:
-    for size, unit in _UNITS:
-        if seconds >= size and seconds % size == 0:
-            yield f"{seconds / size:g} {unit}"

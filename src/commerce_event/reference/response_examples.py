@@ -1,4 +1,4 @@
-"""What calls answer, as a running server writes it: one shop, its ERP, and an endpoint that fails."""
+"""Examples of responses, as a running server writes them: one shop, its ERP, and an endpoint that fails."""
 
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ _SHOP: Final = ORDER.example["ApplicationId"]
 _EARLIER: Final = "2026-01-31T09:12:40.005Z"
 _ACCEPTED: Final = "2026-01-31T12:00:00.157Z"
 _FINISHED: Final = "2026-01-31T12:00:00.184Z"
-_SECRET: Final = "whsec_…"  # noqa: S105 - not one
+_SECRET: Final = "whsec_…"  # noqa: S105 - a placeholder
 
 _ACCEPTED_VIEW: Final = {"id": EVENT_ID, "duplicate": False, "deliveries": 2}
 _EVENT: Final = {
@@ -27,7 +27,11 @@ _EVENT: Final = {
 _DELIVERY: Final = {
     "id": DELIVERY_ID, "event_id": EVENT_ID, "endpoint_id": ENDPOINT_ID, "client_id": _CLIENT, "state": "delivered",
     "attempt_count": 1, "next_attempt_at": None, "reason": None, "replay_id": None, "created_at": _ACCEPTED,
-    "finished_at": _FINISHED,
+    "finished_at": _FINISHED, "failure_count": 0, "sending": False,
+}  # fmt: skip
+_SUMMARY: Final = {
+    "id": ENDPOINT_ID, "client_id": _CLIENT, "url": URL, "description": "ERP: orders",
+    "event_types": ["Order", JOB.name], "enabled": True, "disabled_reason": None,
 }  # fmt: skip
 _ATTEMPT: Final = {
     "number": 1, "started_at": "2026-01-31T12:00:00.167Z", "duration_ms": 17.072, "status": 204, "error": None,
@@ -41,17 +45,19 @@ _RULES: Final = [
     {"name": "filter", "passed": True, "wanted": None, "found": []},
 ]
 _REASON: Final = {
-    "endpoint_id": ENDPOINT_ID, "url": URL, "matched": True, "verdict": "delivered after 1 attempt",
+    "endpoint_id": ENDPOINT_ID, "url": URL, "description": "ERP: orders", "endpoint": _SUMMARY, "retries": 16,
+    "matched": True, "verdict": "delivered after 1 attempt",
     "held": None, "rules": _RULES, "deliveries": [_DELIVERY], "last_status": 204, "last_error": None,
 }  # fmt: skip
 _DEAD_GROUP: Final = {
     "endpoint_id": "end_0sapa4r740000", "reason": "attempts_exhausted", "error": "http_500", "count": 12,
-    "oldest_at": _EARLIER, "newest_at": _ACCEPTED,
+    "oldest_at": _EARLIER, "newest_at": _ACCEPTED, "endpoint": {**_SUMMARY, "id": "end_0sapa4r740000"},
 }  # fmt: skip
 _REPLAY: Final = {
     "id": REPLAY_ID, "client_id": _CLIENT, "endpoint_id": ENDPOINT_ID, "since": "2026-01-31T00:00:00.000Z",
     "until": "2026-01-31T14:30:00.000Z", "types": [], "only": "failed", "state": "running", "looked_at": 0,
-    "queued": 0, "deliveries": {}, "created_at": "2026-01-31T14:30:00.000Z", "finished_at": None,
+    "queued": 0, "deliveries": {}, "has_pending": False, "has_dead": False, "endpoint": _SUMMARY,
+    "created_at": "2026-01-31T14:30:00.000Z", "finished_at": None,
 }  # fmt: skip
 _ENDPOINT: Final = {
     "id": ENDPOINT_ID, "client_id": _CLIENT, "application_id": None, "url": URL,
@@ -62,7 +68,13 @@ _ENDPOINT: Final = {
 }  # fmt: skip
 _BOOK: Final = {
     "endpoint_id": ENDPOINT_ID, "client_id": _CLIENT, "matched": 4711, "delivered": 4699, "dead": 0, "cancelled": 0,
-    "pending": 12, "difference": 0,
+    "pending": 12, "difference": 0, "endpoint": _SUMMARY,
+}  # fmt: skip
+_TOTALS: Final = {"matched": 4711, "delivered": 4699, "dead": 0, "cancelled": 0, "pending": 12}
+_LAST_HOUR: Final = {"delivered": 118, "failed": 4, "latency_p95_ms": 84.0}
+_STATS_ITEM: Final = {
+    "endpoint": _SUMMARY, **_TOTALS, "oldest_due_at": _ACCEPTED, "in_flight": 2, "circuit": "closed",
+    "consecutive_failures": 0, "paused_for_s": None, "next_try_in_s": None, "last_hour": _LAST_HOUR,
 }  # fmt: skip
 _KEY: Final = {
     "id": KEY_ID, "role": "publish", "client_ids": [_CLIENT], "name": "shop", "created_at": _EARLIER,
@@ -83,7 +95,7 @@ _TYPE: Final = {
     "schema": JOB.schema(), "example": JOB.example,
 }  # fmt: skip
 
-ANSWERS: Final[dict[str, Any]] = {
+EXAMPLES: Final[dict[str, Any]] = {
     "AcceptedView": _ACCEPTED_VIEW,
     "ItemView": {"index": 0, "status": 202, **_ACCEPTED_VIEW},
     "BatchView": {
@@ -132,9 +144,24 @@ ANSWERS: Final[dict[str, Any]] = {
         "success_ratio": 1.0, "latency_p50_ms": 17.0, "latency_p95_ms": 42.0,
         "latency_p99_ms": 61.0,
     },
+    "EndpointSummary": _SUMMARY,
+    "EndpointStatsItem": _STATS_ITEM,
+    "EndpointStatsView": {"items": [_STATS_ITEM], "totals": _TOTALS},
+    "DeliveryTotals": _TOTALS,
+    "LastHourView": _LAST_HOUR,
+    "RecentAttemptsView": {"items": [_ATTEMPT]},
+    "NodeView": {
+        "version": "0.1.0", "now": _ACCEPTED, "nodes": 1, "running": True, "held": False, "in_flight": 2,
+        "unsettled": 0, "timeout_s": 5.0, "retry_schedule": [15.0, 60.0], "retention_s": 2592000.0,
+        "allowed_hosts": ["events.example.com"], "allow_networks": [], "max_body_bytes": 262144,
+    },
+    "StoreView": {
+        "engine": "sqlite", "version": "3.51.0", "location": "commerce-event.db", "schema_version": 7,
+        "durability": "synchronous=FULL", "size_bytes": 1048576, "free_bytes": 10737418240,
+    },
     "EventTypeView": _TYPE,
     "BookView": _BOOK,
-    "BooksView": {"items": [_BOOK], "balanced": True, "counted_at": _ACCEPTED},
+    "BooksView": {"items": [_BOOK], "totals": _TOTALS, "balanced": True, "counted_at": _ACCEPTED},
     "StepView": _STEP,
     "ActivityView": {
         "step_s": 60, "accepted": 3660, "delivered": 7080, "failed": 240, "dead": 0, "latency_p50_ms": 21.0,
@@ -148,4 +175,4 @@ ANSWERS: Final[dict[str, Any]] = {
     "NewKeyView": {**_KEY, "key": f"{KEY_ID}_…"},
     "NewKey": {"role": "publish", "client_ids": [_CLIENT], "name": "shop"},
 }  # fmt: skip
-ANSWERS_BY_STATUS: Final = {("AcceptedView", "200"): {**_ACCEPTED_VIEW, "duplicate": True}}
+EXAMPLES_BY_STATUS: Final = {("AcceptedView", "200"): {**_ACCEPTED_VIEW, "duplicate": True}}

@@ -1,9 +1,9 @@
-"""What people call an event's order, and where a search found its words."""
+"""The label of an event, and the property in which a search found its text."""
 
 import msgspec
 import pytest
 
-from commerce_event.admin.labels import found_in, label_of
+from commerce_event.admin.event_labels import label_of, search_hit
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from commerce_event.admin.labels import found_in, label_of
         ("AnUnknownEvent", {"OrderNo": "1"}, ""),
     ],
 )
-def test_label_is_the_number_that_people_know(event_type: str, data: dict[str, object], label: str) -> None:
+def test_label_of_event_is_the_number_that_people_know(event_type: str, data: dict[str, object], label: str) -> None:
     assert label_of(event_type, msgspec.json.encode(data)).text == label
 
 
@@ -34,18 +34,18 @@ def test_label_is_the_number_that_people_know(event_type: str, data: dict[str, o
         ("b & c", "Note", "a&lt;<mark>b &amp; c</mark>"),
     ],
 )
-def test_search_says_which_property_it_found(text: str, name: str, marked: str) -> None:
+def test_search_hit_names_the_property_and_marks_the_text(text: str, name: str, marked: str) -> None:
     data = {
         "OrderNo": "100777", "OrderId": 4000017, "FirstName": "Astrid", "LastName": "Lindström",
         "Rows": [{"Ref": "SO-10023"}], "Note": "a<b & c",
     }  # fmt: skip
-    found = found_in(msgspec.json.encode(data), text)
+    found = search_hit(msgspec.json.encode(data), text)
 
     assert found is not None
     assert (found.name, str(found.value)) == (name, marked)
 
 
 @pytest.mark.parametrize("body", [b"", b"no json", b"[1]", b"\xff"])
-def test_body_that_is_no_object_has_no_label_and_nothing_to_mark(body: bytes) -> None:
+def test_label_and_search_hit_of_invalid_body_are_empty(body: bytes) -> None:
     assert label_of("OrderConfirmedEvent", body).text == ""
-    assert found_in(body, "x") is None
+    assert search_hit(body, "x") is None

@@ -1,49 +1,48 @@
-"""The health of an endpoint in a word: by the newest answers, and by the share that succeeded."""
-
-from typing import Any
+"""The condition of an endpoint: by its newest answers, and by its success in the last hour."""
 
 import pytest
 
-from commerce_event.admin.health import condition_of
+from commerce_event.admin.endpoint_condition import condition_of
+from commerce_event.api.endpoint_stats import LastHourView
+from commerce_event.api.response_models import EndpointSummary
 from commerce_event.core.circuit import Circuit
-from commerce_event.core.model import Endpoint
 from commerce_event.deliver.endpoint_state import EndpointState, Health
-from commerce_event.store.model import Activity
-
-HOUR: dict[str, Any] = {"start_ms": 0, "client_id": 1, "endpoint_id": 7, "accepted": 0, "dead": 0, "latency": (0,) * 11}
 
 
-def endpoint(**fields: Any) -> Endpoint:
-    return Endpoint(id=7, client_id=1, url="https://a.example", event_types=("*",), **fields)
+def endpoint(*, enabled: bool = True, disabled_reason: str | None = None) -> EndpointSummary:
+    return EndpointSummary(
+        id="end_7", client_id=1, url="https://a.example", description="", event_types=["*"], enabled=enabled,
+        disabled_reason=disabled_reason,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("failures", "delivered", "failed", "word", "tone"),
     [
-        (0, 0, 0, "well", "good"),
-        (0, 99, 1, "well", "good"),
-        (2, 99, 1, "well", "good"),
+        (0, 0, 0, "healthy", "good"),
+        (0, 99, 1, "healthy", "good"),
+        (2, 99, 1, "healthy", "good"),
         (0, 9, 1, "recovering", "wait"),
-        (1, 9, 1, "unsteady", "wait"),
+        (1, 9, 1, "degraded", "wait"),
         (3, 99, 1, "failing", "bad"),
     ],
 )
-def test_health_looks_at_the_newest_answers_and_at_the_last_hour(
+def test_condition_of_newest_answers_and_last_hour(
     failures: int, delivered: int, failed: int, word: str, tone: str
 ) -> None:
-    hour = Activity(delivered=delivered, failed=failed, **HOUR)
+    hour = LastHourView(delivered=delivered, failed=failed, latency_p95_ms=None)
     found = condition_of(endpoint(), Health(0, "closed", failures, None), hour)
 
     assert (found.word, found.tone) == (word, tone)
 
 
-def test_what_is_off_is_neither_well_nor_failing() -> None:
+def test_condition_of_disabled_endpoint_is_off() -> None:
     found = condition_of(endpoint(enabled=False, disabled_reason="gone"), Health(0, "closed", 9, None), None)
 
-    assert (found.kind, found.why) == ("off", "it answered 410 Gone")
+    assert (found.condition, found.reason) == ("off", "it answered 410 Gone")
 
 
-def test_open_circuit_tells_when_it_tries_next() -> None:
+def test_condition_of_open_circuit_says_when_the_next_try_is() -> None:
     circuit = Circuit(threshold=1, min_span_s=0, first_pause_s=24)
     circuit.record(False, 100.0)
     state = EndpointState(7, circuit, 100.0)

@@ -1,4 +1,4 @@
-"""Plots as geometry: what the templates draw as SVG. All lengths are in the units of the picture."""
+"""Charts as geometry, which the templates draw as SVG. All lengths are in units of the drawing."""
 
 import math
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ WIDTH: Final = 520
 HEIGHT: Final = 180
 _RIGHT, _TOP, _BOTTOM = 8, 10, 24
 _LETTER: Final = 8.4  # width of a digit at the largest size that labels are drawn in
-_NOW_ROOM: Final = 62.0  # at the right, which "now" has for itself
+_NOW_WIDTH: Final = 62.0  # at the right, kept free for the label "now"
 _GAP: Final = 0.18  # of a step's width, between two bars
-# How long a plot is at most, and how far its labels are apart (ms).
+# Maximum length of a chart, and the distance of its time labels (ms).
 _TICKS: Final = ((3_600_000, 900_000), (86_400_000, 4 * 3_600_000), (math.inf, 86_400_000))
 
 
 class Series(msgspec.Struct, frozen=True):
-    """Values of one kind, one for each step; None where there is none."""
+    """The values of one series, one for each step; None where there is none."""
 
     name: str
     tone: str
@@ -28,7 +28,7 @@ class Series(msgspec.Struct, frozen=True):
 
 
 class Bar(msgspec.Struct, frozen=True):
-    """A part of a column."""
+    """One segment of a stacked column."""
 
     x: float
     y: float
@@ -37,23 +37,23 @@ class Bar(msgspec.Struct, frozen=True):
     tone: str
 
 
-class Line(msgspec.Struct, frozen=True):
-    """An unbroken stretch of a line."""
+class Polyline(msgspec.Struct, frozen=True):
+    """A segment of a line without gaps."""
 
     points: str
     tone: str
 
 
-class Mark(msgspec.Struct, frozen=True):
-    """A line of the grid, or a label at the bottom, then with its time."""
+class AxisTick(msgspec.Struct, frozen=True):
+    """A grid line with its label, or a label of the time axis with its time."""
 
     at: float
     text: str
     time: str = ""
 
 
-class Step(msgspec.Struct, frozen=True):
-    """Where the pointer is told what is there."""
+class ChartStep(msgspec.Struct, frozen=True):
+    """The area of one time step, with the text of its tooltip."""
 
     x: float
     width: float
@@ -61,16 +61,16 @@ class Step(msgspec.Struct, frozen=True):
     text: str
 
 
-class Plot(msgspec.Struct, frozen=True):
-    """Columns and lines over time. The last step has only begun, and its part is called ``partial``."""
+class Chart(msgspec.Struct, frozen=True):
+    """Columns and lines over time. The last step is not complete; what belongs to it has the tone ``partial``."""
 
     label: str
     newest: str
     bars: tuple[Bar, ...]
-    lines: tuple[Line, ...]
-    grid: tuple[Mark, ...]
-    times: tuple[Mark, ...]
-    steps: tuple[Step, ...]
+    lines: tuple[Polyline, ...]
+    grid: tuple[AxisTick, ...]
+    times: tuple[AxisTick, ...]
+    steps: tuple[ChartStep, ...]
     left: float
     ms_per_unit: float
     every_ms: int  # between two times
@@ -81,22 +81,22 @@ class Plot(msgspec.Struct, frozen=True):
     bottom: int = HEIGHT - _BOTTOM
 
 
-def columns(label: str, starts: Sequence[str], series: Sequence[Series], unit: str = "") -> Plot:
-    """Return stacked columns. Values without a unit are counts, which have no fractions."""
+def column_chart(label: str, starts: Sequence[str], series: Sequence[Series], unit: str = "") -> Chart:
+    """Return stacked columns. Values without a unit are counts, so their scale has whole numbers."""
     totals = [sum(values) for values in zip(*([value or 0 for value in each.values] for each in series), strict=True)]
     frame = _Frame(starts, _marks(max(totals, default=0.0), whole=not unit))
-    return frame.plot(label, series, unit, bars=_bars(frame, series))
+    return frame.chart(label, series, unit, bars=_bars(frame, series))
 
 
-def lines(label: str, starts: Sequence[str], series: Sequence[Series], unit: str = "", *, top: float = 0) -> Plot:
-    """Return a line for each series; where a value is missing it is broken off. ``top`` ends the scale there."""
-    most = max((value for each in series for value in each.values if value is not None), default=0.0)
-    frame = _Frame(starts, (0.0, top / 2, top) if top else _marks(most, whole=not unit))
-    return frame.plot(label, series, unit, lines=tuple(line for each in series for line in _paths(frame, each)))
+def line_chart(label: str, starts: Sequence[str], series: Sequence[Series], unit: str = "", *, top: float = 0) -> Chart:
+    """Return a line for each series, with gaps where values are missing. ``top`` is the end of the scale."""
+    highest = max((value for each in series for value in each.values if value is not None), default=0.0)
+    frame = _Frame(starts, (0.0, top / 2, top) if top else _marks(highest, whole=not unit))
+    return frame.chart(label, series, unit, lines=tuple(line for each in series for line in _paths(frame, each)))
 
 
 class _Frame:
-    """The scales of a plot: values upwards, time to the right."""
+    """The scales of a chart: values upwards, time to the right."""
 
     def __init__(self, starts: Sequence[str], marks: Sequence[float]) -> None:
         self.starts = starts
@@ -114,24 +114,24 @@ class _Frame:
     def y(self, value: float) -> float:
         return HEIGHT - _BOTTOM - self.height(value)
 
-    def plot(
+    def chart(
         self,
         label: str,
         series: Sequence[Series],
         unit: str,
         *,
         bars: tuple[Bar, ...] = (),
-        lines: tuple[Line, ...] = (),
-    ) -> Plot:
+        lines: tuple[Polyline, ...] = (),
+    ) -> Chart:
         steps = self._steps(series, unit)
         step_ms = _step_ms(self.starts)
-        every_ms = next(every for most, every in _TICKS if step_ms * len(self.starts) <= most)
-        return Plot(
+        every_ms = next(every for longest, every in _TICKS if step_ms * len(self.starts) <= longest)
+        return Chart(
             label=label,
             newest=steps[-1].text.replace("\n", ", ") if steps else "",
             bars=bars,
             lines=lines,
-            grid=tuple(Mark(_round(self.y(v)), text) for v, text in zip(self.marks, self.labels, strict=True)),
+            grid=tuple(AxisTick(_round(self.y(v)), text) for v, text in zip(self.marks, self.labels, strict=True)),
             times=self._times(step_ms, every_ms),
             steps=steps,
             left=self.left,
@@ -140,28 +140,28 @@ class _Frame:
             empty=not any(value for each in series for value in each.values),
         )
 
-    def _steps(self, series: Sequence[Series], unit: str) -> tuple[Step, ...]:
+    def _steps(self, series: Sequence[Series], unit: str) -> tuple[ChartStep, ...]:
         found = []
         for number, start in enumerate(self.starts):
             shown = [
                 f"{each.name} {each.values[number]:,.6g}{unit}" for each in series if each.values[number] is not None
             ]
-            text = "\n".join(shown) or "nothing"
-            found.append(Step(_round(self.x(number)), _round(self.step), start, text))
+            text = "\n".join(shown) or "no data"
+            found.append(ChartStep(_round(self.x(number)), _round(self.step), start, text))
         return tuple(found)
 
-    def _times(self, step_ms: int, every_ms: int) -> tuple[Mark, ...]:
-        """Return labels at round times, which leave room for "now"."""
+    def _times(self, step_ms: int, every_ms: int) -> tuple[AxisTick, ...]:
+        """Return labels at round times, without those that would overlap "now"."""
         if not self.starts:
             return ()
         first_ms = _ms(self.starts[0])
         marks = []
         for at_ms in range(-(-first_ms // every_ms) * every_ms, first_ms + step_ms * len(self.starts), every_ms):
             x = self.x((at_ms - first_ms) / step_ms)
-            if x <= WIDTH - _RIGHT - _NOW_ROOM:
+            if x <= WIDTH - _RIGHT - _NOW_WIDTH:
                 moment = datetime.fromtimestamp(at_ms / 1000, UTC)
                 text = f"{moment:%H:%M}" if every_ms < 86_400_000 else f"{moment:%d/%m}"
-                marks.append(Mark(_round(x), text, f"{moment:%Y-%m-%dT%H:%M:%SZ}"))
+                marks.append(AxisTick(_round(x), text, f"{moment:%Y-%m-%dT%H:%M:%SZ}"))
         return tuple(marks)
 
 
@@ -179,21 +179,21 @@ def _bars(frame: _Frame, series: Sequence[Series]) -> tuple[Bar, ...]:
     return tuple(bars)
 
 
-def _paths(frame: _Frame, series: Series) -> list[Line]:
-    """Return the unbroken stretches, the way to the last step apart; a value all alone is drawn as a short dash."""
-    stretches: list[list[tuple[float, float]]] = [[]]
+def _paths(frame: _Frame, series: Series) -> list[Polyline]:
+    """Return the segments without gaps, the last step apart; a single value is drawn as a short dash."""
+    segments: list[list[tuple[float, float]]] = [[]]
     for number, value in enumerate(series.values):
         if value is None:
-            stretches.append([])
+            segments.append([])
         else:
-            stretches[-1].append((frame.x(number + 0.5), frame.y(value)))
+            segments[-1].append((frame.x(number + 0.5), frame.y(value)))
     drawn = []
-    if series.values and series.values[-1] is not None and len(stretches[-1]) > 1:
-        drawn.append(Line(_points(stretches[-1][-2:]), f"{series.tone} partial".strip()))
-        stretches[-1].pop()
-    for stretch in filter(None, stretches):
-        points = stretch if len(stretch) > 1 else [(stretch[0][0] - frame.step / 3, stretch[0][1]), *stretch]
-        drawn.append(Line(_points(points), series.tone))
+    if series.values and series.values[-1] is not None and len(segments[-1]) > 1:
+        drawn.append(Polyline(_points(segments[-1][-2:]), f"{series.tone} partial".strip()))
+        segments[-1].pop()
+    for segment in filter(None, segments):
+        points = segment if len(segment) > 1 else [(segment[0][0] - frame.step / 3, segment[0][1]), *segment]
+        drawn.append(Polyline(_points(points), series.tone))
     return drawn
 
 
@@ -201,15 +201,15 @@ def _points(points: Sequence[tuple[float, float]]) -> str:
     return " ".join(f"{_round(x)},{_round(y)}" for x, y in points)
 
 
-def _marks(most: float, *, whole: bool) -> tuple[float, ...]:
-    """Return the values that the grid is drawn at, of which the last is round and not below ``most``."""
-    if whole and most <= 1:
+def _marks(highest: float, *, whole: bool) -> tuple[float, ...]:
+    """Return the values of the grid lines; the last is round and not below ``highest``."""
+    if whole and highest <= 1:
         return (0.0, 1.0)
-    if most <= 0:
+    if highest <= 0:
         return (0.0, 0.5, 1.0)
-    size: float = 10.0 ** math.floor(math.log10(most))
+    size: float = 10.0 ** math.floor(math.log10(highest))
     top = next(
-        step * size for step in (1, 2, 4, 5, 6, 8, 10) if step * size >= most and (not whole or step * size % 2 == 0)
+        step * size for step in (1, 2, 4, 5, 6, 8, 10) if step * size >= highest and (not whole or step * size % 2 == 0)
     )
     return (0.0, top / 2, top)
 

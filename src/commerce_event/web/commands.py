@@ -1,4 +1,4 @@
-"""Commands to copy, made out for this server."""
+"""Shell commands to copy, with the address of this server."""
 
 import shlex
 

@@ -1,4 +1,4 @@
-"""What the reference shows is the document: true examples, every property, commands that can be pasted."""
+"""The reference page shows the document: valid examples, every property, commands that can be pasted."""
 
 import json
 import shlex
@@ -8,15 +8,15 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from commerce_event.api.openapi import OPERATIONS, document
-from commerce_event.reference.answers import ANSWERS
-from commerce_event.reference.chapters import chapters
 from commerce_event.reference.examples import curl, example_of, named_example
-from commerce_event.reference.model import Operation
-from commerce_event.reference.properties import kind_of, properties_of, property_of
+from commerce_event.reference.from_openapi import reference_page
+from commerce_event.reference.model import OperationDoc
+from commerce_event.reference.properties import properties_of, property_of, type_text
+from commerce_event.reference.response_examples import EXAMPLES
 
 DOCUMENT = document()
 SCHEMAS = DOCUMENT["components"]["schemas"]
-PAGE = chapters(DOCUMENT, {each.name: each.needs for each in OPERATIONS})
+PAGE = reference_page(DOCUMENT, {each.name: each.needs for each in OPERATIONS})
 CALLS = {each.id: each for tag in PAGE.tags for each in tag.operations}
 
 
@@ -25,24 +25,24 @@ def faults(value: Any, schema: dict[str, Any]) -> list[str]:
     return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(value)]
 
 
-def sent_by(call: Operation) -> list[str]:
+def sent_by(call: OperationDoc) -> list[str]:
     return shlex.split(call.curl.replace("\\\n", " "))
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_example_of_a_schema_fits_it(name: str) -> None:
+def test_named_example_is_valid_for_its_schema(name: str) -> None:
     assert faults(named_example(name, SCHEMAS), {"$ref": f"#/components/schemas/{name}"}) == []
 
 
-def test_known_examples_show_every_property_of_what_is_answered() -> None:
-    for name, example in ANSWERS.items():
+def test_examples_have_every_required_property() -> None:
+    for name, example in EXAMPLES.items():
         missing = set(SCHEMAS[name].get("required", ())) - set(example)
         assert name in SCHEMAS
         assert not missing, name
 
 
 @pytest.mark.parametrize(("path", "method"), [(p, m) for p, calls in DOCUMENT["paths"].items() for m in calls])
-def test_curl_line_makes_the_call(path: str, method: str) -> None:
+def test_curl_command_makes_the_request(path: str, method: str) -> None:
     raw = DOCUMENT["paths"][path][method]
     call = CALLS[raw["operationId"]]
     words = sent_by(call)
@@ -58,30 +58,30 @@ def test_curl_line_makes_the_call(path: str, method: str) -> None:
         assert "-d" not in words
 
 
-def test_every_answer_is_told_once_as_success_or_as_problem() -> None:
+def test_operation_response_is_either_success_or_problem() -> None:
     for calls in DOCUMENT["paths"].values():
         for raw in calls.values():
             call = CALLS[raw["operationId"]]
-            assert {each.status for each in call.answers} | {each.status for each in call.problems} == set(
+            assert {each.status for each in call.responses} | {each.status for each in call.problems} == set(
                 raw["responses"]
             )
             assert all(each.status >= "4" and each.link == "ProblemBody" for each in call.problems)
-            assert all(each.status < "4" for each in call.answers)
+            assert all(each.status < "4" for each in call.responses)
 
 
-def test_answers_tell_a_known_event_from_a_new_one() -> None:
-    shown = {each.status: json.loads(each.example) for each in CALLS["publishEvent"].answers}
+def test_publish_responses_show_duplicate_and_new_event() -> None:
+    shown = {each.status: json.loads(each.example) for each in CALLS["publishEvent"].responses}
 
     assert (shown["200"]["duplicate"], shown["202"]["duplicate"]) == (True, False)
 
 
-def test_calls_say_what_their_key_must_be_allowed() -> None:
+def test_operation_names_the_role_that_it_needs() -> None:
     assert CALLS["createEndpoint"].role == "manage"
     assert CALLS["listEvents"].role == "read"
     assert CALLS["isAlive"].role == ""
 
 
-def test_body_is_shown_down_to_what_its_objects_hold() -> None:
+def test_properties_of_body_include_those_of_its_objects() -> None:
     inner = {"type": "object", "properties": {"deep": {"type": "string", "maxLength": 1}}, "required": ["deep"]}
     schemas = {"Inner": inner}
     schema = {"properties": {"list": {"type": "array", "items": {"$ref": "#/components/schemas/Inner"}}}}
@@ -92,7 +92,7 @@ def test_body_is_shown_down_to_what_its_objects_hold() -> None:
     assert [(each.name, each.required, each.limits) for each in shown.inside] == [("deep", True, "at most 1 character")]
 
 
-def test_schema_that_holds_itself_comes_to_an_end() -> None:
+def test_recursive_schema_has_properties_and_example() -> None:
     node = {"type": "object", "properties": {"next": {"$ref": "#/components/schemas/Node"}}}
     schemas = {"Node": node}
 
@@ -111,8 +111,8 @@ def test_schema_that_holds_itself_comes_to_an_end() -> None:
         ({}, "any"),
     ],
 )
-def test_types_are_told_in_words(schema: dict[str, Any], kind: str) -> None:
-    assert kind_of(schema) == kind
+def test_type_text_of_schema(schema: dict[str, Any], kind: str) -> None:
+    assert type_text(schema) == kind
 
 
 @pytest.mark.parametrize(
@@ -120,20 +120,20 @@ def test_types_are_told_in_words(schema: dict[str, Any], kind: str) -> None:
     [
         (
             {"type": "integer", "minimum": 1, "maximum": 1000, "default": 32},
-            "at least 1, at most 1,000, 32 when left out",
+            "at least 1, at most 1,000, 32 by default",
         ),
         ({"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1, "format": "int32"}, ""),
         ({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "null"}], "default": None}, "more than 0"),
         ({"type": "array", "items": {}, "minItems": 1}, "at least 1 item"),
         ({"type": "string", "default": ""}, ""),
-        ({"type": "boolean", "default": False}, "false when left out"),
+        ({"type": "boolean", "default": False}, "false by default"),
     ],
 )
-def test_limits_are_told_where_they_say_something(schema: dict[str, Any], limits: str) -> None:
+def test_property_limits_leave_out_those_of_the_format(schema: dict[str, Any], limits: str) -> None:
     assert property_of("x", schema, {}, required=False).limits == limits
 
 
-def test_open_lists_of_values_are_told_apart_from_closed_ones() -> None:
+def test_property_values_are_closed_or_known() -> None:
     (event,) = (each for _, events in PAGE.groups for each in events if each.name == "SkuChangedNotification")
     changed = next(each for each in event.properties if each.name == "EntityChanged")
     (job,) = (each for _, events in PAGE.groups for each in events if each.name == "JobCompletedEvent")
@@ -144,7 +144,7 @@ def test_open_lists_of_values_are_told_apart_from_closed_ones() -> None:
     assert status.values == ("1", "2", "3", "4", "5", "6")
 
 
-def test_quotes_in_a_body_survive_the_shell() -> None:
-    line = curl("post", "/v1/x", {"name": "it's"}, takes_key=False)
+def test_curl_quotes_in_body_survive_the_shell() -> None:
+    line = curl("post", "/v1/x", {"name": "it's"}, needs_key=False)
 
     assert json.loads(shlex.split(line.replace("\\\n", " "))[-1]) == {"name": "it's"}

@@ -1,43 +1,52 @@
-"""From the OpenAPI document to what the page shows."""
+"""Read the OpenAPI document into the content of the page."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES, EventType
-from commerce_event.reference.answers import ANSWERS_BY_STATUS
 from commerce_event.reference.examples import body_example, curl, example_of, named_example
-from commerce_event.reference.model import Answer, Body, Chapters, Event, Model, Operation, Property, Tag
+from commerce_event.reference.model import (
+    BodyDoc,
+    EventDoc,
+    OperationDoc,
+    PropertyDoc,
+    ReferencePage,
+    ResponseDoc,
+    SchemaDoc,
+    TagDoc,
+)
 from commerce_event.reference.properties import Schema, Schemas, items_of, link_of, properties_of, property_of
+from commerce_event.reference.response_examples import EXAMPLES_BY_STATUS
 from commerce_event.web.highlight import json_text
 
 Document = Mapping[str, Any]
 
 _METHODS: Final = ("get", "post", "patch", "delete")
-_PLACES: Final = ("path", "query", "header")
+_LOCATIONS: Final = ("path", "query", "header")
 _JSON: Final = "application/json"
 _PROBLEM: Final = "application/problem+json"
 
 
-def chapters(document: Document, roles: Mapping[str, str]) -> Chapters:
-    """Return what the page shows of a document. ``roles`` says by operationId what a call's key must be allowed."""
+def reference_page(document: Document, roles: Mapping[str, str]) -> ReferencePage:
+    """Return the content of the page. ``roles`` says by operationId which role an operation needs."""
     info = document["info"]
     schemas: Schemas = document["components"]["schemas"]
     by_category = {name: [each for each in EVENT_TYPES.values() if each.category == name] for name in CATEGORIES}
-    return Chapters(
+    return ReferencePage(
         title=info["title"],
         version=info["version"],
         description=info["description"],
         servers=tuple((server["url"], server.get("description", "")) for server in document["servers"]),
         groups=tuple((name, tuple(_event(document, each) for each in types)) for name, types in by_category.items()),
         tags=tuple(_tags(document, roles)),
-        models=tuple(_model(name, schema, schemas) for name, schema in schemas.items()),
+        schemas=tuple(_schema(name, schema, schemas) for name, schema in schemas.items()),
     )
 
 
-def _event(document: Document, event_type: EventType) -> Event:
+def _event(document: Document, event_type: EventType) -> EventDoc:
     operation = document["webhooks"][event_type.name]["post"]
     schemas = document["components"]["schemas"]
-    return Event(
+    return EventDoc(
         name=event_type.name,
         kind=event_type.kind,
         description=operation["description"],
@@ -45,82 +54,84 @@ def _event(document: Document, event_type: EventType) -> Event:
         headers=tuple(_parameter(each, schemas) for each in operation["parameters"]),
         properties=tuple(properties_of(schemas[event_type.name], schemas)),
         example=json_text(operation["requestBody"]["content"][_JSON]["example"]),
-        answers=tuple(_answers(document, operation)),
+        responses=tuple(_responses(document, operation)),
     )
 
 
-def _tags(document: Document, roles: Mapping[str, str]) -> Iterator[Tag]:
-    """Yield the tags of calls, in the document's order."""
+def _tags(document: Document, roles: Mapping[str, str]) -> Iterator[TagDoc]:
+    """Yield the tags of operations, in the document's order."""
     described = {tag["name"]: tag["description"] for tag in document["tags"] if tag["name"] not in CATEGORIES}
-    calls: dict[str, list[Operation]] = {name: [] for name in described}
+    by_tag: dict[str, list[OperationDoc]] = {name: [] for name in described}
     for path, methods in document["paths"].items():
         for method in _METHODS:
             if method in methods:
                 raw = methods[method]
-                calls[raw["tags"][0]].append(_operation(document, method, path, raw, roles))
-    for name, operations in calls.items():
-        yield Tag(name, described[name], tuple(operations))
+                by_tag[raw["tags"][0]].append(_operation(document, method, path, raw, roles))
+    for name, operations in by_tag.items():
+        yield TagDoc(name, described[name], tuple(operations))
 
 
 def _operation(
     document: Document, method: str, path: str, raw: Mapping[str, Any], roles: Mapping[str, str]
-) -> Operation:
+) -> OperationDoc:
     name = raw["operationId"]
     schemas = document["components"]["schemas"]
     content = raw.get("requestBody", {}).get("content", {})
-    answers = list(_answers(document, raw))
+    responses = list(_responses(document, raw))
     problems = {status for status, each in raw["responses"].items() if _PROBLEM in _response(document, each)["content"]}
     schema = content.get(_JSON, {}).get("schema")
     example = None if schema is None else body_example(name, schema, schemas)
-    takes_key = bool(raw.get("security"))
-    return Operation(
+    needs_key = bool(raw.get("security"))
+    return OperationDoc(
         id=name,
         method=method.upper(),
         path=path,
         summary=raw["summary"],
         description=raw.get("description", ""),
-        role=roles.get(name, "") if takes_key else "",
+        role=roles.get(name, "") if needs_key else "",
         parameters=tuple(_parameters(raw.get("parameters", ()), schemas)),
         body=None if schema is None else _body(schema, raw["requestBody"], schemas),
-        answers=tuple(each for each in answers if each.status not in problems),
-        problems=tuple(each for each in answers if each.status in problems),
-        curl=curl(method, path, example, takes_key=takes_key),
+        responses=tuple(each for each in responses if each.status not in problems),
+        problems=tuple(each for each in responses if each.status in problems),
+        curl=curl(method, path, example, needs_key=needs_key),
     )
 
 
-def _body(schema: Schema, raw: Mapping[str, Any], schemas: Schemas) -> Body:
-    made = schemas[link_of(schema)] if "$ref" in schema else (items_of(schema) or schema)
-    return Body(
+def _body(schema: Schema, raw: Mapping[str, Any], schemas: Schemas) -> BodyDoc:
+    inner = schemas[link_of(schema)] if "$ref" in schema else (items_of(schema) or schema)
+    return BodyDoc(
         link=link_of(schema),
         required=raw.get("required", False),
         is_list=schema.get("type") == "array",
-        properties=tuple(properties_of(made, schemas)),
+        properties=tuple(properties_of(inner, schemas)),
         choices=tuple(link_of(each) for each in schema.get("anyOf", ())),
         media_types=tuple(raw["content"]),
     )
 
 
-def _parameters(raw: Any, schemas: Schemas) -> Iterator[tuple[str, tuple[Property, ...]]]:
-    for place in _PLACES:
-        found = tuple(_parameter(each, schemas) for each in raw if each["in"] == place)
+def _parameters(raw: Any, schemas: Schemas) -> Iterator[tuple[str, tuple[PropertyDoc, ...]]]:
+    for location in _LOCATIONS:
+        found = tuple(_parameter(each, schemas) for each in raw if each["in"] == location)
         if found:
-            yield place, found
+            yield location, found
 
 
-def _parameter(raw: Mapping[str, Any], schemas: Schemas) -> Property:
+def _parameter(raw: Mapping[str, Any], schemas: Schemas) -> PropertyDoc:
     described = {**raw["schema"], "description": raw.get("description") or raw["schema"].get("description", "")}
     return property_of(raw["name"], described, schemas, required=raw.get("required", False))
 
 
-def _answers(document: Document, operation: Mapping[str, Any]) -> Iterator[Answer]:
+def _responses(document: Document, operation: Mapping[str, Any]) -> Iterator[ResponseDoc]:
     schemas = document["components"]["schemas"]
     for status, raw in operation["responses"].items():
         response = _response(document, raw)
         schema = response["content"].get(_JSON, {}).get("schema", {})
         named: Schema = next((each for each in (schema, *schema.get("anyOf", ())) if "$ref" in each), {})
-        example = ANSWERS_BY_STATUS.get((link_of(named), status)) or (example_of(named, schemas) if named else None)
+        example = EXAMPLES_BY_STATUS.get((link_of(named), status)) or (example_of(named, schemas) if named else None)
         problem = response["content"].get(_PROBLEM, {}).get("schema", {})
-        yield Answer(status, response["description"], link_of(named or problem), json_text(example) if example else "")
+        yield ResponseDoc(
+            status, response["description"], link_of(named or problem), json_text(example) if example else ""
+        )
 
 
 def _response(document: Document, raw: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -129,8 +140,8 @@ def _response(document: Document, raw: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"content": {}, **response}
 
 
-def _model(name: str, schema: Schema, schemas: Schemas) -> Model:
-    return Model(
+def _schema(name: str, schema: Schema, schemas: Schemas) -> SchemaDoc:
+    return SchemaDoc(
         name=name,
         description=schema.get("description", ""),
         properties=tuple(properties_of(schema, schemas, depth=0)),

@@ -1,4 +1,4 @@
-"""What people call the thing that an event is about, and where a search found its words."""
+"""What people call the subject of an event, and the property in which a search found its text."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,9 +8,9 @@ import msgspec
 from markupsafe import Markup, escape
 
 from commerce_event.contract.catalogue import EVENT_TYPES
-from commerce_event.store import text_search
+from commerce_event.core.search_words import WORD, fold, wanted
 
-# The first of these that a body has is its number; what people say most comes first.
+# The first of these that a body has is shown; the most common comes first.
 _NUMBERS: Final = (
     ("OrderNo", "Order"),
     ("ErpOrderNo", "Order"),
@@ -26,63 +26,62 @@ _NUMBERS: Final = (
 )
 _KEYS: Final = {"order": ("ClientOrderRef", "Order ref.")}
 _SHOWN_MAX: Final = 60
-_WORD: Final = re.compile(r"[^\W_]+")
 
 
-class Label(msgspec.Struct, frozen=True):
-    """``number`` is the one that people know; ``key`` keeps events of a thing together and may be another."""
+class EventLabel(msgspec.Struct, frozen=True):
+    """The subject of an event. ``number`` is what people know; ``key`` is its business key when that is another."""
 
-    kind: str = ""
+    subject: str = ""
     number: str = ""
     key: str = ""
     names: tuple[str, ...] = ()  # the properties that the two come from
 
     @property
     def text(self) -> str:
-        """The label as a line: ``Order 100777 · ref. 884211``; empty for an event that is about nothing."""
+        """The label as a line: ``Order 100777 · ref. 884211``; empty for an event without a subject."""
         if not self.number:
             return ""
-        return f"{self.kind} {self.number}" + (f" · ref. {self.key}" if self.key else "")
+        return f"{self.subject} {self.number}" + (f" · ref. {self.key}" if self.key else "")
 
 
-class Found(msgspec.Struct, frozen=True):
-    """A property that holds what was searched for, with the words marked."""
+class SearchHit(msgspec.Struct, frozen=True):
+    """A property that holds the text of a search, with the text marked."""
 
     name: str
     value: Markup
 
 
-def label_of(event_type: str, body: bytes) -> Label:
+def label_of(event_type: str, body: bytes) -> EventLabel:
     """Return what people call an event's order, product or customer."""
     data = _object(body)
     if event_type not in EVENT_TYPES:
-        return Label()
+        return EventLabel()
     prefix = EVENT_TYPES[event_type].key.prefix
-    key_name, key_kind = _KEYS.get(prefix, ("", ""))
+    key_name, key_subject = _KEYS.get(prefix, ("", ""))
     key = _text(data.get(key_name))
-    for name, kind in _NUMBERS:
+    for name, subject in _NUMBERS:
         number = _text(data.get(name))
         if number:
-            return Label(kind, number, key if key != number else "", (name, key_name))
-    return Label(key_kind, key, "", (key_name,)) if key else Label()
+            return EventLabel(subject, number, key if key != number else "", (name, key_name))
+    return EventLabel(key_subject, key, "", (key_name,)) if key else EventLabel()
 
 
-def found_in(body: bytes, text: str) -> Found | None:
+def search_hit(body: bytes, text: str) -> SearchHit | None:
     """Return the first property that holds all words of a search, else the first that holds one of them."""
-    wanted = text_search.wanted(text)
-    if not wanted:
+    words = wanted(text)
+    if not words:
         return None
     members = list(_members(_object(body), ""))
-    for look in (wanted, *(f" {word}" for word in wanted.split())):
+    for phrase in (words, *(f" {word}" for word in words.split())):
         for name, value in members:
-            if look in f" {' '.join(_WORD.findall(text_search.fold(value)))} ":
-                return Found(name, _marked(value, look.split()))
+            if phrase in f" {' '.join(WORD.findall(fold(value)))} ":
+                return SearchHit(name, _marked(value, phrase.split()))
     return None
 
 
-def _marked(value: str, looked_for: list[str]) -> Markup:
+def _marked(value: str, words: list[str]) -> Markup:
     shown = value if len(value) <= _SHOWN_MAX else f"{value[:_SHOWN_MAX]}…"
-    match = re.search(r"[\W_]+".join(map(re.escape, looked_for)), shown, re.IGNORECASE)
+    match = re.search(r"[\W_]+".join(map(re.escape, words)), shown, re.IGNORECASE)
     start, end = match.span() if match else (0, len(shown))  # letters with marks: all of it
     marked = Markup("<mark>{}</mark>").format(shown[start:end])
     return escape(shown[:start]) + marked + escape(shown[end:])
