@@ -1,4 +1,4 @@
-"""Text of payloads as a person looks for it: without case, without marks on letters, word by word."""
+"""Search the text of payloads by words, ignoring case and accents."""
 
 import json
 import re
@@ -10,14 +10,14 @@ from commerce_event.store.port import StoreUnavailableError
 
 _WORD: Final = re.compile(r"[^\W_]+")
 _decode: Final = json.JSONDecoder(parse_int=str, parse_float=str).decode
-_LEXEME_MAX: Final = 64  # letters that lead to candidates; the folded text decides
+_LEXEME_MAX: Final = 64  # letters used to find candidates; the folded text decides
 _LEXEMES_MAX: Final = 20_000  # more than this does not fit one row's vector of at most 1 MB
 _QUERY_WORDS_MAX: Final = 32
-UNINDEXED_MAX: Final = 20_000  # events not in the index yet that a search reads one by one
+UNINDEXED_MAX: Final = 20_000  # events that are not indexed yet, which a search reads one by one
 
 
 def check_unindexed(count: int) -> None:
-    """Raises StoreUnavailableError when a search would have to leave out events that are not indexed yet."""
+    """Raises StoreUnavailableError when there are too many events that are not indexed yet."""
     if count > UNINDEXED_MAX:
         raise StoreUnavailableError(
             f"More than {UNINDEXED_MAX:,} events have come in that cannot be searched yet; search again in a moment"
@@ -25,7 +25,7 @@ def check_unindexed(count: int) -> None:
 
 
 class _Bare(dict[int, int | None]):
-    """Takes marks off decomposed text with ``str.translate``, looking each letter up in Unicode's tables once."""
+    """A table for ``str.translate`` that removes accents from decomposed text; filled as letters are met."""
 
     def __missing__(self, letter: int) -> int | None:
         kept = self[letter] = None if unicodedata.combining(chr(letter)) else letter
@@ -36,15 +36,15 @@ _BARE: Final = _Bare()
 
 
 def fold(text: str) -> str:
-    """Return text in which letters that differ by case or by a mark alone are the same."""
+    """Return the text without case and accents."""
     folded = text.casefold()
     return folded if folded.isascii() else unicodedata.normalize("NFKD", folded).translate(_BARE)
 
 
 def entry(body: bytes) -> str:
-    """Return all words of a payload in their order, with a blank before and after each.
+    """Return all words of a payload's values in order, with a blank before and after each.
 
-    They are those of every value, whatever its name; a body that is no JSON is one value.
+    A body that is no JSON counts as one value.
     """
     try:
         found: list[str] = []
@@ -56,23 +56,23 @@ def entry(body: bytes) -> str:
 
 
 def wanted(text: str) -> str:
-    """Return what an entry must hold to be found: all words in that order, of which the last may be a beginning.
+    """Return what an entry must contain to match: all words in that order, the last one as a prefix.
 
-    Empty when the text has no word: marks alone find nothing.
+    Empty when the text has no word: punctuation finds nothing.
     """
     found = _WORD.findall(fold(text))
     return f" {' '.join(found)}" if found else ""
 
 
 def index_entry(client_id: int, body: bytes) -> tuple[str, str]:
-    """Return what leads to a payload as a candidate, client and different words, and its entry, which decides."""
+    """Return the lexemes of a payload (its client, its words), which find candidates, and its entry, which decides."""
     text = entry(body)
     lexemes = list(dict.fromkeys(word[:_LEXEME_MAX] for word in text.split()))[:_LEXEMES_MAX]
     return " ".join([_client(client_id), *lexemes]), text
 
 
 def index_query(wanted_words: str, client_ids: Iterable[int] = ()) -> str:
-    """Return the text query that leads to the candidates for `wanted`: to those of some clients, or to all."""
+    """Return the text query for candidates of `wanted`: those of some clients, or of all."""
     lexemes = [f"'{word[:_LEXEME_MAX]}'" for word in wanted_words.split()[:_QUERY_WORDS_MAX]]
     lexemes[-1] += ":*"
     clients = " | ".join(f"'{_client(client_id)}'" for client_id in client_ids)
@@ -80,12 +80,12 @@ def index_query(wanted_words: str, client_ids: Iterable[int] = ()) -> str:
 
 
 def _client(client_id: int) -> str:
-    """Return the lexeme of a client, which no word is."""
+    """Return the lexeme of a client, which cannot be a word."""
     return f"@{client_id}"
 
 
 def _collect(value: Any, found: list[str]) -> None:
-    """Append every value as text, in its order."""
+    """Append every value as text, in order."""
     if isinstance(value, str):  # numbers are, too
         found.append(value)
     elif isinstance(value, dict):
