@@ -1,60 +1,77 @@
-# Everything starts here: `make run` shows the product at work, `make test` proves it.
+# `make run` shows the product at work, `make test` proves it.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test test-unit lint format bench screenshots chaos simulate lock clean
+.PHONY: help run serve test test-unit lint format docs diagrams bench bench-all isolation screenshots chaos simulate lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-run: $(VENV)/.run ## watch events leave a shop, become durable and reach a receiver
-	$(BIN)/commerce-event demo
+# Ctrl-C is the normal end of the demo (exit code 130), so make does not report an error. The shell gets the signal too.
+run: $(VENV)/.run ## watch the product work: a simulated shop, a server, receivers; Ctrl-C stops
+	@trap : INT; $(BIN)/commerce-event demo || test $$? = 130
 
 serve: $(VENV)/.run ## start a server on ./commerce-event.db
 	$(BIN)/commerce-event serve
 
-test: $(VENV)/.dev $(VENV)/.browser ## run every test
-	$(BIN)/python -m pytest -n 2
+test: $(VENV)/.dev $(VENV)/.browser ## run every test; installs Chromium first where it is missing, and says so
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-test-unit: $(VENV)/.dev ## run the quick part of the tests, as at every save
-	$(BIN)/python -m pytest tests/unit -n 2
+test-unit: $(VENV)/.dev ## run the quick tests, for every save
+	$(BIN)/python -m pytest -m "not integration" -n 2
 
 lint: $(VENV)/.dev ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(VENV)/.dev ## bring the code into shape
+format: $(VENV)/.dev ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.run ## measure this machine: accepts, deliveries, latency, memory
+docs: $(VENV)/.docs ## build the documentation as a site in build/docs; a dead link fails
+	$(BIN)/python docs/diagrams/draw.py --check
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -c docs . build/docs
+	@echo "Open build/docs/index.html"
+
+diagrams: $(VENV)/.run ## draw the pictures of the documentation from docs/diagrams
+	$(BIN)/python docs/diagrams/draw.py
+
+bench: $(VENV)/.run ## measure accepts, deliveries, latency and memory on this machine
 	$(BIN)/commerce-event bench
 
-screenshots: $(VENV)/.dev $(VENV)/.browser ## take the pictures that README and docs show
+bench-all: $(VENV)/.run ## run every benchmark scenario, also those that only developers need (10 minutes)
+	$(BIN)/python -m benchmarks.full
+
+isolation: $(VENV)/.run ## measure what one tenant can do to another, on this machine (25 minutes, Linux)
+	$(BIN)/python -m benchmarks.isolation
+
+screenshots: $(VENV)/.dev $(VENV)/.browser ## take the screenshots for README and docs
 	$(BIN)/python tests/browser/take_screenshots.py docs/images
 
-chaos: $(VENV)/.dev ## hurt servers under load, 250 kills on each engine and faults of every kind, and judge (an hour)
-	$(BIN)/python tests/seeded_bugs/try_under_faults.py
+chaos: $(VENV)/.dev ## inject faults under load, 250 kills on each engine, and check every invariant (an hour)
+	$(BIN)/python tests/seeded_bugs/try_seeded_bugs.py
 	$(BIN)/python tests/oracle/chaos.py --engine sqlite --faults kill,kill-all --cycles 250
 	$(BIN)/python tests/oracle/chaos.py --engine sqlite --cycles 50
 	$(BIN)/python tests/oracle/chaos.py --engine postgres --faults kill,kill-all --cycles 250
 	$(BIN)/python tests/oracle/chaos.py --engine postgres --cycles 70
 
-simulate: $(VENV)/.dev ## live through thousands of simulated worlds, each from a seed (an hour)
+simulate: $(VENV)/.dev ## run thousands of simulated worlds, each from a seed (an hour)
 	$(BIN)/python tests/simulation/every_commit.py
 	$(BIN)/python tests/simulation/run.py --seeds 5000 --first 1000
 
-lock: $(VENV)/.dev ## choose the newest allowed versions and pin them with hashes
-	$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header -q \
-	  --extra build -o requirements/run.txt pyproject.toml
-	$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header -q \
-	  --extra build --extra dev -o requirements/dev.txt pyproject.toml
+# `make lock UPGRADE=` keeps the pinned versions and adds only what pyproject.toml newly asks for.
+UPGRADE ?= --upgrade
+COMPILE = $(BIN)/uv pip compile $(UPGRADE) --universal --python-version 3.11 --generate-hashes --no-header -q --extra build
+lock: $(VENV)/.dev ## pin the newest allowed versions with hashes
+	$(COMPILE) -o requirements/run.txt pyproject.toml
+	$(COMPILE) --extra dev -o requirements/dev.txt pyproject.toml
+	$(COMPILE) --extra docs -c requirements/dev.txt -o requirements/docs.txt pyproject.toml
 
-clean: ## forget the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+clean: ## delete the virtual environments and caches
+	rm -rf $(VENV) .venv-* build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -70,10 +87,15 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@
 
+$(VENV)/.docs: requirements/docs.txt $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
+	@touch $@
+
 # Chromium comes from the system: wheels bring none. Without it the browser tests are skipped, except where CI is set.
 $(VENV)/.browser: | $(VENV)/bin/python
-	@command -v chromium >/dev/null || command -v google-chrome >/dev/null \
-	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
-	       && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
-	  || echo "No Chromium here and no way to install it: the browser tests will be skipped." >&2
+	@if command -v chromium >/dev/null || command -v google-chrome >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "The browser tests need Chromium: installing it now with apt-get, about 300 MB on disk, once." >&2; \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+	else false; fi || echo "Chromium is missing and cannot be installed here: the browser tests will be skipped." >&2
 	@touch $@

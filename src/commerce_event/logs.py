@@ -1,4 +1,4 @@
-"""Logs: structured, on standard error, one line each, never with a secret in it."""
+"""Structured logs on standard error, one line for each entry, without secrets."""
 
 import logging
 import sys
@@ -8,7 +8,7 @@ import structlog
 
 
 def configure(log_format: Literal["text", "json"], *, least: int = logging.INFO) -> None:
-    """Send our log lines and those of the libraries, of level ``least`` and above, to standard error in one form."""
+    """Write our log lines and those of libraries, from level ``least`` on, to standard error in the same form."""
     shared: list[structlog.types.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

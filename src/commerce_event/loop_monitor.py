@@ -1,4 +1,4 @@
-"""A thread that notices when the event loop stands still, and tells where: whatever blocks it delays everybody."""
+"""Detect when the event loop is blocked, from a thread, and log where: a blocked loop delays every request."""
 
 import asyncio
 import sys
@@ -12,33 +12,35 @@ import structlog
 
 STALLED_S: Final = 0.25
 _BEAT_S: Final = 0.05
-_FRAMES: Final = 8  # of the stack, the innermost
+_STACK_LINES: Final = 8  # the innermost
 _LOOPS: Final = frozenset({"asyncio", "selectors", "uvloop"})
-_SILENT_S: Final = 10.0  # between two lines in the log
+_LOG_EVERY_S: Final = 10.0  # at most
 
 log = structlog.get_logger(__name__)
 
 
 class LoopMonitor:
-    """Watches the loop that ``start`` was called on. ``stalls`` counts; ``longest_s`` is the longest so far."""
+    """Watches the loop that ``start`` was called on. ``stalls`` counts; ``longest_s`` is the longest stall so far."""
 
     def __init__(self) -> None:
         self.stalls = 0
         self.longest_s = 0.0
-        self._alive_s = 0.0
-        self._silent_until_s = 0.0
+        self._last_beat_s = 0.0
+        self._next_log_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to watch the running loop."""
+        """Start to watch the running loop."""
         self._beat(asyncio.get_running_loop())
-        self._thread = threading.Thread(target=self._watch, args=(threading.get_ident(),), name="watchdog", daemon=True)
+        self._thread = threading.Thread(
+            target=self._watch, args=(threading.get_ident(),), name="loop-monitor", daemon=True
+        )
         self._thread.start()
 
     def close(self) -> None:
-        """Watch no more. Idempotent."""
+        """Stop watching. May be called more than once."""
         self._ended.set()
         if self._timer is not None:
             self._timer.cancel()
@@ -46,33 +48,33 @@ class LoopMonitor:
             self._thread.join()
 
     def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._alive_s = time.monotonic()
+        self._last_beat_s = time.monotonic()
         self._timer = loop.call_later(_BEAT_S, self._beat, loop)
 
-    def _watch(self, watched: int) -> None:
+    def _watch(self, thread_id: int) -> None:
         stalled = False
         while not self._ended.wait(_BEAT_S):
-            behind_s = time.monotonic() - self._alive_s
+            behind_s = time.monotonic() - self._last_beat_s
             if behind_s < STALLED_S:
                 stalled = False
                 continue
             self.longest_s = max(self.longest_s, behind_s)
             if not stalled:
                 stalled = True
-                self._tell(watched, behind_s)
+                self._log_stall(thread_id, behind_s)
                 self.stalls += 1
 
-    def _tell(self, watched: int, behind_s: float) -> None:
+    def _log_stall(self, thread_id: int, behind_s: float) -> None:
         now_s = time.monotonic()
-        if now_s < self._silent_until_s:
+        if now_s < self._next_log_s:
             return
-        self._silent_until_s = now_s + _SILENT_S
-        frame = sys._current_frames().get(watched)  # noqa: SLF001 - the one way to see another thread's stack
+        self._next_log_s = now_s + _LOG_EVERY_S
+        frame = sys._current_frames().get(thread_id)  # noqa: SLF001 - the one way to see another thread's stack
         log.warning("the event loop stands still", seconds=round(behind_s, 2), stack=work_of(frame))
 
 
 def work_of(frame: FrameType | None) -> str:
-    """Return the innermost lines of a loop's stack, or that nothing ran in it when it is the loop's own code."""
+    """Return the innermost lines of the loop's stack, or that nothing ran when they are the loop's own code."""
     if frame is None or frame.f_globals.get("__name__", "").partition(".")[0] in _LOOPS:
-        return "  Nothing ran in it when looked at: the machine had too much to do, or the process was paused."
-    return "".join(traceback.format_stack(frame)[-_FRAMES:])
+        return "  Nothing ran in it at that moment: the machine was too busy, or the process was paused."
+    return "".join(traceback.format_stack(frame)[-_STACK_LINES:])

@@ -1,13 +1,11 @@
-"""The composition root: settings in, a running server out. The only place that knows everyone."""
+"""The composition root: build a node from the settings, serve it, and stop it. Only this module knows all packages."""
 
 import asyncio
 import gc
-import os
 import resource
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Final
 
 import structlog
@@ -22,10 +20,10 @@ from commerce_event.api.services import Services
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.clock import Clock, SharedClock, SystemClock
 from commerce_event.core.ids import NODE_BITS, IdMaker
-from commerce_event.core.vault import Vault, VaultError, new_key, parse_key
+from commerce_event.core.vault import Vault, VaultError
+from commerce_event.deliver.dispatcher import Dispatcher
 from commerce_event.deliver.replays import Replays
 from commerce_event.deliver.resolver import Resolver
-from commerce_event.deliver.scheduler import Scheduler
 from commerce_event.deliver.sender import Sender
 from commerce_event.http.protocol import Limits
 from commerce_event.http.uvicorn_server import http_server, listen
@@ -33,6 +31,7 @@ from commerce_event.loop_monitor import LoopMonitor
 from commerce_event.maintenance.activity_recorder import ActivityRecorder
 from commerce_event.maintenance.runner import Maintenance
 from commerce_event.reference import routes as reference
+from commerce_event.registry.key_file import KeyFile
 from commerce_event.registry.registry import Registry
 from commerce_event.settings import Settings
 from commerce_event.store.port import Store, StoreRefusedError
@@ -41,30 +40,77 @@ from commerce_event.store.sqlite import SqliteStore
 from commerce_event.web.assets import Assets
 from commerce_event.web.pages import Pages
 
-_STOP_S: Final = 8.0  # from a signal on, however much is in flight; the default time-out of one is 5 s
-_RECORD_S: Final = 2.0  # of it: for recording what came of that
-_CLOSE_S: Final = 2.0  # after it, for a store that answers no more
-_CONNECTIONS_MIN: Final = 16
-_OTHER_FILES: Final = 64  # that are open beside connections and deliveries
-_FILES_MAX: Final = 1_000_000  # where the system knows no limit
+_STOP_MAX_S: Final = 8.0  # from the signal to the end of all work: longer than an attempt, which takes 5 s by default
+_RECORD_S: Final = 2.0  # the last part of it, reserved for writing the results of the last attempts
+_CLOSE_STORE_MAX_S: Final = 2.0  # after that, for a store that does not answer
+_CONNECTIONS_MIN: Final = 16  # accepted even when the limit of open files is very low
+_OTHER_FILES: Final = 64  # open files that are neither connections nor deliveries: store, logs, listeners
+_FILES_UNLIMITED: Final = 1_000_000  # assumed when the system has no limit of open files
 
 log = structlog.get_logger(__name__)
 
 
+async def serve(
+    settings: Settings, *, on_ready: "Callable[[Node, str], None]", on_stop: Callable[[], None] = lambda: None
+) -> int:
+    """Run a node until a signal; return the exit code: 0 after a signal, 1 when the store or the HTTP server failed.
+
+    ``on_ready`` gets the node and its URL; ``on_stop`` is called when a signal arrives.
+    """
+    free_files = raise_file_limit() - settings.max_in_flight - _OTHER_FILES
+    limits = Limits(max_connections=max(_CONNECTIONS_MIN, min(settings.max_connections, free_files)))
+    tune_collector()
+    listener = listen(settings.host, settings.port)
+    host, port = listener.getsockname()[:2]
+    node = Node(settings)
+    await node.start(own_addresses=frozenset({(host, port)}))
+    node.loop_monitor.start()
+    server = http_server(node.app, limits)
+    loop = asyncio.get_running_loop()
+    signalled = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as SIGHUP is under nohup
+            loop.add_signal_handler(number, signalled.set)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    store_failed = asyncio.create_task(node.store.failed())
+    waiting_for_signal = asyncio.create_task(signalled.wait())
+    on_ready(node, f"http://{f'[{host}]' if ':' in host else host}:{port}")
+    await asyncio.wait({serving, store_failed, waiting_for_signal}, return_when=asyncio.FIRST_COMPLETED)
+    until = loop.time() + _STOP_MAX_S
+    server.should_exit = True
+    if signalled.is_set():
+        on_stop()
+    if store_failed.done():
+        log.critical("stopping: the store is broken", error=str(store_failed.result()))
+        await serving
+        return 1
+    node.dispatcher.stop_sending()  # attempts in progress go on while requests are finished here
+    await asyncio.wait({serving})
+    for task in (store_failed, waiting_for_signal):
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    await node.stop(max(_RECORD_S, until - loop.time()))
+    if failure := serving.exception():
+        log.critical("stopped: the HTTP server failed", error=str(failure))
+        return 1
+    return 0
+
+
 class Node:
-    """One running node: the store and everything that works on it. ``app`` is the ASGI application."""
+    """A running node: the store and everything that uses it. ``app`` is the ASGI application."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.clock = make_clock(settings)
         self.store = make_store(settings, self.clock)
         self.loop_monitor = LoopMonitor()
-        self.first_key: str | None = None  # made at the first start, shown once
+        self.first_key: str | None = None  # created at the first start, shown only once
 
     async def start(self, *, own_addresses: frozenset[tuple[str, int]] = frozenset()) -> None:
-        """Open the store and begin to accept and deliver. Raises StoreRefusedError with the remedy.
+        """Open the store and start to accept and deliver. Raises StoreRefusedError with the remedy.
 
-        ``own_addresses`` are those that the API is served at: nothing is delivered there.
+        ``own_addresses`` are the addresses of this API: nothing is delivered to them.
         """
         await self.store.open()
         try:
@@ -77,13 +123,13 @@ class Node:
         settings, clock, store = self.settings, self.clock, self.store
         ids = IdMaker(node=store.run_id % 2**NODE_BITS, after=await store.last_id())
         try:
-            key_file = _KeyFile(settings)
+            key_file = KeyFile(settings.secret_key, settings.store_path())
             vault = Vault(key_file.key)
             self.registry = Registry(store, vault, ids, admin_key=settings.admin_key)
             await self.registry.load()
         except VaultError as error:
             raise StoreRefusedError(str(error)) from None
-        key_file.keep()
+        key_file.save()
         policy = AddressPolicy(settings.allow_networks)
         self.sender = Sender(
             resolver=Resolver(policy, own_addresses),
@@ -91,7 +137,7 @@ class Node:
             clock=clock,
             installation_id=vault.installation_id,
         )
-        self.scheduler = Scheduler(
+        self.dispatcher = Dispatcher(
             store,
             self.registry,
             self.sender,
@@ -101,21 +147,21 @@ class Node:
             max_in_flight=settings.max_in_flight,
             circuit_failures=settings.circuit_failures,
         )
-        self.intake = Intake(store, self.registry, self.scheduler, ids, clock)
-        self.replays = Replays(store, self.registry, ids, clock, self.scheduler.wake)
+        self.intake = Intake(store, self.registry, self.dispatcher, ids, clock)
+        self.replays = Replays(store, self.registry, ids, clock, self.dispatcher.wake)
         recorder = ActivityRecorder(clock)
-        self.scheduler.on_attempt.append(recorder.attempted)
+        self.dispatcher.on_attempt.append(recorder.attempted)
         self.intake.on_accepted.append(recorder.accepted)
         self.maintenance = Maintenance(store, self.registry, clock, recorder, retention_s=settings.retention_s)
-        self.metrics = Metrics(self.scheduler, self.maintenance, self.loop_monitor)
-        self.scheduler.on_attempt.append(self.metrics.attempt)
+        self.metrics = Metrics(self.dispatcher, self.maintenance, self.loop_monitor)
+        self.dispatcher.on_attempt.append(self.metrics.attempt)
         services = Services(
             settings=settings,
             clock=clock,
             store=store,
             registry=self.registry,
             intake=self.intake,
-            scheduler=self.scheduler,
+            dispatcher=self.dispatcher,
             sender=self.sender,
             replays=self.replays,
             maintenance=self.maintenance,
@@ -130,69 +176,46 @@ class Node:
             body_max=settings.max_body,
             installation_id=vault.installation_id,
         )
-        self.app = create_app(services, publisher, _pages(services, vault))
-        await self._make_first_key()
-        self.store.on_notice = lambda _: self.scheduler.wake()  # it reads changes of other nodes as well
+        self.app = create_app(services, publisher, _browser_routes(services, vault))
+        if settings.admin_key is None and not any(
+            key.role == "admin" and key.revoked_ms is None for key in self.registry.all_keys()
+        ):
+            _, self.first_key = await self.registry.add_key("admin", None, "first key", clock.now_ms())
+        self.store.on_notice = lambda _: self.dispatcher.wake()  # which also reads changes of other nodes
         if not settings.hold_deliveries:
-            self.scheduler.start()
+            self.dispatcher.start()
         self.replays.run()
         self.maintenance.start()
 
-    async def _make_first_key(self) -> None:
-        if self.settings.admin_key is None and not any(
-            key.role == "admin" and key.revoked_ms is None for key in self.registry.all_keys()
-        ):
-            _, self.first_key = await self.registry.add_key("admin", None, "first key", self.clock.now_ms())
-
-    async def stop(self, within_s: float = _STOP_S) -> None:
-        """Finish what is in flight and record it, as far as there is time; close the store."""
+    async def stop(self, within_s: float = _STOP_MAX_S) -> None:
+        """Finish the work in progress and record its results within the time; then close the store."""
         now = asyncio.get_running_loop().time
         until = now() + within_s
         self.loop_monitor.close()
-        self.scheduler.send_no_more()
+        self.dispatcher.stop_sending()
         try:
             async with asyncio.timeout_at(until):
                 await self.intake.close(within_s - _RECORD_S)
                 await self.replays.close()
-                await self.scheduler.close(max(0.0, until - now() - _RECORD_S))
+                await self.dispatcher.close(max(0.0, until - now() - _RECORD_S))
                 await self.maintenance.close()
                 await self.sender.close()
         except TimeoutError:
-            log.warning("stopping took too long: what is left is done by the next start, or by another node")
+            log.warning("stopping took too long: the rest of the work is done after the next start, or by another node")
         with suppress(TimeoutError):
-            async with asyncio.timeout(_CLOSE_S):
+            async with asyncio.timeout(_CLOSE_STORE_MAX_S):
                 await self.store.close()
-
-
-def make_clock(settings: Settings) -> SystemClock:
-    """Return the time that the store's engine goes by: the machine's, or that of a database with several nodes."""
-    return SystemClock() if settings.store_path() is not None else SharedClock()
-
-
-def make_store(settings: Settings, clock: Clock) -> Store:
-    """Return the engine that the settings ask for, not opened yet. Raises StoreRefusedError for a URL that is none."""
-    path = settings.store_path()
-    return PostgresStore(settings.store, clock=clock) if path is None else SqliteStore(path, clock=clock)
-
-
-def _pages(services: Services, vault: Vault) -> list[BaseRoute]:
-    """Return the routes of what people look at in a browser."""
-    packages = ("commerce_event.admin", "commerce_event.reference", "commerce_event.web")
-    assets = Assets(*packages)
-    pages = Pages(assets, *packages, **admin.SHARED)
-    return [assets.route(), *admin.routes(services, vault, pages), *reference.routes(pages)]
 
 
 @asynccontextmanager
 async def open_registry(settings: Settings) -> AsyncIterator[tuple[Registry, SystemClock]]:
-    """Open a store that no server runs on, for its endpoints and keys alone. Raises StoreRefusedError."""
+    """Open only the endpoints and keys of a store that no server uses. Raises StoreRefusedError."""
     clock = make_clock(settings)
     store = make_store(settings, clock)
     await store.open()
     try:
-        registry = Registry(
-            store, Vault(_KeyFile(settings).key), IdMaker(node=store.run_id % 2**NODE_BITS, after=await store.last_id())
-        )
+        vault = Vault(KeyFile(settings.secret_key, settings.store_path()).key)
+        registry = Registry(store, vault, IdMaker(node=store.run_id % 2**NODE_BITS, after=await store.last_id()))
         await registry.load()
         yield registry, clock
     except VaultError as error:
@@ -201,91 +224,36 @@ async def open_registry(settings: Settings) -> AsyncIterator[tuple[Registry, Sys
         await store.close()
 
 
-class _KeyFile:
-    """The key that seals secrets: from the settings, or a file beside the store, made when both are missing."""
-
-    def __init__(self, settings: Settings) -> None:
-        path = settings.store_path()
-        database = None if path is None else path.resolve()
-        self._path: Path | None = None
-        self._text = settings.secret_key or ""
-        if not self._text and database is not None:
-            self._path = database.with_name(database.name + ".key")
-            self._text = self._path.read_text().strip() if self._path.exists() else new_key()
-        self.key = parse_key(self._text)
-
-    def keep(self) -> None:
-        """Write a new key durably, readable by its owner alone; done only once it fits the store."""
-        if self._path is None or self._path.exists():
-            return
-        handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w") as file:
-            file.write(self._text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        folder = os.open(self._path.parent, os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)
+def make_clock(settings: Settings) -> SystemClock:
+    """Return the clock of the store's engine: the machine's for SQLite, the database's for PostgreSQL."""
+    return SystemClock() if settings.store_path() is not None else SharedClock()
 
 
-async def serve(
-    settings: Settings, *, on_ready: Callable[[Node, str], None], on_stop: Callable[[], None] = lambda: None
-) -> int:
-    """Run a node until a signal; return the exit code: 0 after a signal, 1 when the store or the HTTP server broke.
+def make_store(settings: Settings, clock: Clock) -> Store:
+    """Return the engine of the store's URL, not opened yet. Raises SettingsError for an unusable URL."""
+    path = settings.store_path()
+    return PostgresStore(settings.store, clock=clock) if path is None else SqliteStore(path, clock=clock)
 
-    ``on_stop`` is called when a signal came.
-    """
-    room = raise_file_limit() - settings.max_in_flight - _OTHER_FILES
-    limits = Limits(most=max(_CONNECTIONS_MIN, min(settings.max_connections, room)))
-    tune_collector()
-    listener = listen(settings.host, settings.port)
-    host, port = listener.getsockname()[:2]
-    node = Node(settings)
-    await node.start(own_addresses=frozenset({(host, port)}))
-    node.loop_monitor.start()
-    server = http_server(node.app, limits)
-    loop = asyncio.get_running_loop()
-    asked = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        if signal.getsignal(number) != signal.SIG_IGN:  # as SIGHUP is under nohup
-            loop.add_signal_handler(number, asked.set)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    broken = asyncio.create_task(node.store.failed())
-    asking = asyncio.create_task(asked.wait())
-    on_ready(node, f"http://{f'[{host}]' if ':' in host else host}:{port}")
-    await asyncio.wait({serving, broken, asking}, return_when=asyncio.FIRST_COMPLETED)
-    until = loop.time() + _STOP_S
-    server.should_exit = True
-    if asked.is_set():
-        on_stop()
-    if broken.done():
-        log.critical("stopping: the store is broken", error=str(broken.result()))
-        await serving
-        return 1
-    node.scheduler.send_no_more()  # what is in flight there goes on while requests are finished here
-    await asyncio.wait({serving})
-    for waiting in (broken, asking):
-        waiting.cancel()
-        with suppress(asyncio.CancelledError):
-            await waiting
-    await node.stop(max(_RECORD_S, until - loop.time()))
-    if failure := serving.exception():
-        log.critical("stopped: the HTTP server failed", error=str(failure))
-        return 1
-    return 0
+
+def _browser_routes(services: Services, vault: Vault) -> list[BaseRoute]:
+    """Return the routes of the screens, the reference page and their assets."""
+    packages = ("commerce_event.admin", "commerce_event.reference", "commerce_event.web")
+    assets = Assets(*packages)
+    pages = Pages(assets, *packages, **admin.SHARED)
+    return [assets.route(), *admin.routes(services, vault, pages), *reference.routes(pages)]
 
 
 def tune_collector() -> None:
-    """Look for reference cycles less often: events make none, and looking costs a fifth of the throughput."""
+    """Collect garbage less often: events make no reference cycles, and the search costs 20 % of the throughput."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
 
 
 def raise_file_limit() -> int:
-    """Allow as many open files and sockets as the system lets us have; return how many."""
+    """Raise the limit of open files and sockets as far as the system allows; return the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         soft = hard
-    return soft if soft != resource.RLIM_INFINITY else _FILES_MAX
+    return soft if soft != resource.RLIM_INFINITY else _FILES_UNLIMITED

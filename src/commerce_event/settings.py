@@ -1,4 +1,4 @@
-"""Settings: flags win over environment variables, those over defaults."""
+"""Settings: flags override environment variables, and environment variables override defaults."""
 
 import difflib
 import ipaddress
@@ -14,26 +14,26 @@ from commerce_event.core.retry import DEFAULT_SCHEDULE_S, parse_duration, parse_
 from commerce_event.core.vault import VaultError, parse_key
 
 PREFIX: Final = "COMMERCE_EVENT_"
-_OTHERS: Final = re.compile(r"(URL|KEY|TEST_\w+)")  # read by the command line and the tests
+_OTHER_VARIABLES: Final = re.compile(r"(URL|KEY|TEST_\w+)")  # read by the commands and the tests
 _SIZES: Final = {"": 1, "b": 1, "kib": 1024, "kb": 1000, "mib": 1024**2, "mb": 1000**2}
 _SIZE: Final = re.compile(r"(\d{1,9})\s*([a-z]*)", re.ASCII | re.IGNORECASE)
 _WHOLE: Final = re.compile(r"\d{1,9}", re.ASCII)
-_BODY_MAX: Final = 10 * 1024**2
-_ADMIN_KEY_MIN: Final = 16
-_STORE_FILE: Final = re.compile(r"/(?!:memory:)[^?#\x00]*[^?#\x00/]")  # no parameters, no folder, nothing volatile
+_BODY_MAX_BYTES: Final = 10 * 1024**2  # parsing a larger body would block the event loop for too long
+_ADMIN_KEY_MIN: Final = 16  # characters; a shorter key could be guessed
+_STORE_FILE: Final = re.compile(r"/(?!:memory:)[^?#\x00]*[^?#\x00/]")  # no parameters, no folder, not in memory
 _HOST_NAME: Final = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
 _POSTGRES: Final = frozenset({"postgresql", "postgres"})
-_PASSWORD: Final = re.compile(r"(://[^/@:]*:).*@")  # to the last at sign: a password may hold one
-_PASSWORD_ASKED: Final = re.compile(r"([?&]password=)[^&]*")
+_PASSWORD: Final = re.compile(r"(://[^/@:]*:).*@")  # up to the last @, because a password may contain one
+_PASSWORD_PARAMETER: Final = re.compile(r"([?&]password=)[^&]*")
 _SECRET_FIELDS: Final = frozenset({"admin_key", "secret_key"})
 
 
 class SettingsError(Exception):
-    """A setting cannot be used; the message names it and says what would do."""
+    """A setting is invalid; the message names it and says what is allowed."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that can be set. Durations are seconds, sizes bytes."""
+    """All settings. Durations are in seconds, sizes in bytes."""
 
     store: str = "sqlite:///./commerce-event.db"
     host: str = "127.0.0.1"
@@ -46,26 +46,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retention_s: float = 30 * 86_400.0  # 0: for ever
     secret_key: str | None = None
     log_format: Literal["text", "json"] = "text"
-    max_in_flight: int = 512  # requests under way at once, all endpoints together
-    max_connections: int = 4_096  # from callers, at once
+    max_in_flight: int = 512  # requests to all endpoints at the same time
+    max_connections: int = 4_096  # of callers at the same time
     hold_deliveries: bool = False  # accept, show and manage, but send nothing
-    allowed_hosts: tuple[str, ...] = ()  # names that the screens answer to, beside addresses and the machine's own
+    allowed_hosts: tuple[str, ...] = ()  # host names of the screens, besides addresses and the machine's own name
     circuit_failures: int = THRESHOLD  # failures in a row that open an endpoint's circuit; 0: never
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], **flags: Any) -> Self:
-        """Read the variables, let the flags that are given (not None) win. Raises SettingsError.
+        """Read the variables; flags that are not None override them. Raises SettingsError.
 
-        An empty variable counts as one that is not there.
+        An empty variable counts as unset.
         """
         values: dict[str, Any] = {}
         for variable, text in environ.items():
             if variable.startswith(PREFIX):
                 _read(variable, text.strip(), values)
         values.update({name: value for name, value in flags.items() if value is not None})
-        for name, (field, least, most) in _RANGES.items():
-            if field in values and not least <= values[field] <= most:
-                raise SettingsError(f"{PREFIX}{name} must be {least} to {most}, not {values[field]}")
+        for name, (field, low, high) in _RANGES.items():
+            if field in values and not low <= values[field] <= high:
+                raise SettingsError(f"{PREFIX}{name} must be {low} to {high}, not {values[field]}")
         settings = cls(**values)
         if settings.store_path() is None and settings.secret_key is None:
             raise SettingsError(
@@ -75,7 +75,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return settings
 
     def store_path(self) -> Path | None:
-        """Return the file of the embedded store, None for PostgreSQL. Raises SettingsError for any other URL."""
+        """Return the file of a SQLite store, None for PostgreSQL. Raises SettingsError for any other URL."""
         scheme, separator, path = self.store.partition("://")
         if scheme in _POSTGRES and separator and path:
             return None
@@ -88,20 +88,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def store_shown(self) -> str:
         """The store's URL without a password."""
-        return _PASSWORD.sub(r"\1***@", _PASSWORD_ASKED.sub(r"\1***", self.store))
+        return _PASSWORD.sub(r"\1***@", _PASSWORD_PARAMETER.sub(r"\1***", self.store))
 
     def __repr__(self) -> str:
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """Name what may be shown, to rich as well: it prints the local variables of a crash."""
+        """Leave out secrets, also for rich, which prints the local variables of a crash."""
         shown = [(name, getattr(self, name)) for name in self.__struct_fields__ if name not in _SECRET_FIELDS]
         return [(name, self.store_shown if name == "store" else value) for name, value in shown]
 
 
 def _read(variable: str, text: str, values: dict[str, Any]) -> None:
     name = variable.removeprefix(PREFIX)
-    if _OTHERS.fullmatch(name):
+    if _OTHER_VARIABLES.fullmatch(name):
         return
     reader = _READERS.get(name)
     if reader is None:
@@ -140,7 +140,7 @@ def _networks(text: str) -> tuple[str, ...]:
         try:
             ipaddress.ip_network(network)
         except ValueError:
-            raise ValueError(f"{network!r} is no network; write for example 10.0.0.0/8") from None
+            raise ValueError(f"{network!r} is not a network; write for example 10.0.0.0/8") from None
     return networks
 
 
@@ -148,7 +148,7 @@ def _hosts(text: str) -> tuple[str, ...]:
     names = tuple(part.strip().lower().removesuffix(".") for part in text.split(",") if part.strip())
     for name in names:
         if not _HOST_NAME.fullmatch(name):
-            raise ValueError(f"{name[:60]!r} is no host name; write for example events.example.com, without a port")
+            raise ValueError(f"{name[:60]!r} is not a host name; write for example events.example.com, without a port")
     return names
 
 
@@ -196,10 +196,12 @@ _READERS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     "MAX_CONNECTIONS": ("max_connections", _whole),
     "CIRCUIT_FAILURES": ("circuit_failures", _whole),
 }
+# Each bound keeps a mistyped value from making the server useless: an attempt needs more than 0.1 s and must not hold a
+# slot for more than a minute, events of the contract need up to 1 KiB, and limits of open files end near 100,000.
 _RANGES: Final[dict[str, tuple[str, float, float]]] = {
     "PORT": ("port", 0, 65_535),
     "TIMEOUT": ("timeout_s", 0.1, 60),
-    "MAX_BODY": ("max_body", 1_024, _BODY_MAX),
+    "MAX_BODY": ("max_body", 1_024, _BODY_MAX_BYTES),
     "MAX_IN_FLIGHT": ("max_in_flight", 1, 10_000),
     "MAX_CONNECTIONS": ("max_connections", 16, 100_000),
     "CIRCUIT_FAILURES": ("circuit_failures", 0, 10_000),

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 from api_server import Api, running_api
-from people import sign_in
+from browser_actions import sign_in
 from playwright.async_api import Page, async_playwright
 from rich.progress import track
 

@@ -1,8 +1,9 @@
-"""The reference page in a browser: found by typing, linked to in depth, read on a phone, kept to this server."""
+"""The reference page in a browser: filter, deep links, phone layout, no foreign requests."""
 
 import json
 
 import pytest
+import pytest_asyncio
 import yaml
 from api_server import Api
 from playwright.async_api import Page, expect
@@ -12,9 +13,9 @@ from commerce_event.contract.catalogue import EVENT_TYPES
 EVENT = "OrderPartlyDeliveredEvent"
 
 
-@pytest.fixture
-async def complaints(page: Page, api: Api) -> list[str]:
-    """What the browser complains of, and what it asks of anybody but this server."""
+@pytest_asyncio.fixture(loop_scope="session")
+async def browser_errors(page: Page, api: Api) -> list[str]:
+    """Console errors, script errors and requests to other hosts."""
     found: list[str] = []
     page.on("console", lambda message: found.append(message.text) if message.type in {"error", "warning"} else None)
     page.on("pageerror", lambda error: found.append(str(error)))
@@ -22,15 +23,15 @@ async def complaints(page: Page, api: Api) -> list[str]:
     return found
 
 
-async def test_page_asks_nobody_else_and_complains_of_nothing(page: Page, complaints: list[str]) -> None:
+async def test_reference_has_no_errors_and_no_foreign_requests(page: Page, browser_errors: list[str]) -> None:
     await page.goto("/reference", wait_until="networkidle")
 
-    assert not complaints
+    assert not browser_errors
     for name in EVENT_TYPES:
         assert await page.locator(f"article#{name}").count() == 1
 
 
-async def test_typing_narrows_the_contents_and_enter_goes_there(page: Page, complaints: list[str]) -> None:
+async def test_contents_filter_narrows_and_enter_opens(page: Page, browser_errors: list[str]) -> None:
     await page.goto("/reference")
     links = page.locator("#contents li:visible")
     before = await links.count()
@@ -46,21 +47,21 @@ async def test_typing_narrows_the_contents_and_enter_goes_there(page: Page, comp
 
     await page.keyboard.press("/")
     await page.keyboard.type("no such thing")
-    await expect(page.get_by_text("Nothing has that in its name.")).to_be_visible()
+    await expect(page.get_by_text("No entry matches.")).to_be_visible()
     await page.keyboard.press("Escape")
     await expect(links).to_have_count(before)
-    assert not complaints
+    assert not browser_errors
 
 
-async def test_call_is_found_by_its_path(page: Page) -> None:
+async def test_contents_filter_finds_operation_by_path(page: Page) -> None:
     await page.goto("/reference")
-    await page.get_by_label("Narrow the contents").fill("/v1/replays/{id}")
+    await page.get_by_label("Filter the contents").fill("/v1/replays/{id}")
 
     await expect(page.locator("#contents li:visible")).to_have_text(["GETRead a replay's progress"])
 
 
 @pytest.mark.parametrize("place", [EVENT, "createEndpoint", f"schema-{EVENT}", "group-Supplier", "handlers"])
-async def test_link_into_the_page_opens_there_and_is_marked(page: Page, place: str) -> None:
+async def test_deep_link_opens_and_marks_the_entry(page: Page, place: str) -> None:
     await page.goto(f"/reference#{place}")
 
     await expect(page.locator(f"[id='{place}']")).to_be_in_viewport()
@@ -81,29 +82,29 @@ async def test_chosen_language_is_remembered(page: Page) -> None:
     await expect(page.get_by_role("tabpanel", name=chosen, exact=True)).to_be_visible()
 
 
-async def test_contents_fold_on_a_phone(page: Page, complaints: list[str]) -> None:
+async def test_contents_collapse_on_a_phone(page: Page, browser_errors: list[str]) -> None:
     await page.set_viewport_size({"width": 360, "height": 800})
     await page.goto("/reference")
-    fold = page.get_by_role("button", name="Contents")
+    toggle = page.get_by_role("button", name="Contents")
     inside = page.locator("#contents .list")
     await expect(inside).to_be_hidden()
-    await fold.click()
+    await toggle.click()
     await expect(inside).to_be_visible()
-    await expect(fold).to_have_attribute("aria-expanded", "true")
+    await expect(toggle).to_have_attribute("aria-expanded", "true")
     await page.keyboard.press("Escape")
     await expect(inside).to_be_hidden()
-    await expect(fold).to_be_focused()
+    await expect(toggle).to_be_focused()
 
     await page.keyboard.press("Enter")
     await page.locator(f"#contents a[href='#{EVENT}']").click()
     await expect(inside).to_be_hidden()
     await expect(page.locator(f"article#{EVENT}")).to_be_in_viewport()
     await expect(page.locator("#contents [aria-current]")).to_have_attribute("href", f"#{EVENT}")
-    assert not complaints
+    assert not browser_errors
 
 
 @pytest.mark.parametrize(("button", "read"), [("OpenAPI JSON", json.loads), ("OpenAPI YAML", yaml.safe_load)])
-async def test_document_is_downloaded_whole(page: Page, button: str, read: type) -> None:
+async def test_openapi_document_downloads_completely(page: Page, button: str, read: type) -> None:
     await page.goto("/reference")
     async with page.expect_download() as waiting:
         await page.get_by_role("link", name=button).click()

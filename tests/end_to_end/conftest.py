@@ -1,4 +1,4 @@
-"""Fixtures: a server process on a fresh folder, a receiver on this machine."""
+"""Fixtures: a server process on a new folder, and a receiver."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The command line against a real server: what a person types, sees, and gets as an exit code."""
+"""The command line against a real server: arguments, output and exit codes."""
 
 import asyncio
 import json
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import COMMAND, Shell, run
 from processes import LocalReceiver, ServerProcess
-from shell import COMMAND, Shell, run
 
 ORDER = {
     "ClientId": 1,
@@ -32,7 +32,7 @@ async def endpoint(shell: Shell, receiver: LocalReceiver, path: str = "/hook", *
     return made
 
 
-async def test_story_of_an_order_from_publishing_to_explaining(shell: Shell, receiver: LocalReceiver) -> None:
+async def test_commands_publish_follow_and_explain_an_order(shell: Shell, receiver: LocalReceiver) -> None:
     made = await endpoint(shell, receiver, "/hook", "--type", "Order", "--header", "X-Shop: 7")
     accepted = await shell.json("publish", "OrderConfirmedEvent", "--id", "o-1", stdin=json.dumps(ORDER))
     again = await shell.json("publish", "OrderConfirmedEvent", "--id", "o-1", stdin=json.dumps(ORDER))
@@ -51,7 +51,7 @@ async def test_story_of_an_order_from_publishing_to_explaining(shell: Shell, rec
     assert (await shell.json("endpoints", "test", made["id"]))["delivered"] is True
 
 
-async def test_many_events_are_published_line_by_line(shell: Shell, tmp_path: Path) -> None:
+async def test_publish_lines_publishes_each_event(shell: Shell, tmp_path: Path) -> None:
     lines = [json.dumps({**ORDER, "OrderId": number}) for number in range(1_200)]
     file = tmp_path / "orders.jsonl"
     file.write_text("\n".join(lines))
@@ -64,24 +64,27 @@ async def test_many_events_are_published_line_by_line(shell: Shell, tmp_path: Pa
     assert (done.json["accepted"], [each["line"] for each in done.json["refusals"]]) == (1, [2, 3])
     assert "2 refused; the first is line 2" in done.err
     assert "/OrderId is required" in done.err
-    assert done.json["refusals"][1]["detail"] == "It is no JSON from byte 1 of the line on (expecting value)"
+    assert done.json["refusals"][1]["detail"] == "The line is not JSON at byte 1 (expecting value)"
 
 
-async def test_fault_of_one_event_over_several_lines_is_told_by_line_and_column(shell: Shell) -> None:
+async def test_publish_multiline_event_with_error_names_line_and_column(shell: Shell) -> None:
     done = await shell("publish", "OrderConfirmedEvent", stdin='{"ClientId": 1,\n "OrderNo": }\n')
 
-    assert (done.code, done.err) == (2, "commerce-event: It is no JSON at line 2, column 13 (expecting value).\n")
+    assert (done.code, done.err) == (
+        2,
+        "commerce-event: The input is not JSON at line 2, column 13 (expecting value).\n",
+    )
 
 
-async def test_input_without_end_is_refused_before_it_fills_memory(shell: Shell) -> None:
+async def test_publish_endless_input_is_refused_early(shell: Shell) -> None:
     done = await shell("publish", "OrderConfirmedEvent", "/dev/zero")
 
     assert (done.code, done.err) == (
-        2, "commerce-event: /dev/zero holds more than a gibibyte; publish it in parts.\n",
+        2, "commerce-event: /dev/zero is larger than 1 GiB; publish it in parts.\n",
     )  # fmt: skip
 
 
-async def test_lines_that_are_published_again_are_doubled_by_nothing(shell: Shell, tmp_path: Path) -> None:
+async def test_publish_lines_twice_creates_no_duplicates(shell: Shell, tmp_path: Path) -> None:
     file = tmp_path / "orders.jsonl"
     file.write_text("\n\n".join(json.dumps({**ORDER, "OrderId": number}) for number in range(5)))
     publish = ("publish", "OrderConfirmedEvent", str(file), "--id-prefix", "may")
@@ -95,7 +98,7 @@ async def test_lines_that_are_published_again_are_doubled_by_nothing(shell: Shel
     assert keys == {f"may-{line}" for line in (1, 3, 5, 7, 9)}
 
 
-async def test_list_that_is_cut_says_so(shell: Shell) -> None:
+async def test_truncated_list_says_that_there_is_more(shell: Shell) -> None:
     lines = "\n".join(json.dumps({**ORDER, "OrderId": number}) for number in range(3))
     await shell.json("publish", "OrderConfirmedEvent", stdin=lines)
 
@@ -103,12 +106,12 @@ async def test_list_that_is_cut_says_so(shell: Shell) -> None:
     whole = await shell("events", "list", "--limit", "3", "--json")
     later = await shell("events", "list", "--client", "1", "--after", "1", "--limit", "1", "--json")
 
-    assert (len(cut.json), "More follow" in cut.err) == (2, True)
+    assert (len(cut.json), "There are more" in cut.err) == (2, True)
     assert (len(whole.json), whole.err) == (3, "")
-    assert ([event["sequence"] for event in later.json], "More follow" in later.err) == ([2], True)
+    assert ([event["sequence"] for event in later.json], "There are more" in later.err) == ([2], True)
 
 
-async def test_simulated_shop_is_published_and_repeating_it_is_safe(shell: Shell) -> None:
+async def test_simulate_twice_with_one_seed_creates_no_duplicates(shell: Shell) -> None:
     first = await shell.json("simulate", "--rate", "0", "--count", "200", "--seed", "5")
     second = await shell.json("simulate", "--rate", "0", "--count", "200", "--seed", "5")
 
@@ -116,11 +119,11 @@ async def test_simulated_shop_is_published_and_repeating_it_is_safe(shell: Shell
     assert (second["accepted"], second["duplicates"]) == (0, 200)
 
 
-async def test_dead_letters_are_listed_retried_and_replayed(shell: Shell, receiver: LocalReceiver) -> None:
+async def test_dead_letters_can_be_listed_retried_and_replayed(shell: Shell, receiver: LocalReceiver) -> None:
     made = await endpoint(shell, receiver, "/hook", "--retry-schedule", "0.05s")
     secret = receiver.secrets.pop("/hook")  # 404 for a while
     await shell("publish", "OrderConfirmedEvent", stdin=json.dumps(ORDER))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (dead := await shell.json("dead", "list")):
             await asyncio.sleep(0.05)
     assert (dead[0]["reason"], dead[0]["attempt_count"]) == ("attempts_exhausted", 2)
@@ -136,7 +139,7 @@ async def test_dead_letters_are_listed_retried_and_replayed(shell: Shell, receiv
     assert await shell.json("dead", "list") == []
 
 
-async def test_endpoint_is_changed_where_it_is_said_and_nowhere_else(shell: Shell) -> None:
+async def test_endpoint_update_changes_only_the_given_fields(shell: Shell) -> None:
     to = ("--to", "https://erp.example/hook")
     made = await shell.json(
         "endpoints", "create", "--client", "1", *to, "--header", "X-One: 1", "--header", "X-Two: 2", "--timeout", "9",
@@ -159,7 +162,7 @@ async def test_endpoint_is_changed_where_it_is_said_and_nowhere_else(shell: Shel
     assert (await shell("endpoints", "delete", made["id"], "--json")).json == {"id": made["id"], "deleted": True}
 
 
-async def test_header_that_is_kept_keeps_its_value(shell: Shell, receiver: LocalReceiver) -> None:
+async def test_endpoint_update_keeping_a_header_keeps_its_value(shell: Shell, receiver: LocalReceiver) -> None:
     made = await endpoint(shell, receiver, "/hook", "--header", "X-One: canary")
     await shell("endpoints", "update", made["id"], "--header", "X-Two: 2")
     tested = await shell("endpoints", "test", made["id"])
@@ -169,9 +172,7 @@ async def test_header_that_is_kept_keeps_its_value(shell: Shell, receiver: Local
     assert "    x-one: ***" in tested.out.lower()
 
 
-async def test_test_that_is_not_delivered_shows_both_messages_and_ends_with_1(
-    shell: Shell, receiver: LocalReceiver
-) -> None:
+async def test_endpoint_test_not_delivered_shows_messages_and_exits_1(shell: Shell, receiver: LocalReceiver) -> None:
     made = await endpoint(shell, receiver)
     receiver.secrets.pop("/hook")
     tested = await shell("endpoints", "test", made["id"], "--type", "JobCompletedEvent")
@@ -184,7 +185,7 @@ async def test_test_that_is_not_delivered_shows_both_messages_and_ends_with_1(
     assert tested.err == "commerce-event: The example was not delivered: http_404.\n"
 
 
-async def test_explanation_shows_every_rule_with_its_value(shell: Shell, receiver: LocalReceiver) -> None:
+async def test_explain_shows_every_rule_with_its_value(shell: Shell, receiver: LocalReceiver) -> None:
     await endpoint(shell, receiver, "/hook", "--application", "7", "--filter", '{"Source": "POS"}')
     event = await shell.json("publish", "OrderConfirmedEvent", stdin=json.dumps(ORDER))
     said = await shell("events", "explain", event["id"])
@@ -195,13 +196,11 @@ async def test_explanation_shows_every_rule_with_its_value(shell: Shell, receive
     assert "filter" in rules
 
 
-async def test_dead_letters_tell_type_and_answer_and_a_replay_that_fails_again_ends_with_1(
-    shell: Shell, receiver: LocalReceiver
-) -> None:
+async def test_replay_that_fails_again_exits_1(shell: Shell, receiver: LocalReceiver) -> None:
     made = await endpoint(shell, receiver, "/hook", "--retry-schedule", "0.05s")
     receiver.secrets.pop("/hook")
     event = await shell.json("publish", "OrderConfirmedEvent", stdin=json.dumps(ORDER))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not (groups := await shell.json("dead", "groups")):
             pass
     listed = await shell("dead", "list")
@@ -220,7 +219,7 @@ async def test_dead_letters_tell_type_and_answer_and_a_replay_that_fails_again_e
     assert delivery["endpoint_id"] == made["id"]
 
 
-async def test_keys_are_made_used_and_revoked(shell: Shell, server: ServerProcess) -> None:
+async def test_keys_can_be_created_used_and_revoked(shell: Shell, server: ServerProcess) -> None:
     made = await shell.json("keys", "create", "--role", "publish", "--client", "1", "--name", "shop")
     as_shop = {"COMMERCE_EVENT_URL": server.url, "COMMERCE_EVENT_KEY": made["key"]}
     body = json.dumps(ORDER)
@@ -244,7 +243,7 @@ async def test_keys_are_made_used_and_revoked(shell: Shell, server: ServerProces
     assert (await run("keys", "revoke", own["id"], "--force", environment=as_admin)).code == 0
 
 
-async def test_lost_admin_key_is_replaced_in_the_store_itself(server: ServerProcess, tmp_path: Path) -> None:
+async def test_lost_admin_key_can_be_replaced_in_the_store(server: ServerProcess, tmp_path: Path) -> None:
     await server.start()
     assert await server.stop() == 0
     store = f"sqlite:///{tmp_path / 'events.db'}"
@@ -278,7 +277,7 @@ async def test_lost_admin_key_is_replaced_in_the_store_itself(server: ServerProc
         (("events", "get", "../../healthz?x#y"), 2, "There is no event ../../healthz?x#y"),
         (("events", "list", "--url", "ftp://x"), 2, "--url must begin with http:// or https://"),
         (("events", "list", "--key", "wrong"), 2, "This key is unknown or revoked"),
-        (("events", "list", "--since", "yesterday"), 2, "--since is a time such as"),
+        (("events", "list", "--since", "yesterday"), 2, "--since must be a time such as"),
         (
             ("endpoints", "create", "--client", "1", "--to", "https://a.example/", "--timeout", "31"),
             2,
@@ -287,7 +286,7 @@ async def test_lost_admin_key_is_replaced_in_the_store_itself(server: ServerProc
         (("keys", "create", "--role", "read"), 2, "--client: name the clients that a read key is for."),
         (("keys", "create", "--role", "king"), 2, "Invalid value for '--role': 'king' is not one of"),
         (("keys", "crate"), 2, "did you mean 'create'? See: commerce-event keys --help."),
-        (("events", "list", "--after", "3"), 2, "--client: name the client whose sequence this is."),
+        (("events", "list", "--after", "3"), 2, "--client: name the client whose sequence is read."),
         (("events", "list", "--type", "Oder"), 2, "there is no event type 'Oder'; did you mean Order?\n"),
         (("replays", "get", "rpl_x"), 2, "There is no replay rpl_x"),
         (
@@ -296,15 +295,15 @@ async def test_lost_admin_key_is_replaced_in_the_store_itself(server: ServerProc
             "commerce-event: --timeout must be at most 30; --jitter must be at most 1.",
         ),
         (("endpoints", "create", "--client", "1", "--to", "http://10.0.0.1/"), 2, "COMMERCE_EVENT_ALLOW_NETWORKS"),
-        (("endpoints", "create", "--client", "1", "--to", "https://a.example/", "--filter", "{"), 2, "is no JSON"),
+        (("endpoints", "create", "--client", "1", "--to", "https://a.example/", "--filter", "{"), 2, "is not JSON"),
         (("backup", "--to", "x.db", "--store", "postgresql://db.example/x"), 2, "pg_dump"),
         (("serve", "--host", "300.1.1.1"), 2, "choose another --host"),
         (("openapi", "--yaml", "--json"), 2, "--yaml and --json exclude each other"),
-        (("dead", "retry"), 2, "Name deliveries, or an endpoint"),
+        (("dead", "retry"), 2, "Give delivery ids, or an endpoint"),
         (("frobnicate",), 2, "No such command"),
     ],
 )
-async def test_what_cannot_be_done_is_said_in_words(
+async def test_command_that_fails_prints_a_sentence(
     shell: Shell, arguments: tuple[str, ...], code: int, sentence: str
 ) -> None:
     done = await shell(*arguments, stdin="{}")
@@ -315,7 +314,7 @@ async def test_what_cannot_be_done_is_said_in_words(
     assert done.err.endswith((".\n", "?\n"))
 
 
-async def test_output_that_nobody_takes_ends_a_command_quietly_or_with_a_sentence() -> None:
+async def test_command_with_closed_output_ends_quietly_or_with_a_sentence() -> None:
     def cut(redirect: str) -> tuple[int, str]:
         command = " ".join(COMMAND) + " openapi " + redirect
         done = subprocess.run(["bash", "-o", "pipefail", "-c", command], stderr=subprocess.PIPE, check=False)
@@ -327,7 +326,7 @@ async def test_output_that_nobody_takes_ends_a_command_quietly_or_with_a_sentenc
     )  # fmt: skip
 
 
-async def test_store_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+async def test_serve_with_an_unusable_store_names_it(tmp_path: Path) -> None:
     done = await run("serve", "--port", "0", "--store", "sqlite:////proc/x.db", folder=tmp_path)
 
     assert done.code == 2
@@ -335,7 +334,7 @@ async def test_store_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     assert done.err.count("\n") == 1
 
 
-async def test_no_server_and_no_key_are_said_with_the_remedy(tmp_path: Path) -> None:
+async def test_command_without_server_or_key_prints_the_remedy(tmp_path: Path) -> None:
     nobody = await run(
         "events", "list", environment={"COMMERCE_EVENT_URL": "http://127.0.0.1:9", "COMMERCE_EVENT_KEY": "k"}
     )
@@ -356,7 +355,7 @@ async def test_no_server_and_no_key_are_said_with_the_remedy(tmp_path: Path) -> 
         ({"COMMERCE_EVENT_TIMEOUT": "0"}, "COMMERCE_EVENT_TIMEOUT"),
     ],
 )
-async def test_setting_that_cannot_be_used_ends_serve_with_2(
+async def test_serve_with_an_invalid_setting_exits_2(
     tmp_path: Path, environment: dict[str, str], sentence: str
 ) -> None:
     done = await run("serve", "--port", "0", folder=tmp_path, environment=environment)
@@ -366,11 +365,11 @@ async def test_setting_that_cannot_be_used_ends_serve_with_2(
     assert done.err.count("\n") == 1
 
 
-async def test_first_start_shows_an_admin_key_that_works(tmp_path: Path) -> None:
+async def test_first_start_prints_an_admin_key_that_works(tmp_path: Path) -> None:
     server = ServerProcess(tmp_path, COMMERCE_EVENT_ADMIN_KEY="")
     try:
         await server.start()
-        [line] = [line for line in server.log().splitlines() if line.startswith("Admin key, shown this once: ")]
+        [line] = [line for line in server.log().splitlines() if line.startswith("Admin key, shown only once: ")]
         environment = {"COMMERCE_EVENT_URL": server.url, "COMMERCE_EVENT_KEY": line.rpartition(" ")[2]}
         assert (await run("keys", "list", "--json", environment=environment)).code == 0
         assert await server.stop() == 0
@@ -380,7 +379,7 @@ async def test_first_start_shows_an_admin_key_that_works(tmp_path: Path) -> None
         server.kill()
 
 
-async def test_doctor_looks_at_everything(shell: Shell, tmp_path: Path) -> None:
+async def test_doctor_checks_everything(shell: Shell, tmp_path: Path) -> None:
     environment = {**shell.environment, "COMMERCE_EVENT_STORE": f"sqlite:///{tmp_path / 'events.db'}"}
     done = await run("doctor", "--json", environment=environment)
 
@@ -396,7 +395,7 @@ async def test_doctor_looks_at_everything(shell: Shell, tmp_path: Path) -> None:
     assert broken.code == 1
 
 
-async def test_doctor_changes_nothing_in_a_store(server: ServerProcess, tmp_path: Path) -> None:
+async def test_doctor_never_changes_a_store(server: ServerProcess, tmp_path: Path) -> None:
     await server.start()
     assert await server.stop() == 0
     kept = {file: file.read_bytes() for file in tmp_path.glob("events.db*")}
@@ -405,12 +404,12 @@ async def test_doctor_changes_nothing_in_a_store(server: ServerProcess, tmp_path
     other = await run("doctor", "--store", f"sqlite:///{tmp_path / 'other.db'}", "--url", server.url)
 
     assert done.code == 0, done.err
-    assert "every page is whole" in done.out
+    assert "all pages are intact" in done.out
     assert {file: file.read_bytes() for file in tmp_path.glob("events.db*")} == kept
     assert (other.code, "is not a commerce-event store" in other.err) == (1, True)
 
 
-async def test_contract_is_printed_without_a_server() -> None:
+async def test_contract_commands_need_no_server() -> None:
     document = await run("openapi")
     as_yaml = await run("openapi", "--yaml")
     types = await run("types", "--json")
@@ -420,16 +419,16 @@ async def test_contract_is_printed_without_a_server() -> None:
     assert (await run("types", "OrderConfirmedEvent")).out.startswith("name")
 
 
-async def test_demo_without_a_terminal_tells_how_it_goes_line_by_line() -> None:
+async def test_demo_without_a_terminal_prints_progress_lines() -> None:
     done = await run("demo", "--once", "--count", "40")
 
     assert done.code == 0, done.err
-    assert "A shop, a server at http://127.0.0.1:" in done.err
+    assert "Running a shop, a server at http://127.0.0.1:" in done.err
     assert "/admin, key demo-" in done.err
     assert "every event arrived" in done.out
 
 
-async def test_completion_offers_types_and_choices() -> None:
+async def test_shell_completion_offers_types_and_choices() -> None:
     async def offered(words: str) -> str:
         shell = {"_COMMERCE_EVENT_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
         return (await run(environment=shell)).out
@@ -439,7 +438,7 @@ async def test_completion_offers_types_and_choices() -> None:
     assert "Customer" in await offered("commerce-event endpoints create --type Cust")
 
 
-async def test_demo_proves_the_main_job() -> None:
+async def test_demo_once_delivers_and_exits_0() -> None:
     done = await run("demo", "--once", "--count", "120", "--json")
 
     assert done.code == 0, done.err
@@ -448,7 +447,7 @@ async def test_demo_proves_the_main_job() -> None:
     assert done.json["balanced"] is True
 
 
-async def test_help_tells_of_every_command_and_needs_no_server() -> None:
+async def test_help_lists_every_command_without_a_server() -> None:
     done = await run("--help")
 
     for name in (

@@ -1,4 +1,4 @@
-"""The handlers on the reference page are real programs: each is run, and sent what the server would send."""
+"""The sample handlers of the reference page, run as real programs and sent real requests."""
 
 import asyncio
 import os
@@ -86,7 +86,7 @@ def headers(secret: str, event_id: str = "evt_1", *, age_s: int = 0, body: bytes
 
 
 @pytest.mark.parametrize("language", COMMANDS)
-async def test_handler_takes_each_signed_event_once_and_refuses_the_rest(language: str, tmp_path: Path) -> None:
+async def test_sample_handler_accepts_signed_events_once_and_rejects_others(language: str, tmp_path: Path) -> None:
     if shutil.which(COMMANDS[language][0]) is None:
         pytest.skip(f"{COMMANDS[language][0]} is not installed here")
     secret, other = new_secret("hmac"), new_secret("hmac")
@@ -112,7 +112,7 @@ async def test_handler_takes_each_signed_event_once_and_refuses_the_rest(languag
         ]
 
 
-async def test_shell_sample_signs_as_handlers_expect(tmp_path: Path) -> None:
+async def test_shell_sample_signature_is_accepted_by_handlers(tmp_path: Path) -> None:
     if shutil.which("openssl") is None or shutil.which("curl") is None:
         pytest.skip("openssl or curl is not installed here")
     secret = new_secret("hmac")

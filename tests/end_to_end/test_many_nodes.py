@@ -1,4 +1,4 @@
-"""Several nodes on one PostgreSQL: any accepts, any delivers, and any may be lost."""
+"""Several nodes on one PostgreSQL: each accepts and delivers, and each may be lost."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from postgres import drop, empty_database, in_database, run_on_server, server_url
 from processes import ADMIN_KEY, DEADLINE_S, LocalReceiver, ServerProcess
-from publishing import Publisher, order, sequences, subscribe, until_arrived, until_settled
+from publisher import Publisher, order, sequences, subscribe, until_arrived, until_settled
 
 from commerce_event.core.vault import new_key
 
@@ -47,9 +47,7 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
     await drop(database)
 
 
-async def test_nothing_is_lost_when_nodes_are_killed_and_connections_cut(
-    cluster: Cluster, receiver: LocalReceiver
-) -> None:
+async def test_nodes_killed_and_disconnected_under_load_lose_nothing(cluster: Cluster, receiver: LocalReceiver) -> None:
     await cluster.start()
     await subscribe(cluster.first, receiver, "/hook")
     publishers = [Publisher(cluster.first, "a"), Publisher(cluster.second, "b")]
@@ -84,7 +82,7 @@ async def test_nothing_is_lost_when_nodes_are_killed_and_connections_cut(
     assert await sequences(cluster.first) == list(range(1, len(ids) + 1))
 
 
-async def test_node_that_is_asked_to_stop_under_load_finishes_what_it_sends_and_nothing_arrives_twice(
+async def test_node_stopped_under_load_finishes_requests_and_repeats_none(
     cluster: Cluster, receiver: LocalReceiver
 ) -> None:
     await cluster.start()
@@ -107,7 +105,7 @@ async def test_node_that_is_asked_to_stop_under_load_finishes_what_it_sends_and_
     assert receiver.arrived["/hook"] == dict.fromkeys(ids, 1)
 
 
-async def test_event_goes_to_an_endpoint_that_another_node_made_just_before_and_not_to_one_switched_off(
+async def test_endpoint_changed_on_one_node_applies_to_events_of_another(
     cluster: Cluster, receiver: LocalReceiver
 ) -> None:
     await cluster.start()
@@ -122,7 +120,7 @@ async def test_event_goes_to_an_endpoint_that_another_node_made_just_before_and_
             assert accepted["deliveries"] == 0
 
 
-async def test_what_one_node_is_told_the_other_knows(cluster: Cluster, receiver: LocalReceiver) -> None:
+async def test_change_on_one_node_is_known_to_the_other(cluster: Cluster, receiver: LocalReceiver) -> None:
     await cluster.start()
     endpoint = await subscribe(cluster.first, receiver, "/hook")
 
@@ -137,7 +135,7 @@ async def test_what_one_node_is_told_the_other_knows(cluster: Cluster, receiver:
         assert (await client.get(f"/v1/events/{accepted['id']}")).status_code == 200
 
 
-async def test_node_that_stops_leaves_its_work_to_the_other(cluster: Cluster, receiver: LocalReceiver) -> None:
+async def test_stopped_node_hands_its_work_to_the_other(cluster: Cluster, receiver: LocalReceiver) -> None:
     await cluster.start()
     await subscribe(cluster.first, receiver, "/hook")
     receiver.hold()
@@ -146,14 +144,14 @@ async def test_node_that_stops_leaves_its_work_to_the_other(cluster: Cluster, re
         async with asyncio.timeout(DEADLINE_S):
             await receiver.held.wait()
     cluster.first.kill()
-    receiver.let_go()
+    receiver.release()
 
     await until_arrived(receiver, "/hook", {event_id})
     [book] = await until_settled(cluster.second)
     assert book["delivered"] == 1
 
 
-async def test_nodes_share_the_limit_of_an_endpoint(cluster: Cluster, receiver: LocalReceiver) -> None:
+async def test_max_in_flight_is_shared_among_nodes(cluster: Cluster, receiver: LocalReceiver) -> None:
     await cluster.start()
     limit = 4
     await subscribe(cluster.first, receiver, "/hook", max_in_flight=limit)
@@ -170,13 +168,13 @@ async def test_nodes_share_the_limit_of_an_endpoint(cluster: Cluster, receiver: 
             await asyncio.sleep(0.02)
         assert (await first.post("/v1/events/OrderConfirmedEvent", json=order(99))).status_code == 202
         assert receiver.waiting == limit
-    receiver.let_go()
+    receiver.release()
 
     [book] = await until_settled(cluster.first)
     assert book["delivered"] == 6 * limit + 1
 
 
-async def test_key_revoked_on_one_node_opens_nothing_on_another_that_sends_nothing(cluster: Cluster) -> None:
+async def test_key_revoked_on_one_node_is_refused_by_an_idle_other(cluster: Cluster) -> None:
     cluster.second.set(COMMERCE_EVENT_HOLD_DELIVERIES="on")
     await cluster.start()
     async with cluster.first.client() as first, cluster.second.client() as second, asyncio.timeout(DEADLINE_S):
@@ -191,7 +189,7 @@ async def test_key_revoked_on_one_node_opens_nothing_on_another_that_sends_nothi
             await asyncio.sleep(0.02)
 
 
-async def test_session_that_is_signed_out_on_one_node_has_ended_on_another(cluster: Cluster) -> None:
+async def test_session_signed_out_on_one_node_ends_on_another(cluster: Cluster) -> None:
     cluster.second.set(COMMERCE_EVENT_HOLD_DELIVERIES="on")
     await cluster.start()
     async with cluster.first.client() as first, cluster.second.client() as second, asyncio.timeout(DEADLINE_S):

@@ -1,7 +1,8 @@
-"""The tutorial as a reader follows it: its receiver, its event and its answers, word for word but for the ports."""
+"""Run the tutorial and the README's first event as a reader does: same code and commands, with other ports."""
 
 import asyncio
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,11 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from command_line import Shell
 from ports import free_port
 from processes import ServerProcess
-from shell import Shell
 
-PAGE: Final = (Path(__file__).parents[2] / "docs/tutorial/first-event.md").read_text("utf-8")
+ROOT: Final = Path(__file__).parents[2]
+PAGE: Final = (ROOT / "docs/tutorial/first-event.md").read_text("utf-8")
+README: Final = (ROOT / "README.md").read_text("utf-8")
 DEADLINE_S: Final = 60.0
 
 
@@ -24,10 +27,10 @@ def code_of(step: str) -> str:
 
 
 @contextmanager
-def receiving(folder: Path, port: int, secret: str) -> Iterator[Path]:
-    """Run the tutorial's receiver; yields the file that it prints into."""
+def receiving(folder: Path, code: str) -> Iterator[Path]:
+    """Run a page's receiver; yields the file that it prints into."""
     program = folder / "receiver.py"
-    program.write_text(code_of("4.").replace("9000", str(port)).replace("whsec_…", secret), "utf-8")
+    program.write_text(code, "utf-8")
     printed = folder / "printed"
     with printed.open("wb") as output:
         process = subprocess.Popen([sys.executable, "-u", str(program)], stdout=output, stderr=output)
@@ -44,7 +47,7 @@ async def until_it_says(printed: Path, text: str) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_the_tutorials_receiver_prints_the_tutorials_event_and_refuses_another_secret(
+async def test_tutorial_receiver_prints_the_event_and_rejects_another_secret(
     server: ServerProcess, tmp_path: Path
 ) -> None:
     await server.start()
@@ -52,8 +55,9 @@ async def test_the_tutorials_receiver_prints_the_tutorials_event_and_refuses_ano
     made = await shell.json("endpoints", "create", "--client", "1", "--to", f"http://127.0.0.1:{port}/webhooks")
     body = re.findall(r"echo '(\{.*\})'", code_of("5."))[0]
     publish = ("publish", "OrderConfirmedEvent", "--id", "order-1-confirmed")
+    receiver = code_of("4.").replace("9000", str(port))
 
-    with receiving(tmp_path, port, made["secret"]) as printed:
+    with receiving(tmp_path, receiver.replace("whsec_…", made["secret"])) as printed:
         answer = (await shell(*publish, stdin=body)).out
         assert [line.split()[0] for line in answer.splitlines()] == ["id", "duplicate", "deliveries"]
         event_id = re.findall(r"evt_\w+", answer)[0]
@@ -61,6 +65,26 @@ async def test_the_tutorials_receiver_prints_the_tutorials_event_and_refuses_ano
         assert (await shell.json(*publish, stdin=body))["duplicate"] is True
 
     await shell("endpoints", "rotate-secret", made["id"], "--overlap", "0s")
-    with receiving(tmp_path, port, made["secret"]) as printed:
+    with receiving(tmp_path, receiver.replace("whsec_…", made["secret"])) as printed:
         await shell.json("publish", "OrderConfirmedEvent", stdin=body)
         await until_it_says(printed, "refused:")
+
+
+async def test_readme_first_event_arrives_and_can_be_found_and_explained(server: ServerProcess, tmp_path: Path) -> None:
+    await server.start()
+    shell, port = Shell(server), str(free_port())
+    section = README.partition("\n## Send a first event")[2].partition("\n## ")[0].replace("9000", port)
+    receiver = re.findall(r"<<'EOF'\n(.*?)EOF\n", section, re.DOTALL)[0]
+    body = re.findall(r"echo '(\{.*\})'", section)[0]
+    create, publish, search, explain = (
+        shlex.split(line, comments=True)
+        for line in re.findall(r"\bcommerce-event ((?:endpoints|publish|events) .*)", section)
+    )
+
+    with receiving(tmp_path, receiver) as printed:
+        await shell(*create)
+        event_id = (await shell.json(*publish, stdin=body))["id"]
+        await until_it_says(printed, f"{event_id} {body}")
+
+    assert event_id in (await shell(*search)).out
+    assert "http://127.0.0.1:" in (await shell(*(event_id if word == "evt_…" else word for word in explain))).out

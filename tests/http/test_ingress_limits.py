@@ -1,4 +1,4 @@
-"""What a caller of our API may not do with a connection, on real sockets."""
+"""Limits on requests and protection from request smuggling, on real sockets."""
 
 import asyncio
 import logging
@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 from api_server import ADMIN_KEY, DEADLINE_S, Api, example
-from caller import Caller, connected, request
+from raw_client import Caller, connected, request, stored
 
 from commerce_event.http.request_head import FIELDS_MAX, HEAD_MAX, URL_MAX
+from commerce_event.settings import Settings
 
 BODY = msgspec.json.encode(example())
+BODY_MAX = Settings().max_body
 PATH = "/v1/events/OrderConfirmedEvent"
 SIZE = f"Content-Length: {len(BODY)}"
 CHUNKED = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
@@ -27,24 +29,11 @@ def head(*lines: str) -> bytes:
     return "\r\n".join([*own, *lines]).encode() + b"\r\n\r\n"
 
 
-async def said(reader: asyncio.StreamReader) -> bytes:
-    """Return all that comes until the server closes."""
-    async with asyncio.timeout(DEADLINE_S):
-        return await reader.read()
-
-
-async def stored(api: Api) -> int:
-    return len((await api.admin.get("/v1/events")).json()["items"])
-
-
 @pytest.fixture
-async def line(api: Api) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
-    yield reader, writer
-    writer.close()
+async def caller(api: Api) -> AsyncIterator[Caller]:
+    async with connected(api) as caller:
+        yield caller
 
-
-Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 SMUGGLED = b"GET /v1/keys HTTP/1.1\r\nHost: shop\r\n\r\n"
 AMBIGUOUS = {
@@ -62,8 +51,8 @@ AMBIGUOUS = {
     "zero byte in a value": head("X-One: a\0b", SIZE) + BODY,
     "chunked not last": head("Transfer-Encoding: chunked, identity") + CHUNKED,
     "chunked misspelt": head("Transfer-Encoding: xchunked") + CHUNKED,
-    "chunk size in no digits": head("Transfer-Encoding: chunked") + b"zz\r\n" + BODY + b"\r\n0\r\n\r\n",
-    "chunk longer than told": head("Transfer-Encoding: chunked") + b"5\r\n" + BODY + b"\r\n0\r\n\r\n",
+    "chunk size without digits": head("Transfer-Encoding: chunked") + b"zz\r\n" + BODY + b"\r\n0\r\n\r\n",
+    "chunk longer than its size": head("Transfer-Encoding: chunked") + b"5\r\n" + BODY + b"\r\n0\r\n\r\n",
     "no host": head(SIZE).replace(b"Host: shop\r\n", b"") + BODY,
     "two hosts": head(SIZE, "Host: other") + BODY,
     "the same host twice": head(SIZE, "host: shop") + BODY,
@@ -83,12 +72,11 @@ AMBIGUOUS = {
 
 
 @pytest.mark.parametrize("request_bytes", AMBIGUOUS.values(), ids=AMBIGUOUS.keys())
-async def test_a_request_that_two_servers_could_read_differently_is_refused_and_the_connection_closed(
-    api: Api, line: Line, request_bytes: bytes
+async def test_ambiguous_request_is_refused_and_the_connection_closed(
+    api: Api, caller: Caller, request_bytes: bytes
 ) -> None:
-    reader, writer = line
-    writer.write(request_bytes + SMUGGLED)
-    answer = await said(reader)
+    caller.writer.write(request_bytes + SMUGGLED)
+    answer = await caller.ended()
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert answer.count(b"HTTP/1.1 ") == 1
     assert b"\r\ncontent-type: application/problem+json\r\n" in answer
@@ -97,36 +85,48 @@ async def test_a_request_that_two_servers_could_read_differently_is_refused_and_
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "zstd", "deflate", "gzip, gzip"])
-async def test_a_packed_body_is_refused_unread(api: Api, line: Line, encoding: str) -> None:
-    reader, writer = line
-    writer.write(head(SIZE, f"Content-Encoding: {encoding}", "Connection: close") + BODY)
-    assert (await said(reader)).startswith(b"HTTP/1.1 415 ")
+async def test_compressed_body_is_refused(api: Api, caller: Caller, encoding: str) -> None:
+    await caller.send(head(SIZE, f"Content-Encoding: {encoding}", "Connection: close") + BODY)
+    status, headers, body = await caller.answer()
+    problem = msgspec.json.decode(body)
+
+    assert (status, headers["content-type"]) == (415, "application/problem+json")
+    assert (problem["status"], problem["title"]) == (415, "Unsupported media type")
+    assert "ompressed" in problem["detail"]
     assert await stored(api) == 0
 
 
-async def test_who_waits_to_be_told_to_go_on_is_told_and_the_event_is_accepted(api: Api, line: Line) -> None:
-    reader, writer = line
-    writer.write(head(SIZE, "Expect: 100-continue", "Connection: close"))
-    async with asyncio.timeout(DEADLINE_S):
-        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
-    writer.write(BODY)
-    assert (await said(reader)).startswith(b"HTTP/1.1 202 ")
+async def test_expect_100_continue_is_answered_and_the_event_accepted(api: Api, caller: Caller) -> None:
+    caller.writer.write(head(SIZE, "Expect: 100-continue", "Connection: close"))
+    assert (await caller.answer())[0] == 100
+    caller.writer.write(BODY)
+    assert (await caller.ended()).startswith(b"HTTP/1.1 202 ")
     assert await stored(api) == 1
 
 
-async def test_a_body_told_to_be_too_large_is_refused_before_it_is_sent(api: Api, line: Line) -> None:
-    reader, writer = line
-    writer.write(head("Content-Length: 1000000000", "Expect: 100-continue"))
-    answer = await said(reader)
+@pytest.mark.parametrize(
+    "start",
+    [head("Content-Length: 1000000000", "Expect: 100-continue"), head(f"Content-Length: {BODY_MAX + 1}") + b"{"],
+    ids=["before it is sent", "before it has come"],
+)
+async def test_declared_body_that_is_too_large_is_refused_unread(caller: Caller, start: bytes) -> None:
+    caller.writer.write(start)  # no more of the body comes
+    answer = await caller.ended()
     assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"\r\nconnection: close\r\n" in answer.lower()
     assert b" 100 " not in answer
 
 
-async def test_a_chunked_body_that_never_ends_is_not_read_on_and_nothing_is_stored(api: Api, line: Line) -> None:
-    _, writer = line
-    writer.write(head("Transfer-Encoding: chunked"))
+async def test_chunked_body_that_grows_too_large_is_refused_before_its_end(caller: Caller) -> None:
+    chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
+    caller.writer.write(head("Transfer-Encoding: chunked") + chunk * 5)
+    assert (await caller.ended()).startswith(b"HTTP/1.1 413 ")
+
+
+async def test_chunked_body_without_end_is_cut_off_and_nothing_is_stored(api: Api, caller: Caller) -> None:
+    caller.writer.write(head("Transfer-Encoding: chunked"))
     with pytest.raises(ConnectionError):  # closed on us while we still write
-        await dribble(writer)
+        await dribble(caller.writer)
     assert await stored(api) == 0
 
 
@@ -139,7 +139,7 @@ async def dribble(writer: asyncio.StreamWriter) -> None:
 
 INNER = b"GET /healthz HTTP/1.1\r\nHost: inner\r\n\r\n"
 LAST = b"GET /readyz HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n"
-WISH = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAEAAEAAAAIAAAAB")
+UPGRADE = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAEAAEAAAAIAAAAB")
 
 
 def statuses(answers: bytes) -> list[int]:
@@ -148,47 +148,42 @@ def statuses(answers: bytes) -> list[int]:
 
 
 @pytest.mark.parametrize(("body", "status"), [(INNER, 400), (BODY, 202)], ids=["a request inside", "an event"])
-async def test_wish_for_another_protocol_changes_nothing_wherever_its_head_is_cut(
-    api: Api, body: bytes, status: int
-) -> None:
-    wish = request(body, *WISH)
-    head_size = len(wish) - len(body)
-    for cut in range(1, head_size + 1):
+async def test_upgrade_header_is_ignored_wherever_the_request_is_cut(api: Api, body: bytes, status: int) -> None:
+    whole = request(body, *UPGRADE)
+    head_size = len(whole) - len(body)
+    in_head = [(whole[:cut], whole[cut:head_size], body) for cut in range(1, head_size + 1)]
+    for pieces in ((whole,), (whole[:-20], whole[-20:]), *in_head):
         async with connected(api) as caller:
-            await caller.send(wish[:cut], wish[cut:head_size], body, LAST)
-            assert statuses(await caller.ended()) == [status, 200], cut
+            await caller.send(*pieces, LAST)
+            assert statuses(await caller.ended()) == [status, 200], pieces
 
 
-async def test_wish_for_another_protocol_behind_other_requests_changes_nothing(api: Api) -> None:
+async def test_upgrade_header_after_other_requests_is_ignored(api: Api) -> None:
     async with connected(api) as caller:
-        await caller.send(INNER + request(INNER, *WISH) + request(BODY, *WISH) + request(INNER, *WISH)[:-5])
+        await caller.send(INNER + request(INNER, *UPGRADE) + request(BODY, *UPGRADE) + request(INNER, *UPGRADE)[:-5])
         await caller.send(INNER[-5:] + LAST)
         assert statuses(await caller.ended()) == [200, 400, 202, 400, 200]
 
 
-async def test_wish_for_another_protocol_with_a_body_in_chunks_changes_nothing(api: Api, line: Line) -> None:
-    reader, writer = line
-    writer.write(head(*WISH, "Transfer-Encoding: chunked") + CHUNKED + LAST)
-    assert statuses(await said(reader)) == [202, 200]
+async def test_upgrade_header_with_a_chunked_body_is_ignored(api: Api, caller: Caller) -> None:
+    caller.writer.write(head(*UPGRADE, "Transfer-Encoding: chunked") + CHUNKED + LAST)
+    assert statuses(await caller.ended()) == [202, 200]
 
 
-async def test_wish_to_be_connected_elsewhere_is_refused_and_nothing_after_it_is_read(api: Api, line: Line) -> None:
-    reader, writer = line
-    writer.write(b"CONNECT shop:80 HTTP/1.1\r\nHost: shop\r\n\r\n" + INNER)
-    assert statuses(await said(reader)) == [501]
+async def test_connect_is_refused_and_nothing_after_it_is_read(api: Api, caller: Caller) -> None:
+    caller.writer.write(b"CONNECT shop:80 HTTP/1.1\r\nHost: shop\r\n\r\n" + INNER)
+    assert statuses(await caller.ended()) == [501]
 
 
-async def test_coding_that_is_not_known_here_is_refused_and_the_connection_closed(api: Api, line: Line) -> None:
-    reader, writer = line
-    writer.write(head("Transfer-Encoding: gzip, chunked") + CHUNKED + INNER)
-    assert statuses(await said(reader)) == [501]
+async def test_unsupported_transfer_coding_is_refused_and_the_connection_closed(api: Api, caller: Caller) -> None:
+    caller.writer.write(head("Transfer-Encoding: gzip, chunked") + CHUNKED + INNER)
+    assert statuses(await caller.ended()) == [501]
     assert await stored(api) == 0
 
 
-async def test_host_may_be_missing_in_http_1_0(api: Api, line: Line) -> None:
-    reader, writer = line
-    writer.write(b"GET /healthz HTTP/1.0\r\n\r\n")
-    assert statuses(await said(reader)) == [200]
+async def test_host_may_be_missing_in_http_1_0(api: Api, caller: Caller) -> None:
+    caller.writer.write(b"GET /healthz HTTP/1.0\r\n\r\n")
+    assert statuses(await caller.ended()) == [200]
 
 
 START = b"POST /v1/events HTTP/1.1\r\nHost: shop\r\n"
@@ -201,8 +196,8 @@ TOO_LARGE = {
     "long fields together": (431, START + (b"a: " + LARGE[: HEAD_MAX // 2] + b"\r\n") * 2 + b"\r\n"),
     "a long address": (414, b"GET /" + LARGE[:URL_MAX]),
     "a long address to its end": (414, b"GET /" + LARGE[:URL_MAX] + b" HTTP/1.1\r\nHost: shop\r\n\r\n"),
-    "a short way's many fields": (431, request(BODY, *["a: b"] * FIELDS_MAX)),
-    "a short way's long value": (431, request(BODY, "a: " + "x" * HEAD_MAX)),
+    "a whole request's many fields": (431, request(BODY, *["a: b"] * FIELDS_MAX)),
+    "a whole request's long value": (431, request(BODY, "a: " + "x" * HEAD_MAX)),
 }
 
 
@@ -219,7 +214,7 @@ async def test_head_that_is_too_large_is_refused_and_the_connection_closed(
     assert await stored(api) == 0
 
 
-async def test_head_just_within_the_bounds_is_read(api: Api) -> None:
+async def test_head_within_the_limits_is_accepted(api: Api) -> None:
     fields = [f"x-{number}: {'y' * 500}" for number in range(FIELDS_MAX - 4)]
     async with connected(api) as caller:
         await caller.send(request(BODY, *fields))
@@ -233,7 +228,7 @@ async def test_head_just_within_the_bounds_is_read(api: Api) -> None:
     ids=["many fields", "a value without end", "a long value", "an extension of a chunk"],
 )
 @pytest.mark.parametrize("key", [ADMIN_KEY, "wrong"])
-async def test_what_follows_a_body_is_bounded_too_whether_answered_or_not(api: Api, end: bytes, key: str) -> None:
+async def test_trailers_that_are_too_large_are_refused(api: Api, end: bytes, key: str) -> None:
     start = head("Transfer-Encoding: chunked").replace(ADMIN_KEY.encode(), key.encode())
     async with connected(api) as caller:
         await caller.send(start + (b"" if end.startswith(b"5;") else CHUNKED[:-2]), end, LARGE)
@@ -242,25 +237,23 @@ async def test_what_follows_a_body_is_bounded_too_whether_answered_or_not(api: A
 
 
 @pytest.mark.parametrize("pieces", [1, 2])
-async def test_fields_that_follow_the_body_are_no_part_of_the_head(api: Api, pieces: int) -> None:
+async def test_trailers_are_not_read_as_headers(api: Api, pieces: int) -> None:
     """Whatever they say: neither a key nor a name nor a coding is taken from there."""
     trailers = b"Idempotency-Key: late\r\nContent-Encoding: gzip\r\nAuthorization: Bearer wrong\r\nHost: other\r\n\r\n"
-    told = head("Transfer-Encoding: chunked") + CHUNKED[:-2] + trailers
-    cut = told.index(b"{") if pieces == 2 else 0
+    whole = head("Transfer-Encoding: chunked") + CHUNKED[:-2] + trailers
+    cut = whole.index(b"{") if pieces == 2 else 0
     async with connected(api) as caller:
-        await caller.send(told[:cut], told[cut:])
+        await caller.send(whole[:cut], whole[cut:])
         status, _, body = await caller.answer()
-        without_key = told.replace(f"Authorization: Bearer {ADMIN_KEY}\r\n".encode(), b"", 1)
+        without_key = whole.replace(f"Authorization: Bearer {ADMIN_KEY}\r\n".encode(), b"", 1)
         await caller.send(without_key.replace(b"Bearer wrong", f"Bearer {ADMIN_KEY}".encode()))
         assert (status, (await caller.answer())[0]) == (202, 401)
     event = (await api.admin.get(f"/v1/events/{msgspec.json.decode(body)['id']}")).json()
     assert event["idempotency_key"] is None
 
 
-async def test_requests_that_cannot_be_read_are_counted_and_leave_the_log_alone(
-    api: Api, caplog: pytest.LogCaptureFixture
-) -> None:
-    for bad in (b"no HTTP\r\n\r\n", request(INNER, *WISH), START + b"a:b\r\n" * (FIELDS_MAX + 1)):
+async def test_unreadable_requests_are_counted_and_not_logged(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    for bad in (b"no HTTP\r\n\r\n", request(INNER, *UPGRADE), START + b"a:b\r\n" * (FIELDS_MAX + 1)):
         async with connected(api) as caller:
             await caller.send(bad)
             assert (await caller.answer())[0] in {400, 431}
@@ -268,7 +261,7 @@ async def test_requests_that_cannot_be_read_are_counted_and_leave_the_log_alone(
     assert "commerce_event_unreadable_requests_total 2.0" in (await api.admin.get("/metrics")).text.splitlines()
 
 
-async def test_who_is_refused_in_the_midst_of_sending_still_reads_why(api: Api) -> None:
+async def test_caller_refused_while_sending_still_reads_the_answer(api: Api) -> None:
     async with connected(api) as caller:
         for _ in range(20):
             caller.writer.write(START + LARGE * 16)
@@ -276,7 +269,7 @@ async def test_who_is_refused_in_the_midst_of_sending_still_reads_why(api: Api) 
         assert statuses(await caller.ended()) == [431]
 
 
-async def test_who_is_refused_and_goes_on_sending_is_closed(api: Api) -> None:
+async def test_caller_that_keeps_sending_after_a_refusal_is_closed(api: Api) -> None:
     async with connected(api) as caller:
         with pytest.raises(ConnectionError):
             await flood(caller)

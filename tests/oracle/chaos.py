@@ -16,31 +16,37 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from asking import ask, settle
-from case import Finding
+from client import ask, settle
 from database import Database
 from disk import SmallDisk, can_mount
 from faults import FAULTS, OF_A_DISK, World, possible
-from judgement import judge
+from faulty_receiver import Receivers
+from invariants import judge
 from ledger import Fault, Ledger
-from misbehaving import Receivers
-from operating import check_revoked, make_and_revoke_key, replay, rotate, subscribe
+from ledger_index import Finding
+from monitor import Watch
+from operators import check_revoked, drop, make_and_revoke_key, replay, rotate, subscribe
 from publishers import Publishers
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 from servers import KEY, Server
-from watching import Watch
+from subscriptions import CANCELLED, DELETED
 
 PUBLISHERS = 6
 DISK_MB = {"sqlite": 400, "postgres": 1500}
 STALLED_S = 60.0
-IDLE_S = 4.0  # until connections to receivers that nobody uses are closed
+SETTLE_S = 90.0
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done in a run. ``between``: events that are acknowledged between two faults."""
+    """What is to be done in a run.
+
+    ``between`` is the number of events that are acknowledged between two faults, ``idle_s`` the time until connections
+    that are not in use are closed, before open files are counted. When nothing happened for ``quiet_s``, nothing is
+    expected to happen any more.
+    """
 
     engine: str
     faults: tuple[str, ...]
@@ -48,6 +54,8 @@ class Plan:
     between: int = 60
     seed: int = 1
     bug: str = "none"
+    idle_s: float = 4.0
+    quiet_s: float = SETTLE_S
 
 
 @contextmanager
@@ -72,6 +80,7 @@ def world(plan: Plan, ledger: Ledger, folder: Path) -> Iterator[World]:
         for server in servers:
             closing.callback(server.kill)
             server.start()
+        ledger.nodes = len(servers)
         yield World(servers, random.Random(plan.seed), ledger, database, disk)
 
 
@@ -125,14 +134,15 @@ def live(suffering: World, plan: Plan, receivers: Receivers) -> None:
         suffer(suffering, plan, publishers)
     finally:
         publishers.stop()
-    settle(servers[0], ledger)
+    settle(servers[0], ledger, plan.quiet_s, [each for each, path in paths.items() if path in {CANCELLED, DELETED}])
     ledger.settled_at = time.monotonic()
     if not ledger.pending:
+        drop(servers[0], ledger, paths)
         replay(servers[-1], ledger, paths)
-        settle(servers[0], ledger)
+        settle(servers[0], ledger, plan.quiet_s)
     check_revoked(servers, ledger, revoked)
     watch.stop()
-    time.sleep(IDLE_S)
+    time.sleep(plan.idle_s)
     watch.take(quiet=True)
     secret = [KEY, revoked, *(each for known in receivers.secrets.values() for each in known)]
     ask(servers, ledger, paths, secret)

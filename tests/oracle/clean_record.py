@@ -1,4 +1,4 @@
-"""A record in which nothing is wrong, for the tests to break: three faults, and everything that they explain."""
+"""A ledger without violations, for tests to change: three faults, and everything that they explain."""
 
 from ledger import Arrival, Attempt, Delivery, Fault, Ledger, Published, Sample, Stored, Subscription
 
@@ -9,8 +9,9 @@ KILLED = (31.5, 61.5, 91.5)
 _GONE_FROM = 100  # numbers
 _PATHS = {
     "/a": Subscription("/a", delays_s=DELAYS_S),
-    "/first": Subscription("/first", application_id=1, delays_s=DELAYS_S),
-    "/second": Subscription("/second", application_id=2, delays_s=DELAYS_S),
+    "/first": Subscription("/first", application_id=1, delays_s=DELAYS_S, ordered=True),
+    "/second": Subscription("/second", application_id=2, delays_s=DELAYS_S, max_in_flight=1),
+    "/dropped": Subscription("/dropped", application_id=2, delays_s=(3600.0,), dropped=True),
     "/gone": Subscription("/gone", application_id=3, delays_s=DELAYS_S),
     "/theirs": Subscription("/theirs", client_id=2, delays_s=DELAYS_S),
     "/no": Subscription("/no", wants_nothing=True),
@@ -30,6 +31,8 @@ def clean() -> Ledger:
         replayed_path="/theirs",
         switched_off={"/gone": "gone"},
         settled_at=EVENTS + 5.0,
+        dropped_at={"/dropped": EVENTS + 6.0},
+        counting_since=(KILLED[-1], KILLED[-1] + 1.0),
     )
     ledger.repeats.update({"the same": 3, "another body": 3})
     for number in range(1, EVENTS + 1):
@@ -41,6 +44,7 @@ def clean() -> Ledger:
             number,
             number + 0.1,
             f"evt_{number}",
+            order=number // 40,
         )
         ledger.published[number] = event
         position = sum(each.client_id == event.client_id for each in ledger.stored) + 1
@@ -55,6 +59,7 @@ def clean() -> Ledger:
     sequences = {each.event_id: each.sequence for each in ledger.stored}
     for arrival in ledger.arrivals:
         arrival.sequence = sequences[arrival.event_id]
+    ledger.attempts_counted = sum(arrival.at > KILLED[-1] + 1.0 for arrival in ledger.arrivals)
     dead = sum(each.state == "dead" for each in ledger.deliveries)
     ledger.dead_said = {"the list": dead, "/metrics": dead}
     ledger.samples = [
@@ -74,7 +79,7 @@ def statuses(path: str, number: int) -> list[int | None]:
         return [500, 500, 500]
     if path == "/a" and number % 7 == 1:
         return [429, 0, 200]
-    return [200]
+    return [500] if path == "/dropped" else [200]
 
 
 def deliver(
@@ -96,6 +101,8 @@ def deliver(
             failures += 1
     state = "delivered" if answers[-1] == 200 else "dead"
     reason = {410: "gone", 500: "attempts_exhausted"}.get(answers[-1] or 0)
+    if path == "/dropped":
+        state, reason = "cancelled", None
     name = f"dlv_{event.number}{path}{'again' if replayed else ''}"
     ledger.deliveries.append(Delivery(name, event.event_id, path, state, len(attempts), reason, replayed, attempts))
 

@@ -1,4 +1,4 @@
-"""What is done to the servers under load, and to what they stand on. Each returns when it is over."""
+"""The faults that a run does to servers, disk and database. Each function returns when the fault is over."""
 
 import random
 import time

@@ -1,4 +1,4 @@
-"""What the oracle saw with its own eyes, and what the servers said of themselves. Shares no code with the product."""
+"""The ledger: what the oracle observed and what the servers report. Shares no code with the product."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -16,6 +16,9 @@ class Subscription:
     wants_nothing: bool = False
     delays_s: tuple[float, ...] = ()  # of its retry policy
     timeout_s: float = 5.0
+    max_in_flight: int = 32
+    ordered: bool = False  # events of one business key go out one after the other
+    dropped: bool = False  # its receiver fails; in the end its deliveries are cancelled, or it is deleted
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Published:
     sent_at: float
     acknowledged_at: float
     event_id: str
+    order: int = 0  # its business key
 
 
 @dataclass
@@ -88,7 +92,7 @@ class Attempt:
 
     @property
     def stale(self) -> bool:
-        """Did the receiver close the connection just as it was used again? Then it is nobody's fault."""
+        """Did the receiver close the connection just as it was used again? Such an attempt does not count as a failure."""
         return self.error == "connection_stale"
 
     @property
@@ -145,8 +149,9 @@ class Ledger:
     published: dict[int, Published] = field(default_factory=dict)  # by number
     arrivals: list[Arrival] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    nodes: int = 1
     faults_wanted: tuple[str, ...] = ()  # each of these is to be among them
-    ended_by_itself: list[str] = field(default_factory=list)  # servers that nobody killed
+    ended_by_itself: list[str] = field(default_factory=list)  # servers that ended without a kill
     wrong_answers: list[str] = field(default_factory=list)
     repeats: Counter[str] = field(default_factory=Counter)  # calls with a key that was used, by what they were to show
     wrong_repeats: list[str] = field(default_factory=list)
@@ -160,6 +165,7 @@ class Ledger:
     replayed_path: str = ""
     refused_addresses: int = 0  # endpoints at addresses that are not delivered to
     trapped: list[str] = field(default_factory=list)  # what reached those addresses all the same
+    dropped_at: dict[str, float] = field(default_factory=dict)  # path -> when its deliveries were cancelled
     settled_at: float = 0.0  # when nothing was pending any more
     samples: list[Sample] = field(default_factory=list)
     # what the server says afterwards
@@ -168,6 +174,8 @@ class Ledger:
     switched_off: dict[str, str] = field(default_factory=dict)  # path -> why
     dead_said: dict[str, int] = field(default_factory=dict)  # who says so -> how many are dead
     pending: int = 0
+    counting_since: tuple[float, float] = (0.0, 0.0)  # the first start of a running node, and when the last was ready
+    attempts_counted: int = 0  # by the metrics of all nodes, each since its start
     exposed: list[str] = field(default_factory=list)  # where a secret can be read
 
     @property
@@ -181,6 +189,11 @@ class Ledger:
     @property
     def healed_at(self) -> float:
         return max((fault.ended for fault in self.faults), default=0.0)
+
+    def is_dropped(self, path: str) -> bool:
+        """Do deliveries to the path end as cancelled?"""
+        wish = self.subscriptions.get(path)
+        return wish is not None and wish.dropped
 
     def wants(self, path: str, client_id: int, application_id: int) -> bool:
         """Is an event of that client and application to reach the path?"""

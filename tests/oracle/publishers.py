@@ -1,26 +1,29 @@
-"""Callers of the API that publish numbered events, repeat whatever got no clear answer, and ask for what is refused."""
+"""Publishers: send numbered events, repeat those without a clear answer, send some that must be refused."""
 
 import hashlib
 import threading
 import time
 from contextlib import ExitStack
+from typing import Any
 
 import httpx
 from ledger import FIRST_REFUSED, Ledger, Published
 from servers import Server
-from subscriptions import application_of, client_of
+from subscriptions import application_of, client_of, order_of
 
 _PATH = "/v1/events/OrderConfirmedEvent"
 _AGAIN_S = 0.02
 _PATIENCE_S = 2.0  # for an answer; then another server is asked
 _LAST_S = 60.0  # for what was begun when all are to stop
-_REPEATED_EVERY, _CONFLICT_EVERY, _REFUSED_EVERY = 7, 11, 13
+_REPEATED_EVERY, _CONFLICT_EVERY, _REFUSED_EVERY, _BATCH_EVERY = 7, 11, 13, 17
+_OF_A_BATCH = 3
+_BATCH_PATH = "/v1/events"
 
 
 def body_of(number: int, name: str = "\\u00c5sa") -> bytes:
-    """Return an event whose bytes tell whether anybody read it and wrote it anew."""
+    """Return an event whose bytes change when it is parsed and serialised again."""
     return (
-        f'{{ "OrderNo":"SO-{number}",  "ClientId":{client_of(number)},"OrderId":{number},'
+        f'{{ "OrderNo":"SO-{number}",  "ClientId":{client_of(number)},"OrderId":{order_of(number)},'
         f'"ApplicationId": {application_of(number)},"ClientOrderRef":"B","Source":"WEB",'
         f'"Extra":{{"Sum":1.50,"Name":"{name} Å"}}}}'
     ).encode()
@@ -34,6 +37,11 @@ def refused_body(number: int) -> bytes:
 def key_of(number: int) -> str:
     """Return the event's key; now and then two clients use the same."""
     return f"order-{number - 1 if client_of(number) == 2 else number}"
+
+
+def _line(body: bytes, key: str) -> bytes:
+    """Return an item of a batch."""
+    return b'{"type":"OrderConfirmedEvent","id":"%b","data":%b}' % (key.encode(), body)
 
 
 class Publishers:
@@ -76,6 +84,45 @@ class Publishers:
                     continue
                 self._note(number, sent_at, event_id)
                 self._ask_for_trouble(clients[(turn + 1) % len(clients)], number, event_id)
+                if number % _BATCH_EVERY == 0:
+                    self._publish_batch(clients)
+
+    def _publish_batch(self, clients: list[httpx.Client]) -> None:
+        """Publish several events in one request, with one among them that breaks the contract."""
+        with self._lock:
+            numbers = range(self._next + 1, self._next + 1 + _OF_A_BATCH)
+            self._next += _OF_A_BATCH
+        lines = [_line(body_of(number), key_of(number)) for number in numbers]
+        lines.insert(1, _line(refused_body(numbers[0]), f"refused-{numbers[0]}"))
+        sent_at, turn = time.monotonic(), numbers[0]
+        while (items := self._send_batch(clients[turn % len(clients)], b"\n".join(lines))) is None:
+            if self._ended.is_set() and time.monotonic() > self._give_up_at:
+                self._ledger.wrong_answers.append(f"the batch of {numbers} was not taken to the end")
+                return
+            turn += 1
+            time.sleep(_AGAIN_S)
+        ids = [item.get("id", "") for item in items]
+        self._ledger.turned_away += 1
+        if len(ids) != len(lines) or ids.pop(1):
+            self._ledger.not_turned_away.append(f"a batch with an item that breaks the contract: {items}")
+            return
+        for number, event_id in zip(numbers, ids, strict=True):
+            if event_id:
+                self._note(number, sent_at, event_id)
+            else:
+                self._ledger.wrong_answers.append(f"number {number} of a batch: {items}")
+
+    def _send_batch(self, client: httpx.Client, body: bytes) -> list[dict[str, Any]] | None:
+        """Return what became of each item, None when there was no clear answer, or one of them has to wait."""
+        try:
+            answer = client.post(_BATCH_PATH, content=body, headers={"content-type": "application/x-ndjson"})
+        except httpx.TransportError:
+            return None
+        if answer.status_code == 503:
+            self.told_to_wait += 1
+            return None
+        items: list[dict[str, Any]] = answer.json().get("items", [])
+        return None if any(item["status"] == 503 for item in items) else items
 
     def _note(self, number: int, sent_at: float, event_id: str) -> None:
         event = Published(
@@ -86,6 +133,7 @@ class Publishers:
             sent_at,
             time.monotonic(),
             event_id,
+            order_of(number),
         )
         with self._lock:
             self._ledger.published[number] = event

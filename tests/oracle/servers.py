@@ -1,4 +1,4 @@
-"""`commerce-event serve` as processes that can be killed, paused, and told another time."""
+"""`commerce-event serve` as processes that can be killed, paused, and given another clock."""
 
 import os
 import random
@@ -15,7 +15,7 @@ from subscriptions import DELAYS_S
 KEY = "the-key-of-the-oracle-itself"
 _SCHEDULE = ",".join(f"{delay_s}s" for delay_s in DELAYS_S)
 _READY_S = 60.0
-_LAUNCH = Path(__file__).with_name("launch_at_another_time.py")
+_LAUNCH = Path(__file__).with_name("launch_with_clock.py")
 
 
 class Server:
@@ -39,15 +39,18 @@ class Server:
         }
         self.name = folder.name
         self.url = f"http://127.0.0.1:{port}"
+        self.started_at = self.ready_at = 0.0
         self._process: subprocess.Popen[bytes] | None = None
         self.set_clock(0)
 
     def start(self) -> None:
         """Start, and wait until it is ready. Raises SystemExit when it ends instead."""
+        self.started_at = time.monotonic()
         with self._log.open("ab") as log:
             command = [sys.executable, str(_LAUNCH), str(self._offset), self._bug, "serve"]
             self._process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
         self.wait_until_ready()
+        self.ready_at = time.monotonic()
 
     def wait_until_ready(self) -> None:
         end = time.monotonic() + _READY_S

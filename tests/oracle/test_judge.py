@@ -1,17 +1,17 @@
-"""The oracle is only worth something if it notices: each invariant is broken once or more, and must be named."""
+"""The judge names every invariant that is violated, and none that is not."""
 
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from breaches import BREACHES
 from chaos import Plan, run
 from clean_record import clean
 from disk import can_mount
 from faults import possible
-from judgement import judge
+from invariants import judge
 from ledger import Ledger
+from violations import BREACHES
 
 
 def broken_by(change: Callable[[Ledger], None]) -> set[str]:
@@ -20,26 +20,26 @@ def broken_by(change: Callable[[Ledger], None]) -> set[str]:
     return {finding.invariant for finding in judge(ledger) if finding.broken}
 
 
-def test_clean_record_raises_no_alarm() -> None:
+def test_judge_of_a_clean_record_finds_nothing() -> None:
     assert [each for finding in judge(clean()) for each in finding.broken] == []
 
 
-def test_every_invariant_is_broken_by_a_test() -> None:
+def test_every_invariant_has_a_violation() -> None:
     assert {finding.invariant for finding in judge(clean())} == set(BREACHES)
 
 
 @pytest.mark.parametrize(
     ("change", "invariant"), [(change, name) for name, changes in BREACHES.items() for change in changes]
 )
-def test_each_breach_is_noticed_and_named(change: Callable[[Ledger], None], invariant: str) -> None:
+def test_judge_of_a_violation_names_the_invariant(change: Callable[[Ledger], None], invariant: str) -> None:
     assert invariant in broken_by(change)
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgres"])
-def test_one_fault_of_each_kind_breaks_nothing_on_either_engine(engine: str) -> None:
+def test_oracle_with_one_fault_of_each_kind_finds_nothing(engine: str) -> None:
     faults = possible(with_database=engine == "postgres", with_disk=can_mount())
 
-    # not in pytest's folder: whoever starts pytest closes that to others, and PostgreSQL runs as somebody else
+    # not in pytest's folder: only its owner may read that, and PostgreSQL runs as another user
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         _, findings = run(Plan(engine, faults, len(faults), between=40, seed=7), Path(folder))
 

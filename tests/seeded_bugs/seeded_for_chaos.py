@@ -7,10 +7,10 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
-from seeded import _every, _wrap
+from seeded import Bug, _every, _wrap
 
 from commerce_event.accept import parse, publish
 from commerce_event.accept.errors import InvalidEventError
@@ -18,9 +18,9 @@ from commerce_event.accept.intake import Intake
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.delivery import Outcome
 from commerce_event.core.urls import Target
-from commerce_event.deliver import replays, scheduler
+from commerce_event.deliver import dispatcher, replays
+from commerce_event.deliver.leases import Leases
 from commerce_event.deliver.replays import Replays
-from commerce_event.deliver.scheduler import Scheduler
 from commerce_event.deliver.sender import Sender
 from commerce_event.registry.registry import Registry
 from commerce_event.store import row_mapping
@@ -34,14 +34,7 @@ from commerce_event.store.sqlite.journal import SqliteJournal
 replace = msgspec.structs.replace
 
 
-class ChaosBug(NamedTuple):
-    put_in: Callable[[], None]
-    told_by: str
-    engine: str
-    faults: tuple[str, ...]
-
-
-CHAOS_BUGS: dict[str, ChaosBug] = {}
+CHAOS_BUGS: dict[str, Bug] = {}
 _KILLS = ("kill", "kill", "kill")
 _CUTS = ("power-cut",) * 4  # one may find everything flushed
 
@@ -50,7 +43,7 @@ def _bug(
     told_by: str, engine: str = "sqlite", faults: tuple[str, ...] = ("kill",)
 ) -> Callable[..., Callable[[], None]]:
     def remember(put_in: Callable[[], None]) -> Callable[[], None]:
-        CHAOS_BUGS[put_in.__name__] = ChaosBug(put_in, told_by, engine, faults)
+        CHAOS_BUGS[put_in.__name__] = Bug(put_in, told_by, engine, faults)
         return put_in
 
     return remember
@@ -59,7 +52,7 @@ def _bug(
 # Accepting
 
 
-@_bug("every acknowledged event is there, byte for byte", faults=_CUTS)
+@_bug("every acknowledged event is stored, byte for byte", faults=_CUTS)
 def accepted_before_it_is_flushed() -> None:
     """Commits are quick, and gone when the power is."""
 
@@ -71,7 +64,7 @@ def accepted_before_it_is_flushed() -> None:
     _wrap(files, "open_writer", open_writer)
 
 
-@_bug("nothing is stored or sent but what was acknowledged")
+@_bug("nothing is stored or sent that was not acknowledged")
 def refused_event_stored() -> None:
     async def later(intake: Intake, draft: Any) -> None:
         await intake.submit([draft])
@@ -85,16 +78,16 @@ def refused_event_stored() -> None:
                 accepted = before(publisher, event_type, body, headers, key)
             finally:
                 parse._check_contract = check
-            _TASKS.append(asyncio.ensure_future(later(publisher._services.intake, accepted)))
+            _TASKS.append(asyncio.ensure_future(later(publisher._intake, accepted)))
             raise
 
-    _wrap(publish.Publisher, "_draft", draft)
+    _wrap(publish.Publisher, "_pending_event", draft)
 
 
 _TASKS: list[Any] = []
 
 
-@_bug("every answer was one that is documented")
+@_bug("every answer is a documented one")
 def keys_shared_by_clients() -> None:
     seen: dict[Any, int] = {}
 
@@ -102,20 +95,20 @@ def keys_shared_by_clients() -> None:
         client = seen.setdefault(draft.idempotency_key, draft.client_id)
         return before(intake, draft if client == draft.client_id else replace(draft, client_id=client), *values)
 
-    _wrap(Intake, "_event", event)
+    _wrap(Intake, "_match", event)
 
 
-@_bug("there is one delivery for each endpoint that wants an event")
+@_bug("each matching endpoint has exactly one delivery of an event")
 def lost_one_delivery_in_200() -> None:
     now = _every(200)
     _wrap(
         Intake,
-        "_event",
+        "_match",
         lambda before, *v: replace(e, deliveries=e.deliveries[1:]) if (e := before(*v)) and now() else e,
     )
 
 
-@_bug("there is one delivery for each endpoint that wants an event")
+@_bug("each matching endpoint has exactly one delivery of an event")
 def two_deliveries_for_one() -> None:
     now = _every(50)
 
@@ -126,10 +119,10 @@ def two_deliveries_for_one() -> None:
         twin = replace(made.deliveries[0], id=intake._ids.next(made.accepted_ms), lease_until_ms=None)
         return replace(made, deliveries=(*made.deliveries, twin))
 
-    _wrap(Intake, "_event", event)
+    _wrap(Intake, "_match", event)
 
 
-@_bug("no event reached an endpoint that did not want it")
+@_bug("no event reached an endpoint that does not match")
 def wrong_client_once() -> None:
     now = _every(100)
 
@@ -139,7 +132,7 @@ def wrong_client_once() -> None:
     _wrap(Registry, "match", match)
 
 
-@_bug("a key opens what it is for, and nothing once it is revoked")
+@_bug("an API key gives access to its clients, and to nothing once revoked")
 def revoked_key_honoured() -> None:
     async def revoke(*_: Any) -> None:
         return
@@ -147,7 +140,7 @@ def revoked_key_honoured() -> None:
     _wrap(Registry, "revoke_key", revoke)
 
 
-@_bug("a key opens what it is for, and nothing once it is revoked", "postgres")
+@_bug("an API key gives access to its clients, and to nothing once revoked", "postgres")
 def revoked_key_honoured_by_the_other_node() -> None:
     """A node remembers tokens, and does not forget those of keys that another node revoked."""
     known: dict[str, Any] = {}
@@ -162,7 +155,7 @@ def revoked_key_honoured_by_the_other_node() -> None:
 # Queue and leases
 
 
-@_bug("every request is one attempt that is on record", faults=_KILLS)
+@_bug("every request is one recorded attempt", faults=_KILLS)
 def attempt_not_on_record_before_it_is_sent() -> None:
     """A kill leaves no trace of what was on its way."""
     sqlite_sql._STATEMENTS["release_former_claims"] = sqlite_sql._STATEMENTS["release_former_claims"].replace(
@@ -171,21 +164,21 @@ def attempt_not_on_record_before_it_is_sent() -> None:
     sqlite_sql._STATEMENTS["record_interrupted"] = "SELECT ?, ?"
 
 
-@_bug("every delivery came to an end", faults=_KILLS)
+@_bug("every delivery ended", faults=_KILLS)
 def work_of_a_killed_node_never_taken_over() -> None:
     now = _every(2)
     _wrap(sqlite_queue, "release_former_claims", lambda *_: None)
-    _wrap(Scheduler, "_lease_until_ms", lambda before, *v: before(*v) + (3_600_000 if now() else 0))
+    _wrap(Leases, "until_ms", lambda before, *v: before(*v) + (3_600_000 if now() else 0))
 
 
 @_bug("repeats only where a fault explains them", "postgres", ("pause",))
 def lease_of_a_living_node_ignored() -> None:
     """Leases end before their requests do: both nodes send, and each takes the other's result for its own."""
-    _wrap(Scheduler, "_lease_until_ms", lambda before, *v: before(*v) - 9_000)
-    _wrap(Scheduler, "_lease_too_short", lambda *_: False)
+    _wrap(Leases, "until_ms", lambda before, *v: before(*v) - 9_000)
+    _wrap(Leases, "is_too_short", lambda *_: False)
 
 
-@_bug("only what the receiver refused to the end is dead", faults=_KILLS)
+@_bug("a delivery is dead only if its receiver refused every attempt", faults=_KILLS)
 def own_fault_counts_as_a_failure() -> None:
     """What a kill interrupted uses up the policy."""
 
@@ -196,24 +189,24 @@ def own_fault_counts_as_a_failure() -> None:
     _wrap(row_mapping, "claimed", claimed)
 
 
-@_bug("no retry came before its time")
+@_bug("no retry is early")
 def third_retry_too_early() -> None:
     def decide(before: Any, outcome: Any, *, failure_count: int, **named: Any) -> Any:
         decision = before(outcome, failure_count=failure_count, **named)
         early = failure_count == 3 and decision.due_ms is not None
         return replace(decision, due_ms=decision.due_ms - 500) if early else decision
 
-    _wrap(scheduler, "decide", decide)
+    _wrap(dispatcher, "decide", decide)
 
 
-@_bug("no attempt came long after its time")
+@_bug("no attempt is much too late")
 def third_retry_too_late() -> None:
     def decide(before: Any, outcome: Any, *, failure_count: int, **named: Any) -> Any:
         decision = before(outcome, failure_count=failure_count, **named)
         late = failure_count == 3 and decision.due_ms is not None
         return replace(decision, due_ms=decision.due_ms + 33_000) if late else decision
 
-    _wrap(scheduler, "decide", decide)
+    _wrap(dispatcher, "decide", decide)
 
 
 # Sending
@@ -232,7 +225,7 @@ def settled_before_the_answer() -> None:
     _wrap(Sender, "send", send)
 
 
-@_bug("every request is one attempt that is on record")
+@_bug("every request is one recorded attempt")
 def sent_twice_now_and_then() -> None:
     now = _every(100)
 
@@ -244,7 +237,7 @@ def sent_twice_now_and_then() -> None:
     _wrap(Sender, "send", send)
 
 
-@_bug("every request has the headers that it should, and no other's")
+@_bug("every request has the headers of its endpoint, and no others")
 def static_header_sent_to_another_origin() -> None:
     Target.origin = property(lambda _: ("http", "everywhere", 80))  # type: ignore[assignment, method-assign]
 
@@ -277,23 +270,23 @@ def replay_to_another_client() -> None:
 # Accounts and use
 
 
-@_bug("whoever tells of dead letters tells of all")
+@_bug("every list of dead letters is complete")
 def metric_off_by_one() -> None:
-    from commerce_event.maintenance.runner import Maintenance
+    from commerce_event.maintenance.counts import CountsVerifier
 
-    async def recount(before: Any, maintenance: Maintenance) -> None:
-        await before(maintenance)
-        accounts = maintenance.accounts
-        if accounts is not None and accounts.books:
-            first, *rest = accounts.books
-            maintenance.accounts = replace(
-                accounts, books=(replace(first, dead=first.dead + 1, matched=first.matched + 1), *rest)
+    async def verify(before: Any, verifier: CountsVerifier) -> None:
+        await before(verifier)
+        report = verifier.report
+        if report is not None and report.counts:
+            first, *rest = report.counts
+            verifier.report = replace(
+                report, counts=(replace(first, dead=first.dead + 1, matched=first.matched + 1), *rest)
             )
 
-    _wrap(Maintenance, "recount", recount)
+    _wrap(CountsVerifier, "verify", verify)
 
 
-@_bug("no node uses more and more", faults=("pause",))
+@_bug("no node uses ever more memory, files or threads", faults=("pause",))
 def file_leaked_now_and_then() -> None:
     now = _every(4)
 

@@ -1,49 +1,49 @@
-"""Bugs made on purpose, one in each node: the judge must find every one of them."""
+"""Seeded bugs, one in each node; the judge must find every one."""
 
 from typing import Any, Final
 
 import msgspec
-from machine_room import Node
+from simulated_node import Node
 
 from commerce_event.core.clock import Clock
 from commerce_event.core.delivery import Outcome
 from commerce_event.core.model import Attempt, Endpoint, Scope
-from commerce_event.deliver.concurrency import Slots
-from commerce_event.deliver.scheduler import Scheduler, SendsEvents
+from commerce_event.deliver.concurrency import Concurrency
+from commerce_event.deliver.dispatcher import Dispatcher, SendsEvents
 from commerce_event.registry.registry import Registry
 from commerce_event.store.model import Claimed, Settlement
 from commerce_event.store.port import Store
 
 
-def _last(scheduler: Scheduler) -> Settlement | None:
+def _last(dispatcher: Dispatcher) -> Settlement | None:
     """The newest result that waits to be recorded."""
-    results = scheduler._settler._results
+    results = dispatcher._results._results
     return results[-1].settlement if results else None
 
 
-def _change_last(scheduler: Scheduler, **changes: Any) -> None:
-    results = scheduler._settler._results
+def _change_last(dispatcher: Dispatcher, **changes: Any) -> None:
+    results = dispatcher._results._results
     settlement = msgspec.structs.replace(results[-1].settlement, **changes)
     results[-1] = msgspec.structs.replace(results[-1], settlement=settlement)
 
 
-class _EarlyScheduler(Scheduler):
+class _EarlyDispatcher(Dispatcher):
     """Tries again a second too early."""
 
-    async def _send(self, lane: Any, claimed: Claimed) -> None:
-        await super()._send(lane, claimed)
+    async def _send(self, state: Any, claimed: Claimed) -> None:
+        await super()._send(state, claimed)
         last = _last(self)
         if last is not None and last.due_ms is not None:
             _change_last(self, due_ms=last.due_ms - 1_000)
 
 
-class _ForgetfulScheduler(Scheduler):
+class _ForgetfulDispatcher(Dispatcher):
     """Calls every twentieth failure a success."""
 
     count = 0
 
-    async def _send(self, lane: Any, claimed: Claimed) -> None:
-        await super()._send(lane, claimed)
+    async def _send(self, state: Any, claimed: Claimed) -> None:
+        await super()._send(state, claimed)
         last = _last(self)
         if last is not None and last.state == "pending":
             self.count += 1
@@ -51,7 +51,7 @@ class _ForgetfulScheduler(Scheduler):
                 _change_last(self, state="delivered", due_ms=None)
 
 
-class _DroppingScheduler(Scheduler):
+class _DroppingDispatcher(Dispatcher):
     """Takes some of the first tries for sent."""
 
     count = 0
@@ -65,7 +65,7 @@ class _DroppingScheduler(Scheduler):
         attempt = Attempt(
             number=claimed.number, started_ms=self._clock.now_ms(), duration_ms=1.0, status=200, error=None
         )
-        self._settler.put(
+        self._results.put(
             Settlement(
                 delivery_id=claimed.delivery_id,
                 endpoint_id=claimed.endpoint_id,
@@ -79,42 +79,42 @@ class _DroppingScheduler(Scheduler):
         )
 
 
-class _TirelessScheduler(Scheduler):
+class _TirelessDispatcher(Dispatcher):
     """Makes one attempt more than the schedule has."""
 
     spared = 0
 
-    async def _send(self, lane: Any, claimed: Claimed) -> None:
-        await super()._send(lane, claimed)
+    async def _send(self, state: Any, claimed: Claimed) -> None:
+        await super()._send(state, claimed)
         last = _last(self)
         if last is not None and last.reason == "attempts_exhausted" and self.spared != claimed.delivery_id:
             self.spared = claimed.delivery_id
             _change_last(self, state="pending", reason=None, due_ms=self._clock.now_ms() + 60_000)
 
 
-class _TwofoldScheduler(Scheduler):
+class _TwofoldDispatcher(Dispatcher):
     """Sends some deliveries twice."""
 
-    async def _send(self, lane: Any, claimed: Claimed) -> None:
+    async def _send(self, state: Any, claimed: Claimed) -> None:
         endpoint = self._registry.endpoint(claimed.endpoint_id)
         if endpoint is not None and endpoint.live and claimed.number == 1:
             await self._sender.send(endpoint, claimed)
-        await super()._send(lane, claimed)
+        await super()._send(state, claimed)
 
 
-class _LeakySlots(Slots):
+class _LeakyConcurrency(Concurrency):
     """Never gives the slots of retries back."""
 
-    def _take(self, lane: Any, count: int, *, retrying: bool) -> None:
-        super()._take(lane, count, retrying=retrying)
+    def _take(self, state: Any, count: int, *, retrying: bool) -> None:
+        super()._take(state, count, retrying=retrying)
         if retrying and count > 0:
-            self.held += 1
+            self._node.in_flight += 1
 
 
-class _LeakyScheduler(Scheduler):
+class _LeakyDispatcher(Dispatcher):
     def __init__(self, store: Store, registry: Registry, sender: SendsEvents, clock: Clock, **more: Any) -> None:
         super().__init__(store, registry, sender, clock, **more)
-        self._slots.__class__ = _LeakySlots
+        self._concurrency.__class__ = _LeakyConcurrency
 
 
 class _StraySender:
@@ -128,11 +128,11 @@ class _StraySender:
     async def send(self, endpoint: Endpoint, claimed: Claimed) -> Outcome:
         self._count += 1
         others = [each for each in self._registry.endpoints(Scope.everyone()) if each.id != endpoint.id]
-        clock_skewed = self._count % 20 == 0 and others
-        return await self._sender.send(others[0] if clock_skewed else endpoint, claimed)
+        misdirected = self._count % 20 == 0 and others
+        return await self._sender.send(others[0] if misdirected else endpoint, claimed)
 
 
-class _StrayScheduler(Scheduler):
+class _StrayDispatcher(Dispatcher):
     def __init__(self, store: Store, registry: Registry, sender: SendsEvents, clock: Clock, **more: Any) -> None:
         super().__init__(store, registry, _StraySender(sender, registry), clock, **more)
 
@@ -147,23 +147,23 @@ class _BlamingSender:
         return msgspec.structs.replace(await self._sender.send(endpoint, claimed), is_internal=False)
 
 
-class _BlamingScheduler(Scheduler):
+class _BlamingDispatcher(Dispatcher):
     def __init__(self, store: Store, registry: Registry, sender: SendsEvents, clock: Clock, **more: Any) -> None:
         super().__init__(store, registry, _BlamingSender(sender), clock, **more)
 
 
-def node_with(bug: type[Scheduler]) -> type[Node]:
+def node_with(bug: type[Dispatcher]) -> type[Node]:
     """Return a kind of node that has the bug."""
-    return type("NodeWithBug", (Node,), {"scheduler_type": bug})
+    return type("NodeWithBug", (Node,), {"dispatcher_type": bug})
 
 
-BUGS: Final[dict[str, tuple[type[Scheduler], str]]] = {
-    "tries again a second early": (_EarlyScheduler, " s after, not "),
-    "calls a failure a success": (_ForgetfulScheduler, "no receiver took it"),
-    "takes a delivery for sent": (_DroppingScheduler, "no receiver took it"),
-    "makes one attempt too many": (_TirelessScheduler, "one too many"),
-    "sends to a wrong endpoint": (_StrayScheduler, "a wrong one"),
-    "sends twice": (_TwofoldScheduler, "sent twice under one number"),
-    "leaks slots": (_LeakyScheduler, "slots held"),
-    "blames the receiver for its own faults": (_BlamingScheduler, "before its schedule ended"),
+BUGS: Final[dict[str, tuple[type[Dispatcher], str]]] = {
+    "tries again a second early": (_EarlyDispatcher, " s after, not "),
+    "calls a failure a success": (_ForgetfulDispatcher, "no receiver took it"),
+    "takes a delivery for sent": (_DroppingDispatcher, "no receiver took it"),
+    "makes one attempt too many": (_TirelessDispatcher, "one too many"),
+    "sends to a wrong endpoint": (_StrayDispatcher, "a wrong one"),
+    "sends twice": (_TwofoldDispatcher, "sent twice under one number"),
+    "leaks slots": (_LeakyDispatcher, "slots held"),
+    "blames the receiver for its own faults": (_BlamingDispatcher, "before its schedule ended"),
 }

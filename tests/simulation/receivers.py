@@ -1,4 +1,4 @@
-"""The simulated outside: receivers whose behaviour changes over days, in place of the network."""
+"""Simulated receivers, whose behaviour changes over days, in place of the network."""
 
 import asyncio
 import random
@@ -18,23 +18,23 @@ _WELL_ALL_THE_SAME = {"flaky": 0.5, "limited": 0.3, "busy": 0.3, "lost": 0.5, "o
 _HOUR_S = 3_600.0
 
 
-class Mood(msgspec.Struct, frozen=True):
+class Behaviour(msgspec.Struct, frozen=True):
     """How a receiver behaves from a moment on."""
 
     from_s: float
     mode: str
 
 
-def moods(rng: random.Random, until_s: float) -> list[Mood]:
+def behaviours(rng: random.Random, until_s: float) -> list[Behaviour]:
     """Return a receiver's behaviour over the simulated time: well from ``until_s`` on."""
-    found, at_s = [Mood(0.0, "up")], rng.expovariate(1 / (12 * _HOUR_S))
+    found, at_s = [Behaviour(0.0, "up")], rng.expovariate(1 / (12 * _HOUR_S))
     while at_s < until_s:
         mode = rng.choice(_MODES)
         if mode == "gone" and rng.random() < 0.5:
             mode = "down"
-        found.append(Mood(at_s, mode))
+        found.append(Behaviour(at_s, mode))
         at_s += rng.choice((60.0, 600.0, _HOUR_S, 6 * _HOUR_S, 30 * _HOUR_S)) * rng.uniform(0.5, 1.5)
-    return [*found, Mood(until_s, "up")]
+    return [*found, Behaviour(until_s, "up")]
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -55,11 +55,11 @@ class Receivers:
         self._loop = loop
         self._record = record
         self._rng = rng
-        self._moods: dict[int, list[Mood]] = {}
+        self._behaviours: dict[int, list[Behaviour]] = {}
         self.clock: VirtualClock
 
-    def add(self, endpoint_id: int, moods_of: list[Mood]) -> None:
-        self._moods[endpoint_id] = moods_of
+    def add(self, endpoint_id: int, behaviours: list[Behaviour]) -> None:
+        self._behaviours[endpoint_id] = behaviours
 
     async def send(self, endpoint: Endpoint, claimed: Claimed) -> Outcome:
         started_ms, begin_s = self.clock.now_ms(), self._loop.time()
@@ -112,8 +112,8 @@ class Receivers:
             self._record.note_doubt(off, now_s)
 
     def _answer(self, endpoint_id: int) -> Answer:
-        of = self._moods[endpoint_id]
-        mode = of[bisect_right(of, self._loop.time(), key=lambda mood: mood.from_s) - 1].mode
+        of = self._behaviours[endpoint_id]
+        mode = of[bisect_right(of, self._loop.time(), key=lambda behaviour: behaviour.from_s) - 1].mode
         rng = self._rng
         fast_s = rng.uniform(0.004, 0.3)
         well = Answer(fast_s, 200, took=True)

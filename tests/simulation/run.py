@@ -1,4 +1,4 @@
-"""Run many simulated worlds, or one of them again: ``python tests/simulation/run.py --seeds 5000``."""
+"""Do many simulated runs, or one of them again: ``python tests/simulation/run.py --seeds 5000``."""
 
 import argparse
 import os
@@ -13,11 +13,11 @@ from judge import Judge
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from world import run_world
+from simulated_run import run_seeded
 
 
 class Summary(msgspec.Struct):
-    """What became of one world."""
+    """The result of one run."""
 
     seed: int
     days: float
@@ -26,11 +26,11 @@ class Summary(msgspec.Struct):
 
 
 def run_seed(seed: int, lines: bool = False) -> Summary:
-    """Run and judge one world; an accident in it is a breach too."""
+    """Run and judge one seed; an exception in it is a breach too."""
     try:
-        record = run_world(seed, lines=lines)
+        record = run_seeded(seed, lines=lines)
     except Exception as error:
-        return Summary(seed, 0.0, {}, [f"the world came to a bad end: {type(error).__name__}: {error}"])
+        return Summary(seed, 0.0, {}, [f"the run ended with an exception: {type(error).__name__}: {error}"])
     if record.lines is not None:
         print("\n".join(record.lines))
     return Summary(seed, record.end_s / 86_400, record.counts, Judge(record).judge())
@@ -55,19 +55,19 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Run simulated worlds and judge them.")
-    parser.add_argument("--seeds", type=int, default=100, help="how many worlds")
+    parser = argparse.ArgumentParser(description="Do simulated runs and judge them.")
+    parser.add_argument("--seeds", type=int, default=100, help="how many runs")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--seed", type=int, help="run this one alone")
     parser.add_argument("--trace", action="store_true", help="with --seed: print what happened in it")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="worlds at once")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at once")
     return parser.parse_args()
 
 
 def _run_many(first: int, count: int, jobs: int, console: Console) -> Iterator[Summary]:
-    columns = (TextColumn("worlds"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress, ProcessPoolExecutor(jobs) as pool:
-        task = progress.add_task("worlds", total=count)
+        task = progress.add_task("runs", total=count)
         for summary in pool.map(run_seed, range(first, first + count), repeat(False), chunksize=1):
             progress.advance(task)
             yield summary

@@ -1,4 +1,4 @@
-"""What happens when the power goes, or the disk is full, at each single commit of a short life.
+"""Power loss or a full disk at each single commit of a short scenario.
 
 Every commit goes wrong in one of the four ways here; ``python tests/simulation/every_commit.py`` tries all four.
 """
@@ -9,14 +9,14 @@ from typing import Final
 import pytest
 from inline_store import FAULTS, Disk, Fault, FaultPoint
 from judge import Judge
-from rehearsal import EVENTS, rehearse
+from scenario import EVENTS, run_scenario
 
 _PARTS: Final = 8
 
 
 @pytest.fixture(scope="module")
 def commits() -> int:
-    record = rehearse()
+    record = run_scenario()
     assert not Judge(record).judge()
     assert record.counts["accepted"] == EVENTS
     assert {kept.delivery.state for kept in record.kept} == {"delivered", "dead", "cancelled"}
@@ -25,21 +25,21 @@ def commits() -> int:
 
 
 @pytest.mark.parametrize("part", range(_PARTS))
-def test_no_commit_is_a_bad_moment(part: int, commits: int) -> None:
+def test_fault_at_any_commit_breaks_nothing(part: int, commits: int) -> None:
     breaches = []
     for commit in range(1 + part, commits + 1, _PARTS):
         point = FaultPoint(commit, FAULTS[commit // _PARTS % len(FAULTS)])
-        record = rehearse(point)
+        record = run_scenario(point)
         assert record.counts["fault"] == 1, point
         breaches += [(point, breach) for breach in Judge(record).judge()]
     assert not breaches
 
 
-def test_disk_that_lost_what_it_said_it_had_is_found_out(commits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_judge_notices_a_disk_that_loses_flushed_data(commits: int, monkeypatch: pytest.MonkeyPatch) -> None:
     fails = Disk.fails
 
     def lose_more(self: Disk, fault: Fault, log: Path, written_from: int = 0) -> bool:
         return fails(self, fault, log, written_from // 2)
 
     monkeypatch.setattr(Disk, "fails", lose_more)
-    assert any(Judge(rehearse(FaultPoint(commit, "torn"))).judge() for commit in range(50, commits, 50))
+    assert any(Judge(run_scenario(FaultPoint(commit, "torn"))).judge() for commit in range(50, commits, 50))

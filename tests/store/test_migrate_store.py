@@ -25,7 +25,8 @@ from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Endpoint, Key, Scope, Secret
 from commerce_event.core.signatures import new_secret
 from commerce_event.core.vault import Vault, new_key, parse_key
-from commerce_event.registry.registry import Registry, check_secret_key
+from commerce_event.registry.registry import Registry
+from commerce_event.registry.sealed_rows import check_secret_key
 from commerce_event.store.migrate_store import target as target_module
 from commerce_event.store.migrate_store.move import Move, MoveDiffersError, MovedTable, Step
 from commerce_event.store.migrate_store.source import open_source
@@ -406,7 +407,7 @@ async def test_process_that_ended_in_the_middle_is_continued_by_the_same_command
     await holder.execute("LOCK TABLE commerce_event.attempt IN ACCESS EXCLUSIVE MODE")
     process = run_command(path, database, "--batch", "20")
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not await ask(database, "SELECT done FROM move_table WHERE name = 'finished'"):
                 await asyncio.sleep(0.05)
         if end == "killed":

@@ -67,7 +67,7 @@ class Heard:
         store.on_notice = self._notices.put_nowait
 
     async def wait_for(self, notice: str) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await self._notices.get() != notice:
                 pass
 

@@ -10,15 +10,14 @@ from typing import cast
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stores import Engine, claim, new_event, result, unread
+from stores import Engine, claim, new_event, result
 
 from commerce_event.core.clock import SystemClock
 from commerce_event.core.model import DeliveryState, Scope
-from commerce_event.maintenance.activity_recorder import ActivityRecorder
-from commerce_event.maintenance.runner import _INDEX_STEP, Maintenance
+from commerce_event.maintenance.text_index import EVENTS_PER_STEP, index_text
 from commerce_event.store import text_search
 from commerce_event.store.model import EventQuery, Page
-from commerce_event.store.port import Store, StoreUnavailableError
+from commerce_event.store.port import MaintenanceStore, Store, StoreUnavailableError
 
 pytestmark = pytest.mark.usefixtures("looking")
 
@@ -199,7 +198,7 @@ async def test_search_says_so_while_more_events_are_new_than_it_may_read(
 
 
 async def test_index_goes_on_while_its_steps_are_full() -> None:
-    found_each_time = [_INDEX_STEP, _INDEX_STEP, 7, 0]
+    found_each_time = [EVENTS_PER_STEP, EVENTS_PER_STEP, 7, 0]
 
     class Behind:
         """A store with so many events that are not indexed yet."""
@@ -209,11 +208,9 @@ async def test_index_goes_on_while_its_steps_are_full() -> None:
             return self
 
         async def index_text(self, limit: int) -> int:
-            assert limit == _INDEX_STEP
+            assert limit == EVENTS_PER_STEP
             return found_each_time.pop(0)
 
-    store, clock = cast("Store", Behind()), SystemClock()
-    maintenance = Maintenance(store, unread(store), clock, ActivityRecorder(clock), retention_s=0)
-    await maintenance.index()
+    await index_text(cast("MaintenanceStore", Behind()), SystemClock())
 
     assert found_each_time == [0]

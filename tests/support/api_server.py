@@ -1,4 +1,4 @@
-"""The API on a real socket in the test's own loop, with receivers that can be told what to answer."""
+"""Run the API on a real socket in the test's own loop, with a receiver whose answers the test chooses."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
@@ -22,7 +22,7 @@ from commerce_event.server import Node
 from commerce_event.settings import Settings
 
 ADMIN_KEY = "the-operators-own-admin-key-of-the-tests"
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 MEDIA = {"Content-Type": "application/json"}
 Json = dict[str, Any]
 Message = MutableMapping[str, Any]
@@ -58,10 +58,10 @@ class Receiver:
         self._body = body
 
     def hold(self) -> None:
-        """Answer nothing until let_go."""
+        """Answer nothing until release."""
         self._held.clear()
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         self._held.set()
 
     async def __call__(
@@ -226,6 +226,9 @@ class _Later:
     def publisher(self) -> Publisher:
         return self.app.publisher
 
+    def count_unreadable(self) -> None:
+        self.app.count_unreadable()
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await self.app(scope, receive, send)
 
@@ -250,7 +253,7 @@ async def running_api(folder: Path, *, limits: Limits = _DEFAULT_LIMITS, **setti
         with patch.object(connection_pool, "_default_tls", _shared_tls):
             await node.start(own_addresses=frozenset({(place.host, place.port)}))
         closing.push_async_callback(node.stop)
-        closing.callback(receiver.let_go)
+        closing.callback(receiver.release)
         app.app = node.app
         clients = await closing.enter_async_context(AsyncExitStack())
         headers = {"Authorization": f"Bearer {ADMIN_KEY}"}

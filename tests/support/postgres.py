@@ -1,4 +1,4 @@
-"""A real PostgreSQL server for tests: started once in a process, or the one that COMMERCE_EVENT_TEST_POSTGRES names."""
+"""A real PostgreSQL server for tests: one for each process, or the one in COMMERCE_EVENT_TEST_POSTGRES."""
 
 import atexit
 import itertools

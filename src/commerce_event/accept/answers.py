@@ -1,10 +1,10 @@
-"""What a publisher is answered: for one event, and for each of many."""
+"""Answers to publishers: for one event, and for a batch."""
 
 import msgspec
 
 
 class AcceptedView(msgspec.Struct, frozen=True):
-    """An event is durable, and so are its deliveries."""
+    """An event that is stored durably, with its deliveries."""
 
     id: str
     duplicate: bool
@@ -12,7 +12,7 @@ class AcceptedView(msgspec.Struct, frozen=True):
 
 
 class ItemView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one event of a batch."""
+    """The result of one event of a batch."""
 
     index: int
     status: int
@@ -25,7 +25,7 @@ class ItemView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class BatchView(msgspec.Struct, frozen=True):
-    """What became of a batch, item by item, in order."""
+    """The results of a batch, in the order of its events."""
 
     items: list[ItemView]
     accepted: int

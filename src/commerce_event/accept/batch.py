@@ -1,6 +1,6 @@
-"""Many events in one request: JSON Lines, JSON arrays, CloudEvents. Each event's body is cut out byte for byte.
+"""Read many events from one request: JSON Lines, JSON arrays, CloudEvents. Each event keeps its exact bytes.
 
-Whatever is sent, no more than the most items are cut out, and each is decoded once.
+The work is bounded: no more items than allowed are split off, and each is decoded once.
 """
 
 import base64
@@ -12,17 +12,17 @@ from typing import Any, Final
 
 import msgspec
 
-from commerce_event.accept.cloud_events import check_version, event_key, header_attributes, wrong_member
+from commerce_event.accept.cloud_events import check_version, event_key, header_attributes, invalid_member
 from commerce_event.accept.errors import BodyTooLargeError, InvalidItemError, NotJsonError, TooManyItemsError
 from commerce_event.accept.parse import check_idempotency_key, read_traceparent
 from commerce_event.accept.strict_json import MAX_DEPTH, SEARCH_MAX, load, not_json, too_deep
 from commerce_event.core.problems import Fault, RejectedError
 from commerce_event.http.media_types import UnsupportedMediaError, is_json, read_media_type
 
-_ITEM_DEPTH: Final = MAX_DEPTH + 1  # the wrapping around an event
-_WRAPPING_MAX: Final = 16 * 1024  # bytes of it, beside what base64 adds to an event
+_ITEM_DEPTH: Final = MAX_DEPTH + 1  # with the envelope
+_ENVELOPE_MAX: Final = 16 * 1024  # bytes, without what base64 adds to an event
 _WHITESPACE: Final = b" \t\r\n"
-_LINES: Final = re.compile(rb"[^ \t\r\n][^\n]*+")  # without their indentation, and none that is blank
+_LINES: Final = re.compile(rb"[^ \t\r\n][^\n]*+")  # without indentation and blank lines
 _FIRST: Final = re.compile(rb"[ \t\r\n]*+(.?)", re.DOTALL)
 _PLAIN_MEMBERS: Final = frozenset({"type", "data", "id"})
 
@@ -30,9 +30,9 @@ Piece = bytes | msgspec.Raw
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """One event of a batch, unwrapped but not yet checked: ``parse_event`` does that.
+    """One event of a batch without its envelope, not yet checked by ``parse_event``.
 
-    ``data`` is what ``body`` says, where it is known already.
+    ``data`` is the decoded ``body``, where it is known already.
     """
 
     type: str
@@ -43,9 +43,9 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Batch:
-    """The events of a request in order; each is unwrapped when its turn comes.
+    """The events of a request, in order. Each envelope is read only when iteration reaches it.
 
-    One that is wrapped wrongly gives its rejection in its place.
+    An item with an invalid envelope yields its error.
     """
 
     def __init__(self, pieces: Sequence[Piece], read: Callable[[bytes], Item], max_piece: int) -> None:
@@ -59,13 +59,13 @@ class Batch:
     def __iter__(self) -> Iterator[Item | RejectedError]:
         for piece in self._pieces:
             try:
-                yield self._unwrapped(bytes(piece))
+                yield self._read_item(bytes(piece))
             except RejectedError as error:
                 yield error.with_traceback(None)
 
-    def _unwrapped(self, piece: bytes) -> Item:
+    def _read_item(self, piece: bytes) -> Item:
         if len(piece) > self._max_piece:
-            raise BodyTooLargeError(f"The item has {len(piece)} bytes; at most {self._max_piece} are accepted.")
+            raise BodyTooLargeError(f"The item has {len(piece)} bytes; the limit is {self._max_piece}.")
         return self._read(piece)
 
 
@@ -81,11 +81,11 @@ def read_batch(
 ) -> Batch:
     """Return the events of a request.
 
-    ``max_bytes`` limits the whole body, ``max_event`` each event in it. Raises RejectedError when the request as a
-    whole cannot be read.
+    ``max_bytes`` limits the whole body, ``max_event`` each event in it. Raises RejectedError when the request cannot be
+    split into items.
     """
     if len(body) > max_bytes:
-        raise BodyTooLargeError(f"The request has {len(body)} bytes; at most {max_bytes} are accepted.")
+        raise BodyTooLargeError(f"The request has {len(body)} bytes; the limit is {max_bytes}.")
     media_type = read_media_type(content_type)
     attributes = header_attributes(headers)
     is_cloud_event = "type" in attributes or "specversion" in attributes
@@ -93,51 +93,51 @@ def read_batch(
         attributes["datacontenttype"] = media_type
         return Batch([body], lambda whole: _from_attributes(attributes, whole), max_bytes)
     if media_type not in _FORMATS:
-        raise UnsupportedMediaError(f"{media_type[:80]!r} is not read here; send one of {', '.join(_FORMATS)}.")
+        raise UnsupportedMediaError(f"{media_type[:80]!r} is not supported; send one of {', '.join(_FORMATS)}.")
     split, read = _FORMATS[media_type]
-    return Batch(split(body, max_items), read, max_event + max_event // 2 + _WRAPPING_MAX)
+    return Batch(split(body, max_items), read, max_event + max_event // 2 + _ENVELOPE_MAX)
 
 
-# Cutting a body into pieces
+# Split a body into pieces
 
 
-def _lines(body: bytes, most: int) -> Sequence[Piece]:
-    lines = [line[0] for line in islice(_LINES.finditer(body), most + 1)]
+def _lines(body: bytes, limit: int) -> Sequence[Piece]:
+    lines = [line[0] for line in islice(_LINES.finditer(body), limit + 1)]
     if not lines:
-        raise NotJsonError("The body is empty; send one event a line.")
-    if len(lines) > most:
-        raise _too_many(most)
+        raise NotJsonError("The body is empty; send one event per line.")
+    if len(lines) > limit:
+        raise _too_many(limit)
     return lines
 
 
-def _array(body: bytes, most: int) -> Sequence[Piece]:
+def _array(body: bytes, limit: int) -> Sequence[Piece]:
     if _first(body) not in (b"[", b""):
         if len(body) <= SEARCH_MAX:
             load(body)
         raise NotJsonError("The body is not a JSON array; send the events in [ and ].")
     try:
-        elements = msgspec.structs.astuple(_elements(most).decode(body))
+        elements = msgspec.structs.astuple(_array_decoder(limit).decode(body))
     except RecursionError:
         raise too_deep() from None
     except msgspec.ValidationError:
-        raise _too_many(most) from None
+        raise _too_many(limit) from None
     except ValueError as error:
         raise not_json(body, error) from None
     return [each for each in elements if each is not msgspec.UNSET]
 
 
-def _array_or_one(body: bytes, most: int) -> Sequence[Piece]:
-    return _one(body, most) if _first(body) == b"{" else _array(body, most)
+def _array_or_one(body: bytes, limit: int) -> Sequence[Piece]:
+    return [body] if _first(body) == b"{" else _array(body, limit)
 
 
-def _one(body: bytes, _most: int) -> Sequence[Piece]:
+def _one(body: bytes, _limit: int) -> Sequence[Piece]:
     return [body]
 
 
 @cache
-def _elements(most: int) -> msgspec.json.Decoder[msgspec.Struct]:
-    """Return what reads an array up to the one element too many; a list would be filled before it is counted."""
-    fields = [(f"element_{number}", msgspec.Raw, msgspec.UNSET) for number in range(most)]
+def _array_decoder(limit: int) -> msgspec.json.Decoder[msgspec.Struct]:
+    """Return a decoder of arrays that stops after ``limit`` elements; a list would be filled before it is counted."""
+    fields = [(f"element_{number}", msgspec.Raw, msgspec.UNSET) for number in range(limit)]
     return msgspec.json.Decoder(msgspec.defstruct("_Elements", fields, array_like=True, forbid_unknown_fields=True))
 
 
@@ -146,45 +146,45 @@ def _first(body: bytes) -> bytes:
     return found[1] if found else b""
 
 
-def _too_many(most: int) -> TooManyItemsError:
-    return TooManyItemsError(f"The request holds more than {most} events; send at most {most} at once.")
+def _too_many(limit: int) -> TooManyItemsError:
+    return TooManyItemsError(f"The request has more than {limit} events; send at most {limit} in one request.")
 
 
-# Unwrapping a piece
+# Read the envelope of a piece
 
 
 def _plain_item(piece: bytes) -> Item:
-    wrapping = _load_wrapping(piece)
-    for name in wrapping:
+    envelope = _read_envelope(piece)
+    for name in envelope:
         if name not in _PLAIN_MEMBERS:
-            raise wrong_member(name, "is unknown here; an item has type, data and maybe id")
-    key = _text(wrapping, "id")
+            raise invalid_member(name, "is unknown; an item has type, data and optionally id")
+    key = _text(envelope, "id")
     return Item(
-        type=_required_text(wrapping, "type"),
-        body=_data(wrapping, piece),
-        data=wrapping["data"],
+        type=_required_text(envelope, "type"),
+        body=_data(envelope, piece),
+        data=envelope["data"],
         idempotency_key=None if key is None else check_idempotency_key(key),
     )
 
 
 def _cloud_event(piece: bytes) -> Item:
-    wrapping = _load_wrapping(piece)
-    encoded = _text(wrapping, "data_base64")
+    envelope = _read_envelope(piece)
+    encoded = _text(envelope, "data_base64")
     if encoded is None:
-        return _from_attributes(wrapping, _data(wrapping, piece), wrapping["data"])
-    if "data" in wrapping:
-        raise wrong_member("data_base64", "must not stand beside data")
+        return _from_attributes(envelope, _data(envelope, piece), envelope["data"])
+    if "data" in envelope:
+        raise invalid_member("data_base64", "must not be given together with data")
     try:
-        return _from_attributes(wrapping, base64.b64decode(encoded, validate=True))
+        return _from_attributes(envelope, base64.b64decode(encoded, validate=True))
     except ValueError:
-        raise wrong_member("data_base64", "is not base64") from None
+        raise invalid_member("data_base64", "is not base64") from None
 
 
 def _from_attributes(attributes: Mapping[str, Any], body: bytes, data: Any = msgspec.UNSET) -> Item:
-    """Read CloudEvents 1.0 context attributes, wherever they stood."""
+    """Make an item of CloudEvents 1.0 attributes, from JSON or from headers."""
     check_version(_required_text(attributes, "specversion"))
     if not is_json(read_media_type(_text(attributes, "datacontenttype") or "application/json")):
-        raise wrong_member("datacontenttype", "must be JSON, such as application/json")
+        raise invalid_member("datacontenttype", "must be JSON, such as application/json")
     source, key = _text(attributes, "source"), _required_text(attributes, "id")
     return Item(
         type=_required_text(attributes, "type").rpartition(".")[2],
@@ -195,30 +195,30 @@ def _from_attributes(attributes: Mapping[str, Any], body: bytes, data: Any = msg
     )
 
 
-def _load_wrapping(piece: bytes) -> dict[str, Any]:
-    wrapping = load(piece, most=_ITEM_DEPTH)
-    if type(wrapping) is not dict:
+def _read_envelope(piece: bytes) -> dict[str, Any]:
+    envelope = load(piece, _ITEM_DEPTH)
+    if type(envelope) is not dict:
         raise InvalidItemError("The item is not a JSON object.", [Fault("", "must be an object")])
-    return {name: value for name, value in wrapping.items() if value is not None}
+    return {name: value for name, value in envelope.items() if value is not None}
 
 
-def _data(wrapping: Mapping[str, Any], piece: bytes) -> bytes:
-    if "data" not in wrapping:
-        raise wrong_member("data", "is required: the event itself")
+def _data(envelope: Mapping[str, Any], piece: bytes) -> bytes:
+    if "data" not in envelope:
+        raise invalid_member("data", "is required: the event itself")
     return bytes(_DATA.decode(piece).data)
 
 
 def _text(members: Mapping[str, Any], name: str) -> str | None:
     value = members.get(name)
     if value is not None and type(value) is not str:
-        raise wrong_member(name, "must be text")
+        raise invalid_member(name, "must be text")
     return value
 
 
 def _required_text(members: Mapping[str, Any], name: str) -> str:
     value = _text(members, name)
     if not value:
-        raise wrong_member(name, "is required")
+        raise invalid_member(name, "is required")
     return value
 
 

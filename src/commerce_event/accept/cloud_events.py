@@ -1,4 +1,4 @@
-"""CloudEvents 1.0: what says which event it is, in JSON attributes or in headers."""
+"""CloudEvents 1.0: read the attributes in headers, and make an idempotency key of source and id."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -12,19 +12,16 @@ _VERSION: Final = "1.0"
 
 
 def event_key(source: str | None, id_: str) -> str:
-    """Return the idempotency key of a CloudEvent: two have the same only when source and id are both the same.
-
-    Raises InvalidKeyError.
-    """
+    """Return the idempotency key of a CloudEvent. Keys differ when sources or ids differ. Raises InvalidKeyError."""
     if not source:
         return check_idempotency_key(id_)
-    if "#" in source:  # then the first one would not show where it ends
+    if "#" in source:  # the key must show where the source ends
         source = f"#{len(source)}#{source}"
     return check_idempotency_key(f"{source}#{id_}")
 
 
 def header_attributes(headers: Mapping[bytes, bytes]) -> dict[str, Any]:
-    """Return the attributes that stand in ``ce-`` headers, decoded. Raises InvalidKeyError for what is not UTF-8."""
+    """Return the attributes in ``ce-`` headers, percent-decoded. Raises InvalidKeyError unless they are UTF-8."""
     try:
         return {
             name[3:].decode("latin-1").lower(): unquote_to_bytes(value).decode()
@@ -36,7 +33,7 @@ def header_attributes(headers: Mapping[bytes, bytes]) -> dict[str, Any]:
 
 
 def header_key(headers: Mapping[bytes, bytes]) -> str | None:
-    """Return the idempotency key in ``ce-`` headers, None when there is none.
+    """Return the idempotency key in ``ce-`` headers; None without one.
 
     Raises InvalidItemError for another version of CloudEvents, InvalidKeyError.
     """
@@ -49,13 +46,13 @@ def header_key(headers: Mapping[bytes, bytes]) -> str | None:
 
 
 def check_version(version: str) -> None:
-    """Raise InvalidItemError for a version of CloudEvents that is not known here."""
+    """Raise InvalidItemError for an unsupported version of CloudEvents."""
     if version != _VERSION:
-        raise wrong_member("specversion", f"must be {_VERSION}")
+        raise invalid_member("specversion", f"must be {_VERSION}")
 
 
-def wrong_member(name: str, message: str) -> InvalidItemError:
-    """One member of an event's wrapping is wrong."""
+def invalid_member(name: str, message: str) -> InvalidItemError:
+    """Return the error of an invalid member of an event's envelope."""
     return InvalidItemError(
-        f"The wrapping of the event is wrong: {name[:100]} {message}.", [Fault(child("", name), message)]
+        f"The envelope of the event is invalid: {name[:100]} {message}.", [Fault(child("", name), message)]
     )

@@ -1,16 +1,17 @@
-"""A line: callers who wait for the next shared commit, one commit after the other, and nobody for ever."""
+"""Store events of many callers in shared commits, one commit after the other, and answer every caller in time."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
 
+import msgspec
 import structlog
 
-from commerce_event.accept.pending_event import PendingEvent
+from commerce_event.contract.catalogue import EventType
 from commerce_event.store.model import Accepted
 from commerce_event.store.port import StoreUnavailableError
 
-ANSWER_S: Final = 8.0  # a commit takes milliseconds, and a database ends a hanging node's within five seconds
+ANSWER_S: Final = 8.0  # a commit takes milliseconds; a database ends the transaction of a hanging node within 5 seconds
 _BATCH_MAX: Final = 512  # events in one call to the store
 
 log = structlog.get_logger(__name__)
@@ -20,40 +21,53 @@ class OutcomeUnknownError(StoreUnavailableError):
     """The store did not answer in time: the events may be stored or not."""
 
 
-Stored = list[Accepted] | BaseException
+class PendingEvent(msgspec.Struct, frozen=True):
+    """An event that passed its checks and is to be stored."""
+
+    client_id: int
+    type: EventType
+    application_id: int | None
+    data: Mapping[str, Any]
+    body: bytes
+    idempotency_key: str | None = None
+    traceparent: str | None = None
+
+
+Result = list[Accepted] | BaseException
 
 
 class Submission:
-    """Drafts of one caller, who hears once what became of them."""
+    """The events that one caller submitted together, and the callback for their result."""
 
-    __slots__ = ("_on_stored", "drafts", "since", "size")
+    __slots__ = ("_on_result", "events", "since", "size")
 
-    def __init__(self, drafts: Sequence[PendingEvent], on_stored: Callable[[Stored], None], since: float) -> None:
-        self.drafts = drafts
-        self._on_stored: Callable[[Stored], None] | None = on_stored
-        self.size = sum([len(draft.body) for draft in drafts])
+    def __init__(self, events: Sequence[PendingEvent], on_result: Callable[[Result], None], since: float) -> None:
+        """``since`` is the loop's time. ``on_result`` is called once."""
+        self.events = events
+        self._on_result: Callable[[Result], None] | None = on_result
+        self.size = sum([len(event.body) for event in events])
         self.since = since
 
     @property
     def clients(self) -> frozenset[int]:
-        return frozenset([draft.client_id for draft in self.drafts])
+        return frozenset([event.client_id for event in self.events])
 
-    def tell(self, stored: Stored) -> None:
-        """Answer the caller, unless that was done before."""
-        on_stored, self._on_stored = self._on_stored, None
-        if on_stored is None:
+    def resolve(self, result: Result) -> None:
+        """Call back with the result, unless that was done before."""
+        on_result, self._on_result = self._on_result, None
+        if on_result is None:
             return
         try:
-            on_stored(stored)
-        except Exception:  # the others in the batch are to hear of it all the same
+            on_result(result)
+        except Exception:  # the other submissions of the batch must get their results
             log.exception("an answer could not be given")
 
 
 class CommitBatcher:
-    """Has drafts stored, batch after batch. Callers who come while one is under way share the next."""
+    """Stores submissions batch by batch. Those that arrive during one commit share the next."""
 
     def __init__(self, store: Callable[[Sequence[Submission]], Awaitable[None]]) -> None:
-        """``store`` has a batch stored and tells its callers."""
+        """``store`` stores a batch and resolves its submissions."""
         self._store = store
         self._waiting: list[Submission] = []
         self._running: asyncio.Task[None] | None = None
@@ -61,47 +75,47 @@ class CommitBatcher:
 
     @property
     def running(self) -> asyncio.Task[None] | None:
-        """What ends when nobody waits any more."""
+        """The task that ends when no submission waits any more."""
         return self._running
 
     @property
-    def waits(self) -> bool:
-        """Whether anybody waits for the next batch."""
+    def has_waiting(self) -> bool:
+        """Whether a submission waits for the next batch."""
         return bool(self._waiting)
 
-    def add(self, waiting: Submission) -> None:
-        """Let drafts wait for the next commit. Raises StoreUnavailableError while the store does not answer at all."""
+    def add(self, submission: Submission) -> None:
+        """Queue a submission for the next commit. Raises StoreUnavailableError while the store does not answer."""
         if self._overdue:
             raise StoreUnavailableError("the store does not answer now; try again in a moment")
-        self._waiting.append(waiting)
+        self._waiting.append(submission)
         if self._running is None:
             self._running = asyncio.create_task(self._run())
 
-    def take(self, wanted: Callable[[Submission], bool]) -> list[Submission]:
-        """Take out those who wait for the next batch and are wanted elsewhere."""
-        taken = [waiting for waiting in self._waiting if wanted(waiting)]
-        self._waiting = [waiting for waiting in self._waiting if not wanted(waiting)]
-        return taken
+    def remove(self, wanted: Callable[[Submission], bool]) -> list[Submission]:
+        """Remove and return the waiting submissions for which ``wanted`` returns True."""
+        removed = [submission for submission in self._waiting if wanted(submission)]
+        self._waiting = [submission for submission in self._waiting if not wanted(submission)]
+        return removed
 
-    def turn_away(self) -> None:
-        """Tell all who wait that nothing of theirs is stored."""
+    def reject_waiting(self) -> None:
+        """Fail all waiting submissions; none of them is stored."""
         waiting, self._waiting = self._waiting, []
-        tell_all(waiting, StoreUnavailableError("the store does not answer now; try again in a moment"))
+        fail_all(waiting, StoreUnavailableError("the store does not answer now; try again in a moment"))
 
     async def _run(self) -> None:
         try:
-            await asyncio.sleep(0)  # let whoever arrived in this turn of the loop join the batch
+            await asyncio.sleep(0)  # so that callers of this turn of the event loop share the batch
             while self._waiting:
                 await self._store_in_time(self._next_batch())
         finally:
             self._running = None
 
     async def _store_in_time(self, batch: Sequence[Submission]) -> None:
-        timer = asyncio.get_running_loop().call_later(ANSWER_S, self._give_up, batch)
+        timer = asyncio.get_running_loop().call_later(ANSWER_S, self._time_out, batch)
         try:
             await self._store(batch)
         except BaseException as error:
-            tell_all(batch, error)
+            fail_all(batch, error)
             if not isinstance(error, Exception):
                 raise
             log.exception("a batch of events could not be stored")
@@ -109,30 +123,30 @@ class CommitBatcher:
             timer.cancel()
             self._overdue = False
 
-    def _give_up(self, batch: Sequence[Submission]) -> None:
-        """Answer those whom the store keeps waiting. What becomes of the batch is still waited for, and comes first."""
+    def _time_out(self, batch: Sequence[Submission]) -> None:
+        """Answer all callers while the store hangs. No other batch starts before this one has ended."""
         self._overdue = True
-        tell_all(
+        fail_all(
             batch,
             OutcomeUnknownError(
                 "the store did not answer in time, so the event may be stored or not; "
                 "send it again with the same idempotency key"
             ),
         )
-        self.turn_away()
+        self.reject_waiting()
 
     def _next_batch(self) -> list[Submission]:
         size = count = 0
-        for waiting in self._waiting:
-            if count and size + len(waiting.drafts) > _BATCH_MAX:
+        for submission in self._waiting:
+            if count and size + len(submission.events) > _BATCH_MAX:
                 break
-            size += len(waiting.drafts)
+            size += len(submission.events)
             count += 1
         batch, self._waiting = self._waiting[:count], self._waiting[count:]
         return batch
 
 
-def tell_all(batch: Iterable[Submission], error: BaseException) -> None:
-    """Tell everybody in a batch why nothing of it is stored."""
-    for waiting in batch:
-        waiting.tell(error)
+def fail_all(batch: Iterable[Submission], error: BaseException) -> None:
+    """Resolve all submissions of a batch with an error."""
+    for submission in batch:
+        submission.resolve(error)

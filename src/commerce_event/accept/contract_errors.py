@@ -1,4 +1,4 @@
-"""Every place in which an event breaks the contract, told in plain words."""
+"""Find the places where an event breaks the contract, and describe each in plain words."""
 
 import re
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ _KINDS: Final[dict[type, str]] = {
 
 
 def find_faults(event_type: EventType, data: Mapping[str, Any]) -> tuple[Fault, ...]:
-    """Return what is wrong with an event's properties, at most 20 faults; nothing when it keeps the contract."""
+    """Return the faults of an event's properties, at most 20; none when it keeps the contract."""
     faults = []
     for field in event_type.fields:
         message = _fault(field, data)
@@ -36,9 +36,9 @@ def find_faults(event_type: EventType, data: Mapping[str, Any]) -> tuple[Fault, 
 
 
 def find_misspelt(event_type: EventType, data: Mapping[str, Any]) -> tuple[Fault, ...]:
-    """Return the names that are those of the contract but for small and capital letters, at most 20.
+    """Return the names that differ from the contract's in case only, at most 20.
 
-    Receivers that take no heed of case would read them for, or instead of, the contract's own.
+    Receivers that ignore case would read such a property in place of the contract's.
     """
     right = _FOLDED_NAMES[event_type.name]
     wrong = [name for name in data if name not in event_type.properties and name.casefold() in right]
@@ -84,7 +84,7 @@ def _text_fault(field: Property, value: Any) -> str | None:
         kind = _KINDS[type(value)] if type(value) is not float else "a number"
         return f"must be text, not {kind}"
     if "\0" in value:
-        return "must not hold the character U+0000"
+        return "must not contain the character U+0000"
     if field.values and value not in field.values:
         return f"must be {_one_of(field)}"
     if field.known_values and not _TABLE_NAME.match(value):

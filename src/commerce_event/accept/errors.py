@@ -1,10 +1,10 @@
-"""Why an event is not accepted: subclasses of RejectedError with a status, a title and the places at fault."""
+"""Errors of accepting: why an event or a request is refused."""
 
 from commerce_event.core.problems import RejectedError
 
 
 class NotJsonError(RejectedError):
-    """The bytes are not JSON, or are JSON that two parsers may read differently."""
+    """The bytes are not JSON, or two JSON parsers could read them differently."""
 
     TITLE = "Not JSON"
 
@@ -16,7 +16,7 @@ class InvalidKeyError(RejectedError):
 
 
 class UnknownTypeError(RejectedError):
-    """The contract has no event type of that name."""
+    """The contract has no event type with that name."""
 
     STATUS = 404
     TITLE = "Unknown event type"
@@ -30,21 +30,21 @@ class BodyTooLargeError(RejectedError):
 
 
 class TooManyItemsError(RejectedError):
-    """The request holds more events than one request may."""
+    """The request has more events than one request may have."""
 
     STATUS = 413
     TITLE = "Too many events"
 
 
 class InvalidEventError(RejectedError):
-    """The event breaks the contract; ``faults`` holds every place."""
+    """The event breaks the contract. ``faults`` names each place."""
 
     STATUS = 422
     TITLE = "The event breaks the contract"
 
 
 class InvalidItemError(RejectedError):
-    """The wrapping of an event (``{type, data, id}`` or a CloudEvent) is not as it should be."""
+    """The envelope of an event (``{type, data, id}`` or a CloudEvent) is invalid."""
 
     STATUS = 422
     TITLE = "The event is wrapped wrongly"

@@ -1,7 +1,7 @@
-"""The intake: every event that passed its checks goes through here into one shared commit.
+"""The intake: match checked events with endpoints, store them with their deliveries, and start those deliveries.
 
-While one batch is being made durable, later callers gather in the next, so a commit serves many requests. A client
-whose rows somebody else holds waits in a line of its own, and keeps no other client waiting.
+Events of many callers share a commit: those that arrive during one commit are stored by the next. Events of a client
+whose rows are locked are queued separately, so other clients are not delayed.
 """
 
 import asyncio
@@ -10,8 +10,14 @@ from typing import Final, Protocol
 
 import structlog
 
-from commerce_event.accept.commit_batcher import ANSWER_S, CommitBatcher, Stored, Submission, tell_all
-from commerce_event.accept.pending_event import PendingEvent
+from commerce_event.accept.commit_batcher import (
+    ANSWER_S,
+    CommitBatcher,
+    PendingEvent,
+    Result,
+    Submission,
+    fail_all,
+)
 from commerce_event.core.clock import Clock
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Endpoint
@@ -22,45 +28,45 @@ from commerce_event.store.port import ConfigChangedError, Store, StoreBusyError,
 
 __all__ = ["Dispatch", "Intake", "IntakeFullError", "PendingEvent"]
 
-_MATCHES_MAX: Final = 20  # tries to match events with endpoints that are being changed
-_WAITING_MAX: Final = 20_000  # events that may wait for a commit before callers are turned away
-_WAITING_BYTES_MAX: Final = 64 * 1024**2  # likewise, of their bodies
-_APART_MAX: Final = 2  # commits at once of clients whose rows somebody holds: each keeps a connection
+_MATCHES_MAX: Final = 20  # attempts to match events while endpoints are being changed
+_WAITING_MAX: Final = 20_000  # events that may wait for a commit; more are refused
+_WAITING_BYTES_MAX: Final = 64 * 1024**2  # of their bodies
+_APART_MAX: Final = 2  # concurrent commits of clients whose rows are locked: each uses a connection
 
 log = structlog.get_logger(__name__)
 
 
 class IntakeFullError(StoreUnavailableError):
-    """More events wait for a commit than should; nothing was stored."""
+    """Too many events wait for a commit; nothing was stored."""
 
 
 class Dispatch(Protocol):
-    """What accepting asks of delivering."""
+    """What accepting needs from delivering."""
 
     def reserve(self, endpoint: Endpoint) -> int | None:
-        """Return the end (ms) of a lease for sending right after the commit, or None when there is no free slot."""
+        """Reserve a slot for sending right after the commit; return when its lease ends (ms), None without a slot."""
         ...
 
     def release(self, endpoint_id: int) -> None:
-        """Give a reservation back."""
+        """Release a reserved slot."""
         ...
 
     def launch(self, claimed: Claimed) -> None:
-        """Send what was reserved and is now durable."""
+        """Send a delivery in its reserved slot, now that it is durable."""
         ...
 
     def notice(self, endpoint_id: int) -> None:
-        """Take note that a first try waits in the store."""
+        """Note that a first attempt waits in the store."""
         ...
 
     @property
     def run_id(self) -> int:
-        """The fence of this run."""
+        """The fencing token of this run of the node."""
         ...
 
 
 class Intake:
-    """Gathers drafts, matches them with endpoints and has them stored."""
+    """Matches pending events with endpoints and stores them in shared commits."""
 
     def __init__(self, store: Store, registry: Registry, dispatch: Dispatch, id_maker: IdMaker, clock: Clock) -> None:
         self._store = store
@@ -68,193 +74,189 @@ class Intake:
         self._dispatch = dispatch
         self._ids = id_maker
         self._clock = clock
-        self._line = CommitBatcher(self._store_together)
-        self._apart: dict[frozenset[int], CommitBatcher] = {}  # of those clients whose rows somebody holds
+        self._batcher = CommitBatcher(self._store_together)
+        self._apart: dict[frozenset[int], CommitBatcher] = {}  # of clients whose rows are locked
         self._commits_apart = asyncio.Semaphore(_APART_MAX)
-        self._count = 0  # of events that wait for their answer
-        self._bytes = 0
+        self._count = 0  # events that wait for their result
+        self._bytes = 0  # of their bodies
         self._closed = False
-        self.on_accepted: list[Callable[[int], None]] = []  # told of each new event's client
+        self.on_accepted: list[Callable[[int], None]] = []  # called with the client of each new event
 
-    async def submit(self, drafts: Sequence[PendingEvent]) -> list[Accepted]:
-        """Store drafts together and answer for each once they are durable.
+    async def submit(self, events: Sequence[PendingEvent]) -> list[Accepted]:
+        """Store events together; return an answer for each, in order, once they are durable.
 
-        Raises StoreUnavailableError (IntakeFullError when too much waits already); then none of them is stored.
+        Raises OutcomeUnknownError when the store does not answer in time. Any other StoreUnavailableError, such as
+        IntakeFullError, means that none of them is stored.
         """
         future: asyncio.Future[list[Accepted]] = asyncio.get_running_loop().create_future()
 
-        def resolve(stored: Stored) -> None:
-            if future.done():  # the caller was cancelled; the events stand
+        def resolve(result: Result) -> None:
+            if future.done():  # the caller was cancelled; its events are stored all the same
                 return
-            if isinstance(stored, BaseException):
-                future.set_exception(stored)
+            if isinstance(result, BaseException):
+                future.set_exception(result)
             else:
-                future.set_result(stored)
+                future.set_result(result)
 
-        self.put(drafts, resolve)
+        self.put(events, resolve)
         return await future
 
-    def put(self, drafts: Sequence[PendingEvent], on_stored: Callable[[Stored], None]) -> None:
-        """Do what ``submit`` does, and call back with its answers or what it would raise later.
+    def put(self, events: Sequence[PendingEvent], on_result: Callable[[Result], None]) -> None:
+        """Queue events like ``submit``; later, call ``on_result`` with what it would return or raise.
 
-        Raises StoreUnavailableError when the drafts are not even taken; then nobody is called.
+        Raises StoreUnavailableError when the events are not queued; then ``on_result`` is not called.
         """
         if self._closed:
             raise StoreUnavailableError("the server is shutting down")
 
-        def told(stored: Stored) -> None:
-            self._count -= len(drafts)
-            self._bytes -= waiting.size
-            on_stored(stored)
+        def finish(result: Result) -> None:
+            self._count -= len(events)
+            self._bytes -= submission.size
+            on_result(result)
 
-        waiting = Submission(drafts, told, asyncio.get_running_loop().time())
-        count, size = self._count + len(drafts), self._bytes + waiting.size
+        submission = Submission(events, finish, asyncio.get_running_loop().time())
+        count, size = self._count + len(events), self._bytes + submission.size
         if count > _WAITING_MAX or (size > _WAITING_BYTES_MAX and self._count):
             raise IntakeFullError("more events arrive than can be stored; try again in a moment")
-        self._line_of(waiting).add(waiting)
+        self._batcher_of(submission).add(submission)
         self._count, self._bytes = count, size
 
     async def close(self, within_s: float = ANSWER_S) -> None:
-        """Turn new callers away and finish those who wait, as far as the store lets us in that time."""
+        """Refuse new events and store the waiting ones, as far as the store can in that time; fail the others."""
         self._closed = True
-        lines = [self._line, *self._apart.values()]
-        running = [line.running for line in lines if line.running is not None]
+        batchers = [self._batcher, *self._apart.values()]
+        running = [batcher.running for batcher in batchers if batcher.running is not None]
         if running:
             await asyncio.wait(running, timeout=within_s)
-        for line in lines:
-            line.turn_away()
+        for batcher in batchers:
+            batcher.reject_waiting()
 
-    def _line_of(self, waiting: Submission) -> CommitBatcher:
-        return self._apart.get(waiting.clients, self._line) if self._apart else self._line
+    def _batcher_of(self, submission: Submission) -> CommitBatcher:
+        return self._apart.get(submission.clients, self._batcher) if self._apart else self._batcher
 
     async def _store_together(self, batch: Sequence[Submission]) -> None:
         try:
-            events, answers = await self._match_and_store([draft for waiting in batch for draft in waiting.drafts])
+            events, answers = await self._match_and_store([each for waiting in batch for each in waiting.events])
         except StoreBusyError as error:
             self._try_again(batch, error)
-        except Exception as error:  # whatever it is, the next batch has its own chance
+        except Exception as error:  # the next batch may succeed
             if not isinstance(error, StoreError):
                 log.exception("a batch of events could not be stored")
-            tell_all(batch, error)
+            fail_all(batch, error)
         else:
-            _answer(batch, answers)
-            self._hand_over(events, answers)
+            start = 0
+            for submission in batch:
+                end = start + len(submission.events)
+                submission.resolve(list(answers[start:end]))
+                start = end
+            self._start_deliveries(events, answers)
 
     async def _store_apart(self, batch: Sequence[Submission]) -> None:
         async with self._commits_apart:
             await self._store_together(batch)
         clients = batch[0].clients
-        if clients in self._apart and not self._apart[clients].waits:  # nobody holds their rows any more
+        if clients in self._apart and not self._apart[clients].has_waiting:  # their rows are no longer locked
             del self._apart[clients]
 
     def _try_again(self, batch: Sequence[Submission], error: StoreBusyError) -> None:
-        """Let those wait on who have not waited too long: apart from the others where somebody holds their rows."""
+        """Requeue events that are still within the deadline, separately for clients whose rows are locked."""
         for waiting in batch:
             if not error.clients.isdisjoint(waiting.clients):
                 self._apart.setdefault(waiting.clients, CommitBatcher(self._store_apart))
         late = asyncio.get_running_loop().time() - ANSWER_S
-        for waiting in (*batch, *self._line.take(lambda each: each.clients in self._apart)):
+        for waiting in (*batch, *self._batcher.remove(lambda each: each.clients in self._apart)):
             try:
                 if waiting.since <= late:
                     raise error
-                self._line_of(waiting).add(waiting)
+                self._batcher_of(waiting).add(waiting)
             except StoreUnavailableError as refusal:
-                waiting.tell(refusal)
+                waiting.resolve(refusal)
 
-    async def _match_and_store(self, drafts: Sequence[PendingEvent]) -> tuple[list[NewEvent], list[Accepted]]:
-        """Store drafts with the deliveries they give rise to, as the endpoints stand at that moment on any node."""
+    async def _match_and_store(self, pending: Sequence[PendingEvent]) -> tuple[list[NewEvent], list[Accepted]]:
+        """Store events with a delivery for each endpoint that matches at the moment of the commit, on any node."""
         for _ in range(_MATCHES_MAX):
             reserved: list[int] = []
             try:
-                events = [self._event(draft, reserved) for draft in drafts]
+                events = [self._match(each, reserved) for each in pending]
                 return events, await self._store.journal.accept(events, config_version=self._registry.version)
             except ConfigChangedError:
-                self._give_back(reserved)
-                await self._learn_changes()
+                self._release(reserved)
+                await self._refresh_registry()
             except BaseException:
-                self._give_back(reserved)
+                self._release(reserved)
                 raise
         raise StoreUnavailableError("endpoints are being changed faster than events can be matched with them")
 
-    async def _learn_changes(self) -> None:
+    async def _refresh_registry(self) -> None:
         try:
             await self._registry.refresh()
         except VaultError as error:
             log.error("another node's changes cannot be read", error=str(error))
             raise StoreUnavailableError("another node's changes cannot be read") from None
 
-    def _event(self, draft: PendingEvent, reserved: list[int]) -> NewEvent:
-        """Match a draft; the endpoints that a slot was reserved of are added to ``reserved``."""
+    def _match(self, pending: PendingEvent, reserved: list[int]) -> NewEvent:
+        """Match an event. Add the endpoints of which a slot was reserved to ``reserved``."""
         now_ms = self._clock.now_ms()
-        endpoints = self._registry.match(draft.client_id, draft.type, draft.application_id, draft.data)
+        endpoints = self._registry.match(pending.client_id, pending.type, pending.application_id, pending.data)
         event_id = self._ids.next(now_ms)
         return NewEvent(
             id=event_id,
-            client_id=draft.client_id,
-            type=draft.type.name,
-            application_id=draft.application_id,
+            client_id=pending.client_id,
+            type=pending.type.name,
+            application_id=pending.application_id,
             accepted_ms=now_ms,
             config_version=self._registry.version,
-            idempotency_key=draft.idempotency_key,
-            traceparent=draft.traceparent,
-            body=draft.body,
-            deliveries=tuple([self._delivery(endpoint, draft, now_ms, reserved) for endpoint in endpoints]),
+            idempotency_key=pending.idempotency_key,
+            traceparent=pending.traceparent,
+            body=pending.body,
+            deliveries=tuple([self._delivery(endpoint, pending, now_ms, reserved) for endpoint in endpoints]),
         )
 
-    def _delivery(self, endpoint: Endpoint, draft: PendingEvent, now_ms: int, reserved: list[int]) -> NewDelivery:
+    def _delivery(self, endpoint: Endpoint, pending: PendingEvent, now_ms: int, reserved: list[int]) -> NewDelivery:
         if endpoint.ordering == "key":
-            key = draft.type.business_key(draft.data)
-            if key is not None:  # whether it must wait is the store's to say
+            key = pending.type.business_key(pending.data)
+            if key is not None:  # the store decides whether the delivery must wait for others of its key
                 return NewDelivery(self._ids.next(now_ms), endpoint.id, key)
         lease_until_ms = self._dispatch.reserve(endpoint)
         if lease_until_ms is not None:
             reserved.append(endpoint.id)
         return NewDelivery(self._ids.next(now_ms), endpoint.id, None, lease_until_ms)
 
-    def _hand_over(self, events: Sequence[NewEvent], answers: Sequence[Accepted]) -> None:
+    def _start_deliveries(self, events: Sequence[NewEvent], answers: Sequence[Accepted]) -> None:
+        """Start the deliveries of new events; release the slots that were reserved for duplicates."""
         for event, answer in zip(events, answers, strict=True):
             if answer.outcome != "new":
-                self._give_back([each.endpoint_id for each in event.deliveries if each.lease_until_ms is not None])
+                self._release([each.endpoint_id for each in event.deliveries if each.lease_until_ms is not None])
                 continue
             try:
-                self._pass_on(event, answer.sequence)
-            except Exception:  # it is stored, and sent when its lease ends; the others must not wait for that
-                log.exception("an event could not be handed over", event_id=event.id)
+                self._start_deliveries_of(event, answer.sequence)
+            except Exception:  # the event is stored, and sent when its lease ends; the other events go on
+                log.exception("the deliveries of an event could not be started", event_id=event.id)
 
-    def _pass_on(self, event: NewEvent, sequence: int) -> None:
+    def _start_deliveries_of(self, event: NewEvent, sequence: int) -> None:
         for delivery in event.deliveries:
             if delivery.lease_until_ms is None:
                 self._dispatch.notice(delivery.endpoint_id)
-            else:
-                self._dispatch.launch(self._claimed(event, sequence, delivery, delivery.lease_until_ms))
-        for listen in self.on_accepted:
-            listen(event.client_id)
+                continue
+            claimed = Claimed(
+                delivery_id=delivery.id,
+                endpoint_id=delivery.endpoint_id,
+                number=1,
+                failure_count=0,
+                run_id=self._dispatch.run_id,
+                lease_until_ms=delivery.lease_until_ms,
+                replay_id=None,
+                event_id=event.id,
+                client_id=event.client_id,
+                sequence=sequence,
+                type=event.type,
+                traceparent=event.traceparent,
+                body=event.body,
+            )
+            self._dispatch.launch(claimed)
+        for on_accepted in self.on_accepted:
+            on_accepted(event.client_id)
 
-    def _claimed(self, event: NewEvent, sequence: int, delivery: NewDelivery, lease_until_ms: int) -> Claimed:
-        return Claimed(
-            delivery_id=delivery.id,
-            endpoint_id=delivery.endpoint_id,
-            number=1,
-            failure_count=0,
-            run_id=self._dispatch.run_id,
-            lease_until_ms=lease_until_ms,
-            replay_id=None,
-            event_id=event.id,
-            client_id=event.client_id,
-            sequence=sequence,
-            type=event.type,
-            traceparent=event.traceparent,
-            body=event.body,
-        )
-
-    def _give_back(self, reserved: Sequence[int]) -> None:
+    def _release(self, reserved: Sequence[int]) -> None:
         for endpoint_id in reserved:
             self._dispatch.release(endpoint_id)
-
-
-def _answer(batch: Sequence[Submission], answers: Sequence[Accepted]) -> None:
-    start = 0
-    for waiting in batch:
-        end = start + len(waiting.drafts)
-        waiting.tell(list(answers[start:end]))
-        start = end

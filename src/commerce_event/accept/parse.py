@@ -1,4 +1,4 @@
-"""From bytes to an event that keeps the contract. The bytes themselves are never changed."""
+"""Parse an event and check it against the contract. Its bytes are never changed."""
 
 import re
 from typing import Any, Final
@@ -15,21 +15,7 @@ from commerce_event.accept.errors import (
 )
 from commerce_event.accept.strict_json import load
 from commerce_event.contract.catalogue import EVENT_TYPES, EventType
-from commerce_event.core.problems import Fault, RejectedError
-
-__all__ = [
-    "BodyTooLargeError",
-    "Fault",
-    "InvalidEventError",
-    "InvalidKeyError",
-    "NotJsonError",
-    "ParsedEvent",
-    "RejectedError",
-    "UnknownTypeError",
-    "check_idempotency_key",
-    "parse_event",
-    "read_traceparent",
-]
+from commerce_event.core.problems import Fault
 
 _KEY_MAX: Final = 256
 # W3C Trace Context level 1; a version of ff and ids of zeros only are invalid.
@@ -37,7 +23,7 @@ _TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{
 
 
 class ParsedEvent(msgspec.Struct, frozen=True):
-    """An event that keeps the contract. ``data`` is what ``body`` says, properties beyond the contract included."""
+    """An event that keeps the contract. ``data`` is the decoded ``body``, with properties beyond the contract."""
 
     type: EventType
     client_id: int
@@ -47,12 +33,12 @@ class ParsedEvent(msgspec.Struct, frozen=True):
 
 
 def parse_event(event_type: str, body: bytes, *, max_bytes: int, data: Any = msgspec.UNSET) -> ParsedEvent:
-    """Check a body against the contract; ``data`` is what it says, when it was loaded before.
+    """Check a body against the contract. ``data`` is the decoded body, if it was decoded before.
 
     Raises BodyTooLargeError, UnknownTypeError, NotJsonError or InvalidEventError, all of them RejectedError.
     """
     if len(body) > max_bytes:
-        raise BodyTooLargeError(f"The event has {len(body)} bytes; at most {max_bytes} are accepted.")
+        raise BodyTooLargeError(f"The event has {len(body)} bytes; the limit is {max_bytes}.")
     known = EVENT_TYPES.get(event_type)
     if known is None:
         raise UnknownTypeError(f"There is no event type {event_type[:100]!r}; GET /v1/event-types lists them.")
@@ -65,21 +51,21 @@ def parse_event(event_type: str, body: bytes, *, max_bytes: int, data: Any = msg
 
 
 def check_idempotency_key(text: str) -> str:
-    """Return the key when it has 1 to 256 printable characters. Raises InvalidKeyError."""
+    """Return the key if it has 1 to 256 printable characters. Raises InvalidKeyError."""
     if not 1 <= len(text) <= _KEY_MAX or not text.isprintable():
-        raise InvalidKeyError(f"An idempotency key has 1 to {_KEY_MAX} printable characters; choose one like that.")
+        raise InvalidKeyError(f"An idempotency key must have 1 to {_KEY_MAX} printable characters; choose another one.")
     return text
 
 
 def read_traceparent(text: str | None) -> str | None:
-    """Return a W3C traceparent that is safe to pass on; None for anything else, as the standard asks."""
+    """Return a valid W3C traceparent; None for anything else, which the standard asks to ignore."""
     return text if text is not None and _TRACEPARENT.fullmatch(text) else None
 
 
 def _check_contract(event_type: EventType, data: dict[str, Any], body: bytes) -> None:
     try:
         msgspec.convert(data, event_type.model)
-        # The class admits null for an absent property, and any text; the contract admits neither null nor U+0000.
+        # The class accepts null for an absent property, and any text; the contract accepts neither null nor U+0000.
         suspicious = None in data.values() or b"\\u0000" in body
         faults = find_faults(event_type, data) if suspicious else ()
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Publish over HTTP: one event at the address of its type, or many at once. The hot path of the product."""
+"""The publishing calls: `POST /v1/events/{EventType}` for one event, `POST /v1/events` for many. The hot path."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,15 +7,15 @@ from typing import Final, Protocol
 from commerce_event.accept.answers import AcceptedView, BatchView, ItemView
 from commerce_event.accept.batch import Batch, Item, read_batch
 from commerce_event.accept.cloud_events import header_key
+from commerce_event.accept.commit_batcher import PendingEvent
 from commerce_event.accept.errors import InvalidKeyError
 from commerce_event.accept.intake import Intake
 from commerce_event.accept.parse import ParsedEvent, check_idempotency_key, parse_event, read_traceparent
-from commerce_event.accept.pending_event import PendingEvent
 from commerce_event.core import ids
 from commerce_event.core.model import Key
 from commerce_event.core.problems import Problem, RejectedError
 from commerce_event.http.asgi import (
-    JSON_LINES,
+    JSON_HEADER_LINES,
     Answer,
     DisconnectedError,
     Headers,
@@ -26,7 +26,7 @@ from commerce_event.http.asgi import (
     answer_problem,
     check_encoding,
     encode,
-    problem_lines,
+    problem_header_lines,
     read_body,
 )
 from commerce_event.http.media_types import is_json, read_media_type
@@ -35,14 +35,15 @@ from commerce_event.registry.authentication import authenticate, check_client, c
 from commerce_event.registry.registry import Registry
 from commerce_event.store.model import Accepted
 
-BATCH_MAX: Final = 1_000
+BATCH_MAX: Final = 1_000  # events
 BATCH_BYTES_MAX: Final = 16 * 1024 * 1024
 PREFIX: Final = "/v1/events/"
 _LOOP: Final = (
-    "This is a delivery of this server, which would come back again and again; have the endpoint's URL lead elsewhere."
+    "This is a delivery of this server, which would come back again and again; "
+    "change the endpoint's URL to another server."
 )
 _KEY_HEADERS: Final = (b"idempotency-key", b"webhook-id")
-_TURN_S: Final = 0.005  # of unwrapping events, before others have theirs
+_TURN_S: Final = 0.005  # of checking the events of a batch, before other tasks run
 
 
 class Count(Protocol):
@@ -52,7 +53,7 @@ class Count(Protocol):
 
 
 class PublishCounters(Protocol):
-    """What is counted of publishing."""
+    """The metrics of publishing, in events."""
 
     @property
     def accepted(self) -> Count: ...
@@ -63,77 +64,69 @@ class PublishCounters(Protocol):
     @property
     def refused(self) -> Count: ...
 
-    @property
-    def unreadable(self) -> Count: ...
-
 
 class Publisher:
-    """The two publishing calls, as bare ASGI."""
+    """The two publishing calls as bare ASGI; ``take`` is the first one without ASGI."""
 
     prefix = PREFIX
 
     def __init__(
         self, registry: Registry, intake: Intake, counters: PublishCounters, *, body_max: int, installation_id: str
     ) -> None:
-        """``body_max`` is in bytes; ``installation_id`` is how deliveries of this installation are recognised."""
+        """``body_max`` is in bytes. ``installation_id`` is what deliveries of this installation are recognised by."""
         self._registry = registry
         self._intake = intake
         self._counters = counters
         self.body_max = body_max
         self._installation_id = installation_id.encode()
-        self._unwrapping = asyncio.Lock()
+        self._batch_turn = asyncio.Lock()
 
     def take(self, name: str, headers: Headers, body: bytes, answer: Answer) -> None:
-        """Begin what ``one`` does, with a request that is all there; ``answer`` is called once, now or later."""
+        """Do what ``publish_one`` does, for a complete request; ``answer`` is called once, now or later."""
 
-        def stored(accepted: list[Accepted] | BaseException) -> None:
+        def finish(result: list[Accepted] | BaseException) -> None:
             try:
-                if isinstance(accepted, BaseException):
-                    raise accepted
-                status, view = self._accepted(accepted[0])
+                if isinstance(result, BaseException):
+                    raise result
+                status, view = self._accepted(result[0])
             except Exception as error:
                 refuse(error)
             else:
-                answer(status, JSON_LINES, encode(view))
+                answer(status, JSON_HEADER_LINES, encode(view))
 
         def refuse(error: Exception) -> None:
             self._counters.refused.inc()
             problem = problem_of(error)
-            answer(problem.status, problem_lines(problem), encode(problem.body()))
+            answer(problem.status, problem_header_lines(problem), encode(problem.body()))
 
         try:
-            key = self._caller(headers)
+            key = self._authenticate(headers)
             _check_media(headers)
-            draft = self._draft(name, body, headers, key)
-            self._intake.put((draft,), stored)
+            self._intake.put((self._pending_event(name, body, headers, key),), finish)
         except Exception as error:
             refuse(error)
 
-    def unreadable(self) -> None:
-        """Count a request that was refused before anybody looked at what it asks for."""
-        self._counters.unreadable.inc()
-
-    async def one(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def publish_one(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`POST /v1/events/{EventType}`."""
         try:
             headers: Headers = dict(scope["headers"])
-            key = self._caller(headers)
+            key = self._authenticate(headers)
             _check_media(headers)
             body = await read_body(receive, headers, self.body_max)
-            draft = self._draft(scope["path"][len(PREFIX) :], body, headers, key)
-            accepted = (await self._intake.submit((draft,)))[0]
-            await self._answer_one(send, accepted)
+            pending = self._pending_event(scope["path"][len(PREFIX) :], body, headers, key)
+            [accepted] = await self._intake.submit((pending,))
+            await answer(send, *self._accepted(accepted))
         except DisconnectedError:
             return
         except Exception as error:
             self._counters.refused.inc()
             await answer_problem(receive, send, problem_of(error))
 
-    async def many(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """`POST /v1/events`: JSON Lines, arrays, CloudEvents."""
+    async def publish_many(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """`POST /v1/events`: JSON Lines, JSON arrays, CloudEvents."""
         try:
             headers: Headers = dict(scope["headers"])
-            key = self._caller(headers)
+            key = self._authenticate(headers)
             check_encoding(headers.get(b"content-encoding", b""))
             body = await read_body(receive, headers, BATCH_BYTES_MAX)
             content_type = headers.get(b"content-type", b"").decode("latin-1")
@@ -145,19 +138,22 @@ class Publisher:
                 max_bytes=BATCH_BYTES_MAX,
                 max_event=self.body_max,
             )
-            drafts = await self._drafts(batch, key, headers)
-            answers = await self._submit([draft for draft in drafts if isinstance(draft, PendingEvent)])
-            if _is_single(content_type, headers) and len(drafts) == 1:
-                await self._answer_single(send, drafts[0], answers)
+            checked = await self._check_items(batch, key, headers)
+            pending = [each for each in checked if isinstance(each, PendingEvent)]
+            accepted = await self._intake.submit(pending) if pending else []
+            if not _is_single(content_type, headers) or len(checked) != 1:
+                await answer(send, 200, self._batch_view(checked, accepted))
+            elif isinstance(checked[0], Problem):
+                raise checked[0]
             else:
-                await answer(send, 200, self._batch_view(drafts, answers))
+                await answer(send, *self._accepted(accepted[0]))
         except DisconnectedError:
             return
         except Exception as error:
             self._counters.refused.inc()
             await answer_problem(receive, send, problem_of(error))
 
-    def _caller(self, headers: Headers) -> Key:
+    def _authenticate(self, headers: Headers) -> Key:
         authorization = headers.get(b"authorization")
         key = authenticate(self._registry, None if authorization is None else authorization.decode("latin-1"))
         check_role(key, "publish")
@@ -165,37 +161,42 @@ class Publisher:
             raise Problem(400, _LOOP)
         return key
 
-    def _draft(self, event_type: str, body: bytes, headers: Headers, key: Key) -> PendingEvent:
-        _check_stated_type(headers, event_type)
+    def _pending_event(self, event_type: str, body: bytes, headers: Headers, key: Key) -> PendingEvent:
+        """Check the event of a request. Raises RejectedError or Problem."""
+        stated = headers.get(b"ce-type")  # of a CloudEvent in binary mode
+        if stated is not None and stated.rpartition(b".")[2] != event_type.encode():
+            raise Problem(422, f"The header ce-type names another type than the address, {event_type[:100]}.")
         event = parse_event(event_type, body, max_bytes=self.body_max)
         check_client(key, event.client_id)
         traceparent = headers.get(b"traceparent")
-        return _draft(
+        return _to_pending(
             event,
             _key_of_request(headers) or header_key(headers),
             None if traceparent is None else read_traceparent(traceparent.decode("latin-1")),
         )
 
-    async def _drafts(self, batch: Batch, key: Key, headers: Headers) -> list[PendingEvent | Problem]:
-        """Return the items as drafts, or why each is refused; all batches together take turns with everything else."""
+    async def _check_items(self, batch: Batch, key: Key, headers: Headers) -> list[PendingEvent | Problem]:
+        """Check the events of a batch; return a problem for each that is refused.
+
+        One batch is checked at a time, with pauses, so that batches do not delay other requests.
+        """
         own_key = _key_of_request(headers)
         if own_key is not None and len(batch) > 1:
-            raise InvalidKeyError("An idempotency key is for one event; give each of these an id of its own instead.")
-        drafts: list[PendingEvent | Problem] = []
-        async with self._unwrapping:
+            raise InvalidKeyError("An idempotency key is for one event; give each event of a batch its own id instead.")
+        checked: list[PendingEvent | Problem] = []
+        async with self._batch_turn:
             now = asyncio.get_running_loop().time
             end = now() + _TURN_S
             for item in batch:
-                drafts.append(self._checked(item, key, headers, own_key))
+                checked.append(self._check_item(item, key, headers, own_key))
                 if now() > end:
                     await asyncio.sleep(0)
                     end = now() + _TURN_S
-        return drafts
+        return checked
 
-    def _checked(
+    def _check_item(
         self, item: Item | RejectedError, key: Key, headers: Headers, own_key: str | None
     ) -> PendingEvent | Problem:
-        """Return an item of a batch as a pending event, or why it is refused."""
         try:
             if isinstance(item, RejectedError):
                 raise item
@@ -204,55 +205,33 @@ class Publisher:
         except Problem as problem:
             return problem
         traceparent = item.traceparent or read_traceparent(headers.get(b"traceparent", b"").decode("latin-1"))
-        return _draft(event, own_key or item.idempotency_key, traceparent)
-
-    async def _submit(self, drafts: Sequence[PendingEvent]) -> list[Accepted]:
-        return await self._intake.submit(drafts) if drafts else []
-
-    async def _answer_one(self, send: Send, accepted: Accepted) -> None:
-        status, view = self._accepted(accepted)
-        await answer(send, status, view)
+        return _to_pending(event, own_key or item.idempotency_key, traceparent)
 
     def _accepted(self, accepted: Accepted) -> tuple[int, AcceptedView]:
-        """Return what is answered. Raises Problem 409."""
+        """Count an accepted event; return status and body of its answer. Raises Problem 409."""
         if accepted.outcome == "conflict":
             raise _conflict(accepted)
         duplicate = accepted.outcome == "duplicate"
-        self._count(accepted)
+        (self._counters.duplicates if duplicate else self._counters.accepted).inc()
         return 200 if duplicate else 202, AcceptedView(ids.encode("evt", accepted.id), duplicate, accepted.deliveries)
 
-    async def _answer_single(self, send: Send, draft: PendingEvent | Problem, answers: Sequence[Accepted]) -> None:
-        if isinstance(draft, Problem):
-            raise draft
-        await self._answer_one(send, answers[0])
-
-    def _batch_view(self, drafts: Sequence[PendingEvent | Problem], answers: Sequence[Accepted]) -> BatchView:
-        remaining = iter(answers)
-        items = []
-        for index, draft in enumerate(drafts):
-            item = _refused(index, draft) if isinstance(draft, Problem) else self._item(index, next(remaining))
-            items.append(item)
+    def _batch_view(self, checked: Sequence[PendingEvent | Problem], accepted: Sequence[Accepted]) -> BatchView:
+        remaining = iter(accepted)
+        items = [
+            _refused(index, each) if isinstance(each, Problem) else self._item(index, next(remaining))
+            for index, each in enumerate(checked)
+        ]
         statuses = [item.status for item in items]
         refused = sum(status >= 400 for status in statuses)
         self._counters.refused.inc(refused)
         return BatchView(items, statuses.count(202), statuses.count(200), refused)
 
     def _item(self, index: int, accepted: Accepted) -> ItemView:
-        if accepted.outcome == "conflict":
-            return _refused(index, _conflict(accepted))
-        self._count(accepted)
-        duplicate = accepted.outcome == "duplicate"
-        return ItemView(
-            index=index,
-            status=200 if duplicate else 202,
-            id=ids.encode("evt", accepted.id),
-            duplicate=duplicate,
-            deliveries=accepted.deliveries,
-        )
-
-    def _count(self, accepted: Accepted) -> None:
-        counters = self._counters
-        (counters.accepted if accepted.outcome == "new" else counters.duplicates).inc()
+        try:
+            status, view = self._accepted(accepted)
+        except Problem as problem:
+            return _refused(index, problem)
+        return ItemView(index=index, status=status, id=view.id, duplicate=view.duplicate, deliveries=view.deliveries)
 
 
 def _check_media(headers: Headers) -> None:
@@ -262,31 +241,29 @@ def _check_media(headers: Headers) -> None:
         raise Problem(415, "Send the event as Content-Type: application/json.")
 
 
-def _check_stated_type(headers: Headers, event_type: str) -> None:
-    """A CloudEvent in binary mode names its type in a header too."""
-    stated = headers.get(b"ce-type")
-    if stated is not None and stated.rpartition(b".")[2] != event_type.encode():
-        raise Problem(422, f"The header ce-type names another type than the address, {event_type[:100]}.")
-
-
-def _draft(event: ParsedEvent, key: str | None, traceparent: str | None) -> PendingEvent:
+def _to_pending(event: ParsedEvent, key: str | None, traceparent: str | None) -> PendingEvent:
     return PendingEvent(event.client_id, event.type, event.application_id, event.data, event.body, key, traceparent)
 
 
 def _key_of_request(headers: Headers) -> str | None:
-    """Return the idempotency key that a request gives, beside that of a CloudEvent. Raises InvalidKeyError."""
+    """Return the idempotency key of a request, unless it is that of a CloudEvent. Raises InvalidKeyError."""
     for name in _KEY_HEADERS:
         if name in headers:
-            return check_idempotency_key(_text(headers[name]))
+            try:
+                text = headers[name].decode()
+            except UnicodeDecodeError:
+                message = "The idempotency key is not UTF-8; choose one of printable ASCII characters."
+                raise InvalidKeyError(message) from None
+            return check_idempotency_key(text)
     return None
 
 
 def _is_single(content_type: str, headers: Headers) -> bool:
-    """One CloudEvent: its sender reads the status alone."""
+    """Whether the request is one CloudEvent, whose sender reads only the status of the answer."""
     return (
         b"ce-type" in headers
         or b"ce-specversion" in headers
-        or (content_type.lower().startswith("application/cloudevents+json"))
+        or content_type.lower().startswith("application/cloudevents+json")
     )
 
 
@@ -300,10 +277,3 @@ def _refused(index: int, problem: Problem) -> ItemView:
 def _conflict(accepted: Accepted) -> Problem:
     first = ids.encode("evt", accepted.id)
     return Problem(409, f"This idempotency key was used for another event, {first}; choose a new key for a new event.")
-
-
-def _text(raw: bytes) -> str:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        raise InvalidKeyError("The idempotency key is not UTF-8; choose one of printable ASCII characters.") from None

@@ -1,22 +1,22 @@
-"""What needs a person first: endpoints in trouble, each with what is wrong and the newest error."""
+"""Alerts of the overview: endpoints that need attention, each with what is wrong and its last error."""
 
 from typing import Final
 
 import msgspec
 
-from commerce_event.admin.number_format import lasting
-from commerce_event.admin.page import Page
-from commerce_event.admin.screens.endpoints import FAILING_FROM
-from commerce_event.core import ids
-from commerce_event.core.model import Endpoint
-from commerce_event.store.model import DeliveryCounts
+from commerce_event.admin.endpoint_condition import FAILING_FROM
+from commerce_event.admin.error_messages import error_message
+from commerce_event.admin.number_format import duration
+from commerce_event.admin.screen_context import ScreenContext
+from commerce_event.api.endpoint_stats import EndpointStatsItem
+from commerce_event.core.clock import parse_rfc3339
 
 SHOWN_MAX: Final = 8
-_LATE_MS: Final = 60_000  # due for longer than this is worth a look
+_LATE_MS: Final = 60_000  # a delivery that has been due for longer raises an alert
 
 
-class Concern(msgspec.Struct, frozen=True):
-    """Something that a person should look at; ``weight`` sorts."""
+class Alert(msgspec.Struct, frozen=True):
+    """One thing that needs attention; the highest ``weight`` comes first."""
 
     weight: int
     tone: str
@@ -24,67 +24,66 @@ class Concern(msgspec.Struct, frozen=True):
     text: str
 
 
-class Troubled(msgspec.Struct, frozen=True):
-    """An endpoint with its concerns, the gravest first. ``error`` is what it answered last, if that was bad."""
+class EndpointAlerts(msgspec.Struct, frozen=True):
+    """An endpoint with its alerts, the most severe first. ``error`` is its last error, empty for none."""
 
     id: str
     name: str
     url: str
-    concerns: list[Concern]
+    alerts: list[Alert]
     dead: int
     error: str
 
 
-async def troubled(
-    page: Page, books: list[DeliveryCounts], endpoints: dict[int, Endpoint]
-) -> tuple[list[Troubled], int]:
-    """Return the endpoints in the worst trouble, and how many more there are."""
-    now_ms = page.services.clock.now_ms()
-    found: list[tuple[Endpoint, DeliveryCounts, list[Concern]]] = []
-    for book in books:
-        endpoint = endpoints.get(book.endpoint_id)
-        concerns = [] if endpoint is None else _concerns(page, endpoint, book, now_ms)
-        if endpoint is not None and concerns:
-            found.append((endpoint, book, sorted(concerns, key=lambda each: -each.weight)))
-    found.sort(key=lambda each: -each[2][0].weight)
+async def endpoint_alerts(context: ScreenContext, stats: list[EndpointStatsItem]) -> tuple[list[EndpointAlerts], int]:
+    """Return the endpoints with the most severe alerts, and how many more have alerts."""
+    found = []
+    for each in reversed(stats):  # of two alike the older endpoint comes first
+        alerts = _alerts(each, context.now_ms)
+        if alerts:
+            found.append((each, sorted(alerts, key=lambda alert: -alert.weight)))
+    found.sort(key=lambda pair: -pair[1][0].weight)
     shown = [
-        Troubled(
-            id=ids.encode("end", endpoint.id),
-            name=endpoint.description or endpoint.url,
-            url=endpoint.url if endpoint.description else "",
-            concerns=concerns,
-            dead=book.dead,
-            error=await _newest_error(page, endpoint.id),
+        EndpointAlerts(
+            id=each.endpoint.id,
+            name=each.endpoint.description or each.endpoint.url,
+            url=each.endpoint.url if each.endpoint.description else "",
+            alerts=alerts,
+            dead=each.dead,
+            error=await _last_error(context, each.endpoint.id),
         )
-        for endpoint, book, concerns in found[:SHOWN_MAX]
+        for each, alerts in found[:SHOWN_MAX]
     ]
     return shown, len(found) - len(shown)
 
 
-async def _newest_error(page: Page, endpoint_id: int) -> str:
-    for attempt in await page.services.store.history.recent_attempts(endpoint_id, 1):
+async def _last_error(context: ScreenContext, endpoint_id: str) -> str:
+    """Return the last error with its meaning, such as ``HTTP 503: the receiver is not available now``."""
+    recent = await context.call("listRecentAttempts", path={"id": endpoint_id}, query={"limit": 1})
+    for attempt in recent.items:
+        message = error_message(attempt.status, attempt.error)
         if attempt.status is not None and not 200 <= attempt.status <= 299:
-            return f"HTTP {attempt.status}"
+            return f"HTTP {attempt.status}: {message}"
         if attempt.error:
-            return attempt.error.replace("_", " ")
+            return f"{attempt.error}: {message}"
     return ""
 
 
-def _concerns(page: Page, endpoint: Endpoint, book: DeliveryCounts, now_ms: int) -> list[Concern]:
-    found = []
+def _alerts(stats: EndpointStatsItem, now_ms: int) -> list[Alert]:
+    endpoint, found = stats.endpoint, []
     if endpoint.disabled_reason == "gone" and not endpoint.enabled:
-        found.append(Concern(1_000_000, "bad", "switched off", "It answered 410 Gone and was switched off."))
-    health = page.services.scheduler.health(endpoint.id)
-    if endpoint.live and (health.circuit != "closed" or health.consecutive_failures >= FAILING_FROM):
-        text = f"It failed {health.consecutive_failures} times in a row; the newest answer was a failure."
-        found.append(Concern(900_000, "bad", "failing", text))
-    if book.dead:
-        text = f"{book.dead:,} dead letter{'s' if book.dead > 1 else ''}"
-        found.append(Concern(min(800_000, book.dead), "bad", "dead letters", text))
-    late_ms = 0 if book.oldest_due_ms is None or not endpoint.live else now_ms - book.oldest_due_ms
-    if late_ms > _LATE_MS:
-        text = f"{book.pending:,} waiting, the oldest due for {lasting(late_ms / 1000)}"
-        found.append(Concern(700_000, "wait", "late", text))
-    if not endpoint.enabled and endpoint.disabled_reason is None and book.pending:
-        found.append(Concern(10, "wait", "held", f"It is switched off and holds {book.pending:,} deliveries."))
+        found.append(Alert(1_000_000, "bad", "switched off", "The receiver answered 410 Gone, so it was switched off."))
+    if endpoint.enabled and (stats.circuit != "closed" or stats.consecutive_failures >= FAILING_FROM):
+        text = f"The last {stats.consecutive_failures:,} attempts in a row failed."
+        found.append(Alert(900_000, "bad", "failing", text))
+    if stats.dead:
+        text = f"{stats.dead:,} dead letter{'s' if stats.dead > 1 else ''}"
+        found.append(Alert(min(800_000, stats.dead), "bad", "dead letters", text))
+    if stats.oldest_due_at is not None and endpoint.enabled:
+        late_ms = now_ms - parse_rfc3339(stats.oldest_due_at)
+        if late_ms > _LATE_MS:
+            text = f"{stats.pending:,} pending; the oldest has been due for {duration(late_ms / 1000)}"
+            found.append(Alert(700_000, "wait", "late", text))
+    if not endpoint.enabled and endpoint.disabled_reason is None and stats.pending:
+        found.append(Alert(10, "wait", "held", f"It is switched off and holds {stats.pending:,} deliveries."))
     return found

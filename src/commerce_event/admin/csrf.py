@@ -1,4 +1,4 @@
-"""Who asks: the names that the screens answer to, and whether a form came from one of our own pages."""
+"""Protection against other sites: the host names that the screens answer to, and the origin of a form."""
 
 import ipaddress
 import re
@@ -16,11 +16,11 @@ _PORTS: Final = {"http": 80, "https": 443}
 _NAME: Final = re.compile(r"[a-z0-9_.-]{1,253}", re.ASCII)
 
 
-class Hosts:
-    """The names that the screens may be asked for by.
+class HostCheck:
+    """The host names that the screens answer to.
 
-    A stranger's page can let its own name point at this machine and then read what answers (DNS rebinding). It cannot
-    do so with an address, with a loopback name, or with a name that somebody here has chosen.
+    Another site can let its own name point to this machine and then read the answers (DNS rebinding). It cannot do so
+    with an address, with a loopback name, or with a name from the server's settings.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -28,31 +28,33 @@ class Hosts:
         self._names = frozenset({*own, *settings.allowed_hosts})
 
     def check(self, request: Request) -> None:
-        """Raises Problem 421 for a name that is none of ours."""
+        """Raise Problem 421 for any other host name."""
         name = _host(request)
         if not (_is_address(name) or name == "localhost" or name.endswith(".localhost") or name in self._names):
             shown = name if _NAME.fullmatch(name) else "this name"
             raise Problem(
                 421,
-                f"The screens do not answer to {shown}, so that no other site can reach them under a name of its own. "
-                "Open them by the server's address, or name the host in the server's settings: "
+                f"The screens do not answer to {shown}, to protect them from other sites. "
+                "Open them at the server's address, or add the host to the server's settings: "
                 f"{PREFIX}ALLOWED_HOSTS={shown if shown == name else 'events.example.com'}",
-                title="Not at this name",
+                title="Unknown host name",
             )
 
 
 def check_origin(request: Request) -> None:
-    """Refuse what another site's page sent. Raises Problem 403."""
+    """Reject a request from another site's page. Raises Problem 403."""
     site = request.headers.get("sec-fetch-site")
     origin = request.headers.get("origin")
-    if site not in {None, "same-origin", "none"} or not (origin is None or _is_ours(origin, request, site)):
+    if site not in {None, "same-origin", "none"} or not (origin is None or _is_same_origin(origin, request, site)):
         raise Problem(
-            403, "This came from another site and was refused. A proxy must pass on the Host header as it came."
+            403,
+            "The request came from another site and was rejected. A proxy in front of the server must pass on the Host "
+            "header unchanged.",
         )
 
 
-def _is_ours(origin: str, request: Request, site: str | None) -> bool:
-    """Compare scheme, host and port. A proxy need not say that it ends TLS when the browser vouches for the origin."""
+def _is_same_origin(origin: str, request: Request, site: str | None) -> bool:
+    """Compare scheme, host and port. The scheme may differ behind a proxy when the browser says same-origin."""
     ours, theirs = _split(f"//{request.headers.get('host', '')}"), _split(origin)
     if ours is None or theirs is None or theirs.scheme not in _PORTS or ours.hostname != theirs.hostname:
         return False
@@ -64,13 +66,13 @@ def _is_ours(origin: str, request: Request, site: str | None) -> bool:
 
 
 def _host(request: Request) -> str:
-    """Return the name asked for, in lower case and without its port; empty when there is none that can be read."""
+    """Return the requested host name in lower case, without its port; empty when it cannot be read."""
     parts = _split(f"//{request.headers.get('host', '')}")
     return "" if parts is None else (parts.hostname or "").removesuffix(".")
 
 
 def _split(url: str) -> SplitResult | None:
-    """Return the parts of a URL, None when it has no host or port that can be read."""
+    """Return the parts of a URL; None when host or port cannot be read."""
     try:
         parts = urlsplit(url)
         return parts if parts.hostname and (parts.port is None or parts.port >= 0) else None

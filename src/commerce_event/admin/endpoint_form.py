@@ -1,4 +1,4 @@
-"""The form of an endpoint: from what was typed to a request body, and from its faults back to the fields."""
+"""The form of an endpoint: from what was typed to a request body, and from errors back to the fields."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -12,22 +12,22 @@ from commerce_event.core.model import DEFAULT_MAX_IN_FLIGHT
 from commerce_event.core.problems import Fault, Problem
 
 Form = Mapping[str, list[str]]
-Faults = dict[str, str]
+Errors = dict[str, str]
 
 LABELS: Final = {
     "url": "URL",
     "client_id": "Client",
     "application_id": "Application",
     "description": "Description",
-    "event_types": "Which events",
+    "event_types": "Event types",
     "filter": "Filter",
     "headers": "Static headers",
-    "timeout_s": "Time limit",
-    "retry_schedule": "Retries after",
+    "timeout_s": "Timeout",
+    "retry_schedule": "Retry delays",
     "jitter": "Jitter",
-    "max_in_flight": "At once",
+    "max_in_flight": "Concurrency",
     "rate_limit": "Rate limit",
-    "ordering": "Order",
+    "ordering": "Ordering",
     "signing": "Signature",
 }
 _NUMBERS: Final[Mapping[str, type[int] | type[float]]] = {
@@ -38,16 +38,16 @@ _NUMBERS: Final[Mapping[str, type[int] | type[float]]] = {
     "max_in_flight": int,
     "rate_limit": float,
 }
-_NEEDED: Final = {
-    "client_id": "Name the client.",
-    "jitter": "Fill this in: 0 for none.",
-    "max_in_flight": "Fill this in: at least 1.",
+_REQUIRED: Final = {
+    "client_id": "Enter the client's number.",
+    "jitter": "Enter a number: 0 for none.",
+    "max_in_flight": "Enter a number: at least 1.",
 }
 _NEEDS_SUBJECT: Final = ("must ", "is ", "has ", "does ")
 
 
-def blank(client_id: str) -> dict[str, list[str]]:
-    """Return the form of an endpoint that is not made yet."""
+def blank_form(client_id: str) -> dict[str, list[str]]:
+    """Return the form of a new endpoint."""
     return {
         "client_id": [client_id],
         "event_types": ["*"],
@@ -61,7 +61,7 @@ def blank(client_id: str) -> dict[str, list[str]]:
 
 
 def form_of(endpoint: EndpointView) -> dict[str, list[str]]:
-    """Return the form as it is filled in for an endpoint."""
+    """Return the form filled in with an endpoint."""
     schedule = endpoint.retry_schedule
     return {
         "client_id": [str(endpoint.client_id)],
@@ -83,9 +83,9 @@ def form_of(endpoint: EndpointView) -> dict[str, list[str]]:
     }
 
 
-def fields_of(form: Form) -> tuple[dict[str, Any], Faults]:
-    """Return the request body of what was typed, and what is wrong with the fields that are missing in it."""
-    faults: Faults = {}
+def read_fields(form: Form) -> tuple[dict[str, Any], Errors]:
+    """Return the request body of what was typed, and errors of the fields that are missing in it."""
+    errors: Errors = {}
     chosen = form.get("event_types", [])
     schedule = _first(form, "retry_schedule")
     fields: dict[str, Any] = {
@@ -103,15 +103,15 @@ def fields_of(form: Form) -> tuple[dict[str, Any], Faults]:
         try:
             fields[name] = read(form, name)
         except _UnreadableError as error:
-            faults[name] = str(error)
+            errors[name] = str(error)
     if not fields["event_types"]:
-        faults["event_types"] = "Choose at least one event type, or Everything."
+        errors["event_types"] = "Choose at least one event type, or all."
         del fields["event_types"]
-    return fields, faults
+    return fields, errors
 
 
-def faults_in(fields: Mapping[str, Any], policy: AddressPolicy, *, kept: Mapping[str, str] | None = None) -> Faults:
-    """Return all that the management call would find wrong, by field. ``kept``: headers whose values may be masked."""
+def check_fields(fields: Mapping[str, Any], policy: AddressPolicy, *, kept: Mapping[str, str] | None = None) -> Errors:
+    """Return everything that the API would reject, by field. ``kept`` are headers whose values may be masked."""
     checked = dict(fields)
     if kept and "headers" in checked:
         known = {name.lower() for name in kept}
@@ -122,20 +122,20 @@ def faults_in(fields: Mapping[str, Any], policy: AddressPolicy, *, kept: Mapping
     return _by_field(faults_of(checked, policy))
 
 
-def of_problem(problem: Problem) -> Faults:
-    """Return the faults of a problem by field; what belongs to none is under the empty name."""
+def errors_as_sentences(problem: Problem) -> Errors:
+    """Return the errors of a problem by field, as sentences; what belongs to no field is under the empty name."""
     return _by_field(problem.faults) if problem.faults else {"": problem.detail}
 
 
-def on_fields(problem: Problem) -> Faults:
-    """Return the faults of a problem by field, as the call words them."""
+def errors_as_worded(problem: Problem) -> Errors:
+    """Return the errors of a problem by field, as the API words them."""
     if not problem.faults:
         return {"": problem.detail}
     return {fault.pointer.strip("/").removeprefix("?").split("/")[0]: fault.message for fault in problem.faults}
 
 
-def _by_field(faults: "list[Fault] | tuple[Fault, ...]") -> Faults:
-    found: Faults = {}
+def _by_field(faults: "list[Fault] | tuple[Fault, ...]") -> Errors:
+    found: Errors = {}
     for fault in faults:
         name, _, inside = fault.pointer.strip("/").partition("/")
         found.setdefault(name, _sentence(name, inside.replace("~1", "/").replace("~0", "~"), fault.message))
@@ -143,7 +143,7 @@ def _by_field(faults: "list[Fault] | tuple[Fault, ...]") -> Faults:
 
 
 def _sentence(name: str, inside: str, message: str) -> str:
-    """Return a fault as a sentence. What the call says begins in the middle of one, behind the field's name."""
+    """Return an error as a sentence. The API's message may need its subject, the field's label, before it."""
     subject = inside if name == "headers" and inside else LABELS.get(name, name)
     text = f"{subject} {message}" if message.startswith(_NEEDS_SUBJECT) else message[:1].upper() + message[1:]
     where = f" (at {inside.replace('/', ' › ')})" if name == "filter" and inside else ""
@@ -151,7 +151,7 @@ def _sentence(name: str, inside: str, message: str) -> str:
 
 
 class _UnreadableError(ValueError):
-    """What was typed cannot even be put into a request body; the message says what to write."""
+    """What was typed cannot be put into a request body; the message says what to enter."""
 
 
 def _first(form: Form, name: str) -> str:
@@ -161,13 +161,13 @@ def _first(form: Form, name: str) -> str:
 def _number(form: Form, name: str) -> int | float | None:
     text = _first(form, name)
     if not text:
-        if name in _NEEDED:
-            raise _UnreadableError(_NEEDED[name])
+        if name in _REQUIRED:
+            raise _UnreadableError(_REQUIRED[name])
         return None
     try:
         return _NUMBERS[name](text.replace(",", "."))
     except (ValueError, OverflowError):
-        raise _UnreadableError(f"Write a {'whole ' if _NUMBERS[name] is int else ''}number.") from None
+        raise _UnreadableError(f"Enter a {'whole ' if _NUMBERS[name] is int else ''}number.") from None
 
 
 def _headers(form: Form, name: str) -> dict[str, str]:
@@ -177,7 +177,7 @@ def _headers(form: Form, name: str) -> dict[str, str]:
             continue
         header, colon, value = (part.strip() for part in line.partition(":"))
         if not colon:
-            raise _UnreadableError(f"Write one header a line, as Name: value; “{line[:60]}” has no colon.")
+            raise _UnreadableError(f"Enter one header per line, as Name: value; “{line[:60]}” has no colon.")
         if header in headers:
             raise _UnreadableError(f"{header[:60]} is given twice.")
         headers[header] = value
@@ -191,7 +191,7 @@ def _filter(form: Form, name: str) -> Any:
     try:
         return msgspec.json.decode(text)
     except ValueError as error:
-        raise _UnreadableError(f"This is no JSON: {error}.") from None
+        raise _UnreadableError(f"This is not valid JSON: {error}.") from None
 
 
 def _text(value: float | None) -> str:

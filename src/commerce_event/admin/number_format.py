@@ -1,12 +1,8 @@
-"""Numbers as people read them: three digits that count, in a unit that fits."""
+"""Numbers as people read them: three significant digits, in a unit that fits."""
 
 from typing import Final
 
-_LONG: Final = (
-    (48 * 3_600, 86_400, "days"),
-    (2 * 3_600, 3_600, "h"),
-    (120, 60, "min"),
-)  # from, unit (s)
+_UNITS: Final = ((86_400, "days"), (3_600, "h"), (60, "min"))  # s
 
 
 def short(value: float) -> str:
@@ -17,14 +13,14 @@ def short(value: float) -> str:
     return f"{value:.3g}"
 
 
-def took(duration_ms: float) -> tuple[str, str]:
-    """Return how long something took, and the unit: ms, or s from a second on."""
+def latency(duration_ms: float) -> tuple[str, str]:
+    """Return a latency and its unit: ms, or s from a second on."""
     return (f"{duration_ms:.3g}", "ms") if duration_ms < 999.5 else (f"{duration_ms / 1000:.3g}", "s")
 
 
-def lasting(seconds: float) -> str:
-    """Return how long something has lasted, in whole seconds, minutes, hours or days."""
-    for least, unit, name in _LONG:
-        if seconds >= least:
-            return f"{seconds / unit:.0f} {name}"
+def duration(seconds: float) -> str:
+    """Return a measured duration, rounded to whole seconds, minutes, hours or days: 119 s, 8 min, 2 h, 3 days."""
+    for size, unit in _UNITS:
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s"

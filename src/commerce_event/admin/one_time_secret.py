@@ -1,4 +1,4 @@
-"""What is shown once, such as a new key: a sealed cookie takes it past a redirect, so that a reload makes no other."""
+"""Values that are shown once, such as a new key: an encrypted cookie carries them past a redirect."""
 
 import base64
 from typing import Final
@@ -10,7 +10,7 @@ from starlette.responses import Response
 from commerce_event.core.clock import Clock
 from commerce_event.core.vault import Vault, VaultError
 
-COOKIE: Final = "commerce_event_reveal"
+COOKIE: Final = "commerce_event_one_time"
 LIFETIME_S: Final = 60
 
 
@@ -19,17 +19,16 @@ class _Sealed(msgspec.Struct, frozen=True):
     ends_ms: int
 
 
-class Reveal:
-    """Hands a text to the next look at one page, in one session; nobody else can open it, and nothing stores it."""
+class OneTimeSecret:
+    """Hands a text to the next request for one page of one session. No other session can open it; nothing is stored."""
 
-    def __init__(self, vault: Vault, clock: Clock, session: str) -> None:
-        """``session`` is something that only this session has."""
+    def __init__(self, vault: Vault, clock: Clock, session_id: str) -> None:
         self._vault = vault
         self._clock = clock
-        self._session = session
+        self._session_id = session_id
 
     def put(self, response: Response, path: str, text: str, *, secure: bool = False) -> None:
-        """Let ``response``, a redirect to ``path``, carry the text. ``secure`` keeps it to TLS."""
+        """Add the text to ``response``, a redirect to ``path``. ``secure`` sends the cookie over TLS only."""
         plain = msgspec.msgpack.encode(_Sealed(text, self._clock.now_ms() + LIFETIME_S * 1000))
         cookie = base64.urlsafe_b64encode(self._vault.seal(plain, self._context(path))).decode()
         response.set_cookie(
@@ -37,7 +36,7 @@ class Reveal:
         )
 
     def take(self, request: Request) -> str:
-        """Return what this page is to show, empty when there is nothing. The answer deletes the cookie."""
+        """Return the text for this page, empty when there is none. The response deletes the cookie."""
         try:
             raw = base64.urlsafe_b64decode(request.cookies.get(COOKIE, ""))
             found = msgspec.msgpack.decode(self._vault.open(raw, self._context(request.url.path)), type=_Sealed)
@@ -46,4 +45,4 @@ class Reveal:
         return found.text if self._clock.now_ms() < found.ends_ms else ""
 
     def _context(self, path: str) -> bytes:
-        return f"reveal {self._session} {path}".encode()
+        return f"one-time {self._session_id} {path}".encode()

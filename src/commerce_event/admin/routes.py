@@ -1,4 +1,4 @@
-"""The addresses of the screens."""
+"""The routes of the screens."""
 
 from collections.abc import Sequence
 
@@ -6,28 +6,28 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from commerce_event.admin.number_format import lasting, short, took
-from commerce_event.admin.page import ROOT, Desk, Handler, Screen, nothing
+from commerce_event.admin.number_format import duration, latency, short
+from commerce_event.admin.screen_context import ROOT, Handler, Screen, ScreenFactory, not_found_screen
 from commerce_event.admin.screens import (
     audit,
     dead_letters,
+    endpoint,
     endpoint_changes,
     endpoint_test,
     endpoints,
+    event,
     event_types,
     events,
     keys,
-    one_endpoint,
-    one_event,
+    overview,
     replays,
     system,
 )
-from commerce_event.admin.screens.overview import overview
 from commerce_event.admin.sign_in import SignIn, sign_out
 from commerce_event.api.services import Services
 from commerce_event.core.vault import Vault
 from commerce_event.registry.authentication import Needed
-from commerce_event.web.highlight import highlighted, shown
+from commerce_event.web.highlight import highlight_json, value_text
 from commerce_event.web.pages import HEADERS, Pages
 
 _MENU = (
@@ -42,25 +42,25 @@ _MENU = (
     ("system", "System", f"{ROOT}/system"),
 )
 SHARED = {
-    "screens": _MENU,
-    "highlighted": highlighted,
-    "lasting": lasting,
+    "menu": _MENU,
+    "duration": duration,
+    "highlight_json": highlight_json,
+    "latency": latency,
     "short": short,
-    "shown": shown,
-    "took": took,
+    "value_text": value_text,
 }
-# What is looked at takes "read", what changes something "manage"; the roles are those of the API.
+# Reading needs the role "read", changing "manage", as in the API.
 _SCREENS: Sequence[tuple[str, str, Needed, Screen]] = (
-    ("GET", "", "read", overview),
+    ("GET", "", "read", overview.show_overview),
     ("GET", "/events", "read", events.list_events),
-    ("GET", "/events/{id}", "read", one_event.one_event),
-    ("GET", "/deliveries/{id}", "read", one_event.one_delivery),
-    ("POST", "/deliveries/{id}/retry", "manage", one_event.retry),
-    ("POST", "/deliveries/{id}/cancel", "manage", one_event.cancel),
+    ("GET", "/events/{id}", "read", event.show_event),
+    ("GET", "/deliveries/{id}", "read", event.show_delivery),
+    ("POST", "/deliveries/{id}/retry", "manage", event.retry_delivery),
+    ("POST", "/deliveries/{id}/cancel", "manage", event.cancel_delivery),
     ("GET", "/endpoints", "read", endpoints.list_endpoints),
     ("GET", "/endpoints/new", "manage", endpoint_changes.new_endpoint),
     ("POST", "/endpoints/new", "manage", endpoint_changes.create_endpoint),
-    ("GET", "/endpoints/{id}", "read", one_endpoint.one_endpoint),
+    ("GET", "/endpoints/{id}", "read", endpoint.show_endpoint),
     ("GET", "/endpoints/{id}/edit", "manage", endpoint_changes.edit_endpoint),
     ("POST", "/endpoints/{id}/edit", "manage", endpoint_changes.change_endpoint),
     ("POST", "/endpoints/{id}/switch", "manage", endpoint_changes.switch_endpoint),
@@ -68,32 +68,34 @@ _SCREENS: Sequence[tuple[str, str, Needed, Screen]] = (
     ("POST", "/endpoints/{id}/rotate", "manage", endpoint_changes.rotate_secret),
     ("GET", "/endpoints/{id}/test", "manage", endpoint_test.show_test),
     ("POST", "/endpoints/{id}/test", "manage", endpoint_test.send_test),
-    ("GET", "/dead", "read", dead_letters.list_dead),
+    ("GET", "/dead", "read", dead_letters.list_dead_letters),
     ("GET", "/replays", "read", replays.list_replays),
     ("GET", "/replays/new", "manage", replays.new_replay),
     ("POST", "/replays/new", "manage", replays.start_replay),
-    ("GET", "/replays/{id}", "read", replays.one_replay),
+    ("GET", "/replays/{id}", "read", replays.show_replay),
     ("GET", "/types", "read", event_types.list_types),
-    ("GET", "/types/{name}", "read", event_types.one_type),
+    ("GET", "/types/{name}", "read", event_types.show_type),
     ("POST", "/types/{name}/switch", "manage", event_types.switch_type),
     ("GET", "/audit", "read", audit.list_entries),
     ("GET", "/keys", "admin", keys.list_keys),
     ("POST", "/keys", "admin", keys.create_key),
     ("POST", "/keys/{id}/revoke", "admin", keys.revoke_key),
-    ("GET", "/system", "read", system.system),
+    ("GET", "/system", "read", system.show_system),
     ("POST", "/sign-out", "any", sign_out),
-    ("GET", "/{anything:path}", "any", nothing),
+    ("GET", "/{path:path}", "any", not_found_screen),
 )
 
 
 def routes(services: Services, vault: Vault, pages: Pages) -> list[BaseRoute]:
-    """Return the routes; ``pages`` knows SHARED."""
-    desk = Desk(services, vault, pages)
-    sign_in = SignIn(desk)
+    """Return the routes. The templates of ``pages`` need the functions in SHARED."""
+    factory = ScreenFactory(services, vault, pages)
+    sign_in = SignIn(factory)
     handlers: list[tuple[str, str, Handler]] = [("GET", "/sign-in", sign_in.show), ("POST", "/sign-in", sign_in.enter)]
-    handlers += [(method, path, desk.handler(screen, needs)) for method, path, needs, screen in _SCREENS]
-    made = [Route(ROOT + path, desk.at_our_name(handler), methods=[method]) for method, path, handler in handlers]
-    return [Route("/", _to_root, methods=["GET"]), *made]
+    handlers += [(method, path, factory.handler(screen, needs)) for method, path, needs, screen in _SCREENS]
+    screens = [
+        Route(ROOT + path, factory.at_known_host(handler), methods=[method]) for method, path, handler in handlers
+    ]
+    return [Route("/", _to_root, methods=["GET"]), *screens]
 
 
 async def _to_root(_request: Request) -> Response:

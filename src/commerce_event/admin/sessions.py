@@ -1,4 +1,4 @@
-"""Sessions: a sealed cookie says which key signed in: any node can read it, and only those ended early are stored."""
+"""Sessions: an encrypted cookie names the key that signed in. Every node can read it; only sign-outs are stored."""
 
 import base64
 import hmac
@@ -19,7 +19,7 @@ _DIGEST_BYTES: Final = 8
 
 
 class Session(msgspec.Struct, frozen=True):
-    """Who signed in. ``csrf`` must come back with everything that changes something."""
+    """A signed-in person. ``csrf`` must be sent with every form."""
 
     key: Key
     csrf: str
@@ -32,14 +32,14 @@ class Session(msgspec.Struct, frozen=True):
 
 class _Sealed(msgspec.Struct, frozen=True):
     key_id: int
-    digest: bytes  # the beginning of the key's: another key under the same id is not the same person
+    digest: bytes  # the beginning of the key's digest: another key may have got the same id
     ends_ms: int
     csrf: str
     id: str
 
 
 class Sessions:
-    """Writes and reads the cookie."""
+    """Writes and reads the session cookie."""
 
     def __init__(self, registry: Registry, vault: Vault, clock: Clock) -> None:
         self._registry = registry
@@ -47,13 +47,13 @@ class Sessions:
         self._clock = clock
 
     def begin(self, key: Key) -> str:
-        """Return the cookie for whoever holds this key."""
+        """Return the cookie of a new session with this key."""
         ends_ms = self._clock.now_ms() + LIFETIME_S * 1000
         sealed = _Sealed(key.id, key.digest[:_DIGEST_BYTES], ends_ms, secrets.token_urlsafe(24), secrets.token_hex(16))
         return base64.urlsafe_b64encode(self._vault.seal(msgspec.msgpack.encode(sealed), _CONTEXT)).decode()
 
     def read(self, cookie: str | None) -> Session | None:
-        """Return the session, unless the cookie is none of ours, it has ended or its key is revoked."""
+        """Return the session; None when the cookie is not valid, the session has ended or its key is revoked."""
         if not cookie:
             return None
         try:
@@ -69,5 +69,5 @@ class Sessions:
         return Session(key, found.csrf, found.id, found.ends_ms)
 
     async def end(self, session: Session) -> None:
-        """Make every copy of the session's cookie useless: here at once, on other nodes within a second."""
+        """End the session for every copy of its cookie: here at once, on other nodes within a second."""
         await self._registry.end_session(session.id, ends_ms=session.ends_ms, now_ms=self._clock.now_ms())

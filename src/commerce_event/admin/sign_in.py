@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from commerce_event.admin.csrf import check_origin
-from commerce_event.admin.page import ROOT, Desk, Page, read_form, safe_next
+from commerce_event.admin.screen_context import ROOT, ScreenContext, ScreenFactory, read_form, safe_next
 from commerce_event.admin.sessions import COOKIE, LIFETIME_S
 from commerce_event.core.clock import Clock
 from commerce_event.core.model import Key
@@ -19,29 +19,29 @@ from commerce_event.registry.registry import OPERATOR_ID
 from commerce_event.web.origin import over_tls
 from commerce_event.web.pages import HEADERS
 
-_TRIES: Final = 10
+_ATTEMPTS_MAX: Final = 10
 _WINDOW_S: Final = 60.0
 _ADDRESSES_MAX: Final = 10_000
 _REMEMBERED_S: Final = LIFETIME_S + 7 * 86_400  # the cookie outlives its session, so that we can say that it ended
 
 
-class TryLimit:
-    """How often an address may get a key wrong."""
+class AttemptLimit:
+    """Limits how many wrong keys an address may send in a minute."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._failures: OrderedDict[str, deque[float]] = OrderedDict()
 
     def wait_s(self, address: str) -> float:
-        """Return how long the address has to wait before its next try, 0 for not at all."""
+        """Return how long the address has to wait before its next attempt; 0: not at all."""
         failures = self._failures.get(address)
-        if failures is None or len(failures) < _TRIES:
+        if failures is None or len(failures) < _ATTEMPTS_MAX:
             return 0.0
         return max(0.0, failures[0] + _WINDOW_S - self._clock.monotonic())
 
     def failed(self, address: str) -> None:
-        """Take note of a wrong key."""
-        failures = self._failures.setdefault(address, deque(maxlen=_TRIES))
+        """Count a wrong key."""
+        failures = self._failures.setdefault(address, deque(maxlen=_ATTEMPTS_MAX))
         failures.append(self._clock.monotonic())
         self._failures.move_to_end(address)
         while len(self._failures) > _ADDRESSES_MAX:
@@ -49,15 +49,15 @@ class TryLimit:
 
 
 class SignIn:
-    """The screen before all others."""
+    """The sign-in screen."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._limit = TryLimit(desk.services.clock)
+    def __init__(self, factory: ScreenFactory) -> None:
+        self._factory = factory
+        self._limit = AttemptLimit(factory.services.clock)
 
     async def show(self, request: Request) -> Response:
         query = request.query_params
-        if self._desk.sessions.read(request.cookies.get(COOKIE)) is not None:
+        if self._factory.sessions.read(request.cookies.get(COOKIE)) is not None:
             return RedirectResponse(safe_next(query.get("next", "")), 303, HEADERS)
         return self._form(query.get("next", ""), ended=query.get("ended") == "1", left=query.get("left") == "1")
 
@@ -71,17 +71,17 @@ class SignIn:
             return self._form("", problem.detail, problem.status)
         except Exception as error:
             return self._form("", problem_of(error).detail, 500)
-        wanted, token = form.get("next", [""])[0], form.get("key", [""])[0].strip()
+        next_path, token = form.get("next", [""])[0], form.get("key", [""])[0].strip()
         try:
-            key = self._checked(token, request.client.host if request.client is not None else "")
+            key = self._check(token, request.client.host if request.client is not None else "")
         except Problem as problem:
-            response = self._form(wanted, problem.detail, problem.status)
+            response = self._form(next_path, problem.detail, problem.status)
             response.headers.update(problem.headers)
             return response
-        response = RedirectResponse(safe_next(wanted), 303, HEADERS)
+        response = RedirectResponse(safe_next(next_path), 303, HEADERS)
         response.set_cookie(
             COOKIE,
-            self._desk.sessions.begin(key),
+            self._factory.sessions.begin(key),
             max_age=_REMEMBERED_S,
             path=ROOT,
             httponly=True,
@@ -90,21 +90,21 @@ class SignIn:
         )
         return response
 
-    def _checked(self, token: str, address: str) -> Key:
-        """Return the key of somebody who may sign in. Raises Problem 422 or 429.
+    def _check(self, token: str, address: str) -> Key:
+        """Return the key of a person who may sign in. Raises Problem 422 or 429.
 
-        A key that was made here passes although its address is over the limit: it holds 256 bits, so that no number
-        of guesses finds one. The operator's own may be short and waits.
+        A generated key passes although its address is over the limit: it has 256 random bits and cannot be guessed.
+        The operator's own key may be short, so the limit applies to it.
         """
         if not token:
             raise Problem(422, "Enter a key.")
-        key = self._desk.services.registry.authenticate(token)
+        key = self._factory.services.registry.authenticate(token)
         wait_s = math.ceil(self._limit.wait_s(address))
         if wait_s and (key is None or key.id == OPERATOR_ID):
             raise Problem(
                 429,
-                f"Too many tries. Wait {wait_s} s, then try again.",
-                title="Wait",
+                f"Too many attempts. Wait {wait_s} s, then try again.",
+                title="Too many attempts",
                 headers={"Retry-After": str(wait_s)},
             )
         if key is None:
@@ -117,14 +117,14 @@ class SignIn:
         return key
 
     def _form(
-        self, wanted: str, error: str = "", status: int = 200, *, ended: bool = False, left: bool = False
+        self, next_path: str, error: str = "", status: int = 200, *, ended: bool = False, left: bool = False
     ) -> Response:
-        shown = {"next": wanted, "error": error, "ended": ended, "left": left}
-        return self._desk.pages.page("admin/sign_in.html", shown, status)
+        shown = {"next": next_path, "error": error, "ended": ended, "left": left}
+        return self._factory.pages.page("admin/sign_in.html", shown, status)
 
 
-async def sign_out(page: Page) -> Response:
-    await page.sessions.end(page.session)
-    response = page.redirect(f"{ROOT}/sign-in?left=1")
+async def sign_out(context: ScreenContext) -> Response:
+    await context.end_session()
+    response = context.redirect(f"{ROOT}/sign-in?left=1")
     response.delete_cookie(COOKIE, path=ROOT)
     return response

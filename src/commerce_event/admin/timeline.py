@@ -1,130 +1,120 @@
-"""The life of a delivery as entries in their order: made, tried, given up, sent again."""
+"""The timeline of a delivery: accepted, attempted, given up, sent again."""
 
 from collections.abc import Sequence
 from typing import Final
 
 import msgspec
+from msgspec import UNSET
 
-from commerce_event.admin.error_messages import in_words, reason_in_words
-from commerce_event.core import ids
-from commerce_event.core.clock import rfc3339
-from commerce_event.core.model import Attempt, Delivery
-from commerce_event.deliver.connection import STALE
+from commerce_event.admin.error_messages import error_message, reason_message
+from commerce_event.api.response_models import AttemptView, DeliveryView
+from commerce_event.core.clock import parse_rfc3339, rfc3339
 
-_UNCOUNTED: Final = frozenset({"interrupted", "internal", STALE})
-_OF_HTTP: Final = "HTTP/1.1"  # what deliveries are sent with
+_NOT_COUNTED: Final = frozenset({"interrupted", "internal", "connection_stale"})  # errors that use up no retry
+_HTTP_VERSION: Final = "HTTP/1.1"  # what deliveries are sent with
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """What came back, as text to read."""
+class AnswerText(msgspec.Struct, frozen=True):
+    """The receiver's answer as text."""
 
     head: str
     body: str
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that happened, or that is to come; ``at`` is RFC 3339, None when nobody noted the time."""
+class TimelineEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that happened or will happen; ``at`` is RFC 3339, None when the time is not known."""
 
     title: str
     tone: str = ""
     at: str | None = None
-    words: str = ""
-    attempt: Attempt | None = None
-    answer: Answer | None = None
+    text: str = ""
+    attempt: AttemptView | None = None
+    answer: AnswerText | None = None
     replay_id: str | None = None
 
 
 def timeline(
-    delivery: Delivery,
-    attempts: Sequence[Attempt],
-    *,
-    retries: int,
-    born_with_event: bool,
-    now_ms: int,
-    held: str | None,
-) -> list[Entry]:
-    """Return the life of a delivery, born with its event or of a replay.
+    delivery: DeliveryView, *, retries: int, accepted_with_event: bool, now_ms: int, held: str | None
+) -> list[TimelineEntry]:
+    """Return what happened to a delivery, in order.
 
-    ``retries`` is how many its endpoint has now, ``held`` says why it waits though it is due.
+    ``retries`` is how many its endpoint allows now, ``accepted_with_event`` is False for a delivery that a replay made,
+    and ``held`` says why it was not sent although it is due.
     """
-    again = fresh_start(delivery, attempts)
-    replay = None if delivery.replay_id is None else ids.encode("rpl", delivery.replay_id)
-    born_of_replay = not born_with_event and replay is not None
-    made = "Queued again by a replay" if born_of_replay else "Accepted"
-    entries = [
-        Entry(title=made, tone="good", at=rfc3339(delivery.created_ms), replay_id=replay if born_of_replay else None)
-    ]
-    entries += [_tried(attempt) for attempt in attempts[:again]]
-    if again:
-        before = attempts[:again]
-        if _ended(before, retries):
-            entries.append(_given_up(before[-1].ended_ms, "", len(before)))
-        by = None if born_of_replay else replay
-        entries.append(Entry(title="Sent again by a replay" if by else "Sent again with a fresh start", replay_id=by))
-    entries += [_tried(attempt) for attempt in attempts[again:]]
-    entries += _last(delivery, now_ms, held)
+    attempts = [] if delivery.attempts is UNSET else delivery.attempts
+    restarted_after = attempts_before_restart(delivery, attempts)
+    if accepted_with_event or delivery.replay_id is None:
+        entries = [TimelineEntry(title="Accepted", tone="good", at=delivery.created_at)]
+        restarted_by = delivery.replay_id
+    else:
+        made = TimelineEntry(
+            title="Queued by a replay", tone="good", at=delivery.created_at, replay_id=delivery.replay_id
+        )
+        entries, restarted_by = [made], None
+    earlier = attempts[:restarted_after]
+    entries += [_attempt_entry(attempt) for attempt in earlier]
+    if earlier:
+        if earlier[-1].status == 410 or sum(map(_is_counted, earlier)) > retries:
+            ended_ms = parse_rfc3339(earlier[-1].started_at) + round(earlier[-1].duration_ms)
+            entries.append(_given_up(rfc3339(ended_ms), "", len(earlier)))
+        title = "Sent again by a replay" if restarted_by else "Sent again with a new retry budget"
+        entries.append(TimelineEntry(title=title, replay_id=restarted_by))
+    entries += [_attempt_entry(attempt) for attempt in attempts[restarted_after:]]
+    if delivery.state == "dead":
+        entries.append(_given_up(delivery.finished_at, reason_message(delivery.reason), delivery.attempt_count))
+    elif delivery.state == "cancelled":
+        text = reason_message(delivery.reason)
+        entries.append(TimelineEntry(title="Cancelled", at=delivery.finished_at, text=text))
+    elif delivery.state == "pending":
+        entries.append(_next_entry(delivery, now_ms, held))
     return entries
 
 
-def fresh_start(delivery: Delivery, attempts: Sequence[Attempt]) -> int:
-    """Return how many attempts were made before the delivery was last given a fresh start; 0 when it never was.
+def attempts_before_restart(delivery: DeliveryView, attempts: Sequence[AttemptView]) -> int:
+    """Return how many attempts were made before the delivery last got a new retry budget; 0 when it never did.
 
-    Its count of failures began anew then: that many of the newest failed attempts belong to the present life.
+    Its count of failures was reset then: that many of the newest failed attempts belong to the present budget.
     """
-    counted = [number for number, attempt in enumerate(attempts) if _counts(attempt)]
+    counted = [number for number, attempt in enumerate(attempts) if _is_counted(attempt)]
     if len(counted) <= delivery.failure_count:
         return 0
     return counted[-delivery.failure_count - 1] + 1
 
 
-def _counts(attempt: Attempt) -> bool:
-    """Whether an attempt used up the retry policy."""
-    good = attempt.status is not None and 200 <= attempt.status <= 299
-    return not good and (attempt.status is not None or attempt.error not in _UNCOUNTED)
-
-
-def _ended(attempts: Sequence[Attempt], retries: int) -> bool:
-    return attempts[-1].status == 410 or sum(map(_counts, attempts)) > retries
-
-
-def _given_up(at_ms: int | None, reason: str, tries: int) -> Entry:
-    title = f"Given up after {tries} attempt{'s' if tries != 1 else ''}"
-    return Entry(title=title, tone="bad", at=None if at_ms is None else rfc3339(at_ms), words=reason)
-
-
-def _tried(attempt: Attempt) -> Entry:
-    words = in_words(attempt.status, attempt.error)
-    return Entry(
-        title=f"Attempt {attempt.number}",
-        tone="good" if attempt.status is not None and 200 <= attempt.status <= 299 else "bad",
-        at=rfc3339(attempt.started_ms),
-        words=words,
-        attempt=attempt,
-        answer=answer_of(attempt.status, attempt.response_headers, attempt.response_body.decode("utf-8", "replace")),
-    )
-
-
-def answer_of(status: int | None, headers: Sequence[tuple[str, str]], body: str) -> Answer | None:
+def answer_text(status: int | None, headers: Sequence[tuple[str, str]], body: str) -> AnswerText | None:
     """Return an answer as it looks on the wire; None when there was none."""
     if status is None:
         return None
-    lines = [f"{_OF_HTTP} {status}", *(f"{name}: {value}" for name, value in headers)]
-    return Answer("\n".join(lines), body)
+    lines = [f"{_HTTP_VERSION} {status}", *(f"{name}: {value}" for name, value in headers)]
+    return AnswerText("\n".join(lines), body)
 
 
-def _last(delivery: Delivery, now_ms: int, held: str | None) -> list[Entry]:
-    if delivery.state == "dead":
-        return [_given_up(delivery.finished_ms, reason_in_words(delivery.reason), delivery.attempt_count)]
-    if delivery.state == "cancelled":
-        at = None if delivery.finished_ms is None else rfc3339(delivery.finished_ms)
-        return [Entry(title="Cancelled", at=at, words=reason_in_words(delivery.reason))]
-    return [_to_come(delivery, now_ms, held)] if delivery.state == "pending" else []
+def _is_counted(attempt: AttemptView) -> bool:
+    """Whether an attempt used up a retry."""
+    succeeded = attempt.status is not None and 200 <= attempt.status <= 299
+    return not succeeded and (attempt.status is not None or attempt.error not in _NOT_COUNTED)
 
 
-def _to_come(delivery: Delivery, now_ms: int, held: str | None) -> Entry:
-    if delivery.leased:
-        return Entry(title="Being sent now", tone="wait")
-    if delivery.due_ms is None:
-        return Entry(title="Waits for an earlier event of its key", tone="wait")
-    title = "Due since" if delivery.due_ms <= now_ms else "Next try"
-    return Entry(title=title, tone="wait", at=rfc3339(delivery.due_ms), words=held or "")
+def _given_up(at: str | None, reason: str, attempts: int) -> TimelineEntry:
+    title = f"Given up after {attempts} attempt{'s' if attempts != 1 else ''}"
+    return TimelineEntry(title=title, tone="bad", at=at, text=reason)
+
+
+def _attempt_entry(attempt: AttemptView) -> TimelineEntry:
+    return TimelineEntry(
+        title=f"Attempt {attempt.number}",
+        tone="good" if attempt.status is not None and 200 <= attempt.status <= 299 else "bad",
+        at=attempt.started_at,
+        text=error_message(attempt.status, attempt.error),
+        attempt=attempt,
+        answer=answer_text(attempt.status, attempt.response_headers, attempt.response_body),
+    )
+
+
+def _next_entry(delivery: DeliveryView, now_ms: int, held: str | None) -> TimelineEntry:
+    if delivery.sending:
+        return TimelineEntry(title="Sending now", tone="wait")
+    if delivery.next_attempt_at is None:
+        return TimelineEntry(title="Waiting for an earlier event with the same key", tone="wait")
+    title = "Due since" if parse_rfc3339(delivery.next_attempt_at) <= now_ms else "Next attempt"
+    return TimelineEntry(title=title, tone="wait", at=delivery.next_attempt_at, text=held or "")

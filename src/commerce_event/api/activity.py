@@ -1,4 +1,4 @@
-"""What happened lately, step by step, for plots."""
+"""Recent activity in steps of equal width, for charts."""
 
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Final, Literal
@@ -13,7 +13,7 @@ from commerce_event.store.model import LATENCY_BOUNDS_MS, Activity
 
 HOUR_S: Final = 3_600
 Span = Literal["hour", "day", "week"]
-# span: how long it is, the width of a shown step, the width of the counts it is made of (seconds)
+# span: its length, the width of a step, the width of the counts that are added up (all in seconds)
 _SPANS: Final[dict[Span, tuple[int, int, int]]] = {
     "hour": (HOUR_S, 60, 60),
     "day": (86_400, 900, 60),
@@ -22,7 +22,7 @@ _SPANS: Final[dict[Span, tuple[int, int, int]]] = {
 
 
 class ActivityQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whose, and how far back."""
+    """Filters of the activity."""
 
     span: Span = "hour"
     client_id: Int32 | None = None
@@ -30,7 +30,7 @@ class ActivityQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class StepView(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened in one step. Latencies are those of answered attempts, read off a histogram."""
+    """The activity of one step. Latencies are those of answered attempts, estimated from a histogram."""
 
     start: str
     accepted: int
@@ -40,13 +40,13 @@ class StepView(msgspec.Struct, frozen=True, kw_only=True):
     latency_p50_ms: float | None
     latency_p95_ms: float | None
     latency_p99_ms: float | None
-    pending: int  # this and the next two: the most seen during the step
+    pending: int  # this and the next two: the largest value during the step
     dead_letters: int
     oldest_due_s: float
 
 
 class ActivityView(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts in steps of equal width, oldest first, and all of them together."""
+    """Counts in steps of equal width, oldest first, and their totals."""
 
     step_s: int
     accepted: int
@@ -112,9 +112,9 @@ def _sum(histograms: Iterable[Sequence[int]]) -> list[int]:
 
 
 def percentile_ms(counts: Sequence[int], share: float) -> float | None:
-    """Return the time that this share of the attempts stayed below, taken evenly within its bucket; None for none.
+    """Return the latency below which this share of the attempts lies, interpolated in its bucket; None without any.
 
-    What lies above the last bound counts as that bound.
+    Latencies above the last bound count as that bound.
     """
     wanted = sum(counts) * share
     if wanted <= 0:
@@ -134,13 +134,13 @@ OPERATIONS = (
         method="GET",
         path="/v1/activity",
         name="readActivity",
-        summary="What happened lately",
+        summary="Read recent activity",
         tag="Watching",
         needs="read",
         run=read_activity,
         query=ActivityQuery,
         answers={200: ActivityView},
         problems=(422,),
-        description="Counts of the last hour, day or week in even steps. They follow what happens by a few seconds.",
+        description="Counts of the last hour, day or week in equal steps. They are a few seconds behind.",
     ),
 )

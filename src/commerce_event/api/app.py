@@ -1,4 +1,4 @@
-"""The ASGI application: the accepting path first, everything else by route."""
+"""The ASGI application: publishing first, everything else by route."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,31 +22,36 @@ from commerce_event.http.problems import problem_of
 from commerce_event.store.port import StoreError
 
 Handler = Callable[[Request], Awaitable[Response]]
-# What the publisher answers before a route is looked for; named in Allow beside the methods of the route.
-_ACCEPTING: Final = {PREFIX[:-1]: ("POST",), f"{PREFIX}{{id}}": ("POST",)}
+# Methods that the publisher answers before the routes; Allow names them too.
+_PUBLISH_METHODS: Final = {PREFIX[:-1]: ("POST",), f"{PREFIX}{{id}}": ("POST",)}
 
 
 class App:
-    """Sends `POST /v1/events…` straight to the publisher, the rest to the routes."""
+    """Passes `POST /v1/events…` to the publisher and everything else to the routes."""
 
     def __init__(self, services: Services, publisher: Publisher, pages: Sequence[BaseRoute]) -> None:
-        self.publisher = publisher
+        self.publisher = publisher  # also called by the HTTP server, with whole requests
+        self._metrics = services.metrics
         self._routes = _routes(services, pages)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST":
             path: str = scope["path"]
             if path.startswith(PREFIX) and "/" not in path[len(PREFIX) :]:
-                await self.publisher.one(scope, receive, send)
+                await self.publisher.publish_one(scope, receive, send)
                 return
             if path == PREFIX[:-1]:
-                await self.publisher.many(scope, receive, send)
+                await self.publisher.publish_many(scope, receive, send)
                 return
         await self._routes(scope, receive, send)
 
+    def count_unreadable(self) -> None:
+        """Count a request that the HTTP server refused before the application saw it."""
+        self._metrics.unreadable.inc()
+
 
 def create_app(services: Services, publisher: Publisher, pages: Sequence[BaseRoute] = ()) -> App:
-    """Return the application. ``pages`` are the routes of what people look at in a browser."""
+    """Return the application. ``pages`` are the routes of screens and other pages."""
     return App(services, publisher, pages)
 
 
@@ -59,7 +64,7 @@ def _routes(services: Services, pages: Sequence[BaseRoute]) -> Starlette:
             await services.store.registry.config_version()
         except StoreError as error:
             return problem_response(unavailable(str(error)))
-        if not services.scheduler.running and not services.settings.hold_deliveries:
+        if not services.dispatcher.running and not services.settings.hold_deliveries:
             return problem_response(unavailable("deliveries have stopped; see the log"))
         return JSONResponse({"status": "ready"}, headers=HEADERS)
 
@@ -93,19 +98,19 @@ def _routes(services: Services, pages: Sequence[BaseRoute]) -> Starlette:
             *(Route(path, handler, methods=["GET"]) for path, handler in plain.items()),
             *pages,
         ],
-        exception_handlers={HTTPException: _http_problem, Exception: _unforeseen},
+        exception_handlers={HTTPException: _http_problem, Exception: _internal_error},
     )
-    routes.router.redirect_slashes = False  # it would redirect to whatever Host the caller named
+    routes.router.redirect_slashes = False  # it would redirect to any Host that the caller sends
     return routes
 
 
 def _management(services: Services) -> list[Route]:
-    """One route for each path, so that a wrong method is told all that are right."""
+    """Return one route for each path, so that a wrong method gets all allowed methods in the answer."""
     by_path: dict[str, dict[str, Handler]] = {}
     for operation in OPERATIONS:
         by_path.setdefault(operation.path, {})[operation.method] = endpoint_of(operation, services)
     return [
-        Route(path, _by_method(handlers), methods=[*handlers, *_ACCEPTING.get(path, ())])
+        Route(path, _by_method(handlers), methods=[*handlers, *_PUBLISH_METHODS.get(path, ())])
         for path, handlers in by_path.items()
     ]
 
@@ -119,11 +124,11 @@ def _by_method(handlers: dict[str, Handler]) -> Handler:
 
 async def _http_problem(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
-        return await _unforeseen(request, error)
+        return await _internal_error(request, error)
     details = {404: "There is nothing at this address.", 405: f"{request.method} is not possible here."}
     headers = dict(error.headers or {})
     return problem_response(Problem(error.status_code, details.get(error.status_code, error.detail), headers=headers))
 
 
-async def _unforeseen(_request: Request, error: Exception) -> Response:
+async def _internal_error(_request: Request, error: Exception) -> Response:
     return problem_response(problem_of(error))

@@ -1,4 +1,4 @@
-"""The audit log: every change through the API or the screens, with the key that it was made with."""
+"""The audit log: every change through the API or the screens, and the key that made it."""
 
 from typing import Annotated
 
@@ -14,14 +14,14 @@ from commerce_event.core.model import AuditEntry
 
 
 class AuditQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which entries."""
+    """Filters of audit entries."""
 
     client_id: Int32 | None = None
     target: Annotated[str, Meta(max_length=40)] | None = None
 
 
 class AuditEntryView(msgspec.Struct, frozen=True, kw_only=True):
-    """A change that somebody made."""
+    """A change, and who made it."""
 
     id: str
     at: str
@@ -63,6 +63,6 @@ OPERATIONS = (
         query=AuditQuery,
         answers={200: Listing[AuditEntryView]},
         problems=(422,),
-        description="Newest first; kept for 400 days. What concerns no client, such as keys, is for admins.",
+        description="Newest first; kept for 400 days. Only admins see entries that concern no client, such as keys.",
     ),
 )

@@ -6,7 +6,7 @@ import msgspec
 
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing
-from commerce_event.api.response_models import BooksView, book_view, shown_time
+from commerce_event.api.response_models import BooksView, counts_view, delivery_totals, shown_time
 from commerce_event.contract.catalogue import EVENT_TYPES, EventType, Kind
 from commerce_event.core.problems import not_found
 
@@ -33,14 +33,27 @@ async def get_type(call: Call) -> Reply:
     return Reply(_view(event_type))
 
 
+class BooksQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which accounts."""
+
+    recounted: bool = False
+    items: bool = True
+
+
 async def read_books(call: Call) -> Reply:
-    books = await call.services.store.history.delivery_counts(call.scope)
-    accounts = call.services.maintenance.accounts
+    report, registry = call.services.maintenance.counts.report, call.services.registry
+    if not call.query.recounted:
+        counts = await call.services.store.history.delivery_counts(call.scope)
+    else:
+        counts = [] if report is None else [each for each in report.counts if call.scope.allows(each.client_id)]
     return Reply(
         BooksView(
-            items=[book_view(book) for book in books],
-            balanced=(accounts is None or accounts.balanced) and all(book.difference == 0 for book in books),
-            counted_at=shown_time(None if accounts is None else accounts.counted_ms),
+            items=[counts_view(each, registry.endpoint_in(call.scope, each.endpoint_id)) for each in counts]
+            if call.query.items
+            else [],
+            totals=delivery_totals(counts),
+            balanced=(report is None or report.balanced) and all(each.difference == 0 for each in counts),
+            counted_at=shown_time(None if report is None else report.counted_ms),
         )
     )
 
@@ -66,7 +79,7 @@ OPERATIONS = (
         needs="any",
         run=list_types,
         answers={200: Listing[EventTypeView]},
-        description="All of the contract, with schema and example.",
+        description="All event types of the contract, with schema and example.",
     ),
     Operation(
         method="GET",
@@ -78,17 +91,22 @@ OPERATIONS = (
         run=get_type,
         answers={200: EventTypeView},
         problems=(404,),
-        description="One of the contract, with schema and example.",
+        description="One event type of the contract, with schema and example.",
     ),
     Operation(
         method="GET",
         path="/v1/books",
         name="readBooks",
-        summary="Read the accounts",
+        summary="Read delivery counts",
         tag="Watching",
         needs="read",
         run=read_books,
+        query=BooksQuery,
         answers={200: BooksView},
-        description="matched = delivered + dead + cancelled + pending",
+        problems=(422,),
+        description=(
+            "For each endpoint: matched = delivered + dead + cancelled + pending. `recounted=true` gives the counts of "
+            "the last recount, without reading the store; `items=false` gives only the totals."
+        ),
     ),
 )

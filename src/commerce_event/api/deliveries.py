@@ -1,4 +1,4 @@
-"""Deliveries: list, read with every attempt, try again, cancel."""
+"""Deliveries: list, read with attempts, retry, cancel."""
 
 from typing import Annotated
 
@@ -7,7 +7,16 @@ from msgspec import Meta
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing, PageQuery, listing
 from commerce_event.api.parameters import Int32, read_id, scope_for
-from commerce_event.api.response_models import DeliveryDetailView, DeliveryView, delivery_detail_view, delivery_view
+from commerce_event.api.response_models import (
+    DeliveryDetailView,
+    DeliveryView,
+    attempt_summary,
+    delivery_detail_view,
+    delivery_fields,
+    delivery_view,
+    endpoint_summary,
+    event_view,
+)
 from commerce_event.core import ids
 from commerce_event.core.delivery import can_cancel, can_retry
 from commerce_event.core.model import Delivery, DeliveryState
@@ -16,13 +25,14 @@ from commerce_event.store.model import DeliveryQuery
 
 
 class DeliveriesQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which deliveries."""
+    """Filters of deliveries."""
 
     client_id: Int32 | None = None
     endpoint_id: Annotated[str, Meta(max_length=40)] | None = None
     event_id: Annotated[str, Meta(max_length=40)] | None = None
     replay_id: Annotated[str, Meta(max_length=40)] | None = None
     state: DeliveryState | None = None
+    expand: bool = False
 
 
 async def list_deliveries(call: Call) -> Reply:
@@ -34,7 +44,25 @@ async def list_deliveries(call: Call) -> Reply:
         replay_id=read_id("rpl", query.replay_id, "?replay_id"),
         state=query.state,
     )
-    return Reply(listing(await call.services.store.history.deliveries(wanted, query.page()), query, delivery_view))
+    page = listing(await call.services.store.history.deliveries(wanted, query.page()), query, lambda delivery: delivery)
+    views = await _expanded(call, page.items) if query.expand else [delivery_view(each) for each in page.items]
+    return Reply(Listing(views, page.next_cursor))
+
+
+async def _expanded(call: Call, deliveries: list[Delivery]) -> list[DeliveryView]:
+    """Return deliveries with their events, endpoints and last attempts, read for all of them at once."""
+    history = call.services.store.history
+    events = await history.events_by_id([each.event_id for each in deliveries], call.scope)
+    attempts = await history.last_attempts([each.id for each in deliveries])
+    return [
+        DeliveryView(
+            **delivery_fields(each),
+            event=event_view(events[each.event_id]) if each.event_id in events else None,
+            endpoint=endpoint_summary(call.services.registry.endpoint_in(call.scope, each.endpoint_id)),
+            last_attempt=attempt_summary(attempts.get(each.id)),
+        )
+        for each in deliveries
+    ]
 
 
 async def get_delivery(call: Call) -> Reply:
@@ -45,11 +73,11 @@ async def get_delivery(call: Call) -> Reply:
 async def retry_delivery(call: Call) -> Reply:
     delivery = await _find(call)
     if not can_retry(delivery.state):
-        raise Problem(409, "This delivery has arrived; to send the event again, start a replay.")
+        raise Problem(409, "This delivery is delivered; to send the event again, start a replay.")
     changed = await call.services.store.queue.requeue([delivery.id], now_ms=call.now_ms)
     if not changed:
-        raise Problem(409, "This delivery is being sent right now; look again in a moment.")
-    call.services.scheduler.wake()
+        raise Problem(409, "This delivery is being sent now; try again in a moment.")
+    call.services.dispatcher.wake()
     view = delivery_view(await _find(call))
     return Reply(view, 202, {"Location": f"/v1/deliveries/{view.id}"})
 
@@ -59,7 +87,7 @@ async def cancel_delivery(call: Call) -> Reply:
     if not can_cancel(delivery.state):
         raise Problem(409, f"This delivery is {delivery.state}; only a pending one can be cancelled.")
     await call.services.store.queue.cancel([delivery.id], reason="cancelled_by_user", now_ms=call.now_ms)
-    call.services.scheduler.wake()
+    call.services.dispatcher.wake()
     return Reply(delivery_view(await _find(call)))
 
 
@@ -84,7 +112,9 @@ OPERATIONS = (
         query=DeliveriesQuery,
         answers={200: Listing[DeliveryView]},
         problems=(422,),
-        description="Newest first. `state=dead` are the dead letters.",
+        description=(
+            "Newest first. `state=dead` lists the dead letters. `expand=true` adds event, endpoint and last attempt."
+        ),
     ),
     Operation(
         method="GET",
@@ -96,30 +126,30 @@ OPERATIONS = (
         run=get_delivery,
         answers={200: DeliveryDetailView},
         problems=(404,),
-        description="Each attempt tells when, how long, and what came back.",
+        description="Each attempt has its time, its duration and the answer.",
     ),
     Operation(
         method="POST",
         path="/v1/deliveries/{id}/retry",
         name="retryDelivery",
-        summary="Try again now",
+        summary="Retry a delivery now",
         tag=_TAG,
         needs="manage",
         run=retry_delivery,
         answers={202: DeliveryView},
         problems=(404, 409),
-        description="A dead or cancelled delivery gets a fresh retry budget; a pending one is due at once.",
+        description="A dead or cancelled delivery gets all its retries again; a pending one is due now.",
     ),
     Operation(
         method="POST",
         path="/v1/deliveries/{id}/cancel",
         name="cancelDelivery",
-        summary="Cancel",
+        summary="Cancel a delivery",
         tag=_TAG,
         needs="manage",
         run=cancel_delivery,
         answers={200: DeliveryView},
         problems=(404, 409),
-        description="It is not tried again; an attempt under way is not called back. A retry takes it up anew.",
+        description="There are no more attempts, but one in progress is not stopped. A retry starts it again.",
     ),
 )

@@ -1,4 +1,4 @@
-"""The fields of an endpoint as requests give them: what they may hold, and each one's check."""
+"""The fields of an endpoint in requests: their types, and the checks of their values."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final
@@ -6,9 +6,9 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from commerce_event.api.operations import convert
 from commerce_event.api.parameters import Int32, unknown_type
 from commerce_event.api.response_models import MASK
+from commerce_event.api.validation import convert
 from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.filters import InvalidFilterError, Kind, check_filter
@@ -32,7 +32,7 @@ RateLimit = Annotated[float, Meta(gt=0, le=10_000)]
 
 
 class NewEndpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An endpoint to be made. What is left out follows the server's defaults."""
+    """An endpoint to create. Fields that are left out have the server's defaults."""
 
     client_id: Int32
     url: Url
@@ -53,7 +53,7 @@ class NewEndpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class EndpointChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to change; the rest stays. A header whose value is the mask keeps the value it has."""
+    """The fields to change. A header whose value is `***` keeps its value."""
 
     url: Url | UnsetType = UNSET
     event_types: Types | UnsetType = UNSET
@@ -71,8 +71,8 @@ class EndpointChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     follow_redirects: bool | UnsetType = UNSET
 
 
-def checked(fields: dict[str, Any], policy: AddressPolicy) -> dict[str, Any]:
-    """Return the fields of an endpoint from those of a request. Raises Problem 422 that tells every fault."""
+def check_fields(fields: dict[str, Any], policy: AddressPolicy) -> dict[str, Any]:
+    """Return the fields of an endpoint from those of a request. Raises Problem 422 with every fault."""
     checks: dict[str, Callable[[Any], Any]] = {
         "url": lambda text: _url(policy, text),
         "event_types": _types,
@@ -96,18 +96,18 @@ def checked(fields: dict[str, Any], policy: AddressPolicy) -> dict[str, Any]:
 
 
 def faults_of(fields: Mapping[str, Any], policy: AddressPolicy) -> list[Fault]:
-    """Return all that is wrong with the fields of an endpoint, each looked at by itself beside sound others."""
-    sound: dict[str, Any] = {"client_id": 1, "url": "https://shop.example/events", "event_types": [_ANY]}
+    """Return every fault in the fields of an endpoint. Each field is checked with valid values of the others."""
+    valid: dict[str, Any] = {"client_id": 1, "url": "https://shop.example/events", "event_types": [_ANY]}
     found: list[Fault] = []
-    for name in sorted(fields, key=lambda name: name == "filter"):  # which is about the properties of the types
+    for name in sorted(fields, key=lambda name: name == "filter"):  # last: it depends on the event types
         try:
-            wanted = convert({**sound, name: fields[name]}, NewEndpoint, where="")
-            checked(msgspec.structs.asdict(wanted), policy)
+            wanted = convert({**valid, name: fields[name]}, NewEndpoint, where="")
+            check_fields(msgspec.structs.asdict(wanted), policy)
         except Problem as problem:
             found += problem.faults
         else:
             if name == "event_types":
-                sound[name] = fields[name]
+                valid[name] = fields[name]
     return found
 
 
@@ -151,7 +151,7 @@ def _headers(headers: dict[str, str]) -> dict[str, str]:
         raise invalid(child("/headers", error.name) if error.name else "/headers", str(error)) from None
     for name, value in headers.items():
         if value == MASK:
-            raise invalid(child("/headers", name), "write the value itself; this is the mask that reading shows")
+            raise invalid(child("/headers", name), "write the value itself; *** is only the mask that is shown")
     return headers
 
 

@@ -1,4 +1,4 @@
-"""How an endpoint is doing: a test request, and figures."""
+"""The health of an endpoint: send a test event, and read statistics."""
 
 from typing import Annotated, Final
 
@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from commerce_event.api.endpoints import find_endpoint
 from commerce_event.api.operations import Call, Operation, Reply
+from commerce_event.api.paging import LIMIT_DEFAULT, Limit
 from commerce_event.api.parameters import unknown_type
 from commerce_event.api.response_models import AttemptView, attempt_view, shown_time
 from commerce_event.contract.catalogue import EVENT_TYPES, EventType
@@ -16,17 +17,17 @@ from commerce_event.core.model import Attempt, Endpoint, Scope
 from commerce_event.core.problems import Problem, invalid
 from commerce_event.store.model import Claimed, DeliveryCounts
 
-_RECENT: Final = 500
+_RECENT_MAX: Final = 500  # attempts that ratio and latencies are computed from
 
 
-class TestWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which event type to test with; by default the first that the endpoint takes."""
+class EndpointTestRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The event type to send; by default the first one that the endpoint accepts."""
 
     type: Annotated[str, Meta(max_length=100)] | None = None
 
 
-class TestView(msgspec.Struct, frozen=True, kw_only=True):
-    """The request exactly as it was sent (static header values masked), and what came back. Nothing is stored."""
+class EndpointTestResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The request as it was sent (static header values masked), and the answer. Nothing is stored."""
 
     delivered: bool
     url: str
@@ -35,8 +36,20 @@ class TestView(msgspec.Struct, frozen=True, kw_only=True):
     attempt: AttemptView
 
 
+class RecentAttemptsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many."""
+
+    limit: Limit = LIMIT_DEFAULT
+
+
+class RecentAttemptsView(msgspec.Struct, frozen=True, kw_only=True):
+    """The last attempts of an endpoint's newest finished deliveries."""
+
+    items: list[AttemptView]
+
+
 class StatsView(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures of an endpoint. Success and latency look at the newest finished deliveries."""
+    """Statistics of an endpoint. Success and latency are those of the newest finished deliveries."""
 
     endpoint_id: str
     matched: int
@@ -57,17 +70,17 @@ class StatsView(msgspec.Struct, frozen=True, kw_only=True):
     latency_p99_ms: float | None
 
 
-async def test_endpoint(call: Call) -> Reply:
+async def send_test_event(call: Call) -> Reply:
     endpoint = find_endpoint(call)
     if call.services.settings.hold_deliveries:
-        raise Problem(409, "This server holds all deliveries, tests too; start it without --hold-deliveries.")
-    wanted: TestWanted = call.body
+        raise Problem(409, "This server holds all deliveries, including tests; start it without --hold-deliveries.")
+    wanted: EndpointTestRequest = call.body
     event_type = _type(endpoint, wanted.type)
     claimed = _example(call, endpoint, event_type)
     preview = call.services.sender.request_preview(endpoint, claimed)
     outcome = await call.services.sender.send(endpoint, claimed)
     return Reply(
-        TestView(
+        EndpointTestResult(
             delivered=outcome.delivered,
             url=endpoint.url,
             request_headers=preview,
@@ -80,21 +93,21 @@ async def test_endpoint(call: Call) -> Reply:
 async def endpoint_stats(call: Call) -> Reply:
     endpoint = find_endpoint(call)
     services = call.services
-    books = await services.store.history.delivery_counts(Scope.of(endpoint.client_id))
-    book = next((each for each in books if each.endpoint_id == endpoint.id), _blank(endpoint))
-    recent = await services.store.history.recent_attempts(endpoint.id, _RECENT)
+    all_counts = await services.store.history.delivery_counts(Scope.of(endpoint.client_id))
+    counts = next((each for each in all_counts if each.endpoint_id == endpoint.id), _no_counts(endpoint))
+    recent = await services.store.history.recent_attempts(endpoint.id, _RECENT_MAX)
     took = sorted(attempt.duration_ms for attempt in recent if attempt.status is not None)
     succeeded = sum(attempt.status is not None and 200 <= attempt.status <= 299 for attempt in recent)
-    health = services.scheduler.health(endpoint.id)
+    health = services.dispatcher.health(endpoint.id)
     return Reply(
         StatsView(
             endpoint_id=ids.encode("end", endpoint.id),
-            matched=book.matched,
-            delivered=book.delivered,
-            dead=book.dead,
-            cancelled=book.cancelled,
-            pending=book.pending,
-            oldest_due_at=shown_time(book.oldest_due_ms),
+            matched=counts.matched,
+            delivered=counts.delivered,
+            dead=counts.dead,
+            cancelled=counts.cancelled,
+            pending=counts.pending,
+            oldest_due_at=shown_time(counts.oldest_due_ms),
             in_flight=health.in_flight,
             circuit=health.circuit,
             consecutive_failures=health.consecutive_failures,
@@ -109,6 +122,12 @@ async def endpoint_stats(call: Call) -> Reply:
     )
 
 
+async def recent_attempts(call: Call) -> Reply:
+    endpoint = find_endpoint(call)
+    found = await call.services.store.history.recent_attempts(endpoint.id, call.query.limit)
+    return Reply(RecentAttemptsView(items=[attempt_view(each) for each in found]))
+
+
 def _type(endpoint: Endpoint, name: str | None) -> EventType:
     if name is not None:
         if name not in EVENT_TYPES:
@@ -119,7 +138,7 @@ def _type(endpoint: Endpoint, name: str | None) -> EventType:
 
 
 def _example(call: Call, endpoint: Endpoint, event_type: EventType) -> Claimed:
-    """Return an attempt at the type's example, made out for the endpoint's client."""
+    """Return an attempt that sends the type's example with the endpoint's ClientId."""
     now_ms = call.now_ms
     data = dict(event_type.example) | {"ClientId": endpoint.client_id}
     if endpoint.application_id is not None and "ApplicationId" in data:
@@ -155,7 +174,7 @@ def _attempt(outcome: Outcome) -> Attempt:
     )
 
 
-def _blank(endpoint: Endpoint) -> DeliveryCounts:
+def _no_counts(endpoint: Endpoint) -> DeliveryCounts:
     return DeliveryCounts(
         endpoint_id=endpoint.id, client_id=endpoint.client_id, matched=0, delivered=0, dead=0, cancelled=0, pending=0,
         oldest_due_ms=None,
@@ -172,26 +191,39 @@ OPERATIONS = (
         method="POST",
         path="/v1/endpoints/{id}/test",
         name="testEndpoint",
-        summary="Send an example now",
+        summary="Send a test event now",
         tag=_TAG,
         needs="manage",
-        run=test_endpoint,
-        body=TestWanted,
+        run=send_test_event,
+        body=EndpointTestRequest,
         body_required=False,
-        answers={200: TestView},
+        answers={200: EndpointTestResult},
         problems=(404, 409, 415, 422),
-        description="One request with the type's example, neither stored nor repeated. The answer shows both sides.",
+        description="Sends one request with the type's example, stores nothing, and returns request and answer.",
     ),
     Operation(
         method="GET",
         path="/v1/endpoints/{id}/stats",
         name="endpointStats",
-        summary="Figures of an endpoint",
+        summary="Read statistics of an endpoint",
         tag=_TAG,
         needs="read",
         run=endpoint_stats,
         answers={200: StatsView},
         problems=(404,),
-        description="Its account since it was made, its newest answers, and how this node treats it now.",
+        description="Its counts since it was created, its recent answers, and its current state on this node.",
+    ),
+    Operation(
+        method="GET",
+        path="/v1/endpoints/{id}/recent-attempts",
+        name="listRecentAttempts",
+        summary="List an endpoint's newest results",
+        tag=_TAG,
+        needs="read",
+        run=recent_attempts,
+        query=RecentAttemptsQuery,
+        answers={200: RecentAttemptsView},
+        problems=(404, 422),
+        description="The last attempt of each of its newest finished deliveries, newest first.",
     ),
 )

@@ -1,4 +1,4 @@
-"""Endpoints: made, read, changed, switched off, tested."""
+"""Endpoints: create, list, read, change, delete, and rotate the secret."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, Final
@@ -6,7 +6,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import UNSET, Meta
 
-from commerce_event.api.endpoint_fields import EndpointChange, NewEndpoint, checked
+from commerce_event.api.endpoint_fields import EndpointChange, NewEndpoint, check_fields
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing, PageQuery, listing
 from commerce_event.api.parameters import Int32, scope_for
@@ -31,17 +31,17 @@ from commerce_event.registry.authentication import check_client
 PER_CLIENT_MAX: Final = 200
 OVERLAP_DEFAULT: Final = "24h"
 _OVERLAP_MAX_S: Final = 30 * 86_400
-_SECRETS_MAX: Final = 8  # a receiver reads no more signatures than that
+_SECRETS_MAX: Final = 8  # a receiver checks at most 8 signatures
 
 
 class EndpointsQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which endpoints."""
+    """Filters of endpoints."""
 
     client_id: Int32 | None = None
 
 
 class Rotation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How long the old secret is used beside the new one."""
+    """How long requests are signed with the old secret as well."""
 
     overlap: Annotated[str, Meta(max_length=20, examples=["24h"])] = OVERLAP_DEFAULT
 
@@ -56,11 +56,11 @@ async def create_endpoint(call: Call) -> Reply:
         created_ms=now_ms,
         updated_ms=now_ms,
         secrets=(Secret(new_secret(wanted.signing)),),
-        **checked(fields, call.services.policy),
+        **check_fields(fields, call.services.policy),
     )
-    saved = await call.services.registry.add(endpoint, most=PER_CLIENT_MAX)
+    saved = await call.services.registry.add(endpoint, limit=PER_CLIENT_MAX)
     if saved is None:
-        raise Problem(409, f"A client has at most {PER_CLIENT_MAX} endpoints; delete one that is not used.")
+        raise Problem(409, f"A client has at most {PER_CLIENT_MAX} endpoints; delete an unused one.")
     view = new_endpoint_view(saved)
     call.is_about(saved.client_id, view.id)
     return Reply(view, 201, {"Location": f"/v1/endpoints/{view.id}"})
@@ -83,7 +83,7 @@ async def get_endpoint(call: Call) -> Reply:
 
 async def change_endpoint(call: Call) -> Reply:
     saved = await _change(call, lambda endpoint: _changed(call, endpoint))
-    call.services.scheduler.wake()
+    call.services.dispatcher.wake()
     return Reply(endpoint_view(saved))
 
 
@@ -103,13 +103,13 @@ def _changed(call: Call, endpoint: Endpoint) -> Endpoint:
     if fields.get("enabled"):
         fields["disabled_reason"] = None
     present = {"event_types": list(endpoint.event_types), "filter": endpoint.filter}
-    usable = checked({**present, **fields}, call.services.policy)
+    usable = check_fields({**present, **fields}, call.services.policy)
     return msgspec.structs.replace(endpoint, updated_ms=call.now_ms, **usable)
 
 
 async def delete_endpoint(call: Call) -> Reply:
     await call.services.registry.delete(find_endpoint(call).id, call.now_ms)
-    call.services.scheduler.wake()
+    call.services.dispatcher.wake()
     return Reply(None, 204)
 
 
@@ -139,13 +139,13 @@ async def rotate_secret(call: Call) -> Reply:
 
 
 def _kept(secrets: Sequence[Secret], expires_ms: int, now_ms: int) -> list[Secret]:
-    """Return the old secrets that still sign beside a new one, the newest first."""
+    """Return the old secrets that sign as well as a new one, newest first."""
     old = [Secret(s.value, min(expires_ms, s.expires_ms or expires_ms)) for s in secrets]
     return [secret for secret in old if (secret.expires_ms or 0) > now_ms][: _SECRETS_MAX - 1]
 
 
 def find_endpoint(call: Call) -> Endpoint:
-    """Return the endpoint in the path. Raises Problem 404, also for another client's."""
+    """Return the endpoint in the path. Raises Problem 404, also for another client's endpoint."""
     endpoint = call.services.registry.endpoint_in(call.scope, call.id("end", "endpoint"))
     if endpoint is None:
         raise not_found("endpoint")
@@ -159,14 +159,14 @@ OPERATIONS = (
         method="POST",
         path="/v1/endpoints",
         name="createEndpoint",
-        summary="Make an endpoint",
+        summary="Create an endpoint",
         tag=_TAG,
         needs="manage",
         run=create_endpoint,
         body=NewEndpoint,
         answers={201: NewEndpointView},
         problems=(409, 415, 422),
-        description="The answer holds the signing secret, not shown again; with ed25519 the public key instead.",
+        description="The answer has the signing secret, which is shown only once; with ed25519 the public key instead.",
     ),
     Operation(
         method="GET",
@@ -179,7 +179,7 @@ OPERATIONS = (
         query=EndpointsQuery,
         answers={200: Listing[EndpointView]},
         problems=(422,),
-        description="Newest first, without deleted ones.",
+        description="Newest first, without deleted endpoints.",
     ),
     Operation(
         method="GET",
@@ -204,7 +204,7 @@ OPERATIONS = (
         body=EndpointChange,
         answers={200: EndpointView},
         problems=(404, 415, 422),
-        description="Switched off, nothing is tracked for it; what already waits is held until it is on again.",
+        description="While disabled, new events are not tracked, and pending deliveries are held until it is enabled.",
     ),
     Operation(
         method="DELETE",
@@ -216,13 +216,13 @@ OPERATIONS = (
         run=delete_endpoint,
         answers={204: None},
         problems=(404,),
-        description="What waits for it is cancelled; its history stays.",
+        description="Its pending deliveries are cancelled; its history stays.",
     ),
     Operation(
         method="POST",
         path="/v1/endpoints/{id}/rotate-secret",
         name="rotateSecret",
-        summary="Make a new secret",
+        summary="Rotate the secret",
         tag=_TAG,
         needs="manage",
         run=rotate_secret,
@@ -230,6 +230,6 @@ OPERATIONS = (
         body_required=False,
         answers={200: SecretView},
         problems=(404, 415, 422),
-        description="Until the overlap ends requests are signed with both, so that receivers can change over in peace.",
+        description="Until the overlap ends, requests are signed with both secrets, so receivers have time to change.",
     ),
 )

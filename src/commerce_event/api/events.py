@@ -1,7 +1,8 @@
-"""Reading the journal: events, their deliveries, and what a receiver may have missed."""
+"""Events: list and search, read, list deliveries, and read a client's sequence for reconciliation."""
 
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from commerce_event.api.operations import Call, Operation, Reply
@@ -14,7 +15,7 @@ from commerce_event.store.model import DeliveryQuery, EventQuery
 
 
 class EventsQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which events. With ``after`` they come oldest first, by the client's sequence."""
+    """Filters of events. With ``after``, events are in the order of the client's sequence."""
 
     client_id: Int32 | None = None
     type: str | None = None
@@ -24,6 +25,7 @@ class EventsQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     until: Time | None = None
     q: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
     after: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
+    expand: bool = False
 
 
 async def list_events(call: Call) -> Reply:
@@ -40,15 +42,23 @@ async def list_events(call: Call) -> Reply:
         state=query.state,
         text=query.q,
     )
-    return Reply(listing(await call.services.store.history.events(wanted, query.page()), query, event_view))
+    page = listing(await call.services.store.history.events(wanted, query.page()), query, lambda event: event)
+    views = [event_view(event) for event in page.items]
+    if query.expand:
+        states = await call.services.store.history.delivery_states([event.id for event in page.items], scope)
+        views = [
+            msgspec.structs.replace(view, delivery_states={**states.get(event.id, {})})
+            for view, event in zip(views, page.items, strict=True)
+        ]
+    return Reply(Listing(views, page.next_cursor))
 
 
 async def _events_after(call: Call, query: EventsQuery) -> Reply:
     if query.client_id is None:
-        raise invalid("?client_id", "name the client whose sequence this is")
+        raise invalid("?client_id", "name the client whose sequence is read")
     others = (query.type, query.application_id, query.state, query.since, query.until, query.q)
-    if any(value is not None for value in others):
-        raise invalid("?after", "after goes with client_id, limit and cursor alone, so that nothing is left out")
+    if query.expand or any(value is not None for value in others):
+        raise invalid("?after", "after works only with client_id, limit and cursor, so that no event is left out")
     behind = query.sequence(query.after or 0)
     events = await call.services.store.history.events_after(query.client_id, behind, query.limit + 1)
     return Reply(sequence_listing(events, query, event_view))
@@ -66,7 +76,7 @@ async def get_event(call: Call) -> Reply:
 
 
 class EventDeliveriesQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which page."""
+    """The page to read."""
 
 
 async def event_deliveries(call: Call) -> Reply:
@@ -90,8 +100,8 @@ OPERATIONS = (
         answers={200: Listing[EventView]},
         problems=(422,),
         description=(
-            "Newest first; with `after`, a client's events in accept order without gaps, for reconciliation. Either "
-            "way `next_cursor`, given back as `cursor` beside the same parameters, leads on until it is null."
+            "Newest first; with `after`, a client's events in accept order without gaps, for reconciliation. Send "
+            "`next_cursor` as `cursor` with the same parameters to get the next page, until it is null."
         ),
     ),
     Operation(
@@ -104,7 +114,7 @@ OPERATIONS = (
         run=get_event,
         answers={200: EventView},
         problems=(404,),
-        description="With its body as it was handed in.",
+        description="With its body as it was published.",
     ),
     Operation(
         method="GET",
@@ -117,6 +127,6 @@ OPERATIONS = (
         query=EventDeliveriesQuery,
         answers={200: Listing[DeliveryView]},
         problems=(404, 422),
-        description="Newest first: one for each endpoint it matched, and those that replays made.",
+        description="Newest first: one for each endpoint that matched, and those that replays created.",
     ),
 )

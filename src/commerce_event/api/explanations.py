@@ -1,24 +1,41 @@
-"""Why an event was, or was not, sent to each endpoint, and what holds what is still to be sent."""
+"""Explain for each endpoint why an event was sent or not, and why a due delivery is held back."""
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from commerce_event.api.events import find_event
 from commerce_event.api.operations import Call, Operation, Reply
-from commerce_event.api.response_models import DeliveryView, delivery_view
+from commerce_event.api.response_models import (
+    MASK,
+    DeliveryView,
+    EndpointSummary,
+    attempt_view,
+    delivery_fields,
+    endpoint_summary,
+)
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core import ids
 from commerce_event.core.clock import rfc3339
 from commerce_event.core.model import Attempt, Delivery, Endpoint, Event, Scope
 from commerce_event.core.routing import explain
-from commerce_event.store.model import DeliveryQuery, Page
+from commerce_event.store.model import Claimed, DeliveryQuery, Page
 
 _DELIVERIES_MAX = 1_000  # of one event
+_EXPANDED_MAX = 10  # deliveries of one endpoint, the newest; replays may have made many
+
+
+class ExplainQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much is answered."""
+
+    expand: bool = False
 
 
 class RuleView(msgspec.Struct, frozen=True):
-    """One rule and whether it let the event pass."""
+    """A rule, and whether it let the event pass."""
 
     name: str
     passed: bool
@@ -26,22 +43,33 @@ class RuleView(msgspec.Struct, frozen=True):
     found: Any
 
 
+class RequestPreview(msgspec.Struct, frozen=True, kw_only=True):
+    """The request that an attempt now would make; its body is the event's. Values of static headers are masked."""
+
+    url: str
+    headers: list[tuple[str, str]]
+
+
 class ReasonView(msgspec.Struct, frozen=True, kw_only=True):
-    """Why one endpoint did or did not get the event, and what became of it."""
+    """Why the event was sent to an endpoint or not, and what happened to it there."""
 
     endpoint_id: str
     url: str
+    description: str
+    endpoint: EndpointSummary | None
+    retries: int
     matched: bool
     verdict: str
-    held: str | None  # why what is due was not sent yet
+    held: str | None  # why a due delivery is not sent yet
     rules: list[RuleView]
     deliveries: list[DeliveryView]
     last_status: int | None  # of the newest delivery's last attempt
     last_error: str | None
+    request: RequestPreview | UnsetType | None = UNSET  # with ?expand=true
 
 
 class ExplanationView(msgspec.Struct, frozen=True, kw_only=True):
-    """Every endpoint of the client, as it stood when the event was accepted."""
+    """All endpoints of the client, as they were when the event was accepted."""
 
     event_id: str
     client_id: int
@@ -52,24 +80,32 @@ class ExplanationView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Sent(msgspec.Struct, frozen=True):
-    """What became of an event at one endpoint."""
+    """The deliveries of an event to one endpoint."""
 
     deliveries: list[Delivery] = []
-    last: Attempt | None = None
+    attempts: dict[int, list[Attempt]] = {}  # by delivery: of the newest one, or of all that are expanded
     held: str | None = None
+
+    @property
+    def last(self) -> Attempt | None:
+        """The last attempt of the newest delivery."""
+        made = self.attempts.get(self.deliveries[0].id) if self.deliveries else None
+        return made[-1] if made else None
 
 
 async def explain_event(call: Call) -> Reply:
     event = await find_event(call)
     registry = call.services.registry
     sent = await _sent(call, event)
-    then = await registry.explainable(event.client_id, event.config_version)
+    then = await registry.endpoints_at(event.client_id, event.config_version)
     known = {endpoint.id for endpoint in then}
     reasons = [
-        _reason(endpoint, event, sent.get(endpoint.id, _Sent())) for endpoint in then if endpoint.deleted_ms is None
+        _reason(call, endpoint, event, sent.get(endpoint.id, _Sent()))
+        for endpoint in then
+        if endpoint.deleted_ms is None
     ]
     reasons += [
-        _made_later(endpoint, sent.get(endpoint.id, _Sent()))
+        _created_later(call, endpoint, event, sent.get(endpoint.id, _Sent()))
         for endpoint in registry.endpoints(Scope.of(event.client_id))
         if endpoint.id not in known
     ]
@@ -91,84 +127,147 @@ async def _sent(call: Call, event: Event) -> dict[int, _Sent]:
     wanted = DeliveryQuery(scope=call.scope, event_id=event.id)
     for delivery in await store.history.deliveries(wanted, Page(_DELIVERIES_MAX)):
         by_endpoint.setdefault(delivery.endpoint_id, []).append(delivery)
-    sent = {}
-    for endpoint_id, deliveries in by_endpoint.items():
-        newest = deliveries[0]
-        attempts = await store.history.attempts(newest.id) if newest.attempt_count else []
-        sent[endpoint_id] = _Sent(deliveries, attempts[-1] if attempts else None, _held(call, newest))
-    return sent
+    shown_max = _EXPANDED_MAX if call.query.expand else 1
+    wanted_ids = [
+        each.id for deliveries in by_endpoint.values() for each in deliveries[:shown_max] if each.attempt_count
+    ]
+    attempts = await asyncio.gather(*(store.history.attempts(delivery_id) for delivery_id in wanted_ids))
+    by_delivery = dict(zip(wanted_ids, attempts, strict=True))
+    return {
+        endpoint_id: _Sent(
+            deliveries,
+            {each.id: by_delivery[each.id] for each in deliveries if each.id in by_delivery},
+            _held(call, deliveries[0]),
+        )
+        for endpoint_id, deliveries in by_endpoint.items()
+    }
 
 
 def _held(call: Call, delivery: Delivery) -> str | None:
-    """Return why a delivery that is due was not sent yet, as the end of a sentence; None when it is not due."""
+    """Return why a due delivery is not sent yet, as the end of a sentence; None when it is not due."""
     now_ms = call.services.clock.now_ms()
     if delivery.state != "pending" or delivery.leased or delivery.due_ms is None or delivery.due_ms > now_ms:
         return None
     endpoint = call.services.registry.endpoint(delivery.endpoint_id)
     if endpoint is None or not endpoint.live:
-        return "the endpoint is switched off"
+        return "the endpoint is disabled"
     if call.services.settings.hold_deliveries:
         return "this server holds all deliveries"
-    health = call.services.scheduler.health(endpoint.id)
+    health = call.services.dispatcher.health(endpoint.id)
     if health.circuit != "closed":
         return f"the endpoint failed {health.consecutive_failures} times in a row and gets one attempt at a time"
     if health.paused_for_s is not None:
         return f"the endpoint asked for a pause of another {health.paused_for_s:.0f} s"
-    return "others of this endpoint are before it"
+    return "other deliveries of this endpoint are before it"
 
 
-def _reason(endpoint: Endpoint, event: Event, sent: _Sent) -> ReasonView:
+def _reason(call: Call, endpoint: Endpoint, event: Event, sent: _Sent) -> ReasonView:
     data = msgspec.json.decode(event.body)
     verdict = explain(endpoint, event.client_id, EVENT_TYPES[event.type], event.application_id, data)
     failed = [rule.name for rule in verdict.rules if not rule.passed]
     return _view(
+        call,
         endpoint,
+        event,
         sent,
         matched=verdict.matched,
-        verdict=_fate(sent) if verdict.matched else f"not sent: {', '.join(failed)} did not match",
+        verdict=_outcome(sent) if verdict.matched else f"not sent: {', '.join(failed)} did not match",
         rules=[RuleView(rule.name, rule.passed, rule.wanted, rule.found) for rule in verdict.rules],
     )
 
 
-def _made_later(endpoint: Endpoint, sent: _Sent) -> ReasonView:
+def _created_later(call: Call, endpoint: Endpoint, event: Event, sent: _Sent) -> ReasonView:
     return _view(
+        call,
         endpoint,
+        event,
         sent,
         matched=False,
-        verdict=_fate(sent) if sent.deliveries else "not sent: the endpoint was made after this event",
+        verdict=_outcome(sent) if sent.deliveries else "not sent: the endpoint was created after this event",
         rules=[RuleView("existed", False, True, False)],
     )
 
 
-def _view(endpoint: Endpoint, sent: _Sent, *, matched: bool, verdict: str, rules: list[RuleView]) -> ReasonView:
+def _view(
+    call: Call,
+    endpoint: Endpoint,
+    event: Event,
+    sent: _Sent,
+    *,
+    matched: bool,
+    verdict: str,
+    rules: Sequence[RuleView],
+) -> ReasonView:
+    """Return what is said of ``endpoint``, as it stood when the event was accepted."""
+    now = call.services.registry.endpoint(endpoint.id) or endpoint
+    own = now.retry_schedule_s
     return ReasonView(
         endpoint_id=ids.encode("end", endpoint.id),
         url=endpoint.url,
+        description=now.description,
+        endpoint=endpoint_summary(now),
+        retries=len(call.services.settings.retry_schedule_s if own is None else own),
         matched=matched,
         verdict=verdict,
         held=sent.held,
-        rules=rules,
-        deliveries=[delivery_view(delivery) for delivery in sent.deliveries],
+        rules=[*rules],
+        deliveries=[_delivery(call, number, each, sent) for number, each in enumerate(sent.deliveries)],
         last_status=None if sent.last is None else sent.last.status,
         last_error=None if sent.last is None else sent.last.error,
+        request=_preview(call, now, event, sent) if call.query.expand else UNSET,
     )
 
 
-def _fate(sent: _Sent) -> str:
+def _delivery(call: Call, number: int, delivery: Delivery, sent: _Sent) -> DeliveryView:
+    if not call.query.expand or number >= _EXPANDED_MAX:
+        return DeliveryView(**delivery_fields(delivery))
+    attempts = [attempt_view(each) for each in sent.attempts.get(delivery.id, [])]
+    return DeliveryView(**delivery_fields(delivery), attempts=attempts)
+
+
+def _preview(call: Call, endpoint: Endpoint, event: Event, sent: _Sent) -> RequestPreview | None:
+    """Return the request of the newest delivery; a key that may not send it gets no valid signature."""
+    if not sent.deliveries or endpoint.deleted_ms is not None:
+        return None
+    delivery = sent.deliveries[0]
+    claimed = Claimed(
+        delivery_id=delivery.id,
+        endpoint_id=endpoint.id,
+        number=max(1, delivery.attempt_count),
+        failure_count=delivery.failure_count,
+        run_id=0,
+        lease_until_ms=0,
+        replay_id=delivery.replay_id,
+        event_id=event.id,
+        client_id=event.client_id,
+        sequence=event.sequence,
+        type=event.type,
+        traceparent=None,
+        body=event.body,
+    )
+    may_send = call.key.role in {"admin", "manage"}
+    headers = [
+        (name, value if may_send or name != "webhook-signature" else MASK)
+        for name, value in call.services.sender.request_preview(endpoint, claimed)
+    ]
+    return RequestPreview(url=endpoint.url, headers=headers)
+
+
+def _outcome(sent: _Sent) -> str:
     if not sent.deliveries:
         return "matched, but its delivery is missing"
     newest = sent.deliveries[0]
-    tries = f"{newest.attempt_count} attempt{'s' if newest.attempt_count != 1 else ''}"
+    attempts = f"{newest.attempt_count} attempt{'s' if newest.attempt_count != 1 else ''}"
     if newest.state == "pending":
-        return f"pending after {tries}: {_next(newest, sent.held)}"
-    return f"{newest.state} after {tries}" + (f": {newest.reason}" if newest.reason else "")
+        return f"pending after {attempts}: {_next(newest, sent.held)}"
+    return f"{newest.state} after {attempts}" + (f": {newest.reason}" if newest.reason else "")
 
 
 def _next(delivery: Delivery, held: str | None) -> str:
     if delivery.leased:
         return "being sent now"
     if delivery.due_ms is None:
-        return "waits for its turn"
+        return "waits for an earlier delivery"
     if held is not None:
         return f"due since {rfc3339(delivery.due_ms)}; {held}"
     return f"next try {rfc3339(delivery.due_ms)}"
@@ -179,12 +278,16 @@ OPERATIONS = (
         method="GET",
         path="/v1/events/{id}/explain",
         name="explainEvent",
-        summary="Why was it, or was it not, sent?",
+        summary="Explain why an event was sent or not",
         tag="Events",
         needs="read",
         run=explain_event,
+        query=ExplainQuery,
         answers={200: ExplanationView},
-        problems=(404,),
-        description="For each endpoint, as it stood when the event was accepted: its rules and what became of it.",
+        problems=(404, 422),
+        description=(
+            "For each endpoint, as it was when the event was accepted: its rules and the outcome. `expand=true` adds "
+            f"the attempts of its {_EXPANDED_MAX} newest deliveries and the request as it would be sent now."
+        ),
     ),
 )

@@ -1,4 +1,4 @@
-"""Keys: made, listed, revoked; by admins alone."""
+"""API keys: create, list and revoke; only for admins."""
 
 from typing import Annotated
 
@@ -15,7 +15,7 @@ from commerce_event.core.problems import Problem, invalid, not_found
 
 
 class NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A key to be made: what it may do, and for which clients. An admin key is for every client."""
+    """A key to create: its role and its clients. An admin key is for all clients."""
 
     role: Role
     client_ids: Annotated[list[Int32], Meta(min_length=1, max_length=1_000)] | None = None
@@ -23,21 +23,21 @@ class NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class KeysQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which page."""
+    """The page to read."""
 
 
 class RevokeQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whether it is meant in earnest."""
+    """Whether to revoke a key that locks somebody out."""
 
     force: bool = False
 
 
 def clients_of(wanted: NewKey) -> tuple[int, ...] | None:
-    """Return the clients that a key to be made is for; None for every one. Raises Problem 422."""
+    """Return the clients of a new key; None for all. Raises Problem 422."""
     if wanted.role != "admin" and wanted.client_ids is None:
         raise invalid("/client_ids", f"name the clients that a {wanted.role} key is for")
     if wanted.role == "admin" and wanted.client_ids is not None:
-        raise invalid("/client_ids", "an admin key is for every client; leave this out")
+        raise invalid("/client_ids", "an admin key is for all clients; leave this out")
     return None if wanted.client_ids is None else tuple(dict.fromkeys(wanted.client_ids))
 
 
@@ -71,12 +71,12 @@ async def revoke_key(call: Call) -> Reply:
 
 
 def _check_revocable(call: Call, key: Key) -> None:
-    """Raises Problem 409 for a key without which its owner, or everybody, is locked out."""
+    """Raise Problem 409 for the last admin key, and for the caller's own key."""
     live_admins = [k for k in call.services.registry.all_keys() if k.role == "admin" and k.revoked_ms is None]
     if live_admins == [key] and call.services.settings.admin_key is None:
-        raise Problem(409, "This is the last admin key; make another one first, or revoke it with force=true.")
+        raise Problem(409, "This is the last admin key; create another one first, or revoke it with force=true.")
     if key.id == call.key.id:
-        raise Problem(409, "This is the key that you call with; use another one, or revoke it with force=true.")
+        raise Problem(409, "This is the key of this request; use another one, or revoke it with force=true.")
 
 
 _TAG = "Keys"
@@ -85,14 +85,14 @@ OPERATIONS = (
         method="POST",
         path="/v1/keys",
         name="createKey",
-        summary="Make a key",
+        summary="Create a key",
         tag=_TAG,
         needs="admin",
         run=create_key,
         body=NewKey,
         answers={201: NewKeyView},
         problems=(415, 422),
-        description="The key is shown this once.",
+        description="The key is shown only once.",
     ),
     Operation(
         method="GET",
@@ -105,7 +105,7 @@ OPERATIONS = (
         query=KeysQuery,
         answers={200: Listing[KeyView]},
         problems=(422,),
-        description="Newest first, revoked ones too; without their texts.",
+        description="Newest first, including revoked keys; without the keys themselves.",
     ),
     Operation(
         method="DELETE",
@@ -119,8 +119,8 @@ OPERATIONS = (
         answers={204: None},
         problems=(404, 409, 422),
         description=(
-            "It stops working at once on this node, and within a second on others. The key of the call itself and the "
-            "last admin key are refused with 409 unless `force=true`."
+            "It stops working at once on this node, and within a second on others. The key of the request and the last "
+            "admin key are refused with 409 unless `force=true`."
         ),
     ),
 )

@@ -1,6 +1,6 @@
-"""Metrics in the OpenMetrics format. Counters are kept as things happen; a scrape never reads a large table.
+"""Metrics in the OpenMetrics format. They are counted as things happen; a scrape reads no large table.
 
-Endpoints appear by id alone: no names, URLs or clients.
+Endpoints appear only by id: no names, URLs or clients.
 """
 
 from bisect import bisect_left
@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 from commerce_event.core import ids
 from commerce_event.core.delivery import Decision, Outcome
 from commerce_event.core.model import Endpoint
-from commerce_event.deliver.scheduler import Scheduler
+from commerce_event.deliver.dispatcher import Dispatcher
 from commerce_event.loop_monitor import LoopMonitor
 from commerce_event.maintenance.runner import Maintenance
 
@@ -25,9 +25,9 @@ _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class Metrics(Collector):
-    """Counts what flows through this node."""
+    """Counts events and attempts of this node, and collects the other metrics."""
 
-    def __init__(self, scheduler: Scheduler, maintenance: Maintenance, loop_monitor: LoopMonitor) -> None:
+    def __init__(self, dispatcher: Dispatcher, maintenance: Maintenance, loop_monitor: LoopMonitor) -> None:
         self._maintenance = maintenance
         self._loop_monitor = loop_monitor
         self._registry = CollectorRegistry()
@@ -45,18 +45,18 @@ class Metrics(Collector):
         self._durations = [0] * (len(_BUCKETS) + 1)
         self._seconds = 0.0
         Gauge("commerce_event_in_flight", "Deliveries being sent", registry=self._registry).set_function(
-            lambda: scheduler.in_flight
+            lambda: dispatcher.in_flight
         )
         Gauge("commerce_event_nodes", "Nodes that share the store", registry=self._registry).set_function(
-            lambda: scheduler.nodes
+            lambda: dispatcher.nodes
         )
         Gauge("commerce_event_unsettled", "Outcomes not yet recorded", registry=self._registry).set_function(
-            lambda: scheduler.unsettled
+            lambda: dispatcher.unsettled
         )
         self._registry.register(self)
 
     def attempt(self, _endpoint: Endpoint, outcome: Outcome, decision: Decision) -> None:
-        """Count an answered attempt; in plain numbers, as it is done for every one."""
+        """Count a finished attempt. It runs for every attempt, so it uses plain numbers."""
         name = "failed"
         if outcome.delivered:
             name = "delivered"
@@ -70,12 +70,12 @@ class Metrics(Collector):
         self._seconds += seconds
 
     def text(self) -> bytes:
-        """Return the exposition."""
+        """Return the metrics as text."""
         return bytes(generate_latest(self._registry))  # type: ignore[no-untyped-call]
 
     def collect(self) -> Iterable[Metric]:
-        """The accounts, as of the last recount."""
-        accounts = self._maintenance.accounts
+        """Return the counts as of the last recount, the attempts, and the state of the node."""
+        report = self._maintenance.counts.report
         deliveries = GaugeMetricFamily(
             "commerce_event_deliveries", "Deliveries by endpoint and state, ever", labels=["endpoint", "state"]
         )
@@ -85,18 +85,18 @@ class Metrics(Collector):
         oldest = GaugeMetricFamily(
             "commerce_event_oldest_due_age_seconds", "How long the oldest due delivery has waited", labels=["endpoint"]
         )
-        for book in accounts.books if accounts is not None else ():
-            endpoint = ids.encode("end", book.endpoint_id)
+        for counts in report.counts if report is not None else ():
+            endpoint = ids.encode("end", counts.endpoint_id)
             for state in ("delivered", "dead", "cancelled", "pending"):
-                deliveries.add_metric([endpoint, state], getattr(book, state))
-            if accounts is not None and book.oldest_due_ms is not None:
-                oldest.add_metric([endpoint], max(0.0, (accounts.counted_ms - book.oldest_due_ms) / 1000))
-        if accounts is not None:
-            wrong = sum(abs(book.difference) for book in accounts.books) + len(accounts.wrong_events)
+                deliveries.add_metric([endpoint, state], getattr(counts, state))
+            if report is not None and counts.oldest_due_ms is not None:
+                oldest.add_metric([endpoint], max(0.0, (report.counted_ms - counts.oldest_due_ms) / 1000))
+        if report is not None:
+            wrong = sum(abs(counts.difference) for counts in report.counts) + len(report.wrong_events)
             difference.add_metric([], wrong)
-        return [deliveries, difference, oldest, *self._of_attempts(), *self._of_the_node()]
+        return [deliveries, difference, oldest, *self._attempt_metrics(), *self._node_metrics()]
 
-    def _of_attempts(self) -> Iterable[Metric]:
+    def _attempt_metrics(self) -> Iterable[Metric]:
         attempts = CounterMetricFamily("commerce_event_attempts", "Attempts by outcome", labels=["outcome"])
         for outcome, count in self._attempts.items():
             attempts.add_metric([outcome], count)
@@ -109,20 +109,22 @@ class Metrics(Collector):
             sum_value=self._seconds,
         )
 
-    def _of_the_node(self) -> Iterable[Metric]:
-        """What goes wrong around this node."""
+    def _node_metrics(self) -> Iterable[Metric]:
+        """Yield stalls, clock jumps and the state of the disk."""
         yield CounterMetricFamily(
             "commerce_event_loop_stalls", "Times that the event loop stood still", value=self._loop_monitor.stalls
         )
         yield CounterMetricFamily(
-            "commerce_event_clock_jumps", "Times that the wall clock was set", value=self._maintenance.clock_jumps
+            "commerce_event_clock_jumps",
+            "Times that the wall clock was set",
+            value=self._maintenance.clock_watcher.jumps,
         )
         info = self._maintenance.store_info
         if info is None:
             return
         yield GaugeMetricFamily("commerce_event_store_size_bytes", "Size of the store", value=info.size_bytes)
         if info.free_bytes is not None:
-            yield GaugeMetricFamily("commerce_event_disk_free_bytes", "Free beside the store", value=info.free_bytes)
+            yield GaugeMetricFamily("commerce_event_disk_free_bytes", "Free space on its disk", value=info.free_bytes)
         if info.unclean_starts is not None:
             yield CounterMetricFamily(
                 "commerce_event_unclean_starts",

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document: the contract's webhooks and the management API, made from what the code runs on."""
+"""Build the OpenAPI 3.1 document from the event types and the operations: webhooks and management API."""
 
 import re
 from collections.abc import Collection
@@ -18,13 +18,15 @@ from commerce_event.api import (
     dead_letters,
     deliveries,
     endpoint_health,
+    endpoint_stats,
     endpoints,
     events,
     explanations,
     keys,
     replays,
+    system,
 )
-from commerce_event.api.field_descriptions import meaning
+from commerce_event.api.field_descriptions import describe
 from commerce_event.api.operations import NoParams, Operation
 from commerce_event.api.problem_types import ProblemTypeView
 from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
@@ -40,25 +42,27 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *replays.OPERATIONS,
     *endpoints.OPERATIONS,
     *endpoint_health.OPERATIONS,
+    *endpoint_stats.OPERATIONS,
     *catalogue.OPERATIONS,
     *activity.OPERATIONS,
+    *system.OPERATIONS,
     *audit_log.OPERATIONS,
     *keys.OPERATIONS,
 )
-# Problems of every call: bytes that are no HTTP, or come too slowly; an address or head too large; a coding of the
-# body that is not known here; too many callers.
-_BEFORE: Final = (400, 408, 414, 431, 501, 503)
-_ALWAYS: Final = (*_BEFORE, 401, 403, 500)  # problems of every call that takes a key
+# Problems that the HTTP server answers with before any call: invalid or slow HTTP, a URL or head that is too large, an
+# unknown transfer coding, too many connections.
+_SERVER_PROBLEMS: Final = (400, 408, 414, 431, 501, 503)
+_COMMON_PROBLEMS: Final = (*_SERVER_PROBLEMS, 401, 403, 500)  # of every call that needs a key
 _SECURITY: Final[list[dict[str, list[str]]]] = [{"key": []}]
-_LOCATION: Final = {"description": "Where it can be read, or a key revoked", "schema": {"type": "string"}}
-_LISTING: Final = re.compile(rb"Listing_(\w+?)View_")  # what a generic type is called
+_LOCATION: Final = {"description": "URL of the new resource", "schema": {"type": "string"}}
+_LISTING: Final = re.compile(rb"Listing_(\w+?)View_")  # msgspec's name of a generic type
 _REF: Final = "#/components/schemas/{name}"
-_PUBLISH_PROBLEMS: Final = (*_ALWAYS, 404, 409, 413, 415, 422)
+_PUBLISH_PROBLEMS: Final = (*_COMMON_PROBLEMS, 404, 409, 413, 415, 422)
 
 
 @cache
 def document() -> dict[str, Any]:
-    """Return the document, as JSON would be read. It is shared: copy it before changing it."""
+    """Return the document as decoded JSON. It is cached and shared: copy it before changing it."""
     types = _types()
     refs, schemas = msgspec.json.schema_components(list(types), ref_template=_REF)
     shown = dict(zip(types, refs, strict=True))
@@ -71,7 +75,7 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "Commerce Event",
             "version": __version__,
-            "description": "Commerce events over webhooks: what receivers get, and how the server is managed.",
+            "description": "Commerce events over webhooks: what receivers get, and the API that manages the server.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
@@ -80,8 +84,14 @@ def document() -> dict[str, Any]:
         "webhooks": webhook_items(),
         "paths": paths,
         "components": {
-            "schemas": {**event_schemas(), **{name: _explained(name, each) for name, each in schemas.items()}},
-            "responses": {_problem_name(status): _problem(status, shown) for status in sorted(TITLES)},
+            "schemas": {**event_schemas(), **{name: _described(name, each) for name, each in schemas.items()}},
+            "responses": {
+                _problem_name(status): {
+                    "description": TITLES[status],
+                    "content": {MEDIA_TYPE: {"schema": shown[ProblemBody]}},
+                }
+                for status in sorted(TITLES)
+            },
             "securitySchemes": {
                 "key": {
                     "type": "http",
@@ -97,7 +107,7 @@ def document() -> dict[str, Any]:
 
 @cache
 def document_yaml() -> str:
-    """Return the document as YAML. Making it takes long enough to be felt: not in the event loop."""
+    """Return the document as YAML. The first call is slow: do not call it in the event loop."""
     return yaml.safe_dump(document(), sort_keys=False, allow_unicode=True)
 
 
@@ -110,9 +120,9 @@ def _types() -> list[Any]:
     return list(dict.fromkeys(wanted))
 
 
-def _explained(name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a schema whose properties say what they mean."""
-    properties = {each: {"description": meaning(name, each), **about} for each, about in schema["properties"].items()}
+def _described(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema with descriptions of its properties."""
+    properties = {each: {"description": describe(name, each), **about} for each, about in schema["properties"].items()}
     return {**schema, "description": schema["description"].replace("``", "`"), "properties": properties}
 
 
@@ -139,29 +149,35 @@ def _operation(operation: Operation, shown: dict[Any, Any]) -> dict[str, Any]:
 def _answers(operation: Operation, shown: dict[Any, Any]) -> dict[str, Any]:
     answers: dict[str, Any] = {}
     for status, kind in operation.answers.items():
-        answers[str(status)] = {"description": "Done; there is nothing to say" if kind is None else _about(kind)}
+        answers[str(status)] = {"description": "Done; no content" if kind is None else _first_sentence(kind)}
         if status in {201, 202}:
             answers[str(status)]["headers"] = {"Location": _LOCATION}
         if kind is not None:
             answers[str(status)]["content"] = {"application/json": {"schema": shown[kind]}}
     too_large = {413} if operation.body is not None else set()
     unwanted = {422} if operation.query is NoParams else set()
-    return answers | _problems({*_ALWAYS, *operation.problems, *too_large, *unwanted})
+    return answers | _problems({*_COMMON_PROBLEMS, *operation.problems, *too_large, *unwanted})
 
 
 def _problems(statuses: Collection[int]) -> dict[str, Any]:
     return {str(status): {"$ref": f"#/components/responses/{_problem_name(status)}"} for status in sorted(statuses)}
 
 
-def _about(kind: Any) -> str:
-    """Return the first sentence that a type says of itself."""
+def _first_sentence(kind: Any) -> str:
+    """Return the first sentence of a type's docstring."""
     return str(getattr(kind, "__origin__", kind).__doc__).partition(". ")[0].rstrip(".")
 
 
 def _path_parameters(path: str) -> list[dict[str, Any]]:
     names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
     return [
-        {"name": name, "in": "path", "required": True, "description": meaning(path, name), "schema": {"type": "string"}}
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": describe(path, name),
+            "schema": {"type": "string"},
+        }
         for name in names
     ]
 
@@ -170,13 +186,13 @@ def _query_parameters(operation: Operation) -> list[dict[str, Any]]:
     schema = msgspec.json.schema(operation.query)
     properties = schema["$defs"][operation.query.__name__]["properties"]
     return [
-        {"name": name, "in": "query", "description": meaning(operation.name, name), "schema": _without_null(about)}
+        {"name": name, "in": "query", "description": describe(operation.name, name), "schema": _without_null(about)}
         for name, about in properties.items()
     ]
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A parameter is left out, never null."""
+    """Return a schema without null: a parameter is left out instead."""
     kinds = [kind for kind in schema.get("anyOf", []) if kind != {"type": "null"}]
     if "enum" in schema:
         return {
@@ -194,17 +210,17 @@ def _accepting(shown: dict[Any, Any]) -> dict[str, Any]:
         "operationId": "publishEvent",
         "tags": ["Accepting"],
         "summary": "Publish an event",
-        "description": "202 once the event and its deliveries are durable. The body is passed on byte for byte.",
+        "description": "202 once the event and its deliveries are durable. Receivers get the body byte for byte.",
         "security": _SECURITY,
         "parameters": [
             {
                 "name": "EventType",
                 "in": "path",
                 "required": True,
-                "description": meaning("publishEvent", "EventType"),
+                "description": describe("publishEvent", "EventType"),
                 "schema": {"type": "string", "enum": list(EVENT_TYPES)},
             },
-            _key_header("Makes a repeat safe: the same key and body give the first event again."),
+            _key_header("Makes publishing again safe: the same key and body return the first event."),
         ],
         "requestBody": {
             "required": True,
@@ -213,7 +229,7 @@ def _accepting(shown: dict[Any, Any]) -> dict[str, Any]:
             },
         },
         "responses": {
-            "200": {"description": "Known already", "content": accepted},
+            "200": {"description": "Accepted before", "content": accepted},
             "202": {"description": "Durable", "content": accepted},
             **problems,
         },
@@ -221,9 +237,9 @@ def _accepting(shown: dict[Any, Any]) -> dict[str, Any]:
     item = {
         "type": "object",
         "properties": {
-            "type": {"type": "string", "enum": list(EVENT_TYPES), "description": meaning("item", "type")},
-            "data": {"type": "object", "description": meaning("item", "data")},
-            "id": {"type": "string", "minLength": 1, "maxLength": 256, "description": meaning("item", "id")},
+            "type": {"type": "string", "enum": list(EVENT_TYPES), "description": describe("item", "type")},
+            "data": {"type": "object", "description": describe("item", "data")},
+            "id": {"type": "string", "minLength": 1, "maxLength": 256, "description": describe("item", "id")},
         },
         "required": ["type", "data"],
         "additionalProperties": False,
@@ -232,9 +248,9 @@ def _accepting(shown: dict[Any, Any]) -> dict[str, Any]:
         "operationId": "publishEvents",
         "tags": ["Accepting"],
         "summary": "Publish many events",
-        "description": f"Up to {BATCH_MAX}; one result each, in order. One CloudEvent is answered like one event.",
+        "description": f"Up to {BATCH_MAX}; one result each, in order. A single CloudEvent is answered like one event.",
         "security": _SECURITY,
-        "parameters": [_key_header("For a request with one event; with several, each has an `id` of its own.")],
+        "parameters": [_key_header("For a request with one event; with several, use the `id` of each event.")],
         "requestBody": {
             "required": True,
             "content": {
@@ -246,7 +262,7 @@ def _accepting(shown: dict[Any, Any]) -> dict[str, Any]:
         },
         "responses": {
             "200": {
-                "description": "A result for each",
+                "description": "A result for each event",
                 "content": {"application/json": {"schema": {"anyOf": [shown[BatchView], shown[AcceptedView]]}}},
             },
             "202": {"description": "The one CloudEvent is durable", "content": accepted},
@@ -266,20 +282,26 @@ def _key_header(description: str) -> dict[str, Any]:
 
 
 def _plain(shown: dict[Any, Any]) -> dict[str, Any]:
-    """Calls without a key."""
+    """Return the calls that need no key."""
     json, text = "application/json", "application/openmetrics-text"
     described = (
-        ("/healthz", "isAlive", "Is the process alive?", "Answers as long as the event loop runs.", json),
-        ("/readyz", "isReady", "Does it accept and deliver?", "503 while the store cannot be used.", json),
-        ("/metrics", "readMetrics", "Metrics", "OpenMetrics, as Prometheus reads it.", text),
-        ("/openapi.json", "readOpenapi", "This document", "As JSON.", json),
-        ("/openapi.yaml", "readOpenapiYaml", "This document as YAML", "The same, as YAML.", "application/yaml"),
+        ("/healthz", "isAlive", "Check that the process is alive", "Answers as long as the event loop runs.", json),
+        ("/readyz", "isReady", "Check that the server is ready", "Answers 503 while the store cannot be used.", json),
+        ("/metrics", "readMetrics", "Read metrics", "In the OpenMetrics format, for Prometheus.", text),
+        ("/openapi.json", "readOpenapi", "Read this document", "In JSON.", json),
+        (
+            "/openapi.yaml",
+            "readOpenapiYaml",
+            "Read this document as YAML",
+            "The same document in YAML.",
+            "application/yaml",
+        ),
     )
     items: dict[str, Any] = {"/problems/{name}": {"get": _problem_page(shown)}}
     for path, name, summary, description, media in described:
         answers: dict[str, Any] = {"200": {"description": summary, "content": {media: {"schema": {}}}}}
         call = {"operationId": name, "tags": ["Watching"], "summary": summary, "description": description}
-        items[path] = {"get": {**call, "security": [], "responses": answers | _problems(_BEFORE)}}
+        items[path] = {"get": {**call, "security": [], "responses": answers | _problems(_SERVER_PROBLEMS)}}
     return items
 
 
@@ -288,31 +310,30 @@ def _problem_page(shown: dict[Any, Any]) -> dict[str, Any]:
     return {
         "operationId": "explainProblem",
         "tags": ["Watching"],
-        "summary": "What a problem means",
-        "description": "The `type` of every problem leads here.",
+        "summary": "Explain a problem",
+        "description": "The `type` of every problem is the path of this call.",
         "security": [],
         "parameters": _path_parameters("/problems/{name}"),
-        "responses": {"200": {"description": "What it means", "content": content}, **_problems({*_BEFORE, 404})},
+        "responses": {
+            "200": {"description": "The meaning and the remedy", "content": content},
+            **_problems({*_SERVER_PROBLEMS, 404}),
+        },
     }
 
 
 def _tags() -> list[dict[str, str]]:
     return [
-        {"name": "Accepting", "description": "Handing events in"},
-        {"name": "Events", "description": "What was accepted"},
-        {"name": "Deliveries", "description": "What was sent, and the dead letters"},
-        {"name": "Replays", "description": "Sending again"},
-        {"name": "Endpoints", "description": "Who gets what"},
-        {"name": "Catalogue", "description": "The event types"},
-        {"name": "Keys", "description": "Who may call"},
-        {"name": "Audit log", "description": "Who changed what"},
-        {"name": "Watching", "description": "How the server is doing"},
+        {"name": "Accepting", "description": "Publish events"},
+        {"name": "Events", "description": "Read accepted events"},
+        {"name": "Deliveries", "description": "Deliveries, their attempts, and dead letters"},
+        {"name": "Replays", "description": "Send past events again"},
+        {"name": "Endpoints", "description": "Where events are sent"},
+        {"name": "Catalogue", "description": "Event types of the contract"},
+        {"name": "Keys", "description": "API keys"},
+        {"name": "Audit log", "description": "Changes and who made them"},
+        {"name": "Watching", "description": "Health, metrics and activity"},
     ]
 
 
 def _problem_name(status: int) -> str:
     return TITLES[status].title().replace(" ", "")
-
-
-def _problem(status: int, shown: dict[Any, Any]) -> dict[str, Any]:
-    return {"description": TITLES[status], "content": {MEDIA_TYPE: {"schema": shown[ProblemBody]}}}

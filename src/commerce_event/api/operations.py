@@ -1,9 +1,7 @@
-"""The registry: every management call is described once; routes and the OpenAPI document are both made from that."""
+"""Operations: every management call is described once, for its route and for the OpenAPI document."""
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
-from functools import reduce
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -12,10 +10,10 @@ from starlette.responses import Response
 
 from commerce_event.accept.strict_json import load
 from commerce_event.api.services import Services
-from commerce_event.api.validation_messages import in_words
+from commerce_event.api.validation import convert
 from commerce_event.core import ids
 from commerce_event.core.model import AuditEntry, Key, Scope
-from commerce_event.core.problems import Fault, Problem, child, together
+from commerce_event.core.problems import Fault, Problem
 from commerce_event.http.asgi import (
     HEADERS,
     DisconnectedError,
@@ -32,9 +30,7 @@ from commerce_event.http.problems import MEDIA_TYPE, problem_of
 from commerce_event.registry.authentication import Needed, authenticate, check_role
 from commerce_event.store.port import StoreError
 
-BODY_MAX: Final = 256 * 1024  # of a management call
-
-T = TypeVar("T")
+BODY_MAX: Final = 256 * 1024  # bytes of a management call
 
 log = structlog.get_logger(__name__)
 
@@ -44,14 +40,14 @@ class NoParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """What a call changes: an id as it is written outside, and whose that is."""
+    """What a call changes: an id in text form, and its client."""
 
     client_id: int | None
     target: str
 
 
 class Call:
-    """One request to a management call, checked as far as its description goes."""
+    """One request to an operation; query and body are already checked."""
 
     def __init__(self, services: Services, key: Key, path: Mapping[str, str], query: Any, body: Any) -> None:
         self.services = services
@@ -59,10 +55,10 @@ class Call:
         self.path = path
         self.query = query
         self.body = body
-        self.subject: Subject | None = None  # of the audit log, once it is known
+        self.subject: Subject | None = None  # for the audit log, once it is known
 
     def is_about(self, client_id: int | None, target: str) -> None:
-        """Say what the call changes, for the audit log."""
+        """Set what the call changes, for the audit log."""
         self.subject = Subject(client_id, target)
 
     @property
@@ -74,7 +70,7 @@ class Call:
         return self.services.clock.now_ms()
 
     def id(self, prefix: ids.Prefix, what: str) -> int:
-        """Return the id in the path. Raises Problem 404 when it cannot be one."""
+        """Return the id in the path. Raises Problem 404 when it is not an id."""
         try:
             return ids.decode(prefix, self.path["id"])
         except ids.InvalidIdError:
@@ -82,7 +78,7 @@ class Call:
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What a call answers."""
+    """The answer of a call."""
 
     content: Any
     status: int = 200
@@ -93,7 +89,7 @@ Handler = Callable[[Call], Awaitable[Reply]]
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """A management call. ``answers`` maps each success status to the type of its body."""
+    """A management call. ``answers`` maps each success status to the type of the body."""
 
     method: str
     path: str
@@ -111,14 +107,14 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def perform(operation: Operation, call: Call) -> Reply:
-    """Run a call, and enter what it changed in the audit log. Raises Problem."""
+    """Run a call, and write what it changed to the audit log. Raises Problem."""
     reply = await operation.run(call)
     if operation.method != "GET" and call.subject is not None:
-        await _enter(operation.name, call, call.subject)
+        await _write_audit_entry(operation.name, call, call.subject)
     return reply
 
 
-async def _enter(action: str, call: Call, subject: Subject) -> None:
+async def _write_audit_entry(action: str, call: Call, subject: Subject) -> None:
     key, now_ms = call.key, call.now_ms
     entry = AuditEntry(
         call.services.ids.next(now_ms), now_ms, subject.client_id, key.id, key.name, action, subject.target
@@ -126,8 +122,8 @@ async def _enter(action: str, call: Call, subject: Subject) -> None:
     log.info("changed", action=action, target=subject.target, key=ids.encode("key", key.id) if key.id else key.name)
     try:
         await call.services.store.audit_log.add(entry)
-    except StoreError as error:  # the change stands, and its caller is told so
-        log.error("an entry of the audit log is lost", action=action, target=subject.target, error=str(error))
+    except StoreError as error:  # the change is done, so the caller gets its answer
+        log.error("an audit log entry is lost", action=action, target=subject.target, error=str(error))
 
 
 def endpoint_of(operation: Operation, services: Services) -> Callable[[Request], Awaitable[Response]]:
@@ -186,54 +182,3 @@ async def _read_body(operation: Operation, request: Request) -> Any:
     if not is_json(read_media_type(request.headers.get("content-type", ""))):
         raise Problem(415, "Send the body as application/json.")
     return convert(load(raw), operation.body, where="")
-
-
-_FAULTS_MAX: Final = 50
-_MISSING: Final = "Object missing required field"
-_MESSAGE_MAX: Final = 200  # it may repeat what was sent
-_WHERE: Final = re.compile(r"^(.*?)(?: - at `(.+)`)?$", re.DOTALL)
-_STEP: Final = re.compile(r"\[(\d+)\]|\.([^.\[]+)")
-_FIELD: Final = re.compile(r"field `([^`]+)`")
-
-
-def convert(raw: Any, wanted: type[T], *, where: str, strict: bool = True) -> T:
-    """Return data as the wanted type. Raises Problem 422 that points at the fault; ``where`` begins the pointer."""
-    try:
-        return msgspec.convert(raw, wanted, strict=strict)
-    except msgspec.ValidationError as error:
-        faults = _faults(raw, wanted, where, strict) if isinstance(raw, dict) else []
-        faults = faults or [_explained(str(error), wanted, where)]
-    problems = [Problem(422, f"{each.pointer or 'The body'} {each.message}.", faults=[each]) for each in faults]
-    raise together(problems)
-
-
-def _faults(raw: Mapping[str, Any], wanted: type, where: str, strict: bool) -> list[Fault]:
-    """Return every member that cannot be used, and every one that is missing: msgspec tells the first alone."""
-    faults: list[Fault] = []
-    for name, value in raw.items():
-        try:
-            msgspec.convert({name: value}, wanted, strict=strict)
-        except msgspec.ValidationError as error:
-            if not str(error).startswith(_MISSING):  # the others, which are not given here
-                faults.append(_explained(str(error), wanted, where))
-        if len(faults) == _FAULTS_MAX:
-            return faults
-    fields = msgspec.structs.fields(wanted) if issubclass(wanted, msgspec.Struct) else ()
-    missing = [each.encode_name for each in fields if each.required and each.encode_name not in raw]
-    return faults + [Fault(f"?{name}" if where == "?" else child("", name), "is required") for name in missing]
-
-
-def _explained(text: str, wanted: type, where: str) -> Fault:
-    match = _WHERE.match(text)
-    message, path = (match[1], match[2] or "") if match else (text, "")
-    known, unnamed, _ = path.partition("[...]")  # msgspec does not tell which member of a map it means
-    steps = [index or name for index, name in _STEP.findall(known)]
-    field = _FIELD.search(message)
-    if field is not None and not unnamed:
-        steps.append(field[1])
-    message = in_words(message, wanted, steps[0] if steps else None)[:_MESSAGE_MAX]
-    if unnamed:
-        message = f"has a member that {message}"
-    if where == "?":
-        return Fault("?" + ".".join(steps)[:_MESSAGE_MAX], message)
-    return Fault(reduce(child, steps, ""), message)

@@ -1,7 +1,7 @@
-"""Lists: by an opaque cursor that stays right while new things arrive.
+"""Pages of lists, with an opaque cursor that stays correct while new entries arrive.
 
-Most are newest first, and their cursor holds the last id; a client's sequence goes on behind the last number. The two
-kinds of cursor differ, so that one given to the other list is refused instead of leaving something out.
+Most lists are newest first, and their cursor has the last id; the cursor of a client's sequence has the last number.
+The two kinds differ, so that a cursor of the wrong list is refused instead of skipping entries.
 """
 
 import base64
@@ -36,29 +36,29 @@ class Listing(msgspec.Struct, Generic[T], frozen=True):
 
 
 class PageQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which page."""
+    """The page to read."""
 
     limit: Limit = LIMIT_DEFAULT
     cursor: Cursor | None = None
 
     def page(self) -> Page:
-        """Return the page to ask the store for: one more than wanted, to see whether more follow."""
+        """Return the page for the store: one entry more than the limit, to know whether there are more."""
         return Page(self.limit + 1, None if self.cursor is None else _read(self.cursor, _ID))
 
     def sequence(self, after: int) -> int:
-        """Return behind which number of a sequence the page begins, when the list began behind ``after``."""
+        """Return the number of the sequence after which the page begins; the list begins after ``after``."""
         return after if self.cursor is None else max(after, _read(self.cursor, _SEQUENCE))
 
 
 def listing(found: Sequence[Any], query: PageQuery, view: Callable[[Any], T]) -> Listing[T]:
-    """Return the page as it is answered."""
+    """Return the page as an answer."""
     shown = found[: query.limit]
     more = len(found) > query.limit
     return Listing([view(each) for each in shown], _write(_ID, shown[-1].id) if more else None)
 
 
 def sequence_listing(found: Sequence[Event], query: PageQuery, view: Callable[[Event], T]) -> Listing[T]:
-    """Return a page of a client's sequence; it was asked for one more event than wanted."""
+    """Return a page of a client's sequence, from one event more than the limit."""
     shown = found[: query.limit]
     more = len(found) > query.limit
     return Listing([view(each) for each in shown], _write(_SEQUENCE, shown[-1].sequence) if more else None)
@@ -75,5 +75,5 @@ def _read(cursor: str, kind: bytes) -> int:
         raw = b""
     number = int.from_bytes(raw[len(kind) :], "big")
     if len(raw) != len(kind) + 8 or not raw.startswith(kind) or number >= 2**63:
-        raise invalid("?cursor", "the cursor is not one that a list gave; begin without it")
+        raise invalid("?cursor", "the cursor does not come from this list; begin without a cursor")
     return number

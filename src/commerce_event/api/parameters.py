@@ -1,4 +1,4 @@
-"""What requests name: clients, times, event types, ids."""
+"""Parse parameters of requests: clients, times, event types, ids."""
 
 import difflib
 from collections.abc import Collection
@@ -14,15 +14,15 @@ from commerce_event.core.model import Scope
 from commerce_event.core.problems import child, invalid, together
 from commerce_event.registry.authentication import check_client
 
-Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]  # as the contract has its ids
+Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]  # like the ids of the contract
 Time = Annotated[str, Meta(max_length=40, examples=["2026-01-31T00:00:00Z"])]
 
-# A day before the last that an id can hold, in 2089: a search of a time looks a little behind it.
+# In 2089, a day before the last time that an id can have: a search by time also reads a little after it.
 _TIME_MAX_MS: Final = ids.EPOCH_MS + 2**41 - 86_400_000
 
 
 def scope_for(call: Call, client_id: int | None) -> Scope:
-    """Return the caller's scope, narrowed when a client is named. Raises Problem 403 when it is out of reach."""
+    """Return the caller's scope, limited to the client if given. Raises Problem 403 when it is not allowed."""
     if client_id is None:
         return call.scope
     check_client(call.key, client_id)
@@ -30,7 +30,7 @@ def scope_for(call: Call, client_id: int | None) -> Scope:
 
 
 def read_time(text: str | None, name: str) -> int | None:
-    """Return milliseconds; times that no event can have become the nearest that one can. Raises Problem 422."""
+    """Return milliseconds, limited to times that an event can have. Raises Problem 422."""
     if text is None:
         return None
     try:
@@ -41,9 +41,9 @@ def read_time(text: str | None, name: str) -> int | None:
 
 
 def read_types(names: list[str], pointer: str) -> tuple[str, ...]:
-    """Return event type names from those and categories; ``pointer`` leads to the list, or names the parameter.
+    """Return the event types of these names and categories; ``pointer`` is the place of the list or the parameter.
 
-    Raises Problem 422 for every name that the contract does not have.
+    Raises Problem 422 with every unknown name.
     """
     faults = []
     for index, name in enumerate(names):
@@ -57,14 +57,14 @@ def read_types(names: list[str], pointer: str) -> tuple[str, ...]:
 
 
 def unknown_type(name: str, known: Collection[str], also: str) -> str:
-    """Return what is wrong with the name of an event type, and the nearest that there is."""
+    """Return the message for an unknown event type, with the nearest name."""
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"GET /v1/event-types lists the names; {also}"
     return f"there is no event type {name[:60]!r}; {hint}"
 
 
 def read_id(prefix: ids.Prefix, text: str | None, pointer: str) -> int | None:
-    """Return the number behind an id that was given as a value. Raises Problem 422."""
+    """Return the number of an id in text form. Raises Problem 422."""
     if text is None:
         return None
     try:

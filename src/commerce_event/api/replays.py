@@ -1,4 +1,4 @@
-"""Replays: past events sent again, with progress that can be read."""
+"""Replays: send past events again, and read the progress."""
 
 from typing import Annotated
 
@@ -15,7 +15,7 @@ from commerce_event.deliver.replays import COUNTED_MAX, RUNNING_MAX, TooManyRepl
 
 
 class NewReplay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to send again: the events of a time (by when they were accepted), to one endpoint."""
+    """A replay to start: events that were accepted in a time span, sent to one endpoint again."""
 
     endpoint_id: Annotated[str, Meta(max_length=40)]
     since: Time
@@ -25,19 +25,20 @@ class NewReplay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class ReplaysQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which replays."""
+    """Filters of replays."""
 
     client_id: Int32 | None = None
+    counts: bool = True
 
 
 class ReplayCountView(msgspec.Struct, frozen=True):
-    """How many deliveries a replay would send; with ``more`` there are more than were counted."""
+    """How many deliveries a replay would send; ``more`` when there are more than counted."""
 
     deliveries: int
     more: bool
 
 
-class _Choices(msgspec.Struct, frozen=True):
+class _Selection(msgspec.Struct, frozen=True):
     endpoint: Endpoint
     since_ms: int
     until_ms: int
@@ -46,28 +47,28 @@ class _Choices(msgspec.Struct, frozen=True):
 
 
 async def start_replay(call: Call) -> Reply:
-    wanted = _choices(call)
+    wanted = _selection(call)
     try:
         replay = await call.services.replays.start(
             wanted.endpoint, wanted.since_ms, wanted.until_ms, wanted.types, wanted.only
         )
     except TooManyReplaysError:
-        raise Problem(409, f"A client has at most {RUNNING_MAX} replays under way; wait until one is done.") from None
-    view = replay_view(replay, {})
+        raise Problem(409, f"A client has at most {RUNNING_MAX} running replays; wait until one is done.") from None
+    view = replay_view(replay, wanted.endpoint, {}, has_pending=False, has_dead=False)
     call.is_about(replay.client_id, view.id)
     return Reply(view, 202, {"Location": f"/v1/replays/{view.id}"})
 
 
 async def count_replay(call: Call) -> Reply:
-    wanted = _choices(call)
+    wanted = _selection(call)
     found = await call.services.replays.count(
         wanted.endpoint, wanted.since_ms, wanted.until_ms, wanted.types, wanted.only
     )
     return Reply(ReplayCountView(found.deliveries, found.more))
 
 
-def _choices(call: Call) -> _Choices:
-    """Return what is to be sent again. Raises Problem 404, 422."""
+def _selection(call: Call) -> _Selection:
+    """Check the request. Raises Problem 404 and 422."""
     wanted: NewReplay = call.body
     endpoint_id = read_id("end", wanted.endpoint_id, "/endpoint_id")
     endpoint = call.services.registry.endpoint_in(call.scope, endpoint_id or 0)
@@ -78,14 +79,23 @@ def _choices(call: Call) -> _Choices:
     until_ms = call.now_ms if until_ms is None else until_ms
     if until_ms < since_ms:
         raise invalid("/until", "until must not be before since")
-    return _Choices(endpoint, since_ms, until_ms, read_types(wanted.types, "/types"), wanted.only)
+    return _Selection(endpoint, since_ms, until_ms, read_types(wanted.types, "/types"), wanted.only)
 
 
 async def list_replays(call: Call) -> Reply:
     query: ReplaysQuery = call.query
-    found = await call.services.store.history.replays(scope_for(call, query.client_id), query.page())
+    history = call.services.store.history
+    found = await history.replays(scope_for(call, query.client_id), query.page())
     page = listing(found, query, lambda replay: replay)
-    return Reply(Listing([await _view(call, replay) for replay in page.items], page.next_cursor))
+    if query.counts:
+        return Reply(Listing([await _view(call, replay) for replay in page.items], page.next_cursor))
+    numbers = [replay.id for replay in page.items]
+    pending, dead = await history.replays_with(numbers, "pending"), await history.replays_with(numbers, "dead")
+    views = [
+        replay_view(each, _endpoint(call, each), {}, has_pending=each.id in pending, has_dead=each.id in dead)
+        for each in page.items
+    ]
+    return Reply(Listing(views, page.next_cursor))
 
 
 async def get_replay(call: Call) -> Reply:
@@ -96,7 +106,13 @@ async def get_replay(call: Call) -> Reply:
 
 
 async def _view(call: Call, replay: Replay) -> ReplayView:
-    return replay_view(replay, await call.services.store.history.replay_states(replay.id))
+    states = await call.services.store.history.replay_states(replay.id)
+    has_pending, has_dead = bool(states.get("pending")), bool(states.get("dead"))
+    return replay_view(replay, _endpoint(call, replay), states, has_pending=has_pending, has_dead=has_dead)
+
+
+def _endpoint(call: Call, replay: Replay) -> Endpoint | None:
+    return call.services.registry.endpoint_in(call.scope, replay.endpoint_id)
 
 
 _TAG = "Replays"
@@ -112,7 +128,7 @@ OPERATIONS = (
         body=NewReplay,
         answers={202: ReplayView},
         problems=(404, 409, 415, 422),
-        description="`failed` gives dead deliveries a fresh start; `all` sends every event that matches now.",
+        description="`failed` gives dead deliveries all their retries again; `all` sends every event that matches now.",
     ),
     Operation(
         method="POST",
@@ -125,9 +141,7 @@ OPERATIONS = (
         body=NewReplay,
         answers={200: ReplayCountView},
         problems=(404, 415, 422),
-        description=(
-            f"For exactly these choices; nothing is begun. At most {COUNTED_MAX:,} are looked at: then `more` is true."
-        ),
+        description=(f"Starts nothing. Counts up to {COUNTED_MAX:,}; `more` is true when there are more."),
     ),
     Operation(
         method="GET",
@@ -140,7 +154,9 @@ OPERATIONS = (
         query=ReplaysQuery,
         answers={200: Listing[ReplayView]},
         problems=(422,),
-        description="Newest first.",
+        description=(
+            "Newest first. `counts=false` leaves `deliveries` empty: counting takes time where replays are large."
+        ),
     ),
     Operation(
         method="GET",
@@ -152,6 +168,6 @@ OPERATIONS = (
         run=get_replay,
         answers={200: ReplayView},
         problems=(404,),
-        description="How far it is, and what became of what it queued.",
+        description="How far it is, and the states of the deliveries that it queued.",
     ),
 )

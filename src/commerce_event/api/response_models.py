@@ -1,8 +1,10 @@
-"""What is answered: snake_case, ids and times as text. Secrets appear only where they were just made."""
+"""Models of the answers: names in snake_case, ids and times as text. Only new secrets are shown."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from commerce_event.core import ids
 from commerce_event.core.clock import rfc3339
@@ -26,6 +28,18 @@ from commerce_event.store.model import DeliveryCounts
 MASK = "***"
 
 
+class EndpointSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields that identify an endpoint, shown with what belongs to it."""
+
+    id: str
+    client_id: int
+    url: str
+    description: str
+    event_types: list[str]
+    enabled: bool
+    disabled_reason: str | None
+
+
 class EventView(msgspec.Struct, frozen=True, kw_only=True):
     """An accepted event; ``data`` is its body."""
 
@@ -38,10 +52,11 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key: str | None
     deliveries: int
     data: msgspec.Raw
+    delivery_states: dict[str, int] | UnsetType = UNSET  # with ?expand=true
 
 
 class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
-    """One try: what was answered, or why nothing was."""
+    """An attempt: the answer, or why there was none."""
 
     number: int
     started_at: str
@@ -52,8 +67,18 @@ class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
     response_body: str
 
 
+class AttemptSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of an attempt, without the receiver's answer."""
+
+    number: int
+    started_at: str
+    duration_ms: float
+    status: int | None
+    error: str | None
+
+
 class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
-    """One event on its way to one endpoint."""
+    """The delivery of one event to one endpoint."""
 
     id: str
     event_id: str
@@ -66,16 +91,22 @@ class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
     replay_id: str | None
     created_at: str
     finished_at: str | None
+    failure_count: int
+    sending: bool
+    event: EventView | UnsetType | None = UNSET  # this and the next three: with ?expand=true
+    endpoint: EndpointSummary | UnsetType | None = UNSET
+    last_attempt: AttemptSummary | UnsetType | None = UNSET
+    attempts: list[AttemptView] | UnsetType = UNSET
 
 
 class DeliveryDetailView(DeliveryView, frozen=True, kw_only=True):
-    """A delivery with all of its attempts."""
+    """A delivery with all its attempts."""
 
     attempts: list[AttemptView]
 
 
 class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
-    """An endpoint. Values of static headers are masked; the secret is shown at creation and rotation only."""
+    """An endpoint. Values of static headers are masked; the secret is shown only when created or rotated."""
 
     id: str
     client_id: int
@@ -101,13 +132,13 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewEndpointView(EndpointView, frozen=True, kw_only=True):
-    """An endpoint just made, with the secret that its receiver shares; with ed25519 its public key is enough."""
+    """A new endpoint with the secret for its receiver; with ed25519 the receiver needs only the public key."""
 
     secret: str | None
 
 
 class SecretView(msgspec.Struct, frozen=True, kw_only=True):
-    """A new secret, or with ed25519 a new public key; the old one is still used beside it for a while."""
+    """A new secret, or with ed25519 a new public key; the old one is used as well for a while."""
 
     secret: str | None
     public_key: str | None
@@ -115,7 +146,7 @@ class SecretView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeyView(msgspec.Struct, frozen=True, kw_only=True):
-    """A key, without its text."""
+    """An API key, without the key itself."""
 
     id: str
     role: Role
@@ -126,13 +157,13 @@ class KeyView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewKeyView(KeyView, frozen=True, kw_only=True):
-    """A key just made; ``key`` is shown this once."""
+    """A new API key; ``key`` is shown only once."""
 
     key: str
 
 
 class ReplayView(msgspec.Struct, frozen=True, kw_only=True):
-    """A replay and how far it is. ``deliveries`` counts what it queued by state."""
+    """A replay and its progress. ``deliveries`` counts the queued deliveries by state."""
 
     id: str
     client_id: int
@@ -145,12 +176,15 @@ class ReplayView(msgspec.Struct, frozen=True, kw_only=True):
     looked_at: int
     queued: int
     deliveries: dict[str, int]
+    has_pending: bool
+    has_dead: bool
+    endpoint: EndpointSummary | None
     created_at: str
     finished_at: str | None
 
 
 class BookView(msgspec.Struct, frozen=True, kw_only=True):
-    """The account of an endpoint: matched = delivered + dead + cancelled + pending."""
+    """The delivery counts of an endpoint: matched = delivered + dead + cancelled + pending."""
 
     endpoint_id: str
     client_id: int
@@ -160,18 +194,26 @@ class BookView(msgspec.Struct, frozen=True, kw_only=True):
     cancelled: int
     pending: int
     difference: int
+    endpoint: EndpointSummary | None
+
+
+class DeliveryTotals(msgspec.Struct, frozen=True, kw_only=True):
+    """Sums over endpoints: matched = delivered + dead + cancelled + pending."""
+
+    matched: int
+    delivered: int
+    dead: int
+    cancelled: int
+    pending: int
 
 
 class BooksView(msgspec.Struct, frozen=True, kw_only=True):
-    """The accounts, and whether they balance by the last recount."""
+    """The delivery counts, and whether they add up."""
 
     items: list[BookView]
+    totals: DeliveryTotals
     balanced: bool
     counted_at: str | None
-
-
-def _id(prefix: ids.Prefix, number: int | None) -> str | None:
-    return None if number is None else ids.encode(prefix, number)
 
 
 def shown_time(ms: int | None) -> str | None:
@@ -189,6 +231,33 @@ def event_view(event: Event) -> EventView:
         idempotency_key=event.idempotency_key,
         deliveries=event.match_count,
         data=msgspec.Raw(event.body),
+    )
+
+
+def endpoint_summary(endpoint: Endpoint | None) -> EndpointSummary | None:
+    """Return the summary of an endpoint; None for one that was deleted or is not known."""
+    if endpoint is None or endpoint.deleted_ms is not None:
+        return None
+    return EndpointSummary(
+        id=ids.encode("end", endpoint.id),
+        client_id=endpoint.client_id,
+        url=endpoint.url,
+        description=endpoint.description,
+        event_types=list(endpoint.event_types),
+        enabled=endpoint.enabled,
+        disabled_reason=endpoint.disabled_reason,
+    )
+
+
+def attempt_summary(attempt: Attempt | None) -> AttemptSummary | None:
+    if attempt is None:
+        return None
+    return AttemptSummary(
+        number=attempt.number,
+        started_at=rfc3339(attempt.started_ms),
+        duration_ms=round(attempt.duration_ms, 3),
+        status=attempt.status,
+        error=attempt.error,
     )
 
 
@@ -214,9 +283,11 @@ def delivery_fields(delivery: Delivery) -> dict[str, Any]:
         "attempt_count": delivery.attempt_count,
         "next_attempt_at": None if delivery.leased else shown_time(delivery.due_ms),
         "reason": delivery.reason,
-        "replay_id": _id("rpl", delivery.replay_id),
+        "replay_id": None if delivery.replay_id is None else ids.encode("rpl", delivery.replay_id),
         "created_at": rfc3339(delivery.created_ms),
         "finished_at": shown_time(delivery.finished_ms),
+        "failure_count": delivery.failure_count,
+        "sending": delivery.leased,
     }
 
 
@@ -261,7 +332,7 @@ def public_key_of(endpoint: Endpoint) -> str | None:
 
 
 def shared_secret_of(endpoint: Endpoint) -> str | None:
-    """Return what a receiver verifies with; None where it needs no secret, but the public key."""
+    """Return the secret for the receiver; None with ed25519, where it verifies with the public key."""
     return endpoint.secrets[0].value if endpoint.signing == "hmac" else None
 
 
@@ -288,7 +359,14 @@ def key_view(key: Key) -> KeyView:
     return KeyView(**key_fields(key))
 
 
-def replay_view(replay: Replay, states: dict[DeliveryState, int]) -> ReplayView:
+def replay_view(
+    replay: Replay,
+    endpoint: Endpoint | None,
+    states: dict[DeliveryState, int],
+    *,
+    has_pending: bool,
+    has_dead: bool,
+) -> ReplayView:
     return ReplayView(
         id=ids.encode("rpl", replay.id),
         client_id=replay.client_id,
@@ -301,19 +379,33 @@ def replay_view(replay: Replay, states: dict[DeliveryState, int]) -> ReplayView:
         looked_at=replay.looked_at,
         queued=replay.queued,
         deliveries={str(state): count for state, count in states.items()},
+        has_pending=has_pending,
+        has_dead=has_dead,
+        endpoint=endpoint_summary(endpoint),
         created_at=rfc3339(replay.created_ms),
         finished_at=shown_time(replay.finished_ms),
     )
 
 
-def book_view(book: DeliveryCounts) -> BookView:
+def delivery_totals(counts: Sequence[DeliveryCounts]) -> DeliveryTotals:
+    return DeliveryTotals(
+        matched=sum(each.matched for each in counts),
+        delivered=sum(each.delivered for each in counts),
+        dead=sum(each.dead for each in counts),
+        cancelled=sum(each.cancelled for each in counts),
+        pending=sum(each.pending for each in counts),
+    )
+
+
+def counts_view(counts: DeliveryCounts, endpoint: Endpoint | None) -> BookView:
     return BookView(
-        endpoint_id=ids.encode("end", book.endpoint_id),
-        client_id=book.client_id,
-        matched=book.matched,
-        delivered=book.delivered,
-        dead=book.dead,
-        cancelled=book.cancelled,
-        pending=book.pending,
-        difference=book.difference,
+        endpoint_id=ids.encode("end", counts.endpoint_id),
+        client_id=counts.client_id,
+        matched=counts.matched,
+        delivered=counts.delivered,
+        dead=counts.dead,
+        cancelled=counts.cancelled,
+        pending=counts.pending,
+        difference=counts.difference,
+        endpoint=endpoint_summary(endpoint),
     )

@@ -1,4 +1,4 @@
-"""What the API works with: handed over by the composition root."""
+"""The services that operations use; the composition root makes them."""
 
 import msgspec
 
@@ -7,8 +7,8 @@ from commerce_event.api.metrics import Metrics
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.clock import Clock
 from commerce_event.core.ids import IdMaker
+from commerce_event.deliver.dispatcher import Dispatcher
 from commerce_event.deliver.replays import Replays
-from commerce_event.deliver.scheduler import Scheduler
 from commerce_event.deliver.sender import Sender
 from commerce_event.maintenance.runner import Maintenance
 from commerce_event.registry.registry import Registry
@@ -17,14 +17,14 @@ from commerce_event.store.port import Store
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a route may need."""
+    """All services of a node."""
 
     settings: Settings
     clock: Clock
     store: Store
     registry: Registry
     intake: Intake
-    scheduler: Scheduler
+    dispatcher: Dispatcher
     sender: Sender
     replays: Replays
     maintenance: Maintenance

@@ -1,1 +1,4 @@
-"""The benchmark: real processes on this machine, ratios to ceilings measured in the same run."""
+"""Measure this machine for `commerce-event bench`: real processes, and ratios to ceilings of the same run.
+
+Not here: scenarios that only developers need. They are in benchmarks/ at the root of the repository.
+"""

@@ -1,6 +1,6 @@
-"""What this machine does at most: the same HTTP server without anything behind it, the same HTTP client likewise.
+"""The ceilings of this machine: our HTTP server that does nothing, and our HTTP client alone.
 
-Run as a process: `ceiling server` prints its port and answers 202; `ceiling client PORT SECONDS CONNECTIONS` posts
+Run as a process: `baseline server` prints its port and answers 202; `baseline client PORT SECONDS CONNECTIONS` posts
 and prints one line of JSON.
 """
 
@@ -14,7 +14,7 @@ import uvloop
 
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.urls import Target
-from commerce_event.deliver.connection_pool import Pool
+from commerce_event.deliver.connection_pool import ConnectionPool
 from commerce_event.deliver.resolver import Resolver
 from commerce_event.http.asgi import Receive, Scope, Send
 from commerce_event.http.uvicorn_server import http_server, listen
@@ -48,7 +48,7 @@ async def serve() -> None:
 
 async def post(port: int, seconds: float, connections: int) -> dict[str, Any]:
     loop = asyncio.get_running_loop()
-    pool = Pool(Resolver(AddressPolicy(["127.0.0.0/8"])))
+    pool = ConnectionPool(Resolver(AddressPolicy(["127.0.0.0/8"])))
     target = Target("http", "127.0.0.1", port, "/", True)
     count = 0
 

@@ -1,8 +1,10 @@
-"""A publisher that costs little: prepared requests over kept-alive connections, as fast as answered or at a given rate.
+"""Publish prepared requests over kept-alive connections, as fast as the server answers or at a given rate.
 
-Run as a process: `load PORT KEY SECONDS CONNECTIONS RATE FIRST`; prints one line of JSON. Orders are numbered from
-FIRST. With a rate (not 0) each event has its moment, and its latency counts from that moment: a server that falls
-behind cannot hide it by slowing the load.
+Run as a process: `load PORT KEY SECONDS CONNECTIONS RATE FIRST`; it prints one line of JSON. Orders are numbered from
+FIRST. With a rate (not 0) each event is due at its own time, and its latency counts from that time: a server that falls
+behind cannot hide it by slowing down the load.
+
+The time starts when all connections are open, and at least one event is published, however busy the machine is.
 """
 
 import asyncio
@@ -57,48 +59,56 @@ class _Load:
             f"content-type: application/json\r\nidempotency-key: {time.time_ns()}-%d\r\ncontent-length: %d\r\n\r\n"
         ).encode()
         self._first = first
+        self._seconds = seconds
         self._numbers = itertools.count()
-        self._start_ns = time.monotonic_ns()
-        self._end_ns = self._start_ns + round(seconds * 1e9)
-        self.answered = self.refused = 0
+        self._start_ns = self._end_ns = 0
+        self._answered = self._refused = 0
+        self._refused_status: int | None = None
 
     async def run(self, connections: int) -> dict[str, Any]:
         """Publish until the time is over and everything is answered."""
+        loop = asyncio.get_running_loop()
+        opened = await asyncio.gather(
+            *(loop.create_connection(_Connection, "127.0.0.1", self._port) for _ in range(connections))
+        )
         before = time.process_time()
-        await asyncio.gather(*(self._work() for _ in range(connections)))
+        self._start_ns = time.monotonic_ns()
+        self._end_ns = self._start_ns + round(self._seconds * 1e9)
+        await asyncio.gather(*(self._publish(connection) for _, connection in opened))
         seconds = (time.monotonic_ns() - self._start_ns) / 1e9
         return {
-            "count": self.answered,
-            "refused": self.refused,
+            "count": self._answered,
+            "refused": self._refused,
+            "refused_status": self._refused_status,
             "started_s": self._start_ns / 1e9,
             "seconds": seconds,
             "cpu_s": time.process_time() - before,
         }
 
-    async def _work(self) -> None:
-        _, connection = await asyncio.get_running_loop().create_connection(_Connection, "127.0.0.1", self._port)
-        for number, moment_ns in self._turns():
-            wait_s = (moment_ns - time.monotonic_ns()) / 1e9
+    async def _publish(self, connection: _Connection) -> None:
+        for number, due_ns in self._due_events():
+            wait_s = (due_ns - time.monotonic_ns()) / 1e9
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
             order = self._first + number
-            body = _BODY % (order, order, order, moment_ns)
+            body = _BODY % (order, order, order, due_ns)
             status = await connection.post(self._head % (number, len(body)) + body)
-            self.answered += 1
-            self.refused += status != 202
+            self._answered += 1
+            if status != 202:
+                self._refused += 1
+                self._refused_status = self._refused_status or status
         connection.close()
 
-    def _turns(self) -> Iterator[tuple[int, int]]:
-        """Yield the next number, and when it is to be sent (monotonic ns), until the time is over."""
+    def _due_events(self) -> Iterator[tuple[int, int]]:
+        """Yield the number of the next event and when it is due (monotonic ns), until the time is over."""
         while True:
-            now_ns = time.monotonic_ns()
-            if not self._rate and now_ns >= self._end_ns:
-                return
             number = next(self._numbers)
-            moment_ns = self._start_ns + round(number / self._rate * 1e9) if self._rate else now_ns
-            if moment_ns >= self._end_ns:
+            due_ns = time.monotonic_ns()
+            if self._rate:
+                due_ns = self._start_ns + round(number / self._rate * 1e9)
+            if number and due_ns >= self._end_ns:
                 return
-            yield number, moment_ns
+            yield number, due_ns
 
 
 async def main(port: int, key: str, seconds: float, connections: int, rate: float, first: int) -> dict[str, Any]:

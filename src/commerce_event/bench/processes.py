@@ -1,4 +1,4 @@
-"""The processes of a run, and what the system says of them. Each has a time limit, and none outlives the run."""
+"""Start and watch the processes of a run. Each has a time limit, and none outlives the run."""
 
 import json
 import os
@@ -27,7 +27,7 @@ OnShare = Callable[[float], None]
 
 
 class BenchError(Exception):
-    """A part of the benchmark did not come up, did not finish, or lost something."""
+    """A part of the benchmark did not start, did not finish, or lost something; the message is for people."""
 
 
 class Running:
@@ -76,11 +76,11 @@ class Server(Running):
         self.api.post("/v1/endpoints", json=body).raise_for_status()
 
     def publish(self, event_type: str, data: dict[str, Any], count: int) -> None:
-        """Publish the same data so often, in one call."""
+        """Publish the same data ``count`` times in one call."""
         events = [{"type": event_type, "data": {**data, "ClientId": 1}}] * count
         self.api.post("/v1/events", json=events).raise_for_status()
 
-    def switch_on(self, endpoint: str) -> None:
+    def enable_endpoint(self, endpoint: str) -> None:
         self.api.patch(f"/v1/endpoints/{endpoint}", json={"enabled": True}).raise_for_status()
 
 
@@ -96,24 +96,26 @@ class CpuWatch:
 
 
 @contextmanager
-def printing_its_port(name: str, *arguments: str) -> Iterator[Running]:
-    """Run a module of the benchmark that prints its port."""
-    with _process(_module(name, *arguments), stdout=subprocess.PIPE) as process:
+def start_module(module: str, *arguments: str) -> Iterator[Running]:
+    """Run a module that serves HTTP and prints its port first. Raises BenchError."""
+    command = [sys.executable, "-m", module, *arguments]
+    with _process(command, stdout=subprocess.PIPE) as process:
         with _limit(process, _READY_S):
             line = _lines_of(process).readline()
         if not line.strip().isdigit():
-            raise BenchError(f"the benchmark's {name} did not start")
+            raise BenchError(f"{module} did not start within {_READY_S:.0f} s")
         with Running(process, int(line)) as running:
             yield running
 
 
-def figures_of(name: str, *arguments: object, timeout_s: float, on_share: OnShare | None = None) -> dict[str, Any]:
-    """Run a module of the benchmark to its end and return the last JSON that it prints.
+def run_module(module: str, *arguments: object, timeout_s: float, on_share: OnShare | None = None) -> dict[str, Any]:
+    """Run a module to its end and return the last JSON object that it prints.
 
-    ``on_share`` is told the shares of the work that it prints on its way. Raises BenchError.
+    ``on_share`` is called with each share of the work, 0 to 1, that the module prints on its way. Raises BenchError.
     """
     last: dict[str, Any] = {}
-    with _process(_module(name, *map(str, arguments)), stdout=subprocess.PIPE) as process:
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    with _process(command, stdout=subprocess.PIPE) as process:
         with _limit(process, timeout_s):
             for line in _lines_of(process):
                 last = json.loads(line)
@@ -121,7 +123,7 @@ def figures_of(name: str, *arguments: object, timeout_s: float, on_share: OnShar
                     on_share(last["share"])
             code = process.wait()
         if code != 0 or not last:
-            raise BenchError(f"the benchmark's {name} failed or took longer than {timeout_s:.0f} s")
+            raise BenchError(f"{module} failed or took longer than {timeout_s:.0f} s")
     return last
 
 
@@ -145,7 +147,7 @@ def serving(store: str, secret_key: str, log: Path) -> Iterator[Server]:
         try:
             process.wait(_STOP_S)
         except subprocess.TimeoutExpired:
-            raise BenchError(f"the server did not stop within {_STOP_S:.0f} s of SIGTERM") from None
+            raise BenchError(f"The server did not stop within {_STOP_S:.0f} s of SIGTERM") from None
 
 
 def _port_once_ready(process: subprocess.Popen[str], log: Path) -> int:
@@ -155,8 +157,8 @@ def _port_once_ready(process: subprocess.Popen[str], log: Path) -> int:
         if serving_at is not None and _is_ready(int(serving_at[1])):
             return int(serving_at[1])
         time.sleep(_POLL_S)
-    said = log.read_text().strip().splitlines() or ["it said nothing"]
-    raise BenchError(f"the server did not become ready: {said[-1]}")
+    lines = log.read_text().strip().splitlines() or ["it wrote no log line"]
+    raise BenchError(f"The server did not become ready: {lines[-1]}")
 
 
 def _is_ready(port: int) -> bool:
@@ -166,13 +168,9 @@ def _is_ready(port: int) -> bool:
         return False
 
 
-def _module(name: str, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", f"commerce_event.bench.{name}", *arguments]
-
-
 @contextmanager
 def _process(command: list[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """Run a process that is gone afterwards, whatever happens; Ctrl-C reaches it through us alone."""
+    """Run a process in a session of its own, which Ctrl-C does not reach; kill it when the block ends."""
     process = subprocess.Popen(command, text=True, start_new_session=True, **options)
     try:
         yield process
@@ -185,7 +183,7 @@ def _process(command: list[str], **options: Any) -> Iterator[subprocess.Popen[st
 
 @contextmanager
 def _limit(process: subprocess.Popen[str], seconds: float) -> Iterator[None]:
-    """End the process when what is done meanwhile takes too long; reading from it then ends too."""
+    """Kill the process when the block takes longer than ``seconds``; reading from the process then ends too."""
     timer = threading.Timer(seconds, process.kill)
     timer.start()
     try:

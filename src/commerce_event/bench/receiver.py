@@ -1,7 +1,7 @@
-"""A receiver that costs next to nothing: which events arrived at which address, and how long after they were sent.
+"""Receive deliveries at very low cost: count which events arrived at which address, and measure their latency.
 
-Run as a process: prints its port; answers POST with 200 (at HANGING not at all), `GET /count` with the different
-deliveries so far, and `GET /figures` with everything it counted, which it then forgets.
+Run as a process: it prints its port, then answers POST with 200 (at HANGING never), `GET /count` with the number of
+different deliveries so far, and `GET /figures` with everything that it counted; that resets the counts.
 """
 
 import asyncio
@@ -22,8 +22,8 @@ _HANGING_URL: Final = HANGING.encode()
 _BACKLOG: Final = 4_096  # connections that all endpoints open at once; one turned away tries again after a second
 
 
-class _Tally:
-    """What arrived since it was last asked."""
+class _Arrivals:
+    """What arrived since the last reset."""
 
     def __init__(self) -> None:
         self.reset()
@@ -66,8 +66,8 @@ def _share(ordered: list[float], share: float) -> float | None:
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(self, tally: _Tally) -> None:
-        self._tally = tally
+    def __init__(self, arrivals: _Arrivals) -> None:
+        self._arrivals = arrivals
         self._parser = httptools.HttpRequestParser(self)
         self._url = b""
         self._body = b""
@@ -88,24 +88,24 @@ class _Connection(asyncio.Protocol):
         if self._url == _HANGING_URL:
             pass  # no answer, ever
         elif self._parser.get_method() == b"POST":
-            self._tally.take(self._url, self._body)
+            self._arrivals.take(self._url, self._body)
             self._transport.write(_ANSWER)
         elif self._url == b"/figures":
-            self._tell(self._tally.figures())
-            self._tally.reset()
+            self._send_json(self._arrivals.figures())
+            self._arrivals.reset()
         else:
-            self._tell({"different": self._tally.different})
+            self._send_json({"different": self._arrivals.different})
         self._body = b""
 
-    def _tell(self, figures: dict[str, Any]) -> None:
+    def _send_json(self, figures: dict[str, Any]) -> None:
         content = json.dumps(figures).encode()
         self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(content), content))
 
 
 async def main() -> None:
-    tally = _Tally()
+    arrivals = _Arrivals()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _Connection(tally), "127.0.0.1", 0, backlog=_BACKLOG)
+    server = await loop.create_server(lambda: _Connection(arrivals), "127.0.0.1", 0, backlog=_BACKLOG)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

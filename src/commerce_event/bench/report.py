@@ -1,4 +1,4 @@
-"""What a run reports: figures beside their goals, and the machine that they hold for."""
+"""The report of a run: figures, their goals, and the machine that they were measured on."""
 
 import os
 import platform
@@ -9,18 +9,19 @@ from typing import Any, Final
 import apsw
 import msgspec
 
-BESIDE_CLIENT: Final = "of the HTTP client alone"
+OF_HTTP_CLIENT: Final = "of the HTTP client alone"
 MIB: Final = 1024**2
 NOTE: Final = (
-    "Compare the ratios of one run: absolute figures differ between machines and moments. When load_before is near the "
-    "number of cores, or the process of a ceiling did not get a whole core, other work was measured too."
+    "Compare ratios: absolute figures differ between machines and from minute to minute. When load_before is near the "
+    "number of cores, or a ceiling's process did not get a whole core, other work on the machine was measured too."
 )
 
 
 class Figure(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One line. ``of`` names the line that it explains; ``goal`` and ``met`` are set where there is a goal.
+    """One line of the report.
 
-    ``cores`` tells how much of one processor core each process used meanwhile, where that was watched.
+    ``of`` names the figure that this one explains. ``goal`` and ``met`` are set when there is a goal. ``cores`` is how
+    many processor cores each process used, when that was measured.
     """
 
     name: str
@@ -33,7 +34,7 @@ class Figure(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Arrivals(msgspec.Struct):
-    """All deliveries that had to arrive, and what the receiver saw of them."""
+    """How many deliveries had to arrive, did not arrive, and arrived more than once."""
 
     wanted: int = 0
     missing: int = 0
@@ -48,8 +49,8 @@ def at_most(goal: float, value: float) -> dict[str, Any]:
     return {"goal": f"≤ {goal:,g}", "met": value <= goal}
 
 
-def missed(figures: Sequence[Figure], facts: Mapping[str, Any], *, quick: bool) -> str | None:
-    """Return one line that says which goals were missed and why, None when none was."""
+def missed_goals(figures: Sequence[Figure], facts: Mapping[str, Any], *, quick: bool) -> str | None:
+    """Return one line that says which goals were missed and why; None when all were met."""
     found = [figure for figure in figures if figure.met is False]
     if not found:
         return None
@@ -63,16 +64,16 @@ def _full_name(figure: Figure) -> str:
 
 def _why(found: Sequence[Figure], facts: Mapping[str, Any], *, quick: bool) -> str:
     if quick:
-        return "small counts measure starting up, not the pace"
+        return "--quick measures mostly the start"
     if facts["load_before"] >= facts["cores"] / 2:
-        return f"other work had the machine, load {facts['load_before']:g} on {facts['cores']} cores before the run"
-    if all(figure.name == BESIDE_CLIENT for figure in found):
-        return "half of a client as lean as ours is out of reach for one interpreter (docs/explanation/performance.md)"
-    return "this machine is slower than the goals were set for, or other work came in during the run"
+        return f"the machine was busy before the run: load {facts['load_before']:g} on {facts['cores']} cores"
+    if all(figure.name == OF_HTTP_CLIENT for figure in found):
+        return "one Python process cannot send half as fast as the HTTP client alone (docs/explanation/performance.md)"
+    return "this machine is slower than the one that the goals were set for, or other work ran during the run"
 
 
 def machine() -> dict[str, Any]:
-    """Return what the figures depend on; asked for before a run, since the run itself is a load."""
+    """Describe the machine. Call it before a run, because the run itself raises the load."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),

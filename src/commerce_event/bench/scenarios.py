@@ -1,161 +1,164 @@
-"""The scenarios of a run on the embedded store, one after the other; each gives figures."""
+"""Scenarios on one store: durable accepts, deliveries and latency, each with the ceiling of this machine."""
 
 import statistics
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from commerce_event.bench.harness import CONNECTIONS, WAIT_S, Loaded, Rig, Size, Steps, cores, shares
-from commerce_event.bench.processes import CpuWatch, figures_of, printing_its_port
-from commerce_event.bench.report import BESIDE_CLIENT, MIB, Figure, at_least, at_most
-from commerce_event.bench.stores import Place
+from commerce_event.bench.harness import (
+    CONNECTIONS,
+    WAIT_S,
+    Harness,
+    LoadResult,
+    ShowProgress,
+    Steps,
+    cores_used,
+    per_second,
+)
+from commerce_event.bench.processes import CpuWatch, run_module, start_module
+from commerce_event.bench.report import MIB, OF_HTTP_CLIENT, Arrivals, Figure, at_least, at_most
+from commerce_event.bench.stores import StoreFactory
 
-_FAN_OUTS: Final = (1, 10)
-_OVER: Final = (("1 endpoint", "one_us"), ("8 endpoints", "several_us"))
-TURNS: Final = 5
+TURNS: Final = 5  # of two loads that are compared: the machine's pace changes within seconds
+ACCEPT_STEPS: Final = 2 * TURNS
+SEND_STEPS: Final = 2
+LATENCY_STEPS: Final = 2
 
 
-class Drained(msgspec.Struct, frozen=True):
-    rate: float
-    cpu_us: float
+class Size(msgspec.Struct, frozen=True):
+    """How much a run does."""
+
+    seconds: float  # under load, for each figure
+    backlog: int  # deliveries that wait when sending begins
+
+
+FULL: Final = Size(5.0, 10_000)
+QUICK: Final = Size(0.5, 3_000)
+
+
+class SendResult(msgspec.Struct, frozen=True):
+    """The result of sending a backlog."""
+
+    rate: float  # deliveries/s
+    cpu_us: float  # of the server, for each delivery
     cores: dict[str, float]
     peak_bytes: int
 
 
-def steps_of(size: Size) -> int:
-    return 2 * TURNS + 1 + 3 * len(size.backlogs) + 2 * len(_FAN_OUTS)
+def measure(folder: Path, postgres: str | None, size: Size, show: ShowProgress, arrivals: Arrivals) -> list[Figure]:
+    """Measure a SQLite store in the folder, or the PostgreSQL server when its URL is given. Raises BenchError.
+
+    The goals hold for SQLite; a run on PostgreSQL has none.
+    """
+    stores = StoreFactory(folder, postgres)
+    steps = Steps(show, ACCEPT_STEPS + 1 + SEND_STEPS + LATENCY_STEPS)
+    with start_module("commerce_event.bench.receiver") as receiver:
+        scenarios = Scenarios(Harness(size.seconds, receiver, arrivals), stores, steps)
+        figures = [*scenarios.accept(), *scenarios.send(size.backlog), *scenarios.end_to_end(fan_out=1)]
+    return figures if postgres is None else [msgspec.structs.replace(each, goal=None, met=None) for each in figures]
 
 
-class Embedded:
-    """Accepts and deliveries beside their ceilings, the cost of a backlog, and latency."""
+class Scenarios:
+    """The scenarios on stores of one kind. Every method yields figures, and raises BenchError."""
 
-    def __init__(self, rig: Rig, place: Place, steps: Steps) -> None:
-        self._rig = rig
-        self._place = place
+    def __init__(self, harness: Harness, stores: StoreFactory, steps: Steps) -> None:
+        self._harness = harness
+        self._stores = stores
         self._steps = steps
 
-    def run(self) -> Iterator[Figure]:
-        """Measure. Raises BenchError."""
-        yield from self._accepting()
-        yield from self._delivering()
-        for fan_out in _FAN_OUTS:
-            yield from self._end_to_end(fan_out)
-
-    def _accepting(self) -> Iterator[Figure]:
-        """Turn and turn about with the server alone: the machine's pace changes within seconds."""
-        alone: list[Loaded] = []
-        durable: list[Loaded] = []
+    def accept(self) -> Iterator[Figure]:
+        """Compare durable accepts with the same HTTP server that does nothing, in turns."""
+        alone: list[LoadResult] = []
+        durable: list[LoadResult] = []
         with ExitStack() as stack:
-            nothing = stack.enter_context(printing_its_port("ceiling", "server"))
-            [server] = stack.enter_context(self._place.servers(stack.enter_context(self._place.store())))
-            bare, cpu = CpuWatch(server=nothing), CpuWatch(server=server)
+            baseline = stack.enter_context(start_module("commerce_event.bench.baseline", "server"))
+            [server] = stack.enter_context(self._stores.servers(stack.enter_context(self._stores.store())))
+            baseline_cpu, server_cpu = CpuWatch(server=baseline), CpuWatch(server=server)
             for turn in range(TURNS):
-                self._steps.next(f"ceiling: the HTTP server with nothing behind it, {turn + 1} of {TURNS}")
-                alone.append(self._rig.load([nothing], seconds=self._rig.size.seconds / TURNS))
+                self._steps.next(f"ceiling: the HTTP server alone, {turn + 1} of {TURNS}")
+                alone.append(self._harness.load([baseline], seconds=self._harness.seconds / TURNS))
                 self._steps.next(f"durable accepts, {turn + 1} of {TURNS}")
-                durable.append(self._rig.load([server], seconds=self._rig.size.seconds / TURNS))
+                durable.append(self._harness.load([server], seconds=self._harness.seconds / TURNS))
             count = sum(each.count for each in durable)
             rate = statistics.median(each.rate for each in durable)
-            ratio = statistics.median(got.rate / most.rate for got, most in zip(durable, alone, strict=True))
+            ratio = statistics.median(got.rate / ceiling.rate for got, ceiling in zip(durable, alone, strict=True))
             ceiling = statistics.median(each.rate for each in alone)
-            yield Figure("HTTP server alone", ceiling, "requests/s", cores=cores(bare, alone))
+            yield Figure("HTTP server alone", ceiling, "requests/s", cores=cores_used(baseline_cpu, alone))
             name = "durable accepts"
-            yield Figure(name, rate, "events/s", cores=cores(cpu, durable), **at_least(10_000, rate))
+            yield Figure(name, rate, "events/s", cores=cores_used(server_cpu, durable), **at_least(10_000, rate))
             yield Figure("of the HTTP server alone", ratio, "ratio", name, **at_least(0.5, ratio))
-            yield Figure("server CPU", cpu.used_s()["server"] / count * 1e6, "µs/event", name)
+            yield Figure("server CPU", server_cpu.used_s()["server"] / count * 1e6, "µs/event", name)
             yield Figure("server peak memory", server.peak_memory_bytes() / MIB, "MiB", name)
 
-    def _delivering(self) -> Iterator[Figure]:
-        with ExitStack() as stack:
-            stores = [stack.enter_context(self._place.store()) for _ in self._rig.size.backlogs]
-            endpoints = [self._seeded(*each) for each in zip(stores, self._rig.size.backlogs, strict=True)]
-            self._steps.next("queue: claim and settle")
-            queues = self._rig.queue_costs(stores)
-            yield from queue_costs("queue", self._rig.size, queues)
-            peaks: list[int] = []
-            for backlog, store, endpoint in zip(self._rig.size.backlogs, stores, endpoints, strict=True):
-                ceiling = yield from self._bare_client(f"HTTP client alone, before {backlog:,}")
-                self._steps.next(f"deliveries, {backlog:,} waiting")
-                drained = self._drain(store, endpoint, min(backlog, self._rig.size.drained))
-                peaks.append(drained.peak_bytes)
-                yield from _delivered(f"deliveries, {backlog:,} waiting", drained, ceiling)
-            yield from queue_growth("queue", queues)
-            grown = peaks[1] / peaks[0]
-            yield Figure("server peak memory, large/small backlog", grown, "ratio", **at_most(1.3, grown))
+    def send(self, backlog: int) -> Iterator[Figure]:
+        """Write a backlog, then compare sending it with the same HTTP client alone."""
+        with self._stores.store() as store:
+            self._steps.next(f"writing a backlog of {backlog:,}")
+            endpoint = self._harness.seed(self._stores, store, (backlog, 0), self._steps.share)
+            yield from self.send_seeded(store, endpoint, backlog, backlog, memory_after=backlog)
 
-    def _seeded(self, store: str, backlog: int) -> str:
-        self._steps.next(f"writing a backlog of {backlog:,}")
-        return self._rig.seeded(self._place, store, backlog, self._steps.share)
+    def send_seeded(
+        self, store: str, endpoint: str, backlog: int, sent: int, *, memory_after: int
+    ) -> Generator[Figure, None, SendResult]:
+        """Send ``sent`` deliveries of a backlog; read the peak memory after ``memory_after`` of them."""
+        ceiling = yield from self._http_client_alone(f"HTTP client alone, before {backlog:,}")
+        name = f"deliveries, {backlog:,} waiting"
+        self._steps.next(name)
+        with self._stores.servers(store) as [server]:
+            self._harness.take_figures()
+            cpu = CpuWatch(server=server, receiver=self._harness.receiver)
+            server.enable_endpoint(endpoint)
+            self._harness.wait_for(memory_after, server)
+            peak_bytes = server.peak_memory_bytes()
+            self._harness.wait_for(sent, server)
+            seen, used_s = self._harness.take_figures(), cpu.used_s()
+        seconds = seen["last_s"] - seen["first_s"]
+        cpu_us = used_s["server"] / seen["count"] * 1e6
+        result = SendResult(seen["count"] / seconds, cpu_us, per_second(used_s, seconds), peak_bytes)
+        ratio = result.rate / ceiling
+        yield Figure(name, result.rate, "deliveries/s", cores=result.cores, **at_least(8_000, result.rate))
+        yield Figure(OF_HTTP_CLIENT, ratio, "ratio", name, **at_least(0.5, ratio))
+        yield Figure("server CPU", result.cpu_us, "µs/delivery", name)
+        yield Figure("server peak memory", result.peak_bytes / MIB, "MiB", name)
+        return result
 
-    def _bare_client(self, name: str) -> Generator[Figure, None, float]:
+    def _http_client_alone(self, name: str) -> Generator[Figure, None, float]:
         self._steps.next("ceiling: the HTTP client alone")
-        receiver = self._rig.receiver
+        receiver = self._harness.receiver
         cpu = CpuWatch(receiver=receiver)
-        said = figures_of("ceiling", "client", receiver.port, self._rig.size.seconds, CONNECTIONS, timeout_s=WAIT_S)
-        self._rig.arrived()
-        rate: float = said["count"] / said["seconds"]
-        used = {"client": said["cpu_s"], **cpu.used_s()}
-        yield Figure(name, rate, "POSTs/s", cores=shares(used, said["seconds"]))
-        yield Figure("client CPU", said["cpu_s"] / said["count"] * 1e6, "µs/POST", name)
+        arguments = ("client", receiver.port, self._harness.seconds, CONNECTIONS)
+        found = run_module("commerce_event.bench.baseline", *arguments, timeout_s=self._harness.seconds + WAIT_S)
+        self._harness.take_figures()
+        rate: float = found["count"] / found["seconds"]
+        used_s = {"client": found["cpu_s"], **cpu.used_s()}
+        yield Figure(name, rate, "POSTs/s", cores=per_second(used_s, found["seconds"]))
+        yield Figure("client CPU", found["cpu_s"] / found["count"] * 1e6, "µs/POST", name)
         return rate
 
-    def _drain(self, store: str, endpoint: str, wanted: int) -> Drained:
-        """Measure deliveries from the moment that the endpoint is switched on."""
-        with self._place.servers(store) as [server]:
-            self._rig.arrived()
-            cpu = CpuWatch(server=server, receiver=self._rig.receiver)
-            server.switch_on(endpoint)
-            self._rig.wait_for(min(wanted, *self._rig.size.backlogs), server)
-            peak_bytes = server.peak_memory_bytes()  # after as much work with every backlog, so that they compare
-            self._rig.wait_for(wanted, server)
-            seen, used = self._rig.arrived(), cpu.used_s()
-            seconds = seen["last_s"] - seen["first_s"]
-            cpu_us = used["server"] / seen["count"] * 1e6
-            return Drained(seen["count"] / seconds, cpu_us, shares(used, seconds), peak_bytes)
-
-    def _end_to_end(self, fan_out: int) -> Iterator[Figure]:
+    def end_to_end(self, fan_out: int) -> Iterator[Figure]:
+        """Publish events that go to ``fan_out`` endpoints: throughput, then latency at half of that rate."""
         name = f"end to end, fan-out {fan_out}"
-        with self._place.store() as store, self._place.servers(store) as [server]:
-            server.add_endpoints(self._rig.receiver.port, fan_out)
+        with self._stores.store() as store, self._stores.servers(store) as [server]:
+            server.add_endpoints(self._harness.receiver.port, fan_out)
             self._steps.next(name)
-            self._rig.arrived()
-            cpu = CpuWatch(server=server, receiver=self._rig.receiver)
-            got = self._rig.load([server], seconds=self._rig.size.seconds / fan_out)
-            seen = self._rig.all_arrived(server, got.count * fan_out)
-            seconds = seen["last_s"] - got.started_s
-            rate, used = got.count / seconds, cpu.used_s()
+            self._harness.take_figures()
+            cpu = CpuWatch(server=server, receiver=self._harness.receiver)
+            load = self._harness.load([server], seconds=self._harness.seconds / fan_out)
+            seen = self._harness.wait_for_all(load.count * fan_out, server)
+            seconds = seen["last_s"] - load.started_s
+            rate, used_s = load.count / seconds, cpu.used_s()
             goal = at_least(5_000, rate) if fan_out == 1 else {}
-            yield Figure(name, rate, "events/s", cores=shares({**used, "load": got.cpu_s}, seconds), **goal)
+            yield Figure(name, rate, "events/s", cores=per_second({**used_s, "load": load.cpu_s}, seconds), **goal)
             yield Figure("deliveries", rate * fan_out, "deliveries/s", name)
-            yield Figure("server CPU", used["server"] / (got.count * fan_out) * 1e6, "µs/delivery", name)
+            yield Figure("server CPU", used_s["server"] / (load.count * fan_out) * 1e6, "µs/delivery", name)
             self._steps.next(f"{name}: latency at half of that rate")
-            paced = self._rig.load([server], rate=rate / 2)
-            latency = self._rig.all_arrived(server, paced.count * fan_out)
+            paced = self._harness.load([server], rate=rate / 2)
+            latency = self._harness.wait_for_all(paced.count * fan_out, server)
             yield from latencies(name, latency, **at_most(50, latency["p99_ms"]))
             yield Figure("server peak memory", server.peak_memory_bytes() / MIB, "MiB", name)
-
-
-def _delivered(name: str, drained: Drained, ceiling: float) -> Iterator[Figure]:
-    ratio = drained.rate / ceiling
-    yield Figure(name, drained.rate, "deliveries/s", cores=drained.cores, **at_least(8_000, drained.rate))
-    yield Figure(BESIDE_CLIENT, ratio, "ratio", name, **at_least(0.5, ratio))
-    yield Figure("server CPU", drained.cpu_us, "µs/delivery", name)
-    yield Figure("server peak memory", drained.peak_bytes / MIB, "MiB", name)
-
-
-def queue_costs(name: str, size: Size, queues: Sequence[dict[str, float]]) -> Iterator[Figure]:
-    for backlog, queue in zip(size.backlogs, queues, strict=True):
-        for over, key in _OVER:
-            yield Figure(f"{name}, {backlog:,} waiting, {over}", queue[key], "µs/delivery")
-
-
-def queue_growth(name: str, queues: Sequence[dict[str, float]]) -> Iterator[Figure]:
-    """What a backlog a hundred times as large costs more."""
-    for over, key in _OVER:
-        grown = queues[1][key] / queues[0][key]
-        yield Figure(f"{name}, {over}, large/small backlog", grown, "ratio", **at_most(1.3, grown))
 
 
 def latencies(name: str, seen: dict[str, Any], **goal: Any) -> Iterator[Figure]:

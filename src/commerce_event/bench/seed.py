@@ -1,6 +1,6 @@
-"""Stores with a backlog: waiting deliveries written through the store port, before any server runs.
+"""Write a backlog of waiting deliveries through the store port, before a server runs.
 
-Run as a process: `seed STORE KEY URL WAITING OTHERS` prints shares of the work done, then one line of JSON.
+Run as a process: `seed STORE KEY URL WAITING OTHERS` prints shares of the work that is done, then one line of JSON.
 """
 
 import asyncio
@@ -28,9 +28,9 @@ _BODY: Final = b'{"ClientId":1,"ApplicationId":1,"OrderId":%d,"OrderNo":"SO-%d",
 
 
 async def seed(settings: Settings, key: str, url: str, waiting: int, others: int) -> str:
-    """Write a store where ``waiting`` deliveries wait for one endpoint and ``others``, in all, for eight more.
+    """Write ``waiting`` deliveries for one endpoint and ``others``, in all, for eight more; return the first one's id.
 
-    Every endpoint is switched off, so that a server starts without sending; the id of the first one is returned.
+    Every endpoint is disabled, so that a server starts without sending.
     """
     store = make_store(settings, SystemClock())
     await store.open()
@@ -39,7 +39,8 @@ async def seed(settings: Settings, key: str, url: str, waiting: int, others: int
         maker = IdMaker()
         registry = Registry(store, Vault(parse_key(key)), maker)
         first, *rest = [
-            (await registry.save(_endpoint(maker.next(now_ms), f"{url}/{n}"))).id for n in range(1 + OTHER_ENDPOINTS)
+            (await registry.save(_endpoint(maker.next(now_ms), f"{url}/{n}"))).id
+            for n in range(1 + OTHER_ENDPOINTS if others else 1)
         ]
         owners = [first] * waiting + [rest[n % len(rest)] for n in range(others)]
         for start in range(0, len(owners), _BATCH):
@@ -89,5 +90,5 @@ async def main(store: str, key: str, url: str, waiting: int, others: int) -> dic
 
 if __name__ == "__main__":
     store_url, secret, address, waiting_text, others_text = sys.argv[1:6]
-    said = asyncio.run(main(store_url, secret, address, int(waiting_text), int(others_text)))
-    print(json.dumps(said), flush=True)
+    result = asyncio.run(main(store_url, secret, address, int(waiting_text), int(others_text)))
+    print(json.dumps(result), flush=True)

@@ -1,12 +1,12 @@
-"""Where a run keeps its stores: files in a folder, or databases of its own on a PostgreSQL server."""
+"""Make the stores of a run: SQLite files in a folder, or databases on a PostgreSQL server."""
 
 import asyncio
 import itertools
 import secrets
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -17,8 +17,8 @@ from commerce_event.core.vault import new_key
 _NUMBERS: Final = itertools.count(1)
 
 
-class Place:
-    """Makes stores, and runs servers on them; files and databases are gone when their ``with`` block ends."""
+class StoreFactory:
+    """Make stores and run servers on them; a store is deleted when its ``with`` block ends."""
 
     def __init__(self, folder: Path, postgres: str | None = None) -> None:
         self.key = new_key()  # seals the secrets of every store here
@@ -59,11 +59,7 @@ def _run(postgres: str, statement: str) -> None:
         finally:
             await connection.close()
 
-    _finish(work())
-
-
-def _finish(work: Coroutine[Any, Any, None]) -> None:
     try:
-        asyncio.run(work)
+        asyncio.run(work())
     except (OSError, asyncpg.PostgresError) as error:
-        raise BenchError(f"the PostgreSQL server of --postgres does not do its part: {error}") from None
+        raise BenchError(f"The PostgreSQL server of --postgres cannot be used: {error}") from None

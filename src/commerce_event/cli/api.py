@@ -1,6 +1,6 @@
-"""The server's API as the commands use it: answers as data, problems as one sentence."""
+"""Client of the server's API: returns answers as data, and raises problems as one sentence."""
 
-import re
+import ssl
 import sys
 from collections.abc import Iterator, Mapping
 from types import TracebackType
@@ -13,11 +13,10 @@ from commerce_event.cli.errors import UsageError, WorkFailedError
 
 _PAGE_MAX = 200
 _TIMEOUT_S = 60.0
-_STATE = frozenset({408, 409, 429})  # of the server or the thing: what was given may be right at another moment
+_TEMPORARY = frozenset({408, 409, 429})  # the request was not wrong, the state did not allow it
 _KINDS = {"endpoints": "endpoint", "events": "event", "deliveries": "delivery", "replays": "replay", "keys": "key"}
-_TECHNICAL = re.compile(r"^\[[^]]*\] | \(_ssl[^)]*\)$")  # numbers and names around an error's words
 _PREDICATES = ("must ", "is ", "has ", "occurs ", "may ")
-# The options that give what a request names otherwise.
+# Fields of requests, and the options that set them.
 _OPTIONS = {
     "application_id": "--application", "client_id": "--client", "client_ids": "--client", "cursor": "--limit",
     "description": "--description", "endpoint_id": "--endpoint", "event_id": "--event", "event_types": "--type",
@@ -30,16 +29,16 @@ _OPTIONS = {
 
 
 def at(*segments: str) -> str:
-    """Return the path of a call; each part stays one, whatever is in it."""
+    """Return the path of a call; every segment is escaped."""
     return "/v1/" + "/".join(quote(segment, safe="", errors="replace") for segment in segments)
 
 
 class Api:
-    """A connection to a server, for the length of a command."""
+    """A connection to a server during a command."""
 
     def __init__(self, url: str, key: str | None) -> None:
         if not url.startswith(("http://", "https://")):
-            raise UsageError(f"--url must begin with http:// or https://, not as {url!r} does")
+            raise UsageError(f"--url must begin with http:// or https://, not {url!r}")
         if not key:
             raise UsageError("No key is set; export COMMERCE_EVENT_KEY=… (the server prints one at its first start)")
         self._url = url
@@ -74,7 +73,7 @@ class Api:
         self._call("DELETE", path, params={name: value for name, value in query.items() if value is not None})
 
     def items(self, path: str, limit: int, **query: Any) -> Iterator[Any]:
-        """Yield a list's items over as many pages as it takes."""
+        """Yield up to ``limit`` items of a list, page by page."""
         cursor = None
         while limit > 0:
             page = self.get(path, limit=min(limit, _PAGE_MAX), cursor=cursor, **query)
@@ -83,31 +82,43 @@ class Api:
             cursor = page["next_cursor"]
             if cursor is None:
                 return
-        print("More follow; see them with a higher --limit.", file=sys.stderr)
+        print("There are more; use a higher --limit to see them.", file=sys.stderr)
 
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
         try:
             answer = self._client.request(method, path, **arguments)
         except httpx.ConnectError as error:
             raise WorkFailedError(
-                f"No server answers at {self._url} ({_TECHNICAL.sub('', str(error))}); start one with: commerce-event "
+                f"No server answers at {self._url} ({_reason(error)}); start one with: commerce-event "
                 "serve, or check COMMERCE_EVENT_URL"
             ) from None
         except httpx.HTTPError as error:
             raise WorkFailedError(f"The server at {self._url} did not answer ({type(error).__name__})") from None
-        except ValueError:  # of the text that was given, such as bytes that are no UTF-8
-            raise UsageError("What was given is not text that can be sent; write it in UTF-8") from None
+        except ValueError:  # such as bytes that are not UTF-8
+            raise UsageError("The text cannot be sent; write it in UTF-8") from None
         if answer.is_success:
-            return _content(answer)
-        unusable = 400 <= answer.status_code <= 499 and answer.status_code not in _STATE
-        raise (UsageError if unusable else WorkFailedError)(_sentence(method, path, answer))
+            try:
+                return answer.json() if answer.content else None
+            except ValueError:
+                raise WorkFailedError(
+                    f"The answer of {answer.url.host} is not JSON; is it a commerce-event server?"
+                ) from None
+        wrong_usage = 400 <= answer.status_code <= 499 and answer.status_code not in _TEMPORARY
+        raise (UsageError if wrong_usage else WorkFailedError)(_sentence(method, path, answer))
 
 
-def _content(answer: httpx.Response) -> Any:
-    try:
-        return answer.json() if answer.content else None
-    except ValueError:
-        raise WorkFailedError(f"What {answer.url.host} answered is no JSON; is it a commerce-event server?") from None
+def _reason(error: httpx.ConnectError) -> str:
+    """Return why a connection failed, in the words of the operating system or of TLS."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return cause.verify_message
+        if isinstance(cause, ssl.SSLError):
+            return str(cause.reason).replace("_", " ").lower()
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return "the connection failed"
 
 
 def _sentence(method: str, path: str, answer: httpx.Response) -> str:
@@ -115,30 +126,26 @@ def _sentence(method: str, path: str, answer: httpx.Response) -> str:
         problem = answer.json()
         detail = str(problem["detail"]).replace("force=true", "--force")
     except (ValueError, KeyError, TypeError):
-        return f"The server answered {answer.status_code} without saying why; is it a commerce-event server?"
+        return f"The server answered {answer.status_code} without a reason; is it a commerce-event server?"
     _, _, collection, *rest = path.split("/")
     if answer.status_code == 404 and rest and collection in _KINDS and (method, len(rest)) != ("POST", 1):
         return f"There is no {_KINDS[collection]} {unquote(rest[0])}; list them with: commerce-event {collection} list"
     faults = problem.get("errors", [])
     if not faults:
         return detail
-    told = "; ".join(map(_fault, faults))
-    return told if faults[0]["message"][1:] in detail else f"{detail.rstrip('.')}: {told}"
-
-
-def _place(fault: Mapping[str, str]) -> str:
-    return fault.get("parameter") or fault.get("pointer") or "The body"
+    reasons = "; ".join(map(_fault, faults))
+    return reasons if faults[0]["message"][1:] in detail else f"{detail.rstrip('.')}: {reasons}"
 
 
 def _fault(fault: Mapping[str, str]) -> str:
-    """Return a fault as part of a sentence; its message ends one that begins with the place, or is a whole one."""
+    """Return a fault as part of a sentence: a message either continues after the place, or is a sentence itself."""
     message = fault["message"]
     return f"{_option(fault)}{' ' if message.startswith(_PREDICATES) else ': '}{message}"
 
 
 def _option(fault: Mapping[str, str]) -> str:
-    """Return where a fault is, as the option that gives it where there is one."""
-    place = _place(fault)
+    """Return the place of a fault: the option that sets it, when there is one."""
+    place = fault.get("parameter") or fault.get("pointer") or "The body"
     name, _, inner = place.lstrip("/?").partition("/")
     option = _OPTIONS.get(name)
     return place if option is None else f"{option}{inner and ' at /'}{inner}"

@@ -1,4 +1,4 @@
-"""`commerce-event audit`: who changed what."""
+"""`commerce-event audit`: list changes and who made them."""
 
 from typing import Annotated
 
@@ -16,13 +16,13 @@ _COLUMNS: Columns = {
 
 def audit(
     client_id: ClientId = None,
-    target: Annotated[str | None, typer.Option(help="What was changed: end_…, dlv_…, rpl_… or key_….")] = None,
+    target: Annotated[str | None, typer.Option(help="Only changes of this id: end_…, dlv_…, rpl_… or key_….")] = None,
     limit: Limit = 50,
     url: Url = DEFAULT_URL,
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """List who changed what through the API or the screens, the newest first."""
+    """List changes made through the API or the screens, and who made them, newest first."""
     with Api(url, key) as api:
         found = api.items("/v1/audit", limit, client_id=client_id, target=target)
-        print_items(found, _COLUMNS, as_json=as_json, empty="Nothing was changed in the last 400 days.")
+        print_items(found, _COLUMNS, as_json=as_json, empty="No changes in the last 400 days.")

@@ -1,4 +1,4 @@
-"""`commerce-event backup`: a copy of the embedded store while its server runs."""
+"""`commerce-event backup`: copy a SQLite store while its server runs."""
 
 import os
 import sys
@@ -16,14 +16,15 @@ from commerce_event.cli.output import console, print_json
 
 
 def backup(
-    to: Annotated[Path, typer.Option(help="The file to make, on any disk of this machine.")],
+    to: Annotated[Path, typer.Option(help="The file to create.")],
     store: Annotated[str | None, typer.Option(help="The store to copy. (COMMERCE_EVENT_STORE)")] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Take the place of a file that is there.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace the file if it exists.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Copy a SQLite store as it stands at this moment; its server goes on meanwhile.
+    """Copy a SQLite store; its server keeps running.
 
-    The copy is checked and flushed before it gets its name. The key file beside the store is not in it: keep that too.
+    The copy is checked and flushed to disk before it gets its name. It does not contain the key file next to the store:
+    keep that file too.
     """
     import msgspec
 
@@ -32,23 +33,23 @@ def backup(
 
     wanted = store or os.environ.get("COMMERCE_EVENT_STORE", "")
     if wanted.startswith(("postgresql://", "postgres://")):
-        raise UsageError("A PostgreSQL store is backed up with PostgreSQL's own tools: pg_dump, or pg_basebackup")
+        raise UsageError("Back up a PostgreSQL store with PostgreSQL's own tools: pg_dump or pg_basebackup")
     path = Settings.from_environment(os.environ, store=store).store_path()
-    if path is None:  # which no other address is
+    if path is None:  # cannot happen: PostgreSQL is handled above
         raise UsageError("--store must be sqlite:///FILE")
     with _bar() as on_pages:
         made = back_up(path, to, replace=replace, on_pages=on_pages)
     if as_json:
         print_json(msgspec.to_builtins(made))
         return
-    print(f"{made.file} holds {path}, {made.bytes:,} bytes, checked.")
+    print(f"Copied {path} to {made.file}: {made.bytes:,} bytes, checked.")
     if made.key_file is not None:
-        print(f"Keep {made.key_file} too, at another place: without it no restored store can open endpoint secrets.")
+        print(f"Also keep {made.key_file}, in another place: a restored store cannot read endpoint secrets without it.")
 
 
 @contextmanager
 def _bar() -> Iterator[Callable[[int, int], None]]:
-    """Show how many pages are copied, on standard error."""
+    """Show the number of copied pages on standard error."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     out = console(stderr=True)
     with Progress(*columns, console=out, transient=True, refresh_per_second=4, disable=not sys.stderr.isatty()) as bar:

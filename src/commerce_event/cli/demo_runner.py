@@ -1,4 +1,4 @@
-"""The demo: a shop, the server and real receivers on this machine, on one screen."""
+"""Run the demo: a shop, a server and receivers on this machine, shown on one screen."""
 
 import asyncio
 import contextlib
@@ -29,28 +29,28 @@ from commerce_event.simulate.receiver import Receiver
 from commerce_event.simulate.shop import Shop, SimulatedEvent
 
 CLIENT_ID: Final = 1
-_LONGEST_WAIT_S: Final = 60.0  # for the last delivery of a bounded round; its retries follow the documented delays
-_TELL_EVERY_S: Final = 3.0
-_FAIL_EVERY: Final = 40
+_ARRIVAL_MAX_S: Final = 60.0  # until the last delivery of a bounded run; retries have the documented delays
+_PRINT_EVERY_S: Final = 3.0
+_FAIL_EVERY: Final = 40  # every 40th first attempt is answered 503
 _RECEIVERS: Final = (
-    ("/erp/orders", ["Order"], "ERP: everything about orders"),
+    ("/erp/orders", ["Order"], "ERP: orders"),
     ("/pim/products", ["Product", "Supplier"], "PIM: products and suppliers"),
-    ("/crm/customers", ["Customer", "OrderReceivedEvent"], "CRM: customers, and who orders"),
-    ("/archive", ["*"], "Archive: everything"),
+    ("/crm/customers", ["Customer", "OrderReceivedEvent"], "CRM: customers and received orders"),
+    ("/archive", ["*"], "Archive: all events"),
 )
 
 Show = Literal["screen", "lines", "nothing"]
 
 
-class _Stage:
-    """What the demo runs: a node behind its HTTP API, a receiver behind HTTP, and a client for the API."""
+class _Demo:
+    """The running demo: a node with its HTTP API, a receiver, and a client of the API."""
 
     def __init__(self, node: Node, receiver: Receiver, api: httpx.AsyncClient, url: str, key: str) -> None:
         self.node = node
         self.receiver = receiver
         self.api = api
         self.url = url
-        self.way_in = f"{url}/admin, key {key}"
+        self.screens = f"{url}/admin, key {key}"
         self.published: Counter[str] = Counter()
         self.wanted: dict[str, list[str]] = {path: [] for path, _, _ in _RECEIVERS}
         self.latest: deque[tuple[str, str]] = deque(maxlen=8)
@@ -61,50 +61,50 @@ class _Stage:
         )
         answer.raise_for_status()
         self.published[event.type] += 1
-        self.latest.append((event.type, _gist(event.data)))
-        for path in self._who_wants(event.type):
+        self.latest.append((event.type, _business_key(event.data)))
+        names = {"*", event.type, EVENT_TYPES[event.type].category}
+        for path in (path for path, types, _ in _RECEIVERS if names & set(types)):
             self.wanted[path].append(answer.json()["id"])
 
     def missing(self) -> int:
-        """Count what was accepted and has not arrived, by the receivers' own account."""
+        """Count deliveries of accepted events that the receivers have not counted yet."""
         arrived = self.receiver.arrived
         return sum(event_id not in arrived[path] for path, wanted in self.wanted.items() for event_id in wanted)
 
-    def _who_wants(self, event_type: str) -> Iterator[str]:
-        names = {"*", event_type, EVENT_TYPES[event_type].category}
-        return (path for path, types, _ in _RECEIVERS if names & set(types))
-
 
 async def run(*, total: int | None, rate: float, seed: int, show: Show) -> dict[str, Any]:
-    """Publish, wait for the last delivery, return the summary; a signal ends it early, unchecked."""
+    """Publish, wait for the last delivery, and return the summary. A signal ends the run early, without the check."""
     started = time.monotonic()
     stop = stop_event()
-    async with _stage() as stage:
-        async with _shown(stage, total, show):
-            checked = await _unless(stop, _live(stage, total, rate, seed))
-        books = (await stage.api.get("/v1/books")).json()
-        expected, missing = sum(map(len, stage.wanted.values())), stage.missing()
+    async with _start() as demo:
+        async with _display(demo, total, show):
+            checked = await _run_until(stop, _publish_and_wait(demo, total, rate, seed))
+        books = (await demo.api.get("/v1/books")).json()
+        expected, missing = sum(map(len, demo.wanted.values())), demo.missing()
         return {
             "checked": checked,
-            "events": stage.published.total(),
-            "types": len(stage.published),
+            "events": demo.published.total(),
+            "types": len(demo.published),
             "expected": expected,
             "arrived": expected - missing,
             "missing": missing,
-            "forged": stage.receiver.forged,
-            "retried": stage.receiver.refused,
+            "forged": demo.receiver.forged,
+            "retried": demo.receiver.refused,
             "balanced": books["balanced"],
             "seconds": round(time.monotonic() - started, 1),
         }
 
 
-async def _live(stage: _Stage, total: int | None, rate: float, seed: int) -> None:
-    await _publish_all(stage, itertools.islice(Shop(seed, CLIENT_ID).events(), total), rate)
-    await _until_arrived(stage)
+async def _publish_and_wait(demo: _Demo, total: int | None, rate: float, seed: int) -> None:
+    await _publish_all(demo, itertools.islice(Shop(seed, CLIENT_ID).events(), total), rate)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_ARRIVAL_MAX_S):
+            while demo.missing():
+                await demo.receiver.next_taken()
 
 
-async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
-    """Do the work until it is done or there is a reason to stop; return whether it was done."""
+async def _run_until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Run the work until it is done or ``stop`` is set; return whether it is done."""
     working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
     await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
     done = working.done()
@@ -117,59 +117,52 @@ async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def _shown(stage: _Stage, total: int | None, show: Show) -> AsyncIterator[None]:
-    """Show how it goes: on a screen that is drawn anew, or as a line every few seconds."""
+async def _display(demo: _Demo, total: int | None, show: Show) -> AsyncIterator[None]:
+    """Show the progress: on a live screen, or as a line every few seconds."""
     if show == "screen":
-        with Live(get_renderable=lambda: _view(stage, total), refresh_per_second=8):
+        with Live(get_renderable=lambda: _view(demo, total), refresh_per_second=8):
             yield
     elif show == "lines":
-        print(f"A shop, a server at {stage.url} and {len(_RECEIVERS)} receivers are at work.", file=sys.stderr)
-        print(f"Its screens: {stage.way_in}", file=sys.stderr)
-        telling = asyncio.create_task(_tell(stage))
+        print(f"Running a shop, a server at {demo.url} and {len(_RECEIVERS)} receivers.", file=sys.stderr)
+        print(f"Screens: {demo.screens}", file=sys.stderr)
+        printing = asyncio.create_task(_print_progress(demo))
         try:
             yield
         finally:
-            telling.cancel()
+            printing.cancel()
     else:
         yield
 
 
-async def _tell(stage: _Stage) -> None:
+async def _print_progress(demo: _Demo) -> None:
     while True:
-        await asyncio.sleep(_TELL_EVERY_S)
-        events, wanted = stage.published.total(), sum(map(len, stage.wanted.values()))
-        print(f"{events} events published, {wanted - stage.missing()} of {wanted} deliveries arrived", file=sys.stderr)
+        await asyncio.sleep(_PRINT_EVERY_S)
+        events, wanted = demo.published.total(), sum(map(len, demo.wanted.values()))
+        print(f"{events} events published, {wanted - demo.missing()} of {wanted} deliveries arrived", file=sys.stderr)
 
 
-async def _publish_all(stage: _Stage, events: Iterator[SimulatedEvent], rate: float) -> None:
-    """Publish at a steady rate, several at a time, so that slow answers do not slow the shop."""
+async def _publish_all(demo: _Demo, events: Iterator[SimulatedEvent], rate: float) -> None:
+    """Publish at a steady rate, several at a time, so that slow answers do not slow down the shop."""
     start = time.monotonic()
-    under_way: set[asyncio.Task[None]] = set()
+    in_progress: set[asyncio.Task[None]] = set()
     try:
         for number, event in enumerate(events):
             await asyncio.sleep(max(0.0, start + number / rate - time.monotonic()))
-            under_way.add(asyncio.create_task(stage.publish(event)))
-            done = {task for task in under_way if task.done()}
+            in_progress.add(asyncio.create_task(demo.publish(event)))
+            done = {task for task in in_progress if task.done()}
             for task in done:
                 task.result()
-            under_way -= done
-        await asyncio.gather(*under_way)
+            in_progress -= done
+        await asyncio.gather(*in_progress)
     finally:
-        for task in under_way:
+        for task in in_progress:
             task.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
-
-
-async def _until_arrived(stage: _Stage) -> None:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_LONGEST_WAIT_S):
-            while stage.missing():
-                await stage.receiver.next_taken()
+        await asyncio.gather(*in_progress, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager
-async def _stage() -> AsyncIterator[_Stage]:
-    """Start everything on free ports of this machine, and put it away again."""
+async def _start() -> AsyncIterator[_Demo]:
+    """Start everything on free ports of this machine, and stop it at the end."""
     with tempfile.TemporaryDirectory(prefix="commerce-event-demo-") as folder:
         key = f"demo-{secrets.token_urlsafe(12)}"
         listener, receiver_listener = listen("127.0.0.1", 0), listen("127.0.0.1", 0)
@@ -189,7 +182,7 @@ async def _stage() -> AsyncIterator[_Stage]:
         async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30) as api:
             await _subscribe(api, receiver, receiver_listener.getsockname()[1])
             try:
-                yield _Stage(node, receiver, api, url, key)
+                yield _Demo(node, receiver, api, url, key)
             finally:
                 servers[0].should_exit = True
                 await serving[0]
@@ -213,25 +206,25 @@ async def _subscribe(api: httpx.AsyncClient, receiver: Receiver, port: int) -> N
         receiver.add(path, answer.json()["secret"])
 
 
-def _gist(data: dict[str, Any]) -> str:
+def _business_key(data: dict[str, Any]) -> str:
     names = ("OrderNo", "ErpOrderNo", "ClientOrderRef", "PartNo", "CustomerId", "CompanyId", "JobId", "BasketId")
     return next((f"{name} {data[name]}" for name in names if name in data), "")
 
 
-def _view(stage: _Stage, total: int | None) -> Group:
+def _view(demo: _Demo, total: int | None) -> Group:
     progress = Progress(TextColumn("published"), BarColumn(), MofNCompleteColumn())
-    progress.add_task("", total=total, completed=stage.published.total())
+    progress.add_task("", total=total, completed=demo.published.total())
     deliveries = Table(expand=True, box=None)
-    for title, justify in (("receiver", "left"), ("wanted", "right"), ("arrived", "right"), ("under way", "right")):
+    for title, justify in (("receiver", "left"), ("wanted", "right"), ("arrived", "right"), ("in progress", "right")):
         deliveries.add_column(title, justify=justify)  # type: ignore[arg-type]
     for path, _, description in _RECEIVERS:
-        wanted, arrived = len(stage.wanted[path]), len(stage.receiver.arrived[path])
+        wanted, arrived = len(demo.wanted[path]), len(demo.receiver.arrived[path])
         deliveries.add_row(description, str(wanted), str(arrived), str(wanted - arrived))
     latest = Table.grid(padding=(0, 2))
-    for event_type, gist in reversed(stage.latest):
-        latest.add_row(event_type, gist)
-    bad = f"{stage.receiver.refused} answered 503 and retried after 5 s · Ctrl-C stops"
-    screens = Text(f"screens: {stage.way_in}", overflow="fold")
+    for event_type, key in reversed(demo.latest):
+        latest.add_row(event_type, key)
+    bad = f"{demo.receiver.refused} answered 503 and retried after 5 s · stop with Ctrl-C"
+    screens = Text(f"screens: {demo.screens}", overflow="fold")
     return Group(progress, Panel(deliveries, title="deliveries"), Panel(latest, title="latest events"), bad, screens)
 
 
@@ -242,7 +235,7 @@ def summary_table(summary: dict[str, Any]) -> Table:
         "events published": f"{summary['events']} of {summary['types']} types",
         "deliveries expected": summary["expected"],
         "arrived": summary["arrived"],
-        "missing" if summary["checked"] else "under way": summary["missing"],
+        "missing" if summary["checked"] else "in progress": summary["missing"],
         "answered 503 at first, then retried": summary["retried"],
         "bad signatures": summary["forged"],
         "books balance": "yes" if summary["balanced"] else "no",

@@ -1,4 +1,4 @@
-"""`commerce-event doctor`: looks at everything a server stands on, and says what to do."""
+"""`commerce-event doctor`: check everything a server depends on, and say what to do."""
 
 import asyncio
 import os
@@ -19,22 +19,22 @@ from commerce_event.cli.output import Columns, print_items, print_json
 if TYPE_CHECKING:
     from commerce_event.settings import Settings
 
-_SMALL_DISK_BYTES = 1024**3
-_OLD_CLOCK_S = 1_767_225_600  # 2026-01-01: an earlier clock was never set
+_FREE_DISK_MIN_BYTES = 1024**3
+_CLOCK_MIN_S = 1_767_225_600  # 2026-01-01: an earlier time means that the clock was never set
 
-Verdict = Literal["ok", "warning", "problem"]
-Finding = tuple[str, Verdict, str]
+Status = Literal["ok", "warning", "problem"]
+Finding = tuple[str, Status, str]
 
 
 def doctor(
-    store: Annotated[str | None, typer.Option(help="The store to look at. (COMMERCE_EVENT_STORE)")] = None,
+    store: Annotated[str | None, typer.Option(help="The store to check. (COMMERCE_EVENT_STORE)")] = None,
     url: Url = DEFAULT_URL,
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
     """Check settings, store, clock, disk, network policy and a running server; exit 1 when something is wrong.
 
-    Settings, network policy and store are those of a server that would be started here; nothing is written.
+    Settings, network policy and store are those that a server started here would use. Nothing is written.
     """
     findings = list(_findings(store, url, key))
     rows: list[dict[str, Any]] = [
@@ -71,12 +71,16 @@ def _findings(store: str | None, url: str, key: str | None) -> Iterator[Finding]
     if path is None or path.exists():
         yield _store(settings, path)
     else:
-        yield "store", "ok", f"{path} does not exist yet; the first start makes it"
+        yield "store", "ok", f"{path} does not exist yet; the first start creates it"
 
 
 def _clock() -> Finding:
-    if time.time() < _OLD_CLOCK_S:
-        return "clock", "problem", "the clock stands years in the past; set it, or receivers refuse every signature"
+    if time.time() < _CLOCK_MIN_S:
+        return (
+            "clock",
+            "problem",
+            "the clock is years behind; set it, because receivers reject signatures with an old time",
+        )
     return "clock", "ok", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
 
 
@@ -86,8 +90,8 @@ def _disk(path: Path) -> Iterator[Finding]:
         yield "disk", "problem", f"the folder {folder} does not exist; create it"
         return
     free = shutil.disk_usage(folder).free
-    text = f"{free / 1024**3:.1f} GiB free beside the store"
-    yield "disk", "ok" if free >= _SMALL_DISK_BYTES else "warning", text
+    text = f"{free / 1024**3:.1f} GiB free on the disk of the store"
+    yield "disk", "ok" if free >= _FREE_DISK_MIN_BYTES else "warning", text
 
 
 def _network(allowed: tuple[str, ...]) -> Finding:
@@ -95,18 +99,18 @@ def _network(allowed: tuple[str, ...]) -> Finding:
 
     policy = AddressPolicy(allowed)
     if policy.refusal("127.0.0.1") is None or policy.refusal("10.0.0.1") is None:
-        return "network policy", "warning", f"by these settings deliveries may reach {', '.join(allowed)}"
-    return "network policy", "ok", "by these settings private, loopback and metadata addresses are not delivered to"
+        return "network policy", "warning", f"these settings allow deliveries to {', '.join(allowed)}"
+    return "network policy", "ok", "these settings block deliveries to private, loopback and cloud metadata addresses"
 
 
 def _server(url: str) -> Finding:
     try:
         answer = httpx.get(f"{url}/readyz", timeout=5)
     except (httpx.HTTPError, httpx.InvalidURL):
-        return "server", "warning", f"none answers at {url}; start one with: commerce-event serve"
+        return "server", "warning", f"no server answers at {url}; start one with: commerce-event serve"
     if answer.status_code != 200:
         return "server", "problem", f"the server at {url} is not ready: {answer.text[:200]}"
-    return "server", "ok", f"ready at {url}; its own settings and store are not looked at"
+    return "server", "ok", f"ready at {url}; its own settings and store are not checked"
 
 
 def _books(url: str, key: str | None) -> Finding:
@@ -120,17 +124,17 @@ def _books(url: str, key: str | None) -> Finding:
     except CommandError as error:
         return "books", "problem", f"not checked: {error}"
     except (KeyError, TypeError):
-        return "books", "problem", f"not checked: {url} is no commerce-event server"
+        return "books", "problem", f"not checked: {url} is not a commerce-event server"
     if not books["balanced"]:
-        return "books", "problem", "the books do not balance: keep the store as it is and report it"
+        return "books", "problem", "the books do not balance: keep the store unchanged and report this"
     return "books", "ok", f"balanced; {pending} pending, {dead} dead"
 
 
 def _store(settings: "Settings", path: Path | None) -> Finding:
-    from commerce_event.cli.store_inspection import look_at_database, look_at_file
+    from commerce_event.cli.store_inspection import inspect_database, inspect_file
     from commerce_event.store.port import StoreBrokenError, StoreRefusedError
 
     try:
-        return "store", "ok", look_at_file(path) if path is not None else asyncio.run(look_at_database(settings.store))
+        return "store", "ok", inspect_file(path) if path is not None else asyncio.run(inspect_database(settings.store))
     except (StoreRefusedError, StoreBrokenError) as error:
         return "store", "problem", str(error)

@@ -1,4 +1,4 @@
-"""`commerce-event endpoints`: who gets what."""
+"""`commerce-event endpoints`: manage where events are sent."""
 
 import json
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from commerce_event.cli.options import DEFAULT_URL, AsJson, ClientId, Key, Limit
 from commerce_event.cli.output import Columns, clean, print_done, print_items, print_json, print_thing
 from commerce_event.core.model import DEFAULT_MAX_IN_FLIGHT, Ordering, Signing
 
-app = typer.Typer(no_args_is_help=True, help="Endpoints: who gets what, and how.")
+app = typer.Typer(no_args_is_help=True, help="Manage endpoints: where events are sent.")
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="Endpoint, end_…")]
 To = Annotated[str | None, typer.Option("--to", help="URL to deliver to.")]
@@ -22,21 +22,23 @@ Types = Annotated[
     typer.Option("--type", help="Event type, category or *; may be repeated.", autocompletion=complete_wanted),
 ]
 Application = Annotated[int | None, typer.Option(help="Only events of this ApplicationId.")]
-Description = Annotated[str | None, typer.Option(help="What it is, in words.")]
+Description = Annotated[str | None, typer.Option(help="A description for people.")]
 Headers = Annotated[list[str] | None, typer.Option("--header", help="Static header 'Name: value'; may be repeated.")]
 Filter = Annotated[str | None, typer.Option("--filter", help='JSON, such as {"Source": "WEB"}.')]
-Timeout = Annotated[float | None, typer.Option("--timeout", help="Seconds for one attempt.")]
-Schedule = Annotated[str | None, typer.Option("--retry-schedule", help="Delays such as 5s,1m,1h.")]
-InFlight = Annotated[int | None, typer.Option("--max-in-flight", help="Requests under way at once.")]
-Rate = Annotated[float | None, typer.Option("--rate-limit", help="Requests a second.")]
-Order = Annotated[Ordering | None, typer.Option("--ordering", help="key: one order number after the other.")]
-Jitter = Annotated[float | None, typer.Option(help="Up to which share a retry delay is drawn out at random, 0 to 1.")]
+Timeout = Annotated[float | None, typer.Option("--timeout", help="Time limit of an attempt, in seconds.")]
+Schedule = Annotated[str | None, typer.Option("--retry-schedule", help="Delays before each retry, such as 5s,1m,1h.")]
+InFlight = Annotated[int | None, typer.Option("--max-in-flight", help="Maximum number of requests at the same time.")]
+Rate = Annotated[float | None, typer.Option("--rate-limit", help="Maximum number of requests per second.")]
+Order = Annotated[
+    Ordering | None, typer.Option("--ordering", help="key: events of one order, part or customer in order.")
+]
+Jitter = Annotated[float | None, typer.Option(help="Random extra delay, as a share of each retry delay (0 to 1).")]
 Follow = Annotated[bool | None, typer.Option("--follow-redirects/--no-follow-redirects", help="Follow redirects.")]
-Enabled = Annotated[bool | None, typer.Option("--enabled/--disabled", help="Whether events are tracked and sent.")]
+Enabled = Annotated[bool | None, typer.Option("--enabled/--disabled", help="Enable or disable the endpoint.")]
 
 
 class Field(StrEnum):
-    """What can be taken away from an endpoint."""
+    """Fields that --unset can reset."""
 
     APPLICATION = "application"
     DESCRIPTION = "description"
@@ -50,7 +52,7 @@ class Field(StrEnum):
     TIMEOUT = "timeout"
 
 
-_WITHOUT: Final[dict[Field, dict[str, Any]]] = {
+_DEFAULTS: Final[dict[Field, dict[str, Any]]] = {
     Field.APPLICATION: {"application_id": None},
     Field.DESCRIPTION: {"description": ""},
     Field.FILTER: {"filter": None},
@@ -63,8 +65,8 @@ _WITHOUT: Final[dict[Field, dict[str, Any]]] = {
     Field.TIMEOUT: {"timeout_s": None},
 }
 
-Unset = Annotated[list[Field] | None, typer.Option(help="Give back its default, or take it away; may be repeated.")]
-UnsetHeader = Annotated[list[str] | None, typer.Option(metavar="NAME", help="Take this header away; may be repeated.")]
+Unset = Annotated[list[Field] | None, typer.Option(help="Reset this field to its default; may be repeated.")]
+UnsetHeader = Annotated[list[str] | None, typer.Option(metavar="NAME", help="Remove this header; may be repeated.")]
 
 _COLUMNS: Columns = {
     "id": "id",
@@ -84,7 +86,7 @@ def list_(
     with Api(url, key) as api:
         found = api.items("/v1/endpoints", limit, client_id=client_id)
         print_items(
-            found, _COLUMNS, as_json=as_json, empty="No endpoints yet; make one with: commerce-event endpoints create"
+            found, _COLUMNS, as_json=as_json, empty="No endpoints yet; create one with: commerce-event endpoints create"
         )
 
 
@@ -97,7 +99,7 @@ def get(id_: Id, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = Fals
 
 @app.command()
 def create(
-    client_id: Annotated[int, typer.Option("--client", help="Whose events (ClientId).")],
+    client_id: Annotated[int, typer.Option("--client", help="The client whose events are sent (ClientId).")],
     to: Annotated[str, typer.Option("--to", help="URL to deliver to.")],
     types: Types = None,
     application: Application = None,
@@ -112,12 +114,12 @@ def create(
     jitter: Jitter = None,
     follow_redirects: Follow = None,
     enabled: Enabled = None,
-    signing: Annotated[Signing | None, typer.Option(help="How requests are signed.")] = None,
+    signing: Annotated[Signing | None, typer.Option(help="How to sign requests.")] = None,
     url: Url = DEFAULT_URL,
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make an endpoint; its secret is shown this once.
+    """Create an endpoint; its secret is shown only once.
 
     Example: commerce-event endpoints create --client 1 --to https://erp.example.com/hook --type Order
     """
@@ -165,7 +167,7 @@ def update(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change what is given; the rest stays, other headers too."""
+    """Change an endpoint; fields and headers that are not given stay."""
     given = _fields(
         url=to,
         event_types=types,
@@ -182,33 +184,33 @@ def update(
         follow_redirects=follow_redirects,
         enabled=enabled,
     )
-    body = given | _without(unset or [], given)
+    body = given | _reset(unset or [], given)
     if not body and not unset_header:
-        raise UsageError("Nothing to change was given; see: commerce-event endpoints update --help")
+        raise UsageError("Give at least one option to change; see: commerce-event endpoints update --help")
     with Api(url, key) as api:
         if unset_header or (given.get("headers") and Field.HEADER not in (unset or [])):
-            kept = api.get(at("endpoints", id_))["headers"]  # masked; the server takes the mask for the value it has
+            kept = api.get(at("endpoints", id_))["headers"]  # masked; the server keeps the value of a masked header
             body["headers"] = _changed_headers(kept, given.get("headers") or {}, unset_header or [])
         print_thing(api.patch(at("endpoints", id_), body), as_json=as_json)
 
 
 @app.command()
 def enable(id_: Id, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
-    """Switch on; what was held goes out."""
+    """Enable an endpoint; held deliveries are sent."""
     with Api(url, key) as api:
         print_thing(api.patch(at("endpoints", id_), {"enabled": True}), as_json=as_json)
 
 
 @app.command()
 def disable(id_: Id, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
-    """Switch off; new events are not tracked for it."""
+    """Disable an endpoint; new events are not tracked for it."""
     with Api(url, key) as api:
         print_thing(api.patch(at("endpoints", id_), {"enabled": False}), as_json=as_json)
 
 
 @app.command()
 def delete(id_: Id, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
-    """Delete; what waits for it is cancelled."""
+    """Delete an endpoint and cancel its pending deliveries."""
     with Api(url, key) as api:
         api.delete(at("endpoints", id_))
     print_done({"id": id_, "deleted": True}, f"Endpoint {id_} is deleted.", as_json=as_json)
@@ -217,27 +219,27 @@ def delete(id_: Id, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = F
 @app.command("rotate-secret")
 def rotate_secret(
     id_: Id,
-    overlap: Annotated[str, typer.Option(help="How long the old secret is used beside the new one.")] = "24h",
+    overlap: Annotated[str, typer.Option(help="How long requests are signed with the old secret as well.")] = "24h",
     url: Url = DEFAULT_URL,
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a new secret, shown this once."""
+    """Create a new secret, shown only once."""
     with Api(url, key) as api:
         print_thing(api.post(at("endpoints", id_, "rotate-secret"), {"overlap": overlap}), as_json=as_json)
 
 
-@app.command()
-def test(
+@app.command("test")
+def send_test(
     id_: Id,
     event_type: Annotated[
-        str | None, typer.Option("--type", help="Which event type's example.", autocompletion=complete_types)
+        str | None, typer.Option("--type", help="The event type to send.", autocompletion=complete_types)
     ] = None,
     url: Url = DEFAULT_URL,
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send an example now; show the request and the answer. Exit 1 when it was not delivered."""
+    """Send an example event now; show the request and the answer. Exit 1 when it is not delivered."""
     with Api(url, key) as api:
         body = {} if event_type is None else {"type": event_type}
         tested = api.post(at("endpoints", id_, "test"), body)
@@ -259,13 +261,13 @@ def test(
 
 @app.command()
 def stats(id_: Id, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
-    """Show how it is doing."""
+    """Show statistics of an endpoint."""
     with Api(url, key) as api:
         print_thing(api.get(at("endpoints", id_, "stats")), as_json=as_json)
 
 
 def _print_message(title: str, headers: Iterable[tuple[str, str]], body: str) -> None:
-    """Print a request or an answer, all of it set in, so that none of it can be taken for a line of ours."""
+    """Print a request or an answer, indented, so that it cannot be mistaken for our own output."""
     print(clean(title))
     for name, value in headers:
         print(f"    {clean(name)}: {clean(value)}")
@@ -276,18 +278,18 @@ def _print_message(title: str, headers: Iterable[tuple[str, str]], body: str) ->
         print()
 
 
-def _without(names: list[Field], given: dict[str, Any]) -> dict[str, Any]:
-    """Return what takes these fields away. Raises UsageError for one that is given as well."""
+def _reset(names: list[Field], given: dict[str, Any]) -> dict[str, Any]:
+    """Return the defaults of these fields. Raises UsageError for a field that is also given."""
     body: dict[str, Any] = {}
     for name in names:
-        if given.keys() & _WITHOUT[name].keys():
+        if given.keys() & _DEFAULTS[name].keys():
             raise UsageError(f"--{name.value} and --unset {name.value} exclude each other")
-        body |= _WITHOUT[name]
+        body |= _DEFAULTS[name]
     return body
 
 
 def _changed_headers(kept: dict[str, str], given: dict[str, str], unset: list[str]) -> dict[str, str]:
-    """Return the headers there are, with those given in place of theirs, without those to be unset."""
+    """Return the present headers, changed to those given, without those to unset."""
     gone = {name.lower() for name in unset}
     unknown = gone - {name.lower() for name in kept}
     if unknown:
@@ -313,7 +315,7 @@ def _json(text: str | None) -> Any:
     try:
         return None if text is None else json.loads(text)
     except ValueError:
-        raise UsageError('The filter is no JSON; quote it, as in --filter \'{"Source": "WEB"}\'') from None
+        raise UsageError('The filter is not JSON; quote it, as in --filter \'{"Source": "WEB"}\'') from None
 
 
 def _schedule(text: str | None) -> list[str] | None:

@@ -1,4 +1,4 @@
-"""`commerce-event events`, `deliveries`, `dead`, `replays`: what happened, and doing it again."""
+"""`commerce-event events` and `deliveries`: read events, deliveries and attempts."""
 
 from typing import Annotated
 
@@ -20,8 +20,8 @@ from commerce_event.cli.options import (
 from commerce_event.cli.output import Columns, as_json_text, print_items, print_json, print_thing
 from commerce_event.core.model import DeliveryState
 
-events = typer.Typer(no_args_is_help=True, help="Events: what was accepted.")
-deliveries = typer.Typer(no_args_is_help=True, help="Deliveries: what was sent where, and what came back.")
+events = typer.Typer(no_args_is_help=True, help="Read accepted events.")
+deliveries = typer.Typer(no_args_is_help=True, help="Read, retry and cancel deliveries.")
 
 EventId = Annotated[str, typer.Argument(metavar="ID", help="Event, evt_…")]
 DeliveryId = Annotated[str, typer.Argument(metavar="ID", help="Delivery, dlv_…")]
@@ -49,7 +49,7 @@ def list_events(
     application: Annotated[int | None, typer.Option(help="Only events of this ApplicationId.")] = None,
     event_type: Annotated[
         str | None,
-        typer.Option("--type", help="Types or categories, parted by commas.", autocompletion=complete_types),
+        typer.Option("--type", help="Types or categories, separated by commas.", autocompletion=complete_types),
     ] = None,
     since: Since = None,
     until: Until = None,
@@ -57,7 +57,9 @@ def list_events(
     search: Annotated[
         str | None, typer.Option("--search", "-q", help="Text in the payload, such as an order number.")
     ] = None,
-    after: Annotated[int | None, typer.Option(help="A client's sequence: what comes behind it, oldest first.")] = None,
+    after: Annotated[
+        int | None, typer.Option(help="Only events after this number of the client's sequence, oldest first.")
+    ] = None,
     limit: Limit = 50,
     url: Url = DEFAULT_URL,
     key: Key = None,
@@ -93,13 +95,13 @@ def event_deliveries(id_: EventId, url: Url = DEFAULT_URL, key: Key = None, as_j
     with Api(url, key) as api:
         found = api.items(at("events", id_, "deliveries"), 1_000)
         print_items(
-            found, DELIVERIES, as_json=as_json, empty=f"No endpoint wanted it; see: commerce-event events explain {id_}"
+            found, DELIVERIES, as_json=as_json, empty=f"No endpoint matched; see: commerce-event events explain {id_}"
         )
 
 
 @events.command("explain")
 def explain_event(id_: EventId, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
-    """Why was it, or was it not, sent to each endpoint?"""
+    """Explain for each endpoint why an event was sent or not."""
     with Api(url, key) as api:
         explanation = api.get(at("events", id_, "explain"))
     if as_json:
@@ -119,8 +121,8 @@ def explain_event(id_: EventId, url: Url = DEFAULT_URL, key: Key = None, as_json
 def list_deliveries(
     client_id: ClientId = None,
     endpoint: Endpoint = None,
-    event: Annotated[str | None, typer.Option("--event", help="Only of this event.")] = None,
-    replay: Annotated[str | None, typer.Option("--replay", help="Only those that this replay made.")] = None,
+    event: Annotated[str | None, typer.Option("--event", help="Only deliveries of this event.")] = None,
+    replay: Annotated[str | None, typer.Option("--replay", help="Only deliveries created by this replay.")] = None,
     state: State = None,
     limit: Limit = 50,
     url: Url = DEFAULT_URL,
@@ -143,7 +145,7 @@ def list_deliveries(
 
 @deliveries.command("get")
 def get_delivery(id_: DeliveryId, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
-    """Show a delivery and every attempt."""
+    """Show a delivery and all attempts."""
     with Api(url, key) as api:
         delivery = api.get(at("deliveries", id_))
     if as_json:
@@ -155,12 +157,12 @@ def get_delivery(id_: DeliveryId, url: Url = DEFAULT_URL, key: Key = None, as_js
         "attempt": "number", "started": "started_at", "ms": "duration_ms", "status": "status", "error": "error",
         "answer": lambda attempt: attempt["response_body"][:80],
     }  # fmt: skip
-    print_items(attempts, columns, as_json=False, empty="Not tried yet.")
+    print_items(attempts, columns, as_json=False, empty="No attempts yet.")
 
 
 @deliveries.command("retry")
 def retry_delivery(id_: DeliveryId, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
-    """Try again now, with a fresh retry budget."""
+    """Retry a delivery now; it gets all its retries again."""
     with Api(url, key) as api:
         print_thing(api.post(at("deliveries", id_, "retry")), as_json=as_json)
 

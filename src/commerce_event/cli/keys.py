@@ -1,4 +1,4 @@
-"""`commerce-event keys`: who may call."""
+"""`commerce-event keys`: manage API keys."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from commerce_event.cli.options import DEFAULT_URL, AsJson, Key, Limit, Url
 from commerce_event.cli.output import Columns, print_done, print_items, print_thing
 from commerce_event.core.model import Role
 
-app = typer.Typer(no_args_is_help=True, help="Keys: who may call, and what.")
+app = typer.Typer(no_args_is_help=True, help="Manage API keys.")
 
 _COLUMNS: Columns = {
     "id": "id", "role": "role", "clients": lambda item: "all" if item["client_ids"] is None else item["client_ids"],
@@ -22,14 +22,14 @@ _COLUMNS: Columns = {
 
 @app.command("list")
 def list_(limit: Limit = 100, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
-    """List keys; their texts are not kept."""
+    """List keys; the keys themselves are not stored."""
     with Api(url, key) as api:
-        print_items(api.items("/v1/keys", limit), _COLUMNS, as_json=as_json, empty="No keys but the operator's.")
+        print_items(api.items("/v1/keys", limit), _COLUMNS, as_json=as_json, empty="No keys except the operator's.")
 
 
 @app.command()
 def secret(as_json: AsJson = False) -> None:
-    """Print a new COMMERCE_EVENT_SECRET_KEY: what seals endpoint secrets, the same for every node of a store."""
+    """Print a new COMMERCE_EVENT_SECRET_KEY, which encrypts endpoint secrets; all nodes of a store need the same."""
     from commerce_event.core.vault import new_key
 
     made = new_key()
@@ -38,19 +38,19 @@ def secret(as_json: AsJson = False) -> None:
 
 @app.command()
 def create(
-    role: Annotated[Role, typer.Option(help="What it may do.")],
+    role: Annotated[Role, typer.Option(help="The role of the key.")],
     clients: Annotated[
-        list[int] | None, typer.Option("--client", help="A ClientId it is for; may be repeated.")
+        list[int] | None, typer.Option("--client", help="A client that the key may access (ClientId); may be repeated.")
     ] = None,
-    name: Annotated[str, typer.Option(help="What it is for.")] = "",
+    name: Annotated[str, typer.Option(help="A name for people.")] = "",
     store: Annotated[
-        str | None, typer.Option(help="Make it straight in a store that no server runs on: when the admin key is lost.")
+        str | None, typer.Option(help="Write to this store directly while no server runs on it: for a lost admin key.")
     ] = None,
     url: Url = DEFAULT_URL,
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a key; it is shown this once.
+    """Create a key; it is shown only once.
 
     Example: commerce-event keys create --role publish --client 1 --name "web shop"
     """
@@ -68,13 +68,13 @@ def create(
 def revoke(
     id_: Annotated[str, typer.Argument(metavar="ID", help="Key, key_…")],
     force: Annotated[
-        bool, typer.Option("--force", help="Also the key that asks for it, or the last admin key there is.")
+        bool, typer.Option("--force", help="Revoke the key even if it is your own or the last admin key.")
     ] = False,
     url: Url = DEFAULT_URL,
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a key useless at once."""
+    """Revoke a key; it stops working at once."""
     with Api(url, key) as api:
         api.delete(at("keys", id_), force="true" if force else None)
     print_done({"id": id_, "revoked": True}, f"Key {id_} is revoked.", as_json=as_json)
@@ -84,8 +84,8 @@ async def _create_in_store(store: str, body: dict[str, Any]) -> dict[str, Any]:
     import msgspec
 
     from commerce_event.api.keys import NewKey, clients_of
-    from commerce_event.api.operations import convert
     from commerce_event.api.response_models import NewKeyView, key_fields
+    from commerce_event.api.validation import convert
     from commerce_event.core.problems import Problem
     from commerce_event.server import open_registry
     from commerce_event.settings import Settings

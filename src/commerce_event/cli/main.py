@@ -1,4 +1,4 @@
-"""`commerce-event`: the command. Each group of commands is a module of its own."""
+"""The `commerce-event` command. Each group of commands is a module."""
 
 import errno
 import inspect
@@ -28,11 +28,11 @@ from commerce_event.cli import (
 )
 from commerce_event.cli.errors import CommandError
 from commerce_event.cli.output import clean
-from commerce_event.cli.signals import heed_signals, interrupted
+from commerce_event.cli.signals import handle_signals, interrupted
 
 _TRACEBACK = "--traceback"
-_WORD = re.compile(r"^[a-z]+(?= )")  # that begins a sentence, and is no name of a file or an option
-_INTERRUPTED = 130  # what typer makes of Ctrl-C
+_FIRST_WORD = re.compile(r"^[a-z]+(?= )")  # of a sentence; names of files and options do not match
+_INTERRUPTED = 130  # typer's exit code after Ctrl-C
 _CANNOT_WRITE = {errno.ENOSPC, errno.EIO, errno.EBADF}
 
 app = typer.Typer(
@@ -55,9 +55,7 @@ def _main(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
-    traceback: Annotated[
-        bool, typer.Option(_TRACEBACK, help="Show where in the program an unforeseen error happened.")
-    ] = False,
+    traceback: Annotated[bool, typer.Option(_TRACEBACK, help="Show the traceback of an unexpected error.")] = False,
 ) -> None:
     pass
 
@@ -79,13 +77,13 @@ app.command()(bench.bench)
 app.command()(doctor.doctor)
 app.command()(backup.backup)
 app.command("migrate-store")(migrate_store.migrate_store)
-for _command in app.registered_commands:  # lines of a docstring are for its reader; a terminal has its own width
+for _command in app.registered_commands:  # join the lines of docstrings: a terminal has its own width
     _command.help = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(_command.callback) or "")
 
 
 def main() -> None:
-    """Run the command; whatever goes wrong is one sentence on standard error and an exit code."""
-    heed_signals()
+    """Run the command. Every error becomes one sentence on standard error and an exit code."""
+    handle_signals()
     try:
         code = app(prog_name=app.info.name, standalone_mode=False)
         sys.stdout.flush()
@@ -95,37 +93,37 @@ def main() -> None:
         _end_interrupted()
     except SystemExit as ended:
         if isinstance(ended.__context__, BrokenPipeError):
-            _end_unread()
+            _end_broken_pipe()
         raise
     except BrokenPipeError:
-        _end_unread()
+        _end_broken_pipe()
     except Exception as error:
-        _end(*_explained(error))
+        _end(*_describe(error))
     if code == _INTERRUPTED:
         _end_interrupted()
     sys.exit(code)
 
 
-def _explained(error: Exception) -> tuple[str, int]:
-    """Return the sentence and exit code of an error from below."""
+def _describe(error: Exception) -> tuple[str, int]:
+    """Return the sentence and the exit code of an error."""
     from commerce_event.http.uvicorn_server import ListenError
     from commerce_event.settings import SettingsError
     from commerce_event.store.port import StoreError
 
     if isinstance(error, SettingsError | ListenError | StoreError):
         return str(error), 2
-    if hasattr(error, "format_message"):  # what typer says of wrong usage
+    if hasattr(error, "format_message"):  # typer's errors of wrong usage
         return _wrong_usage(error)
     if isinstance(error, OSError) and error.filename is not None:
         return f"{os.fsdecode(error.filename)} cannot be used: {error.strerror}", 2
     if isinstance(error, OSError) and error.errno in _CANNOT_WRITE:
-        _forget_output()
+        _discard_output()
         return f"The output cannot be written: {error.strerror}", 1
     if _TRACEBACK in sys.argv:
         raise error
     return (
-        f"Something unforeseen went wrong ({type(error).__name__}: {error}); `commerce-event {_TRACEBACK} …` shows "
-        "where: please report it",
+        f"An unexpected error occurred ({type(error).__name__}: {error}); `commerce-event {_TRACEBACK} …` shows where. "
+        "Please report it",
         1,
     )
 
@@ -136,7 +134,6 @@ def _wrong_usage(error: Any) -> tuple[str, int]:
     if not sentence.strip():  # help was asked for and is printed
         sys.exit(2)
     path = context.command_path if context is not None else app.info.name
-    sentence = sentence.replace("Value error, ", "")  # what stands behind it is a sentence by itself
     joint = " See" if sentence.endswith("?") else "; see"
     return f"{sentence.rstrip('. ')}{joint}: {path} --help", 2
 
@@ -146,18 +143,18 @@ def _end_interrupted() -> NoReturn:
     _end(str(error), error.exit_code)
 
 
-def _end_unread() -> NoReturn:
-    """The reader of our output is gone, as with `| head`: end like any other program of a pipe, without a word."""
-    _forget_output()
+def _end_broken_pipe() -> NoReturn:
+    """End without a message when the reader of our output is gone, as with `| head`."""
+    _discard_output()
     sys.exit(128 + signal.SIGPIPE)
 
 
-def _forget_output() -> None:
-    """Let Python's own flush at the end find nothing to complain of."""
+def _discard_output() -> None:
+    """Redirect standard output to nowhere, so that Python's flush at exit does not fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _end(sentence: str, code: int) -> NoReturn:
-    line = _WORD.sub(lambda first: first[0].capitalize(), clean(sentence))
+    line = _FIRST_WORD.sub(lambda first: first[0].capitalize(), clean(sentence))
     print(f"commerce-event: {line}{'' if line.endswith(('.', '?', '…')) else '.'}", file=sys.stderr)
     sys.exit(code)

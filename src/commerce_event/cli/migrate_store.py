@@ -1,4 +1,4 @@
-"""`commerce-event migrate-store`: from one machine's file to a database of many nodes."""
+"""`commerce-event migrate-store`: move a store from SQLite to PostgreSQL."""
 
 import asyncio
 import os
@@ -39,15 +39,15 @@ def migrate_store(
     batch: Annotated[int, typer.Option(min=1, max=100_000, help="Rows in one transaction.")] = 5_000,
     as_json: AsJson = False,
 ) -> None:
-    """Move a store from SQLite to PostgreSQL, then compare both, table by table.
+    """Move a store from SQLite to PostgreSQL, then compare both table by table.
 
-    The source is only read. A move that was interrupted goes on where it was when the same command is run again.
-    Servers refuse to start on the target until everything is there.
+    The source is only read. Run the same command again to continue after an interruption. Servers refuse to start on
+    the target until the move is complete.
     """
-    from commerce_event.registry.registry import check_secret_key
+    from commerce_event.registry.sealed_rows import check_secret_key
     from commerce_event.store.migrate_store.source import open_source
 
-    path, secret_key = _read(source, target)
+    path, secret_key = _check_options(source, target)
     started = time.monotonic()
     with open_source(path) as opened, _bars() as on_step:
         opened.check_secrets(secret_key, check_secret_key)
@@ -55,8 +55,8 @@ def migrate_store(
     _print(path, target, moved, time.monotonic() - started, as_json=as_json)
 
 
-def _read(source: str, target: str) -> "tuple[Path, str | None]":
-    """Return the source's file and the key that seals secrets."""
+def _check_options(source: str, target: str) -> "tuple[Path, str | None]":
+    """Return the file of the source and the key that encrypts secrets."""
     import msgspec
 
     from commerce_event.settings import Settings, SettingsError
@@ -95,8 +95,8 @@ async def _move(source: "Source", target: str, batch: int, on_step: "Callable[[S
         raise WorkFailedError(str(error)) from None
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise WorkFailedError(
-            f"the move stopped ({str(error) or type(error).__name__}); see to that and run the same command again: it "
-            "goes on where it was"
+            f"the move stopped ({str(error) or type(error).__name__}); fix that and run the same command again to "
+            "continue"
         ) from None
 
 
@@ -125,11 +125,11 @@ def _print(path: "Path", target: str, moved: "list[MovedTable]", seconds: float,
 
 @contextmanager
 def _bars() -> "Iterator[Callable[[Step], None]]":
-    """Show how far the table and everything is, on standard error."""
+    """Show the progress of the table and of all tables on standard error."""
     columns = (TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     out = console(stderr=True)
     with Progress(*columns, console=out, transient=True, refresh_per_second=4, disable=not sys.stderr.isatty()) as bars:
-        one, everything = bars.add_task("looking", total=None), bars.add_task("all", total=None)
+        one, everything = bars.add_task("reading", total=None), bars.add_task("all", total=None)
 
         def show(step: "Step") -> None:
             bars.update(one, description=f"{step.what} {step.table}", completed=step.done, total=step.rows)

@@ -1,4 +1,4 @@
-"""What commands print: tables for people, JSON for programs; nothing from outside may steer the terminal."""
+"""Print tables for people and JSON for programs. Control characters are removed: text must not control the terminal."""
 
 import json
 import re
@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_STEERING_IN_JSON = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_CONTROL_IN_JSON = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _NUMBER = re.compile(r"-?[\d,]+(\.\d+)?")
 
@@ -24,27 +24,27 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def clean(value: Any) -> str:
-    """Return text that a terminal takes as text, on one line: nothing from outside may look like a line of ours."""
-    return "" if value is None else _STEERING.sub("�", str(value))
+    """Return text without control characters and line breaks, so that it cannot look like our own output."""
+    return "" if value is None else _CONTROL.sub("�", str(value))
 
 
 def print_json(content: Any) -> None:
-    """Print JSON in which what would steer a terminal is escaped."""
+    """Print JSON with control characters escaped."""
     print(as_json_text(content, indent=2))
 
 
 def print_line(content: Any) -> None:
-    """Print JSON on a line of its own, at once."""
+    """Print JSON on one line and flush."""
     print(as_json_text(content), flush=True)
 
 
 def as_json_text(content: Any, indent: int | None = None) -> str:
     text = json.dumps(content, ensure_ascii=False, indent=indent)
-    return _STEERING_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _CONTROL_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def print_done(content: Any, sentence: str, *, as_json: bool) -> None:
-    """Print what was done: a sentence, or JSON."""
+    """Print the result of an action: a sentence, or JSON."""
     if as_json:
         print_json(content)
     else:
@@ -59,11 +59,11 @@ def print_items(items: Iterable[Any], columns: Columns, *, as_json: bool, empty:
     elif not found:
         console().print(empty)
     else:
-        _print_whole(table(found, columns))
+        _print_unwrapped(table(found, columns))
 
 
-def _print_whole(shown: Table) -> None:
-    """Print a table with every cell whole, however narrow the terminal: an id that is cut cannot be copied."""
+def _print_unwrapped(shown: Table) -> None:
+    """Print a table at its full width, even in a narrow terminal: an id that is cut cannot be copied."""
     out = console()
     needed = out.measure(shown, options=out.options.update(width=_WIDTH_MAX)).maximum
     out.width = max(out.width, needed)
@@ -71,7 +71,7 @@ def _print_whole(shown: Table) -> None:
 
 
 def table(items: Sequence[Any], columns: Columns) -> Table:
-    """Return a table; columns that hold nothing but numbers are aligned at their right."""
+    """Return a table; columns of numbers are aligned right."""
     rows = [
         [clean(source(item) if callable(source) else item.get(source)) for source in columns.values()] for item in items
     ]
@@ -85,7 +85,7 @@ def table(items: Sequence[Any], columns: Columns) -> Table:
 
 
 def print_thing(thing: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print one thing: a name and a value a line, or JSON."""
+    """Print the fields of one object, one per line, or JSON."""
     if as_json:
         print_json(thing)
         return

@@ -1,4 +1,4 @@
-"""`commerce-event publish` and `simulate`: hand events in."""
+"""`commerce-event publish` and `simulate`: publish events."""
 
 import itertools
 import json
@@ -13,21 +13,21 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from commerce_event.cli.api import Api, at
-from commerce_event.cli.errors import CommandError, UsageError, WorkFailedError
+from commerce_event.cli.errors import CommandError, InterruptedCommandError, UsageError, WorkFailedError
 from commerce_event.cli.options import DEFAULT_URL, AsJson, Key, Url, complete_types, no_such_type
 from commerce_event.cli.output import console, print_json, print_thing
-from commerce_event.cli.signals import telling
+from commerce_event.cli.signals import report_interrupt
 
 _BATCH = 500
 _BATCH_BYTES = 4 * 1024 * 1024
 _ID = re.compile(r"[ -~]{1,256}")
 _ID_PREFIX_MAX = 200
-_FILE_MAX = 1024**3  # it is read as a whole
+_FILE_MAX_BYTES = 1024**3  # a file is read into memory as a whole
 _PIECE_BYTES = 1024**2
 
 
 class _Item(NamedTuple):
-    """One event of many: what the server is sent, and the line of the file it stands on, from 1."""
+    """One event of many: its line in the file, from 1, and the item that is sent."""
 
     line: int
     encoded: bytes
@@ -41,19 +41,21 @@ def publish(
     file: Annotated[
         str,
         typer.Argument(
-            metavar="FILE or -", help="A JSON file; several lines are several events; - reads standard input."
+            metavar="FILE or -", help="A JSON file, or JSON Lines with one event per line; - reads standard input."
         ),
     ] = "-",
     id_: Annotated[
-        str | None, typer.Option("--id", help="Idempotency key of one event: publishing again with it is safe.")
+        str | None, typer.Option("--id", help="Idempotency key of one event: publishing it again is safe.")
     ] = None,
     id_prefix: Annotated[
         str | None,
         typer.Option(
-            "--id-prefix", metavar="P", help="For several: the key of line 7 is P-7, so that a rerun doubles nothing."
+            "--id-prefix",
+            metavar="P",
+            help="For several events: line 7 gets the key P-7, so that publishing again creates no duplicates.",
         ),
     ] = None,
-    skip: Annotated[int, typer.Option(min=0, help="Leave out so many lines of the file at its beginning.")] = 0,
+    skip: Annotated[int, typer.Option(min=0, help="Skip this many lines at the beginning of the file.")] = 0,
     url: Url = DEFAULT_URL,
     key: Key = None,
     as_json: AsJson = False,
@@ -62,30 +64,37 @@ def publish(
 
     Example: echo '{"ClientId": 1, "JobId": 7, "StatusId": 2}' | commerce-event publish JobCompletedEvent
     """
-    _check_type(event_type)
+    from commerce_event.contract.catalogue import EVENT_TYPES
+
+    if event_type not in EVENT_TYPES:
+        raise UsageError(no_such_type(event_type))
     _check_id("--id", id_, 256)
     _check_id("--id-prefix", id_prefix, _ID_PREFIX_MAX)
     content = _read(file)
     fault = _fault_of_document(content) if len(content.splitlines()) > 1 else None
     if skip and fault is None:
-        raise UsageError("--skip is for several events, one a line")
+        raise UsageError("--skip needs several events, one per line")
     with Api(url, key) as api:
-        if fault is not None:  # no document of one event, so one a line
+        if fault is not None:  # not one JSON document, so one event per line
             if id_ is not None:
-                raise UsageError("--id names one event; for several give --id-prefix")
+                raise UsageError("--id is for one event; use --id-prefix for several")
             items, bad = _items(event_type, content, skip, id_prefix)
-            if bad and not items and not skip:  # not one line of it is an event: it is one, over several lines
+            if bad and not items and not skip:  # no line is an event, so it is one event over several lines
                 raise UsageError(fault)
             _Publishing(api, len(items), bad).run(items, _BATCH, as_json=as_json)
             return
         one = f"{id_prefix}-1" if id_ is None and id_prefix is not None else id_
         headers = {"Content-Type": "application/json", **({"Idempotency-Key": one} if one else {})}
-        with telling(lambda: "whether the event was accepted is not known; --id makes a repeat safe"):
+        with report_interrupt(
+            lambda: "it is not known whether the event was accepted; with --id, publishing it again is safe"
+        ):
             print_thing(api.post_raw(at("events", event_type), content, headers), as_json=as_json)
 
 
 def simulate(
-    rate: Annotated[float, typer.Option(min=0, help="Events a second; 0: as fast as they are taken.")] = 10.0,
+    rate: Annotated[
+        float, typer.Option(min=0, help="Events per second; 0: as fast as the server accepts them.")
+    ] = 10.0,
     count: Annotated[int, typer.Option(min=1, help="How many events.")] = 100,
     seed: Annotated[int, typer.Option(help="The same seed gives the same events.")] = 1,
     client_id: Annotated[int, typer.Option("--client", help="The shop's ClientId.")] = 1,
@@ -94,7 +103,7 @@ def simulate(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Live a shop's life: orders received, paid, confirmed, delivered or cancelled; stock, prices, customers, jobs."""
+    """Simulate a shop: orders received, paid, confirmed, delivered or cancelled; stock, prices, customers, jobs."""
     from commerce_event.simulate.shop import Shop
 
     events = itertools.islice(Shop(seed, client_id).events(), count)
@@ -106,34 +115,34 @@ def simulate(
     encoded = (_Item(number, json.dumps(item).encode()) for number, item in enumerate(_paced(items, rate), 1))
     batch = max(1, min(_BATCH, int(rate / 5) or _BATCH))
     with Api(url, key) as api:
-        _Publishing(api, count, [], go_on="the same command goes on, doubling nothing").run(
+        _Publishing(api, count, [], resume_hint="run the same command again to continue without duplicates").run(
             encoded, batch, as_json=as_json
         )
 
 
 class _Publishing:
-    """Many events on their way in, batch by batch; knows how far it got."""
+    """Publishes many events batch by batch, and knows how far it is."""
 
-    def __init__(self, api: Api, total: int, refused: list[dict[str, Any]], *, go_on: str | None = None) -> None:
+    def __init__(self, api: Api, total: int, refused: list[dict[str, Any]], *, resume_hint: str | None = None) -> None:
         self._api = api
         self._total = total
-        self._go_on = go_on
+        self._resume_hint = resume_hint
         self._counts = {"accepted": 0, "duplicates": 0, "refused": len(refused)}
         self._refused = refused
-        self._line = 0  # the last that was answered for
-        self._sent = 0  # the last that was sent
+        self._line = 0  # the last line that was answered
+        self._sent = 0  # the last line that was sent
 
     def run(self, items: Iterable[_Item], batch: int, *, as_json: bool) -> None:
         """Publish with a progress bar. Exit 1 when any was refused."""
         try:
-            with telling(self._how_far), _progress() as progress:
+            with report_interrupt(self._progress_text), _progress() as progress:
                 task = progress.add_task("publishing", total=self._total)
                 for piece in _pieces(items, batch):
                     self._publish(piece)
                     progress.advance(task, len(piece))
         except CommandError as error:
-            if self._counts["accepted"] + self._counts["duplicates"] and not str(error).startswith("Interrupted"):
-                raise WorkFailedError(f"{str(error).rstrip('.')}; {self._how_far()}") from None
+            if self._counts["accepted"] + self._counts["duplicates"] and not isinstance(error, InterruptedCommandError):
+                raise WorkFailedError(f"{str(error).rstrip('.')}; {self._progress_text()}") from None
             raise
         self._print(as_json=as_json)
 
@@ -148,33 +157,33 @@ class _Publishing:
         ]
         self._line = piece[-1].line
 
-    def _how_far(self) -> str:
-        known = f", {self._counts['duplicates']} known before" if self._counts["duplicates"] else ""
+    def _progress_text(self) -> str:
+        known = f", {self._counts['duplicates']} accepted before" if self._counts["duplicates"] else ""
         done = f"{self._counts['accepted']} accepted{known}, up to line {self._line}"
-        if self._go_on is not None:
-            return f"{done}; {self._go_on}"
-        unsure = f" (lines to {self._sent} may be in too)" if self._sent > self._line else ""
-        return f"{done}{unsure}; go on with --skip {self._line}"
+        if self._resume_hint is not None:
+            return f"{done}; {self._resume_hint}"
+        unsure = f" (lines up to {self._sent} may be accepted too)" if self._sent > self._line else ""
+        return f"{done}{unsure}; continue with --skip {self._line}"
 
     def _print(self, *, as_json: bool) -> None:
         refused = sorted(self._refused, key=lambda each: int(each["line"]))
         if as_json:
             print_json({**self._counts, "refusals": refused})
         else:
-            console().print("{accepted} accepted, {duplicates} known before, {refused} refused".format(**self._counts))
+            console().print(
+                "{accepted} accepted, {duplicates} accepted before, {refused} refused".format(**self._counts)
+            )
         if refused:
-            raise WorkFailedError(f"{len(refused)} refused; the first is line {refused[0]['line']}: {_why(refused[0])}")
-
-
-def _why(refusal: dict[str, Any]) -> str:
-    faults = [f"{fault['pointer'] or 'the event'} {fault['message']}" for fault in refusal.get("errors") or []]
-    return f"{refusal['detail'].rstrip('.')} ({'; '.join(faults)})" if faults else refusal["detail"]
+            first = refused[0]
+            faults = [f"{fault['pointer'] or 'the event'} {fault['message']}" for fault in first.get("errors") or []]
+            reason = f"{first['detail'].rstrip('.')} ({'; '.join(faults)})" if faults else first["detail"]
+            raise WorkFailedError(f"{len(refused)} refused; the first is line {first['line']}: {reason}")
 
 
 def _items(
     event_type: str, content: bytes, skip: int, id_prefix: str | None
 ) -> tuple[list[_Item], list[dict[str, Any]]]:
-    """Return the events of JSON Lines, and a refusal for each line that is no JSON: those are not sent."""
+    """Return the events of JSON Lines, and a refusal for each line that is not JSON; those lines are not sent."""
     name = json.dumps(event_type).encode()
     items: list[_Item] = []
     refused: list[dict[str, Any]] = []
@@ -194,12 +203,12 @@ def _not_json(line: bytes) -> str | None:
     try:
         json.loads(line.decode())
     except UnicodeDecodeError as error:
-        return f"It is no UTF-8 text from byte {error.start + 1} of the line on"
+        return f"The line is not UTF-8 at byte {error.start + 1}"
     except json.JSONDecodeError as error:
         byte = len(error.doc[: error.pos].encode()) + 1
-        return f"It is no JSON from byte {byte} of the line on ({error.msg.lower()})"
+        return f"The line is not JSON at byte {byte} ({error.msg.lower()})"
     except (ValueError, RecursionError):
-        return "It is no JSON that can be read"
+        return "It is not readable JSON"
     return None
 
 
@@ -207,14 +216,14 @@ def _fault_of_document(content: bytes) -> str | None:
     try:
         json.loads(content)
     except json.JSONDecodeError as error:
-        return f"It is no JSON at line {error.lineno}, column {error.colno} ({error.msg.lower()})"
+        return f"The input is not JSON at line {error.lineno}, column {error.colno} ({error.msg.lower()})"
     except (ValueError, RecursionError):
-        return "It is no JSON that can be read"
+        return "It is not readable JSON"
     return None
 
 
 def _pieces(items: Iterable[_Item], count: int) -> Iterator[list[_Item]]:
-    """Cut into batches of at most so many events, and not much more than so many bytes as a request may have."""
+    """Split into batches of at most ``count`` events that fit into one request."""
     piece: list[_Item] = []
     size = 0
     for item in items:
@@ -240,13 +249,6 @@ def _progress() -> Progress:
     return Progress(*columns, console=console(stderr=True), disable=not sys.stderr.isatty())
 
 
-def _check_type(name: str) -> None:
-    from commerce_event.contract.catalogue import EVENT_TYPES
-
-    if name not in EVENT_TYPES:
-        raise UsageError(no_such_type(name))
-
-
 def _check_id(option: str, text: str | None, most: int) -> None:
     if text is not None and (not _ID.fullmatch(text) or len(text) > most):
         raise UsageError(f"{option} must be 1 to {most} printable ASCII characters")
@@ -259,13 +261,13 @@ def _read(file: str) -> bytes:
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}") from None
     except ValueError:
-        raise UsageError(f"{file!r} cannot be the name of a file") from None
+        raise UsageError(f"{file!r} is not a file name") from None
 
 
 def _bounded(source: BinaryIO, name: str) -> bytes:
     content = bytearray()
     while piece := source.read(_PIECE_BYTES):
         content += piece
-        if len(content) > _FILE_MAX:
-            raise UsageError(f"{name} holds more than a gibibyte; publish it in parts")
+        if len(content) > _FILE_MAX_BYTES:
+            raise UsageError(f"{name} is larger than 1 GiB; publish it in parts")
     return bytes(content)

@@ -1,4 +1,4 @@
-"""`commerce-event openapi` and `types`: the contract, without a server."""
+"""`commerce-event openapi` and `types`: print the contract, without a server."""
 
 import json
 from typing import Annotated
@@ -14,7 +14,7 @@ def openapi(
     as_yaml: Annotated[bool, typer.Option("--yaml", help="As YAML.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON (the default).")] = False,
 ) -> None:
-    """Print the OpenAPI 3.1 document: every webhook and every call."""
+    """Print the OpenAPI 3.1 document of all webhooks and API calls."""
     from commerce_event.api.openapi import document, document_yaml
 
     if as_yaml and as_json:

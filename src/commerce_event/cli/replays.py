@@ -1,4 +1,4 @@
-"""`commerce-event replays` and `dead`: what could not be delivered, and sending again."""
+"""`commerce-event replays` and `dead`: dead letters, and sending past events again."""
 
 import sys
 import time
@@ -25,17 +25,17 @@ from commerce_event.cli.options import (
     moment,
 )
 from commerce_event.cli.output import Columns, console, print_items, print_json, print_thing
-from commerce_event.cli.signals import telling
+from commerce_event.cli.signals import report_interrupt
 from commerce_event.core.model import ReplayOf
 
-dead = typer.Typer(no_args_is_help=True, help="Dead letters: what could not be delivered.")
-replays = typer.Typer(no_args_is_help=True, help="Replays: sending past events again.")
+dead = typer.Typer(no_args_is_help=True, help="Read and retry dead letters: deliveries that failed for good.")
+replays = typer.Typer(no_args_is_help=True, help="Send past events again.")
 
 Wait = Annotated[
     bool | None,
     typer.Option(
         "--wait/--no-wait",
-        help="Wait until everything is delivered or dead, or for nothing at all. Without it: until all is queued.",
+        help="Wait until everything is delivered or dead, or do not wait. Default: wait until everything is queued.",
         show_default=False,
     ),
 ]
@@ -52,7 +52,7 @@ _GROUPS: Columns = {
     "newest": "newest_at",
 }  # fmt: skip
 _REPLAYS: Columns = {
-    "id": "id", "endpoint": "endpoint_id", "only": "only", "progress": lambda item: _told(item),  # noqa: PLW0108 - it stands below
+    "id": "id", "endpoint": "endpoint_id", "only": "only", "progress": lambda item: _progress_text(item),  # noqa: PLW0108 - it stands below
     "created": "created_at",
 }  # fmt: skip
 
@@ -96,11 +96,11 @@ def retry_dead(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Give dead letters a fresh start: some by id, or all of an endpoint."""
+    """Retry dead letters: some by id, or all of an endpoint; they get all their retries again."""
     if bool(ids) == (endpoint is not None):
-        raise UsageError("Name deliveries, or an endpoint with --endpoint")
+        raise UsageError("Give delivery ids, or an endpoint with --endpoint")
     if ids and (since is not None or wait is not None):
-        raise UsageError("--since and --wait go with --endpoint")
+        raise UsageError("--since and --wait need --endpoint")
     with Api(url, key) as api:
         if endpoint is not None:
             body = {"endpoint_id": endpoint, "since": moment(since) or _BEGINNING, "only": "failed"}
@@ -112,7 +112,7 @@ def retry_dead(
 
 @replays.command("start")
 def start_replay(
-    endpoint: Annotated[str, typer.Option("--endpoint", help="Where to send.")],
+    endpoint: Annotated[str, typer.Option("--endpoint", help="The endpoint to send to.")],
     since: Annotated[str, typer.Option(help=SINCE_HELP)],
     until: Until = None,
     event_type: Annotated[
@@ -120,14 +120,17 @@ def start_replay(
         typer.Option("--type", help="Only this type or category; may be repeated.", autocompletion=complete_wanted),
     ] = None,
     only: Annotated[
-        ReplayOf, typer.Option(help="failed: what is dead; waiting: what waits for its next try; all: what matches.")
+        ReplayOf,
+        typer.Option(
+            help="failed: dead deliveries; waiting: those that wait for a retry; all: every event that matches."
+        ),
     ] = "failed",
     wait: Wait = None,
     url: Url = DEFAULT_URL,
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send past events again. Exit 1 when --wait is given and some died."""
+    """Send past events again. Exit 1 when --wait is given and a delivery fails for good."""
     body = {"endpoint_id": endpoint, "since": moment(since), "types": event_type or [], "only": only}
     with Api(url, key) as api:
         _run(api, body if until is None else {**body, "until": moment(until, "--until")}, wait, as_json=as_json)
@@ -154,23 +157,23 @@ def get_replay(
     """Show a replay's progress."""
     with Api(url, key) as api:
         replay = api.get(at("replays", id_))
-        print_thing(replay if as_json else {**replay, "progress": _told(replay)}, as_json=as_json)
+        print_thing(replay if as_json else {**replay, "progress": _progress_text(replay)}, as_json=as_json)
 
 
 def _run(api: Api, body: dict[str, Any], wait: bool | None, *, as_json: bool) -> None:
-    """Start a replay, wait for as much of it as is wanted, tell how it stands."""
+    """Start a replay, wait as asked, and print its progress."""
     replay = api.post("/v1/replays", body)
     id_ = replay["id"]
     print(f"Replay {id_} is started.", file=sys.stderr, flush=True)
-    with telling(lambda: f"replay {id_} goes on in the server; see: commerce-event replays get {id_}"):
+    with report_interrupt(lambda: f"replay {id_} continues on the server; see: commerce-event replays get {id_}"):
         if wait is not False:
             replay = _followed(api, id_, until_delivered=bool(wait))
     if as_json:
         print_json(replay)
     else:
-        console().print(f"Replay {id_}: {_told(replay)}.")
+        console().print(f"Replay {id_}: {_progress_text(replay)}.")
     if replay["state"] == "cancelled":
-        raise WorkFailedError("The replay was cancelled: its endpoint is no more")
+        raise WorkFailedError("The replay was cancelled because its endpoint was deleted")
     dead_now = replay["deliveries"].get("dead", 0)
     if wait and dead_now:
         raise WorkFailedError(
@@ -180,7 +183,7 @@ def _run(api: Api, body: dict[str, Any], wait: bool | None, *, as_json: bool) ->
 
 
 def _followed(api: Api, id_: str, *, until_delivered: bool) -> Any:
-    """Return the replay once everything is queued, or once nothing of it waits any more."""
+    """Return the replay once everything is queued, or once nothing is pending."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f} of {task.total:.0f}"))
     with Progress(*columns, console=console(stderr=True), disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("replaying", total=1)
@@ -193,26 +196,23 @@ def _followed(api: Api, id_: str, *, until_delivered: bool) -> Any:
             time.sleep(_POLL_S)
 
 
-def _told(replay: dict[str, Any]) -> str:
-    """Return how a replay stands: its state `done` means that all is queued, not that it is delivered."""
-    names = {"delivered": "delivered", "pending": "waiting", "dead": "dead", "cancelled": "cancelled"}
-    became = [
-        f"{replay['deliveries'][state]} {name}" for state, name in names.items() if replay["deliveries"].get(state)
+def _progress_text(replay: dict[str, Any]) -> str:
+    """Return the progress of a replay as text: its state `done` means queued, not delivered."""
+    counts = replay["deliveries"]
+    by_state = [
+        f"{counts[state]} {state}" for state in ("delivered", "pending", "dead", "cancelled") if counts.get(state)
     ]
     queued = {"running": "queued {} so far", "done": "queued all {}", "cancelled": "cancelled when {} were queued"}
-    return "; ".join([queued[replay["state"]].format(replay["queued"]), *filter(None, [", ".join(became)])])
+    return "; ".join([queued[replay["state"]].format(replay["queued"]), *filter(None, [", ".join(by_state)])])
 
 
 def _described(api: Api, deliveries: Iterator[Any]) -> Iterator[Any]:
-    """Yield dead deliveries with the type of their event and the last answer."""
+    """Yield dead deliveries with the event type and the last answer."""
     types: dict[str, str] = {}
     for each in deliveries:
         event_id = each["event_id"]
         if event_id not in types:
             types[event_id] = api.get(at("events", event_id))["type"]
         attempts = api.get(at("deliveries", each["id"]))["attempts"]
-        yield {**each, "type": types[event_id], "last": _answer(attempts[-1]) if attempts else None}
-
-
-def _answer(attempt: dict[str, Any]) -> str:
-    return str(attempt["error"] or attempt["status"])
+        last = str(attempts[-1]["error"] or attempts[-1]["status"]) if attempts else None
+        yield {**each, "type": types[event_id], "last": last}

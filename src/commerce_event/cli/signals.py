@@ -1,4 +1,4 @@
-"""Being asked to stop: Ctrl-C, SIGTERM and a terminal that is closed end a command alike, with how far it got."""
+"""Signals: Ctrl-C, SIGTERM and a closed terminal end a command in the same way, and it says how far it got."""
 
 import asyncio
 import signal
@@ -7,47 +7,47 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
-from commerce_event.cli.errors import CutOffError
+from commerce_event.cli.errors import InterruptedCommandError
 
-_ASKED: Final = [signal.SIGINT]  # by which signal; Python itself turns SIGINT into KeyboardInterrupt
+_RECEIVED: Final = [signal.SIGINT]  # the last signal; Python itself turns SIGINT into KeyboardInterrupt
 
 
-def heed_signals() -> None:
-    """Let SIGTERM and SIGHUP do what Ctrl-C does. One that is ignored, as under nohup, stays so."""
+def handle_signals() -> None:
+    """Treat SIGTERM and SIGHUP like Ctrl-C. A signal that is ignored, as under nohup, stays ignored."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _interrupt)
 
 
 @contextmanager
-def telling(how_far: Callable[[], str]) -> Iterator[None]:
-    """Make an interruption inside an end of the command that says how far it got."""
+def report_interrupt(progress: Callable[[], str]) -> Iterator[None]:
+    """End the command when it is interrupted inside the block, with ``progress()`` as the message."""
     try:
         yield
     except KeyboardInterrupt:
-        raise interrupted(how_far()) from None
+        raise interrupted(progress()) from None
 
 
-def interrupted(how_far: str = "") -> CutOffError:
-    """Return the end of a command that was asked to stop."""
-    return CutOffError(f"Interrupted{how_far and ': '}{how_far}", _ASKED[0])
+def interrupted(progress: str = "") -> InterruptedCommandError:
+    """Return the error that ends an interrupted command."""
+    return InterruptedCommandError(f"Interrupted{progress and ': '}{progress}", _RECEIVED[0])
 
 
 def stop_event() -> asyncio.Event:
-    """Return what a signal sets from now on, instead of breaking into the running loop."""
-    asked = asyncio.Event()
+    """Return an event that signals set from now on, instead of interrupting the running loop."""
+    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def ask(number: signal.Signals) -> None:
-        _ASKED[0] = number
-        asked.set()
+    def handle(number: signal.Signals) -> None:
+        _RECEIVED[0] = number
+        stop.set()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:
-            loop.add_signal_handler(number, ask, number)
-    return asked
+            loop.add_signal_handler(number, handle, number)
+    return stop
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
-    _ASKED[0] = signal.Signals(number)
+    _RECEIVED[0] = signal.Signals(number)
     raise KeyboardInterrupt

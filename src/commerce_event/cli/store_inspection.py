@@ -1,4 +1,4 @@
-"""A look at a store that changes nothing in it: no schema is made or brought up to date, nobody is kept out."""
+"""Inspect a store without changing it: no migration, and no lock that keeps a server out."""
 
 import fcntl
 import os
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from commerce_event.store.postgres.sql import Connection
 
 
-def look_at_file(path: Path) -> str:
-    """Return what is to be said of an embedded store. Raises StoreRefusedError, StoreBrokenError."""
+def inspect_file(path: Path) -> str:
+    """Describe a SQLite store. Raises StoreRefusedError, StoreBrokenError."""
     from commerce_event.store.port import StoreBrokenError
     from commerce_event.store.sqlite import files
 
@@ -29,11 +29,11 @@ def look_at_file(path: Path) -> str:
         finally:
             connection.close(True)
     size = f"schema {schema}, {path.stat().st_size} bytes"
-    return f"{path}, {size}, every page is whole" if holder is None else f"{path}, {size}, in use by {holder}"
+    return f"{path}, {size}, all pages are intact" if holder is None else f"{path}, {size}, in use by {holder}"
 
 
 def _holder(path: Path) -> str | None:
-    """Return who serves the file, without taking its lock."""
+    """Return the process that serves the file, without taking its lock."""
     try:
         handle = os.open(path.with_name(path.name + ".lock"), os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -48,7 +48,7 @@ def _holder(path: Path) -> str | None:
 
 
 def _reader(path: Path, *, in_use: bool) -> "apsw.Connection":
-    """Open for reading; a file that was closed in peace without even the files that SQLite puts beside one in use."""
+    """Open for reading; a file that was closed cleanly is opened without creating SQLite's -wal and -shm files."""
     import apsw
 
     from commerce_event.store.sqlite import files
@@ -65,11 +65,11 @@ def _schema(connection: "apsw.Connection", path: Path) -> int:
 
     if connection.pragma("application_id") != files.APPLICATION_ID:
         raise StoreRefusedError(f"{path} is not a commerce-event store; give another --store")
-    return _known(int(connection.pragma("user_version")), files.migrations()[-1][0], str(path))
+    return _check_schema(int(connection.pragma("user_version")), files.migrations()[-1][0], str(path))
 
 
-async def look_at_database(url: str) -> str:
-    """Return what is to be said of a PostgreSQL store. Raises StoreRefusedError."""
+async def inspect_database(url: str) -> str:
+    """Describe a PostgreSQL store. Raises StoreRefusedError."""
     from commerce_event.store.postgres.connections import Address, check_server, close
     from commerce_event.store.postgres.migration_record import refuse_half_moved
 
@@ -90,12 +90,12 @@ async def _database_schema(connection: "Connection", address: object) -> str:
     from commerce_event.store.postgres.connections import SCHEMA
 
     if not await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", f"{SCHEMA}.schema_version"):
-        return "holds no store yet; the first start makes it"
+        return "no store yet; the first start creates it"
     present = await connection.fetchval("SELECT coalesce(max(version), 0) FROM schema_version")
-    return f"schema {_known(int(present), schema.migrations()[-1][0], str(address))}"
+    return f"schema {_check_schema(int(present), schema.migrations()[-1][0], str(address))}"
 
 
-def _known(present: int, newest: int, where: str) -> int:
+def _check_schema(present: int, newest: int, where: str) -> int:
     from commerce_event.store.port import StoreRefusedError
 
     if present > newest:

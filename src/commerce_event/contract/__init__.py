@@ -1,4 +1,7 @@
-"""The vocabulary: event types, their properties and examples. Imports nothing else of this package."""
+"""The contract: event types, their properties, examples and JSON Schemas.
+
+Not here: anything that another package defines; this package imports nothing else of ours.
+"""
 
 from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES, EventType
 from commerce_event.contract.types import (

@@ -1,4 +1,4 @@
-"""The event types by name: what each is about, what its body looks like, and which thing it belongs to."""
+"""The event types by name: category, description, fields, example and business key."""
 
 import hashlib
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ from commerce_event.contract.examples import example_of
 from commerce_event.contract.schema import Property, properties_of
 
 Kind = Literal["event", "notification"]
-_LONGEST_KEY: Final = 200
+_KEY_MAX: Final = 200
 
 
 class BusinessKey(msgspec.Struct, frozen=True):
-    """How to name the thing an event is about: the first of ``names`` that the body has, behind a prefix."""
+    """How to name what an event is about: a prefix, and the value of the first of ``names`` that the body has."""
 
     prefix: str
     names: tuple[str, ...]
@@ -30,7 +30,7 @@ class BusinessKey(msgspec.Struct, frozen=True):
 
 
 class EventType(msgspec.Struct, frozen=True, kw_only=True):
-    """One type of the contract. An event happens by itself, a notification because a client's settings ask for it."""
+    """One type of the contract. An event always happens; a notification needs a setting of the client."""
 
     name: str
     category: str
@@ -43,7 +43,7 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True):
     key: BusinessKey
 
     def business_key(self, data: Mapping[str, Any]) -> str | None:
-        """Return what keeps events about the same thing together, such as ``order:884211``; None when nothing does."""
+        """Return the key that events about the same thing share, such as ``order:884211``; None without one."""
         return self.key.read(data)
 
     def schema(self) -> dict[str, Any]:
@@ -59,8 +59,8 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _short(value: str) -> str:
-    """Return the value, or the digest of one that an index could not hold."""
-    return value if len(value) <= _LONGEST_KEY else hashlib.sha256(value.encode()).hexdigest()
+    """Return the value, or its digest when it is too long for an index."""
+    return value if len(value) <= _KEY_MAX else hashlib.sha256(value.encode()).hexdigest()
 
 
 def _event_type(category: str, model: type[t.CommerceEvent], key: BusinessKey) -> EventType:

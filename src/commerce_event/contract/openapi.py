@@ -1,4 +1,4 @@
-"""The receiving side of the contract as OpenAPI 3.1: one webhook and one schema for each event type."""
+"""The webhooks of the OpenAPI 3.1 document: one webhook and one schema for each event type."""
 
 from typing import Any, Final
 
@@ -6,21 +6,21 @@ from commerce_event.contract.catalogue import EVENT_TYPES, EventType
 from commerce_event.contract.examples import example_of
 
 _HEADERS: Final = (
-    ("webhook-id", True, "string", "Stays the same over all attempts at one delivery: use it to recognise a repeat."),
+    ("webhook-id", True, "string", "The same for all attempts of a delivery: use it to recognise duplicates."),
     ("webhook-timestamp", True, "integer", "When this attempt was signed, in seconds since 1970 (UTC)."),
-    ("webhook-signature", True, "string", "Signatures after Standard Webhooks, parted by spaces."),
+    ("webhook-signature", True, "string", "Signatures of Standard Webhooks, separated by spaces."),
     ("commerce-event-type", True, "string", "Name of the event type."),
     ("commerce-event-attempt", True, "integer", "Number of this attempt, from 1."),
     ("commerce-event-sequence", True, "integer", "Position among all events of the client, without gaps."),
-    ("commerce-event-origin", True, "string", "Tells the installation that sends apart from others."),
-    ("commerce-event-replay", False, "string", "Present when a past event is sent again on request."),
-    ("traceparent", False, "string", "Trace context (W3C) of the request that brought the event in."),
+    ("commerce-event-origin", True, "string", "Identifies the installation that sends."),
+    ("commerce-event-replay", False, "string", "Present when the delivery belongs to a replay."),
+    ("traceparent", False, "string", "Trace context (W3C) of the request that published the event."),
 )
 _RESPONSES: Final = (
-    ("200", "Received. Any other 2xx says the same."),
-    ("410", "The receiver wants no more: the endpoint is switched off."),
-    ("429", "Too fast. The event is sent again, not before the time in Retry-After."),
-    ("5XX", "Something went wrong at the receiver. The event is sent again later."),
+    ("200", "Received. Any other 2xx means the same."),
+    ("410", "The receiver wants no more events: the endpoint is disabled."),
+    ("429", "Too many requests. The event is sent again after the time in Retry-After."),
+    ("5XX", "The receiver failed. The event is sent again later."),
 )
 
 

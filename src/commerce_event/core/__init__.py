@@ -1,1 +1,4 @@
-"""The pure core: no sockets, no files, no clock it was not handed."""
+"""Pure decisions and values: routing, filters, retries, signatures, URLs, ids, clocks, problems.
+
+Every other package uses it, and tests need no server. Not here: sockets, files, the event loop, a clock of its own.
+"""

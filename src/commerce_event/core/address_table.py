@@ -1,7 +1,7 @@
-"""The networks that deliveries stay out of, as data.
+"""Networks that deliveries may not be sent to, as data.
 
 Facts from IANA's special-purpose address registries as of ``REGISTRY_DATE``, from its multicast registries, and from
-the documentation of the cloud providers. The first entry that holds an address names the reason. When the registries
+the documentation of the cloud providers. The first entry that contains an address names the reason. When the registries
 change, change this table and ``tests/data/iana_special_addresses.csv`` together.
 """
 
@@ -12,7 +12,7 @@ REGISTRY_DATE: Final = "2025-10-09"
 METADATA: Final = "cloud metadata"
 NEVER_ALLOWED: Final = frozenset({"unspecified", "multicast", "broadcast"})
 
-# Most of IPv4 is public, so what is listed is refused.
+# Most of IPv4 is public, so the list has the refused networks.
 IPV4_REFUSED: Final = (
     ("169.254.169.254/32", METADATA),  # AWS, Azure, Google Cloud, OCI, DigitalOcean and others
     ("169.254.170.2/32", METADATA),  # AWS container credentials
@@ -20,7 +20,7 @@ IPV4_REFUSED: Final = (
     ("100.100.100.200/32", METADATA),  # Alibaba Cloud
     ("168.63.129.16/32", METADATA),  # Azure host agent: a public number that never leaves the host
     ("192.0.0.192/32", METADATA),  # OCI classic
-    ("0.0.0.0/32", "unspecified"),  # dialling it reaches this host
+    ("0.0.0.0/32", "unspecified"),  # connecting to it reaches this host
     ("255.255.255.255/32", "broadcast"),
     ("127.0.0.0/8", "loopback"),
     ("10.0.0.0/8", "private"),
@@ -42,9 +42,9 @@ IPV4_REFUSED: Final = (
     ("240.0.0.0/4", "reserved"),
 )
 
-# IPv6 is the other way round: only global unicast is public, and of that not what is listed.
+# Only global unicast is public in IPv6, except the listed networks.
 IPV6_PUBLIC: Final = "2000::/3"
-IPV6_OUTSIDE: Final = "not global unicast"  # the reason where no entry names a better one
+IPV6_OUTSIDE: Final = "not global unicast"  # the reason when no entry names a better one
 
 IPV6_REFUSED: Final = (
     ("fd00:ec2::254/128", METADATA),  # AWS
@@ -69,6 +69,6 @@ IPV6_REFUSED: Final = (
     ("ff00::/8", "multicast"),
 )
 
-# Those whose addresses carry an IPv4 one, by reason, and how many bits follow it. Where an operator allows such a
-# network, the address inside must pass as well. (IPv4-mapped ones are always taken for the IPv4 address they are.)
+# Networks whose addresses contain an IPv4 address, by reason, and the number of bits after it. When an operator allows
+# such a network, the IPv4 address must be allowed as well. (IPv4-mapped addresses are always treated as IPv4.)
 IPV4_INSIDE: Final = {"IPv4-compatible": 0, "IPv4-translated": 0, "NAT64": 0, "6to4": 80}

@@ -1,7 +1,7 @@
-"""Which addresses deliveries may be sent to: the public internet, and what the operator allows besides.
+"""Decide which addresses deliveries may be sent to: public ones, and those that the operator allows.
 
-The table is our own (``address_table``): the standard library's idea of a public address differs between its versions
-and lets cloud metadata and translated forms through.
+The table is our own (``address_table``): the standard library's ``is_global`` differs between versions and accepts
+cloud metadata and translated addresses.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,13 +18,13 @@ _MAPPED: Final = IPv6Network("::ffff:0:0/96")
 
 
 class AddressPolicy:
-    """Judges addresses. Made once; a judgement takes a few microseconds and no I/O."""
+    """Decides for each address. A decision takes a few microseconds and no I/O."""
 
     def __init__(self, allow: Sequence[str | _Network] = ()) -> None:
         """``allow`` are networks that deliveries may reach although they are not public.
 
-        Multicast, broadcast and unspecified addresses stay refused. So do those of cloud metadata services, unless an
-        entry is exactly that address. Raises ValueError when an entry is no network.
+        Multicast, broadcast and unspecified addresses are always refused. Addresses of cloud metadata services are
+        refused unless an entry is exactly that address. Raises ValueError when an entry is not a network.
         """
         networks = [_network(entry) for entry in allow]
         self._allowed = {version: _ranges(n for n in networks if n.version == version) for version in (4, 6)}
@@ -32,7 +32,7 @@ class AddressPolicy:
         self.allows_any = bool(networks)
 
     def refusal(self, address: str) -> str | None:
-        """Return in a few words why the address may not be dialled, such as ``loopback``; None when it may."""
+        """Return why the address is refused, such as ``loopback``; None when it is allowed."""
         try:
             parsed = ip_address(address)
         except ValueError:

@@ -1,4 +1,4 @@
-"""The circuit breaker of one endpoint: it slows a failing endpoint down, it never drops or counts anything."""
+"""The circuit breaker of one endpoint: it slows down sending to a failing endpoint; it never drops a delivery."""
 
 from typing import Final, Literal
 
@@ -9,7 +9,7 @@ _MAX_PAUSE_S: Final = 15.0
 
 
 class Circuit:
-    """Closed: no limits. Open: one try at a time, with a pause after each failure. The first success closes it.
+    """Closed: no limits. Open: one attempt at a time, with a pause after each failure. The first success closes it.
 
     Times are monotonic seconds, passed in.
     """
@@ -34,7 +34,7 @@ class Circuit:
         first_pause_s: float = _FIRST_PAUSE_S,
         max_pause_s: float = _MAX_PAUSE_S,
     ) -> None:
-        """Opens after ``threshold`` failures in a row that span ``min_span_s``; a threshold of 0 never opens."""
+        """Open after ``threshold`` failures in a row that span ``min_span_s``; a threshold of 0 never opens."""
         self._threshold = threshold
         self._min_span_s = min_span_s
         self._first_pause_s = first_pause_s
@@ -50,7 +50,7 @@ class Circuit:
         return "closed" if self.opened_at is None else "open"
 
     def record(self, delivered: bool, now: float) -> None:
-        """Take note of a try's outcome."""
+        """Record the outcome of an attempt."""
         if delivered:
             self.failures = 0
             self.opened_at = None
@@ -59,7 +59,9 @@ class Circuit:
             self._first_failure_at = now
         self.failures += 1
         if self.opened_at is not None:
-            if now >= self._retry_at:  # before that it was no probe, only a try that was under way at the opening
+            if (
+                now >= self._retry_at
+            ):  # earlier, it was no probe but an attempt already under way when the circuit opened
                 self._pause_s = min(self._max_pause_s, self._pause_s * 2)
                 self._retry_at = now + self._pause_s
         elif 0 < self._threshold <= self.failures and now - self._first_failure_at >= self._min_span_s:
@@ -67,12 +69,12 @@ class Circuit:
             self._pause_s = self._first_pause_s
             self._retry_at = now + self._pause_s
 
-    def slots(self, now: float, in_flight: int, cap: int) -> int:
-        """Return how many more tries may start now beside those in flight, of an endpoint that allows ``cap``."""
+    def slots(self, now: float, in_flight: int, limit: int) -> int:
+        """Return how many more attempts may start now, when ``in_flight`` of at most ``limit`` are under way."""
         if self.opened_at is None:
-            return max(0, cap - in_flight)
+            return max(0, limit - in_flight)
         return 1 if in_flight == 0 and now >= self._retry_at else 0
 
     def next_at(self, now: float) -> float | None:
-        """Return when time alone will free a slot, None when it will not."""
+        """Return when time alone allows the next attempt; None when only an answer can."""
         return self._retry_at if self.opened_at is not None and now < self._retry_at else None

@@ -1,29 +1,32 @@
-"""Time as a thing one is handed, so that tests and simulations can hand in their own."""
+"""Clocks, which are passed to whatever needs the time, so that tests and simulations can pass their own.
+
+When the machine's wall clock is set, a node's clock runs on with monotonic time at first, so that nothing becomes due
+early or late. Once a second ``maintenance.clock_watcher`` reads ``drift_ms`` and calls ``follow``; after a jump it also
+moves the due times in the store by the same amount, so that every delay keeps its length. ``maintenance.retention``
+never jumps. Nodes that share a database use the time of its server: ``SharedClock``.
+"""
 
 import time
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
-_HOLD_MAX_MS: Final = 1_000
+_HOLD_MAX_MS: Final = 1_000  # up to this, SharedClock waits until time has caught up instead of running backwards
 
 
 class Clock(Protocol):
-    """Wall time for what people read and store; monotonic time for what is measured or waited for."""
+    """Wall time for what people read and what is stored; monotonic time for what is measured or waited for."""
 
     def now_ms(self) -> int:
         """Return wall time in milliseconds since 1970 (UTC)."""
         ...
 
     def monotonic(self) -> float:
-        """Return seconds from an arbitrary start that never step back."""
+        """Return seconds from an arbitrary start; they never step back."""
         ...
 
 
 class SystemClock:
-    """Wall time that runs on evenly: when the machine's wall clock is set, this one follows only when told to.
-
-    So a clock that jumps makes nothing early and nothing late; whoever calls ``follow`` first moves the stored times.
-    """
+    """Wall time that runs evenly: after the machine's wall clock is set, this clock changes only by ``follow``."""
 
     def __init__(self) -> None:
         self._offset_ms = _wall_ms() - _monotonic_ms()
@@ -39,44 +42,44 @@ class SystemClock:
         return _wall_ms() - self.now_ms()
 
     def follow(self, drift_ms: int) -> None:
-        """Move this clock by so much."""
+        """Move this clock by ``drift_ms``."""
         self._offset_ms += drift_ms
 
     @property
     def ahead_ms(self) -> int:
-        """How far it is ahead of monotonic time, by which other processes since the same boot can go on with it."""
+        """How far this clock is ahead of monotonic time; valid for other processes until the machine restarts."""
         return self._offset_ms
 
-    def go_on(self, ahead_ms: int) -> None:
-        """Show what a former process's clock would; ``drift_ms`` then tells how the wall clock was set since."""
+    def resume(self, ahead_ms: int) -> None:
+        """Continue the clock of an earlier process; ``drift_ms`` then tells how far the wall clock was set since."""
         self._offset_ms = ahead_ms
 
 
 class SharedClock(SystemClock):
     """The time of a server that nodes share, so that nodes whose own clocks differ agree on what is due.
 
-    Setting the machine's wall clock has no effect on it. It waits rather than run backwards, unless that took long.
+    Setting the machine's wall clock has no effect on it. A small correction makes it wait instead of running backwards.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._reference_ms: float | None = None  # ahead of monotonic time
-        self._said_ms = 0
+        self._reference_ms: float | None = None  # how far the server's time is ahead of monotonic time
+        self._last_ms = 0  # the latest time that now_ms returned
 
     def now_ms(self) -> int:
-        self._said_ms = max(self._said_ms, super().now_ms())
-        return self._said_ms
+        self._last_ms = max(self._last_ms, super().now_ms())
+        return self._last_ms
 
-    def compared(self, there_ms: float, asked_s: float, answered_s: float) -> None:
-        """Take note that the server's time was ``there_ms`` at some moment between two of ``monotonic``.
+    def compare_with_server(self, there_ms: float, asked_s: float, answered_s: float) -> None:
+        """Note that the server's time was ``there_ms`` at some moment between two of ``monotonic``.
 
-        The first time this clock is set by it; from then on ``drift_ms`` tells how far the server is ahead.
+        The first call sets this clock; after that, ``drift_ms`` tells how far the server is ahead.
         """
         latest, earliest = there_ms - asked_s * 1000, there_ms - answered_s * 1000
         if self._reference_ms is None:
             self._reference_ms = (earliest + latest) / 2
-            self._offset_ms, self._said_ms = round(self._reference_ms), 0
-        else:  # a slow answer tells little: what was known before stays while it fits
+            self._offset_ms, self._last_ms = round(self._reference_ms), 0
+        else:  # a slow answer is inexact: keep the known value while it lies within the answer's bounds
             self._reference_ms = min(max(self._reference_ms, earliest), latest)
 
     def drift_ms(self) -> int:
@@ -87,7 +90,7 @@ class SharedClock(SystemClock):
     def follow(self, drift_ms: int) -> None:
         super().follow(drift_ms)
         if drift_ms < -_HOLD_MAX_MS:
-            self._said_ms = 0
+            self._last_ms = 0
 
 
 def _wall_ms() -> int:
@@ -105,7 +108,7 @@ def rfc3339(ms: int) -> str:
 
 
 def parse_rfc3339(text: str) -> int:
-    """Return milliseconds since 1970 for an RFC 3339 time; ValueError when it is none or has no offset."""
+    """Return milliseconds since 1970 for an RFC 3339 time. Raises ValueError for other text, or without an offset."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone; write for example 2026-01-31T00:00:00Z")

@@ -1,7 +1,7 @@
-"""The comparisons that filters are made of: each takes what is wanted and gives a test of what was found.
+"""The comparisons of filters: each takes the wanted value and returns a check for the found value.
 
-A value that is absent, or of another type than the comparison is about, fails the test; ``ne`` and ``not_in`` are the
-exact opposites of ``eq`` and ``in``. True is not 1. Every test takes time in proportion to the texts at most.
+A value that is absent, or of another type than the wanted one, does not pass; ``ne`` and ``not_in`` are the exact
+opposites of ``eq`` and ``in``. True is not 1. Every check takes time proportional to the length of the texts.
 """
 
 import math
@@ -14,15 +14,15 @@ from msgspec import UNSET
 TEXT_MAX: Final = 256
 LIST_MAX: Final = 100
 
-Test = Callable[[Any], bool]
+ValueCheck = Callable[[Any], bool]
 _SCALARS: Final = (str, int, float, type(None))  # bool is an int
 
 
 class InvalidWantedError(ValueError):
-    """The comparison cannot be made with such a value; the message ends a sentence that starts with its name."""
+    """The comparison does not work with this value; the message continues a sentence that begins with its name."""
 
 
-def _equal(wanted: Any) -> Test:
+def _equal(wanted: Any) -> ValueCheck:
     _check_scalar(wanted)
     if isinstance(wanted, str):
         return lambda found: bool(found == wanted)
@@ -31,7 +31,7 @@ def _equal(wanted: Any) -> Test:
     return lambda found: _is_number(found) and bool(found == wanted)
 
 
-def _one_of(wanted: Any) -> Test:
+def _one_of(wanted: Any) -> ValueCheck:
     if not isinstance(wanted, list) or not 1 <= len(wanted) <= LIST_MAX:
         raise InvalidWantedError(f"needs a list of 1 to {LIST_MAX} values")
     for value in wanted:
@@ -40,16 +40,16 @@ def _one_of(wanted: Any) -> Test:
     return lambda found: isinstance(found, _SCALARS) and (found.__class__ is bool, found) in values
 
 
-def _opposite(make: Callable[[Any], Test]) -> Callable[[Any], Test]:
-    def make_opposite(wanted: Any) -> Test:
-        test = make(wanted)
-        return lambda found: not test(found)
+def _opposite(make: Callable[[Any], ValueCheck]) -> Callable[[Any], ValueCheck]:
+    def make_opposite(wanted: Any) -> ValueCheck:
+        check = make(wanted)
+        return lambda found: not check(found)
 
     return make_opposite
 
 
-def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any], Test]:
-    def make(wanted: Any) -> Test:
+def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any], ValueCheck]:
+    def make(wanted: Any) -> ValueCheck:
         if isinstance(wanted, str):
             _check_scalar(wanted)
             return lambda found: isinstance(found, str) and compare(found, wanted)
@@ -61,8 +61,8 @@ def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any], Test]:
     return make
 
 
-def _textual(compare: Callable[[str, str], bool]) -> Callable[[Any], Test]:
-    def make(wanted: Any) -> Test:
+def _textual(compare: Callable[[str, str], bool]) -> Callable[[Any], ValueCheck]:
+    def make(wanted: Any) -> ValueCheck:
         if not isinstance(wanted, str) or not wanted:
             raise InvalidWantedError("needs a text that is not empty")
         _check_scalar(wanted)
@@ -71,13 +71,13 @@ def _textual(compare: Callable[[str, str], bool]) -> Callable[[Any], Test]:
     return make
 
 
-def _exists(wanted: Any) -> Test:
+def _exists(wanted: Any) -> ValueCheck:
     if not isinstance(wanted, bool):
         raise InvalidWantedError("needs true or false")
     return lambda found: (found is not UNSET) is wanted
 
 
-COMPARISONS: Final[Mapping[str, Callable[[Any], Test]]] = {
+COMPARISONS: Final[Mapping[str, Callable[[Any], ValueCheck]]] = {
     "eq": _equal,
     "ne": _opposite(_equal),
     "in": _one_of,

@@ -1,4 +1,4 @@
-"""What becomes of a delivery after a try: the state machine, pure."""
+"""The state machine of a delivery: what follows from an attempt. Pure."""
 
 import math
 import re
@@ -12,15 +12,15 @@ import msgspec
 from commerce_event.core.model import DeliveryState
 
 RETRY_AFTER_MAX_S: Final = 3_600.0
-OWN_FAULT_DELAY_S: Final = 5.0  # doubled with each further one
+OWN_FAULT_DELAY_S: Final = 5.0  # doubled with each further fault
 OWN_FAULT_DELAY_MAX_S: Final = 300.0
-POISON: Final = "internal"  # our own code failed on this very delivery
-_POISON_MAX: Final = 25  # tries of such a delivery before a person has to look
+POISON: Final = "internal"  # error code: our own code failed on this delivery
+_POISON_MAX: Final = 25  # attempts of such a delivery until it is dead
 _SECONDS: Final = re.compile(r"\d{1,9}", re.ASCII)
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What a try brought. ``ours``: the fault is not the receiver's (no sockets left, say)."""
+    """The outcome of an attempt. ``is_internal``: the fault is ours, not the receiver's (no sockets left, say)."""
 
     started_ms: int
     duration_ms: float
@@ -33,12 +33,12 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def delivered(self) -> bool:
-        """A complete 2xx head is a success, whatever became of its body."""
+        """Whether it is a success: a complete 2xx header block is one, even if the body was cut short."""
         return self.status is not None and 200 <= self.status <= 299
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """The delivery's new state. ``pause_s`` holds back the whole endpoint; ``gone`` switches it off."""
+    """The new state of a delivery. ``pause_s`` pauses the whole endpoint; ``gone`` switches it off."""
 
     state: DeliveryState
     failure_count: int
@@ -62,10 +62,10 @@ def decide(
     now_ms: int,
     own_faults: int = 0,
 ) -> Decision:
-    """Return what follows from a try that came after ``failure_count`` counted failures.
+    """Return what follows from an attempt that came after ``failure_count`` counted failures.
 
-    ``own_faults`` is how many tries directly before this one came to nothing by faults of ours.
-    ``jitter_draw`` in [0, 1) says how much of the jitter is added; a delay never gets shorter than the schedule's.
+    ``own_faults`` is the number of attempts directly before this one that failed by faults of ours.
+    ``jitter_draw`` in [0, 1) is the part of the jitter that is added; a delay is never shorter than the schedule's.
     """
     if outcome.delivered:
         return Decision("delivered", failure_count, None)
@@ -77,7 +77,9 @@ def decide(
     failures = failure_count + 1
     if outcome.status == 410:
         return Decision("dead", failures, None, "gone", gone=True)
-    pause_s = _pause(outcome)
+    pause_s = None
+    if outcome.status in {429, 503} and outcome.retry_after_s is not None and outcome.retry_after_s > 0:  # not NaN
+        pause_s = min(outcome.retry_after_s, RETRY_AFTER_MAX_S)
     if failures > len(schedule_s):
         return Decision("dead", failures, None, "attempts_exhausted", pause_s=pause_s)
     wait_s = max(schedule_s[failures - 1] * (1 + jitter * jitter_draw), pause_s or 0.0)
@@ -85,7 +87,7 @@ def decide(
 
 
 def parse_retry_after(values: Sequence[str], now_ms: int) -> float | None:
-    """Return the seconds a receiver asks us to wait (RFC 9110, 10.2.3); None when it says nothing that makes sense."""
+    """Return the seconds that Retry-After asks for (RFC 9110, 10.2.3); None when it is missing or invalid."""
     if len(values) != 1:
         return None
     text = values[0].strip()
@@ -93,7 +95,7 @@ def parse_retry_after(values: Sequence[str], now_ms: int) -> float | None:
         return float(text)
     try:
         moment = parsedate_to_datetime(text)
-        if moment.tzinfo is None:  # an HTTP date is in GMT, also where it does not say so
+        if moment.tzinfo is None:  # an HTTP date is in GMT even without saying so
             moment = moment.replace(tzinfo=UTC)
         wait_s = moment.timestamp() - now_ms / 1000
     except (ValueError, TypeError, OverflowError):
@@ -102,18 +104,10 @@ def parse_retry_after(values: Sequence[str], now_ms: int) -> float | None:
 
 
 def can_retry(state: DeliveryState) -> bool:
-    """Whether a person may have a delivery in that state tried (again) now."""
+    """Whether a person may retry a delivery in that state."""
     return state != "delivered"
 
 
 def can_cancel(state: DeliveryState) -> bool:
     """Whether a person may cancel a delivery in that state."""
     return state == "pending"
-
-
-def _pause(outcome: Outcome) -> float | None:
-    """Return for how long the receiver wants to be left alone, within reason; NaN and past moments mean nothing."""
-    asked_s = outcome.retry_after_s
-    if outcome.status not in {429, 503} or asked_s is None or not asked_s > 0:
-        return None
-    return min(asked_s, RETRY_AFTER_MAX_S)

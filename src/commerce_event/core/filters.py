@@ -1,4 +1,4 @@
-"""Filters: which events of its types an endpoint wants, told by what is in them.
+"""Filters: select the events of an endpoint by the values in their bodies.
 
 A filter is a JSON object of clauses that must all hold::
 
@@ -8,8 +8,8 @@ A filter is a JSON object of clauses that must all hold::
     {"any": [{"PartNo": {"prefix": "A-"}}, {"$.Extra.Origin": "web"}]}
     {"not": {"Currency": "SEK"}}
 
-A name is a property of the contract, or a path such as ``$.Extra.Origin`` to anything else. ``comparisons`` says what
-each operator means. There are no regular expressions: a filter takes linear time on any event.
+A name is a property of the contract, or a path such as ``$.Extra.Origin`` to anything else. ``comparisons`` defines
+the operators. There are no regular expressions: a filter takes linear time on any event.
 """
 
 import difflib
@@ -19,7 +19,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import UNSET
 
-from commerce_event.core.comparisons import COMPARISONS, TEXT_MAX, InvalidWantedError, Test
+from commerce_event.core.comparisons import COMPARISONS, TEXT_MAX, InvalidWantedError, ValueCheck
 from commerce_event.core.model import Filter
 
 DEPTH_MAX: Final = 5  # objects of clauses inside each other
@@ -32,7 +32,7 @@ Predicate = Callable[[Mapping[str, Any]], bool]
 
 
 class InvalidFilterError(ValueError):
-    """The filter cannot be used; ``pointer`` (RFC 6901) leads to the place, the message says what to do there."""
+    """The filter is invalid; ``pointer`` (RFC 6901) is the place, and the message says what to do there."""
 
     def __init__(self, pointer: str, message: str) -> None:
         super().__init__(message)
@@ -40,7 +40,7 @@ class InvalidFilterError(ValueError):
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """One comparison and how it went; ``found`` is UNSET, and left out of JSON, when the event has no such property."""
+    """One comparison and its result; ``found`` is UNSET, and left out of JSON, when the event lacks the property."""
 
     pointer: str  # where in the filter
     path: str
@@ -51,7 +51,7 @@ class Condition(msgspec.Struct, frozen=True):
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """The answer of a filter for one event, with every condition in it, needed for the answer or not."""
+    """The result of a filter for one event, with all its conditions, even those that do not decide it."""
 
     passed: bool
     conditions: tuple[Condition, ...]
@@ -62,7 +62,7 @@ class _Leaf(msgspec.Struct, frozen=True):
     path: str
     operator: str
     wanted: Any
-    test: Test
+    check: ValueCheck
 
 
 class _Group(msgspec.Struct, frozen=True):
@@ -74,39 +74,36 @@ _Node = _Leaf | _Group
 
 
 def check_filter(raw: object, properties: frozenset[str], kinds: Mapping[str, Set[Kind]] = _NO_KINDS) -> Filter:
-    """Return the filter when it is one whose plain names are all in ``properties``; an empty object takes every event.
+    """Return the filter if it is valid and its plain names are in ``properties``. An empty object accepts every event.
 
-    A value that a property cannot have, by its ``kinds``, is a fault too: such a condition would silently drop events.
+    A value that a property cannot have, by its ``kinds``, is a fault too: the condition would silently drop events.
     Raises InvalidFilterError for the first fault.
     """
     if not isinstance(raw, dict):
         raise InvalidFilterError("", 'a filter is a JSON object, such as {"PartNo": "A-1"}')
     if raw:
-        _Reader(properties, kinds).clauses(raw, "", 1)
+        _Parser(properties, kinds).clauses(raw, "", 1)
     return raw
 
 
 def compile_filter(filter_: Filter) -> Predicate:
-    """Return a fast test of an event's data. Raises InvalidFilterError for what ``check_filter`` would not let pass."""
+    """Return a fast check of an event's data. Raises InvalidFilterError like ``check_filter``."""
     return _predicate(_read(filter_))
 
 
 def explain_filter(filter_: Filter, data: Mapping[str, Any]) -> Explanation:
-    """Return the same answer as the compiled filter, with its conditions. Raises as ``compile_filter`` does."""
+    """Return the result of the compiled filter with its conditions. Raises InvalidFilterError."""
     conditions: list[Condition] = []
     passed = _explain(_read(filter_), data, conditions)
     return Explanation(passed, tuple(conditions))
 
 
-# Reading
-
-
 def _read(filter_: Filter) -> _Node:
-    return _Reader(None).clauses(filter_, "", 1) if filter_ else _Group("all", ())
+    return _Parser(None).clauses(filter_, "", 1) if filter_ else _Group("all", ())
 
 
-class _Reader:
-    """Reads one filter, counting its conditions; with ``properties=None`` every plain name will do."""
+class _Parser:
+    """Parses one filter and counts its conditions; with ``properties=None`` every plain name is allowed."""
 
     def __init__(self, properties: frozenset[str] | None, kinds: Mapping[str, Set[Kind]] = _NO_KINDS) -> None:
         self._properties = properties
@@ -114,7 +111,7 @@ class _Reader:
         self._count = 0
 
     def clauses(self, raw: object, pointer: str, depth: int) -> _Node:
-        """Read an object of clauses, the ``depth``-th one inside another."""
+        """Parse an object of clauses at this depth of nesting."""
         if not isinstance(raw, dict) or not raw:
             raise InvalidFilterError(pointer, 'write an object with conditions here, such as {"PartNo": "A-1"}')
         if depth > DEPTH_MAX:
@@ -160,7 +157,7 @@ class _Reader:
         return leaf
 
     def _check_kinds(self, leaf: _Leaf) -> None:
-        """Refuse a value that the property never has."""
+        """Reject a value that the property never has."""
         kinds = self._kinds[leaf.path]
         listed = isinstance(leaf.wanted, list)
         for index, value in enumerate(leaf.wanted if listed else [leaf.wanted]):
@@ -202,9 +199,6 @@ def _child(pointer: str, name: str) -> str:
     return f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
 
 
-# Answering
-
-
 def _predicate(node: _Node) -> Predicate:
     if isinstance(node, _Leaf):
         return _leaf_predicate(node)
@@ -216,11 +210,11 @@ def _predicate(node: _Node) -> Predicate:
 
 
 def _leaf_predicate(leaf: _Leaf) -> Predicate:
-    test, path = leaf.test, leaf.path
+    check, path = leaf.check, leaf.path
     if path.startswith("$."):
         names = tuple(path[2:].split("."))
-        return lambda data: test(_follow(data, names))
-    return lambda data: test(data.get(path, UNSET))
+        return lambda data: check(_follow(data, names))
+    return lambda data: check(data.get(path, UNSET))
 
 
 def _every(members: tuple[Predicate, ...]) -> Predicate:
@@ -246,7 +240,7 @@ def _some(members: tuple[Predicate, ...]) -> Predicate:
 def _explain(node: _Node, data: Mapping[str, Any], into: list[Condition]) -> bool:
     if isinstance(node, _Leaf):
         found = _find(data, node.path)
-        passed = node.test(found)
+        passed = node.check(found)
         into.append(Condition(node.pointer, node.path, node.operator, node.wanted, found, passed))
         return passed
     answers = [_explain(member, data, into) for member in node.members]  # all of them, for the record

@@ -1,7 +1,7 @@
-"""Identifiers: 63-bit integers that sort by time, written as ``evt_0c1m5k…`` outside.
+"""Ids: 63-bit integers that sort by time, written as ``evt_0c1m5k…`` in the API.
 
-An id holds 41 bits of milliseconds since 2020, 8 bits of node and 14 bits of counter, so it is its own
-primary key in the store and needs no second index.
+An id has 41 bits of milliseconds since 2020, 8 bits of node and 14 bits of counter. It is the primary key in the store,
+so no index on time is needed.
 """
 
 from typing import Final, Literal
@@ -24,10 +24,10 @@ class InvalidIdError(ValueError):
 
 
 class IdMaker:
-    """Hands out ids that only grow, even when the wall clock steps back. Not thread-safe: one per event loop."""
+    """Makes ids that only grow, even when the wall clock steps back. Not thread-safe: use one per event loop."""
 
     def __init__(self, *, node: int = 0, after: int = 0) -> None:
-        """``after`` is the largest id already in the store: new ones are above it whatever the clock says."""
+        """``after`` is the largest id already in the store: new ones are larger, even if the clock is behind."""
         if not 0 <= node < 2**NODE_BITS:
             raise ValueError(f"node must be 0 to {2**NODE_BITS - 1}, not {node}")
         self._node = node
@@ -46,7 +46,7 @@ def at_time(ms: int) -> int:
 
 
 def encode(prefix: Prefix, number: int) -> str:
-    """Return the outside form of an id, such as ``evt_0c1m5k8s40000``."""
+    """Return the text form of an id, such as ``evt_0c1m5k8s40000``."""
     pairs = _PAIRS
     return (
         f"{prefix}_{_ALPHABET[number >> 60]}{pairs[number >> 50 & 1023]}{pairs[number >> 40 & 1023]}"
@@ -55,7 +55,7 @@ def encode(prefix: Prefix, number: int) -> str:
 
 
 def decode(prefix: Prefix, text: str) -> int:
-    """Return the number behind an outside id.
+    """Return the number of an id in text form.
 
     Raises InvalidIdError when the prefix, the length or a letter is wrong.
     """

@@ -1,4 +1,4 @@
-"""The nouns: client scope, endpoint, event, delivery, attempt. Times are milliseconds since 1970 UTC (``_ms``)."""
+"""The data model: scope, endpoint, key, event, delivery, attempt, replay. Times (``_ms``) are ms since 1970."""
 
 from typing import Any, Final, Literal, Self
 
@@ -15,7 +15,7 @@ DEFAULT_MAX_IN_FLIGHT: Final = 32
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """The clients a caller may touch; ``client_ids=None`` means every one (role admin)."""
+    """The clients that a caller may access; ``client_ids=None`` means all (role admin)."""
 
     client_ids: frozenset[int] | None
 
@@ -29,7 +29,7 @@ class Scope(msgspec.Struct, frozen=True):
 
     @property
     def sorted_ids(self) -> list[int] | None:
-        """The clients in order, as a statement takes them; None: every one."""
+        """The clients in order, for SQL; None: all."""
         return None if self.client_ids is None else sorted(self.client_ids)
 
     @property
@@ -40,7 +40,7 @@ class Scope(msgspec.Struct, frozen=True):
         return self.client_ids is None or client_id in self.client_ids
 
     def narrowed_to(self, client_id: int) -> "Scope":
-        """Return the scope of that client alone, or an empty one when it is out of reach."""
+        """Return the scope of this client alone; an empty scope when the client is not allowed."""
         return Scope(frozenset({client_id}) if self.allows(client_id) else frozenset())
 
 
@@ -52,7 +52,7 @@ class Secret(msgspec.Struct, frozen=True):
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a client wants its events, which ones, and how. ``None`` leaves the choice to the server's default."""
+    """Where events of a client are sent, which ones, and how. ``None`` means the server's default."""
 
     id: int
     client_id: int
@@ -66,14 +66,14 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     filter: Filter | None = None
     timeout_s: float | None = None
     retry_schedule_s: tuple[float, ...] | None = None
-    jitter: float = 0.0  # fraction of a delay that chance may add
+    jitter: float = 0.0  # random extra delay, as a share of each retry delay
     max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
     rate_limit: float | None = None  # requests a second
     ordering: Ordering = "none"
     follow_redirects: bool = True
     signing: Signing = "hmac"
-    secrets: tuple[Secret, ...] = ()  # the newest first
-    revision: int = 0  # config version at which this form took effect
+    secrets: tuple[Secret, ...] = ()  # newest first
+    revision: int = 0  # config version since which this state is valid
     created_ms: int = 0
     updated_ms: int = 0
     deleted_ms: int | None = None
@@ -100,15 +100,15 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuditEntry(msgspec.Struct, frozen=True):
-    """A change that somebody made through the API or the screens."""
+    """A change through the API or the screens, and who made it."""
 
     id: int
     at_ms: int
-    client_id: int | None  # None: it concerns no client in particular
-    key_id: int  # whose; 0: the operator's own
-    key_name: str  # as it was then
+    client_id: int | None  # None: no particular client
+    key_id: int  # 0: the operator's key
+    key_name: str  # at the time
     action: str  # the operation's name in the OpenAPI document
-    target: str  # the id of what was changed, as it is written outside
+    target: str  # the id of what was changed, in text form
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,15 +128,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
-    """One event on its way to one endpoint."""
+    """The delivery of one event to one endpoint."""
 
     id: int
     event_id: int
     endpoint_id: int
     client_id: int
     state: DeliveryState
-    attempt_count: int  # numbers handed out, interrupted ones included
-    failure_count: int  # attempts that used up the retry policy
+    attempt_count: int  # including interrupted attempts
+    failure_count: int  # failed attempts that count for the retry schedule
     due_ms: int | None  # None when finished, or when waiting behind an earlier event of its key
     leased: bool  # being sent right now
     order_key: str | None
@@ -147,7 +147,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One try: what was answered, or why nothing was."""
+    """An attempt: the answer, or why there was none."""
 
     number: int
     started_ms: int
@@ -163,7 +163,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
-    """A request to send past events again; ``cursor`` is the last event looked at."""
+    """A request to send past events again; ``cursor`` is the last event that was examined."""
 
     id: int
     client_id: int

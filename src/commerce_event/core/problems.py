@@ -1,6 +1,7 @@
-"""Problems (RFC 9457): why a request is not done, as a status, a sentence and the places at fault.
+"""Problems (RFC 9457): why a request failed, as a status, a sentence and the faulty places.
 
-Every room raises its own errors as subclasses of ``RejectedError``; the HTTP server answers with whatever it catches.
+Every package raises its own errors as subclasses of ``RejectedError``; the HTTP server answers with the problem that it
+catches.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,14 +47,14 @@ class ProblemFault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     @classmethod
     def of(cls, fault: Fault) -> Self:
-        """Make it of a fault, whose pointer begins with a question mark when it is about a parameter."""
+        """Convert a fault, whose pointer begins with a question mark when it is about a query parameter."""
         if fault.pointer.startswith("?"):
             return cls(parameter=fault.pointer[1:], message=fault.message)
         return cls(pointer=fault.pointer, message=fault.message)
 
 
 class ProblemBody(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A problem as it goes over the wire."""
+    """A problem as JSON."""
 
     type: str
     title: str
@@ -62,7 +63,7 @@ class ProblemBody(msgspec.Struct, frozen=True, omit_defaults=True):
     errors: tuple[ProblemFault, ...] = ()
 
 
-class Problem(Exception):  # noqa: N818 - it is what RFC 9457 calls it
+class Problem(Exception):  # noqa: N818 - the name that RFC 9457 uses
     """An answer other than success. ``detail`` says what happened and what to do."""
 
     def __init__(
@@ -87,7 +88,7 @@ class Problem(Exception):  # noqa: N818 - it is what RFC 9457 calls it
 
 
 class RejectedError(Problem):
-    """The caller has to change something. Subclasses fix the status and the title."""
+    """A request that the caller has to change. Subclasses set the status and the title."""
 
     STATUS: ClassVar[int] = 400
     TITLE: ClassVar[str] = "Not acceptable"
@@ -97,23 +98,23 @@ class RejectedError(Problem):
 
 
 def slug(title: str) -> str:
-    """Return the name of a kind of problem as it stands in its ``type``."""
+    """Return the name of a kind of problem in its ``type``."""
     return title.lower().replace(" ", "-")
 
 
 def unavailable(detail: str) -> Problem:
-    """Nothing was stored; the same request may be sent again."""
+    """Return the problem for a request that was not stored and may be sent again."""
     return Problem(503, f"{detail}.", headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
 def invalid(pointer: str, message: str) -> Problem:
-    """One place of the request is wrong."""
+    """Return the problem for one faulty place in the request."""
     end = "" if message.endswith("?") else "."
     return Problem(422, f"{message[:1].upper()}{message[1:]}{end}", faults=[Fault(pointer, message)])
 
 
 def together(problems: Sequence[Problem]) -> Problem:
-    """Return one problem that tells the faults of all."""
+    """Return one problem with the faults of all."""
     first = problems[0]
     faults = [fault for problem in problems for fault in problem.faults]
     if len(faults) < 2:
@@ -124,7 +125,7 @@ def together(problems: Sequence[Problem]) -> Problem:
 
 
 def not_found(what: str) -> Problem:
-    """There is none, or it belongs to somebody else: the answer is the same."""
+    """Return the problem for something that does not exist or belongs to another client."""
     return Problem(404, f"There is no such {what}.")
 
 

@@ -1,9 +1,9 @@
-"""The retry schedule: how long to wait after each failed try, and how people write durations."""
+"""The retry schedule: how long to wait after each failed attempt, and how durations are written."""
 
 import re
 from typing import Final
 
-# contract.md, "Delivery, as documented now": sixteen delays, so seventeen tries in about 22 hours
+# contract.md, "Delivery, as documented now": sixteen delays, so seventeen attempts in about 22 hours
 DEFAULT_SCHEDULE_S: Final[tuple[float, ...]] = (
     5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 14_400, 18_000, 21_600,
 )  # fmt: skip
@@ -15,7 +15,7 @@ _DURATION: Final = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)\s*(ms|s|m|h|d|)", re.AS
 
 
 class InvalidDurationError(ValueError):
-    """The text is no duration, or one outside the limits."""
+    """The text is not a duration, or the duration is outside the limits."""
 
 
 def parse_duration(text: str) -> float:
@@ -25,7 +25,7 @@ def parse_duration(text: str) -> float:
     """
     match = _DURATION.fullmatch(text.strip())
     if match is None:
-        raise InvalidDurationError(f"{text[:40]!r} is no duration; write for example 5s, 1m or 2h")
+        raise InvalidDurationError(f"{text[:40]!r} is not a duration; write for example 5s, 1m or 2h")
     return round(float(match[1]) * _UNITS_MS[match[2]]) / 1000
 
 
@@ -47,12 +47,12 @@ def check_schedule(delays_s: tuple[float, ...]) -> tuple[float, ...]:
         raise InvalidDurationError(f"a retry schedule has at most {SCHEDULE_MAX} delays, not {len(delays_s)}")
     for delay_s in delays_s:
         if not 0 <= delay_s <= DELAY_MAX_S:
-            raise InvalidDurationError(f"a retry delay lasts 0 seconds to 7 days, not {delay_s:g} s")
+            raise InvalidDurationError(f"a retry delay is 0 seconds to 7 days, not {delay_s:g} s")
     return delays_s
 
 
 def parse_schedule(text: str) -> tuple[float, ...]:
-    """Return the delays in seconds of a list such as ``5s,10s,1m``; nothing at all means: never try again.
+    """Return the delays in seconds of a list such as ``5s,10s,1m``; an empty text means no retries.
 
     Raises InvalidDurationError.
     """

@@ -1,4 +1,4 @@
-"""Routing: which endpoints want an event, and why one does or does not."""
+"""Match events to endpoints, and explain each match."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from commerce_event.core.model import Endpoint
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """One question that was asked, and its answer."""
+    """One rule, and whether the event passed it."""
 
     name: str
     passed: bool
@@ -19,26 +19,25 @@ class Rule(msgspec.Struct, frozen=True):
     found: Any
 
 
-class Verdict(msgspec.Struct, frozen=True):
-    """Whether an endpoint wants an event, with every rule looked at in a fixed order."""
+class MatchExplanation(msgspec.Struct, frozen=True):
+    """Whether an endpoint matches an event, with all rules in a fixed order."""
 
     matched: bool
     rules: tuple[Rule, ...]
 
 
 class _Candidates(msgspec.Struct, frozen=True):
-    """Endpoints for which everything but the data has been decided."""
+    """Endpoints that match an event's type and application; those with a filter still depend on its data."""
 
     plain: tuple[Endpoint, ...]
     filtered: tuple[tuple[Endpoint, Predicate], ...]
 
 
 class RouteTable:
-    """Finds the endpoints for an event among those put in.
+    """Finds the endpoints that match an event.
 
-    What an event of some type and application finds is worked out once, until an endpoint of its client changes. There
-    are never more such entries than a client has types times applications that its endpoints name, whatever the events
-    say.
+    The candidates for a type and an application are cached until an endpoint of the client changes. The cache of a
+    client has at most one entry for each type and each application that its endpoints name; events cannot make it grow.
     """
 
     def __init__(self, endpoints: Iterable[Endpoint] = ()) -> None:
@@ -48,14 +47,14 @@ class RouteTable:
             self.put(endpoint)
 
     def put(self, endpoint: Endpoint) -> None:
-        """Add an endpoint, or put it in the place of its former form; the client of an endpoint never changes."""
+        """Add an endpoint or replace it; the client of an endpoint never changes."""
         self._endpoints.setdefault(endpoint.client_id, {})[endpoint.id] = endpoint
         self._routes.pop(endpoint.client_id, None)
 
     def match(
         self, client_id: int, event_type: EventType, application_id: int | None, data: Mapping[str, Any]
     ) -> tuple[Endpoint, ...]:
-        """Return the endpoints that want the event: first those without a filter, each kind in the given order."""
+        """Return the endpoints that match: first those without a filter, each group in the order of ``put``."""
         routes = self._routes.get(client_id)
         if routes is None:
             if client_id not in self._endpoints:
@@ -64,7 +63,7 @@ class RouteTable:
         candidates = routes.candidates(event_type, application_id)
         if not candidates.filtered:
             return candidates.plain
-        return candidates.plain + tuple([endpoint for endpoint, wants in candidates.filtered if wants(data)])
+        return candidates.plain + tuple([endpoint for endpoint, predicate in candidates.filtered if predicate(data)])
 
 
 class _ClientRoutes:
@@ -77,18 +76,18 @@ class _ClientRoutes:
         self._known: dict[tuple[str, int | None], _Candidates] = {}
 
     def candidates(self, event_type: EventType, application_id: int | None) -> _Candidates:
-        # An application that no endpoint names finds what an event without one finds.
+        # An application that no endpoint names matches like an event without an application.
         application = application_id if application_id in self._applications else None
         known = self._known.get((event_type.name, application))
         if known is None:
-            known = self._known[event_type.name, application] = self._work_out(event_type, application)
+            known = self._known[event_type.name, application] = self._find_candidates(event_type, application)
         return known
 
-    def _work_out(self, event_type: EventType, application_id: int | None) -> _Candidates:
-        wanting = [e for e in self._endpoints if _takes_application(e, application_id) and _takes_type(e, event_type)]
+    def _find_candidates(self, event_type: EventType, application_id: int | None) -> _Candidates:
+        matching = [e for e in self._endpoints if _takes_application(e, application_id) and _takes_type(e, event_type)]
         return _Candidates(
-            plain=tuple(e for e in wanting if not e.filter),
-            filtered=tuple((e, self._predicate(e)) for e in wanting if e.filter),
+            plain=tuple(e for e in matching if not e.filter),
+            filtered=tuple((e, self._predicate(e)) for e in matching if e.filter),
         )
 
     def _predicate(self, endpoint: Endpoint) -> Predicate:
@@ -100,16 +99,16 @@ class _ClientRoutes:
 
 def explain(
     endpoint: Endpoint, client_id: int, event_type: EventType, application_id: int | None, data: Mapping[str, Any]
-) -> Verdict:
-    """Return what ``RouteTable.match`` decides about the endpoint, and why: all rules, also after one has failed."""
+) -> MatchExplanation:
+    """Return what ``RouteTable.match`` decides about the endpoint, with all rules, even after one has failed."""
     rules = (
         Rule("client", endpoint.client_id == client_id, endpoint.client_id, client_id),
         Rule("application", _takes_application(endpoint, application_id), endpoint.application_id, application_id),
         Rule("type", _takes_type(endpoint, event_type), endpoint.event_types, (event_type.name, event_type.category)),
-        Rule("enabled", endpoint.live, "on", _condition_of(endpoint)),
+        Rule("enabled", endpoint.live, "on", _state_of(endpoint)),
         _filter_rule(endpoint, data),
     )
-    return Verdict(all(rule.passed for rule in rules), rules)
+    return MatchExplanation(all(rule.passed for rule in rules), rules)
 
 
 def _takes_application(endpoint: Endpoint, application_id: int | None) -> bool:
@@ -120,7 +119,7 @@ def _takes_type(endpoint: Endpoint, event_type: EventType) -> bool:
     return any(entry in {"*", event_type.category, event_type.name} for entry in endpoint.event_types)
 
 
-def _condition_of(endpoint: Endpoint) -> str:
+def _state_of(endpoint: Endpoint) -> str:
     if endpoint.deleted_ms is not None:
         return "deleted"
     if endpoint.enabled:

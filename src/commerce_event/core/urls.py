@@ -1,4 +1,4 @@
-"""The one reading of a URL: what is checked, stored, shown and dialled is the same text."""
+"""Parse and normalise URLs: the same text is checked, stored, shown and connected to."""
 
 import re
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
@@ -15,7 +15,7 @@ MAX_LENGTH: Final = 2048
 _HOST_MAX: Final = 253
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
-# The Fetch standard's bad ports: services that could take an HTTP request for one of their own.
+# The Fetch standard's bad ports: services that could mistake an HTTP request for their own protocol.
 # fmt: off
 _BAD_PORTS: Final = frozenset({
     1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104, 109, 110,
@@ -38,22 +38,22 @@ _PATH_SAFE: Final = "/?:@!$&'()*+,;=%[]"
 
 
 class InvalidUrlError(ValueError):
-    """The URL cannot be used; the message says why, shows no secrets and little of the URL."""
+    """The URL cannot be used; the message says why, without secrets and with little of the URL."""
 
 
 class RefusedAddressError(InvalidUrlError):
-    """The URL is well written, but its host is an address that deliveries stay out of."""
+    """The URL is valid, but its host is an address that deliveries may not be sent to."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            f"the URL leads to an address that deliveries stay out of ({reason}); "
+            f"the URL has an address that deliveries may not be sent to ({reason}); "
             "use a public one, or have the operator allow its network (COMMERCE_EVENT_ALLOW_NETWORKS)"
         )
         self.reason = reason
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Where a request goes, in normal form: the text of a target reads back as the same target."""
+    """Where a request goes, normalised: parsing ``text`` returns the same target."""
 
     scheme: str  # "http" or "https"
     host: str  # lower-case ASCII; an IPv6 address is without brackets
@@ -67,7 +67,7 @@ class Target(msgspec.Struct, frozen=True):
 
     @property
     def authority(self) -> str:
-        """The value of the Host header: the port only where it is not the scheme's own, IPv6 in brackets."""
+        """The value of the Host header: the port only if it is not the default, IPv6 in brackets."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
@@ -85,7 +85,7 @@ def parse_url(text: str, policy: AddressPolicy) -> Target:
     _check_text(text)
     shape = _SHAPE.fullmatch(text)
     if shape is None:
-        raise InvalidUrlError("this is not a whole URL; write one such as https://shop.example/events")
+        raise InvalidUrlError("this is not a complete URL; write one such as https://shop.example/events")
     scheme, authority, path, fragment = shape.groups()
     scheme = scheme.lower()
     if scheme not in _DEFAULT_PORTS:
@@ -132,7 +132,7 @@ def _split(authority: str) -> tuple[str, str | None]:
         raise InvalidUrlError("the URL has a user name or password; send credentials in a static header instead")
     parts = _AUTHORITY.fullmatch(authority)
     if parts is None:
-        raise InvalidUrlError("the host and port cannot be told apart; write an IPv6 address in brackets")
+        raise InvalidUrlError("the host and port are ambiguous; write an IPv6 address in brackets")
     return parts[1], parts[2]
 
 
@@ -140,7 +140,7 @@ def _port(text: str) -> int:
     if not _PORT.fullmatch(text) or int(text) > 65535:
         raise InvalidUrlError("the port must be a number from 1 to 65535, or be left out")
     if int(text) in _BAD_PORTS:
-        raise InvalidUrlError(f"port {text} belongs to another protocol than HTTP; use another port")
+        raise InvalidUrlError(f"port {text} belongs to a protocol other than HTTP; use another port")
     return int(text)
 
 
@@ -175,7 +175,7 @@ def _ipv6(text: str) -> str:
     try:
         address = IPv6Address(text)
     except AddressValueError:
-        raise InvalidUrlError("what stands in brackets is not an IPv6 address, such as [2606:4700::1111]") from None
+        raise InvalidUrlError("the text in brackets is not an IPv6 address, such as [2606:4700::1111]") from None
     if address.scope_id is not None:
         raise InvalidUrlError("an IPv6 address may not have a zone id; leave out the % and what follows it")
     return str(address.ipv4_mapped or address)
@@ -199,7 +199,7 @@ def _name(lower: str, policy: AddressPolicy) -> str:
 
 
 def _a_labels(host: str) -> str:
-    """Return an international name as the domain name system has it (IDNA 2008, nothing mapped)."""
+    """Return an international name in its ASCII form (IDNA 2008, without mapping)."""
     try:
         return idna.encode(host, strict=True, uts46=False).decode("ascii")
     except (idna.IDNAError, UnicodeError):

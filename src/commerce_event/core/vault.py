@@ -1,4 +1,4 @@
-"""Secrets at rest: sealed with AES-256-GCM, each bound to the row it belongs to."""
+"""Encrypt secrets at rest with AES-256-GCM, each bound to the row that it belongs to."""
 
 import base64
 import hashlib
@@ -12,29 +12,29 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 _PREFIX: Final = "cek_"
 _KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
-_FINGERPRINT_LETTERS: Final = 16
+_INSTALLATION_ID_DIGITS: Final = 16
 _VERSION: Final = b"\x01"
 
 
 class VaultError(Exception):
-    """What was sealed cannot be opened, or the key is none."""
+    """A sealed secret cannot be decrypted, or the key is malformed."""
 
 
 class Vault:
-    """Seals and opens with one key. ``fingerprint`` tells it apart from others and does not give it away."""
+    """Encrypts and decrypts with one key. ``installation_id`` is a hash of the key, which it does not reveal."""
 
     def __init__(self, key: bytes, *, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
         self._cipher = AESGCM(key)
-        self.installation_id = hashlib.sha256(b"commerce-event origin\n" + key).hexdigest()[:_FINGERPRINT_LETTERS]
+        self.installation_id = hashlib.sha256(b"commerce-event origin\n" + key).hexdigest()[:_INSTALLATION_ID_DIGITS]
         self._random_bytes = random_bytes
 
     def seal(self, plain: bytes, context: bytes) -> bytes:
-        """Return the sealed form. ``context`` names the row; only with the same one can it be opened."""
+        """Encrypt. ``context`` names the row; decrypting takes the same one."""
         nonce = self._random_bytes(_NONCE_BYTES)
         return _VERSION + nonce + self._cipher.encrypt(nonce, plain, _VERSION + context)
 
     def open(self, sealed: bytes, context: bytes) -> bytes:
-        """Return what was sealed. Raises VaultError for another key, another context or changed bytes."""
+        """Decrypt. Raises VaultError for another key, another context or changed bytes."""
         start = len(_VERSION) + _NONCE_BYTES
         try:
             if sealed[:1] != _VERSION:
@@ -42,8 +42,8 @@ class Vault:
             return self._cipher.decrypt(sealed[1:start], sealed[start:], _VERSION + context)
         except (InvalidTag, ValueError):
             raise VaultError(
-                "a stored secret cannot be opened; set COMMERCE_EVENT_SECRET_KEY (or put back the .key file beside the "
-                "store) to the key that it was sealed with"
+                "a stored secret cannot be decrypted; set COMMERCE_EVENT_SECRET_KEY to the key that it was encrypted "
+                "with, or restore the .key file next to the store"
             ) from None
 
 
@@ -53,13 +53,13 @@ def new_key(*, random_bytes: Callable[[int], bytes] = os.urandom) -> str:
 
 
 def parse_key(text: str) -> bytes:
-    """Return the key behind its text. Raises VaultError; the message never holds the text."""
+    """Return the bytes of a key. Raises VaultError; the message never contains the text."""
     try:
         raw = base64.b64decode(text.removeprefix(_PREFIX) + "=", altchars=b"-_", validate=True)
     except ValueError:
         raw = b""
     if len(raw) != _KEY_BYTES or _text(raw) != text:
-        raise VaultError(f"the secret key must be {_PREFIX} followed by 43 letters")
+        raise VaultError(f"the secret key must be {_PREFIX} followed by 43 characters of base64")
     return raw
 
 

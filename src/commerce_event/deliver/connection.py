@@ -1,4 +1,4 @@
-"""One connection and what is said on it: a request out, an answer in, everything bounded."""
+"""One HTTP connection to a receiver: sends a request and reads the response, with limits on everything."""
 
 import asyncio
 import ssl
@@ -10,34 +10,34 @@ import msgspec
 from commerce_event.deliver.resolver import TransportError
 from commerce_event.deliver.tls_errors import tls_failure
 
-HEAD_MAX: Final = 64 * 1024  # bytes of the header block, interim ones included
+HEAD_MAX: Final = 64 * 1024  # bytes of the header block, including those of interim responses
 HEADERS_MAX: Final = 200
 INTERIM_MAX: Final = 8
-BODY_MAX: Final = 64 * 1024  # bytes read; the connection is closed then
+BODY_MAX: Final = 64 * 1024  # bytes read before the connection is closed
 BODY_KEPT: Final = 1024
 HEADERS_KEPT: Final = 64
 NAME_KEPT: Final = 256
 VALUE_KEPT: Final = 4_096
 HEADER_BYTES_KEPT: Final = 16 * 1024
 
-STALE: Final = "connection_stale"  # error code: the receiver closed an idle connection just as it was used again
-_STALE_MAX_S: Final = 1.0  # a close that crosses our request takes a round trip to arrive
+STALE: Final = "connection_stale"  # error code: the receiver closed an idle connection while it was reused
+_STALE_MAX_S: Final = 1.0  # a close that was sent before our request came takes up to a round trip to arrive
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
 _CONTROLS: Final = dict.fromkeys((*range(32), *range(127, 160)), " ")
 
 
 class Response(msgspec.Struct, frozen=True):
-    """What a receiver answered: a complete header block, and as much of the body as is kept."""
+    """A receiver's response: a complete header block, and the kept part of the body."""
 
     status: int
-    lines: tuple[tuple[bytes, bytes], ...]  # every header as it came
+    raw_headers: tuple[tuple[bytes, bytes], ...]  # all, as received
     body: bytes
     complete: bool  # the whole body arrived
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
-        """The headers that are kept to be shown: the first ones, cut where they are long."""
-        kept = [(_text(name[:NAME_KEPT]), _text(value[:VALUE_KEPT])) for name, value in self.lines[:HEADERS_KEPT]]
+        """The headers that are kept for people to see: the first ones, with long values cut."""
+        kept = [(_text(name[:NAME_KEPT]), _text(value[:VALUE_KEPT])) for name, value in self.raw_headers[:HEADERS_KEPT]]
         left = HEADER_BYTES_KEPT
         for number, (name, value) in enumerate(kept):
             left -= len(name) + len(value)
@@ -46,41 +46,41 @@ class Response(msgspec.Struct, frozen=True):
         return tuple(kept)
 
     def values(self, name: bytes) -> list[str]:
-        """Return every value of a header (its name in lower case), also of those that are not kept."""
-        return [_text(value) for each, value in self.lines if each.lower() == name]
+        """Return every value of a header, kept or not; ``name`` is in lower case."""
+        return [_text(value) for each, value in self.raw_headers if each.lower() == name]
 
 
 class Connection(asyncio.Protocol):
-    """A connection to one receiver. ``exchange`` may be called again while ``reusable``."""
+    """A connection to one receiver. ``send_request`` may be called again while ``reusable``."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._answer: asyncio.Future[Response] | None = None
+        self._response: asyncio.Future[Response] | None = None
         self._parser = httptools.HttpResponseParser(self)
         self.reusable = False
         self.idle_since = 0.0
-        self._answered = False  # at least once
+        self._was_used = False  # at least one response was complete
         self._sent_at = 0.0
 
-    # -- asked by the pool
+    # -- for the pool
 
-    async def exchange(self, request: bytes, deadline: float) -> Response:
-        """Send a request and return the answer; ends at ``deadline`` (loop time) whatever the receiver does.
+    async def send_request(self, request: bytes, deadline: float) -> Response:
+        """Send a request and return the response; ends at ``deadline`` (loop time) in any case.
 
-        Raises TransportError when no complete header block came.
+        Raises TransportError without a complete header block.
         """
         transport = cast("asyncio.Transport", self._transport)
-        self._begin()
-        self._answer = self._loop.create_future()
+        self._reset()
+        self._response = self._loop.create_future()
         timer = self._loop.call_at(deadline, self._on_deadline)
         self._sent_at = self._loop.time()
         transport.write(request)
         try:
-            return await self._answer
+            return await self._response
         finally:
             timer.cancel()
-            self._answer = None
+            self._response = None
             if not self.reusable:
                 transport.abort()
 
@@ -89,7 +89,8 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
+        """Prepare for the next response."""
         self.reusable = False
         self._headers: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
@@ -98,17 +99,17 @@ class Connection(asyncio.Protocol):
         self._status = 0  # set once the header block is complete
         self._body = b""
         self._body_bytes = 0
-        self._tail_bytes = 0  # read since the header block, whatever it is: body, chunk marks, trailers
+        self._tail_bytes = 0  # read after the header block: body, chunk sizes, trailers
         self._message_complete = False
 
-    # -- told by the transport
+    # -- called by the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        if self._answer is None or self._answer.done():
-            self.close()  # nobody asked: whatever this is, it must not become the next answer
+        if self._response is None or self._response.done():
+            self.close()  # unexpected data must not become the next response
             return
         if self._status:
             self._tail_bytes += len(data)
@@ -117,59 +118,60 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._break_off("the answer is not HTTP/1.1 as it should be")
+            self._abort("the response is not valid HTTP/1.1")
             return
-        if self._answer.done():
+        if self._response.done():
             return
         if not self._status and self._head_bytes > HEAD_MAX:
-            self._break_off("the header block of the answer is too large")
+            self._abort("the header block of the response is too large")
         elif max(self._body_bytes, self._tail_bytes) > BODY_MAX:
-            self._break_off("the body of the answer is too large")
+            self._abort("the body of the response is too large")
 
     def eof_received(self) -> None:
-        self.reusable = False  # at once: the connection is lost only a turn of the loop later
+        self.reusable = False  # now; connection_lost is called only in the next turn of the event loop
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.reusable = False
-        if self._answer is None or self._answer.done():
+        if self._response is None or self._response.done():
             return
         if self._status:
-            self._finish(complete=self._ends_with_connection())
+            names = {name.lower() for name, _ in self._headers}
+            self._finish(complete=not names & {b"content-length", b"transfer-encoding"})
         else:
-            self._fail(self._loss(exc))
+            self._fail(self._lost_error(exc))
 
     def _on_deadline(self) -> None:
-        if self._answer is None or self._answer.done():
+        if self._response is None or self._response.done():
             return
         if self._status:
             self._finish(complete=False)
         else:
-            self._fail(TransportError("timeout", "no complete answer in time"))
+            self._fail(TransportError("timeout", "no complete response in time"))
 
-    # -- told by the parser
+    # -- called by the parser
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._status:  # a trailer, which says nothing that counts
+        if self._status:  # trailers are ignored
             return
         self._headers.append((name, value))
         self._header_bytes += len(name) + len(value)
         if len(self._headers) > HEADERS_MAX or self._header_bytes > HEAD_MAX:
-            raise ValueError("too many headers")  # the parser turns it into an error of its own
+            raise ValueError("too many headers")  # the parser raises HttpParserCallbackError
 
     def on_headers_complete(self) -> None:
         if self._parser.get_http_version() not in _VERSIONS:
-            raise ValueError("another version of HTTP")
+            raise ValueError("unsupported version of HTTP")
         status = self._parser.get_status_code()
         if status >= 200:
             codings = [value.strip().lower() for name, value in self._headers if name.lower() == b"transfer-encoding"]
-            if codings not in ([], [b"chunked"]):  # we asked for none: where the body ends is anybody's guess
-                raise ValueError("a transfer coding beside chunked")
+            if codings not in ([], [b"chunked"]):  # we asked for none, so the end of the body is ambiguous
+                raise ValueError("unsupported transfer coding")
             self._status = status
             return
         self._interim += 1
         self._headers.clear()
         if status == 101 or status < 100 or self._interim > INTERIM_MAX:
-            raise ValueError("interim answers without end")
+            raise ValueError("too many interim responses")
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
@@ -177,54 +179,49 @@ class Connection(asyncio.Protocol):
             self._body += body[: BODY_KEPT - len(self._body)]
 
     def on_message_begin(self) -> None:
-        if self._status:  # a second answer to one request
-            raise ValueError("more than one answer")
+        if self._status:  # a second response to one request
+            raise ValueError("more than one response")
 
     def on_message_complete(self) -> None:
         if not self._status or self._message_complete:
             return
-        self._message_complete = self._answered = True
+        self._message_complete = self._was_used = True
         transport = cast("asyncio.Transport", self._transport)
         self.reusable = self._parser.should_keep_alive() and transport.get_write_buffer_size() == 0
         self._finish(complete=True)
 
-    # -- ends
+    # -- the end of a response
 
     def _finish(self, *, complete: bool) -> None:
-        answer = cast("asyncio.Future[Response]", self._answer)
-        if not answer.done():
-            answer.set_result(Response(self._status, tuple(self._headers), self._body, complete))
+        response = cast("asyncio.Future[Response]", self._response)
+        if not response.done():
+            response.set_result(Response(self._status, tuple(self._headers), self._body, complete))
 
     def _fail(self, failure: TransportError) -> None:
         self.reusable = False
-        answer = cast("asyncio.Future[Response]", self._answer)
-        if answer.done():  # an answer was complete, and more than it should followed
-            return
-        answer.set_exception(failure)
+        response = cast("asyncio.Future[Response]", self._response)
+        if not response.done():  # otherwise the response was complete, and invalid data followed it
+            response.set_exception(failure)
 
-    def _loss(self, exc: Exception | None) -> TransportError:
-        """Return what it means that the connection ended before an answer was complete."""
+    def _lost_error(self, exc: Exception | None) -> TransportError:
+        """Return the error for a connection that was lost before a header block was complete."""
         if isinstance(exc, ssl.SSLError):
             return tls_failure(exc)
-        if self._answered and not self._head_bytes and self._loop.time() - self._sent_at < _STALE_MAX_S:
+        if self._was_used and not self._head_bytes and self._loop.time() - self._sent_at < _STALE_MAX_S:
             return TransportError(
-                STALE, "the receiver closed the connection just when it was used again", is_internal=True
+                STALE, "the receiver closed the idle connection while it was reused", is_internal=True
             )
         if isinstance(exc, ConnectionResetError):
             return TransportError("connection_reset", "the receiver reset the connection before it answered")
         return TransportError("connection_closed", "the receiver closed the connection before it answered")
 
-    def _break_off(self, detail: str) -> None:
-        """Read no more: what came counts with a complete header block, without it does not."""
+    def _abort(self, detail: str) -> None:
+        """Close the connection: the response counts as cut short with a complete header block, else it is invalid."""
         self.close()
         if self._status:
             self._finish(complete=False)
         else:
             self._fail(TransportError("bad_http", detail))
-
-    def _ends_with_connection(self) -> bool:
-        names = {name.lower() for name, _ in self._headers}
-        return not names & {b"content-length", b"transfer-encoding"}
 
 
 def _text(raw: bytes) -> str:

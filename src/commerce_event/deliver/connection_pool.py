@@ -1,4 +1,4 @@
-"""The HTTP/1.1 client: pooled connections to judged addresses, one write, one bounded answer, one deadline.
+"""The HTTP/1.1 client: pooled connections to checked addresses, with one deadline for a whole request.
 
 Why our own: docs/decisions/0003-own-http-sender.md.
 """
@@ -11,37 +11,37 @@ from typing import Final
 
 from commerce_event.core.urls import Target
 from commerce_event.deliver.connection import STALE, Connection, Response
-from commerce_event.deliver.resolver import OUR_FAULTS, Resolver, TransportError
+from commerce_event.deliver.resolver import INTERNAL_ERRNOS, Resolver, TransportError
 from commerce_event.deliver.tls_errors import tls_failure
 
-_IDLE_MAX_S: Final = 3.0  # many servers close after 5 s: a connection about to be closed must not be written to
+_IDLE_MAX_S: Final = 3.0  # many servers close after 5 s, and a connection about to be closed must not be reused
 _IDLE_MAX: Final = 4_096
-_NEXT_ADDRESS_S: Final = 0.25  # until the next of several addresses is dialled as well
+_NEXT_ADDRESS_S: Final = 0.25  # until the next of several addresses is tried as well
 
 _Key = tuple[int, tuple[str, str, int]]
 
 
-class Pool:
-    """Connections by endpoint and origin: endpoints never share one."""
+class ConnectionPool:
+    """Idle connections by endpoint and origin: endpoints never share a connection."""
 
     def __init__(self, resolver: Resolver, *, tls: ssl.SSLContext | None = None) -> None:
         self._resolver = resolver
         self._tls = tls or _default_tls()
         self._idle: OrderedDict[Connection, _Key] = OrderedDict()  # the longest idle first
         self._by_key: dict[_Key, list[Connection]] = {}
-        self._sweep: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     async def post(
-        self, target: Target, *, key: int, headers: bytes, body: bytes, deadline: float, fresh: bool = False
+        self, target: Target, *, key: int, headers: bytes, body: bytes, deadline: float, force_new: bool = False
     ) -> Response:
-        """POST and return the answer; everything, names and TLS included, ends at ``deadline`` (loop time).
+        """POST and return the response; everything, name lookup and TLS included, ends at ``deadline`` (loop time).
 
-        ``headers`` are complete lines without host and content-length, which go before them; ``fresh`` asks for a
+        ``headers`` are complete lines; host and content-length are added before them. ``force_new`` asks for a
         connection that was not used before. Raises TransportError.
         """
         pool_key = (key, target.origin)
-        known = None if fresh else self._take(pool_key)
-        connection = known or await self._connect(target, deadline)
+        idle = None if force_new else self._take(pool_key)
+        connection = idle or await self._connect(target, deadline)
         request = b"POST %b HTTP/1.1\r\nhost: %b\r\ncontent-length: %d\r\n%b\r\n%b" % (
             target.path.encode(),
             target.authority.encode(),
@@ -50,11 +50,12 @@ class Pool:
             body,
         )
         try:
-            response = await connection.exchange(request, deadline)
-        except BaseException as error:  # cancelled just when the answer was complete: nobody would close it
+            response = await connection.send_request(request, deadline)
+        except BaseException as error:  # also when cancelled just as the response was complete
             connection.close()
             if isinstance(error, TransportError) and error.code == STALE:
-                self._drop_all(pool_key)  # whoever closes one closes its neighbours
+                for each in list(self._by_key.get(pool_key, ())):
+                    self._drop(each)  # a receiver that closes one idle connection closes the others
             raise
         if connection.reusable:
             self._put(pool_key, connection)
@@ -62,20 +63,20 @@ class Pool:
 
     def close(self) -> None:
         """Close every idle connection."""
-        if self._sweep is not None:
-            self._sweep.cancel()
-            self._sweep = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         for connection in list(self._idle):
             connection.close()
         self._idle.clear()
         self._by_key.clear()
 
     def _take(self, key: _Key) -> Connection | None:
-        waiting = self._by_key.get(key)
+        idle = self._by_key.get(key)
         oldest_allowed = asyncio.get_running_loop().time() - _IDLE_MAX_S
-        while waiting:
-            connection = waiting.pop()
-            if not waiting:
+        while idle:
+            connection = idle.pop()
+            if not idle:
                 del self._by_key[key]
             del self._idle[connection]
             if connection.reusable and connection.idle_since > oldest_allowed:
@@ -90,23 +91,19 @@ class Pool:
         self._idle[connection] = key
         if len(self._idle) > _IDLE_MAX:
             self._drop(next(iter(self._idle)))
-        if self._sweep is None:
-            self._sweep = loop.call_later(_IDLE_MAX_S, self._drop_old, loop)
+        if self._timer is None:
+            self._timer = loop.call_later(_IDLE_MAX_S, self._drop_old, loop)
 
     def _drop_old(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Close what has been idle for too long, and come back when the next one will have been."""
-        self._sweep = None
+        """Close connections that have been idle for too long, and set the timer for the next one."""
+        self._timer = None
         while self._idle:
             oldest = next(iter(self._idle))
             ends = oldest.idle_since + _IDLE_MAX_S
             if oldest.reusable and ends > loop.time():
-                self._sweep = loop.call_at(ends, self._drop_old, loop)
+                self._timer = loop.call_at(ends, self._drop_old, loop)
                 return
             self._drop(oldest)
-
-    def _drop_all(self, key: _Key) -> None:
-        for connection in list(self._by_key.get(key, ())):
-            self._drop(connection)
 
     def _drop(self, connection: Connection) -> None:
         key = self._idle.pop(connection)
@@ -119,31 +116,31 @@ class Pool:
         timeout_s = deadline - asyncio.get_running_loop().time()
         addresses = await self._resolver.addresses(target.host, target.port, timeout_s)
         if len(addresses) == 1:
-            return await self._dial(target, addresses[0], deadline)
+            return await self._open(target, addresses[0], deadline)
         return await self._race(target, addresses, deadline)
 
     async def _race(self, target: Target, addresses: Sequence[str], deadline: float) -> Connection:
-        """Dial the addresses in turn, without waiting long for any; return the first connection (after RFC 8305)."""
-        dials: list[asyncio.Task[Connection]] = []
+        """Try each address shortly after the one before it; return the first connection (after RFC 8305)."""
+        attempts: list[asyncio.Task[Connection]] = []
         running: set[asyncio.Task[Connection]] = set()
         try:
             while True:
-                if len(dials) < len(addresses):
-                    dials.append(asyncio.create_task(self._dial(target, addresses[len(dials)], deadline)))
-                    running.add(dials[-1])
-                wait_s = _NEXT_ADDRESS_S if len(dials) < len(addresses) else None
+                if len(attempts) < len(addresses):
+                    attempts.append(asyncio.create_task(self._open(target, addresses[len(attempts)], deadline)))
+                    running.add(attempts[-1])
+                wait_s = _NEXT_ADDRESS_S if len(attempts) < len(addresses) else None
                 ended, running = await asyncio.wait(running, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
                 last = not running and wait_s is None
-                for dial in sorted(ended, key=_has_failed):
-                    if last or not _has_failed(dial) or _is_tls(dial.exception()):
-                        dials.remove(dial)
-                        return dial.result()
+                for attempt in sorted(ended, key=_has_failed):
+                    if last or not _has_failed(attempt) or _is_tls(attempt.exception()):
+                        attempts.remove(attempt)
+                        return attempt.result()
         finally:
-            for dial in dials:
-                dial.cancel()
-                dial.add_done_callback(_put_down)
+            for attempt in attempts:
+                attempt.cancel()
+                attempt.add_done_callback(_close_late)
 
-    async def _dial(self, target: Target, address: str, deadline: float) -> Connection:
+    async def _open(self, target: Target, address: str, deadline: float) -> Connection:
         loop = asyncio.get_running_loop()
         secure = target.scheme == "https"
         try:
@@ -165,23 +162,23 @@ class Pool:
             raise TransportError("connection_reset", "the receiver reset the connection") from None
         except OSError as error:
             raise TransportError(
-                "connect_failed", "the receiver cannot be reached", is_internal=error.errno in OUR_FAULTS
+                "connect_failed", "the receiver cannot be reached", is_internal=error.errno in INTERNAL_ERRNOS
             ) from None
         return connection
 
 
-def _has_failed(dial: "asyncio.Task[Connection]") -> bool:
-    return dial.exception() is not None
+def _has_failed(attempt: "asyncio.Task[Connection]") -> bool:
+    return attempt.exception() is not None
 
 
 def _is_tls(failure: BaseException | None) -> bool:
     return isinstance(failure, TransportError) and failure.code.startswith("tls_")
 
 
-def _put_down(dial: "asyncio.Task[Connection]") -> None:
-    """Close what another address was faster than."""
-    if not dial.cancelled() and dial.exception() is None:
-        dial.result().close()
+def _close_late(attempt: "asyncio.Task[Connection]") -> None:
+    """Close a connection that came after another address had answered."""
+    if not attempt.cancelled() and attempt.exception() is None:
+        attempt.result().close()
 
 
 def _default_tls() -> ssl.SSLContext:

@@ -1,6 +1,7 @@
-"""A lane: what one node knows about one endpoint while it sends to it — slots, rate, circuit, pause.
+"""The state of one endpoint on one node: its slots, queue, rate allowance, circuit breaker and pause.
 
-Nothing here is stored; a lane that is lost (a restart) costs some politeness towards the receiver, never an event.
+Nothing here is stored. After a restart the node starts anew: it may send to a failing endpoint sooner than it would
+have, and loses no delivery.
 """
 
 from collections import deque
@@ -8,15 +9,12 @@ from typing import Final
 
 import msgspec
 
+from commerce_event.core.capacity import EndpointLimits, EndpointLoad, node_share, refill
 from commerce_event.core.circuit import Circuit
 from commerce_event.core.model import Endpoint
 from commerce_event.store.model import Claimed
 
-MANY: Final = 1 << 30  # so many wait as nobody counted
-_RETRY_SHARE: Final = 0.75  # of a lane's slots: the rest is kept for first tries
-_NONE: Final = [0, 0]
-_ROUNDING: Final = 1e-9  # what waited for its moment has it then
-_BURST_S: Final = 0.1  # of a rate limit's allowance that may be used at once
+MANY: Final = 1 << 30  # due deliveries that were not counted
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -26,104 +24,120 @@ class Health(msgspec.Struct, frozen=True):
     circuit: str
     consecutive_failures: int
     paused_for_s: float | None
-    next_try_in_s: float | None = None  # of an open circuit; None when a try may go now
+    next_try_in_s: float | None = None  # of an open circuit; None when a try may start now
 
 
-class Lane:
-    """Slots of one endpoint. ``held`` counts what was claimed or reserved and is not answered yet."""
+class EndpointState:
+    """What one node knows of an endpoint while it sends to it."""
 
     __slots__ = (
         "_allowance",
         "_counted_at",
-        "backlog",
+        "_endpoint",
+        "_limits",
+        "_nodes",
         "circuit",
-        "held",
+        "due_first_tries",
+        "endpoint_id",
+        "in_flight",
         "noticed",
         "paused_until",
         "ready",
         "retries",
+        "retries_due",
         "sending",
         "trusted",
         "workers",
     )
 
-    def __init__(self, circuit: Circuit, now: float) -> None:
+    def __init__(self, endpoint_id: int, circuit: Circuit, now: float) -> None:
+        self.endpoint_id = endpoint_id
         self.circuit = circuit
-        self.ready: deque[Claimed] = deque()
+        self.ready: deque[Claimed] = deque()  # to be sent next
         self.workers = 0
         self.sending = 0  # requests under way
-        self.held = 0
-        self.retries = 0
-        self.backlog = [0, 0]  # due work that is thought to wait in the store: first tries, retries
-        self.trusted = False  # its last answer was good
+        self.in_flight = 0  # slots held: claimed or reserved, and not answered yet
+        self.retries = 0  # of them, by retries
+        self.due_first_tries = 0  # in the store, as far as known
+        self.retries_due = False  # in the store
         self.noticed = 0  # first tries put into the store since the last claim began
+        self.trusted = False  # the last answer was a success
         self.paused_until = 0.0
         self._allowance = 1.0
         self._counted_at = now
+        self._endpoint: Endpoint | None = None
+        self._nodes = 0
+        self._limits = EndpointLimits(1)
 
-    def room(self, endpoint: Endpoint, now: float) -> int:
-        """Return how many more deliveries the endpoint itself allows to be taken on."""
-        if now < self.paused_until:
-            return 0
-        cap = endpoint.max_in_flight
-        slots = self.circuit.slots(now, self.held, cap)
-        if self.circuit.failures == 0 and endpoint.rate_limit is None:
-            slots = 2 * cap - self.held  # all is well: keep some ready for the moment a slot gets free
-        return max(0, min(slots, self._allowed(endpoint, now)))
+    @property
+    def has_due(self) -> bool:
+        """Whether due deliveries wait in the store, as far as known."""
+        return self.due_first_tries > 0 or self.retries_due
+
+    @property
+    def is_idle(self) -> bool:
+        return self.in_flight == 0 and self.workers == 0
+
+    def limits(self, endpoint: Endpoint, nodes: int) -> EndpointLimits:
+        """Return this node's part of the endpoint's limits."""
+        if endpoint is not self._endpoint or nodes != self._nodes:
+            self._endpoint, self._nodes = endpoint, nodes
+            self._limits = node_share(endpoint.max_in_flight, endpoint.rate_limit, nodes)
+        return self._limits
+
+    def load(self, limits: EndpointLimits, now: float) -> EndpointLoad:
+        """Return the state at this moment, with the rate allowance that time has added."""
+        if limits.rate_limit is None:
+            self._allowance = 1.0  # what is sent without a rate limit does not count against a later one
+        else:
+            self._allowance = refill(self._allowance, limits.rate_limit, now - self._counted_at)
+        self._counted_at = now
+        return EndpointLoad(
+            self.circuit,
+            self.in_flight,
+            self.retries,
+            self.due_first_tries,
+            self.retries_due,
+            self.trusted,
+            self.paused_until,
+            self._allowance,
+        )
 
     def may_send(self, now: float) -> bool:
-        """Whether what is ready may go out: a pause, or an open circuit, may have come after it was made ready."""
+        """Whether a ready delivery may be sent: since it became ready, a pause may have begun or the circuit opened."""
         return now >= self.paused_until and self.circuit.slots(now, self.sending, self.sending + 1) > 0
 
     def put_back(self, *, retrying: bool) -> None:
-        """One that was ready is given back to the store, and waits there."""
-        self.backlog[retrying] += 1
-
-    def retry_room(self, endpoint: Endpoint) -> int:
-        """Return how many of the room may go to retries."""
-        return max(1, int(endpoint.max_in_flight * _RETRY_SHARE)) - self.retries
-
-    @property
-    def due(self) -> bool:
-        """Whether due work waits in the store."""
-        return self.backlog != _NONE
-
-    @property
-    def idle(self) -> bool:
-        return self.held == 0 and self.workers == 0
+        """Count a delivery that was ready and waits in the store again."""
+        if retrying:
+            self.retries_due = True
+        else:
+            self.due_first_tries += 1
 
     def notice(self) -> None:
-        """A first try was put into the store."""
-        self.backlog[False] += 1
+        """Count a first try that was put into the store."""
+        self.due_first_tries += 1
         self.noticed += 1
 
     def claimed(self, count: int, limit: int, *, retrying: bool) -> None:
-        """Take ``count`` from the backlog; when that is less than ``limit``, what was thought to wait does not."""
-        if count == limit:
-            self.backlog[retrying] -= count
-        else:
-            self.backlog[retrying] = 0 if retrying else self.noticed
-
-    def take(self, count: int, *, retrying: bool = False) -> None:
-        """Hold slots and use up rate allowance; a negative count gives both back unused."""
-        self.held += count
-        self._allowance -= count
+        """Update what is due after a claim. Fewer than ``limit``: the store has no more than was put in since then."""
         if retrying:
-            self.retries += count
+            self.retries_due = count == limit
+        elif count == limit:
+            self.due_first_tries -= count
+        else:
+            self.due_first_tries = self.noticed
+
+    def take(self, count: int, *, retrying: bool) -> None:
+        """Hold slots and use up rate allowance; a negative count gives both back unused."""
+        self.in_flight += count
+        self.retries += count * retrying
+        self._allowance -= count
 
     def finish(self, *, retrying: bool) -> None:
         """Free the slot of a delivery that was answered."""
-        self.held -= 1
-        if retrying:
-            self.retries -= 1
-
-    def opens_at(self, endpoint: Endpoint, now: float) -> float | None:
-        """Return when time alone will make room, None when only an answer can."""
-        if now < self.paused_until:
-            return self.paused_until
-        if endpoint.rate_limit is not None and self._allowed(endpoint, now) < 1:
-            return now + (1.0 - self._allowance) / endpoint.rate_limit
-        return self.circuit.next_at(now)
+        self.in_flight -= 1
+        self.retries -= retrying
 
     def health(self, now: float) -> Health:
         pause = self.paused_until - now
@@ -135,12 +149,3 @@ class Lane:
             paused_for_s=pause if pause > 0 else None,
             next_try_in_s=None if next_at is None else next_at - now,
         )
-
-    def _allowed(self, endpoint: Endpoint, now: float) -> int:
-        rate = endpoint.rate_limit
-        if rate is None:
-            return endpoint.max_in_flight * 2
-        burst = max(1.0, rate * _BURST_S)
-        self._allowance = min(burst, self._allowance + (now - self._counted_at) * rate)
-        self._counted_at = now
-        return int(self._allowance + _ROUNDING)

@@ -1,4 +1,4 @@
-"""Replays: past events queued again, in small steps whose progress is stored with them."""
+"""Replays: queue past events again, in small steps; each step commits its progress with its deliveries."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -17,9 +17,9 @@ from commerce_event.registry.registry import Registry
 from commerce_event.store.model import DeliveryQuery, NewDelivery, Page
 from commerce_event.store.port import Store, StoreUnavailableError
 
-_STEP: Final = 200
-_ROUND: Final = 100  # replays that take turns, the oldest ones
-RUNNING_MAX: Final = 10  # of one client at once, so that nobody's replays keep everybody else's waiting
+_STEP: Final = 200  # events or deliveries
+_ROUND: Final = 100  # replays that take turns, the oldest first
+RUNNING_MAX: Final = 10  # of one client at once, so its replays do not delay those of others
 _STORE_WAIT_S: Final = 1.0
 COUNTED_MAX: Final = 10_000
 
@@ -27,37 +27,37 @@ log = structlog.get_logger(__name__)
 
 
 class TooManyReplaysError(Exception):
-    """The client has as many replays under way as it may have."""
+    """The client has as many running replays as it may have."""
 
 
 class Counted(msgspec.Struct, frozen=True):
-    """How many deliveries a replay would send; with ``more`` there are more than were counted."""
+    """How many deliveries a replay would queue; with ``more`` there are more than were counted."""
 
     deliveries: int
     more: bool
 
 
 class Replays:
-    """Runs replays one step at a time, resuming after a restart where the last commit left them.
+    """Runs replays one step at a time, and resumes after a restart at the last commit.
 
-    Every node runs all of them: of two that make the same step, the store takes one.
+    Every node runs all replays: when two nodes make the same step, the store accepts one.
     """
 
     def __init__(
         self, store: Store, registry: Registry, id_maker: IdMaker, clock: Clock, on_queued: Callable[[], None]
     ) -> None:
-        """``on_queued`` is called after each step: there is new work to send."""
+        """``on_queued`` is called after each step: there are new deliveries to send."""
         self._store = store
         self._registry = registry
         self._ids = id_maker
         self._clock = clock
         self._on_queued = on_queued
-        self._wanted = asyncio.Event()
+        self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def run(self) -> None:
-        """Begin, with whatever a former run left unfinished."""
-        self._wanted.set()
+        """Start, with the replays that an earlier run did not finish."""
+        self._wake.set()
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
@@ -74,16 +74,14 @@ class Replays:
         types: Sequence[str],
         only: ReplayOf,
     ) -> Replay:
-        """Store a replay and begin it.
+        """Store a replay and start it.
 
-        ``all`` sends every event of the time that matches the endpoint now, also those it never got;
-        ``failed`` gives its dead deliveries of that time a fresh start; ``waiting`` gives it to those that wait for
-        their next try. Raises TooManyReplaysError.
+        ``all`` queues every event of the time range that matches the endpoint now, also those it was never sent;
+        ``failed`` requeues its dead deliveries of that range, ``waiting`` those that wait for a retry. Raises
+        TooManyReplaysError.
         """
-        if (
-            len(await self._store.history.replays(Scope.of(endpoint.client_id), Page(RUNNING_MAX), running=True))
-            >= RUNNING_MAX
-        ):
+        scope = Scope.of(endpoint.client_id)
+        if len(await self._store.history.replays(scope, Page(RUNNING_MAX), running=True)) >= RUNNING_MAX:
             raise TooManyReplaysError
         now_ms = self._clock.now_ms()
         replay = Replay(
@@ -102,13 +100,13 @@ class Replays:
             finished_ms=None,
         )
         await self._store.queue.put_replay(replay)
-        self._wanted.set()
+        self._wake.set()
         return replay
 
     async def count(
         self, endpoint: Endpoint, since_ms: int, until_ms: int, types: Sequence[str], only: ReplayOf
     ) -> Counted:
-        """Count what ``start`` would send for the same choices, looking at COUNTED_MAX events or deliveries at most."""
+        """Count what ``start`` would queue, looking at COUNTED_MAX events or deliveries at most."""
         if only == "all":
             return await self._count_matching(endpoint, since_ms, until_ms, types)
         query = DeliveryQuery(
@@ -137,56 +135,56 @@ class Replays:
 
     async def _run(self) -> None:
         while True:
-            await self._wanted.wait()
-            self._wanted.clear()
+            await self._wake.wait()
+            self._wake.clear()
             try:
                 while running := await self._store.history.replays(Scope.everyone(), Page(_ROUND), running=True):
                     for replay in running:
                         await self._step(replay)
             except StoreUnavailableError as error:
                 log.warning("replays wait for the store", error=str(error))
-                await self._try_later()
             except Exception:
-                log.exception("a replay failed")
-                await self._try_later()
-
-    async def _try_later(self) -> None:
-        await asyncio.sleep(_STORE_WAIT_S)
-        self._wanted.set()
+                log.exception("a replay failed; trying again")
+            else:
+                continue
+            await asyncio.sleep(_STORE_WAIT_S)
+            self._wake.set()
 
     async def _step(self, replay: Replay) -> None:
         endpoint = self._registry.endpoint(replay.endpoint_id)
         if endpoint is None or endpoint.deleted_ms is not None:
             await self._store.queue.put_replay(self._finished(replay, "cancelled"), expected_cursor=replay.cursor)
         elif replay.only == "all":
-            await self._queue_again(replay, endpoint)
+            await self._queue_events(replay, endpoint)
         else:
-            await self._reopen(replay, "dead" if replay.only == "failed" else "pending")
+            await self._requeue(replay, "dead" if replay.only == "failed" else "pending")
         self._on_queued()
 
-    async def _queue_again(self, replay: Replay, endpoint: Endpoint) -> None:
+    async def _queue_events(self, replay: Replay, endpoint: Endpoint) -> None:
         after = max(replay.cursor, ids.at_time(replay.since_ms) - 1)
         events = await self._store.history.events_between(
             replay.client_id, after_id=after, until_ms=replay.until_ms, types=replay.types, limit=_STEP
         )
-        wanted = [event for event in events if event.accepted_ms >= replay.since_ms and _matches(endpoint, event)]
+        matching = [event for event in events if event.accepted_ms >= replay.since_ms and _matches(endpoint, event)]
         step = msgspec.structs.replace(
             replay,
             cursor=events[-1].id if events else after,
             looked_at=replay.looked_at + len(events),
-            queued=replay.queued + len(wanted),
+            queued=replay.queued + len(matching),
         )
         now_ms = self._clock.now_ms()
-        deliveries = [NewDelivery(self._ids.next(now_ms), endpoint.id, _order_key(endpoint, event)) for event in wanted]
+        deliveries = [
+            NewDelivery(self._ids.next(now_ms), endpoint.id, _order_key(endpoint, event)) for event in matching
+        ]
         await self._store.queue.add_deliveries(
             deliveries,
-            [event.id for event in wanted],
+            [event.id for event in matching],
             replay=step if len(events) == _STEP else self._finished(step, "done"),
             now_ms=now_ms,
             expected_cursor=replay.cursor,
         )
 
-    async def _reopen(self, replay: Replay, state: DeliveryState) -> None:
+    async def _requeue(self, replay: Replay, state: DeliveryState) -> None:
         query = DeliveryQuery(
             scope=Scope.of(replay.client_id),
             endpoint_id=replay.endpoint_id,
@@ -215,9 +213,9 @@ class Replays:
 
 def _matches(endpoint: Endpoint, event: Event) -> bool:
     event_type = EVENT_TYPES[event.type]
-    on = msgspec.structs.replace(endpoint, enabled=True)  # whoever asks for a replay wants it, switched off or not
+    enabled = msgspec.structs.replace(endpoint, enabled=True)  # a replay is also queued for a disabled endpoint
     data = msgspec.json.decode(event.body)
-    return explain(on, event.client_id, event_type, event.application_id, data).matched
+    return explain(enabled, event.client_id, event_type, event.application_id, data).matched
 
 
 def _order_key(endpoint: Endpoint, event: Event) -> str | None:

@@ -1,4 +1,4 @@
-"""The settler: gathers what became of attempts and has it recorded, many in one commit."""
+"""The result writer: collects the results of attempts and records many of them in one commit."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -12,53 +12,59 @@ from commerce_event.store.model import Claimed, Settlement
 from commerce_event.store.port import Store, StoreError
 
 _BATCH_MAX: Final = 512
+_UNSETTLED_MAX: Final = 5_000
 _FIRST_WAIT_S: Final = 0.05
 _LONGEST_WAIT_S: Final = 2.0
-_CLOCK_SET_MS: Final = 100  # less than this is the clock being steered
-_BEHIND_S: Final = 1.0  # well within what is left of a lease when its result is there
+_CLOCK_SET_MS: Final = 100  # a smaller change is the clock being steered, not set
+_BEHIND_S: Final = 1.0  # well within what is left of a lease when its result arrives
 
 log = structlog.get_logger(__name__)
 
 
 class _Result(msgspec.Struct, frozen=True):
     settlement: Settlement
-    offset_ms: float  # the clock's, that its due time goes by
+    offset_ms: float  # of the clock that the due time was computed with
     since: float
 
 
-class Settler:
+class ResultWriter:
     """Holds results until they are durable: a full disk delays them, it does not lose them."""
 
-    def __init__(self, store: Store, clock: Clock, on_settled: Callable[[Settlement], None]) -> None:
-        """``on_settled`` is called for every result that was recorded (not for those that were fenced off)."""
+    def __init__(self, store: Store, clock: Clock, on_recorded: Callable[[Settlement], None]) -> None:
+        """``on_recorded`` is called for every recorded result, not for those that came too late."""
         self._store = store
         self._clock = clock
-        self._on_settled = on_settled
+        self._on_recorded = on_recorded
         self._results: list[_Result] = []
-        self._unsent: list[Claimed] = []
+        self._released: list[Claimed] = []
         self._flushing: asyncio.Task[None] | None = None
 
     @property
     def unsettled(self) -> int:
-        return len(self._results) + len(self._unsent)
+        """Results and released claims that are not recorded yet."""
+        return len(self._results) + len(self._released)
 
     @property
-    def behind(self) -> bool:
-        """Whether results wait that may outlast their leases: nothing may be claimed now, or it is sent again."""
+    def is_full(self) -> bool:
+        return self.unsettled >= _UNSETTLED_MAX
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether results may outlast their leases: a delivery claimed now might be one that was sent already."""
         return bool(self._results) and self._clock.monotonic() - self._results[0].since >= _BEHIND_S
 
     def put(self, settlement: Settlement) -> None:
-        """Take a result; it is recorded soon."""
+        """Record a result soon."""
         self._results.append(_Result(settlement, self._offset_ms(), self._clock.monotonic()))
         self._start()
 
     def release_claims(self, claimed: Claimed) -> None:
-        """Take a claim that was not sent after all; whoever may send it gets it soon."""
-        self._unsent.append(claimed)
+        """Release a claim that was not sent, soon; then any node may claim it."""
+        self._released.append(claimed)
         self._start()
 
     async def close(self) -> None:
-        """Return when everything taken is recorded."""
+        """Return when everything is recorded."""
         if self._flushing is not None:
             await self._flushing
 
@@ -68,45 +74,36 @@ class Settler:
 
     async def _flush(self) -> None:
         wait_s = _FIRST_WAIT_S
-        await asyncio.sleep(0)  # let whatever ended in this turn of the loop join the batch
-        while self._results or self._unsent:
+        await asyncio.sleep(0)  # let the results of this turn of the event loop join the batch
+        while self._results or self._released:
             try:
-                await self._record_some()
+                await self._record_batch()
                 wait_s = _FIRST_WAIT_S
-            except Exception as error:  # whatever it is, what comes later must be recorded
+            except Exception as error:  # of any kind: later results must be recorded
                 if not isinstance(error, StoreError):
-                    log.exception("results could not be recorded, and are tried again")
+                    log.exception("results could not be recorded; trying again")
                 log.warning("results wait for the store", waiting=self.unsettled, error=str(error))
                 await asyncio.sleep(wait_s)
                 wait_s = min(_LONGEST_WAIT_S, wait_s * 2)
         self._flushing = None
 
-    async def _record_some(self) -> None:
-        results = [self._restamped(each) for each in self._results[:_BATCH_MAX]]
-        unsent = self._unsent[:_BATCH_MAX]
-        if results:
-            recorded = await self._settle(results)
-            del self._results[: len(results)]
-            for settlement, mine in zip(results, recorded, strict=True):
-                if mine:
-                    self._on_settled(settlement)
+    async def _record_batch(self) -> None:
+        settlements = [self._adjusted(each) for each in self._results[:_BATCH_MAX]]
+        released = self._released[:_BATCH_MAX]
+        if settlements:
+            recorded = await self._settle(settlements)
+            del self._results[: len(settlements)]
+            for settlement, is_recorded in zip(settlements, recorded, strict=True):
+                if is_recorded:
+                    self._on_recorded(settlement)
                 else:
                     log.info("late result dropped", delivery=settlement.delivery_id, attempt=settlement.attempt.number)
-        if unsent:
-            await self._store.queue.release_claims(unsent, now_ms=self._clock.now_ms())
-            del self._unsent[: len(unsent)]
-
-    def _offset_ms(self) -> float:
-        return self._clock.now_ms() - self._clock.monotonic() * 1000
-
-    def _restamped(self, result: _Result) -> Settlement:
-        """Return a result that goes by the clock as it is now: it may have been set meanwhile."""
-        settlement, moved_ms = result.settlement, self._offset_ms() - result.offset_ms
-        if settlement.due_ms is None or abs(moved_ms) < _CLOCK_SET_MS:
-            return settlement
-        return msgspec.structs.replace(settlement, due_ms=settlement.due_ms + round(moved_ms))
+        if released:
+            await self._store.queue.release_claims(released, now_ms=self._clock.now_ms())
+            del self._released[: len(released)]
 
     async def _settle(self, batch: Sequence[Settlement]) -> list[bool]:
+        """Record a batch; when the store cannot take it as a whole, record each result alone."""
         try:
             return await self._store.queue.settle(batch)
         except StoreError:
@@ -114,5 +111,15 @@ class Settler:
         except Exception:
             log.exception("a batch of results cannot be recorded", results=len(batch))
             if len(batch) == 1:
-                return [False]  # its lease runs out and it is repeated; the others must not suffer
-            return [mine for settlement in batch for mine in await self._settle([settlement])]
+                return [False]  # the delivery is sent again when its lease ends; the other results must not suffer
+            return [recorded for settlement in batch for recorded in await self._settle([settlement])]
+
+    def _adjusted(self, result: _Result) -> Settlement:
+        """Return the settlement with its due time by the present clock, which may have been set meanwhile."""
+        settlement, moved_ms = result.settlement, self._offset_ms() - result.offset_ms
+        if settlement.due_ms is None or abs(moved_ms) < _CLOCK_SET_MS:
+            return settlement
+        return msgspec.structs.replace(settlement, due_ms=settlement.due_ms + round(moved_ms))
+
+    def _offset_ms(self) -> float:
+        return self._clock.now_ms() - self._clock.monotonic() * 1000

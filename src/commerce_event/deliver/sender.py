@@ -1,4 +1,4 @@
-"""The sender: builds the signed request of an attempt, sends it, follows redirects by our rules, tells the outcome."""
+"""The sender: builds an attempt's signed request, sends it, follows redirects by our rules, and returns the outcome."""
 
 import asyncio
 import ssl
@@ -16,22 +16,22 @@ from commerce_event.core.model import Endpoint, Secret
 from commerce_event.core.signatures import InvalidSecretError, Signer
 from commerce_event.core.urls import InvalidUrlError, RefusedAddressError, Target, parse_url, resolve_location
 from commerce_event.deliver.connection import Response
-from commerce_event.deliver.connection_pool import Pool
-from commerce_event.deliver.redaction import MASK, Veil
+from commerce_event.deliver.connection_pool import ConnectionPool
+from commerce_event.deliver.redaction import MASK, Redactor
 from commerce_event.deliver.resolver import Resolver, TransportError
 from commerce_event.store.model import Claimed
 
 _REDIRECTS_MAX: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 307, 308})
 _PREPARED_MAX: Final = 10_000
-_FIXED: Final = (
+_FIXED_HEADERS: Final = (
     f"content-type: application/json\r\naccept-encoding: identity\r\nuser-agent: commerce-event/{__version__}\r\n"
 ).encode()
-_LINES: Final = (
+_HEADERS: Final = (
     b"%bwebhook-id: %b\r\nwebhook-timestamp: %d\r\nwebhook-signature: %b\r\ncommerce-event-type: %b\r\n"
     b"commerce-event-attempt: %d\r\ncommerce-event-sequence: %d\r\ncommerce-event-origin: %b\r\n%btraceparent: %b\r\n"
 )
-_MIX: Final = 0x9E3779B97F4A7C15F39CC0605CEDC835  # odd, so that different ids stay different
+_ID_MULTIPLIER: Final = 0x9E3779B97F4A7C15F39CC0605CEDC835  # odd, so different ids give different products
 _TRACE_MASK: Final = 2**128 - 1
 _SPAN_MASK: Final = 2**64 - 1
 
@@ -39,23 +39,19 @@ log = structlog.get_logger(__name__)
 
 
 class _Prepared(msgspec.Struct, frozen=True):
-    """What does not change between the attempts to one form of an endpoint."""
+    """What stays the same between attempts while an endpoint is not changed."""
 
     revision: int
-    valid_until_ms: int | None  # when a secret of a rotation runs out
+    valid_until_ms: int | None  # when a secret that is being rotated expires
     target: Target | None
-    refused: str  # why there is no target any more: an error code
+    refused: str  # error code when there is no target
     signer: Signer
     static: bytes  # header lines
-    veil: Veil
-
-    def fits(self, endpoint: Endpoint, now_ms: int) -> bool:
-        fresh = self.valid_until_ms is None or now_ms < self.valid_until_ms
-        return fresh and self.revision == endpoint.revision
+    redactor: Redactor
 
 
 class _RedirectError(Exception):
-    """A redirect is not followed: its answer is the final one, and ``code`` says what is wrong with it."""
+    """A redirect is not followed: its response is the final one, and ``code`` says why."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -63,7 +59,7 @@ class _RedirectError(Exception):
 
 
 class Sender:
-    """Sends deliveries. One for a node: it owns the connections."""
+    """Sends deliveries. A node has one sender, which owns the connections."""
 
     def __init__(
         self,
@@ -74,16 +70,16 @@ class Sender:
         installation_id: str,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """``installation_id`` is sent with each delivery, so that our own deliveries are recognised."""
+        """``installation_id`` is sent with each delivery, so this installation recognises its own deliveries."""
         self._installation_id = installation_id.encode()
         self._resolver = resolver
         self._timeout_s = timeout_s
         self._clock = clock
-        self._pool = Pool(resolver, tls=tls)
+        self._pool = ConnectionPool(resolver, tls=tls)
         self._prepared: dict[int, _Prepared] = {}
 
     async def send(self, endpoint: Endpoint, claimed: Claimed) -> Outcome:
-        """Make one attempt. Never raises: whatever happens is an outcome."""
+        """Make one attempt. Never raises: every failure is an outcome."""
         started_ms, started = self._clock.now_ms(), self._clock.monotonic()
         try:
             prepared = self._prepare(endpoint, started_ms)
@@ -93,20 +89,20 @@ class Sender:
                 duration_ms=(self._clock.monotonic() - started) * 1000,
                 status=response.status,
                 error=error,
-                response_headers=prepared.veil.headers(response.headers),
-                response_body=prepared.veil.body(response.body),
+                response_headers=prepared.redactor.headers(response.headers),
+                response_body=prepared.redactor.body(response.body),
                 retry_after_s=_retry_after(response, started_ms),
             )
         except TransportError as failure:
             error, internal = failure.code, failure.is_internal
         except Exception:
-            log.exception("sending failed inside", delivery=claimed.delivery_id)
+            log.exception("sending failed by an internal error", delivery=claimed.delivery_id)
             error, internal = POISON, True
         duration_ms = (self._clock.monotonic() - started) * 1000
         return Outcome(started_ms=started_ms, duration_ms=duration_ms, status=None, error=error, is_internal=internal)
 
     def request_preview(self, endpoint: Endpoint, claimed: Claimed, *, reveal: bool = False) -> list[tuple[str, str]]:
-        """Return the headers that an attempt now would carry; values of static headers only when asked for."""
+        """Return the headers that an attempt would carry now; static headers are masked unless ``reveal``."""
         now_ms = self._clock.now_ms()
         prepared = self._prepare(endpoint, now_ms)
         host = [] if prepared.target is None else [("host", prepared.target.authority)]
@@ -114,7 +110,7 @@ class Sender:
         return [
             *host,
             ("content-length", str(len(claimed.body))),
-            *(_split(line) for line in lines),
+            *((name, value) for name, _, value in (line.partition(": ") for line in lines)),
             *((name, value if reveal else MASK) for name, value in endpoint.headers.items()),
         ]
 
@@ -125,20 +121,20 @@ class Sender:
     async def _post(
         self, prepared: _Prepared, endpoint: Endpoint, claimed: Claimed, now_ms: int
     ) -> tuple[Response, str | None]:
-        """Return the final answer and what is wrong with it."""
+        """Return the final response, and an error code unless it means success. Raises TransportError without one."""
         first = prepared.target
         if first is None:
-            raise TransportError(prepared.refused, "the endpoint's URL is not delivered to any more")
+            raise TransportError(prepared.refused, "the endpoint's URL is no longer allowed")
         timeout_s = self._timeout_s if endpoint.timeout_s is None else endpoint.timeout_s
         deadline = asyncio.get_running_loop().time() + timeout_s
         common = self._headers(prepared, claimed, now_ms)
         target = first
-        # Tried before and not counted: a connection kept open might end so for ever.
-        fresh = claimed.number - 1 > claimed.failure_count
+        # An earlier attempt that did not count may have met a stale connection: do not risk another one.
+        force_new = claimed.number - 1 > claimed.failure_count
         for left in range(_REDIRECTS_MAX, -1, -1):
             headers = common + prepared.static if target is first or target.origin == first.origin else common
             response = await self._pool.post(
-                target, key=endpoint.id, headers=headers, body=claimed.body, deadline=deadline, fresh=fresh
+                target, key=endpoint.id, headers=headers, body=claimed.body, deadline=deadline, force_new=force_new
             )
             if response.status < 300 or response.status > 399 or not endpoint.follow_redirects:
                 break
@@ -149,8 +145,8 @@ class Sender:
         return response, _error_of(response)
 
     def _next_target(self, target: Target, response: Response, left: int) -> Target:
-        """Return where a redirect leads. Raises _RedirectError when it is not followed."""
-        if response.status == 303:  # asks for a GET, which delivers nothing
+        """Return the target of a redirect. Raises _RedirectError when it is not followed."""
+        if response.status == 303:  # asks for a GET, which would deliver nothing
             raise _RedirectError("redirect_refused")
         if response.status not in _REDIRECTS:
             raise _RedirectError(f"http_{response.status}")
@@ -173,8 +169,8 @@ class Sender:
         webhook_id = ids.encode("evt", claimed.event_id)
         timestamp_s = now_ms // 1000
         replay_id = claimed.replay_id
-        return _LINES % (
-            _FIXED,
+        return _HEADERS % (
+            _FIXED_HEADERS,
             webhook_id.encode(),
             timestamp_s,
             prepared.signer.header(webhook_id, timestamp_s, claimed.body).encode(),
@@ -188,36 +184,38 @@ class Sender:
 
     def _prepare(self, endpoint: Endpoint, now_ms: int) -> _Prepared:
         prepared = self._prepared.get(endpoint.id)
-        if prepared is not None and prepared.fits(endpoint, now_ms):
+        if (
+            prepared is not None
+            and prepared.revision == endpoint.revision
+            and (prepared.valid_until_ms is None or now_ms < prepared.valid_until_ms)
+        ):
             return prepared
-        live = [secret for secret in endpoint.secrets if secret.expires_ms is None or secret.expires_ms > now_ms]
-        target, refused = self._target(endpoint)
+        valid = [secret for secret in endpoint.secrets if secret.expires_ms is None or secret.expires_ms > now_ms]
+        target, refused = None, ""
+        try:
+            target = parse_url(endpoint.url, self._resolver.policy)
+        except RefusedAddressError:
+            refused = "blocked_address"
+        except InvalidUrlError:  # the rules became stricter since it was saved
+            refused = "invalid_url"
         prepared = _Prepared(
             endpoint.revision,
-            min((secret.expires_ms for secret in live if secret.expires_ms is not None), default=None),
+            min((secret.expires_ms for secret in valid if secret.expires_ms is not None), default=None),
             target,
             refused,
-            _signer(live),
+            _signer(valid),
             "".join(f"{name}: {value}\r\n" for name, value in endpoint.headers.items()).encode("latin-1"),
-            Veil(endpoint),
+            Redactor(endpoint),
         )
         if len(self._prepared) >= _PREPARED_MAX:
             self._prepared.clear()
         self._prepared[endpoint.id] = prepared
         return prepared
 
-    def _target(self, endpoint: Endpoint) -> tuple[Target | None, str]:
-        try:
-            return parse_url(endpoint.url, self._resolver.policy), ""
-        except RefusedAddressError:
-            return None, "blocked_address"
-        except InvalidUrlError:  # the rules became stricter since it was saved
-            return None, "invalid_url"
-
 
 def _signer(secrets: Sequence[Secret]) -> Signer:
-    if not secrets:  # nothing is ever sent unsigned
-        raise InvalidSecretError("the endpoint has no secret in force")
+    if not secrets:  # nothing is sent unsigned
+        raise InvalidSecretError("the endpoint has no valid secret")
     return Signer([secret.value for secret in secrets])
 
 
@@ -234,14 +232,9 @@ def _retry_after(response: Response, now_ms: int) -> float | None:
 
 
 def _traceparent(claimed: Claimed) -> str:
-    """Return the producer's trace, or one that follows from the event, with a span for this attempt."""
-    span = (claimed.delivery_id * _MIX + claimed.number) & _SPAN_MASK or 1
+    """Return the producer's trace, or one derived from the event, with a span for this attempt."""
+    span = (claimed.delivery_id * _ID_MULTIPLIER + claimed.number) & _SPAN_MASK or 1
     if claimed.traceparent is not None:
         _, trace, _, flags = claimed.traceparent.split("-")[:4]
         return f"00-{trace}-{span:016x}-{flags}"
-    return f"00-{claimed.event_id * _MIX & _TRACE_MASK:032x}-{span:016x}-01"
-
-
-def _split(line: str) -> tuple[str, str]:
-    name, _, value = line.partition(": ")
-    return name, value
+    return f"00-{claimed.event_id * _ID_MULTIPLIER & _TRACE_MASK:032x}-{span:016x}-01"

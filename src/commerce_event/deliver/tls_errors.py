@@ -1,4 +1,4 @@
-"""What a TLS failure is called: the code says what the owner of the receiver has to mend."""
+"""Error codes of TLS failures: the code tells the owner of the receiver what to fix."""
 
 import ssl
 from typing import Final
@@ -7,7 +7,7 @@ from commerce_event.deliver.resolver import TransportError
 
 # Numbers of X509_V_ERR_... in OpenSSL's x509_vfy.h
 _BY_VERIFY_CODE: Final = {
-    **dict.fromkeys((2, 19, 20, 21), "tls_unknown_ca"),  # no way from the certificate to an authority that we know
+    **dict.fromkeys((2, 19, 20, 21), "tls_unknown_ca"),  # the chain does not lead to an authority that we know
     **dict.fromkeys((9, 10), "tls_expired"),
     18: "tls_self_signed",
     **dict.fromkeys((62, 64), "tls_wrong_host"),
@@ -20,7 +20,7 @@ _BY_REASON: Final = {
 
 
 def tls_failure(error: ssl.SSLError) -> TransportError:
-    """Return what went wrong with TLS, at the handshake or after it."""
+    """Return the failure of a TLS handshake, or of the connection after it."""
     if isinstance(error, ssl.SSLCertVerificationError):
         code, reason = _BY_VERIFY_CODE.get(error.verify_code), error.verify_message
     else:

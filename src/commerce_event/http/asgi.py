@@ -1,4 +1,4 @@
-"""The bare ASGI that the accepting path is written in: no request or response objects between the bytes and us."""
+"""Read bodies and write answers with bare ASGI, without request and response objects."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -16,71 +16,61 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 RawHeaders = list[tuple[bytes, bytes]]
 Headers = Mapping[bytes, bytes]  # names in lower case
-Answer = Callable[[int, bytes, bytes], None]  # status, header lines without the content-length, body
+Answer = Callable[[int, bytes, bytes], None]  # status, header lines but for the content-length, body
 
-HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}  # of every answer
+HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}  # of all answers
 BODY_TIME_S: Final = 30.0  # for the whole body of a request
-BODY_IDLE_S: Final = 10.0  # between two pieces of it
-LINGER_TIME_S: Final = 5.0
-LINGER_IDLE_S: Final = 1.0
-_LINGER_MAX: Final = 64 * 1024 * 1024
+BODY_IDLE_S: Final = 10.0  # between two pieces of a body
+LINGER_TIME_S: Final = 5.0  # for the rest of a body after a problem
+LINGER_IDLE_S: Final = 1.0  # between two pieces of it
+_LINGER_MAX: Final = 64 * 1024 * 1024  # bytes of it
 _CLOSE: Final = {"Connection": "close"}
 _LENGTH_DIGITS: Final = 18
 _BASE: Final = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 _JSON: Final = (b"content-type", b"application/json")
 _PROBLEM: Final = (b"content-type", MEDIA_TYPE.encode())
 
-JSON_LINES: Final = b"".join([b"%b: %b\r\n" % header for header in (*_BASE, _JSON)])
+JSON_HEADER_LINES: Final = b"".join([b"%b: %b\r\n" % header for header in (*_BASE, _JSON)])
 
 encode: Final = msgspec.json.Encoder().encode
 
 
 class DisconnectedError(Exception):
-    """The caller went away before the whole request was there."""
+    """The caller disconnected before it had sent the whole request."""
 
 
 def check_encoding(encoding: bytes) -> None:
-    """Raise Problem 415 for a body that would have to be unpacked first."""
+    """Raise Problem 415 for a compressed body."""
     if encoding.lower() not in {b"", b"identity"}:
-        raise Problem(415, "Send the body as it is; compressed bodies are not read.")
+        raise Problem(415, "Compressed bodies are not supported; send the body without a Content-Encoding.")
 
 
-async def read_body(receive: Receive, headers: Mapping[bytes, bytes], most: int) -> bytes:
+async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> bytes:
     """Return the body of a request.
 
-    Raises Problem 413 as soon as it is known to be too large, 408 when it dawdles; DisconnectedError.
+    Raises Problem 413 as soon as it is known to exceed ``limit`` bytes, Problem 408 when it comes too slowly;
+    DisconnectedError.
     """
     length = headers.get(b"content-length", b"")
-    if length.isdigit() and (len(length) > _LENGTH_DIGITS or int(length) > most):
-        raise _too_large(most, unread=True)
-    try:
-        async with asyncio.timeout(BODY_IDLE_S) as limit:
-            message = await receive()
-            if message["type"] == "http.request" and not message.get("more_body", False):
-                whole: bytes = message.get("body", b"")
-                if len(whole) > most:
-                    raise _too_large(most, unread=False)
-                return whole
-            return await _read_on(message, receive, most, limit)
-    except TimeoutError:
-        raise Problem(408, "The body came too slowly; send it in one go.", headers=_CLOSE) from None
-
-
-async def _read_on(message: Message, receive: Receive, most: int, limit: asyncio.Timeout) -> bytes:
-    now = asyncio.get_running_loop().time
-    end = now() + BODY_TIME_S
+    if length.isdigit() and (len(length) > _LENGTH_DIGITS or int(length) > limit):
+        raise _too_large(limit, unread=True)
     pieces: list[bytes] = []
     size = 0
-    while message["type"] == "http.request":
-        more: bool = message.get("more_body", False)
-        pieces.append(message.get("body", b""))
-        size += len(pieces[-1])
-        if size > most:
-            raise _too_large(most, unread=more)
-        if not more:
-            return b"".join(pieces)
-        limit.reschedule(min(end, now() + BODY_IDLE_S))
-        message = await receive()
+    now = asyncio.get_running_loop().time
+    end = now() + BODY_TIME_S
+    try:
+        async with asyncio.timeout(BODY_IDLE_S) as timeout:
+            while (message := await receive())["type"] == "http.request":
+                more: bool = message.get("more_body", False)
+                pieces.append(message.get("body", b""))
+                size += len(pieces[-1])
+                if size > limit:
+                    raise _too_large(limit, unread=more)
+                if not more:
+                    return b"".join(pieces)
+                timeout.reschedule(min(end, now() + BODY_IDLE_S))
+    except TimeoutError:
+        raise Problem(408, "The body came too slowly; send it in one go.", headers=_CLOSE) from None
     raise DisconnectedError
 
 
@@ -99,8 +89,8 @@ async def answer_problem(receive: Receive, send: Send, problem: Problem) -> None
     await answer_raw(receive, send, problem.status, body, headers)
 
 
-def problem_lines(problem: Problem) -> bytes:
-    """Return the headers of a problem as they go over the wire, but for its content-length."""
+def problem_header_lines(problem: Problem) -> bytes:
+    """Return the headers of a problem as sent, but for the content-length."""
     return b"".join([b"%b: %b\r\n" % header for header in _problem_headers(problem)])
 
 
@@ -110,7 +100,7 @@ def _problem_headers(problem: Problem) -> RawHeaders:
 
 
 async def answer_raw(receive: Receive, send: Send, status: int, body: bytes, headers: RawHeaders) -> None:
-    """Answer; a connection that is then to be closed stays open until the caller has had time to read why."""
+    """Answer. With a ``connection: close``, give the caller time to read the answer before the connection closes."""
     closing = (b"connection", b"close") in headers
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": closing})
@@ -120,19 +110,19 @@ async def answer_raw(receive: Receive, send: Send, status: int, body: bytes, hea
 
 
 async def _linger(receive: Receive) -> None:
-    """Throw away what still comes, for a while: closing on unread bytes would reset the connection, answer included."""
+    """Discard what still arrives, for a while: closing on unread bytes would reset the connection, answer included."""
     now = asyncio.get_running_loop().time
     end = now() + LINGER_TIME_S
     left = _LINGER_MAX
     with suppress(TimeoutError):
-        async with asyncio.timeout(LINGER_IDLE_S) as limit:
+        async with asyncio.timeout(LINGER_IDLE_S) as timeout:
             more = True
             while more and left > 0:
                 message = await receive()
                 more = message["type"] == "http.request" and message.get("more_body", False)
                 left -= len(message.get("body", b""))
-                limit.reschedule(min(end, now() + LINGER_IDLE_S))
+                timeout.reschedule(min(end, now() + LINGER_IDLE_S))
 
 
-def _too_large(most: int, *, unread: bool) -> Problem:
-    return Problem(413, f"The body has more than {most} bytes.", headers=_CLOSE if unread else None)
+def _too_large(limit: int, *, unread: bool) -> Problem:
+    return Problem(413, f"The body has more than {limit} bytes.", headers=_CLOSE if unread else None)

@@ -1,4 +1,4 @@
-"""Turn an exception into the problem (RFC 9457) that is answered."""
+"""Convert exceptions to problems (RFC 9457)."""
 
 import secrets
 from typing import Final
@@ -23,4 +23,4 @@ def problem_of(error: Exception) -> Problem:
         return unavailable("The store is broken and the server is stopping")
     incident = secrets.token_hex(6)
     log.error("unexpected error", incident=incident, exc_info=error)
-    return Problem(500, f"Something went wrong inside; the server's log has it as incident {incident}.")
+    return Problem(500, f"Something went wrong in the server; its log has the details under incident {incident}.")

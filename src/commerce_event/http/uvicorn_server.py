@@ -1,4 +1,4 @@
-"""Listening: the socket, and uvicorn on it with our protocol."""
+"""Listen on a socket, and run uvicorn on it with our protocol."""
 
 import asyncio
 import errno
@@ -10,18 +10,19 @@ from typing import Final, cast
 
 import uvicorn
 
+from commerce_event.http.fast_path import FastPathProtocol
 from commerce_event.http.protocol import HttpProtocol, Limits
 
 _GRACE_S: Final = 8.0  # for requests in flight at shutdown
-_BACKLOG: Final = 2_048  # connections that may wait to be taken
+_BACKLOG: Final = 2_048  # connections that wait to be accepted
 _TICKS_PER_S: Final = 10
 _DEFAULT_LIMITS: Final = Limits()
 
 
 class HttpServer(uvicorn.Server):
-    """uvicorn, with signals left to us: after one, deliveries in flight are still to be finished.
+    """uvicorn without its signal handlers: after a signal, the node finishes deliveries in flight.
 
-    It looks after its connections each second.
+    Checks the timeouts of its connections every second.
     """
 
     @contextmanager
@@ -32,7 +33,7 @@ class HttpServer(uvicorn.Server):
         if counter % _TICKS_PER_S == 0:
             now = asyncio.get_running_loop().time()
             for connection in list(self.server_state.connections):
-                cast("HttpProtocol", connection).look_after(now)
+                cast("HttpProtocol", connection).check_timeouts(now)
         return await super().on_tick(counter)
 
 
@@ -47,7 +48,7 @@ def listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        listener.listen(_BACKLOG)  # now, so that nobody else has the port once this is said to be ready
+        listener.listen(_BACKLOG)  # now, so that no other process has the port once the node says that it is ready
     except OSError as error:
         listener.close()
         other = "--host" if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL else "--port"
@@ -61,7 +62,7 @@ def http_server(app: object, limits: Limits = _DEFAULT_LIMITS) -> HttpServer:
     return HttpServer(
         uvicorn.Config(
             app,  # type: ignore[arg-type]
-            http=partial(HttpProtocol, limits=limits),  # type: ignore[arg-type]
+            http=partial(FastPathProtocol, limits=limits),  # type: ignore[arg-type]
             ws="none",
             lifespan="off",
             log_config=None,

@@ -1,10 +1,10 @@
-"""What the page shows: pure data, no markup."""
+"""The content of the reference page: plain data, no markup."""
 
 import msgspec
 
 
-class Property(msgspec.Struct, frozen=True, kw_only=True):
-    """A property, parameter or header. ``link`` is the name of a schema of its own, ``inside`` what it is made of."""
+class PropertyDoc(msgspec.Struct, frozen=True, kw_only=True):
+    """A property, parameter or header. ``link`` names its schema, ``inside`` are the properties of its value."""
 
     name: str
     kind: str
@@ -12,13 +12,13 @@ class Property(msgspec.Struct, frozen=True, kw_only=True):
     required: bool = False
     description: str = ""
     values: tuple[str, ...] = ()
-    known_values: tuple[str, ...] = ()  # others may come
+    known_values: tuple[str, ...] = ()  # more may be added
     limits: str = ""
     link: str = ""
-    inside: tuple["Property", ...] = ()
+    inside: tuple["PropertyDoc", ...] = ()
 
 
-class Answer(msgspec.Struct, frozen=True):
+class ResponseDoc(msgspec.Struct, frozen=True):
     """A response; ``example`` is JSON text."""
 
     status: str
@@ -27,32 +27,32 @@ class Answer(msgspec.Struct, frozen=True):
     example: str = ""
 
 
-class Event(msgspec.Struct, frozen=True):
+class EventDoc(msgspec.Struct, frozen=True):
     """A webhook."""
 
     name: str
     kind: str
     description: str
     order_keys: tuple[str, ...]
-    headers: tuple[Property, ...]
-    properties: tuple[Property, ...]
+    headers: tuple[PropertyDoc, ...]
+    properties: tuple[PropertyDoc, ...]
     example: str
-    answers: tuple[Answer, ...]
+    responses: tuple[ResponseDoc, ...]
 
 
-class Body(msgspec.Struct, frozen=True):
-    """What a call takes. ``choices`` names the schemas when it is one of several."""
+class BodyDoc(msgspec.Struct, frozen=True):
+    """The body of a request. ``choices`` names the schemas when it may have one of several."""
 
     link: str
     required: bool
     is_list: bool
-    properties: tuple[Property, ...]
+    properties: tuple[PropertyDoc, ...]
     choices: tuple[str, ...]
     media_types: tuple[str, ...]
 
 
-class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """A management call. ``role`` is what its key must be allowed to do; empty when it takes no key."""
+class OperationDoc(msgspec.Struct, frozen=True, kw_only=True):
+    """An API operation. ``role`` is the role that its key needs; empty when it needs no key."""
 
     id: str
     method: str
@@ -60,37 +60,37 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
     description: str
     role: str
-    parameters: tuple[tuple[str, tuple[Property, ...]], ...]  # by where they go
-    body: Body | None
-    answers: tuple[Answer, ...]
-    problems: tuple[Answer, ...]
+    parameters: tuple[tuple[str, tuple[PropertyDoc, ...]], ...]  # by location: path, query, header
+    body: BodyDoc | None
+    responses: tuple[ResponseDoc, ...]
+    problems: tuple[ResponseDoc, ...]
     curl: str
 
 
-class Model(msgspec.Struct, frozen=True):
+class SchemaDoc(msgspec.Struct, frozen=True):
     """A schema."""
 
     name: str
     description: str
-    properties: tuple[Property, ...]
+    properties: tuple[PropertyDoc, ...]
     example: str
 
 
-class Tag(msgspec.Struct, frozen=True):
-    """Calls that belong together."""
+class TagDoc(msgspec.Struct, frozen=True):
+    """A group of operations."""
 
     name: str
     description: str
-    operations: tuple[Operation, ...]
+    operations: tuple[OperationDoc, ...]
 
 
-class Chapters(msgspec.Struct, frozen=True, kw_only=True):
+class ReferencePage(msgspec.Struct, frozen=True, kw_only=True):
     """The whole page."""
 
     title: str
     version: str
     description: str
     servers: tuple[tuple[str, str], ...]
-    groups: tuple[tuple[str, tuple[Event, ...]], ...]
-    tags: tuple[Tag, ...]
-    models: tuple[Model, ...]
+    groups: tuple[tuple[str, tuple[EventDoc, ...]], ...]
+    tags: tuple[TagDoc, ...]
+    schemas: tuple[SchemaDoc, ...]

@@ -1,4 +1,4 @@
-"""The address of the reference page: made once, then handed out."""
+"""The route of the reference page, which is rendered once."""
 
 import gzip
 import hashlib
@@ -10,62 +10,62 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from commerce_event.api.openapi import OPERATIONS, document
-from commerce_event.reference import receiving
-from commerce_event.reference.chapters import chapters
-from commerce_event.reference.markup import code, prose
+from commerce_event.reference.example_request import SECRET, example_request, retry_delays, retry_hours
+from commerce_event.reference.from_openapi import reference_page
+from commerce_event.reference.prose import prose
 from commerce_event.reference.samples import HANDLERS, PUBLISH
-from commerce_event.web.highlight import highlighted
+from commerce_event.web.highlight import highlight_code, highlight_json
 from commerce_event.web.pages import HEADERS, Pages
 
 _ROLES: Final = {"publishEvent": "publish", "publishEvents": "publish"} | {each.name: each.needs for each in OPERATIONS}
 
 _SHELL: Final = """\
-# the curl lines on this page use these two
+# used by the curl commands on this page
 export COMMERCE_EVENT_URL=http://127.0.0.1:8080
 export COMMERCE_EVENT_KEY=key_…"""
 
 
-class _Made(msgspec.Struct, frozen=True):
+class _RenderedPage(msgspec.Struct, frozen=True):
     """The page as it is sent."""
 
     content: bytes
-    packed: bytes
-    tag: str
+    gzipped: bytes
+    etag: str
 
 
 def routes(pages: Pages) -> list[BaseRoute]:
-    """Return the routes; the page is rendered when it is first asked for."""
-    made: list[_Made] = []
+    """Return the routes. The page is rendered at the first request."""
+    rendered: list[_RenderedPage] = []
 
     async def reference(request: Request) -> Response:
-        if not made:
-            made.append(_make(pages))
-        page = made[0]
-        headers = {**HEADERS, "Cache-Control": "no-cache", "ETag": page.tag, "Vary": "Accept-Encoding"}
-        if page.tag in request.headers.get("if-none-match", ""):
+        if not rendered:
+            rendered.append(_render(pages))
+        page = rendered[0]
+        headers = {**HEADERS, "Cache-Control": "no-cache", "ETag": page.etag, "Vary": "Accept-Encoding"}
+        if page.etag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
         if "gzip" in request.headers.get("accept-encoding", ""):
             headers["Content-Encoding"] = "gzip"
-            return Response(page.packed, headers=headers, media_type="text/html")
+            return Response(page.gzipped, headers=headers, media_type="text/html")
         return Response(page.content, headers=headers, media_type="text/html")
 
     return [Route("/reference", reference, methods=["GET"])]
 
 
-def _make(pages: Pages) -> _Made:
+def _render(pages: Pages) -> _RenderedPage:
     context = {
-        "it": chapters(document(), _ROLES),
+        "content": reference_page(document(), _ROLES),
         "handlers": HANDLERS,
         "publish": PUBLISH,
-        "arriving": receiving.arriving(),
-        "secret": receiving.SECRET,
+        "example_request": example_request(),
+        "secret": SECRET,
         "shell": _SHELL,
-        "delays": receiving.delays(),
-        "hours": receiving.hours_of_retries(),
-        "json": highlighted,
-        "code": code,
+        "delays": retry_delays(),
+        "hours": retry_hours(),
+        "highlight_json": highlight_json,
+        "highlight_code": highlight_code,
         "prose": prose,
     }
     content = pages.text("reference/page.html", context).encode()
-    tag = f'W/"{hashlib.sha256(content).hexdigest()[:16]}"'  # weak: the same page, packed or not
-    return _Made(content, gzip.compress(content, mtime=0), tag)
+    etag = f'W/"{hashlib.sha256(content).hexdigest()[:16]}"'  # weak: the same page, gzipped or not
+    return _RenderedPage(content, gzip.compress(content, mtime=0), etag)

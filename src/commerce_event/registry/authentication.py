@@ -1,43 +1,61 @@
-"""Who calls, and what they may do."""
+"""Authenticate a caller by its API key, and check the key's role and clients."""
 
 from typing import Final, Literal
 
 from commerce_event.core.model import Key, Role
-from commerce_event.core.problems import Problem
+from commerce_event.core.problems import TITLES, RejectedError
 from commerce_event.registry.registry import Registry
 
 Needed = Literal["any", "publish", "read", "manage", "admin"]
 
-_MAY: Final[dict[Needed, frozenset[Role]]] = {
+_ROLES: Final[dict[Needed, frozenset[Role]]] = {
     "any": frozenset({"admin", "manage", "publish", "read"}),
     "publish": frozenset({"admin", "manage", "publish"}),
     "read": frozenset({"admin", "manage", "read"}),
     "manage": frozenset({"admin", "manage"}),
     "admin": frozenset({"admin"}),
 }
-_CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="commerce-event"'}
+_CHALLENGE: Final = 'Bearer realm="commerce-event"'
+
+
+class NotSignedInError(RejectedError):
+    """The request has no known API key."""
+
+    STATUS = 401
+    TITLE = TITLES[401]
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.headers["WWW-Authenticate"] = _CHALLENGE
+
+
+class NotAllowedError(RejectedError):
+    """The key's role or clients do not permit this."""
+
+    STATUS = 403
+    TITLE = TITLES[403]
 
 
 def authenticate(registry: Registry, authorization: str | None) -> Key:
-    """Return the caller's key. Raises Problem 401."""
+    """Return the key that an ``Authorization`` header names. Raises NotSignedInError."""
     if not authorization:
-        raise Problem(401, "Send your key as: Authorization: Bearer KEY.", headers=_CHALLENGE)
+        raise NotSignedInError("Send your key as: Authorization: Bearer KEY.")
     scheme, _, token = authorization.partition(" ")
     if not token:
-        raise Problem(401, "Write Bearer before the key: Authorization: Bearer KEY.", headers=_CHALLENGE)
+        raise NotSignedInError("Write Bearer before the key: Authorization: Bearer KEY.")
     key = registry.authenticate(token.strip()) if scheme.lower() == "bearer" else None
     if key is None:
-        raise Problem(401, "This key is unknown or revoked; use another one, which an admin makes.", headers=_CHALLENGE)
+        raise NotSignedInError("This key is unknown or revoked; use another one, which an admin makes.")
     return key
 
 
 def check_role(key: Key, needed: Needed) -> None:
-    """Raises Problem 403."""
-    if key.role not in _MAY[needed]:
-        raise Problem(403, f"A key with role {key.role} may not do this; it takes {needed}.")
+    """Raise NotAllowedError when the key's role does not permit a call that needs this one."""
+    if key.role not in _ROLES[needed]:
+        raise NotAllowedError(f"A key with role {key.role} may not do this; it takes {needed}.")
 
 
 def check_client(key: Key, client_id: int) -> None:
-    """Raises Problem 403 when the key may not touch that client."""
+    """Raise NotAllowedError when the key may not access that client."""
     if not key.scope.allows(client_id):
-        raise Problem(403, f"This key may not act for client {client_id}.")
+        raise NotAllowedError(f"This key may not act for client {client_id}.")

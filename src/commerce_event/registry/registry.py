@@ -1,75 +1,71 @@
-"""The directory: endpoints, keys and ended sessions in memory, where they are looked up for every event and request.
+"""Endpoints, API keys and ended sessions in memory, where they are looked up for every event and request.
 
-Reads cost no I/O; changes are written through. Secrets and static headers are opened here and nowhere else.
+Reads cost no I/O; changes are written to the store first. ``refresh`` reads what other nodes changed.
 """
 
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
-import structlog
 
 from commerce_event.contract.catalogue import EventType
 from commerce_event.core import ids
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Endpoint, Key, Role, Scope
 from commerce_event.core.routing import RouteTable
-from commerce_event.core.vault import Vault, VaultError, parse_key
-from commerce_event.store.model import EndpointRow
+from commerce_event.core.vault import Vault
+from commerce_event.registry.sealed_rows import open_row, open_rows, seal_row
 from commerce_event.store.port import EndpointChangedError, Store
 
 OPERATOR_ID: Final = 0  # of the operator's own key, which is not stored
-_ROW_FIELDS: Final = frozenset({"id", "client_id", "revision", "created_ms", "updated_ms", "deleted_ms"})
-_SEALED_FIELDS: Final = frozenset({"headers", "secrets"})
-
-log = structlog.get_logger(__name__)
 
 
 class _OutdatedError(Exception):
-    """The endpoint is no longer what the change was meant for."""
+    """The endpoint was changed since the caller read it."""
 
 
 class Registry:
-    """Endpoints, keys and ended sessions, read from memory, written through to the store."""
+    """The endpoints, API keys and ended sessions of all clients."""
 
     def __init__(self, store: Store, vault: Vault, id_maker: IdMaker, *, admin_key: str | None = None) -> None:
-        """``admin_key`` is the operator's own, from the settings; it is never stored."""
+        """``admin_key`` is the operator's own key, from the settings; it is never stored."""
         self._store = store
         self._vault = vault
         self._ids = id_maker
         self._endpoints: dict[int, Endpoint] = {}
         self._keys: dict[int, Key] = {}
-        self._ended: frozenset[str] = frozenset()  # sessions of the screens
+        self._ended_sessions: frozenset[str] = frozenset()
         self._by_digest: dict[bytes, Key] = {}
-        self._by_token: dict[str, Key] = {}  # those seen lately, so that each call need not be hashed again
+        self._by_token: dict[str, Key] = {}  # a cache, so that a token is hashed only once
         self._routes = RouteTable()
         self._operator = None if admin_key is None else _operator_key(admin_key)
-        self._changing = asyncio.Lock()  # held from reading something to having changed it
+        self._lock = asyncio.Lock()  # held from reading to writing a change
         self.version = 0
 
     async def load(self) -> None:
-        """Read everything from the store. Raises VaultError when the secret key does not fit."""
-        async with self._changing:
+        """Read everything from the store. Raises VaultError when the secret key is not the store's."""
+        async with self._lock:
             self.version = 0
             await self._load()
 
     async def refresh(self) -> None:
-        """Read what other nodes changed, if they did."""
-        async with self._changing:
+        """Read what other nodes changed, if anything."""
+        async with self._lock:
             if await self._store.registry.config_version() != self.version:
                 await self._load()
 
     async def _load(self) -> None:
-        """Read what was changed since the version known; everything when none is, or the store went back."""
+        """Read what changed since ``version``; everything at the start, or when the store has a lower version."""
         version = await self._store.registry.config_version()
         since = self.version if self.version < version else 0
         rows, keys = await self._store.registry.endpoints(since_version=since), await self._store.registry.keys()
-        self._ended = await self._store.registry.ended_sessions()
-        opened = _opened_rows(rows, self._vault, at_least_one=not since)  # from here on nothing may wait
+        self._ended_sessions = await self._store.registry.ended_sessions()
+        opened = open_rows(rows, self._vault, at_least_one=not since)
+        # No await from here on, so that readers see all of the change or nothing.
         if not since:
             self._endpoints, self._routes = {}, RouteTable()
         self._endpoints = dict(sorted((self._endpoints | opened).items()))
@@ -82,7 +78,7 @@ class Registry:
     # -- endpoints
 
     def endpoints(self, scope: Scope) -> list[Endpoint]:
-        """Return the endpoints in reach, oldest first, without deleted ones."""
+        """Return the endpoints in scope, oldest first, without deleted ones."""
         return [e for e in self._endpoints.values() if e.deleted_ms is None and scope.allows(e.client_id)]
 
     def endpoint(self, endpoint_id: int) -> Endpoint | None:
@@ -90,7 +86,7 @@ class Registry:
         return self._endpoints.get(endpoint_id)
 
     def endpoint_in(self, scope: Scope, endpoint_id: int) -> Endpoint | None:
-        """Return an endpoint in reach, unless it was deleted."""
+        """Return an endpoint in scope; None for a deleted one."""
         endpoint = self._endpoints.get(endpoint_id)
         if endpoint is None or endpoint.deleted_ms is not None or not scope.allows(endpoint.client_id):
             return None
@@ -99,39 +95,40 @@ class Registry:
     def match(
         self, client_id: int, event_type: EventType, application_id: int | None, data: Mapping[str, Any]
     ) -> tuple[Endpoint, ...]:
-        """Return the endpoints that want this event now."""
+        """Return the endpoints that match this event now."""
         return self._routes.match(client_id, event_type, application_id, data)
 
-    async def add(self, endpoint: Endpoint, *, most: int) -> Endpoint | None:
-        """Store a new endpoint and return it with its revision; None when its client has ``most`` already."""
-        async with self._changing:
-            if len(self.endpoints(Scope.of(endpoint.client_id))) >= most:
+    async def add(self, endpoint: Endpoint, *, limit: int) -> Endpoint | None:
+        """Store a new endpoint and return it with its revision; None when its client already has ``limit``."""
+        async with self._lock:
+            if len(self.endpoints(Scope.of(endpoint.client_id))) >= limit:
                 return None
             return await self._save(endpoint)
 
     async def change(self, endpoint_id: int, changed: Callable[[Endpoint], Endpoint]) -> Endpoint | None:
-        """Store what ``changed`` makes of an endpoint and return it; None when there is none, or it was deleted.
+        """Store the result of ``changed`` and return it; None when the endpoint is unknown or deleted.
 
-        What ``changed`` raises is passed on, and nothing is stored then. When another node changed the endpoint
-        meanwhile, ``changed`` is called again with what it is now.
+        When ``changed`` raises, nothing is stored and the error is passed on. When another node changes the endpoint
+        in between, ``changed`` is called again with the new endpoint.
         """
-        async with self._changing:
+        async with self._lock:
             while True:
                 endpoint = self._endpoints.get(endpoint_id)
                 if endpoint is None or endpoint.deleted_ms is not None:
                     return None
                 try:
-                    return await self._save(changed(endpoint), read=endpoint.revision)
+                    return await self._save(changed(endpoint), expected_revision=endpoint.revision)
                 except EndpointChangedError:
                     await self._load()
 
     async def save(self, endpoint: Endpoint) -> Endpoint:
-        """Store an endpoint as it is given and return it with its revision."""
-        async with self._changing:
+        """Store an endpoint as given and return it with its revision."""
+        async with self._lock:
             return await self._save(endpoint)
 
-    async def _save(self, endpoint: Endpoint, *, read: int | None = None) -> Endpoint:
-        version = await self._store.registry.put_endpoint(self._row(endpoint), expected_revision=read)
+    async def _save(self, endpoint: Endpoint, *, expected_revision: int | None = None) -> Endpoint:
+        row = seal_row(endpoint, self._vault)
+        version = await self._store.registry.put_endpoint(row, expected_revision=expected_revision)
         saved = msgspec.structs.replace(endpoint, revision=version)
         self._endpoints[saved.id] = saved
         self._routes.put(saved)
@@ -139,38 +136,38 @@ class Registry:
         return saved
 
     def _advance(self, version: int) -> None:
-        """Take note of a change of ours; one of another node's in between is still to be read, by ``refresh``."""
+        """Set ``version`` after a change of ours, unless one of another node precedes it; ``refresh`` reads both."""
         if version == self.version + 1:
             self.version = version
 
     async def delete(self, endpoint_id: int, now_ms: int) -> None:
-        """Mark an endpoint deleted and forget its secrets; its history stays explainable."""
+        """Mark an endpoint as deleted and erase its secrets; its past revisions stay readable."""
 
         def deleted(endpoint: Endpoint) -> Endpoint:
             return msgspec.structs.replace(endpoint, deleted_ms=now_ms, updated_ms=now_ms, secrets=(), headers={})
 
         await self.change(endpoint_id, deleted)
 
-    async def switch_off(self, endpoint_id: int, reason: str, now_ms: int, *, read: int | None = None) -> None:
-        """Turn an endpoint off for a reason of its receiver's; a person turns it on again.
+    async def switch_off(
+        self, endpoint_id: int, reason: str, now_ms: int, *, expected_revision: int | None = None
+    ) -> None:
+        """Disable an endpoint because of what its receiver answered; a person enables it again.
 
-        Nothing is done when it is no longer at the revision ``read``.
+        Does nothing when the endpoint is no longer at ``expected_revision``.
         """
 
         def off(endpoint: Endpoint) -> Endpoint:
-            if read is not None and endpoint.revision != read:
+            if expected_revision is not None and endpoint.revision != expected_revision:
                 raise _OutdatedError
             return msgspec.structs.replace(endpoint, enabled=False, disabled_reason=reason, updated_ms=now_ms)
 
         with suppress(_OutdatedError):
             await self.change(endpoint_id, off)
 
-    async def explainable(self, client_id: int, config_version: int) -> list[Endpoint]:
-        """Return the client's endpoints as they stood at a config version, without secrets."""
-        return [
-            _opened(row, self._vault)
-            for row in await self._store.registry.endpoint_revisions(client_id, config_version)
-        ]
+    async def endpoints_at(self, client_id: int, config_version: int) -> list[Endpoint]:
+        """Return the client's endpoints as they were at a config version, deleted ones included, without secrets."""
+        rows = await self._store.registry.endpoint_revisions(client_id, config_version)
+        return [open_row(row, self._vault) for row in rows]
 
     # -- keys
 
@@ -178,14 +175,14 @@ class Registry:
         return list(self._keys.values())
 
     def key(self, key_id: int) -> Key | None:
-        """Return a key that is in force, the operator's own included."""
+        """Return a key unless it is unknown or revoked. The operator's own key is included."""
         if self._operator is not None and key_id == self._operator.id:
             return self._operator
         key = self._keys.get(key_id)
         return key if key is not None and key.revoked_ms is None else None
 
     def authenticate(self, token: str) -> Key | None:
-        """Return the key that a bearer token belongs to, unless it is unknown or revoked."""
+        """Return the key of a bearer token; None when it is unknown or revoked."""
         key = self._by_token.get(token)
         if key is None:
             key = self._by_digest.get(_digest(token))
@@ -194,7 +191,7 @@ class Registry:
         return key
 
     async def add_key(self, role: Role, client_ids: tuple[int, ...] | None, name: str, now_ms: int) -> tuple[Key, str]:
-        """Make a key; the text is returned this once and never stored."""
+        """Create a key and return it with its text, which is never stored."""
         number = self._ids.next(now_ms)
         text = f"{ids.encode('key', number)}_{secrets.token_urlsafe(32)}"
         key = Key(id=number, role=role, client_ids=client_ids, name=name, digest=_digest(text), created_ms=now_ms)
@@ -202,30 +199,28 @@ class Registry:
         return key, text
 
     async def revoke_key(self, key_id: int, now_ms: int) -> None:
-        """Make a key useless from now on."""
+        """Revoke a key."""
         await self._put_key(msgspec.structs.replace(self._keys[key_id], revoked_ms=now_ms))
 
     async def _put_key(self, key: Key) -> None:
-        async with self._changing:
+        async with self._lock:
             version = await self._store.registry.put_key(key)
             self._keys[key.id] = key
             self._index_keys()
             self._advance(version)
 
-    # -- sessions of the screens
+    # -- sessions
 
     def has_ended(self, session_id: str) -> bool:
-        """Tell whether somebody signed out of the session, on any node."""
-        return session_id in self._ended
+        """Tell whether the user signed out of the session, on any node."""
+        return session_id in self._ended_sessions
 
     async def end_session(self, session_id: str, *, ends_ms: int, now_ms: int) -> None:
-        """Let a session end before its time, ``ends_ms``: here at once, on other nodes within a second."""
-        async with self._changing:
-            self._ended |= {session_id}
+        """End a session before it expires at ``ends_ms``: on this node at once, on other nodes within a second."""
+        async with self._lock:
+            self._ended_sessions |= {session_id}
             version = await self._store.registry.end_session(session_id, ends_ms=ends_ms, now_ms=now_ms)
             self._advance(version)
-
-    # -- rows
 
     def _index_keys(self) -> None:
         self._by_token = {}
@@ -233,80 +228,9 @@ class Registry:
         if self._operator is not None:
             self._by_digest[self._operator.digest] = self._operator
 
-    def _row(self, endpoint: Endpoint) -> EndpointRow:
-        fields = msgspec.to_builtins(endpoint)
-        sealed = {name: fields.pop(name) for name in _SEALED_FIELDS}
-        config = {name: value for name, value in fields.items() if name not in _ROW_FIELDS}
-        return EndpointRow(
-            **{name: fields[name] for name in _ROW_FIELDS},
-            config=msgspec.json.encode(config),
-            sealed=self._vault.seal(msgspec.json.encode(sealed), _context(endpoint.id)),
-        )
-
-
-def check_secret_key(rows: Sequence[EndpointRow], secret_key: str) -> None:
-    """Raise VaultError when the key opens no row that holds secrets."""
-    _opened_rows(rows, Vault(parse_key(secret_key)), at_least_one=True)
-
-
-def _opened_rows(rows: Sequence[EndpointRow], vault: Vault, *, at_least_one: bool) -> dict[int, Endpoint]:
-    """Return the endpoints by id; a damaged row does not affect the others.
-
-    With ``at_least_one`` it raises VaultError when no row can be opened: then the key is wrong.
-    """
-    endpoints: dict[int, Endpoint] = {}
-    closed: VaultError | None = None
-    opened = 0
-    for row in rows:
-        try:
-            endpoints[row.id] = _opened(row, vault)
-            opened += 1
-        except VaultError as error:
-            closed = error
-            endpoints[row.id] = _without_secrets(row)
-        except msgspec.MsgspecError:
-            endpoints[row.id] = _unreadable(row)
-    if closed is not None and at_least_one and not opened:
-        raise closed
-    return endpoints
-
-
-def _opened(row: EndpointRow, vault: Vault) -> Endpoint:
-    sealed = msgspec.json.decode(vault.open(row.sealed, _context(row.id))) if row.sealed else {}
-    return _endpoint(row, sealed)
-
-
-def _endpoint(row: EndpointRow, sealed: Mapping[str, Any]) -> Endpoint:
-    return msgspec.convert({**msgspec.json.decode(row.config), **sealed, **_head(row)}, Endpoint)
-
-
-def _head(row: EndpointRow) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in _ROW_FIELDS}
-
-
-def _without_secrets(row: EndpointRow) -> Endpoint:
-    """Return an endpoint whose sealed part is damaged: tracked, but nothing is sent before it has a new secret."""
-    log.error(
-        "an endpoint's secrets and headers cannot be opened: give it new ones", endpoint=ids.encode("end", row.id)
-    )
-    try:
-        return _endpoint(row, {})
-    except msgspec.MsgspecError:
-        return _unreadable(row)
-
-
-def _unreadable(row: EndpointRow) -> Endpoint:
-    """Return what stands for an endpoint of which nothing is known any more: switched off, so that people see it."""
-    log.error("an endpoint cannot be read: delete it and make it anew", endpoint=ids.encode("end", row.id))
-    return Endpoint(**_head(row), url="", event_types=(), enabled=False, disabled_reason="unreadable")
-
-
-def _context(endpoint_id: int) -> bytes:
-    return b"endpoint:%d" % endpoint_id
-
 
 def _digest(token: str) -> bytes:
-    """Keys hold 256 random bits, so one round of SHA-256 is as good as a slow hash."""
+    """Hash a token. It holds 256 random bits, so one round of SHA-256 is as safe as a slow hash."""
     return hashlib.sha256(token.encode()).digest()
 
 

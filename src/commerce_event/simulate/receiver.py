@@ -1,4 +1,4 @@
-"""A well-behaved receiver on this machine: checks signatures, remembers what arrived, has a bad moment now and then."""
+"""A correct receiver on this machine: it checks signatures, counts what arrived, and answers 503 now and then."""
 
 import asyncio
 from collections import Counter
@@ -10,24 +10,24 @@ from commerce_event.core.signatures import InvalidSignatureError, verify
 
 Message = MutableMapping[str, Any]
 
-_REMEMBERED_MAX: Final = 200_000  # ids kept for each path; the demo stays far below
+_REMEMBERED_MAX: Final = 200_000  # ids kept for each path; the demo has far fewer
 
 
 class Receiver:
-    """An ASGI application with one webhook address for each path it was given a secret for."""
+    """An ASGI application with a webhook URL for each path that has a secret."""
 
     def __init__(self, clock: Clock, *, fail_every: int = 0) -> None:
-        """``fail_every``: every so-manieth first attempt is answered 503, to show retries; 0 for never."""
+        """``fail_every`` is how often a first attempt is answered 503, to show retries: every n-th one; 0 for never."""
         self._clock = clock
         self._fail_every = fail_every
         self._seen = 0
         self.secrets: dict[str, str] = {}
-        self.arrived: dict[str, Counter[str]] = {}  # path -> webhook-id -> how often it was taken
-        self.refused = 0  # bad moments
-        self.forged = 0  # signatures that did not fit
-        self._next = asyncio.Event()  # set, and replaced, whenever something was taken
+        self.arrived: dict[str, Counter[str]] = {}  # path -> webhook-id -> how often it arrived
+        self.refused = 0  # answered 503
+        self.forged = 0  # wrong signatures
+        self._next = asyncio.Event()  # set and replaced when a delivery arrives
         self.waiting = 0  # requests that are held
-        self.held = asyncio.Event()  # set once a request waits for let_go
+        self.held = asyncio.Event()  # set once a request waits for release
         self._open = asyncio.Event()
         self._open.set()
 
@@ -36,26 +36,26 @@ class Receiver:
         return sum(ids.total() for ids in self.arrived.values())
 
     def add(self, path: str, secret: str) -> None:
-        """Begin to answer at a path."""
+        """Start to answer at a path."""
         self.secrets[path] = secret
         self.arrived[path] = Counter()
 
     async def next_taken(self) -> None:
-        """Return when the next delivery has been taken."""
+        """Wait until the next delivery has arrived."""
         await self._next.wait()
 
     async def until_taken(self, count: int) -> None:
-        """Return once so many have been taken in all."""
+        """Wait until this many deliveries have arrived."""
         while self.taken < count:
             await self.next_taken()
 
     def hold(self) -> None:
-        """Answer nothing until let_go."""
+        """Hold all answers until ``release``."""
         self.held.clear()
         self._open.clear()
 
-    def let_go(self) -> None:
-        """Answer what was held, and what comes."""
+    def release(self) -> None:
+        """Answer held requests and new ones."""
         self._open.set()
 
     async def __call__(
@@ -84,7 +84,7 @@ class Receiver:
         except InvalidSignatureError:
             self.forged += 1
             return 401
-        if self._has_a_bad_moment(headers):
+        if self._should_fail(headers):
             self.refused += 1
             return 503
         arrived = self.arrived[path]
@@ -94,7 +94,7 @@ class Receiver:
         self._next = asyncio.Event()
         return 200
 
-    def _has_a_bad_moment(self, headers: dict[str, str]) -> bool:
+    def _should_fail(self, headers: dict[str, str]) -> bool:
         if not self._fail_every or headers.get("commerce-event-attempt") != "1":
             return False
         self._seen += 1

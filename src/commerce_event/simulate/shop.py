@@ -1,7 +1,7 @@
-"""A shop's life as events: believable, consistent with itself, and the same for the same seed.
+"""Simulate a shop as a stream of events: realistic, consistent, and the same for the same seed.
 
-A customer exists before ordering. An order is received, paid, confirmed, and then delivered (in parts, or picked up) or
-cancelled, never both. Stock falls with what is ordered; prices, suppliers, translations and jobs go on beside it.
+A customer exists before the first order. An order is received, paid, confirmed, and then either delivered (in parts, or
+picked up) or cancelled. Orders reduce the stock; prices, suppliers, translations and jobs change meanwhile.
 """
 
 import heapq
@@ -79,16 +79,16 @@ class _Order(msgspec.Struct):
 
 
 class Shop:
-    """One client's shop, open for ever."""
+    """The shop of one client; its events never end."""
 
     def __init__(self, seed: int, client_id: int = 1, application_ids: tuple[int, ...] = (1, 2)) -> None:
-        self._rng = random.Random(seed)  # noqa: S311 - a story, not a secret
+        self._rng = random.Random(seed)  # noqa: S311 - a simulation, not a secret
         self._seed = seed
         self._client_id = client_id
         self._applications = application_ids
-        self._agenda: list[tuple[float, int, _Step]] = []  # what happens when; the number keeps equal times in order
-        self._planned = 0
-        self._told: list[tuple[str, Data]] = []
+        self._schedule: list[tuple[float, int, _Step]] = []  # time, number (keeps equal times in order), step
+        self._scheduled = 0
+        self._emitted: list[tuple[str, Data]] = []
         self._now_s = 0.0
         self._events = 0
         self._orders = 0
@@ -101,18 +101,16 @@ class Shop:
             self._repeat(activity, every_s)
 
     def events(self) -> Iterator[SimulatedEvent]:
-        """Yield what happens, in order, without end."""
+        """Yield events in order, without end."""
         while True:
-            self._now_s, _, step = heapq.heappop(self._agenda)
+            self._now_s, _, step = heapq.heappop(self._schedule)
             step()
-            for event_type, data in self._told:
+            for event_type, data in self._emitted:
                 self._events += 1
                 yield SimulatedEvent(
                     event_type, data, f"sim-{self._seed}-{self._client_id}-{self._events}", self._now_s
                 )
-            self._told.clear()
-
-    # -- what goes on
+            self._emitted.clear()
 
     def _activities(self) -> tuple[tuple[_Step, float], ...]:
         return (
@@ -122,8 +120,8 @@ class Shop:
             (self._change_company, 120.0),
             (self._change_price, 25.0),
             (self._change_product, 40.0),
-            (self._ask_for_translation, 180.0),
-            (self._supplier_news, 60.0),
+            (self._request_translation, 180.0),
+            (self._change_supplier, 60.0),
             (self._finish_job, 90.0),
             (self._fail_subscription, 240.0),
         )
@@ -141,7 +139,7 @@ class Shop:
         self._customers.append(customer)
         if len(self._customers) > _CUSTOMERS_MAX:
             self._customers.pop(0)
-        self._tell("CustomerChangedNotification", CustomerId=customer["CustomerId"], EntityChanged="tClientCustomer")
+        self._emit("CustomerChangedNotification", CustomerId=customer["CustomerId"], EntityChanged="tClientCustomer")
 
     def _place_order(self) -> None:
         if not self._customers:
@@ -157,14 +155,14 @@ class Shop:
             self._rng.choice(_CURRENCIES),
         )
         buyer = {name: order.customer[name] for name in ("Email", "CellPhone", "FirstName", "LastName")}
-        self._tell_for(order, "OrderReceivedEvent", **buyer, Source=order.source)
+        self._emit_for_order(order, "OrderReceivedEvent", **buyer, Source=order.source)
         for product, count in lines:
             self._take_from_stock(product, count)
         self._later(5, 60, lambda: self._pay(order))
 
     def _pay(self, order: _Order) -> None:
         self._payments += 1
-        self._tell_for(
+        self._emit_for_order(
             order,
             "OrderPaymentReceivedEvent",
             ErpOrderNo=_order_no(order),
@@ -176,32 +174,32 @@ class Shop:
         self._later(5, 120, lambda: self._confirm(order))
 
     def _confirm(self, order: _Order) -> None:
-        self._tell_about(order, "OrderConfirmedEvent")
-        fate = self._rng.random()
-        if fate < 0.12:
-            self._later(10, 300, lambda: self._tell_about(order, "OrderCancelledEvent"))
-        elif fate < 0.30:
+        self._emit_with_buyer(order, "OrderConfirmedEvent")
+        outcome = self._rng.random()
+        if outcome < 0.12:
+            self._later(10, 300, lambda: self._emit_with_buyer(order, "OrderCancelledEvent"))
+        elif outcome < 0.30:
             self._later(60, 600, lambda: self._ready_for_pickup(order))
-        elif fate < 0.50:
-            self._later(60, 600, lambda: self._deliver_a_part(order))
+        elif outcome < 0.50:
+            self._later(60, 600, lambda: self._deliver_part(order))
         else:
             self._later(60, 900, lambda: self._deliver(order))
 
-    def _deliver_a_part(self, order: _Order) -> None:
-        self._tell_about(order, "OrderPartlyDeliveredEvent")
+    def _deliver_part(self, order: _Order) -> None:
+        self._emit_with_buyer(order, "OrderPartlyDeliveredEvent")
         again = self._rng.random() < 0.2
-        self._later(60, 900, lambda: self._deliver_a_part(order) if again else self._deliver(order))
+        self._later(60, 900, lambda: self._deliver_part(order) if again else self._deliver(order))
 
     def _ready_for_pickup(self, order: _Order) -> None:
-        self._tell_about(order, "OrderReadyForPickupEvent", DropPointCode=f"DP-{self._rng.randint(1, 40):03d}")
+        self._emit_with_buyer(order, "OrderReadyForPickupEvent", DropPointCode=f"DP-{self._rng.randint(1, 40):03d}")
         self._later(60, 1_800, lambda: self._deliver(order))
 
     def _deliver(self, order: _Order) -> None:
-        self._tell_about(order, "OrderDeliveredEvent")
+        self._emit_with_buyer(order, "OrderDeliveredEvent")
         self._later(30, 300, lambda: self._capture_invoice(order))
 
     def _capture_invoice(self, order: _Order) -> None:
-        self._tell(
+        self._emit(
             "InvoiceCaptureCompletedEvent",
             ApplicationId=self._application(order),
             CapturedInvoiceId=order.number,
@@ -212,7 +210,7 @@ class Shop:
         product.on_hand -= count
         if product.on_hand <= product.minimum:
             warehouse_id, code = self._rng.choice(_WAREHOUSES)
-            self._tell(
+            self._emit(
                 "SkuOnHandBreakPointNotification",
                 PartNo=product.part_no,
                 WarehouseId=warehouse_id,
@@ -228,16 +226,16 @@ class Shop:
         if self._customers:
             entity = self._rng.choice(("tClientCustomer", "tClientCustomerAddress", "tClientCustomerFlag"))
             customer_id = self._rng.choice(self._customers)["CustomerId"]
-            self._tell("CustomerChangedNotification", CustomerId=customer_id, EntityChanged=entity)
+            self._emit("CustomerChangedNotification", CustomerId=customer_id, EntityChanged=entity)
 
     def _change_company(self) -> None:
         entity = self._rng.choice(("tClientCompany", "tClientCompanyAddress", "tClientCompanyPriceList"))
-        self._tell("CompanyChangedNotification", CompanyId=500 + self._rng.randrange(50), EntityChanged=entity)
+        self._emit("CompanyChangedNotification", CompanyId=500 + self._rng.randrange(50), EntityChanged=entity)
 
     def _change_price(self) -> None:
         product = self._rng.choice(self._products)
         product.price = round(product.price * self._rng.uniform(0.9, 1.12), 2)
-        self._tell(
+        self._emit(
             "SkuPriceChangedNotification",
             PartNo=product.part_no,
             PricelistId=1,
@@ -248,31 +246,31 @@ class Shop:
 
     def _change_product(self) -> None:
         entity = self._rng.choice(("tClientProductSku", "tClientProductSkuCulture", "tCategory", "tClientManufacturer"))
-        self._tell("SkuChangedNotification", PartNo=self._rng.choice(self._products).part_no, EntityChanged=entity)
+        self._emit("SkuChangedNotification", PartNo=self._rng.choice(self._products).part_no, EntityChanged=entity)
 
-    def _ask_for_translation(self) -> None:
+    def _request_translation(self) -> None:
         part_no = self._rng.choice(self._products).part_no
-        self._tell("TranslationRequestedNotification", PartNo=part_no, EntityChanged="tClientProductSkuCulture")
+        self._emit("TranslationRequestedNotification", PartNo=part_no, EntityChanged="tClientProductSkuCulture")
 
-    def _supplier_news(self) -> None:
+    def _change_supplier(self) -> None:
         product = self._rng.choice(self._products)
         about = {"SupplierId": product.supplier_id, "PartNo": product.part_no}
         kind = self._rng.randrange(3)
         if kind == 0:
-            self._tell("SupplierSkuChangedNotification", **about, EntityChanged="tSupplierProductSku")
+            self._emit("SupplierSkuChangedNotification", **about, EntityChanged="tSupplierProductSku")
         elif kind == 1:
-            self._tell("SupplierSkuOnHandChangedNotification", **about, EntityChanged="tSupplierProductSkuOnHand")
+            self._emit("SupplierSkuOnHandChangedNotification", **about, EntityChanged="tSupplierProductSkuOnHand")
         else:
-            self._tell("SupplierSkuPriceChangedNotification", **about)
+            self._emit("SupplierSkuPriceChangedNotification", **about)
 
     def _finish_job(self) -> None:
         self._jobs += 1
-        self._tell("JobCompletedEvent", JobId=self._jobs, StatusId=self._rng.choice((2, 2, 2, 2, 3, 4)))
+        self._emit("JobCompletedEvent", JobId=self._jobs, StatusId=self._rng.choice((2, 2, 2, 2, 3, 4)))
 
     def _fail_subscription(self) -> None:
         if self._customers:
             customer = self._rng.choice(self._customers)
-            self._tell(
+            self._emit(
                 "SubscriptionFailedEvent",
                 ApplicationId=self._applications[0],
                 SubscriptionId=1_000 + self._rng.randrange(200),
@@ -282,25 +280,23 @@ class Shop:
                 ErrorMessage="Card declined",
             )
 
-    # -- telling and planning
+    def _emit(self, event_type: str, **data: Any) -> None:
+        self._emitted.append((event_type, {"ClientId": self._client_id, **data}))
 
-    def _tell(self, event_type: str, **data: Any) -> None:
-        self._told.append((event_type, {"ClientId": self._client_id, **data}))
+    def _emit_for_order(self, order: _Order, event_type: str, **data: Any) -> None:
+        self._emit(event_type, ApplicationId=self._application(order), ClientOrderRef=order.reference, **data)
 
-    def _tell_for(self, order: _Order, event_type: str, **data: Any) -> None:
-        self._tell(event_type, ApplicationId=self._application(order), ClientOrderRef=order.reference, **data)
-
-    def _tell_about(self, order: _Order, event_type: str, **data: Any) -> None:
+    def _emit_with_buyer(self, order: _Order, event_type: str, **data: Any) -> None:
         buyer = {name: order.customer[name] for name in ("CellPhone", "FirstName", "LastName")}
         number = {"OrderId": 4_000_000 + order.number, "OrderNo": _order_no(order)}
-        self._tell_for(order, event_type, **number, **buyer, Source=order.source, **data)
+        self._emit_for_order(order, event_type, **number, **buyer, Source=order.source, **data)
 
     def _application(self, order: _Order) -> int:
         return self._applications[order.number % len(self._applications)]
 
-    def _later(self, least_s: float, most_s: float, step: _Step) -> None:
-        self._planned += 1
-        heapq.heappush(self._agenda, (self._now_s + self._rng.uniform(least_s, most_s), self._planned, step))
+    def _later(self, min_s: float, max_s: float, step: _Step) -> None:
+        self._scheduled += 1
+        heapq.heappush(self._schedule, (self._now_s + self._rng.uniform(min_s, max_s), self._scheduled, step))
 
     def _repeat(self, activity: _Step, every_s: float) -> None:
         def step() -> None:

@@ -1,14 +1,14 @@
 """Search the text of payloads by words, ignoring case and accents."""
 
 import json
-import re
-import unicodedata
 from collections.abc import Iterable
 from typing import Any, Final
 
+from commerce_event.core.search_words import WORD, fold, wanted
 from commerce_event.store.port import StoreUnavailableError
 
-_WORD: Final = re.compile(r"[^\W_]+")
+__all__ = ["UNINDEXED_MAX", "check_unindexed", "entry", "fold", "index_entry", "index_query", "wanted"]
+
 _decode: Final = json.JSONDecoder(parse_int=str, parse_float=str).decode
 _LEXEME_MAX: Final = 64  # letters used to find candidates; the folded text decides
 _LEXEMES_MAX: Final = 20_000  # more than this does not fit one row's vector of at most 1 MB
@@ -24,23 +24,6 @@ def check_unindexed(count: int) -> None:
         )
 
 
-class _Bare(dict[int, int | None]):
-    """A table for ``str.translate`` that removes accents from decomposed text; filled as letters are met."""
-
-    def __missing__(self, letter: int) -> int | None:
-        kept = self[letter] = None if unicodedata.combining(chr(letter)) else letter
-        return kept
-
-
-_BARE: Final = _Bare()
-
-
-def fold(text: str) -> str:
-    """Return the text without case and accents."""
-    folded = text.casefold()
-    return folded if folded.isascii() else unicodedata.normalize("NFKD", folded).translate(_BARE)
-
-
 def entry(body: bytes) -> str:
     """Return all words of a payload's values in order, with a blank before and after each.
 
@@ -52,16 +35,7 @@ def entry(body: bytes) -> str:
         text = "\n".join(found)  # no word goes from one to the next
     except (ValueError, RecursionError):
         text = body.decode(errors="replace")
-    return f" {' '.join(_WORD.findall(fold(text)))} "
-
-
-def wanted(text: str) -> str:
-    """Return what an entry must contain to match: all words in that order, the last one as a prefix.
-
-    Empty when the text has no word: punctuation finds nothing.
-    """
-    found = _WORD.findall(fold(text))
-    return f" {' '.join(found)}" if found else ""
+    return f" {' '.join(WORD.findall(fold(text)))} "
 
 
 def index_entry(client_id: int, body: bytes) -> tuple[str, str]:

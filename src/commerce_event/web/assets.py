@@ -1,4 +1,4 @@
-"""Static files, held in memory and named by their content, so that a browser asks for each of them once."""
+"""Static files, served from memory under a versioned path, so that browsers cache them for good."""
 
 import hashlib
 import mimetypes
@@ -18,7 +18,7 @@ _TYPES: Final = {".woff2": "font/woff2", ".js": "text/javascript; charset=utf-8"
 
 
 class Asset(msgspec.Struct, frozen=True):
-    """A file as it is served."""
+    """A static file and its media type."""
 
     content: bytes
     media_type: str
@@ -35,9 +35,9 @@ class Assets:
         self._version = _version_of(self._files)
 
     def url(self, name: str) -> str:
-        """Return where a file is served. Raises KeyError when there is none of that name.
+        """Return the path of a file. Raises KeyError when there is no such file.
 
-        One version stands for all files, so that style sheets can name their fonts relatively.
+        All files share one version, so that style sheets can use relative URLs.
         """
         if name not in self._files:
             raise KeyError(f"there is no asset {name}")

@@ -1,16 +1,29 @@
-"""JSON for the eye: indented and marked up, every character of it escaped."""
+"""JSON and code as HTML: indented, highlighted by Pygments, every character escaped."""
 
-import re
+from functools import cache
 from typing import Any, Final
 
 import msgspec
 from markupsafe import Markup, escape
+from pygments.lexer import Lexer
+from pygments.lexers import get_lexer_by_name
+from pygments.token import Comment, Error, Keyword, Literal, Name, Number, String, Token
+from pygments.util import ClassNotFound
 
-_TOKEN: Final = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:)?|(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)')
+# The CSS class of a token: that of its nearest ancestor here.
+_CLASSES: Final = {
+    Comment: "comment",
+    String: "string",
+    Literal: "value",
+    Number: "value",
+    Keyword: "keyword",
+    Keyword.Constant: "value",
+    Name.Tag: "key",
+}
 
 
 def json_text(value: Any) -> str:
-    """Return a value, or JSON bytes as they are, indented; what is no JSON stays as it is."""
+    """Return a value, or JSON bytes as they are, indented; text that is not JSON is not changed."""
     raw = value if isinstance(value, bytes) else msgspec.json.encode(value)
     try:
         return msgspec.json.format(raw, indent=2).decode()
@@ -18,26 +31,48 @@ def json_text(value: Any) -> str:
         return raw.decode("utf-8", "replace")
 
 
-def shown(value: Any) -> str:
-    """Return a value as one line of JSON, plain text as it is."""
+def value_text(value: Any) -> str:
+    """Return a value as one line of JSON, a string as it is."""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def highlighted(text: str) -> Markup:
-    """Return JSON text as markup. Text that is no JSON is only escaped."""
-    pieces: list[Markup] = []
-    end = 0
-    for match in _TOKEN.finditer(text):
-        pieces.append(escape(text[end : match.start()]))
-        pieces.append(_marked(match))
-        end = match.end()
-    pieces.append(escape(text[end:]))
-    return Markup().join(pieces)
+def highlight_json(text: str) -> Markup:
+    """Return JSON text as markup. Text that is not JSON is only escaped."""
+    return highlight_code(text, "json")
 
 
-def _marked(match: re.Match[str]) -> Markup:
-    quoted, colon, other = match.groups()
-    if other is not None:
-        return Markup('<span class="value">{}</span>').format(other)
-    kind = "key" if colon is not None else "string"
-    return Markup('<span class="{}">{}</span>{}').format(kind, quoted, colon or "")
+def highlight_code(text: str, language: str) -> Markup:
+    """Return code as markup: the text itself, with spans. An unknown language is only escaped."""
+    lexer = _lexer(language)
+    if lexer is None:
+        return escape(text)
+    pieces: list[str] = []
+    open_class = ""
+    for _, token, part in lexer.get_tokens_unprocessed(text):
+        if token is Error and language == "json":
+            return escape(text)
+        css_class = _css_class(token)
+        if css_class != open_class:
+            pieces.append(("</span>" if open_class else "") + (f'<span class="{css_class}">' if css_class else ""))
+            open_class = css_class
+        pieces.append(str(escape(part)))
+    if open_class:
+        pieces.append("</span>")
+    return Markup("".join(pieces))  # noqa: S704 - every part is escaped
+
+
+@cache
+def _lexer(language: str) -> Lexer | None:
+    try:
+        return get_lexer_by_name(language, ensurenl=False, stripnl=False)
+    except ClassNotFound:
+        return None
+
+
+@cache
+def _css_class(token: Any) -> str:
+    while token is not Token:
+        if token in _CLASSES:
+            return _CLASSES[token]
+        token = token.parent
+    return ""

@@ -1,4 +1,4 @@
-"""HTML pages from templates: everything that is shown is escaped, and nothing but our own files may run."""
+"""HTML pages from templates: all values are escaped, and only the server's own files may run."""
 
 import re
 from collections.abc import Mapping
@@ -26,15 +26,15 @@ HEADERS: Final = {
 
 
 def breakable(name: str) -> Markup:
-    """Return a name that may be broken before each of its words."""
+    """Return a name as markup that may be wrapped before each of its words."""
     return Markup("<wbr>").join(re.split(r"(?<=[a-z])(?=[A-Z])|(?<=_)(?=\w)", name))
 
 
 class Pages:
-    """Renders the templates of some packages; a name is looked for in the order that they are given."""
+    """Renders the templates of some packages; the first package that has a template is used."""
 
     def __init__(self, assets: Assets, *packages: str, **shared: Any) -> None:
-        """``shared`` is known to every template."""
+        """``shared`` values and functions are available in every template."""
         self._environment = Environment(
             loader=ChoiceLoader([PackageLoader(package) for package in packages]),
             autoescape=True,

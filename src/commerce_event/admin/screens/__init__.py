@@ -1,1 +1,1 @@
-"""The screens, one module for each entry of the menu."""
+"""The screens, one module for each menu item or page."""

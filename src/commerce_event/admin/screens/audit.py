@@ -1,57 +1,57 @@
-"""The audit log: who changed what, in words, with the way to it."""
+"""The audit log: who changed what, with links to the changed objects."""
 
 from typing import Final
 
 import msgspec
 from starlette.responses import Response
 
-from commerce_event.admin.endpoint_form import on_fields
-from commerce_event.admin.page import ROOT, Page
+from commerce_event.admin.endpoint_form import errors_as_worded
+from commerce_event.admin.screen_context import ROOT, ScreenContext
 from commerce_event.api.audit_log import AuditEntryView
 from commerce_event.api.paging import Listing
 from commerce_event.core.problems import Problem
 
-_PAGE: Final = 50
-_WORDS: Final = {
-    "createEndpoint": "made an endpoint",
+_PAGE_SIZE: Final = 50
+_ACTIONS: Final = {
+    "createEndpoint": "created an endpoint",
     "changeEndpoint": "changed an endpoint",
     "deleteEndpoint": "deleted an endpoint",
-    "rotateSecret": "made a new secret",
+    "rotateSecret": "rotated a secret",
     "testEndpoint": "sent a test",
-    "retryDelivery": "had a delivery tried again",
+    "retryDelivery": "retried a delivery",
     "cancelDelivery": "cancelled a delivery",
     "startReplay": "started a replay",
-    "createKey": "made a key",
+    "createKey": "created a key",
     "revokeKey": "revoked a key",
 }
-_PLACES: Final = {"end": "endpoints", "dlv": "deliveries", "rpl": "replays"}
+_SCREENS: Final = {"end": "endpoints", "dlv": "deliveries", "rpl": "replays"}  # by the prefix of an id
 
 
-class Line(msgspec.Struct, frozen=True):
-    """An entry as it is shown; ``place`` is where its target can be seen, empty for nowhere."""
+class AuditRow(msgspec.Struct, frozen=True):
+    """An entry as it is shown; ``url`` is the screen of its target, empty when there is none."""
 
     entry: AuditEntryView
-    words: str
-    place: str
+    action: str
+    url: str
 
 
-async def list_entries(page: Page) -> Response:
-    query = {name: page.query.get(name) for name in ("client_id", "target", "cursor")}
+async def list_entries(context: ScreenContext) -> Response:
+    query = {name: context.query.get(name) for name in ("client_id", "target", "cursor")}
     errors: dict[str, str] = {}
     try:
-        found = await page.call("listAuditEntries", query={**query, "limit": _PAGE})
+        found = await context.call("listAuditEntries", query={**query, "limit": _PAGE_SIZE})
     except Problem as problem:
-        found, errors = Listing([], None), on_fields(problem)
-    return page.show(
+        found, errors = Listing([], None), errors_as_worded(problem)
+    return context.render(
         "audit.html",
         200 if not errors else 422,
-        lines=[Line(entry, _WORDS.get(entry.action, entry.action), _place(entry.target)) for entry in found.items],
+        rows=[AuditRow(each, _ACTIONS.get(each.action, each.action), _url(each.target)) for each in found.items],
         errors=errors,
-        next_url=page.here(cursor=found.next_cursor) if found.next_cursor else "",
-        first_url=page.here(cursor=None) if "cursor" in page.query else "",
+        next_url=context.url_with(cursor=found.next_cursor) if found.next_cursor else "",
+        first_url=context.url_with(cursor=None) if "cursor" in context.query else "",
     )
 
 
-def _place(target: str) -> str:
-    name = _PLACES.get(target.partition("_")[0])
-    return "" if name is None else f"{ROOT}/{name}/{target}"
+def _url(target: str) -> str:
+    screen = _SCREENS.get(target.partition("_")[0])
+    return "" if screen is None else f"{ROOT}/{screen}/{target}"

@@ -1,98 +1,95 @@
-"""Dead letters: what was given up, grouped by endpoint and reason, and sent again together or one by one."""
+"""Dead letters: deliveries that were given up, grouped by endpoint and reason, and one by one."""
 
 from typing import Final
 
 import msgspec
 from starlette.responses import Response
 
-from commerce_event.admin.error_messages import error_in_words, in_words, reason_in_words
-from commerce_event.admin.page import Page
-from commerce_event.admin.screens.one_endpoint import Logged, logged, name_of
-from commerce_event.api.dead_letters import LOOKED_AT, DeadGroupView
-from commerce_event.core import ids
-from commerce_event.core.model import Endpoint
+from commerce_event.admin.error_messages import error_code_message, error_message, reason_message
+from commerce_event.admin.screen_context import ScreenContext
+from commerce_event.admin.screens.endpoint import DeliveryRow, delivery_rows, display_name
+from commerce_event.api.dead_letters import GROUPED_MAX, DeadGroupView
+from commerce_event.api.response_models import EndpointSummary
 from commerce_event.core.problems import Problem
 
-_PAGE: Final = 50
+_PAGE_SIZE: Final = 50
 
 
-class Heap(msgspec.Struct, frozen=True):
-    """The dead letters of one endpoint; ``endpoint`` is None when it was deleted."""
+class DeadLetterGroup(msgspec.Struct, frozen=True):
+    """The dead letters of one endpoint, by reason; ``endpoint`` is None when it was deleted."""
 
     endpoint_id: str
-    endpoint: Endpoint | None
+    endpoint: EndpointSummary | None
     name: str
     count: int
-    groups: list[DeadGroupView]
-    since: str
+    reasons: list[DeadGroupView]
 
 
-class Letter(msgspec.Struct, frozen=True):
-    """One dead letter: what it is about, where it was to go, and what the last attempt brought."""
+class DeadLetterRow(msgspec.Struct, frozen=True):
+    """One dead letter with the endpoint's name and the meaning of its last error."""
 
-    logged: Logged
-    endpoint: Endpoint | None
+    row: DeliveryRow
+    endpoint: EndpointSummary | None
     name: str
-    words: str
+    message: str
 
 
-async def list_dead(page: Page) -> Response:
-    query = {"endpoint_id": page.query.get("endpoint_id"), "client_id": page.query.get("client_id")}
-    wanted = {**query, "state": "dead", "limit": _PAGE, "cursor": page.query.get("cursor")}
+async def list_dead_letters(context: ScreenContext) -> Response:
+    query = {"endpoint_id": context.query.get("endpoint_id"), "client_id": context.query.get("client_id")}
+    parameters = {
+        **query, "state": "dead", "limit": _PAGE_SIZE, "cursor": context.query.get("cursor"), "expand": True,
+    }  # fmt: skip
     try:
-        found = await page.call("listDeliveries", query=wanted)
+        found = await context.call("listDeliveries", query=parameters)
     except Problem as problem:
-        if "client_id" not in page.query or problem.status not in {403, 422}:
+        if "client_id" not in context.query or problem.status not in {403, 422}:
             raise
-        return _refused(page, problem)
-    first = "cursor" not in page.query
-    groups = (await page.call("listDeadLetters", query=query)).items if first else []
-    return page.show(
-        "dead.html",
+        message = problem.detail if problem.status == 403 else "Enter the client's number."
+        return context.render(
+            "dead_letters.html", 422, errors={"client_id": message}, groups=[], truncated_at=0, letters=[], first=True,
+            this_url=context.url_with(), next_url="", first_url="",
+        )  # fmt: skip
+    first = "cursor" not in context.query
+    groups = (await context.call("listDeadLetters", query=query)).items if first else []
+    return context.render(
+        "dead_letters.html",
         errors={},
-        heaps=await _heaps(page, groups),
-        looked_at=LOOKED_AT if sum(group.count for group in groups) >= LOOKED_AT else 0,
-        letters=[_letter(page, each) for each in await logged(page, found.items)],
-        only=page.endpoint(page.query["endpoint_id"]),
+        groups=await _by_endpoint(context, groups),
+        truncated_at=GROUPED_MAX if sum(group.count for group in groups) >= GROUPED_MAX else 0,
+        letters=[_letter(row) for row in delivery_rows(found.items)],
         first=first,
-        back=page.here(),
-        next_url=page.here(cursor=found.next_cursor) if found.next_cursor else "",
-        first_url="" if first else page.here(cursor=None),
-        error_in_words=error_in_words,
-        reason_in_words=reason_in_words,
+        this_url=context.url_with(),
+        next_url=context.url_with(cursor=found.next_cursor) if found.next_cursor else "",
+        first_url="" if first else context.url_with(cursor=None),
+        error_code_message=error_code_message,
+        reason_message=reason_message,
     )
 
 
-def _refused(page: Page, problem: Problem) -> Response:
-    message = problem.detail if problem.status == 403 else "Write the client's number."
-    nothing = {"heaps": [], "looked_at": 0, "letters": [], "only": None, "next_url": "", "first_url": ""}
-    return page.show("dead.html", 422, errors={"client_id": message}, first=True, back=page.here(), **nothing)
-
-
-async def _heaps(page: Page, groups: list[DeadGroupView]) -> list[Heap]:
-    dead = {
-        ids.encode("end", b.endpoint_id): b.dead
-        for b in await page.services.store.history.delivery_counts(page.session.key.scope)
-    }
+async def _by_endpoint(context: ScreenContext, groups: list[DeadGroupView]) -> list[DeadLetterGroup]:
+    """Return the groups of each endpoint together, with the count of all its dead letters."""
+    if not groups:
+        return []
+    counts = {book.endpoint_id: book.dead for book in (await context.call("readBooks")).items}
     by_endpoint: dict[str, list[DeadGroupView]] = {}
     for group in groups:
         by_endpoint.setdefault(group.endpoint_id, []).append(group)
-    heaps = []
-    for endpoint_id, members in by_endpoint.items():
-        endpoint = page.endpoint(endpoint_id)
-        oldest = min(member.oldest_at for member in members)
-        heaps.append(
-            Heap(endpoint_id, endpoint, _name(endpoint, endpoint_id), dead.get(endpoint_id, 0), members, oldest)
+    return [
+        DeadLetterGroup(
+            endpoint_id=endpoint_id,
+            endpoint=members[0].endpoint,
+            name=_name(members[0].endpoint, endpoint_id),
+            count=counts.get(endpoint_id, 0),
+            reasons=members,
         )
-    return heaps
+        for endpoint_id, members in by_endpoint.items()
+    ]
 
 
-def _letter(page: Page, each: Logged) -> Letter:
-    endpoint_id = each.delivery.endpoint_id
-    endpoint = page.endpoint(endpoint_id)
-    words = "never tried" if each.last is None else in_words(each.last.status, each.last.error)
-    return Letter(each, endpoint, _name(endpoint, endpoint_id), words)
+def _letter(row: DeliveryRow) -> DeadLetterRow:
+    message = "never attempted" if row.last is None else error_message(row.last.status, row.last.error)
+    return DeadLetterRow(row, row.endpoint, _name(row.endpoint, row.delivery.endpoint_id), message)
 
 
-def _name(endpoint: Endpoint | None, endpoint_id: str) -> str:
-    return f"{endpoint_id} (deleted)" if endpoint is None else name_of(endpoint)
+def _name(endpoint: EndpointSummary | None, endpoint_id: str) -> str:
+    return f"{endpoint_id} (deleted)" if endpoint is None else display_name(endpoint)

@@ -1,95 +1,102 @@
-"""Endpoints are made, edited, switched, deleted, and given new secrets."""
+"""Create, edit, switch and delete endpoints, and rotate their secrets."""
 
 from collections.abc import Mapping
 
 from starlette.responses import Response
 
-from commerce_event.admin.endpoint_form import LABELS, blank, faults_in, fields_of, form_of, of_problem
-from commerce_event.admin.page import ROOT, Page, safe_next
+from commerce_event.admin.endpoint_form import (
+    LABELS,
+    blank_form,
+    check_fields,
+    errors_as_sentences,
+    form_of,
+    read_fields,
+)
+from commerce_event.admin.screen_context import ROOT, ScreenContext, safe_next
 from commerce_event.api.response_models import EndpointView
 from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
 from commerce_event.core.comparisons import COMPARISONS
 from commerce_event.core.problems import Problem
 
 
-async def new_endpoint(page: Page) -> Response:
-    return _form(page, None, blank(page.query.get("client_id", "")), {})
+async def new_endpoint(context: ScreenContext) -> Response:
+    return await _form(context, None, blank_form(context.query.get("client_id", "")), {})
 
 
-async def create_endpoint(page: Page) -> Response:
-    fields, faults = fields_of(page.form)
-    faults = {**faults_in(fields, page.services.policy), **faults}
-    if faults:
-        return _form(page, None, page.form, faults, 422)
+async def create_endpoint(context: ScreenContext) -> Response:
+    fields, errors = read_fields(context.form)
+    errors = {**check_fields(fields, context.address_policy), **errors}
+    if errors:
+        return await _form(context, None, context.form, errors, 422)
     try:
-        made = await page.call("createEndpoint", body=fields)
+        created = await context.call("createEndpoint", body=fields)
     except Problem as problem:
-        return _form(page, None, page.form, of_problem(problem), problem.status)
-    return page.redirect(f"{ROOT}/endpoints/{made.id}", said="The endpoint is made.", reveal=made.secret)
+        return await _form(context, None, context.form, errors_as_sentences(problem), problem.status)
+    path = f"{ROOT}/endpoints/{created.id}"
+    return context.redirect(path, flash="The endpoint is created.", one_time=created.secret)
 
 
-async def edit_endpoint(page: Page) -> Response:
-    endpoint = await page.call("getEndpoint", path={"id": page.id()})
-    return _form(page, endpoint, form_of(endpoint), {})
+async def edit_endpoint(context: ScreenContext) -> Response:
+    endpoint = await context.call("getEndpoint", path={"id": context.path_id})
+    return await _form(context, endpoint, form_of(endpoint), {})
 
 
-async def change_endpoint(page: Page) -> Response:
-    endpoint = await page.call("getEndpoint", path={"id": page.id()})
-    fields, faults = fields_of(page.form)
-    for name in ("client_id", "signing"):
+async def change_endpoint(context: ScreenContext) -> Response:
+    endpoint = await context.call("getEndpoint", path={"id": context.path_id})
+    fields, errors = read_fields(context.form)
+    for name in ("client_id", "signing"):  # these cannot be changed
         fields.pop(name, None)
-        faults.pop(name, None)
-    faults = {**faults_in(fields, page.services.policy, kept=endpoint.headers), **faults}
-    if faults:
-        return _form(page, endpoint, page.form, faults, 422)
+        errors.pop(name, None)
+    errors = {**check_fields(fields, context.address_policy, kept=endpoint.headers), **errors}
+    if errors:
+        return await _form(context, endpoint, context.form, errors, 422)
     try:
-        await page.call("changeEndpoint", path={"id": endpoint.id}, body=fields)
+        await context.call("changeEndpoint", path={"id": endpoint.id}, body=fields)
     except Problem as problem:
-        return _form(page, endpoint, page.form, of_problem(problem), problem.status)
-    return page.redirect(_back(page.text("back"), endpoint), said="Saved.")
+        return await _form(context, endpoint, context.form, errors_as_sentences(problem), problem.status)
+    return context.redirect(_back(context.field("back"), endpoint), flash="Saved.")
 
 
-async def switch_endpoint(page: Page) -> Response:
-    on = page.text("on") == "1"
-    await page.call("changeEndpoint", path={"id": page.id()}, body={"enabled": on})
-    return page.redirect(f"{ROOT}/endpoints/{page.id()}", said="Switched on." if on else "")
+async def switch_endpoint(context: ScreenContext) -> Response:
+    on = context.field("on") == "1"
+    await context.call("changeEndpoint", path={"id": context.path_id}, body={"enabled": on})
+    return context.redirect(f"{ROOT}/endpoints/{context.path_id}", flash="Switched on." if on else "")
 
 
-async def delete_endpoint(page: Page) -> Response:
-    await page.call("deleteEndpoint", path={"id": page.id()})
-    return page.redirect(f"{ROOT}/endpoints", said="Deleted. What waited for it is cancelled; its history stays.")
+async def delete_endpoint(context: ScreenContext) -> Response:
+    await context.call("deleteEndpoint", path={"id": context.path_id})
+    flash = "Deleted. Its pending deliveries are cancelled; its history is kept."
+    return context.redirect(f"{ROOT}/endpoints", flash=flash)
 
 
-async def rotate_secret(page: Page) -> Response:
-    made = await page.call("rotateSecret", path={"id": page.id()}, body={})
-    return page.redirect(f"{ROOT}/endpoints/{page.id()}", reveal=made.secret)
+async def rotate_secret(context: ScreenContext) -> Response:
+    rotated = await context.call("rotateSecret", path={"id": context.path_id}, body={})
+    return context.redirect(f"{ROOT}/endpoints/{context.path_id}", one_time=rotated.secret)
 
 
-def _form(
-    page: Page,
+async def _form(
+    context: ScreenContext,
     endpoint: EndpointView | None,
     form: Mapping[str, list[str]],
     errors: Mapping[str, str],
     status: int = 200,
 ) -> Response:
-    by_category = [(name, [e for e in EVENT_TYPES.values() if e.category == name]) for name in CATEGORIES]
-    wanted = page.text("back") or page.query["back"]
-    return page.show(
+    return context.render(
         "endpoint_form.html",
         status,
         endpoint=endpoint,
         form=form,
         errors=errors,
         labels=LABELS,
-        categories=by_category,
+        categories=[(name, [e for e in EVENT_TYPES.values() if e.category == name]) for name in CATEGORIES],
         comparisons=COMPARISONS,
-        back=_back(wanted, endpoint),
-        timeout_s=page.services.settings.timeout_s,
+        back=_back(context.field("back") or context.query["back"], endpoint),
+        timeout_s=(await context.call("readNode")).timeout_s,
     )
 
 
-def _back(wanted: str, endpoint: EndpointView | None) -> str:
-    """Return where the person came from, else the endpoint."""
-    if wanted:
-        return safe_next(wanted)
+def _back(path: str, endpoint: EndpointView | None) -> str:
+    """Return the page that the person came from; by default the endpoint."""
+    if path:
+        return safe_next(path)
     return f"{ROOT}/endpoints/{endpoint.id}" if endpoint is not None else f"{ROOT}/endpoints"

@@ -1,6 +1,6 @@
-"""A test of an endpoint: an example is sent, and a page of its own shows both sides of it.
+"""Send an example event to an endpoint, and show request and answer.
 
-Nothing of a test is stored: its result travels past the redirect in the browser, so that a reload sends nothing.
+A test is not stored: its result is carried past the redirect in a cookie, so that a reload sends nothing.
 """
 
 import base64
@@ -11,61 +11,65 @@ from urllib.parse import quote
 import msgspec
 from starlette.responses import Response
 
-from commerce_event.admin.error_messages import in_words
-from commerce_event.admin.page import ROOT, Page
-from commerce_event.admin.screens.one_endpoint import kinds_of, name_of
-from commerce_event.admin.timeline import answer_of
-from commerce_event.api.endpoint_health import TestView
+from commerce_event.admin.error_messages import error_message
+from commerce_event.admin.screen_context import ROOT, ScreenContext
+from commerce_event.admin.screens.endpoint import display_name, type_names
+from commerce_event.admin.timeline import answer_text
+from commerce_event.api.endpoint_health import EndpointTestResult
 from commerce_event.web.highlight import json_text
 
-_TEXT_MAX: Final = 2_800  # what a cookie holds, sealed
-_LENGTHS: Final = (1_024, 512, 256, 0)  # of the answer's body that are tried in turn
+_COOKIE_TEXT_MAX: Final = 2_800  # what fits into a cookie once it is encrypted
+_BODY_LENGTHS: Final = (1_024, 512, 256, 0)  # of the answer, tried in turn
 
 
-async def send_test(page: Page) -> Response:
-    chosen = page.text("type")
-    result = await page.call("testEndpoint", path={"id": page.id()}, body={"type": chosen} if chosen else {})
-    shown = packed(result)
-    fate = "took it" if result.delivered else "did not take it"
-    said = "" if shown else f"The receiver {fate}; what was said is too long to be shown."
-    return page.redirect(f"{ROOT}/endpoints/{page.id()}/test?type={quote(chosen)}", said=said, reveal=shown)
-
-
-async def show_test(page: Page) -> Response:
-    endpoint = await page.call("getEndpoint", path={"id": page.id()})
-    result = unpacked(page.reveal.take(page.request))
-    attempt = None if result is None else result.attempt
-    return page.show(
-        "endpoint_test.html",
-        endpoint=endpoint,
-        name=name_of(endpoint),
-        kinds=kinds_of(endpoint),
-        chosen=page.query["type"],
-        test=result,
-        test_body="" if result is None else json_text(result.request_body.encode()),
-        words="" if attempt is None else in_words(attempt.status, attempt.error),
-        answer=None if attempt is None else answer_of(attempt.status, attempt.response_headers, attempt.response_body),
+async def send_test(context: ScreenContext) -> Response:
+    chosen = context.field("type")
+    result = await context.call("testEndpoint", path={"id": context.path_id}, body={"type": chosen} if chosen else {})
+    packed = pack_result(result)
+    outcome = "accepted" if result.delivered else "did not accept"
+    flash = "" if packed else f"The receiver {outcome} the test. Request and answer are too long to be shown."
+    return context.redirect(
+        f"{ROOT}/endpoints/{context.path_id}/test?type={quote(chosen)}", flash=flash, one_time=packed
     )
 
 
-def packed(result: TestView) -> str:
-    """Return a result as a text that fits into a cookie; of a long answer the beginning, at worst nothing."""
-    for length in _LENGTHS:
+async def show_test(context: ScreenContext) -> Response:
+    endpoint = await context.call("getEndpoint", path={"id": context.path_id})
+    result = unpack_result(context.one_time_secret.take(context.request))
+    attempt = None if result is None else result.attempt
+    return context.render(
+        "endpoint_test.html",
+        endpoint=endpoint,
+        name=display_name(endpoint),
+        type_names=type_names(endpoint),
+        chosen=context.query["type"],
+        test=result,
+        test_body="" if result is None else json_text(result.request_body.encode()),
+        message="" if attempt is None else error_message(attempt.status, attempt.error),
+        answer=None
+        if attempt is None
+        else answer_text(attempt.status, attempt.response_headers, attempt.response_body),
+    )
+
+
+def pack_result(result: EndpointTestResult) -> str:
+    """Return a result as a text that fits into a cookie: a long answer is shortened; empty when nothing fits."""
+    for length in _BODY_LENGTHS:
         shorter = msgspec.structs.replace(result.attempt, response_body=result.attempt.response_body[:length])
-        text = _packed(msgspec.structs.replace(result, attempt=shorter))
-        if len(text) <= _TEXT_MAX:
+        text = _compress(msgspec.structs.replace(result, attempt=shorter))
+        if len(text) <= _COOKIE_TEXT_MAX:
             return text
     bare = msgspec.structs.replace(result.attempt, response_body="", response_headers=[])
-    text = _packed(msgspec.structs.replace(result, attempt=bare, request_headers=[]))
-    return text if len(text) <= _TEXT_MAX else ""
+    text = _compress(msgspec.structs.replace(result, attempt=bare, request_headers=[]))
+    return text if len(text) <= _COOKIE_TEXT_MAX else ""
 
 
-def unpacked(text: str) -> TestView | None:
-    """Return what was packed, None for nothing."""
+def unpack_result(text: str) -> EndpointTestResult | None:
+    """Return a packed result; None for an empty text."""
     if not text:
         return None
-    return msgspec.msgpack.decode(zlib.decompress(base64.b85decode(text)), type=TestView)
+    return msgspec.msgpack.decode(zlib.decompress(base64.b85decode(text)), type=EndpointTestResult)
 
 
-def _packed(result: TestView) -> str:
+def _compress(result: EndpointTestResult) -> str:
     return base64.b85encode(zlib.compress(msgspec.msgpack.encode(result), 9)).decode()

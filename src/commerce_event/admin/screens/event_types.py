@@ -1,4 +1,4 @@
-"""Event types: what the contract says of each, and which endpoints take it."""
+"""Event types: the contract of each, and the endpoints that subscribe to it."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -6,97 +6,90 @@ from typing import Final
 import msgspec
 from starlette.responses import Response
 
-from commerce_event.admin.page import ROOT, Page
+from commerce_event.admin.screen_context import ROOT, ScreenContext
+from commerce_event.api.response_models import EndpointView
 from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES, EventType
-from commerce_event.core import ids
-from commerce_event.core.model import Endpoint
 from commerce_event.core.problems import not_found
+from commerce_event.web.commands import publish_command
 from commerce_event.web.highlight import json_text
-from commerce_event.web.samples import publish_command
 
-_LAST: Final = "This is the only type that the endpoint takes. Switch the endpoint itself off instead."
+_LAST_TYPE: Final = "This is the only type that the endpoint subscribes to. Switch the endpoint itself off instead."
 
 
-class Row(msgspec.Struct, frozen=True):
-    """An event type, its takers, and of every endpoint looked at whether it takes the type."""
+class EventTypeRow(msgspec.Struct, frozen=True):
+    """An event type, its subscribers, and for every endpoint whether it subscribes to the type."""
 
     event_type: EventType
-    takers: list[tuple[str, Endpoint]]
-    cells: list[tuple[str, Endpoint, bool]]
+    subscribers: list[EndpointView]
+    cells: list[tuple[EndpointView, bool]]
 
 
-async def list_types(page: Page) -> Response:
-    endpoints = _endpoints(page)
-    clients = sorted({endpoint.client_id for endpoint in page.services.registry.endpoints(page.session.key.scope)})
-    return page.show(
-        "types.html",
-        clients=clients,
-        chosen=page.query.get("client_id", ""),
-        columns=[(ids.encode("end", endpoint.id), endpoint) for endpoint in endpoints],
-        refused=page.query["refused"],
-        refusal=_LAST,
+async def list_types(context: ScreenContext) -> Response:
+    everyone = await context.all_endpoints()
+    chosen = context.query.get("client_id", "")
+    endpoints = [each for each in everyone if not chosen or str(each.client_id) == chosen]
+    return context.render(
+        "event_types.html",
+        clients=sorted({endpoint.client_id for endpoint in everyone}),
+        chosen=chosen,
+        columns=endpoints,
+        refused=context.query["refused"],
+        refusal=_LAST_TYPE,
         categories=[
             (name, [_row(e, endpoints) for e in EVENT_TYPES.values() if e.category == name]) for name in CATEGORIES
         ],
     )
 
 
-async def one_type(page: Page) -> Response:
-    name = page.request.path_params["name"]
-    described = await page.call("getEventType", path={"name": name})
+async def show_type(context: ScreenContext) -> Response:
+    name = context.request.path_params["name"]
+    described = await context.call("getEventType", path={"name": name})
     event_type = EVENT_TYPES[described.name]
-    return page.show(
-        "type.html",
+    return context.render(
+        "event_type.html",
         event_type=event_type,
-        row=_row(event_type, _endpoints(page)),
+        row=_row(event_type, await context.all_endpoints()),
         example=json_text(described.example),
         schema=json_text(described.schema),
-        publish=publish_command(page.origin, event_type.name, msgspec.json.encode(described.example)),
+        publish=publish_command(context.origin, event_type.name, msgspec.json.encode(described.example)),
     )
 
 
-async def switch_type(page: Page) -> Response:
+async def switch_type(context: ScreenContext) -> Response:
     """Turn a type on or off for one endpoint of a client."""
-    name, endpoint_id = page.request.path_params["name"], page.text("endpoint_id")
-    endpoint = await page.call("getEndpoint", path={"id": endpoint_id})
+    name, endpoint_id = context.request.path_params["name"], context.field("endpoint_id")
+    endpoint = await context.call("getEndpoint", path={"id": endpoint_id})
     event_type = EVENT_TYPES.get(name)
     if event_type is None:
         raise not_found("event type")
-    on = page.text("on") == "1"
-    wanted = with_type(endpoint.event_types, event_type) if on else without_type(endpoint.event_types, event_type)
+    on = context.field("on") == "1"
+    types = with_type(endpoint.event_types, event_type) if on else without_type(endpoint.event_types, event_type)
     back = f"{ROOT}/types?client_id={endpoint.client_id}"
-    if not wanted:
-        return page.redirect(f"{back}&refused={name}#type-{name}")
-    await page.call("changeEndpoint", path={"id": endpoint_id}, body={"event_types": wanted})
-    said = f"{name} is {'on' if on else 'off'} for {endpoint.description or endpoint.url}."
-    return page.redirect(f"{back}#type-{name}", said=said)
+    if not types:
+        return context.redirect(f"{back}&refused={name}#type-{name}")
+    await context.call("changeEndpoint", path={"id": endpoint_id}, body={"event_types": types})
+    flash = f"{name} is {'on' if on else 'off'} for {endpoint.description or endpoint.url}."
+    return context.redirect(f"{back}#type-{name}", flash=flash)
 
 
-def with_type(wanted: Sequence[str], event_type: EventType) -> list[str]:
-    """Return what an endpoint takes, this type too."""
-    return [*wanted, event_type.name] if not _takes(wanted, event_type) else list(wanted)
+def with_type(types: Sequence[str], event_type: EventType) -> list[str]:
+    """Return the types of an endpoint with this type added."""
+    return [*types, event_type.name] if not _includes(types, event_type) else list(types)
 
 
-def without_type(wanted: Sequence[str], event_type: EventType) -> list[str]:
-    """Return what an endpoint takes but for this type: `*` and its category are written out as the types in them."""
-    kept = [name for name in wanted if name not in {"*", event_type.category, event_type.name}]
+def without_type(types: Sequence[str], event_type: EventType) -> list[str]:
+    """Return the types of an endpoint without this type; `*` and its category are replaced by the other types."""
+    kept = [name for name in types if name not in {"*", event_type.category, event_type.name}]
     for each in EVENT_TYPES.values():
-        if each != event_type and _takes(wanted, each) and not _takes(kept, each):
+        if each != event_type and _includes(types, each) and not _includes(kept, each):
             kept.append(each.name)
     return kept
 
 
-def _takes(wanted: Sequence[str], event_type: EventType) -> bool:
-    return not {"*", event_type.category, event_type.name}.isdisjoint(wanted)
+def _includes(types: Sequence[str], event_type: EventType) -> bool:
+    return not {"*", event_type.category, event_type.name}.isdisjoint(types)
 
 
-def _endpoints(page: Page) -> list[Endpoint]:
-    chosen = page.query.get("client_id", "")
-    found = page.services.registry.endpoints(page.session.key.scope)
-    return [each for each in found if not chosen or str(each.client_id) == chosen]
-
-
-def _row(event_type: EventType, endpoints: list[Endpoint]) -> Row:
-    named = [(ids.encode("end", endpoint.id), endpoint) for endpoint in endpoints]
-    cells = [(name, each, _takes(each.event_types, event_type)) for name, each in named]
-    return Row(event_type, [(name, each) for name, each, on in cells if on], cells)
+def _row(event_type: EventType, endpoints: list[EndpointView]) -> EventTypeRow:
+    cells = [(endpoint, _includes(endpoint.event_types, event_type)) for endpoint in endpoints]
+    return EventTypeRow(event_type, [endpoint for endpoint, on in cells if on], cells)

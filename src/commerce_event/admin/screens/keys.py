@@ -1,55 +1,56 @@
-"""Keys: made, shown once, revoked."""
+"""Keys: create, list, revoke."""
 
 from typing import Any, Final
 
 from starlette.responses import Response
 
-from commerce_event.admin.endpoint_form import on_fields
-from commerce_event.admin.page import ROOT, Page
+from commerce_event.admin.endpoint_form import errors_as_worded
+from commerce_event.admin.screen_context import ROOT, ScreenContext
 from commerce_event.core import ids
 from commerce_event.core.problems import Problem, invalid
 
-_PAGE: Final = 100
+_PAGE_SIZE: Final = 100
 
 
-async def list_keys(page: Page) -> Response:
-    return await _show(page, {})
+async def list_keys(context: ScreenContext) -> Response:
+    return await _render(context, {})
 
 
-async def create_key(page: Page) -> Response:
+async def create_key(context: ScreenContext) -> Response:
+    fields: dict[str, Any] = {"role": context.field("role") or "read", "name": context.field("name")}
+    clients = context.field("client_ids")
     try:
-        made = await page.call("createKey", body=_wanted(page))
+        if clients:
+            fields["client_ids"] = _client_ids(clients)
+        created = await context.call("createKey", body=fields)
     except Problem as problem:
-        return await _show(page, on_fields(problem), problem.status)
-    return page.redirect(f"{ROOT}/keys", reveal=made.key)
+        return await _render(context, errors_as_worded(problem), problem.status)
+    return context.redirect(f"{ROOT}/keys", one_time=created.key)
 
 
-async def revoke_key(page: Page) -> Response:
-    await page.call("revokeKey", path={"id": page.id()})
-    return page.redirect(f"{ROOT}/keys", said="The key is revoked; whoever used it is turned away from now on.")
+async def revoke_key(context: ScreenContext) -> Response:
+    await context.call("revokeKey", path={"id": context.path_id})
+    return context.redirect(f"{ROOT}/keys", flash="The key is revoked. Requests with it are rejected from now on.")
 
 
-def _wanted(page: Page) -> dict[str, Any]:
-    wanted: dict[str, Any] = {"role": page.text("role") or "read", "name": page.text("name")}
-    clients = page.text("client_ids")
-    if clients:
-        try:
-            wanted["client_ids"] = [int(part) for part in clients.replace(",", " ").split()]
-        except ValueError:
-            raise invalid("/client_ids", "write the clients' numbers with commas between, such as 1, 2") from None
-    return wanted
+def _client_ids(text: str) -> list[int]:
+    """Return the client numbers in a text. Raises Problem 422."""
+    try:
+        return [int(part) for part in text.replace(",", " ").split()]
+    except ValueError:
+        raise invalid("/client_ids", "enter client numbers separated by commas, such as 1, 2") from None
 
 
-async def _show(page: Page, errors: dict[str, str], status: int = 200) -> Response:
-    found = await page.call("listKeys", query={"limit": _PAGE, "cursor": page.query.get("cursor")})
-    return page.show(
+async def _render(context: ScreenContext, errors: dict[str, str], status: int = 200) -> Response:
+    found = await context.call("listKeys", query={"limit": _PAGE_SIZE, "cursor": context.query.get("cursor")})
+    return context.render(
         "keys.html",
         status,
         keys=found.items,
-        form=page.form,
+        form=context.form,
         errors=errors,
-        new_key=page.reveal.take(page.request),
-        own=ids.encode("key", page.session.key.id),
-        next_url=page.here(cursor=found.next_cursor) if found.next_cursor else "",
-        first_url=page.here(cursor=None) if "cursor" in page.query else "",
+        new_key=context.one_time_secret.take(context.request),
+        own=ids.encode("key", context.session.key.id),
+        next_url=context.url_with(cursor=found.next_cursor) if found.next_cursor else "",
+        first_url=context.url_with(cursor=None) if "cursor" in context.query else "",
     )

@@ -1,34 +1,19 @@
-"""The state of this node: store, accounts, settings."""
+"""The state of this node, its store and the delivery counts."""
 
 from starlette.responses import Response
 
-from commerce_event.admin.number_format import lasting
-from commerce_event.admin.page import Page
-from commerce_event.core import ids
-from commerce_event.core.clock import rfc3339
-from commerce_event.core.retry import format_duration
+from commerce_event.admin.number_format import duration
+from commerce_event.admin.screen_context import ScreenContext
+from commerce_event.web.durations import setting_duration
 
 
-async def system(page: Page) -> Response:
-    services = page.services
-    settings = services.settings
-    books = await services.store.history.delivery_counts(page.session.key.scope)
-    accounts = services.maintenance.accounts
-    for_all = page.session.key.client_ids is None
-    return page.show(
+async def show_system(context: ScreenContext) -> Response:
+    node = await context.call("readNode")
+    return context.render(
         "system.html",
-        for_all=for_all,
-        info=await services.store.info() if for_all else None,
-        in_flight=services.scheduler.in_flight,
-        unsettled=services.scheduler.unsettled,
-        running=services.scheduler.running,
-        nodes=services.scheduler.nodes,
-        books=[(ids.encode("end", book.endpoint_id), book) for book in books],
-        names={each.id: each.description or each.url for each in services.registry.endpoints(page.session.key.scope)},
-        balanced=accounts is None or accounts.balanced,
-        counted_at=None if accounts is None else rfc3339(accounts.counted_ms),
-        retention="for ever" if not settings.retention_s else lasting(settings.retention_s),
-        schedule=[format_duration(delay) for delay in settings.retry_schedule_s],
-        settings=settings,
-        now=rfc3339(services.clock.now_ms()),
+        node=node,
+        store=await context.call("readStore") if context.session.key.role == "admin" else None,
+        books=await context.call("readBooks"),
+        retention="for ever" if node.retention_s is None else duration(node.retention_s),
+        schedule=[setting_duration(delay) for delay in node.retry_schedule],
     )

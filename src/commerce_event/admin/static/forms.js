@@ -1,4 +1,4 @@
-// Forms: times in the viewer's zone, selects that submit, and texts that outlive the end of a session.
+// Forms: times in the viewer's time zone, selects that submit, and drafts that survive the end of a session.
 (() => {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const two = (number) => String(number).padStart(2, "0");
@@ -6,8 +6,8 @@
     `${moment.getFullYear()}-${two(moment.getMonth() + 1)}-${two(moment.getDate())}T${two(moment.getHours())}:${two(moment.getMinutes())}`;
 
   // <label for="since">Since (UTC)</label><input id="since" type="datetime-local" name="since" data-zone value="…">
-  // The value is UTC, with or without a Z. It is shown in the viewer's zone, which takes the place of "UTC" in the
-  // label; an ISO instant is submitted under the same name. Without scripts the field stays as it is.
+  // The value is UTC, with or without a Z. It is shown in the viewer's zone, whose name replaces "UTC" in
+  // the label. An ISO instant is submitted under the same name. Without scripts the field is not changed.
   const showZone = (input) => {
     const given = input.getAttribute("value");
     const moment = given ? new Date(given.endsWith("Z") ? given : `${given}Z`) : null;
@@ -15,14 +15,14 @@
     input.removeAttribute("name");
     input.after(instant);
     if (moment && !isNaN(moment)) input.value = local(moment);
-    const take = () => {
+    const update = () => {
       const chosen = input.value ? new Date(input.value) : null;
       instant.value = chosen && !isNaN(chosen) ? chosen.toISOString() : "";
-      instant.disabled = instant.value === ""; // an empty field need not be in the address
+      instant.disabled = instant.value === ""; // keep empty fields out of the address
     };
-    input.addEventListener("input", take);
-    input.addEventListener("change", take);
-    take();
+    input.addEventListener("input", update);
+    input.addEventListener("change", update);
+    update();
     for (const label of input.labels) {
       for (const part of label.childNodes) {
         if (part.nodeType === Node.TEXT_NODE) part.data = part.data.replace("UTC", zone);
@@ -32,47 +32,47 @@
   };
 
   document.addEventListener("change", (event) => {
-    if (event.target.matches("select[data-submits]")) event.target.form.requestSubmit();
+    if (event.target.matches("select[data-auto-submit]")) event.target.form.requestSubmit();
   });
 
-  // -- typed text is kept in this tab when a form is sent, and put back if the session turns out to have ended
-  const STORE = "typed";
+  // -- Drafts: what was typed is stored in this tab when a form is sent, and restored if the session had ended.
+  const STORE = "draft";
   const SECRET = /secret|password|token|headers|^key$|csrf/i;
   const fields = (form) => [...form.elements].filter((each) =>
     each.name && !SECRET.test(each.name) && each.type !== "hidden" && each.type !== "password" && !each.matches("[data-secret], button"));
-  const keep = (form) => {
+  const saveDraft = (form) => {
     const texts = fields(form).map((each) => [each.name, each.value, each.checked ?? null]);
     if (!texts.length) return;
     const number = [...document.forms].indexOf(form);
     sessionStorage.setItem(STORE, JSON.stringify({ page: location.pathname + location.search, number, texts, ended: false }));
   };
-  const refill = () => {
-    const typed = JSON.parse(sessionStorage.getItem(STORE) ?? "null");
-    if (!typed) return;
+  const restoreDraft = () => {
+    const draft = JSON.parse(sessionStorage.getItem(STORE) ?? "null");
+    if (!draft) return;
     if (document.querySelector("[data-ended]")) {
-      sessionStorage.setItem(STORE, JSON.stringify({ ...typed, ended: true }));
+      sessionStorage.setItem(STORE, JSON.stringify({ ...draft, ended: true }));
       return;
     }
-    if (document.body.matches(".gate") && typed.ended) return; // a wrong key at first
+    if (document.body.matches(".sign-in-page") && draft.ended) return; // after a wrong key
     sessionStorage.removeItem(STORE);
-    const form = document.forms[typed.number];
-    if (!typed.ended || typed.page !== location.pathname + location.search || !form) return;
+    const form = document.forms[draft.number];
+    if (!draft.ended || draft.page !== location.pathname + location.search || !form) return;
     fields(form).forEach((each, number) => {
-      const [name, value, checked] = typed.texts[number] ?? [];
+      const [name, value, checked] = draft.texts[number] ?? [];
       if (name !== each.name) return;
       if (each.matches("[type=checkbox], [type=radio]")) each.checked = checked;
       else each.value = value;
       each.dispatchEvent(new Event("input", { bubbles: true }));
     });
-    document.getElementById("said").textContent = "What you had typed is back in the form.";
+    document.getElementById("announcer").textContent = "Your input was restored.";
   };
-  const quietly = (work) => { try { work(); } catch { /* no storage in a private window: the text is lost as before */ } };
+  const ignoringErrors = (work) => { try { work(); } catch { /* no storage: drafts are not kept */ } };
   document.addEventListener("submit", (event) => {
-    if (event.target.method === "post" && !document.body.matches(".gate")) quietly(() => keep(event.target));
+    if (event.target.method === "post" && !document.body.matches(".sign-in-page")) ignoringErrors(() => saveDraft(event.target));
   });
 
   document.addEventListener("DOMContentLoaded", () => {
     document.querySelectorAll("input[type='datetime-local'][data-zone]").forEach(showZone);
-    quietly(refill);
+    ignoringErrors(restoreDraft);
   });
 })();

@@ -1,6 +1,6 @@
-// Without a mouse: from the search to its results, from row to row, and a list of the keys.
+// Keyboard shortcuts: from the search to its results, from row to row, and the list of shortcuts.
 (() => {
-  const rows = () => [...document.querySelectorAll("main tbody tr, main .attention > li")]
+  const rows = () => [...document.querySelectorAll("main tbody tr, main .item-list > li")]
     .map((row) => row.querySelector("a[href]")).filter((link) => link?.offsetParent);
   const move = (step) => {
     const links = rows();
@@ -16,24 +16,24 @@
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     const search = event.target.closest?.("[data-search]");
     if (search) {
-      // What is asked for is on the page already: on to it.
-      const shown = event.key === "ArrowDown" || (event.key === "Enter" && search.value && search.value === search.defaultValue);
-      if (shown && move(0)) event.preventDefault();
+      // The results are on the page already: focus the first.
+      const hasResults = event.key === "ArrowDown" || (event.key === "Enter" && search.value && search.value === search.defaultValue);
+      if (hasResults && move(0)) event.preventDefault();
       else if (event.key === "Escape") search.blur();
       return;
     }
-    if (event.target.closest?.("input, textarea, select, [role=tab], .plot, dialog")) return;
-    const inRow = event.target.closest?.("main tbody tr, main .attention > li");
+    if (event.target.closest?.("input, textarea, select, [role=tab], .chart, dialog")) return;
+    const inRow = event.target.closest?.("main tbody tr, main .item-list > li");
     const step = { j: 1, k: -1, ...(inRow && { ArrowDown: 1, ArrowUp: -1 }) }[event.key];
     if (step) {
       if (move(step)) event.preventDefault();
     } else if (event.key === "?") {
       event.preventDefault();
-      document.getElementById("keys-help")?.showModal();
+      document.getElementById("keyboard-help")?.showModal();
     }
   });
   document.addEventListener("click", (event) => {
-    if (event.target.closest("[data-shows-keys]")) document.getElementById("keys-help").showModal();
+    if (event.target.closest("[data-opens-keyboard-help]")) document.getElementById("keyboard-help").showModal();
     if (event.target.matches("dialog")) event.target.close();
   });
   document.addEventListener("change", (event) => {

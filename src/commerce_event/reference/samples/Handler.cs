@@ -1,4 +1,4 @@
-// Receives events: checks the signature, takes each event once, answers quickly.
+// Receives events: verifies the signature, processes each event once, answers at once.
 // A web project: dotnet new web, then this file as Program.cs.
 using System.Collections.Concurrent;
 using System.Security.Cryptography;
@@ -7,7 +7,7 @@ using System.Text;
 var text = Environment.GetEnvironmentVariable("WEBHOOK_SECRET")!;
 var secret = Convert.FromBase64String(text.StartsWith("whsec_") ? text[6..] : text);
 var port = Environment.GetEnvironmentVariable("PORT") ?? "9000";
-var seen = new ConcurrentDictionary<string, bool>(); // keep this in your database, in the transaction that does the work
+var seen = new ConcurrentDictionary<string, bool>(); // in production: store ids in the transaction that does the work
 
 bool IsSigned(IHeaderDictionary headers, byte[] body)
 {

@@ -1,4 +1,4 @@
-// Receives events: checks the signature, takes each event once, answers quickly.
+// Receives events: verifies the signature, processes each event once, answers at once.
 import com.sun.net.httpserver.Headers;
 import com.sun.net.httpserver.HttpServer;
 import java.io.ByteArrayOutputStream;
@@ -14,7 +14,7 @@ import javax.crypto.spec.SecretKeySpec;
 
 public class Handler {
     static final byte[] SECRET = Base64.getDecoder().decode(System.getenv("WEBHOOK_SECRET").replaceFirst("^whsec_", ""));
-    // keep this in your database, in the transaction that does the work
+    // in production: store ids in the transaction that does the work
     static final Set<String> SEEN = ConcurrentHashMap.newKeySet();
 
     static boolean isSigned(Headers headers, byte[] body) throws Exception {

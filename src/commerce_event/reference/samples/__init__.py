@@ -1,4 +1,4 @@
-"""Programs for the other end, complete and without any library, in the languages that integrators use."""
+"""Complete sample programs for receivers and publishers, without libraries, in seven languages."""
 
 from importlib.resources import files
 from typing import Final
@@ -7,16 +7,16 @@ import msgspec
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """A program in a file of this folder."""
+    """A sample program in a file of this folder."""
 
     language: str
     label: str
     filename: str
-    start: str  # how it is run
+    command: str  # runs it
 
     @property
     def syntax(self) -> str:
-        """What the file is written in."""
+        """The language of the file, for highlighting."""
         return "shell" if self.filename.endswith(".sh") else self.language
 
     @property

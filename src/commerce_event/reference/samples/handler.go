@@ -1,4 +1,4 @@
-// Receives events: checks the signature, takes each event once, answers quickly.
+// Receives events: verifies the signature, processes each event once, answers at once.
 package main
 
 import (
@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-var seen sync.Map // keep this in your database, in the transaction that does the work
+var seen sync.Map // in production: store ids in the transaction that does the work
 
 func isSigned(secret []byte, header http.Header, body []byte) bool {
 	sentAt, err := strconv.ParseInt(header.Get("webhook-timestamp"), 10, 64)

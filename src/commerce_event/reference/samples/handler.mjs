@@ -1,9 +1,9 @@
-// Receives events: checks the signature, takes each event once, answers quickly.
+// Receives events: verifies the signature, processes each event once, answers at once.
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { createServer } from "node:http";
 
 const secret = Buffer.from(process.env.WEBHOOK_SECRET.replace(/^whsec_/, ""), "base64");
-const seen = new Set(); // keep this in your database, in the transaction that does the work
+const seen = new Set(); // in production: store ids in the transaction that does the work
 
 function isSigned(headers, body) {
   const sentAt = Number(headers["webhook-timestamp"]);

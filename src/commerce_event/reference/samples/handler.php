@@ -1,5 +1,5 @@
 <?php
-// Receives events: checks the signature, takes each event once, answers quickly.
+// Receives events: verifies the signature, processes each event once, answers at once.
 $secret = base64_decode(preg_replace('/^whsec_/', '', getenv('WEBHOOK_SECRET')));
 $body = file_get_contents('php://input');
 $id = $_SERVER['HTTP_WEBHOOK_ID'] ?? '';
@@ -17,7 +17,7 @@ if (!$signed) {
     exit;
 }
 
-// Remember ids in your database, in the transaction that does the work; a file stands for it here.
+// In production: store ids in your database, in the transaction that does the work. Here a file stands in for it.
 $mark = sys_get_temp_dir() . '/received-' . hash('sha256', $id);
 $handle = @fopen($mark, 'x');
 if ($handle !== false) {

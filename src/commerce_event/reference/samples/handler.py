@@ -1,4 +1,4 @@
-# Receives events: checks the signature, takes each event once, answers quickly.
+# Receives events: verifies the signature, processes each event once, answers at once.
 import base64
 import hashlib
 import hmac
@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 SECRET = base64.b64decode(os.environ["WEBHOOK_SECRET"].removeprefix("whsec_"))
 PORT = int(os.environ.get("PORT", "9000"))
-seen = set()  # keep this in your database, in the transaction that does the work
+seen = set()  # in production: store ids in the transaction that does the work
 
 
 def is_signed(headers, body):

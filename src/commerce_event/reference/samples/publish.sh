@@ -1,6 +1,6 @@
-# Publishes an event; 202 means that it is durable.
-# COMMERCE_EVENT_KEY is a key that may publish.
-# Run it twice: the event is still taken only once.
+# Publishes an event. The status 202 means that it is stored durably.
+# COMMERCE_EVENT_KEY is a key with the role publish.
+# A second run does not publish the event again.
 set -eu
 server="${COMMERCE_EVENT_URL:-http://127.0.0.1:8080}"
 curl -sS --fail-with-body -X POST \

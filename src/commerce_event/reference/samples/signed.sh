@@ -1,5 +1,5 @@
-# Sends a signed event to a handler, as the server would: to try a handler by hand.
-# Needs openssl and curl. WEBHOOK_SECRET is whsec_…, TARGET the handler's address.
+# Sends a signed event to a handler, as the server does, to test the handler.
+# Needs openssl and curl. WEBHOOK_SECRET is whsec_…; TARGET is the handler's URL.
 set -eu
 body='{"ClientId":1,"ApplicationId":1,"OrderId":1,"OrderNo":"SO-10023","ClientOrderRef":"B-1","Source":"WEB"}'
 id="${WEBHOOK_ID:-evt_0c1m5k8s40000}"

@@ -1,16 +1,16 @@
-// The contents: narrowed to what is typed, folded on a phone, always showing where one is.
+// The table of contents: filter, collapse on a phone, and mark the current entry.
 document.addEventListener("DOMContentLoaded", () => {
   const contents = document.getElementById("contents");
-  const filter = document.getElementById("narrow");
+  const filter = document.getElementById("contents-filter");
   const items = [...contents.querySelectorAll("li")];
   const groups = [...contents.querySelectorAll("[data-group]")];
   const wasOpen = new Map();
 
-  const narrow = () => {
+  const applyFilter = () => {
     const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
     if (words.length && !wasOpen.size) for (const group of groups) wasOpen.set(group, group.open);
     for (const item of items) {
-      const text = `${item.textContent} ${item.dataset.words ?? ""}`.toLowerCase();
+      const text = `${item.textContent} ${item.dataset.keywords ?? ""}`.toLowerCase();
       item.hidden = !words.every((word) => text.includes(word));
     }
     for (const group of groups) {
@@ -19,33 +19,33 @@ document.addEventListener("DOMContentLoaded", () => {
       else if (wasOpen.size) group.open = wasOpen.get(group);
     }
     if (!words.length) wasOpen.clear();
-    for (const title of contents.querySelectorAll(".over")) title.hidden = words.length > 0;
-    contents.querySelector(".nothing").hidden = items.some((item) => !item.hidden);
+    for (const title of contents.querySelectorAll(".overline")) title.hidden = words.length > 0;
+    contents.querySelector(".no-match").hidden = items.some((item) => !item.hidden);
   };
-  filter.addEventListener("input", narrow);
+  filter.addEventListener("input", applyFilter);
   filter.addEventListener("keydown", (event) => {
     if (event.key === "Enter") contents.querySelector("li:not([hidden]) a")?.click();
     if (event.key === "Escape" && filter.value) {
       filter.value = "";
-      narrow();
+      applyFilter();
       event.preventDefault();
     }
   });
 
-  const fold = contents.querySelector(".fold");
-  const unfold = (open) => {
+  const toggle = contents.querySelector(".contents-toggle");
+  const setOpen = (open) => {
     contents.toggleAttribute("data-open", open);
-    fold.setAttribute("aria-expanded", String(open));
+    toggle.setAttribute("aria-expanded", String(open));
   };
-  fold.addEventListener("click", () => unfold(!contents.hasAttribute("data-open")));
-  contents.addEventListener("click", (event) => { if (event.target.closest("li a")) unfold(false); });
+  toggle.addEventListener("click", () => setOpen(!contents.hasAttribute("data-open")));
+  contents.addEventListener("click", (event) => { if (event.target.closest("li a")) setOpen(false); });
   contents.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || !contents.hasAttribute("data-open")) return;
-    unfold(false);
-    fold.focus();
+    setOpen(false);
+    toggle.focus();
   });
 
-  // Where this server is, as the browser reached it.
+  // Show this server's address as the browser reached it.
   for (const code of document.querySelectorAll("#servers td code")) {
     if (code.textContent === "/") code.textContent = location.origin;
   }
@@ -56,7 +56,7 @@ document.addEventListener("DOMContentLoaded", () => {
 
   const title = document.title;
   const links = new Map(items.map((item) => [item.firstElementChild.hash.slice(1), item.firstElementChild]));
-  const mark = (link) => {
+  const setCurrent = (link) => {
     if (link.hasAttribute("aria-current")) return;
     contents.querySelector("[aria-current]")?.removeAttribute("aria-current");
     link.setAttribute("aria-current", "location");
@@ -69,18 +69,18 @@ document.addEventListener("DOMContentLoaded", () => {
     }
   };
   const targets = new Map([...links.keys()].map((id) => [id, document.getElementById(id)]));
-  const near = new Set(); // what stands where one reads, a band below the top
-  const markWhereOneIs = () => {
-    const aimed = targets.get(location.hash.slice(1));
-    const atEnd = innerHeight + scrollY >= document.documentElement.scrollHeight - 2; // its last parts never come up
-    const first = [...targets.values()].find((target) => near.has(target));
-    const here = aimed && (near.has(aimed) || atEnd) ? aimed : first;
-    if (here) mark(links.get(here.id));
+  const visible = new Set(); // targets in the band below the top
+  const updateCurrent = () => {
+    const linked = targets.get(location.hash.slice(1));
+    const atEnd = innerHeight + scrollY >= document.documentElement.scrollHeight - 2; // the last targets never reach the band
+    const first = [...targets.values()].find((target) => visible.has(target));
+    const here = linked && (visible.has(linked) || atEnd) ? linked : first;
+    if (here) setCurrent(links.get(here.id));
   };
   const watcher = new IntersectionObserver((entries) => {
-    for (const { target, isIntersecting } of entries) near[isIntersecting ? "add" : "delete"](target);
-    markWhereOneIs();
+    for (const { target, isIntersecting } of entries) visible[isIntersecting ? "add" : "delete"](target);
+    updateCurrent();
   }, { rootMargin: "-5% 0px -85% 0px" });
   for (const target of targets.values()) watcher.observe(target);
-  addEventListener("hashchange", markWhereOneIs);
+  addEventListener("hashchange", updateCurrent);
 });

@@ -14,7 +14,7 @@ async def compare_clocks(connection: Connection, clock: Clock) -> None:
     if isinstance(clock, SharedClock):
         asked_s = clock.monotonic()
         there_ms = float(await fetch_value(connection, "time_ms"))
-        clock.compared(there_ms, asked_s, clock.monotonic())
+        clock.compare_with_server(there_ms, asked_s, clock.monotonic())
 
 
 class LeaseShifts:

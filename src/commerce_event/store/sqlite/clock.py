@@ -18,7 +18,7 @@ def continue_clock(connection: apsw.Connection, clock: SystemClock) -> None:
     """
     boot = _boot_id()
     if boot and fetch_value(connection, "meta", "boot") == boot:
-        clock.go_on(fetch_value(connection, "meta", "clock_ahead_ms"))
+        clock.resume(fetch_value(connection, "meta", "clock_ahead_ms"))
     else:
         execute(connection, "put_meta", "boot", boot)
         execute(connection, "put_meta", "clock_ahead_ms", clock.ahead_ms)

@@ -1,50 +1,50 @@
-// What every page can do: times in the viewer's zone, copy buttons, tabs, questions before what cannot be undone.
+// Shared by all pages: times in the viewer's time zone, copy buttons, tabs, confirmation before destructive actions.
 (() => {
   const full = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
   const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
   const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
   const old = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric" });
 
-  const written = (moment) => {
+  const timeText = (moment) => {
     const now = new Date();
     if (moment.toDateString() === now.toDateString()) return clock.format(moment);
     const date = (moment.getFullYear() === now.getFullYear() ? day : old).format(moment);
     return `${date}, ${clock.format(moment)}`;
   };
-  const forms = {
+  const labelFormats = {
     clock: new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" }),
     day: new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric" }),
   };
-  // Labels of a plot stand at times that are round in UTC; they move to where it is round here.
-  const localLabels = (plot) => {
-    const labels = [...plot.querySelectorAll("text[data-time]:not([data-local])")];
-    const { left, right, every, msPerUnit } = plot.dataset;
+  // Labels of a chart are at times that are round in UTC; move them to times that are round in the viewer's time zone.
+  const localLabels = (chart) => {
+    const labels = [...chart.querySelectorAll("text[data-time]:not([data-local])")];
+    const { left, right, every, msPerUnit } = chart.dataset;
     for (const label of labels) {
       label.dataset.local = "";
       const moment = new Date(label.dataset.time);
-      const late = ((-moment.getTimezoneOffset() * 60_000) % every + Number(every)) % every;
-      let at = moment.getTime() - late;
-      let x = Number(label.getAttribute("x")) - late / msPerUnit;
+      const offset = ((-moment.getTimezoneOffset() * 60_000) % every + Number(every)) % every;
+      let at = moment.getTime() - offset;
+      let x = Number(label.getAttribute("x")) - offset / msPerUnit;
       if (x < left) {
         at += labels.length * every;
         x += labels.length * every / msPerUnit;
       }
       label.setAttribute("x", x);
-      label.textContent = x > right - 62 ? "" : forms[label.dataset.form].format(new Date(at));
+      label.textContent = x > right - 62 ? "" : labelFormats[label.dataset.format].format(new Date(at));
     }
   };
   const localTimes = (root) => {
-    for (const plot of root.querySelectorAll("svg[data-every]")) localLabels(plot);
+    for (const chart of root.querySelectorAll("svg[data-every]")) localLabels(chart);
     for (const element of root.querySelectorAll("time[datetime]:not([data-local])")) {
       const moment = new Date(element.dateTime);
       element.dataset.local = "";
       element.title = `${full.format(moment)}\n${element.dateTime}`;
-      element.textContent = written(moment);
+      element.textContent = timeText(moment);
     }
   };
 
-  const tell = (text) => {
-    const region = document.getElementById("said");
+  const announce = (text) => {
+    const region = document.getElementById("announcer");
     if (region) region.textContent = text;
   };
   document.addEventListener("click", async (event) => {
@@ -59,7 +59,7 @@
       getSelection().selectAllChildren(source);
       button.textContent = "Press Ctrl+C";
     }
-    tell(button.textContent);
+    announce(button.textContent);
     setTimeout(() => { button.textContent = label; }, 1500);
   });
   document.addEventListener("submit", (event) => {
@@ -73,26 +73,26 @@
     if (search) { event.preventDefault(); search.focus(); search.select(); }
   });
 
-  const choose = (tab) => {
+  const selectTab = (tab) => {
     for (const other of tab.closest("[role=tablist]").querySelectorAll("[role=tab]")) {
-      const chosen = other === tab;
-      other.setAttribute("aria-selected", String(chosen));
-      other.tabIndex = chosen ? 0 : -1;
-      document.getElementById(other.getAttribute("aria-controls")).hidden = !chosen;
+      const isSelected = other === tab;
+      other.setAttribute("aria-selected", String(isSelected));
+      other.tabIndex = isSelected ? 0 : -1;
+      document.getElementById(other.getAttribute("aria-controls")).hidden = !isSelected;
     }
   };
-  const remember = (tab) => {
+  const storeTab = (tab) => {
     const list = tab.closest("[data-remember]");
-    try { if (list) localStorage.setItem(list.dataset.remember, tab.id); } catch { /* a private window: this page only */ }
+    try { if (list) localStorage.setItem(list.dataset.remember, tab.id); } catch { /* no storage: for this page only */ }
   };
-  const recall = (list) => {
+  const storedTab = (list) => {
     try { return document.getElementById(localStorage.getItem(list.dataset.remember) ?? ""); } catch { return null; }
   };
   document.addEventListener("click", (event) => {
     const tab = event.target.closest("[role=tab]");
     if (!tab) return;
-    choose(tab);
-    remember(tab);
+    selectTab(tab);
+    storeTab(tab);
   });
   document.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
@@ -100,16 +100,16 @@
     if (!step || !tab) return;
     const tabs = [...tab.closest("[role=tablist]").querySelectorAll("[role=tab]")];
     const next = tabs[(tabs.indexOf(tab) + step + tabs.length) % tabs.length];
-    choose(next);
-    remember(next);
+    selectTab(next);
+    storeTab(next);
     next.focus();
   });
 
   document.addEventListener("DOMContentLoaded", () => {
     localTimes(document);
     for (const list of document.querySelectorAll("[data-remember]")) {
-      const tab = recall(list);
-      if (tab && list.contains(tab)) choose(tab);
+      const tab = storedTab(list);
+      if (tab && list.contains(tab)) selectTab(tab);
     }
   });
   document.addEventListener("htmx:load", (event) => localTimes(event.target.parentNode ?? document));

@@ -1,7 +1,7 @@
-// Runs before the page is drawn: the chosen theme. Without a choice the style sheet follows the system.
+// Applies the chosen theme before the page is painted. Without a choice the style sheet follows the system.
 (() => {
   let chosen = null;
-  try { chosen = localStorage.getItem("theme"); } catch { /* a private window: this page only */ }
+  try { chosen = localStorage.getItem("theme"); } catch { /* no storage: for this page only */ }
   const root = document.documentElement;
   root.dataset.scripts = "";
   const apply = () => {

@@ -1,0 +1,272 @@
+"""One request to a screen: who asks, what was sent, and the API operations on that person's behalf."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from commerce_event.admin.csrf import HostCheck, check_origin
+from commerce_event.admin.one_time_secret import COOKIE as ONE_TIME_COOKIE
+from commerce_event.admin.one_time_secret import OneTimeSecret
+from commerce_event.admin.sessions import COOKIE, Session, Sessions
+from commerce_event.api.openapi import OPERATIONS
+from commerce_event.api.operations import Call, perform
+from commerce_event.api.response_models import BooksView, EndpointView
+from commerce_event.api.services import Services
+from commerce_event.api.validation import convert
+from commerce_event.core.addresses import AddressPolicy
+from commerce_event.core.model import Role
+from commerce_event.core.problems import Problem, not_found
+from commerce_event.core.vault import Vault
+from commerce_event.http.asgi import DisconnectedError, read_body
+from commerce_event.http.problems import problem_of
+from commerce_event.registry.authentication import Needed, check_role
+from commerce_event.web.origin import origin_of, over_tls
+from commerce_event.web.pages import HEADERS, Pages
+
+FORM_MAX: Final = 64 * 1024
+ROOT: Final = "/admin"
+FLASH_COOKIE: Final = "commerce_event_flash"
+_OPERATIONS: Final = {operation.name: operation for operation in OPERATIONS}
+_CHANGING: Final[frozenset[Role]] = frozenset({"admin", "manage"})
+_LIST_LIMIT: Final = 200
+
+Form = dict[str, list[str]]
+
+
+class _Query(dict[str, str]):
+    """Query parameters; one that is absent is empty."""
+
+    def __missing__(self, _name: str) -> str:
+        return ""
+
+
+class ScreenContext:
+    """A request of a person who is signed in."""
+
+    def __init__(self, request: Request, factory: "ScreenFactory", session: Session) -> None:
+        self.request = request
+        self.session = session
+        self.form: Form = {}
+        self.query = _Query((name, value) for name, value in request.query_params.items() if value.strip())
+        self.one_time_secret = OneTimeSecret(factory.vault, factory.services.clock, session.id)
+        self.dead_letter_count = 0  # as of the last recount; shown in the menu
+        self._factory = factory
+
+    @property
+    def may_change(self) -> bool:
+        return self.session.key.role in _CHANGING
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether htmx asks for a part of the page."""
+        return "hx-request" in self.request.headers
+
+    @property
+    def now_ms(self) -> int:
+        return self._factory.services.clock.now_ms()
+
+    @property
+    def address_policy(self) -> AddressPolicy:
+        """Which addresses an endpoint's URL may have, for the form that checks every field at once."""
+        return self._factory.services.policy
+
+    @property
+    def origin(self) -> str:
+        """The server's address as the browser has it, without a slash at the end."""
+        return origin_of(self.request)
+
+    @property
+    def path_id(self) -> str:
+        """The id in the path."""
+        return str(self.request.path_params["id"])
+
+    def field(self, name: str) -> str:
+        """Return a field of the form as it was typed; an absent one is empty."""
+        return self.form.get(name, [""])[0].strip()
+
+    async def call(
+        self,
+        name: str,
+        *,
+        path: Mapping[str, str] | None = None,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+    ) -> Any:
+        """Run an API operation as this person and return its answer. Raises Problem, as the operation would."""
+        operation = _OPERATIONS[name]
+        check_role(self.session.key, operation.needs)
+        given = {key: value for key, value in (query or {}).items() if value is not None}
+        parameters = convert(given, operation.query, where="?", strict=False)
+        content = None if operation.body is None else convert({} if body is None else body, operation.body, where="")
+        call = Call(self._factory.services, self.session.key, path or {}, parameters, content)
+        return (await perform(operation, call)).content
+
+    async def all_endpoints(self) -> list[EndpointView]:
+        """Return every endpoint that this person may see, oldest first."""
+        found: list[EndpointView] = []
+        cursor: str | None = None
+        while True:
+            page = await self.call("listEndpoints", query={"limit": _LIST_LIMIT, "cursor": cursor})
+            found += page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return found[::-1]
+
+    async def count_dead_letters(self) -> None:
+        """Set the number in the menu, as of the last recount, which is in memory."""
+        try:
+            books: BooksView = await self.call("readBooks", query={"recounted": True, "items": False})
+        except Problem:  # this key may not read
+            return
+        self.dead_letter_count = books.totals.dead
+
+    async def end_session(self) -> None:
+        await self._factory.sessions.end(self.session)
+
+    def url_with(self, **changes: str | None) -> str:
+        """Return this page's address with other query parameters; None leaves one out."""
+        kept = {name: value for name, value in {**self.query, **changes}.items() if value is not None}
+        return self.request.url.path + (f"?{urlencode(kept)}" if kept else "")
+
+    def render(self, template: str, status: int = 200, **context: Any) -> Response:
+        """Answer with a page."""
+        flash = self.request.cookies.get(FLASH_COOKIE, "")
+        shown = {
+            "session": self.session,
+            "may_change": self.may_change,
+            "path": self.request.url.path,
+            "query": self.query,
+            "menu_item": "",
+            "dead_letter_count": self.dead_letter_count,
+            "flash": bytes.fromhex(flash).decode(errors="replace") if _is_hex(flash) else "",
+            **context,
+        }
+        return self._factory.pages.page(f"admin/{template}", shown, status)
+
+    def redirect(self, path: str, *, flash: str = "", one_time: str = "") -> Response:
+        """Redirect the browser, with a message for the next page, and what only that page shows, once."""
+        response = RedirectResponse(path, 303, HEADERS)
+        if one_time:
+            self.one_time_secret.put(response, urlsplit(path).path, one_time, secure=over_tls(self.request))
+        if flash:
+            response.set_cookie(
+                FLASH_COOKIE, flash.encode().hex(), max_age=30, path=ROOT, httponly=True, samesite="strict"
+            )
+        return response
+
+
+Screen = Callable[[ScreenContext], Awaitable[Response]]
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+async def not_found_screen(_context: ScreenContext) -> Response:
+    """Answer an address that no screen has. Raises Problem 404."""
+    raise not_found("page")
+
+
+class ScreenFactory:
+    """Makes request handlers of screens: checks session and role, reads the form, renders problems."""
+
+    def __init__(self, services: Services, vault: Vault, pages: Pages) -> None:
+        self.services = services
+        self.sessions = Sessions(services.registry, vault, services.clock)
+        self.pages = pages
+        self.vault = vault
+        self._hosts = HostCheck(services.settings)
+
+    def at_known_host(self, handler: Handler) -> Handler:
+        """Return the handler, which then answers only at host names that the screens may be reached by."""
+
+        async def handle(request: Request) -> Response:
+            try:
+                self._hosts.check(request)
+            except Problem as problem:
+                return self.pages.page("admin/refused.html", {"problem": problem}, problem.status)
+            return await handler(request)
+
+        return handle
+
+    def handler(self, screen: Screen, needs: Needed) -> Handler:
+        """Return the handler of a screen that needs a role."""
+
+        async def handle(request: Request) -> Response:
+            session = self.sessions.read(request.cookies.get(COOKIE))
+            if session is None:
+                return _to_sign_in(request)
+            context = ScreenContext(request, self, session)
+            await context.count_dead_letters()
+            try:
+                check_role(session.key, needs)
+                if request.method == "POST":
+                    context.form = await read_form(request)
+                    check_origin(request)
+                    if not session.allows(context.field("csrf")):
+                        raise Problem(403, "This form is out of date. Load the page again and repeat it.")
+                response = await screen(context)
+            except DisconnectedError:
+                return Response(status_code=400)
+            except Exception as error:
+                problem = problem_of(error)
+                response = context.render("problem.html", problem.status, problem=problem)
+            if request.method == "GET" and not context.is_partial:
+                for cookie, path in ((FLASH_COOKIE, ROOT), (ONE_TIME_COOKIE, request.url.path)):
+                    if cookie in request.cookies:
+                        response.delete_cookie(cookie, path=path)
+            return response
+
+        return handle
+
+
+async def read_form(request: Request) -> Form:
+    """Return the fields of a form. Raises Problem."""
+    headers = dict(request.headers.raw)
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
+        raise Problem(415, "Send the form as application/x-www-form-urlencoded, as the page does.")
+    raw = await read_body(request.receive, headers, FORM_MAX)
+    form: Form = {}
+    try:
+        for name, value in parse_qsl(raw.decode("ascii"), keep_blank_values=True, max_num_fields=500, errors="strict"):
+            form.setdefault(name, []).append(value)
+    except ValueError:
+        raise Problem(400, "The form cannot be read. Load the page again and repeat it.") from None
+    return form
+
+
+def safe_next(path: str) -> str:
+    """Return the path to open after signing in: always one of the screens."""
+    plain = path.isascii() and path.isprintable() and "\\" not in path and "//" not in path
+    return path if plain and (path == ROOT or path.startswith((f"{ROOT}/", f"{ROOT}?"))) else ROOT
+
+
+def _to_sign_in(request: Request) -> Response:
+    """Redirect to the sign-in page, which leads back to the page that the person was on."""
+    is_partial = "hx-request" in request.headers
+    if request.method == "GET" and not is_partial:
+        back = _path_and_query(str(request.url))
+    else:
+        back = _path_and_query(request.headers.get("hx-current-url" if is_partial else "referer", ""))
+    parameters = {}
+    if COOKIE in request.cookies or is_partial:
+        parameters["ended"] = "1"
+    if safe_next(back) != ROOT:
+        parameters["next"] = back
+    target = f"{ROOT}/sign-in" + (f"?{urlencode(parameters, safe='/')}" if parameters else "")
+    if is_partial:
+        return HTMLResponse("", headers={**HEADERS, "HX-Redirect": target})
+    return RedirectResponse(target, 303, HEADERS)
+
+
+def _path_and_query(url: str) -> str:
+    """Return path and query of a URL; empty when it is not a URL."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return parts.path + (f"?{parts.query}" if parts.query else "")
+
+
+def _is_hex(text: str) -> bool:
+    return len(text) % 2 == 0 and all(letter in "0123456789abcdef" for letter in text)

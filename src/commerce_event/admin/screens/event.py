@@ -1,0 +1,203 @@
+"""One event: its deliveries to each endpoint, the reasons, and what a person can do about them."""
+
+import asyncio
+import hashlib
+import shlex
+from collections import Counter
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import UNSET
+from starlette.responses import Response
+
+from commerce_event.admin.event_labels import label_of
+from commerce_event.admin.screen_context import ROOT, ScreenContext, safe_next
+from commerce_event.admin.screens.events import WORST_FIRST
+from commerce_event.admin.timeline import TimelineEntry, timeline
+from commerce_event.api.explanations import ReasonView, RuleView
+from commerce_event.api.response_models import MASK, DeliveryView, EndpointSummary, EventView
+from commerce_event.contract.catalogue import EVENT_TYPES
+from commerce_event.web.commands import publish_command
+from commerce_event.web.highlight import json_text, value_text
+from commerce_event.web.pages import HEADERS
+
+_REFRESH_S: Final = 2
+_SUMMARY_WORDS: Final = {
+    "delivered": "delivered to",
+    "dead": "dead at",
+    "pending": "pending at",
+    "cancelled": "cancelled at",
+}
+_SET_BY_CURL: Final = frozenset({"host", "content-length"})
+
+
+class DeliveryCard(msgspec.Struct, frozen=True):
+    """A delivery and its timeline."""
+
+    delivery: DeliveryView
+    entries: list[TimelineEntry]
+    failed: bool  # its last answer was a failure
+
+
+class EndpointCard(msgspec.Struct, frozen=True):
+    """An endpoint that the event was sent to. ``endpoint`` is what it is now, None when it was deleted."""
+
+    reason: ReasonView
+    name: str
+    url: str
+    url_then: str  # when the event was accepted; empty when it is the same
+    endpoint: EndpointSummary | None
+    deliveries: list[DeliveryCard]
+    more: int  # deliveries that are not shown
+    curl: str
+    has_masked_headers: bool
+
+    @property
+    def state(self) -> str:
+        return self.deliveries[0].delivery.state
+
+
+async def show_event(context: ScreenContext) -> Response:
+    path = {"id": context.path_id}
+    event, explained = await asyncio.gather(
+        context.call("getEvent", path=path), context.call("explainEvent", path=path, query={"expand": True})
+    )
+    version = _version(explained.endpoints)
+    if context.is_partial and context.query.get("version") == version:
+        return Response(status_code=204, headers=HEADERS)  # unchanged: the page stays as it is
+    sent_to = [_endpoint_card(context, event, reason) for reason in explained.endpoints if reason.deliveries]
+    sent_to.sort(key=lambda card: WORST_FIRST.index(card.deliveries[0].delivery.state))
+    body = bytes(event.data)
+    states = {card.state for card in sent_to}
+    return context.render(
+        "event.html",
+        event=event,
+        label=label_of(event.type, body),
+        summary=_summary(sent_to, len(explained.endpoints)),
+        tone="bad" if "dead" in states else "good" if states == {"delivered"} else "wait",
+        payload=json_text(body),
+        sent_to=sent_to,
+        not_sent_to=[
+            (_name(reason), reason, _why_not(reason)) for reason in explained.endpoints if not reason.deliveries
+        ],
+        in_progress=any(each.state == "pending" for reason in explained.endpoints for each in reason.deliveries),
+        refresh_s=_REFRESH_S,
+        version=version,
+        curl=publish_command(context.origin, event.type, body),
+        description=EVENT_TYPES[event.type].description,
+        rule_text=_rule_text,
+    )
+
+
+async def retry_delivery(context: ScreenContext) -> Response:
+    delivery = await context.call("retryDelivery", path={"id": context.path_id})
+    return context.redirect(_back(context, delivery), flash="The delivery is being retried now.")
+
+
+async def cancel_delivery(context: ScreenContext) -> Response:
+    delivery = await context.call("cancelDelivery", path={"id": context.path_id})
+    return context.redirect(_back(context, delivery), flash="The delivery is cancelled.")
+
+
+async def show_delivery(context: ScreenContext) -> Response:
+    """Redirect to the event, which shows its deliveries."""
+    delivery = await context.call("getDelivery", path={"id": context.path_id})
+    return context.redirect(f"{ROOT}/events/{delivery.event_id}#{delivery.id}")
+
+
+def _back(context: ScreenContext, delivery: DeliveryView) -> str:
+    """Return the page that the button is on; by default the delivery itself."""
+    back = context.field("back")
+    return safe_next(back) if back else f"{ROOT}/events/{delivery.event_id}#{delivery.id}"
+
+
+def _version(reasons: list[ReasonView]) -> str:
+    """Return a short text that changes when a delivery of the event changes."""
+    facts = [
+        (each.id, each.state, each.attempt_count, each.next_attempt_at, reason.held)
+        for reason in reasons
+        for each in reason.deliveries
+    ]
+    return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:16]
+
+
+def _endpoint_card(context: ScreenContext, event: EventView, reason: ReasonView) -> EndpointCard:
+    shown = [each for each in reason.deliveries if each.attempts is not UNSET]
+    url = reason.url if reason.endpoint is None else reason.endpoint.url
+    cards = []
+    for delivery in shown:
+        entries = timeline(
+            delivery,
+            retries=reason.retries,
+            accepted_with_event=delivery.created_at == event.accepted_at,
+            now_ms=context.now_ms,
+            held=reason.held if delivery is reason.deliveries[0] else None,
+        )
+        attempts = [] if delivery.attempts is UNSET else delivery.attempts
+        last = attempts[-1].status if attempts else 200
+        failed = delivery.state != "delivered" and (last is None or not 200 <= last <= 299)
+        cards.append(DeliveryCard(delivery, entries, failed))
+    headers = reason.request.headers if reason.request else []
+    return EndpointCard(
+        reason=reason,
+        name=_name(reason),
+        url=url,
+        url_then=reason.url if reason.url != url else "",
+        endpoint=reason.endpoint,
+        deliveries=cards,
+        more=len(reason.deliveries) - len(cards),
+        curl=_request_command(url, headers, bytes(event.data)) if headers else "",
+        has_masked_headers=any(value == MASK and name != "webhook-signature" for name, value in headers),
+    )
+
+
+def _name(reason: ReasonView) -> str:
+    """Return the description of an endpoint; without one, the host of its URL."""
+    return reason.description or urlsplit(reason.url).netloc
+
+
+def _summary(sent_to: list[EndpointCard], endpoints: int) -> str:
+    """Return what became of the event, such as ``Delivered to 2, dead at 1.``"""
+    counts = Counter(card.state for card in sent_to)
+    parts = [f"{words} {counts[state]}" for state, words in _SUMMARY_WORDS.items() if counts[state]]
+    if not parts:
+        return "No endpoint matched." if endpoints else "The client had no endpoint."
+    text = ", ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _why_not(reason: ReasonView) -> str:
+    """Return why an endpoint did not get the event."""
+    return "; ".join(_failed_rule(rule) for rule in reason.rules if not rule.passed) or reason.verdict
+
+
+def _failed_rule(rule: RuleView) -> str:
+    if rule.name == "type":
+        return f"type not subscribed: it subscribes to {', '.join(rule.wanted)}"
+    if rule.name == "application":
+        has = "none" if rule.found is None else rule.found
+        return f"another application: it subscribes to {rule.wanted}, the event has {has}"
+    if rule.name == "filter":
+        return f"its filter does not match: {value_text(rule.wanted)}"
+    if rule.name == "enabled":
+        return "the endpoint was off"
+    if rule.name == "existed":
+        return "the endpoint was created after this event"
+    return f"{rule.name} did not match"
+
+
+def _rule_text(value: object, blank: str) -> str:
+    """Return what a rule compares as text: lists with commas, and ``blank`` for null or an empty list."""
+    if value is None or value == []:
+        return blank
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(value_text, value)) if isinstance(value, list) else value_text(value)
+
+
+def _request_command(url: str, headers: list[tuple[str, str]], body: bytes) -> str:
+    """Return the request as a curl command."""
+    lines = [f"curl -X POST {shlex.quote(url)}"]
+    lines += [f"  -H {shlex.quote(f'{name}: {value}')}" for name, value in headers if name not in _SET_BY_CURL]
+    return " \\\n".join([*lines, f"  -d {shlex.quote(body.decode('utf-8', 'replace'))}"])

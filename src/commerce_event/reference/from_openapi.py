@@ -1,0 +1,149 @@
+"""Read the OpenAPI document into the content of the page."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES, EventType
+from commerce_event.reference.examples import body_example, curl, example_of, named_example
+from commerce_event.reference.model import (
+    BodyDoc,
+    EventDoc,
+    OperationDoc,
+    PropertyDoc,
+    ReferencePage,
+    ResponseDoc,
+    SchemaDoc,
+    TagDoc,
+)
+from commerce_event.reference.properties import Schema, Schemas, items_of, link_of, properties_of, property_of
+from commerce_event.reference.response_examples import EXAMPLES_BY_STATUS
+from commerce_event.web.highlight import json_text
+
+Document = Mapping[str, Any]
+
+_METHODS: Final = ("get", "post", "patch", "delete")
+_LOCATIONS: Final = ("path", "query", "header")
+_JSON: Final = "application/json"
+_PROBLEM: Final = "application/problem+json"
+
+
+def reference_page(document: Document, roles: Mapping[str, str]) -> ReferencePage:
+    """Return the content of the page. ``roles`` says by operationId which role an operation needs."""
+    info = document["info"]
+    schemas: Schemas = document["components"]["schemas"]
+    by_category = {name: [each for each in EVENT_TYPES.values() if each.category == name] for name in CATEGORIES}
+    return ReferencePage(
+        title=info["title"],
+        version=info["version"],
+        description=info["description"],
+        servers=tuple((server["url"], server.get("description", "")) for server in document["servers"]),
+        groups=tuple((name, tuple(_event(document, each) for each in types)) for name, types in by_category.items()),
+        tags=tuple(_tags(document, roles)),
+        schemas=tuple(_schema(name, schema, schemas) for name, schema in schemas.items()),
+    )
+
+
+def _event(document: Document, event_type: EventType) -> EventDoc:
+    operation = document["webhooks"][event_type.name]["post"]
+    schemas = document["components"]["schemas"]
+    return EventDoc(
+        name=event_type.name,
+        kind=event_type.kind,
+        description=operation["description"],
+        order_keys=event_type.key.names,
+        headers=tuple(_parameter(each, schemas) for each in operation["parameters"]),
+        properties=tuple(properties_of(schemas[event_type.name], schemas)),
+        example=json_text(operation["requestBody"]["content"][_JSON]["example"]),
+        responses=tuple(_responses(document, operation)),
+    )
+
+
+def _tags(document: Document, roles: Mapping[str, str]) -> Iterator[TagDoc]:
+    """Yield the tags of operations, in the document's order."""
+    described = {tag["name"]: tag["description"] for tag in document["tags"] if tag["name"] not in CATEGORIES}
+    by_tag: dict[str, list[OperationDoc]] = {name: [] for name in described}
+    for path, methods in document["paths"].items():
+        for method in _METHODS:
+            if method in methods:
+                raw = methods[method]
+                by_tag[raw["tags"][0]].append(_operation(document, method, path, raw, roles))
+    for name, operations in by_tag.items():
+        yield TagDoc(name, described[name], tuple(operations))
+
+
+def _operation(
+    document: Document, method: str, path: str, raw: Mapping[str, Any], roles: Mapping[str, str]
+) -> OperationDoc:
+    name = raw["operationId"]
+    schemas = document["components"]["schemas"]
+    content = raw.get("requestBody", {}).get("content", {})
+    responses = list(_responses(document, raw))
+    problems = {status for status, each in raw["responses"].items() if _PROBLEM in _response(document, each)["content"]}
+    schema = content.get(_JSON, {}).get("schema")
+    example = None if schema is None else body_example(name, schema, schemas)
+    needs_key = bool(raw.get("security"))
+    return OperationDoc(
+        id=name,
+        method=method.upper(),
+        path=path,
+        summary=raw["summary"],
+        description=raw.get("description", ""),
+        role=roles.get(name, "") if needs_key else "",
+        parameters=tuple(_parameters(raw.get("parameters", ()), schemas)),
+        body=None if schema is None else _body(schema, raw["requestBody"], schemas),
+        responses=tuple(each for each in responses if each.status not in problems),
+        problems=tuple(each for each in responses if each.status in problems),
+        curl=curl(method, path, example, needs_key=needs_key),
+    )
+
+
+def _body(schema: Schema, raw: Mapping[str, Any], schemas: Schemas) -> BodyDoc:
+    inner = schemas[link_of(schema)] if "$ref" in schema else (items_of(schema) or schema)
+    return BodyDoc(
+        link=link_of(schema),
+        required=raw.get("required", False),
+        is_list=schema.get("type") == "array",
+        properties=tuple(properties_of(inner, schemas)),
+        choices=tuple(link_of(each) for each in schema.get("anyOf", ())),
+        media_types=tuple(raw["content"]),
+    )
+
+
+def _parameters(raw: Any, schemas: Schemas) -> Iterator[tuple[str, tuple[PropertyDoc, ...]]]:
+    for location in _LOCATIONS:
+        found = tuple(_parameter(each, schemas) for each in raw if each["in"] == location)
+        if found:
+            yield location, found
+
+
+def _parameter(raw: Mapping[str, Any], schemas: Schemas) -> PropertyDoc:
+    described = {**raw["schema"], "description": raw.get("description") or raw["schema"].get("description", "")}
+    return property_of(raw["name"], described, schemas, required=raw.get("required", False))
+
+
+def _responses(document: Document, operation: Mapping[str, Any]) -> Iterator[ResponseDoc]:
+    schemas = document["components"]["schemas"]
+    for status, raw in operation["responses"].items():
+        response = _response(document, raw)
+        schema = response["content"].get(_JSON, {}).get("schema", {})
+        named: Schema = next((each for each in (schema, *schema.get("anyOf", ())) if "$ref" in each), {})
+        example = EXAMPLES_BY_STATUS.get((link_of(named), status)) or (example_of(named, schemas) if named else None)
+        problem = response["content"].get(_PROBLEM, {}).get("schema", {})
+        yield ResponseDoc(
+            status, response["description"], link_of(named or problem), json_text(example) if example else ""
+        )
+
+
+def _response(document: Document, raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    shared = document["components"]["responses"]
+    response = shared[raw["$ref"].rpartition("/")[2]] if "$ref" in raw else raw
+    return {"content": {}, **response}
+
+
+def _schema(name: str, schema: Schema, schemas: Schemas) -> SchemaDoc:
+    return SchemaDoc(
+        name=name,
+        description=schema.get("description", ""),
+        properties=tuple(properties_of(schema, schemas, depth=0)),
+        example=json_text(named_example(name, schemas)),
+    )

@@ -1,0 +1,178 @@
+"""Examples of responses, as a running server writes them: one shop, its ERP, and an endpoint that fails."""
+
+from typing import Any, Final
+
+from commerce_event.contract.catalogue import EVENT_TYPES
+
+ORDER: Final = EVENT_TYPES["OrderConfirmedEvent"]
+JOB: Final = EVENT_TYPES["JobCompletedEvent"]
+EVENT_ID: Final = "evt_0sapa4r8m0000"
+DELIVERY_ID: Final = "dlv_0sapa4r8m0002"
+ENDPOINT_ID: Final = "end_0sapa4r640000"
+REPLAY_ID: Final = "rpl_0sapa4rjr0000"
+KEY_ID: Final = "key_0sapa4q1g0000"
+URL: Final = "https://erp.example.com/webhooks"
+_CLIENT: Final = ORDER.example["ClientId"]
+_SHOP: Final = ORDER.example["ApplicationId"]
+_EARLIER: Final = "2026-01-31T09:12:40.005Z"
+_ACCEPTED: Final = "2026-01-31T12:00:00.157Z"
+_FINISHED: Final = "2026-01-31T12:00:00.184Z"
+_SECRET: Final = "whsec_…"  # noqa: S105 - a placeholder
+
+_ACCEPTED_VIEW: Final = {"id": EVENT_ID, "duplicate": False, "deliveries": 2}
+_EVENT: Final = {
+    "id": EVENT_ID, "sequence": 4711, "type": ORDER.name, "client_id": _CLIENT, "application_id": _SHOP,
+    "accepted_at": _ACCEPTED, "idempotency_key": "order-100234567-confirmed", "deliveries": 2, "data": ORDER.example,
+}  # fmt: skip
+_DELIVERY: Final = {
+    "id": DELIVERY_ID, "event_id": EVENT_ID, "endpoint_id": ENDPOINT_ID, "client_id": _CLIENT, "state": "delivered",
+    "attempt_count": 1, "next_attempt_at": None, "reason": None, "replay_id": None, "created_at": _ACCEPTED,
+    "finished_at": _FINISHED, "failure_count": 0, "sending": False,
+}  # fmt: skip
+_SUMMARY: Final = {
+    "id": ENDPOINT_ID, "client_id": _CLIENT, "url": URL, "description": "ERP: orders",
+    "event_types": ["Order", JOB.name], "enabled": True, "disabled_reason": None,
+}  # fmt: skip
+_ATTEMPT: Final = {
+    "number": 1, "started_at": "2026-01-31T12:00:00.167Z", "duration_ms": 17.072, "status": 204, "error": None,
+    "response_headers": [["content-length", "0"]], "response_body": "",
+}  # fmt: skip
+_RULES: Final = [
+    {"name": "client", "passed": True, "wanted": _CLIENT, "found": _CLIENT},
+    {"name": "application", "passed": True, "wanted": None, "found": _SHOP},
+    {"name": "type", "passed": True, "wanted": ["Order"], "found": [ORDER.name, "Order"]},
+    {"name": "enabled", "passed": True, "wanted": "on", "found": "on"},
+    {"name": "filter", "passed": True, "wanted": None, "found": []},
+]
+_REASON: Final = {
+    "endpoint_id": ENDPOINT_ID, "url": URL, "description": "ERP: orders", "endpoint": _SUMMARY, "retries": 16,
+    "matched": True, "verdict": "delivered after 1 attempt",
+    "held": None, "rules": _RULES, "deliveries": [_DELIVERY], "last_status": 204, "last_error": None,
+}  # fmt: skip
+_DEAD_GROUP: Final = {
+    "endpoint_id": "end_0sapa4r740000", "reason": "attempts_exhausted", "error": "http_500", "count": 12,
+    "oldest_at": _EARLIER, "newest_at": _ACCEPTED, "endpoint": {**_SUMMARY, "id": "end_0sapa4r740000"},
+}  # fmt: skip
+_REPLAY: Final = {
+    "id": REPLAY_ID, "client_id": _CLIENT, "endpoint_id": ENDPOINT_ID, "since": "2026-01-31T00:00:00.000Z",
+    "until": "2026-01-31T14:30:00.000Z", "types": [], "only": "failed", "state": "running", "looked_at": 0,
+    "queued": 0, "deliveries": {}, "has_pending": False, "has_dead": False, "endpoint": _SUMMARY,
+    "created_at": "2026-01-31T14:30:00.000Z", "finished_at": None,
+}  # fmt: skip
+_ENDPOINT: Final = {
+    "id": ENDPOINT_ID, "client_id": _CLIENT, "application_id": None, "url": URL,
+    "event_types": ["Order", JOB.name], "enabled": True, "disabled_reason": None, "description": "ERP: orders",
+    "headers": {}, "filter": None, "timeout_s": None, "retry_schedule": None, "jitter": 0.0, "max_in_flight": 32,
+    "rate_limit": None, "ordering": "none", "follow_redirects": True, "signing": "hmac", "public_key": None,
+    "created_at": _EARLIER, "updated_at": _EARLIER,
+}  # fmt: skip
+_BOOK: Final = {
+    "endpoint_id": ENDPOINT_ID, "client_id": _CLIENT, "matched": 4711, "delivered": 4699, "dead": 0, "cancelled": 0,
+    "pending": 12, "difference": 0, "endpoint": _SUMMARY,
+}  # fmt: skip
+_TOTALS: Final = {"matched": 4711, "delivered": 4699, "dead": 0, "cancelled": 0, "pending": 12}
+_LAST_HOUR: Final = {"delivered": 118, "failed": 4, "latency_p95_ms": 84.0}
+_STATS_ITEM: Final = {
+    "endpoint": _SUMMARY, **_TOTALS, "oldest_due_at": _ACCEPTED, "in_flight": 2, "circuit": "closed",
+    "consecutive_failures": 0, "paused_for_s": None, "next_try_in_s": None, "last_hour": _LAST_HOUR,
+}  # fmt: skip
+_KEY: Final = {
+    "id": KEY_ID, "role": "publish", "client_ids": [_CLIENT], "name": "shop", "created_at": _EARLIER,
+    "revoked_at": None,
+}  # fmt: skip
+_STEP: Final = {
+    "start": "2026-01-31T12:00:00.000Z", "accepted": 61, "delivered": 118, "failed": 4, "dead": 0,
+    "latency_p50_ms": 21.0, "latency_p95_ms": 84.0, "latency_p99_ms": 130.0,
+    "pending": 4, "dead_letters": 12, "oldest_due_s": 0.4,
+}  # fmt: skip
+_FAULTS: Final = [{"pointer": f"/{name}", "message": "is required"} for name in ("JobId", "StatusId")]
+_BROKEN: Final = {
+    "title": "The event breaks the contract", "status": 422,
+    "detail": f"This {JOB.name} breaks the contract in 2 places.", "errors": _FAULTS,
+}  # fmt: skip
+_TYPE: Final = {
+    "name": JOB.name, "category": JOB.category, "kind": JOB.kind, "description": JOB.description,
+    "schema": JOB.schema(), "example": JOB.example,
+}  # fmt: skip
+
+EXAMPLES: Final[dict[str, Any]] = {
+    "AcceptedView": _ACCEPTED_VIEW,
+    "ItemView": {"index": 0, "status": 202, **_ACCEPTED_VIEW},
+    "BatchView": {
+        "items": [
+            {"index": 0, "status": 202, **_ACCEPTED_VIEW},
+            {"index": 1, **_BROKEN},
+        ],
+        "accepted": 1,
+        "duplicates": 0,
+        "refused": 1,
+    },
+    "ProblemFault": _FAULTS[0],
+    "ProblemBody": {"type": "/problems/the-event-breaks-the-contract", **_BROKEN},
+    "EventView": _EVENT,
+    "DeliveryView": _DELIVERY,
+    "AttemptView": _ATTEMPT,
+    "DeliveryDetailView": {**_DELIVERY, "attempts": [_ATTEMPT]},
+    "RuleView": _RULES[2],
+    "ReasonView": _REASON,
+    "ExplanationView": {
+        "event_id": EVENT_ID, "client_id": _CLIENT, "type": ORDER.name, "accepted_at": _ACCEPTED, "config_version": 7,
+        "endpoints": [_REASON],
+    },
+    "DeadGroupView": _DEAD_GROUP,
+    "ReplayView": _REPLAY,
+    "ReplayCountView": {"deliveries": 53, "more": False},
+    "NewReplay": {"endpoint_id": ENDPOINT_ID, "since": "2026-01-31T00:00:00Z", "only": "failed"},
+    "EndpointView": _ENDPOINT,
+    "NewEndpointView": {**_ENDPOINT, "secret": _SECRET},
+    "NewEndpoint": {
+        "client_id": _CLIENT, "url": URL, "event_types": ["Order", JOB.name], "description": "ERP: orders",
+    },
+    "EndpointChange": {"enabled": False},
+    "SecretView": {"secret": _SECRET, "public_key": None, "old_secret_expires_at": "2026-02-01T12:00:00.000Z"},
+    "Rotation": {"overlap": "24h"},
+    "EndpointTestRequest": {"type": ORDER.name},
+    "EndpointTestResult": {
+        "delivered": True, "url": URL,
+        "request_headers": [["content-type", "application/json"], ["webhook-id", "evt_0sapa4rq80001"]],
+        "request_body": '{"ClientId":1006,"JobId":918273,"StatusId":2}', "attempt": _ATTEMPT,
+    },
+    "StatsView": {
+        "endpoint_id": ENDPOINT_ID, "matched": 4711, "delivered": 4699, "dead": 0, "cancelled": 0, "pending": 12,
+        "oldest_due_at": _ACCEPTED, "in_flight": 2, "circuit": "closed", "consecutive_failures": 0,
+        "paused_for_s": None, "next_try_in_s": None, "recent": 100,
+        "success_ratio": 1.0, "latency_p50_ms": 17.0, "latency_p95_ms": 42.0,
+        "latency_p99_ms": 61.0,
+    },
+    "EndpointSummary": _SUMMARY,
+    "EndpointStatsItem": _STATS_ITEM,
+    "EndpointStatsView": {"items": [_STATS_ITEM], "totals": _TOTALS},
+    "DeliveryTotals": _TOTALS,
+    "LastHourView": _LAST_HOUR,
+    "RecentAttemptsView": {"items": [_ATTEMPT]},
+    "NodeView": {
+        "version": "0.1.0", "now": _ACCEPTED, "nodes": 1, "running": True, "held": False, "in_flight": 2,
+        "unsettled": 0, "timeout_s": 5.0, "retry_schedule": [15.0, 60.0], "retention_s": 2592000.0,
+        "allowed_hosts": ["events.example.com"], "allow_networks": [], "max_body_bytes": 262144,
+    },
+    "StoreView": {
+        "engine": "sqlite", "version": "3.51.0", "location": "commerce-event.db", "schema_version": 7,
+        "durability": "synchronous=FULL", "size_bytes": 1048576, "free_bytes": 10737418240,
+    },
+    "EventTypeView": _TYPE,
+    "BookView": _BOOK,
+    "BooksView": {"items": [_BOOK], "totals": _TOTALS, "balanced": True, "counted_at": _ACCEPTED},
+    "StepView": _STEP,
+    "ActivityView": {
+        "step_s": 60, "accepted": 3660, "delivered": 7080, "failed": 240, "dead": 0, "latency_p50_ms": 21.0,
+        "latency_p95_ms": 84.0, "latency_p99_ms": 130.0, "items": [_STEP],
+    },
+    "AuditEntryView": {
+        "id": "aud_0sapa4r740003", "at": _ACCEPTED, "client_id": _CLIENT, "key_id": KEY_ID, "key_name": "support",
+        "action": "changeEndpoint", "target": ENDPOINT_ID,
+    },
+    "KeyView": _KEY,
+    "NewKeyView": {**_KEY, "key": f"{KEY_ID}_…"},
+    "NewKey": {"role": "publish", "client_ids": [_CLIENT], "name": "shop"},
+}  # fmt: skip
+EXAMPLES_BY_STATUS: Final = {("AcceptedView", "200"): {**_ACCEPTED_VIEW, "duplicate": True}}

@@ -1,0 +1,34 @@
+"""Numbers on the screens: three digits, in a unit that fits."""
+
+import pytest
+
+from commerce_event.admin.number_format import duration, latency, short
+from commerce_event.web.durations import setting_duration
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0"), (0.3871, "0.387"), (48.7, "48.7"), (1_234, "1.23k"), (2_500_000, "2.5M")]
+)
+def test_short_number_has_three_digits(value: float, text: str) -> None:
+    assert short(value) == text
+
+
+@pytest.mark.parametrize(
+    ("duration_ms", "text"), [(0.5551, "0.555 ms"), (48.9, "48.9 ms"), (999.6, "1 s"), (2_550, "2.55 s")]
+)
+def test_latency_of_a_second_or_more_is_in_seconds(duration_ms: float, text: str) -> None:
+    assert " ".join(latency(duration_ms)) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0 s"), (119, "119 s"), (503, "8 min"), (7_200, "2 h"), (200_000, "2 days")]
+)
+def test_duration_uses_the_largest_fitting_unit(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.05, "0.05 s"), (15, "15 s"), (60, "1 min"), (90, "90 s"), (3_600, "1 h"), (86_400, "1 d")]
+)
+def test_setting_duration_is_exact(seconds: float, text: str) -> None:
+    assert setting_duration(seconds) == text

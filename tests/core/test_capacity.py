@@ -1,0 +1,306 @@
+"""How many more deliveries an endpoint may take: every limit as a table of cases, then laws that always hold."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from commerce_event.core.capacity import (
+    Capacity,
+    EndpointLimits,
+    EndpointLoad,
+    NodeLoad,
+    capacity,
+    next_opening,
+    node_share,
+    refill,
+)
+from commerce_event.core.circuit import Circuit
+
+NOW = 1_000.0
+MANY = 1 << 30
+
+
+def circuit(failures: int = 0, *, opened_at: float | None = None) -> Circuit:
+    """Return a circuit after so many failures; opened at that time, its next probe is due a second later."""
+    made = Circuit(threshold=0 if opened_at is None else max(1, failures), min_span_s=0.0)
+    for _ in range(failures):
+        made.record(False, NOW if opened_at is None else opened_at)
+    return made
+
+
+FAILING = circuit(3)
+OPEN = circuit(3, opened_at=NOW)
+OPEN_FOR_PROBE = circuit(3, opened_at=NOW - 1.0)
+
+TABLE: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], tuple[int, int, int]]] = [
+    # what, endpoint's limits, its load, the node's load, (fresh, first tries, retries)
+    ("healthy endpoint has twice its slots", {}, {}, {}, (8, 0, 0)),
+    ("slots held are taken off", {}, {"in_flight": 5}, {}, (3, 0, 0)),
+    ("all slots held", {}, {"in_flight": 8}, {}, (0, 0, 0)),
+    ("more held than a lowered limit allows", {}, {"in_flight": 30}, {}, (0, 0, 0)),
+    ("failing endpoint has its slots once", {}, {"circuit": FAILING}, {}, (4, 0, 0)),
+    ("failing endpoint with slots held", {}, {"circuit": FAILING, "in_flight": 3}, {}, (1, 0, 0)),
+    # circuit
+    ("open circuit before its probe", {}, {"circuit": OPEN}, {}, (0, 0, 0)),
+    ("open circuit lets one probe through", {}, {"circuit": OPEN_FOR_PROBE}, {}, (1, 0, 0)),
+    ("open circuit while the probe is under way", {}, {"circuit": OPEN_FOR_PROBE, "in_flight": 1}, {}, (0, 0, 0)),
+    ("open circuit with retries due", {}, {"circuit": OPEN_FOR_PROBE, "retries_due": True}, {}, (0, 0, 1)),
+    # pause
+    ("paused endpoint", {}, {"paused_until": NOW + 0.1, "due_first_tries": 9, "retries_due": True}, {}, (0, 0, 0)),
+    ("pause that has just ended", {}, {"paused_until": NOW}, {}, (8, 0, 0)),
+    # rate
+    ("rate allowance below the slots", {"rate_limit": 50.0}, {"allowance": 3.0}, {}, (3, 0, 0)),
+    ("rate allowance above the slots", {"rate_limit": 500.0}, {"allowance": 50.0}, {}, (4, 0, 0)),
+    ("rate allowance used up", {"rate_limit": 50.0}, {"allowance": 0.9}, {}, (0, 0, 0)),
+    ("rate allowance overdrawn", {"rate_limit": 50.0}, {"allowance": -7.0}, {}, (0, 0, 0)),
+    ("rate allowance of one but for rounding", {"rate_limit": 1.0}, {"allowance": 1.0 - 1e-12}, {}, (1, 0, 0)),
+    ("allowance without a rate limit means nothing", {}, {"allowance": -7.0}, {}, (8, 0, 0)),
+    # due in the store
+    ("fresh events leave room for due first tries", {}, {"due_first_tries": 3}, {}, (5, 3, 0)),
+    ("due first tries fill the room", {}, {"due_first_tries": 9}, {}, (0, 8, 0)),
+    ("due first tries that were not counted", {}, {"due_first_tries": MANY}, {}, (0, 8, 0)),
+    ("fresh events leave a quarter to due retries", {}, {"retries_due": True}, {}, (7, 0, 3)),
+    # share of retries
+    ("retries get three quarters of the slots", {"max_in_flight": 20}, {"retries_due": True}, {}, (35, 0, 15)),
+    ("retries held count against their share", {}, {"retries_due": True, "retries": 2, "in_flight": 2}, {}, (5, 0, 1)),
+    ("share of retries is used up", {}, {"retries_due": True, "retries": 3, "in_flight": 3}, {}, (4, 0, 0)),
+    ("one slot may serve a retry", {"max_in_flight": 1}, {"retries_due": True}, {}, (2, 0, 1)),
+    ("beside first tries, every fourth slot", {}, {"due_first_tries": MANY, "retries_due": True}, {}, (0, 6, 2)),
+    (
+        "slot that cannot be split goes to first tries",
+        {"max_in_flight": 1},
+        {"due_first_tries": MANY, "retries_due": True, "in_flight": 1},
+        {"round": 4},
+        (0, 1, 0),
+    ),
+    (
+        "and in every fourth round to a retry",
+        {"max_in_flight": 1},
+        {"due_first_tries": MANY, "retries_due": True, "in_flight": 1},
+        {"round": 7},
+        (0, 0, 1),
+    ),
+    ("retries of the node are at their share", {}, {"retries_due": True}, {"retries": 48, "in_flight": 48}, (7, 0, 0)),
+    ("two more retries on the node", {}, {"retries_due": True, "trusted": True}, {"retries": 46}, (7, 0, 2)),
+    # share of untrusted endpoints
+    ("untrusted endpoints hold their share", {}, {}, {"untrusted": 48, "in_flight": 48}, (0, 0, 0)),
+    ("untrusted endpoints leave two slots", {}, {}, {"untrusted": 46, "in_flight": 46}, (2, 0, 0)),
+    ("trusted endpoint has the rest", {}, {"trusted": True}, {"untrusted": 48, "in_flight": 48}, (8, 0, 0)),
+    ("untrusted endpoint of a small node", {}, {}, {"limit": 1}, (1, 0, 0)),
+    # fair share of all slots
+    ("all slots of the node are held", {}, {"trusted": True}, {"in_flight": 64}, (0, 0, 0)),
+    ("last slots of the node", {}, {"trusted": True}, {"in_flight": 61}, (3, 0, 0)),
+    ("as many held as are free in all", {"max_in_flight": 64}, {"trusted": True, "in_flight": 32}, {"in_flight": 32},
+     (0, 0, 0)),
+    ("half of the node for one endpoint", {"max_in_flight": 64}, {"trusted": True, "in_flight": 20}, {"in_flight": 20},
+     (24, 0, 0)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("limits", "load", "node", "expected"), [row[1:] for row in TABLE], ids=[r[0] for r in TABLE])
+def test_capacity_in_each_case(
+    limits: dict[str, Any], load: dict[str, Any], node: dict[str, Any], expected: tuple[int, int, int]
+) -> None:
+    found = capacity(
+        EndpointLimits(**{"max_in_flight": 4} | limits),
+        EndpointLoad(**{"circuit": circuit()} | load),
+        NodeLoad(**{"limit": 64} | node),
+        NOW,
+    )
+
+    assert (found.fresh, found.first_tries, found.retries) == expected
+
+
+@pytest.mark.parametrize(
+    ("load", "node", "starved"),
+    [
+        ({}, {}, False),
+        ({"trusted": True}, {"in_flight": 64}, True),
+        ({}, {"untrusted": 48, "in_flight": 48}, True),
+        ({"in_flight": 8}, {"in_flight": 64}, False),
+        ({"paused_until": NOW + 1.0}, {"in_flight": 64}, False),
+    ],
+    ids=["room", "node is full", "untrusted share is full", "endpoint is full", "endpoint is paused"],
+)
+def test_starved_when_only_the_node_lacks_slots(load: dict[str, Any], node: dict[str, Any], starved: bool) -> None:
+    found = capacity(
+        EndpointLimits(4), EndpointLoad(**{"circuit": circuit()} | load), NodeLoad(**{"limit": 64} | node), NOW
+    )
+
+    assert found.starved is starved
+
+
+@pytest.mark.parametrize(
+    ("nodes", "expected"),
+    [(1, EndpointLimits(32, 10.0)), (2, EndpointLimits(16, 5.0)), (3, EndpointLimits(10, 10 / 3)),
+     (64, EndpointLimits(1, 10 / 64))],
+)  # fmt: skip
+def test_node_share_is_an_equal_part_and_at_least_one_slot(nodes: int, expected: EndpointLimits) -> None:
+    assert node_share(32, 10.0, nodes) == expected
+
+
+def test_node_share_without_rate_limit_has_none() -> None:
+    assert node_share(32, None, 4) == EndpointLimits(8, None)
+
+
+@pytest.mark.parametrize(
+    ("limits", "load", "expected"),
+    [
+        ({}, {}, None),
+        ({}, {"in_flight": 8}, None),
+        ({}, {"paused_until": NOW + 3.0}, NOW + 3.0),
+        ({}, {"circuit": OPEN}, NOW + 1.0),
+        ({}, {"circuit": OPEN_FOR_PROBE, "in_flight": 1}, None),
+        ({"rate_limit": 0.5}, {"allowance": 0.5}, NOW + 1.0),
+        ({"rate_limit": 0.5}, {"allowance": 1.0}, None),
+    ],
+    ids=["room", "full", "pause", "open circuit", "probe under way", "rate limit", "rate limit allows one"],
+)
+def test_next_opening_in_each_case(limits: dict[str, Any], load: dict[str, Any], expected: float | None) -> None:
+    found = next_opening(
+        EndpointLimits(**{"max_in_flight": 4} | limits), EndpointLoad(**{"circuit": circuit()} | load), NOW
+    )
+
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("allowance", "rate_limit", "elapsed_s", "expected"),
+    [(0.0, 50.0, 0.0, 0.0), (0.0, 50.0, 0.04, 2.0), (0.0, 50.0, 9.0, 5.0), (0.0, 0.5, 1.0, 0.5), (0.0, 0.5, 9.0, 1.0),
+     (-10.0, 50.0, 0.1, -5.0)],
+    ids=["no time", "part of a burst", "at most a burst", "part of one", "at least one", "overdrawn"],
+)  # fmt: skip
+def test_refill_adds_the_rate_up_to_a_burst(
+    allowance: float, rate_limit: float, elapsed_s: float, expected: float
+) -> None:
+    assert refill(allowance, rate_limit, elapsed_s) == pytest.approx(expected)
+
+
+# Laws
+
+LIMITS = st.builds(EndpointLimits, st.integers(1, 200), st.none() | st.floats(0.01, 1_000))
+CIRCUITS = st.sampled_from([circuit(), FAILING, OPEN, OPEN_FOR_PROBE])
+BOOLEANS = st.booleans()
+
+
+@st.composite
+def loads(draw: st.DrawFn) -> EndpointLoad:
+    in_flight = draw(st.integers(0, 300))
+    return EndpointLoad(
+        circuit=draw(CIRCUITS),
+        in_flight=in_flight,
+        retries=draw(st.integers(0, in_flight)),
+        due_first_tries=draw(st.integers(0, 20) | st.just(MANY)),
+        retries_due=draw(BOOLEANS),
+        trusted=draw(BOOLEANS),
+        paused_until=draw(st.sampled_from([0.0, NOW, NOW + 5.0])),
+        allowance=draw(st.floats(-100, 100)),
+    )
+
+
+@st.composite
+def nodes(draw: st.DrawFn, load: EndpointLoad) -> NodeLoad:
+    """Return the load of a node that has the endpoint's share in it, and other endpoints'."""
+    others, retries, untrusted = (draw(st.integers(0, 300)) for _ in range(3))
+    return NodeLoad(
+        limit=draw(st.integers(1, 600)),
+        in_flight=load.in_flight + others,
+        retries=load.retries + min(retries, others),
+        untrusted=(0 if load.trusted else load.in_flight) + min(untrusted, others),
+        round=draw(st.integers(0, 9)),
+    )
+
+
+@given(st.data(), LIMITS, loads())
+def test_capacity_is_never_negative_and_never_above_a_limit(
+    data: st.DataObject, limits: EndpointLimits, load: EndpointLoad
+) -> None:
+    node = data.draw(nodes(load))
+    found: Capacity = capacity(limits, load, node, NOW)
+
+    claimed = found.first_tries + found.retries
+    assert min(found.fresh, found.first_tries, found.retries) >= 0
+    for taken in (found.fresh, claimed):
+        assert taken == 0 or load.in_flight + taken <= 2 * limits.max_in_flight
+        assert taken == 0 or node.in_flight + taken <= node.limit
+        assert taken == 0 or limits.rate_limit is None or taken <= load.allowance + 1e-6
+        assert taken == 0 or load.paused_until <= NOW
+        assert taken <= 1 or load.circuit.state == "closed"
+    assert found.first_tries <= load.due_first_tries
+    assert found.retries == 0 or load.retries_due
+    assert found.retries == 0 or load.retries + found.retries <= max(1, limits.max_in_flight * 3 // 4)
+    assert found.retries == 0 or node.retries + found.retries <= max(1, node.limit * 3 // 4)
+
+
+@given(st.data(), LIMITS, loads())
+def test_unhealthy_endpoint_never_takes_slots_beyond_its_own(
+    data: st.DataObject, limits: EndpointLimits, load: EndpointLoad
+) -> None:
+    found = capacity(limits, load, data.draw(nodes(load)), NOW)
+
+    if load.circuit.failures:
+        taken = max(found.fresh, found.first_tries + found.retries)
+        assert taken == 0 or load.in_flight + taken <= limits.max_in_flight
+
+
+@given(st.data(), LIMITS, loads())
+def test_new_events_leave_room_for_due_deliveries(
+    data: st.DataObject, limits: EndpointLimits, load: EndpointLoad
+) -> None:
+    found = capacity(limits, load, data.draw(nodes(load)), NOW)
+
+    if found.fresh:
+        assert load.due_first_tries + found.fresh <= 2 * limits.max_in_flight - load.in_flight
+        assert found.first_tries + found.retries >= min(load.due_first_tries, 1)
+
+
+@given(st.integers(4, 600), st.lists(st.tuples(st.integers(1, 200), BOOLEANS), min_size=1, max_size=30))
+def test_quarter_of_the_slots_stays_free_however_many_endpoints_hang(
+    limit: int, endpoints: list[tuple[int, bool]]
+) -> None:
+    node = NodeLoad(limit)
+    for max_in_flight, retries_due in endpoints:  # each takes what it may, and never answers
+        load = EndpointLoad(circuit(), due_first_tries=MANY, retries_due=retries_due)
+        found = capacity(EndpointLimits(max_in_flight), load, node, NOW)
+        node.in_flight += found.first_tries + found.retries
+        node.untrusted += found.first_tries + found.retries
+        node.retries += found.retries
+
+    assert node.in_flight <= limit * 3 // 4
+    healthy = EndpointLoad(circuit(), trusted=True)
+    assert capacity(EndpointLimits(1), healthy, node, NOW).fresh >= 1
+
+
+@given(st.integers(2, 600), st.integers(1, 1_000))
+def test_no_single_endpoint_takes_more_than_half_of_the_node(limit: int, max_in_flight: int) -> None:
+    node, held = NodeLoad(limit), 0
+    while True:
+        load = EndpointLoad(circuit(), in_flight=held, trusted=True, due_first_tries=1)
+        found = capacity(EndpointLimits(max_in_flight), load, node, NOW)
+        if not found.first_tries:
+            break
+        held += found.first_tries
+        node.in_flight = held
+
+    assert held <= (limit + 1) // 2
+
+
+@given(LIMITS, loads())
+def test_endpoint_has_room_at_its_next_opening(limits: EndpointLimits, load: EndpointLoad) -> None:
+    now, node = NOW, NodeLoad(1_000)
+    load = EndpointLoad(load.circuit, allowance=load.allowance, trusted=True, paused_until=load.paused_until)
+    allowance = load.allowance
+    for _ in range(3):  # pause, rate limit and circuit, one after the other
+        opening = next_opening(limits, load, now)
+        if opening is None:
+            break
+        assert opening >= now
+        if limits.rate_limit is not None:
+            allowance = refill(allowance, limits.rate_limit, opening - now)
+        now = opening
+        load = EndpointLoad(load.circuit, allowance=allowance, trusted=True, paused_until=load.paused_until)
+
+    assert next_opening(limits, load, now) is None
+    assert capacity(limits, load, node, now).fresh >= 1

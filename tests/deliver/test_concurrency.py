@@ -1,0 +1,160 @@
+"""Slots of a node: new events from memory, due deliveries from the store, and which goes first."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from stores import SqliteEngine
+
+from commerce_event.core.capacity import EndpointLimits
+from commerce_event.core.circuit import Circuit
+from commerce_event.core.clock import SystemClock
+from commerce_event.core.ids import IdMaker
+from commerce_event.core.model import Endpoint
+from commerce_event.core.vault import Vault
+from commerce_event.deliver.concurrency import Concurrency
+from commerce_event.deliver.endpoint_state import EndpointState
+from commerce_event.registry.registry import Registry
+from commerce_event.store.model import ClaimRequest
+
+ENDPOINT = Endpoint(
+    id=7, client_id=1, url="https://a.example/", event_types=("*",), secrets=(), max_in_flight=4
+)  # so 8 slots while it answers well
+
+
+class OneEndpoint:
+    """One endpoint and its slots."""
+
+    def __init__(self, concurrency: Concurrency, registry: Registry) -> None:
+        self.concurrency = concurrency
+        self.registry = registry
+        self.state = concurrency.state(ENDPOINT.id)
+
+    def reserve_all(self) -> int:
+        count = 0
+        while self.concurrency.reserve(ENDPOINT):
+            count += 1
+        return count
+
+    def free(self, count: int) -> None:
+        for _ in range(count):
+            self.concurrency.finish(self.state, retrying=False)
+
+
+@pytest.fixture
+async def one(tmp_path: Path) -> AsyncIterator[OneEndpoint]:
+    engine = SqliteEngine(tmp_path)
+    store = await engine.open()
+    registry = Registry(store, Vault(b"k" * 32), IdMaker())
+    await registry.load()
+    await registry.save(ENDPOINT)
+    yield OneEndpoint(Concurrency(store, registry, SystemClock(), max_in_flight=64, circuit_failures=5), registry)
+    await engine.close_all()
+
+
+def test_reserve_leaves_room_for_due_first_tries(one: OneEndpoint) -> None:
+    assert one.reserve_all() == 8
+    for _ in range(3):
+        one.concurrency.notice(ENDPOINT.id)
+    one.free(5)
+
+    assert one.reserve_all() == 2
+    assert one.concurrency.claim_requests() == [ClaimRequest(ENDPOINT.id, retrying=False, limit=3)]
+
+
+def test_reserve_after_a_short_claim_leaves_room_for_later_first_tries_only(one: OneEndpoint) -> None:
+    one.reserve_all()
+    one.concurrency.notice(ENDPOINT.id)
+    one.free(8)
+    requests = one.concurrency.claim_requests()
+    one.concurrency.notice(ENDPOINT.id)  # accepted while the claim ran
+
+    one.concurrency.claimed(requests, ())
+    assert one.reserve_all() == 7
+    assert one.concurrency.claim_requests() == [ClaimRequest(ENDPOINT.id, retrying=False, limit=1)]
+
+
+def test_reserve_with_uncounted_backlog_holds_no_slot(one: OneEndpoint) -> None:
+    one.concurrency.mark_due(ENDPOINT.id, retrying=False)
+    assert one.reserve_all() == 0
+    assert one.concurrency.claim_requests() == [ClaimRequest(ENDPOINT.id, retrying=False, limit=8)]
+
+
+def test_may_send_with_open_circuit_allows_one_probe_after_the_pause() -> None:
+    state = EndpointState(7, Circuit(threshold=2, min_span_s=0.0, first_pause_s=1.0), 0.0)
+    assert state.may_send(0.0)
+    for _ in range(2):
+        state.circuit.record(delivered=False, now=10.0)
+
+    assert not state.may_send(10.9)
+    assert state.may_send(11.0)
+    state.sending += 1
+    assert not state.may_send(11.0)
+
+
+def test_load_after_unlimited_sending_has_the_whole_allowance_of_a_new_rate_limit() -> None:
+    state, limited = EndpointState(7, Circuit(), 0.0), EndpointLimits(4, rate_limit=1.0)
+    for second in range(1, 100):  # far more than one a second
+        state.load(EndpointLimits(4), float(second))
+        state.take(8, retrying=False)
+        for _ in range(8):
+            state.finish(retrying=False)
+    state.load(EndpointLimits(4), 100.0)
+
+    assert state.load(limited, 100.0).allowance == 1.0
+    state.take(1, retrying=False)
+    assert state.load(limited, 100.5).allowance == 0.5
+    assert state.load(limited, 101.0).allowance == 1.0
+
+
+async def test_forget_deleted_drops_the_state_once_nothing_is_in_flight(one: OneEndpoint) -> None:
+    one.concurrency.reserve(ENDPOINT)
+    await one.registry.delete(ENDPOINT.id, 1)
+    one.concurrency.forget_deleted()
+    assert one.concurrency.state(ENDPOINT.id) is one.state
+
+    one.free(1)
+    await one.registry.save(Endpoint(id=8, client_id=1, url="https://b.example/", event_types=("*",), secrets=()))
+    one.concurrency.forget_deleted()
+    assert one.concurrency.state(ENDPOINT.id) is not one.state
+
+
+async def test_claim_requests_with_few_slots_give_every_endpoint_its_turn(one: OneEndpoint) -> None:
+    endpoints = [msgspec.structs.replace(ENDPOINT, id=100 + number) for number in range(200)]
+    for endpoint in endpoints:
+        await one.registry.save(endpoint)
+        one.concurrency.mark_due(endpoint.id, retrying=False)
+
+    served: set[int] = set()
+    for _ in range(len(endpoints)):
+        requests = one.concurrency.claim_requests()
+        assert requests
+        assert one.concurrency.in_flight <= 64
+        served.update(request.endpoint_id for request in requests)
+        for request in requests:
+            one.concurrency.claimed([request], [])
+            one.concurrency.mark_due(request.endpoint_id, retrying=False)
+    assert served == {endpoint.id for endpoint in endpoints}
+
+
+async def test_next_opening_with_every_slot_held_is_none(one: OneEndpoint) -> None:
+    others = [msgspec.structs.replace(ENDPOINT, id=100 + number, max_in_flight=64) for number in range(9)]
+    for other in others:
+        await one.registry.save(other)
+        one.concurrency.state(other.id).trusted = True
+        one.concurrency.mark_due(other.id, retrying=False)
+    limited = msgspec.structs.replace(ENDPOINT, rate_limit=1.0)
+    await one.registry.save(limited)
+    one.state.take(1, retrying=False)
+    one.concurrency.mark_due(ENDPOINT.id, retrying=False)
+    assert one.concurrency.next_opening(0.0) is not None
+
+    while one.concurrency.claim_requests():
+        pass
+    assert one.concurrency.in_flight == 64
+    assert one.concurrency.next_opening(0.0) is None
+    one.concurrency.state(100).workers = 9
+    assert one.concurrency.finish(one.concurrency.state(100), retrying=False), (
+        "it is time to claim as soon as one is free"
+    )

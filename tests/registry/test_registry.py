@@ -1,0 +1,193 @@
+"""The registry: endpoints and keys in memory, changed one at a time."""
+
+import asyncio
+
+import msgspec
+import pytest
+from stores import START_MS
+
+from commerce_event.contract.catalogue import EVENT_TYPES
+from commerce_event.core.ids import IdMaker
+from commerce_event.core.model import Endpoint, Scope, Secret
+from commerce_event.core.vault import Vault, VaultError
+from commerce_event.registry.registry import Registry
+from commerce_event.store.port import Store
+
+EVERYONE = Scope.everyone()
+VAULT = Vault(b"k" * 32)
+
+
+def endpoint(number: int = 7, client: int = 1) -> Endpoint:
+    return Endpoint(
+        id=number, client_id=client, url="https://a.example/", event_types=("*",), secrets=(Secret("whsec_x"),)
+    )
+
+
+@pytest.fixture
+async def registry(store: Store) -> Registry:
+    made = Registry(store, VAULT, IdMaker())
+    await made.load()
+    return made
+
+
+async def test_delete_concurrent_with_switch_off_wins(registry: Registry) -> None:
+    for number in range(1, 6):
+        await registry.save(endpoint(number))
+        off = registry.switch_off(number, "gone", START_MS)
+        await asyncio.gather(
+            *([registry.delete(number, START_MS), off] if number % 2 else [off, registry.delete(number, START_MS)])
+        )
+
+        found = registry.endpoint(number)
+        assert found is not None
+        assert found.deleted_ms == START_MS
+        assert found.secrets == ()
+
+
+async def test_change_concurrent_changes_are_all_kept(registry: Registry) -> None:
+    await registry.save(endpoint())
+
+    def one_more(found: Endpoint) -> Endpoint:
+        return msgspec.structs.replace(found, max_in_flight=found.max_in_flight + 1)
+
+    before = endpoint().max_in_flight
+    await asyncio.gather(*(registry.change(7, one_more) for _ in range(20)))
+
+    found = registry.endpoint(7)
+    assert found is not None
+    assert found.max_in_flight == before + 20
+
+
+async def test_change_after_another_nodes_change_applies_to_the_new_endpoint(store: Store, registry: Registry) -> None:
+    await registry.save(endpoint())
+    other = Registry(store, VAULT, IdMaker())
+    await other.load()
+    await other.change(7, lambda found: msgspec.structs.replace(found, max_in_flight=99))
+
+    changed = await registry.change(7, lambda found: msgspec.structs.replace(found, description="mine"))
+
+    assert changed is not None
+    assert (changed.max_in_flight, changed.description) == (99, "mine")
+
+
+async def test_switch_off_after_another_nodes_change_does_nothing(store: Store, registry: Registry) -> None:
+    before = await registry.save(endpoint())
+    other = Registry(store, VAULT, IdMaker())
+    await other.load()
+    await other.change(7, lambda found: msgspec.structs.replace(found, url="https://mended.example/"))
+
+    await registry.switch_off(7, "gone", START_MS, expected_revision=before.revision)
+    found = registry.endpoint(7)
+    assert found is not None
+    assert (found.enabled, found.url) == (True, "https://mended.example/")
+
+
+async def test_switch_off_endpoint_deleted_by_another_node_stays_deleted(store: Store, registry: Registry) -> None:
+    await registry.save(endpoint())
+    other = Registry(store, VAULT, IdMaker())
+    await other.load()
+    await other.delete(7, START_MS)
+
+    await registry.switch_off(7, "gone", START_MS)
+    [row] = await store.registry.endpoints()
+    assert row.deleted_ms == START_MS
+    found = registry.endpoint(7)
+    assert found is not None
+    assert (found.deleted_ms, found.secrets) == (START_MS, ())
+
+
+async def test_refresh_own_change_after_another_nodes_reads_both(store: Store, registry: Registry) -> None:
+    other = Registry(store, VAULT, IdMaker())
+    await other.load()
+    await other.save(endpoint(7))
+    await registry.save(endpoint(8))
+
+    await registry.refresh()
+    assert [each.id for each in registry.endpoints(EVERYONE)] == [7, 8]
+    _, text = await other.add_key("admin", None, "new", START_MS)
+    await registry.refresh()
+    assert registry.authenticate(text) is not None
+
+
+async def test_add_concurrent_calls_keep_to_the_limit_of_a_client(registry: Registry) -> None:
+    made = await asyncio.gather(*(registry.add(endpoint(number), limit=3) for number in range(1, 9)))
+
+    assert len([each for each in made if each is not None]) == 3
+    assert len(registry.endpoints(EVERYONE)) == 3
+
+
+async def test_change_unknown_or_deleted_endpoint_returns_none(registry: Registry) -> None:
+    await registry.save(endpoint())
+    await registry.delete(7, START_MS)
+
+    assert await registry.change(7, lambda found: found) is None
+    assert await registry.change(8, lambda found: found) is None
+
+
+async def test_change_that_raises_stores_nothing(registry: Registry) -> None:
+    saved = await registry.save(endpoint())
+
+    def refused(_: Endpoint) -> Endpoint:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        await registry.change(7, refused)
+
+    assert registry.endpoint(7) == saved
+
+
+async def test_load_again_reads_endpoints_and_keys_of_another_node(registry: Registry, store: Store) -> None:
+    other = Registry(store, VAULT, IdMaker(node=1))
+    await other.load()
+    await other.save(endpoint())
+    key, text = await other.add_key("read", (1,), "", START_MS)
+
+    await registry.load()
+
+    assert [each.id for each in registry.endpoints(EVERYONE)] == [7]
+    assert registry.authenticate(text) == key
+    assert registry.version == other.version
+
+
+async def test_refresh_reads_only_changed_endpoints(store: Store, registry: Registry) -> None:
+    for number in (5, 7, 9):
+        await registry.save(endpoint(number))
+    other = Registry(store, VAULT, IdMaker())
+    await other.load()
+    kept = other.endpoint(5)
+    await registry.save(msgspec.structs.replace(endpoint(7), enabled=False))
+    await registry.delete(9, START_MS)
+    await registry.save(endpoint(8))
+    changed = await store.registry.endpoints(since_version=other.version)
+
+    await other.refresh()
+
+    assert [row.id for row in changed] == [7, 8, 9]
+    assert other.endpoint(5) is kept
+    assert other.endpoints(EVERYONE) == registry.endpoints(EVERYONE)
+    order = next(iter(EVENT_TYPES.values()))
+    assert [each.id for each in other.match(1, order, None, {})] == [5, 8]
+    assert other.match(1, order, None, {}) == registry.match(1, order, None, {})
+
+
+async def test_load_damaged_row_leaves_other_endpoints_intact(registry: Registry, store: Store) -> None:
+    for number in (7, 8, 9):
+        await registry.save(endpoint(number))
+    whole, secrets_lost, lost = await store.registry.endpoints()
+    await store.registry.put_endpoint(msgspec.structs.replace(secrets_lost, sealed=b"damaged"))
+    await store.registry.put_endpoint(msgspec.structs.replace(lost, config=b'{"url": 5}'))
+
+    await registry.load()
+
+    found = {each.id: each for each in registry.endpoints(EVERYONE)}
+    assert found[whole.id].secrets == endpoint().secrets
+    assert (found[8].enabled, found[8].url, found[8].secrets) == (True, endpoint().url, ())
+    assert (found[9].enabled, found[9].disabled_reason) == (False, "unreadable")
+
+
+async def test_load_with_another_secret_key_raises_vault_error(registry: Registry, store: Store) -> None:
+    for number in (7, 8):
+        await registry.save(endpoint(number))
+
+    with pytest.raises(VaultError, match="cannot be decrypted"):
+        await Registry(store, Vault(b"x" * 32), IdMaker()).load()

@@ -1,0 +1,209 @@
+"""Imports point downwards only: cli, server → api, admin → accept, deliver → store → core → contract."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import commerce_event
+
+PACKAGE = "commerce_event"
+SOURCE = Path(commerce_event.__file__).parent
+
+# The lowest first. A room may import the rooms of lower rows and itself, not its neighbours in a row.
+# `settings` are values read once, known from the core upwards; `simulate` and `bench` stand at the edge, beside the
+# commands that start them.
+ROWS = (
+    {"contract"},
+    {"core"},
+    {"settings", "logs", "loop_monitor", "web"},
+    {"store"},
+    {"http", "registry"},
+    {"accept", "deliver", "maintenance"},
+    {"api"},
+    {"admin", "reference"},
+    {"server"},
+    {"simulate", "bench"},
+    {"cli"},
+    {"__main__"},
+)
+HEIGHT = {room: height for height, row in enumerate(ROWS) for room in row}
+
+# What the pure part must not reach for: sockets, files, processes, other threads, the event loop, a database.
+OUTSIDE_WORLD = {
+    "aiohttp", "apsw", "asyncio", "http", "httptools", "httpx", "io", "logging", "multiprocessing", "pathlib",
+    "random", "shutil", "socket", "sqlite3", "ssl", "starlette", "structlog", "subprocess", "tempfile", "threading",
+    "urllib.request", "uvicorn", "uvloop",
+}  # fmt: skip
+
+
+def imported_modules(tree: ast.AST, package: str) -> Iterator[tuple[int, str]]:
+    """Yield line and full name of everything imported, at whatever depth of the code and in whatever form.
+
+    ``package`` is the package the module stands in, from which relative imports are counted.
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = package.split(".")[: 1 - node.level or None] if node.level else []
+            origin = ".".join([*start, *([node.module] if node.module else [])])
+            yield from ((node.lineno, f"{origin}.{alias.name}") for alias in node.names)
+
+
+def room_of(name: str) -> str | None:
+    """Return the room that a full module name lies in; None for what is not ours or is the bare package."""
+    parts = name.split(".")
+    if parts[0] != PACKAGE or len(parts) == 1:
+        return None
+    return parts[1] if parts[1] in HEIGHT else None
+
+
+def upward_imports(source: str, package: str, room: str) -> list[str]:
+    """Return a sentence for each import in a module of ``room`` that does not point downwards."""
+    faults = []
+    for line, name in imported_modules(ast.parse(source), package):
+        other = room_of(name)
+        if other is not None and other != room and HEIGHT[other] >= HEIGHT[room]:
+            faults.append(f"line {line}: {room} must not import {name}; arrows point downwards only")
+    return faults
+
+
+def modules() -> list[tuple[Path, str, str]]:
+    """Return every module's file, the package it stands in, and its room ("" for the root package itself)."""
+    found = []
+    for path in sorted(SOURCE.rglob("*.py")):
+        parts = path.relative_to(SOURCE).with_suffix("").parts
+        package = ".".join((PACKAGE, *parts[:-1]))
+        found.append((path, package, "" if parts == ("__init__",) else parts[0]))
+    return found
+
+
+def test_every_room_has_its_place() -> None:
+    strangers = {room for _, _, room in modules() if room} - set(HEIGHT)
+
+    assert not strangers, f"no row for {sorted(strangers)}: give each a place in ROWS of {Path(__file__).name}"
+
+
+def test_imports_point_downwards_only() -> None:
+    faults = [
+        f"{path.relative_to(SOURCE)} {fault}"
+        for path, package, room in modules()
+        if room
+        for fault in upward_imports(path.read_text("utf-8"), package, room)
+    ]
+
+    assert not faults, "\n" + "\n".join(faults)
+
+
+def test_root_package_imports_no_room() -> None:
+    imported = list(imported_modules(ast.parse((SOURCE / "__init__.py").read_text("utf-8")), PACKAGE))
+
+    assert [name for _, name in imported if room_of(name)] == []
+
+
+def test_contract_and_core_do_not_touch_the_outside_world() -> None:
+    faults = [
+        f"{path.relative_to(SOURCE)} line {line}: {room} must not import {name}; have it passed in"
+        for path, package, room in modules()
+        if room in {"contract", "core"}
+        for line, name in imported_modules(ast.parse(path.read_text("utf-8")), package)
+        if any(f"{name}.".startswith(f"{banned}.") for banned in OUTSIDE_WORLD)
+    ]
+
+    assert not faults, "\n" + "\n".join(faults)
+
+
+@pytest.mark.parametrize(
+    ("source", "caught"),
+    [
+        ("import commerce_event.api", True),
+        ("import commerce_event.deliver.sender as sender", True),
+        ("from commerce_event import server", True),
+        ("from commerce_event.cli.main import main", True),
+        ("from ..api import app", True),
+        ("from ... import cli", True),
+        ("from ...accept.intake import Intake", True),
+        ("def late():\n    from commerce_event.api.app import create_app", True),
+        ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import commerce_event.simulate.shop", True),
+        ("from commerce_event.store.port import Store", False),
+        ("from ..core import ids", False),
+        ("from .. import contract", False),
+        ("from . import port", False),
+        ("from commerce_event import __version__", False),
+        ("import apsw", False),
+        ("# import commerce_event.api", False),
+    ],
+)
+def test_upward_import_is_noticed_in_every_form(source: str, caught: bool) -> None:
+    package = f"{PACKAGE}.store.sqlite" if source.startswith("from ...") else f"{PACKAGE}.store"
+
+    assert bool(upward_imports(source, package, "store")) is caught
+
+
+# What a screen must not import: it reads and changes everything through the operations of the API.
+BEHIND_THE_OPERATIONS = (
+    "accept.intake", "deliver", "maintenance", "registry.registry", "store",
+)  # fmt: skip
+# The session cookie names a key, and signing in checks one: both come before the person whom an operation runs for.
+# The context makes the calls of operations, which take the services.
+SIGN_IN = {"admin/sessions.py", "admin/sign_in.py"}
+CALLS_OPERATIONS = {"admin/screen_context.py", "admin/sign_in.py"}
+
+
+def shortcuts(source: str, package: str, *, may_read_keys: bool, may_hold_services: bool) -> list[str]:
+    """Return a sentence for each place in a screen's module that goes around the operations."""
+    tree = ast.parse(source)
+    banned = [f"{PACKAGE}.{name}." for name in BEHIND_THE_OPERATIONS]
+    if may_read_keys:
+        banned.remove(f"{PACKAGE}.registry.registry.")
+    faults = [
+        f"line {line}: a screen must not import {name}; call an operation"
+        for line, name in imported_modules(tree, package)
+        if any(f"{name}.".startswith(each) for each in banned)
+    ]
+    if not may_hold_services:
+        faults += [
+            f"line {node.lineno}: a screen must not use .{node.attr}; call an operation"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and node.attr in {"services", "_factory"}
+        ]
+    return faults
+
+
+def test_screens_reach_data_only_through_operations() -> None:
+    faults = []
+    for path, package, room in modules():
+        name = path.relative_to(SOURCE).as_posix()
+        if room == "admin":
+            found = shortcuts(
+                path.read_text("utf-8"),
+                package,
+                may_read_keys=name in SIGN_IN,
+                may_hold_services=name in CALLS_OPERATIONS,
+            )
+            faults += [f"{name} {fault}" for fault in found]
+
+    assert not faults, "\n" + "\n".join(faults)
+
+
+@pytest.mark.parametrize(
+    ("source", "caught"),
+    [
+        ("from commerce_event.store.port import Activity", True),
+        ("from commerce_event.store import text_search", True),
+        ("import commerce_event.deliver.endpoint_state", True),
+        ("from commerce_event.registry.registry import Registry", True),
+        ("from ..accept.intake import Intake", True),
+        ("async def show(context):\n    await context.services.store.history.event(1)", True),
+        ("async def show(context):\n    context._factory.sessions.end()", True),
+        ("from commerce_event.registry.authentication import check_role", False),
+        ("from commerce_event.api.services import Services", False),
+        ("async def show(context):\n    await context.call('getEvent')", False),
+    ],
+)
+def test_shortcuts_around_operations_are_found(source: str, caught: bool) -> None:
+    found = shortcuts(source, f"{PACKAGE}.admin", may_read_keys=False, may_hold_services=False)
+
+    assert bool(found) is caught
