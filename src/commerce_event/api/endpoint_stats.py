@@ -73,7 +73,7 @@ async def list_endpoint_stats(call: Call) -> Reply:
     last_hour: dict[int, Activity] = {}
     if query.last_hour:
         since_ms = call.now_ms - HOUR_S * 1000
-        found = await history.activity_by_endpoint(scope, step_s=_STEP_S, since_ms=since_ms)
+        found = await call.services.store.activity.by_endpoint(scope, step_s=_STEP_S, since_ms=since_ms)
         last_hour = {each.endpoint_id: each for each in found}
     text = fold(query.q or "")
     items = []
