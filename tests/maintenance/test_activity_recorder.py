@@ -18,7 +18,11 @@ class Rows:
         self.calls = 0
         self.refuses_at: int | None = None
 
-    async def add_activity(self, rows: list[Activity], *, now_ms: int) -> None:  # noqa: ARG002
+    @property
+    def activity(self) -> "Rows":
+        return self
+
+    async def add(self, rows: list[Activity], *, now_ms: int) -> None:  # noqa: ARG002
         self.calls += 1
         if self.calls == self.refuses_at:
             raise StoreUnavailableError("the disk is full")

@@ -132,7 +132,7 @@ async def test_interrupted_copy_leaves_nothing(engine: SqliteEngine, store: Sqli
 
 
 async def test_full_disk_is_told_and_leaves_nothing(engine: SqliteEngine, store: SqliteStore, small_disk: Path) -> None:
-    with pytest.raises(StoreError, match=r"there is no room for .*; free some space"):
+    with pytest.raises(StoreError, match=r"there is no space for .*; free some space"):
         copy(engine, small_disk / "copy.db")
     assert list(small_disk.iterdir()) == []
 

@@ -45,7 +45,7 @@ def at_week(ids: IdMaker, ms: int, *, endpoint: int | None = None, key: str | No
 async def test_keys_of_a_long_week_are_freed_in_steps_that_stay_done(
     engine: PostgresEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(partitions, "_FORGOTTEN_AT_ONCE", 2, raising=False)
+    monkeypatch.setattr(partitions, "_KEYS_AT_ONCE", 2)
     store, ids = await engine.open(), IdMaker()
     await store.journal.accept([at_week(ids, START_MS, key=f"k{number}") for number in range(7)])
     engine.clock.ms = START_MS + 60 * DAY_MS
@@ -101,7 +101,7 @@ async def test_week_ends_while_two_nodes_accept_and_deliver(engine: PostgresEngi
 async def test_closing_does_not_wait_for_the_end_of_a_long_clearing(
     engine: PostgresEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(partitions, "_FORGOTTEN_AT_ONCE", 1, raising=False)
+    monkeypatch.setattr(partitions, "_KEYS_AT_ONCE", 1)
     store, ids = await engine.open(), IdMaker()
     await store.journal.accept([at_week(ids, START_MS, key=f"k{number}") for number in range(200)])
     engine.clock.ms = START_MS + 60 * DAY_MS

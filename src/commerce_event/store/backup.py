@@ -1,4 +1,4 @@
-"""A copy of an embedded store, as it stood at one moment, made while a server may go on writing it."""
+"""Copy an embedded store as of one moment, while a server may go on writing it."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ _PAGES: Final = 1_024  # about 4 MB between two looks at how far it is
 
 
 class Backup(msgspec.Struct, frozen=True):
-    """A file that was checked and is on the disk."""
+    """A backup file that was checked and flushed."""
 
     file: str
     bytes: int
@@ -24,9 +24,9 @@ class Backup(msgspec.Struct, frozen=True):
 
 
 def back_up(path: Path, to: Path, *, replace: bool, on_pages: Callable[[int, int], None]) -> Backup:
-    """Copy a store into a file of its own. Either the whole file appears or none does.
+    """Copy a store into another file. Either the whole file appears or none does.
 
-    ``on_pages`` hears how many pages are copied, of how many. Raises StoreError with the remedy.
+    ``on_pages`` is called with the number of pages copied and of all pages. Raises StoreError with the remedy.
     """
     files.check_engine()
     _check_places(path, to, replace=replace)
@@ -48,7 +48,7 @@ def back_up(path: Path, to: Path, *, replace: bool, on_pages: Callable[[int, int
 
 
 def _clear(part: Path) -> None:
-    """Remove what a try left, with what the engine may have put beside it."""
+    """Remove what an earlier try left, with the files that SQLite may have put next to it."""
     for suffix in ("", "-journal", "-wal", "-shm"):
         part.with_name(part.name + suffix).unlink(missing_ok=True)
 
@@ -75,7 +75,7 @@ def _refusals(path: Path, to: Path) -> Iterator[None]:
     except apsw.CorruptError as error:
         raise StoreBrokenError(f"{path} is damaged ({error}); keep it, and restore the last good backup") from None
     except apsw.FullError:
-        raise StoreError(f"there is no room for {to}; free some space or give another --to") from None
+        raise StoreError(f"there is no space for {to}; free some space or give another --to") from None
     except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.IOError, apsw.BusyError, OSError) as error:
         raise StoreRefusedError(f"{path} cannot be copied to {to} ({error}); check the disks and rights") from None
 
@@ -86,7 +86,7 @@ def _check_store(source: apsw.Connection, path: Path) -> None:
 
 
 def _copy(source: apsw.Connection, copy: apsw.Connection, on_pages: Callable[[int, int], None]) -> None:
-    """Copy what one moment shows: an open transaction keeps later commits out, so that the copy never starts anew."""
+    """Copy one snapshot: an open transaction hides later commits, so that the copy never restarts."""
     copy.execute("PRAGMA synchronous = OFF")  # flushed once, when it is whole
     source.execute("BEGIN")
     source.execute("SELECT count(*) FROM sqlite_schema").fetchall()
@@ -98,7 +98,7 @@ def _copy(source: apsw.Connection, copy: apsw.Connection, on_pages: Callable[[in
 
 
 def _check_copy(copy: apsw.Connection) -> None:
-    """Make it one file without a log beside it, and read all of it."""
+    """Make it a single file without a log, and read all of it."""
     copy.execute("PRAGMA journal_mode = DELETE")
     found = [str(row[0]) for row in copy.execute("PRAGMA quick_check(1)")]
     if found != ["ok"]:

@@ -1,4 +1,4 @@
-"""Text of payloads as a person looks for it: without case, without marks on letters, word by word."""
+"""Search the text of payloads by words, ignoring case and accents."""
 
 import json
 from collections.abc import Iterable
@@ -10,14 +10,14 @@ from commerce_event.store.port import StoreUnavailableError
 __all__ = ["UNINDEXED_MAX", "check_unindexed", "entry", "fold", "index_entry", "index_query", "wanted"]
 
 _decode: Final = json.JSONDecoder(parse_int=str, parse_float=str).decode
-_LEXEME_MAX: Final = 64  # letters that lead to candidates; the folded text decides
+_LEXEME_MAX: Final = 64  # letters used to find candidates; the folded text decides
 _LEXEMES_MAX: Final = 20_000  # more than this does not fit one row's vector of at most 1 MB
 _QUERY_WORDS_MAX: Final = 32
-UNINDEXED_MAX: Final = 20_000  # events not in the index yet that a search reads one by one
+UNINDEXED_MAX: Final = 20_000  # events that are not indexed yet, which a search reads one by one
 
 
 def check_unindexed(count: int) -> None:
-    """Raises StoreUnavailableError when a search would have to leave out events that are not indexed yet."""
+    """Raises StoreUnavailableError when there are too many events that are not indexed yet."""
     if count > UNINDEXED_MAX:
         raise StoreUnavailableError(
             f"More than {UNINDEXED_MAX:,} events have come in that cannot be searched yet; search again in a moment"
@@ -25,9 +25,9 @@ def check_unindexed(count: int) -> None:
 
 
 def entry(body: bytes) -> str:
-    """Return all words of a payload in their order, with a blank before and after each.
+    """Return all words of a payload's values in order, with a blank before and after each.
 
-    They are those of every value, whatever its name; a body that is no JSON is one value.
+    A body that is no JSON counts as one value.
     """
     try:
         found: list[str] = []
@@ -39,14 +39,14 @@ def entry(body: bytes) -> str:
 
 
 def index_entry(client_id: int, body: bytes) -> tuple[str, str]:
-    """Return what leads to a payload as a candidate, client and different words, and its entry, which decides."""
+    """Return the lexemes of a payload (its client, its words), which find candidates, and its entry, which decides."""
     text = entry(body)
     lexemes = list(dict.fromkeys(word[:_LEXEME_MAX] for word in text.split()))[:_LEXEMES_MAX]
     return " ".join([_client(client_id), *lexemes]), text
 
 
 def index_query(wanted_words: str, client_ids: Iterable[int] = ()) -> str:
-    """Return the text query that leads to the candidates for `wanted`: to those of some clients, or to all."""
+    """Return the text query for candidates of `wanted`: those of some clients, or of all."""
     lexemes = [f"'{word[:_LEXEME_MAX]}'" for word in wanted_words.split()[:_QUERY_WORDS_MAX]]
     lexemes[-1] += ":*"
     clients = " | ".join(f"'{_client(client_id)}'" for client_id in client_ids)
@@ -54,12 +54,12 @@ def index_query(wanted_words: str, client_ids: Iterable[int] = ()) -> str:
 
 
 def _client(client_id: int) -> str:
-    """Return the lexeme of a client, which no word is."""
+    """Return the lexeme of a client, which cannot be a word."""
     return f"@{client_id}"
 
 
 def _collect(value: Any, found: list[str]) -> None:
-    """Append every value as text, in its order."""
+    """Append every value as text, in order."""
     if isinstance(value, str):  # numbers are, too
         found.append(value)
     elif isinstance(value, dict):

@@ -13,7 +13,7 @@ def migrations() -> list[tuple[int, str]]:
 
 
 async def migrate(connection: Connection, address: Address) -> int:
-    """Bring the schema up to this version in one transaction, one node at a time; return the version.
+    """Migrate the schema to this version in one transaction, one node at a time; return the version.
 
     Raises StoreRefusedError for tables of another program, or made by a newer version.
     """

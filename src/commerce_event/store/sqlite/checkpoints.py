@@ -1,7 +1,7 @@
-"""Moving the write-ahead log into the database file without making writers wait.
+"""Copy the write-ahead log into the database file without delaying writes.
 
-A thread copies the bulk while writing goes on; the writer then copies the little that was added meanwhile, between
-two transactions, so that the log can start again from its beginning and never grows without bound.
+A thread copies most pages while writing goes on; the writer then copies the few that were added meanwhile, between two
+transactions, so that the log restarts from its beginning and does not grow without limit.
 """
 
 import queue
@@ -20,7 +20,7 @@ class Checkpointer:
     """Watches the size of the log after every commit."""
 
     def __init__(self, path: Path, writer: apsw.Connection, on_error: Callable[[apsw.Error], None]) -> None:
-        """``on_error`` is called, on any thread, with what kept pages from being copied."""
+        """``on_error`` is called, on any thread, with errors that prevented copying."""
         self._path = path
         self._writer = writer
         self._on_error = on_error
@@ -65,7 +65,7 @@ class Checkpointer:
             connection.close(True)
 
     def _copy(self, connection: apsw.Connection) -> None:
-        """Copy what can be copied now. Whatever is in the way, the log stays longer, and all of it is copied again."""
+        """Copy what can be copied now. If something prevents it, the log is kept and copied again later."""
         try:
             connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         except (apsw.BusyError, apsw.LockedError):

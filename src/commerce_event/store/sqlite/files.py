@@ -1,4 +1,4 @@
-"""The file: one holder at a time, the right engine, durability that was read back, a schema of this version."""
+"""The store file: lock it, check the engine, verify durability, migrate the schema."""
 
 import fcntl
 import os
@@ -37,13 +37,13 @@ class Identity:
         return found.st_dev, found.st_ino
 
     def check(self) -> None:
-        """Raises StoreBrokenError when the file was deleted or replaced: what we write goes with our handle."""
+        """Raises StoreBrokenError when the file was deleted or replaced: what is written through our handle is lost."""
         if self._now() != self._is:
             raise StoreBrokenError(f"{self._path} was deleted or replaced while in use; put it back and start again")
 
 
 class FileLock:
-    """Holds ``<database>.lock`` for as long as this process serves the file, so that no second one can."""
+    """Locks ``<database>.lock`` while this process serves the file, so that no second process can."""
 
     def __init__(self, database: Path) -> None:
         self._path = database.with_name(database.name + ".lock")
@@ -83,7 +83,7 @@ def check_engine() -> None:
 
 
 def check_place(path: Path) -> None:
-    """Raises StoreRefusedError when the file cannot be made or written where it is asked for."""
+    """Raises StoreRefusedError when the file cannot be created or written at this path."""
     if not path.parent.is_dir():
         raise StoreRefusedError(f"the folder {path.parent} does not exist; create it or give another --store")
     target = path if path.exists() else path.parent
@@ -101,7 +101,7 @@ def check_place(path: Path) -> None:
 
 @contextmanager
 def refusals(path: Path) -> Iterator[None]:
-    """Turn what the engine says about an unusable file into one sentence with the remedy."""
+    """Turn the engine's errors about an unusable file into StoreRefusedError with the remedy."""
     try:
         yield
     except apsw.NotADBError:
@@ -114,7 +114,7 @@ def refusals(path: Path) -> Iterator[None]:
 
 def open_writer(path: Path) -> apsw.Connection:
     """Open the writing connection with full durability and read the settings back."""
-    # Orders are for their owner's eyes alone; the files that the engine puts beside this one take after it.
+    # Orders are readable by their owner only; SQLite gives the files next to this one the same mode.
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     connection = apsw.Connection(str(path), statementcachesize=500)
     connection.set_busy_timeout(_BUSY_MS)
@@ -129,17 +129,17 @@ def open_writer(path: Path) -> apsw.Connection:
 
 
 def copy_log(connection: apsw.Connection) -> None:
-    """Put what a former run left in the log into the file, and flush it, before anything is written behind it.
+    """Copy what a former run left in the log into the file, and flush it, before anything else is written.
 
-    After a flush that failed, pages of the log may be in memory alone, and look whole until the power goes.
+    After a flush that failed, pages of the log may be in memory only, and be lost with the power.
     """
     connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()  # without a look at it first, there is no log
-    with suppress(apsw.BusyError):  # somebody copies the store just now
+    with suppress(apsw.BusyError):  # a backup reads the store just now
         connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
 
 def damage(connection: apsw.Connection) -> str | None:
-    """Read every page of a store; return what is wrong with it first, None when nothing is."""
+    """Read every page of a store; return the first error, None when there is none."""
     try:
         found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(1)")]
     except (apsw.CorruptError, apsw.NotADBError) as error:
@@ -178,7 +178,7 @@ def migrations() -> list[tuple[int, str]]:
 
 
 def migrate(connection: apsw.Connection, path: Path) -> int:
-    """Bring the schema up to this version, each step in a transaction of its own; return the version.
+    """Migrate the schema to this version, each step in a transaction of its own; return the version.
 
     Raises StoreRefusedError for a foreign database, or one made by a newer version.
     """

@@ -1,11 +1,11 @@
-"""Where the file may lie: on a disk of this machine, not across a network."""
+"""Check that a file is on a disk of this machine, not on a network file system."""
 
 import re
 from pathlib import Path
 from typing import Final
 
 _MOUNTS: Final = Path("/proc/self/mounts")
-# File systems that answer over a network: locks and flushes there are promises of somebody else.
+# Network file systems, where locks and flushes are not reliable.
 _REMOTE: Final = re.compile(
     r"nfs\d?|cifs|smb\d?|smbfs|9p|afs|ceph|glusterfs|lustre|gpfs|beegfs|fuse\.(sshfs|glusterfs|s3fs|rclone|ceph).*"
 )
@@ -13,7 +13,7 @@ _OCTAL: Final = re.compile(r"\\([0-7]{3})")
 
 
 def remote_kind(path: Path) -> str | None:
-    """Return the kind of network file system that a path lies on, None when it lies on none or nobody can tell."""
+    """Return the kind of network file system that a path is on; None when it is on none, or that cannot be known."""
     try:
         mounts = _MOUNTS.read_text()
     except OSError:
@@ -23,7 +23,7 @@ def remote_kind(path: Path) -> str | None:
 
 
 def kind_of(path: Path, mounts: str) -> str:
-    """Return the file system of a path by the mount that lies deepest above it, the last of several in one place."""
+    """Return the file system of a path: that of the deepest mount above it, the last one of several at one place."""
     found, depth = "", -1
     for line in mounts.splitlines():
         _, place, kind, *_ = line.split(" ")

@@ -1,4 +1,4 @@
-"""The readers: a few threads, each with a connection of its own that looks at the file."""
+"""The readers: a few threads, each with a connection of its own."""
 
 import asyncio
 import threading
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Readers:
-    """Runs work on its connections, which are opened when they are needed."""
+    """Runs work on its connections, which are opened when needed."""
 
     def __init__(self, path: Path, count: int, *, name: str, on_error: Callable[[apsw.Error], None]) -> None:
         self._path = path
@@ -35,7 +35,7 @@ class Readers:
         return await reading
 
     def close(self) -> None:
-        """Finish what was asked, then end the threads and let go of the file. Blocks."""
+        """Finish queued calls, then end the threads and close the connections. Blocks."""
         self._threads.shutdown()
         for connection in self._connections:
             connection.close(True)

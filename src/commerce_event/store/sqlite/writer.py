@@ -1,6 +1,6 @@
-"""The one writer: a thread that runs everything waiting for it in a single transaction.
+"""The one writer: a thread that runs all queued calls in a single transaction.
 
-Whatever arrives while a commit is under way shares the next one, so durability costs one flush for many callers.
+Calls that arrive while a commit is under way share the next one, so durability costs one flush for many callers.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ class _Call:
         self.error: BaseException | None = None
 
     def answer(self) -> None:
-        if self.future.done():  # the caller was cancelled; the work stands
+        if self.future.done():  # the caller was cancelled; the work is committed
             return
         if self.error is None:
             self.future.set_result(self.result)
@@ -43,7 +43,7 @@ class _Call:
 
 
 class Writer:
-    """Runs work on its connection, grouped into transactions, and answers on the caller's event loop."""
+    """Runs work on its connection, grouped into transactions, and returns results on the caller's event loop."""
 
     def __init__(
         self,
@@ -53,13 +53,15 @@ class Writer:
         check: Callable[[], None],
         after_commit: Callable[[], None],
     ) -> None:
-        """``check`` is called after a commit, before anybody hears of it; what it raises they hear instead."""
+        """``check`` is called after a commit, before the callers get their results; they get what it raises instead."""
         self._connection = connection
         self._on_rollback = on_rollback
         self._check = check
         self._after_commit = after_commit
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
-        self._owed: list[_Call] = []  # what insists and could not be written yet: nothing else is written before it
+        self._owed: list[
+            _Call
+        ] = []  # insisting calls that could not be written yet: nothing else is written before them
         self.failure: Future[StoreBrokenError] = Future()  # set once, when the file can no longer be trusted
         self._closed = False
         self._gate = threading.Lock()
@@ -69,11 +71,11 @@ class Writer:
     async def do(self, work: Callable[[apsw.Connection], T], *, insist: bool = False) -> T:
         """Run ``work`` inside a transaction and return its result once that is durable.
 
-        Raises StoreUnavailableError when nothing was changed, StoreBrokenError when the process should stop. ``insist``
-        waits instead until it can be done, and lets no later work become durable without it.
+        Raises StoreUnavailableError when nothing was changed, StoreBrokenError when the process should stop. With
+        ``insist``, it waits until the work can be done, and no later work becomes durable before it.
         """
         call = _Call(work, asyncio.get_running_loop(), insists=insist)
-        with self._gate:  # nothing may be put behind the end mark: it would never be answered
+        with self._gate:  # a call queued behind the end mark would never be answered
             if self._closed:
                 raise StoreUnavailableError("the store is closed")
             self._calls.put(call)
@@ -81,7 +83,7 @@ class Writer:
         return result
 
     def close(self) -> None:
-        """Finish what was asked, then end the thread. Blocks; idempotent."""
+        """Finish queued calls, then end the thread. Blocks; idempotent."""
         with self._gate:
             if not self._closed:
                 self._closed = True
@@ -89,7 +91,7 @@ class Writer:
         self._thread.join()
 
     def fail(self, error: StoreBrokenError) -> None:
-        """Accept no more: the file can no longer be trusted. The first reason stands."""
+        """Refuse all further calls: the file can no longer be trusted. The first reason is kept."""
         with self._gate:
             if not self.failure.done():
                 self.failure.set_result(error)
@@ -100,17 +102,17 @@ class Writer:
             group, running = self._next_group()
             if group:
                 _answer(self._commit(group))
-                self._look_after_log()
+                self._maintain_log()
         _answer(self._owed)
 
-    def _look_after_log(self) -> None:
+    def _maintain_log(self) -> None:
         try:
             self._after_commit()
-        except Exception as error:  # the thread must live on: it answers whoever calls
-            self.fail(StoreBrokenError(f"the store's log cannot be looked after ({error}); look at the disk"))
+        except Exception as error:  # the thread must go on: it answers all callers
+            self.fail(StoreBrokenError(f"the store's log cannot be maintained ({error}); check the disk"))
 
     def _next_group(self) -> tuple[list[_Call], bool]:
-        """Wait for one call, then take whatever else waits, behind what is owed."""
+        """Wait for one call, then take all others that are queued; insisting calls of earlier groups come first."""
         group = self._owed
         call = self._calls.get()
         while call is not None:
@@ -124,7 +126,7 @@ class Writer:
         return group, False
 
     def _commit(self, group: list[_Call]) -> list[_Call]:
-        """Run a group; return the calls that have their answer now."""
+        """Run a group; return the calls that have a result now."""
         self._owed = []
         try:
             if self.failure.done():
@@ -144,7 +146,7 @@ class Writer:
         return [call for call in group if call not in self._owed] if self._owed else group
 
     def _run_one(self, call: _Call, *, alone: bool) -> None:
-        """Run one call so that its own failure leaves the others' work standing."""
+        """Run one call so that its own failure does not undo the others' work."""
         call.error = None
         if alone:
             call.result = call.work(self._connection)
@@ -195,7 +197,7 @@ def _answer(group: list[_Call]) -> None:
     for call in group:
         by_loop.setdefault(call.loop, []).append(call)
     for loop, calls in by_loop.items():
-        with suppress(RuntimeError):  # that loop was closed, and nobody waits in it any more
+        with suppress(RuntimeError):  # that loop was closed: no caller waits in it
             loop.call_soon_threadsafe(_answer_all, calls)
 
 
