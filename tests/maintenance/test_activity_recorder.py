@@ -7,7 +7,7 @@ from stores import START_MS, FakeClock
 
 from commerce_event.maintenance.activity_recorder import MINUTE_MS, ActivityRecorder
 from commerce_event.store.model import Activity, DeliveryCounts
-from commerce_event.store.port import Store, StoreUnavailableError
+from commerce_event.store.port import ActivityStore, StoreUnavailableError
 
 
 class Rows:
@@ -17,10 +17,6 @@ class Rows:
         self.taken: list[Activity] = []
         self.calls = 0
         self.refuses_at: int | None = None
-
-    @property
-    def activity(self) -> "Rows":
-        return self
 
     async def add(self, rows: list[Activity], *, now_ms: int) -> None:  # noqa: ARG002
         self.calls += 1
@@ -40,14 +36,14 @@ async def test_endpoint_for_which_nothing_waits_and_nothing_is_dead_makes_no_row
     rows, recorder = Rows(), ActivityRecorder(FakeClock())
     for endpoint in range(1, 100):
         recorder.queued(book(endpoint))
-    await recorder.flush(cast("Store", rows))
+    await recorder.flush(cast("ActivityStore", rows))
 
     assert rows.taken == []
 
 
 async def test_what_was_seen_is_written_once_a_minute_unless_it_grows() -> None:
     clock, rows = FakeClock(), Rows()
-    recorder, store = ActivityRecorder(clock), cast("Store", rows)
+    recorder, store = ActivityRecorder(clock), cast("ActivityStore", rows)
     seen = []
     for pending in (3, 3, 2, 5):
         recorder.queued(book(7, pending=pending))
@@ -67,10 +63,10 @@ async def test_many_counts_go_in_steps_and_what_was_refused_goes_later() -> None
         recorder.accepted(client)
     rows.refuses_at = 2
     with pytest.raises(StoreUnavailableError):
-        await recorder.flush(cast("Store", rows))
+        await recorder.flush(cast("ActivityStore", rows))
     assert 0 < len(rows.taken) < 600
     recorder.accepted(3)
-    await recorder.flush(cast("Store", rows))
+    await recorder.flush(cast("ActivityStore", rows))
 
     taken: dict[int, int] = {}
     for row in rows.taken:

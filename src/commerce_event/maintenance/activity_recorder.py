@@ -10,7 +10,7 @@ from commerce_event.core.clock import Clock
 from commerce_event.core.delivery import Decision, Outcome
 from commerce_event.core.model import Endpoint
 from commerce_event.store.model import LATENCY_BOUNDS_MS, Activity, DeliveryCounts
-from commerce_event.store.port import Store
+from commerce_event.store.port import ActivityStore
 
 MINUTE_MS: Final = 60_000
 _ACCEPTED, _DELIVERED, _FAILED, _DEAD, _LATENCY = range(5)
@@ -57,7 +57,7 @@ class ActivityRecorder:
         for column, value in zip((_PENDING, _DEAD_LETTERS, _OLDEST), seen[1:], strict=True):
             row[column] = max(row[column], value)
 
-    async def flush(self, store: Store) -> None:
+    async def flush(self, store: ActivityStore) -> None:
         """Add the counts to the store, in steps so that others can write in between.
 
         Counts that cannot be added are kept for the next flush.
@@ -67,7 +67,7 @@ class ActivityRecorder:
         while keys:
             step = keys[-_ROWS_PER_COMMIT:]
             try:
-                await store.activity.add([_activity(key, counts[key]) for key in step], now_ms=self._clock.now_ms())
+                await store.add([_activity(key, counts[key]) for key in step], now_ms=self._clock.now_ms())
             except BaseException:
                 self._keep({key: counts[key] for key in keys})
                 raise

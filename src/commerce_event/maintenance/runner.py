@@ -72,7 +72,7 @@ class Maintenance:
 
     async def write_activity(self) -> None:
         """Write the recorded activity to the store."""
-        await self._recorder.flush(self._store)
+        await self._recorder.flush(self._store.activity)
 
     async def _verify_counts_and_rest(self) -> None:
         begin_s = self._clock.monotonic()
