@@ -16,7 +16,7 @@ from commerce_event.contract.types import JobCompletedEvent, OrderConfirmedEvent
 _TURNS: Final = 20  # short ones, so that other work on the machine affects both servers
 _TURN_SHARE: Final = 0.2  # of the time that a figure gets
 _HANGING_BACKLOG: Final = 1_000  # deliveries for the endpoint that hangs
-_NAME: Final = "end to end, beside an endpoint that hangs"
+_NAME: Final = "end to end, with an endpoint that hangs"
 STEPS: Final = 2 * _TURNS
 
 

@@ -17,7 +17,8 @@ from commerce_event.core.clock import SystemClock
 from commerce_event.core.model import Attempt
 from commerce_event.server import make_store, tune_collector
 from commerce_event.settings import Settings
-from commerce_event.store.port import Claimed, ClaimRequest, Settlement, Store
+from commerce_event.store.model import Claimed, ClaimRequest, Settlement
+from commerce_event.store.port import Store
 
 BATCH: Final = 128
 

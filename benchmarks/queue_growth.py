@@ -20,7 +20,8 @@ from commerce_event.core.clock import SystemClock
 from commerce_event.core.ids import IdMaker
 from commerce_event.server import make_store, tune_collector
 from commerce_event.settings import Settings
-from commerce_event.store.port import ClaimRequest, Store
+from commerce_event.store.model import ClaimRequest
+from commerce_event.store.port import Store
 from commerce_event.store.postgres.connections import SCHEMA
 
 _ROUND: Final = 1_000

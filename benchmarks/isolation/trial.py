@@ -66,7 +66,7 @@ class Trial:
             if attack is not None:
                 self._figures |= await self._phases(probe, attack)
                 self._figures["stop_s"] = await self._stop(server, attack)
-                self._figures["exit_code"] = server.exit_code()
+                self._figures["exit_code"] = None if self._figures["stop_s"] is None else server.exit_code()
         finally:
             if probe.returncode is None:
                 probe.kill()
@@ -81,8 +81,8 @@ class Trial:
         try:
             async with asyncio.timeout(SETUP_S):
                 return await self._scenario.prepare(caller)
-        except (OSError, EOFError, RuntimeError, TimeoutError) as error:
-            self._error = f"preparing failed: {error or type(error).__name__}"
+        except Exception as error:
+            self._error = f"preparing failed: {str(error) or type(error).__name__}"
             return None
         finally:
             self._figures["setup_s"] = round(time.monotonic() - began, 1)

@@ -11,7 +11,8 @@ from local_node import ORDER, Bench
 
 from commerce_event.accept import commit_batcher
 from commerce_event.accept.commit_batcher import OutcomeUnknownError, PendingEvent
-from commerce_event.store.port import Accepted, NewEvent, StoreUnavailableError
+from commerce_event.store.model import Accepted, NewEvent
+from commerce_event.store.port import StoreUnavailableError
 
 
 def pending(key: str | None = None, client: int = 1) -> PendingEvent:
@@ -45,7 +46,7 @@ async def hanging_store(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> AsyncI
         return answers
 
     with monkeypatch.context() as patched:
-        patched.setattr(store, "accept", late)
+        patched.setattr(store.journal, "accept", late)
         patched.setattr(commit_batcher, "ANSWER_S", 0.3)
         yield asked
     may_answer.set()
@@ -74,11 +75,11 @@ async def test_submit_after_a_wrong_answer_of_the_store_still_works(
     accept = store.journal.accept
 
     async def once_too_many(events: list[NewEvent], **named: Any) -> list[Accepted]:
-        monkeypatch.setattr(store, "accept", accept)
+        monkeypatch.setattr(store.journal, "accept", accept)
         answers = await accept(events, **named)
         return [*answers, *answers]
 
-    monkeypatch.setattr(store, "accept", once_too_many)
+    monkeypatch.setattr(store.journal, "accept", once_too_many)
     await bench.publish()
 
     async with asyncio.timeout(60):

@@ -10,7 +10,9 @@ COOKIE_MAX = 4_096
 SEALED_SHARE = 4 / 3  # base64 of the encrypted text
 
 
-def result(body: str, headers: list[tuple[str, str]], url: str = "https://a.example/") -> endpoint_health.EndpointTestResult:
+def result(
+    body: str, headers: list[tuple[str, str]], url: str = "https://a.example/"
+) -> endpoint_health.EndpointTestResult:
     attempt = AttemptView(
         number=1, started_at="2026-01-31T00:00:00.000Z", duration_ms=3.5, status=404, error="http_404",
         response_headers=headers, response_body=body,

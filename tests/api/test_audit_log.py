@@ -5,7 +5,7 @@ from api_server import Api, expect, expect_problem
 from structlog.testing import capture_logs
 
 from commerce_event.store.port import StoreUnavailableError
-from commerce_event.store.sqlite import SqliteStore
+from commerce_event.store.sqlite.audit_log import SqliteAuditLog
 
 
 async def test_every_change_leaves_an_entry_with_its_key(api: Api) -> None:
@@ -81,7 +81,7 @@ async def test_a_change_whose_entry_cannot_be_stored_stands(api: Api, monkeypatc
     async def full(*_: object) -> None:
         raise StoreUnavailableError("the disk is full")
 
-    monkeypatch.setattr(SqliteStore, "add_audit_entry", full)
+    monkeypatch.setattr(SqliteAuditLog, "add", full)
     made = await api.endpoint()
 
     expect(await api.admin.get(f"/v1/endpoints/{made['id']}"), 200)

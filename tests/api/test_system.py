@@ -100,8 +100,8 @@ async def test_a_store_that_does_not_answer_makes_it_unready_and_says_when_to_co
     async def broken(*_args: object, **_kwargs: object) -> None:
         raise StoreUnavailableError("the disk is full")
 
-    monkeypatch.setattr(type(api.node.store), "config_version", broken)
-    monkeypatch.setattr(type(api.node.store), "accept", broken)
+    monkeypatch.setattr(api.node.store.registry, "config_version", broken)
+    monkeypatch.setattr(api.node.store.journal, "accept", broken)
     response = await api.admin.get("/readyz")
     expect_problem(response, 503)
     response = await api.admin.post("/v1/events/OrderConfirmedEvent", json=example())
@@ -122,8 +122,8 @@ async def test_what_nobody_foresaw_is_a_500_with_a_number_and_no_word_about_the_
     async def broken(*_args: object, **_kwargs: object) -> None:
         raise RuntimeError("canary of the inside")
 
-    monkeypatch.setattr(type(api.node.store), "accept", broken)
-    monkeypatch.setattr(type(api.node.store), "events", broken)
+    monkeypatch.setattr(api.node.store.journal, "accept", broken)
+    monkeypatch.setattr(api.node.store.history, "events", broken)
     publish = api.admin.post("/v1/events/OrderConfirmedEvent", json=example())
     for response in await asyncio.gather(publish, api.admin.get("/v1/events")):
         assert "incident" in expect_problem(response, 500)["detail"]

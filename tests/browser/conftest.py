@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+import pytest_asyncio
 from api_server import Api, running_api
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
@@ -19,22 +20,23 @@ expect.set_options(timeout=_PATIENCE_MS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tests here in one event loop, which the browser lives in; skip them where there is no browser."""
     here = Path(__file__).parent
-    if CHROMIUM is not None or os.environ.get("CI"):
-        return
     for item in items:
         if here in item.path.parents:
-            item.add_marker(pytest.mark.skip(reason="no Chromium on this machine; install it (Debian: chromium)"))
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+            if CHROMIUM is None and not os.environ.get("CI"):
+                item.add_marker(pytest.mark.skip(reason="no Chromium on this machine; install it (Debian: chromium)"))
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
     async with running_api(tmp_path, retry_schedule_s=(0.01,)) as api:
         yield api
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def chromium() -> AsyncIterator[Browser]:
     assert CHROMIUM is not None, "CI must have a browser: `make test` installs it where apt-get can"
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=_QUIET)
@@ -42,7 +44,15 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
+async def browser(chromium: Browser) -> AsyncIterator[Browser]:
+    """Return the browser, in which nothing is left of other tests."""
+    yield chromium
+    for context in list(chromium.contexts):
+        await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def context(browser: Browser, api: Api) -> AsyncIterator[BrowserContext]:
     context = await browser.new_context(base_url=api.url)
     context.set_default_timeout(_PATIENCE_MS)
@@ -50,6 +60,6 @@ async def context(browser: Browser, api: Api) -> AsyncIterator[BrowserContext]:
     await context.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def page(context: BrowserContext) -> Page:
     return await context.new_page()

@@ -21,7 +21,7 @@ from rich.progress import track
 
 from commerce_event.core import ids
 from commerce_event.simulate.shop import Shop
-from commerce_event.store.port import LATENCY_BOUNDS_MS, Activity
+from commerce_event.store.model import LATENCY_BOUNDS_MS, Activity
 
 SIZE: Final = {"width": 1360, "height": 850}
 EVENTS: Final = 160
@@ -119,7 +119,7 @@ async def past_hour(api: Api, endpoint: str) -> None:
             ),
         ]  # fmt: skip
     await api.node.maintenance.write_activity()
-    await api.node.store.history.add_activity(rows, now_ms=now_ms)
+    await api.node.store.activity.add(rows, now_ms=now_ms)
 
 
 if __name__ == "__main__":

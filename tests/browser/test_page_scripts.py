@@ -4,19 +4,19 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any
 
-import pytest
+import pytest_asyncio
 from api_server import Api
 from browser_actions import search, sign_in, sign_out_elsewhere
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from commerce_event.admin.sessions import COOKIE
 from commerce_event.core import ids
-from commerce_event.store.port import LATENCY_BOUNDS_MS, Activity
+from commerce_event.store.model import LATENCY_BOUNDS_MS, Activity
 
 UPDATED_MS = 20_000  # within which a part that updates every five seconds has done so
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def kolkata_page(browser: Browser, api: Api) -> AsyncIterator[Page]:
     """A page in a time zone that is five and a half hours ahead of UTC."""
     context = await browser.new_context(base_url=api.url, timezone_id="Asia/Kolkata", locale="en-GB")
@@ -42,7 +42,7 @@ async def add_last_hour(api: Api, endpoint: dict[str, Any]) -> None:
         )
         for minute in range(1, 50)
     ]  # fmt: skip
-    await api.node.store.history.add_activity(rows, now_ms=now_ms)
+    await api.node.store.activity.add(rows, now_ms=now_ms)
 
 
 async def test_ended_session_says_so_and_restores_the_form(page: Page, api: Api) -> None:

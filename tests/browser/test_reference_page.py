@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import pytest_asyncio
 import yaml
 from api_server import Api
 from playwright.async_api import Page, expect
@@ -12,7 +13,7 @@ from commerce_event.contract.catalogue import EVENT_TYPES
 EVENT = "OrderPartlyDeliveredEvent"
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def browser_errors(page: Page, api: Api) -> list[str]:
     """Console errors, script errors and requests to other hosts."""
     found: list[str] = []

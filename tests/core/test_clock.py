@@ -14,7 +14,7 @@ AHEAD_MS = 3_600_000
 def compare(clock: SharedClock, ahead_ms: float, *, took_s: float = 0.0) -> None:
     """Let a server answer whose time is so far ahead of the machine's monotonic time."""
     asked_s = clock.monotonic()
-    clock.compared(asked_s * 1000 + ahead_ms, asked_s - took_s / 2, asked_s + took_s / 2)
+    clock.compare_with_server(asked_s * 1000 + ahead_ms, asked_s - took_s / 2, asked_s + took_s / 2)
 
 
 def shared(ahead_ms: float = AHEAD_MS) -> SharedClock:

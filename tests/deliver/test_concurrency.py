@@ -16,7 +16,7 @@ from commerce_event.core.vault import Vault
 from commerce_event.deliver.concurrency import Concurrency
 from commerce_event.deliver.endpoint_state import EndpointState
 from commerce_event.registry.registry import Registry
-from commerce_event.store.port import ClaimRequest
+from commerce_event.store.model import ClaimRequest
 
 ENDPOINT = Endpoint(
     id=7, client_id=1, url="https://a.example/", event_types=("*",), secrets=(), max_in_flight=4

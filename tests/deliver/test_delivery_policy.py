@@ -66,11 +66,11 @@ async def test_endpoint_switched_on_again_keeps_its_pending_deliveries(
 
     async def switched_on_after_a_step(*values: Any, **named: Any) -> int:
         ended: int = await finish_pending(*values, **named)
-        monkeypatch.setattr(node.store, "finish_pending", finish_pending)
+        monkeypatch.setattr(node.store.queue, "finish_pending", finish_pending)
         await node.registry.change(endpoint.id, lambda each: replace(each, enabled=True, url=bench.hostile.url + "/ok"))
         return ended
 
-    monkeypatch.setattr(node.store, "finish_pending", switched_on_after_a_step)
+    monkeypatch.setattr(node.store.queue, "finish_pending", switched_on_after_a_step)
     await node.registry.switch_off(endpoint.id, "gone", node.clock.now_ms())
     node.dispatcher.wake()
 

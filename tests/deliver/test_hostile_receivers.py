@@ -15,7 +15,7 @@ from commerce_event.core.delivery import Outcome
 from commerce_event.core.model import Endpoint, Secret
 from commerce_event.deliver.resolver import Resolver
 from commerce_event.deliver.sender import Sender
-from commerce_event.store.port import Claimed
+from commerce_event.store.model import Claimed
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 BODY = b'{"ClientId":1,"JobId":7,"StatusId":2}'

@@ -13,7 +13,8 @@ from commerce_event.core.signatures import new_secret
 from commerce_event.core.vault import Vault, parse_key
 from commerce_event.deliver.resolver import TransportError
 from commerce_event.registry.registry import Registry
-from commerce_event.store.port import EndpointBacklog, NewDelivery, NewEvent, StoreUnavailableError
+from commerce_event.store.model import EndpointBacklog, NewDelivery, NewEvent
+from commerce_event.store.port import StoreUnavailableError
 
 
 def failing(*_: object) -> None:
@@ -72,7 +73,7 @@ async def test_results_after_any_store_failure_are_recorded(
     store = bench.node.store
     endpoint = await bench.endpoint("/hang", timeout_s=1.0, max_in_flight=1)
     await bench.publish(3)  # one is under way, others are claimed and wait for its slot
-    monkeypatch.setattr(store, "release_claims", failing_once(store.queue.release_claims, error))
+    monkeypatch.setattr(store.queue, "release_claims", failing_once(store.queue.release_claims, error))
     await bench.node.registry.delete(endpoint.id, bench.node.clock.now_ms())
     await bench.endpoint("/ok")
     await bench.publish(5)
@@ -93,7 +94,7 @@ async def test_results_older_than_their_leases_are_recorded_and_not_sent_again(
         raise StoreUnavailableError("the disk is full")
 
     with monkeypatch.context() as patched:
-        patched.setattr(node.store, "settle", full)
+        patched.setattr(node.store.queue, "settle", full)
         await bench.publish(20)
 
         async def behind() -> bool:
@@ -108,7 +109,7 @@ async def test_results_older_than_their_leases_are_recorded_and_not_sent_again(
             looks.append(None)
             return await waiting()
 
-        patched.setattr(node.store, "backlog", looked)
+        patched.setattr(node.store.queue, "backlog", looked)
         node.dispatcher.wake()
 
         async def looked_twice() -> bool:

@@ -18,7 +18,7 @@ from commerce_event.core.model import Endpoint, Secret
 from commerce_event.core.signatures import new_secret
 from commerce_event.deliver.resolver import Resolver
 from commerce_event.deliver.sender import Sender
-from commerce_event.store.port import Claimed
+from commerce_event.store.model import Claimed
 
 CORPUS = [
     json.loads(line) for line in (Path(__file__).parent.parent / "data" / "ssrf_corpus.jsonl").read_text().splitlines()

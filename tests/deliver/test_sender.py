@@ -31,7 +31,7 @@ from commerce_event.deliver.connection import BODY_KEPT
 from commerce_event.deliver.redaction import Redactor
 from commerce_event.deliver.resolver import Resolver
 from commerce_event.deliver.sender import Sender
-from commerce_event.store.port import Claimed
+from commerce_event.store.model import Claimed
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 BODY = '{"ClientId":1,"OrderNo":"SO-1","Note":"åäö"}'.encode()

@@ -33,8 +33,15 @@ async def test_stop_with_hanging_store_ends(bench: Bench, monkeypatch: pytest.Mo
         await never.wait()
 
     with monkeypatch.context() as patched:
-        for method in ("accept", "settle", "release_claims", "claim", "add_activity"):
-            patched.setattr(bench.node.store, method, hang)
+        store = bench.node.store
+        for role, method in (
+            (store.journal, "accept"),
+            (store.queue, "settle"),
+            (store.queue, "release_claims"),
+            (store.queue, "claim"),
+            (store.activity, "add"),
+        ):
+            patched.setattr(role, method, hang)
         publishing = asyncio.create_task(bench.publish())
         async with asyncio.timeout(60):
             await bench.node.stop(within_s=0.5)

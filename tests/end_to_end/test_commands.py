@@ -423,7 +423,7 @@ async def test_demo_without_a_terminal_prints_progress_lines() -> None:
     done = await run("demo", "--once", "--count", "40")
 
     assert done.code == 0, done.err
-    assert "A shop, a server at http://127.0.0.1:" in done.err
+    assert "Running a shop, a server at http://127.0.0.1:" in done.err
     assert "/admin, key demo-" in done.err
     assert "every event arrived" in done.out
 

@@ -1,4 +1,4 @@
-"""Acknowledged events arrive whatever happens to the server, as counted outside of it."""
+"""Acknowledged events arrive after kills and restarts of the server, as counted outside of it."""
 
 import asyncio
 

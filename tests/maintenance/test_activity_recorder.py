@@ -6,7 +6,8 @@ import pytest
 from stores import START_MS, FakeClock
 
 from commerce_event.maintenance.activity_recorder import MINUTE_MS, ActivityRecorder
-from commerce_event.store.port import Activity, DeliveryCounts, Store, StoreUnavailableError
+from commerce_event.store.model import Activity, DeliveryCounts
+from commerce_event.store.port import Store, StoreUnavailableError
 
 
 class Rows:

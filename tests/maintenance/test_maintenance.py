@@ -10,15 +10,8 @@ from commerce_event.core.clock import SystemClock
 from commerce_event.core.model import Replay, Scope
 from commerce_event.maintenance.clock_watcher import ClockWatcher
 from commerce_event.maintenance.retention import Retention
-from commerce_event.store.port import (
-    DeliveryQuery,
-    EventQuery,
-    MaintenanceStore,
-    NewDelivery,
-    Page,
-    Store,
-    StoreUnavailableError,
-)
+from commerce_event.store.model import DeliveryQuery, EventQuery, NewDelivery, Page
+from commerce_event.store.port import MaintenanceStore, Store, StoreUnavailableError
 
 EVERYONE = Scope.everyone()
 DAY_MS = 86_400_000

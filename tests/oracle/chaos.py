@@ -44,7 +44,7 @@ class Plan:
     """What is to be done in a run.
 
     ``between`` is the number of events that are acknowledged between two faults, ``idle_s`` the time until connections
-    that nobody uses are closed, before open files are counted. When nothing happened for ``quiet_s``, nothing is
+    that are not in use are closed, before open files are counted. When nothing happened for ``quiet_s``, nothing is
     expected to happen any more.
     """
 

@@ -90,7 +90,7 @@ def _events(api: httpx.Client, client_id: int) -> Iterator[Stored]:
             _, end = json.JSONDecoder().raw_decode(text, at)
             digest = hashlib.sha256(text[at:end].encode()).hexdigest()
             yield Stored(
-                item["id"], client_id, item["sequence"], item["data"].get("Extra", {}).get("Number", 0), digest
+                item["id"], client_id, item["sequence"], int(item["data"]["OrderNo"].removeprefix("SO-")), digest
             )
         after = items[-1]["sequence"]
 
@@ -108,7 +108,7 @@ def _delivery(item: dict[str, Any], paths: dict[str, str]) -> Delivery:
 
 
 def _read_attempts(server: Server, ledger: Ledger) -> None:
-    """Ask for the attempts of whatever took more than one, as far as there is time for, and of some others."""
+    """Read the attempts of deliveries with more than one, up to a limit, and of a sample of the others."""
     eventful = [each for each in ledger.deliveries if each.attempt_count != 1 or each.state != "delivered"]
     smooth = [each for each in ledger.deliveries if each.attempt_count == 1 and each.state == "delivered"]
     rng = random.Random(len(ledger.deliveries))
@@ -153,7 +153,7 @@ def _attempts_counted(server: Server) -> int:
 
 
 def _counted(api: httpx.Client) -> int:
-    """Return what the metrics say once the accounts were counted anew, or what they say after a while."""
+    """Return the number of dead deliveries in the metrics, once they agree with the accounts or after a time limit."""
     wanted = sum(book["dead"] for book in api.get("/v1/books").json()["items"])
     end = time.monotonic() + 15.0
     while True:

@@ -50,7 +50,7 @@ class Database:
         self._server.ensure_postgres_running()
 
     def cut(self, silent_s: float) -> None:
-        """Lose what the server says from now on, then cut every connection: commits are made and nobody is told."""
+        """Drop the answers of the server, then cut every connection: commits happen, and clients do not learn of them."""
         self._wire.cut(silent_s)
 
     def close(self) -> None:

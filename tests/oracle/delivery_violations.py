@@ -72,11 +72,11 @@ def ignore_asked_wait(ledger: Ledger) -> None:
     _bring_forward(ledger, 8, 2, 0.5)
 
 
-def dawdle(ledger: Ledger) -> None:
+def retry_late(ledger: Ledger) -> None:
     _bring_forward(ledger, 8, 3, -17.0)
 
 
-def dawdle_after_a_fault(ledger: Ledger) -> None:
+def retry_late_after_a_fault(ledger: Ledger) -> None:
     _bring_forward(ledger, 92, 3, -47.0)
 
 
@@ -164,7 +164,7 @@ def tell_wrong_sequence(ledger: Ledger) -> None:
 
 
 def dial_forbidden_address(ledger: Ledger) -> None:
-    ledger.trapped.append("somebody connected")
+    ledger.trapped.append("a connection")
 
 
 # accounts
@@ -247,7 +247,7 @@ def let_nothing_die(ledger: Ledger) -> None:
     ledger.deliveries = [each for each in ledger.deliveries if each.reason != "attempts_exhausted"]
 
 
-def let_nobody_be_gone(ledger: Ledger) -> None:
+def let_no_endpoint_be_gone(ledger: Ledger) -> None:
     ledger.deliveries = [each for each in ledger.deliveries if each.reason != "gone"]
 
 

@@ -71,7 +71,7 @@ class SmallDisk:
         _run("sync", "--file-system", self.folder)
 
     def cut_power(self) -> None:
-        """Lose whatever was written and not flushed; from now on every use of the disk fails."""
+        """Lose what was written and not flushed; from now on every use of the disk fails."""
         folder = os.open(self.folder, os.O_RDONLY)
         try:
             fcntl.ioctl(folder, _SHUT_DOWN, _WITHOUT_FLUSH)
@@ -79,7 +79,7 @@ class SmallDisk:
             os.close(folder)
 
     def come_back(self) -> None:
-        """Mount what is left, once nobody uses the former file system any more. Raises CalledProcessError."""
+        """Mount what is left once the former file system is not in use. Raises CalledProcessError."""
         end = time.monotonic() + _LET_GO_S
         while subprocess.run(["umount", self.folder], check=False, capture_output=True).returncode:
             if time.monotonic() > end:

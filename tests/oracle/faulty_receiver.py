@@ -121,7 +121,7 @@ class Receivers:
         return f"http://127.0.0.1:{self._elsewhere.server_address[1]}{path}"
 
     def inside(self) -> str:
-        """Return the next way to say where nobody may be sent."""
+        """Return the next spelling of an address that deliveries must not reach."""
         with self._lock:
             return f"http://{next(self._names)}:{self.port}/hop/inside"
 
@@ -138,7 +138,7 @@ class Receivers:
         return _WAYS[path] if badly else (True, _well)
 
     def _hop(self, handler: _Handler, body: bytes) -> None:
-        """Where redirects lead: to an answer, to themselves, or to where nobody may be sent."""
+        """Answer a redirected request: with 200, with a redirect to itself, or to a forbidden address."""
         if handler.path == "/hop/loop":
             handler.answer(307, location="/hop/loop")
             return
@@ -158,7 +158,7 @@ class Receivers:
                 caller, _ = self._trap.accept()
             except OSError:
                 return
-            self._ledger.trapped.append("somebody connected to an address that is not allowed")
+            self._ledger.trapped.append("a connection reached an address that is not allowed")
             caller.close()
 
 
@@ -167,7 +167,7 @@ _Way = tuple[bool, _Behave]  # is the request noted here, and what is done with 
 
 
 def _well(_: Receivers, handler: _Handler) -> None:
-    if handler.path == "/cut":  # on a connection that was used before, a cut counts as nobody's fault
+    if handler.path == "/cut":  # on a connection that was used before, a cut does not count as a failure
         handler.answer(200, connection="close")
     else:
         handler.answer(200)

@@ -75,7 +75,7 @@ def _made(case: Case) -> Finding:
 
 
 def _around(case: Case, delivery: Delivery, attempt: Attempt, requests: dict[int, Arrival]) -> tuple[float, float]:
-    """Return the time in which an attempt must have been made that nobody saw."""
+    """Return the time within which an attempt without a request must have been made."""
     before = [request.ended for number, request in requests.items() if number < attempt.number]
     after = [request.at for number, request in requests.items() if number > attempt.number]
     event = case.events.get(delivery.event_id)
@@ -189,7 +189,7 @@ def _single_flight(case: Case) -> Finding:
         for earlier, later in pairwise(attempts):
             looked_at += 1
             if earlier.interrupted:
-                continue  # its node was dead or out of reach, and whether it had ended nobody could know
+                continue  # its node was dead or out of reach, so that it may have gone on
             first, second = requests.get(earlier.number), requests.get(later.number)
             if first is not None and second is not None and second.at < first.answered - _CLOCKS_S:
                 wrong.append(f"{delivery.event_id} came to {delivery.path} twice at once")

@@ -73,7 +73,7 @@ def _wrongly_dead(case: Case, delivery: Delivery) -> str:
     if any(request.taken and request.attempt == delivery.attempt_count for request in requests):
         return "its last attempt was answered with 2xx"
     if delivery.reason == "gone":
-        return "" if delivery.path in case.gone_at else "nobody said that it is gone"
+        return "" if delivery.path in case.gone_at else "no receiver answered 410"
     if delivery.reason != "attempts_exhausted":
         return f"dead for the reason {delivery.reason}"
     allowed = len(case.ledger.subscriptions[delivery.path].delays_s) + 1
@@ -138,5 +138,5 @@ def _replays(case: Case) -> Finding:
     replayed = {(each.event_id, each.path) for each in ledger.deliveries if each.replayed}
     replayed |= {(each.event_id, each.path) for each in ledger.arrivals if each.replayed}
     wanted = {(event.event_id, ledger.replayed_path) for event in again}
-    wrong += [f"{event_id} was replayed to {path}, which nobody asked for" for event_id, path in replayed - wanted]
+    wrong += [f"{event_id} was replayed to {path}, which was not asked for" for event_id, path in replayed - wanted]
     return Finding("a replay sends its client's events once more, to its endpoint", len(again), wrong)

@@ -11,7 +11,7 @@ _RE_READ_S = 0.2
 
 
 class OtherTime:
-    """The machine's wall clock and an offset, read anew five times a second."""
+    """The machine's wall clock and an offset, which is read five times a second."""
 
     def __init__(self, file: Path) -> None:
         self._file = file

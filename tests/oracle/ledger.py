@@ -92,7 +92,7 @@ class Attempt:
 
     @property
     def stale(self) -> bool:
-        """Did the receiver close the connection just as it was used again? Then it is nobody's fault."""
+        """Did the receiver close the connection just as it was used again? Such an attempt does not count as a failure."""
         return self.error == "connection_stale"
 
     @property
@@ -151,7 +151,7 @@ class Ledger:
     faults: list[Fault] = field(default_factory=list)
     nodes: int = 1
     faults_wanted: tuple[str, ...] = ()  # each of these is to be among them
-    ended_by_itself: list[str] = field(default_factory=list)  # servers that nobody killed
+    ended_by_itself: list[str] = field(default_factory=list)  # servers that ended without a kill
     wrong_answers: list[str] = field(default_factory=list)
     repeats: Counter[str] = field(default_factory=Counter)  # calls with a key that was used, by what they were to show
     wrong_repeats: list[str] = field(default_factory=list)

@@ -35,7 +35,7 @@ def subscribe(server: Server, receivers: Receivers, ledger: Ledger) -> dict[str,
 
 
 def rotate(server: Server, receivers: Receivers, ledger: Ledger, paths: dict[str, str]) -> None:
-    """Give some endpoints a new secret; the former one ends at once, or is kept beside it."""
+    """Give some endpoints a new secret; the former one ends after a second, or stays valid."""
     with server.api() as api:
         for endpoint_id, path in paths.items():
             if path in ROTATED:
@@ -77,7 +77,7 @@ def check_revoked(servers: list[Server], ledger: Ledger, key: str) -> None:
 
 
 def _expect(ledger: Ledger, server: Server, key: str, client_id: int, status: int) -> None:
-    """Publish what breaks the contract, so that nothing is stored whatever the answer; other nodes need a moment."""
+    """Publish an event that breaks the contract, so that nothing is stored. Other nodes need a moment to learn of a key."""
     number = next(number for number in range(1, 20) if client_of(number) == client_id)
     body = body_of(number).replace(b'"WEB"', b"5") if client_id == 2 else body_of(number)
     end = time.monotonic() + _REVOKED_S

@@ -21,11 +21,11 @@ _BATCH_PATH = "/v1/events"
 
 
 def body_of(number: int, name: str = "\\u00c5sa") -> bytes:
-    """Return an event whose bytes tell whether anybody read it and wrote it anew."""
+    """Return an event whose bytes change when it is parsed and serialised again."""
     return (
         f'{{ "OrderNo":"SO-{number}",  "ClientId":{client_of(number)},"OrderId":{order_of(number)},'
         f'"ApplicationId": {application_of(number)},"ClientOrderRef":"B","Source":"WEB",'
-        f'"Extra":{{"Sum":1.50,"Name":"{name} Å","Number":{number}}}}}'
+        f'"Extra":{{"Sum":1.50,"Name":"{name} Å"}}}}'
     ).encode()
 
 

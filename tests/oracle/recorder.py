@@ -51,8 +51,8 @@ def noted(path: str, headers: dict[str, str], body: bytes, secrets: Sequence[str
 def number_of(body: bytes) -> int:
     """Return the number of an event of ours, 0 for anything else."""
     try:
-        return int(json.loads(body)["Extra"]["Number"])
-    except (ValueError, KeyError, TypeError):
+        return int(json.loads(body)["OrderNo"].removeprefix("SO-"))
+    except (ValueError, KeyError, TypeError, AttributeError):
         return 0
 
 

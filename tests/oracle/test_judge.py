@@ -39,7 +39,7 @@ def test_judge_of_a_violation_names_the_invariant(change: Callable[[Ledger], Non
 def test_oracle_with_one_fault_of_each_kind_finds_nothing(engine: str) -> None:
     faults = possible(with_database=engine == "postgres", with_disk=can_mount())
 
-    # not in pytest's folder: whoever starts pytest closes that to others, and PostgreSQL runs as somebody else
+    # not in pytest's folder: only its owner may read that, and PostgreSQL runs as another user
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         _, findings = run(Plan(engine, faults, len(faults), between=40, seed=7), Path(folder))
 

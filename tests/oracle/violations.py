@@ -35,7 +35,7 @@ def store_twice(ledger: Ledger) -> None:
     ledger.stored.append(replace(ledger.stored[-1], event_id="evt_again", sequence=25))
 
 
-def take_a_key_anew(ledger: Ledger) -> None:
+def accept_a_used_key(ledger: Ledger) -> None:
     ledger.wrong_repeats.append("evt_7 once more: 202")
 
 
@@ -161,7 +161,7 @@ BREACHES: dict[str, list[Callable[[Ledger], None]]] = {
     "every acknowledged event is stored, byte for byte": [forget_event, change_stored_bytes],
     "an event keeps its id": [rename, merge],
     "a client's sequence has no gap": [skip_in_sequence],
-    "an idempotency key means one event of its client": [store_twice, take_a_key_anew],
+    "an idempotency key means one event of its client": [store_twice, accept_a_used_key],
     "nothing is stored or sent that was not acknowledged": [
         store_refused, send_refused, invent, accept_what_breaks_the_contract,
     ],
@@ -183,7 +183,7 @@ BREACHES: dict[str, list[Callable[[Ledger], None]]] = {
     "only failures of the receiver count": [sending.blame_receiver, sending.blame_for_no_connection],
     "no retry is early": [sending.hurry, sending.hurry_later_step, sending.ignore_asked_wait],
     "no attempt is much too late": [
-        sending.dawdle, sending.dawdle_after_a_fault, sending.begin_late, sending.come_late_by_half,
+        sending.retry_late, sending.retry_late_after_a_fault, sending.begin_late, sending.come_late_by_half,
     ],
     "no two attempts of a delivery at the same time": [sending.overlap, sending.overlap_on_record],
     "no endpoint gets more requests at the same time than it allows": [sending.crowd],
@@ -202,7 +202,7 @@ BREACHES: dict[str, list[Callable[[Ledger], None]]] = {
     "no server ended by itself": [sending.give_up],
     "no secret is shown or logged": [sending.tell_secret],
     ENOUGH: [
-        sending.spare, sending.idle, sending.interrupt_nothing, sending.time_nothing_out, sending.let_nothing_die, sending.let_nobody_be_gone, sending.never_repeat_a_key,
+        sending.spare, sending.idle, sending.interrupt_nothing, sending.time_nothing_out, sending.let_nothing_die, sending.let_no_endpoint_be_gone, sending.never_repeat_a_key,
         sending.take_no_samples,
     ],
 }  # fmt: skip

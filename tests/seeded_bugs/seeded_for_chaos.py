@@ -24,9 +24,12 @@ from commerce_event.deliver.replays import Replays
 from commerce_event.deliver.sender import Sender
 from commerce_event.registry.registry import Registry
 from commerce_event.store import row_mapping
-from commerce_event.store.port import Accepted, StoreUnavailableError
-from commerce_event.store.sqlite import SqliteStore, files, work_queue
+from commerce_event.store.model import Accepted
+from commerce_event.store.port import StoreUnavailableError
+from commerce_event.store.sqlite import files
+from commerce_event.store.sqlite import queue as sqlite_queue
 from commerce_event.store.sqlite import sql as sqlite_sql
+from commerce_event.store.sqlite.journal import SqliteJournal
 
 replace = msgspec.structs.replace
 
@@ -155,16 +158,16 @@ def revoked_key_honoured_by_the_other_node() -> None:
 @_bug("every request is one recorded attempt", faults=_KILLS)
 def attempt_not_on_record_before_it_is_sent() -> None:
     """A kill leaves no trace of what was on its way."""
-    sqlite_sql._STATEMENTS["release_former_leases"] = sqlite_sql._STATEMENTS["release_former_leases"].replace(
+    sqlite_sql._STATEMENTS["release_former_claims"] = sqlite_sql._STATEMENTS["release_former_claims"].replace(
         "SET ", "SET attempt_count = attempt_count - 1, "
     )
-    sqlite_sql._STATEMENTS["record_former_leases"] = "SELECT ?, ?"
+    sqlite_sql._STATEMENTS["record_interrupted"] = "SELECT ?, ?"
 
 
 @_bug("every delivery ended", faults=_KILLS)
 def work_of_a_killed_node_never_taken_over() -> None:
     now = _every(2)
-    _wrap(work_queue, "take_back_former_leases", lambda *_: None)
+    _wrap(sqlite_queue, "release_former_claims", lambda *_: None)
     _wrap(Leases, "until_ms", lambda before, *v: before(*v) + (3_600_000 if now() else 0))
 
 
@@ -306,10 +309,10 @@ def secret_in_the_log() -> None:
 
 @_bug("no server ended by itself", faults=("disk-full",))
 def full_disk_ends_it() -> None:
-    async def accept(before: Any, store: SqliteStore, events: Any, **version: Any) -> list[Accepted]:
+    async def accept(before: Any, journal: SqliteJournal, events: Any, **version: Any) -> list[Accepted]:
         try:
-            return list(await before(store, events, **version))
+            return list(await before(journal, events, **version))
         except StoreUnavailableError:
             os._exit(3)
 
-    _wrap(SqliteStore, "accept", accept)
+    _wrap(SqliteJournal, "accept", accept)

@@ -14,7 +14,8 @@ from virtual_time import VirtualLoop
 from commerce_event.accept.intake import PendingEvent
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core.model import Delivery, DeliveryState, Endpoint, Scope
-from commerce_event.store.port import DeliveryQuery, Page, StoreUnavailableError
+from commerce_event.store.model import DeliveryQuery, Page
+from commerce_event.store.port import StoreUnavailableError
 
 HOUR_S = 3_600.0
 TYPES = tuple(EVENT_TYPES[n] for n in ("OrderConfirmedEvent", "OrderDeliveredEvent", "CustomerChangedNotification"))
@@ -78,7 +79,7 @@ class Actors:
             act.done, act.end_s = False, now()
             return
         except NodeDownError:
-            return  # told by whoever starts the node again
+            return  # noted when the node starts again
         act.done, act.end_s = saved is not None, now()
         if saved is not None:
             self._record.note_form(saved, act.begin_s, now())
@@ -215,7 +216,7 @@ class Actors:
     # -- faults
 
     async def go_wrong_now_and_then(self, over_s: float) -> None:
-        """Let the node die and the disk be full a few times each; somebody sets the clock, whatever else goes wrong."""
+        """Crash the node, fill the disk and set the clock, a few times each."""
         until_s = self._loop.time() + over_s
         setting = self._node.outside(self._set_clock_now_and_then(over_s))
         while self._loop.time() < until_s:

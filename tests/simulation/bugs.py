@@ -11,7 +11,8 @@ from commerce_event.core.model import Attempt, Endpoint, Scope
 from commerce_event.deliver.concurrency import Concurrency
 from commerce_event.deliver.dispatcher import Dispatcher, SendsEvents
 from commerce_event.registry.registry import Registry
-from commerce_event.store.port import Claimed, Settlement, Store
+from commerce_event.store.model import Claimed, Settlement
+from commerce_event.store.port import Store
 
 
 def _last(dispatcher: Dispatcher) -> Settlement | None:

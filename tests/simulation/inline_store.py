@@ -41,7 +41,7 @@ class Disk:
         self.full = False
         self.commits = 0
         self.torn_at: int | None = None  # the log's last commit is whole only up to that byte
-        self.on_fault: Callable[[Fault], None] = _nobody_waits
+        self.on_fault: Callable[[Fault], None] = _ignore_fault
 
     def fails(self, fault: Fault, log: Path, written_from: int = 0) -> bool:
         """Tell whether this goes wrong now."""
@@ -58,7 +58,7 @@ class Disk:
         return self._rng.uniform(0.0002, 0.003) if self._rng.random() < 0.97 else self._rng.uniform(0.05, 0.8)
 
 
-def _nobody_waits(_: Fault) -> None:
+def _ignore_fault(_: Fault) -> None:
     """Nothing happens where nothing goes wrong."""
 
 

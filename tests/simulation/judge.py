@@ -86,7 +86,7 @@ class Judge:
     def _carried(self, event: Published, kept: Kept) -> None:
         endpoint_id = kept.delivery.endpoint_id
         if kept.replayed and not any(act.kind == "replay all" for act in self._acts[endpoint_id]):
-            self._breach(f"delivery {kept.delivery.id} is a replay that nobody asked for")
+            self._breach(f"delivery {kept.delivery.id} is a replay that was not asked for")
         for arrival in self._sent[kept.delivery.id]:
             if arrival.body != event.body or arrival.client_id != event.client_id:
                 self._breach(f"delivery {kept.delivery.id} did not carry event {event.event_id} as it was published")
@@ -117,10 +117,10 @@ class Judge:
         if delivery.reason == "gone" and not gone:
             self._breach(f"delivery {delivery.id} is dead as gone, and no receiver said so")
         if delivery.reason == "endpoint_deleted" and not any(act.kind == "delete" for act in acts):
-            self._breach(f"delivery {delivery.id} is cancelled with its endpoint, which nobody deleted")
+            self._breach(f"delivery {delivery.id} is cancelled with its endpoint, which was not deleted")
         cancelled = any(act.kind == "cancel" and act.delivery_id == delivery.id for act in acts)
         if delivery.reason == "cancelled_by_user" and not cancelled:
-            self._breach(f"delivery {delivery.id} is cancelled, and nobody did that")
+            self._breach(f"delivery {delivery.id} is cancelled, and no operator did that")
 
     def _rows_fit(self, kept: Kept, rows: dict[int, Attempt]) -> None:
         delivery = kept.delivery
@@ -152,7 +152,7 @@ class Judge:
             self._on_time(kept, self._accepted_s(delivery.event_id), sent[0], 0.0)
         for earlier, later in pairwise(sent):
             row = rows.get(earlier.number)
-            if self._started_anew(kept, earlier, later):
+            if self._was_restarted(kept, earlier, later):
                 failures = 0
                 continue
             if row is None or row.error == "interrupted" or earlier.cut:
@@ -182,7 +182,7 @@ class Judge:
                 f"{later.begin_s:.3f} s, and its endpoint {kept.delivery.endpoint_id} was idle for {idle_s:.1f} s"
             )
 
-    def _started_anew(self, kept: Kept, earlier: Arrival, later: Arrival) -> bool:
+    def _was_restarted(self, kept: Kept, earlier: Arrival, later: Arrival) -> bool:
         """Whether a person may have had the delivery tried between two attempts."""
         for act in self._acts[kept.delivery.endpoint_id]:
             if act.begin_s > later.begin_s or act.done is False:

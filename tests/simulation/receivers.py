@@ -10,7 +10,7 @@ from virtual_time import VirtualClock, VirtualLoop
 
 from commerce_event.core.delivery import Outcome
 from commerce_event.core.model import Endpoint
-from commerce_event.store.port import Claimed
+from commerce_event.store.model import Claimed
 
 DEFAULT_TIMEOUT_S = 5.0
 _MODES = ("up", "up", "up", "down", "down", "slow", "hang", "flaky", "limited", "busy", "lost", "ours", "gone")

@@ -54,7 +54,7 @@ class Act(msgspec.Struct, kw_only=True):
 
 
 class Form(msgspec.Struct, kw_only=True):
-    """An endpoint as it may have stood from ``begin_s`` to ``end_s``; forms overlap where nobody outside can tell."""
+    """An endpoint as it may have stood from ``begin_s`` to ``end_s``; forms overlap where that cannot be told from outside."""
 
     endpoint: Endpoint
     begin_s: float
@@ -87,7 +87,7 @@ class Record:
         self.commits = 0
         self.counts: dict[str, int] = {}
         self._hash = hashlib.sha256()
-        self.lines: list[str] | None = None  # kept when somebody wants to read them
+        self.lines: list[str] | None = None  # kept only on request
 
     def trace(self, now_s: float, what: str, **facts: Any) -> None:
         """Add a line to the trace, whose hash tells whether two runs were the same."""

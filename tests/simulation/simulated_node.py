@@ -26,7 +26,7 @@ from commerce_event.store.sqlite import SqliteStore
 
 T = TypeVar("T")
 
-_OVERDUE = "SELECT 1 FROM delivery WHERE state = 'pending' AND lease IS NULL AND due_ms <= ? LIMIT 1"
+_OVERDUE = "SELECT 1 FROM delivery WHERE state = 'pending' AND run_id IS NULL AND due_ms <= ? LIMIT 1"
 
 
 class NodeDownError(Exception):
@@ -97,7 +97,7 @@ class Node:
     def die(self) -> None:
         """Nothing more is written or answered."""
         self.up = False
-        writer = self.store._writer
+        writer = self.store._access.writer
         assert isinstance(writer, InlineWriter)
         writer.kill()
 
@@ -123,7 +123,7 @@ class Node:
 
     def look_each_minute(self) -> None:
         """Have the dispatcher look at the store once a minute while something in it is overdue."""
-        readers = self.store._readers
+        readers = self.store._access.readers
         if self.up and readers is not None and readers._read(self._overdue):
             self.dispatcher.wake()
         self._loop.call_later(60.0, self.look_each_minute)
@@ -140,7 +140,7 @@ class Node:
         await self.store.close()
 
     async def call(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do something on the node for somebody outside of it. Raises NodeDownError."""
+        """Call the node from outside. Raises NodeDownError."""
         if not self.up:
             work.close()
             raise NodeDownError

@@ -19,7 +19,7 @@ from virtual_time import VirtualLoop
 
 from commerce_event.core.model import Scope
 from commerce_event.deliver import claim_loop
-from commerce_event.store.port import DeliveryQuery, Page
+from commerce_event.store.model import DeliveryQuery, Page
 
 _SHARED_MEMORY: Final = Path("/dev/shm")
 _EVERYONE: Final = Scope.everyone()
@@ -89,7 +89,7 @@ class SimulatedRun:
         node, record = self._node, self._record
         record.end_s, record.commits = self._loop.time(), self._disk.commits
         after = 0
-        replayed = await node.store._read(lambda c: {row[0] for row in c.execute(_REPLAYED)})
+        replayed = await node.store._access.read(lambda c: {row[0] for row in c.execute(_REPLAYED)})
         while found := await node.store.history.deliveries(DeliveryQuery(scope=_EVERYONE), Page(500, after=after)):
             record.kept += [
                 Kept(delivery=each, attempts=await node.store.history.attempts(each.id), replayed=each.id in replayed)

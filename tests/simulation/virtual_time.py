@@ -12,11 +12,11 @@ _START_MS = 1_800_000_000_000
 
 
 class StuckError(Exception):
-    """Nothing is ready and nothing is scheduled: whoever waits would wait for ever."""
+    """Nothing is ready and nothing is scheduled, so the run would wait for ever."""
 
 
 class _JumpingSelector(selectors.SelectSelector):
-    """Waits for nobody: the time asked for is added to a counter."""
+    """Does not wait: adds the requested time to a counter."""
 
     now_s = 0.0
 
@@ -71,7 +71,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def _answer(future: asyncio.Future[Any], func: Callable[..., Any], args: tuple[Any, ...]) -> None:
-    if future.done():  # whoever asked is gone
+    if future.done():  # the caller is gone
         return
     try:
         future.set_result(func(*args))
@@ -101,7 +101,7 @@ class VirtualClock(SystemClock):
         return self._offset_ms + self._monotonic_ms()
 
     def monotonic(self) -> float:
-        """Looking costs a microsecond: whoever looks again and again until it is later comes to an end."""
+        """Reading the time costs a microsecond, so that a busy loop until a later time ends."""
         return self._machine.loop.pass_time(1e-6)
 
     def drift_ms(self) -> int:

@@ -2,10 +2,10 @@
 
 import pytest
 
-from commerce_event.store import reading
+from commerce_event.store import conditions
 
 
-@pytest.fixture(params=[reading.ONE_BY_ONE, 1], ids=["near", "far"])
+@pytest.fixture(params=[conditions.NEWEST_SCANNED, 1], ids=["near", "far"])
 def looking(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a listing find what it looks for among the newest, or let it take the way for what lies far behind."""
-    monkeypatch.setattr(reading, "ONE_BY_ONE", request.param)
+    monkeypatch.setattr(conditions, "NEWEST_SCANNED", request.param)

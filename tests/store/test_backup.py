@@ -29,7 +29,7 @@ async def engine(tmp_path: Path) -> AsyncIterator[SqliteEngine]:
 @pytest.fixture
 async def store(engine: SqliteEngine) -> SqliteStore:
     opened = await engine.open()
-    await opened.accept([new_event(7, body=BODY) for _ in range(EVENTS)])
+    await opened.journal.accept([new_event(7, body=BODY) for _ in range(EVENTS)])
     return opened
 
 

@@ -3,7 +3,8 @@
 from stores import START_MS, claim, new_event, new_replay, result
 
 from commerce_event.core.model import Scope
-from commerce_event.store.port import DeliveryQuery, NewDelivery, Store
+from commerce_event.store.model import DeliveryQuery, NewDelivery
+from commerce_event.store.port import Store
 
 EVERYONE = Scope.everyone()
 

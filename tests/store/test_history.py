@@ -5,7 +5,8 @@ import pytest
 from stores import START_MS, claim, new_event, new_replay, result
 
 from commerce_event.core.model import DeliveryState, Scope
-from commerce_event.store.port import DeliveryQuery, EventQuery, Page, Store
+from commerce_event.store.model import DeliveryQuery, EventQuery, Page
+from commerce_event.store.port import Store
 
 EVERYONE = Scope.everyone()
 

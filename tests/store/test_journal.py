@@ -6,17 +6,8 @@ import pytest
 from stores import START_MS, Engine, claim, new_event
 
 from commerce_event.core.model import Event, Key, Replay, Scope
-from commerce_event.store.port import (
-    ConfigChangedError,
-    DeliveryQuery,
-    EndpointRow,
-    EventQuery,
-    NewDelivery,
-    NewEvent,
-    Page,
-    Store,
-    StoreUnavailableError,
-)
+from commerce_event.store.model import DeliveryQuery, EndpointRow, EventQuery, NewDelivery, NewEvent, Page
+from commerce_event.store.port import ConfigChangedError, Store, StoreUnavailableError
 
 EVERYONE = Scope.everyone()
 

@@ -32,7 +32,7 @@ from commerce_event.store.migrate_store.move import Move, MoveDiffersError, Move
 from commerce_event.store.migrate_store.source import open_source
 from commerce_event.store.migrate_store.tables import TABLES
 from commerce_event.store.migrate_store.target import open_target
-from commerce_event.store.port import (
+from commerce_event.store.model import (
     Activity,
     ClaimRequest,
     DeliveryQuery,
@@ -41,9 +41,8 @@ from commerce_event.store.port import (
     NewDelivery,
     NewEvent,
     Page,
-    Store,
-    StoreRefusedError,
 )
+from commerce_event.store.port import Store, StoreRefusedError
 from commerce_event.store.postgres import PostgresStore
 from commerce_event.store.sqlite import SqliteStore
 
@@ -176,7 +175,7 @@ class Shop:
             start_ms=start_ms, client_id=1, endpoint_id=7, accepted=0, delivered=3, failed=1, dead=1,
             latency=(1,) * 11, pending=4, dead_letters=2, oldest_ms=5,
         )  # fmt: skip
-        await self._store.history.add_activity([counted], now_ms=START_MS)
+        await self._store.activity.add([counted], now_ms=START_MS)
 
     async def index(self) -> None:
         await self._store.maintenance.index_text(5)
@@ -210,7 +209,7 @@ async def view(store: Store) -> dict[str, Any]:
         "keys": await store.registry.keys(),
         "replays": replays,
         "replay states": [await store.history.replay_states(each.id) for each in replays],
-        "activity": [await store.history.activity(EVERYONE, step_s=step, since_ms=0) for step in (60, 3_600)],
+        "activity": [await store.activity.by_step(EVERYONE, step_s=step, since_ms=0) for step in (60, 3_600)],
         "audit": await store.maintenance.verify_counts(after_id=0, limit=10_000),
         "waiting": sorted(await store.queue.backlog(), key=msgspec.structs.astuple),
     }
@@ -363,7 +362,7 @@ async def test_those_of_an_order_key_keep_their_order_with_replays_between_them(
     for _ in range(4):
         [claimed] = await claim(moved, 7, now_ms=START_MS + 60_000)
         sent.append(claimed.delivery_id)
-        await moved.settle([result(claimed)])
+        await moved.queue.settle([result(claimed)])
     await moved.close()
     assert sent == [first.deliveries[0].id, second.deliveries[0].id, again, third.deliveries[0].id]
 
@@ -482,9 +481,9 @@ async def test_old_events_lie_in_their_weeks_and_retention_drops_them_whole(
     await moved.open()
     try:
         before_ms = START_MS - 4 * WEEK_MS
-        while await moved.expire(before_ms=before_ms, limit=100):
+        while await moved.maintenance.expire(before_ms=before_ms, limit=100):
             pass
-        left = await moved.events_after(1, 0, 100)
+        left = await moved.history.events_after(1, 0, 100)
         assert [event.sequence for event in left] == [3, 4, 5, 6]
     finally:
         await moved.close()
@@ -506,7 +505,7 @@ async def test_sequences_go_on_without_a_gap_when_every_event_has_expired(engine
     try:
         assert await moved.last_id() == before
         event = maker._event()
-        [accepted] = await moved.accept([event])
+        [accepted] = await moved.journal.accept([event])
         assert accepted.sequence == last[event.client_id] + 1
     finally:
         await moved.close()

@@ -5,7 +5,8 @@ from stores import START_MS, Engine, claim, new_event, result
 
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Replay, Scope
-from commerce_event.store.port import NewDelivery, Store
+from commerce_event.store.model import NewDelivery
+from commerce_event.store.port import Store
 
 LATER_MS = START_MS + 60_000
 

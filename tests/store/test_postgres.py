@@ -17,15 +17,8 @@ from structlog.testing import capture_logs
 
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Scope
-from commerce_event.store.port import (
-    EndpointRow,
-    EventQuery,
-    NewDelivery,
-    NewEvent,
-    Page,
-    StoreRefusedError,
-    StoreUnavailableError,
-)
+from commerce_event.store.model import EndpointRow, EventQuery, NewDelivery, NewEvent, Page
+from commerce_event.store.port import StoreRefusedError, StoreUnavailableError
 from commerce_event.store.postgres import PostgresStore, connections
 
 EVERYONE = Scope.everyone()
@@ -104,7 +97,7 @@ async def test_queue_is_swept_after_many_deliveries(engine: PostgresEngine) -> N
 
 async def test_two_nodes_claim_everything_once_between_them(engine: PostgresEngine) -> None:
     nodes = [await engine.open(), await engine.open()]
-    await nodes[0].accept([new_event(7) for _ in range(300)])
+    await nodes[0].journal.accept([new_event(7) for _ in range(300)])
 
     claims = await asyncio.gather(*(claim(nodes[number % 2], 7, limit=20) for number in range(30)))
     ids = [each.delivery_id for some in claims for each in some]
@@ -201,28 +194,28 @@ async def test_clock_of_one_of_many_moves_nobodys_due_times(engine: PostgresEngi
 async def test_sequences_have_no_gap_and_become_visible_in_order_whoever_accepts(engine: PostgresEngine) -> None:
     nodes = [await engine.open(), await engine.open()]
     batches = [[new_event(client=1 + (number + step) % 3) for step in range(4)] for number in range(40)]
-    writing = asyncio.gather(*(nodes[number % 2].accept(batch) for number, batch in enumerate(batches)))
+    writing = asyncio.gather(*(nodes[number % 2].journal.accept(batch) for number, batch in enumerate(batches)))
     while not writing.done():
-        seen = [each.sequence for each in await nodes[0].events_after(1, 0, 1_000)]
+        seen = [each.sequence for each in await nodes[0].history.events_after(1, 0, 1_000)]
         assert seen == list(range(1, len(seen) + 1)), "a later event was visible before an earlier one"
     await writing
 
     for client in (1, 2, 3):
-        sequences = [each.sequence for each in await nodes[1].events_after(client, 0, 1_000)]
+        sequences = [each.sequence for each in await nodes[1].history.events_after(client, 0, 1_000)]
         assert sequences == list(range(1, len(sequences) + 1))
-    assert sum([len(await nodes[0].events_after(client, 0, 1_000)) for client in (1, 2, 3)]) == 160
+    assert sum([len(await nodes[0].history.events_after(client, 0, 1_000)) for client in (1, 2, 3)]) == 160
 
 
 async def test_one_key_on_two_nodes_at_once_makes_one_event(engine: PostgresEngine) -> None:
     nodes = [await engine.open(), await engine.open()]
     for number in range(10):
         events = [new_event(7, key=f"k{number}", body=b'{"n":%d}' % (each % 2)) for each in range(6)]
-        answers = await asyncio.gather(*(nodes[each % 2].accept([event]) for each, event in enumerate(events)))
+        answers = await asyncio.gather(*(nodes[each % 2].journal.accept([event]) for each, event in enumerate(events)))
         outcomes = sorted(answer.outcome for [answer] in answers)
 
         assert outcomes == ["conflict"] * 3 + ["duplicate"] * 2 + ["new"]
         assert len({answer.id for [answer] in answers}) == 1
-    assert [each.sequence for each in await nodes[0].events_after(1, 0, 99)] == list(range(1, 11))
+    assert [each.sequence for each in await nodes[0].history.events_after(1, 0, 99)] == list(range(1, 11))
 
 
 async def test_order_of_a_key_holds_while_nodes_accept_and_settle_at_once(engine: PostgresEngine) -> None:
@@ -233,11 +226,11 @@ async def test_order_of_a_key_holds_while_nodes_accept_and_settle_at_once(engine
         while len(sent) < 40:
             for each in await claim(node, 7, now_ms=LATER_MS, limit=3):
                 sent.append(each.sequence)
-                assert await node.settle([result(each)]) == [True]
+                assert await node.queue.settle([result(each)]) == [True]
 
     async def accept(node: PostgresStore) -> None:
         for _ in range(20):
-            await node.accept([new_event(7, order_key="a")])
+            await node.journal.accept([new_event(7, order_key="a")])
 
     async with asyncio.timeout(60):  # one that nobody releases would wait for ever
         await asyncio.gather(*(accept(node) for node in nodes), *(deliver(node) for node in nodes))
@@ -250,18 +243,18 @@ async def test_books_balance_after_nodes_did_everything_to_the_same_deliveries_a
     engine: PostgresEngine,
 ) -> None:
     nodes = [await engine.open(), await engine.open()]
-    await nodes[0].accept([new_event(7, 8, order_key=key) for key in ("a", "b", None) for _ in range(20)])
+    await nodes[0].journal.accept([new_event(7, 8, order_key=key) for key in ("a", "b", None) for _ in range(20)])
     ids = [row.id for row in await _all_deliveries(nodes[0])]
 
     async def live(node: PostgresStore, forward: bool) -> None:
         mine = ids if forward else ids[::-1]
         for start in range(0, len(mine), 15):
             some = mine[start : start + 15]
-            await node.cancel(some[:5], reason="test", now_ms=START_MS)
+            await node.queue.cancel(some[:5], reason="test", now_ms=START_MS)
             held = await claim(node, 7) + await claim(node, 8, retrying=True, now_ms=LATER_MS)
-            await node.settle([result(each, "dead", reason="test") for each in held])
-            await node.requeue(some, now_ms=START_MS)
-            await node.finish_pending(8, state="cancelled", reason="test", now_ms=START_MS, limit=3)
+            await node.queue.settle([result(each, "dead", reason="test") for each in held])
+            await node.queue.requeue(some, now_ms=START_MS)
+            await node.queue.finish_pending(8, state="cancelled", reason="test", now_ms=START_MS, limit=3)
 
     await asyncio.gather(*(live(node, forward) for node in nodes for forward in (True, False)))
     for recount in (False, True):
@@ -270,7 +263,7 @@ async def test_books_balance_after_nodes_did_everything_to_the_same_deliveries_a
 
 
 async def _all_deliveries(store: PostgresStore) -> list[NewDelivery]:
-    from commerce_event.store.port import DeliveryQuery
+    from commerce_event.store.model import DeliveryQuery
 
     found = await store.history.deliveries(DeliveryQuery(scope=EVERYONE), Page(10_000))
     return [NewDelivery(each.id, each.endpoint_id) for each in found]
@@ -278,14 +271,14 @@ async def _all_deliveries(store: PostgresStore) -> list[NewDelivery]:
 
 async def test_nodes_share_the_text_index_and_every_event_is_found_all_the_while(engine: PostgresEngine) -> None:
     nodes = [await engine.open(), await engine.open()]
-    await nodes[0].accept([new_event(body=b'{"OrderNo":"SO-%d"}' % number) for number in range(300)])
+    await nodes[0].journal.accept([new_event(body=b'{"OrderNo":"SO-%d"}' % number) for number in range(300)])
     query = EventQuery(scope=EVERYONE, text="so")
-    indexing = asyncio.gather(*(nodes[number % 2].index_text(40) for number in range(10)))
+    indexing = asyncio.gather(*(nodes[number % 2].maintenance.index_text(40) for number in range(10)))
     while not indexing.done():
-        assert len(await nodes[0].events(query, Page(1_000))) == 300
+        assert len(await nodes[0].history.events(query, Page(1_000))) == 300
 
     assert sum(await indexing) == 300
-    assert len(await nodes[1].events(query, Page(1_000))) == 300
+    assert len(await nodes[1].history.events(query, Page(1_000))) == 300
 
 
 # Losing the connection

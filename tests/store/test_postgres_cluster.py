@@ -13,11 +13,12 @@ from stores import START_MS, FakeClock, PostgresEngine, claim, new_event, result
 
 from commerce_event.core.clock import SharedClock
 from commerce_event.core.ids import NODE_BITS
-from commerce_event.store.port import ClaimRequest, StoreRefusedError
-from commerce_event.store.postgres import PostgresStore, cluster
-from commerce_event.store.postgres.cluster import Presence
+from commerce_event.store.model import ClaimRequest
+from commerce_event.store.port import StoreRefusedError
+from commerce_event.store.postgres import PostgresStore, run_lock
+from commerce_event.store.postgres.cluster import Cluster
 from commerce_event.store.postgres.connections import Address
-from commerce_event.store.postgres.locks import RUNS, lock_turns
+from commerce_event.store.postgres.locks import RUNS, lock_order_keys
 
 LATER_MS = START_MS + 60_000
 LEASE_MS = 15_000
@@ -67,7 +68,7 @@ async def test_number_that_a_live_node_holds_is_not_given_again(engine: Postgres
 async def test_node_for_which_no_number_is_left_is_refused(
     engine: PostgresEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "_NODES_MAX", 2)
+    monkeypatch.setattr(run_lock, "_NODES_MAX", 2)
     first, second = await engine.open(), await engine.open()
 
     with pytest.raises(StoreRefusedError, match="2 nodes already"):
@@ -119,6 +120,18 @@ async def test_giving_back_once_more_leaves_a_later_claim_of_the_same_run_alone(
     assert await store.queue.settle([result(sending)]) == [True]
 
 
+async def test_release_claims_after_clock_was_set_frees_the_attempt_number(engine: PostgresEngine) -> None:
+    store = await engine.open()
+    await store.journal.accept([new_event(7)])
+    unsent = await claim(store, 7)
+    for by_ms in (-3_000, 500):
+        await store.maintenance.shift_due(by_ms)
+    await store.queue.release_claims(unsent, now_ms=START_MS)
+
+    [again] = await claim(store, 7)
+    assert again.number == 1
+
+
 # One time
 
 
@@ -147,7 +160,9 @@ async def test_open_store_goes_on_to_compare_its_clock_with_the_databases(engine
     store = PostgresStore(await engine.url(), clock=clock)
     await store.open()
     clock.follow(-5_000)
-    clock.compared(clock.now_ms(), clock.monotonic(), clock.monotonic())  # as if the database's had been set just now
+    clock.compare_with_server(
+        clock.now_ms(), clock.monotonic(), clock.monotonic()
+    )  # as if the database's had been set just now
     assert abs(clock.drift_ms()) < 1_000
 
     async with asyncio.timeout(60):
@@ -164,10 +179,10 @@ async def test_notice_that_met_a_connection_just_cut_is_sent_once_that_is_back(e
     heard: asyncio.Queue[str] = asyncio.Queue()
     listener.on_notice = heard.put_nowait
     address = Address(await engine.url())
-    teller = Presence(address, FakeClock(), lambda _: None, lost_after_s=5)
+    teller = Cluster(address, FakeClock(), lambda _: None, lost_after_s=5)
     await teller.enter(await address.connect())
     await until_sees(listener, 2)
-    cutting = threading.Thread(target=asyncio.run, args=(cut_presence(engine, teller.run),))
+    cutting = threading.Thread(target=asyncio.run, args=(cut_presence(engine, teller.run_id),))
     cutting.start()
     cutting.join()  # the event loop stands still meanwhile, and so has not noticed
     teller.tell("config")
@@ -184,28 +199,28 @@ async def test_notice_that_met_a_connection_just_cut_is_sent_once_that_is_back(e
 async def test_order_of_a_key_is_that_of_acceptance_when_a_nodes_clock_is_behind(engine: PostgresEngine) -> None:
     ahead, behind = await engine.open(), await engine.open()
     first, of_behind, of_ahead = (new_event(7, order_key="a") for _ in range(3))
-    await ahead.accept([first])
-    await ahead.accept([of_ahead])
-    await behind.accept([of_behind])  # accepted later, though its ids are smaller
+    await ahead.journal.accept([first])
+    await ahead.journal.accept([of_ahead])
+    await behind.journal.accept([of_behind])  # accepted later, though its ids are smaller
 
     sent = []
     for _ in range(3):
         [claimed] = await claim(ahead, 7, now_ms=LATER_MS)
         sent.append(claimed.sequence)
-        await ahead.settle([result(claimed)])
+        await ahead.queue.settle([result(claimed)])
     assert sent == [1, 2, 3]
 
 
 async def test_dead_ones_come_back_in_accept_order_when_a_nodes_clock_is_behind(engine: PostgresEngine) -> None:
     ahead, behind = await engine.open(), await engine.open()
     of_behind, of_ahead = (new_event(7, order_key="a") for _ in range(2))
-    await ahead.accept([of_ahead])
-    await behind.accept([of_behind])
-    await ahead.finish_pending(7, state="dead", reason="test", now_ms=START_MS, limit=9)
-    await ahead.requeue([each.deliveries[0].id for each in (of_behind, of_ahead)], now_ms=START_MS)
+    await ahead.journal.accept([of_ahead])
+    await behind.journal.accept([of_behind])
+    await ahead.queue.finish_pending(7, state="dead", reason="test", now_ms=START_MS, limit=9)
+    await ahead.queue.requeue([each.deliveries[0].id for each in (of_behind, of_ahead)], now_ms=START_MS)
 
     [one] = await claim(ahead, 7, now_ms=LATER_MS)
-    await ahead.settle([result(one)])
+    await ahead.queue.settle([result(one)])
     [two] = await claim(ahead, 7, now_ms=LATER_MS)
     assert [one.event_id, two.event_id] == [of_ahead.id, of_behind.id]
 
@@ -219,7 +234,7 @@ async def held_turn(engine: PostgresEngine) -> AsyncIterator["asyncpg.Connection
     other = await asyncpg.connect(await engine.url(), server_settings={"search_path": "commerce_event"})
     try:
         async with other.transaction():
-            await lock_turns(other, [(7, "a")])
+            await lock_order_keys(other, [(7, "a")])
             yield other
     finally:
         await other.close()
@@ -237,7 +252,7 @@ async def test_settling_waits_for_its_turns_before_it_locks_anything_else(engine
                 pass
         rows = await other.fetch("SELECT id FROM queue FOR UPDATE NOWAIT")
         assert len(rows) == 2
-        assert await other.fetch("SELECT * FROM book FOR UPDATE NOWAIT")
+        assert await other.fetch("SELECT * FROM delivery_counts FOR UPDATE NOWAIT")
 
     assert await settling == [True]
     assert len(await claim(store, 7, now_ms=LATER_MS)) == 1

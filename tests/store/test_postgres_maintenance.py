@@ -13,8 +13,9 @@ from stores import START_MS, PostgresEngine, claim, new_event, result
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Scope
 from commerce_event.store import text_search
-from commerce_event.store.port import EventQuery, NewDelivery, NewEvent, Page, StoreUnavailableError
-from commerce_event.store.postgres import PostgresStore, maintenance, partitions
+from commerce_event.store.model import EventQuery, NewDelivery, NewEvent, Page
+from commerce_event.store.port import StoreUnavailableError
+from commerce_event.store.postgres import PostgresStore, partitions, retention
 
 EVERYONE = Scope.everyone()
 DAY_MS = 86_400_000
@@ -72,12 +73,12 @@ async def test_week_ends_while_two_nodes_accept_and_deliver(engine: PostgresEngi
     async def accept(number: int) -> None:
         for step in steps:
             engine.clock.ms = midnight_ms + step
-            await nodes[number].accept([at_week(ids[number], engine.clock.ms, endpoint=7)])
+            await nodes[number].journal.accept([at_week(ids[number], engine.clock.ms, endpoint=7)])
 
     async def deliver(node: PostgresStore) -> None:
         while len(delivered) < 2 * len(steps):
             for each in await claim(node, 7, now_ms=midnight_ms + 100, limit=3):
-                assert await node.settle([result(each)]) == [True]
+                assert await node.queue.settle([result(each)]) == [True]
                 delivered.append(each.event_id)
 
     delivered: list[int] = []
@@ -85,9 +86,14 @@ async def test_week_ends_while_two_nodes_accept_and_deliver(engine: PostgresEngi
         await asyncio.gather(accept(0), accept(1), deliver(nodes[0]), deliver(nodes[1]))
     before, after = (partitions.Week.of(midnight_ms + by_ms) for by_ms in (-1, 0))
     for table in ("event", "finished", "attempt"):
-        counts = [await engine.run(f"SELECT count(*) FROM {part}") for part in (before.part(table), after.part(table))]
+        counts = [
+            await engine.run(f"SELECT count(*) FROM {part}")
+            for part in (before.partition(table), after.partition(table))
+        ]
         assert counts == [len(steps)] * 2, table
-    assert [each.sequence for each in await nodes[0].events_after(1, 0, 999)] == list(range(1, 2 * len(steps) + 1))
+    assert [each.sequence for each in await nodes[0].history.events_after(1, 0, 999)] == list(
+        range(1, 2 * len(steps) + 1)
+    )
     [book] = await nodes[1].history.delivery_counts(EVERYONE, recount=True)
     assert (book.delivered, book.pending, book.difference) == (2 * len(steps), 0, 0)
 
@@ -115,13 +121,13 @@ async def test_pass_of_retention_looks_at_old_pending_events_once(
     engine: PostgresEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, looked_from = await engine.open(), list[int]()
-    expired = maintenance.expired
+    expired = retention.expired
 
     async def noting(*args: Any, **given: Any) -> list[int]:
         looked_from.append(given["after_id"])
         return await expired(*args, **given)
 
-    monkeypatch.setattr(maintenance, "expired", noting)
+    monkeypatch.setattr(retention, "expired", noting)
     events = [new_event(*endpoints, at_ms=START_MS - 100) for _ in range(4) for endpoints in ((7,), ())]
     await store.journal.accept(events)
     assert [await store.maintenance.expire(before_ms=START_MS, limit=2) for _ in range(3)] == [2, 2, 0]

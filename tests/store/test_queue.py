@@ -7,7 +7,8 @@ import pytest
 from stores import START_MS, Engine, claim, new_event, new_replay, result
 
 from commerce_event.core.model import DeliveryState, Scope
-from commerce_event.store.port import Claimed, ClaimRequest, DeliveryQuery, EndpointBacklog, EndpointRow, Page, Store
+from commerce_event.store.model import Claimed, ClaimRequest, DeliveryQuery, EndpointBacklog, EndpointRow, Page
+from commerce_event.store.port import Store
 
 EVERYONE = Scope.everyone()
 LATER_MS = START_MS + 60_000

@@ -9,7 +9,8 @@ from stores import START_MS, Engine, claim, new_event, result
 
 from commerce_event.core.ids import IdMaker, at_time
 from commerce_event.core.model import AuditEntry, Key, Replay, Scope
-from commerce_event.store.port import AUDIT_KEPT_MS, EndpointRow, NewDelivery, Page, Store
+from commerce_event.store.model import AUDIT_KEPT_MS, EndpointRow, NewDelivery, Page
+from commerce_event.store.port import Store
 
 
 def row(endpoint_id: int, config: bytes, *, client: int = 1, deleted_ms: int | None = None) -> EndpointRow:
@@ -193,7 +194,7 @@ async def test_add_deliveries_concurrent_steps_of_a_replay_are_made_once(store: 
 
     async def make() -> None:
         await store.queue.add_deliveries(
-            [NewDelivery(new_event().id, 7)], [event.id], replay=step, now_ms=START_MS, read=0
+            [NewDelivery(new_event().id, 7)], [event.id], replay=step, now_ms=START_MS, expected_cursor=0
         )  # fmt: skip
 
     await asyncio.gather(*(make() for _ in range(8)))
@@ -211,7 +212,7 @@ async def test_requeue_concurrent_steps_of_a_replay_are_made_once(store: Store) 
     await store.queue.put_replay(replay(1))
     step = msgspec.structs.replace(replay(1), cursor=dead.delivery_id, looked_at=1)
     counts = await asyncio.gather(
-        *(store.queue.requeue([dead.delivery_id], now_ms=START_MS, replay=step, read=0) for _ in range(8))
+        *(store.queue.requeue([dead.delivery_id], now_ms=START_MS, replay=step, expected_cursor=0) for _ in range(8))
     )
 
     assert sorted(counts) == [0] * 7 + [1]
@@ -224,8 +225,10 @@ async def test_replay_that_ended_gets_no_further_step_or_state(store: Store) -> 
     done = replay(1, state="done", queued=5)
     await store.queue.put_replay(done)
     delivery = NewDelivery(new_event().id, 7)
-    await store.queue.add_deliveries([delivery], [event.id], replay=replay(1, queued=6), now_ms=START_MS, read=0)
-    await store.queue.put_replay(replay(1, state="cancelled"), read=0)
+    await store.queue.add_deliveries(
+        [delivery], [event.id], replay=replay(1, queued=6), now_ms=START_MS, expected_cursor=0
+    )
+    await store.queue.put_replay(replay(1, state="cancelled"), expected_cursor=0)
 
     assert await store.history.replay(1) == done
     assert await store.history.replay_states(1) == {}
@@ -267,19 +270,19 @@ def audit_entry(number: int, client: int | None = 1, *, target: str = "end_1", a
 async def test_audit_entries_are_listed_newest_first_within_the_scope(store: Store) -> None:
     entries = [audit_entry(at_time(START_MS) + n, client, target=f"end_{n}") for n, client in enumerate((1, 2, None))]
     for each in entries:
-        await store.history.add_audit_entry(each)
+        await store.audit_log.add(each)
 
-    assert await store.history.audit_entries(Scope.everyone(), Page(10)) == entries[::-1]
-    assert await store.history.audit_entries(Scope.everyone(), Page(10, before=entries[2].id)) == entries[1::-1]
-    assert await store.history.audit_entries(Scope.everyone(), Page(1)) == [entries[2]]
-    assert await store.history.audit_entries(Scope.of(1), Page(10)) == [entries[0]]
-    assert await store.history.audit_entries(Scope.of(2), Page(10), target="end_0") == []
+    assert await store.audit_log.entries(Scope.everyone(), Page(10)) == entries[::-1]
+    assert await store.audit_log.entries(Scope.everyone(), Page(10, before=entries[2].id)) == entries[1::-1]
+    assert await store.audit_log.entries(Scope.everyone(), Page(1)) == [entries[2]]
+    assert await store.audit_log.entries(Scope.of(1), Page(10)) == [entries[0]]
+    assert await store.audit_log.entries(Scope.of(2), Page(10), target="end_0") == []
     assert await store.last_id() == entries[2].id
 
 
 async def test_audit_entries_expire(store: Store) -> None:
     later_ms = START_MS + AUDIT_KEPT_MS + 1
-    await store.history.add_audit_entry(audit_entry(at_time(START_MS)))
-    await store.history.add_audit_entry(audit_entry(at_time(later_ms), at_ms=later_ms))
+    await store.audit_log.add(audit_entry(at_time(START_MS)))
+    await store.audit_log.add(audit_entry(at_time(later_ms), at_ms=later_ms))
 
-    assert [each.at_ms for each in await store.history.audit_entries(Scope.everyone(), Page(10))] == [later_ms]
+    assert [each.at_ms for each in await store.audit_log.entries(Scope.everyone(), Page(10))] == [later_ms]

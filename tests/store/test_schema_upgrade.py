@@ -12,8 +12,9 @@ import pytest
 from stores import START_MS, PostgresEngine, SqliteEngine, claim, new_event, result
 
 from commerce_event.core.model import Scope
-from commerce_event.store import reading
-from commerce_event.store.port import DeliveryQuery, EventQuery, Page, Store
+from commerce_event.store import conditions
+from commerce_event.store.model import DeliveryQuery, EventQuery, Page
+from commerce_event.store.port import Store
 from commerce_event.store.postgres import schema
 from commerce_event.store.postgres.connections import Address
 from commerce_event.store.postgres.sql import Connection
@@ -157,22 +158,25 @@ def cut_at(connection: apsw.Connection, path: Path, number: int) -> bool:
 
 
 @pytest.mark.parametrize("version", OLD_POSTGRES)
-async def test_database_of_an_older_version_keeps_all_it_holds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
-) -> None:
+async def test_database_of_an_older_version_keeps_all_it_holds(tmp_path: Path, version: int) -> None:
     engine = OldPostgres(tmp_path)
     try:
-        with monkeypatch.context() as older:
-            older.setattr(schema, "migrations", lambda: up_to(POSTGRES, version))
-            old = await engine.open()
-            await add_rows_to_database(engine)
-            await old.close()
+        await make_database(engine, version)
+        await add_rows_to_database(engine)
         store = await engine.open()
 
         assert (await store.info()).schema_version == POSTGRES[-1][0]
         await check(store)
     finally:
         await engine.close_all()
+
+
+async def make_database(engine: PostgresEngine, version: int) -> None:
+    """Make the schema as that version did."""
+    address = Address(await engine.url())
+    connection = await address.connect()
+    await migrate_with(connection, address, up_to(POSTGRES, version))
+    await connection.close()
 
 
 async def add_rows_to_database(engine: PostgresEngine) -> None:
@@ -243,13 +247,10 @@ async def test_texts_of_an_older_version_are_found_before_and_after_they_lead_to
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = OldPostgres(tmp_path)
-    monkeypatch.setattr(reading, "ONE_BY_ONE", 1)
+    monkeypatch.setattr(conditions, "NEWEST_SCANNED", 1)
     try:
-        with monkeypatch.context() as older:
-            older.setattr(schema, "migrations", lambda: up_to(POSTGRES, 4))
-            old = await engine.open()
-            await add_rows_to_database(engine)
-            await old.close()
+        await make_database(engine, 4)
+        await add_rows_to_database(engine)
         for event_id in (10, 20, 30):
             await add_old_text(engine, event_id)
         await engine.run("DELETE FROM text_todo")

@@ -18,8 +18,10 @@ from commerce_event.core import clock
 from commerce_event.core.clock import SystemClock
 from commerce_event.core.model import Scope
 from commerce_event.maintenance.clock_watcher import ClockWatcher
-from commerce_event.store.port import EventQuery, Page, StoreBrokenError, StoreRefusedError, StoreUnavailableError
-from commerce_event.store.sqlite import SqliteStore, checkpoints, files, maintenance
+from commerce_event.store.model import EventQuery, Page
+from commerce_event.store.port import StoreBrokenError, StoreRefusedError, StoreUnavailableError
+from commerce_event.store.sqlite import SqliteStore, checkpoints, files
+from commerce_event.store.sqlite import clock as stored_clock
 from commerce_event.store.sqlite.writer import Writer
 
 EVERYONE = Scope.everyone()
@@ -28,7 +30,7 @@ WRITER = """
 import asyncio, sys
 from pathlib import Path
 from commerce_event.core.ids import IdMaker
-from commerce_event.store.port import NewDelivery, NewEvent
+from commerce_event.store.model import NewDelivery, NewEvent
 from commerce_event.store.sqlite import SqliteStore
 
 async def main():
@@ -494,7 +496,7 @@ async def test_clock_that_is_set_back_while_no_server_runs_delays_nothing(
     wall_ms = clock._wall_ms
     monkeypatch.setattr(clock, "_wall_ms", lambda: wall_ms() - 3_600_000)
     if boots_again:
-        monkeypatch.setattr(maintenance, "_boot_id", lambda: 1)
+        monkeypatch.setattr(stored_clock, "_boot_id", lambda: 1)
     later = SystemClock()
     store = SqliteStore(path, clock=later)
     await store.open()

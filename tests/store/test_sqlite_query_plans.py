@@ -8,17 +8,17 @@ from stores import START_MS, SqliteEngine, claim, event_at, new_event, result
 
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Scope
-from commerce_event.store.port import DeliveryQuery, EventQuery, Page
-from commerce_event.store.sqlite import files, history
+from commerce_event.store.model import DeliveryQuery, EventQuery, Page
+from commerce_event.store.sqlite import delivery_listing, event_listing, files
 
 SINCE_MS, UNTIL_MS = START_MS + 60_000, START_MS + 70_000
 EVENTS = EventQuery(scope=Scope.of(1), since_ms=SINCE_MS, until_ms=UNTIL_MS)
 DELIVERIES = DeliveryQuery(scope=Scope.of(1), endpoint_id=7, since_ms=SINCE_MS, until_ms=UNTIL_MS)
 LOOKS: dict[str, Callable[[apsw.Connection], Sized]] = {
-    "events of a client": lambda reader: history.events(reader, EventQuery(scope=Scope.of(1)), Page(50)),
-    "events of a time": lambda reader: history.events(reader, EVENTS, Page(50)),
-    "deliveries of a time": lambda reader: history.deliveries(reader, DELIVERIES, Page(50)),
-    "a step of a replay": lambda reader: history.events_between(
+    "events of a client": lambda reader: event_listing.events(reader, EventQuery(scope=Scope.of(1)), Page(50)),
+    "events of a time": lambda reader: event_listing.events(reader, EVENTS, Page(50)),
+    "deliveries of a time": lambda reader: delivery_listing.deliveries(reader, DELIVERIES, Page(50)),
+    "a step of a replay": lambda reader: event_listing.events_between(
         reader, 1, after_id=0, until_ms=START_MS + 10_000, types=(), limit=200
     ),
 }
@@ -40,9 +40,11 @@ async def test_what_is_read_does_not_grow_with_what_came_after(tmp_path: Path) -
 
 
 ENDED: dict[str, Callable[[apsw.Connection], Sized]] = {
-    "events": lambda reader: history.events(reader, EventQuery(scope=Scope.of(1), state="dead"), Page(50)),
-    "deliveries": lambda reader: history.deliveries(reader, DeliveryQuery(scope=Scope.of(1), state="dead"), Page(50)),
-    "groups": lambda reader: history.dead_groups(reader, Scope.of(1), endpoint_id=None, limit=1_000),
+    "events": lambda reader: event_listing.events(reader, EventQuery(scope=Scope.of(1), state="dead"), Page(50)),
+    "deliveries": lambda reader: delivery_listing.deliveries(
+        reader, DeliveryQuery(scope=Scope.of(1), state="dead"), Page(50)
+    ),
+    "groups": lambda reader: delivery_listing.dead_groups(reader, Scope.of(1), endpoint_id=None, limit=1_000),
 }
 
 

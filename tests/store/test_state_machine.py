@@ -24,16 +24,8 @@ from hypothesis.stateful import (
 from stores import Engine, new_event, new_replay, result
 
 from commerce_event.core.model import Delivery, DeliveryState, Replay, Scope
-from commerce_event.store.port import (
-    Claimed,
-    ClaimRequest,
-    DeliveryQuery,
-    NewDelivery,
-    NewEvent,
-    Page,
-    Settlement,
-    Store,
-)
+from commerce_event.store.model import Claimed, ClaimRequest, DeliveryQuery, NewDelivery, NewEvent, Page, Settlement
+from commerce_event.store.port import Store
 
 T = TypeVar("T")
 

@@ -16,7 +16,8 @@ from commerce_event.core.clock import SystemClock
 from commerce_event.core.model import DeliveryState, Scope
 from commerce_event.maintenance.text_index import EVENTS_PER_STEP, index_text
 from commerce_event.store import text_search
-from commerce_event.store.port import EventQuery, MaintenanceStore, Page, Store, StoreUnavailableError
+from commerce_event.store.model import EventQuery, Page
+from commerce_event.store.port import MaintenanceStore, Store, StoreUnavailableError
 
 pytestmark = pytest.mark.usefixtures("looking")
 
@@ -201,6 +202,10 @@ async def test_index_goes_on_while_its_steps_are_full() -> None:
 
     class Behind:
         """A store with so many events that are not indexed yet."""
+
+        @property
+        def maintenance(self) -> "Behind":
+            return self
 
         async def index_text(self, limit: int) -> int:
             assert limit == EVENTS_PER_STEP

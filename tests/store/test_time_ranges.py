@@ -8,7 +8,8 @@ from stores import START_MS, claim, event_at, new_replay, result
 
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Scope
-from commerce_event.store.port import DeliveryQuery, EventQuery, NewDelivery, NewEvent, Page, Store
+from commerce_event.store.model import DeliveryQuery, EventQuery, NewDelivery, NewEvent, Page
+from commerce_event.store.port import Store
 
 EVERYONE = Scope.everyone()
 HOUR_MS = 3_600_000

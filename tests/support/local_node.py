@@ -13,7 +13,7 @@ from commerce_event.core.model import Attempt, Delivery, Endpoint, Scope, Secret
 from commerce_event.core.signatures import new_secret
 from commerce_event.core.vault import new_key
 from commerce_event.server import Node
-from commerce_event.store.port import Accepted, DeliveryQuery, Page
+from commerce_event.store.model import Accepted, DeliveryQuery, Page
 
 EVERYONE = Scope.everyone()
 DEADLINE_S = 60.0

@@ -78,7 +78,7 @@ def fill_sqlite(path: Path, events: int, dead: int, first_ms: int) -> None:
             "WHERE state <> 'pending' ORDER BY id"
         )
         connection.execute(
-            "INSERT INTO book SELECT client, client, count(*), sum(state = 'delivered'), sum(state = 'dead'), "
+            "INSERT INTO delivery_counts SELECT client, client, count(*), sum(state = 'delivered'), sum(state = 'dead'), "
             "sum(state = 'cancelled'), sum(state = 'pending') FROM made GROUP BY client"
         )
         connection.execute("INSERT INTO client SELECT client, count(*) FROM made GROUP BY client")
@@ -98,7 +98,7 @@ async def fill_postgres(url: str, events: int, dead: int, first_ms: int) -> None
         "created_ms) SELECT id + 1, id, client, client, 1, 0, ms, false, n, ms FROM made WHERE state = 'pending'",
         "INSERT INTO attempt SELECT id, id + 1, 1, ms, 5.0, CASE WHEN state = 'dead' THEN 500 ELSE 200 END, NULL, '[]', '' "
         "FROM made WHERE state <> 'pending' ORDER BY id",
-        "INSERT INTO book SELECT client, 0, client, count(*), count(*) FILTER (WHERE state = 'delivered'), "
+        "INSERT INTO delivery_counts SELECT client, 0, client, count(*), count(*) FILTER (WHERE state = 'delivered'), "
         "count(*) FILTER (WHERE state = 'dead'), count(*) FILTER (WHERE state = 'cancelled'), "
         "count(*) FILTER (WHERE state = 'pending') FROM made GROUP BY client",
         "INSERT INTO client SELECT client, count(*) FROM made GROUP BY client",

@@ -7,7 +7,7 @@ CHANCE = random.SystemRandom()
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on and that no outgoing connection is given meanwhile."""
+    """Return a free port outside the range that the system gives to outgoing connections."""
     while True:
         port = CHANCE.randrange(15_000, 32_000)  # below what systems hand out by themselves
         with socket.socket() as probe:

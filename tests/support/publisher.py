@@ -19,7 +19,7 @@ def order(number: int) -> dict[str, Any]:
 
 
 class Publisher:
-    """Publishes numbered events; repeats with the same key whatever got no clear answer."""
+    """Publishes numbered events; repeats an event without a clear answer, with the same key."""
 
     def __init__(self, server: ServerProcess, name: str = "order") -> None:
         self._server = server

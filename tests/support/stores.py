@@ -10,7 +10,8 @@ from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Attempt, DeliveryState, Replay
 from commerce_event.core.vault import Vault
 from commerce_event.registry.registry import Registry
-from commerce_event.store.port import Claimed, ClaimRequest, NewDelivery, NewEvent, Settlement, Store
+from commerce_event.store.model import Claimed, ClaimRequest, NewDelivery, NewEvent, Settlement
+from commerce_event.store.port import Store
 from commerce_event.store.postgres import PostgresStore
 from commerce_event.store.sqlite import SqliteStore
 

@@ -170,13 +170,13 @@ async def retry_and_cancel_calls(a: Caller) -> Attack:
 
 @scenario()
 async def replays_at_once(a: Caller) -> Attack:
-    """Replay 300 events of 50 KB through 50 `contains` conditions, ten times at once, without end.
+    """Replay 300 events of 29 KB through 50 `contains` conditions, ten times at once, without end.
 
     Limits: 10 replays in progress of a client, 200 events of a step, 50 conditions.
     """
     conditions = [{"$.X": {"contains": "a" * 60 + "b" + "a" * n}} for n in range(50)]
-    ids = await a.add_endpoints(10, filter={"any": [*conditions[:49], {"$.X": {"exists": True}}]})
     await a.publish(batch([order(n, X="a" * 29_000) for n in range(300)]))
+    ids = await a.add_endpoints(10, filter={"any": [*conditions[:49], {"$.X": {"exists": True}}]})
 
     def request(n: int) -> Request:
         body = {"endpoint_id": ids[n % len(ids)], "since": _BEGINNING, "only": "all"}
@@ -193,7 +193,7 @@ async def tests_of_hanging_endpoints(a: Caller) -> Attack:
     """
     (endpoint,) = await a.add_endpoints(1, await a.receive(hangs), timeout_s=_TIMEOUT_MAX_S)
     path = f"/v1/endpoints/{endpoint}/test"
-    body = {"event_type": "OrderConfirmedEvent"}
+    body = {"type": "OrderConfirmedEvent"}
     return partial(a.flood, 300, lambda _: Request("POST", path, body, a.key))
 
 

@@ -8,7 +8,8 @@ import msgspec
 import structlog
 
 from commerce_event.contract.catalogue import EventType
-from commerce_event.store.port import Accepted, StoreUnavailableError
+from commerce_event.store.model import Accepted
+from commerce_event.store.port import StoreUnavailableError
 
 ANSWER_S: Final = 8.0  # a commit takes milliseconds; a database ends the transaction of a hanging node within 5 seconds
 _BATCH_MAX: Final = 512  # events in one call to the store

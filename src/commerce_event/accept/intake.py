@@ -23,17 +23,8 @@ from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Endpoint
 from commerce_event.core.vault import VaultError
 from commerce_event.registry.registry import Registry
-from commerce_event.store.port import (
-    Accepted,
-    Claimed,
-    ConfigChangedError,
-    NewDelivery,
-    NewEvent,
-    Store,
-    StoreBusyError,
-    StoreError,
-    StoreUnavailableError,
-)
+from commerce_event.store.model import Accepted, Claimed, NewDelivery, NewEvent
+from commerce_event.store.port import ConfigChangedError, Store, StoreBusyError, StoreError, StoreUnavailableError
 
 __all__ = ["Dispatch", "Intake", "IntakeFullError", "PendingEvent"]
 

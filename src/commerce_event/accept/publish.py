@@ -33,7 +33,7 @@ from commerce_event.http.media_types import is_json, read_media_type
 from commerce_event.http.problems import problem_of
 from commerce_event.registry.authentication import authenticate, check_client, check_role
 from commerce_event.registry.registry import Registry
-from commerce_event.store.port import Accepted
+from commerce_event.store.model import Accepted
 
 BATCH_MAX: Final = 1_000  # events
 BATCH_BYTES_MAX: Final = 16 * 1024 * 1024

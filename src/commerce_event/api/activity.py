@@ -9,7 +9,7 @@ from msgspec import Meta
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.parameters import Int32, read_id, scope_for
 from commerce_event.core.clock import rfc3339
-from commerce_event.store.port import LATENCY_BOUNDS_MS, Activity
+from commerce_event.store.model import LATENCY_BOUNDS_MS, Activity
 
 HOUR_S: Final = 3_600
 Span = Literal["hour", "day", "week"]
@@ -66,7 +66,7 @@ async def read_activity(call: Call) -> Reply:
     length_s, step_s, counted_s = _SPANS[query.span]
     step_ms = step_s * 1000
     first_ms = (call.now_ms // step_ms + 1) * step_ms - length_s * 1000
-    found = await call.services.store.history.activity(
+    found = await call.services.store.activity.by_step(
         scope, step_s=counted_s, since_ms=first_ms, endpoint_id=endpoint_id
     )
     steps: dict[int, list[Activity]] = {first_ms + number * step_ms: [] for number in range(length_s // step_s)}

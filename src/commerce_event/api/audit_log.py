@@ -35,7 +35,7 @@ class AuditEntryView(msgspec.Struct, frozen=True, kw_only=True):
 async def list_audit_entries(call: Call) -> Reply:
     query: AuditQuery = call.query
     scope = scope_for(call, query.client_id)
-    found = await call.services.store.history.audit_entries(scope, query.page(), target=query.target)
+    found = await call.services.store.audit_log.entries(scope, query.page(), target=query.target)
     return Reply(listing(found, query, _view))
 
 

@@ -12,7 +12,7 @@ from commerce_event.api.response_models import EndpointSummary, endpoint_summary
 from commerce_event.core import ids
 from commerce_event.core.clock import rfc3339
 from commerce_event.core.model import Endpoint
-from commerce_event.store.port import DeadGroup
+from commerce_event.store.model import DeadGroup
 
 GROUPED_MAX: Final = 10_000
 

@@ -21,7 +21,7 @@ from commerce_event.core import ids
 from commerce_event.core.delivery import can_cancel, can_retry
 from commerce_event.core.model import Delivery, DeliveryState
 from commerce_event.core.problems import Problem, not_found
-from commerce_event.store.port import DeliveryQuery
+from commerce_event.store.model import DeliveryQuery
 
 
 class DeliveriesQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -15,7 +15,7 @@ from commerce_event.core import ids
 from commerce_event.core.delivery import Outcome
 from commerce_event.core.model import Attempt, Endpoint, Scope
 from commerce_event.core.problems import Problem, invalid
-from commerce_event.store.port import Claimed, DeliveryCounts
+from commerce_event.store.model import Claimed, DeliveryCounts
 
 _RECENT_MAX: Final = 500  # attempts that ratio and latencies are computed from
 

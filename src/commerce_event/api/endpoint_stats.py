@@ -18,7 +18,7 @@ from commerce_event.api.response_models import (
 from commerce_event.core import ids
 from commerce_event.core.model import Endpoint
 from commerce_event.core.search_words import fold
-from commerce_event.store.port import Activity, DeliveryCounts
+from commerce_event.store.model import Activity, DeliveryCounts
 
 _STEP_S = 60
 
@@ -73,7 +73,7 @@ async def list_endpoint_stats(call: Call) -> Reply:
     last_hour: dict[int, Activity] = {}
     if query.last_hour:
         since_ms = call.now_ms - HOUR_S * 1000
-        found = await history.activity_by_endpoint(scope, step_s=_STEP_S, since_ms=since_ms)
+        found = await call.services.store.activity.by_endpoint(scope, step_s=_STEP_S, since_ms=since_ms)
         last_hour = {each.endpoint_id: each for each in found}
     text = fold(query.q or "")
     items = []

@@ -11,7 +11,7 @@ from commerce_event.api.parameters import Int32, Time, read_time, read_types, sc
 from commerce_event.api.response_models import DeliveryView, EventView, delivery_view, event_view
 from commerce_event.core.model import DeliveryState, Event
 from commerce_event.core.problems import invalid, not_found
-from commerce_event.store.port import DeliveryQuery, EventQuery
+from commerce_event.store.model import DeliveryQuery, EventQuery
 
 
 class EventsQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):

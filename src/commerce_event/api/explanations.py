@@ -22,7 +22,7 @@ from commerce_event.core import ids
 from commerce_event.core.clock import rfc3339
 from commerce_event.core.model import Attempt, Delivery, Endpoint, Event, Scope
 from commerce_event.core.routing import explain
-from commerce_event.store.port import Claimed, DeliveryQuery, Page
+from commerce_event.store.model import Claimed, DeliveryQuery, Page
 
 _DELIVERIES_MAX = 1_000  # of one event
 _EXPANDED_MAX = 10  # deliveries of one endpoint, the newest; replays may have made many

@@ -124,7 +124,7 @@ class Metrics(Collector):
             return
         yield GaugeMetricFamily("commerce_event_store_size_bytes", "Size of the store", value=info.size_bytes)
         if info.free_bytes is not None:
-            yield GaugeMetricFamily("commerce_event_disk_free_bytes", "Free beside the store", value=info.free_bytes)
+            yield GaugeMetricFamily("commerce_event_disk_free_bytes", "Free space on its disk", value=info.free_bytes)
         if info.unclean_starts is not None:
             yield CounterMetricFamily(
                 "commerce_event_unclean_starts",

@@ -85,7 +85,13 @@ def document() -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": {**event_schemas(), **{name: _described(name, each) for name, each in schemas.items()}},
-            "responses": {_problem_name(status): _problem(status, shown) for status in sorted(TITLES)},
+            "responses": {
+                _problem_name(status): {
+                    "description": TITLES[status],
+                    "content": {MEDIA_TYPE: {"schema": shown[ProblemBody]}},
+                }
+                for status in sorted(TITLES)
+            },
             "securitySchemes": {
                 "key": {
                     "type": "http",
@@ -331,7 +337,3 @@ def _tags() -> list[dict[str, str]]:
 
 def _problem_name(status: int) -> str:
     return TITLES[status].title().replace(" ", "")
-
-
-def _problem(status: int, shown: dict[Any, Any]) -> dict[str, Any]:
-    return {"description": TITLES[status], "content": {MEDIA_TYPE: {"schema": shown[ProblemBody]}}}

@@ -121,7 +121,7 @@ async def _write_audit_entry(action: str, call: Call, subject: Subject) -> None:
     )
     log.info("changed", action=action, target=subject.target, key=ids.encode("key", key.id) if key.id else key.name)
     try:
-        await call.services.store.history.add_audit_entry(entry)
+        await call.services.store.audit_log.add(entry)
     except StoreError as error:  # the change is done, so the caller gets its answer
         log.error("an audit log entry is lost", action=action, target=subject.target, error=str(error))
 

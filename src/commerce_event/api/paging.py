@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from commerce_event.core.model import Event
 from commerce_event.core.problems import invalid
-from commerce_event.store.port import Page
+from commerce_event.store.model import Page
 
 LIMIT_DEFAULT: Final = 50
 LIMIT_MAX: Final = 200

@@ -23,7 +23,7 @@ from commerce_event.core.model import (
     Signing,
 )
 from commerce_event.core.signatures import public_key
-from commerce_event.store.port import DeliveryCounts
+from commerce_event.store.model import DeliveryCounts
 
 MASK = "***"
 
@@ -216,10 +216,6 @@ class BooksView(msgspec.Struct, frozen=True, kw_only=True):
     counted_at: str | None
 
 
-def _id(prefix: ids.Prefix, number: int | None) -> str | None:
-    return None if number is None else ids.encode(prefix, number)
-
-
 def shown_time(ms: int | None) -> str | None:
     return None if ms is None else rfc3339(ms)
 
@@ -287,7 +283,7 @@ def delivery_fields(delivery: Delivery) -> dict[str, Any]:
         "attempt_count": delivery.attempt_count,
         "next_attempt_at": None if delivery.leased else shown_time(delivery.due_ms),
         "reason": delivery.reason,
-        "replay_id": _id("rpl", delivery.replay_id),
+        "replay_id": None if delivery.replay_id is None else ids.encode("rpl", delivery.replay_id),
         "created_at": rfc3339(delivery.created_ms),
         "finished_at": shown_time(delivery.finished_ms),
         "failure_count": delivery.failure_count,

@@ -19,7 +19,7 @@ from commerce_event.core.vault import Vault, parse_key
 from commerce_event.registry.registry import Registry
 from commerce_event.server import make_store
 from commerce_event.settings import Settings
-from commerce_event.store.port import NewDelivery, NewEvent
+from commerce_event.store.model import NewDelivery, NewEvent
 
 OTHER_ENDPOINTS: Final = 8
 MAX_IN_FLIGHT: Final = 128
@@ -90,5 +90,5 @@ async def main(store: str, key: str, url: str, waiting: int, others: int) -> dic
 
 if __name__ == "__main__":
     store_url, secret, address, waiting_text, others_text = sys.argv[1:6]
-    said = asyncio.run(main(store_url, secret, address, int(waiting_text), int(others_text)))
-    print(json.dumps(said), flush=True)
+    result = asyncio.run(main(store_url, secret, address, int(waiting_text), int(others_text)))
+    print(json.dumps(result), flush=True)

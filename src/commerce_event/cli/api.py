@@ -97,7 +97,12 @@ class Api:
         except ValueError:  # such as bytes that are not UTF-8
             raise UsageError("The text cannot be sent; write it in UTF-8") from None
         if answer.is_success:
-            return _content(answer)
+            try:
+                return answer.json() if answer.content else None
+            except ValueError:
+                raise WorkFailedError(
+                    f"The answer of {answer.url.host} is not JSON; is it a commerce-event server?"
+                ) from None
         wrong_usage = 400 <= answer.status_code <= 499 and answer.status_code not in _TEMPORARY
         raise (UsageError if wrong_usage else WorkFailedError)(_sentence(method, path, answer))
 
@@ -116,13 +121,6 @@ def _reason(error: httpx.ConnectError) -> str:
     return "the connection failed"
 
 
-def _content(answer: httpx.Response) -> Any:
-    try:
-        return answer.json() if answer.content else None
-    except ValueError:
-        raise WorkFailedError(f"The answer of {answer.url.host} is not JSON; is it a commerce-event server?") from None
-
-
 def _sentence(method: str, path: str, answer: httpx.Response) -> str:
     try:
         problem = answer.json()
@@ -135,8 +133,8 @@ def _sentence(method: str, path: str, answer: httpx.Response) -> str:
     faults = problem.get("errors", [])
     if not faults:
         return detail
-    told = "; ".join(map(_fault, faults))
-    return told if faults[0]["message"][1:] in detail else f"{detail.rstrip('.')}: {told}"
+    reasons = "; ".join(map(_fault, faults))
+    return reasons if faults[0]["message"][1:] in detail else f"{detail.rstrip('.')}: {reasons}"
 
 
 def _fault(fault: Mapping[str, str]) -> str:

@@ -97,7 +97,10 @@ async def run(*, total: int | None, rate: float, seed: int, show: Show) -> dict[
 
 async def _publish_and_wait(demo: _Demo, total: int | None, rate: float, seed: int) -> None:
     await _publish_all(demo, itertools.islice(Shop(seed, CLIENT_ID).events(), total), rate)
-    await _wait_for_arrival(demo)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_ARRIVAL_MAX_S):
+            while demo.missing():
+                await demo.receiver.next_taken()
 
 
 async def _run_until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
@@ -155,13 +158,6 @@ async def _publish_all(demo: _Demo, events: Iterator[SimulatedEvent], rate: floa
         for task in in_progress:
             task.cancel()
         await asyncio.gather(*in_progress, return_exceptions=True)
-
-
-async def _wait_for_arrival(demo: _Demo) -> None:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_ARRIVAL_MAX_S):
-            while demo.missing():
-                await demo.receiver.next_taken()
 
 
 @contextlib.asynccontextmanager

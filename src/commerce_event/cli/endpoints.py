@@ -34,7 +34,7 @@ Order = Annotated[
 ]
 Jitter = Annotated[float | None, typer.Option(help="Random extra delay, as a share of each retry delay (0 to 1).")]
 Follow = Annotated[bool | None, typer.Option("--follow-redirects/--no-follow-redirects", help="Follow redirects.")]
-Enabled = Annotated[bool | None, typer.Option("--enabled/--disabled", help="Track and send events, or do not.")]
+Enabled = Annotated[bool | None, typer.Option("--enabled/--disabled", help="Enable or disable the endpoint.")]
 
 
 class Field(StrEnum):

@@ -134,7 +134,6 @@ def _wrong_usage(error: Any) -> tuple[str, int]:
     if not sentence.strip():  # help was asked for and is printed
         sys.exit(2)
     path = context.command_path if context is not None else app.info.name
-    sentence = sentence.replace("Value error, ", "")  # what stands behind it is a sentence by itself
     joint = " See" if sentence.endswith("?") else "; see"
     return f"{sentence.rstrip('. ')}{joint}: {path} --help", 2
 

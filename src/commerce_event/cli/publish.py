@@ -13,7 +13,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from commerce_event.cli.api import Api, at
-from commerce_event.cli.errors import CommandError, UsageError, WorkFailedError
+from commerce_event.cli.errors import CommandError, InterruptedCommandError, UsageError, WorkFailedError
 from commerce_event.cli.options import DEFAULT_URL, AsJson, Key, Url, complete_types, no_such_type
 from commerce_event.cli.output import console, print_json, print_thing
 from commerce_event.cli.signals import report_interrupt
@@ -64,7 +64,10 @@ def publish(
 
     Example: echo '{"ClientId": 1, "JobId": 7, "StatusId": 2}' | commerce-event publish JobCompletedEvent
     """
-    _check_type(event_type)
+    from commerce_event.contract.catalogue import EVENT_TYPES
+
+    if event_type not in EVENT_TYPES:
+        raise UsageError(no_such_type(event_type))
     _check_id("--id", id_, 256)
     _check_id("--id-prefix", id_prefix, _ID_PREFIX_MAX)
     content = _read(file)
@@ -138,7 +141,7 @@ class _Publishing:
                     self._publish(piece)
                     progress.advance(task, len(piece))
         except CommandError as error:
-            if self._counts["accepted"] + self._counts["duplicates"] and not str(error).startswith("Interrupted"):
+            if self._counts["accepted"] + self._counts["duplicates"] and not isinstance(error, InterruptedCommandError):
                 raise WorkFailedError(f"{str(error).rstrip('.')}; {self._progress_text()}") from None
             raise
         self._print(as_json=as_json)
@@ -171,12 +174,10 @@ class _Publishing:
                 "{accepted} accepted, {duplicates} accepted before, {refused} refused".format(**self._counts)
             )
         if refused:
-            raise WorkFailedError(f"{len(refused)} refused; the first is line {refused[0]['line']}: {_why(refused[0])}")
-
-
-def _why(refusal: dict[str, Any]) -> str:
-    faults = [f"{fault['pointer'] or 'the event'} {fault['message']}" for fault in refusal.get("errors") or []]
-    return f"{refusal['detail'].rstrip('.')} ({'; '.join(faults)})" if faults else refusal["detail"]
+            first = refused[0]
+            faults = [f"{fault['pointer'] or 'the event'} {fault['message']}" for fault in first.get("errors") or []]
+            reason = f"{first['detail'].rstrip('.')} ({'; '.join(faults)})" if faults else first["detail"]
+            raise WorkFailedError(f"{len(refused)} refused; the first is line {first['line']}: {reason}")
 
 
 def _items(
@@ -246,13 +247,6 @@ def _paced(items: Iterator[dict[str, Any]], rate: float) -> Iterator[dict[str, A
 def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console(stderr=True), disable=not sys.stderr.isatty())
-
-
-def _check_type(name: str) -> None:
-    from commerce_event.contract.catalogue import EVENT_TYPES
-
-    if name not in EVENT_TYPES:
-        raise UsageError(no_such_type(name))
 
 
 def _check_id(option: str, text: str | None, most: int) -> None:

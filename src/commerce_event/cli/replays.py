@@ -198,12 +198,12 @@ def _followed(api: Api, id_: str, *, until_delivered: bool) -> Any:
 
 def _progress_text(replay: dict[str, Any]) -> str:
     """Return the progress of a replay as text: its state `done` means queued, not delivered."""
-    names = {"delivered": "delivered", "pending": "waiting", "dead": "dead", "cancelled": "cancelled"}
-    became = [
-        f"{replay['deliveries'][state]} {name}" for state, name in names.items() if replay["deliveries"].get(state)
+    counts = replay["deliveries"]
+    by_state = [
+        f"{counts[state]} {state}" for state in ("delivered", "pending", "dead", "cancelled") if counts.get(state)
     ]
     queued = {"running": "queued {} so far", "done": "queued all {}", "cancelled": "cancelled when {} were queued"}
-    return "; ".join([queued[replay["state"]].format(replay["queued"]), *filter(None, [", ".join(became)])])
+    return "; ".join([queued[replay["state"]].format(replay["queued"]), *filter(None, [", ".join(by_state)])])
 
 
 def _described(api: Api, deliveries: Iterator[Any]) -> Iterator[Any]:
@@ -214,8 +214,5 @@ def _described(api: Api, deliveries: Iterator[Any]) -> Iterator[Any]:
         if event_id not in types:
             types[event_id] = api.get(at("events", event_id))["type"]
         attempts = api.get(at("deliveries", each["id"]))["attempts"]
-        yield {**each, "type": types[event_id], "last": _answer(attempts[-1]) if attempts else None}
-
-
-def _answer(attempt: dict[str, Any]) -> str:
-    return str(attempt["error"] or attempt["status"])
+        last = str(attempts[-1]["error"] or attempts[-1]["status"]) if attempts else None
+        yield {**each, "type": types[event_id], "last": last}

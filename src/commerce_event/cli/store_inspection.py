@@ -70,7 +70,7 @@ def _schema(connection: "apsw.Connection", path: Path) -> int:
 
 async def inspect_database(url: str) -> str:
     """Describe a PostgreSQL store. Raises StoreRefusedError."""
-    from commerce_event.store.postgres.connections import Address, check_server, let_go
+    from commerce_event.store.postgres.connections import Address, check_server, close
     from commerce_event.store.postgres.migration_record import refuse_half_moved
 
     address = Address(url)
@@ -81,7 +81,7 @@ async def inspect_database(url: str) -> str:
             await refuse_half_moved(connection, address)
             schema = await _database_schema(connection, address)
         finally:
-            await let_go(connection)
+            await close(connection)
     return f"{address}, PostgreSQL {version}, {schema}"
 
 

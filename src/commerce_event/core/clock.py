@@ -50,7 +50,7 @@ class SystemClock:
         """How far this clock is ahead of monotonic time; valid for other processes until the machine restarts."""
         return self._offset_ms
 
-    def go_on(self, ahead_ms: int) -> None:
+    def resume(self, ahead_ms: int) -> None:
         """Continue the clock of an earlier process; ``drift_ms`` then tells how far the wall clock was set since."""
         self._offset_ms = ahead_ms
 
@@ -70,7 +70,7 @@ class SharedClock(SystemClock):
         self._last_ms = max(self._last_ms, super().now_ms())
         return self._last_ms
 
-    def compared(self, there_ms: float, asked_s: float, answered_s: float) -> None:
+    def compare_with_server(self, there_ms: float, asked_s: float, answered_s: float) -> None:
         """Note that the server's time was ``there_ms`` at some moment between two of ``monotonic``.
 
         The first call sets this clock; after that, ``drift_ms`` tells how far the server is ahead.

@@ -27,7 +27,7 @@ class IdMaker:
     """Makes ids that only grow, even when the wall clock steps back. Not thread-safe: use one per event loop."""
 
     def __init__(self, *, node: int = 0, after: int = 0) -> None:
-        """``after`` is the largest id already in the store: new ones are larger, whatever the clock says."""
+        """``after`` is the largest id already in the store: new ones are larger, even if the clock is behind."""
         if not 0 <= node < 2**NODE_BITS:
             raise ValueError(f"node must be 0 to {2**NODE_BITS - 1}, not {node}")
         self._node = node

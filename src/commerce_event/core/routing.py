@@ -37,7 +37,7 @@ class RouteTable:
     """Finds the endpoints that match an event.
 
     The candidates for a type and an application are cached until an endpoint of the client changes. The cache of a
-    client has at most one entry for each type and each application that its endpoints name, whatever events arrive.
+    client has at most one entry for each type and each application that its endpoints name; events cannot make it grow.
     """
 
     def __init__(self, endpoints: Iterable[Endpoint] = ()) -> None:

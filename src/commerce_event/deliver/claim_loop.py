@@ -16,7 +16,8 @@ from commerce_event.deliver.concurrency import Concurrency
 from commerce_event.deliver.leases import Leases
 from commerce_event.deliver.result_writer import ResultWriter
 from commerce_event.registry.registry import Registry
-from commerce_event.store.port import Claimed, Store, StoreError, StoreUnavailableError
+from commerce_event.store.model import Claimed
+from commerce_event.store.port import Store, StoreError, StoreUnavailableError
 
 _SCAN_INTERVAL_S: Final = 1.0  # between two scans of the store when nothing is announced
 _SCAN_GAP_S: Final = 0.05  # at least, between two scans

@@ -13,7 +13,8 @@ from commerce_event.core.delivery import Outcome
 from commerce_event.core.model import Endpoint
 from commerce_event.deliver.endpoint_state import MANY, EndpointState
 from commerce_event.registry.registry import Registry
-from commerce_event.store.port import Claimed, ClaimRequest, Store
+from commerce_event.store.model import Claimed, ClaimRequest
+from commerce_event.store.port import Store
 
 
 class Concurrency:

@@ -19,7 +19,8 @@ from commerce_event.deliver.endpoint_state import EndpointState, Health
 from commerce_event.deliver.leases import RECORD_S, Leases
 from commerce_event.deliver.result_writer import ResultWriter
 from commerce_event.registry.registry import Registry
-from commerce_event.store.port import Claimed, Settlement, Store, StoreUnavailableError
+from commerce_event.store.model import Claimed, Settlement
+from commerce_event.store.port import Store, StoreUnavailableError
 
 _OWN_FAULTS_MAX: Final = 10_000  # deliveries whose internal faults are counted
 

@@ -12,7 +12,7 @@ import msgspec
 from commerce_event.core.capacity import EndpointLimits, EndpointLoad, node_share, refill
 from commerce_event.core.circuit import Circuit
 from commerce_event.core.model import Endpoint
-from commerce_event.store.port import Claimed
+from commerce_event.store.model import Claimed
 
 MANY: Final = 1 << 30  # due deliveries that were not counted
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from commerce_event.core.clock import Clock
 from commerce_event.core.model import Endpoint
-from commerce_event.store.port import Claimed
+from commerce_event.store.model import Claimed
 
 RECORD_S: Final = 2.0  # at the end of a lease: for recording the outcome of the attempt
 _MARGIN_S: Final = 5.0  # includes RECORD_S

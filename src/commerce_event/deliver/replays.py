@@ -14,7 +14,8 @@ from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import DeliveryState, Endpoint, Event, Replay, ReplayOf, Scope
 from commerce_event.core.routing import explain
 from commerce_event.registry.registry import Registry
-from commerce_event.store.port import DeliveryQuery, NewDelivery, Page, Store, StoreUnavailableError
+from commerce_event.store.model import DeliveryQuery, NewDelivery, Page
+from commerce_event.store.port import Store, StoreUnavailableError
 
 _STEP: Final = 200  # events or deliveries
 _ROUND: Final = 100  # replays that take turns, the oldest first
@@ -152,7 +153,7 @@ class Replays:
     async def _step(self, replay: Replay) -> None:
         endpoint = self._registry.endpoint(replay.endpoint_id)
         if endpoint is None or endpoint.deleted_ms is not None:
-            await self._store.queue.put_replay(self._finished(replay, "cancelled"), read=replay.cursor)
+            await self._store.queue.put_replay(self._finished(replay, "cancelled"), expected_cursor=replay.cursor)
         elif replay.only == "all":
             await self._queue_events(replay, endpoint)
         else:
@@ -180,7 +181,7 @@ class Replays:
             [event.id for event in matching],
             replay=step if len(events) == _STEP else self._finished(step, "done"),
             now_ms=now_ms,
-            read=replay.cursor,
+            expected_cursor=replay.cursor,
         )
 
     async def _requeue(self, replay: Replay, state: DeliveryState) -> None:
@@ -203,7 +204,7 @@ class Replays:
             [delivery.id for delivery in found if delivery.state == "dead" or (delivery.due_ms or 0) > now_ms],
             now_ms=now_ms,
             replay=step if len(found) == _STEP else self._finished(step, "done"),
-            read=replay.cursor,
+            expected_cursor=replay.cursor,
         )
 
     def _finished(self, replay: Replay, state: Literal["done", "cancelled"]) -> Replay:

@@ -8,7 +8,8 @@ import msgspec
 import structlog
 
 from commerce_event.core.clock import Clock
-from commerce_event.store.port import Claimed, Settlement, Store, StoreError
+from commerce_event.store.model import Claimed, Settlement
+from commerce_event.store.port import Store, StoreError
 
 _BATCH_MAX: Final = 512
 _UNSETTLED_MAX: Final = 5_000

@@ -19,7 +19,7 @@ from commerce_event.deliver.connection import Response
 from commerce_event.deliver.connection_pool import ConnectionPool
 from commerce_event.deliver.redaction import MASK, Redactor
 from commerce_event.deliver.resolver import Resolver, TransportError
-from commerce_event.store.port import Claimed
+from commerce_event.store.model import Claimed
 
 _REDIRECTS_MAX: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 307, 308})

@@ -9,7 +9,8 @@ from typing import Final
 from commerce_event.core.clock import Clock
 from commerce_event.core.delivery import Decision, Outcome
 from commerce_event.core.model import Endpoint
-from commerce_event.store.port import LATENCY_BOUNDS_MS, Activity, DeliveryCounts, Store
+from commerce_event.store.model import LATENCY_BOUNDS_MS, Activity, DeliveryCounts
+from commerce_event.store.port import Store
 
 MINUTE_MS: Final = 60_000
 _ACCEPTED, _DELIVERED, _FAILED, _DEAD, _LATENCY = range(5)
@@ -66,9 +67,7 @@ class ActivityRecorder:
         while keys:
             step = keys[-_ROWS_PER_COMMIT:]
             try:
-                await store.history.add_activity(
-                    [_activity(key, counts[key]) for key in step], now_ms=self._clock.now_ms()
-                )
+                await store.activity.add([_activity(key, counts[key]) for key in step], now_ms=self._clock.now_ms())
             except BaseException:
                 self._keep({key: counts[key] for key in keys})
                 raise

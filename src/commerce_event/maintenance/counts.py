@@ -8,7 +8,8 @@ import structlog
 from commerce_event.core.clock import Clock
 from commerce_event.core.model import Scope
 from commerce_event.maintenance.activity_recorder import ActivityRecorder
-from commerce_event.store.port import DeliveryCounts, Store
+from commerce_event.store.model import DeliveryCounts
+from commerce_event.store.port import Store
 
 _EVENTS_PER_STEP: Final = 2_000
 

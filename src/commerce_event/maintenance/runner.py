@@ -15,7 +15,8 @@ from commerce_event.maintenance.counts import CountsVerifier
 from commerce_event.maintenance.retention import Retention
 from commerce_event.maintenance.text_index import index_text
 from commerce_event.registry.registry import Registry
-from commerce_event.store.port import Store, StoreError, StoreInfo
+from commerce_event.store.model import StoreInfo
+from commerce_event.store.port import Store, StoreError
 
 _REFRESH_EVERY_S: Final = 0.5  # a key revoked on another node stops working here within this time
 _CLOCK_EVERY_S: Final = 1.0

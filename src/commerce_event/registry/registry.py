@@ -128,7 +128,7 @@ class Registry:
 
     async def _save(self, endpoint: Endpoint, *, expected_revision: int | None = None) -> Endpoint:
         row = seal_row(endpoint, self._vault)
-        version = await self._store.registry.put_endpoint(row, read=expected_revision)
+        version = await self._store.registry.put_endpoint(row, expected_revision=expected_revision)
         saved = msgspec.structs.replace(endpoint, revision=version)
         self._endpoints[saved.id] = saved
         self._routes.put(saved)

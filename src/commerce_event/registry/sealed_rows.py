@@ -9,7 +9,7 @@ import structlog
 from commerce_event.core import ids
 from commerce_event.core.model import Endpoint
 from commerce_event.core.vault import Vault, VaultError, parse_key
-from commerce_event.store.port import EndpointRow
+from commerce_event.store.model import EndpointRow
 
 _COLUMNS: Final = frozenset({"id", "client_id", "revision", "created_ms", "updated_ms", "deleted_ms"})
 _SEALED_FIELDS: Final = frozenset({"headers", "secrets"})

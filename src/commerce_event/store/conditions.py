@@ -1,18 +1,21 @@
-"""What a listing asks for, as SQL; each engine has its own places for values."""
+"""The conditions of listings, as SQL; each engine has its own placeholders for values."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Final, Self
 
 from commerce_event.core.model import Scope
-from commerce_event.store.port import DeliveryQuery, EventQuery, Page
+from commerce_event.store.model import DeliveryQuery, EventQuery, Page
 from commerce_event.store.time_ranges import LATER, Span
 
 ENDED: Final = frozenset({"dead", "cancelled"})  # states that few of many deliveries are in
+# A listing first scans the newest rows of an index, then uses other indexes.
+NEWEST_SCANNED: Final = 2_000  # events in one scan: enough to fill a page with what is frequent
+SCANS_MAX: Final = 10
 
 
 class Conditions(ABC):
-    """WHERE terms and their values, side by side; ``{}`` in a term is the place of its value."""
+    """WHERE terms and their values; ``{}`` in a term stands for the next value."""
 
     def __init__(self, values: list[Any] | None = None) -> None:
         self._terms: list[str] = ["true"]
@@ -20,11 +23,11 @@ class Conditions(ABC):
 
     @abstractmethod
     def place(self, value: Any) -> str:
-        """Add a value, and return what stands for it in the statement."""
+        """Add a value; return its placeholder."""
 
     @abstractmethod
     def add_in(self, column: str, values: Sequence[Any]) -> None:
-        """Add that the column has one of these values."""
+        """Require that the column has one of these values."""
 
     def copy(self) -> Self:
         other = type(self)(self.values.copy())
@@ -32,14 +35,14 @@ class Conditions(ABC):
         return other
 
     def inner(self) -> Self:
-        """Return the conditions of a sub-query, to be added in a term next: their values go with these."""
+        """Return conditions for a sub-query, to be added in a term next; they share the list of values."""
         return type(self)(self.values)
 
     def add(self, term: str, *values: Any) -> None:
         self._terms.append(term.format(*[self.place(value) for value in values]))
 
     def add_equal(self, column: str, value: Any) -> None:
-        """Add that the column has this value; nothing for None."""
+        """Require that the column has this value; None requires nothing."""
         if value is not None:
             self.add(f"{column} = {{}}", value)
 
@@ -65,16 +68,16 @@ class Conditions(ABC):
         if query.until_ms is not None:
             self.add("e.accepted_ms <= {}", query.until_ms)
 
-    def add_events(self, query: EventQuery, page: Page, at: Span) -> None:
-        """Add what is asked of events ``e``, but for their text and the state of their deliveries."""
+    def add_events(self, query: EventQuery, page: Page, ids: Span) -> None:
+        """Add the conditions on events ``e``, except their text and the state of their deliveries."""
         self.add_scope(query.scope, "e.client_id")
         self.add_types_and_times(query)
-        self.add_bounds("e.id", at.first, at.end)
+        self.add_bounds("e.id", ids.first, ids.end)
         self.add_page(page, "e.id")
         self.add_equal("e.application_id", query.application_id)
 
     def add_deliveries(self, query: DeliveryQuery, page: Page) -> None:
-        """Add what is asked of deliveries ``d``, but for their state."""
+        """Add the conditions on deliveries ``d``, except their state."""
         self.add_scope(query.scope, "d.client_id")
         self.add_equal("d.event_id", query.event_id)
         self.add_equal("d.endpoint_id", query.endpoint_id)
@@ -87,12 +90,12 @@ class Conditions(ABC):
             event.add_types_and_times(query)
             self.add(f"EXISTS (SELECT 1 FROM event AS e WHERE e.id = d.event_id AND {event.sql})")  # noqa: S608
 
-    def split_late_deliveries(self, at: Span) -> Self:
-        """Keep the deliveries ``d`` made with the events of that time; return the conditions of those made later."""
+    def split_late_deliveries(self, ids: Span) -> Self:
+        """Keep the deliveries ``d`` stored with the events of that range; return conditions for later ones."""
         later = self.copy()
         later.add(LATER)
         self.add(f"NOT ({LATER})")
-        self.add_bounds("d.id", at.first, at.deliveries_end)
+        self.add_bounds("d.id", ids.first, ids.deliveries_end)
         return later
 
     @property

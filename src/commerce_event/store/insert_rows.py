@@ -1,23 +1,39 @@
-"""New events and deliveries on their way into a store: repeats, numbers, turns, and the rows that are written."""
+"""The rows of new events and deliveries: detect repeats, assign sequences, keep the order of a key."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Self
+
+import msgspec
 
 from commerce_event.core.model import Replay
-from commerce_event.store.port import Accepted, NewDelivery, NewEvent
+from commerce_event.store.model import Accepted, NewDelivery, NewEvent
+from commerce_event.store.row_mapping import Row
 
-Keyed = tuple[int, str | None]  # client, idempotency key
-First = tuple[int, int, int, str, bytes]  # id, sequence, match count, type and body of the first event of a key
-Turn = tuple[int, str]  # endpoint, order key
+IdempotencyKey = tuple[int, str | None]  # client, key
+OrderKey = tuple[int, str]  # endpoint, key
 Numbered = tuple[NewEvent, int]  # with its sequence
 
 
-def assign_sequences(
-    events: Sequence[NewEvent], known: dict[Keyed, First], last: dict[int, int]
-) -> tuple[list[Accepted], list[Numbered]]:
-    """Give the new events their numbers and the repeats their first event's answer; return all answers, and the new.
+class FirstEvent(msgspec.Struct, frozen=True):
+    """The first event that was stored under an idempotency key."""
 
-    ``known`` are the first events of the keys, ``last`` the last sequence of each client; both learn of the new ones.
+    id: int
+    sequence: int
+    match_count: int
+    type: str
+    body: bytes
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        return cls(row.id, row.sequence, row.match_count, row.type, row.body)
+
+
+def assign_sequences(
+    events: Sequence[NewEvent], known: dict[IdempotencyKey, FirstEvent], last: dict[int, int]
+) -> tuple[list[Accepted], list[Numbered]]:
+    """Number the new events, and answer repeats with their first event; return all answers, and the new events.
+
+    ``known`` are the first events of the keys, ``last`` the last sequence of each client; new events are added to both.
     """
     answers: list[Accepted] = []
     fresh: list[Numbered] = []
@@ -25,34 +41,28 @@ def assign_sequences(
         key = (event.client_id, event.idempotency_key)
         first = None if event.idempotency_key is None else known.get(key)
         if first is not None:
-            answers.append(_answer_again(first, event))
+            same = first.type == event.type and first.body == event.body
+            answers.append(Accepted("duplicate" if same else "conflict", first.id, first.sequence, first.match_count))
             continue
         sequence = last[event.client_id] = last[event.client_id] + 1
         fresh.append((event, sequence))
         answers.append(Accepted("new", event.id, sequence, len(event.deliveries)))
         if event.idempotency_key is not None:
-            known[key] = (event.id, sequence, len(event.deliveries), event.type, event.body)
+            known[key] = FirstEvent(event.id, sequence, len(event.deliveries), event.type, event.body)
     return answers, fresh
 
 
-def _answer_again(first: First, event: NewEvent) -> Accepted:
-    event_id, sequence, match_count, event_type, body = first
-    same = event_type == event.type and body == event.body
-    return Accepted("duplicate" if same else "conflict", event_id, sequence, match_count)
-
-
-def turns_of(deliveries: Iterable[NewDelivery]) -> set[Turn]:
-    """Return the turns of those that have an order key."""
+def order_keys_of(deliveries: Iterable[NewDelivery]) -> set[OrderKey]:
     return {(delivery.endpoint_id, delivery.order_key) for delivery in deliveries if delivery.order_key is not None}
 
 
-def waits_or_goes_first(delivery: NewDelivery, taken: set[Turn]) -> bool:
-    """Tell whether a delivery must wait behind an earlier one of its key, and note it as the last of its key."""
+def must_wait(delivery: NewDelivery, busy: set[OrderKey]) -> bool:
+    """Tell whether a delivery waits behind an earlier one of its order key; add its key to the ``busy`` ones."""
     if delivery.order_key is None:
         return False
-    turn = (delivery.endpoint_id, delivery.order_key)
-    waits = turn in taken
-    taken.add(turn)
+    key = (delivery.endpoint_id, delivery.order_key)
+    waits = key in busy
+    busy.add(key)
     return waits
 
 
@@ -72,20 +82,20 @@ def event_row(event: NewEvent, sequence: int) -> tuple[Any, ...]:
     )
 
 
-def delivery_row(delivery: NewDelivery, event: NewEvent, taken: set[Turn], *, run_id: int) -> tuple[Any, ...]:
-    """Return the row of a delivery that is born with its event."""
+def delivery_row(delivery: NewDelivery, event: NewEvent, busy: set[OrderKey], *, run_id: int) -> tuple[Any, ...]:
+    """Return the row of a delivery that is stored together with its event."""
     head = (delivery.id, event.id, delivery.endpoint_id, event.client_id)
-    born = event.accepted_ms
+    created_ms = event.accepted_ms
     if delivery.lease_until_ms is not None:
-        return (*head, 1, delivery.lease_until_ms, run_id, born, delivery.order_key, None, False, born)
-    due = None if waits_or_goes_first(delivery, taken) else born
-    return (*head, 0, due, None, None, delivery.order_key, None, False, born)
+        return (*head, 1, delivery.lease_until_ms, run_id, created_ms, delivery.order_key, None, False, created_ms)
+    due_ms = None if must_wait(delivery, busy) else created_ms
+    return (*head, 0, due_ms, None, None, delivery.order_key, None, False, created_ms)
 
 
 def replayed_row(
-    delivery: NewDelivery, event_id: int, taken: set[Turn], *, replay: Replay, now_ms: int
+    delivery: NewDelivery, event_id: int, busy: set[OrderKey], *, replay: Replay, now_ms: int
 ) -> tuple[Any, ...]:
     """Return the row of a delivery that a replay makes of a past event."""
-    due = None if waits_or_goes_first(delivery, taken) else now_ms
+    due_ms = None if must_wait(delivery, busy) else now_ms
     head = (delivery.id, event_id, delivery.endpoint_id, replay.client_id)
-    return (*head, 0, due, None, None, delivery.order_key, replay.id, True, now_ms)
+    return (*head, 0, due_ms, None, None, delivery.order_key, replay.id, True, now_ms)

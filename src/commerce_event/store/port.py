@@ -1,15 +1,35 @@
-"""The store port: few, coarse, batch-shaped calls that every engine answers alike (``tests/store``).
+"""The store port: what the product asks of a database, in one protocol for each role.
 
-Guarantees asked of an engine: a call that returns has committed durably; a call that raises has changed nothing;
-reads see every commit that returned before them. ``Scope`` is the tenant wall: no read goes without one.
+Both engines pass the same suite (``tests/store``). Every call guarantees:
+
+- When it returns, its changes are durable. When it raises, nothing was changed.
+- Reads see every commit that returned before them.
+- No read goes without a scope (which clients the caller may see), unless its caller has checked one.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, Literal, Protocol
-
-import msgspec
+from typing import Protocol
 
 from commerce_event.core.model import Attempt, AuditEntry, Delivery, DeliveryState, Event, Key, Replay, Scope
+from commerce_event.store.model import (
+    Accepted,
+    Activity,
+    Claimed,
+    ClaimRequest,
+    CountCheck,
+    DeadGroup,
+    DeliveryCounts,
+    DeliveryQuery,
+    EndpointBacklog,
+    EndpointRow,
+    EventQuery,
+    NewDelivery,
+    NewEvent,
+    Notice,
+    Page,
+    Settlement,
+    StoreInfo,
+)
 
 
 class StoreError(Exception):
@@ -21,7 +41,7 @@ class StoreUnavailableError(StoreError):
 
 
 class StoreBusyError(StoreUnavailableError):
-    """Somebody held rows of these clients for longer than should be waited for; nothing was changed."""
+    """Another node has locked rows of these clients for too long; nothing was changed."""
 
     def __init__(self, clients: Iterable[int]) -> None:
         super().__init__("somebody else works on this client's events for long; try again in a moment")
@@ -29,11 +49,11 @@ class StoreBusyError(StoreUnavailableError):
 
 
 class EndpointChangedError(Exception):
-    """Another node changed an endpoint since it was read; nothing was stored."""
+    """Another node has changed an endpoint since it was read; nothing was stored."""
 
 
 class ConfigChangedError(Exception):
-    """Endpoints or keys were changed since events were matched with them; nothing was stored."""
+    """Endpoints or keys have changed since events were matched with them; nothing was stored."""
 
 
 class StoreBrokenError(StoreError):
@@ -44,261 +64,42 @@ class StoreRefusedError(StoreError):
     """The store cannot be opened as asked; the message says what to do."""
 
 
-class NewDelivery(msgspec.Struct, frozen=True):
-    """A delivery to be born with its event; with ``lease_until_ms`` its attempt 1 is claimed in the same commit."""
-
-    id: int
-    endpoint_id: int
-    order_key: str | None = None
-    lease_until_ms: int | None = None
-
-
-class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event that passed every check; its sequence is given by the commit."""
-
-    id: int
-    client_id: int
-    type: str
-    application_id: int | None
-    accepted_ms: int
-    config_version: int
-    idempotency_key: str | None
-    traceparent: str | None
-    body: bytes
-    deliveries: tuple[NewDelivery, ...]
-
-
-class Accepted(msgspec.Struct, frozen=True):
-    """The commit's answer: ``new``, ``duplicate`` (same key, same event) or ``conflict`` (same key, another event).
-
-    ``id``, ``sequence`` and ``deliveries`` are the first event's for a duplicate or a conflict.
-    """
-
-    outcome: Literal["new", "duplicate", "conflict"]
-    id: int
-    sequence: int
-    deliveries: int
-
-
-class EndpointBacklog(msgspec.Struct, frozen=True):
-    """The earliest due time among an endpoint's waiting deliveries, first tries and retries apart."""
-
-    endpoint_id: int
-    retrying: bool
-    due_ms: int
-
-
-class ClaimRequest(msgspec.Struct, frozen=True):
-    """How many due deliveries of one kind the caller can take for an endpoint now."""
-
-    endpoint_id: int
-    retrying: bool
-    limit: int
-
-
-class Claimed(msgspec.Struct, frozen=True, kw_only=True):
-    """A delivery this node may send: attempt ``number`` is already durable, and is fenced by ``lease``."""
-
-    delivery_id: int
-    endpoint_id: int
-    number: int
-    failure_count: int
-    run_id: int
-    lease_until_ms: int
-    replay_id: int | None
-    event_id: int
-    client_id: int
-    sequence: int
-    type: str
-    traceparent: str | None
-    body: bytes
-    has_order_key: bool = False  # others of its order key may wait for its end
-
-
-class Settlement(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of an attempt. ``due_ms`` is set exactly when ``state`` is pending."""
-
-    delivery_id: int
-    endpoint_id: int
-    run_id: int
-    attempt: Attempt
-    state: DeliveryState
-    failure_count: int
-    due_ms: int | None
-    reason: str | None
-    has_order_key: bool = False
-
-
-class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An endpoint as stored: ``config`` is readable JSON, ``sealed`` holds secrets and static headers, encrypted."""
-
-    id: int
-    client_id: int
-    revision: int  # set by the store
-    created_ms: int
-    updated_ms: int
-    deleted_ms: int | None
-    config: bytes
-    sealed: bytes
-
-
-class Page(msgspec.Struct, frozen=True):
-    """Newest first below ``before`` (an id), at most ``limit``. Deliveries also oldest first, above ``after``."""
-
-    limit: int
-    before: int | None = None
-    after: int | None = None
-
-
-class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which events; every condition narrows. ``text`` is looked for in the payload as a person would."""
-
-    scope: Scope
-    types: tuple[str, ...] = ()
-    application_id: int | None = None
-    since_ms: int | None = None
-    until_ms: int | None = None
-    state: DeliveryState | None = None  # has a delivery in that state
-    text: str | None = None
-
-    def parts(self) -> "list[EventQuery]":
-        """Return a query for each client and type that is named: an index gives the newest of each without sorting."""
-        if self.scope.client_ids is None:
-            return [self]
-        kinds: list[tuple[str, ...]] = [(each,) for each in self.types] or [()]
-        return [
-            msgspec.structs.replace(self, scope=Scope.of(client_id), types=types)
-            for client_id in self.scope.client_ids
-            for types in kinds
-        ]
-
-
-class DeliveryQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which deliveries; every condition narrows. Types and times are the event's."""
-
-    scope: Scope
-    event_id: int | None = None
-    endpoint_id: int | None = None
-    replay_id: int | None = None
-    state: DeliveryState | None = None
-    types: tuple[str, ...] = ()
-    since_ms: int | None = None
-    until_ms: int | None = None
-    due_after_ms: int | None = None  # those that wait for a later moment than that
-
-
-class DeadGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """Dead letters of an endpoint that ended alike. Times are those of their events' acceptance or replay."""
-
-    endpoint_id: int
-    reason: str | None
-    error: str | None  # of the last attempt
-    count: int
-    oldest_ms: int
-    newest_ms: int
-
-
-class DeliveryCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """The account of one endpoint since it was made. It balances when ``matched`` = the sum of the four others."""
-
-    endpoint_id: int
-    client_id: int
-    matched: int  # deliveries ever created, replays included
-    delivered: int
-    dead: int
-    cancelled: int
-    pending: int
-    oldest_due_ms: int | None
-
-    @property
-    def difference(self) -> int:
-        return self.matched - self.delivered - self.dead - self.cancelled - self.pending
-
-
-class Audit(msgspec.Struct, frozen=True):
-    """One step of the rolling recount of events against their deliveries."""
-
-    checked: int
-    wrong: tuple[int, ...]  # ids of events with fewer or more deliveries than were matched
-    cursor: int
-
-
-INTERRUPTED: Final = "interrupted"  # the error of an attempt whose answer never came
-DAMAGED: Final = "damaged"  # the reason of a delivery whose event is lost
-AUDIT_KEPT_MS: Final = 400 * 86_400_000
-LATENCY_BOUNDS_MS: Final = (5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000)  # upper ends; one more is open
-ACTIVITY_STEPS_S: Final = {60: 2 * 86_400, 3_600: 90 * 86_400}  # width of a count, and how long it is kept
-
-
-class Activity(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened in one stretch of time. ``endpoint_id`` is 0 where events are counted rather than attempts."""
-
-    start_ms: int
-    client_id: int
-    endpoint_id: int
-    accepted: int
-    delivered: int
-    failed: int  # attempts
-    dead: int
-    latency: tuple[int, ...]  # answered attempts by LATENCY_BOUNDS_MS
-    # The most that was seen during the stretch: summed over endpoints but for the age.
-    pending: int = 0
-    dead_letters: int = 0
-    oldest_ms: int = 0  # how long the oldest due delivery had waited
-
-
-class StoreInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What doctor and the status page show."""
-
-    engine: str
-    version: str
-    location: str
-    schema_version: int
-    durability: str
-    size_bytes: int
-    free_bytes: int | None  # None where it cannot be known
-    unclean_starts: int | None = None  # after runs that did not end properly; None where others take over at once
-
-
-Notice = Literal["work", "config"]
-
-
 class JournalStore(Protocol):
     """Stores events with their deliveries."""
 
     async def accept(self, events: Sequence[NewEvent], *, config_version: int | None = None) -> list[Accepted]:
         """Store events and their deliveries in one commit, in order; one answer each. Ids grow from call to call.
 
-        Raises ConfigChangedError when the config version is given and is no longer that, StoreBusyError when another
-        node keeps some of the clients to itself.
+        Raises ConfigChangedError when the config version is given and is no longer current, StoreBusyError when
+        another node has locked rows of some of the clients.
         """
         ...
 
 
 class QueueStore(Protocol):
-    """The deliveries that are not finished: claiming, results, and what people do to them."""
+    """The deliveries that are not finished: claims, results, and what people do with deliveries."""
 
     async def backlog(self) -> list[EndpointBacklog]:
-        """Return every endpoint that has waiting deliveries; costs by endpoints, never by backlog."""
+        """Return every endpoint with pending deliveries; the cost grows with endpoints, not with the backlog."""
         ...
 
-    async def claim(self, wants: Sequence[ClaimRequest], *, now_ms: int, lease_until_ms: int) -> list[Claimed]:
+    async def claim(self, requests: Sequence[ClaimRequest], *, now_ms: int, lease_until_ms: int) -> list[Claimed]:
         """Lease due deliveries, oldest due first, and commit their attempt numbers before returning.
 
-        An attempt whose lease ran out unanswered is recorded as ``interrupted`` and does not count as a failure.
+        An attempt whose lease ended without a result is recorded as ``interrupted`` and does not count as a failure.
         A delivery whose event is lost is dead, with the reason ``damaged``.
         """
         ...
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
-        """Record attempts; False for one whose lease is no longer ours (fenced off: nothing recorded).
+        """Record attempts; False for one that this run no longer holds (fenced off: nothing recorded).
 
         A finished delivery releases the next of its order key.
         """
         ...
 
     async def release_claims(self, claimed: Sequence[Claimed], *, now_ms: int) -> None:
-        """Undo claims whose request was never sent: due again now, and the attempt number free again."""
+        """Undo claims whose request was never sent: due again now, and the attempt number is free again."""
         ...
 
     async def finish_pending(
@@ -313,17 +114,22 @@ class QueueStore(Protocol):
     ) -> int:
         """Finish up to ``limit`` unleased pending deliveries of an endpoint; return how many.
 
-        ``revision`` is the one of the endpoint that says so. When it is no longer that, nothing is finished.
+        With ``revision``, finish nothing unless that is still the endpoint's revision.
         """
         ...
 
     async def requeue(
-        self, delivery_ids: Sequence[int], *, now_ms: int, replay: Replay | None = None, read: int | None = None
+        self,
+        delivery_ids: Sequence[int],
+        *,
+        now_ms: int,
+        replay: Replay | None = None,
+        expected_cursor: int | None = None,
     ) -> int:
-        """Make deliveries due now with a fresh retry budget: dead and cancelled ones again, pending ones at once.
+        """Make deliveries due now with a fresh retry budget: pending, dead and cancelled ones; return how many.
 
-        Return how many; with a replay its progress is stored in the same commit, ``queued`` raised by that number, and
-        ``read`` is meant as in ``put_replay``.
+        With a replay, its progress is stored in the same commit, with ``queued`` raised by that number.
+        ``expected_cursor``: see ``put_replay``.
         """
         ...
 
@@ -338,39 +144,39 @@ class QueueStore(Protocol):
         *,
         replay: Replay,
         now_ms: int,
-        read: int | None = None,
+        expected_cursor: int | None = None,
     ) -> None:
         """Queue past events again, one delivery for each pair, and store the replay's progress in the same commit.
 
-        ``read`` is meant as in ``put_replay``.
+        ``expected_cursor``: see ``put_replay``.
         """
         ...
 
-    async def put_replay(self, replay: Replay, *, read: int | None = None) -> None:
+    async def put_replay(self, replay: Replay, *, expected_cursor: int | None = None) -> None:
         """Insert or change a replay.
 
-        ``read`` is the cursor that a step was made from. Unless the replay is still running there, another node was
-        first, and nothing at all is stored.
+        With ``expected_cursor``, store nothing at all unless the replay is still running at that cursor: another node
+        was first.
         """
         ...
 
 
 class RegistryStore(Protocol):
-    """Endpoints, keys and ended sessions, each change with a config version."""
+    """Endpoints, keys and ended sessions. Each change raises the config version."""
 
-    async def put_endpoint(self, row: EndpointRow, *, read: int | None = None) -> int:
-        """Insert or change an endpoint, keep its former form as a revision; return the new config version.
+    async def put_endpoint(self, row: EndpointRow, *, expected_revision: int | None = None) -> int:
+        """Insert or change an endpoint, and keep it as a revision; return the new config version.
 
-        ``read`` is the revision that a change was made from. Raises EndpointChangedError when it is no longer that.
+        Raises EndpointChangedError when ``expected_revision`` is given and is no longer the endpoint's.
         """
         ...
 
     async def endpoints(self, *, since_version: int = 0) -> list[EndpointRow]:
-        """Return every endpoint changed after that config version in its present form, deleted ones included, by id."""
+        """Return every endpoint changed after that config version as it is now, deleted ones included, by id."""
         ...
 
     async def endpoint_revisions(self, client_id: int, config_version: int) -> list[EndpointRow]:
-        """Return the client's endpoints as they stood at a config version (those made later are absent)."""
+        """Return the client's endpoints as they were at a config version (those created later are absent)."""
         ...
 
     async def config_version(self) -> int:
@@ -384,39 +190,32 @@ class RegistryStore(Protocol):
     async def keys(self) -> list[Key]: ...
 
     async def end_session(self, session_id: str, *, ends_ms: int, now_ms: int) -> int:
-        """Remember that a session was ended before its time, ``ends_ms``; return the new config version.
+        """Remember that a session was ended before its expiry ``ends_ms``; return the new config version.
 
-        Those whose time is over are forgotten with it.
+        Ended sessions that have expired are deleted.
         """
         ...
 
     async def ended_sessions(self) -> frozenset[str]:
-        """Return the sessions that were ended before their time."""
+        """Return the sessions that were ended before their expiry."""
         ...
 
 
 class HistoryStore(Protocol):
-    """Reads of events, deliveries, attempts, replays, activity and the audit log.
-
-    No read goes without a scope, unless its caller checked one.
-    """
-
-    async def add_audit_entry(self, entry: AuditEntry) -> None:
-        """Store an entry, and forget those that are older than AUDIT_KEPT_MS."""
-        ...
-
-    async def audit_entries(self, scope: Scope, page: Page, *, target: str | None = None) -> list[AuditEntry]:
-        """Return entries, the newest first, of one target when it is given."""
-        ...
+    """Reads of events, deliveries, attempts, replays and counts."""
 
     async def replay(self, replay_id: int) -> Replay | None: ...
 
     async def replays(self, scope: Scope, page: Page, *, running: bool = False) -> list[Replay]:
-        """Return replays, the newest first; with ``running`` those under way alone, the oldest first."""
+        """Return replays, the newest first; with ``running`` only those that are running, the oldest first."""
         ...
 
     async def replay_states(self, replay_id: int) -> dict[DeliveryState, int]:
         """Count the deliveries of a replay by state."""
+        ...
+
+    async def replays_with(self, replay_ids: Sequence[int], state: DeliveryState) -> set[int]:
+        """Return which of the replays have a delivery in that state; the cost grows with replays, not their size."""
         ...
 
     async def event(self, event_id: int, scope: Scope) -> Event | None: ...
@@ -424,7 +223,7 @@ class HistoryStore(Protocol):
     async def events(self, query: EventQuery, page: Page) -> list[Event]: ...
 
     async def events_after(self, client_id: int, sequence: int, limit: int) -> list[Event]:
-        """Return the client's events in accept order, starting behind ``sequence``."""
+        """Return the client's events in the order of acceptance, starting after ``sequence``."""
         ...
 
     async def events_between(
@@ -433,9 +232,21 @@ class HistoryStore(Protocol):
         """Return the client's events by id, oldest first (for replays); no types means every type."""
         ...
 
+    async def events_by_id(self, event_ids: Sequence[int], scope: Scope) -> dict[int, Event]:
+        """Return those of the events that exist, by id."""
+        ...
+
     async def delivery(self, delivery_id: int, scope: Scope) -> Delivery | None: ...
 
     async def deliveries(self, query: DeliveryQuery, page: Page) -> list[Delivery]: ...
+
+    async def count_deliveries(self, query: DeliveryQuery, *, limit: int) -> int:
+        """Count deliveries, and stop at ``limit``."""
+        ...
+
+    async def delivery_states(self, event_ids: Sequence[int], scope: Scope) -> dict[int, dict[DeliveryState, int]]:
+        """Count the deliveries of each event by state; an event without deliveries is left out."""
+        ...
 
     async def attempts(self, delivery_id: int) -> list[Attempt]:
         """Return the attempts of a delivery by number. The caller has checked the scope on the delivery."""
@@ -445,24 +256,8 @@ class HistoryStore(Protocol):
         """Return the last attempt of each of the endpoint's newest finished deliveries."""
         ...
 
-    async def events_by_id(self, event_ids: Sequence[int], scope: Scope) -> dict[int, Event]:
-        """Return those of the events that there are, by id."""
-        ...
-
-    async def delivery_states(self, event_ids: Sequence[int], scope: Scope) -> dict[int, dict[DeliveryState, int]]:
-        """Count the deliveries of each event by state; an event without any is left out."""
-        ...
-
     async def last_attempts(self, delivery_ids: Sequence[int]) -> dict[int, Attempt]:
-        """Return the last attempt of each delivery, without what was answered. The caller has checked the scope."""
-        ...
-
-    async def count_deliveries(self, query: DeliveryQuery, *, limit: int) -> int:
-        """Count deliveries, and stop at ``limit``."""
-        ...
-
-    async def replays_with(self, replay_ids: Sequence[int], state: DeliveryState) -> set[int]:
-        """Return which of the replays have a delivery in that state; costs by replays, never by their size."""
+        """Return the last attempt of each delivery, without its response. The caller has checked the scope."""
         ...
 
     async def dead_groups(self, scope: Scope, *, endpoint_id: int | None, limit: int) -> list[DeadGroup]:
@@ -470,20 +265,24 @@ class HistoryStore(Protocol):
         ...
 
     async def delivery_counts(self, scope: Scope, *, recount: bool = False) -> list[DeliveryCounts]:
-        """Return the account of every endpoint, all read from one snapshot.
+        """Return the counts of every endpoint, all read from one snapshot.
 
-        ``recount`` counts what is pending in the queue itself, which costs by backlog; else the kept figure is given.
+        ``recount`` counts the pending deliveries in the queue, which costs by backlog; else the stored count is given.
         """
         ...
 
-    async def add_activity(self, rows: Sequence[Activity], *, now_ms: int) -> None:
-        """Merge counts of minutes into those of their minute and their hour, and forget those that are too old.
 
-        Counts are added; of what was seen at most, the larger is kept.
+class ActivityStore(Protocol):
+    """What happened in each minute and hour, for plots."""
+
+    async def add(self, counts: Sequence[Activity], *, now_ms: int) -> None:
+        """Add counts of minutes to those of their minute and their hour, and delete those that are too old.
+
+        Of pending, dead_letters and oldest_ms the larger value is kept.
         """
         ...
 
-    async def activity(
+    async def by_step(
         self, scope: Scope, *, step_s: int, since_ms: int, endpoint_id: int | None = None
     ) -> list[Activity]:
         """Return the counts of each step since then, oldest first, summed over the scope or of one endpoint.
@@ -492,15 +291,27 @@ class HistoryStore(Protocol):
         """
         ...
 
-    async def activity_by_endpoint(self, scope: Scope, *, step_s: int, since_ms: int) -> list[Activity]:
-        """Return the counts since then of each endpoint that was sent anything, each summed into one."""
+    async def by_endpoint(self, scope: Scope, *, step_s: int, since_ms: int) -> list[Activity]:
+        """Return the sum of the counts since then, for each endpoint that was sent anything."""
+        ...
+
+
+class AuditLogStore(Protocol):
+    """Who changed what."""
+
+    async def add(self, entry: AuditEntry) -> None:
+        """Store an entry, and delete those that are older than AUDIT_KEPT_MS."""
+        ...
+
+    async def entries(self, scope: Scope, page: Page, *, target: str | None = None) -> list[AuditEntry]:
+        """Return entries, the newest first, of one target when it is given."""
         ...
 
 
 class MaintenanceStore(Protocol):
     """What runs in the background: recounts, retention, the text index, set clocks."""
 
-    async def verify_counts(self, *, after_id: int, limit: int) -> Audit:
+    async def verify_counts(self, *, after_id: int, limit: int) -> CountCheck:
         """Recount the deliveries of the next events; the cursor returns to 0 at the end of the journal."""
         ...
 
@@ -509,7 +320,10 @@ class MaintenanceStore(Protocol):
         ...
 
     async def expire(self, *, before_ms: int, limit: int) -> int:
-        """Delete events older than that with everything of theirs, never one that has a pending delivery."""
+        """Delete older events with everything that belongs to them, but none with a pending delivery.
+
+        Return how many events were deleted.
+        """
         ...
 
     async def shift_due(self, by_ms: int) -> None:
@@ -522,7 +336,7 @@ class MaintenanceStore(Protocol):
 
 
 class Store(Protocol):
-    """What the product asks of a database.
+    """A database, by role.
 
     ``on_notice`` is called on the event loop when another node made work or changed endpoints or keys.
     """
@@ -542,14 +356,20 @@ class Store(Protocol):
     def history(self) -> HistoryStore: ...
 
     @property
+    def activity(self) -> ActivityStore: ...
+
+    @property
+    def audit_log(self) -> AuditLogStore: ...
+
+    @property
     def maintenance(self) -> MaintenanceStore: ...
 
     async def open(self) -> None:
-        """Check the engine, migrate, take back leases of a former run. Raises StoreRefusedError with the remedy."""
+        """Check the engine, migrate, release the claims of former runs. Raises StoreRefusedError with the remedy."""
         ...
 
     async def close(self) -> None:
-        """Finish what was asked, then let go. Idempotent."""
+        """Finish the calls under way, then close. Idempotent."""
         ...
 
     async def info(self) -> StoreInfo: ...
@@ -560,7 +380,7 @@ class Store(Protocol):
 
     @property
     def run_id(self) -> int:
-        """The fence of this run: every lease taken through this object carries it."""
+        """The fencing token of this run: every claim made through this object carries it."""
         ...
 
     @property

@@ -1,11 +1,11 @@
-"""SQL in files of its own beside each engine: named statements, and the steps of its schema."""
+"""Read the SQL files of an engine: named statements and migrations."""
 
 import re
 from importlib.resources import files
 
 
 def statements(package: str) -> dict[str, str]:
-    """Return the statements of ``queries.sql`` by name; each stands behind a line ``-- name: …``."""
+    """Return the statements of ``queries.sql`` by name; each follows a line ``-- name: …``."""
     text = (files(package) / "queries.sql").read_text()
     blocks = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
     return dict(zip(blocks[1::2], (block.strip() for block in blocks[2::2]), strict=True))

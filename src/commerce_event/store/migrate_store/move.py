@@ -1,4 +1,4 @@
-"""The move itself: copy what is missing, compare both sides, mark the target complete."""
+"""Move a store: copy what is missing, compare both sides, mark the target complete."""
 
 import asyncio
 import time
@@ -18,11 +18,11 @@ BATCH_ROWS: Final = 5_000
 
 
 class MoveDiffersError(StoreError):
-    """What was moved is not what the source holds; the message names the tables."""
+    """The target differs from the source; the message names the tables."""
 
 
 class MovedTable(msgspec.Struct, frozen=True):
-    """A table that is in the target, with a checksum that was the same on both sides."""
+    """A table that was moved, with the checksum that both sides have."""
 
     table: str
     rows: int
@@ -31,7 +31,7 @@ class MovedTable(msgspec.Struct, frozen=True):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """How far the work is. Each table is gone through twice: copied, then compared."""
+    """The progress. Each table is read twice: to copy it, then to compare it."""
 
     what: Literal["copying", "checking"]
     table: str
@@ -62,17 +62,17 @@ class Move:
         self._all_done = 0
 
     async def run(self) -> list[MovedTable]:
-        """Move what is not there yet; return what is in the target now. Raises StoreError."""
+        """Move what is missing; return the tables of the target. Raises StoreError."""
         await self._target.begin(self._source.fingerprint(), self._source.path.name, self._now_ms())
         if self._target.finished_ms is None:
-            await self._target.make_weeks(self._source.weeks())
+            await self._target.create_partitions(self._source.weeks())
             self._counts = {table.name: self._source.count(table) for table in TABLES}
             for table in TABLES:
                 await self._copy(table, self._target.progress[table.name])
             moved = [await self._compare(table) for table in TABLES]
             _check_equal(moved)
             for table in TABLES:
-                await self._target.tidy(table)
+                await self._target.vacuum(table)
             await self._target.finish({table.table: table.checksum for table in moved}, self._now_ms())
             return moved
         return [

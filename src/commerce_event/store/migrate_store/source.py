@@ -1,4 +1,4 @@
-"""The store that is left: an embedded one that nobody serves, opened for reading only."""
+"""The store to move: an embedded one that no server uses, opened for reading only."""
 # ruff: noqa: S608 - SQL put together from our own names of tables and columns
 
 import hashlib
@@ -13,19 +13,27 @@ from commerce_event.core.ids import COUNTER_BITS, EPOCH_MS, NODE_BITS
 from commerce_event.core.vault import VaultError
 from commerce_event.store.migrate_store.checksum import Checksum, sha256
 from commerce_event.store.migrate_store.tables import TABLES, Row, Table
-from commerce_event.store.port import EndpointRow, StoreRefusedError
+from commerce_event.store.model import EndpointRow
+from commerce_event.store.port import StoreRefusedError
 from commerce_event.store.postgres.partitions import Week
 from commerce_event.store.sqlite import files, registry
-from commerce_event.store.sqlite.sql import only
 
 _BATCH_BYTES: Final = 16 * 1024**2
-_WHOLE: Final = ("meta", "client", "endpoint", "endpoint_revision", "api_key", "replay", "book")  # in the fingerprint
+_WHOLE: Final = (
+    "meta",
+    "client",
+    "endpoint",
+    "endpoint_revision",
+    "api_key",
+    "replay",
+    "delivery_counts",
+)  # in the fingerprint
 _GROWING: Final = ("event", "delivery")
 
 
 @contextmanager
 def open_source(path: Path) -> Iterator["Source"]:
-    """Hold a file as a server would, so that none can start on it meanwhile, and open it for reading only.
+    """Lock a file as a server would, so that none can start on it, and open it for reading only.
 
     Raises StoreRefusedError for a file that is no store of this version, or is in use.
     """
@@ -120,7 +128,7 @@ class Source:
     # -- contents
 
     def fingerprint(self) -> str:
-        """Return what tells this state of this store from others: every start of a server on it changes it."""
+        """Return a hash of the state of this store: every start of a server on it changes the hash."""
         whole = hashlib.sha256()
         for table in TABLES:
             if table.name in _WHOLE:
@@ -130,18 +138,18 @@ class Source:
         return whole.hexdigest()
 
     def count(self, table: Table) -> int:
-        return int(only(self._reader.execute(f"SELECT count(*) FROM {table.source} WHERE {table.where}")))
+        return int(self._reader.execute(f"SELECT count(*) FROM {table.source} WHERE {table.where}").get)
 
     def weeks(self) -> Iterator[Week]:
         """Yield every week that has events, by their ids."""
         next_id = 0
-        while (found := only(self._reader.execute("SELECT min(id) FROM event WHERE id >= ?", (next_id,)))) is not None:
+        while (found := self._reader.execute("SELECT min(id) FROM event WHERE id >= ?", (next_id,)).get) is not None:
             week = Week.of((found >> NODE_BITS + COUNTER_BITS) + EPOCH_MS)
             yield week
             next_id = week.next.first_id
 
     def batches(self, table: Table, after: Row | None, rows_max: int) -> Iterator[list[Row]]:
-        """Yield the rows behind a key, some at a time, bounded in number and bytes."""
+        """Yield the rows after a key in batches, limited by number and bytes."""
         batch: list[Row] = []
         size = 0
         for row in self._rows(table, tuple(table.columns), after):
@@ -154,13 +162,13 @@ class Source:
             yield batch
 
     def checksum(self, table: Table) -> Checksum:
-        """Return the checksum of a table that is small."""
+        """Return the checksum of a small table."""
         made = Checksum()
         made.add(self.checked_rows(table))
         return made
 
     def checked_rows(self, table: Table) -> Iterator[Row]:
-        """Yield what is compared with the target."""
+        """Yield the rows to compare with the target."""
         for row in self._rows(table, table.checked, None):
             yield tuple(sha256(value) if isinstance(value, bytes) else value for value in row)
 
@@ -169,7 +177,7 @@ class Source:
         beyond = "" if after is None else f" AND ({keys}) > ({', '.join('?' * len(after))})"
         chosen = ", ".join(table.columns[name] for name in columns)
         sql = f"SELECT {chosen} FROM {table.source} WHERE {table.where}{beyond} ORDER BY {keys}"
-        turns: list[Any] = [table.turned.get(name) for name in columns]
-        plain = not any(turns)
+        converters: list[Any] = [table.converters.get(name) for name in columns]
+        plain = not any(converters)
         for row in self._reader.execute(sql, after or ()):
-            yield row if plain else tuple(v if f is None else f(v) for f, v in zip(turns, row, strict=True))
+            yield row if plain else tuple(v if f is None else f(v) for f, v in zip(converters, row, strict=True))

@@ -1,4 +1,4 @@
-"""What is moved: each table of the target with where its rows come from, in an order that both sides share."""
+"""The tables to move, with the source of their rows and an order that both sides share."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -16,10 +16,10 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     where: str = "true"
     columns: Mapping[str, str]  # column of the target: expression over the source
     key: tuple[str, ...]
-    collation: str = ""  # of a key that is text, so that the target sorts as the source does
-    turned: Mapping[str, Callable[[Any], Any]] = {}  # values that the two engines hold in different forms
+    collation: str = ""  # of a text key, so that the target sorts as the source does
+    converters: Mapping[str, Callable[[Any], Any]] = {}  # for values that the two engines store in different forms
     hashed: frozenset[str] = frozenset()  # columns of bytes, compared by their SHA-256
-    unchecked: frozenset[str] = frozenset()  # made from other columns while moving
+    unchecked: frozenset[str] = frozenset()  # computed from other columns while moving
 
     @property
     def checked(self) -> tuple[str, ...]:
@@ -32,7 +32,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _names(text: str, **others: str) -> dict[str, str]:
-    """Return columns that are called alike on both sides, and others with their expressions."""
+    """Return columns with the same name on both sides, and others with their expressions."""
     return {name: name for name in text.split()} | others
 
 
@@ -44,13 +44,13 @@ _COUNTS: Final = " ".join(f"latency_{n}" for n in range(11))
 _DELIVERY: Final = (
     "id event_id endpoint_id client_id attempt_count failure_count order_key replay_id replayed created_ms"
 )
-# The client's last sequence when the delivery was made. The plus keeps to the order of ids, which ends soon.
+# The client's last sequence when the delivery was made. The plus makes SQLite walk the primary key, which ends soon.
 _TURN: Final = """CASE WHEN replayed
   THEN coalesce((SELECT sequence FROM event AS e WHERE e.id < delivery.id AND +e.client_id = delivery.client_id
                  ORDER BY e.id DESC LIMIT 1), 0)
   ELSE (SELECT sequence FROM event AS e WHERE e.id = delivery.event_id) END"""
 
-# Small ones first: what is wrong with a store shows soon.
+# Small tables first, so that errors show early.
 TABLES: Final = (
     Table(
         name="meta",
@@ -79,7 +79,7 @@ TABLES: Final = (
         source="api_key",
         columns=_names("id role client_ids name digest created_ms revoked_ms"),
         key=("id",),
-        turned={"client_ids": _list},
+        converters={"client_ids": _list},
         hashed=frozenset({"digest"}),
     ),
     Table(
@@ -102,11 +102,11 @@ TABLES: Final = (
             "id client_id endpoint_id since_ms until_ms types only state cursor looked_at queued created_ms finished_ms"
         ),
         key=("id",),
-        turned={"types": _list},
+        converters={"types": _list},
     ),
     Table(
-        name="book",
-        source="book",
+        name="delivery_counts",
+        source="delivery_counts",
         columns=_names("endpoint_id client_id matched delivered dead cancelled pending", slot="0"),
         key=("endpoint_id",),
     ),
@@ -147,9 +147,9 @@ TABLES: Final = (
         name="queue",
         source="delivery NOT INDEXED",
         where="state = 'pending'",
-        columns=_names(f"{_DELIVERY} due_ms lease leased_ms", turn=_TURN),
+        columns=_names(f"{_DELIVERY} due_ms run_id leased_ms", turn=_TURN),
         key=("id",),
-        turned={"replayed": bool},
+        converters={"replayed": bool},
     ),
     Table(
         name="finished",
@@ -157,7 +157,7 @@ TABLES: Final = (
         where="state <> 'pending'",
         columns=_names(f"{_DELIVERY} state reason finished_ms", turn=_TURN),
         key=("id",),
-        turned={"replayed": bool},
+        converters={"replayed": bool},
     ),
     Table(
         name="attempt",

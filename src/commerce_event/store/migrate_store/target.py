@@ -1,4 +1,4 @@
-"""The database that a store is moved into: empty, or holding the beginning of the same move."""
+"""The database to move a store into: it is empty, or holds the beginning of the same move."""
 # ruff: noqa: S608 - SQL put together from our own names of tables and columns
 
 import asyncio
@@ -13,12 +13,12 @@ from commerce_event.store import text_search
 from commerce_event.store.migrate_store.tables import TABLES, Row, Table
 from commerce_event.store.port import StoreRefusedError
 from commerce_event.store.postgres import partitions
-from commerce_event.store.postgres.connections import SCHEMA, Address, check_server, let_go
-from commerce_event.store.postgres.locks import MOVING, RUNS, UPKEEP
+from commerce_event.store.postgres.connections import SCHEMA, Address, check_server, close
+from commerce_event.store.postgres.locks import MAINTENANCE, MOVING, RUNS
 from commerce_event.store.postgres.migration_record import RECORD, Record, record
 from commerce_event.store.postgres.partitions import Week
 from commerce_event.store.postgres.schema import migrate
-from commerce_event.store.postgres.sql import columns, run
+from commerce_event.store.postgres.sql import columns, execute, fetch_column
 
 _LOCK_TRIES: Final = 100  # in ten seconds: a killed mover's connection lives until the server notices
 _LOCK_PAUSE_S: Final = 0.1
@@ -35,7 +35,7 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class Target:
-    """One connection, alone with its database."""
+    """One connection, the only one that moves a store into its database."""
 
     def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]", address: Address) -> None:
         self._connection = connection
@@ -43,7 +43,7 @@ class Target:
         self.progress: dict[str, Progress] = {}
         self.finished_ms: int | None = None
 
-    # -- beginning
+    # -- begin
 
     async def begin(self, fingerprint: str, source: str, now_ms: int) -> None:
         """Make the schema and the record of the move, or read how far a former try got.
@@ -55,7 +55,7 @@ class Target:
 
     async def _begin(self, fingerprint: str, source: str, now_ms: int) -> None:
         await check_server(self._connection, self._address)
-        await self._be_alone()
+        await self._lock()
         async with self._connection.transaction():
             found = await record(self._connection)
             if found is None:
@@ -68,11 +68,13 @@ class Target:
             if found is None:
                 await self._start_record(fingerprint, source, now_ms)
         rows = await self._connection.fetch("SELECT name, after, done, rows, checksum FROM move_table")
-        self.progress = {row[0]: Progress(_key(row[1]), *tuple(row)[2:]) for row in rows}
+        self.progress = {
+            row["name"]: Progress(_key(row["after"]), row["done"], row["rows"], row["checksum"]) for row in rows
+        }
 
-    async def _be_alone(self) -> None:
+    async def _lock(self) -> None:
         for _ in range(_LOCK_TRIES):
-            if await self._connection.fetchval("SELECT pg_try_advisory_lock($1, $2)", UPKEEP, MOVING):
+            if await self._connection.fetchval("SELECT pg_try_advisory_lock($1, $2)", MAINTENANCE, MOVING):
                 return
             await asyncio.sleep(_LOCK_PAUSE_S)
         raise StoreRefusedError(f"another migrate-store is moving into {self._address}; wait until that one has ended")
@@ -104,26 +106,26 @@ class Target:
         await self._connection.execute("DELETE FROM meta")
 
     async def _refuse_servers(self) -> None:
-        """A server that was about to start when the move began is seen here, before anything meets its rows."""
-        if await run(self._connection, "live_runs", RUNS):
+        """Raise when a server has started on the database since the move began."""
+        if await fetch_column(self._connection, "live_runs", RUNS):
             raise StoreRefusedError(f"a server runs on {self._address}; stop it, then move the store")
 
-    async def make_weeks(self, wanted: Iterable[Week]) -> None:
-        """Make the parts of the big tables that the events will lie in, so that retention drops them whole."""
+    async def create_partitions(self, wanted: Iterable[Week]) -> None:
+        """Create the partitions that the events belong to, so that retention drops them whole."""
         have = set(await partitions.present(self._connection))
         for week in wanted:
             if week not in have:
-                await partitions.make(self._connection, week)
+                await partitions.create(self._connection, week)
 
     # -- rows
 
     async def add(self, table: Table, rows: Sequence[Row]) -> None:
-        """Store rows together with the mark of how far this is."""
+        """Store rows together with the progress of the move."""
         async with self._connection.transaction():
             await self._refuse_servers()
             if table.name == "event_text":
                 entries = [(event_id, *text_search.index_entry(client_id, body)) for event_id, client_id, body in rows]
-                await run(self._connection, "insert_texts", *columns(entries, 3))
+                await execute(self._connection, "insert_texts", *columns(entries, 3))
             else:
                 await self._connection.copy_records_to_table(table.name, records=rows, columns=list(table.columns))
             after = msgspec.json.encode(table.key_of(rows[-1])).decode()
@@ -135,7 +137,7 @@ class Target:
         await self._connection.execute("UPDATE move_table SET done = true WHERE name = $1", table.name)
 
     async def checked_rows(self, table: Table) -> AsyncGenerator[list[Row], None]:
-        """Yield what is compared with the source, some rows at a time."""
+        """Yield the rows to compare with the source, in batches."""
         names = [f'sha256("{name}")' if name in table.hashed else f'"{name}"' for name in table.checked]
         order = ", ".join(f'"{name}"{table.collation}' for name in table.key)
         async with self._connection.transaction(readonly=True):
@@ -145,8 +147,8 @@ class Target:
 
     # -- end
 
-    async def tidy(self, table: Table) -> None:
-        """Let the planner know what is there, and summarize what the indexes have only noted."""
+    async def vacuum(self, table: Table) -> None:
+        """Update the planner's statistics, and clean up the indexes."""
         await self._connection.execute(f"VACUUM (ANALYZE) {table.name}")
 
     async def finish(self, checksums: dict[str, str], now_ms: int) -> None:
@@ -164,11 +166,11 @@ async def open_target(url: str) -> AsyncIterator[Target]:
     """Connect to the database. Raises StoreRefusedError with the remedy."""
     address = Address(url)
     with address.refusals():
-        connection = await address.patient_connection()
+        connection = await address.connect_without_timeout()
     try:
         yield Target(connection, address)
     finally:
-        await let_go(connection)
+        await close(connection)
 
 
 def _key(text: str | None) -> Row | None:

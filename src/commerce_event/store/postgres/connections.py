@@ -1,4 +1,4 @@
-"""Reaching the server: its address without the password, settings of our sessions, and what makes us refuse it."""
+"""Connect to the server: its address without the password, session settings, and checks of the server."""
 
 import asyncio
 import re
@@ -11,16 +11,16 @@ import asyncpg
 import structlog
 
 from commerce_event.store.port import StoreRefusedError, StoreUnavailableError
-from commerce_event.store.postgres.sql import Connection
+from commerce_event.store.postgres.sql import Connection, fetch, fetch_value
 
 SCHEMA: Final = "commerce_event"
 _SINCE: Final = 140_000
 _CONNECT_S: Final = 10.0
 _COMMAND_S: Final = 30.0
 _CLOSE_S: Final = 5.0
-_LOCK_WAIT: Final = "1s"  # far longer than any other node needs, unless it hangs
-_HOT_MAX: Final = 6
-_LOOK_MAX: Final = 4
+_LOCK_WAIT: Final = "1s"  # far longer than another node holds a lock, unless it hangs
+_WORK_POOL_MAX: Final = 6
+_READ_POOL_MAX: Final = 4
 _HOST: Final = re.compile(r"/.*|local socket|[^:/]+(:\d+)?|\[[^]]+](:\d+)?")
 _DURABLE: Final = ("fsync", "full_page_writes", "synchronous_commit")
 
@@ -34,8 +34,8 @@ _SETTINGS: Final = {
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
 }
-# For statements that must go by the index, whatever the planner believes about sizes.
-_HOT_SETTINGS: Final = _SETTINGS | {"enable_bitmapscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+# For statements that must use an index, whatever the planner believes about sizes.
+_INDEX_SETTINGS: Final = _SETTINGS | {"enable_bitmapscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +46,7 @@ class Address:
     """Where the database is, as the operator wrote it."""
 
     def __init__(self, url: str) -> None:
-        """Raises StoreRefusedError for what is no address of a PostgreSQL database."""
+        """Raises StoreRefusedError when ``url`` is no address of a PostgreSQL database."""
         try:
             parts = urlsplit(url)
         except ValueError:
@@ -70,27 +70,27 @@ class Address:
 
     async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":
         return await asyncpg.connect(
-            self.url, timeout=_CONNECT_S, command_timeout=_COMMAND_S, server_settings=_HOT_SETTINGS, **self._wanted
+            self.url, timeout=_CONNECT_S, command_timeout=_COMMAND_S, server_settings=_INDEX_SETTINGS, **self._wanted
         )
 
-    async def patient_connection(self) -> "asyncpg.Connection[asyncpg.Record]":
-        """Return a connection for statements over whole tables, which take as long as they take."""
+    async def connect_without_timeout(self) -> "asyncpg.Connection[asyncpg.Record]":
+        """Return a connection for statements over whole tables, which may take long."""
         settings = _SETTINGS | {"enable_seqscan": "on"}
         return await asyncpg.connect(self.url, timeout=_CONNECT_S, server_settings=settings, **self._wanted)
 
-    async def hot_pool(self) -> Pool:
+    async def work_pool(self) -> Pool:
         """Return connections for accepting and delivering."""
-        return await self._pool(_HOT_MAX, _HOT_SETTINGS | {"lock_timeout": _LOCK_WAIT})
+        return await self._pool(_WORK_POOL_MAX, _INDEX_SETTINGS | {"lock_timeout": _LOCK_WAIT})
 
-    async def look_pool(self) -> Pool:
-        """Return connections for looking back, so that a slow search keeps no delivery waiting."""
-        return await self._pool(_LOOK_MAX, _SETTINGS)
+    async def read_pool(self) -> Pool:
+        """Return connections for reads, so that a slow search delays no delivery."""
+        return await self._pool(_READ_POOL_MAX, _SETTINGS)
 
-    async def _pool(self, most: int, settings: dict[str, str]) -> Pool:
+    async def _pool(self, size: int, settings: dict[str, str]) -> Pool:
         pool: Any = asyncpg.create_pool(
             self.url,
             min_size=1,
-            max_size=most,
+            max_size=size,
             timeout=_CONNECT_S,
             command_timeout=_COMMAND_S,
             server_settings=settings,
@@ -101,7 +101,7 @@ class Address:
 
     @contextmanager
     def refusals(self) -> Iterator[None]:
-        """Turn what goes wrong while opening into one sentence with the remedy."""
+        """Turn errors of opening into StoreRefusedError with the remedy."""
         try:
             yield
         except (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError):
@@ -135,13 +135,13 @@ class Address:
             raise StoreRefusedError(f"{self} cannot be opened ({error}); look into the server's log") from None
 
 
-async def let_go(held: "Pool | asyncpg.Connection[asyncpg.Record]") -> None:
-    """Close connections in good form, or at once when the server does not answer."""
+async def close(connections: "Pool | asyncpg.Connection[asyncpg.Record]") -> None:
+    """Close a connection or a pool: properly, or at once when the server does not answer."""
     try:
         async with asyncio.timeout(_CLOSE_S):
-            await held.close()
+            await connections.close()
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        held.terminate()
+        connections.terminate()
 
 
 def _with_port(host: str) -> str:
@@ -156,13 +156,11 @@ def _no_address() -> StoreRefusedError:
 
 async def check_server(connection: Connection, address: Address) -> str:
     """Return the version; StoreRefusedError for a server that is too old or would lose acknowledged events."""
-    [(number, version, standby, encoding)] = await connection.fetch(
-        "SELECT current_setting('server_version_num')::int, current_setting('server_version'), pg_is_in_recovery(), "
-        "current_setting('server_encoding')"
-    )
-    if number < _SINCE:
+    [server] = await fetch(connection, "server")
+    version, encoding = server.version, server.encoding
+    if server.version_number < _SINCE:
         raise StoreRefusedError(f"{address.server} runs PostgreSQL {version}; 14 or newer is needed")
-    if standby:
+    if server.is_standby:
         raise StoreRefusedError(f"{address.server} is a standby that takes no writes; name the primary in --store")
     if encoding != "UTF8":
         raise StoreRefusedError(
@@ -178,15 +176,13 @@ async def check_server(connection: Connection, address: Address) -> str:
 
 
 async def _survives_failover(connection: Connection) -> bool:
-    [(names, commit)] = await connection.fetch(
-        "SELECT current_setting('synchronous_standby_names'), current_setting('synchronous_commit')"
-    )
-    return bool(names) and commit != "local"
+    names = await fetch_value(connection, "setting", "synchronous_standby_names")
+    return bool(names) and await fetch_value(connection, "setting", "synchronous_commit") != "local"
 
 
 async def durability(connection: Connection) -> str:
     """Return the durability in force; StoreRefusedError when an acknowledged event could be lost with the power."""
-    values = {name: await connection.fetchval("SELECT current_setting($1)", name) for name in _DURABLE}
+    values = {name: await fetch_value(connection, "setting", name) for name in _DURABLE}
     for name, value in values.items():
         if value == "off":
             raise StoreRefusedError(

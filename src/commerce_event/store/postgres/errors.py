@@ -1,4 +1,4 @@
-"""What the database says, in the port's words."""
+"""Translate errors of the driver and the server to the port's errors."""
 
 from typing import Final
 

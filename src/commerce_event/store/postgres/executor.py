@@ -1,4 +1,4 @@
-"""How calls reach the database: counted, done again when the server undid them, and failing in the port's words."""
+"""Run calls on the connection pools: count them, retry what the server rolled back, translate errors."""
 
 import asyncio
 import random
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Final, TypeVar
 
 from commerce_event.store.port import StoreBrokenError, StoreUnavailableError
-from commerce_event.store.postgres.connections import Address, Pool, let_go
+from commerce_event.store.postgres.connections import Address, Pool, close
 from commerce_event.store.postgres.errors import AGAIN, translate
 from commerce_event.store.postgres.sql import Connection
 
@@ -20,8 +20,11 @@ _ACQUIRE_S: Final = 10.0
 _FINISH_S: Final = 2.0  # for calls under way when the store is closed
 
 
-class Calls:
-    """Runs work on connections of two pools: one for accepting and delivering, one for looking back."""
+class Executor:
+    """Two pools: one for accepting and delivering, one for reads, so that a slow search delays no delivery.
+
+    Every method raises the port's errors, StoreUnavailableError while the store is closed.
+    """
 
     def __init__(self) -> None:
         self._pools: list[Pool] = []
@@ -35,13 +38,13 @@ class Calls:
         return self._closed
 
     async def open(self, address: Address) -> None:
-        for make in (address.hot_pool, address.look_pool):
+        for make in (address.work_pool, address.read_pool):
             self._pools.append(await make())
         self._failure = asyncio.get_running_loop().create_future()
         self._closed = False
 
     async def finish(self) -> None:
-        """Turn callers away, and wait a moment for calls under way."""
+        """Refuse new calls, and wait a moment for calls under way."""
         self._closed = True
         try:
             async with asyncio.timeout(_FINISH_S):
@@ -52,26 +55,27 @@ class Calls:
             for pool in self._pools:
                 pool.terminate()
 
-    async def let_go(self) -> None:
+    async def close(self) -> None:
         pools, self._pools = self._pools, []
         for pool in pools:
-            await let_go(pool)
+            await close(pool)
 
     async def failed(self) -> StoreBrokenError:
+        """Return the reason once the database can no longer be trusted; until then wait."""
         if self._closed or self._failure is None:
             raise StoreUnavailableError("the store is closed")
         return await asyncio.shield(self._failure)
 
-    async def change(self, work: Work[T]) -> T:
-        """Run ``work`` in a transaction, and again when the server undid it to free others."""
+    async def write(self, work: Work[T]) -> T:
+        """Run ``work`` in a transaction, and again when the server rolled it back because of other transactions."""
 
         async def in_transaction(connection: Connection) -> T:
             async with connection.transaction():
                 return await work(connection)
 
-        return await self.step(in_transaction)
+        return await self.run(in_transaction)
 
-    async def step(self, work: Work[T]) -> T:
+    async def run(self, work: Work[T]) -> T:
         """Run ``work`` that is one statement, or has transactions of its own."""
         with self._call():
             for left in reversed(range(_TRIES)):
@@ -80,10 +84,10 @@ class Calls:
                 except AGAIN:
                     if not left:
                         raise
-                    await asyncio.sleep(_PAUSE_S * random.random())  # noqa: S311 - so that two do not meet again
+                    await asyncio.sleep(_PAUSE_S * random.random())  # noqa: S311 - so that two do not collide again
             raise AssertionError("unreachable")
 
-    async def look(self, work: Work[T]) -> T:
+    async def read(self, work: Work[T]) -> T:
         """Run ``work`` that only reads."""
         with self._call():
             return await self._run(self._pools[1], work)
@@ -94,7 +98,7 @@ class Calls:
 
     @contextmanager
     def _call(self) -> Iterator[None]:
-        """Count a call that closing waits for, and speak the port's language when it fails."""
+        """Count a call that closing waits for, and translate its errors."""
         if self._closed:
             raise StoreUnavailableError("the store is closed")
         self._under_way += 1

@@ -1,88 +1,95 @@
-"""Accepting: events and their deliveries in one transaction, each client's sequence without gaps."""
+"""Store events with their deliveries in one transaction; number each client's events without gaps."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+import asyncpg
+
 from commerce_event.store.insert_rows import (
-    First,
-    Keyed,
-    Numbered,
-    Turn,
+    FirstEvent,
+    OrderKey,
     assign_sequences,
     delivery_row,
     event_row,
-    turns_of,
+    order_keys_of,
 )
-from commerce_event.store.port import Accepted, ConfigChangedError, NewDelivery, NewEvent
-from commerce_event.store.postgres.locks import lock_turns
-from commerce_event.store.postgres.sql import Connection, columns, run
+from commerce_event.store.model import Accepted, NewDelivery, NewEvent
+from commerce_event.store.port import ConfigChangedError, StoreBusyError
+from commerce_event.store.postgres.cluster import Cluster
+from commerce_event.store.postgres.counts import count_new_deliveries
+from commerce_event.store.postgres.executor import Executor
+from commerce_event.store.postgres.locks import lock_order_keys
+from commerce_event.store.postgres.sql import Connection, columns, execute, fetch, fetch_column
 
 
-async def accept(
-    connection: Connection, events: Sequence[NewEvent], *, config_version: int | None, run_id: int, slot: int
+class PostgresJournal:
+    """The journal."""
+
+    def __init__(self, executor: Executor, cluster: Cluster) -> None:
+        self._executor = executor
+        self._cluster = cluster
+
+    async def accept(self, events: Sequence[NewEvent], *, config_version: int | None = None) -> list[Accepted]:
+        async def work(connection: Connection) -> list[Accepted]:
+            try:
+                return await _accept(connection, events, config_version=config_version, run_id=self._cluster.run_id)
+            except asyncpg.LockNotAvailableError:
+                raise StoreBusyError({event.client_id for event in events}) from None
+
+        try:
+            answers = await self._executor.write(work)
+        except StoreBusyError as error:
+            clients = error.clients
+            unlocked = await self._executor.run(lambda connection: _unlocked_clients(connection, clients))
+            raise StoreBusyError((clients - unlocked) or clients) from None
+        if any(delivery.lease_until_ms is None for event in events for delivery in event.deliveries):
+            self._cluster.tell("work")
+        return answers
+
+
+async def _accept(
+    connection: Connection, events: Sequence[NewEvent], *, config_version: int | None, run_id: int
 ) -> list[Accepted]:
-    """Store the events that are new and answer for each, in order. Raises ConfigChangedError."""
     if not events:
         return []
-    await lock_turns(connection, turns_of(delivery for event in events for delivery in event.deliveries))
-    ends = await _take_sequences(connection, Counter(event.client_id for event in events), config_version)
-    known = await _known_keys(connection, events)
-    answers, fresh = assign_sequences(events, known, ends)
+    await lock_order_keys(connection, order_keys_of(delivery for event in events for delivery in event.deliveries))
+    # Take as many numbers as there are events of each client. From here to the commit the clients are locked.
+    wanted = Counter(event.client_id for event in events)
+    clients = sorted(wanted)
+    taken = await fetch(connection, "take_sequences", clients, [wanted[client_id] for client_id in clients])
+    if config_version is not None and taken[0].config_version != config_version:
+        raise ConfigChangedError
+    last = {row.client_id: row.last_sequence - wanted[row.client_id] for row in taken}
+    keys = [(event.client_id, event.idempotency_key) for event in events if event.idempotency_key is not None]
+    rows = await fetch(connection, "events_by_key", *columns(keys, 2)) if keys else []
+    known = {(row.client_id, row.idempotency_key): FirstEvent.of(row) for row in rows}
+    answers, fresh = assign_sequences(events, known, last)
     if len(fresh) < len(events):
-        unused = Counter(event.client_id for event in events) - Counter(event.client_id for event, _ in fresh)
-        await run(connection, "return_sequences", list(unused), list(unused.values()))
-    await _write(connection, fresh, run_id=run_id, slot=slot)
+        unused = wanted - Counter(event.client_id for event, _ in fresh)
+        await execute(connection, "return_sequences", list(unused), list(unused.values()))
+    if not fresh:
+        return answers
+    await execute(connection, "insert_events", *columns([event_row(event, sequence) for event, sequence in fresh], 11))
+    new = [(delivery, event, sequence) for event, sequence in fresh for delivery in event.deliveries]
+    if new:
+        busy = await busy_order_keys(connection, [delivery for delivery, _, _ in new])
+        deliveries = [
+            (*delivery_row(delivery, event, busy, run_id=run_id), sequence) for delivery, event, sequence in new
+        ]
+        await execute(connection, "insert_deliveries", *columns(deliveries, 13))
+        pairs = [(delivery.endpoint_id, event.client_id) for delivery, event, _ in new]
+        await count_new_deliveries(connection, pairs, run_id=run_id)
     return answers
 
 
-async def held_clients(connection: Connection, clients: Iterable[int]) -> set[int]:
-    """Return those of the clients whose rows somebody holds at this moment."""
-    clients = set(clients)
-    return clients - {row[0] for row in await run(connection, "free_clients", list(clients))}
-
-
-async def _take_sequences(connection: Connection, wanted: Counter[int], config_version: int | None) -> dict[int, int]:
-    """Take so many numbers for each client, and return the last number given before them. Raises ConfigChangedError."""
-    clients = sorted(wanted)
-    rows = await run(connection, "take_sequences", clients, [wanted[client_id] for client_id in clients])
-    if config_version is not None and rows[0][2] != config_version:
-        raise ConfigChangedError
-    return {client_id: last - wanted[client_id] for client_id, last, _ in rows}
-
-
-async def _known_keys(connection: Connection, events: Sequence[NewEvent]) -> dict[Keyed, First]:
-    """Return the first event of each key, read while the clients are locked: nobody else can be about to store one."""
-    wanted = [(event.client_id, event.idempotency_key) for event in events if event.idempotency_key is not None]
-    if not wanted:
-        return {}
-    return {(row[0], row[1]): row[2:] for row in await run(connection, "events_by_key", *columns(wanted, 2))}
-
-
-async def _write(connection: Connection, fresh: Sequence[Numbered], *, run_id: int, slot: int) -> None:
-    if not fresh:
-        return
-    await run(connection, "insert_events", *columns([event_row(event, sequence) for event, sequence in fresh], 11))
-    pairs = [(delivery, event, sequence) for event, sequence in fresh for delivery in event.deliveries]
-    if not pairs:
-        return
-    taken = await turns_taken(connection, [delivery for delivery, _, _ in pairs])
-    rows = [(*delivery_row(delivery, event, taken, run_id=run_id), sequence) for delivery, event, sequence in pairs]
-    await run(connection, "insert_deliveries", *columns(rows, 13))
-    await open_books(connection, [(delivery.endpoint_id, event.client_id) for delivery, event, _ in pairs], slot=slot)
-
-
-async def turns_taken(connection: Connection, deliveries: Iterable[NewDelivery]) -> set[Turn]:
-    """Return the turns of these that already have an unfinished delivery; all of them are locked."""
-    wanted = turns_of(deliveries)
+async def busy_order_keys(connection: Connection, deliveries: Iterable[NewDelivery]) -> set[OrderKey]:
+    """Return the order keys of these deliveries that have an unfinished delivery already; all of them are locked."""
+    wanted = order_keys_of(deliveries)
     if not wanted:
         return set()
-    return {(row[0], row[1]) for row in await run(connection, "order_key_waits", *columns(list(wanted), 2))}
+    rows = await fetch(connection, "busy_order_keys", *columns(list(wanted), 2))
+    return {(row.endpoint_id, row.order_key) for row in rows}
 
 
-async def open_books(connection: Connection, pairs: Iterable[tuple[int, int]], *, slot: int) -> None:
-    """Enter new deliveries, given as (endpoint, client), into the accounts."""
-    pairs = list(pairs)
-    clients = dict(pairs)
-    counts = Counter(endpoint_id for endpoint_id, _ in pairs)
-    rows = [(endpoint_id, clients[endpoint_id], n, 0, 0, 0, n) for endpoint_id, n in sorted(counts.items())]
-    await run(connection, "enter_in_books", slot, *columns(rows, 7))
+async def _unlocked_clients(connection: Connection, clients: Iterable[int]) -> set[int]:
+    return set(await fetch_column(connection, "unlocked_clients", list(clients)))

@@ -1,74 +1,60 @@
-"""Keeping the store small and honest: recount, retention, text index."""
+"""Keep the store small and correct: recount, retention, text index, set clocks."""
 
 import asyncio
 from typing import Final
 
-from commerce_event.core.ids import at_time
+from commerce_event.core.clock import Clock
 from commerce_event.store import text_search
-from commerce_event.store.port import Audit
-from commerce_event.store.postgres import partitions
-from commerce_event.store.postgres.sql import Connection, columns, only, run
+from commerce_event.store.model import CountCheck
+from commerce_event.store.postgres import clock as shared_clock
+from commerce_event.store.postgres.cluster import Cluster
+from commerce_event.store.postgres.executor import Executor
+from commerce_event.store.postgres.retention import Retention
+from commerce_event.store.postgres.sql import Connection, columns, execute, fetch, fetch_column, fetch_value
 
-_WALK: Final = 1_000  # events looked at in one statement
 _INDEXED_BYTES: Final = 1_000_000  # of payloads in one step
-_WEEKLY_FROM_MS: Final = 28 * 86_400_000  # with a shorter retention, a week too long would be much
-_LAST_ID: Final = 2**63 - 1
 
 
-async def audit(connection: Connection, *, after_id: int, limit: int) -> Audit:
-    rows = await run(connection, "audit", after_id, limit)
-    wrong = tuple(row[0] for row in rows if row[1] != row[2])
-    return Audit(len(rows), wrong, rows[-1][0] if len(rows) == limit else 0)
+class PostgresMaintenance:
+    """What runs in the background."""
 
+    def __init__(self, executor: Executor, cluster: Cluster, clock: Clock) -> None:
+        self._executor = executor
+        self._cluster = cluster
+        self._retention = Retention(clock, executor)
 
-async def last_id(connection: Connection) -> int:
-    return int(await only(connection, "last_id"))
+    async def verify_counts(self, *, after_id: int, limit: int) -> CountCheck:
+        rows = await self._executor.read(lambda connection: fetch(connection, "verify_counts", after_id, limit))
+        return CountCheck.of(rows, limit)
 
+    async def oldest_ms(self) -> int | None:
+        found: int | None = await self._executor.read(lambda connection: fetch_value(connection, "oldest_ms"))
+        return found
 
-async def oldest_ms(connection: Connection) -> int | None:
-    found: int | None = await only(connection, "oldest")
-    return found
+    async def expire(self, *, before_ms: int, limit: int) -> int:
+        """Drop one whole week of events if one has expired, whatever ``limit`` says; else delete single events."""
+        return await self._retention.expire(before_ms, limit)
 
+    async def shift_due(self, by_ms: int) -> None:
+        run_lock = self._cluster.run_lock
+        if await self._executor.write(lambda connection: shared_clock.shift_due(connection, by_ms, run_lock)):
+            self._cluster.lease_shifts.add(by_ms)
 
-async def expired(connection: Connection, *, before_ms: int, after_id: int, limit: int, now_ms: int) -> list[int]:
-    """Return the oldest events past their time that no pending delivery needs, behind ``after_id``, at most ``limit``.
+    async def index_text(self, limit: int) -> int:
+        """Index the next events: at most so many, and about as much text as takes a fraction of a second.
 
-    With a long retention, those of a week that is not wholly past are left to be dropped with it.
-    """
-    end = _LAST_ID
-    if now_ms - before_ms >= _WEEKLY_FROM_MS:
-        past = at_time(before_ms)
-        end = next((week.first_id for week in await partitions.present(connection) if week.next.first_id > past), end)
-    found: list[int] = []
-    after = after_id
-    while rows := await run(connection, "oldest_events", after, end, _WALK):
-        after = rows[-1][0]
-        for event_id, accepted_ms, pending in rows:
-            if accepted_ms >= before_ms or len(found) == limit:
-                return found
-            if not pending:
-                found.append(event_id)
-    return found
+        With room left, add the client to texts that an older version wrote without it.
+        """
 
+        async def work(connection: Connection) -> int:
+            taken = await fetch_column(connection, "take_unindexed", limit, _INDEXED_BYTES)
+            events = await fetch(connection, "events_to_index", taken)
+            entries = await asyncio.to_thread(
+                lambda: [(row.id, *text_search.index_entry(row.client_id, row.body)) for row in events]
+            )
+            if entries:
+                await execute(connection, "insert_texts", *columns(entries, 3))
+            older = await fetch(connection, "add_client_to_texts", limit - len(taken), _INDEXED_BYTES)
+            return len(taken) + len(older)
 
-async def delete(connection: Connection, event_ids: list[int]) -> int:
-    """Delete events with their deliveries, attempts and text, remembering that their ids were used."""
-    await run(connection, "raise_last_id", await last_id(connection))
-    locked = [row[0] for row in await run(connection, "lock_events", event_ids)]
-    unneeded = [row[0] for row in await run(connection, "unneeded", locked)]  # seen after the lock: final
-    await run(connection, "expire", unneeded)
-    return len(unneeded)
-
-
-async def index_text(connection: Connection, limit: int) -> int:
-    """Index the next events, at most so many and about as much text as is done in a fraction of a second.
-
-    With room left, texts that an older version wrote are given the client they lead to.
-    """
-    taken = [row[0] for row in await run(connection, "take_texts", limit, _INDEXED_BYTES)]
-    bodies = [tuple(row) for row in await run(connection, "bodies", taken)]
-    rows = await asyncio.to_thread(lambda: [(event_id, *text_search.index_entry(*rest)) for event_id, *rest in bodies])
-    if rows:
-        await run(connection, "insert_texts", *columns(rows, 3))
-    older = await run(connection, "add_client", limit - len(taken), _INDEXED_BYTES)
-    return len(taken) + len(older)
+        return await self._executor.write(work)

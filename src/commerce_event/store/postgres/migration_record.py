@@ -1,4 +1,4 @@
-"""The record of a move into this database: where the store came from, how far it got, whether everything is there."""
+"""The record of a move into this database: where the store came from, how far the move got, whether it is complete."""
 
 import msgspec
 
@@ -37,7 +37,7 @@ async def record(connection: Connection) -> Record | None:
     if not await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", f"{SCHEMA}.move"):
         return None
     found = await connection.fetchrow(f"SELECT fingerprint, source, finished_ms FROM {SCHEMA}.move")  # noqa: S608
-    return None if found is None else Record(*found)
+    return None if found is None else Record(**found)
 
 
 async def refuse_half_moved(connection: Connection, address: Address) -> None:

@@ -1,13 +1,13 @@
 -- Journal ------------------------------------------------------------------------------------------------------
 
 -- name: take_sequences
--- waits for whoever accepts for the same clients; clients come sorted, so that nobody waits in a circle
+-- waits for other nodes that accept events of these clients; clients are sorted, so that no deadlock can arise
 INSERT INTO client AS c (client_id, last_sequence)
 SELECT * FROM unnest($1::bigint[], $2::bigint[])
 ON CONFLICT (client_id) DO UPDATE SET last_sequence = c.last_sequence + excluded.last_sequence
-RETURNING client_id, last_sequence, (SELECT value FROM meta WHERE name = 'config_version')
+RETURNING client_id, last_sequence, (SELECT value FROM meta WHERE name = 'config_version') AS config_version
 
--- name: free_clients
+-- name: unlocked_clients
 -- the locks last as long as this statement
 SELECT client_id FROM client WHERE client_id = ANY ($1::bigint[]) FOR NO KEY UPDATE SKIP LOCKED
 
@@ -21,7 +21,7 @@ SELECT last_sequence FROM client WHERE client_id = $1
 
 -- name: events_by_key
 -- primary keys of event_key and event
-SELECT k.client_id, k.key, e.id, e.sequence, e.match_count, e.type, e.body
+SELECT k.client_id, k.key AS idempotency_key, e.id, e.sequence, e.match_count, e.type, e.body
 FROM unnest($1::bigint[], $2::text[]) AS wanted (client_id, key)
 CROSS JOIN LATERAL (
   SELECT * FROM event_key WHERE event_key.client_id = wanted.client_id AND event_key.key = wanted.key LIMIT 1) AS k
@@ -41,28 +41,28 @@ WITH born AS (
 INSERT INTO text_todo SELECT unnest($1::bigint[])
 
 -- name: insert_deliveries
-INSERT INTO queue (id, event_id, endpoint_id, client_id, attempt_count, failure_count, due_ms, lease, leased_ms,
+INSERT INTO queue (id, event_id, endpoint_id, client_id, attempt_count, failure_count, due_ms, run_id, leased_ms,
                    order_key, replay_id, replayed, turn, created_ms)
-SELECT id, event_id, endpoint_id, client_id, attempt_count, 0, due_ms, lease, leased_ms, order_key, replay_id, replayed,
+SELECT id, event_id, endpoint_id, client_id, attempt_count, 0, due_ms, run_id, leased_ms, order_key, replay_id, replayed,
        turn, created_ms
 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::integer[], $6::bigint[], $7::bigint[],
             $8::bigint[], $9::text[], $10::bigint[], $11::boolean[], $12::bigint[], $13::bigint[])
-  AS new (id, event_id, endpoint_id, client_id, attempt_count, due_ms, lease, leased_ms, order_key, replay_id, replayed,
+  AS new (id, event_id, endpoint_id, client_id, attempt_count, due_ms, run_id, leased_ms, order_key, replay_id, replayed,
           created_ms, turn)
 
--- name: enter_in_books
--- endpoints come sorted, so that nobody waits in a circle
-INSERT INTO book AS b (slot, endpoint_id, client_id, matched, delivered, dead, cancelled, pending)
+-- name: add_counts
+-- endpoints are sorted, so that no deadlock can arise
+INSERT INTO delivery_counts AS c (slot, endpoint_id, client_id, matched, delivered, dead, cancelled, pending)
 SELECT $1::integer, *
 FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
 ON CONFLICT (endpoint_id, slot) DO UPDATE
-SET matched = b.matched + excluded.matched, delivered = b.delivered + excluded.delivered, dead = b.dead + excluded.dead,
-    cancelled = b.cancelled + excluded.cancelled, pending = b.pending + excluded.pending
+SET matched = c.matched + excluded.matched, delivered = c.delivered + excluded.delivered, dead = c.dead + excluded.dead,
+    cancelled = c.cancelled + excluded.cancelled, pending = c.pending + excluded.pending
 
--- Turns of order keys -------------------------------------------------------------------------------------------
+-- Order keys ---------------------------------------------------------------------------------------------------
 
--- name: lock_turns
--- held to the end of the transaction; what follows sees everything that the former holder committed
+-- name: lock_order_keys
+-- held to the end of the transaction; later statements see everything that the former holder committed
 SELECT pg_advisory_xact_lock($1::integer, bucket) FROM unnest($2::integer[]) AS bucket
 
 -- name: order_keys
@@ -75,7 +75,7 @@ SELECT DISTINCT endpoint_id, order_key FROM queue
 WHERE EXISTS (SELECT FROM queue AS q WHERE q.endpoint_id = ANY ($2::bigint[]) AND q.order_key IS NOT NULL)
   AND id = ANY ($1::bigint[]) AND order_key IS NOT NULL
 
--- name: order_key_waits
+-- name: busy_order_keys
 -- index queue_order
 SELECT wanted.endpoint_id, wanted.order_key
 FROM unnest($1::bigint[], $2::text[]) AS wanted (endpoint_id, order_key)
@@ -85,7 +85,8 @@ WHERE EXISTS (SELECT FROM queue AS q
                 AND q.order_key = wanted.order_key)
 
 -- name: release_next
--- index queue_order: the first in accept order of each key, whatever clocks made the ids, if none of the key is due or leased already (index queue_turn)
+-- index queue_order: the first of each key in the order of acceptance, whatever clocks made the ids, unless one of the
+-- key is due or leased already (index queue_turn)
 UPDATE queue SET due_ms = $1
 WHERE id = ANY (ARRAY (
   SELECT head.id
@@ -103,8 +104,8 @@ WHERE id = ANY (ARRAY (
 
 -- Queue --------------------------------------------------------------------------------------------------------
 
--- name: waiting
--- a loose scan of index queue_due: a seek for each endpoint and kind that has work, however much work it has
+-- name: backlog
+-- a loose scan of index queue_due: one seek for each endpoint with first attempts or retries, whatever the backlog
 WITH RECURSIVE busy (endpoint_id, retrying, due_ms) AS (
   (SELECT endpoint_id, retrying, due_ms FROM queue ORDER BY endpoint_id, retrying, due_ms LIMIT 1)
   UNION ALL
@@ -119,37 +120,37 @@ SELECT endpoint_id, retrying, due_ms FROM busy WHERE due_ms IS NOT NULL
 -- name: claim
 -- index queue_due; LIMIT and LATERAL keep the planner to one seek a row, whatever it believes about the sizes
 WITH due AS MATERIALIZED (
-  SELECT q.* FROM unnest($1::bigint[], $2::boolean[], $3::integer[]) AS wanted (endpoint_id, retrying, most)
+  SELECT q.* FROM unnest($1::bigint[], $2::boolean[], $3::integer[]) AS wanted (endpoint_id, retrying, count)
   CROSS JOIN LATERAL (
-    SELECT id, event_id, endpoint_id, attempt_count, failure_count, due_ms, replay_id, lease, leased_ms,
-           order_key IS NOT NULL AS keyed
+    SELECT id, event_id, endpoint_id, attempt_count, failure_count, due_ms, replay_id, run_id, leased_ms,
+           order_key IS NOT NULL AS has_order_key
     FROM queue
     WHERE queue.endpoint_id = wanted.endpoint_id AND queue.retrying = wanted.retrying AND queue.due_ms <= $4
-    ORDER BY queue.due_ms LIMIT wanted.most FOR UPDATE SKIP LOCKED) AS q
+    ORDER BY queue.due_ms LIMIT wanted.count FOR UPDATE SKIP LOCKED) AS q
 ), leased AS (
-  UPDATE queue SET attempt_count = attempt_count + 1, lease = $5, due_ms = $6, leased_ms = $4
+  UPDATE queue SET attempt_count = attempt_count + 1, run_id = $5, due_ms = $6, leased_ms = $4
   WHERE id = ANY (ARRAY (SELECT id FROM due))
 ), lost AS (
   INSERT INTO attempt (event_id, delivery_id, number, started_ms, duration_ms, error, response_headers, response_body)
   SELECT event_id, id, attempt_count, leased_ms, greatest(0, $4 - leased_ms), $7, '[]', '' FROM due
-  WHERE lease IS NOT NULL
+  WHERE run_id IS NOT NULL
 )
-SELECT due.id, due.endpoint_id, due.attempt_count + 1, due.failure_count, due.replay_id,
-       e.id, e.client_id, e.sequence, e.type, e.traceparent, e.body, due.keyed
+SELECT due.id AS delivery_id, due.endpoint_id, due.attempt_count + 1 AS number, due.failure_count, due.replay_id,
+       due.has_order_key, e.id AS event_id, e.client_id, e.sequence, e.type, e.traceparent, e.body
 FROM due LEFT JOIN LATERAL (SELECT * FROM event WHERE event.id = due.event_id LIMIT 1) AS e ON true
 ORDER BY due.due_ms, due.id
 
 -- name: settle
--- primary key of queue; results come sorted by delivery, so that nobody waits in a circle
+-- primary key of queue; results are sorted by delivery, so that no deadlock can arise
 WITH held AS MATERIALIZED (
   SELECT r.*, q.event_id, q.endpoint_id, q.client_id, q.order_key, q.replay_id, q.replayed, q.turn, q.created_ms
   FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::text[], $6::integer[], $7::bigint[], $8::text[],
               $9::bigint[], $10::bigint[], $11::double precision[], $12::integer[], $13::text[], $14::text[],
               $15::bytea[])
-    AS r (id, lease, number, state, failure_count, due_ms, reason, finished_ms, started_ms, duration_ms, status, error,
+    AS r (id, run_id, number, state, failure_count, due_ms, reason, finished_ms, started_ms, duration_ms, status, error,
           response_headers, response_body)
   CROSS JOIN LATERAL (
-    SELECT * FROM queue WHERE queue.id = r.id AND queue.lease = r.lease AND queue.attempt_count = r.number
+    SELECT * FROM queue WHERE queue.id = r.id AND queue.run_id = r.run_id AND queue.attempt_count = r.number
     LIMIT 1 FOR UPDATE) AS q
 ), recorded AS (
   INSERT INTO attempt (event_id, delivery_id, number, started_ms, duration_ms, status, error, response_headers,
@@ -164,39 +165,40 @@ WITH held AS MATERIALIZED (
          reason, created_ms, finished_ms
   FROM held WHERE state <> 'pending'
 ), again AS (
-  UPDATE queue SET failure_count = held.failure_count, due_ms = held.due_ms, lease = NULL, leased_ms = NULL
+  UPDATE queue SET failure_count = held.failure_count, due_ms = held.due_ms, run_id = NULL, leased_ms = NULL
   FROM held WHERE queue.id = held.id AND held.state = 'pending'
-), booked AS (
-  INSERT INTO book AS b (slot, endpoint_id, client_id, matched, delivered, dead, cancelled, pending)
+), counted AS (
+  INSERT INTO delivery_counts AS c (slot, endpoint_id, client_id, matched, delivered, dead, cancelled, pending)
   SELECT $1::integer, endpoint_id, min(client_id), 0, count(*) FILTER (WHERE state = 'delivered'),
          count(*) FILTER (WHERE state = 'dead'), count(*) FILTER (WHERE state = 'cancelled'), -count(*)
   FROM held WHERE state <> 'pending' GROUP BY endpoint_id ORDER BY endpoint_id
   ON CONFLICT (endpoint_id, slot) DO UPDATE
-  SET delivered = b.delivered + excluded.delivered, dead = b.dead + excluded.dead,
-      cancelled = b.cancelled + excluded.cancelled, pending = b.pending + excluded.pending
+  SET delivered = c.delivered + excluded.delivered, dead = c.dead + excluded.dead,
+      cancelled = c.cancelled + excluded.cancelled, pending = c.pending + excluded.pending
 )
-SELECT id, number, lease, CASE WHEN state <> 'pending' THEN endpoint_id END AS endpoint_id, order_key FROM held
+SELECT id, number, run_id, CASE WHEN state <> 'pending' THEN endpoint_id END AS endpoint_id, order_key FROM held
 
 -- name: release_claims
--- the time tells a claim from a later one of the same run, which has the same number when this is done once more
-UPDATE queue SET attempt_count = attempt_count - 1, due_ms = $1, lease = NULL, leased_ms = NULL
-FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::bigint[]) AS unsent (id, lease, number, lease_until_ms)
-WHERE queue.id = unsent.id AND queue.lease = unsent.lease AND queue.attempt_count = unsent.number
-  AND queue.due_ms = unsent.lease_until_ms
+-- the end of the lease tells a claim from a later one of the same run, which may have the same attempt number;
+-- $6: how far it may have been moved since
+UPDATE queue SET attempt_count = attempt_count - 1, due_ms = $1, run_id = NULL, leased_ms = NULL
+FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::bigint[]) AS unsent (id, run_id, number, lease_until_ms)
+WHERE queue.id = unsent.id AND queue.run_id = unsent.run_id AND queue.attempt_count = unsent.number
+  AND queue.due_ms - unsent.lease_until_ms = ANY ($6::bigint[])
 
 -- name: pending_of_endpoint
 -- index queue_due
-SELECT id FROM queue WHERE endpoint_id = $1 AND (lease IS NULL OR due_ms <= $2) LIMIT $3
+SELECT id FROM queue WHERE endpoint_id = $1 AND (run_id IS NULL OR due_ms <= $2) LIMIT $3
 
 -- name: finish
--- primary key of queue. $6: also those whose lease holds
+-- primary key of queue. $6: also those that are leased
 WITH held AS MATERIALIZED (
-  SELECT * FROM queue WHERE id = ANY ($2::bigint[]) AND ($6::boolean OR lease IS NULL OR due_ms <= $5)
+  SELECT * FROM queue WHERE id = ANY ($2::bigint[]) AND ($6::boolean OR run_id IS NULL OR due_ms <= $5)
   ORDER BY id FOR UPDATE
 ), lost AS (
   INSERT INTO attempt (event_id, delivery_id, number, started_ms, duration_ms, error, response_headers, response_body)
   SELECT event_id, id, attempt_count, leased_ms, greatest(0, $5 - leased_ms), $7, '[]', '' FROM held
-  WHERE lease IS NOT NULL
+  WHERE run_id IS NOT NULL
 ), gone AS (
   DELETE FROM queue WHERE id = ANY (ARRAY (SELECT id FROM held))
 ), ended AS (
@@ -205,34 +207,34 @@ WITH held AS MATERIALIZED (
   SELECT id, event_id, endpoint_id, client_id, $3, attempt_count, failure_count, order_key, replay_id, replayed, turn,
          $4, created_ms, $5
   FROM held
-), booked AS (
-  INSERT INTO book AS b (slot, endpoint_id, client_id, matched, delivered, dead, cancelled, pending)
+), counted AS (
+  INSERT INTO delivery_counts AS c (slot, endpoint_id, client_id, matched, delivered, dead, cancelled, pending)
   SELECT $1::integer, endpoint_id, min(client_id), 0, 0, count(*) FILTER (WHERE $3 = 'dead'),
          count(*) FILTER (WHERE $3 = 'cancelled'), -count(*)
   FROM held GROUP BY endpoint_id ORDER BY endpoint_id
   ON CONFLICT (endpoint_id, slot) DO UPDATE
-  SET dead = b.dead + excluded.dead, cancelled = b.cancelled + excluded.cancelled, pending = b.pending + excluded.pending
+  SET dead = c.dead + excluded.dead, cancelled = c.cancelled + excluded.cancelled, pending = c.pending + excluded.pending
 )
 SELECT endpoint_id, order_key FROM held
 
--- name: keep_events
--- retention waits for whoever makes deliveries of an event pending
+-- name: lock_events_for_deliveries
+-- retention waits for transactions that make deliveries of an event pending
 SELECT id FROM event WHERE id = ANY ($1::bigint[]) ORDER BY id FOR KEY SHARE
 
 -- name: events_of_finished
 SELECT DISTINCT event_id FROM finished WHERE id = ANY ($1::bigint[])
 
--- name: reopen_pending
+-- name: requeue_pending
 UPDATE queue SET failure_count = 0, due_ms = CASE WHEN due_ms IS NULL THEN NULL ELSE $2::bigint END,
        replay_id = coalesce($3::bigint, replay_id)
-WHERE id = ANY ($1::bigint[]) AND lease IS NULL
+WHERE id = ANY ($1::bigint[]) AND run_id IS NULL
 RETURNING id
 
--- name: reopenable
+-- name: finished_to_requeue
 SELECT id, endpoint_id, client_id, order_key, state, turn FROM finished
 WHERE id = ANY ($1::bigint[]) AND state <> 'delivered' ORDER BY id FOR UPDATE
 
--- name: reopen_finished
+-- name: requeue_finished
 WITH back AS (
   DELETE FROM finished WHERE id = ANY ($1::bigint[]) RETURNING *
 )
@@ -242,37 +244,53 @@ SELECT back.id, event_id, endpoint_id, client_id, attempt_count, 0, again.due_ms
        replayed, turn, created_ms
 FROM unnest($1::bigint[], $2::bigint[]) AS again (id, due_ms) JOIN back ON back.id = again.id
 
+-- name: vacuum_queue
+VACUUM (SKIP_LOCKED) queue
+
 -- name: shift_due
 UPDATE queue SET due_ms = due_ms + $1 WHERE due_ms IS NOT NULL
 
 -- Runs ---------------------------------------------------------------------------------------------------------
 
--- name: time
+-- name: time_ms
 SELECT extract(epoch FROM clock_timestamp())::double precision * 1000
 
--- name: holders
--- index queue_lease: as much as is in flight
-SELECT DISTINCT lease FROM queue WHERE lease IS NOT NULL
+-- name: claiming_runs
+-- index queue_run: costs by what is in flight
+SELECT DISTINCT run_id FROM queue WHERE run_id IS NOT NULL
 
 -- name: live_runs
-SELECT objid::bigint FROM pg_locks
+SELECT objid::bigint AS run_key FROM pg_locks
 WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND classid = $1::bigint::oid
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 
--- name: take_back
--- index queue_lease
+-- name: lock_run
+SELECT pg_try_advisory_lock($1, $2)
+
+-- name: unlock_run
+SELECT pg_advisory_unlock($1, $2)
+
+-- name: unlock_all
+SELECT pg_advisory_unlock_all()
+
+-- name: notify
+SELECT pg_notify($1, $2)
+
+-- name: release_runs
+-- index queue_run
 WITH held AS MATERIALIZED (
-  SELECT * FROM queue WHERE lease = ANY ($1::bigint[]) ORDER BY id FOR UPDATE SKIP LOCKED
+  SELECT * FROM queue WHERE run_id = ANY ($1::bigint[]) ORDER BY id FOR UPDATE SKIP LOCKED
 ), lost AS (
   INSERT INTO attempt (event_id, delivery_id, number, started_ms, duration_ms, error, response_headers, response_body)
   SELECT event_id, id, attempt_count, leased_ms, greatest(0, $2 - leased_ms), $3, '[]', '' FROM held
+), released AS (
+  UPDATE queue SET due_ms = $2, run_id = NULL, leased_ms = NULL WHERE id = ANY (ARRAY (SELECT id FROM held))
 )
-UPDATE queue SET due_ms = $2, lease = NULL, leased_ms = NULL WHERE id = ANY (ARRAY (SELECT id FROM held))
-RETURNING id
+SELECT count(*) FROM held
 
--- Directory ----------------------------------------------------------------------------------------------------
+-- Registry -----------------------------------------------------------------------------------------------------
 
--- name: bump
+-- name: increment_meta
 UPDATE meta SET value = value + 1 WHERE name = $1 RETURNING value
 
 -- name: meta
@@ -287,14 +305,14 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, updated_ms = excluded.updated_ms,
   deleted_ms = excluded.deleted_ms, config = excluded.config, sealed = excluded.sealed
 
--- name: endpoint_revision
+-- name: endpoint_revision_for_update
 SELECT revision FROM endpoint WHERE id = $1 FOR UPDATE
 
--- name: endpoint_revision_kept
--- whoever changes the endpoint waits to the end of the transaction
+-- name: endpoint_revision_for_share
+-- changes of the endpoint wait to the end of the transaction
 SELECT revision FROM endpoint WHERE id = $1 FOR SHARE
 
--- name: put_revision
+-- name: insert_endpoint_revision
 INSERT INTO endpoint_revision (endpoint_id, revision, client_id, created_ms, updated_ms, deleted_ms, config)
 VALUES ($1, $2, $3, $4, $5, $6, $7)
 
@@ -303,7 +321,8 @@ SELECT id, client_id, revision, created_ms, updated_ms, deleted_ms, config, seal
 WHERE revision > $1 ORDER BY id
 
 -- name: endpoint_revisions
-SELECT r.endpoint_id, r.client_id, r.revision, r.created_ms, r.updated_ms, r.deleted_ms, r.config, ''::bytea
+SELECT r.endpoint_id AS id, r.client_id, r.revision, r.created_ms, r.updated_ms, r.deleted_ms, r.config,
+       ''::bytea AS sealed
 FROM endpoint AS e
 CROSS JOIN LATERAL (
   SELECT * FROM endpoint_revision
@@ -322,7 +341,7 @@ SELECT id, role, client_ids, name, digest, created_ms, revoked_ms FROM api_key O
 -- name: end_session
 INSERT INTO ended_session (id, ends_ms) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING
 
--- name: forget_sessions
+-- name: delete_old_sessions
 DELETE FROM ended_session WHERE ends_ms <= $1
 
 -- name: ended_sessions
@@ -338,23 +357,49 @@ ON CONFLICT (id) DO UPDATE SET state = excluded.state, cursor = excluded.cursor,
   queued = excluded.queued, finished_ms = excluded.finished_ms
 
 -- name: running_cursor
--- whoever runs the same replay waits to the end of the transaction, and then sees another cursor
+-- another node that runs the same replay waits to the end of the transaction, and then sees another cursor
 SELECT cursor FROM replay WHERE id = $1 AND state = 'running' FOR UPDATE
 
 -- name: replay_states
 -- indexes queue_replay and finished_replay
-SELECT state, count(*) FROM delivery WHERE replay_id = $1 GROUP BY state
+SELECT state, count(*) AS count FROM delivery WHERE replay_id = $1 GROUP BY state
+
+-- name: replay
+SELECT id, client_id, endpoint_id, since_ms, until_ms, types, "only", state, cursor, looked_at, queued, created_ms,
+       finished_ms
+FROM replay WHERE id = $1
 
 -- Audit log ----------------------------------------------------------------------------------------------------
 
--- name: add_audit_entry
+-- name: insert_audit_entry
 INSERT INTO audit_entry (id, at_ms, client_id, key_id, key_name, action, target) VALUES ($1, $2, $3, $4, $5, $6, $7)
 
--- name: forget_audit_entries
+-- name: delete_old_audit_entries
 -- the primary key
 DELETE FROM audit_entry WHERE id < $1
 
 -- History ------------------------------------------------------------------------------------------------------
+
+-- name: event
+SELECT id, client_id, sequence, type, application_id, accepted_ms, config_version, match_count, idempotency_key, traceparent,
+       body
+FROM event WHERE id = $1
+
+-- name: events_by_id
+SELECT id, client_id, sequence, type, application_id, accepted_ms, config_version, match_count, idempotency_key, traceparent,
+       body
+FROM event WHERE id = ANY ($1::bigint[])
+
+-- name: events_after
+-- index event_sequence
+SELECT id, client_id, sequence, type, application_id, accepted_ms, config_version, match_count, idempotency_key, traceparent,
+       body
+FROM event WHERE client_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3
+
+-- name: delivery
+SELECT id, event_id, endpoint_id, client_id, state, attempt_count, failure_count, due_ms, leased, order_key, replay_id,
+       reason, created_ms, finished_ms
+FROM delivery WHERE id = $1
 
 -- name: attempts
 SELECT number, started_ms, duration_ms, status, error, response_headers, response_body
@@ -373,11 +418,11 @@ ORDER BY f.finished_ms DESC
 
 -- name: delivery_states
 -- indexes queue_event and finished_event
-SELECT event_id, client_id, state, count(*) FROM delivery WHERE event_id = ANY ($1::bigint[])
+SELECT event_id, client_id, state, count(*) AS count FROM delivery WHERE event_id = ANY ($1::bigint[])
 GROUP BY event_id, client_id, state
 
 -- name: last_attempts
-SELECT d.id, a.number, a.started_ms, a.duration_ms, a.status, a.error
+SELECT d.id AS delivery_id, a.number, a.started_ms, a.duration_ms, a.status, a.error
 FROM (SELECT id, event_id, attempt_count FROM delivery WHERE id = ANY ($1::bigint[])) AS d
 CROSS JOIN LATERAL (
   SELECT * FROM attempt
@@ -390,38 +435,38 @@ SELECT wanted.id FROM unnest($1::bigint[]) AS wanted (id)
 WHERE CASE WHEN $2::text = 'pending' THEN EXISTS (SELECT FROM queue WHERE queue.replay_id = wanted.id)
            ELSE EXISTS (SELECT FROM finished WHERE finished.replay_id = wanted.id AND finished.state = $2) END
 
--- name: books
--- one statement, so one snapshot. $1: count what is pending in the queue itself, which costs by backlog
-SELECT b.endpoint_id, b.client_id, b.matched, b.delivered, b.dead, b.cancelled,
-       CASE WHEN $1::boolean THEN coalesce(counted.pending, 0) ELSE b.pending END,
+-- name: delivery_counts
+-- one statement, so one snapshot. $1: count the pending deliveries in the queue, which costs by backlog
+SELECT c.endpoint_id, c.client_id, c.matched, c.delivered, c.dead, c.cancelled,
+       CASE WHEN $1::boolean THEN coalesce(counted.pending, 0) ELSE c.pending END AS pending,
        (SELECT min(first.due_ms) FROM (VALUES (false), (true)) AS kind (retrying)
         CROSS JOIN LATERAL (
           SELECT q.due_ms FROM queue AS q
-          WHERE q.endpoint_id = b.endpoint_id AND q.retrying = kind.retrying AND q.due_ms IS NOT NULL
-          ORDER BY q.due_ms LIMIT 1) AS first)
+          WHERE q.endpoint_id = c.endpoint_id AND q.retrying = kind.retrying AND q.due_ms IS NOT NULL
+          ORDER BY q.due_ms LIMIT 1) AS first) AS oldest_due_ms
 FROM (SELECT endpoint_id, min(client_id) AS client_id, sum(matched)::bigint AS matched,
              sum(delivered)::bigint AS delivered, sum(dead)::bigint AS dead, sum(cancelled)::bigint AS cancelled,
              sum(pending)::bigint AS pending
-      FROM book GROUP BY endpoint_id) AS b
+      FROM delivery_counts GROUP BY endpoint_id) AS c
 LEFT JOIN (SELECT endpoint_id, count(*) AS pending FROM queue WHERE $1::boolean GROUP BY endpoint_id) AS counted
-  ON counted.endpoint_id = b.endpoint_id
-ORDER BY b.endpoint_id
+  ON counted.endpoint_id = c.endpoint_id
+ORDER BY c.endpoint_id
 
--- name: unindexed
+-- name: count_unindexed
 SELECT count(*) FROM (SELECT FROM text_todo LIMIT $1) AS few
 
 -- name: texts_without_client
--- index event_text_without_client: whether there are texts of an older version, which lead to no client
+-- index event_text_without_client: whether there are texts of an older version, which do not name their client
 SELECT EXISTS (SELECT FROM event_text WHERE NOT words @@ '''@'':*'::tsquery)
 
--- name: new_texts
--- what the text index has not seen yet, newest first
+-- name: unindexed_events
+-- events that are not in the text index yet, newest first
 SELECT event_id FROM text_todo WHERE event_id < $1 ORDER BY event_id DESC LIMIT $2
 
 -- Activity -----------------------------------------------------------------------------------------------------
 
 -- name: add_activity
--- rows of one call may fall into one step, and come sorted, so that nobody waits in a circle
+-- rows of one call may belong to one step; they are sorted, so that no deadlock can arise
 INSERT INTO activity AS a (step_s, start_ms, client_id, endpoint_id, accepted, delivered, failed, dead, latency_0, latency_1, latency_2, latency_3,
                            latency_4, latency_5, latency_6, latency_7, latency_8, latency_9, latency_10,
                            pending, dead_letters, oldest_ms)
@@ -448,16 +493,18 @@ SET accepted = a.accepted + excluded.accepted, delivered = a.delivered + exclude
     pending = greatest(a.pending, excluded.pending), dead_letters = greatest(a.dead_letters,
     excluded.dead_letters), oldest_ms = greatest(a.oldest_ms, excluded.oldest_ms)
 
--- name: forget_activity
+-- name: delete_old_activity
 DELETE FROM activity WHERE step_s = $1 AND start_ms < $2
 
--- name: activity
+-- name: activity_by_step
 -- primary key
-SELECT start_ms, sum(accepted)::bigint, sum(delivered)::bigint, sum(failed)::bigint, sum(dead)::bigint,
-       sum(latency_0)::bigint, sum(latency_1)::bigint, sum(latency_2)::bigint, sum(latency_3)::bigint,
-       sum(latency_4)::bigint, sum(latency_5)::bigint, sum(latency_6)::bigint, sum(latency_7)::bigint,
-       sum(latency_8)::bigint, sum(latency_9)::bigint, sum(latency_10)::bigint,
-       sum(pending)::bigint, sum(dead_letters)::bigint, max(oldest_ms)
+SELECT start_ms, sum(accepted)::bigint AS accepted, sum(delivered)::bigint AS delivered,
+       sum(failed)::bigint AS failed, sum(dead)::bigint AS dead,
+       sum(latency_0)::bigint AS latency_0, sum(latency_1)::bigint AS latency_1, sum(latency_2)::bigint AS latency_2,
+       sum(latency_3)::bigint AS latency_3, sum(latency_4)::bigint AS latency_4, sum(latency_5)::bigint AS latency_5,
+       sum(latency_6)::bigint AS latency_6, sum(latency_7)::bigint AS latency_7, sum(latency_8)::bigint AS latency_8,
+       sum(latency_9)::bigint AS latency_9, sum(latency_10)::bigint AS latency_10,
+       sum(pending)::bigint AS pending, sum(dead_letters)::bigint AS dead_letters, max(oldest_ms) AS oldest_ms
 FROM activity
 WHERE step_s = $1 AND start_ms >= $2 AND ($3::bigint IS NULL OR endpoint_id = $3)
   AND ($4::bigint[] IS NULL OR client_id = ANY ($4))
@@ -465,18 +512,20 @@ GROUP BY start_ms ORDER BY start_ms
 
 -- name: activity_by_endpoint
 -- primary key
-SELECT endpoint_id, client_id, sum(accepted)::bigint, sum(delivered)::bigint, sum(failed)::bigint, sum(dead)::bigint,
-       sum(latency_0)::bigint, sum(latency_1)::bigint, sum(latency_2)::bigint, sum(latency_3)::bigint,
-       sum(latency_4)::bigint, sum(latency_5)::bigint, sum(latency_6)::bigint, sum(latency_7)::bigint,
-       sum(latency_8)::bigint, sum(latency_9)::bigint, sum(latency_10)::bigint
+SELECT endpoint_id, client_id, sum(accepted)::bigint AS accepted, sum(delivered)::bigint AS delivered,
+       sum(failed)::bigint AS failed, sum(dead)::bigint AS dead,
+       sum(latency_0)::bigint AS latency_0, sum(latency_1)::bigint AS latency_1, sum(latency_2)::bigint AS latency_2,
+       sum(latency_3)::bigint AS latency_3, sum(latency_4)::bigint AS latency_4, sum(latency_5)::bigint AS latency_5,
+       sum(latency_6)::bigint AS latency_6, sum(latency_7)::bigint AS latency_7, sum(latency_8)::bigint AS latency_8,
+       sum(latency_9)::bigint AS latency_9, sum(latency_10)::bigint AS latency_10
 FROM activity
 WHERE step_s = $1 AND start_ms >= $2 AND endpoint_id <> 0 AND ($3::bigint[] IS NULL OR client_id = ANY ($3))
 GROUP BY endpoint_id, client_id
 
--- Upkeep -------------------------------------------------------------------------------------------------------
+-- Maintenance --------------------------------------------------------------------------------------------------
 
--- name: audit
-SELECT e.id, e.match_count, (SELECT count(*) FROM delivery AS d WHERE d.event_id = e.id AND NOT d.replayed)
+-- name: verify_counts
+SELECT e.id, e.match_count, (SELECT count(*) FROM delivery AS d WHERE d.event_id = e.id AND NOT d.replayed) AS count
 FROM event AS e WHERE e.id > $1 ORDER BY e.id LIMIT $2
 
 -- name: last_id
@@ -485,21 +534,21 @@ SELECT greatest((SELECT max(id) FROM event), (SELECT max(id) FROM queue), (SELEC
                 (SELECT max(id) FROM audit_entry),
                 (SELECT value FROM meta WHERE name = 'last_id'))
 
--- name: oldest
+-- name: oldest_ms
 SELECT accepted_ms FROM event ORDER BY id LIMIT 1
 
 -- name: oldest_events
-SELECT e.id, e.accepted_ms, EXISTS (SELECT FROM queue AS q WHERE q.event_id = e.id)
+SELECT e.id, e.accepted_ms, EXISTS (SELECT FROM queue AS q WHERE q.event_id = e.id) AS is_pending
 FROM event AS e WHERE e.id > $1 AND e.id < $2 ORDER BY e.id LIMIT $3
 
--- name: lock_events
+-- name: lock_events_to_delete
 SELECT id FROM event WHERE id = ANY ($1::bigint[]) ORDER BY id FOR UPDATE SKIP LOCKED
 
--- name: unneeded
+-- name: without_pending
 SELECT event.id FROM unnest($1::bigint[]) AS event (id)
 WHERE NOT EXISTS (SELECT FROM queue AS q WHERE q.event_id = event.id)
 
--- name: expire
+-- name: delete_events
 WITH attempts AS (DELETE FROM attempt WHERE event_id = ANY ($1::bigint[])),
      deliveries AS (DELETE FROM finished WHERE event_id = ANY ($1::bigint[])),
      texts AS (DELETE FROM event_text WHERE event_id = ANY ($1::bigint[])),
@@ -508,8 +557,8 @@ WITH attempts AS (DELETE FROM attempt WHERE event_id = ANY ($1::bigint[])),
 DELETE FROM event_key AS k USING events AS e
 WHERE k.client_id = e.client_id AND k.key = e.idempotency_key AND k.event_id = e.id
 
--- name: take_texts
--- the next ones until their payloads come to $2 bytes, at least one
+-- name: take_unindexed
+-- the next events until their payloads sum up to $2 bytes, at least one
 WITH next AS MATERIALIZED (
   SELECT event_id FROM text_todo ORDER BY event_id LIMIT $1 FOR UPDATE SKIP LOCKED
 ), sized AS (
@@ -520,8 +569,8 @@ WITH next AS MATERIALIZED (
 DELETE FROM text_todo WHERE event_id = ANY (ARRAY (SELECT event_id FROM sized WHERE before < $2))
 RETURNING event_id
 
--- name: bodies
--- retention waits, so that no text outlives its event
+-- name: events_to_index
+-- retention waits, so that no text stays without its event
 SELECT id, client_id, body FROM event WHERE id = ANY ($1::bigint[]) ORDER BY id FOR KEY SHARE
 
 -- name: insert_texts
@@ -529,9 +578,9 @@ INSERT INTO event_text (event_id, words, folded)
 SELECT event_id, array_to_tsvector(string_to_array(words, ' ')), folded
 FROM unnest($1::bigint[], $2::text[], $3::text[]) AS new (event_id, words, folded)
 
--- name: add_client
--- index event_text_without_client; the newest first, until their words come to $2 bytes, at least one.
--- By way of an array, because || refuses what is long
+-- name: add_client_to_texts
+-- index event_text_without_client; the newest first, until their words sum up to $2 bytes, at least one.
+-- Through an array, because || refuses long vectors
 WITH next AS MATERIALIZED (
   SELECT event_id, pg_column_size(words) AS size FROM event_text WHERE NOT words @@ '''@'':*'::tsquery
   ORDER BY event_id DESC LIMIT $1 FOR UPDATE SKIP LOCKED
@@ -546,21 +595,33 @@ WHERE event_id = ANY (ARRAY (SELECT event_id FROM few))
 RETURNING event_id
 
 -- name: weeks
-SELECT substring(c.relname FROM 'event_(\d{8})$') FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+SELECT substring(c.relname FROM 'event_(\d{8})$') AS monday FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
 WHERE i.inhparent = 'event'::regclass AND c.relname ~ '^event_\d{8}$' ORDER BY 1
 
--- name: pending_between
+-- name: has_pending_between
 -- index queue_event
 SELECT EXISTS (SELECT FROM queue WHERE event_id >= $1 AND event_id < $2)
 
--- name: forget_keys
+-- name: delete_idempotency_keys
 WITH next AS MATERIALIZED (
   SELECT id, client_id, idempotency_key FROM event WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3
-), forgotten AS (
+), deleted AS (
   DELETE FROM event_key AS k USING next AS e
   WHERE k.client_id = e.client_id AND k.key = e.idempotency_key AND k.event_id = e.id
 )
-SELECT count(*), max(id) FROM next
+SELECT count(*) AS count, max(id) AS last_id FROM next
 
--- name: forget_texts
+-- name: delete_unindexed
 DELETE FROM text_todo WHERE event_id >= $1 AND event_id < $2
+
+-- Server -------------------------------------------------------------------------------------------------------
+
+-- name: server
+SELECT current_setting('server_version_num')::integer AS version_number, current_setting('server_version') AS version,
+       pg_is_in_recovery() AS is_standby, current_setting('server_encoding') AS encoding
+
+-- name: setting
+SELECT current_setting($1)
+
+-- name: database_size
+SELECT pg_database_size(current_database())

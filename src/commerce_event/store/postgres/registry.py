@@ -1,61 +1,78 @@
-"""Endpoints, keys, ended sessions and replays as rows: small tables, written rarely, read whole."""
+"""Endpoints, keys and ended sessions: small tables, seldom written, read whole."""
 
-import msgspec
-
-from commerce_event.core.model import Key, Replay
+from commerce_event.core.model import Key
 from commerce_event.store import row_mapping
-from commerce_event.store.port import EndpointChangedError, EndpointRow
-from commerce_event.store.postgres.sql import Connection, only, run
+from commerce_event.store.model import EndpointRow
+from commerce_event.store.port import EndpointChangedError
+from commerce_event.store.postgres.cluster import Cluster
+from commerce_event.store.postgres.executor import Executor
+from commerce_event.store.postgres.sql import Connection, execute, fetch, fetch_column, fetch_value
 
 
-async def put_endpoint(connection: Connection, row: EndpointRow, *, read: int | None) -> int:
-    if read is not None and await only(connection, "endpoint_revision", row.id) != read:
-        raise EndpointChangedError("another node changed the endpoint meanwhile")
-    version = int(await only(connection, "bump", "config_version"))
-    config = row.config.decode()
-    times = (row.created_ms, row.updated_ms, row.deleted_ms)
-    await run(connection, "put_endpoint", row.id, row.client_id, version, *times, config, row.sealed)
-    await run(connection, "put_revision", row.id, version, row.client_id, *times, config)
-    return version
+class PostgresRegistry:
+    """The registry. Every change tells the other nodes."""
 
+    def __init__(self, executor: Executor, cluster: Cluster) -> None:
+        self._executor = executor
+        self._cluster = cluster
 
-async def endpoints(connection: Connection, since_version: int) -> list[EndpointRow]:
-    return [row_mapping.endpoint(row) for row in await run(connection, "endpoints", since_version)]
+    async def put_endpoint(self, row: EndpointRow, *, expected_revision: int | None = None) -> int:
+        async def work(connection: Connection) -> int:
+            if expected_revision is not None:
+                present = await fetch_value(connection, "endpoint_revision_for_update", row.id)
+                if present != expected_revision:
+                    raise EndpointChangedError("another node has changed the endpoint")
+            version = int(await fetch_value(connection, "increment_meta", "config_version"))
+            config = row.config.decode()
+            times = (row.created_ms, row.updated_ms, row.deleted_ms)
+            await execute(connection, "put_endpoint", row.id, row.client_id, version, *times, config, row.sealed)
+            await execute(connection, "insert_endpoint_revision", row.id, version, row.client_id, *times, config)
+            return version
 
+        version = await self._executor.write(work)
+        self._cluster.tell("config")
+        return version
 
-async def endpoint_revisions(connection: Connection, client_id: int, config_version: int) -> list[EndpointRow]:
-    return [row_mapping.endpoint(row) for row in await run(connection, "endpoint_revisions", client_id, config_version)]
+    async def endpoints(self, *, since_version: int = 0) -> list[EndpointRow]:
+        rows = await self._executor.read(lambda connection: fetch(connection, "endpoints", since_version))
+        return [row_mapping.endpoint(row) for row in rows]
 
+    async def endpoint_revisions(self, client_id: int, config_version: int) -> list[EndpointRow]:
+        rows = await self._executor.read(
+            lambda connection: fetch(connection, "endpoint_revisions", client_id, config_version)
+        )
+        return [row_mapping.endpoint(row) for row in rows]
 
-async def config_version(connection: Connection) -> int:
-    return int(await only(connection, "meta", "config_version"))
+    async def config_version(self) -> int:
+        return int(await self._executor.read(lambda connection: fetch_value(connection, "meta", "config_version")))
 
+    async def put_key(self, key: Key) -> int:
+        clients = None if key.client_ids is None else list(key.client_ids)
+        values = (key.id, key.role, clients, key.name, key.digest, key.created_ms, key.revoked_ms)
 
-async def put_key(connection: Connection, key: Key) -> int:
-    version = int(await only(connection, "bump", "config_version"))
-    clients = None if key.client_ids is None else list(key.client_ids)
-    await run(connection, "put_key", key.id, key.role, clients, key.name, key.digest, key.created_ms, key.revoked_ms)
-    return version
+        async def work(connection: Connection) -> int:
+            version = int(await fetch_value(connection, "increment_meta", "config_version"))
+            await execute(connection, "put_key", *values)
+            return version
 
+        version = await self._executor.write(work)
+        self._cluster.tell("config")
+        return version
 
-async def keys(connection: Connection) -> list[Key]:
-    return [row_mapping.key(row, row[2]) for row in await run(connection, "keys")]
+    async def keys(self) -> list[Key]:
+        rows = await self._executor.read(lambda connection: fetch(connection, "keys"))
+        return [row_mapping.key(row, row.client_ids) for row in rows]
 
+    async def end_session(self, session_id: str, *, ends_ms: int, now_ms: int) -> int:
+        async def work(connection: Connection) -> int:
+            version = int(await fetch_value(connection, "increment_meta", "config_version"))
+            await execute(connection, "delete_old_sessions", now_ms)
+            await execute(connection, "end_session", session_id, ends_ms)
+            return version
 
-async def end_session(connection: Connection, session_id: str, *, ends_ms: int, now_ms: int) -> int:
-    version = int(await only(connection, "bump", "config_version"))
-    await run(connection, "forget_sessions", now_ms)
-    await run(connection, "end_session", session_id, ends_ms)
-    return version
+        version = await self._executor.write(work)
+        self._cluster.tell("config")
+        return version
 
-
-async def ended_sessions(connection: Connection) -> frozenset[str]:
-    return frozenset(row[0] for row in await run(connection, "ended_sessions"))
-
-
-async def put_replay(connection: Connection, replay: Replay, *, read: int | None) -> bool:
-    """Store a replay; False: a cursor was read that is no longer the running replay's, and nothing is stored."""
-    if read is not None and await only(connection, "running_cursor", replay.id) != read:
-        return False
-    await run(connection, "put_replay", *msgspec.structs.astuple(replay))
-    return True
+    async def ended_sessions(self) -> frozenset[str]:
+        return frozenset(await self._executor.read(lambda connection: fetch_column(connection, "ended_sessions")))

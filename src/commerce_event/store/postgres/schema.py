@@ -3,7 +3,7 @@
 from commerce_event.store import sql_files
 from commerce_event.store.port import StoreRefusedError
 from commerce_event.store.postgres.connections import SCHEMA, Address
-from commerce_event.store.postgres.locks import MIGRATION, UPKEEP
+from commerce_event.store.postgres.locks import MAINTENANCE, MIGRATION
 from commerce_event.store.postgres.sql import Connection
 
 
@@ -20,7 +20,7 @@ async def migrate(connection: Connection, address: Address) -> int:
     steps = migrations()
     newest = steps[-1][0]
     async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1, $2)", UPKEEP, MIGRATION)
+        await connection.execute("SELECT pg_advisory_xact_lock($1, $2)", MAINTENANCE, MIGRATION)
         present = await _present(connection, address)
         if present > newest:
             raise StoreRefusedError(

@@ -1,26 +1,38 @@
-"""The audit log: who changed what, the newest first."""
+"""The audit log: who changed what."""
 
 import apsw
 import msgspec
 
 from commerce_event.core import ids
 from commerce_event.core.model import AuditEntry, Scope
-from commerce_event.store.port import AUDIT_KEPT_MS, Page
+from commerce_event.store.model import AUDIT_KEPT_MS, Page
+from commerce_event.store.row_mapping import build
+from commerce_event.store.sqlite.access import Access
 from commerce_event.store.sqlite.conditions import Conditions
-from commerce_event.store.sqlite.sql import run
+from commerce_event.store.sqlite.sql import by_name, execute
 
 
-def add(connection: apsw.Connection, entry: AuditEntry) -> None:
-    run(connection, "forget_audit_entries", (ids.at_time(entry.at_ms - AUDIT_KEPT_MS),))
-    run(connection, "add_audit_entry", msgspec.structs.astuple(entry))
+class SqliteAuditLog:
+    """The audit log."""
 
+    def __init__(self, access: Access) -> None:
+        self._access = access
 
-def entries(connection: apsw.Connection, scope: Scope, page: Page, *, target: str | None) -> list[AuditEntry]:
-    where = Conditions()
-    where.add_scope(scope, "client_id")
-    where.add_page(page, "id")
-    where.add_equal("target", target)
-    sql = (
-        f"SELECT {', '.join(AuditEntry.__struct_fields__)} FROM audit_entry WHERE {where.sql} ORDER BY id DESC LIMIT ?"
-    )
-    return [AuditEntry(*row) for row in connection.execute(sql, (*where.values, page.limit))]
+    async def add(self, entry: AuditEntry) -> None:
+        def work(connection: apsw.Connection) -> None:
+            execute(connection, "delete_old_audit_entries", ids.at_time(entry.at_ms - AUDIT_KEPT_MS))
+            execute(connection, "insert_audit_entry", *msgspec.structs.astuple(entry))
+
+        await self._access.write(work)
+
+    async def entries(self, scope: Scope, page: Page, *, target: str | None = None) -> list[AuditEntry]:
+        where = Conditions()
+        where.add_scope(scope, "client_id")
+        where.add_page(page, "id")
+        where.add_equal("target", target)
+        columns = ", ".join(AuditEntry.__struct_fields__)
+        sql = f"SELECT {columns} FROM audit_entry WHERE {where.sql} ORDER BY id DESC LIMIT ?"
+        values = (*where.values, page.limit)
+        return await self._access.read(
+            lambda connection: [build(AuditEntry, row) for row in by_name(connection.execute(sql, values))]
+        )

@@ -1,4 +1,4 @@
-"""Accepting: events and their deliveries in one transaction, each client's sequence without gaps."""
+"""Store events with their deliveries in one transaction; number each client's events without gaps."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,72 +6,64 @@ from collections.abc import Sequence
 import apsw
 
 from commerce_event.store.insert_rows import (
-    First,
-    Keyed,
-    Numbered,
-    Turn,
+    FirstEvent,
+    OrderKey,
     assign_sequences,
     delivery_row,
     event_row,
-    turns_of,
+    order_keys_of,
 )
-from commerce_event.store.port import Accepted, ConfigChangedError, NewDelivery, NewEvent
-from commerce_event.store.sqlite import registry
-from commerce_event.store.sqlite.sql import only, run, run_rows, write_rows
+from commerce_event.store.model import Accepted, NewDelivery, NewEvent
+from commerce_event.store.port import ConfigChangedError
+from commerce_event.store.sqlite.access import Access
+from commerce_event.store.sqlite.sql import fetch_rows, fetch_value, write_rows
 
 
-class Journal:
-    """Writes the journal. Holds each client's last sequence in memory, forgotten whenever a transaction fails."""
+class SqliteJournal:
+    """The journal. It remembers each client's last sequence until a transaction fails."""
 
-    def __init__(self, run_id: int) -> None:
-        self._run_id = run_id
+    def __init__(self, access: Access) -> None:
+        self._access = access
         self._sequences: dict[int, int] = {}
 
-    def forget(self) -> None:
-        """Drop what was remembered: the transaction that it came from was undone."""
+    def forget_sequences(self) -> None:
+        """Forget the last sequences: the transaction that they come from was rolled back."""
         self._sequences.clear()
 
-    def accept(
+    async def accept(self, events: Sequence[NewEvent], *, config_version: int | None = None) -> list[Accepted]:
+        return await self._access.write(lambda connection: self._accept(connection, events, config_version))
+
+    def _accept(
         self, connection: apsw.Connection, events: Sequence[NewEvent], config_version: int | None
     ) -> list[Accepted]:
-        """Store the events that are new and answer for each, in order. Raises ConfigChangedError."""
-        if config_version is not None and registry.config_version(connection) != config_version:
+        if config_version is not None and fetch_value(connection, "meta", "config_version") != config_version:
             raise ConfigChangedError
-        known = _known_keys(connection, events)
-        self._read_sequences(connection, {event.client_id for event in events})
+        keys = [(event.client_id, event.idempotency_key) for event in events if event.idempotency_key is not None]
+        known = {
+            (row.client_id, row.idempotency_key): FirstEvent.of(row)
+            for row in fetch_rows(connection, "events_by_key", keys)
+        }
+        for client_id in {event.client_id for event in events} - self._sequences.keys():
+            self._sequences[client_id] = fetch_value(connection, "last_sequence", client_id) or 0
         answers, fresh = assign_sequences(events, known, self._sequences)
-        self._write(connection, fresh)
-        return answers
-
-    def _read_sequences(self, connection: apsw.Connection, clients: set[int]) -> None:
-        for client_id in clients - self._sequences.keys():
-            self._sequences[client_id] = only(run(connection, "last_sequence", (client_id,))) or 0
-
-    def _write(self, connection: apsw.Connection, fresh: Sequence[Numbered]) -> None:
-        if not fresh:
-            return
         write_rows(connection, "insert_events", [event_row(event, sequence) for event, sequence in fresh])
         clients = {event.client_id for event, _ in fresh}
-        write_rows(connection, "put_sequence", [(client, self._sequences[client]) for client in clients])
+        write_rows(connection, "put_sequences", [(client_id, self._sequences[client_id]) for client_id in clients])
         pairs = [(delivery, event) for event, _ in fresh for delivery in event.deliveries]
-        taken = turns_taken(connection, [delivery for delivery, _ in pairs])
-        rows = [delivery_row(delivery, event, taken, run_id=self._run_id) for delivery, event in pairs]
+        busy = busy_order_keys(connection, [delivery for delivery, _ in pairs])
+        rows = [delivery_row(delivery, event, busy, run_id=self._access.run_id) for delivery, event in pairs]
         write_rows(connection, "insert_deliveries", rows)
-        open_books(connection, [(delivery.endpoint_id, event.client_id) for delivery, event in pairs])
+        count_new_deliveries(connection, [(delivery.endpoint_id, event.client_id) for delivery, event in pairs])
+        return answers
 
 
-def turns_taken(connection: apsw.Connection, deliveries: Sequence[NewDelivery]) -> set[Turn]:
-    """Return the turns of these that already have an unfinished delivery."""
-    wanted = list(turns_of(deliveries))
-    return {(endpoint_id, key) for endpoint_id, key in run_rows(connection, "order_key_waits", wanted)}
+def busy_order_keys(connection: apsw.Connection, deliveries: Sequence[NewDelivery]) -> set[OrderKey]:
+    """Return the order keys of these deliveries that have an unfinished delivery already."""
+    wanted = list(order_keys_of(deliveries))
+    return {(row.endpoint_id, row.order_key) for row in fetch_rows(connection, "busy_order_keys", wanted)}
 
 
-def open_books(connection: apsw.Connection, pairs: Sequence[tuple[int, int]]) -> None:
-    """Enter new deliveries, given as (endpoint, client), into the accounts."""
-    counts = Counter(pairs)
-    write_rows(connection, "open_book", [(endpoint, client, n) for (endpoint, client), n in counts.items()])
-
-
-def _known_keys(connection: apsw.Connection, events: Sequence[NewEvent]) -> dict[Keyed, First]:
-    wanted = [(event.client_id, event.idempotency_key) for event in events if event.idempotency_key is not None]
-    return {(row[0], row[1]): row[2:] for row in run_rows(connection, "events_by_key", wanted)}
+def count_new_deliveries(connection: apsw.Connection, pairs: Sequence[tuple[int, int]]) -> None:
+    """Add new deliveries, given as (endpoint, client), to the counts of their endpoints."""
+    rows = [(endpoint_id, client_id, count) for (endpoint_id, client_id), count in Counter(pairs).items()]
+    write_rows(connection, "count_new_deliveries", rows)

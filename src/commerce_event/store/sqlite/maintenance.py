@@ -1,110 +1,95 @@
-"""Keeping the store small and honest: recount, retention, text index."""
+"""Keep the store small and correct: recount, retention, text index, set clocks."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 import apsw
 
-from commerce_event.core.clock import Clock, SystemClock
-from commerce_event.store.port import Audit
-from commerce_event.store.sqlite.sql import only, run
+from commerce_event.core.clock import Clock
+from commerce_event.store.model import CountCheck
+from commerce_event.store.sqlite import clock as stored_clock
+from commerce_event.store.sqlite.access import Access
+from commerce_event.store.sqlite.sql import execute, fetch, fetch_value
 
-_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
-_TEXT_STEP: Final = 1024**2  # bytes of bodies in one step: writers wait that long
-_WITH_IDS = ("event", "delivery", "endpoint", "api_key", "replay", "audit_entry")
-
-
-def go_on_with_clock(connection: apsw.Connection, clock: SystemClock) -> None:
-    """Let the clock show what the former process's would: the due times are meant by that one.
-
-    Only since the same boot of the machine can the two be compared; after another the wall clock is believed.
-    """
-    boot = _boot_id()
-    if boot and only(run(connection, "meta", ("boot",))) == boot:
-        clock.go_on(only(run(connection, "meta", ("clock_ahead_ms",))))
-    else:
-        run(connection, "put_meta", ("boot", boot))
-        run(connection, "put_meta", ("clock_ahead_ms", clock.ahead_ms))
+_TEXT_STEP: Final = 1024**2  # bytes of bodies to index in one step: writers wait that long
 
 
-def _boot_id() -> int:
-    """Return a number that tells this run of the machine's kernel, and of monotonic time, from others; 0: not known."""
-    try:
-        text = _BOOT_ID.read_text()
-    except OSError:
-        return 0
-    return int(text.replace("-", "")[:15], 16)
+class SqliteMaintenance:
+    """What runs in the background."""
+
+    def __init__(self, access: Access, clock: Clock) -> None:
+        self._access = access
+        self._clock = clock
+        self._expired_to = 0  # retention goes on behind this event
+
+    async def verify_counts(self, *, after_id: int, limit: int) -> CountCheck:
+        rows = await self._access.read(lambda connection: list(fetch(connection, "verify_counts", after_id, limit)))
+        return CountCheck.of(rows, limit)
+
+    async def oldest_ms(self) -> int | None:
+        return await self._access.read(lambda connection: fetch_value(connection, "oldest_ms"))
+
+    async def expire(self, *, before_ms: int, limit: int) -> int:
+        after_id = self._expired_to  # older events are still pending
+
+        def find(connection: apsw.Connection) -> list[int]:
+            found: list[int] = []
+            for row in fetch(connection, "oldest_events", after_id):
+                if row.accepted_ms >= before_ms or len(found) == limit:
+                    break
+                if not row.is_pending:
+                    found.append(row.id)
+            return found
+
+        ids = await self._access.read(find)
+        self._expired_to = ids[-1] if len(ids) == limit else 0
+        return await self._access.write(lambda connection: _delete(connection, ids)) if ids else 0
+
+    async def shift_due(self, by_ms: int) -> None:
+        """Move what is written before this call and nothing written later: until it is done, all writes wait."""
+        await self._access.write(lambda connection: stored_clock.shift_due(connection, by_ms, self._clock), insist=True)
+
+    async def index_text(self, limit: int) -> int:
+        def work(connection: apsw.Connection) -> int:
+            start = fetch_value(connection, "meta", "text_indexed_to")
+            ids: list[int] = []
+            size = 0
+            for row in fetch(connection, "events_to_index", start, limit):
+                ids.append(row.id)
+                size += row.size
+                if size >= _TEXT_STEP:
+                    break
+            if ids:
+                execute(connection, "index_text", start, ids[-1])
+                execute(connection, "raise_meta", ids[-1], "text_indexed_to")
+            return len(ids)
+
+        return await self._access.write(work)
 
 
 def begin_run(connection: apsw.Connection) -> int:
-    """Note that a run has begun; return how many began after one that had not ended properly."""
-    unclean = only(run(connection, "meta", ("unclean_starts",))) or 0
-    unclean += only(run(connection, "meta", ("running",))) or 0
-    run(connection, "put_meta", ("unclean_starts", unclean))
-    run(connection, "put_meta", ("running", 1))
+    """Record that a run has begun; return how many runs began after one that had not ended properly."""
+    unclean = fetch_value(connection, "meta", "unclean_starts") or 0
+    unclean += fetch_value(connection, "meta", "running") or 0
+    execute(connection, "put_meta", "unclean_starts", unclean)
+    execute(connection, "put_meta", "running", 1)
     return int(unclean)
 
 
 def end_run(connection: apsw.Connection) -> None:
-    """Note that the run ended properly."""
-    run(connection, "put_meta", ("running", 0))
-
-
-def shift_due(connection: apsw.Connection, by_ms: int, clock: Clock) -> None:
-    """Take due times along with a clock that was set, and write down how it stands now."""
-    run(connection, "shift_due", (by_ms,))
-    if isinstance(clock, SystemClock):
-        run(connection, "put_meta", ("clock_ahead_ms", clock.ahead_ms))
-
-
-def audit(connection: apsw.Connection, *, after_id: int, limit: int) -> Audit:
-    rows = list(run(connection, "audit", (after_id, limit)))
-    wrong = tuple(event_id for event_id, matched, counted in rows if matched != counted)
-    return Audit(len(rows), wrong, rows[-1][0] if len(rows) == limit else 0)
-
-
-def oldest_ms(connection: apsw.Connection) -> int | None:
-    found: int | None = only(run(connection, "oldest"))
-    return found
-
-
-def expired(connection: apsw.Connection, *, after_id: int, before_ms: int, limit: int) -> list[int]:
-    """Return the oldest events past their time that no pending delivery needs, at most ``limit``."""
-    found: list[int] = []
-    for event_id, accepted_ms, pending in run(connection, "oldest_events", (after_id,)):
-        if accepted_ms >= before_ms or len(found) == limit:
-            break
-        if not pending:
-            found.append(event_id)
-    return found
-
-
-def delete(connection: apsw.Connection, event_ids: Sequence[int]) -> int:
-    """Delete events with their deliveries, attempts and text, remembering that their ids were used."""
-    run(connection, "raise_meta", (last_id(connection), "last_id"))
-    unneeded = [event_id for event_id in event_ids if only(run(connection, "needed", (event_id,))) is None]
-    for event_id in unneeded:
-        for step in ("expire_attempts", "expire_deliveries", "expire_text", "expire_event"):
-            run(connection, step, (event_id,))
-    return len(unneeded)
+    """Record that the run ended properly."""
+    execute(connection, "put_meta", "running", 0)
 
 
 def last_id(connection: apsw.Connection) -> int:
-    newest = [only(connection.execute(f"SELECT max(id) FROM {table}")) or 0 for table in _WITH_IDS]
-    return int(max(*newest, only(run(connection, "meta", ("last_id",)))))
+    return int(fetch_value(connection, "last_id"))
 
 
-def index_text(connection: apsw.Connection, limit: int) -> int:
-    start = only(run(connection, "meta", ("text_indexed_to",)))
-    window: list[int] = []
-    size = 0
-    for event_id, length in run(connection, "text_window", (start, limit)):
-        window.append(event_id)
-        size += length
-        if size >= _TEXT_STEP:
-            break
-    if window:
-        run(connection, "index_text", (start, window[-1]))
-        run(connection, "raise_meta", (window[-1], "text_indexed_to"))
-    return len(window)
+def _delete(connection: apsw.Connection, event_ids: Sequence[int]) -> int:
+    """Delete events with their deliveries, attempts and text, and remember that their ids were used."""
+    execute(connection, "raise_meta", last_id(connection), "last_id")
+    unneeded = [event_id for event_id in event_ids if not fetch_value(connection, "has_pending", event_id)]
+    for event_id in unneeded:
+        for step in ("delete_attempts", "delete_deliveries", "delete_text", "delete_event"):
+            execute(connection, step, event_id)
+    return len(unneeded)

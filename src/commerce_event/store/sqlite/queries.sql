@@ -9,7 +9,7 @@ WHERE e.client_id = wanted.column1 AND e.idempotency_key = wanted.column2
 -- name: last_sequence
 SELECT last_sequence FROM client WHERE client_id = ?
 
--- name: put_sequence
+-- name: put_sequences
 INSERT INTO client (client_id, last_sequence) VALUES {rows:2}
 ON CONFLICT (client_id) DO UPDATE SET last_sequence = excluded.last_sequence
 
@@ -19,7 +19,7 @@ INSERT INTO event (id, client_id, sequence, type, application_id, accepted_ms, c
 VALUES {rows:11}
 
 -- name: insert_deliveries
-INSERT INTO delivery (id, event_id, endpoint_id, client_id, state, attempt_count, failure_count, due_ms, lease, leased_ms,
+INSERT INTO delivery (id, event_id, endpoint_id, client_id, state, attempt_count, failure_count, due_ms, run_id, leased_ms,
                       order_key, replay_id, replayed, created_ms)
 SELECT column1, column2, column3, column4, 'pending', column5, 0, column6, column7, column8, column9, column10, column11,
        column12
@@ -27,15 +27,15 @@ FROM (VALUES {rows:12})
 
 -- Queue --------------------------------------------------------------------------------------------------------
 
--- name: waiting
--- a loose scan of index delivery_due: a few seeks for each endpoint that has work, however much work it has
+-- name: backlog
+-- a loose scan of index delivery_due: a few seeks for each endpoint with pending work, whatever the backlog
 WITH RECURSIVE busy (endpoint_id) AS (
   SELECT min(endpoint_id) FROM delivery WHERE state = 'pending'
   UNION ALL
   SELECT (SELECT min(endpoint_id) FROM delivery WHERE state = 'pending' AND endpoint_id > busy.endpoint_id)
   FROM busy WHERE busy.endpoint_id IS NOT NULL
 )
-SELECT endpoint_id, kind.column1,
+SELECT endpoint_id, kind.column1 AS retrying,
        (SELECT min(due_ms) FROM delivery INDEXED BY delivery_due
         WHERE state = 'pending' AND endpoint_id = busy.endpoint_id AND (attempt_count > 0) = kind.column1
           AND due_ms IS NOT NULL) AS due_ms
@@ -43,17 +43,18 @@ FROM busy CROSS JOIN (VALUES (0), (1)) AS kind
 WHERE endpoint_id IS NOT NULL AND due_ms IS NOT NULL
 
 -- name: due
--- index delivery_due gives the oldest due first
-SELECT d.id, d.endpoint_id, d.attempt_count + 1, d.failure_count, d.replay_id,
-       e.id, e.client_id, e.sequence, e.type, e.traceparent, e.body, d.order_key IS NOT NULL, d.lease, d.leased_ms
+-- index delivery_due returns the oldest due first
+SELECT d.id AS delivery_id, d.endpoint_id, d.attempt_count + 1 AS number, d.failure_count, d.replay_id,
+       d.order_key IS NOT NULL AS has_order_key, d.run_id AS former_run_id, d.leased_ms,
+       e.id AS event_id, e.client_id, e.sequence, e.type, e.traceparent, e.body
 FROM (SELECT id AS due_id FROM delivery INDEXED BY delivery_due
       WHERE state = 'pending' AND endpoint_id = ? AND (attempt_count > 0) = ? AND due_ms <= ?
       ORDER BY due_ms LIMIT ?)
 CROSS JOIN delivery AS d ON d.id = due_id
 LEFT JOIN event AS e ON e.id = d.event_id
 
--- name: lease
-UPDATE delivery SET attempt_count = attempt_count + 1, lease = ?, due_ms = ?, leased_ms = ?
+-- name: claim
+UPDATE delivery SET attempt_count = attempt_count + 1, run_id = ?, due_ms = ?, leased_ms = ?
 FROM (VALUES {rows:1}) AS claimed
 WHERE delivery.id = claimed.column1
 
@@ -61,21 +62,21 @@ WHERE delivery.id = claimed.column1
 INSERT INTO attempt (delivery_id, number, started_ms, duration_ms, status, error, response_headers, response_body)
 VALUES {rows:8}
 
--- name: held_leases
--- how many of these attempts are still ours to settle
-SELECT count(*) FROM (VALUES {rows:3}) AS result CROSS JOIN delivery
-WHERE delivery.id = result.column1 AND delivery.lease = result.column2 AND delivery.attempt_count = result.column3
+-- name: count_held_claims
+-- how many of these attempts (delivery, run, number) may still be settled
+SELECT count(*) AS held FROM (VALUES {rows:3}) AS result CROSS JOIN delivery
+WHERE delivery.id = result.column1 AND delivery.run_id = result.column2 AND delivery.attempt_count = result.column3
 
 -- name: settle
 UPDATE delivery SET state = result.column2, failure_count = result.column3, due_ms = result.column4,
-       reason = result.column5, finished_ms = result.column6, lease = NULL, leased_ms = NULL
+       reason = result.column5, finished_ms = result.column6, run_id = NULL, leased_ms = NULL
 FROM (VALUES {rows:6}) AS result
 WHERE delivery.id = result.column1
 
 -- name: release_claims
-UPDATE delivery SET attempt_count = attempt_count - 1, due_ms = ?, lease = NULL, leased_ms = NULL
+UPDATE delivery SET attempt_count = attempt_count - 1, due_ms = ?, run_id = NULL, leased_ms = NULL
 FROM (VALUES {rows:3}) AS unsent
-WHERE delivery.id = unsent.column1 AND delivery.lease = unsent.column2 AND delivery.attempt_count = unsent.column3
+WHERE delivery.id = unsent.column1 AND delivery.run_id = unsent.column2 AND delivery.attempt_count = unsent.column3
 
 -- name: order_keys
 SELECT DISTINCT d.endpoint_id, d.order_key
@@ -85,9 +86,9 @@ WHERE d.id = wanted.column1 AND d.order_key IS NOT NULL
 -- name: existing_events
 SELECT e.id FROM (VALUES {rows:1}) AS wanted CROSS JOIN event AS e WHERE e.id = wanted.column1
 
--- name: order_key_waits
+-- name: busy_order_keys
 -- index delivery_order
-SELECT DISTINCT wanted.column1, wanted.column2
+SELECT DISTINCT wanted.column1 AS endpoint_id, wanted.column2 AS order_key
 FROM (VALUES {rows:2}) AS wanted CROSS JOIN delivery AS d INDEXED BY delivery_order
 WHERE d.state = 'pending' AND d.endpoint_id = wanted.column1 AND d.order_key = wanted.column2
 
@@ -99,29 +100,29 @@ WHERE id = (SELECT id FROM delivery INDEXED BY delivery_order
   AND NOT EXISTS (SELECT 1 FROM delivery INDEXED BY delivery_order
                   WHERE state = 'pending' AND endpoint_id = ?2 AND order_key = ?3 AND due_ms IS NOT NULL)
 
--- name: record_former_leases
+-- name: record_interrupted
 -- index delivery_due, once at the start
 INSERT INTO attempt (delivery_id, number, started_ms, duration_ms, status, error, response_headers, response_body)
 SELECT id, attempt_count, leased_ms, max(0, ? - leased_ms), NULL, ?, '[]', x''
-FROM delivery WHERE state = 'pending' AND lease IS NOT NULL
+FROM delivery WHERE state = 'pending' AND run_id IS NOT NULL
 
--- name: release_former_leases
-UPDATE delivery SET due_ms = ?, lease = NULL, leased_ms = NULL WHERE state = 'pending' AND lease IS NOT NULL
+-- name: release_former_claims
+UPDATE delivery SET due_ms = ?, run_id = NULL, leased_ms = NULL WHERE state = 'pending' AND run_id IS NOT NULL
 
 -- name: shift_due
 UPDATE delivery SET due_ms = due_ms + ? WHERE state = 'pending' AND due_ms IS NOT NULL
 
 -- name: pending_of_endpoint
 SELECT id FROM delivery INDEXED BY delivery_due
-WHERE state = 'pending' AND endpoint_id = ? AND (lease IS NULL OR due_ms <= ?) LIMIT ?
+WHERE state = 'pending' AND endpoint_id = ? AND (run_id IS NULL OR due_ms <= ?) LIMIT ?
 
--- name: states
-SELECT d.id, d.endpoint_id, d.state, d.attempt_count, d.due_ms, d.lease, d.leased_ms, d.order_key
+-- name: deliveries_by_id
+SELECT d.id, d.endpoint_id, d.state, d.attempt_count, d.due_ms, d.run_id, d.leased_ms, d.order_key
 FROM (VALUES {rows:1}) AS wanted CROSS JOIN delivery AS d
 WHERE d.id = wanted.column1
 
 -- name: finish
-UPDATE delivery SET state = ?, reason = ?, finished_ms = ?, due_ms = NULL, lease = NULL, leased_ms = NULL
+UPDATE delivery SET state = ?, reason = ?, finished_ms = ?, due_ms = NULL, run_id = NULL, leased_ms = NULL
 FROM (VALUES {rows:1}) AS ended
 WHERE delivery.id = ended.column1
 
@@ -131,20 +132,20 @@ UPDATE delivery SET state = 'pending', failure_count = 0, due_ms = again.column2
 FROM (VALUES {rows:2}) AS again
 WHERE delivery.id = again.column1
 
--- name: open_book
-INSERT INTO book (endpoint_id, client_id, matched, delivered, dead, cancelled, pending)
+-- name: count_new_deliveries
+INSERT INTO delivery_counts (endpoint_id, client_id, matched, delivered, dead, cancelled, pending)
 SELECT column1, column2, column3, 0, 0, 0, column3 FROM (VALUES {rows:3}) WHERE true
 ON CONFLICT (endpoint_id) DO UPDATE SET matched = matched + excluded.matched, pending = pending + excluded.pending
 
--- name: move_in_book
-UPDATE book SET delivered = delivered + moved.column2, dead = dead + moved.column3,
+-- name: move_counts
+UPDATE delivery_counts SET delivered = delivered + moved.column2, dead = dead + moved.column3,
        cancelled = cancelled + moved.column4, pending = pending + moved.column5
 FROM (VALUES {rows:5}) AS moved
-WHERE book.endpoint_id = moved.column1
+WHERE delivery_counts.endpoint_id = moved.column1
 
--- Directory ----------------------------------------------------------------------------------------------------
+-- Registry -----------------------------------------------------------------------------------------------------
 
--- name: bump
+-- name: increment_meta
 UPDATE meta SET value = value + 1 WHERE name = ? RETURNING value
 
 -- name: meta
@@ -165,7 +166,7 @@ ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, updated_ms = exclud
 -- name: endpoint_revision
 SELECT revision FROM endpoint WHERE id = ?
 
--- name: put_revision
+-- name: insert_endpoint_revision
 INSERT INTO endpoint_revision (endpoint_id, revision, client_id, created_ms, updated_ms, deleted_ms, config)
 VALUES (?, ?, ?, ?, ?, ?, ?)
 
@@ -174,7 +175,7 @@ SELECT id, client_id, revision, created_ms, updated_ms, deleted_ms, config, seal
 WHERE revision > ? ORDER BY id
 
 -- name: endpoint_revisions
-SELECT r.endpoint_id, r.client_id, r.revision, r.created_ms, r.updated_ms, r.deleted_ms, r.config, x''
+SELECT r.endpoint_id AS id, r.client_id, r.revision, r.created_ms, r.updated_ms, r.deleted_ms, r.config, x'' AS sealed
 FROM endpoint AS e CROSS JOIN endpoint_revision AS r ON r.endpoint_id = e.id
 WHERE e.client_id = ?1
   AND r.revision = (SELECT max(revision) FROM endpoint_revision WHERE endpoint_id = e.id AND revision <= ?2)
@@ -191,7 +192,7 @@ SELECT id, role, client_ids, name, digest, created_ms, revoked_ms FROM api_key O
 -- name: end_session
 INSERT INTO ended_session (id, ends_ms) VALUES (?, ?) ON CONFLICT (id) DO NOTHING
 
--- name: forget_sessions
+-- name: delete_old_sessions
 DELETE FROM ended_session WHERE ends_ms <= ?
 
 -- name: ended_sessions
@@ -211,18 +212,45 @@ SELECT cursor FROM replay WHERE id = ? AND state = 'running'
 
 -- name: replay_states
 -- index delivery_replay
-SELECT state, count(*) FROM delivery WHERE replay_id = ? GROUP BY state
+SELECT state, count(*) AS count FROM delivery WHERE replay_id = ? GROUP BY state
+
+-- name: replay
+SELECT id, client_id, endpoint_id, since_ms, until_ms, types, only, state, cursor, looked_at, queued, created_ms,
+       finished_ms
+FROM replay WHERE id = ?
 
 -- Audit log ----------------------------------------------------------------------------------------------------
 
--- name: add_audit_entry
-INSERT INTO audit_entry (id, at_ms, client_id, key_id, key_name, action, target) VALUES (?, ?, ?, ?, ?, ?, ?)
+-- name: insert_audit_entry
+INSERT INTO audit_entry (id, at_ms, client_id, key_id, key_name, action, target)
+VALUES (?, ?, ?, ?, ?, ?, ?)
 
--- name: forget_audit_entries
+-- name: delete_old_audit_entries
 -- the primary key
 DELETE FROM audit_entry WHERE id < ?
 
 -- History ------------------------------------------------------------------------------------------------------
+
+-- name: event
+SELECT id, client_id, sequence, type, application_id, accepted_ms, config_version, match_count, idempotency_key, traceparent,
+       body
+FROM event WHERE id = ?
+
+-- name: events_by_id
+SELECT id, client_id, sequence, type, application_id, accepted_ms, config_version, match_count, idempotency_key, traceparent,
+       body
+FROM event WHERE id IN (SELECT value FROM json_each(?))
+
+-- name: events_after
+-- unique index event_sequence
+SELECT id, client_id, sequence, type, application_id, accepted_ms, config_version, match_count, idempotency_key, traceparent,
+       body
+FROM event WHERE client_id = ? AND sequence > ? ORDER BY sequence LIMIT ?
+
+-- name: delivery
+SELECT id, event_id, endpoint_id, client_id, state, attempt_count, failure_count, due_ms, run_id IS NOT NULL AS leased,
+       order_key, replay_id, reason, created_ms, finished_ms
+FROM delivery WHERE id = ?
 
 -- name: attempts
 SELECT number, started_ms, duration_ms, status, error, response_headers, response_body
@@ -237,11 +265,11 @@ CROSS JOIN attempt AS a ON a.delivery_id = d.id AND a.number = d.attempt_count
 
 -- name: delivery_states
 -- index delivery_event; the ids come as JSON, here and below
-SELECT d.event_id, d.client_id, d.state, count(*)
+SELECT d.event_id, d.client_id, d.state, count(*) AS count
 FROM json_each(?) AS wanted CROSS JOIN delivery AS d ON d.event_id = wanted.value GROUP BY d.event_id, d.state
 
 -- name: last_attempts
-SELECT d.id, a.number, a.started_ms, a.duration_ms, a.status, a.error
+SELECT d.id AS delivery_id, a.number, a.started_ms, a.duration_ms, a.status, a.error
 FROM json_each(?) AS wanted CROSS JOIN delivery AS d ON d.id = wanted.value
 CROSS JOIN attempt AS a ON a.delivery_id = d.id AND a.number = d.attempt_count
 
@@ -250,22 +278,24 @@ CROSS JOIN attempt AS a ON a.delivery_id = d.id AND a.number = d.attempt_count
 SELECT value FROM json_each(?1) AS wanted
 WHERE EXISTS (SELECT 1 FROM delivery WHERE replay_id = wanted.value AND replay_id IS NOT NULL AND state = ?2)
 
--- name: books
-SELECT b.endpoint_id, b.client_id, b.matched, b.delivered, b.dead, b.cancelled, b.pending,
+-- name: delivery_counts
+SELECT c.endpoint_id, c.client_id, c.matched, c.delivered, c.dead, c.cancelled, c.pending,
        (SELECT min(due_ms) FROM (
           SELECT min(due_ms) AS due_ms FROM delivery INDEXED BY delivery_due
-          WHERE state = 'pending' AND endpoint_id = b.endpoint_id AND (attempt_count > 0) = 0 AND due_ms IS NOT NULL
+          WHERE state = 'pending' AND endpoint_id = c.endpoint_id AND (attempt_count > 0) = 0 AND due_ms IS NOT NULL
           UNION ALL
           SELECT min(due_ms) FROM delivery INDEXED BY delivery_due
-          WHERE state = 'pending' AND endpoint_id = b.endpoint_id AND (attempt_count > 0) = 1 AND due_ms IS NOT NULL))
-FROM book AS b ORDER BY b.endpoint_id
+          WHERE state = 'pending' AND endpoint_id = c.endpoint_id AND (attempt_count > 0) = 1 AND due_ms IS NOT NULL)
+       ) AS oldest_due_ms
+FROM delivery_counts AS c ORDER BY c.endpoint_id
 
--- name: pending_in_all
-SELECT total(pending) FROM book
+-- name: pending_count
+SELECT total(pending) FROM delivery_counts
 
 -- name: count_pending
--- index delivery_due alone: costs by backlog, so only the recount asks for it
-SELECT endpoint_id, count(*) FROM delivery INDEXED BY delivery_due WHERE state = 'pending' GROUP BY endpoint_id
+-- index delivery_due alone: costs by backlog, so only a recount asks for it
+SELECT endpoint_id, count(*) AS pending FROM delivery INDEXED BY delivery_due
+WHERE state = 'pending' GROUP BY endpoint_id
 
 -- Activity -----------------------------------------------------------------------------------------------------
 
@@ -282,56 +312,66 @@ ON CONFLICT (step_s, start_ms, client_id, endpoint_id) DO UPDATE SET
   pending = max(pending, excluded.pending), dead_letters = max(dead_letters, excluded.dead_letters),
   oldest_ms = max(oldest_ms, excluded.oldest_ms)
 
--- name: forget_activity
+-- name: delete_old_activity
 DELETE FROM activity WHERE step_s = ? AND start_ms < ?
 
--- name: activity
+-- name: activity_by_step
 -- the primary key; the clients come as JSON, NULL for all
-SELECT start_ms, sum(accepted), sum(delivered), sum(failed), sum(dead),
-  sum(latency_0), sum(latency_1), sum(latency_2), sum(latency_3),
-  sum(latency_4), sum(latency_5), sum(latency_6), sum(latency_7),
-  sum(latency_8), sum(latency_9), sum(latency_10),
-  sum(pending), sum(dead_letters), max(oldest_ms)
-FROM activity WHERE step_s = ?1 AND start_ms >= ?2 AND (?3 IS NULL OR endpoint_id = ?3) AND (?4 IS NULL OR client_id IN (SELECT value FROM json_each(?4)))
+SELECT start_ms, sum(accepted) AS accepted, sum(delivered) AS delivered, sum(failed) AS failed, sum(dead) AS dead,
+       sum(latency_0) AS latency_0, sum(latency_1) AS latency_1, sum(latency_2) AS latency_2, sum(latency_3) AS latency_3,
+       sum(latency_4) AS latency_4, sum(latency_5) AS latency_5, sum(latency_6) AS latency_6, sum(latency_7) AS latency_7,
+       sum(latency_8) AS latency_8, sum(latency_9) AS latency_9, sum(latency_10) AS latency_10,
+       sum(pending) AS pending, sum(dead_letters) AS dead_letters, max(oldest_ms) AS oldest_ms
+FROM activity
+WHERE step_s = ?1 AND start_ms >= ?2 AND (?3 IS NULL OR endpoint_id = ?3)
+  AND (?4 IS NULL OR client_id IN (SELECT value FROM json_each(?4)))
 GROUP BY start_ms ORDER BY start_ms
 
 -- name: activity_by_endpoint
 -- the primary key; the clients come as JSON, NULL for all
-SELECT endpoint_id, client_id, sum(accepted), sum(delivered), sum(failed), sum(dead),
-  sum(latency_0), sum(latency_1), sum(latency_2), sum(latency_3),
-  sum(latency_4), sum(latency_5), sum(latency_6), sum(latency_7),
-  sum(latency_8), sum(latency_9), sum(latency_10)
-FROM activity WHERE step_s = ?1 AND start_ms >= ?2 AND endpoint_id <> 0
+SELECT endpoint_id, client_id, sum(accepted) AS accepted, sum(delivered) AS delivered, sum(failed) AS failed,
+       sum(dead) AS dead,
+       sum(latency_0) AS latency_0, sum(latency_1) AS latency_1, sum(latency_2) AS latency_2, sum(latency_3) AS latency_3,
+       sum(latency_4) AS latency_4, sum(latency_5) AS latency_5, sum(latency_6) AS latency_6, sum(latency_7) AS latency_7,
+       sum(latency_8) AS latency_8, sum(latency_9) AS latency_9, sum(latency_10) AS latency_10
+FROM activity
+WHERE step_s = ?1 AND start_ms >= ?2 AND endpoint_id <> 0
   AND (?3 IS NULL OR client_id IN (SELECT value FROM json_each(?3)))
 GROUP BY endpoint_id, client_id
 
--- Upkeep -------------------------------------------------------------------------------------------------------
+-- Maintenance --------------------------------------------------------------------------------------------------
 
--- name: audit
-SELECT e.id, e.match_count, (SELECT count(*) FROM delivery AS d WHERE d.event_id = e.id AND d.replayed = 0)
+-- name: verify_counts
+SELECT e.id, e.match_count, (SELECT count(*) FROM delivery AS d WHERE d.event_id = e.id AND d.replayed = 0) AS count
 FROM event AS e WHERE e.id > ? ORDER BY e.id LIMIT ?
 
--- name: oldest
+-- name: last_id
+SELECT max((SELECT value FROM meta WHERE name = 'last_id'),
+           coalesce((SELECT max(id) FROM event), 0), coalesce((SELECT max(id) FROM delivery), 0),
+           coalesce((SELECT max(id) FROM endpoint), 0), coalesce((SELECT max(id) FROM api_key), 0),
+           coalesce((SELECT max(id) FROM replay), 0), coalesce((SELECT max(id) FROM audit_entry), 0))
+
+-- name: oldest_ms
 SELECT accepted_ms FROM event ORDER BY id LIMIT 1
 
 -- name: oldest_events
 SELECT e.id, e.accepted_ms,
-       EXISTS (SELECT 1 FROM delivery AS d WHERE d.event_id = e.id AND d.state = 'pending')
+       EXISTS (SELECT 1 FROM delivery AS d WHERE d.event_id = e.id AND d.state = 'pending') AS is_pending
 FROM event AS e WHERE e.id > ? ORDER BY e.id
 
--- name: needed
-SELECT 1 FROM delivery WHERE event_id = ? AND state = 'pending'
+-- name: has_pending
+SELECT EXISTS (SELECT 1 FROM delivery WHERE event_id = ? AND state = 'pending')
 
--- name: expire_attempts
+-- name: delete_attempts
 DELETE FROM attempt WHERE delivery_id IN (SELECT id FROM delivery WHERE event_id = ?)
 
--- name: expire_deliveries
+-- name: delete_deliveries
 DELETE FROM delivery WHERE event_id = ?
 
--- name: expire_text
+-- name: delete_text
 DELETE FROM event_text WHERE rowid = ?
 
--- name: expire_event
+-- name: delete_event
 DELETE FROM event WHERE id = ?
 
 -- name: index_text
@@ -340,8 +380,8 @@ SELECT id, client_id, iif(json_valid(CAST(body AS TEXT)),
   (SELECT group_concat(atom, ' ') FROM json_tree(CAST(body AS TEXT)) WHERE atom IS NOT NULL), CAST(body AS TEXT))
 FROM event WHERE id > ? AND id <= ?
 
--- name: text_window
-SELECT id, length(body) FROM event WHERE id > ? ORDER BY id LIMIT ?
+-- name: events_to_index
+SELECT id, length(body) AS size FROM event WHERE id > ? ORDER BY id LIMIT ?
 
--- name: unindexed
+-- name: count_unindexed
 SELECT count(*) FROM (SELECT 1 FROM event WHERE id > ? LIMIT ?)

@@ -1,65 +1,84 @@
-"""Endpoints, keys, ended sessions and replays as rows: small tables, written rarely, read whole."""
+"""Endpoints, keys and ended sessions: small tables, seldom written, read whole."""
+
+from typing import Final
 
 import apsw
 import msgspec
 
-from commerce_event.core.model import Key, Replay
+from commerce_event.core.model import Key
 from commerce_event.store import row_mapping
-from commerce_event.store.port import EndpointChangedError, EndpointRow
-from commerce_event.store.sqlite.sql import as_json, only, run
+from commerce_event.store.model import EndpointRow
+from commerce_event.store.port import EndpointChangedError
+from commerce_event.store.sqlite.access import Access
+from commerce_event.store.sqlite.sql import as_json, execute, fetch, fetch_column, fetch_value
 
 
-def put_endpoint(connection: apsw.Connection, row: EndpointRow, *, read: int | None) -> int:
-    if read is not None and only(run(connection, "endpoint_revision", (row.id,))) != read:
-        raise EndpointChangedError("another node changed the endpoint meanwhile")
-    version = int(only(run(connection, "bump", ("config_version",))))
-    config = row.config.decode()
-    times = (row.created_ms, row.updated_ms, row.deleted_ms)
-    run(connection, "put_endpoint", (row.id, row.client_id, version, *times, config, row.sealed))
-    run(connection, "put_revision", (row.id, version, row.client_id, *times, config))
-    return version
+class SqliteRegistry:
+    """The registry."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    async def put_endpoint(self, row: EndpointRow, *, expected_revision: int | None = None) -> int:
+        def work(connection: apsw.Connection) -> int:
+            present = fetch_value(connection, "endpoint_revision", row.id)
+            if expected_revision is not None and present != expected_revision:
+                raise EndpointChangedError("another node has changed the endpoint")
+            version = int(fetch_value(connection, "increment_meta", "config_version"))
+            config = row.config.decode()
+            times = (row.created_ms, row.updated_ms, row.deleted_ms)
+            execute(connection, "put_endpoint", row.id, row.client_id, version, *times, config, row.sealed)
+            execute(connection, "insert_endpoint_revision", row.id, version, row.client_id, *times, config)
+            return version
+
+        return await self._access.write(work)
+
+    async def endpoints(self, *, since_version: int = 0) -> list[EndpointRow]:
+        return await self._access.read(lambda connection: endpoints(connection, since_version))
+
+    async def endpoint_revisions(self, client_id: int, config_version: int) -> list[EndpointRow]:
+        return await self._access.read(
+            lambda connection: [
+                row_mapping.endpoint(row) for row in fetch(connection, "endpoint_revisions", client_id, config_version)
+            ]
+        )
+
+    async def config_version(self) -> int:
+        return await self._access.read_for_queue(
+            lambda connection: int(fetch_value(connection, "meta", "config_version"))
+        )
+
+    async def put_key(self, key: Key) -> int:
+        def work(connection: apsw.Connection) -> int:
+            clients = as_json(key.client_ids)
+            values = (key.id, key.role, clients, key.name, key.digest, key.created_ms, key.revoked_ms)
+            execute(connection, "put_key", *values)
+            return int(fetch_value(connection, "increment_meta", "config_version"))
+
+        return await self._access.write(work)
+
+    async def keys(self) -> list[Key]:
+        def work(connection: apsw.Connection) -> list[Key]:
+            rows = list(fetch(connection, "keys"))
+            clients = [None if row.client_ids is None else _CLIENTS.decode(row.client_ids) for row in rows]
+            return [row_mapping.key(row, client_ids) for row, client_ids in zip(rows, clients, strict=True)]
+
+        return await self._access.read(work)
+
+    async def end_session(self, session_id: str, *, ends_ms: int, now_ms: int) -> int:
+        def work(connection: apsw.Connection) -> int:
+            execute(connection, "delete_old_sessions", now_ms)
+            execute(connection, "end_session", session_id, ends_ms)
+            return int(fetch_value(connection, "increment_meta", "config_version"))
+
+        return await self._access.write(work)
+
+    async def ended_sessions(self) -> frozenset[str]:
+        return await self._access.read(lambda connection: frozenset(fetch_column(connection, "ended_sessions")))
+
+
+_CLIENTS: Final = msgspec.json.Decoder(list[int])
 
 
 def endpoints(connection: apsw.Connection, since_version: int = 0) -> list[EndpointRow]:
-    return [row_mapping.endpoint(row) for row in run(connection, "endpoints", (since_version,))]
-
-
-def endpoint_revisions(connection: apsw.Connection, client_id: int, config_version: int) -> list[EndpointRow]:
-    return [row_mapping.endpoint(row) for row in run(connection, "endpoint_revisions", (client_id, config_version))]
-
-
-def config_version(connection: apsw.Connection) -> int:
-    return int(only(run(connection, "meta", ("config_version",))))
-
-
-def put_key(connection: apsw.Connection, key: Key) -> int:
-    clients = as_json(key.client_ids)
-    run(connection, "put_key", (key.id, key.role, clients, key.name, key.digest, key.created_ms, key.revoked_ms))
-    return int(only(run(connection, "bump", ("config_version",))))
-
-
-def keys(connection: apsw.Connection) -> list[Key]:
-    return [
-        row_mapping.key(row, None if row[2] is None else msgspec.json.decode(row[2], type=list[int]))
-        for row in run(connection, "keys")
-    ]
-
-
-def end_session(connection: apsw.Connection, session_id: str, *, ends_ms: int, now_ms: int) -> int:
-    run(connection, "forget_sessions", (now_ms,))
-    run(connection, "end_session", (session_id, ends_ms))
-    return int(only(run(connection, "bump", ("config_version",))))
-
-
-def ended_sessions(connection: apsw.Connection) -> frozenset[str]:
-    return frozenset(row[0] for row in run(connection, "ended_sessions"))
-
-
-def put_replay(connection: apsw.Connection, replay: Replay, *, read: int | None) -> bool:
-    """Store a replay; False: a cursor was read that is no longer the running replay's, and nothing is stored."""
-    if read is not None and only(run(connection, "running_cursor", (replay.id,))) != read:
-        return False
-    values = list(msgspec.structs.astuple(replay))
-    values[5] = as_json(replay.types)
-    run(connection, "put_replay", values)
-    return True
+    return [row_mapping.endpoint(row) for row in fetch(connection, "endpoints", since_version)]

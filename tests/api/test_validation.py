@@ -1,4 +1,4 @@
-"""What is wrong with a body or a query is said in words, at the place where it is wrong."""
+"""convert: faults of a body or a query are reported in words, at their place."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from commerce_event.core.problems import Problem
 ENDPOINT = {"client_id": 1, "url": "https://erp.example/", "event_types": ["*"]}
 
 
-def said(raw: Any, wanted: type, **how: Any) -> str:
+def fault_of(raw: Any, wanted: type, **how: Any) -> str:
     with pytest.raises(Problem) as caught:
         convert(raw, wanted, **how)
     [fault] = caught.value.faults
@@ -41,12 +41,12 @@ def said(raw: Any, wanted: type, **how: Any) -> str:
     ],
 )
 def test_fault_of_a_body_is_told_in_a_sentence(given: dict[str, Any], sentence: str) -> None:
-    assert said({**ENDPOINT, **given}, NewEndpoint, where="") == sentence
+    assert fault_of({**ENDPOINT, **given}, NewEndpoint, where="") == sentence
 
 
 def test_what_is_missing_is_told() -> None:
-    assert said({"client_id": 1, "event_types": ["*"]}, NewEndpoint, where="") == "/url is required."
-    assert said([], NewEndpoint, where="") == "The body must be an object, not a list."
+    assert fault_of({"client_id": 1, "event_types": ["*"]}, NewEndpoint, where="") == "/url is required."
+    assert fault_of([], NewEndpoint, where="") == "The body must be an object, not a list."
 
 
 def test_every_fault_is_told_at_once() -> None:
@@ -66,4 +66,4 @@ def test_every_fault_is_told_at_once() -> None:
     ],
 )
 def test_fault_of_a_query_is_told_in_a_sentence(given: dict[str, str], sentence: str) -> None:
-    assert said(given, EventsQuery, where="?", strict=False) == sentence
+    assert fault_of(given, EventsQuery, where="?", strict=False) == sentence

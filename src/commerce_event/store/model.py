@@ -1,0 +1,233 @@
+"""The records that the store takes and returns. Times are milliseconds since 1970 UTC (``_ms``)."""
+
+from collections.abc import Sequence
+from typing import Any, Final, Literal, Self
+
+import msgspec
+
+from commerce_event.core.model import Attempt, DeliveryState, Scope
+
+
+class NewDelivery(msgspec.Struct, frozen=True):
+    """A delivery to store with its event; with ``lease_until_ms`` its attempt 1 is claimed in the same commit."""
+
+    id: int
+    endpoint_id: int
+    order_key: str | None = None
+    lease_until_ms: int | None = None
+
+
+class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that passed every check; the commit assigns its sequence."""
+
+    id: int
+    client_id: int
+    type: str
+    application_id: int | None
+    accepted_ms: int
+    config_version: int
+    idempotency_key: str | None
+    traceparent: str | None
+    body: bytes
+    deliveries: tuple[NewDelivery, ...]
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """The answer of a commit: ``new``, ``duplicate`` (same key, same event) or ``conflict`` (same key, another event).
+
+    ``id``, ``sequence`` and ``deliveries`` are the first event's for a duplicate or a conflict.
+    """
+
+    outcome: Literal["new", "duplicate", "conflict"]
+    id: int
+    sequence: int
+    deliveries: int
+
+
+class EndpointBacklog(msgspec.Struct, frozen=True):
+    """The earliest due time among an endpoint's pending deliveries: one for first attempts, one for retries."""
+
+    endpoint_id: int
+    retrying: bool
+    due_ms: int
+
+
+class ClaimRequest(msgspec.Struct, frozen=True):
+    """How many due deliveries the caller can take for an endpoint now: first attempts, or retries."""
+
+    endpoint_id: int
+    retrying: bool
+    limit: int
+
+
+class Claimed(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery that this node may send: attempt ``number`` is durable already, and ``run_id`` fences its result."""
+
+    delivery_id: int
+    endpoint_id: int
+    number: int
+    failure_count: int
+    run_id: int
+    lease_until_ms: int
+    replay_id: int | None
+    event_id: int
+    client_id: int
+    sequence: int
+    type: str
+    traceparent: str | None
+    body: bytes
+    has_order_key: bool = False  # others of its order key may wait for it
+
+
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of an attempt. ``due_ms`` is set exactly when ``state`` is pending."""
+
+    delivery_id: int
+    endpoint_id: int
+    run_id: int
+    attempt: Attempt
+    state: DeliveryState
+    failure_count: int
+    due_ms: int | None
+    reason: str | None
+    has_order_key: bool = False
+
+
+class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An endpoint as stored: ``config`` is JSON, ``sealed`` holds secrets and static headers, encrypted."""
+
+    id: int
+    client_id: int
+    revision: int  # set by the store
+    created_ms: int
+    updated_ms: int
+    deleted_ms: int | None
+    config: bytes
+    sealed: bytes
+
+
+class Page(msgspec.Struct, frozen=True):
+    """At most ``limit`` rows, newest first, below the id ``before``. Deliveries also oldest first, above ``after``."""
+
+    limit: int
+    before: int | None = None
+    after: int | None = None
+
+
+class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events; all conditions must hold. ``text`` is searched in the payload, ignoring case and accents."""
+
+    scope: Scope
+    types: tuple[str, ...] = ()
+    application_id: int | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+    state: DeliveryState | None = None  # has a delivery in that state
+    text: str | None = None
+
+    def parts(self) -> "list[EventQuery]":
+        """Return a query for each client and type that is named: an index has the newest of each in order."""
+        if self.scope.client_ids is None:
+            return [self]
+        kinds: list[tuple[str, ...]] = [(each,) for each in self.types] or [()]
+        return [
+            msgspec.structs.replace(self, scope=Scope.of(client_id), types=types)
+            for client_id in self.scope.client_ids
+            for types in kinds
+        ]
+
+
+class DeliveryQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which deliveries; all conditions must hold. Types and times are the event's."""
+
+    scope: Scope
+    event_id: int | None = None
+    endpoint_id: int | None = None
+    replay_id: int | None = None
+    state: DeliveryState | None = None
+    types: tuple[str, ...] = ()
+    since_ms: int | None = None
+    until_ms: int | None = None
+    due_after_ms: int | None = None  # due later than that
+
+
+class DeadGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """Dead letters of an endpoint with the same reason and error. Times are those of acceptance or replay."""
+
+    endpoint_id: int
+    reason: str | None
+    error: str | None  # of the last attempt
+    count: int
+    oldest_ms: int
+    newest_ms: int
+
+
+class DeliveryCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """The counts of one endpoint since it was created. ``matched`` must equal the sum of the four others."""
+
+    endpoint_id: int
+    client_id: int
+    matched: int  # deliveries ever created, replays included
+    delivered: int
+    dead: int
+    cancelled: int
+    pending: int
+    oldest_due_ms: int | None
+
+    @property
+    def difference(self) -> int:
+        return self.matched - self.delivered - self.dead - self.cancelled - self.pending
+
+
+class CountCheck(msgspec.Struct, frozen=True):
+    """One step of the rolling recount of events against their deliveries."""
+
+    checked: int
+    wrong: tuple[int, ...]  # ids of events with fewer or more deliveries than were matched
+    cursor: int
+
+    @classmethod
+    def of(cls, rows: Sequence[Any], limit: int) -> Self:
+        """Return the result for rows of events with their ``match_count`` and the ``count`` that was found."""
+        wrong = tuple(row.id for row in rows if row.match_count != row.count)
+        return cls(len(rows), wrong, rows[-1].id if len(rows) == limit else 0)
+
+
+INTERRUPTED: Final = "interrupted"  # the error of an attempt that was never answered
+DAMAGED: Final = "damaged"  # the reason of a delivery whose event is lost
+AUDIT_KEPT_MS: Final = 400 * 86_400_000
+LATENCY_BOUNDS_MS: Final = (5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000)  # upper ends; one more is open
+ACTIVITY_STEPS_S: Final = {60: 2 * 86_400, 3_600: 90 * 86_400}  # width of a step, and how long it is kept
+
+
+class Activity(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts of one step of time. ``endpoint_id`` is 0 where events are counted, not attempts."""
+
+    start_ms: int
+    client_id: int
+    endpoint_id: int
+    accepted: int
+    delivered: int
+    failed: int  # attempts
+    dead: int
+    latency: tuple[int, ...]  # answered attempts by LATENCY_BOUNDS_MS
+    # The largest values seen during the step; pending and dead_letters are summed over endpoints.
+    pending: int = 0
+    dead_letters: int = 0
+    oldest_ms: int = 0  # how long the oldest due delivery had waited
+
+
+class StoreInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What doctor and the system page show."""
+
+    engine: str
+    version: str
+    location: str
+    schema_version: int
+    durability: str
+    size_bytes: int
+    free_bytes: int | None  # None where it cannot be known
+    unclean_starts: int | None = None  # after runs that did not end properly; None where other nodes take over
+
+
+Notice = Literal["work", "config"]

@@ -1,0 +1,49 @@
+"""How the roles of the store reach the file."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+import apsw
+
+from commerce_event.store.port import StoreBrokenError, StoreUnavailableError
+from commerce_event.store.sqlite.readers import Readers
+from commerce_event.store.sqlite.writer import Writer
+
+T = TypeVar("T")
+
+
+class Access:
+    """One writer, a few readers, and a reader for the queue alone. None of them exists while the store is closed.
+
+    Every method raises StoreUnavailableError while the store is closed.
+    """
+
+    def __init__(self) -> None:
+        self.run_id = 0
+        self.writer: Writer | None = None
+        self.readers: Readers | None = None
+        self.queue_reader: Readers | None = None  # so that no search delays a delivery
+
+    async def read(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Run ``work`` on a connection that can only read; return its result."""
+        return await _opened(self.readers).do(work)
+
+    async def read_for_queue(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Run short ``work`` that delivering waits for."""
+        return await _opened(self.queue_reader).do(work)
+
+    async def write(self, work: Callable[[apsw.Connection], T], *, insist: bool = False) -> T:
+        """Run ``work`` in a transaction; return its result once it is durable. ``insist``: see Writer.do."""
+        return await _opened(self.writer).do(work, insist=insist)
+
+    async def failed(self) -> StoreBrokenError:
+        """Return the reason once the file can no longer be trusted; until then wait."""
+        failure = asyncio.wrap_future(_opened(self.writer).failure)
+        return await asyncio.shield(failure)  # so that a cancelled caller does not cancel it
+
+
+def _opened(part: T | None) -> T:
+    if part is None:
+        raise StoreUnavailableError("the store is closed")
+    return part
