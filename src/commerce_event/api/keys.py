@@ -27,7 +27,7 @@ class KeysQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class RevokeQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whether to revoke a key that locks somebody out."""
+    """Whether to revoke a key that locks a person out."""
 
     force: bool = False
 

@@ -1,4 +1,4 @@
-"""Clocks, which are passed to whatever needs the time, so that tests and simulations can pass their own.
+"""Clocks, which are passed to everything that needs the time, so that tests and simulations can pass their own.
 
 When the machine's wall clock is set, a node's clock runs on with monotonic time at first, so that nothing becomes due
 early or late. Once a second ``maintenance.clock_watcher`` reads ``drift_ms`` and calls ``follow``; after a jump it also

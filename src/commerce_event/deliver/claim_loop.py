@@ -119,7 +119,7 @@ class ClaimLoop:
                 await self._sleep(self._until_next(self._clock.monotonic()))
 
     async def _sleep(self, seconds: float) -> None:
-        """Wait until somebody wakes the loop, at most for ``seconds``."""
+        """Wait until the loop is woken, at most for ``seconds``."""
         if seconds > 0 and not self._closing:
             try:
                 async with asyncio.timeout(seconds):

@@ -233,7 +233,7 @@ class Dispatcher:
             await self._switch_off(endpoint)
 
     async def _switch_off(self, endpoint: Endpoint) -> None:
-        """Switch off an endpoint that answered 410, unless somebody changed it since the request was sent."""
+        """Switch off an endpoint that answered 410, unless it was changed since the request was sent."""
         current = self._registry.endpoint(endpoint.id)
         if current is None or not current.live:
             return

@@ -2,7 +2,7 @@
 
 An id holds the time it was made at. It is never behind the clock, but it is ahead of a clock that was set back, until
 the clock has caught up. An event whose accepted time differs from its id by more than SLACK_MS is clock-skewed; a
-separate index finds these by time. So the bounds are exact whatever clocks do, and the accepted time decides.
+separate index finds these by time. So the bounds are exact even when clocks jump, and the accepted time decides.
 """
 
 from typing import Final

@@ -107,7 +107,7 @@ class Cluster:
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 log.warning("the database is out of reach", error=str(error) or type(error).__name__)
                 await asyncio.sleep(_HEARTBEAT_S)
-            except Exception:  # whatever it is, this run must stay visible to the others
+            except Exception:  # after any error, this run must stay visible to the others
                 log.exception("a heartbeat failed")
                 await asyncio.sleep(_HEARTBEAT_S)
             else:

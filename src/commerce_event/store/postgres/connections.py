@@ -34,7 +34,7 @@ _SETTINGS: Final = {
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
 }
-# For statements that must use an index, whatever the planner believes about sizes.
+# For statements that must use an index, regardless of the planner's size estimates.
 _INDEX_SETTINGS: Final = _SETTINGS | {"enable_bitmapscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 
 log = structlog.get_logger(__name__)

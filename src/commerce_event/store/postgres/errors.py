@@ -21,7 +21,7 @@ _UNREACHABLE: Final = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
     asyncpg.InvalidTransactionStateError,  # a transaction that was idle or took too long was ended
-    asyncpg.ObjectNotInPrerequisiteStateError,  # the database lets nobody in
+    asyncpg.ObjectNotInPrerequisiteStateError,  # the database accepts no connections
     asyncpg.OperatorInterventionError,  # shutting down, starting up, cancelled by the operator
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,

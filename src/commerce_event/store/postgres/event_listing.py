@@ -15,7 +15,7 @@ from commerce_event.store.row_mapping import build
 from commerce_event.store.time_ranges import Span
 
 _RARE: Final = ENDED | {"pending"}  # states with few deliveries compared to those delivered
-# LIMIT and LATERAL keep the planner to one lookup for each row, whatever it believes about the sizes.
+# LIMIT and LATERAL keep the planner to one lookup for each row, regardless of its size estimates.
 _EVENT_OF_ID: Final = "CROSS JOIN LATERAL (SELECT * FROM event WHERE event.id = n.id LIMIT 1) AS e"
 _TEXT_OF_ID: Final = "CROSS JOIN LATERAL (SELECT folded FROM event_text WHERE event_text.event_id = n.id LIMIT 1) AS t"
 _UNINDEXED_STEP: Final = 200  # events that are not indexed yet, searched at a time

@@ -32,7 +32,7 @@ class PostgresMaintenance:
         return found
 
     async def expire(self, *, before_ms: int, limit: int) -> int:
-        """Drop one whole week of events if one has expired, whatever ``limit`` says; else delete single events."""
+        """Drop one whole week of events if one has expired, regardless of ``limit``; else delete single events."""
         return await self._retention.expire(before_ms, limit)
 
     async def shift_due(self, by_ms: int) -> None:

@@ -85,7 +85,7 @@ WHERE EXISTS (SELECT FROM queue AS q
                 AND q.order_key = wanted.order_key)
 
 -- name: release_next
--- index queue_order: the first of each key in the order of acceptance, whatever clocks made the ids, unless one of the
+-- index queue_order: the first of each key in the order of acceptance, independent of the clocks in the ids, unless one of the
 -- key is due or leased already (index queue_turn)
 UPDATE queue SET due_ms = $1
 WHERE id = ANY (ARRAY (
@@ -105,7 +105,7 @@ WHERE id = ANY (ARRAY (
 -- Queue --------------------------------------------------------------------------------------------------------
 
 -- name: backlog
--- a loose scan of index queue_due: one seek for each endpoint with first attempts or retries, whatever the backlog
+-- a loose scan of index queue_due: one seek for each endpoint with first attempts or retries, independent of the backlog
 WITH RECURSIVE busy (endpoint_id, retrying, due_ms) AS (
   (SELECT endpoint_id, retrying, due_ms FROM queue ORDER BY endpoint_id, retrying, due_ms LIMIT 1)
   UNION ALL
@@ -118,7 +118,7 @@ WITH RECURSIVE busy (endpoint_id, retrying, due_ms) AS (
 SELECT endpoint_id, retrying, due_ms FROM busy WHERE due_ms IS NOT NULL
 
 -- name: claim
--- index queue_due; LIMIT and LATERAL keep the planner to one seek a row, whatever it believes about the sizes
+-- index queue_due; LIMIT and LATERAL keep the planner to one seek a row, regardless of its size estimates
 WITH due AS MATERIALIZED (
   SELECT q.* FROM unnest($1::bigint[], $2::boolean[], $3::integer[]) AS wanted (endpoint_id, retrying, count)
   CROSS JOIN LATERAL (

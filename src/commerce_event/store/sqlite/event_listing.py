@@ -20,7 +20,7 @@ _MAY_HOLD: Final = (
     "(instr(lower(CAST(e.body AS TEXT)), {}) OR instr(CAST(e.body AS TEXT), '\\') "
     "OR length(CAST(e.body AS TEXT)) < length(e.body))"
 )
-_BY_ID: Final = "event AS e NOT INDEXED"  # use the primary key, whatever the other conditions
+_BY_ID: Final = "event AS e NOT INDEXED"  # use the primary key, regardless of the other conditions
 
 
 def events(connection: apsw.Connection, query: EventQuery, page: Page) -> list[Event]:

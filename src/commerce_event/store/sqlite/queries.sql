@@ -28,7 +28,7 @@ FROM (VALUES {rows:12})
 -- Queue --------------------------------------------------------------------------------------------------------
 
 -- name: backlog
--- a loose scan of index delivery_due: a few seeks for each endpoint with pending work, whatever the backlog
+-- a loose scan of index delivery_due: a few seeks for each endpoint with pending work, independent of the backlog
 WITH RECURSIVE busy (endpoint_id) AS (
   SELECT min(endpoint_id) FROM delivery WHERE state = 'pending'
   UNION ALL

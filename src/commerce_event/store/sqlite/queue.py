@@ -226,7 +226,7 @@ def _held_claims(connection: apsw.Connection, settlements: Sequence[Settlement])
 
 
 def _deliveries_by_id(connection: apsw.Connection, delivery_ids: Sequence[int]) -> list[Row]:
-    """Return the deliveries in the order of their events, whatever the order of the ids."""
+    """Return the deliveries in the order of their events, independent of the order of the ids."""
     wanted = [(delivery_id,) for delivery_id in sorted(set(delivery_ids))]
     return list(fetch_rows(connection, "deliveries_by_id", wanted))
 
