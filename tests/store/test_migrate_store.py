@@ -421,7 +421,7 @@ async def test_process_that_ended_in_the_middle_is_continued_by_the_same_command
         await holder.close()
     if end == "cut off":
         assert process.returncode == 1
-        assert re.fullmatch(r"commerce-event: The move stopped .* run the same command again: .*\n", err), err
+        assert re.fullmatch(r"commerce-event: The move stopped .* run the same command again to continue\.\n", err), err
     assert await ask(database, "SELECT finished_ms IS NULL FROM move")
     again = run_command(path, database, "--json")
     out, err = await asyncio.to_thread(again.communicate)
