@@ -17,9 +17,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from benchmarks.isolation import names
-from benchmarks.isolation.registry import Scenario, load
+from benchmarks.isolation.registry import Scenario
 from benchmarks.isolation.report import WIDTH, print_table
 from benchmarks.isolation.results import Result
+from benchmarks.isolation.scenarios import SCENARIOS
 
 _ATTACK_S: Final = 8.0
 _MEMORY_MAX_MB: Final = 2_000
@@ -29,7 +30,7 @@ _INTERRUPTED: Final = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    scenarios = load()
+    scenarios = SCENARIOS
     parser = argparse.ArgumentParser(prog="python -m benchmarks.isolation", description=__doc__)
     parser.add_argument("--scenario", nargs="+", metavar="NAME", choices=sorted(scenarios), help="run only these")
     parser.add_argument("--list", action="store_true", help="list the scenarios and exit")

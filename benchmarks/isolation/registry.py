@@ -55,10 +55,3 @@ def scenario(
         return prepare
 
     return register
-
-
-def load() -> Mapping[str, Scenario]:
-    """Import the modules with scenarios; return all of them."""
-    from benchmarks.isolation.scenarios import connections, deliveries, operators, publishing, reading  # noqa: F401
-
-    return SCENARIOS

@@ -22,8 +22,9 @@ from benchmarks.isolation.caller import Caller
 from benchmarks.isolation.client import Request, call
 from benchmarks.isolation.probe import CLIENT_ID as B
 from benchmarks.isolation.probe import Samples
-from benchmarks.isolation.registry import Attack, Scenario, load
+from benchmarks.isolation.registry import Attack, Scenario
 from benchmarks.isolation.results import Phase, Result, phase_of, refusals
+from benchmarks.isolation.scenarios import SCENARIOS
 from benchmarks.isolation.server import STOP_S, Server, ServerError
 
 SETUP_S: Final = 15.0
@@ -171,7 +172,7 @@ async def _cancel(attacking: "asyncio.Future[None]") -> None:
 
 def main(name: str, attack_s: float, memory_max_mb: int) -> None:
     """Run a scenario and print its result."""
-    scenario = load()[name]
+    scenario = SCENARIOS[name]
     if scenario.silent_names:
         names.serve_names()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]

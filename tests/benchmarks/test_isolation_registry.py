@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from benchmarks.isolation.probe import Sample, Samples
-from benchmarks.isolation.registry import SCENARIOS, Scenario, load, scenario
+from benchmarks.isolation.registry import Scenario, scenario
 from benchmarks.isolation.results import Phase, Result, phase_of
+from benchmarks.isolation.scenarios import SCENARIOS
 
 CALM = Phase(
     published=80,
@@ -27,10 +28,10 @@ def result(**changes: Any) -> Result:
 
 
 def test_registry_has_at_least_25_scenarios() -> None:
-    assert len(load()) >= 25
+    assert len(SCENARIOS) >= 25
 
 
-@pytest.mark.parametrize("each", load().values(), ids=lambda each: each.name)
+@pytest.mark.parametrize("each", SCENARIOS.values(), ids=lambda each: each.name)
 def test_scenario_says_what_the_caller_does_and_which_limits_it_uses(each: Scenario) -> None:
     assert re.fullmatch(r"[a-z]+(-[a-z]+)*", each.name)
     assert each.summary.endswith(".")
@@ -40,7 +41,7 @@ def test_scenario_says_what_the_caller_does_and_which_limits_it_uses(each: Scena
 
 def test_scenario_with_a_name_that_is_taken_is_refused() -> None:
     with pytest.raises(ValueError, match="two scenarios with the name text-search"):
-        scenario()(load()["text-search"].prepare)
+        scenario()(SCENARIOS["text-search"].prepare)
 
 
 def test_result_within_every_goal_misses_none() -> None:

@@ -385,7 +385,7 @@ async def test_doctor_checks_everything(shell: Shell, tmp_path: Path) -> None:
 
     assert done.code == 0, done.err
     assert {row["check"]: row["verdict"] for row in done.json} == {
-        "settings": "ok", "clock": "ok", "disk": "ok", "network policy": "ok", "server": "ok", "books": "ok", "store": "ok",
+        "settings": "ok", "clock": "ok", "disk": "ok", "network policy": "ok", "server": "ok", "delivery counts": "ok", "store": "ok",
     }  # fmt: skip
     wrong = await run("doctor", environment={**environment, "COMMERCE_EVENT_KEY": "wrong"})
     keyless = await run("doctor", environment={**environment, "COMMERCE_EVENT_KEY": ""})

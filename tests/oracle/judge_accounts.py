@@ -29,7 +29,7 @@ def _dead_are_visible(case: Case) -> Finding:
 
 def _books(case: Case) -> Finding:
     wrong = [f"{sample.node}: {sample.unbalanced}" for sample in case.ledger.samples if sample.unbalanced]
-    return Finding("the books balance at every moment", len(case.ledger.samples), wrong)
+    return Finding("the delivery counts balance at every moment", len(case.ledger.samples), wrong)
 
 
 def _attempts_counted(case: Case) -> Finding:

@@ -63,7 +63,7 @@ class Watch:
 def _unbalanced(books: dict[str, Any]) -> str:
     """Return what is wrong with accounts, by the server's own word or by our sum."""
     if not books["balanced"]:
-        return "the server says that its books do not balance"
+        return "the server says that its delivery counts do not balance"
     for book in books["items"]:
         if book["matched"] != book["delivered"] + book["dead"] + book["cancelled"] + book["pending"]:
             return f"the sum is wrong: {book}"

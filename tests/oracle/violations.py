@@ -195,7 +195,7 @@ BREACHES: dict[str, list[Callable[[Ledger], None]]] = {
     "every request has the headers of its endpoint, and no others": [sending.lose_header, sending.tell_wrong_sequence],
     "nothing is sent to an address that is not allowed": [sending.dial_forbidden_address],
     "every list of dead letters is complete": [sending.hide_dead_letter],
-    "the books balance at every moment": [sending.miscount_for_a_moment],
+    "the delivery counts balance at every moment": [sending.miscount_for_a_moment],
     "the metrics count every attempt once": [sending.count_twice, sending.count_too_few],
     "due deliveries are sent soon after the last fault": [sending.fall_behind, sending.fall_behind_for_long],
     "no node uses ever more memory, files or threads": [sending.leak_files, sending.leak_memory, sending.leak_threads, sending.never_copy_the_log],

@@ -381,7 +381,7 @@ def deliveries_of_a_deleted_endpoint_stay() -> None:
     _wrap(ClaimLoop, "_start_finishing", lambda *_: None)
 
 
-@_bug("the books balance at every moment")
+@_bug("the delivery counts balance at every moment")
 def books_off_by_one() -> None:
     async def counts(before: Any, *values: Any, **named: Any) -> Any:
         first, *rest = await before(*values, **named)

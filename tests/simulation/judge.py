@@ -36,7 +36,7 @@ class Judge:
         record = self._record
         self.breaches += [f"the node complained: {complaint}" for complaint in record.complaints]
         if not record.balanced:
-            self._breach("the books do not balance")
+            self._breach("the delivery counts do not balance")
         if record.left_over:
             self._breach(f"after everything was done there are {record.left_over}")
         self._everything_arrived()

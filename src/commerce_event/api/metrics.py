@@ -41,7 +41,7 @@ class Metrics(Collector):
             "Requests refused unread: no clear HTTP, too large a head, too slow, too many connections",
             registry=self._registry,
         )
-        self._attempts = dict.fromkeys(("delivered", "failed", "dead", "ours"), 0)
+        self._attempts = dict.fromkeys(("delivered", "failed", "dead", "internal"), 0)
         self._durations = [0] * (len(_BUCKETS) + 1)
         self._seconds = 0.0
         Gauge("commerce_event_in_flight", "Deliveries being sent", registry=self._registry).set_function(
@@ -61,7 +61,7 @@ class Metrics(Collector):
         if outcome.delivered:
             name = "delivered"
         elif outcome.is_internal:
-            name = "ours"
+            name = "internal"
         elif decision.state == "dead":
             name = "dead"
         self._attempts[name] += 1
@@ -80,7 +80,7 @@ class Metrics(Collector):
             "commerce_event_deliveries", "Deliveries by endpoint and state, ever", labels=["endpoint", "state"]
         )
         difference = GaugeMetricFamily(
-            "commerce_event_books_difference", "Matched minus all that became of it; 0 when the books balance"
+            "commerce_event_books_difference", "Matched minus all that became of it; 0 when the delivery counts balance"
         )
         oldest = GaugeMetricFamily(
             "commerce_event_oldest_due_age_seconds", "How long the oldest due delivery has waited", labels=["endpoint"]

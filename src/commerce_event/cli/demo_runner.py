@@ -238,7 +238,7 @@ def summary_table(summary: dict[str, Any]) -> Table:
         "missing" if summary["checked"] else "in progress": summary["missing"],
         "answered 503 at first, then retried": summary["retried"],
         "bad signatures": summary["forged"],
-        "books balance": "yes" if summary["balanced"] else "no",
+        "delivery counts balance": "yes" if summary["balanced"] else "no",
         "seconds": summary["seconds"],
     }
     for name, value in rows.items():

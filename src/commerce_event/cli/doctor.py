@@ -67,7 +67,7 @@ def _findings(store: str | None, url: str, key: str | None) -> Iterator[Finding]
     running = _server(url)
     yield running
     if running[1] == "ok":
-        yield _books(url, key)
+        yield _delivery_counts(url, key)
     if path is None or path.exists():
         yield _store(settings, path)
     else:
@@ -113,21 +113,21 @@ def _server(url: str) -> Finding:
     return "server", "ok", f"ready at {url}; its own settings and store are not checked"
 
 
-def _books(url: str, key: str | None) -> Finding:
+def _delivery_counts(url: str, key: str | None) -> Finding:
     if not key:
-        return "books", "warning", "not checked: no key is set; export COMMERCE_EVENT_KEY=…"
+        return "delivery counts", "warning", "not checked: no key is set; export COMMERCE_EVENT_KEY=…"
     try:
         with Api(url, key) as api:
             books = api.get("/v1/books")
         pending = sum(book["pending"] for book in books["items"])
         dead = sum(book["dead"] for book in books["items"])
     except CommandError as error:
-        return "books", "problem", f"not checked: {error}"
+        return "delivery counts", "problem", f"not checked: {error}"
     except (KeyError, TypeError):
-        return "books", "problem", f"not checked: {url} is not a commerce-event server"
+        return "delivery counts", "problem", f"not checked: {url} is not a commerce-event server"
     if not books["balanced"]:
-        return "books", "problem", "the books do not balance: keep the store unchanged and report this"
-    return "books", "ok", f"balanced; {pending} pending, {dead} dead"
+        return "delivery counts", "problem", "they do not balance: keep the store unchanged and report this"
+    return "delivery counts", "ok", f"balanced; {pending} pending, {dead} dead"
 
 
 def _store(settings: "Settings", path: Path | None) -> Finding:

@@ -50,7 +50,7 @@ class CountsVerifier:
         self.report = CountsReport(self._clock.now_ms(), counts, tuple(self._wrong_events))
         if not self.report.balanced:
             log.error(
-                "the books do not balance: please report this with the output of `commerce-event doctor`",
+                "the delivery counts do not balance: please report this with the output of `commerce-event doctor`",
                 endpoints=[each.endpoint_id for each in counts if each.difference],
                 events=list(self._wrong_events)[:20],
             )
