@@ -80,13 +80,13 @@ def _every(count: int) -> Callable[[], bool]:
 def answered_before_the_commit() -> None:
     tasks = []
 
-    async def accept(before: Any, journal: SqliteJournal, events: Any, **version: Any) -> list[Accepted]:
+    async def accept(before: Any, journal: SqliteJournal, submissions: Any, **version: Any) -> list[list[Accepted]]:
         async def later() -> None:
             await asyncio.sleep(0.5)
-            await before(journal, events, **version)
+            await before(journal, submissions, **version)
 
         tasks.append(asyncio.ensure_future(later()))
-        return [Accepted("new", event.id, 0, len(event.deliveries)) for event in events]
+        return [[Accepted("new", event.id, 0, len(event.deliveries)) for event in events] for events in submissions]
 
     _wrap(SqliteJournal, "accept", accept)
 
@@ -104,9 +104,12 @@ def key_ignored() -> None:
 
 @_bug("an idempotency key means one event of its client")
 def other_body_under_the_same_key_accepted() -> None:
-    async def accept(before: Any, journal: SqliteJournal, events: Any, **version: Any) -> list[Accepted]:
-        answers = await before(journal, events, **version)
-        return [replace(each, outcome="duplicate") if each.outcome == "conflict" else each for each in answers]
+    async def accept(before: Any, journal: SqliteJournal, submissions: Any, **version: Any) -> list[list[Accepted]]:
+        results = await before(journal, submissions, **version)
+        return [
+            [replace(each, outcome="duplicate") if each.outcome == "conflict" else each for each in answers]
+            for answers in results
+        ]
 
     _wrap(SqliteJournal, "accept", accept)
 

@@ -309,9 +309,9 @@ def secret_in_the_log() -> None:
 
 @_bug("no server ended by itself", faults=("disk-full",))
 def full_disk_ends_it() -> None:
-    async def accept(before: Any, journal: SqliteJournal, events: Any, **version: Any) -> list[Accepted]:
+    async def accept(before: Any, journal: SqliteJournal, submissions: Any, **version: Any) -> list[list[Accepted]]:
         try:
-            return list(await before(journal, events, **version))
+            return list(await before(journal, submissions, **version))
         except StoreUnavailableError:
             os._exit(3)
 
