@@ -8,7 +8,7 @@ from pathlib import Path
 import asyncpg
 import msgspec
 import pytest
-from stores import PostgresEngine, unread
+from stores import PostgresEngine, empty_registry
 
 from commerce_event.accept import commit_batcher
 from commerce_event.accept import intake as intake_module
@@ -37,20 +37,20 @@ async def intake(engine: PostgresEngine, monkeypatch: pytest.MonkeyPatch) -> Asy
     for module in (commit_batcher, intake_module):
         monkeypatch.setattr(module, "ANSWER_S", 60.0)
     store, clock = await engine.open(), SystemClock()
-    registry = unread(store)
+    registry = empty_registry(store)
     await registry.load()
     sender = Sender(resolver=Resolver(AddressPolicy(())), timeout_s=5, clock=clock, installation_id="0")
     dispatcher = Dispatcher(
         store, registry, sender, clock, timeout_s=5, retry_schedule_s=(1.0,), max_in_flight=8, circuit_failures=5
     )
     made = Intake(store, registry, dispatcher, IdMaker(), clock)
-    await made.submit([draft(client) for client in range(1, 9)])
+    await made.submit([pending_event(client) for client in range(1, 9)])
     yield made
     await made.close()
     await sender.close()
 
 
-def draft(client: int) -> PendingEvent:
+def pending_event(client: int) -> PendingEvent:
     data = {**ORDER.example, "ClientId": client}
     return PendingEvent(client, ORDER, None, data, msgspec.json.encode(data))
 
@@ -73,14 +73,14 @@ async def test_other_clients_go_on_and_the_held_ones_events_are_stored_once_they
     engine: PostgresEngine, intake: Intake
 ) -> None:
     async with holding(engine, 1, 2, 3, 4):
-        held = [asyncio.create_task(intake.submit([draft(client)])) for client in (1, 2, 3, 4)]
+        held = [asyncio.create_task(intake.submit([pending_event(client)])) for client in (1, 2, 3, 4)]
         for _ in range(5):
-            await asyncio.gather(*(intake.submit([draft(client)]) for client in (5, 6, 7, 8)))
+            await asyncio.gather(*(intake.submit([pending_event(client)]) for client in (5, 6, 7, 8)))
         assert not any(each.done() for each in held)
 
     answers = [answer.sequence for each in held for answer in await each]
     assert answers == [2, 2, 2, 2]
-    assert [answer.sequence for answer in await intake.submit([draft(1), draft(5)])] == [3, 7]
+    assert [answer.sequence for answer in await intake.submit([pending_event(1), pending_event(5)])] == [3, 7]
 
 
 async def test_client_that_is_held_for_long_is_told_to_come_again(
@@ -89,6 +89,6 @@ async def test_client_that_is_held_for_long_is_told_to_come_again(
     monkeypatch.setattr(intake_module, "ANSWER_S", 0.1)
     async with holding(engine, 1):
         with pytest.raises(StoreBusyError, match="try again"):
-            await intake.submit([draft(1)])
+            await intake.submit([pending_event(1)])
 
-    assert [answer.sequence for answer in await intake.submit([draft(1)])] == [2]
+    assert [answer.sequence for answer in await intake.submit([pending_event(1)])] == [2]
