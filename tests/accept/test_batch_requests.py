@@ -131,7 +131,7 @@ async def test_batches_do_not_delay_other_requests(api: Api, monkeypatch: pytest
     turn = 0
     seen: list[int] = []
 
-    def noting(*arguments: Any, **options: Any) -> Any:
+    def record_call(*arguments: Any, **options: Any) -> Any:
         seen.append(turn)
         return parse_event(*arguments, **options)
 
@@ -142,7 +142,7 @@ async def test_batches_do_not_delay_other_requests(api: Api, monkeypatch: pytest
             await asyncio.sleep(0)
 
     monkeypatch.setattr(publish, "_TURN_S", 0.0)
-    monkeypatch.setattr(publish, "parse_event", noting)
+    monkeypatch.setattr(publish, "parse_event", record_call)
     counting = asyncio.create_task(count_turns())
     answers = await asyncio.gather(*(post(api, [item(number) for number in range(20)]) for _ in range(3)))
     counting.cancel()

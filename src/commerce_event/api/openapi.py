@@ -300,7 +300,7 @@ def _plain(shown: dict[Any, Any]) -> dict[str, Any]:
     items: dict[str, Any] = {"/problems/{name}": {"get": _problem_page(shown)}}
     for path, name, summary, description, media in described:
         answers: dict[str, Any] = {"200": {"description": summary, "content": {media: {"schema": {}}}}}
-        call = {"operationId": name, "tags": ["Watching"], "summary": summary, "description": description}
+        call = {"operationId": name, "tags": ["Monitoring"], "summary": summary, "description": description}
         items[path] = {"get": {**call, "security": [], "responses": answers | _problems(_SERVER_PROBLEMS)}}
     return items
 
@@ -309,7 +309,7 @@ def _problem_page(shown: dict[Any, Any]) -> dict[str, Any]:
     content = {"application/json": {"schema": shown[ProblemTypeView]}}
     return {
         "operationId": "explainProblem",
-        "tags": ["Watching"],
+        "tags": ["Monitoring"],
         "summary": "Explain a problem",
         "description": "The `type` of every problem is the path of this call.",
         "security": [],
@@ -331,7 +331,7 @@ def _tags() -> list[dict[str, str]]:
         {"name": "Catalogue", "description": "Event types of the contract"},
         {"name": "Keys", "description": "API keys"},
         {"name": "Audit log", "description": "Changes and who made them"},
-        {"name": "Watching", "description": "Health, metrics and activity"},
+        {"name": "Monitoring", "description": "Health, metrics and activity"},
     ]
 
 
