@@ -24,6 +24,7 @@ from hostile_receiver import HostileServer
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.urls import parse_url
 from commerce_event.deliver import connection, connection_pool
+from commerce_event.deliver import resolver as resolver_module
 from commerce_event.deliver.connection import Connection, Response
 from commerce_event.deliver.connection_pool import ConnectionPool
 from commerce_event.deliver.resolver import Resolver, TransportError
@@ -262,6 +263,53 @@ async def test_pool_does_not_reuse_connection_near_server_idle_timeout(server: R
     idle.idle_since -= 4.9  # many servers close after 5 s
     await post(pool, server.at("/ok"))
     assert server.connections == 2
+
+
+async def test_pool_does_not_reuse_connection_beyond_its_age(server: Receiver, pool: ConnectionPool) -> None:
+    """Also while events keep coming: the age counts from when it was opened, not from its last use."""
+    for _ in range(3):
+        await post(pool, server.at("/ok"))
+    assert server.connections == 1
+    (idle,) = pool._idle
+    idle.opened_at -= connection_pool._AGE_MAX_S
+    await post(pool, server.at("/ok"))
+    assert server.connections == 2
+
+
+async def test_pool_after_name_moved_connects_to_its_new_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolver_module, "_CACHE_S", 0.0)
+    peers: list[str] = []
+    ended: list[str] = []
+    addresses = ["127.0.0.2"]
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peers.append(writer.get_extra_info("sockname")[0])
+        with suppress(asyncio.IncompleteReadError):
+            while True:
+                await reader.readuntil(BODY)
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
+        ended.append(peers[len(ended)])
+
+    def lookup(*given: Any, **rest: Any) -> list[tuple[Any, ...]]:
+        return named(*addresses)(*given, **rest)
+
+    resolver = Resolver(LOCAL, lookup=lookup)
+    pool = ConnectionPool(resolver, tls=NO_TRUST)
+    server = await asyncio.start_server(serve, "0.0.0.0", 0)
+    url = f"http://shop.example:{server.sockets[0].getsockname()[1]}/"
+    await post(pool, url)
+    await post(pool, url)
+    assert peers == ["127.0.0.2"]
+    addresses[:] = ["127.0.0.3"]
+    async with asyncio.timeout(PATIENCE_S):
+        while peers[-1] != "127.0.0.3":
+            await post(pool, url)
+    assert peers == ["127.0.0.2", "127.0.0.3"]
+    pool.close()
+    await until(lambda: ended == peers)
+    resolver.close()
+    server.close()
 
 
 async def test_pool_at_its_limit_closes_longest_idle_connection(

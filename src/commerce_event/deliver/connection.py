@@ -53,12 +53,14 @@ class Response(msgspec.Struct, frozen=True):
 class Connection(asyncio.Protocol):
     """A connection to one receiver. ``send_request`` may be called again while ``reusable``."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "") -> None:
+        self.address = address  # as the resolver gave it
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._response: asyncio.Future[Response] | None = None
         self._parser = httptools.HttpResponseParser(self)
         self.reusable = False
+        self.opened_at = self._loop.time()
         self.idle_since = 0.0
         self._was_used = False  # at least one response was complete
         self._sent_at = 0.0

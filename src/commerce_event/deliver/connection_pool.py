@@ -15,6 +15,7 @@ from commerce_event.deliver.resolver import INTERNAL_ERRNOS, Resolver, Transport
 from commerce_event.deliver.tls_errors import tls_failure
 
 _IDLE_MAX_S: Final = 3.0  # many servers close after 5 s, and a connection about to be closed must not be reused
+_AGE_MAX_S: Final = 60.0  # then the name, the address rules and the certificate are looked at again
 _IDLE_MAX: Final = 4_096
 _NEXT_ADDRESS_S: Final = 0.25  # until the next of several addresses is tried as well
 
@@ -40,7 +41,7 @@ class ConnectionPool:
         connection that was not used before. Raises TransportError.
         """
         pool_key = (key, target.origin)
-        idle = None if force_new else self._take(pool_key)
+        idle = None if force_new else self._take(pool_key, target)
         connection = idle or await self._connect(target, deadline)
         request = b"POST %b HTTP/1.1\r\nhost: %b\r\ncontent-length: %d\r\n%b\r\n%b" % (
             target.path.encode(),
@@ -71,15 +72,21 @@ class ConnectionPool:
         self._idle.clear()
         self._by_key.clear()
 
-    def _take(self, key: _Key) -> Connection | None:
+    def _take(self, key: _Key, target: Target) -> Connection | None:
+        """Return a connection that may be used again, and close those that may not."""
         idle = self._by_key.get(key)
-        oldest_allowed = asyncio.get_running_loop().time() - _IDLE_MAX_S
+        now = asyncio.get_running_loop().time()
         while idle:
             connection = idle.pop()
             if not idle:
                 del self._by_key[key]
             del self._idle[connection]
-            if connection.reusable and connection.idle_since > oldest_allowed:
+            if (
+                connection.reusable
+                and connection.idle_since > now - _IDLE_MAX_S
+                and connection.opened_at > now - _AGE_MAX_S
+                and (target.literal or not self._resolver.has_moved(target.host, connection.address))
+            ):
                 return connection
             connection.close()
         return None
@@ -146,7 +153,7 @@ class ConnectionPool:
         try:
             async with asyncio.timeout_at(deadline):
                 _, connection = await loop.create_connection(
-                    Connection,
+                    lambda: Connection(address),
                     address,
                     target.port,
                     ssl=self._tls if secure else None,
