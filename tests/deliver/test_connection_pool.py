@@ -224,6 +224,53 @@ async def test_pool_after_stale_connection_opens_a_new_one(server: Receiver, poo
     assert server.connections == 4
 
 
+async def test_pool_learns_after_which_idle_time_a_receiver_closes(
+    server: Receiver, pool: ConnectionPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await asyncio.gather(*[post(pool, server.at("/ok")) for _ in range(3)])
+    first, second, third = pool._idle
+    first.idle_since -= 2.0
+    second.idle_since -= 1.1
+    first.eof_received()
+    assert first not in pool._idle
+    await post(pool, server.at("/ok"))  # the third: not idle for half as long as the one that was closed
+    assert list(pool._idle) == [second, third]
+    third.idle_since -= 1.1
+    await post(pool, server.at("/ok"))
+    assert server.connections == 4
+    monkeypatch.setattr(connection_pool, "_LEARNED_S", 0.0)
+    (newest,) = pool._idle
+    newest.eof_received()  # what was learnt is known for a minute; now for no time
+    await post(pool, server.at("/ok"))
+    (newest,) = pool._idle
+    newest.idle_since -= 2.9
+    await post(pool, server.at("/ok"))
+    assert list(pool._idle) == [newest]
+
+
+async def test_pool_after_stale_connection_reuses_no_connection_idle_as_long(
+    server: Receiver, pool: ConnectionPool
+) -> None:
+    await post(pool, server.at("/close-on-second"))
+    (idle,) = pool._idle
+    idle.idle_since -= 2.0
+    assert (await failure(pool, server.at("/close-on-second"))).code == "connection_stale"
+    for _ in range(2):
+        await post(pool, server.at("/ok"))
+        (idle,) = pool._idle
+        idle.idle_since -= 1.1
+    assert server.connections == 3
+
+
+async def test_pool_forgets_nothing_of_one_endpoint_for_another(server: Receiver, pool: ConnectionPool) -> None:
+    await post(pool, server.at("/ok"), key=1)
+    (idle,) = pool._idle
+    idle.eof_received()
+    for _ in range(2):
+        await post(pool, server.at("/ok"), key=2)
+    assert server.connections == 2
+
+
 async def test_connection_with_unexpected_data_is_closed(pool: ConnectionPool) -> None:
     writers = []
 
