@@ -24,6 +24,7 @@ from hostile_receiver import HostileServer
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.urls import parse_url
 from commerce_event.deliver import connection, connection_pool
+from commerce_event.deliver import resolver as resolver_module
 from commerce_event.deliver.connection import Connection, Response
 from commerce_event.deliver.connection_pool import ConnectionPool
 from commerce_event.deliver.resolver import Resolver, TransportError
@@ -223,6 +224,53 @@ async def test_pool_after_stale_connection_opens_a_new_one(server: Receiver, poo
     assert server.connections == 4
 
 
+async def test_pool_learns_after_which_idle_time_a_receiver_closes(
+    server: Receiver, pool: ConnectionPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await asyncio.gather(*[post(pool, server.at("/ok")) for _ in range(3)])
+    first, second, third = pool._idle
+    first.idle_since -= 2.0
+    second.idle_since -= 1.1
+    first.eof_received()
+    assert first not in pool._idle
+    await post(pool, server.at("/ok"))  # the third: not idle for half as long as the one that was closed
+    assert list(pool._idle) == [second, third]
+    third.idle_since -= 1.1
+    await post(pool, server.at("/ok"))
+    assert server.connections == 4
+    monkeypatch.setattr(connection_pool, "_LEARNED_S", 0.0)
+    (newest,) = pool._idle
+    newest.eof_received()  # what was learnt is known for a minute; now for no time
+    await post(pool, server.at("/ok"))
+    (newest,) = pool._idle
+    newest.idle_since -= 2.9
+    await post(pool, server.at("/ok"))
+    assert list(pool._idle) == [newest]
+
+
+async def test_pool_after_stale_connection_reuses_no_connection_idle_as_long(
+    server: Receiver, pool: ConnectionPool
+) -> None:
+    await post(pool, server.at("/close-on-second"))
+    (idle,) = pool._idle
+    idle.idle_since -= 2.0
+    assert (await failure(pool, server.at("/close-on-second"))).code == "connection_stale"
+    for _ in range(2):
+        await post(pool, server.at("/ok"))
+        (idle,) = pool._idle
+        idle.idle_since -= 1.1
+    assert server.connections == 3
+
+
+async def test_pool_forgets_nothing_of_one_endpoint_for_another(server: Receiver, pool: ConnectionPool) -> None:
+    await post(pool, server.at("/ok"), key=1)
+    (idle,) = pool._idle
+    idle.eof_received()
+    for _ in range(2):
+        await post(pool, server.at("/ok"), key=2)
+    assert server.connections == 2
+
+
 async def test_connection_with_unexpected_data_is_closed(pool: ConnectionPool) -> None:
     writers = []
 
@@ -262,6 +310,53 @@ async def test_pool_does_not_reuse_connection_near_server_idle_timeout(server: R
     idle.idle_since -= 4.9  # many servers close after 5 s
     await post(pool, server.at("/ok"))
     assert server.connections == 2
+
+
+async def test_pool_does_not_reuse_connection_beyond_its_age(server: Receiver, pool: ConnectionPool) -> None:
+    """Also while events keep coming: the age counts from when it was opened, not from its last use."""
+    for _ in range(3):
+        await post(pool, server.at("/ok"))
+    assert server.connections == 1
+    (idle,) = pool._idle
+    idle.opened_at -= connection_pool._AGE_MAX_S
+    await post(pool, server.at("/ok"))
+    assert server.connections == 2
+
+
+async def test_pool_after_name_moved_connects_to_its_new_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolver_module, "_CACHE_S", 0.0)
+    peers: list[str] = []
+    ended: list[str] = []
+    addresses = ["127.0.0.2"]
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peers.append(writer.get_extra_info("sockname")[0])
+        with suppress(asyncio.IncompleteReadError):
+            while True:
+                await reader.readuntil(BODY)
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
+        ended.append(peers[len(ended)])
+
+    def lookup(*given: Any, **rest: Any) -> list[tuple[Any, ...]]:
+        return named(*addresses)(*given, **rest)
+
+    resolver = Resolver(LOCAL, lookup=lookup)
+    pool = ConnectionPool(resolver, tls=NO_TRUST)
+    server = await asyncio.start_server(serve, "0.0.0.0", 0)
+    url = f"http://shop.example:{server.sockets[0].getsockname()[1]}/"
+    await post(pool, url)
+    await post(pool, url)
+    assert peers == ["127.0.0.2"]
+    addresses[:] = ["127.0.0.3"]
+    async with asyncio.timeout(PATIENCE_S):
+        while peers[-1] != "127.0.0.3":
+            await post(pool, url)
+    assert peers == ["127.0.0.2", "127.0.0.3"]
+    pool.close()
+    await until(lambda: ended == peers)
+    resolver.close()
+    server.close()
 
 
 async def test_pool_at_its_limit_closes_longest_idle_connection(

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from typing import Final, cast
 
 import httptools
@@ -20,7 +21,7 @@ NAME_KEPT: Final = 256
 VALUE_KEPT: Final = 4_096
 HEADER_BYTES_KEPT: Final = 16 * 1024
 
-STALE: Final = "connection_stale"  # error code: the receiver closed an idle connection while it was reused
+STALE: Final = "connection_stale"  # the receiver closed an idle connection while it was reused: send again
 _STALE_MAX_S: Final = 1.0  # a close that was sent before our request came takes up to a round trip to arrive
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
 _CONTROLS: Final = dict.fromkeys((*range(32), *range(127, 160)), " ")
@@ -53,13 +54,17 @@ class Response(msgspec.Struct, frozen=True):
 class Connection(asyncio.Protocol):
     """A connection to one receiver. ``send_request`` may be called again while ``reusable``."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "") -> None:
+        self.address = address  # as the resolver gave it
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._response: asyncio.Future[Response] | None = None
         self._parser = httptools.HttpResponseParser(self)
         self.reusable = False
+        self.opened_at = self._loop.time()
         self.idle_since = 0.0
+        self.idle_s = 0.0  # before its latest request
+        self.on_idle_close: Callable[[Connection], None] | None = None  # called when the receiver closes it while idle
         self._was_used = False  # at least one response was complete
         self._sent_at = 0.0
 
@@ -86,6 +91,7 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         self.reusable = False
+        self.on_idle_close = None
         if self._transport is not None:
             self._transport.abort()
 
@@ -128,10 +134,10 @@ class Connection(asyncio.Protocol):
             self._abort("the body of the response is too large")
 
     def eof_received(self) -> None:
-        self.reusable = False  # now; connection_lost is called only in the next turn of the event loop
+        self._close_idle()  # now; connection_lost is called only in the next turn of the event loop
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.reusable = False
+        self._close_idle()
         if self._response is None or self._response.done():
             return
         if self._status:
@@ -139,6 +145,11 @@ class Connection(asyncio.Protocol):
             self._finish(complete=not names & {b"content-length", b"transfer-encoding"})
         else:
             self._fail(self._lost_error(exc))
+
+    def _close_idle(self) -> None:
+        self.reusable = False
+        if self.on_idle_close is not None:
+            self.on_idle_close(self)
 
     def _on_deadline(self) -> None:
         if self._response is None or self._response.done():
@@ -205,12 +216,12 @@ class Connection(asyncio.Protocol):
 
     def _lost_error(self, exc: Exception | None) -> TransportError:
         """Return the error for a connection that was lost before a header block was complete."""
-        if isinstance(exc, ssl.SSLError):
-            return tls_failure(exc)
         if self._was_used and not self._head_bytes and self._loop.time() - self._sent_at < _STALE_MAX_S:
             return TransportError(
                 STALE, "the receiver closed the idle connection while it was reused", is_internal=True
             )
+        if isinstance(exc, ssl.SSLError):
+            return tls_failure(exc)
         if isinstance(exc, ConnectionResetError):
             return TransportError("connection_reset", "the receiver reset the connection before it answered")
         return TransportError("connection_closed", "the receiver closed the connection before it answered")

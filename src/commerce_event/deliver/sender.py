@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -15,7 +16,7 @@ from commerce_event.core.delivery import POISON, Outcome, parse_retry_after
 from commerce_event.core.model import Endpoint, Secret
 from commerce_event.core.signatures import InvalidSecretError, Signer
 from commerce_event.core.urls import InvalidUrlError, RefusedAddressError, Target, parse_url, resolve_location
-from commerce_event.deliver.connection import Response
+from commerce_event.deliver.connection import STALE, Response
 from commerce_event.deliver.connection_pool import ConnectionPool
 from commerce_event.deliver.redaction import MASK, Redactor
 from commerce_event.deliver.resolver import Resolver, TransportError
@@ -129,13 +130,20 @@ class Sender:
         deadline = asyncio.get_running_loop().time() + timeout_s
         common = self._headers(prepared, claimed, now_ms)
         target = first
-        # An earlier attempt that did not count may have met a stale connection: do not risk another one.
-        force_new = claimed.number - 1 > claimed.failure_count
+        force_new = False
         for left in range(_REDIRECTS_MAX, -1, -1):
             headers = common + prepared.static if target is first or target.origin == first.origin else common
-            response = await self._pool.post(
-                target, key=endpoint.id, headers=headers, body=claimed.body, deadline=deadline, force_new=force_new
+            post = partial(
+                self._pool.post, target, key=endpoint.id, headers=headers, body=claimed.body, deadline=deadline
             )
+            try:
+                response = await post(force_new=force_new)
+            except TransportError as failure:
+                if failure.code != STALE:
+                    raise
+                # Once per attempt: no later request of it is sent on a connection that was used before.
+                force_new = True
+                response = await post(force_new=True)
             if response.status < 300 or response.status > 399 or not endpoint.follow_redirects:
                 break
             try:
