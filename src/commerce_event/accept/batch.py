@@ -114,7 +114,8 @@ def _array(body: bytes, limit: int) -> Sequence[Piece]:
     if _first(body) not in (b"[", b""):
         if len(body) <= SEARCH_MAX:
             load(body)
-        raise NotJsonError("The body is not a JSON array; send the events in [ and ].")
+        detail = "The body is not a JSON array; send the events in [ and ]."
+        raise InvalidItemError(detail, [Fault("", "must be an array")])
     try:
         elements = msgspec.structs.astuple(_array_decoder(limit).decode(body))
     except RecursionError:
