@@ -225,7 +225,8 @@ def _accepting(shown: dict[Any, Any]) -> dict[str, Any]:
         "requestBody": {
             "required": True,
             "content": {
-                "application/json": {"schema": {"anyOf": [{"$ref": _REF.format(name=n)} for n in EVENT_TYPES]}}
+                "application/json": {"schema": {"anyOf": [{"$ref": _REF.format(name=n)} for n in EVENT_TYPES]}},
+                "application/cloudevents+json": {"schema": {"type": "object"}},
             },
         },
         "responses": {
