@@ -302,3 +302,10 @@ async def test_publish_null_in_optional_properties_is_accepted_and_delivered_as_
 @pytest.mark.parametrize("body", [b"null", b"[]", b"5"])
 async def test_publish_json_that_is_no_object_is_422(api: Api, body: bytes) -> None:
     assert "not an object" in expect_problem(await send(api, body), 422, "")["detail"]
+
+
+async def test_publish_same_key_and_event_written_differently_is_a_duplicate(api: Api) -> None:
+    first = expect(await send(api, json.dumps(example()).encode(), idempotency_key="k"), 202)
+    rewritten = json.dumps(dict(reversed(example().items())), indent=1).encode()
+    assert expect(await send(api, rewritten, idempotency_key="k"), 200)["id"] == first["id"]
+    expect_problem(await send(api, json.dumps(example(Extra=1)).encode(), idempotency_key="k"), 409)

@@ -220,7 +220,7 @@ def _accepting(shown: dict[Any, Any]) -> dict[str, Any]:
                 "description": describe("publishEvent", "EventType"),
                 "schema": {"type": "string", "enum": list(EVENT_TYPES)},
             },
-            _key_header("Makes publishing again safe: the same key and body return the first event."),
+            _key_header("Makes publishing again safe: the same key and event return the first event."),
         ],
         "requestBody": {
             "required": True,
