@@ -471,3 +471,11 @@ async def test_help_lists_every_command_without_a_server() -> None:
     for variable in ("COMMERCE_EVENT_HOST", "COMMERCE_EVENT_PORT", "COMMERCE_EVENT_STORE"):
         assert variable in flags
     assert (await run("--version")).out.startswith("commerce-event ")
+
+
+async def test_commands_ask_a_local_server_directly_whatever_the_proxy_variables_say(shell: Shell) -> None:
+    for value in ("socks5://127.0.0.1:9", "http://127.0.0.1:9", "nonsense://"):
+        proxies = dict.fromkeys(("ALL_PROXY", "HTTP_PROXY", "http_proxy", "https_proxy"), value)
+        for arguments in (("keys", "list"), ("doctor",)):
+            done = await run(*arguments, environment=shell.environment | proxies)
+            assert done.code == 0, done.err

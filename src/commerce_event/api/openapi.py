@@ -220,12 +220,13 @@ def _accepting(shown: dict[Any, Any]) -> dict[str, Any]:
                 "description": describe("publishEvent", "EventType"),
                 "schema": {"type": "string", "enum": list(EVENT_TYPES)},
             },
-            _key_header("Makes publishing again safe: the same key and body return the first event."),
+            _key_header("Makes publishing again safe: the same key and event return the first event."),
         ],
         "requestBody": {
             "required": True,
             "content": {
-                "application/json": {"schema": {"anyOf": [{"$ref": _REF.format(name=n)} for n in EVENT_TYPES]}}
+                "application/json": {"schema": {"anyOf": [{"$ref": _REF.format(name=n)} for n in EVENT_TYPES]}},
+                "application/cloudevents+json": {"schema": {"type": "object"}},
             },
         },
         "responses": {
