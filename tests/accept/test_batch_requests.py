@@ -9,7 +9,7 @@ import httpx
 import pytest
 from api_server import Api, Json, example, expect, expect_problem
 
-from commerce_event.accept import publish
+from commerce_event.accept import publish, turns
 from commerce_event.accept.parse import parse_event
 
 CLOUD = "application/cloudevents+json"
@@ -141,7 +141,7 @@ async def test_batches_do_not_delay_other_requests(api: Api, monkeypatch: pytest
             turn += 1
             await asyncio.sleep(0)
 
-    monkeypatch.setattr(publish, "_TURN_S", 0.0)
+    monkeypatch.setattr(turns, "TURN_S", 0.0)
     monkeypatch.setattr(publish, "parse_event", noting)
     counting = asyncio.create_task(count_turns())
     answers = await asyncio.gather(*(post(api, [item(number) for number in range(20)]) for _ in range(3)))

@@ -1,6 +1,5 @@
 """The publishing calls: `POST /v1/events/{EventType}` for one event, `POST /v1/events` for many. The hot path."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -11,6 +10,7 @@ from commerce_event.accept.commit_batcher import PendingEvent
 from commerce_event.accept.errors import InvalidKeyError
 from commerce_event.accept.intake import Intake
 from commerce_event.accept.parse import ParsedEvent, check_idempotency_key, parse_event, read_traceparent
+from commerce_event.accept.turns import Steps
 from commerce_event.core import ids
 from commerce_event.core.model import Key
 from commerce_event.core.problems import Problem, RejectedError
@@ -38,12 +38,12 @@ from commerce_event.store.model import Accepted
 BATCH_MAX: Final = 1_000  # events
 BATCH_BYTES_MAX: Final = 16 * 1024 * 1024
 PREFIX: Final = "/v1/events/"
+_KEY_OF_BATCH: Final = "An idempotency key is for one event; give each event of a batch its own id instead."
 _LOOP: Final = (
     "This is a delivery of this server, which would come back again and again; "
     "change the endpoint's URL to another server."
 )
 _KEY_HEADERS: Final = (b"idempotency-key", b"webhook-id")
-_TURN_S: Final = 0.005  # of checking the events of a batch, before other tasks run
 
 
 class Count(Protocol):
@@ -79,7 +79,6 @@ class Publisher:
         self._counters = counters
         self.body_max = body_max
         self._installation_id = installation_id.encode()
-        self._batch_turn = asyncio.Lock()
 
     def take(self, name: str, headers: Headers, body: bytes, answer: Answer) -> None:
         """Do what ``publish_one`` does, for a complete request; ``answer`` is called once, now or later."""
@@ -138,7 +137,10 @@ class Publisher:
                 max_bytes=BATCH_BYTES_MAX,
                 max_event=self.body_max,
             )
-            checked = await self._check_items(batch, key, headers)
+            own_key = _key_of_request(headers)
+            if own_key is not None and len(batch) > 1:
+                raise InvalidKeyError(_KEY_OF_BATCH)
+            checked = await self._intake.turns.run(key.owner, self._check_steps(batch, key, headers, own_key))
             pending = [each for each in checked if isinstance(each, PendingEvent)]
             accepted = await self._intake.submit(pending) if pending else []
             if not _is_single(content_type, headers) or len(checked) != 1:
@@ -175,23 +177,21 @@ class Publisher:
             None if traceparent is None else read_traceparent(traceparent.decode("latin-1")),
         )
 
-    async def _check_items(self, batch: Batch, key: Key, headers: Headers) -> list[PendingEvent | Problem]:
-        """Check the events of a batch; return a problem for each that is refused.
+    def _check_steps(
+        self, batch: Batch, key: Key, headers: Headers, own_key: str | None
+    ) -> Steps[list[PendingEvent | Problem]]:
+        """Check the events of a batch and match them; return a problem for each that is refused.
 
-        One batch is checked at a time, with pauses, so that batches do not delay other requests.
+        Each event is matched before the next is read, so that only one is decoded at a time.
         """
-        own_key = _key_of_request(headers)
-        if own_key is not None and len(batch) > 1:
-            raise InvalidKeyError("An idempotency key is for one event; give each event of a batch its own id instead.")
         checked: list[PendingEvent | Problem] = []
-        async with self._batch_turn:
-            now = asyncio.get_running_loop().time
-            end = now() + _TURN_S
-            for item in batch:
-                checked.append(self._check_item(item, key, headers, own_key))
-                if now() > end:
-                    await asyncio.sleep(0)
-                    end = now() + _TURN_S
+        for item in batch:
+            each = self._check_item(item, key, headers, own_key)
+            del item
+            yield
+            if isinstance(each, PendingEvent):
+                yield from self._intake.match_steps(each)
+            checked.append(each)
         return checked
 
     def _check_item(
@@ -203,7 +203,8 @@ class Publisher:
             event = parse_event(item.type, item.body, max_bytes=self.body_max, data=item.data)
             check_client(key, event.client_id)
         except Problem as problem:
-            return problem
+            problem.__context__ = problem.__cause__ = None
+            return problem.with_traceback(None)  # it would keep the decoded event
         traceparent = item.traceparent or read_traceparent(headers.get(b"traceparent", b"").decode("latin-1"))
         return _to_pending(event, own_key or item.idempotency_key, traceparent)
 

@@ -13,7 +13,7 @@ the operators. There are no regular expressions: a filter takes linear time on a
 """
 
 import difflib
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Generator, Mapping, Set
 from typing import Any, Final, Literal
 
 import msgspec
@@ -88,7 +88,28 @@ def check_filter(raw: object, properties: frozenset[str], kinds: Mapping[str, Se
 
 def compile_filter(filter_: Filter) -> Predicate:
     """Return a fast check of an event's data. Raises InvalidFilterError like ``check_filter``."""
-    return _predicate(_read(filter_))
+    return CompiledFilter(filter_).passes
+
+
+class CompiledFilter:
+    """A filter as a fast check, and as the same check in steps for long texts.
+
+    ``condition_count`` is the number of its conditions, ``search_count`` the number of those that search a text.
+    """
+
+    __slots__ = ("_node", "condition_count", "passes", "search_count")
+
+    def __init__(self, filter_: Filter) -> None:
+        """Raises InvalidFilterError like ``check_filter``."""
+        self._node = _read(filter_)
+        self.passes = _predicate(self._node)
+        operators = _operators(self._node)
+        self.condition_count = len(operators)
+        self.search_count = operators.count("contains")
+
+    def steps(self, data: Mapping[str, Any]) -> Generator[None, None, bool]:
+        """Return what ``passes`` returns. Yields after each condition."""
+        return _steps(self._node, data)
 
 
 def explain_filter(filter_: Filter, data: Mapping[str, Any]) -> Explanation:
@@ -235,6 +256,26 @@ def _some(members: tuple[Predicate, ...]) -> Predicate:
         return False
 
     return some
+
+
+def _operators(node: _Node) -> list[str]:
+    if isinstance(node, _Leaf):
+        return [node.operator]
+    return [operator for member in node.members for operator in _operators(member)]
+
+
+def _steps(node: _Node, data: Mapping[str, Any]) -> Generator[None, None, bool]:
+    if isinstance(node, _Leaf):
+        passed = node.check(_find(data, node.path))
+        yield
+        return passed
+    if node.kind == "not":
+        return not (yield from _steps(node.members[0], data))
+    decisive = node.kind == "any"
+    for member in node.members:
+        if (yield from _steps(member, data)) is decisive:
+            return decisive
+    return not decisive
 
 
 def _explain(node: _Node, data: Mapping[str, Any], into: list[Condition]) -> bool:
