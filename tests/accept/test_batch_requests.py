@@ -3,9 +3,11 @@
 import asyncio
 import base64
 import json
+import weakref
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from api_server import Api, Json, example, expect, expect_problem
 
@@ -263,3 +265,26 @@ async def test_batch_items_without_a_traceparent_get_that_of_the_request(api: Ap
 
 async def test_batch_without_an_api_key_is_401(api: Api) -> None:
     expect_problem(await (await api.caller(None)).post("/v1/events", json=[item()]), 401)
+
+
+async def test_batch_of_refused_events_keeps_none_of_them_decoded(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Traced(dict[str, Any]):
+        """A decoded event that can be counted."""
+
+    alive: list[weakref.ref[Traced]] = []
+    most = 0
+
+    def noting(*arguments: Any, **options: Any) -> Any:
+        nonlocal most
+        event = parse_event(*arguments, **options)
+        data = Traced(event.data)
+        alive.append(weakref.ref(data))
+        most = max(most, sum(each() is not None for each in alive))
+        return msgspec.structs.replace(event, data=data)
+
+    monkeypatch.setattr(publish, "parse_event", noting)
+    others = [{"type": "OrderConfirmedEvent", "data": example(client_id=99)} for _ in range(9)]
+    publisher, _ = await api.key("publish", 1)
+    answer = expect(await publisher.post("/v1/events", json=[*others, *(item(number) for number in range(9))]), 200)
+    assert (answer["refused"], answer["accepted"]) == (9, 9)
+    assert most <= 2

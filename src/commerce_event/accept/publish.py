@@ -29,6 +29,7 @@ from commerce_event.http.asgi import (
     problem_header_lines,
     read_body,
 )
+from commerce_event.http.body_budget import BodyBudget, BodyShare
 from commerce_event.http.media_types import is_json, read_media_type
 from commerce_event.http.problems import problem_of
 from commerce_event.registry.authentication import authenticate, check_client, check_role
@@ -38,7 +39,6 @@ from commerce_event.store.model import Accepted
 BATCH_MAX: Final = 1_000  # events
 BATCH_BYTES_MAX: Final = 16 * 1024 * 1024
 PREFIX: Final = "/v1/events/"
-_KEY_OF_BATCH: Final = "An idempotency key is for one event; give each event of a batch its own id instead."
 _LOOP: Final = (
     "This is a delivery of this server, which would come back again and again; "
     "change the endpoint's URL to another server."
@@ -71,12 +71,20 @@ class Publisher:
     prefix = PREFIX
 
     def __init__(
-        self, registry: Registry, intake: Intake, counters: PublishCounters, *, body_max: int, installation_id: str
+        self,
+        registry: Registry,
+        intake: Intake,
+        counters: PublishCounters,
+        bodies: BodyBudget,
+        *,
+        body_max: int,
+        installation_id: str,
     ) -> None:
         """``body_max`` is in bytes. ``installation_id`` is what deliveries of this installation are recognised by."""
         self._registry = registry
         self._intake = intake
         self._counters = counters
+        self._bodies = bodies
         self.body_max = body_max
         self._installation_id = installation_id.encode()
 
@@ -111,9 +119,10 @@ class Publisher:
             headers: Headers = dict(scope["headers"])
             key = self._authenticate(headers)
             _check_media(headers)
-            body = await read_body(receive, headers, self.body_max)
-            pending = self._pending_event(scope["path"][len(PREFIX) :], body, headers, key)
-            [accepted] = await self._intake.submit((pending,))
+            with self._bodies.share(key.owner) as share:
+                body = await read_body(receive, headers, self.body_max, share)
+                pending = self._pending_event(scope["path"][len(PREFIX) :], body, headers, key)
+                [accepted] = await self._intake.submit((pending,))
             await answer(send, *self._accepted(accepted))
         except DisconnectedError:
             return
@@ -127,22 +136,12 @@ class Publisher:
             headers: Headers = dict(scope["headers"])
             key = self._authenticate(headers)
             check_encoding(headers.get(b"content-encoding", b""))
-            body = await read_body(receive, headers, BATCH_BYTES_MAX)
             content_type = headers.get(b"content-type", b"").decode("latin-1")
-            batch = read_batch(
-                content_type,
-                headers,
-                body,
-                max_items=BATCH_MAX,
-                max_bytes=BATCH_BYTES_MAX,
-                max_event=self.body_max,
-            )
-            own_key = _key_of_request(headers)
-            if own_key is not None and len(batch) > 1:
-                raise InvalidKeyError(_KEY_OF_BATCH)
-            checked = await self._intake.turns.run(key.owner, self._check_steps(batch, key, headers, own_key))
-            pending = [each for each in checked if isinstance(each, PendingEvent)]
-            accepted = await self._intake.submit(pending) if pending else []
+            with self._bodies.share(key.owner) as share:
+                checked = await self._read_batch(receive, headers, content_type, key, share)
+                pending = [each for each in checked if isinstance(each, PendingEvent)]
+                accepted = await self._intake.submit(pending) if pending else []
+                del pending
             if not _is_single(content_type, headers) or len(checked) != 1:
                 await answer(send, 200, self._batch_view(checked, accepted))
             elif isinstance(checked[0], Problem):
@@ -154,6 +153,23 @@ class Publisher:
         except Exception as error:
             self._counters.refused.inc()
             await answer_problem(receive, send, problem_of(error))
+
+    async def _read_batch(
+        self, receive: Receive, headers: Headers, content_type: str, key: Key, share: BodyShare
+    ) -> list[PendingEvent | Problem]:
+        """Read a batch and check its events; return a problem for each that is refused."""
+        batch = read_batch(
+            content_type,
+            headers,
+            await read_body(receive, headers, BATCH_BYTES_MAX, share),
+            max_items=BATCH_MAX,
+            max_bytes=BATCH_BYTES_MAX,
+            max_event=self.body_max,
+        )
+        own_key = _key_of_request(headers)
+        if own_key is not None and len(batch) > 1:
+            raise InvalidKeyError("An idempotency key is for one event; give each event of a batch its own id instead.")
+        return await self._intake.turns.run(key.owner, self._check_steps(batch, key, headers, own_key))
 
     def _authenticate(self, headers: Headers) -> Key:
         authorization = headers.get(b"authorization")
