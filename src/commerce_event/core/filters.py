@@ -14,7 +14,7 @@ the operators. There are no regular expressions: a filter takes linear time on a
 
 import difflib
 from collections.abc import Callable, Generator, Mapping, Set
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET
@@ -28,6 +28,7 @@ CONDITIONS_MAX: Final = 50
 Kind = Literal["text", "number"]
 _NO_KINDS: Final[Mapping[str, Set[Kind]]] = {}
 
+T = TypeVar("T")
 Predicate = Callable[[Mapping[str, Any]], bool]
 
 
@@ -112,10 +113,25 @@ class CompiledFilter:
         return _steps(self._node, data)
 
 
+def finish(steps: Generator[None, None, T]) -> T:
+    """Run work in steps to its end at once, and return its result."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
 def explain_filter(filter_: Filter, data: Mapping[str, Any]) -> Explanation:
     """Return the result of the compiled filter with its conditions. Raises InvalidFilterError."""
+    return finish(explain_filter_steps(filter_, data))
+
+
+def explain_filter_steps(filter_: Filter, data: Mapping[str, Any]) -> Generator[None, None, Explanation]:
+    """Return what ``explain_filter`` returns. Yields after each condition."""
     conditions: list[Condition] = []
-    passed = _explain(_read(filter_), data, conditions)
+    passed = yield from _explain(_read(filter_), data, conditions)
     return Explanation(passed, tuple(conditions))
 
 
@@ -278,13 +294,16 @@ def _steps(node: _Node, data: Mapping[str, Any]) -> Generator[None, None, bool]:
     return not decisive
 
 
-def _explain(node: _Node, data: Mapping[str, Any], into: list[Condition]) -> bool:
+def _explain(node: _Node, data: Mapping[str, Any], into: list[Condition]) -> Generator[None, None, bool]:
     if isinstance(node, _Leaf):
         found = _find(data, node.path)
         passed = node.check(found)
         into.append(Condition(node.pointer, node.path, node.operator, node.wanted, found, passed))
+        yield
         return passed
-    answers = [_explain(member, data, into) for member in node.members]  # all of them, for the record
+    answers: list[bool] = []
+    for member in node.members:  # all of them, for the record
+        answers.append((yield from _explain(member, data, into)))  # noqa: PERF401 - a comprehension cannot yield
     if node.kind == "not":
         return not answers[0]
     return all(answers) if node.kind == "all" else any(answers)

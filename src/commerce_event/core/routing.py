@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from commerce_event.contract.catalogue import EventType
-from commerce_event.core.filters import CompiledFilter, Predicate, explain_filter
+from commerce_event.core.filters import CompiledFilter, Predicate, explain_filter_steps, finish
 from commerce_event.core.model import Endpoint
 
 _SMALL: Final = 512  # bytes of an event in which no search takes long
@@ -136,12 +136,20 @@ def explain(
     endpoint: Endpoint, client_id: int, event_type: EventType, application_id: int | None, data: Mapping[str, Any]
 ) -> MatchExplanation:
     """Return what ``RouteTable.match`` decides about the endpoint, with all rules, even after one has failed."""
+    return finish(explain_steps(endpoint, client_id, event_type, application_id, data))
+
+
+def explain_steps(
+    endpoint: Endpoint, client_id: int, event_type: EventType, application_id: int | None, data: Mapping[str, Any]
+) -> Generator[None, None, MatchExplanation]:
+    """Return what ``explain`` returns. Yields after each condition of the filter."""
+    filter_rule = yield from _filter_rule(endpoint, data)
     rules = (
         Rule("client", endpoint.client_id == client_id, endpoint.client_id, client_id),
         Rule("application", _takes_application(endpoint, application_id), endpoint.application_id, application_id),
         Rule("type", _takes_type(endpoint, event_type), endpoint.event_types, (event_type.name, event_type.category)),
         Rule("enabled", endpoint.live, "on", _state_of(endpoint)),
-        _filter_rule(endpoint, data),
+        filter_rule,
     )
     return MatchExplanation(all(rule.passed for rule in rules), rules)
 
@@ -162,6 +170,6 @@ def _state_of(endpoint: Endpoint) -> str:
     return f"off: {endpoint.disabled_reason}" if endpoint.disabled_reason else "off"
 
 
-def _filter_rule(endpoint: Endpoint, data: Mapping[str, Any]) -> Rule:
-    explanation = explain_filter(endpoint.filter or {}, data)
+def _filter_rule(endpoint: Endpoint, data: Mapping[str, Any]) -> Generator[None, None, Rule]:
+    explanation = yield from explain_filter_steps(endpoint.filter or {}, data)
     return Rule("filter", explanation.passed, endpoint.filter, explanation.conditions)
