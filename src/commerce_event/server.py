@@ -26,6 +26,7 @@ from commerce_event.deliver.dispatcher import Dispatcher
 from commerce_event.deliver.replays import Replays
 from commerce_event.deliver.resolver import Resolver
 from commerce_event.deliver.sender import Sender
+from commerce_event.http.body_budget import BodyBudget
 from commerce_event.http.protocol import Limits
 from commerce_event.http.uvicorn_server import http_server, listen
 from commerce_event.loop_monitor import LoopMonitor
@@ -169,11 +170,13 @@ class Node:
             metrics=self.metrics,
             policy=policy,
             ids=ids,
+            bodies=BodyBudget(settings.max_body_memory),
         )
         publisher = Publisher(
             self.registry,
             self.intake,
             self.metrics,
+            services.bodies,
             body_max=settings.max_body,
             installation_id=vault.installation_id,
         )

@@ -1,6 +1,7 @@
 """Group commit: store events of many callers in shared commits, one after the other, and answer each caller in time."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -8,6 +9,8 @@ import msgspec
 import structlog
 
 from commerce_event.contract.catalogue import EventType
+from commerce_event.core.model import Endpoint, client_owner
+from commerce_event.core.routing import Candidates
 from commerce_event.store.model import Accepted
 from commerce_event.store.port import StoreUnavailableError
 
@@ -27,16 +30,28 @@ class OutcomeUnknownError(StoreUnavailableError):
         )
 
 
-class PendingEvent(msgspec.Struct, frozen=True):
-    """An event that passed its checks and is to be stored."""
+class Match(msgspec.Struct, frozen=True, eq=False):
+    """The endpoints that match an event, as long as the registry still has the same candidates for it."""
+
+    candidates: Candidates
+    endpoints: tuple[Endpoint, ...]
+    order_key: str | None  # if one of the endpoints is ordered by key
+
+
+class PendingEvent(msgspec.Struct):
+    """An event that passed its checks and is to be stored.
+
+    ``data`` is the decoded body until the event is matched; keeping it would take many times the memory of the body.
+    """
 
     client_id: int
     type: EventType
     application_id: int | None
-    data: Mapping[str, Any]
+    data: Mapping[str, Any] | None
     body: bytes
     idempotency_key: str | None = None
     traceparent: str | None = None
+    match: Match | None = None
 
 
 Result = list[Accepted] | BaseException
@@ -45,7 +60,7 @@ Result = list[Accepted] | BaseException
 class Submission:
     """The events that one caller submitted together, and the callback for their result."""
 
-    __slots__ = ("_on_result", "events", "since", "size")
+    __slots__ = ("_on_result", "events", "owner", "rematches", "since", "size")
 
     def __init__(self, events: Sequence[PendingEvent], on_result: Callable[[Result], None], since: float) -> None:
         """``since`` is the loop's time. ``on_result`` is called once."""
@@ -53,6 +68,12 @@ class Submission:
         self._on_result: Callable[[Result], None] | None = on_result
         self.size = sum([len(event.body) for event in events])
         self.since = since
+        self.owner = client_owner(events[0].client_id) if events else ""
+        self.rematches = 0  # how often it was matched again in turns
+
+    @property
+    def is_resolved(self) -> bool:
+        return self._on_result is None
 
     def resolve(self, result: Result) -> None:
         """Call back with the result, unless that was done before."""
@@ -71,7 +92,7 @@ class CommitBatcher:
     def __init__(self, store: Callable[[Sequence[Submission]], Awaitable[None]]) -> None:
         """``store`` stores a batch and resolves its submissions."""
         self._store = store
-        self._waiting: list[Submission] = []
+        self._waiting: dict[str, deque[Submission]] = {}  # by owner; the first one is the next to have its turn
         self._running: asyncio.Task[None] | None = None
         self._overdue = False
 
@@ -84,13 +105,14 @@ class CommitBatcher:
         """Queue a submission for the next commit. Raises StoreUnavailableError while the store does not answer."""
         if self._overdue:
             raise StoreUnavailableError("the store does not answer now; try again in a moment")
-        self._waiting.append(submission)
+        self._waiting.setdefault(submission.owner, deque()).append(submission)
         if self._running is None:
             self._running = asyncio.create_task(self._run())
 
     def reject_waiting(self) -> None:
         """Fail all waiting submissions; none of them is stored."""
-        waiting, self._waiting = self._waiting, []
+        waiting = [submission for queue in self._waiting.values() for submission in queue]
+        self._waiting = {}
         fail_all(waiting, StoreUnavailableError("the store does not answer now; try again in a moment"))
 
     async def _run(self) -> None:
@@ -121,13 +143,20 @@ class CommitBatcher:
         self.reject_waiting()
 
     def _next_batch(self) -> list[Submission]:
-        size = count = 0
-        for submission in self._waiting:
-            if count and size + len(submission.events) > _BATCH_MAX:
-                break
-            size += len(submission.events)
-            count += 1
-        batch, self._waiting = self._waiting[:count], self._waiting[count:]
+        """Take submissions of all owners in turn, as many as one call to the store may have."""
+        batch: list[Submission] = []
+        size, full = 0, False
+        while self._waiting and not full:
+            for owner, queue in list(self._waiting.items()):
+                if batch and size + len(queue[0].events) > _BATCH_MAX:
+                    full = True  # this owner is the first of the next batch
+                    break
+                submission = queue.popleft()
+                batch.append(submission)
+                size += len(submission.events)
+                del self._waiting[owner]
+                if queue:
+                    self._waiting[owner] = queue  # behind the others
         return batch
 
 

@@ -1,24 +1,29 @@
 """The intake: match checked events with endpoints, store them with their deliveries, and start those deliveries.
 
-Events of many callers share a commit: those that arrive during one commit are stored by the next.
+Events of many callers share a commit: those that arrive during one commit are stored by the next. Events of a client
+whose rows are locked are queued separately, so other clients are not delayed.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
+import msgspec
 import structlog
 
 from commerce_event.accept.commit_batcher import (
     ANSWER_S,
     CommitBatcher,
+    Match,
     OutcomeUnknownError,
     PendingEvent,
     Result,
     Submission,
     fail_all,
 )
+from commerce_event.accept.turns import Steps, Turns
 from commerce_event.core.clock import Clock
+from commerce_event.core.fair_budget import FairBudget
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Endpoint
 from commerce_event.core.vault import VaultError
@@ -29,8 +34,10 @@ from commerce_event.store.port import ConfigChangedError, Store, StoreError, Sto
 __all__ = ["Dispatch", "Intake", "IntakeFullError", "PendingEvent"]
 
 _MATCHES_MAX: Final = 20  # attempts to match events while endpoints are being changed
+_LIGHT_US: Final = 300  # of matching events, at worst: less is done at once
 _WAITING_MAX: Final = 20_000  # events that may wait for a commit; more are refused
 _WAITING_BYTES_MAX: Final = 64 * 1024**2  # of their bodies
+
 _CHANGING_TOO_FAST: Final = "endpoints are being changed faster than events can be matched with them"
 
 log = structlog.get_logger(__name__)
@@ -77,8 +84,9 @@ class Intake:
         self._batcher = CommitBatcher(self._store_together)
         self._late: dict[asyncio.Task[None], Submission] = {}  # submissions whose result the store gives later
         self._stale = False  # whether endpoints have changed since the registry was read
-        self._count = 0  # events that wait for their result
-        self._bytes = 0  # of their bodies
+        self._waiting = FairBudget(_WAITING_MAX)  # events that wait for their result
+        self._waiting_bytes = FairBudget(_WAITING_BYTES_MAX)  # of their bodies
+        self.turns = Turns()  # for the work on events before they are stored
         self._closed = False
         self.on_accepted: list[Callable[[int], None]] = []  # called with the client of each new event
 
@@ -110,20 +118,84 @@ class Intake:
             raise StoreUnavailableError("the server is shutting down")
 
         def finish(result: Result) -> None:
-            self._count -= len(events)
-            self._bytes -= submission.size
+            self._give_back(submission)
             on_result(result)
 
         submission = Submission(events, finish, asyncio.get_running_loop().time())
-        count, size = self._count + len(events), self._bytes + submission.size
-        if count > _WAITING_MAX or (size > _WAITING_BYTES_MAX and self._count):
-            raise IntakeFullError("more events arrive than can be stored; try again in a moment")
-        self._batcher.add(submission)
-        self._count, self._bytes = count, size
+        self._take_share(submission)
+        try:
+            if not self._is_matched(submission):
+                self._match_in_turns(submission)
+            else:
+                self._batcher.add(submission)
+        except BaseException:
+            self._give_back(submission)
+            raise
+
+    def match_steps(self, event: PendingEvent) -> Steps[None]:
+        """Match an event that is to be submitted. Yields after each condition of a filter."""
+        candidates = self._registry.candidates(event.client_id, event.type, event.application_id)
+        data = msgspec.json.decode(event.body) if event.data is None else event.data
+        if candidates.cost(len(event.body)) <= _LIGHT_US:
+            endpoints = self._registry.match(event.client_id, event.type, event.application_id, data)
+        else:
+            endpoints = yield from candidates.match_steps(data)
+        is_ordered = any(endpoint.ordering == "key" for endpoint in endpoints)
+        event.match = Match(candidates, endpoints, event.type.business_key(data) if is_ordered else None)
+        event.data = None
+
+    def _take_share(self, submission: Submission) -> None:
+        owner, count, size = submission.owner, len(submission.events), submission.size
+        if self._waiting.take(owner, count):
+            if self._waiting_bytes.take(owner, size) or not self._waiting_bytes.used:
+                return
+            self._waiting.give_back(owner, count)
+        raise IntakeFullError("more events arrive than can be stored; try again in a moment")
+
+    def _give_back(self, submission: Submission) -> None:
+        self._waiting.give_back(submission.owner, len(submission.events))
+        self._waiting_bytes.give_back(submission.owner, submission.size)
+
+    def _is_matched(self, submission: Submission) -> bool:
+        """Match events that cost little, and return whether all events are matched as the endpoints are now."""
+        cost_us = 0
+        for event in submission.events:
+            candidates = self._registry.candidates(event.client_id, event.type, event.application_id)
+            if event.match is None or event.match.candidates is not candidates:
+                cost_us += 1 + candidates.cost(len(event.body))
+                if cost_us > _LIGHT_US:
+                    return False
+                for _ in self.match_steps(event):
+                    pass
+        return True
+
+    def _match_all_steps(self, submission: Submission) -> Steps[None]:
+        for event in submission.events:
+            candidates = self._registry.candidates(event.client_id, event.type, event.application_id)
+            if event.match is None or event.match.candidates is not candidates:
+                yield from self.match_steps(event)
+                yield
+
+    def _match_in_turns(self, submission: Submission) -> None:
+        """Match events in turns, then queue them for the commit."""
+
+        def matched(result: BaseException | None) -> None:
+            if isinstance(result, BaseException):
+                submission.resolve(result)
+            if submission.is_resolved:  # also when its commit took too long
+                return
+            submission.since = asyncio.get_running_loop().time()
+            try:
+                self._batcher.add(submission)
+            except StoreUnavailableError as refusal:
+                submission.resolve(refusal)
+
+        self.turns.start(submission.owner, self._match_all_steps(submission), matched)
 
     async def close(self, within_s: float = ANSWER_S) -> None:
         """Refuse new events and store the waiting ones, as far as the store can in that time; fail the others."""
         self._closed = True
+        self.turns.close()
         until = asyncio.get_running_loop().time() + within_s
         while tasks := [*self._late, *([self._batcher.running] if self._batcher.running else [])]:
             left_s = until - asyncio.get_running_loop().time()
@@ -138,8 +210,9 @@ class Intake:
             await asyncio.wait(self._late)
 
     async def _store_together(self, batch: Sequence[Submission]) -> None:
+        batch = list(batch)
         try:
-            events, results = await self._match_and_store([submission.events for submission in batch])
+            events, results = await self._match_and_store(batch)
         except Exception as error:  # the next batch may succeed
             if not isinstance(error, StoreError):
                 log.exception("a batch of events could not be stored")
@@ -184,15 +257,21 @@ class Intake:
             self._start_deliveries([event.without_leases() for event in events], answers)
 
     async def _match_and_store(
-        self, submissions: Sequence[Sequence[PendingEvent]]
+        self, batch: list[Submission]
     ) -> tuple[list[list[NewEvent]], Sequence[list[Accepted] | Awaitable[list[Accepted]]]]:
-        """Store events with a delivery for each endpoint that matches at the moment of the commit, on any node."""
+        """Store events with a delivery for each endpoint that matches at the moment of the commit, on any node.
+
+        Takes submissions out of ``batch`` whose endpoints have changed and that take long to match.
+        """
         if self._stale:
             await self._refresh_registry()
         for _ in range(_MATCHES_MAX):
+            batch[:] = self._without_stale(batch)
             reserved: list[int] = []
             try:
-                events = [[self._match(pending, reserved) for pending in submission] for submission in submissions]
+                events = [[self._match(each, reserved) for each in submission.events] for submission in batch]
+                if not events:
+                    return [], []
                 return events, await self._store.journal.accept(events, config_version=self._registry.version)
             except ConfigChangedError:
                 self._release(reserved)
@@ -201,6 +280,22 @@ class Intake:
                 self._release(reserved)
                 raise
         raise StoreUnavailableError(_CHANGING_TOO_FAST)
+
+    def _without_stale(self, batch: Sequence[Submission]) -> list[Submission]:
+        """Match again the events whose endpoints have changed: in turns, without the batch, if that takes long."""
+        current: list[Submission] = []
+        for submission in batch:
+            if self._is_matched(submission):
+                current.append(submission)
+                continue
+            submission.rematches += 1
+            try:
+                if submission.rematches > _MATCHES_MAX:
+                    raise StoreUnavailableError(_CHANGING_TOO_FAST)
+                self._match_in_turns(submission)
+            except StoreUnavailableError as refusal:
+                submission.resolve(refusal)
+        return current
 
     async def _refresh_registry(self) -> None:
         try:
@@ -211,9 +306,11 @@ class Intake:
             raise StoreUnavailableError("another node's changes cannot be read") from None
 
     def _match(self, pending: PendingEvent, reserved: list[int]) -> NewEvent:
-        """Match an event. Add the endpoints of which a slot was reserved to ``reserved``."""
+        """Make deliveries for a matched event. Add the endpoints of which a slot was reserved to ``reserved``."""
         now_ms = self._clock.now_ms()
-        endpoints = self._registry.match(pending.client_id, pending.type, pending.application_id, pending.data)
+        match = pending.match
+        if match is None:
+            raise RuntimeError("the event was not matched")
         event_id = self._ids.next(now_ms)
         return NewEvent(
             id=event_id,
@@ -225,14 +322,13 @@ class Intake:
             idempotency_key=pending.idempotency_key,
             traceparent=pending.traceparent,
             body=pending.body,
-            deliveries=tuple([self._delivery(endpoint, pending, now_ms, reserved) for endpoint in endpoints]),
+            deliveries=tuple([self._delivery(endpoint, match, now_ms, reserved) for endpoint in match.endpoints]),
         )
 
-    def _delivery(self, endpoint: Endpoint, pending: PendingEvent, now_ms: int, reserved: list[int]) -> NewDelivery:
-        if endpoint.ordering == "key":
-            key = pending.type.business_key(pending.data)
-            if key is not None:  # the store decides whether the delivery must wait for others of its key
-                return NewDelivery(self._ids.next(now_ms), endpoint.id, key)
+    def _delivery(self, endpoint: Endpoint, match: Match, now_ms: int, reserved: list[int]) -> NewDelivery:
+        if endpoint.ordering == "key" and match.order_key is not None:
+            # The store decides whether the delivery must wait for others of its key.
+            return NewDelivery(self._ids.next(now_ms), endpoint.id, match.order_key)
         lease_until_ms = self._dispatch.reserve(endpoint)
         if lease_until_ms is not None:
             reserved.append(endpoint.id)

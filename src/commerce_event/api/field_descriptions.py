@@ -71,6 +71,7 @@ DESCRIPTIONS: Final = {
     "latency_p50_ms": "Median time until the answer, in milliseconds; null: no answers.",
     "latency_p95_ms": "95th percentile of the time until the answer, in milliseconds; null: no answers.",
     "latency_p99_ms": "99th percentile of the time until the answer, in milliseconds; null: no answers.",
+    "left_out": "Endpoints that did not fit in the answer; ask for one of them with endpoint_id.",
     "limit": "Maximum number of entries.",
     "looked_at": "Number of events, or of dead deliveries, examined so far.",
     "matched": "Number of deliveries ever created for the endpoint.",

@@ -98,6 +98,18 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     def scope(self) -> Scope:
         return Scope(None if self.client_ids is None else frozenset(self.client_ids))
 
+    @property
+    def owner(self) -> str:
+        """By whom limits and turns are counted: by client, or by key for the key of several clients."""
+        if self.client_ids is not None and len(self.client_ids) == 1:
+            return client_owner(self.client_ids[0])
+        return f"key {self.id}"
+
+
+def client_owner(client_id: int) -> str:
+    """Return by whom limits and turns of a client are counted."""
+    return f"client {client_id}"
+
 
 class AuditEntry(msgspec.Struct, frozen=True):
     """A change through the API or the screens, and who made it."""
