@@ -75,7 +75,7 @@ TABLE: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], tuple[int
     ("retries held count against their share", {}, {"retries_due": True, "retries": 2, "in_flight": 2}, {}, (5, 0, 1)),
     ("share of retries is used up", {}, {"retries_due": True, "retries": 3, "in_flight": 3}, {}, (4, 0, 0)),
     ("one slot may serve a retry", {"max_in_flight": 1}, {"retries_due": True}, {}, (2, 0, 1)),
-    ("beside first tries, every fourth slot", {}, {"due_first_tries": MANY, "retries_due": True}, {}, (0, 6, 2)),
+    ("next to first tries, every fourth slot", {}, {"due_first_tries": MANY, "retries_due": True}, {}, (0, 6, 2)),
     (
         "slot that cannot be split goes to first tries",
         {"max_in_flight": 1},

@@ -538,7 +538,29 @@ async def test_response_values_include_headers_that_are_not_kept() -> None:
     lines = b"x-filler: 1\r\n" * 100
     response = await read_in_one_go(b"HTTP/1.1 503 No\r\n%bRetry-After: 7\r\ncontent-length: 0\r\n\r\n" % lines)
     assert len(response.headers) == 64
-    assert response.values(b"retry-after") == ["7"]
+    assert response.values(b"retry-after") == [b"7"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("Malmö 北京".encode(), "Malmö 北京"),
+        ("Malmö".encode("latin-1"), "Malmö"),
+        (b"a\x9b31mb", "a 31mb"),
+        ("a\u202eb\u0085c".encode(), "a b c"),
+        (("å" * 5_000).encode(), "å" * 4_096),
+    ],
+    ids=["UTF-8", "Latin-1", "control character", "control characters in UTF-8", "cut"],
+)
+async def test_response_headers_are_utf_8_or_else_latin_1(raw: bytes, shown: str) -> None:
+    response = await read_in_one_go(b"HTTP/1.1 200 OK\r\nx-place: %b\r\ncontent-length: 0\r\n\r\n" % raw)
+    assert dict(response.headers)["x-place"] == shown
+
+
+async def test_response_body_is_not_cut_within_a_character() -> None:
+    body = ("x" + "å" * 1_000).encode()
+    response = await read_in_one_go(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+    assert response.body.decode() == "x" + "å" * 511
 
 
 @pytest.mark.parametrize("version", ["0.9", "2.0", "1.2", "3.0"])

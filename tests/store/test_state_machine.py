@@ -1,4 +1,4 @@
-"""A store's whole life at random, beside a model in plain Python that says what must hold after every step.
+"""A store's whole life at random, compared with a model in plain Python that says what must hold after every step.
 
 The model keeps only what the port promises. Where the port leaves a choice open (which deliveries a bounded step
 takes), the model checks that the choice was an allowed one and adopts it.
@@ -21,7 +21,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from stores import Engine, new_event, new_replay, result
+from stores import Engine, accept_events, new_event, new_replay, result
 
 from commerce_event.core.model import Delivery, DeliveryState, Replay, Scope
 from commerce_event.store.model import Claimed, ClaimRequest, DeliveryQuery, NewDelivery, NewEvent, Page, Settlement
@@ -134,7 +134,7 @@ class Life(RuleBasedStateMachine):
             )
             for client, endpoints, order_key, key, body, at_once in specs
         ]
-        for event, answer in zip(batch, self.do(self.store.journal.accept(batch)), strict=True):
+        for event, answer in zip(batch, self.do(accept_events(self.store, batch)), strict=True):
             first = self.events.get(self.keys.get((event.client_id, event.idempotency_key or ""), 0))
             if event.idempotency_key is not None and first is not None:
                 wanted = "duplicate" if first.new.body == event.body else "conflict"

@@ -1,4 +1,4 @@
-"""Store events of many callers in shared commits, one commit after the other, and answer every caller in time."""
+"""Group commit: store events of many callers in shared commits, one after the other, and answer each caller in time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -19,6 +19,12 @@ log = structlog.get_logger(__name__)
 
 class OutcomeUnknownError(StoreUnavailableError):
     """The store did not answer in time: the events may be stored or not."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the store did not answer in time, so the event may be stored or not; "
+            "send it again with the same idempotency key"
+        )
 
 
 class PendingEvent(msgspec.Struct, frozen=True):
@@ -48,10 +54,6 @@ class Submission:
         self.size = sum([len(event.body) for event in events])
         self.since = since
 
-    @property
-    def clients(self) -> frozenset[int]:
-        return frozenset([event.client_id for event in self.events])
-
     def resolve(self, result: Result) -> None:
         """Call back with the result, unless that was done before."""
         on_result, self._on_result = self._on_result, None
@@ -78,11 +80,6 @@ class CommitBatcher:
         """The task that ends when no submission waits any more."""
         return self._running
 
-    @property
-    def has_waiting(self) -> bool:
-        """Whether a submission waits for the next batch."""
-        return bool(self._waiting)
-
     def add(self, submission: Submission) -> None:
         """Queue a submission for the next commit. Raises StoreUnavailableError while the store does not answer."""
         if self._overdue:
@@ -90,12 +87,6 @@ class CommitBatcher:
         self._waiting.append(submission)
         if self._running is None:
             self._running = asyncio.create_task(self._run())
-
-    def remove(self, wanted: Callable[[Submission], bool]) -> list[Submission]:
-        """Remove and return the waiting submissions for which ``wanted`` returns True."""
-        removed = [submission for submission in self._waiting if wanted(submission)]
-        self._waiting = [submission for submission in self._waiting if not wanted(submission)]
-        return removed
 
     def reject_waiting(self) -> None:
         """Fail all waiting submissions; none of them is stored."""
@@ -126,13 +117,7 @@ class CommitBatcher:
     def _time_out(self, batch: Sequence[Submission]) -> None:
         """Answer all callers while the store hangs. No other batch starts before this one has ended."""
         self._overdue = True
-        fail_all(
-            batch,
-            OutcomeUnknownError(
-                "the store did not answer in time, so the event may be stored or not; "
-                "send it again with the same idempotency key"
-            ),
-        )
+        fail_all(batch, OutcomeUnknownError())
         self.reject_waiting()
 
     def _next_batch(self) -> list[Submission]:

@@ -8,6 +8,7 @@ from typing import Final, cast
 import httptools
 import msgspec
 
+from commerce_event.core.receiver_text import receiver_line, without_cut_character
 from commerce_event.deliver.resolver import TransportError
 from commerce_event.deliver.tls_errors import tls_failure
 
@@ -24,7 +25,6 @@ HEADER_BYTES_KEPT: Final = 16 * 1024
 STALE: Final = "connection_stale"  # the receiver closed an idle connection while it was reused: send again
 _STALE_MAX_S: Final = 1.0  # a close that was sent before our request came takes up to a round trip to arrive
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
-_CONTROLS: Final = dict.fromkeys((*range(32), *range(127, 160)), " ")
 
 
 class Response(msgspec.Struct, frozen=True):
@@ -38,7 +38,10 @@ class Response(msgspec.Struct, frozen=True):
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
         """The headers that are kept for people to see: the first ones, with long values cut."""
-        kept = [(_text(name[:NAME_KEPT]), _text(value[:VALUE_KEPT])) for name, value in self.raw_headers[:HEADERS_KEPT]]
+        kept = [
+            (receiver_line(name)[:NAME_KEPT], receiver_line(value)[:VALUE_KEPT])
+            for name, value in self.raw_headers[:HEADERS_KEPT]
+        ]
         left = HEADER_BYTES_KEPT
         for number, (name, value) in enumerate(kept):
             left -= len(name) + len(value)
@@ -46,9 +49,9 @@ class Response(msgspec.Struct, frozen=True):
                 return tuple(kept[:number])
         return tuple(kept)
 
-    def values(self, name: bytes) -> list[str]:
+    def values(self, name: bytes) -> list[bytes]:
         """Return every value of a header, kept or not; ``name`` is in lower case."""
-        return [_text(value) for each, value in self.raw_headers if each.lower() == name]
+        return [value for each, value in self.raw_headers if each.lower() == name]
 
 
 class Connection(asyncio.Protocol):
@@ -210,7 +213,8 @@ class Connection(asyncio.Protocol):
     def _finish(self, *, complete: bool) -> None:
         response = cast("asyncio.Future[Response]", self._response)
         if not response.done():
-            response.set_result(Response(self._status, tuple(self._headers), self._body, complete))
+            body = self._body if len(self._body) < BODY_KEPT else without_cut_character(self._body)
+            response.set_result(Response(self._status, tuple(self._headers), body, complete))
 
     def _fail(self, failure: TransportError) -> None:
         self.reusable = False
@@ -237,8 +241,3 @@ class Connection(asyncio.Protocol):
             self._finish(complete=False)
         else:
             self._fail(TransportError("bad_http", detail))
-
-
-def _text(raw: bytes) -> str:
-    text = raw.decode("latin-1")
-    return text if text.isprintable() else text.translate(_CONTROLS)

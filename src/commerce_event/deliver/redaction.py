@@ -6,13 +6,19 @@ answer are replaced, and an answer with very many of them is masked as a whole.
 
 import base64
 from bisect import bisect_left
+from contextlib import suppress
 from typing import Final
 from urllib.parse import unquote
 
 from commerce_event.core.model import Endpoint
+from commerce_event.core.receiver_text import receiver_text, without_controls
 from commerce_event.deliver.connection import BODY_KEPT, VALUE_KEPT
 
 MASK: Final = "***"
+_ENCODINGS: Final = (
+    "utf-8",
+    "latin-1",
+)  # a receiver may have read what was sent to it in either, and echo it in either
 _SECRET_MIN: Final = 4  # characters; shorter values are no secrets, and would mask half of every answer
 _WORD_MIN: Final = 8  # the same for a part of a value, such as the token after "Bearer"
 _SEARCHED_MAX: Final = 64  # values that are searched for one by one; of more, those whose beginning occurs
@@ -30,10 +36,10 @@ class Redactor:
         for value in endpoint.headers.values():
             values |= {value, *_basic_credentials(value), *(word for word in value.split() if len(word) >= _WORD_MIN)}
         query = {pair.partition("=")[2] or pair for pair in endpoint.url.partition("?")[2].split("&")}
-        query |= {unquote(value, "latin-1") for value in query}
+        query |= {unquote(value, encoding) for value in query for encoding in _ENCODINGS}
         values |= {value for value in query if len(value) >= _WORD_MIN}
         for value in [each for each in values if len(each) >= _SECRET_MIN]:
-            values.add(base64.b64encode(value.encode("latin-1", "replace")).decode().rstrip("="))
+            values |= _as_echoed(value)
         self._values = sorted(value for value in values if len(value) >= _SECRET_MIN)
         self._longest = max(map(len, self._values), default=0)
         self._prefixes = {value[:_SECRET_MIN] for value in self._values}
@@ -65,15 +71,15 @@ class Redactor:
 
     def body(self, body: bytes) -> bytes:
         """Return the kept part of an answer's body with secrets masked."""
-        text = body.decode("latin-1")
+        text = body.decode("utf-8", "surrogateescape")
         found = self._found(text)
         if len(found) > _FOUND_MAX:
             return MASK.encode()
         if found:
             text = _mask(text, found)
-        if len(body) >= BODY_KEPT:
+        if len(body) > BODY_KEPT - 4:  # bytes of a character
             text = self._mask_cut_value(text)
-        return text.encode("latin-1")[:BODY_KEPT]
+        return text.encode("utf-8", "surrogateescape")[:BODY_KEPT]
 
     def _found(self, text: str) -> list[str]:
         """Return the values that occur in a text, or may occur."""
@@ -107,13 +113,24 @@ def _mask(text: str, values: list[str]) -> str:
     return text
 
 
+def _as_echoed(value: str) -> set[str]:
+    """Return the forms in which a value may come back: as base64, and read in another encoding than it was sent in."""
+    forms = set()
+    for encoding in _ENCODINGS:
+        with suppress(UnicodeEncodeError):
+            raw = value.encode(encoding)
+            forms |= {base64.b64encode(raw).decode().rstrip("=")}
+            forms |= {without_controls(raw.decode("latin-1")), raw.decode("utf-8", "surrogateescape")}
+    return forms
+
+
 def _basic_credentials(header: str) -> set[str]:
     """Return ``user:password`` and the password of a header with Basic credentials; nothing for another header."""
     scheme, _, encoded = header.partition(" ")
     if scheme.lower() != "basic":
         return set()
     try:
-        both = base64.b64decode(encoded, validate=True).decode("latin-1")
+        both = receiver_text(base64.b64decode(encoded, validate=True))
     except ValueError:
         return set()
     password = both.partition(":")[2]

@@ -1,4 +1,4 @@
-"""The resolver: looks a host name up once and checks every address; only checked addresses are connected to.
+"""The resolver (SSRF guard): looks a host name up once and checks all addresses; only these are connected to.
 
 An answer with a single refused address is refused as a whole, so a name cannot be public when it is checked and
 private when it is connected to. Literal addresses are checked in the same way.

@@ -14,6 +14,7 @@ from commerce_event.core import ids
 from commerce_event.core.clock import Clock
 from commerce_event.core.delivery import POISON, Outcome, parse_retry_after
 from commerce_event.core.model import Endpoint, Secret
+from commerce_event.core.receiver_text import receiver_text
 from commerce_event.core.signatures import InvalidSecretError, Signer
 from commerce_event.core.urls import InvalidUrlError, RefusedAddressError, Target, parse_url, resolve_location
 from commerce_event.deliver.connection import STALE, Response
@@ -246,7 +247,7 @@ def _error_of(response: Response) -> str | None:
 def _retry_after(response: Response, now_ms: int) -> float | None:
     if response.status not in {429, 503}:
         return None
-    return parse_retry_after(response.values(b"retry-after"), now_ms)
+    return parse_retry_after([receiver_text(value) for value in response.values(b"retry-after")], now_ms)
 
 
 def _traceparent(claimed: Claimed) -> str:

@@ -7,7 +7,7 @@ Both engines pass the same suite (``tests/store``). Every call guarantees:
 - No read goes without a scope (which clients the caller may see), unless its caller has checked one.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from commerce_event.core.model import Attempt, AuditEntry, Delivery, DeliveryState, Event, Key, Replay, Scope
@@ -40,14 +40,6 @@ class StoreUnavailableError(StoreError):
     """Nothing was changed and the same call may succeed later: disk full, busy, shutting down."""
 
 
-class StoreBusyError(StoreUnavailableError):
-    """Another node has locked rows of these clients for too long; nothing was changed."""
-
-    def __init__(self, clients: Iterable[int]) -> None:
-        super().__init__("somebody else works on this client's events for long; try again in a moment")
-        self.clients = frozenset(clients)
-
-
 class EndpointChangedError(Exception):
     """Another node has changed an endpoint since it was read; nothing was stored."""
 
@@ -67,11 +59,19 @@ class StoreRefusedError(StoreError):
 class JournalStore(Protocol):
     """Stores events with their deliveries."""
 
-    async def accept(self, events: Sequence[NewEvent], *, config_version: int | None = None) -> list[Accepted]:
-        """Store events and their deliveries in one commit, in order; one answer each. Ids grow from call to call.
+    async def accept(
+        self, submissions: Sequence[Sequence[NewEvent]], *, config_version: int | None = None
+    ) -> Sequence[list[Accepted] | Awaitable[list[Accepted]]]:
+        """Store events and their deliveries in one commit, in order. Ids grow from call to call.
 
-        Raises ConfigChangedError when the config version is given and is no longer current, StoreBusyError when
-        another node has locked rows of some of the clients.
+        A submission is what one caller submitted: it is stored as a whole or not at all, and its result is one answer
+        for each event. Raises ConfigChangedError when the config version is given and is no longer current.
+
+        While another node has locked rows of a submission's clients, its result is an awaitable instead: the store
+        retries it without delaying the other submissions. Later submissions of these clients are stored after it. It
+        is stored without its leases: its deliveries are due at once. The awaitable raises StoreUnavailableError when
+        the rows stay locked, and ConfigChangedError; nothing of the submission is stored then. Cancelling it gives
+        the submission up, unless its transaction has begun.
         """
         ...
 
