@@ -50,17 +50,26 @@ class ConnectionPool:
         self._warn_after = 0.0
 
     async def post(
-        self, target: Target, *, key: int, headers: bytes, body: bytes, deadline: float, force_new: bool = False
+        self,
+        target: Target,
+        *,
+        key: int,
+        headers: bytes,
+        body: bytes,
+        deadline: float,
+        client: int = 0,
+        force_new: bool = False,
     ) -> Response:
         """POST and return the response; everything, name lookup and TLS included, ends at ``deadline`` (loop time).
 
-        ``headers`` are complete lines; host and content-length are added before them. ``force_new`` asks for a
-        connection that was not used before. Raises TransportError, with the code STALE when a reused connection
-        was closed before an answer: then one more post with ``force_new`` decides.
+        ``client`` is the one that name lookups count for. ``headers`` are complete lines; host and content-length are
+        added before them. ``force_new`` asks for a connection that was not used before. Raises TransportError, with
+        the code STALE when a reused connection was closed before an answer: then one more post with ``force_new``
+        decides.
         """
         pool_key = (key, target.origin)
-        idle = None if force_new else self._take(pool_key, target)
-        connection = idle or await self._connect(target, deadline)
+        idle = None if force_new else self._take(pool_key, target, client)
+        connection = idle or await self._connect(target, deadline, client)
         request = b"POST %b HTTP/1.1\r\nhost: %b\r\ncontent-length: %d\r\n%b\r\n%b" % (
             target.path.encode(),
             target.authority.encode(),
@@ -91,7 +100,7 @@ class ConnectionPool:
         self._idle.clear()
         self._by_key.clear()
 
-    def _take(self, key: _Key, target: Target) -> Connection | None:
+    def _take(self, key: _Key, target: Target, client: int) -> Connection | None:
         """Return a connection that may be used again, and close those that may not."""
         idle = self._by_key.get(key)
         now = asyncio.get_running_loop().time()
@@ -107,7 +116,7 @@ class ConnectionPool:
                 connection.reusable
                 and connection.idle_s < idle_max_s
                 and connection.opened_at > now - _AGE_MAX_S
-                and (target.literal or not self._resolver.has_moved(target.host, connection.address))
+                and (target.literal or not self._resolver.has_moved(target.host, connection.address, client=client))
             ):
                 return connection
             connection.close()
@@ -165,9 +174,9 @@ class ConnectionPool:
             del self._by_key[key]
         connection.close()
 
-    async def _connect(self, target: Target, deadline: float) -> Connection:
+    async def _connect(self, target: Target, deadline: float, client: int) -> Connection:
         timeout_s = deadline - asyncio.get_running_loop().time()
-        addresses = await self._resolver.addresses(target.host, target.port, timeout_s)
+        addresses = await self._resolver.addresses(target.host, target.port, timeout_s, client=client)
         if len(addresses) == 1:
             return await self._open(target, addresses[0], deadline)
         return await self._race(target, addresses, deadline)

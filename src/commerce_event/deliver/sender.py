@@ -139,7 +139,13 @@ class Sender:
         for left in range(_REDIRECTS_MAX, -1, -1):
             headers = common + prepared.static if target is first or target.origin == first.origin else common
             post = partial(
-                self._pool.post, target, key=endpoint.id, headers=headers, body=claimed.body, deadline=deadline
+                self._pool.post,
+                target,
+                key=endpoint.id,
+                client=endpoint.client_id,
+                headers=headers,
+                body=claimed.body,
+                deadline=deadline,
             )
             try:
                 response = await post(force_new=force_new)
