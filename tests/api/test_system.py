@@ -75,7 +75,10 @@ async def test_the_catalogue_lists_every_type_and_shows_each(api: Api) -> None:
     for each in listed:
         assert set(each) == {"name", "category", "kind", "description", "schema", "example"}
         assert expect(await reader.get(f"/v1/event-types/{each['name']}"), 200) == each
-    expect_problem(await reader.get("/v1/event-types/Nothing"), 404)
+    problem = expect_problem(await reader.get("/v1/event-types/OrderConfirmdEvent"), 404)
+    assert problem["detail"] == "There is no event type 'OrderConfirmdEvent'; did you mean OrderConfirmedEvent?"
+    problem = expect_problem(await reader.get(f"/v1/event-types/{'X' * 5_000}"), 404)
+    assert problem["detail"].endswith("; GET /v1/event-types lists the names.")
 
 
 async def test_the_books_balance(api: Api) -> None:
