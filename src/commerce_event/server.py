@@ -243,7 +243,7 @@ def _browser_routes(services: Services, vault: Vault) -> list[BaseRoute]:
     """Return the routes of the screens, the reference page and their assets."""
     packages = ("commerce_event.admin", "commerce_event.reference", "commerce_event.web")
     assets = Assets(*packages)
-    pages = Pages(assets, *packages, **admin.SHARED)
+    pages = Pages(assets, *packages, **admin.TEMPLATE_GLOBALS)
     return [assets.route(), *admin.routes(services, vault, pages), *reference.routes(pages)]
 
 

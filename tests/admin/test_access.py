@@ -149,7 +149,7 @@ async def test_screens_need_the_role_of_their_operation(api: Api, visitor: httpx
     _, made = await api.key(role, *(() if role == "admin" else (1,)))
     key = api.node.registry.authenticate(made["key"])
     assert key is not None
-    session = Sessions(api.node.registry, Vault(_vault_key(api)), api.node.clock).begin(key)
+    session = Sessions(api.node.registry, Vault(_vault_key(api)), api.node.clock).new_cookie(key)
     visitor.cookies.set(COOKIE, session, path="/admin")
     changing = {
         "/admin/endpoints/new", "/admin/endpoints/x/edit", "/admin/endpoints/x/test", "/admin/replays/new",

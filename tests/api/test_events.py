@@ -178,7 +178,7 @@ async def test_reconciliation_goes_on_by_the_cursor_until_all_is_there(api: Api,
     assert [event["sequence"] for event in seen] == [2, 3, 4, 5, 6, 7, 8]
 
 
-async def test_cursor_of_another_kind_of_list_is_refused_rather_than_leaving_something_out(api: Api) -> None:
+async def test_cursor_of_another_list_is_refused(api: Api) -> None:
     for _ in range(3):
         await api.publish()
     by_id = expect(await api.admin.get("/v1/events?limit=1"), 200)["next_cursor"]
@@ -526,7 +526,7 @@ async def test_counting_stops_where_it_would_become_slow(api: Api, monkeypatch: 
         assert counted == {"deliveries": 2, "more": True}, only
 
 
-async def test_a_replay_of_what_failed_reopens_the_dead_alone(api: Api) -> None:
+async def test_replay_of_failed_requeues_only_dead_deliveries(api: Api) -> None:
     made = await api.endpoint(retry_schedule=[])
     await api.publish()
     await api.until_state("delivered")

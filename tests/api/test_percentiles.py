@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commerce_event.api.activity import percentile_ms
-from commerce_event.api.endpoint_health import nearest_rank
+from commerce_event.api.endpoint_stats import nearest_rank
 from commerce_event.store.model import LATENCY_BOUNDS_MS
 
 BUCKETS = len(LATENCY_BOUNDS_MS) + 1

@@ -52,7 +52,7 @@ def test_listed_network_is_refused_with_a_reason(network: str, reason: str) -> N
     assert DEFAULT.refusal(ends(ip_network(network))[1]) == reason
 
 
-def test_every_special_network_that_we_refuse_is_in_the_registry_or_known_to_be_ours() -> None:
+def test_every_refused_network_is_in_the_registry_or_listed_as_ours() -> None:
     registered = {str(block) for block, _ in special_blocks()}
     metadata = {text for text, why in (*table.IPV4_REFUSED, *table.IPV6_REFUSED) if why == table.METADATA}
     deprecated = {"::/96", "::ffff:0:0:0/96", "fec0::/10"}

@@ -302,6 +302,7 @@ async def test_lost_admin_key_can_be_replaced_in_the_store(server: ServerProcess
         (("serve", "--host", "300.1.1.1"), 2, "choose another --host"),
         (("openapi", "--yaml", "--json"), 2, "--yaml and --json exclude each other"),
         (("dead", "retry"), 2, "Give delivery ids, or an endpoint"),
+        (("events", "explain", "end_x"), 2, "end_x is the id of an endpoint, not of an event."),
         (("frobnicate",), 2, "No such command"),
     ],
 )

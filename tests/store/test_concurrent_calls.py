@@ -120,7 +120,7 @@ async def test_calls_that_race_with_closing_are_answered_or_refused_and_none_han
         assert [each for each in answers if not isinstance(each, list | StoreUnavailableError)] == []
 
 
-async def test_store_goes_on_when_nobody_waits_for_its_failure_any_more(store: Store) -> None:
+async def test_store_continues_after_the_waiter_for_its_failure_is_cancelled(store: Store) -> None:
     waiting = asyncio.create_task(store.failed())
     await asyncio.sleep(0)
     waiting.cancel()

@@ -107,7 +107,7 @@ async def test_replayed_deliveries_queue_behind_those_of_their_key(store: Store)
     assert second.replay_id == replay.id
 
 
-async def test_cancelling_one_that_waits_releases_nobody(store: Store) -> None:
+async def test_cancel_of_a_waiting_delivery_releases_no_other(store: Store) -> None:
     first, second, third = (new_event(7, order_key="a") for _ in range(3))
     await accept_events(store, [first, second, third])
     [running] = await claim(store, 7)
@@ -159,7 +159,7 @@ async def test_key_may_be_any_text(store: Store, key: str) -> None:
     assert len(await claim(store, 7)) == 2
 
 
-async def test_dead_ones_reopened_together_go_in_accept_order_however_they_are_named(store: Store) -> None:
+async def test_dead_deliveries_requeued_together_are_sent_in_accept_order(store: Store) -> None:
     events = [new_event(7, order_key="a") for _ in range(3)]
     await accept_events(store, events)
     for _ in events:

@@ -177,7 +177,7 @@ async def test_nodes_hear_of_each_others_work_and_changes_but_not_of_their_own(e
     assert own.nothing()
 
 
-async def test_clock_of_one_of_many_moves_nobodys_due_times(engine: PostgresEngine) -> None:
+async def test_clock_jump_of_one_of_several_nodes_moves_no_due_times(engine: PostgresEngine) -> None:
     first, second = await engine.open(), await engine.open()
     await accept_events(first, [new_event(7)])
     await first.maintenance.shift_due(5_000)
@@ -191,7 +191,7 @@ async def test_clock_of_one_of_many_moves_nobodys_due_times(engine: PostgresEngi
 # Accepting on several nodes
 
 
-async def test_sequences_have_no_gap_and_become_visible_in_order_whoever_accepts(engine: PostgresEngine) -> None:
+async def test_sequences_of_several_nodes_have_no_gap_and_become_visible_in_order(engine: PostgresEngine) -> None:
     nodes = [await engine.open(), await engine.open()]
     batches = [[new_event(client=1 + (number + step) % 3) for step in range(4)] for number in range(40)]
     writing = asyncio.gather(*(accept_events(nodes[number % 2], batch) for number, batch in enumerate(batches)))
@@ -239,7 +239,7 @@ async def test_order_of_a_key_holds_while_nodes_accept_and_settle_at_once(engine
     assert (book.delivered, book.pending, book.difference) == (40, 0, 0)
 
 
-async def test_books_balance_after_nodes_did_everything_to_the_same_deliveries_at_once(
+async def test_counts_balance_after_nodes_change_the_same_deliveries_at_once(
     engine: PostgresEngine,
 ) -> None:
     nodes = [await engine.open(), await engine.open()]
@@ -389,7 +389,7 @@ async def test_long_retention_leaves_the_running_week_to_be_dropped_whole(engine
     assert await store.maintenance.expire(before_ms=START_MS + 7 * DAY_MS, limit=10) == 1
 
 
-async def test_event_of_a_week_that_nobody_made_is_stored_like_any_other(engine: PostgresEngine) -> None:
+async def test_event_of_a_week_without_partition_is_stored(engine: PostgresEngine) -> None:
     store, ids = await engine.open(), IdMaker()
     far = at_week(ids, START_MS + 700 * DAY_MS)
     await accept_events(store, [far])

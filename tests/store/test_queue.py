@@ -197,7 +197,7 @@ async def test_nothing_is_ended_for_an_endpoint_that_was_changed_since(store: St
     assert await store.queue.finish_pending(7, state="dead", reason="gone", now_ms=START_MS, limit=9, revision=on) == 1
 
 
-async def test_reopened_delivery_has_a_fresh_budget(store: Store) -> None:
+async def test_requeued_delivery_has_a_fresh_budget(store: Store) -> None:
     await accept_events(store, [new_event(7), new_event(7)])
     dead, cancelled = await claim(store, 7)
     await store.queue.settle([result(dead, "dead", failure_count=17, reason="attempts_exhausted")])
@@ -209,7 +209,7 @@ async def test_reopened_delivery_has_a_fresh_budget(store: Store) -> None:
     assert [(each.number, each.failure_count) for each in again] == [(2, 0), (2, 0)]
 
 
-async def test_reopening_makes_a_pending_delivery_due_now(store: Store) -> None:
+async def test_requeue_makes_a_pending_delivery_due_now(store: Store) -> None:
     await accept_events(store, [new_event(7)])
     [first] = await claim(store, 7)
     await store.queue.settle([result(first, "pending", due_ms=LATER_MS)])
@@ -218,7 +218,7 @@ async def test_reopening_makes_a_pending_delivery_due_now(store: Store) -> None:
     assert len(await claim(store, 7, retrying=True, now_ms=START_MS)) == 1
 
 
-async def test_neither_what_arrived_nor_what_is_under_way_is_reopened(store: Store) -> None:
+async def test_requeue_skips_delivered_and_claimed_deliveries(store: Store) -> None:
     await accept_events(store, [new_event(7), new_event(7)])
     arrived, under_way = await claim(store, 7)
     await store.queue.settle([result(arrived)])
@@ -278,7 +278,7 @@ async def test_lease_at_birth_of_a_former_run_is_claimable_at_once(engine: Engin
     assert [each.error for each in await store.history.attempts(again.delivery_id)] == ["interrupted", None]
 
 
-async def test_late_result_of_an_expired_lease_counts_while_nobody_has_taken_over(store: Store) -> None:
+async def test_late_result_counts_until_another_run_claims_the_delivery(store: Store) -> None:
     await accept_events(store, [new_event(7)])
     [claimed] = await claim(store, 7, lease_ms=10)
 
@@ -286,7 +286,7 @@ async def test_late_result_of_an_expired_lease_counts_while_nobody_has_taken_ove
     assert await claim(store, 7, retrying=True, now_ms=LATER_MS) == []
 
 
-async def test_fenced_off_result_changes_neither_state_nor_attempts_nor_books(store: Store) -> None:
+async def test_fenced_off_result_changes_neither_state_nor_attempts_nor_counts(store: Store) -> None:
     await accept_events(store, [new_event(7)])
     [lost] = await claim(store, 7)
     [again] = await claim(store, 7, retrying=True, now_ms=LATER_MS)
@@ -343,7 +343,7 @@ async def test_what_a_lost_attempt_held_is_ended_with_its_endpoint(engine: Engin
     assert await store.queue.settle([result(lost)]) == [False]
 
 
-async def test_reopening_and_the_progress_of_its_replay_are_one_commit(store: Store) -> None:
+async def test_requeue_and_the_progress_of_its_replay_are_one_commit(store: Store) -> None:
     await accept_events(store, [new_event(7), new_event(7)])
     one, two = await claim(store, 7)
     await store.queue.settle([result(one, "dead", reason="gone"), result(two)])
@@ -365,7 +365,7 @@ async def test_deliveries_can_be_paged_from_the_oldest(store: Store) -> None:
     assert first + rest == newest_first[::-1]
 
 
-async def test_reopened_delivery_belongs_to_the_replay_that_reopened_it(store: Store) -> None:
+async def test_requeued_delivery_belongs_to_the_replay_that_requeued_it(store: Store) -> None:
     await accept_events(store, [new_event(7), new_event(7)])
     one, two = await claim(store, 7)
     await store.queue.settle([result(one, "dead", reason="attempts_exhausted"), result(two)])
@@ -381,7 +381,7 @@ async def test_reopened_delivery_belongs_to_the_replay_that_reopened_it(store: S
     ] == [one.delivery_id]
 
 
-async def test_reopening_a_waiting_retry_resets_its_budget(store: Store) -> None:
+async def test_requeue_of_a_waiting_retry_resets_its_budget(store: Store) -> None:
     await accept_events(store, [new_event(7)])
     [first] = await claim(store, 7)
     await store.queue.settle([result(first, "pending", due_ms=LATER_MS, failure_count=16)])
@@ -438,7 +438,7 @@ async def test_leases_move_with_the_clock(store: Store) -> None:
     assert len(await claim(store, 7, retrying=True, now_ms=START_MS + 500)) == 1
 
 
-async def test_book_tells_since_when_something_is_due(store: Store) -> None:
+async def test_counts_have_the_time_of_the_oldest_due_delivery(store: Store) -> None:
     await accept_events(store, [new_event(7, at_ms=START_MS - 9), new_event(7, at_ms=START_MS - 5)])
     assert [book.oldest_due_ms for book in await store.history.delivery_counts(EVERYONE)] == [START_MS - 9]
     await store.queue.settle([result(each) for each in await claim(store, 7)])

@@ -243,7 +243,7 @@ async def shape_of(connection: Connection) -> list[tuple[object, ...]]:
     return [tuple(row) for row in rows]
 
 
-async def test_texts_of_an_older_version_are_found_before_and_after_they_lead_to_their_client(
+async def test_text_index_of_an_older_version_works_before_and_after_its_upgrade(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = OldPostgres(tmp_path)

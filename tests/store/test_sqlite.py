@@ -70,7 +70,7 @@ async def test_start_after_a_proper_end_is_a_clean_one(tmp_path: Path) -> None:
         await store.close()
 
 
-async def test_what_a_crash_left_in_the_log_is_in_the_file_before_anything_is_written_behind_it(tmp_path: Path) -> None:
+async def test_copy_log_after_a_crash_moves_the_log_into_the_file(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "events.db")
     await store.open()
     await accept_events(store, [new_event(7)])

@@ -24,7 +24,7 @@ LOOKS: dict[str, Callable[[apsw.Connection], Sized]] = {
 }
 
 
-async def test_what_is_read_does_not_grow_with_what_came_after(tmp_path: Path) -> None:
+async def test_listing_rows_read_do_not_grow_with_newer_rows(tmp_path: Path) -> None:
     """Counted in steps of the engine's machine."""
     engine, ids = SqliteEngine(tmp_path), IdMaker()
     store = await engine.open()
@@ -48,7 +48,7 @@ ENDED: dict[str, Callable[[apsw.Connection], Sized]] = {
 }
 
 
-async def test_what_is_read_of_a_clients_dead_letters_does_not_grow_with_those_of_others(tmp_path: Path) -> None:
+async def test_dead_letter_rows_read_do_not_grow_with_other_clients(tmp_path: Path) -> None:
     """Counted in steps of the engine's machine."""
     engine = SqliteEngine(tmp_path)
     store = await engine.open()

@@ -336,7 +336,7 @@ class Life(RuleBasedStateMachine):
         ids = [sent.id for sent in some]
         assert self.do(self.store.queue.requeue(ids, now_ms=self.now_ms)) == len(wanted)
         for sent in sorted(wanted, key=lambda each: each.id):
-            self.note_reopened(sent)
+            self.note_requeued(sent)
 
     @precondition(lambda self: any(sent.state in {"dead", "cancelled"} for sent in self.sent.values()))
     @rule(data=st.data())
@@ -346,11 +346,11 @@ class Life(RuleBasedStateMachine):
         ids = [sent.id for sent in wanted]
         assert self.do(self.store.queue.requeue(ids, now_ms=self.now_ms, replay=new_replay(replay_id))) == len(wanted)
         for sent in sorted(wanted, key=lambda each: each.id):
-            self.note_reopened(sent)
+            self.note_requeued(sent)
             sent.replay_id = replay_id
         assert self.do(self.store.history.replay_states(replay_id)) == ({"pending": len(wanted)} if wanted else {})
 
-    def note_reopened(self, sent: Sent) -> None:
+    def note_requeued(self, sent: Sent) -> None:
         sent.take_back()
         sent.start_again(self.now_ms)
         if sent.line is not None and self.head.setdefault(sent.line, sent.id) != sent.id:
@@ -576,7 +576,7 @@ def same_claim(one: Claimed, other: Claimed) -> bool:
     return (one.delivery_id, one.run_id, one.number) == (other.delivery_id, other.run_id, other.number)
 
 
-def test_books_balance_and_nothing_is_lost_or_stuck_whatever_happens(
+def test_counts_balance_and_nothing_is_lost_or_stuck_after_any_steps(
     engine_maker: EngineMaker,
 ) -> None:
     machine = type("Life", (Life,), {"make_engine": staticmethod(engine_maker)})
