@@ -1,6 +1,5 @@
 """Explain for each endpoint why an event was sent or not, and why a due delivery is held back."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +21,7 @@ from commerce_event.core import ids
 from commerce_event.core.clock import rfc3339
 from commerce_event.core.model import Attempt, Delivery, Endpoint, Event, Scope
 from commerce_event.core.routing import explain
-from commerce_event.store.model import Claimed, DeliveryQuery, Page
+from commerce_event.store.model import Claimed
 
 _DELIVERIES_MAX = 1_000  # of one event
 _EXPANDED_MAX = 10  # deliveries of one endpoint, the newest; replays may have made many
@@ -122,17 +121,10 @@ async def explain_event(call: Call) -> Reply:
 
 
 async def _sent(call: Call, event: Event) -> dict[int, _Sent]:
-    store = call.services.store
-    by_endpoint: dict[int, list[Delivery]] = {}
-    wanted = DeliveryQuery(scope=call.scope, event_id=event.id)
-    for delivery in await store.history.deliveries(wanted, Page(_DELIVERIES_MAX)):
-        by_endpoint.setdefault(delivery.endpoint_id, []).append(delivery)
     shown_max = _EXPANDED_MAX if call.query.expand else 1
-    wanted_ids = [
-        each.id for deliveries in by_endpoint.values() for each in deliveries[:shown_max] if each.attempt_count
-    ]
-    attempts = await asyncio.gather(*(store.history.attempts(delivery_id) for delivery_id in wanted_ids))
-    by_delivery = dict(zip(wanted_ids, attempts, strict=True))
+    by_endpoint, by_delivery = await call.services.store.history.deliveries_of_event(
+        event.id, call.scope, limit=_DELIVERIES_MAX, with_attempts=shown_max
+    )
     return {
         endpoint_id: _Sent(
             deliveries,
