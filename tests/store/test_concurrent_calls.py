@@ -59,6 +59,7 @@ CALLS: dict[str, Callable[[Store], Awaitable[Any]]] = {
     "history.recent_attempts": lambda store: store.history.recent_attempts(7, 1),
     "history.events_by_id": lambda store: store.history.events_by_id([1], EVERYONE),
     "history.delivery_states": lambda store: store.history.delivery_states([1], EVERYONE),
+    "journal.check_writable": lambda store: store.journal.check_writable(),
     "history.delivery_with_attempts": lambda store: store.history.delivery_with_attempts(1, EVERYONE),
     "history.deliveries_with_last_attempts": lambda store: store.history.deliveries_with_last_attempts(
         DeliveryQuery(scope=EVERYONE), Page(1)

@@ -75,6 +75,10 @@ class JournalStore(Protocol):
         """
         ...
 
+    async def check_writable(self) -> None:
+        """Return once a write would succeed; cheap. Raises what ``accept`` would raise."""
+        ...
+
 
 class QueueStore(Protocol):
     """The deliveries that are not finished: claims, results, and what people do with deliveries."""

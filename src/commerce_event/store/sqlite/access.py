@@ -47,6 +47,11 @@ class Access:
         """Run ``work`` in a transaction; return its result once it is durable. ``insist``: see Writer.do."""
         return await _opened(self.writer).do(work, insist=insist)
 
+    @property
+    def was_refused(self) -> bool:
+        """Whether the last transaction was refused, and may succeed later."""
+        return _opened(self.writer).was_refused
+
     async def failed(self) -> StoreBrokenError:
         """Return the reason once the file can no longer be trusted; until then wait."""
         failure = asyncio.wrap_future(_opened(self.writer).failure)
