@@ -242,6 +242,34 @@ async def test_a_pending_delivery_can_be_cancelled_and_tried_again_after_all(api
     await api.until_state("delivered")
 
 
+async def test_delivery_of_endpoint_that_is_off_cannot_be_retried_until_it_is_on(api: Api) -> None:
+    api.receiver.status = 500
+    endpoint = await api.endpoint(retry_schedule=[])
+    await api.publish()
+    (dead,) = await api.until_state("dead")
+    path, at = f"/v1/deliveries/{dead['id']}/retry", f"/v1/endpoints/{endpoint['id']}"
+    expect(await api.admin.patch(at, json={"enabled": False}), 200)
+    refused = expect_problem(await api.admin.post(path), 409)
+    assert "off" in refused["detail"]
+    assert "switch it on" in refused["detail"]
+    api.receiver.status = 200
+    expect(await api.admin.patch(at, json={"enabled": True}), 200)
+    expect(await api.admin.post(path), 202)
+    await api.until_state("delivered")
+
+
+async def test_delivery_of_deleted_endpoint_cannot_be_retried(api: Api) -> None:
+    api.receiver.status = 500
+    endpoint = await api.endpoint(retry_schedule=[])
+    await api.publish()
+    (dead,) = await api.until_state("dead")
+    expect(await api.admin.delete(f"/v1/endpoints/{endpoint['id']}"), 204)
+    refused = expect_problem(await api.admin.post(f"/v1/deliveries/{dead['id']}/retry"), 409)
+    assert "was deleted" in refused["detail"]
+    (same,) = await api.deliveries()
+    assert (same["state"], same["reason"]) == ("dead", "attempts_exhausted")
+
+
 async def test_a_pending_delivery_can_be_tried_at_once(api: Api) -> None:
     api.receiver.status = 500
     await api.endpoint(retry_schedule=["1h"])

@@ -4,10 +4,12 @@ import asyncio
 import re
 from pathlib import Path
 
+import apsw
 import httpx
 import pytest
 from api_server import ADMIN_KEY, Api, Json, example, expect, expect_problem, running_api
 
+from commerce_event.api import readiness
 from commerce_event.api.openapi import OPERATIONS
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.store.port import StoreUnavailableError
@@ -103,7 +105,7 @@ async def test_a_store_that_does_not_answer_makes_it_unready_and_says_when_to_co
     async def broken(*_args: object, **_kwargs: object) -> None:
         raise StoreUnavailableError("the disk is full")
 
-    monkeypatch.setattr(api.node.store.registry, "config_version", broken)
+    monkeypatch.setattr(api.node.store.journal, "check_writable", broken)
     monkeypatch.setattr(api.node.store.journal, "accept", broken)
     response = await api.admin.get("/readyz")
     expect_problem(response, 503)
@@ -112,6 +114,37 @@ async def test_a_store_that_does_not_answer_makes_it_unready_and_says_when_to_co
     assert response.headers["retry-after"].isdigit()
     expect_problem(await api.admin.post("/v1/events", json=[{"type": "OrderConfirmedEvent", "data": example()}]), 503)
     expect(await api.admin.get("/healthz"), 200)
+
+
+async def test_readyz_while_another_program_holds_the_write_lock_is_503(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As publishing would be: that program may be a backup, or somebody's shell."""
+    monkeypatch.setattr(readiness, "_WAIT_S", 0.05)
+    monkeypatch.setattr(readiness, "_KEPT_S", 0.0)
+    other = apsw.Connection((await api.node.store.info()).location)
+    other.execute("BEGIN IMMEDIATE")
+    refused = expect_problem(await api.admin.get("/readyz"), 503)
+    assert "another program" in refused["detail"]
+    other.execute("ROLLBACK")
+    other.close()
+    monkeypatch.setattr(readiness, "_WAIT_S", 60.0)
+    expect(await api.admin.get("/readyz"), 200)
+
+
+async def test_readyz_asked_often_tries_the_store_once_a_second(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = []
+
+    async def counted() -> None:
+        tries.append(1)
+
+    monkeypatch.setattr(api.node.store.journal, "check_writable", counted)
+    monkeypatch.setattr(readiness, "_KEPT_S", 0.0)
+    expect(await api.admin.get("/readyz"), 200)
+    monkeypatch.setattr(readiness, "_KEPT_S", 3_600.0)
+    for _ in range(5):
+        expect(await api.admin.get("/readyz"), 200)
+    assert len(tries) == 1
 
 
 async def test_deliveries_that_have_stopped_make_it_unready(api: Api) -> None:

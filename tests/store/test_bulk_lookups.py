@@ -3,7 +3,7 @@
 from stores import START_MS, accept_events, claim, new_event, new_replay, result
 
 from commerce_event.core.model import Scope
-from commerce_event.store.model import DeliveryQuery, NewDelivery
+from commerce_event.store.model import DeliveryQuery, NewDelivery, Page
 from commerce_event.store.port import Store
 
 EVERYONE = Scope.everyone()
@@ -32,8 +32,9 @@ async def test_last_attempt_of_each_delivery_is_read_together(store: Store) -> N
     (again,) = await claim(store, 7, now_ms=START_MS + 50, retrying=True)
     await store.queue.settle([result(again, "dead")])
 
-    found = await store.history.last_attempts([first.delivery_id, second.delivery_id, 5])
+    deliveries, found = await store.history.deliveries_with_last_attempts(DeliveryQuery(scope=EVERYONE), Page(10))
 
+    assert {each.id for each in deliveries} == {first.delivery_id, second.delivery_id}
     assert {number: attempt.number for number, attempt in found.items()} == {
         first.delivery_id: 2,
         second.delivery_id: 1,

@@ -1,12 +1,17 @@
 """Reading: by every condition, page by page, and never beyond the scope."""
 
+import asyncio
+from typing import Any
+
 import msgspec
 import pytest
 from stores import START_MS, accept_events, claim, new_event, new_replay, result
 
-from commerce_event.core.model import DeliveryState, Scope
+from commerce_event.core.model import Attempt, DeliveryState, Scope
 from commerce_event.store.model import DeliveryQuery, EventQuery, Page
 from commerce_event.store.port import Store
+from commerce_event.store.postgres import history as postgres_history
+from commerce_event.store.sqlite import history as sqlite_history
 
 EVERYONE = Scope.everyone()
 
@@ -315,3 +320,32 @@ async def test_wall_of_the_scope_holds_for_every_listing_and_condition(store: St
             assert sorted(delivery.client_id for delivery in listed) == clients
         assert await store.history.deliveries(DeliveryQuery(scope=scope, state="dead"), Page(9)) == []
         assert sorted(book.client_id for book in await store.history.delivery_counts(scope, recount=True)) == clients
+
+
+async def test_delivery_and_its_attempts_are_one_snapshot(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attempt that is recorded between the two reads is in both of them, or in neither."""
+    event = new_event(7)
+    await accept_events(store, [event])
+    (claimed,) = await claim(store, 7)
+    loop = asyncio.get_running_loop()
+    read_in_sqlite, read_in_postgres = sqlite_history._attempts, postgres_history._attempts
+
+    def after_settling_sqlite(connection: Any, delivery_id: int) -> list[Attempt]:
+        asyncio.run_coroutine_threadsafe(store.queue.settle([result(claimed, "delivered")]), loop).result()
+        return read_in_sqlite(connection, delivery_id)
+
+    async def after_settling_postgres(connection: Any, delivery_id: int) -> list[Attempt]:
+        await store.queue.settle([result(claimed, "delivered")])
+        return await read_in_postgres(connection, delivery_id)
+
+    monkeypatch.setattr(sqlite_history, "_attempts", after_settling_sqlite)
+    monkeypatch.setattr(postgres_history, "_attempts", after_settling_postgres)
+    found = await store.history.delivery_with_attempts(claimed.delivery_id, EVERYONE)
+    monkeypatch.undo()
+
+    assert found is not None
+    assert (found[0].state, found[1]) == ("pending", [])
+    deliveries, attempts = await store.history.deliveries_of_event(event.id, EVERYONE, limit=10, with_attempts=1)
+    assert [each.state for each in deliveries[7]] == ["delivered"]
+    assert [each.number for each in attempts[claimed.delivery_id]] == [1]
+    assert await store.history.delivery_with_attempts(claimed.delivery_id, Scope.of(event.client_id + 1)) is None

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -20,7 +21,7 @@ from commerce_event.core.model import Scope
 from commerce_event.maintenance.clock_watcher import ClockWatcher
 from commerce_event.store.model import EventQuery, Page
 from commerce_event.store.port import StoreBrokenError, StoreRefusedError, StoreUnavailableError
-from commerce_event.store.sqlite import SqliteStore, checkpoints, files
+from commerce_event.store.sqlite import SqliteStore, checkpoints, files, journal, sql
 from commerce_event.store.sqlite import clock as stored_clock
 from commerce_event.store.sqlite.writer import Writer
 
@@ -446,6 +447,60 @@ async def test_closing_while_the_log_is_copied_waits_for_the_copy_and_ends(
 
     async with asyncio.timeout(60):
         await closing
+
+
+async def test_log_that_grew_under_a_long_reader_shrinks_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_LOG_KEPT_BYTES", 64 * 1024)
+    monkeypatch.setattr(checkpoints, "_PAGES", 4)
+    path = tmp_path / "events.db"
+    log = path.with_name("events.db-wal")
+    store = SqliteStore(path)
+    await store.open()
+    await accept_events(store, [new_event(7)])
+    reader = apsw.Connection(str(path))
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM event").fetchall()
+    async with asyncio.timeout(60):
+        while log.stat().st_size < 512 * 1024:
+            await accept_events(store, [new_event(7) for _ in range(20)])
+        reader.execute("ROLLBACK")
+        while log.stat().st_size > 128 * 1024:
+            await accept_events(store, [new_event(7)])
+    reader.close()
+    await store.close()
+
+
+async def test_store_after_a_refused_write_is_writable_only_once_a_page_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SqliteStore(tmp_path / "events.db")
+    await store.open()
+    await store.journal.check_writable()
+    full = True
+
+    def work(_connection: apsw.Connection) -> None:
+        if full:
+            raise apsw.FullError("database or disk is full")
+
+    with pytest.raises(StoreUnavailableError, match="full"):
+        await store._access.write(work)
+    wrote: list[str] = []
+    execute = sql.execute
+
+    def noted(connection: apsw.Connection, name: str, *values: Any) -> None:
+        wrote.append(name)
+        if full:
+            raise apsw.FullError("database or disk is full")
+        execute(connection, name, *values)
+
+    monkeypatch.setattr(journal, "execute", noted)
+    with pytest.raises(StoreUnavailableError, match="full"):
+        await store.journal.check_writable()
+    full = False
+    await store.journal.check_writable()
+    await store.journal.check_writable()  # an empty transaction again
+    assert wrote == ["raise_meta"] * 2
+    await store.close()
 
 
 async def test_nothing_is_written_before_what_insists(tmp_path: Path) -> None:

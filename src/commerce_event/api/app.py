@@ -15,11 +15,11 @@ from commerce_event.api.metrics import CONTENT_TYPE
 from commerce_event.api.openapi import OPERATIONS, document, document_yaml
 from commerce_event.api.operations import Reply, endpoint_of, json_response, problem_response
 from commerce_event.api.problem_types import problem_type
+from commerce_event.api.readiness import Readiness
 from commerce_event.api.services import Services
 from commerce_event.core.problems import Problem, unavailable
 from commerce_event.http.asgi import HEADERS, Receive, Scope, Send
 from commerce_event.http.problems import problem_of
-from commerce_event.store.port import StoreError
 
 Handler = Callable[[Request], Awaitable[Response]]
 # Methods that the publisher answers before the routes; Allow names them too.
@@ -56,14 +56,15 @@ def create_app(services: Services, publisher: Publisher, pages: Sequence[BaseRou
 
 
 def _routes(services: Services, pages: Sequence[BaseRoute]) -> Starlette:
+    readiness = Readiness(services.store)
+
     async def healthz(_request: Request) -> Response:
         return JSONResponse({"status": "alive"}, headers=HEADERS)
 
     async def readyz(_request: Request) -> Response:
-        try:
-            await services.store.registry.config_version()
-        except StoreError as error:
-            return problem_response(unavailable(str(error)))
+        fault = await readiness.fault()
+        if fault is not None:
+            return problem_response(unavailable(fault))
         if not services.dispatcher.running and not services.settings.hold_deliveries:
             return problem_response(unavailable("deliveries have stopped; see the log"))
         return JSONResponse({"status": "ready"}, headers=HEADERS)

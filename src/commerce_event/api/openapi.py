@@ -287,7 +287,7 @@ def _plain(shown: dict[Any, Any]) -> dict[str, Any]:
     json, text = "application/json", "application/openmetrics-text"
     described = (
         ("/healthz", "isAlive", "Check that the process is alive", "Answers as long as the event loop runs.", json),
-        ("/readyz", "isReady", "Check that the server is ready", "Answers 503 while the store cannot be used.", json),
+        ("/readyz", "isReady", "Check that the server is ready", "Answers 503 while publishing would.", json),
         ("/metrics", "readMetrics", "Read metrics", "In the OpenMetrics format, for Prometheus.", text),
         ("/openapi.json", "readOpenapi", "Read this document", "In JSON.", json),
         (

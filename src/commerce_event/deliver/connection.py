@@ -9,6 +9,7 @@ import httptools
 import msgspec
 
 from commerce_event.core.receiver_text import receiver_line, without_cut_character
+from commerce_event.deliver.lax_head import end_of_head, strict_head
 from commerce_event.deliver.resolver import TransportError
 from commerce_event.deliver.tls_errors import tls_failure
 
@@ -105,6 +106,9 @@ class Connection(asyncio.Protocol):
         """Prepare for the next response."""
         self.reusable = False
         self._headers: list[tuple[bytes, bytes]] = []
+        self._head: list[bytes] = []  # as received
+        self._lax: bytearray | None = None  # what is not parsed yet of a header block that the parser refused
+        self._searched = 0  # bytes of it without an end
         self._head_bytes = 0
         self._header_bytes = 0
         self._interim = 0
@@ -128,7 +132,10 @@ class Connection(asyncio.Protocol):
         else:
             self._head_bytes += len(data)
         try:
-            self._parser.feed_data(data)
+            if self._status:
+                self._parser.feed_data(data)
+            else:
+                self._feed_head(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._abort("the response is not valid HTTP/1.1")
             return
@@ -138,6 +145,38 @@ class Connection(asyncio.Protocol):
             self._abort("the header block of the response is too large")
         elif max(self._body_bytes, self._tail_bytes) > BODY_MAX:
             self._abort("the body of the response is too large")
+
+    def _feed_head(self, data: bytes) -> None:
+        """Parse what came before the header block was complete. Raises the parser's errors."""
+        if self._lax is None:
+            self._head.append(data)
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserCallbackError:
+                raise
+            except httptools.HttpParserError:
+                read = b"".join(self._head).lstrip(b"\r\n")
+                if self._status or not read.startswith(b"HTTP/1."):
+                    raise
+                self._lax, self._interim = bytearray(read), 0
+                self._parser = httptools.HttpResponseParser(self)  # one that failed takes no more
+            else:
+                return
+        else:
+            self._lax += data
+        while not self._status:
+            end = end_of_head(self._lax, self._searched)
+            if end is None:
+                self._searched = len(self._lax)
+                return
+            head = bytes(self._lax[:end])
+            del self._lax[:end]
+            self._searched = 0
+            self._headers.clear()
+            self._parser = httptools.HttpResponseParser(self)
+            self._parser.feed_data(strict_head(head))
+        if self._lax and not self._message_complete:
+            self._parser.feed_data(bytes(self._lax))
 
     def eof_received(self) -> None:
         self._close_idle()  # now; connection_lost is called only in the next turn of the event loop
@@ -205,7 +244,9 @@ class Connection(asyncio.Protocol):
             return
         self._message_complete = self._was_used = True
         transport = cast("asyncio.Transport", self._transport)
-        self.reusable = self._parser.should_keep_alive() and transport.get_write_buffer_size() == 0
+        self.reusable = (
+            self._lax is None and self._parser.should_keep_alive() and transport.get_write_buffer_size() == 0
+        )
         self._finish(complete=True)
 
     # -- the end of a response
@@ -228,6 +269,8 @@ class Connection(asyncio.Protocol):
             return TransportError(
                 STALE, "the receiver closed the idle connection while it was reused", is_internal=True
             )
+        if self._lax is not None:
+            return TransportError("bad_http", "the response is not valid HTTP/1.1")
         if isinstance(exc, ssl.SSLError):
             return tls_failure(exc)
         if isinstance(exc, ConnectionResetError):

@@ -75,6 +75,10 @@ class JournalStore(Protocol):
         """
         ...
 
+    async def check_writable(self) -> None:
+        """Return once a write would succeed; cheap. Raises what ``accept`` would raise."""
+        ...
+
 
 class QueueStore(Protocol):
     """The deliveries that are not finished: claims, results, and what people do with deliveries."""
@@ -238,7 +242,26 @@ class HistoryStore(Protocol):
 
     async def delivery(self, delivery_id: int, scope: Scope) -> Delivery | None: ...
 
+    async def delivery_with_attempts(self, delivery_id: int, scope: Scope) -> tuple[Delivery, list[Attempt]] | None:
+        """Return a delivery and its attempts by number, read from one snapshot."""
+        ...
+
     async def deliveries(self, query: DeliveryQuery, page: Page) -> list[Delivery]: ...
+
+    async def deliveries_with_last_attempts(
+        self, query: DeliveryQuery, page: Page
+    ) -> tuple[list[Delivery], dict[int, Attempt]]:
+        """Return deliveries, and the last attempt of each by delivery, without its response; from one snapshot."""
+        ...
+
+    async def deliveries_of_event(
+        self, event_id: int, scope: Scope, *, limit: int, with_attempts: int
+    ) -> tuple[dict[int, list[Delivery]], dict[int, list[Attempt]]]:
+        """Return an event's deliveries by endpoint, the newest first, and attempts by delivery; from one snapshot.
+
+        There are attempts for the newest ``with_attempts`` deliveries of each endpoint, if any were made.
+        """
+        ...
 
     async def count_deliveries(self, query: DeliveryQuery, *, limit: int) -> int:
         """Count deliveries, and stop at ``limit``."""
@@ -254,10 +277,6 @@ class HistoryStore(Protocol):
 
     async def recent_attempts(self, endpoint_id: int, limit: int) -> list[Attempt]:
         """Return the last attempt of each of the endpoint's newest finished deliveries."""
-        ...
-
-    async def last_attempts(self, delivery_ids: Sequence[int]) -> dict[int, Attempt]:
-        """Return the last attempt of each delivery, without its response. The caller has checked the scope."""
         ...
 
     async def dead_groups(self, scope: Scope, *, endpoint_id: int | None, limit: int) -> list[DeadGroup]:

@@ -16,7 +16,7 @@ from commerce_event.store.insert_rows import (
     order_keys_of,
 )
 from commerce_event.store.model import Accepted, NewDelivery, NewEvent
-from commerce_event.store.port import ConfigChangedError
+from commerce_event.store.port import ConfigChangedError, StoreUnavailableError
 from commerce_event.store.postgres.cluster import Cluster
 from commerce_event.store.postgres.counts import count_new_deliveries
 from commerce_event.store.postgres.executor import Executor
@@ -79,6 +79,11 @@ class PostgresJournal:
             lambda connection: fetch_column(connection, "unlocked_clients", list(clients))
         )
         return clients.difference(unlocked) or clients
+
+    async def check_writable(self) -> None:
+        read_only = "SELECT current_setting('transaction_read_only')"
+        if await self._executor.run(lambda connection: connection.fetchval(read_only)) == "on":
+            raise StoreUnavailableError("the database server takes no writes now; name the primary in --store")
 
 
 async def _accept(
