@@ -336,3 +336,33 @@ async def test_server_that_holds_deliveries_sends_no_test_either(tmp_path: Path)
 
         assert "--hold-deliveries" in problem["detail"]
         assert api.receiver.arrived == []
+
+
+TEXT_TYPE, OPENMETRICS_TYPE = "text/plain", "application/openmetrics-text"
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        ("", OPENMETRICS_TYPE),
+        ("*/*", OPENMETRICS_TYPE),
+        ("text/html,*/*;q=0.8", OPENMETRICS_TYPE),
+        ("text/plain", TEXT_TYPE),
+        ("text/plain; version=0.0.4", TEXT_TYPE),
+        ("TEXT/PLAIN;q=0.5, application/json", TEXT_TYPE),
+        ("text/*", TEXT_TYPE),
+        ("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", OPENMETRICS_TYPE),
+        ("application/openmetrics-text;q=0.2, text/plain;q=0.9", TEXT_TYPE),
+        ("application/openmetrics-text;q=0, */*", TEXT_TYPE),
+        ("text/plain;q=x", OPENMETRICS_TYPE),
+    ],
+)
+async def test_metrics_are_in_the_format_that_accept_prefers(api: Api, accept: str, media_type: str) -> None:
+    response = await api.admin.get("/metrics", headers={"Accept": accept})
+
+    assert response.headers["content-type"].partition(";")[0] == media_type
+    assert response.headers["vary"] == "Accept"
+    assert response.text.endswith("# EOF\n") == (media_type == OPENMETRICS_TYPE)
+    if media_type == TEXT_TYPE:
+        assert "version=0.0.4" in response.headers["content-type"]
+    assert "commerce_event_accepted_events_total 0.0" in response.text

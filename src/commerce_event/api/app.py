@@ -11,7 +11,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from commerce_event.accept.publish import PREFIX, Publisher
-from commerce_event.api.metrics import CONTENT_TYPE
 from commerce_event.api.openapi import OPERATIONS, document, document_yaml
 from commerce_event.api.operations import Reply, endpoint_of, json_response, problem_response
 from commerce_event.api.problem_types import problem_type
@@ -75,8 +74,9 @@ def _routes(services: Services, pages: Sequence[BaseRoute]) -> Starlette:
         except Problem as problem:
             return problem_response(problem)
 
-    async def metrics(_request: Request) -> Response:
-        return Response(services.metrics.text(), headers=HEADERS, media_type=CONTENT_TYPE)
+    async def metrics(request: Request) -> Response:
+        text, media_type = services.metrics.text(",".join(request.headers.getlist("accept")))
+        return Response(text, headers=HEADERS | {"Vary": "Accept", "Content-Type": media_type})
 
     async def openapi_json(_request: Request) -> Response:
         return JSONResponse(document(), headers=HEADERS)

@@ -1,4 +1,4 @@
-"""Metrics in the OpenMetrics format. They are counted as things happen; a scrape reads no large table.
+"""Metrics in OpenMetrics or the text format 0.0.4. They are counted as things happen; a scrape reads no large table.
 
 Endpoints appear only by id: no names, URLs or clients.
 """
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from itertools import accumulate
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, exposition
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
@@ -20,7 +20,7 @@ from commerce_event.deliver.dispatcher import Dispatcher
 from commerce_event.loop_monitor import LoopMonitor
 from commerce_event.maintenance.runner import Maintenance
 
-CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+_PLAIN: Final = exposition.CONTENT_TYPE_PLAIN_0_0_4
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -70,9 +70,11 @@ class Metrics(Collector):
         self._durations[bisect_left(_BUCKETS, seconds)] += 1
         self._seconds += seconds
 
-    def text(self) -> bytes:
-        """Return the metrics as text."""
-        return bytes(generate_latest(self._registry))  # type: ignore[no-untyped-call]
+    def text(self, accept: str = "") -> tuple[bytes, str]:
+        """Return the metrics and their media type: OpenMetrics, unless an Accept header prefers ``text/plain``."""
+        if _weight(accept, "text/plain") > _weight(accept, "application/openmetrics-text"):
+            return exposition.generate_latest(self._registry), _PLAIN
+        return bytes(generate_latest(self._registry)), CONTENT_TYPE_LATEST  # type: ignore[no-untyped-call]
 
     def collect(self) -> Iterable[Metric]:
         """Return the counts as of the last recount, the attempts, and the state of the node."""
@@ -135,3 +137,20 @@ class Metrics(Collector):
                 "Starts after a run that had not ended properly",
                 value=info.unclean_starts,
             )
+
+
+def _weight(accept: str, media_type: str) -> float:
+    """Return the weight (RFC 9110) that an Accept header gives a media type, from 0 to 1."""
+    kind = media_type.partition("/")[0]
+    weights: dict[str, float] = {}
+    for choice in accept.lower().split(","):
+        name, *parameters = (part.strip() for part in choice.split(";"))
+        weight = 1.0
+        for parameter in parameters:
+            if parameter.startswith("q="):
+                try:
+                    weight = float(parameter[2:])
+                except ValueError:
+                    weight = 0.0
+        weights[name] = max(weight, weights.get(name, 0.0))
+    return next((weights[name] for name in (media_type, f"{kind}/*", "*/*") if name in weights), 0.0)

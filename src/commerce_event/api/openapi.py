@@ -102,7 +102,20 @@ def document() -> dict[str, Any]:
         },
     }
     plain: dict[str, Any] = msgspec.json.decode(_LISTING.sub(rb"\1List", msgspec.json.encode(made)))
+    _replace_tuples(plain)
     return plain
+
+
+def _replace_tuples(schema: Any) -> None:
+    """Describe each tuple as an array of its first item's type: few generators know ``prefixItems``."""
+    if isinstance(schema, list):
+        for each in schema:
+            _replace_tuples(each)
+    elif isinstance(schema, dict):
+        if "prefixItems" in schema:
+            schema["items"] = schema.pop("prefixItems")[0]
+        for each in schema.values():
+            _replace_tuples(each)
 
 
 @cache
@@ -214,10 +227,11 @@ def _accepting(shown: dict[Any, Any]) -> dict[str, Any]:
         "security": _SECURITY,
         "parameters": [
             {
-                "name": "EventType",
+                "name": "id",
                 "in": "path",
                 "required": True,
-                "description": describe("publishEvent", "EventType"),
+                "description": describe("publishEvent", "id"),
+                "example": "OrderConfirmedEvent",
                 "schema": {"type": "string", "enum": list(EVENT_TYPES)},
             },
             _key_header("Makes publishing again safe: the same key and event return the first event."),
@@ -270,7 +284,8 @@ def _accepting(shown: dict[Any, Any]) -> dict[str, Any]:
             **problems,
         },
     }
-    return {"/v1/events/{EventType}": {"post": one}, "/v1/events": {"post": many}}
+    # One template for POST /v1/events/{EventType} and GET /v1/events/{id}: OpenAPI forbids two that differ in the name.
+    return {"/v1/events/{id}": {"post": one}, "/v1/events": {"post": many}}
 
 
 def _key_header(description: str) -> dict[str, Any]:
@@ -284,23 +299,29 @@ def _key_header(description: str) -> dict[str, Any]:
 
 def _plain(shown: dict[Any, Any]) -> dict[str, Any]:
     """Return the calls that need no key."""
-    json, text = "application/json", "application/openmetrics-text"
+    json, text = ("application/json",), ("application/openmetrics-text", "text/plain")
     described = (
         ("/healthz", "isAlive", "Check that the process is alive", "Answers as long as the event loop runs.", json),
         ("/readyz", "isReady", "Check that the server is ready", "Answers 503 while publishing would.", json),
-        ("/metrics", "readMetrics", "Read metrics", "In the OpenMetrics format, for Prometheus.", text),
+        (
+            "/metrics",
+            "readMetrics",
+            "Read metrics",
+            "In OpenMetrics, or as `text/plain` if `Accept` prefers it.",
+            text,
+        ),
         ("/openapi.json", "readOpenapi", "Read this document", "In JSON.", json),
         (
             "/openapi.yaml",
             "readOpenapiYaml",
             "Read this document as YAML",
             "The same document in YAML.",
-            "application/yaml",
+            ("application/yaml",),
         ),
     )
     items: dict[str, Any] = {"/problems/{name}": {"get": _problem_page(shown)}}
     for path, name, summary, description, media in described:
-        answers: dict[str, Any] = {"200": {"description": summary, "content": {media: {"schema": {}}}}}
+        answers: dict[str, Any] = {"200": {"description": summary, "content": {each: {"schema": {}} for each in media}}}
         call = {"operationId": name, "tags": ["Monitoring"], "summary": summary, "description": description}
         items[path] = {"get": {**call, "security": [], "responses": answers | _problems(_SERVER_PROBLEMS)}}
     return items
