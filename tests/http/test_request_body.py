@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from commerce_event.core.problems import Problem
 from commerce_event.http import asgi
-from commerce_event.http.asgi import DisconnectedError, Message, answer_problem, check_encoding, read_body
+from commerce_event.http.asgi import (
+    ON_HALF_CLOSE,
+    DisconnectedError,
+    Message,
+    answer_problem,
+    check_encoding,
+    read_body,
+    until_gone,
+)
 from commerce_event.http.body_budget import BodyBudget
 
 LIMIT = 10
@@ -175,3 +183,18 @@ async def test_read_body_of_unknown_length_takes_its_share_piece_by_piece() -> N
         await read_body(caller.receive, {}, LIMIT, share)
     assert caller.unsent == 1
     assert budget.used == 0
+
+
+async def test_until_gone_returns_when_the_caller_disconnects() -> None:
+    async with asyncio.timeout(60):
+        await until_gone({}, Caller(b"", leaves=True).receive)
+
+
+async def test_until_gone_returns_when_the_caller_closes_its_side() -> None:
+    scope: dict[str, Any] = {}
+    waiting = asyncio.create_task(until_gone(scope, Caller(b"").receive))
+    while ON_HALF_CLOSE not in scope:
+        await asyncio.sleep(0)
+    scope[ON_HALF_CLOSE]()
+    async with asyncio.timeout(60):
+        await waiting

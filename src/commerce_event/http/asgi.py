@@ -19,6 +19,7 @@ RawHeaders = list[tuple[bytes, bytes]]
 Headers = Mapping[bytes, bytes]  # names in lower case
 Answer = Callable[[int, bytes, bytes], None]  # status, header lines but for the content-length, body
 
+ON_HALF_CLOSE: Final = "commerce_event.on_half_close"  # in the scope: called when the caller will send no more
 HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}  # of all answers
 BODY_TIME_S: Final = 30.0  # for the whole body of a request
 BODY_IDLE_S: Final = 10.0  # between two pieces of a body
@@ -79,6 +80,23 @@ async def read_body(
     except TimeoutError:
         raise Problem(408, "The body came too slowly; send it in one go.", headers=_CLOSE) from None
     raise DisconnectedError
+
+
+async def until_gone(scope: Scope, receive: Receive) -> None:
+    """Wait until the caller has disconnected, or has closed its side, after a request whose body is read."""
+    gone = asyncio.Event()
+    scope[ON_HALF_CLOSE] = gone.set
+
+    async def until_disconnected() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    disconnected = asyncio.ensure_future(until_disconnected())
+    disconnected.add_done_callback(lambda _: gone.set())
+    try:
+        await gone.wait()
+    finally:
+        disconnected.cancel()
 
 
 async def answer(send: Send, status: int, content: Any) -> None:

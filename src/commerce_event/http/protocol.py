@@ -15,7 +15,7 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from commerce_event.core.problems import Problem, unavailable
-from commerce_event.http.asgi import encode, problem_header_lines
+from commerce_event.http.asgi import ON_HALF_CLOSE, encode, problem_header_lines
 from commerce_event.http.buffered_transport import BufferedTransport
 from commerce_event.http.request_head import (
     FIELDS_MAX,
@@ -117,6 +117,9 @@ class HttpProtocol(HttpToolsProtocol):
         answer_due = not self._refused and not self._answered() and not self._in_request
         if answer_due:
             self.cycle.keep_alive = False
+            on_half_close = cast("Callable[[], None] | None", self.cycle.scope.get(ON_HALF_CLOSE))
+            if on_half_close is not None:
+                on_half_close()
         return answer_due
 
     def on_message_begin(self) -> None:

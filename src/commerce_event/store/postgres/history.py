@@ -1,6 +1,7 @@
 """Reads of events, deliveries, attempts, replays and counts."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event, Replay, Scope
 from commerce_event.store import row_mapping
@@ -10,6 +11,9 @@ from commerce_event.store.postgres.conditions import Conditions
 from commerce_event.store.postgres.executor import Executor
 from commerce_event.store.postgres.sql import Connection, by_name, fetch, fetch_column
 from commerce_event.store.row_mapping import build
+from commerce_event.store.search_slots import SearchSlots
+
+_SEARCHES_MAX: Final = 2  # at once: fewer than connections for reads
 
 
 class PostgresHistory:
@@ -17,6 +21,7 @@ class PostgresHistory:
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
+        self._search_slots = SearchSlots(_SEARCHES_MAX)
 
     async def replay(self, replay_id: int) -> Replay | None:
         rows = await self._executor.read(lambda connection: fetch(connection, "replay", replay_id))
@@ -46,7 +51,10 @@ class PostgresHistory:
         return next((build(Event, row) for row in rows if scope.allows(row.client_id)), None)
 
     async def events(self, query: EventQuery, page: Page) -> list[Event]:
-        return await self._executor.read(lambda connection: event_listing.events(connection, query, page))
+        if query.text is None:
+            return await self._executor.read(lambda connection: event_listing.events(connection, query, page))
+        async with self._search_slots.slot(query.scope):
+            return await self._executor.read(lambda connection: event_listing.events(connection, query, page))
 
     async def events_after(self, client_id: int, sequence: int, limit: int) -> list[Event]:
         rows = await self._executor.read(

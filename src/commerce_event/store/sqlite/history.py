@@ -55,7 +55,10 @@ class SqliteHistory:
         return next((build(Event, row) for row in rows if scope.allows(row.client_id)), None)
 
     async def events(self, query: EventQuery, page: Page) -> list[Event]:
-        return await self._access.read(lambda connection: event_listing.events(connection, query, page))
+        def work(connection: apsw.Connection) -> list[Event]:
+            return event_listing.events(connection, query, page)
+
+        return await (self._access.read(work) if query.text is None else self._access.search(query.scope, work))
 
     async def events_after(self, client_id: int, sequence: int, limit: int) -> list[Event]:
         return await self._access.read(
