@@ -30,7 +30,7 @@ KINDS = {"events": "event", "deliveries": "delivery", "endpoints": "endpoint", "
 UNKNOWN = {"event": "evt_", "delivery": "dlv_", "endpoint": "end_", "replay": "rpl_", "key": "key_"}
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
 WITH_ID = [o.name for o in OPERATIONS if "{id}" in o.path]
-COUNTS = {"readActivity", "readNode"}  # shows no things, only numbers: see test_api_activity.py
+COUNTS = {"readActivity", "readNode"}  # shows no things, only numbers: see test_activity.py
 LISTS = [
     o.name for o in OPERATIONS if o.method == "GET" and "{" not in o.path and o.needs == "read" and o.name not in COUNTS
 ]

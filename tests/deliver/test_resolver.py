@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import math
 import socket
 import threading
 from collections.abc import Callable, Sequence
@@ -258,4 +259,49 @@ async def test_addresses_of_machine_with_wildcard_listener_are_blocked(own: str)
     assert (await refusal(resolver, address)).code == "blocked_address"
     assert await resolver.addresses(address, PORT + 1, PATIENCE_S) == [address]
     assert await resolver.addresses("198.51.100.1", PORT, PATIENCE_S) == ["198.51.100.1"]
+    resolver.close()
+
+
+# -- names of open connections
+
+
+async def test_has_moved_knows_addresses_of_newest_answer() -> None:
+    resolver = Resolver(PUBLIC, lookup=Names(shop_example=[["8.8.8.8", "8.8.4.4"]]))
+    await resolver.addresses(HOST, PORT, PATIENCE_S)
+    assert not resolver.has_moved(HOST, "8.8.4.4")
+    assert resolver.has_moved(HOST, "1.1.1.1")
+    resolver.close()
+
+
+async def test_has_moved_with_old_answer_looks_again_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolver_module, "_CACHE_S", 0.0)
+    names = Names(shop_example=[["8.8.8.8"], ["8.8.4.4"]])
+    resolver = Resolver(PUBLIC, lookup=names)
+    await resolver.addresses(HOST, PORT, PATIENCE_S)
+    assert not resolver.has_moved(HOST, "8.8.8.8")
+    await until(lambda: resolver.has_moved(HOST, "8.8.8.8"))
+    assert not resolver.has_moved(HOST, "8.8.4.4")
+    resolver.close()
+
+
+async def test_has_moved_after_failed_lookup_keeps_the_last_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolver_module, "_CACHE_S", 0.0)
+    names = Names(shop_example=[["8.8.8.8"], socket.gaierror(socket.EAI_AGAIN, "try again")])
+    resolver = Resolver(PUBLIC, lookup=names)
+    await resolver.addresses(HOST, PORT, PATIENCE_S)
+    resolver.has_moved(HOST, "8.8.8.8")
+    await until(lambda: resolver._refresh_at[HOST] < math.inf)
+    assert not resolver.has_moved(HOST, "8.8.8.8")
+    resolver.close()
+
+
+async def test_has_moved_under_silent_name_server_asks_once_and_delays_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck = Stuck()
+    resolver = Resolver(PUBLIC, lookup=stuck)
+    for _ in range(3):
+        assert not resolver.has_moved(HOST, "8.8.8.8")
+    await until(lambda: stuck.asked)
+    assert stuck.asked == [HOST]
+    assert not resolver._running  # a new connection does not wait for it
+    stuck.answer.set()
     resolver.close()

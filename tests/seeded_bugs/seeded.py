@@ -99,7 +99,11 @@ def some_events_have_no_deliveries() -> None:
 
 @_bug("an idempotency key means one event of its client")
 def key_ignored() -> None:
-    _wrap(Intake, "_match", lambda before, intake, draft, *v: before(intake, replace(draft, idempotency_key=None), *v))
+    _wrap(
+        Intake,
+        "_match",
+        lambda before, intake, pending_event, *v: before(intake, replace(pending_event, idempotency_key=None), *v),
+    )
 
 
 @_bug("an idempotency key means one event of its client")
@@ -116,10 +120,10 @@ def other_body_under_the_same_key_accepted() -> None:
 
 @_bug("every acknowledged event is stored, byte for byte")
 def batch_loses_its_last_event() -> None:
-    async def submit(before: Any, intake: Intake, drafts: Any) -> list[Accepted]:
-        if len(drafts) == 1:
-            return list(await before(intake, drafts))
-        answers = await before(intake, drafts[:-1])
+    async def submit(before: Any, intake: Intake, pending_events: Any) -> list[Accepted]:
+        if len(pending_events) == 1:
+            return list(await before(intake, pending_events))
+        answers = await before(intake, pending_events[:-1])
         return [*answers, answers[-1]]
 
     _wrap(Intake, "submit", submit)
@@ -323,7 +327,7 @@ def wrong_content_type() -> None:
     sender._FIXED_HEADERS = sender._FIXED_HEADERS.replace(b"application/json", b"text/plain")  # type: ignore[misc]
 
 
-# Keeping account
+# Delivery counts
 
 
 @_bug("every delivery ended", "dead after the whole policy", "dead because gone")

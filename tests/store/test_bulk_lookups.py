@@ -1,4 +1,4 @@
-"""What lists show beside their rows: read for all rows at once, and within the scope."""
+"""What lists show with their rows: read for all rows at once, and within the scope."""
 
 from stores import START_MS, accept_events, claim, new_event, new_replay, result
 

@@ -58,7 +58,7 @@ BODIES = {
 }
 
 
-@pytest.mark.usefixtures("looking")
+@pytest.mark.usefixtures("scan_depth")
 @pytest.mark.parametrize("indexed", [False, True])
 @pytest.mark.parametrize(
     ("text", "found"),
@@ -89,7 +89,7 @@ async def test_text_is_found_as_a_person_would_write_it_indexed_or_not(
     assert set(await ids_of(store, text=text)) == {events[name].id for name in found}
 
 
-@pytest.mark.usefixtures("looking")
+@pytest.mark.usefixtures("scan_depth")
 async def test_text_is_found_on_both_sides_of_the_index_in_order(store: Store) -> None:
     events = [new_event(body=b'{"OrderNo":"SO-1"}') for _ in range(4)]
     await accept_events(store, events[:2])
@@ -102,7 +102,7 @@ async def test_text_is_found_on_both_sides_of_the_index_in_order(store: Store) -
     assert [event.id for event in rest] == [events[0].id]
 
 
-@pytest.mark.usefixtures("looking")
+@pytest.mark.usefixtures("scan_depth")
 async def test_body_that_is_no_json_does_not_stop_the_index(store: Store) -> None:
     odd, plain = new_event(body=b"\xff\xfe not json"), new_event(body=b'{"OrderNo":"SO-2"}')
     await accept_events(store, [odd, plain])
@@ -142,7 +142,7 @@ async def test_deliveries_are_found_by_every_condition(store: Store) -> None:
     assert await count(replay_id=1) == 0
 
 
-@pytest.mark.usefixtures("looking")
+@pytest.mark.usefixtures("scan_depth")
 async def test_nothing_of_another_client_is_ever_read(store: Store) -> None:
     ours, theirs = (
         new_event(7, client=1, body=b'{"OrderNo":"SO-1"}'),
@@ -165,7 +165,7 @@ async def test_nothing_of_another_client_is_ever_read(store: Store) -> None:
     assert await store.history.events(EventQuery(scope=Scope.of(), text="SO-1"), Page(9)) == []
 
 
-@pytest.mark.usefixtures("looking")
+@pytest.mark.usefixtures("scan_depth")
 async def test_every_condition_narrows_the_others(store: Store) -> None:
     wanted = new_event(7, application=1, at_ms=START_MS + 5, body=b'{"OrderNo":"SO-1"}')
     near_misses = [
@@ -204,7 +204,7 @@ async def test_filtered_pages_are_full_as_long_as_there_is_more(store: Store) ->
     assert [event.id for event in second] == wanted[4:8]
 
 
-@pytest.mark.usefixtures("looking")
+@pytest.mark.usefixtures("scan_depth")
 @pytest.mark.parametrize("state", ["dead", "cancelled", "pending"])
 async def test_events_in_a_state_are_found_behind_many_others_in_it(store: Store, state: DeliveryState) -> None:
     jobs = [new_event(7, 8, type_="JobCompletedEvent", client=1 + number % 2) for number in range(4)]
@@ -285,7 +285,7 @@ async def test_events_between_are_the_clients_own_of_the_types_asked_for(store: 
     assert await between("JobCompletedEvent", after_id=jobs[0]) == jobs[1:]
 
 
-@pytest.mark.usefixtures("looking")
+@pytest.mark.usefixtures("scan_depth")
 async def test_wall_of_the_scope_holds_for_every_listing_and_condition(store: Store) -> None:
     ours = new_event(7, client=1, body=b'{"OrderNo":"SO-1"}')
     theirs = new_event(8, client=2, body=b'{"OrderNo":"SO-1"}')

@@ -1,11 +1,15 @@
 """Accepting: durable, gap-free, once for each key, all or nothing."""
 
 import asyncio
+import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from stores import START_MS, Engine, accept_events, claim, new_event
 
 from commerce_event.core.model import Event, Key, Replay, Scope
+from commerce_event.store.insert_rows import is_same_event
 from commerce_event.store.model import DeliveryQuery, EndpointRow, EventQuery, NewDelivery, NewEvent, Page
 from commerce_event.store.port import ConfigChangedError, Store, StoreUnavailableError
 
@@ -242,9 +246,9 @@ async def test_event_is_read_back_as_it_was_accepted(engine: Engine) -> None:
     "body",
     [b"", b"\x00", b"\xef\xbb\xbf{}", b'{"a":"\xff\xfe"}', b' {"a" : 1}\r\n\t', '{"a":"\u2028😀"}'.encode(), b"null"],
 )
-async def test_strange_bodies_are_kept_and_compared_byte_for_byte(store: Store, body: bytes) -> None:
+async def test_strange_bodies_are_kept_byte_for_byte(store: Store, body: bytes) -> None:
     [first] = await accept_events(store, [new_event(7, key="k", body=body)])
-    answers = await accept_events(store, [new_event(key="k", body=body), new_event(key="k", body=body + b" ")])
+    answers = await accept_events(store, [new_event(key="k", body=body), new_event(key="k", body=body + b"x")])
 
     assert [answer.outcome for answer in answers] == ["duplicate", "conflict"]
     [after] = await store.history.events_after(1, 0, 10)
@@ -281,3 +285,68 @@ async def test_last_id_counts_keys_and_replays_too(store: Store) -> None:
         )
     )  # fmt: skip
     assert await store.last_id() == 70
+
+
+BODY = b'{"ClientId":1,"Amount":100,"Extra":{"a":[1,true,null,"\xc3\xb6"],"b":1.5}}'
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        b' {"ClientId": 1, "Amount": 100, "Extra": {"a": [1, true, null, "\xc3\xb6"], "b": 1.5}}\n',
+        b'{"Extra":{"b":1.5,"a":[1,true,null,"\xc3\xb6"]},"Amount":100,"ClientId":1}',
+        b'{"ClientId":1,"\\u0041mount":100,"Extra":{"a":[1,true,null,"\\u00f6"],"b":1.50}}',
+        b'{"ClientId":1,"Amount":1.0e2,"Extra":{"a":[1,true,null,"\xc3\xb6"],"b":15e-1}}',
+    ],
+    ids=["spaces", "order", "escapes", "numbers"],
+)
+async def test_same_key_with_the_same_values_written_differently_is_a_duplicate(store: Store, again: bytes) -> None:
+    first = new_event(key="k", type_="OrderPaymentReceivedEvent", body=BODY)
+    second = new_event(key="k", type_="OrderPaymentReceivedEvent", body=again)
+
+    await accept_events(store, [first])
+    [answer] = await accept_events(store, [second])
+
+    assert (answer.outcome, answer.id) == ("duplicate", first.id)
+    stored = await store.history.event(first.id, EVERYONE)
+    assert stored is not None
+    assert stored.body == BODY
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        BODY.replace(b"true", b"1"),
+        BODY.replace(b"null", b'"null"'),
+        BODY.replace(b'"b":1.5', b'"b":1.5,"c":null'),
+        BODY.replace(b"[1,true", b"[true,1"),
+        BODY.replace(b"100", b"99999999999999999999"),
+        BODY.replace(b"\xc3\xb6", b"o\xcc\x88"),
+        BODY[:-1],
+    ],
+)
+def test_is_same_event_other_values_are_another_event(again: bytes) -> None:
+    assert not is_same_event("OrderPaymentReceivedEvent", BODY, again)
+
+
+def test_is_same_event_long_whole_numbers_are_told_apart() -> None:
+    assert not is_same_event("X", b'{"a":99999999999999999999}', b'{"a":99999999999999999998}')
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.text(max_size=4), json_values, max_size=5))
+def test_is_same_event_every_way_to_write_a_value_is_the_same(value: dict[str, object]) -> None:
+    one = json.dumps(value, ensure_ascii=False, indent=2).encode()
+    other = json.dumps(dict(reversed(value.items())), separators=(",", ":")).encode()
+
+    assert is_same_event("X", one, other)

@@ -511,6 +511,23 @@ async def test_sequences_go_on_without_a_gap_when_every_event_has_expired(engine
         await moved.close()
 
 
+async def test_text_with_nul_of_an_older_version_is_moved_with_another_character(
+    engine: SqliteEngine, database: str
+) -> None:
+    path = await filled(engine)
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute("INSERT INTO audit_entry VALUES (1, 1, NULL, 0, ?, 'createKey', ?)", ("a\0b", "\0"))
+        connection.execute("UPDATE attempt SET error = ? WHERE error IS NOT NULL", ("c\0d",))
+        connection.execute(
+            "INSERT INTO api_key (id, role, name, digest, created_ms) VALUES (1, 'admin', ?, x'00', 1)", ("k\0",)
+        )
+
+    await move(path, database)
+
+    assert await ask(database, "SELECT key_name || target FROM audit_entry WHERE id = 1") == "a\ufffdb\ufffd"
+    assert await ask(database, "SELECT name FROM api_key WHERE id = 1") == "k\ufffd"
+
+
 async def test_difference_between_both_sides_is_found(engine: SqliteEngine, database: str) -> None:
     path = await filled(engine)
     with pytest.raises(InterruptedMoveError):

@@ -1,4 +1,4 @@
-"""Order by business key: one after the other for a key, keys beside each other."""
+"""Order by business key: one after the other for a key, different keys in parallel."""
 
 import pytest
 from stores import START_MS, Engine, accept_events, claim, new_event, result

@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import msgspec
 import pytest
-from stores import PostgresEngine, accept_events, new_event, unread
+from stores import PostgresEngine, accept_events, empty_registry, new_event
 
 from commerce_event.accept import commit_batcher
 from commerce_event.accept import intake as intake_module
@@ -45,20 +45,20 @@ async def intake(engine: PostgresEngine, monkeypatch: pytest.MonkeyPatch) -> Asy
     for module in (commit_batcher, intake_module):
         monkeypatch.setattr(module, "ANSWER_S", 60.0)
     store, clock = await engine.open(), SystemClock()
-    registry = unread(store)
+    registry = empty_registry(store)
     await registry.load()
     sender = Sender(resolver=Resolver(AddressPolicy(())), timeout_s=5, clock=clock, installation_id="0")
     dispatcher = Dispatcher(
         store, registry, sender, clock, timeout_s=5, retry_schedule_s=(1.0,), max_in_flight=8, circuit_failures=5
     )
     made = Intake(store, registry, dispatcher, IdMaker(), clock)
-    await made.submit([draft(client) for client in range(1, 9)])
+    await made.submit([pending_event(client) for client in range(1, 9)])
     yield made
     await made.close()
     await sender.close()
 
 
-def draft(client: int) -> PendingEvent:
+def pending_event(client: int) -> PendingEvent:
     data = {**ORDER.example, "ClientId": client}
     return PendingEvent(client, ORDER, None, data, msgspec.json.encode(data))
 
@@ -99,14 +99,14 @@ async def test_intake_with_locked_rows_stores_events_of_other_clients_at_once(
     engine: PostgresEngine, intake: Intake
 ) -> None:
     async with holding(engine, 1, 2, 3, 4):
-        held = [asyncio.create_task(intake.submit([draft(client)])) for client in (1, 2, 3, 4)]
+        held = [asyncio.create_task(intake.submit([pending_event(client)])) for client in (1, 2, 3, 4)]
         for _ in range(5):
-            await asyncio.gather(*(intake.submit([draft(client)]) for client in (5, 6, 7, 8)))
+            await asyncio.gather(*(intake.submit([pending_event(client)]) for client in (5, 6, 7, 8)))
         assert not any(each.done() for each in held)
 
     answers = [answer.sequence for each in held for answer in await each]
     assert answers == [2, 2, 2, 2]
-    assert [answer.sequence for answer in await intake.submit([draft(1), draft(5)])] == [3, 7]
+    assert [answer.sequence for answer in await intake.submit([pending_event(1), pending_event(5)])] == [3, 7]
 
 
 async def test_intake_with_rows_locked_for_long_raises_unavailable_error(
@@ -115,18 +115,18 @@ async def test_intake_with_rows_locked_for_long_raises_unavailable_error(
     monkeypatch.setattr(locked_clients, "_GIVE_UP_S", 0.1)
     async with holding(engine, 1):
         with pytest.raises(StoreUnavailableError, match="another node has locked this client's rows; try again"):
-            await intake.submit([draft(1)])
+            await intake.submit([pending_event(1)])
 
-    assert [answer.sequence for answer in await intake.submit([draft(1)])] == [2]
+    assert [answer.sequence for answer in await intake.submit([pending_event(1)])] == [2]
 
 
 async def test_intake_with_endpoint_added_while_rows_are_locked_matches_again(
     engine: PostgresEngine, intake: Intake
 ) -> None:
     async with holding(engine, 1):
-        submitted = [asyncio.create_task(intake.submit([draft(1), draft(5)])) for _ in range(3)]
+        submitted = [asyncio.create_task(intake.submit([pending_event(1), pending_event(5)])) for _ in range(3)]
         await until(lambda: len(intake._late) == 3)
-        other = unread(await engine.open())
+        other = empty_registry(await engine.open())
         await other.load()
         await other.save(endpoint(1))
         await next_attempt(intake._store)
@@ -153,7 +153,7 @@ async def test_intake_with_locked_rows_holds_no_slot(
     monkeypatch.setattr(intake._dispatch, "release", lambda _: calls.append("release"))
     monkeypatch.setattr(intake._dispatch, "notice", lambda _: calls.append("notice"))
     async with holding(engine, 1):
-        submitted = asyncio.create_task(intake.submit([draft(1)]))
+        submitted = asyncio.create_task(intake.submit([pending_event(1)]))
         await until(lambda: intake._late)
         assert calls == ["reserve", "release"]
 
@@ -167,7 +167,7 @@ async def test_intake_close_with_rows_locked_for_long_answers_outcome_unknown(
     engine: PostgresEngine, intake: Intake
 ) -> None:
     async with holding(engine, 1):
-        submitted = asyncio.create_task(intake.submit([draft(1)]))
+        submitted = asyncio.create_task(intake.submit([pending_event(1)]))
         await until(lambda: intake._late)
         await intake.close(0.05)
         with pytest.raises(OutcomeUnknownError):

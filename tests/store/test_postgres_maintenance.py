@@ -123,11 +123,11 @@ async def test_pass_of_retention_looks_at_old_pending_events_once(
     store, looked_from = await engine.open(), list[int]()
     expired = retention.expired
 
-    async def noting(*args: Any, **given: Any) -> list[int]:
+    async def record_call(*args: Any, **given: Any) -> list[int]:
         looked_from.append(given["after_id"])
         return await expired(*args, **given)
 
-    monkeypatch.setattr(retention, "expired", noting)
+    monkeypatch.setattr(retention, "expired", record_call)
     events = [new_event(*endpoints, at_ms=START_MS - 100) for _ in range(4) for endpoints in ((7,), ())]
     await accept_events(store, events)
     assert [await store.maintenance.expire(before_ms=START_MS, limit=2) for _ in range(3)] == [2, 2, 0]
@@ -170,11 +170,11 @@ async def test_words_are_found_off_the_event_loop(engine: PostgresEngine, monkey
     threads: set[int] = set()
     index_entry = text_search.index_entry
 
-    def noting(client_id: int, body: bytes) -> tuple[str, str]:
+    def record_call(client_id: int, body: bytes) -> tuple[str, str]:
         threads.add(threading.get_ident())
         return index_entry(client_id, body)
 
-    monkeypatch.setattr(text_search, "index_entry", noting)
+    monkeypatch.setattr(text_search, "index_entry", record_call)
     store = await engine.open()
     await accept_events(store, [new_event()])
 

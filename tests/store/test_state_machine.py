@@ -1,4 +1,4 @@
-"""A store's whole life at random, beside a model in plain Python that says what must hold after every step.
+"""A store's whole life at random, compared with a model in plain Python that says what must hold after every step.
 
 The model keeps only what the port promises. Where the port leaves a choice open (which deliveries a bounded step
 takes), the model checks that the choice was an allowed one and adopts it.

@@ -1,4 +1,4 @@
-"""Looking for text in payloads: any beginning of a word finds it, before and after the index has run."""
+"""Search for text in payloads: any beginning of a word finds it, before and after the index has run."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ from commerce_event.store import text_search
 from commerce_event.store.model import EventQuery, Page
 from commerce_event.store.port import MaintenanceStore, Store, StoreUnavailableError
 
-pytestmark = pytest.mark.usefixtures("looking")
+pytestmark = pytest.mark.usefixtures("scan_depth")
 
 EVERYONE = Scope.everyone()
 MEMORY_DISK = Path("/dev/shm")
@@ -147,7 +147,7 @@ def test_no_text_whatever_breaks_the_search(engine_maker: Callable[[Path], Engin
         store = runner.run(engine_maker(tmp_path).open())
         events = [new_event(body=json.dumps(PAYLOAD).encode()) for _ in range(2)]
         runner.run(accept_events(store, events))
-        runner.run(store.maintenance.index_text(1))  # so that both ways of looking are taken
+        runner.run(store.maintenance.index_text(1))  # so that both ways of searching are taken
 
         @settings(max_examples=80, deadline=None)
         @given(text=ANY_TEXT | SIGNS, scope=st.sampled_from([EVERYONE, Scope.of(1), Scope.of(1, 2)]))

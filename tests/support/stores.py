@@ -128,7 +128,7 @@ class PostgresEngine:
 _NUMBERS = itertools.count(1_000)
 
 
-def unread(store: Store) -> Registry:
+def empty_registry(store: Store) -> Registry:
     """Return a directory that nothing was read into."""
     return Registry(store, Vault(bytes(32)), IdMaker())
 

@@ -1,4 +1,4 @@
-"""Store events of many callers in shared commits, one commit after the other, and answer every caller in time."""
+"""Group commit: store events of many callers in shared commits, one after the other, and answer each caller in time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence

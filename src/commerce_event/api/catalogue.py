@@ -1,4 +1,4 @@
-"""The catalogue of event types, and the accounts."""
+"""The catalogue of event types, and the delivery counts."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ async def get_type(call: Call) -> Reply:
 
 
 class BooksQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which accounts."""
+    """Which delivery counts."""
 
     recounted: bool = False
     items: bool = True
@@ -98,7 +98,7 @@ OPERATIONS = (
         path="/v1/books",
         name="readBooks",
         summary="Read delivery counts",
-        tag="Watching",
+        tag="Monitoring",
         needs="read",
         run=read_books,
         query=BooksQuery,

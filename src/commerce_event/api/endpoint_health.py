@@ -1,5 +1,6 @@
 """The health of an endpoint: send a test event, and read statistics."""
 
+import math
 from typing import Annotated, Final
 
 import msgspec
@@ -115,9 +116,9 @@ async def endpoint_stats(call: Call) -> Reply:
             next_try_in_s=health.next_try_in_s,
             recent=len(recent),
             success_ratio=round(succeeded / len(recent), 4) if recent else None,
-            latency_p50_ms=_percentile(took, 0.50),
-            latency_p95_ms=_percentile(took, 0.95),
-            latency_p99_ms=_percentile(took, 0.99),
+            latency_p50_ms=nearest_rank(took, 0.50),
+            latency_p95_ms=nearest_rank(took, 0.95),
+            latency_p99_ms=nearest_rank(took, 0.99),
         )
     )
 
@@ -181,8 +182,9 @@ def _no_counts(endpoint: Endpoint) -> DeliveryCounts:
     )  # fmt: skip
 
 
-def _percentile(ordered: list[float], share: float) -> float | None:
-    return round(ordered[min(len(ordered) - 1, int(len(ordered) * share))], 3) if ordered else None
+def nearest_rank(ordered: list[float], share: float) -> float | None:
+    """Return the nearest-rank percentile of sorted values; None without values."""
+    return round(ordered[max(0, math.ceil(len(ordered) * share) - 1)], 3) if ordered else None
 
 
 _TAG = "Endpoints"

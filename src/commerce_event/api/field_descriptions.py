@@ -155,7 +155,7 @@ DESCRIPTIONS: Final = {
     "max_body_bytes": "The largest event that is accepted, in bytes; null: the key is limited to clients.",
     "nodes": "Nodes that share the store, this one included.",
     "now": "The clock of the node (RFC 3339, UTC).",
-    "recounted": "true: give the accounts of the last recount, without reading the store.",
+    "recounted": "true: give the delivery counts of the last recount, without reading the store.",
     "retention_s": "How long finished events are kept, in seconds; null: for ever.",
     "retries": "How many retries the endpoint's policy allows.",
     "running": "Whether the node sends deliveries.",

@@ -179,7 +179,9 @@ async def _start() -> AsyncIterator[_Demo]:
             for server, socket in zip(servers, (listener, receiver_listener), strict=True)
         ]
         url = f"http://{host}:{port}"
-        async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30) as api:
+        async with httpx.AsyncClient(
+            base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30, trust_env=False
+        ) as api:
             await _subscribe(api, receiver, receiver_listener.getsockname()[1])
             try:
                 yield _Demo(node, receiver, api, url, key)

@@ -1,6 +1,7 @@
 """The event types as classes: ``msgspec.json.decode(body, type=OrderConfirmedEvent)`` makes an object of a body.
 
-On the wire the properties are PascalCase. Absent optional ones are left out; unknown ones are skipped on decoding.
+On the wire the properties are PascalCase. Absent optional ones are left out, and null means absent; unknown ones
+are skipped on decoding.
 """
 
 import msgspec

@@ -1,4 +1,4 @@
-"""The resolver: looks a host name up once and checks every address; only checked addresses are connected to.
+"""The resolver (SSRF guard): looks a host name up once and checks all addresses; only these are connected to.
 
 An answer with a single refused address is refused as a whole, so a name cannot be public when it is checked and
 private when it is connected to. Literal addresses are checked in the same way.
@@ -7,6 +7,7 @@ private when it is connected to. Literal addresses are checked in the same way.
 import asyncio
 import errno
 import ipaddress
+import math
 import socket
 import threading
 from collections.abc import Callable, Collection
@@ -18,6 +19,7 @@ import msgspec
 from commerce_event.core.addresses import AddressPolicy
 
 _LOOKUPS_MAX: Final = 16  # threads; a lookup that hangs holds one until the system gives up
+_REFRESHES_MAX: Final = 4  # threads that look again for hosts with open connections; nothing waits for them
 _SLOW_LOOKUPS_MAX: Final = 4  # threads for hosts whose last lookup was too slow, so they do not delay other hosts
 _ADDRESSES_MAX: Final = 32
 _CACHE_S: Final = 5.0
@@ -60,6 +62,8 @@ class Resolver:
         self._slow_hosts: set[str] = set()
         self._running: dict[str, _Lookup] = {}
         self._cache: dict[str, tuple[float, list[str]]] = {}
+        self._refresh_threads = ThreadPoolExecutor(_REFRESHES_MAX, thread_name_prefix="refresher")
+        self._refresh_at: dict[str, float] = {}  # by host: not before then; infinite while one runs
 
     async def addresses(self, host: str, port: int, timeout_s: float) -> list[str]:
         """Return every address of a host, all of them allowed. Raises TransportError."""
@@ -69,8 +73,25 @@ class Resolver:
                 raise TransportError("blocked_address", "the host has an address that is not allowed")
         return found
 
+    def has_moved(self, host: str, address: str) -> bool:
+        """Whether the newest answer for a host lacks an address that is connected to.
+
+        Never waits: when the newest answer is old, the host is looked up again for the next call.
+        """
+        loop = asyncio.get_running_loop()
+        cached = self._cache.get(host)
+        if cached is not None and loop.time() < cached[0]:
+            return address not in cached[1]
+        if loop.time() >= self._refresh_at.get(host, 0.0):
+            if len(self._refresh_at) >= _CACHE_MAX:
+                self._refresh_at.clear()
+            self._refresh_at[host] = math.inf
+            answer = loop.run_in_executor(self._refresh_threads, self._query, host)
+            answer.add_done_callback(lambda done: self._refreshed(host, done))
+        return cached is not None and address not in cached[1]
+
     def close(self) -> None:
-        for threads in (self._threads, self._slow_threads):
+        for threads in (self._threads, self._slow_threads, self._refresh_threads):
             threads.shutdown(wait=False, cancel_futures=True)
 
     def _is_own(self, address: str, port: int) -> bool:
@@ -115,6 +136,13 @@ class Resolver:
 
     def _finish(self, host: str, answer: "asyncio.Future[list[str]]") -> None:
         del self._running[host]
+        self._keep(host, answer)
+
+    def _refreshed(self, host: str, answer: "asyncio.Future[list[str]]") -> None:
+        self._refresh_at[host] = answer.get_loop().time() + _CACHE_S  # also after a failure: no faster than that
+        self._keep(host, answer)
+
+    def _keep(self, host: str, answer: "asyncio.Future[list[str]]") -> None:
         if answer.cancelled() or answer.exception() is not None:
             return
         if len(self._cache) >= _CACHE_MAX:

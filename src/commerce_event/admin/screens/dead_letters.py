@@ -42,9 +42,10 @@ async def list_dead_letters(context: ScreenContext) -> Response:
     try:
         found = await context.call("listDeliveries", query=parameters)
     except Problem as problem:
-        if "client_id" not in context.query or problem.status not in {403, 422}:
+        is_foreign = problem.status == 403 and "client_id" in context.query
+        if not is_foreign and not any(fault.pointer == "?client_id" for fault in problem.faults):
             raise
-        message = problem.detail if problem.status == 403 else "Enter the client's number."
+        message = problem.detail if is_foreign else "Enter the client's number."
         return context.render(
             "dead_letters.html", 422, errors={"client_id": message}, groups=[], truncated_at=0, letters=[], first=True,
             this_url=context.url_with(), next_url="", first_url="",
