@@ -139,14 +139,26 @@ async def test_intake_with_endpoint_added_while_rows_are_locked_matches_again(
     ]
 
 
-async def test_intake_with_locked_rows_holds_no_slot(engine: PostgresEngine, intake: Intake) -> None:
+async def test_intake_with_locked_rows_holds_no_slot(
+    engine: PostgresEngine, intake: Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await intake._registry.save(endpoint(1))
+    calls: list[str] = []
+
+    def reserve(_: Endpoint) -> int:
+        calls.append("reserve")
+        return SystemClock().now_ms() + 60_000
+
+    monkeypatch.setattr(intake._dispatch, "reserve", reserve)
+    monkeypatch.setattr(intake._dispatch, "release", lambda _: calls.append("release"))
+    monkeypatch.setattr(intake._dispatch, "notice", lambda _: calls.append("notice"))
     async with holding(engine, 1):
         submitted = asyncio.create_task(intake.submit([pending_event(1)]))
         await until(lambda: intake._late)
-        assert intake._dispatch.in_flight == 0  # type: ignore[attr-defined]
+        assert calls == ["reserve", "release"]
 
     [answer] = await submitted
+    await until(lambda: calls == ["reserve", "release", "notice"])
     [delivery] = await intake._store.history.deliveries(DeliveryQuery(scope=EVERYONE), Page(10))
     assert (delivery.event_id, delivery.state, delivery.attempt_count) == (answer.id, "pending", 0)
 
