@@ -26,6 +26,13 @@ def test_redactor_with_thousands_of_words_masks_those_that_occur() -> None:
     assert many.body(b"0000017-wor") == b"0000017-wor"
 
 
+def test_redactor_with_thousands_of_words_masks_one_wherever_it_stands() -> None:
+    many = redactor(a=" ".join([*words(900), "8-length"]))
+
+    for at in range(10):
+        assert many.body(b"." * at + b"8-length" + b"." * (20 - at)) == b"." * at + b"***" + b"." * (20 - at)
+
+
 def test_redactor_with_words_that_begin_alike_masks_the_longest() -> None:
     many = redactor(a=" ".join([*words(100), "beginning", "beginning-1", "beginning-12"]))
 

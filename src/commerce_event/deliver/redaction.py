@@ -21,8 +21,10 @@ _ENCODINGS: Final = (
 )  # a receiver may have read what was sent to it in either, and echo it in either
 _SECRET_MIN: Final = 4  # characters; shorter values are no secrets, and would mask half of every answer
 _WORD_MIN: Final = 8  # the same for a part of a value, such as the token after "Bearer"
-_SEARCHED_MAX: Final = 64  # values that are searched for one by one; of more, those whose beginning occurs
-_BEGINNING: Final = 8  # characters of it
+_SEARCHED_MAX: Final = 64  # values that are searched for one by one; of more, those of which a piece occurs
+_PIECE: Final = 6  # characters of it; pieces of an answer begin at every
+_STEP: Final = 3  # characters, so a value of 8 or more holds one of them wherever it stands
+_PIECES_MIN: Final = _PIECE + _STEP - 1
 _FOUND_MAX: Final = 128  # different values in one answer; with more, nothing of it is shown
 _CUT_STARTS_MAX: Final = 256  # places near the end of a cut text where a value may begin
 
@@ -44,12 +46,13 @@ class Redactor:
         self._longest = max(map(len, self._values), default=0)
         self._prefixes = {value[:_SECRET_MIN] for value in self._values}
         self._searched = self._values
-        self._by_beginning: dict[str, list[str]] = {}
+        self._by_piece: dict[str, list[str]] = {}
         if len(self._values) > _SEARCHED_MAX:
-            self._searched = [value for value in self._values if len(value) < _BEGINNING]
+            self._searched = [value for value in self._values if len(value) < _PIECES_MIN]
             for value in self._values:
-                if len(value) >= _BEGINNING:
-                    self._by_beginning.setdefault(value[:_BEGINNING], []).append(value)
+                if len(value) >= _PIECES_MIN:
+                    for at in range(_STEP):
+                        self._by_piece.setdefault(value[at : at + _PIECE], []).append(value)
 
     def headers(self, headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
         """Return the headers of an answer with secrets masked."""
@@ -83,13 +86,12 @@ class Redactor:
 
     def _found(self, text: str) -> list[str]:
         """Return the values that occur in a text, or may occur."""
-        found = [value for value in self._searched if value in text]
-        if self._by_beginning:
-            by_beginning = self._by_beginning
-            pieces = [text[at : at + _BEGINNING] for at in range(len(text) - _BEGINNING + 1)]
-            for beginning in by_beginning.keys() & pieces:
-                found += by_beginning[beginning]
-        return found
+        found = {value for value in self._searched if value in text}
+        if self._by_piece:
+            pieces = [text[at : at + _PIECE] for at in range(0, len(text) - _PIECE + 1, _STEP)]
+            for piece in self._by_piece.keys() & pieces:
+                found.update(self._by_piece[piece])
+        return list(found)
 
     def _mask_cut_value(self, text: str) -> str:
         """Mask the end of a text that was cut, where it is the beginning of a value."""
