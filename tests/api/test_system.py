@@ -77,10 +77,13 @@ async def test_the_catalogue_lists_every_type_and_shows_each(api: Api) -> None:
     for each in listed:
         assert set(each) == {"name", "category", "kind", "description", "schema", "example"}
         assert expect(await reader.get(f"/v1/event-types/{each['name']}"), 200) == each
-    expect_problem(await reader.get("/v1/event-types/Nothing"), 404)
+    problem = expect_problem(await reader.get("/v1/event-types/OrderConfirmdEvent"), 404)
+    assert problem["detail"] == "There is no event type 'OrderConfirmdEvent'; did you mean OrderConfirmedEvent?"
+    problem = expect_problem(await reader.get(f"/v1/event-types/{'X' * 5_000}"), 404)
+    assert problem["detail"].endswith("; GET /v1/event-types lists the names.")
 
 
-async def test_the_books_balance(api: Api) -> None:
+async def test_delivery_counts_balance(api: Api) -> None:
     made = await api.endpoint()
     await api.publish()
     await api.until_state("delivered")
@@ -149,7 +152,7 @@ async def test_deliveries_that_have_stopped_make_it_unready(api: Api) -> None:
     expect_problem(await api.admin.get("/readyz"), 503)
 
 
-async def test_what_nobody_foresaw_is_a_500_with_a_number_and_no_word_about_the_inside(
+async def test_unexpected_error_is_a_500_with_an_incident_number_and_no_internals(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_args: object, **_kwargs: object) -> None:
@@ -272,9 +275,7 @@ async def test_pipelined_requests_are_answered_in_order(api: Api) -> None:
         b"nonsense\r\n\r\n",
     ],
 )
-async def test_a_request_that_two_servers_may_read_differently_is_refused_and_the_connection_closed(
-    api: Api, head: bytes
-) -> None:
+async def test_smuggled_request_is_refused_and_the_connection_closed(api: Api, head: bytes) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
     writer.write(head)
     async with asyncio.timeout(60):

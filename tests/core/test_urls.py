@@ -55,7 +55,7 @@ def test_every_url_of_the_corpus_is_refused() -> None:
     assert [entry for entry in CORPUS if not refused(entry["url"])] == []
 
 
-def test_malformed_url_is_refused_whatever_networks_are_allowed() -> None:
+def test_malformed_url_is_refused_with_any_allowed_networks() -> None:
     assert [url for url in corpus("malformed") if not refused(url, ALL_OPEN)] == []
 
 
@@ -298,7 +298,7 @@ def test_location_with_latin_1_host_is_refused() -> None:
         "/" + "a" * MAX_LENGTH,
     ],
 )
-def test_location_that_leads_astray_is_refused(location: str) -> None:
+def test_forbidden_redirect_location_is_refused(location: str) -> None:
     with pytest.raises(InvalidUrlError):
         resolve_location(BASE, location.encode(), DEFAULT)
 

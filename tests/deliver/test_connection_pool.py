@@ -20,6 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from hostile_receiver import HostileServer
+from structlog.testing import capture_logs
 
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.urls import parse_url
@@ -269,6 +270,68 @@ async def test_pool_forgets_nothing_of_one_endpoint_for_another(server: Receiver
     for _ in range(2):
         await post(pool, server.at("/ok"), key=2)
     assert server.connections == 2
+
+
+async def test_pool_at_its_limit_closes_the_longest_idle_connection_and_warns(
+    server: Receiver, pool: ConnectionPool
+) -> None:
+    pool._open_max = 2
+    with capture_logs() as logs:
+        for key in (1, 2, 3, 4):
+            await post(pool, server.at("/ok"), key=key)
+    await post(pool, server.at("/ok"), key=4)
+
+    assert [key for key, _ in pool._idle.values()] == [3, 4]
+    assert len(pool._opened) == 2
+    assert server.connections == 4
+    assert [line["log_level"] for line in logs] == ["warning"], "once a minute"
+
+
+async def test_pool_counts_no_connection_that_failed_or_was_closed(server: Receiver, pool: ConnectionPool) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        refused = await failure(pool, f"http://127.0.0.1:{closed.getsockname()[1]}/")
+    assert refused.code == "connect_refused"
+    assert not pool._opened
+
+    await post(pool, server.at("/ok"))
+    assert len(pool._opened) == 1
+    pool.close()
+    assert not pool._opened
+
+
+async def test_race_at_the_limit_of_connections_tries_one_address_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_pool, "_NEXT_ADDRESS_S", 0.0)
+    resolver = Resolver(LOCAL, lookup=named("127.0.0.1", "127.0.0.2", "127.0.0.3"))
+    pool = ConnectionPool(resolver, tls=NO_TRUST, open_max=1)
+    most = await most_at_once(pool, monkeypatch)
+    assert most == 1
+
+
+async def test_race_of_many_silent_addresses_holds_four_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_pool, "_NEXT_ADDRESS_S", 0.0)
+    resolver = Resolver(LOCAL, lookup=named(*(f"127.0.0.{number}" for number in range(1, 33))))
+    most = await most_at_once(ConnectionPool(resolver, tls=NO_TRUST), monkeypatch)
+    assert most == 4
+
+
+async def most_at_once(pool: ConnectionPool, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Post to addresses that never answer; return how many connections were being opened at the same time at most."""
+    most = rounds = 0
+
+    async def silent(*_: object, **__: object) -> None:
+        nonlocal most, rounds
+        rounds += 1
+        for _turn in range(3):
+            await asyncio.sleep(0)
+            most = max(most, len(pool._opened))
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", silent)
+    failed = await failure(pool, "http://shop.example:8000/", timeout_s=0.2)
+    assert failed.code == "timeout"
+    await until(lambda: not pool._opened)
+    return most
 
 
 async def test_connection_with_unexpected_data_is_closed(pool: ConnectionPool) -> None:

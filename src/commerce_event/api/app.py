@@ -126,7 +126,10 @@ def _by_method(handlers: dict[str, Handler]) -> Handler:
 async def _http_problem(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         return await _internal_error(request, error)
-    details = {404: "There is nothing at this address.", 405: f"{request.method} is not possible here."}
+    details = {
+        404: "No call has this path; GET /openapi.json lists them.",
+        405: f"{request.method} is not allowed here; the Allow header lists what is.",
+    }
     headers = dict(error.headers or {})
     return problem_response(Problem(error.status_code, details.get(error.status_code, error.detail), headers=headers))
 

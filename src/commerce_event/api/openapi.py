@@ -17,8 +17,8 @@ from commerce_event.api import (
     catalogue,
     dead_letters,
     deliveries,
-    endpoint_health,
     endpoint_stats,
+    endpoint_test,
     endpoints,
     events,
     explanations,
@@ -41,7 +41,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *dead_letters.OPERATIONS,
     *replays.OPERATIONS,
     *endpoints.OPERATIONS,
-    *endpoint_health.OPERATIONS,
+    *endpoint_test.OPERATIONS,
     *endpoint_stats.OPERATIONS,
     *catalogue.OPERATIONS,
     *activity.OPERATIONS,
@@ -220,12 +220,13 @@ def _accepting(shown: dict[Any, Any]) -> dict[str, Any]:
                 "description": describe("publishEvent", "EventType"),
                 "schema": {"type": "string", "enum": list(EVENT_TYPES)},
             },
-            _key_header("Makes publishing again safe: the same key and body return the first event."),
+            _key_header("Makes publishing again safe: the same key and event return the first event."),
         ],
         "requestBody": {
             "required": True,
             "content": {
-                "application/json": {"schema": {"anyOf": [{"$ref": _REF.format(name=n)} for n in EVENT_TYPES]}}
+                "application/json": {"schema": {"anyOf": [{"$ref": _REF.format(name=n)} for n in EVENT_TYPES]}},
+                "application/cloudevents+json": {"schema": {"type": "object"}},
             },
         },
         "responses": {
@@ -300,7 +301,7 @@ def _plain(shown: dict[Any, Any]) -> dict[str, Any]:
     items: dict[str, Any] = {"/problems/{name}": {"get": _problem_page(shown)}}
     for path, name, summary, description, media in described:
         answers: dict[str, Any] = {"200": {"description": summary, "content": {media: {"schema": {}}}}}
-        call = {"operationId": name, "tags": ["Watching"], "summary": summary, "description": description}
+        call = {"operationId": name, "tags": ["Monitoring"], "summary": summary, "description": description}
         items[path] = {"get": {**call, "security": [], "responses": answers | _problems(_SERVER_PROBLEMS)}}
     return items
 
@@ -309,7 +310,7 @@ def _problem_page(shown: dict[Any, Any]) -> dict[str, Any]:
     content = {"application/json": {"schema": shown[ProblemTypeView]}}
     return {
         "operationId": "explainProblem",
-        "tags": ["Watching"],
+        "tags": ["Monitoring"],
         "summary": "Explain a problem",
         "description": "The `type` of every problem is the path of this call.",
         "security": [],
@@ -331,7 +332,7 @@ def _tags() -> list[dict[str, str]]:
         {"name": "Catalogue", "description": "Event types of the contract"},
         {"name": "Keys", "description": "API keys"},
         {"name": "Audit log", "description": "Changes and who made them"},
-        {"name": "Watching", "description": "Health, metrics and activity"},
+        {"name": "Monitoring", "description": "Health, metrics and activity"},
     ]
 
 

@@ -25,6 +25,7 @@ from commerce_event.http.asgi import (
     read_body,
 )
 from commerce_event.http.asgi import Scope as AsgiScope
+from commerce_event.http.body_budget import BodyShare
 from commerce_event.http.media_types import is_json, read_media_type
 from commerce_event.http.problems import MEDIA_TYPE, problem_of
 from commerce_event.registry.authentication import Needed, authenticate, check_role
@@ -134,8 +135,9 @@ def endpoint_of(operation: Operation, services: Services) -> Callable[[Request],
             key = authenticate(services.registry, request.headers.get("authorization"))
             check_role(key, operation.needs)
             query = _read_query(operation, request)
-            body = await _read_body(operation, request)
-            reply = await perform(operation, Call(services, key, request.path_params, query, body))
+            with services.bodies.share(key.owner) as share:
+                body = await _read_body(operation, request, share)
+                reply = await perform(operation, Call(services, key, request.path_params, query, body))
         except DisconnectedError:
             return Response(status_code=400)
         except Exception as error:
@@ -171,12 +173,12 @@ def _read_query(operation: Operation, request: Request) -> Any:
     return convert(values, operation.query, where="?", strict=False)
 
 
-async def _read_body(operation: Operation, request: Request) -> Any:
+async def _read_body(operation: Operation, request: Request, share: BodyShare) -> Any:
     if operation.body is None:
         return None
     headers = dict(request.headers.raw)
     check_encoding(headers.get(b"content-encoding", b""))
-    raw = await read_body(request.receive, headers, BODY_MAX)
+    raw = await read_body(request.receive, headers, BODY_MAX, share)
     if not raw and not operation.body_required:
         return operation.body()
     if not is_json(read_media_type(request.headers.get("content-type", ""))):

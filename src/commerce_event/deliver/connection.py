@@ -58,8 +58,10 @@ class Response(msgspec.Struct, frozen=True):
 class Connection(asyncio.Protocol):
     """A connection to one receiver. ``send_request`` may be called again while ``reusable``."""
 
-    def __init__(self, address: str = "") -> None:
+    def __init__(self, address: str = "", on_end: Callable[[], None] = lambda: None) -> None:
+        """``on_end`` is called when the connection is closed, perhaps more than once."""
         self.address = address  # as the resolver gave it
+        self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._response: asyncio.Future[Response] | None = None
@@ -96,6 +98,7 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         self.reusable = False
         self.on_idle_close = None
+        self._on_end()
         if self._transport is not None:
             self._transport.abort()
 
@@ -179,6 +182,7 @@ class Connection(asyncio.Protocol):
         self._close_idle()  # now; connection_lost is called only in the next turn of the event loop
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._on_end()
         self._close_idle()
         if self._response is None or self._response.done():
             return

@@ -6,9 +6,13 @@ Why our own: docs/decisions/0003-own-http-sender.md.
 import asyncio
 import ssl
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
+import structlog
+
+from commerce_event.core.file_shares import IDLE_MAX
 from commerce_event.core.urls import Target
 from commerce_event.deliver.connection import STALE, Connection, Response
 from commerce_event.deliver.resolver import INTERNAL_ERRNOS, Resolver, TransportError
@@ -19,35 +23,53 @@ _AGE_MAX_S: Final = 60.0  # then the name, the address rules and the certificate
 _LEARNED_S: Final = 60.0  # for how long it is known that a receiver closes its connections earlier
 _LEARNED_MAX: Final = 10_000
 _LEARNED_SHARE: Final = 0.5  # of the idle time after which one was closed: its news travels, and its timers vary
-_IDLE_MAX: Final = 4_096
+_IDLE_MAX: Final = IDLE_MAX
+OPEN_MAX: Final = 100_000
 _NEXT_ADDRESS_S: Final = 0.25  # until the next of several addresses is tried as well
+_RACING_MAX: Final = 4  # addresses tried at the same time for one request
+_WARNING_GAP_S: Final = 60.0
 
 _Key = tuple[int, tuple[str, str, int]]
+
+log = structlog.get_logger(__name__)
 
 
 class ConnectionPool:
     """Idle connections by endpoint and origin: endpoints never share a connection."""
 
-    def __init__(self, resolver: Resolver, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, resolver: Resolver, *, tls: ssl.SSLContext | None = None, open_max: int = OPEN_MAX) -> None:
+        """Keep at most ``open_max`` connections open: idle ones are closed to make room for new ones."""
         self._resolver = resolver
         self._tls = tls or _default_tls()
         self._idle: OrderedDict[Connection, _Key] = OrderedDict()  # the longest idle first
         self._by_key: dict[_Key, list[Connection]] = {}
         self._learned: dict[_Key, tuple[float, float]] = {}  # idle seconds after which one closes; known until
         self._timer: asyncio.TimerHandle | None = None
+        self._open_max = open_max
+        self._opened: set[object] = set()  # one for each connection that is open or being opened
+        self._warn_after = 0.0
 
     async def post(
-        self, target: Target, *, key: int, headers: bytes, body: bytes, deadline: float, force_new: bool = False
+        self,
+        target: Target,
+        *,
+        key: int,
+        headers: bytes,
+        body: bytes,
+        deadline: float,
+        client: int = 0,
+        force_new: bool = False,
     ) -> Response:
         """POST and return the response; everything, name lookup and TLS included, ends at ``deadline`` (loop time).
 
-        ``headers`` are complete lines; host and content-length are added before them. ``force_new`` asks for a
-        connection that was not used before. Raises TransportError, with the code STALE when a reused connection
-        was closed before an answer: then one more post with ``force_new`` decides.
+        ``client`` is the one that name lookups count for. ``headers`` are complete lines; host and content-length are
+        added before them. ``force_new`` asks for a connection that was not used before. Raises TransportError, with
+        the code STALE when a reused connection was closed before an answer: then one more post with ``force_new``
+        decides.
         """
         pool_key = (key, target.origin)
-        idle = None if force_new else self._take(pool_key, target)
-        connection = idle or await self._connect(target, deadline)
+        idle = None if force_new else self._take(pool_key, target, client)
+        connection = idle or await self._connect(target, deadline, client)
         request = b"POST %b HTTP/1.1\r\nhost: %b\r\ncontent-length: %d\r\n%b\r\n%b" % (
             target.path.encode(),
             target.authority.encode(),
@@ -78,7 +100,7 @@ class ConnectionPool:
         self._idle.clear()
         self._by_key.clear()
 
-    def _take(self, key: _Key, target: Target) -> Connection | None:
+    def _take(self, key: _Key, target: Target, client: int) -> Connection | None:
         """Return a connection that may be used again, and close those that may not."""
         idle = self._by_key.get(key)
         now = asyncio.get_running_loop().time()
@@ -94,7 +116,7 @@ class ConnectionPool:
                 connection.reusable
                 and connection.idle_s < idle_max_s
                 and connection.opened_at > now - _AGE_MAX_S
-                and (target.literal or not self._resolver.has_moved(target.host, connection.address))
+                and (target.literal or not self._resolver.has_moved(target.host, connection.address, client=client))
             ):
                 return connection
             connection.close()
@@ -152,9 +174,9 @@ class ConnectionPool:
             del self._by_key[key]
         connection.close()
 
-    async def _connect(self, target: Target, deadline: float) -> Connection:
+    async def _connect(self, target: Target, deadline: float, client: int) -> Connection:
         timeout_s = deadline - asyncio.get_running_loop().time()
-        addresses = await self._resolver.addresses(target.host, target.port, timeout_s)
+        addresses = await self._resolver.addresses(target.host, target.port, timeout_s, client=client)
         if len(addresses) == 1:
             return await self._open(target, addresses[0], deadline)
         return await self._race(target, addresses, deadline)
@@ -165,7 +187,11 @@ class ConnectionPool:
         running: set[asyncio.Task[Connection]] = set()
         try:
             while True:
-                if len(attempts) < len(addresses):
+                if len(attempts) < len(addresses) and (not running or self._has_room()):
+                    if len(running) >= _RACING_MAX:
+                        slowest = next(attempt for attempt in attempts if attempt in running)
+                        running.remove(slowest)
+                        slowest.cancel()
                     attempts.append(asyncio.create_task(self._open(target, addresses[len(attempts)], deadline)))
                     running.add(attempts[-1])
                 wait_s = _NEXT_ADDRESS_S if len(attempts) < len(addresses) else None
@@ -180,13 +206,38 @@ class ConnectionPool:
                 attempt.cancel()
                 attempt.add_done_callback(_close_late)
 
+    def _has_room(self) -> bool:
+        return len(self._opened) < self._open_max or bool(self._idle)
+
     async def _open(self, target: Target, address: str, deadline: float) -> Connection:
+        """Open a connection; at the limit, close the one that is idle the longest first."""
+        while len(self._opened) >= self._open_max and self._idle:
+            self._drop(next(iter(self._idle)))
+            now = asyncio.get_running_loop().time()
+            if now >= self._warn_after:
+                self._warn_after = now + _WARNING_GAP_S
+                log.warning(
+                    "connections to receivers are closed early to make room; raise the limit of open files",
+                    open=len(self._opened),
+                    open_max=self._open_max,
+                )
+        place = object()
+        self._opened.add(place)
+        try:
+            return await self._open_counted(target, address, deadline, partial(self._opened.discard, place))
+        except BaseException:
+            self._opened.discard(place)
+            raise
+
+    async def _open_counted(
+        self, target: Target, address: str, deadline: float, on_end: Callable[[], None]
+    ) -> Connection:
         loop = asyncio.get_running_loop()
         secure = target.scheme == "https"
         try:
             async with asyncio.timeout_at(deadline):
                 _, connection = await loop.create_connection(
-                    lambda: Connection(address),
+                    partial(Connection, address, on_end),
                     address,
                     target.port,
                     ssl=self._tls if secure else None,

@@ -18,7 +18,7 @@ from commerce_event.core.receiver_text import receiver_text
 from commerce_event.core.signatures import InvalidSecretError, Signer
 from commerce_event.core.urls import InvalidUrlError, RefusedAddressError, Target, parse_url, resolve_location
 from commerce_event.deliver.connection import STALE, Response
-from commerce_event.deliver.connection_pool import ConnectionPool
+from commerce_event.deliver.connection_pool import OPEN_MAX, ConnectionPool
 from commerce_event.deliver.redaction import MASK, Redactor
 from commerce_event.deliver.resolver import Resolver, TransportError
 from commerce_event.store.model import Claimed
@@ -70,14 +70,18 @@ class Sender:
         timeout_s: float,
         clock: Clock,
         installation_id: str,
+        connections_max: int = OPEN_MAX,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """``installation_id`` is sent with each delivery, so this installation recognises its own deliveries."""
+        """``installation_id`` is sent with each delivery, so this installation recognises its own deliveries.
+
+        ``connections_max`` are the connections that may be open, idle ones included.
+        """
         self._installation_id = installation_id.encode()
         self._resolver = resolver
         self._timeout_s = timeout_s
         self._clock = clock
-        self._pool = ConnectionPool(resolver, tls=tls)
+        self._pool = ConnectionPool(resolver, tls=tls, open_max=connections_max)
         self._prepared: dict[int, _Prepared] = {}
 
     async def send(self, endpoint: Endpoint, claimed: Claimed) -> Outcome:
@@ -135,7 +139,13 @@ class Sender:
         for left in range(_REDIRECTS_MAX, -1, -1):
             headers = common + prepared.static if target is first or target.origin == first.origin else common
             post = partial(
-                self._pool.post, target, key=endpoint.id, headers=headers, body=claimed.body, deadline=deadline
+                self._pool.post,
+                target,
+                key=endpoint.id,
+                client=endpoint.client_id,
+                headers=headers,
+                body=claimed.body,
+                deadline=deadline,
             )
             try:
                 response = await post(force_new=force_new)

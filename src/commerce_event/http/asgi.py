@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from commerce_event.core.problems import Problem
+from commerce_event.http.body_budget import BodyShare
 from commerce_event.http.problems import MEDIA_TYPE
 
 Message = MutableMapping[str, Any]
@@ -45,15 +46,19 @@ def check_encoding(encoding: bytes) -> None:
         raise Problem(415, "Compressed bodies are not supported; send the body without a Content-Encoding.")
 
 
-async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> bytes:
-    """Return the body of a request.
+async def read_body(
+    receive: Receive, headers: Mapping[bytes, bytes], limit: int, share: BodyShare | None = None
+) -> bytes:
+    """Return the body of a request. ``share`` bounds the memory of all bodies.
 
-    Raises Problem 413 as soon as it is known to exceed ``limit`` bytes, Problem 408 when it comes too slowly;
-    DisconnectedError.
+    Raises Problem 413 as soon as it is known to exceed ``limit`` bytes, Problem 408 when it comes too slowly,
+    Problem 503 when the share does not allow it, before a body of known length is read; DisconnectedError.
     """
     length = headers.get(b"content-length", b"")
     if length.isdigit() and (len(length) > _LENGTH_DIGITS or int(length) > limit):
         raise _too_large(limit, unread=True)
+    if share is not None and length.isdigit():
+        share.grow_to(int(length))
     pieces: list[bytes] = []
     size = 0
     now = asyncio.get_running_loop().time
@@ -66,6 +71,8 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int
                 size += len(pieces[-1])
                 if size > limit:
                     raise _too_large(limit, unread=more)
+                if share is not None:
+                    share.grow_to(size)
                 if not more:
                     return b"".join(pieces)
                 timeout.reschedule(min(end, now() + BODY_IDLE_S))

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import islice
 
 import apsw
 
@@ -30,8 +31,12 @@ class SqliteJournal:
         """Forget the last sequences: the transaction that they come from was rolled back."""
         self._sequences.clear()
 
-    async def accept(self, events: Sequence[NewEvent], *, config_version: int | None = None) -> list[Accepted]:
-        return await self._access.write(lambda connection: self._accept(connection, events, config_version))
+    async def accept(
+        self, submissions: Sequence[Sequence[NewEvent]], *, config_version: int | None = None
+    ) -> list[list[Accepted]]:
+        events = [event for submission in submissions for event in submission]
+        answers = iter(await self._access.write(lambda connection: self._accept(connection, events, config_version)))
+        return [list(islice(answers, len(submission))) for submission in submissions]
 
     async def check_writable(self) -> None:
         """Take the write lock; write a page as well if the last transaction was refused, for example by a full disk."""
