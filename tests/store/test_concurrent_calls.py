@@ -60,12 +60,9 @@ CALLS: dict[str, Callable[[Store], Awaitable[Any]]] = {
     "history.events_by_id": lambda store: store.history.events_by_id([1], EVERYONE),
     "history.delivery_states": lambda store: store.history.delivery_states([1], EVERYONE),
     "journal.check_writable": lambda store: store.journal.check_writable(),
-    "history.delivery_with_attempts": lambda store: store.history.delivery_with_attempts(1, EVERYONE),
+    "history.deliveries_with_attempts": lambda store: store.history.deliveries_with_attempts([1], EVERYONE),
     "history.deliveries_with_last_attempts": lambda store: store.history.deliveries_with_last_attempts(
         DeliveryQuery(scope=EVERYONE), Page(1)
-    ),
-    "history.deliveries_of_event": lambda store: store.history.deliveries_of_event(
-        1, EVERYONE, limit=1, with_attempts=1
     ),
     "history.count_deliveries": lambda store: store.history.count_deliveries(DeliveryQuery(scope=EVERYONE), limit=1),
     "history.replays_with": lambda store: store.history.replays_with([1], "dead"),

@@ -340,12 +340,10 @@ async def test_delivery_and_its_attempts_are_one_snapshot(store: Store, monkeypa
 
     monkeypatch.setattr(sqlite_history, "_attempts", after_settling_sqlite)
     monkeypatch.setattr(postgres_history, "_attempts", after_settling_postgres)
-    found = await store.history.delivery_with_attempts(claimed.delivery_id, EVERYONE)
+    [(delivery, attempts)] = await store.history.deliveries_with_attempts([claimed.delivery_id], EVERYONE)
     monkeypatch.undo()
 
-    assert found is not None
-    assert (found[0].state, found[1]) == ("pending", [])
-    deliveries, attempts = await store.history.deliveries_of_event(event.id, EVERYONE, limit=10, with_attempts=1)
-    assert [each.state for each in deliveries[7]] == ["delivered"]
-    assert [each.number for each in attempts[claimed.delivery_id]] == [1]
-    assert await store.history.delivery_with_attempts(claimed.delivery_id, Scope.of(event.client_id + 1)) is None
+    assert (delivery.state, attempts) == ("pending", [])
+    [(delivery, attempts)] = await store.history.deliveries_with_attempts([5, claimed.delivery_id], EVERYONE)
+    assert (delivery.state, [each.number for each in attempts]) == ("delivered", [1])
+    assert await store.history.deliveries_with_attempts([claimed.delivery_id], Scope.of(event.client_id + 1)) == []

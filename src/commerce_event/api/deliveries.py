@@ -63,10 +63,11 @@ async def list_deliveries(call: Call) -> Reply:
 
 
 async def get_delivery(call: Call) -> Reply:
-    found = await call.services.store.history.delivery_with_attempts(call.id("dlv", "delivery"), call.scope)
-    if found is None:
+    wanted = [call.id("dlv", "delivery")]
+    found = await call.services.store.history.deliveries_with_attempts(wanted, call.scope)
+    if not found:
         raise not_found("delivery")
-    delivery, attempts = found
+    [(delivery, attempts)] = found
     call.is_about(delivery.client_id, ids.encode("dlv", delivery.id))
     return Reply(delivery_detail_view(delivery, attempts))
 

@@ -242,8 +242,10 @@ class HistoryStore(Protocol):
 
     async def delivery(self, delivery_id: int, scope: Scope) -> Delivery | None: ...
 
-    async def delivery_with_attempts(self, delivery_id: int, scope: Scope) -> tuple[Delivery, list[Attempt]] | None:
-        """Return a delivery and its attempts by number, read from one snapshot."""
+    async def deliveries_with_attempts(
+        self, delivery_ids: Sequence[int], scope: Scope
+    ) -> list[tuple[Delivery, list[Attempt]]]:
+        """Return those deliveries that exist, in that order, with their attempts by number; from one snapshot."""
         ...
 
     async def deliveries(self, query: DeliveryQuery, page: Page) -> list[Delivery]: ...
@@ -252,15 +254,6 @@ class HistoryStore(Protocol):
         self, query: DeliveryQuery, page: Page
     ) -> tuple[list[Delivery], dict[int, Attempt]]:
         """Return deliveries, and the last attempt of each by delivery, without its response; from one snapshot."""
-        ...
-
-    async def deliveries_of_event(
-        self, event_id: int, scope: Scope, *, limit: int, with_attempts: int
-    ) -> tuple[dict[int, list[Delivery]], dict[int, list[Attempt]]]:
-        """Return an event's deliveries by endpoint, the newest first, and attempts by delivery; from one snapshot.
-
-        There are attempts for the newest ``with_attempts`` deliveries of each endpoint, if any were made.
-        """
         ...
 
     async def count_deliveries(self, query: DeliveryQuery, *, limit: int) -> int:

@@ -79,10 +79,12 @@ class PostgresHistory:
     async def delivery(self, delivery_id: int, scope: Scope) -> Delivery | None:
         return await self._executor.read(lambda connection: _delivery(connection, delivery_id, scope))
 
-    async def delivery_with_attempts(self, delivery_id: int, scope: Scope) -> tuple[Delivery, list[Attempt]] | None:
-        async def work(connection: Connection) -> tuple[Delivery, list[Attempt]] | None:
-            found = await _delivery(connection, delivery_id, scope)
-            return None if found is None else (found, await _attempts(connection, delivery_id))
+    async def deliveries_with_attempts(
+        self, delivery_ids: Sequence[int], scope: Scope
+    ) -> list[tuple[Delivery, list[Attempt]]]:
+        async def work(connection: Connection) -> list[tuple[Delivery, list[Attempt]]]:
+            found = [await _delivery(connection, delivery_id, scope) for delivery_id in delivery_ids]
+            return [(each, await _attempts(connection, each.id)) for each in found if each is not None]
 
         return await self._executor.read_snapshot(work)
 
@@ -96,18 +98,6 @@ class PostgresHistory:
             found = await delivery_listing.deliveries(connection, query, page)
             rows = await fetch(connection, "last_attempts", [each.id for each in found])
             return found, row_mapping.last_attempts(rows)
-
-        return await self._executor.read_snapshot(work)
-
-    async def deliveries_of_event(
-        self, event_id: int, scope: Scope, *, limit: int, with_attempts: int
-    ) -> tuple[dict[int, list[Delivery]], dict[int, list[Attempt]]]:
-        query = DeliveryQuery(scope=scope, event_id=event_id)
-
-        async def work(connection: Connection) -> tuple[dict[int, list[Delivery]], dict[int, list[Attempt]]]:
-            found = row_mapping.by_endpoint(await delivery_listing.deliveries(connection, query, Page(limit)))
-            ids = row_mapping.attempted(found, with_attempts)
-            return found, {delivery_id: await _attempts(connection, delivery_id) for delivery_id in ids}
 
         return await self._executor.read_snapshot(work)
 

@@ -86,10 +86,12 @@ class SqliteHistory:
     async def delivery(self, delivery_id: int, scope: Scope) -> Delivery | None:
         return await self._access.read(lambda connection: _delivery(connection, delivery_id, scope))
 
-    async def delivery_with_attempts(self, delivery_id: int, scope: Scope) -> tuple[Delivery, list[Attempt]] | None:
-        def work(connection: apsw.Connection) -> tuple[Delivery, list[Attempt]] | None:
-            found = _delivery(connection, delivery_id, scope)
-            return None if found is None else (found, _attempts(connection, delivery_id))
+    async def deliveries_with_attempts(
+        self, delivery_ids: Sequence[int], scope: Scope
+    ) -> list[tuple[Delivery, list[Attempt]]]:
+        def work(connection: apsw.Connection) -> list[tuple[Delivery, list[Attempt]]]:
+            found = [_delivery(connection, delivery_id, scope) for delivery_id in delivery_ids]
+            return [(each, _attempts(connection, each.id)) for each in found if each is not None]
 
         return await self._access.read_snapshot(work)
 
@@ -103,18 +105,6 @@ class SqliteHistory:
             found = delivery_listing.deliveries(connection, query, page)
             rows = fetch(connection, "last_attempts", as_json([each.id for each in found]))
             return found, row_mapping.last_attempts(rows)
-
-        return await self._access.read_snapshot(work)
-
-    async def deliveries_of_event(
-        self, event_id: int, scope: Scope, *, limit: int, with_attempts: int
-    ) -> tuple[dict[int, list[Delivery]], dict[int, list[Attempt]]]:
-        query = DeliveryQuery(scope=scope, event_id=event_id)
-
-        def work(connection: apsw.Connection) -> tuple[dict[int, list[Delivery]], dict[int, list[Attempt]]]:
-            found = row_mapping.by_endpoint(delivery_listing.deliveries(connection, query, Page(limit)))
-            ids = row_mapping.attempted(found, with_attempts)
-            return found, {delivery_id: _attempts(connection, delivery_id) for delivery_id in ids}
 
         return await self._access.read_snapshot(work)
 
