@@ -1,7 +1,7 @@
 """The intake: a failure affects only its own callers, and every caller gets an answer in time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,6 +13,8 @@ from commerce_event.accept import commit_batcher, turns
 from commerce_event.accept.commit_batcher import OutcomeUnknownError, PendingEvent
 from commerce_event.store.model import Accepted, NewEvent
 from commerce_event.store.port import StoreUnavailableError
+
+Result = list[Accepted] | Awaitable[list[Accepted]]
 
 
 def pending(key: str | None = None, client: int = 1) -> PendingEvent:
@@ -39,11 +41,11 @@ async def hanging_store(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> AsyncI
     store, asked, may_answer = bench.node.store, asyncio.Event(), asyncio.Event()
     accept = store.journal.accept
 
-    async def late(events: list[NewEvent], **named: Any) -> list[Accepted]:
-        answers = await accept(events, **named)
+    async def late(submissions: list[list[NewEvent]], **named: Any) -> Sequence[Result]:
+        results = await accept(submissions, **named)
         asked.set()
         await may_answer.wait()
-        return answers
+        return results
 
     with monkeypatch.context() as patched:
         patched.setattr(store.journal, "accept", late)
@@ -74,10 +76,10 @@ async def test_submit_after_a_wrong_answer_of_the_store_still_works(
     store = bench.node.store
     accept = store.journal.accept
 
-    async def once_too_many(events: list[NewEvent], **named: Any) -> list[Accepted]:
+    async def once_too_many(submissions: list[list[NewEvent]], **named: Any) -> Sequence[Result]:
         monkeypatch.setattr(store.journal, "accept", accept)
-        answers = await accept(events, **named)
-        return [*answers, *answers]
+        results = await accept(submissions, **named)
+        return [*results, *results]
 
     monkeypatch.setattr(store.journal, "accept", once_too_many)
     await bench.publish()

@@ -131,8 +131,6 @@ async def test_publish_key_in_utf_8_is_kept_unchanged(api: Api) -> None:
         b"",
         b"{",
         b"order",
-        b"[]",
-        b"null",
         b'{"ClientId":1,"ClientId":1}',
         b'{"ClientId":NaN}',
         b'{"ClientId":1e400}',
@@ -291,3 +289,23 @@ async def test_publish_own_delivery_is_refused(api: Api, path: str) -> None:
         "/v1/events/OrderConfirmedEvent", content=arrival.body, headers={**MEDIA, **from_another}
     )
     expect(onward, 202)
+
+
+async def test_publish_null_in_optional_properties_is_accepted_and_delivered_as_it_came(api: Api) -> None:
+    await api.endpoint(filter={"FirstName": {"exists": False}})
+    body = json.dumps(example(FirstName=None, LastName=None), indent=1).encode()
+    assert expect(await send(api, body), 202)["deliveries"] == 1
+    (arrival,) = await api.until_arrived(1)
+    assert arrival.body == body
+
+
+@pytest.mark.parametrize("body", [b"null", b"[]", b"5"])
+async def test_publish_json_that_is_no_object_is_422(api: Api, body: bytes) -> None:
+    assert "not an object" in expect_problem(await send(api, body), 422, "")["detail"]
+
+
+async def test_publish_same_key_and_event_written_differently_is_a_duplicate(api: Api) -> None:
+    first = expect(await send(api, json.dumps(example()).encode(), idempotency_key="k"), 202)
+    rewritten = json.dumps(dict(reversed(example().items())), indent=1).encode()
+    assert expect(await send(api, rewritten, idempotency_key="k"), 200)["id"] == first["id"]
+    expect_problem(await send(api, json.dumps(example(Extra=1)).encode(), idempotency_key="k"), 409)

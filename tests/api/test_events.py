@@ -178,7 +178,7 @@ async def test_reconciliation_goes_on_by_the_cursor_until_all_is_there(api: Api,
     assert [event["sequence"] for event in seen] == [2, 3, 4, 5, 6, 7, 8]
 
 
-async def test_cursor_of_another_kind_of_list_is_refused_rather_than_leaving_something_out(api: Api) -> None:
+async def test_cursor_of_another_list_is_refused(api: Api) -> None:
     for _ in range(3):
         await api.publish()
     by_id = expect(await api.admin.get("/v1/events?limit=1"), 200)["next_cursor"]
@@ -240,6 +240,34 @@ async def test_a_pending_delivery_can_be_cancelled_and_tried_again_after_all(api
     api.receiver.status = 200
     expect(await api.admin.post(f"{path}/retry"), 202)
     await api.until_state("delivered")
+
+
+async def test_delivery_of_endpoint_that_is_off_cannot_be_retried_until_it_is_on(api: Api) -> None:
+    api.receiver.status = 500
+    endpoint = await api.endpoint(retry_schedule=[])
+    await api.publish()
+    (dead,) = await api.until_state("dead")
+    path, at = f"/v1/deliveries/{dead['id']}/retry", f"/v1/endpoints/{endpoint['id']}"
+    expect(await api.admin.patch(at, json={"enabled": False}), 200)
+    refused = expect_problem(await api.admin.post(path), 409)
+    assert "off" in refused["detail"]
+    assert "switch it on" in refused["detail"]
+    api.receiver.status = 200
+    expect(await api.admin.patch(at, json={"enabled": True}), 200)
+    expect(await api.admin.post(path), 202)
+    await api.until_state("delivered")
+
+
+async def test_delivery_of_deleted_endpoint_cannot_be_retried(api: Api) -> None:
+    api.receiver.status = 500
+    endpoint = await api.endpoint(retry_schedule=[])
+    await api.publish()
+    (dead,) = await api.until_state("dead")
+    expect(await api.admin.delete(f"/v1/endpoints/{endpoint['id']}"), 204)
+    refused = expect_problem(await api.admin.post(f"/v1/deliveries/{dead['id']}/retry"), 409)
+    assert "was deleted" in refused["detail"]
+    (same,) = await api.deliveries()
+    assert (same["state"], same["reason"]) == ("dead", "attempts_exhausted")
 
 
 async def test_a_pending_delivery_can_be_tried_at_once(api: Api) -> None:
@@ -526,7 +554,7 @@ async def test_counting_stops_where_it_would_become_slow(api: Api, monkeypatch: 
         assert counted == {"deliveries": 2, "more": True}, only
 
 
-async def test_a_replay_of_what_failed_reopens_the_dead_alone(api: Api) -> None:
+async def test_replay_of_failed_requeues_only_dead_deliveries(api: Api) -> None:
     made = await api.endpoint(retry_schedule=[])
     await api.publish()
     await api.until_state("delivered")

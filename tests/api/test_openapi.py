@@ -1,6 +1,8 @@
 """The OpenAPI document that is served: valid, complete, and the one the command prints."""
 
 import json
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -120,3 +122,39 @@ def test_every_property_that_is_shown_is_described_by_the_one_document() -> None
     used = {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}
     assert used <= set(schemas)
     assert set(schemas) <= used | set(EVENT_TYPES)
+
+
+def test_no_two_paths_differ_in_the_names_of_their_parameters_only() -> None:
+    templates = [re.sub(r"\{[^}]*\}", "{}", path) for path in document()["paths"]]
+    assert len(templates) == len(set(templates))
+
+
+def test_path_parameters_are_those_of_the_path() -> None:
+    for method, path, call in CALLS:
+        named = {each["name"] for each in call.get("parameters", ()) if each["in"] == "path"}
+        assert named == set(re.findall(r"\{([^}]*)\}", path)), (method, path)
+
+
+def schemas_in(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+        for each in value.values():
+            yield from schemas_in(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from schemas_in(each)
+
+
+def test_arrays_are_described_without_tuples() -> None:
+    for schema in schemas_in(document()):
+        assert schema.get("items", {}) is not False
+        assert "prefixItems" not in schema
+
+
+def test_patterns_are_only_where_the_form_says_something() -> None:
+    patterns = [schema["pattern"] for schema in schemas_in(document()) if isinstance(schema.get("pattern"), str)]
+    assert set(patterns) == {"^[ -~]+$", "^t[A-Z][A-Za-z0-9]*$"}
+
+
+def test_webhooks_need_no_key() -> None:
+    assert [item["post"]["security"] for item in document()["webhooks"].values()] == [[]] * len(EVENT_TYPES)

@@ -90,9 +90,21 @@ def test_schema_and_acceptance_agree_on_each_property(name: str) -> None:
     for field in EVENT_TYPES[name].fields:
         for value in values:
             data = {**example, field.name: value}
+            if value == "a\0b":  # the schema leaves U+0000 to acceptance: a pattern on every text would hide the rest
+                assert not is_accepted(name, data)
+                continue
             assert schema_admits(name, data) == is_accepted(name, data), (field.name, value)
         without = {key: value for key, value in example.items() if key != field.name}
         assert schema_admits(name, without) == is_accepted(name, without) == (not field.required)
+
+
+@each_name
+def test_optional_properties_are_nullable_and_required_ones_are_not(name: str) -> None:
+    properties = event_schemas()[name]["properties"]
+
+    for field in EVENT_TYPES[name].fields:
+        wanted = field.json_type if field.required else [field.json_type, "null"]
+        assert properties[field.name]["type"] == wanted, field.name
 
 
 def test_integers_state_their_format_and_range() -> None:

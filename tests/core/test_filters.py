@@ -111,10 +111,16 @@ def test_absent_property_passes_only_what_asks_for_absence(
     assert takes({path: comparison}) is expected
 
 
-def test_null_is_a_value_and_there() -> None:
-    assert takes({"Note": None})
-    assert takes({"Note": {"exists": True, "in": [None, "x"]}})
-    assert not takes({"Note": {"ne": None}})
+def test_null_at_a_path_is_a_value_and_there() -> None:
+    assert takes({"$.Note": None})
+    assert takes({"$.Note": {"exists": True, "in": [None, "x"]}})
+    assert not takes({"$.Note": {"ne": None}})
+
+
+def test_null_in_a_property_of_the_contract_means_absent() -> None:
+    assert takes({"Note": {"exists": False, "ne": "x"}})
+    assert not takes({"Note": {"exists": True}})
+    assert explain_filter({"Note": {"exists": False}}, {"Note": None}).conditions[0].found is UNSET
 
 
 @pytest.mark.parametrize(

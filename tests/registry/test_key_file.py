@@ -1,6 +1,8 @@
 """The secret key: from the settings, else from a file next to the store, else a new one."""
 
+import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,50 @@ def test_key_file_key_in_the_settings_wins_and_is_not_written(tmp_path: Path) ->
 def test_key_file_malformed_key_is_refused(path: Path | None) -> None:
     with pytest.raises(VaultError, match="secret key must be"):
         KeyFile("cek_short", path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b"\n", "does not hold a secret key"),
+        (b"\xff\xfe\x00key", "does not hold a secret key"),
+        ("cek_å".encode(), "does not hold a secret key"),
+        (b"x" * 2_000_000, "does not hold a secret key"),
+    ],
+    ids=["empty", "blank", "binary", "not ascii", "large"],
+)
+def test_key_file_without_a_key_is_refused_with_its_name_and_the_remedy(
+    tmp_path: Path, content: bytes, words: str
+) -> None:
+    (tmp_path / "events.db.key").write_bytes(content)
+
+    with pytest.raises(VaultError, match=f"events.db.key {words}; restore it from a backup"):
+        KeyFile(None, tmp_path / "events.db")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_key_file_that_is_no_regular_file_is_refused_without_reading_it(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / "events.db.key")
+
+    with pytest.raises(VaultError, match=r"events.db.key is not a regular file; "):
+        KeyFile(None, tmp_path / "events.db")
+
+
+def test_key_file_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = KeyFile(None, tmp_path / "events.db")
+
+    def fail(_handle: int) -> None:
+        raise OSError("no space")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fail)
+        with pytest.raises(OSError, match="no space"):
+            made.save()
+    assert not (tmp_path / "events.db.key").exists()
+
+    made.save()  # what the first try left does not matter
+
+    assert [file.name for file in tmp_path.iterdir()] == ["events.db.key"]

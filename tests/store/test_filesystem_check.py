@@ -1,5 +1,7 @@
 """A file on a network file system is known by the mount that it lies on."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -57,3 +59,13 @@ def test_machine_that_tells_nothing_of_its_mounts_is_trusted(tmp_path: Path, mon
     monkeypatch.setattr(filesystem_check, "_MOUNTS", tmp_path / "none")
 
     assert filesystem_check.remote_kind(tmp_path) is None
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_store_that_is_no_regular_file_is_refused_without_opening_it(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / "events.db")
+
+    with pytest.raises(StoreRefusedError, match=r"events.db is (not a regular file|a folder); (give|name) "):
+        files.check_place(tmp_path / "events.db")

@@ -12,7 +12,13 @@ from typing import Any, Final
 
 import msgspec
 
-from commerce_event.accept.cloud_events import check_version, event_key, header_attributes, invalid_member
+from commerce_event.accept.cloud_events import (
+    check_version,
+    event_key,
+    event_type_name,
+    header_attributes,
+    invalid_member,
+)
 from commerce_event.accept.errors import BodyTooLargeError, InvalidItemError, NotJsonError, TooManyItemsError
 from commerce_event.accept.parse import check_idempotency_key, read_traceparent
 from commerce_event.accept.strict_json import MAX_DEPTH, SEARCH_MAX, load, not_json, too_deep
@@ -89,13 +95,20 @@ def read_batch(
     media_type = read_media_type(content_type)
     attributes = header_attributes(headers)
     is_cloud_event = "type" in attributes or "specversion" in attributes
+    if is_cloud_event and not media_type:  # binary mode without Content-Type
+        media_type = read_media_type(_text(attributes, "datacontenttype") or "application/json")
     if is_cloud_event and is_json(media_type) and not media_type.startswith("application/cloudevents"):
         attributes["datacontenttype"] = media_type
         return Batch([body], lambda whole: _from_attributes(attributes, whole), max_bytes)
     if media_type not in _FORMATS:
         raise UnsupportedMediaError(f"{media_type[:80]!r} is not supported; send one of {', '.join(_FORMATS)}.")
     split, read = _FORMATS[media_type]
-    return Batch(split(body, max_items), read, max_event + max_event // 2 + _ENVELOPE_MAX)
+    return Batch(split(body, max_items), read, envelope_max(max_event))
+
+
+def envelope_max(max_event: int) -> int:
+    """Return the size of the largest event with its envelope, in bytes."""
+    return max_event + max_event // 2 + _ENVELOPE_MAX
 
 
 # Split a body into pieces
@@ -115,7 +128,8 @@ def _array(body: bytes, limit: int) -> Sequence[Piece]:
     if _first(body) not in (b"[", b""):
         if len(body) <= SEARCH_MAX:
             load(body)
-        raise NotJsonError("The body is not a JSON array; send the events in [ and ].")
+        detail = "The body is not a JSON array; send the events in [ and ]."
+        raise InvalidItemError(detail, [Fault("", "must be an array")])
     try:
         elements = msgspec.structs.astuple(_array_decoder(limit).decode(body))
     except RecursionError:
@@ -168,7 +182,8 @@ def _plain_item(piece: bytes) -> Item:
     )
 
 
-def _cloud_event(piece: bytes) -> Item:
+def read_cloud_event(piece: bytes) -> Item:
+    """Read a structured CloudEvent. Raises RejectedError."""
     envelope = _read_envelope(piece)
     encoded = _text(envelope, "data_base64")
     if encoded is None:
@@ -188,7 +203,7 @@ def _from_attributes(attributes: Mapping[str, Any], body: bytes, data: Any = msg
         raise invalid_member("datacontenttype", "must be JSON, such as application/json")
     source, key = _text(attributes, "source"), _required_text(attributes, "id")
     return Item(
-        type=_required_text(attributes, "type").rpartition(".")[2],
+        type=event_type_name(_required_text(attributes, "type")),
         body=body,
         data=data,
         idempotency_key=event_key(source, key),
@@ -228,6 +243,6 @@ _FORMATS: Final[dict[str, tuple[Callable[[bytes, int], Sequence[Piece]], Callabl
     "application/jsonl": (_lines, _plain_item),
     "application/json-lines": (_lines, _plain_item),
     "application/json": (_array_or_one, _plain_item),
-    "application/cloudevents+json": (_one, _cloud_event),
-    "application/cloudevents-batch+json": (_array, _cloud_event),
+    "application/cloudevents+json": (_one, read_cloud_event),
+    "application/cloudevents-batch+json": (_array, read_cloud_event),
 }

@@ -1,5 +1,6 @@
-"""CloudEvents 1.0: read the attributes in headers, and make an idempotency key of source and id."""
+"""CloudEvents 1.0: read the attributes in headers, the event type, and an idempotency key of source and id."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
@@ -9,6 +10,8 @@ from commerce_event.accept.parse import check_idempotency_key
 from commerce_event.core.problems import Fault, child
 
 _VERSION: Final = "1.0"
+_TYPE_VERSION: Final = re.compile(r"(?:\.v?[0-9]+)+\Z", re.IGNORECASE)  # of the sender's own counting
+_MARKS: Final = (b"ce-type", b"ce-specversion", b"ce-id")
 
 
 def event_key(source: str | None, id_: str) -> str:
@@ -18,6 +21,16 @@ def event_key(source: str | None, id_: str) -> str:
     if "#" in source:  # the key must show where the source ends
         source = f"#{len(source)}#{source}"
     return check_idempotency_key(f"{source}#{id_}")
+
+
+def event_type_name(type_: str) -> str:
+    """Return the event type that a CloudEvent's type names: its last part, such as X of ``com.example.X.v1``."""
+    return _TYPE_VERSION.sub("", type_).rpartition(".")[2]
+
+
+def is_binary_mode(headers: Mapping[bytes, bytes]) -> bool:
+    """Tell whether a request has attributes of a CloudEvent in its headers."""
+    return any(name in headers for name in _MARKS)
 
 
 def header_attributes(headers: Mapping[bytes, bytes]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Store events of many callers in shared commits, one commit after the other, and answer every caller in time."""
+"""Group commit: store events of many callers in shared commits, one after the other, and answer each caller in time."""
 
 import asyncio
 from collections import deque
@@ -22,6 +22,12 @@ log = structlog.get_logger(__name__)
 
 class OutcomeUnknownError(StoreUnavailableError):
     """The store did not answer in time: the events may be stored or not."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the store did not answer in time, so the event may be stored or not; "
+            "send it again with the same idempotency key"
+        )
 
 
 class Match(msgspec.Struct, frozen=True, eq=False):
@@ -66,10 +72,6 @@ class Submission:
         self.rematches = 0  # how often it was matched again in turns
 
     @property
-    def clients(self) -> frozenset[int]:
-        return frozenset([event.client_id for event in self.events])
-
-    @property
     def is_resolved(self) -> bool:
         return self._on_result is None
 
@@ -99,11 +101,6 @@ class CommitBatcher:
         """The task that ends when no submission waits any more."""
         return self._running
 
-    @property
-    def has_waiting(self) -> bool:
-        """Whether a submission waits for the next batch."""
-        return bool(self._waiting)
-
     def add(self, submission: Submission) -> None:
         """Queue a submission for the next commit. Raises StoreUnavailableError while the store does not answer."""
         if self._overdue:
@@ -112,20 +109,10 @@ class CommitBatcher:
         if self._running is None:
             self._running = asyncio.create_task(self._run())
 
-    def remove(self, wanted: Callable[[Submission], bool]) -> list[Submission]:
-        """Remove and return the waiting submissions for which ``wanted`` returns True."""
-        waiting, self._waiting = self._waiting, {}
-        removed: list[Submission] = []
-        for owner, queue in waiting.items():
-            kept = deque([submission for submission in queue if not wanted(submission)])
-            removed += [submission for submission in queue if wanted(submission)]
-            if kept:
-                self._waiting[owner] = kept
-        return removed
-
     def reject_waiting(self) -> None:
         """Fail all waiting submissions; none of them is stored."""
-        waiting = self.remove(lambda _: True)
+        waiting = [submission for queue in self._waiting.values() for submission in queue]
+        self._waiting = {}
         fail_all(waiting, StoreUnavailableError("the store does not answer now; try again in a moment"))
 
     async def _run(self) -> None:
@@ -152,13 +139,7 @@ class CommitBatcher:
     def _time_out(self, batch: Sequence[Submission]) -> None:
         """Answer all callers while the store hangs. No other batch starts before this one has ended."""
         self._overdue = True
-        fail_all(
-            batch,
-            OutcomeUnknownError(
-                "the store did not answer in time, so the event may be stored or not; "
-                "send it again with the same idempotency key"
-            ),
-        )
+        fail_all(batch, OutcomeUnknownError())
         self.reject_waiting()
 
     def _next_batch(self) -> list[Submission]:

@@ -48,11 +48,11 @@ def find_misspelt(event_type: EventType, data: Mapping[str, Any]) -> tuple[Fault
 
 
 def _fault(field: Property, data: Mapping[str, Any]) -> str | None:
+    value = data.get(field.name)
+    if value is None and not field.required:  # null means absent
+        return None
     if field.name not in data:
-        return "is required" if field.required else None
-    value = data[field.name]
-    if value is None and not field.required:
-        return "must not be null; leave it out when there is none"
+        return "is required"
     if field.format in LIMITS:
         return _integer_fault(field, value)
     if field.format == "double":

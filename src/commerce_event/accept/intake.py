@@ -5,7 +5,7 @@ whose rows are locked are queued separately, so other clients are not delayed.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -15,6 +15,7 @@ from commerce_event.accept.commit_batcher import (
     ANSWER_S,
     CommitBatcher,
     Match,
+    OutcomeUnknownError,
     PendingEvent,
     Result,
     Submission,
@@ -28,7 +29,7 @@ from commerce_event.core.model import Endpoint
 from commerce_event.core.vault import VaultError
 from commerce_event.registry.registry import Registry
 from commerce_event.store.model import Accepted, Claimed, NewDelivery, NewEvent
-from commerce_event.store.port import ConfigChangedError, Store, StoreBusyError, StoreError, StoreUnavailableError
+from commerce_event.store.port import ConfigChangedError, Store, StoreError, StoreUnavailableError
 
 __all__ = ["Dispatch", "Intake", "IntakeFullError", "PendingEvent"]
 
@@ -36,9 +37,8 @@ _MATCHES_MAX: Final = 20  # attempts to match events while endpoints are being c
 _LIGHT_US: Final = 300  # of matching events, at worst: less is done at once
 _WAITING_MAX: Final = 20_000  # events that may wait for a commit; more are refused
 _WAITING_BYTES_MAX: Final = 64 * 1024**2  # of their bodies
-_APART_MAX: Final = 2  # concurrent commits of clients whose rows are locked: each uses a connection
 
-_CHANGING: Final = "endpoints are being changed faster than events can be matched with them"
+_CHANGING_TOO_FAST: Final = "endpoints are being changed faster than events can be matched with them"
 
 log = structlog.get_logger(__name__)
 
@@ -82,8 +82,8 @@ class Intake:
         self._ids = id_maker
         self._clock = clock
         self._batcher = CommitBatcher(self._store_together)
-        self._apart: dict[frozenset[int], CommitBatcher] = {}  # of clients whose rows are locked
-        self._commits_apart = asyncio.Semaphore(_APART_MAX)
+        self._late: dict[asyncio.Task[None], Submission] = {}  # submissions whose result the store gives later
+        self._stale = False  # whether endpoints have changed since the registry was read
         self._waiting = FairBudget(_WAITING_MAX)  # events that wait for their result
         self._waiting_bytes = FairBudget(_WAITING_BYTES_MAX)  # of their bodies
         self.turns = Turns()  # for the work on events before they are stored
@@ -127,7 +127,7 @@ class Intake:
             if not self._is_matched(submission):
                 self._match_in_turns(submission)
             else:
-                self._batcher_of(submission).add(submission)
+                self._batcher.add(submission)
         except BaseException:
             self._give_back(submission)
             raise
@@ -186,7 +186,7 @@ class Intake:
                 return
             submission.since = asyncio.get_running_loop().time()
             try:
-                self._batcher_of(submission).add(submission)
+                self._batcher.add(submission)
             except StoreUnavailableError as refusal:
                 submission.resolve(refusal)
 
@@ -196,65 +196,80 @@ class Intake:
         """Refuse new events and store the waiting ones, as far as the store can in that time; fail the others."""
         self._closed = True
         self.turns.close()
-        batchers = [self._batcher, *self._apart.values()]
-        running = [batcher.running for batcher in batchers if batcher.running is not None]
-        if running:
-            await asyncio.wait(running, timeout=within_s)
-        for batcher in batchers:
-            batcher.reject_waiting()
-
-    def _batcher_of(self, submission: Submission) -> CommitBatcher:
-        return self._apart.get(submission.clients, self._batcher) if self._apart else self._batcher
+        until = asyncio.get_running_loop().time() + within_s
+        while tasks := [*self._late, *([self._batcher.running] if self._batcher.running else [])]:
+            left_s = until - asyncio.get_running_loop().time()
+            if left_s <= 0:
+                break
+            await asyncio.wait(tasks, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+        self._batcher.reject_waiting()
+        for task, submission in self._late.items():
+            task.cancel()
+            submission.resolve(OutcomeUnknownError())
+        if self._late:
+            await asyncio.wait(self._late)
 
     async def _store_together(self, batch: Sequence[Submission]) -> None:
         batch = list(batch)
         try:
-            events, answers = await self._match_and_store(batch)
-        except StoreBusyError as error:
-            self._try_again(batch, error)
+            events, results = await self._match_and_store(batch)
         except Exception as error:  # the next batch may succeed
             if not isinstance(error, StoreError):
                 log.exception("a batch of events could not be stored")
             fail_all(batch, error)
-        else:
-            start = 0
-            for submission in batch:
-                end = start + len(submission.events)
-                submission.resolve(list(answers[start:end]))
-                start = end
-            self._start_deliveries(events, answers)
+            return
+        for submission, result in zip(batch, results, strict=False):
+            if isinstance(result, list):
+                submission.resolve(result)
+        for submission, matched, result in zip(batch, events, results, strict=True):
+            if isinstance(result, list):
+                self._start_deliveries(matched, result)
+            else:
+                for event in matched:
+                    self._release(_reserved_for(event))
+                task = asyncio.create_task(self._finish_late(submission, matched, result))
+                self._late[task] = submission
+                task.add_done_callback(self._late.pop)
 
-    async def _store_apart(self, batch: Sequence[Submission]) -> None:
-        async with self._commits_apart:
-            await self._store_together(batch)
-        clients = batch[0].clients
-        if clients in self._apart and not self._apart[clients].has_waiting:  # their rows are no longer locked
-            del self._apart[clients]
-
-    def _try_again(self, batch: Sequence[Submission], error: StoreBusyError) -> None:
-        """Requeue events that are still within the deadline, separately for clients whose rows are locked."""
-        for waiting in batch:
-            if not error.clients.isdisjoint(waiting.clients):
-                self._apart.setdefault(waiting.clients, CommitBatcher(self._store_apart))
-        late = asyncio.get_running_loop().time() - ANSWER_S
-        for waiting in (*batch, *self._batcher.remove(lambda each: each.clients in self._apart)):
+    async def _finish_late(
+        self, submission: Submission, events: Sequence[NewEvent], result: Awaitable[list[Accepted]]
+    ) -> None:
+        """Wait for a result that the store gives later; resolve the submission or queue it again."""
+        try:
+            async with asyncio.timeout(2 * ANSWER_S):  # until the store gives up, and for its last commit
+                answers = await result
+        except ConfigChangedError:
+            self._stale = True
             try:
-                if waiting.since <= late:
-                    raise error
-                self._batcher_of(waiting).add(waiting)
-            except StoreUnavailableError as refusal:
-                waiting.resolve(refusal)
+                if asyncio.get_running_loop().time() >= submission.since + ANSWER_S:
+                    raise StoreUnavailableError(_CHANGING_TOO_FAST) from None
+                self._batcher.add(submission)
+            except StoreUnavailableError as error:
+                submission.resolve(error)
+        except TimeoutError:
+            submission.resolve(OutcomeUnknownError())
+        except Exception as error:
+            if not isinstance(error, StoreError):
+                log.exception("events could not be stored")
+            submission.resolve(error)
+        else:
+            submission.resolve(answers)
+            self._start_deliveries([event.without_leases() for event in events], answers)
 
-    async def _match_and_store(self, batch: list[Submission]) -> tuple[list[NewEvent], list[Accepted]]:
+    async def _match_and_store(
+        self, batch: list[Submission]
+    ) -> tuple[list[list[NewEvent]], Sequence[list[Accepted] | Awaitable[list[Accepted]]]]:
         """Store events with a delivery for each endpoint that matches at the moment of the commit, on any node.
 
         Takes submissions out of ``batch`` whose endpoints have changed and that take long to match.
         """
+        if self._stale:
+            await self._refresh_registry()
         for _ in range(_MATCHES_MAX):
             batch[:] = self._without_stale(batch)
             reserved: list[int] = []
             try:
-                events = [self._match(each, reserved) for submission in batch for each in submission.events]
+                events = [[self._match(each, reserved) for each in submission.events] for submission in batch]
                 if not events:
                     return [], []
                 return events, await self._store.journal.accept(events, config_version=self._registry.version)
@@ -264,7 +279,7 @@ class Intake:
             except BaseException:
                 self._release(reserved)
                 raise
-        raise StoreUnavailableError(_CHANGING)
+        raise StoreUnavailableError(_CHANGING_TOO_FAST)
 
     def _without_stale(self, batch: Sequence[Submission]) -> list[Submission]:
         """Match again the events whose endpoints have changed: in turns, without the batch, if that takes long."""
@@ -276,7 +291,7 @@ class Intake:
             submission.rematches += 1
             try:
                 if submission.rematches > _MATCHES_MAX:
-                    raise StoreUnavailableError(_CHANGING)
+                    raise StoreUnavailableError(_CHANGING_TOO_FAST)
                 self._match_in_turns(submission)
             except StoreUnavailableError as refusal:
                 submission.resolve(refusal)
@@ -285,6 +300,7 @@ class Intake:
     async def _refresh_registry(self) -> None:
         try:
             await self._registry.refresh()
+            self._stale = False
         except VaultError as error:
             log.error("another node's changes cannot be read", error=str(error))
             raise StoreUnavailableError("another node's changes cannot be read") from None
@@ -322,7 +338,7 @@ class Intake:
         """Start the deliveries of new events; release the slots that were reserved for duplicates."""
         for event, answer in zip(events, answers, strict=True):
             if answer.outcome != "new":
-                self._release([each.endpoint_id for each in event.deliveries if each.lease_until_ms is not None])
+                self._release(_reserved_for(event))
                 continue
             try:
                 self._start_deliveries_of(event, answer.sequence)
@@ -356,3 +372,8 @@ class Intake:
     def _release(self, reserved: Sequence[int]) -> None:
         for endpoint_id in reserved:
             self._dispatch.release(endpoint_id)
+
+
+def _reserved_for(event: NewEvent) -> list[int]:
+    """Return the endpoint of each slot that is reserved for an event."""
+    return [delivery.endpoint_id for delivery in event.deliveries if delivery.lease_until_ms is not None]

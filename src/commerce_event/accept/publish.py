@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from commerce_event.accept.answers import AcceptedView, BatchView, ItemView
-from commerce_event.accept.batch import Batch, Item, read_batch
-from commerce_event.accept.cloud_events import header_key
+from commerce_event.accept.batch import Batch, Item, envelope_max, read_batch, read_cloud_event
+from commerce_event.accept.cloud_events import event_type_name, header_key, invalid_member, is_binary_mode
 from commerce_event.accept.commit_batcher import PendingEvent
 from commerce_event.accept.errors import InvalidKeyError
 from commerce_event.accept.intake import Intake
@@ -108,7 +108,6 @@ class Publisher:
 
         try:
             key = self._authenticate(headers)
-            _check_media(headers)
             self._intake.put((self._pending_event(name, body, headers, key),), finish)
         except Exception as error:
             refuse(error)
@@ -118,9 +117,9 @@ class Publisher:
         try:
             headers: Headers = dict(scope["headers"])
             key = self._authenticate(headers)
-            _check_media(headers)
+            limit = envelope_max(self.body_max) if _is_structured(headers) else self.body_max
             with self._bodies.share(key.owner) as share:
-                body = await read_body(receive, headers, self.body_max, share)
+                body = await read_body(receive, headers, limit, share)
                 pending = self._pending_event(scope["path"][len(PREFIX) :], body, headers, key)
                 [accepted] = await self._intake.submit((pending,))
             await answer(send, *self._accepted(accepted))
@@ -181,8 +180,16 @@ class Publisher:
 
     def _pending_event(self, event_type: str, body: bytes, headers: Headers, key: Key) -> PendingEvent:
         """Check the event of a request. Raises RejectedError or Problem."""
+        if _is_structured(headers):
+            item = read_cloud_event(body)
+            if item.type != event_type:
+                raise invalid_member("type", f"names another event type than the address, {event_type[:100]}")
+            checked = self._check_item(item, key, headers, _key_of_request(headers))
+            if isinstance(checked, Problem):
+                raise checked
+            return checked
         stated = headers.get(b"ce-type")  # of a CloudEvent in binary mode
-        if stated is not None and stated.rpartition(b".")[2] != event_type.encode():
+        if stated is not None and event_type_name(stated.decode("latin-1")) != event_type:
             raise Problem(422, f"The header ce-type names another type than the address, {event_type[:100]}.")
         event = parse_event(event_type, body, max_bytes=self.body_max)
         check_client(key, event.client_id)
@@ -251,11 +258,18 @@ class Publisher:
         return ItemView(index=index, status=status, id=view.id, duplicate=view.duplicate, deliveries=view.deliveries)
 
 
-def _check_media(headers: Headers) -> None:
+def _is_structured(headers: Headers) -> bool:
+    """Tell whether the body is a structured CloudEvent, not the event itself. Raises Problem 415 unless it is JSON."""
     check_encoding(headers.get(b"content-encoding", b""))
     content_type = headers.get(b"content-type", b"")
-    if content_type != b"application/json" and not is_json(read_media_type(content_type.decode("latin-1"))):
+    if content_type == b"application/json" or (not content_type and is_binary_mode(headers)):
+        return False
+    media_type = read_media_type(content_type.decode("latin-1"))
+    if media_type == "application/cloudevents-batch+json":
+        raise Problem(415, "Send a batch of CloudEvents to POST /v1/events; this address takes one event.")
+    if not is_json(media_type):
         raise Problem(415, "Send the event as Content-Type: application/json.")
+    return media_type == "application/cloudevents+json"
 
 
 def _to_pending(event: ParsedEvent, key: str | None, traceparent: str | None) -> PendingEvent:

@@ -1,4 +1,4 @@
-"""Metrics in the OpenMetrics format. They are counted as things happen; a scrape reads no large table.
+"""Metrics in OpenMetrics or the text format 0.0.4. They are counted as things happen; a scrape reads no large table.
 
 Endpoints appear only by id: no names, URLs or clients.
 """
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from itertools import accumulate
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, exposition
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
@@ -20,7 +20,7 @@ from commerce_event.deliver.dispatcher import Dispatcher
 from commerce_event.loop_monitor import LoopMonitor
 from commerce_event.maintenance.runner import Maintenance
 
-CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+_PLAIN: Final = exposition.CONTENT_TYPE_PLAIN_0_0_4
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -33,12 +33,13 @@ class Metrics(Collector):
         self._registry = CollectorRegistry()
         self.accepted = Counter("commerce_event_accepted_events", "Events made durable", registry=self._registry)
         self.duplicates = Counter(
-            "commerce_event_duplicate_events", "Repeats of a known event", registry=self._registry
+            "commerce_event_duplicate_events", "Duplicates of a stored event", registry=self._registry
         )
         self.refused = Counter("commerce_event_refused_events", "Events refused", registry=self._registry)
         self.unreadable = Counter(
             "commerce_event_unreadable_requests",
-            "Requests refused unread: no clear HTTP, too large a head, too slow, too many connections",
+            "Requests rejected before they were read: malformed, header block too large, too slow, "
+            "too many connections",
             registry=self._registry,
         )
         self._attempts = dict.fromkeys(("delivered", "failed", "dead", "internal"), 0)
@@ -69,29 +70,34 @@ class Metrics(Collector):
         self._durations[bisect_left(_BUCKETS, seconds)] += 1
         self._seconds += seconds
 
-    def text(self) -> bytes:
-        """Return the metrics as text."""
-        return bytes(generate_latest(self._registry))  # type: ignore[no-untyped-call]
+    def text(self, accept: str = "") -> tuple[bytes, str]:
+        """Return the metrics and their media type: OpenMetrics, unless an Accept header prefers ``text/plain``."""
+        if _weight(accept, "text/plain") > _weight(accept, "application/openmetrics-text"):
+            return exposition.generate_latest(self._registry), _PLAIN
+        return bytes(generate_latest(self._registry)), CONTENT_TYPE_LATEST  # type: ignore[no-untyped-call]
 
     def collect(self) -> Iterable[Metric]:
         """Return the counts as of the last recount, the attempts, and the state of the node."""
         report = self._maintenance.counts.report
         deliveries = GaugeMetricFamily(
-            "commerce_event_deliveries", "Deliveries by endpoint and state, ever", labels=["endpoint", "state"]
+            "commerce_event_deliveries",
+            "Deliveries by endpoint and state, since the endpoint was created",
+            labels=["endpoint", "state"],
         )
         difference = GaugeMetricFamily(
-            "commerce_event_books_difference", "Matched minus all that became of it; 0 when the delivery counts balance"
+            "commerce_event_books_difference",
+            "Matched minus delivered, dead, cancelled and pending; 0 when the delivery counts balance",
         )
         oldest = GaugeMetricFamily(
             "commerce_event_oldest_due_age_seconds", "How long the oldest due delivery has waited", labels=["endpoint"]
         )
-        for counts in report.counts if report is not None else ():
-            endpoint = ids.encode("end", counts.endpoint_id)
-            for state in ("delivered", "dead", "cancelled", "pending"):
-                deliveries.add_metric([endpoint, state], getattr(counts, state))
-            if report is not None and counts.oldest_due_ms is not None:
-                oldest.add_metric([endpoint], max(0.0, (report.counted_ms - counts.oldest_due_ms) / 1000))
         if report is not None:
+            for counts in report.counts:
+                endpoint = ids.encode("end", counts.endpoint_id)
+                for state in ("delivered", "dead", "cancelled", "pending"):
+                    deliveries.add_metric([endpoint, state], getattr(counts, state))
+                if counts.oldest_due_ms is not None:
+                    oldest.add_metric([endpoint], max(0.0, (report.counted_ms - counts.oldest_due_ms) / 1000))
             wrong = sum(abs(counts.difference) for counts in report.counts) + len(report.wrong_events)
             difference.add_metric([], wrong)
         return [deliveries, difference, oldest, *self._attempt_metrics(), *self._node_metrics()]
@@ -112,7 +118,7 @@ class Metrics(Collector):
     def _node_metrics(self) -> Iterable[Metric]:
         """Yield stalls, clock jumps and the state of the disk."""
         yield CounterMetricFamily(
-            "commerce_event_loop_stalls", "Times that the event loop stood still", value=self._loop_monitor.stalls
+            "commerce_event_loop_stalls", "Times that the event loop was blocked", value=self._loop_monitor.stalls
         )
         yield CounterMetricFamily(
             "commerce_event_clock_jumps",
@@ -131,3 +137,20 @@ class Metrics(Collector):
                 "Starts after a run that had not ended properly",
                 value=info.unclean_starts,
             )
+
+
+def _weight(accept: str, media_type: str) -> float:
+    """Return the weight (RFC 9110) that an Accept header gives a media type, from 0 to 1."""
+    kind = media_type.partition("/")[0]
+    weights: dict[str, float] = {}
+    for choice in accept.lower().split(","):
+        name, *parameters = (part.strip() for part in choice.split(";"))
+        weight = 1.0
+        for parameter in parameters:
+            if parameter.startswith("q="):
+                try:
+                    weight = float(parameter[2:])
+                except ValueError:
+                    weight = 0.0
+        weights[name] = max(weight, weights.get(name, 0.0))
+    return next((weights[name] for name in (media_type, f"{kind}/*", "*/*") if name in weights), 0.0)

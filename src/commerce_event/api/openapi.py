@@ -17,8 +17,8 @@ from commerce_event.api import (
     catalogue,
     dead_letters,
     deliveries,
-    endpoint_health,
     endpoint_stats,
+    endpoint_test,
     endpoints,
     events,
     explanations,
@@ -41,7 +41,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *dead_letters.OPERATIONS,
     *replays.OPERATIONS,
     *endpoints.OPERATIONS,
-    *endpoint_health.OPERATIONS,
+    *endpoint_test.OPERATIONS,
     *endpoint_stats.OPERATIONS,
     *catalogue.OPERATIONS,
     *activity.OPERATIONS,
@@ -102,7 +102,20 @@ def document() -> dict[str, Any]:
         },
     }
     plain: dict[str, Any] = msgspec.json.decode(_LISTING.sub(rb"\1List", msgspec.json.encode(made)))
+    _replace_tuples(plain)
     return plain
+
+
+def _replace_tuples(schema: Any) -> None:
+    """Describe each tuple as an array of its first item's type: few generators know ``prefixItems``."""
+    if isinstance(schema, list):
+        for each in schema:
+            _replace_tuples(each)
+    elif isinstance(schema, dict):
+        if "prefixItems" in schema:
+            schema["items"] = schema.pop("prefixItems")[0]
+        for each in schema.values():
+            _replace_tuples(each)
 
 
 @cache
@@ -214,18 +227,20 @@ def _accepting(shown: dict[Any, Any]) -> dict[str, Any]:
         "security": _SECURITY,
         "parameters": [
             {
-                "name": "EventType",
+                "name": "id",
                 "in": "path",
                 "required": True,
-                "description": describe("publishEvent", "EventType"),
+                "description": describe("publishEvent", "id"),
+                "example": "OrderConfirmedEvent",
                 "schema": {"type": "string", "enum": list(EVENT_TYPES)},
             },
-            _key_header("Makes publishing again safe: the same key and body return the first event."),
+            _key_header("Makes publishing again safe: the same key and event return the first event."),
         ],
         "requestBody": {
             "required": True,
             "content": {
-                "application/json": {"schema": {"anyOf": [{"$ref": _REF.format(name=n)} for n in EVENT_TYPES]}}
+                "application/json": {"schema": {"anyOf": [{"$ref": _REF.format(name=n)} for n in EVENT_TYPES]}},
+                "application/cloudevents+json": {"schema": {"type": "object"}},
             },
         },
         "responses": {
@@ -269,7 +284,8 @@ def _accepting(shown: dict[Any, Any]) -> dict[str, Any]:
             **problems,
         },
     }
-    return {"/v1/events/{EventType}": {"post": one}, "/v1/events": {"post": many}}
+    # One template for POST /v1/events/{EventType} and GET /v1/events/{id}: OpenAPI forbids two that differ in the name.
+    return {"/v1/events/{id}": {"post": one}, "/v1/events": {"post": many}}
 
 
 def _key_header(description: str) -> dict[str, Any]:
@@ -283,24 +299,30 @@ def _key_header(description: str) -> dict[str, Any]:
 
 def _plain(shown: dict[Any, Any]) -> dict[str, Any]:
     """Return the calls that need no key."""
-    json, text = "application/json", "application/openmetrics-text"
+    json, text = ("application/json",), ("application/openmetrics-text", "text/plain")
     described = (
         ("/healthz", "isAlive", "Check that the process is alive", "Answers as long as the event loop runs.", json),
-        ("/readyz", "isReady", "Check that the server is ready", "Answers 503 while the store cannot be used.", json),
-        ("/metrics", "readMetrics", "Read metrics", "In the OpenMetrics format, for Prometheus.", text),
+        ("/readyz", "isReady", "Check that the server is ready", "Answers 503 while publishing would.", json),
+        (
+            "/metrics",
+            "readMetrics",
+            "Read metrics",
+            "In OpenMetrics, or as `text/plain` if `Accept` prefers it.",
+            text,
+        ),
         ("/openapi.json", "readOpenapi", "Read this document", "In JSON.", json),
         (
             "/openapi.yaml",
             "readOpenapiYaml",
             "Read this document as YAML",
             "The same document in YAML.",
-            "application/yaml",
+            ("application/yaml",),
         ),
     )
     items: dict[str, Any] = {"/problems/{name}": {"get": _problem_page(shown)}}
     for path, name, summary, description, media in described:
-        answers: dict[str, Any] = {"200": {"description": summary, "content": {media: {"schema": {}}}}}
-        call = {"operationId": name, "tags": ["Watching"], "summary": summary, "description": description}
+        answers: dict[str, Any] = {"200": {"description": summary, "content": {each: {"schema": {}} for each in media}}}
+        call = {"operationId": name, "tags": ["Monitoring"], "summary": summary, "description": description}
         items[path] = {"get": {**call, "security": [], "responses": answers | _problems(_SERVER_PROBLEMS)}}
     return items
 
@@ -309,7 +331,7 @@ def _problem_page(shown: dict[Any, Any]) -> dict[str, Any]:
     content = {"application/json": {"schema": shown[ProblemTypeView]}}
     return {
         "operationId": "explainProblem",
-        "tags": ["Watching"],
+        "tags": ["Monitoring"],
         "summary": "Explain a problem",
         "description": "The `type` of every problem is the path of this call.",
         "security": [],
@@ -331,7 +353,7 @@ def _tags() -> list[dict[str, str]]:
         {"name": "Catalogue", "description": "Event types of the contract"},
         {"name": "Keys", "description": "API keys"},
         {"name": "Audit log", "description": "Changes and who made them"},
-        {"name": "Watching", "description": "Health, metrics and activity"},
+        {"name": "Monitoring", "description": "Health, metrics and activity"},
     ]
 
 

@@ -16,6 +16,8 @@ from msgspec import inspect
 from commerce_event.core.problems import Fault, Problem, child, together
 
 _FAULTS_MAX: Final = 50  # in one answer
+_UNKNOWN_PROPERTY: Final = "is not a known property"
+_UNKNOWN_PARAMETER: Final = "is not a known parameter"
 _POINTER_MAX: Final = 200  # characters; a pointer may repeat what was sent
 
 # For each kind of described type: the plain type that tells whether a value is of that kind, and its name.
@@ -54,12 +56,14 @@ def convert(raw: Any, wanted: type[T], *, where: str, strict: bool = True) -> T:
     """Return JSON data as the wanted type.
 
     ``where`` is ``""`` for a body and ``"?"`` for a query, whose values are text: read them with ``strict=False``.
-    Raises Problem 422 with every fault.
+    Text with U+0000 is refused everywhere, because PostgreSQL cannot hold it. Raises Problem 422 with every fault.
     """
-    try:
-        return msgspec.convert(raw, wanted, strict=strict)
-    except msgspec.ValidationError:
-        faults = find_faults(raw, wanted, where=where, strict=strict)
+    faults = _placed(list(islice(_nul_faults(raw, ""), _FAULTS_MAX)), where)
+    if not faults:
+        try:
+            return msgspec.convert(raw, wanted, strict=strict)
+        except msgspec.ValidationError:
+            faults = find_faults(raw, wanted, where=where, strict=strict)
     problems = [Problem(422, f"{each.pointer or 'The body'} {each.message}.", faults=[each]) for each in faults]
     raise together(problems) from None
 
@@ -67,10 +71,35 @@ def convert(raw: Any, wanted: type[T], *, where: str, strict: bool = True) -> T:
 def find_faults(raw: Any, wanted: type, *, where: str = "", strict: bool = True) -> list[Fault]:
     """Return why msgspec does not take ``raw`` as the wanted type: at least one fault, at most 50."""
     found = list(islice(_faults(raw, _described(wanted), "", strict), _FAULTS_MAX))
-    found = found or [Fault("", "does not have the form that this call takes")]
-    if where == "?":
-        return [Fault("?" + each.pointer[1:].replace("/", ".")[:_POINTER_MAX], each.message) for each in found]
-    return found
+    return _placed(found or [Fault("", "does not have the form that this call takes")], where)
+
+
+def _placed(faults: list[Fault], where: str) -> list[Fault]:
+    """Return faults whose pointers name parameters if they are those of a query."""
+    if where != "?":
+        return faults
+    return [
+        Fault(
+            "?" + each.pointer[1:].replace("/", ".")[:_POINTER_MAX],
+            _UNKNOWN_PARAMETER if each.message == _UNKNOWN_PROPERTY else each.message,
+        )
+        for each in faults
+    ]
+
+
+def _nul_faults(value: Any, pointer: str) -> Iterator[Fault]:
+    """Yield each text and each name that contains U+0000."""
+    if isinstance(value, str):
+        if "\0" in value:
+            yield Fault(pointer, "must not contain the character U+0000")
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            if isinstance(name, str):
+                yield from _nul_faults(name, child(pointer, name))
+            yield from _nul_faults(member, child(pointer, name))
+    elif isinstance(value, list):
+        for index, member in enumerate(value):
+            yield from _nul_faults(member, child(pointer, index))
 
 
 @cache
@@ -134,7 +163,7 @@ def _struct_faults(value: dict[str, Any], wanted: inspect.StructType, pointer: s
         if name in fields:
             yield from _faults(member, fields[name].type, child(pointer, name), strict)
         elif wanted.forbid_unknown_fields:
-            yield Fault(child(pointer, name), "is not known here")
+            yield Fault(child(pointer, name), _UNKNOWN_PROPERTY)
     for name, field in fields.items():
         if field.required and name not in value:
             yield Fault(child(pointer, name), "is required")

@@ -37,7 +37,7 @@ class Running:
         self._pid = process.pid
         self.port = port
         self.key = "-"
-        self.api = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60)
+        self.api = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60, trust_env=False)
 
     def __enter__(self) -> Self:
         return self
@@ -163,7 +163,7 @@ def _port_once_ready(process: subprocess.Popen[str], log: Path) -> int:
 
 def _is_ready(port: int) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+        return httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).status_code == 200
     except httpx.TransportError:
         return False
 

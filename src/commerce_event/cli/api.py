@@ -10,11 +10,16 @@ from urllib.parse import quote, unquote
 import httpx
 
 from commerce_event.cli.errors import UsageError, WorkFailedError
+from commerce_event.cli.proxies import open_client
 
 _PAGE_MAX = 200
 _TIMEOUT_S = 60.0
 _TEMPORARY = frozenset({408, 409, 429})  # the request was not wrong, the state did not allow it
-_KINDS = {"endpoints": "endpoint", "events": "event", "deliveries": "delivery", "replays": "replay", "keys": "key"}
+_KINDS = {
+    "endpoints": "an endpoint", "events": "an event", "deliveries": "a delivery", "replays": "a replay",
+    "keys": "a key",
+}  # fmt: skip
+_PREFIXES = {"end": "endpoints", "evt": "events", "dlv": "deliveries", "rpl": "replays", "key": "keys"}  # of ids
 _PREDICATES = ("must ", "is ", "has ", "occurs ", "may ")
 # Fields of requests, and the options that set them.
 _OPTIONS = {
@@ -43,7 +48,8 @@ class Api:
             raise UsageError("No key is set; export COMMERCE_EVENT_KEY=… (the server prints one at its first start)")
         self._url = url
         try:
-            self._client = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=_TIMEOUT_S)
+            headers = {"Authorization": f"Bearer {key}"}
+            self._client, self._proxy = open_client(url, headers=headers, timeout=_TIMEOUT_S)
         except (httpx.InvalidURL, ValueError):
             raise UsageError(
                 "The URL or the key cannot be used; check COMMERCE_EVENT_URL and COMMERCE_EVENT_KEY"
@@ -87,7 +93,11 @@ class Api:
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
         try:
             answer = self._client.request(method, path, **arguments)
+        except httpx.ProxyError as error:
+            raise WorkFailedError(f"{self._of_proxy()} refused the connection ({error})") from None
         except httpx.ConnectError as error:
+            if self._proxy is not None:
+                raise WorkFailedError(f"{self._of_proxy()} cannot be reached ({_reason(error)})") from None
             raise WorkFailedError(
                 f"No server answers at {self._url} ({_reason(error)}); start one with: commerce-event "
                 "serve, or check COMMERCE_EVENT_URL"
@@ -104,7 +114,18 @@ class Api:
                     f"The answer of {answer.url.host} is not JSON; is it a commerce-event server?"
                 ) from None
         wrong_usage = 400 <= answer.status_code <= 499 and answer.status_code not in _TEMPORARY
-        raise (UsageError if wrong_usage else WorkFailedError)(_sentence(method, path, answer))
+        sentence = _sentence(method, path, answer)
+        if self._proxy is not None and not _is_problem(answer):
+            sentence = f"{self._of_proxy()} answered {answer.status_code}, or the server did without a reason"
+        raise (UsageError if wrong_usage else WorkFailedError)(sentence)
+
+    def _of_proxy(self) -> str:
+        variable = "" if self._proxy is None else self._proxy.variable
+        return f"The proxy in {variable} (for {self._url}; NO_PROXY lists hosts to ask directly)"
+
+
+def _is_problem(answer: httpx.Response) -> bool:
+    return str(answer.headers.get("content-type")).startswith("application/problem+json")
 
 
 def _reason(error: httpx.ConnectError) -> str:
@@ -129,7 +150,11 @@ def _sentence(method: str, path: str, answer: httpx.Response) -> str:
         return f"The server answered {answer.status_code} without a reason; is it a commerce-event server?"
     _, _, collection, *rest = path.split("/")
     if answer.status_code == 404 and rest and collection in _KINDS and (method, len(rest)) != ("POST", 1):
-        return f"There is no {_KINDS[collection]} {unquote(rest[0])}; list them with: commerce-event {collection} list"
+        other = _PREFIXES.get(rest[0].partition("_")[0], collection)
+        if other != collection:
+            return f"{unquote(rest[0])} is the id of {_KINDS[other]}, not of {_KINDS[collection]}"
+        kind = _KINDS[collection].partition(" ")[2]
+        return f"There is no {kind} {unquote(rest[0])}; list them with: commerce-event {collection} list"
     faults = problem.get("errors", [])
     if not faults:
         return detail

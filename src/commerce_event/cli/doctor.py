@@ -12,9 +12,10 @@ import httpx
 import typer
 
 from commerce_event.cli.api import Api
-from commerce_event.cli.errors import CommandError, WorkFailedError
+from commerce_event.cli.errors import CommandError, UsageError, WorkFailedError
 from commerce_event.cli.options import DEFAULT_URL, AsJson, Key, Url
 from commerce_event.cli.output import Columns, print_items, print_json
+from commerce_event.cli.proxies import open_client
 
 if TYPE_CHECKING:
     from commerce_event.settings import Settings
@@ -105,8 +106,12 @@ def _network(allowed: tuple[str, ...]) -> Finding:
 
 def _server(url: str) -> Finding:
     try:
-        answer = httpx.get(f"{url}/readyz", timeout=5)
-    except (httpx.HTTPError, httpx.InvalidURL):
+        client, _ = open_client(url, timeout=5)
+        with client:
+            answer = client.get("/readyz")
+    except UsageError as error:  # of a proxy
+        return "server", "warning", str(error)
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
         return "server", "warning", f"no server answers at {url}; start one with: commerce-event serve"
     if answer.status_code != 200:
         return "server", "problem", f"the server at {url} is not ready: {answer.text[:200]}"

@@ -13,7 +13,6 @@ Format = Literal["int32", "int64", "double", "string"]
 
 LIMITS: Final = {"int32": (p.INT32_MIN, p.INT32_MAX), "int64": (p.INT64_MIN, p.INT64_MAX)}
 _JSON_TYPES: Final = {"int32": "integer", "int64": "integer", "double": "number", "string": "string"}
-_NO_NUL: Final = "^[^\\u0000]*$"  # databases cannot hold U+0000 in text
 
 
 class Property(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,16 +30,15 @@ class Property(msgspec.Struct, frozen=True, kw_only=True):
         return _JSON_TYPES[self.format]
 
     def schema(self) -> dict[str, Any]:
-        """Return the JSON Schema (2020-12) of the property."""
-        schema: dict[str, Any] = {"type": self.json_type, "description": self.description}
+        """Return the JSON Schema (2020-12) of the property. An optional property may be null, which means absent."""
+        kind = self.json_type if self.required else [self.json_type, "null"]
+        schema: dict[str, Any] = {"type": kind, "description": self.description}
         if self.format != "string":
             schema["format"] = self.format
         if self.values:
-            schema["enum"] = list(self.values)
+            schema["enum"] = [*self.values] if self.required else [*self.values, None]
         elif self.known_values:
             schema |= {"pattern": p.TABLE_NAME_PATTERN.replace(r"\Z", "$"), "examples": list(self.known_values)}
-        elif self.format == "string":
-            schema["pattern"] = _NO_NUL
         elif self.format in LIMITS:
             schema["minimum"], schema["maximum"] = LIMITS[self.format]
         return schema
@@ -70,6 +68,6 @@ def _values(kind: inspect.Type) -> tuple[str | int, ...]:
 
 
 def _without_null(kind: inspect.Type) -> inspect.Metadata:
-    """Return the described type inside ``X | None``: None stands for an absent property, never for JSON null."""
+    """Return the described type inside ``X | None``: None stands for an absent property and for JSON null."""
     members = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
     return next(member for member in members if isinstance(member, inspect.Metadata))

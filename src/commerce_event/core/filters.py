@@ -251,7 +251,7 @@ def _leaf_predicate(leaf: _Leaf) -> Predicate:
     if path.startswith("$."):
         names = tuple(path[2:].split("."))
         return lambda data: check(_follow(data, names))
-    return lambda data: check(data.get(path, UNSET))
+    return lambda data: check(UNSET if (found := data.get(path)) is None else found)
 
 
 def _every(members: tuple[Predicate, ...]) -> Predicate:
@@ -310,7 +310,10 @@ def _explain(node: _Node, data: Mapping[str, Any], into: list[Condition]) -> Gen
 
 
 def _find(data: Mapping[str, Any], path: str) -> Any:
-    return _follow(data, path[2:].split(".")) if path.startswith("$.") else data.get(path, UNSET)
+    if path.startswith("$."):
+        return _follow(data, path[2:].split("."))
+    found = data.get(path)
+    return UNSET if found is None else found  # null in a property of the contract means absent
 
 
 def _follow(data: Any, names: tuple[str, ...] | list[str]) -> Any:

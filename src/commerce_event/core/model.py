@@ -15,7 +15,7 @@ DEFAULT_MAX_IN_FLIGHT: Final = 32
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """The clients that a caller may access; ``client_ids=None`` means all (role admin)."""
+    """The clients that a caller may access (tenant isolation); ``client_ids=None`` means all (role admin)."""
 
     client_ids: frozenset[int] | None
 

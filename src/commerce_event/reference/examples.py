@@ -25,7 +25,6 @@ _BODIES: Final[dict[str, Any]] = {
     "publishEvents": [{"type": each.name, "data": each.example} for each in (ORDER, JOB)],
 }
 _IN_PATH: Final = {
-    "{EventType}": ORDER.name,
     "{name}": JOB.name,
     "events/{id}": f"events/{EVENT_ID}",
     "deliveries/{id}": f"deliveries/{DELIVERY_ID}",
@@ -74,7 +73,7 @@ def _example_of_type(schema: Schema, schemas: Schemas, depth: int) -> Any:
     if kind == "object":
         return {name: example_of(each, schemas, depth + 1) for name, each in schema.get("properties", {}).items()}
     if kind == "array":
-        places = schema.get("prefixItems") or ([items_of(schema)] if items_of(schema) else [])
+        places = [items_of(schema)] * schema.get("minItems", 1) if items_of(schema) else []
         return [example_of(each, schemas, depth + 1) for each in places]
     return {"integer": 1, "number": 1.5, "boolean": True, "null": None}.get(str(kind), "text")
 

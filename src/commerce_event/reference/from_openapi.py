@@ -93,8 +93,16 @@ def _operation(
         body=None if schema is None else _body(schema, raw["requestBody"], schemas),
         responses=tuple(each for each in responses if each.status not in problems),
         problems=tuple(each for each in responses if each.status in problems),
-        curl=curl(method, path, example, needs_key=needs_key),
+        curl=curl(method, _example_path(path, raw), example, needs_key=needs_key),
     )
+
+
+def _example_path(path: str, raw: Mapping[str, Any]) -> str:
+    """Return a path with the examples of its parameters."""
+    for parameter in raw.get("parameters", ()):
+        if parameter["in"] == "path" and "example" in parameter:
+            path = path.replace(f"{{{parameter['name']}}}", parameter["example"])
+    return path
 
 
 def _body(schema: Schema, raw: Mapping[str, Any], schemas: Schemas) -> BodyDoc:

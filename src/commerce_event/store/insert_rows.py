@@ -1,10 +1,14 @@
-"""The rows of new events and deliveries: detect repeats, assign sequences, keep the order of a key."""
+"""Build the rows of new events and deliveries.
+
+Deduplicate by idempotency key, assign sequences, keep the order of a key.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 import msgspec
 
+from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core.model import Replay
 from commerce_event.store.model import Accepted, NewDelivery, NewEvent
 from commerce_event.store.row_mapping import Row
@@ -41,7 +45,7 @@ def assign_sequences(
         key = (event.client_id, event.idempotency_key)
         first = None if event.idempotency_key is None else known.get(key)
         if first is not None:
-            same = first.type == event.type and first.body == event.body
+            same = first.type == event.type and is_same_event(event.type, first.body, event.body)
             answers.append(Accepted("duplicate" if same else "conflict", first.id, first.sequence, first.match_count))
             continue
         sequence = last[event.client_id] = last[event.client_id] + 1
@@ -50,6 +54,31 @@ def assign_sequences(
         if event.idempotency_key is not None:
             known[key] = FirstEvent(event.id, sequence, len(event.deliveries), event.type, event.body)
     return answers, fresh
+
+
+def is_same_event(event_type: str, one: bytes, other: bytes) -> bool:
+    """Tell whether two bodies hold the same JSON values, however they are written.
+
+    The order of names, spaces and escapes do not matter. Both bodies are decoded and encoded natively, because a
+    publisher may send many of them in one commit.
+    """
+    if one == other:
+        return True
+    try:
+        return _canonical(event_type, one) == _canonical(event_type, other)
+    except (ValueError, OverflowError, RecursionError):
+        return False
+
+
+def _canonical(event_type: str, body: bytes) -> bytes:
+    """Return the values of a body in one form: names in order, and doubles of the contract as such."""
+    data = msgspec.json.decode(body)
+    known = EVENT_TYPES.get(event_type)
+    if known is not None and type(data) is dict:
+        for field in known.fields:
+            if field.format == "double" and type(data.get(field.name)) is int:
+                data[field.name] = float(data[field.name])  # 100 and 100.0 are one amount
+    return msgspec.json.encode(data, order="deterministic")
 
 
 def order_keys_of(deliveries: Iterable[NewDelivery]) -> set[OrderKey]:

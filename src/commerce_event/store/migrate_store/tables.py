@@ -40,6 +40,11 @@ def _list(text: str | None) -> list[Any] | None:
     return None if text is None else msgspec.json.decode(text, type=list[Any])
 
 
+def _without_nul(text: str | None) -> str | None:
+    """Return text that PostgreSQL can hold: older versions accepted U+0000 in names."""
+    return None if text is None else text.replace("\0", "\ufffd")
+
+
 _COUNTS: Final = " ".join(f"latency_{n}" for n in range(11))
 _DELIVERY: Final = (
     "id event_id endpoint_id client_id attempt_count failure_count order_key replay_id replayed created_ms"
@@ -79,7 +84,7 @@ TABLES: Final = (
         source="api_key",
         columns=_names("id role client_ids name digest created_ms revoked_ms"),
         key=("id",),
-        converters={"client_ids": _list},
+        converters={"client_ids": _list, "name": _without_nul},
         hashed=frozenset({"digest"}),
     ),
     Table(
@@ -94,6 +99,7 @@ TABLES: Final = (
         source="audit_entry",
         columns=_names("id at_ms client_id key_id key_name action target"),
         key=("id",),
+        converters={"key_name": _without_nul, "target": _without_nul},
     ),
     Table(
         name="replay",
@@ -171,6 +177,7 @@ TABLES: Final = (
             **{name: f"attempt.{name}" for name in ("started_ms", "duration_ms", "status", "error")},
         },
         key=("delivery_id", "number"),
+        converters={"error": _without_nul},
         hashed=frozenset({"response_body"}),
     ),
 )

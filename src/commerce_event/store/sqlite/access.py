@@ -36,6 +36,16 @@ class Access:
         """Run ``work`` on a connection that can only read; return its result."""
         return await _opened(self.readers).do(work)
 
+    async def read_snapshot(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Run ``work`` of several statements that must agree; return its result."""
+
+        def in_transaction(connection: apsw.Connection) -> T:
+            with connection:
+                answer = work(connection)
+            return answer  # noqa: RET504 - for mypy, a context manager may swallow the error
+
+        return await self.read(in_transaction)
+
     async def search(self, scope: Scope, work: Callable[[apsw.Connection], T]) -> T:
         """Run ``work`` that searches texts, when it is the scope's turn."""
         async with self._search_slots.slot(scope):
@@ -48,6 +58,11 @@ class Access:
     async def write(self, work: Callable[[apsw.Connection], T], *, insist: bool = False) -> T:
         """Run ``work`` in a transaction; return its result once it is durable. ``insist``: see Writer.do."""
         return await _opened(self.writer).do(work, insist=insist)
+
+    @property
+    def was_refused(self) -> bool:
+        """Whether the last transaction was refused, and may succeed later."""
+        return _opened(self.writer).was_refused
 
     async def failed(self) -> StoreBrokenError:
         """Return the reason once the file can no longer be trusted; until then wait."""

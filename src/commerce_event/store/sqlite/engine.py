@@ -59,7 +59,8 @@ class SqliteStore:
     def _open(self) -> None:
         files.check_engine()
         files.check_place(self._path)
-        self._lock.take()
+        with files.refusals(self._path):
+            self._lock.take()
         try:
             with files.refusals(self._path):
                 connection = self._connection = files.open_writer(self._path)
