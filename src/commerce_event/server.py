@@ -150,7 +150,7 @@ class Node:
             circuit_failures=settings.circuit_failures,
         )
         self.intake = Intake(store, self.registry, self.dispatcher, ids, clock)
-        self.replays = Replays(store, self.registry, ids, clock, self.dispatcher.wake)
+        self.replays = Replays(store, self.registry, ids, clock, self.dispatcher.wake, self.intake.turns.run)
         recorder = ActivityRecorder(clock)
         self.dispatcher.on_attempt.append(recorder.attempted)
         self.intake.on_accepted.append(recorder.accepted)

@@ -88,7 +88,7 @@ class Node:
             rng=random.Random(self._rng.random()),
         )
         self.intake = Intake(store, self.registry, self.dispatcher, ids, clock)
-        self.replays = Replays(store, self.registry, ids, clock, self.dispatcher.wake)
+        self.replays = Replays(store, self.registry, ids, clock, self.dispatcher.wake, self.intake.turns.run)
         self.maintenance = Maintenance(store, self.registry, clock, ActivityRecorder(clock), retention_s=0)
         self.dispatcher.start()
         self.replays.run()

@@ -5,12 +5,17 @@ from collections import deque
 from collections.abc import Callable, Generator
 from typing import Any, Final, TypeVar
 
+import structlog
+
 from commerce_event.store.port import StoreUnavailableError
 
 TURN_S: Final = 0.002  # of the work of one owner, before other tasks run
 
 T = TypeVar("T")
 Steps = Generator[None, None, T]
+
+
+log = structlog.get_logger(__name__)
 
 
 class _Job:
@@ -78,12 +83,14 @@ class Turns:
                 job.on_done(StoreUnavailableError("the server is shutting down"))
 
     async def _run(self) -> None:
-        await asyncio.sleep(0)
-        while self._jobs:
-            for owner in list(self._jobs):
-                self._take_turn(owner)
-                await asyncio.sleep(0)
-        self._running = None
+        try:
+            await asyncio.sleep(0)
+            while self._jobs:
+                for owner in list(self._jobs):
+                    self._take_turn(owner)
+                    await asyncio.sleep(0)
+        finally:
+            self._running = None
 
     def _take_turn(self, owner: str) -> None:
         now = asyncio.get_running_loop().time
@@ -106,4 +113,7 @@ class Turns:
         job = queue.popleft()
         if not queue:
             del self._jobs[owner]
-        job.on_done(result)
+        try:
+            job.on_done(result)
+        except Exception:  # the other jobs must go on
+            log.exception("a result could not be handed over")

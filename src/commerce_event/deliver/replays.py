@@ -1,8 +1,8 @@
 """Replays: queue past events again, in small steps; each step commits its progress with its deliveries."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Final, Literal
+from collections.abc import Callable, Generator, Sequence
+from typing import Final, Literal, Protocol, TypeVar
 
 import msgspec
 import structlog
@@ -11,8 +11,8 @@ from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core import ids
 from commerce_event.core.clock import Clock
 from commerce_event.core.ids import IdMaker
-from commerce_event.core.model import DeliveryState, Endpoint, Event, Replay, ReplayOf, Scope
-from commerce_event.core.routing import explain
+from commerce_event.core.model import DeliveryState, Endpoint, Event, Replay, ReplayOf, Scope, client_owner
+from commerce_event.core.routing import explain_steps
 from commerce_event.registry.registry import Registry
 from commerce_event.store.model import DeliveryQuery, NewDelivery, Page
 from commerce_event.store.port import Store, StoreUnavailableError
@@ -23,7 +23,15 @@ RUNNING_MAX: Final = 10  # of one client at once, so its replays do not delay th
 _STORE_WAIT_S: Final = 1.0
 COUNTED_MAX: Final = 10_000
 
+T = TypeVar("T")
+
 log = structlog.get_logger(__name__)
+
+
+class RunInTurns(Protocol):
+    """Runs a generator of an owner's work, in turns with other work."""
+
+    async def __call__(self, owner: str, steps: Generator[None, None, T], /) -> T: ...
 
 
 class TooManyReplaysError(Exception):
@@ -44,14 +52,24 @@ class Replays:
     """
 
     def __init__(
-        self, store: Store, registry: Registry, id_maker: IdMaker, clock: Clock, on_queued: Callable[[], None]
+        self,
+        store: Store,
+        registry: Registry,
+        id_maker: IdMaker,
+        clock: Clock,
+        on_queued: Callable[[], None],
+        run_in_turns: RunInTurns,
     ) -> None:
-        """``on_queued`` is called after each step: there are new deliveries to send."""
+        """``on_queued`` is called after each step: there are new deliveries to send.
+
+        ``run_in_turns`` matches events without holding up the event loop.
+        """
         self._store = store
         self._registry = registry
         self._ids = id_maker
         self._clock = clock
         self._on_queued = on_queued
+        self._run_in_turns = run_in_turns
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -127,11 +145,15 @@ class Replays:
             events = await self._store.history.events_between(
                 endpoint.client_id, after_id=after_id, until_ms=until_ms, types=types, limit=_STEP
             )
-            count += sum(event.accepted_ms >= since_ms and _matches(endpoint, event) for event in events)
+            count += len(await self._matching(endpoint, events, since_ms))
             if len(events) < _STEP:
                 return Counted(count, more=False)
             after_id = events[-1].id
         return Counted(count, more=True)
+
+    async def _matching(self, endpoint: Endpoint, events: Sequence[Event], since_ms: int) -> list[Event]:
+        candidates = [event for event in events if event.accepted_ms >= since_ms]
+        return await self._run_in_turns(client_owner(endpoint.client_id), _matching_steps(endpoint, candidates))
 
     async def _run(self) -> None:
         while True:
@@ -165,7 +187,7 @@ class Replays:
         events = await self._store.history.events_between(
             replay.client_id, after_id=after, until_ms=replay.until_ms, types=replay.types, limit=_STEP
         )
-        matching = [event for event in events if event.accepted_ms >= replay.since_ms and _matches(endpoint, event)]
+        matching = await self._matching(endpoint, events, replay.since_ms)
         step = msgspec.structs.replace(
             replay,
             cursor=events[-1].id if events else after,
@@ -211,11 +233,19 @@ class Replays:
         return msgspec.structs.replace(replay, state=state, finished_ms=self._clock.now_ms())
 
 
-def _matches(endpoint: Endpoint, event: Event) -> bool:
-    event_type = EVENT_TYPES[event.type]
+def _matching_steps(endpoint: Endpoint, events: Sequence[Event]) -> Generator[None, None, list[Event]]:
+    """Return the events that match the endpoint. Yields after each condition and each event."""
     enabled = msgspec.structs.replace(endpoint, enabled=True)  # a replay is also queued for a disabled endpoint
-    data = msgspec.json.decode(event.body)
-    return explain(enabled, event.client_id, event_type, event.application_id, data).matched
+    matching: list[Event] = []
+    for event in events:
+        data = msgspec.json.decode(event.body)
+        verdict = yield from explain_steps(
+            enabled, event.client_id, EVENT_TYPES[event.type], event.application_id, data
+        )
+        if verdict.matched:
+            matching.append(event)
+        yield
+    return matching
 
 
 def _order_key(endpoint: Endpoint, event: Event) -> str | None:
