@@ -25,7 +25,7 @@ from commerce_event.core.model import Attempt, Delivery, Endpoint, Event, Scope
 from commerce_event.core.problems import Problem
 from commerce_event.core.routing import explain_steps
 from commerce_event.http.asgi import encode
-from commerce_event.store.model import Claimed
+from commerce_event.store.model import Claimed, DeliveryQuery, Page
 
 _ANSWER_MAX = 1024 * 1024  # bytes of reasons, after which no other is added
 _TEXT_MAX = 200  # characters of a text that are shown
@@ -104,7 +104,7 @@ class _Sent(msgspec.Struct, frozen=True):
 async def explain_event(call: Call) -> Reply:
     event = await find_event(call)
     registry = call.services.registry
-    sent_by_endpoint = await _sent(call, event)
+    deliveries = await _deliveries(call, event)
     then = await registry.endpoints_at(event.client_id, event.config_version)
     known = {endpoint.id for endpoint in then}
     endpoints = [(endpoint, True) for endpoint in then if endpoint.deleted_ms is None]
@@ -118,12 +118,10 @@ async def explain_event(call: Call) -> Reply:
     data = msgspec.json.decode(event.body)
     reasons: dict[int, ReasonView] = {}
     size = 0
-    for endpoint, existed in sorted(
-        endpoints, key=lambda each: each[0].id not in sent_by_endpoint
-    ):  # those it was sent to
+    for endpoint, existed in sorted(endpoints, key=lambda each: each[0].id not in deliveries):  # those it was sent to
         if size > _ANSWER_MAX:
             break
-        sent = sent_by_endpoint.get(endpoint.id, _Sent())
+        sent = await _sent(call, deliveries.get(endpoint.id, []))
         if existed:
             steps = _reason_steps(call, endpoint, event, data, sent)
             reason = await call.services.intake.turns.run(call.key.owner, steps)
@@ -144,19 +142,25 @@ async def explain_event(call: Call) -> Reply:
     )
 
 
-async def _sent(call: Call, event: Event) -> dict[int, _Sent]:
+async def _deliveries(call: Call, event: Event) -> dict[int, list[Delivery]]:
+    """Return the event's deliveries by endpoint, newest first."""
+    by_endpoint: dict[int, list[Delivery]] = {}
+    wanted = DeliveryQuery(scope=call.scope, event_id=event.id)
+    for delivery in await call.services.store.history.deliveries(wanted, Page(_DELIVERIES_MAX)):
+        by_endpoint.setdefault(delivery.endpoint_id, []).append(delivery)
+    return by_endpoint
+
+
+async def _sent(call: Call, deliveries: list[Delivery]) -> _Sent:
+    if not deliveries:
+        return _Sent()
     shown_max = _EXPANDED_MAX if call.query.expand else 1
-    by_endpoint, by_delivery = await call.services.store.history.deliveries_of_event(
-        event.id, call.scope, limit=_DELIVERIES_MAX, with_attempts=shown_max
+    found = await call.services.store.history.deliveries_with_attempts(
+        [each.id for each in deliveries[:shown_max]], call.scope
     )
-    return {
-        endpoint_id: _Sent(
-            deliveries,
-            {each.id: by_delivery[each.id] for each in deliveries if each.id in by_delivery},
-            _held(call, deliveries[0]),
-        )
-        for endpoint_id, deliveries in by_endpoint.items()
-    }
+    shown = [delivery for delivery, _ in found] or deliveries[:shown_max]
+    attempts = {delivery.id: made for delivery, made in found if made}
+    return _Sent([*shown, *deliveries[shown_max:]], attempts, _held(call, shown[0]))
 
 
 def _held(call: Call, delivery: Delivery) -> str | None:
