@@ -47,7 +47,7 @@ async def pass_through(store: Store, deliveries: int) -> list[float]:
     for number, first in enumerate(rounds):
         now_ms = time.time_ns() // 1_000_000
         for start in range(first, first + _ROUND, _BATCH):
-            await store.journal.accept(events(maker, now_ms, start, [_ENDPOINT] * _BATCH))
+            await store.journal.accept([events(maker, now_ms, start, [_ENDPOINT] * _BATCH)])
         begun = time.perf_counter()
         for _ in range(_ROUND // _BATCH):
             claimed = await store.queue.claim(

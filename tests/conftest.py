@@ -7,6 +7,7 @@ from typing import Final
 import pytest
 from api_server import Api, running_api
 from hostile_receiver import HostileServer
+from hypothesis import settings as hypothesis_settings
 from local_node import SECRET_KEY, Bench
 from stores import Engine, PostgresEngine, SqliteEngine
 
@@ -14,6 +15,10 @@ from commerce_event.accept import commit_batcher
 from commerce_event.server import Node
 from commerce_event.settings import Settings
 from commerce_event.store.port import Store
+
+# A busy machine is no fault of the code: no example has a deadline.
+hypothesis_settings.register_profile("untimed", deadline=None)
+hypothesis_settings.load_profile("untimed")
 
 ENGINES: Final[dict[str, Callable[[Path], Engine]]] = {"postgres": PostgresEngine, "sqlite": SqliteEngine}
 

@@ -11,10 +11,10 @@ import commerce_event
 PACKAGE = "commerce_event"
 SOURCE = Path(commerce_event.__file__).parent
 
-# The lowest first. A room may import the rooms of lower rows and itself, not its neighbours in a row.
-# `settings` are values read once, known from the core upwards; `simulate` and `bench` stand at the edge, beside the
+# The lowest first. A package may import the packages of lower rows and itself, not its neighbours in a row.
+# `settings` are values read once, known from the core upwards; `simulate` and `bench` stand at the edge, next to the
 # commands that start them.
-ROWS = (
+LAYERS = (
     {"contract"},
     {"core"},
     {"settings", "logs", "loop_monitor", "web"},
@@ -28,7 +28,7 @@ ROWS = (
     {"cli"},
     {"__main__"},
 )
-HEIGHT = {room: height for height, row in enumerate(ROWS) for room in row}
+HEIGHT = {package: height for height, row in enumerate(LAYERS) for package in row}
 
 # What the pure part must not reach for: sockets, files, processes, other threads, the event loop, a database.
 OUTSIDE_WORLD = {
@@ -38,77 +38,77 @@ OUTSIDE_WORLD = {
 }  # fmt: skip
 
 
-def imported_modules(tree: ast.AST, package: str) -> Iterator[tuple[int, str]]:
+def imported_modules(tree: ast.AST, parent: str) -> Iterator[tuple[int, str]]:
     """Yield line and full name of everything imported, at whatever depth of the code and in whatever form.
 
-    ``package`` is the package the module stands in, from which relative imports are counted.
+    ``parent`` is the package that the module stands in, from which relative imports are counted.
     """
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            start = package.split(".")[: 1 - node.level or None] if node.level else []
+            start = parent.split(".")[: 1 - node.level or None] if node.level else []
             origin = ".".join([*start, *([node.module] if node.module else [])])
             yield from ((node.lineno, f"{origin}.{alias.name}") for alias in node.names)
 
 
-def room_of(name: str) -> str | None:
-    """Return the room that a full module name lies in; None for what is not ours or is the bare package."""
+def package_of(name: str) -> str | None:
+    """Return the package that a full module name lies in; None for what is not ours or is the bare package."""
     parts = name.split(".")
     if parts[0] != PACKAGE or len(parts) == 1:
         return None
     return parts[1] if parts[1] in HEIGHT else None
 
 
-def upward_imports(source: str, package: str, room: str) -> list[str]:
-    """Return a sentence for each import in a module of ``room`` that does not point downwards."""
+def upward_imports(source: str, parent: str, package: str) -> list[str]:
+    """Return a sentence for each import in a module of ``package`` that does not point downwards."""
     faults = []
-    for line, name in imported_modules(ast.parse(source), package):
-        other = room_of(name)
-        if other is not None and other != room and HEIGHT[other] >= HEIGHT[room]:
-            faults.append(f"line {line}: {room} must not import {name}; arrows point downwards only")
+    for line, name in imported_modules(ast.parse(source), parent):
+        other = package_of(name)
+        if other is not None and other != package and HEIGHT[other] >= HEIGHT[package]:
+            faults.append(f"line {line}: {package} must not import {name}; arrows point downwards only")
     return faults
 
 
 def modules() -> list[tuple[Path, str, str]]:
-    """Return every module's file, the package it stands in, and its room ("" for the root package itself)."""
+    """Return every module's file, the package it stands in, and its top-level package ("" for the root)."""
     found = []
     for path in sorted(SOURCE.rglob("*.py")):
         parts = path.relative_to(SOURCE).with_suffix("").parts
-        package = ".".join((PACKAGE, *parts[:-1]))
-        found.append((path, package, "" if parts == ("__init__",) else parts[0]))
+        parent = ".".join((PACKAGE, *parts[:-1]))
+        found.append((path, parent, "" if parts == ("__init__",) else parts[0]))
     return found
 
 
-def test_every_room_has_its_place() -> None:
-    strangers = {room for _, _, room in modules() if room} - set(HEIGHT)
+def test_every_package_has_its_place() -> None:
+    strangers = {package for _, _, package in modules() if package} - set(HEIGHT)
 
-    assert not strangers, f"no row for {sorted(strangers)}: give each a place in ROWS of {Path(__file__).name}"
+    assert not strangers, f"no row for {sorted(strangers)}: give each a place in LAYERS of {Path(__file__).name}"
 
 
 def test_imports_point_downwards_only() -> None:
     faults = [
         f"{path.relative_to(SOURCE)} {fault}"
-        for path, package, room in modules()
-        if room
-        for fault in upward_imports(path.read_text("utf-8"), package, room)
+        for path, parent, package in modules()
+        if package
+        for fault in upward_imports(path.read_text("utf-8"), parent, package)
     ]
 
     assert not faults, "\n" + "\n".join(faults)
 
 
-def test_root_package_imports_no_room() -> None:
+def test_root_package_imports_no_package() -> None:
     imported = list(imported_modules(ast.parse((SOURCE / "__init__.py").read_text("utf-8")), PACKAGE))
 
-    assert [name for _, name in imported if room_of(name)] == []
+    assert [name for _, name in imported if package_of(name)] == []
 
 
 def test_contract_and_core_do_not_touch_the_outside_world() -> None:
     faults = [
-        f"{path.relative_to(SOURCE)} line {line}: {room} must not import {name}; have it passed in"
-        for path, package, room in modules()
-        if room in {"contract", "core"}
-        for line, name in imported_modules(ast.parse(path.read_text("utf-8")), package)
+        f"{path.relative_to(SOURCE)} line {line}: {package} must not import {name}; have it passed in"
+        for path, parent, package in modules()
+        if package in {"contract", "core"}
+        for line, name in imported_modules(ast.parse(path.read_text("utf-8")), parent)
         if any(f"{name}.".startswith(f"{banned}.") for banned in OUTSIDE_WORLD)
     ]
 
@@ -174,12 +174,12 @@ def shortcuts(source: str, package: str, *, may_read_keys: bool, may_hold_servic
 
 def test_screens_reach_data_only_through_operations() -> None:
     faults = []
-    for path, package, room in modules():
+    for path, parent, package in modules():
         name = path.relative_to(SOURCE).as_posix()
-        if room == "admin":
+        if package == "admin":
             found = shortcuts(
                 path.read_text("utf-8"),
-                package,
+                parent,
                 may_read_keys=name in SIGN_IN,
                 may_hold_services=name in CALLS_OPERATIONS,
             )

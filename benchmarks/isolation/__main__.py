@@ -24,7 +24,7 @@ from benchmarks.isolation.scenarios import SCENARIOS
 
 _ATTACK_S: Final = 8.0
 _MEMORY_MAX_MB: Final = 2_000
-_OVERHEAD_S: Final = 55.0  # beside the attack, when everything takes as long as it may
+_OVERHEAD_S: Final = 55.0  # besides the attack, when everything takes as long as it may
 _MISSED: Final = 1
 _INTERRUPTED: Final = 130
 

@@ -19,12 +19,14 @@ from commerce_event.api.metrics import Metrics
 from commerce_event.api.services import Services
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.clock import Clock, SharedClock, SystemClock
+from commerce_event.core.file_shares import FileShares, share_files
 from commerce_event.core.ids import NODE_BITS, IdMaker
 from commerce_event.core.vault import Vault, VaultError
 from commerce_event.deliver.dispatcher import Dispatcher
 from commerce_event.deliver.replays import Replays
 from commerce_event.deliver.resolver import Resolver
 from commerce_event.deliver.sender import Sender
+from commerce_event.http.body_budget import BodyBudget
 from commerce_event.http.protocol import Limits
 from commerce_event.http.uvicorn_server import http_server, listen
 from commerce_event.loop_monitor import LoopMonitor
@@ -43,8 +45,6 @@ from commerce_event.web.pages import Pages
 _STOP_MAX_S: Final = 8.0  # from the signal to the end of all work: longer than an attempt, which takes 5 s by default
 _RECORD_S: Final = 2.0  # the last part of it, reserved for writing the results of the last attempts
 _CLOSE_STORE_MAX_S: Final = 2.0  # after that, for a store that does not answer
-_CONNECTIONS_MIN: Final = 16  # accepted even when the limit of open files is very low
-_OTHER_FILES: Final = 64  # open files that are neither connections nor deliveries: store, logs, listeners
 _FILES_UNLIMITED: Final = 1_000_000  # assumed when the system has no limit of open files
 
 log = structlog.get_logger(__name__)
@@ -57,12 +57,12 @@ async def serve(
 
     ``on_ready`` gets the node and its URL; ``on_stop`` is called when a signal arrives.
     """
-    free_files = raise_file_limit() - settings.max_in_flight - _OTHER_FILES
-    limits = Limits(max_connections=max(_CONNECTIONS_MIN, min(settings.max_connections, free_files)))
+    files = file_shares(settings)
+    limits = Limits(max_connections=files.callers)
     tune_collector()
     listener = listen(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
-    node = Node(settings)
+    node = Node(settings, files)
     await node.start(own_addresses=frozenset({(host, port)}))
     node.loop_monitor.start()
     server = http_server(node.app, limits)
@@ -100,8 +100,9 @@ async def serve(
 class Node:
     """A running node: the store and everything that uses it. ``app`` is the ASGI application."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, files: FileShares | None = None) -> None:
         self.settings = settings
+        self.files = files or file_shares(settings)
         self.clock = make_clock(settings)
         self.store = make_store(settings, self.clock)
         self.loop_monitor = LoopMonitor()
@@ -136,6 +137,7 @@ class Node:
             timeout_s=settings.timeout_s,
             clock=clock,
             installation_id=vault.installation_id,
+            connections_max=self.files.receivers,
         )
         self.dispatcher = Dispatcher(
             store,
@@ -144,7 +146,7 @@ class Node:
             clock,
             timeout_s=settings.timeout_s,
             retry_schedule_s=settings.retry_schedule_s,
-            max_in_flight=settings.max_in_flight,
+            max_in_flight=self.files.in_flight,
             circuit_failures=settings.circuit_failures,
         )
         self.intake = Intake(store, self.registry, self.dispatcher, ids, clock)
@@ -168,11 +170,13 @@ class Node:
             metrics=self.metrics,
             policy=policy,
             ids=ids,
+            bodies=BodyBudget(settings.max_body_memory),
         )
         publisher = Publisher(
             self.registry,
             self.intake,
             self.metrics,
+            services.bodies,
             body_max=settings.max_body,
             installation_id=vault.installation_id,
         )
@@ -239,7 +243,7 @@ def _browser_routes(services: Services, vault: Vault) -> list[BaseRoute]:
     """Return the routes of the screens, the reference page and their assets."""
     packages = ("commerce_event.admin", "commerce_event.reference", "commerce_event.web")
     assets = Assets(*packages)
-    pages = Pages(assets, *packages, **admin.SHARED)
+    pages = Pages(assets, *packages, **admin.TEMPLATE_GLOBALS)
     return [assets.route(), *admin.routes(services, vault, pages), *reference.routes(pages)]
 
 
@@ -248,6 +252,20 @@ def tune_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+
+
+def file_shares(settings: Settings) -> FileShares:
+    """Raise the limit of open files, and return how many connections it and the settings allow."""
+    limit = raise_file_limit()
+    files = share_files(limit, max_connections=settings.max_connections, max_in_flight=settings.max_in_flight)
+    if files.callers < settings.max_connections or files.in_flight < settings.max_in_flight:
+        log.warning(
+            "the limit of open files is too low for the settings; raise it",
+            limit=limit,
+            max_connections=files.callers,
+            max_in_flight=files.in_flight,
+        )
+    return files
 
 
 def raise_file_limit() -> int:

@@ -46,6 +46,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retention_s: float = 30 * 86_400.0  # 0: for ever
     secret_key: str | None = None
     log_format: Literal["text", "json"] = "text"
+    max_body_memory: int = 64 * 1024**2  # of all bodies that are being read or worked on
     max_in_flight: int = 512  # requests to all endpoints at the same time
     max_connections: int = 4_096  # of callers at the same time
     hold_deliveries: bool = False  # accept, show and manage, but send nothing
@@ -196,6 +197,7 @@ _READERS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     "ALLOW_NETWORKS": ("allow_networks", _networks),
     "ALLOWED_HOSTS": ("allowed_hosts", _hosts),
     "MAX_BODY": ("max_body", _size),
+    "MAX_BODY_MEMORY": ("max_body_memory", _size),
     "RETENTION": ("retention_s", _retention),
     "SECRET_KEY": ("secret_key", _secret_key),
     "LOG_FORMAT": ("log_format", _log_format),
@@ -206,10 +208,12 @@ _READERS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
 }
 # Each bound keeps a mistyped value from making the server useless: an attempt needs more than 0.1 s and must not hold a
 # slot for more than a minute, events of the contract need up to 1 KiB, and limits of open files end near 100,000.
+# Memory for bodies must hold a batch of 16 MiB, and a share for others.
 _RANGES: Final[dict[str, tuple[str, float, float]]] = {
     "PORT": ("port", 0, 65_535),
     "TIMEOUT": ("timeout_s", 0.1, 60),
     "MAX_BODY": ("max_body", 1_024, _BODY_MAX_BYTES),
+    "MAX_BODY_MEMORY": ("max_body_memory", 32 * 1024**2, 999_999_999),
     "MAX_IN_FLIGHT": ("max_in_flight", 1, 10_000),
     "MAX_CONNECTIONS": ("max_connections", 16, 100_000),
     "CIRCUIT_FAILURES": ("circuit_failures", 0, 10_000),

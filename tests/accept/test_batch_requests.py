@@ -3,13 +3,15 @@
 import asyncio
 import base64
 import json
+import weakref
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from api_server import Api, Json, example, expect, expect_problem
 
-from commerce_event.accept import publish
+from commerce_event.accept import publish, turns
 from commerce_event.accept.parse import parse_event
 
 CLOUD = "application/cloudevents+json"
@@ -131,7 +133,7 @@ async def test_batches_do_not_delay_other_requests(api: Api, monkeypatch: pytest
     turn = 0
     seen: list[int] = []
 
-    def noting(*arguments: Any, **options: Any) -> Any:
+    def record_call(*arguments: Any, **options: Any) -> Any:
         seen.append(turn)
         return parse_event(*arguments, **options)
 
@@ -141,8 +143,8 @@ async def test_batches_do_not_delay_other_requests(api: Api, monkeypatch: pytest
             turn += 1
             await asyncio.sleep(0)
 
-    monkeypatch.setattr(publish, "_TURN_S", 0.0)
-    monkeypatch.setattr(publish, "parse_event", noting)
+    monkeypatch.setattr(turns, "TURN_S", 0.0)
+    monkeypatch.setattr(publish, "parse_event", record_call)
     counting = asyncio.create_task(count_turns())
     answers = await asyncio.gather(*(post(api, [item(number) for number in range(20)]) for _ in range(3)))
     counting.cancel()
@@ -330,3 +332,26 @@ async def test_batch_version_at_the_end_of_a_type_is_ignored(api: Api, type_: st
 @pytest.mark.parametrize("type_", ["v1", ".v1", "x.OrderConfirmedEvent.v", "OrderConfirmedEvent.v1.x", "1"])
 async def test_batch_type_without_an_event_type_is_404(api: Api, type_: str) -> None:
     expect_problem(await post(api, cloud_event(type=type_), CLOUD), 404)
+
+
+async def test_batch_of_refused_events_keeps_none_of_them_decoded(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Traced(dict[str, Any]):
+        """A decoded event that can be counted."""
+
+    alive: list[weakref.ref[Traced]] = []
+    most = 0
+
+    def noting(*arguments: Any, **options: Any) -> Any:
+        nonlocal most
+        event = parse_event(*arguments, **options)
+        data = Traced(event.data)
+        alive.append(weakref.ref(data))
+        most = max(most, sum(each() is not None for each in alive))
+        return msgspec.structs.replace(event, data=data)
+
+    monkeypatch.setattr(publish, "parse_event", noting)
+    others = [{"type": "OrderConfirmedEvent", "data": example(client_id=99)} for _ in range(9)]
+    publisher, _ = await api.key("publish", 1)
+    answer = expect(await publisher.post("/v1/events", json=[*others, *(item(number) for number in range(9))]), 200)
+    assert (answer["refused"], answer["accepted"]) == (9, 9)
+    assert most <= 2

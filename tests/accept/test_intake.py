@@ -1,7 +1,7 @@
 """The intake: a failure affects only its own callers, and every caller gets an answer in time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -9,10 +9,12 @@ import msgspec
 import pytest
 from local_node import ORDER, Bench
 
-from commerce_event.accept import commit_batcher
+from commerce_event.accept import commit_batcher, turns
 from commerce_event.accept.commit_batcher import OutcomeUnknownError, PendingEvent
 from commerce_event.store.model import Accepted, NewEvent
 from commerce_event.store.port import StoreUnavailableError
+
+Result = list[Accepted] | Awaitable[list[Accepted]]
 
 
 def pending(key: str | None = None, client: int = 1) -> PendingEvent:
@@ -39,11 +41,11 @@ async def hanging_store(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> AsyncI
     store, asked, may_answer = bench.node.store, asyncio.Event(), asyncio.Event()
     accept = store.journal.accept
 
-    async def late(events: list[NewEvent], **named: Any) -> list[Accepted]:
-        answers = await accept(events, **named)
+    async def late(submissions: list[list[NewEvent]], **named: Any) -> Sequence[Result]:
+        results = await accept(submissions, **named)
         asked.set()
         await may_answer.wait()
-        return answers
+        return results
 
     with monkeypatch.context() as patched:
         patched.setattr(store.journal, "accept", late)
@@ -74,10 +76,10 @@ async def test_submit_after_a_wrong_answer_of_the_store_still_works(
     store = bench.node.store
     accept = store.journal.accept
 
-    async def once_too_many(events: list[NewEvent], **named: Any) -> list[Accepted]:
+    async def once_too_many(submissions: list[list[NewEvent]], **named: Any) -> Sequence[Result]:
         monkeypatch.setattr(store.journal, "accept", accept)
-        answers = await accept(events, **named)
-        return [*answers, *answers]
+        results = await accept(submissions, **named)
+        return [*results, *results]
 
     monkeypatch.setattr(store.journal, "accept", once_too_many)
     await bench.publish()
@@ -122,3 +124,86 @@ async def test_close_while_the_store_hangs_fails_waiting_events(bench: Bench, mo
         with pytest.raises(StoreUnavailableError):
             await second
     assert [answer.outcome for answer in await first] == ["new"]
+
+
+COSTLY = {"any": [{"$.X": {"contains": f"{number}b"}} for number in range(50)]}
+
+
+def costly(client: int = 1) -> PendingEvent:
+    data = {**ORDER.example, "ClientId": client, "X": "a" * 20_000}
+    return PendingEvent(client, ORDER, None, data, msgspec.json.encode(data))
+
+
+async def test_submit_costly_matching_does_not_delay_other_clients(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "TURN_S", 0.0)
+    await bench.endpoint("/ok", filter=COSTLY)
+    intake = bench.node.intake
+    events = [costly() for _ in range(200)]
+    first = asyncio.create_task(intake.submit(events))
+    await asyncio.sleep(0)
+    [answer] = await intake.submit([pending(client=2)])
+    assert answer.outcome == "new"
+    assert not first.done()
+    assert [each.deliveries for each in await first] == [0] * 200
+
+
+async def test_submit_endpoint_changed_while_matching_gets_the_event(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "TURN_S", 0.0)
+    await bench.endpoint("/ok", filter=COSTLY)
+    intake = bench.node.intake
+    submitted = asyncio.create_task(intake.submit([costly()]))
+    await asyncio.sleep(0)
+    await bench.endpoint("/ok", filter={"any": [{"$.X": {"contains": "aaaa"}}, *COSTLY["any"][1:]]})
+    [answer] = await submitted
+    assert answer.deliveries == 1
+    assert {each.state for each in await bench.until_settled()} == {"delivered"}
+    assert len(bench.arrived("/ok")) == 1
+
+
+async def test_submit_matched_event_keeps_no_decoded_body(bench: Bench) -> None:
+    await bench.endpoint("/ok", filter={"OrderId": {"exists": True}})
+    event = pending()
+    await bench.node.intake.submit([event])
+    assert event.data is None
+    [answer] = await bench.node.intake.submit([event])  # it is decoded again if need be
+    assert answer.deliveries == 1
+
+
+async def test_close_refuses_events_that_are_being_matched(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "TURN_S", 0.0)
+    await bench.endpoint("/ok", filter=COSTLY)
+    events = [costly() for _ in range(100)]
+    submitted = asyncio.create_task(bench.node.intake.submit(events))
+    await asyncio.sleep(0)
+    await bench.node.intake.close()
+    with pytest.raises(StoreUnavailableError, match="shutting down"):
+        await submitted
+
+
+async def test_batch_of_one_client_leaves_room_for_another_client() -> None:
+    stored: list[list[int]] = []
+    may_store = asyncio.Event()
+
+    async def store(batch: Any) -> None:
+        stored.append([submission.events[0].client_id for submission in batch])
+        await may_store.wait()
+
+    batcher = commit_batcher.CommitBatcher(store)
+
+    def submission(client: int, count: int) -> commit_batcher.Submission:
+        return commit_batcher.Submission([pending(client=client)] * count, lambda _: None, 0.0)
+
+    batcher.add(submission(1, 1))
+    while not stored:
+        await asyncio.sleep(0)
+    for _ in range(5):
+        batcher.add(submission(1, 400))
+    batcher.add(submission(2, 1))
+    may_store.set()
+    assert batcher.running is not None
+    await batcher.running
+    assert stored == [[1], [1, 2], [1], [1], [1], [1]]

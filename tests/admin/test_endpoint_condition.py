@@ -5,6 +5,7 @@ import pytest
 from commerce_event.admin.endpoint_condition import condition_of
 from commerce_event.api.endpoint_stats import LastHourView
 from commerce_event.api.response_models import EndpointSummary
+from commerce_event.core.capacity import ClientLoad
 from commerce_event.core.circuit import Circuit
 from commerce_event.deliver.endpoint_state import EndpointState, Health
 
@@ -45,7 +46,7 @@ def test_condition_of_disabled_endpoint_is_off() -> None:
 def test_condition_of_open_circuit_says_when_the_next_try_is() -> None:
     circuit = Circuit(threshold=1, min_span_s=0, first_pause_s=24)
     circuit.record(False, 100.0)
-    state = EndpointState(7, circuit, 100.0)
+    state = EndpointState(7, circuit, 100.0, ClientLoad())
 
     assert condition_of(endpoint(), state.health(100.0), None).circuit == "open, next try in 24 s"
     assert condition_of(endpoint(), state.health(124.0), None).circuit == "open, one try at a time"

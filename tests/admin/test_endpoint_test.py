@@ -3,7 +3,7 @@
 import random
 
 from commerce_event.admin.screens.endpoint_test import pack_result, unpack_result
-from commerce_event.api import endpoint_health
+from commerce_event.api import endpoint_test
 from commerce_event.api.response_models import AttemptView
 
 COOKIE_MAX = 4_096
@@ -12,12 +12,12 @@ SEALED_SHARE = 4 / 3  # base64 of the encrypted text
 
 def result(
     body: str, headers: list[tuple[str, str]], url: str = "https://a.example/"
-) -> endpoint_health.EndpointTestResult:
+) -> endpoint_test.EndpointTestResult:
     attempt = AttemptView(
         number=1, started_at="2026-01-31T00:00:00.000Z", duration_ms=3.5, status=404, error="http_404",
         response_headers=headers, response_body=body,
     )  # fmt: skip
-    return endpoint_health.EndpointTestResult(
+    return endpoint_test.EndpointTestResult(
         delivered=False, url=url, request_headers=[("webhook-id", "evt_1")], request_body="{}", attempt=attempt
     )
 

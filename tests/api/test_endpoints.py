@@ -211,7 +211,7 @@ async def test_types_that_the_kept_filter_does_not_fit_are_refused(api: Api) -> 
     expect_problem(response, 422, "/filter/OrderNo")
 
 
-async def test_a_mask_for_a_header_that_is_not_there_is_refused_or_kept_as_text_never_another_value(api: Api) -> None:
+async def test_mask_of_an_absent_header_never_stands_for_another_value(api: Api) -> None:
     made = await api.endpoint(headers={"X-Token": "t-1"})
     await api.admin.patch(f"{PATH}/{made['id']}", json={"headers": {"X-Other": "***"}})
     await api.publish()

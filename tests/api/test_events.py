@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from api_server import Api, Json, expect, expect_problem
 
+from commerce_event.api import explanations
 from commerce_event.core import ids
 from commerce_event.core.circuit import Circuit
 from commerce_event.deliver import replays
@@ -177,7 +178,7 @@ async def test_reconciliation_goes_on_by_the_cursor_until_all_is_there(api: Api,
     assert [event["sequence"] for event in seen] == [2, 3, 4, 5, 6, 7, 8]
 
 
-async def test_cursor_of_another_kind_of_list_is_refused_rather_than_leaving_something_out(api: Api) -> None:
+async def test_cursor_of_another_list_is_refused(api: Api) -> None:
     for _ in range(3):
         await api.publish()
     by_id = expect(await api.admin.get("/v1/events?limit=1"), 200)["next_cursor"]
@@ -239,6 +240,34 @@ async def test_a_pending_delivery_can_be_cancelled_and_tried_again_after_all(api
     api.receiver.status = 200
     expect(await api.admin.post(f"{path}/retry"), 202)
     await api.until_state("delivered")
+
+
+async def test_delivery_of_endpoint_that_is_off_cannot_be_retried_until_it_is_on(api: Api) -> None:
+    api.receiver.status = 500
+    endpoint = await api.endpoint(retry_schedule=[])
+    await api.publish()
+    (dead,) = await api.until_state("dead")
+    path, at = f"/v1/deliveries/{dead['id']}/retry", f"/v1/endpoints/{endpoint['id']}"
+    expect(await api.admin.patch(at, json={"enabled": False}), 200)
+    refused = expect_problem(await api.admin.post(path), 409)
+    assert "off" in refused["detail"]
+    assert "switch it on" in refused["detail"]
+    api.receiver.status = 200
+    expect(await api.admin.patch(at, json={"enabled": True}), 200)
+    expect(await api.admin.post(path), 202)
+    await api.until_state("delivered")
+
+
+async def test_delivery_of_deleted_endpoint_cannot_be_retried(api: Api) -> None:
+    api.receiver.status = 500
+    endpoint = await api.endpoint(retry_schedule=[])
+    await api.publish()
+    (dead,) = await api.until_state("dead")
+    expect(await api.admin.delete(f"/v1/endpoints/{endpoint['id']}"), 204)
+    refused = expect_problem(await api.admin.post(f"/v1/deliveries/{dead['id']}/retry"), 409)
+    assert "was deleted" in refused["detail"]
+    (same,) = await api.deliveries()
+    assert (same["state"], same["reason"]) == ("dead", "attempts_exhausted")
 
 
 async def test_a_pending_delivery_can_be_tried_at_once(api: Api) -> None:
@@ -330,6 +359,37 @@ async def test_every_reason_not_to_send_is_told(api: Api) -> None:
     (rule,) = [rule for rule in reasons[filtered["id"]]["rules"] if not rule["passed"]]
     assert rule["found"][0]["path"] == "OrderNo"
     assert rule["found"][0]["wanted"] == "no such"
+
+
+async def test_explain_long_values_are_cut(api: Api) -> None:
+    lists = {"any": [{"$.X": [f"{number}" for number in range(100)]}, {"$.Y": "y" * 256}, {"$.Z": 1}]}
+    endpoint = await api.endpoint(filter=lists)
+    accepted = await api.publish(X="x" * 100_000, Y="y" * 200, Z=[1, 2, 3])
+    rule = (await explained(api, accepted["id"]))[endpoint["id"]]["rules"][-1]
+    texts, text, number = rule["found"]
+    assert texts["found"] == "x" * 200 + "… (100000 characters)"
+    assert texts["wanted"] == [*(f"{number}" for number in range(20)), "… (100 values)"]
+    assert (text["found"], text["wanted"]) == ("y" * 200, "y" * 200 + "… (256 characters)")
+    assert number["found"] == "… (a list of 3)"
+    assert len(rule["wanted"]["any"][0]["$.X"]) == 21
+
+
+async def test_explain_answer_is_bounded_and_any_endpoint_can_be_asked_for(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(explanations, "_ANSWER_MAX", 3_000)
+    unsent = [(await api.endpoint(filter={"OrderNo": "no such"}))["id"] for _ in range(9)]
+    sent = (await api.endpoint())["id"]
+    path = f"/v1/events/{(await api.publish())['id']}/explain"
+    answer = expect(await api.admin.get(path), 200)
+    shown = [each["endpoint_id"] for each in answer["endpoints"]]
+    assert sent in shown
+    assert 0 < answer["left_out"] == 10 - len(shown)
+    last = unsent[-1]
+    assert last not in shown
+    one = expect(await api.admin.get(path, params={"endpoint_id": last}), 200)
+    assert [each["endpoint_id"] for each in one["endpoints"]] == [last]
+    expect_problem(await api.admin.get(path, params={"endpoint_id": "end_0000000000000"}), 404)
 
 
 async def test_a_filter_that_matches_and_one_on_an_absent_property_are_told_apart(api: Api) -> None:
@@ -494,7 +554,7 @@ async def test_counting_stops_where_it_would_become_slow(api: Api, monkeypatch: 
         assert counted == {"deliveries": 2, "more": True}, only
 
 
-async def test_a_replay_of_what_failed_reopens_the_dead_alone(api: Api) -> None:
+async def test_replay_of_failed_requeues_only_dead_deliveries(api: Api) -> None:
     made = await api.endpoint(retry_schedule=[])
     await api.publish()
     await api.until_state("delivered")

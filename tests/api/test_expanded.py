@@ -1,4 +1,4 @@
-"""Related data beside rows: expand, counts and totals, and the statistics of all endpoints in one call."""
+"""Related data of rows: expand, counts and totals, and the statistics of all endpoints in one call."""
 
 from api_server import Api, Json, expect, expect_problem
 

@@ -1,9 +1,11 @@
-"""Percentiles read off a histogram."""
+"""Percentiles, exact and read off a histogram."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from commerce_event.api.activity import percentile_ms
+from commerce_event.api.endpoint_stats import nearest_rank
 from commerce_event.store.model import LATENCY_BOUNDS_MS
 
 BUCKETS = len(LATENCY_BOUNDS_MS) + 1
@@ -29,3 +31,13 @@ def test_percentiles_never_fall_as_the_share_grows(counts: list[int]) -> None:
     found = [percentile_ms(counts, share / 20) or 0.0 for share in range(1, 21)]
 
     assert found == sorted(found)
+
+
+@pytest.mark.parametrize(
+    ("values", "share", "expected"),
+    [([], 0.5, None), ([7], 0.99, 7), ([1, 2], 0.5, 1), ([*range(1, 21)], 0.95, 19), ([*range(1, 101)], 0.99, 99)],
+)
+def test_nearest_rank_is_the_smallest_value_that_covers_the_share(
+    values: list[float], share: float, expected: float | None
+) -> None:
+    assert nearest_rank(values, share) == expected

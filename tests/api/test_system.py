@@ -4,10 +4,12 @@ import asyncio
 import re
 from pathlib import Path
 
+import apsw
 import httpx
 import pytest
 from api_server import ADMIN_KEY, Api, Json, example, expect, expect_problem, running_api
 
+from commerce_event.api import readiness
 from commerce_event.api.openapi import OPERATIONS
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.store.port import StoreUnavailableError
@@ -75,10 +77,13 @@ async def test_the_catalogue_lists_every_type_and_shows_each(api: Api) -> None:
     for each in listed:
         assert set(each) == {"name", "category", "kind", "description", "schema", "example"}
         assert expect(await reader.get(f"/v1/event-types/{each['name']}"), 200) == each
-    expect_problem(await reader.get("/v1/event-types/Nothing"), 404)
+    problem = expect_problem(await reader.get("/v1/event-types/OrderConfirmdEvent"), 404)
+    assert problem["detail"] == "There is no event type 'OrderConfirmdEvent'; did you mean OrderConfirmedEvent?"
+    problem = expect_problem(await reader.get(f"/v1/event-types/{'X' * 5_000}"), 404)
+    assert problem["detail"].endswith("; GET /v1/event-types lists the names.")
 
 
-async def test_the_books_balance(api: Api) -> None:
+async def test_delivery_counts_balance(api: Api) -> None:
     made = await api.endpoint()
     await api.publish()
     await api.until_state("delivered")
@@ -100,7 +105,7 @@ async def test_a_store_that_does_not_answer_makes_it_unready_and_says_when_to_co
     async def broken(*_args: object, **_kwargs: object) -> None:
         raise StoreUnavailableError("the disk is full")
 
-    monkeypatch.setattr(api.node.store.registry, "config_version", broken)
+    monkeypatch.setattr(api.node.store.journal, "check_writable", broken)
     monkeypatch.setattr(api.node.store.journal, "accept", broken)
     response = await api.admin.get("/readyz")
     expect_problem(response, 503)
@@ -111,12 +116,43 @@ async def test_a_store_that_does_not_answer_makes_it_unready_and_says_when_to_co
     expect(await api.admin.get("/healthz"), 200)
 
 
+async def test_readyz_while_another_program_holds_the_write_lock_is_503(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As publishing would be: that program may be a backup, or somebody's shell."""
+    monkeypatch.setattr(readiness, "_WAIT_S", 0.05)
+    monkeypatch.setattr(readiness, "_KEPT_S", 0.0)
+    other = apsw.Connection((await api.node.store.info()).location)
+    other.execute("BEGIN IMMEDIATE")
+    refused = expect_problem(await api.admin.get("/readyz"), 503)
+    assert "another program" in refused["detail"]
+    other.execute("ROLLBACK")
+    other.close()
+    monkeypatch.setattr(readiness, "_WAIT_S", 60.0)
+    expect(await api.admin.get("/readyz"), 200)
+
+
+async def test_readyz_asked_often_tries_the_store_once_a_second(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = []
+
+    async def counted() -> None:
+        tries.append(1)
+
+    monkeypatch.setattr(api.node.store.journal, "check_writable", counted)
+    monkeypatch.setattr(readiness, "_KEPT_S", 0.0)
+    expect(await api.admin.get("/readyz"), 200)
+    monkeypatch.setattr(readiness, "_KEPT_S", 3_600.0)
+    for _ in range(5):
+        expect(await api.admin.get("/readyz"), 200)
+    assert len(tries) == 1
+
+
 async def test_deliveries_that_have_stopped_make_it_unready(api: Api) -> None:
     await api.node.dispatcher.close(1)
     expect_problem(await api.admin.get("/readyz"), 503)
 
 
-async def test_what_nobody_foresaw_is_a_500_with_a_number_and_no_word_about_the_inside(
+async def test_unexpected_error_is_a_500_with_an_incident_number_and_no_internals(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_args: object, **_kwargs: object) -> None:
@@ -239,9 +275,7 @@ async def test_pipelined_requests_are_answered_in_order(api: Api) -> None:
         b"nonsense\r\n\r\n",
     ],
 )
-async def test_a_request_that_two_servers_may_read_differently_is_refused_and_the_connection_closed(
-    api: Api, head: bytes
-) -> None:
+async def test_smuggled_request_is_refused_and_the_connection_closed(api: Api, head: bytes) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
     writer.write(head)
     async with asyncio.timeout(60):

@@ -30,7 +30,7 @@ KINDS = {"events": "event", "deliveries": "delivery", "endpoints": "endpoint", "
 UNKNOWN = {"event": "evt_", "delivery": "dlv_", "endpoint": "end_", "replay": "rpl_", "key": "key_"}
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
 WITH_ID = [o.name for o in OPERATIONS if "{id}" in o.path]
-COUNTS = {"readActivity", "readNode"}  # shows no things, only numbers: see test_api_activity.py
+COUNTS = {"readActivity", "readNode"}  # shows no things, only numbers: see test_activity.py
 LISTS = [
     o.name for o in OPERATIONS if o.method == "GET" and "{" not in o.path and o.needs == "read" and o.name not in COUNTS
 ]
@@ -85,7 +85,7 @@ async def call(
 
 
 @pytest.mark.parametrize("name", BY_NAME)
-async def test_a_role_that_is_too_small_is_turned_away_and_one_that_is_not_gets_through(api: Api, name: str) -> None:
+async def test_call_accepts_exactly_the_roles_that_it_needs(api: Api, name: str) -> None:
     operation = BY_NAME[name]
     things = await things_of(api, OWN)
     roles: list[Role] = ["publish", "read", "manage", "admin"]
@@ -99,7 +99,7 @@ async def test_a_role_that_is_too_small_is_turned_away_and_one_that_is_not_gets_
     expect_problem(await call(await api.caller(None), operation, things), 401)
 
 
-def test_the_roles_are_those_that_the_calls_should_have() -> None:
+def test_calls_need_the_expected_roles() -> None:
     needs = {operation.name: operation.needs for operation in OPERATIONS}
     for operation in OPERATIONS:
         if operation.tag == "Keys" or operation.name == "readStore":
@@ -112,7 +112,7 @@ def test_the_roles_are_those_that_the_calls_should_have() -> None:
 
 
 @pytest.mark.parametrize("name", WITH_ID)
-async def test_what_belongs_to_another_client_is_as_unknown_as_what_never_was(api: Api, name: str) -> None:
+async def test_foreign_id_answers_like_an_unknown_id(api: Api, name: str) -> None:
     operation = BY_NAME[name]
     foreign = await things_of(api, FOREIGN)
     before = await snapshot(api)
@@ -137,7 +137,7 @@ async def snapshot(api: Api) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", LISTS)
-async def test_no_list_shows_anything_of_another_client(api: Api, name: str) -> None:
+async def test_lists_show_nothing_of_another_client(api: Api, name: str) -> None:
     operation = BY_NAME[name]
     own, foreign = await things_of(api, OWN), await things_of(api, FOREIGN)
     caller, _ = await api.key("manage", OWN)
@@ -172,7 +172,7 @@ async def test_no_list_shows_anything_of_another_client(api: Api, name: str) -> 
     assert any(each in everything for each in own.ids())
 
 
-async def test_a_cursor_of_another_clients_list_shows_nothing_of_it(api: Api) -> None:
+async def test_cursor_of_another_clients_list_shows_nothing_of_it(api: Api) -> None:
     for client_id in (OWN, FOREIGN, OWN, FOREIGN):
         await api.publish(client_id)
     cursor = expect(await api.admin.get("/v1/events", params={"limit": 1}), 200)["next_cursor"]
@@ -187,7 +187,7 @@ async def test_reconciliation_of_another_client_is_refused(api: Api) -> None:
     expect_problem(await caller.get("/v1/events", params={"client_id": FOREIGN, "after": 0}), 403)
 
 
-async def test_a_replay_to_another_clients_endpoint_is_as_unknown_as_to_none(api: Api) -> None:
+async def test_replay_to_a_foreign_endpoint_answers_like_an_unknown_endpoint(api: Api) -> None:
     foreign = await things_of(api, FOREIGN)
     caller, _ = await api.key("manage", OWN)
     answers = [
@@ -198,14 +198,14 @@ async def test_a_replay_to_another_clients_endpoint_is_as_unknown_as_to_none(api
     assert answers[0].content == answers[1].content
 
 
-async def test_an_endpoint_for_another_client_is_refused(api: Api) -> None:
+async def test_endpoint_for_another_client_is_refused(api: Api) -> None:
     caller, _ = await api.key("manage", OWN)
     wanted = {"client_id": FOREIGN, "url": "https://a.example/", "event_types": ["*"]}
     expect_problem(await caller.post("/v1/endpoints", json=wanted), 403)
     assert expect(await api.admin.get("/v1/endpoints"), 200)["items"] == []
 
 
-async def test_a_conflict_does_not_reach_across_clients(api: Api) -> None:
+async def test_same_idempotency_key_of_two_clients_is_no_conflict(api: Api) -> None:
     headers = {"Idempotency-Key": "shared"}
     await api.admin.post("/v1/events/OrderConfirmedEvent", json=example(client_id=FOREIGN), headers=headers)
     publisher, _ = await api.key("publish", OWN)
@@ -226,7 +226,7 @@ def log_output(request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]
     root.setLevel(level)
 
 
-async def test_secrets_never_come_out_again(
+async def test_secrets_are_in_no_answer_log_or_file(
     api: Api, tmp_path: Path, log_output: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     header = "canary-static-header"

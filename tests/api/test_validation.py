@@ -38,7 +38,7 @@ def fault_of(raw: Any, wanted: type, **how: Any) -> str:
         ({"ordering": "strict"}, "/ordering must be one of key, none."),
         ({"retry_schedule": [5, True]}, "/retry_schedule/1 must be a number or text, not true or false."),
         ({"retry_schedule": [10**400]}, "/retry_schedule/0 must be a number that fits a double (64 bits)."),
-        ({"urls": "https://erp.example/"}, "/urls is not known here."),
+        ({"urls": "https://erp.example/"}, "/urls is not a known property."),
     ],
 )
 def test_fault_of_a_body_is_told_in_a_sentence(given: dict[str, Any], sentence: str) -> None:
@@ -63,7 +63,7 @@ def test_every_fault_is_told_at_once() -> None:
     [
         ({"limit": "many"}, "?limit must be a whole number, not text."),
         ({"limit": "0"}, "?limit must be at least 1."),
-        ({"limt": "1"}, "?limt is not known here."),
+        ({"limt": "1"}, "?limt is not a known parameter."),
     ],
 )
 def test_fault_of_a_query_is_told_in_a_sentence(given: dict[str, str], sentence: str) -> None:

@@ -16,7 +16,7 @@ REGISTRY = Path(__file__).parent.parent / "data" / "iana_special_addresses.csv"
 METADATA = [text.partition("/")[0] for text, why in (*table.IPV4_REFUSED, *table.IPV6_REFUSED) if why == table.METADATA]
 NEVER = ["0.0.0.0", "255.255.255.255", "224.0.0.1", "239.255.255.250", "::", "ff02::1"]
 
-# Public addresses right beside refused networks, and some that look alike
+# Public addresses next to refused networks, and some that look alike
 # fmt: off
 NEIGHBOURS = [
     "1.0.0.0", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "126.255.255.255", "128.0.0.0", "168.63.129.15", "168.63.129.17",
@@ -52,7 +52,7 @@ def test_listed_network_is_refused_with_a_reason(network: str, reason: str) -> N
     assert DEFAULT.refusal(ends(ip_network(network))[1]) == reason
 
 
-def test_every_special_network_that_we_refuse_is_in_the_registry_or_known_to_be_ours() -> None:
+def test_every_refused_network_is_in_the_registry_or_listed_as_ours() -> None:
     registered = {str(block) for block, _ in special_blocks()}
     metadata = {text for text, why in (*table.IPV4_REFUSED, *table.IPV6_REFUSED) if why == table.METADATA}
     deprecated = {"::/96", "::ffff:0:0:0/96", "fec0::/10"}

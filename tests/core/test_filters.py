@@ -1,5 +1,6 @@
 """Filters: what an event must have in it, checked when saved, fast when used, explained when asked."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from commerce_event.core.comparisons import LIST_MAX, TEXT_MAX
 from commerce_event.core.filters import (
     CONDITIONS_MAX,
     DEPTH_MAX,
+    CompiledFilter,
     InvalidFilterError,
     check_filter,
     compile_filter,
@@ -282,6 +284,28 @@ def depth_fits(raw: dict[str, Any]) -> bool:
 @settings(max_examples=60)
 def test_explanation_agrees_with_the_compiled_filter(raw: dict[str, Any], data: dict[str, Any]) -> None:
     assert explain_filter(raw, data).passed is compile_filter(raw)(data)
+
+
+@given(FILTERS.filter(depth_fits), DATA)
+@settings(max_examples=60)
+def test_steps_agree_with_the_compiled_filter(raw: dict[str, Any], data: dict[str, Any]) -> None:
+    compiled = CompiledFilter(raw)
+    results: list[bool] = []
+
+    def run() -> Iterator[None]:
+        results.append((yield from compiled.steps(data)))
+
+    assert len(list(run())) <= compiled.condition_count
+    assert results == [compiled.passes(data)]
+
+
+@given(
+    st.text("ab ", max_size=4), st.text("ab ", min_size=1, max_size=6), st.sampled_from([0, 1, 1_021, 29_990, 29_999])
+)
+@settings(max_examples=60)
+def test_contains_finds_what_is_in_a_long_text(end: str, wanted: str, length: int) -> None:
+    text = "a" * length + end
+    assert takes({"$.X": {"contains": wanted}}, {"X": text}) is (wanted in text)
 
 
 @given(FLAT, DATA)

@@ -1,5 +1,6 @@
 """Routing: every event reaches the endpoints that want it, no other client's, and the reasons can be read."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -73,6 +74,35 @@ def test_same_filter_serves_every_type_and_application() -> None:
     table = RouteTable([an_endpoint(1, filter={"OrderNo": "A-1"}), an_endpoint(2, application_id=7)])
     assert matched_ids(table, CONFIRMED) == matched_ids(table, DELIVERED) == [1]
     assert matched_ids(table, DELIVERED, 7) == [2, 1]
+
+
+def test_candidates_stay_the_same_until_an_endpoint_of_the_client_changes() -> None:
+    table = RouteTable([an_endpoint(1, filter={"OrderNo": {"contains": "A"}}), an_endpoint(2, client_id=2)])
+    before = table.candidates(1, CONFIRMED, None)
+    table.put(an_endpoint(2, client_id=2, enabled=False))
+    assert table.candidates(1, CONFIRMED, None) is before
+    table.put(an_endpoint(3))
+    assert table.candidates(1, CONFIRMED, None) is not before
+
+
+def test_match_steps_find_what_match_finds_and_yield_after_each_condition() -> None:
+    either = {"any": [{"OrderNo": "B"}, {"OrderNo": "A-1"}]}
+    table = RouteTable([an_endpoint(1, filter=either), an_endpoint(2), an_endpoint(3, filter={"OrderNo": "B"})])
+    candidates = table.candidates(1, CONFIRMED, None)
+    results: list[tuple[Endpoint, ...]] = []
+
+    def run() -> Iterator[None]:
+        results.append((yield from candidates.match_steps(DATA)))
+
+    assert len(list(run())) == candidates.condition_count == 3
+    assert results == [candidates.match(DATA)]
+
+
+def test_cost_grows_with_the_number_of_searches_and_the_size_of_the_event() -> None:
+    table = RouteTable([an_endpoint(1, filter={"all": [{"OrderNo": {"contains": "A"}}] * 3}), an_endpoint(2)])
+    candidates = table.candidates(1, CONFIRMED, None)
+    assert candidates.search_count == 3
+    assert candidates.cost(100) < candidates.cost(10_000) < candidates.cost(1_000_000)
 
 
 def test_applications_that_no_endpoint_names_take_no_memory() -> None:

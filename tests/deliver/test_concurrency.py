@@ -7,12 +7,14 @@ import msgspec
 import pytest
 from stores import SqliteEngine
 
-from commerce_event.core.capacity import EndpointLimits
+from commerce_event.core.capacity import ClientLoad, EndpointLimits
 from commerce_event.core.circuit import Circuit
 from commerce_event.core.clock import SystemClock
+from commerce_event.core.delivery import Outcome
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Endpoint
 from commerce_event.core.vault import Vault
+from commerce_event.deliver import concurrency as concurrency_module
 from commerce_event.deliver.concurrency import Concurrency
 from commerce_event.deliver.endpoint_state import EndpointState
 from commerce_event.registry.registry import Registry
@@ -82,7 +84,7 @@ def test_reserve_with_uncounted_backlog_holds_no_slot(one: OneEndpoint) -> None:
 
 
 def test_may_send_with_open_circuit_allows_one_probe_after_the_pause() -> None:
-    state = EndpointState(7, Circuit(threshold=2, min_span_s=0.0, first_pause_s=1.0), 0.0)
+    state = EndpointState(7, Circuit(threshold=2, min_span_s=0.0, first_pause_s=1.0), 0.0, ClientLoad())
     assert state.may_send(0.0)
     for _ in range(2):
         state.circuit.record(delivered=False, now=10.0)
@@ -94,7 +96,7 @@ def test_may_send_with_open_circuit_allows_one_probe_after_the_pause() -> None:
 
 
 def test_load_after_unlimited_sending_has_the_whole_allowance_of_a_new_rate_limit() -> None:
-    state, limited = EndpointState(7, Circuit(), 0.0), EndpointLimits(4, rate_limit=1.0)
+    state, limited = EndpointState(7, Circuit(), 0.0, ClientLoad()), EndpointLimits(4, rate_limit=1.0)
     for second in range(1, 100):  # far more than one a second
         state.load(EndpointLimits(4), float(second))
         state.take(8, retrying=False)
@@ -138,8 +140,74 @@ async def test_claim_requests_with_few_slots_give_every_endpoint_its_turn(one: O
     assert served == {endpoint.id for endpoint in endpoints}
 
 
+async def test_claim_requests_take_turns_by_client_before_endpoint(one: OneEndpoint) -> None:
+    for number in range(200):
+        await one.registry.save(msgspec.structs.replace(ENDPOINT, id=100 + number))
+        one.concurrency.mark_due(100 + number, retrying=False)
+    for number in range(3):
+        await one.registry.save(msgspec.structs.replace(ENDPOINT, id=500 + number, client_id=2 + number))
+        one.concurrency.mark_due(500 + number, retrying=False)
+
+    requests = one.concurrency.claim_requests()
+
+    assert [request.endpoint_id for request in requests[:4]] == [100, 500, 501, 502]
+
+
+async def test_claim_requests_of_many_endpoints_are_split_into_rounds(
+    one: OneEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(concurrency_module, "_REQUESTS_MAX", 2)
+    for number in range(3):
+        await one.registry.save(msgspec.structs.replace(ENDPOINT, id=100 + number))
+        one.concurrency.mark_due(100 + number, retrying=False)
+
+    first, was_cut = one.concurrency.claim_requests(), one.concurrency.is_cut
+    second = one.concurrency.claim_requests()
+
+    assert [request.endpoint_id for request in first] == [100, 101]
+    assert was_cut
+    assert second[0].endpoint_id == 102
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_reserve_with_every_endpoint_of_another_client_hanging_holds_a_slot(
+    one: OneEndpoint, trusted: bool
+) -> None:
+    for number in range(100):
+        await one.registry.save(msgspec.structs.replace(ENDPOINT, id=100 + number, max_in_flight=1_000))
+        one.concurrency.state(100 + number).trusted = trusted
+        one.concurrency.mark_due(100 + number, retrying=False)
+    while one.concurrency.claim_requests():
+        pass
+    for number in range(100):  # they are answered no more
+        state = one.concurrency.state(100 + number)
+        one.concurrency.record(state, Outcome(started_ms=0, duration_ms=1.0, status=None, error="timeout"))
+    other = msgspec.structs.replace(ENDPOINT, id=500, client_id=2)
+    await one.registry.save(other)
+
+    assert one.concurrency.reserve(other)
+
+
+async def test_slots_of_a_client_are_counted_back_to_none(one: OneEndpoint) -> None:
+    client = one.state.client
+    assert one.concurrency.reserve(ENDPOINT)
+    assert one.concurrency.reserve(ENDPOINT)
+    assert (client.in_flight, client.untrusted) == (2, 2)
+
+    one.concurrency.record(one.state, Outcome(started_ms=0, duration_ms=1.0, status=200, error=None))
+    assert (client.in_flight, client.untrusted) == (2, 0)
+    one.free(1)
+    one.concurrency.record(one.state, Outcome(started_ms=0, duration_ms=1.0, status=500, error="http_500"))
+    assert (client.in_flight, client.untrusted) == (1, 1)
+    one.concurrency.release(ENDPOINT.id)
+    assert (client.in_flight, client.untrusted) == (0, 0)
+
+
 async def test_next_opening_with_every_slot_held_is_none(one: OneEndpoint) -> None:
-    others = [msgspec.structs.replace(ENDPOINT, id=100 + number, max_in_flight=64) for number in range(9)]
+    others = [
+        msgspec.structs.replace(ENDPOINT, id=100 + number, client_id=100 + number, max_in_flight=64)
+        for number in range(30)
+    ]
     for other in others:
         await one.registry.save(other)
         one.concurrency.state(other.id).trusted = True

@@ -20,10 +20,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from hostile_receiver import HostileServer
+from structlog.testing import capture_logs
 
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.urls import parse_url
 from commerce_event.deliver import connection, connection_pool
+from commerce_event.deliver import resolver as resolver_module
 from commerce_event.deliver.connection import Connection, Response
 from commerce_event.deliver.connection_pool import ConnectionPool
 from commerce_event.deliver.resolver import Resolver, TransportError
@@ -223,6 +225,115 @@ async def test_pool_after_stale_connection_opens_a_new_one(server: Receiver, poo
     assert server.connections == 4
 
 
+async def test_pool_learns_after_which_idle_time_a_receiver_closes(
+    server: Receiver, pool: ConnectionPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await asyncio.gather(*[post(pool, server.at("/ok")) for _ in range(3)])
+    first, second, third = pool._idle
+    first.idle_since -= 2.0
+    second.idle_since -= 1.1
+    first.eof_received()
+    assert first not in pool._idle
+    await post(pool, server.at("/ok"))  # the third: not idle for half as long as the one that was closed
+    assert list(pool._idle) == [second, third]
+    third.idle_since -= 1.1
+    await post(pool, server.at("/ok"))
+    assert server.connections == 4
+    monkeypatch.setattr(connection_pool, "_LEARNED_S", 0.0)
+    (newest,) = pool._idle
+    newest.eof_received()  # what was learnt is known for a minute; now for no time
+    await post(pool, server.at("/ok"))
+    (newest,) = pool._idle
+    newest.idle_since -= 2.9
+    await post(pool, server.at("/ok"))
+    assert list(pool._idle) == [newest]
+
+
+async def test_pool_after_stale_connection_reuses_no_connection_idle_as_long(
+    server: Receiver, pool: ConnectionPool
+) -> None:
+    await post(pool, server.at("/close-on-second"))
+    (idle,) = pool._idle
+    idle.idle_since -= 2.0
+    assert (await failure(pool, server.at("/close-on-second"))).code == "connection_stale"
+    for _ in range(2):
+        await post(pool, server.at("/ok"))
+        (idle,) = pool._idle
+        idle.idle_since -= 1.1
+    assert server.connections == 3
+
+
+async def test_pool_forgets_nothing_of_one_endpoint_for_another(server: Receiver, pool: ConnectionPool) -> None:
+    await post(pool, server.at("/ok"), key=1)
+    (idle,) = pool._idle
+    idle.eof_received()
+    for _ in range(2):
+        await post(pool, server.at("/ok"), key=2)
+    assert server.connections == 2
+
+
+async def test_pool_at_its_limit_closes_the_longest_idle_connection_and_warns(
+    server: Receiver, pool: ConnectionPool
+) -> None:
+    pool._open_max = 2
+    with capture_logs() as logs:
+        for key in (1, 2, 3, 4):
+            await post(pool, server.at("/ok"), key=key)
+    await post(pool, server.at("/ok"), key=4)
+
+    assert [key for key, _ in pool._idle.values()] == [3, 4]
+    assert len(pool._opened) == 2
+    assert server.connections == 4
+    assert [line["log_level"] for line in logs] == ["warning"], "once a minute"
+
+
+async def test_pool_counts_no_connection_that_failed_or_was_closed(server: Receiver, pool: ConnectionPool) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        refused = await failure(pool, f"http://127.0.0.1:{closed.getsockname()[1]}/")
+    assert refused.code == "connect_refused"
+    assert not pool._opened
+
+    await post(pool, server.at("/ok"))
+    assert len(pool._opened) == 1
+    pool.close()
+    assert not pool._opened
+
+
+async def test_race_at_the_limit_of_connections_tries_one_address_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_pool, "_NEXT_ADDRESS_S", 0.0)
+    resolver = Resolver(LOCAL, lookup=named("127.0.0.1", "127.0.0.2", "127.0.0.3"))
+    pool = ConnectionPool(resolver, tls=NO_TRUST, open_max=1)
+    most = await most_at_once(pool, monkeypatch)
+    assert most == 1
+
+
+async def test_race_of_many_silent_addresses_holds_four_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_pool, "_NEXT_ADDRESS_S", 0.0)
+    resolver = Resolver(LOCAL, lookup=named(*(f"127.0.0.{number}" for number in range(1, 33))))
+    most = await most_at_once(ConnectionPool(resolver, tls=NO_TRUST), monkeypatch)
+    assert most == 4
+
+
+async def most_at_once(pool: ConnectionPool, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Post to addresses that never answer; return how many connections were being opened at the same time at most."""
+    most = rounds = 0
+
+    async def silent(*_: object, **__: object) -> None:
+        nonlocal most, rounds
+        rounds += 1
+        for _turn in range(3):
+            await asyncio.sleep(0)
+            most = max(most, len(pool._opened))
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", silent)
+    failed = await failure(pool, "http://shop.example:8000/", timeout_s=0.2)
+    assert failed.code == "timeout"
+    await until(lambda: not pool._opened)
+    return most
+
+
 async def test_connection_with_unexpected_data_is_closed(pool: ConnectionPool) -> None:
     writers = []
 
@@ -262,6 +373,53 @@ async def test_pool_does_not_reuse_connection_near_server_idle_timeout(server: R
     idle.idle_since -= 4.9  # many servers close after 5 s
     await post(pool, server.at("/ok"))
     assert server.connections == 2
+
+
+async def test_pool_does_not_reuse_connection_beyond_its_age(server: Receiver, pool: ConnectionPool) -> None:
+    """Also while events keep coming: the age counts from when it was opened, not from its last use."""
+    for _ in range(3):
+        await post(pool, server.at("/ok"))
+    assert server.connections == 1
+    (idle,) = pool._idle
+    idle.opened_at -= connection_pool._AGE_MAX_S
+    await post(pool, server.at("/ok"))
+    assert server.connections == 2
+
+
+async def test_pool_after_name_moved_connects_to_its_new_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolver_module, "_CACHE_S", 0.0)
+    peers: list[str] = []
+    ended: list[str] = []
+    addresses = ["127.0.0.2"]
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peers.append(writer.get_extra_info("sockname")[0])
+        with suppress(asyncio.IncompleteReadError):
+            while True:
+                await reader.readuntil(BODY)
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
+        ended.append(peers[len(ended)])
+
+    def lookup(*given: Any, **rest: Any) -> list[tuple[Any, ...]]:
+        return named(*addresses)(*given, **rest)
+
+    resolver = Resolver(LOCAL, lookup=lookup)
+    pool = ConnectionPool(resolver, tls=NO_TRUST)
+    server = await asyncio.start_server(serve, "0.0.0.0", 0)
+    url = f"http://shop.example:{server.sockets[0].getsockname()[1]}/"
+    await post(pool, url)
+    await post(pool, url)
+    assert peers == ["127.0.0.2"]
+    addresses[:] = ["127.0.0.3"]
+    async with asyncio.timeout(PATIENCE_S):
+        while peers[-1] != "127.0.0.3":
+            await post(pool, url)
+    assert peers == ["127.0.0.2", "127.0.0.3"]
+    pool.close()
+    await until(lambda: ended == peers)
+    resolver.close()
+    server.close()
 
 
 async def test_pool_at_its_limit_closes_longest_idle_connection(
@@ -380,7 +538,29 @@ async def test_response_values_include_headers_that_are_not_kept() -> None:
     lines = b"x-filler: 1\r\n" * 100
     response = await read_in_one_go(b"HTTP/1.1 503 No\r\n%bRetry-After: 7\r\ncontent-length: 0\r\n\r\n" % lines)
     assert len(response.headers) == 64
-    assert response.values(b"retry-after") == ["7"]
+    assert response.values(b"retry-after") == [b"7"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("Malmö 北京".encode(), "Malmö 北京"),
+        ("Malmö".encode("latin-1"), "Malmö"),
+        (b"a\x9b31mb", "a 31mb"),
+        ("a\u202eb\u0085c".encode(), "a b c"),
+        (("å" * 5_000).encode(), "å" * 4_096),
+    ],
+    ids=["UTF-8", "Latin-1", "control character", "control characters in UTF-8", "cut"],
+)
+async def test_response_headers_are_utf_8_or_else_latin_1(raw: bytes, shown: str) -> None:
+    response = await read_in_one_go(b"HTTP/1.1 200 OK\r\nx-place: %b\r\ncontent-length: 0\r\n\r\n" % raw)
+    assert dict(response.headers)["x-place"] == shown
+
+
+async def test_response_body_is_not_cut_within_a_character() -> None:
+    body = ("x" + "å" * 1_000).encode()
+    response = await read_in_one_go(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+    assert response.body.decode() == "x" + "å" * 511
 
 
 @pytest.mark.parametrize("version", ["0.9", "2.0", "1.2", "3.0"])

@@ -64,13 +64,13 @@ async def test_endpoint_switched_on_again_keeps_its_pending_deliveries(
     await bench.publish(600)
     finish_pending = node.store.queue.finish_pending
 
-    async def switched_on_after_a_step(*values: Any, **named: Any) -> int:
+    async def switch_on_after_a_step(*values: Any, **named: Any) -> int:
         ended: int = await finish_pending(*values, **named)
         monkeypatch.setattr(node.store.queue, "finish_pending", finish_pending)
         await node.registry.change(endpoint.id, lambda each: replace(each, enabled=True, url=bench.hostile.url + "/ok"))
         return ended
 
-    monkeypatch.setattr(node.store.queue, "finish_pending", switched_on_after_a_step)
+    monkeypatch.setattr(node.store.queue, "finish_pending", switch_on_after_a_step)
     await node.registry.switch_off(endpoint.id, "gone", node.clock.now_ms())
     node.dispatcher.wake()
 
@@ -91,13 +91,13 @@ async def test_410_after_the_endpoint_was_changed_does_not_switch_it_off(
     endpoint = await bench.endpoint("/gone", max_in_flight=1)
     send = node.sender.send
 
-    async def mended_meanwhile(*values: Any) -> Outcome:
+    async def send_after_endpoint_change(*values: Any) -> Outcome:
         outcome = await send(*values)
         monkeypatch.setattr(node.sender, "send", send)
         await node.registry.change(endpoint.id, lambda each: replace(each, url=bench.hostile.url + "/ok"))
         return outcome
 
-    monkeypatch.setattr(node.sender, "send", mended_meanwhile)
+    monkeypatch.setattr(node.sender, "send", send_after_endpoint_change)
     await bench.publish(20)
 
     found = await bench.until_settled()

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from local_node import EVERYONE, SECRET_KEY, Bench
 from msgspec.structs import replace
+from stores import accept_events
 
 from commerce_event.core.delivery import OWN_FAULT_DELAY_S
 from commerce_event.core.ids import IdMaker
@@ -175,7 +176,7 @@ async def test_delivery_to_unknown_endpoint_waits_until_it_is_known(bench: Bench
         id=1, client_id=1, type="OrderConfirmedEvent", application_id=None, accepted_ms=now_ms, config_version=1,
         idempotency_key=None, traceparent=None, body=b"{}", deliveries=(NewDelivery(2, unknown.id),),
     )  # fmt: skip
-    await node.store.journal.accept([event])
+    await accept_events(node.store, [event])
     await bench.endpoint("/ok")
     await bench.publish()
     await bench.until_settled(endpoint_id=node.registry.endpoints(EVERYONE)[0].id)  # it has looked at the store

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import math
 import socket
 import threading
 from collections.abc import Callable, Sequence
@@ -56,6 +57,20 @@ class Stuck:
         return [(socket.AF_INET, type, 6, "", ("8.8.8.8", 0))]
 
 
+class HangingNames:
+    """A name server that answers every name at once, except those that begin with slow: they wait."""
+
+    def __init__(self) -> None:
+        self.hanging: list[str] = []
+        self.answer = threading.Event()
+
+    def __call__(self, host: str, _port: None, *, type: socket.SocketKind) -> list[tuple[Any, ...]]:  # noqa: A002
+        if host.startswith("slow"):
+            self.hanging.append(host)
+            self.answer.wait(2 * PATIENCE_S)
+        return [(socket.AF_INET, type, 6, "", ("8.8.8.8", 0))]
+
+
 async def until(holds: Callable[[], object]) -> None:
     """Return once the condition holds; fails when it never does."""
     async with asyncio.timeout(PATIENCE_S):
@@ -72,10 +87,10 @@ async def found(names: Names, policy: AddressPolicy = PUBLIC, **rest: Any) -> li
 
 
 async def refusal(
-    resolver: Resolver, host: str = HOST, port: int = PORT, timeout_s: float = PATIENCE_S
+    resolver: Resolver, host: str = HOST, port: int = PORT, timeout_s: float = PATIENCE_S, client: int = 0
 ) -> TransportError:
     with pytest.raises(TransportError) as caught:
-        await resolver.addresses(host, port, timeout_s)
+        await resolver.addresses(host, port, timeout_s, client=client)
     return caught.value
 
 
@@ -258,4 +273,120 @@ async def test_addresses_of_machine_with_wildcard_listener_are_blocked(own: str)
     assert (await refusal(resolver, address)).code == "blocked_address"
     assert await resolver.addresses(address, PORT + 1, PATIENCE_S) == [address]
     assert await resolver.addresses("198.51.100.1", PORT, PATIENCE_S) == ["198.51.100.1"]
+    resolver.close()
+
+
+# -- names of open connections
+
+
+async def test_has_moved_knows_addresses_of_newest_answer() -> None:
+    resolver = Resolver(PUBLIC, lookup=Names(shop_example=[["8.8.8.8", "8.8.4.4"]]))
+    await resolver.addresses(HOST, PORT, PATIENCE_S)
+    assert not resolver.has_moved(HOST, "8.8.4.4")
+    assert resolver.has_moved(HOST, "1.1.1.1")
+    resolver.close()
+
+
+async def test_has_moved_with_old_answer_looks_again_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolver_module, "_CACHE_S", 0.0)
+    names = Names(shop_example=[["8.8.8.8"], ["8.8.4.4"]])
+    resolver = Resolver(PUBLIC, lookup=names)
+    await resolver.addresses(HOST, PORT, PATIENCE_S)
+    assert not resolver.has_moved(HOST, "8.8.8.8")
+    await until(lambda: resolver.has_moved(HOST, "8.8.8.8"))
+    assert not resolver.has_moved(HOST, "8.8.4.4")
+    resolver.close()
+
+
+async def test_has_moved_after_failed_lookup_keeps_the_last_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolver_module, "_CACHE_S", 0.0)
+    names = Names(shop_example=[["8.8.8.8"], socket.gaierror(socket.EAI_AGAIN, "try again")])
+    resolver = Resolver(PUBLIC, lookup=names)
+    await resolver.addresses(HOST, PORT, PATIENCE_S)
+    resolver.has_moved(HOST, "8.8.8.8")
+    await until(lambda: resolver._refresh_at[HOST] < math.inf)
+    assert not resolver.has_moved(HOST, "8.8.8.8")
+    resolver.close()
+
+
+async def test_resolver_with_names_of_one_client_hanging_looks_up_those_of_another_at_once() -> None:
+    names = HangingNames()
+    resolver = Resolver(PUBLIC, lookup=names)
+    hanging = [
+        asyncio.create_task(refusal(resolver, f"slow{number}.example", timeout_s=0.05, client=1))
+        for number in range(100)
+    ]
+    await until(lambda: len(names.hanging) == 4)
+    assert await resolver.addresses(HOST, PORT, PATIENCE_S, client=2) == ["8.8.8.8"]
+    assert await resolver.addresses("other.example", PORT, PATIENCE_S, client=2) == ["8.8.8.8"]
+    refused = await asyncio.gather(*hanging)
+
+    assert {each.code for each in refused} == {"dns_timeout"}
+    assert len(names.hanging) == 4, "those that nobody waits for any more are not looked up"
+    assert not resolver._waiting
+    assert len(resolver._lookups) == 4
+    names.answer.set()
+    await until(lambda: not resolver._held)
+    resolver.close()
+
+
+async def test_resolver_with_slow_clients_keeps_half_of_the_threads_for_others() -> None:
+    names = HangingNames()
+    resolver = Resolver(PUBLIC, lookup=names)
+    for client in range(1, 5):
+        await refusal(resolver, f"slow-{client}.example", timeout_s=0.0, client=client)
+    resolver._slow_clients.update(range(1, 20))  # as they are after a while
+    for number in range(40):
+        await refusal(resolver, f"slow{number}.example", timeout_s=0.0, client=1 + number % 19)
+    assert resolver._held.total() == 8
+
+    assert await resolver.addresses(HOST, PORT, PATIENCE_S, client=99) == ["8.8.8.8"]
+    names.answer.set()
+    await until(lambda: not resolver._held)
+    resolver.close()
+
+
+async def test_resolver_with_host_waiting_for_another_client_looks_it_up_in_the_first_turn() -> None:
+    names = HangingNames()
+    resolver = Resolver(PUBLIC, lookup=names)
+    hanging = [
+        asyncio.create_task(refusal(resolver, f"slow{number}.example", timeout_s=0.2, client=1)) for number in range(9)
+    ]
+    await until(lambda: len(names.hanging) == 4)
+    redirected = asyncio.create_task(resolver.addresses(HOST, PORT, PATIENCE_S, client=1))
+    await until(lambda: (HOST, False) in resolver._lookups)
+
+    assert await resolver.addresses(HOST, PORT, PATIENCE_S, client=2) == ["8.8.8.8"]
+    assert await redirected == ["8.8.8.8"]
+    names.answer.set()
+    await asyncio.gather(*hanging, return_exceptions=True)
+    resolver.close()
+
+
+async def test_resolver_closed_while_lookups_wait_ends_them() -> None:
+    names = HangingNames()
+    resolver = Resolver(PUBLIC, lookup=names)
+    waiting = [
+        asyncio.create_task(refusal(resolver, f"slow{number}.example", timeout_s=PATIENCE_S, client=1))
+        for number in range(9)
+    ]
+    await until(lambda: len(names.hanging) == 4)
+    resolver.close()
+    ended, _ = await asyncio.wait(waiting[4:])
+    assert {(await each).code for each in ended} == {"dns_failed"}
+    names.answer.set()
+    for each in waiting[:4]:
+        each.cancel()
+    await asyncio.wait(waiting)
+
+
+async def test_has_moved_under_silent_name_server_asks_once_and_delays_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck = Stuck()
+    resolver = Resolver(PUBLIC, lookup=stuck)
+    for _ in range(3):
+        assert not resolver.has_moved(HOST, "8.8.8.8")
+    await until(lambda: stuck.asked)
+    assert stuck.asked == [HOST]
+    assert not resolver._lookups.get((HOST, False))  # a new connection does not wait for it
+    stuck.answer.set()
     resolver.close()

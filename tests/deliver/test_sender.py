@@ -458,6 +458,19 @@ async def test_sender_with_echoed_credentials_masks_every_form(
     assert dict(outcome.response_headers)["x-echoed"].rstrip("=") == shown.rstrip("=")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+@pytest.mark.parametrize("rest", ["", "京", b"\xff"], ids=["alone", "beside UTF-8", "beside other bytes"])
+async def test_sender_with_echoed_secret_beyond_ascii_masks_it_in_either_encoding(
+    sender: Sender, encoding: str, rest: str | bytes
+) -> None:
+    echoed = "geheimniß-ö".encode(encoding) + (rest.encode() if isinstance(rest, str) else rest)
+    answer = b"HTTP/1.1 200 OK\r\nx-echoed: %b\r\ncontent-length: %d\r\n\r\n%b" % (echoed, len(echoed), echoed)
+    async with answering(answer) as url:
+        outcome = await sender.send(an_endpoint(url, headers={"x-a": "geheimniß-ö"}), a_delivery())
+    assert outcome.response_body.startswith(b"***")
+    assert dict(outcome.response_headers)["x-echoed"].startswith("***")
+
+
 async def test_sender_with_echoed_signing_secret_masks_it(sender: Sender) -> None:
     echoed = f"{SECRET} or {SECRET.removeprefix('whsec_')}".encode()
     answer = b"HTTP/1.1 200 OK\r\nx-echoed: %b\r\ncontent-length: %d\r\n\r\n%b" % (echoed, len(echoed), echoed)

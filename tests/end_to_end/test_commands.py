@@ -286,6 +286,8 @@ async def test_lost_admin_key_can_be_replaced_in_the_store(server: ServerProcess
         ),
         (("keys", "create", "--role", "read"), 2, "--client: name the clients that a read key is for."),
         (("keys", "create", "--role", "king"), 2, "Invalid value for '--role': 'king' is not one of"),
+        (("events", "list", "--state", "x"), 2, "Invalid value for '--state': 'x' is not one of 'pending',"),
+        (("serve", "--port", "x"), 2, "Invalid value for '--port': 'x' is not a whole number; see:"),
         (("keys", "crate"), 2, "did you mean 'create'? See: commerce-event keys --help."),
         (("events", "list", "--after", "3"), 2, "--client: name the client whose sequence is read."),
         (("events", "list", "--type", "Oder"), 2, "there is no event type 'Oder'; did you mean Order?\n"),
@@ -301,6 +303,7 @@ async def test_lost_admin_key_can_be_replaced_in_the_store(server: ServerProcess
         (("serve", "--host", "300.1.1.1"), 2, "choose another --host"),
         (("openapi", "--yaml", "--json"), 2, "--yaml and --json exclude each other"),
         (("dead", "retry"), 2, "Give delivery ids, or an endpoint"),
+        (("events", "explain", "end_x"), 2, "end_x is the id of an endpoint, not of an event."),
         (("frobnicate",), 2, "No such command"),
     ],
 )

@@ -281,3 +281,28 @@ async def flood(caller: Caller) -> None:
             caller.writer.write(LARGE * 16)
             await caller.writer.drain()
             await asyncio.sleep(0)
+
+
+async def test_search_is_cancelled_when_its_caller_closes_the_connection(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def endless(*_: object) -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    monkeypatch.setattr(api.node.store.history, "events", endless)
+    async with connected(api) as caller:
+        caller.writer.write(
+            b"GET /v1/events?q=x HTTP/1.1\r\nHost: shop\r\nAuthorization: Bearer %b\r\n\r\n" % ADMIN_KEY.encode()
+        )
+        async with asyncio.timeout(60):
+            await began.wait()
+            assert not cancelled.is_set()
+            caller.writer.close()
+            await cancelled.wait()

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from commerce_event.core.problems import Problem
 from commerce_event.http import asgi
-from commerce_event.http.asgi import DisconnectedError, Message, answer_problem, check_encoding, read_body
+from commerce_event.http.asgi import (
+    ON_HALF_CLOSE,
+    DisconnectedError,
+    Message,
+    answer_problem,
+    check_encoding,
+    read_body,
+    until_gone,
+)
+from commerce_event.http.body_budget import BodyBudget
 
 LIMIT = 10
 TOO_LARGE = Problem(413, "Too large.", headers={"Connection": "close"})
@@ -152,3 +161,40 @@ def test_check_encoding_compressed_is_415(encoding: bytes) -> None:
 @pytest.mark.parametrize("encoding", [b"", b"identity", b"Identity"])
 def test_check_encoding_identity_is_accepted(encoding: Any) -> None:
     check_encoding(encoding)
+
+
+async def test_read_body_beyond_the_share_is_refused_unread() -> None:
+    budget = BodyBudget(10)
+    with budget.share("a") as first, budget.share("a") as second, budget.share("b") as third:
+        assert await read_body(Caller(b"12345678").receive, {b"content-length": b"8"}, LIMIT, first) == b"12345678"
+        caller = Caller(b"123")
+        with pytest.raises(Problem, match="Too many large requests") as raised:
+            await read_body(caller.receive, {b"content-length": b"3"}, LIMIT, second)
+        assert (raised.value.status, raised.value.headers["Retry-After"].isdigit()) == (503, True)
+        assert caller.unsent == 1
+        assert await read_body(Caller(b"12345").receive, {b"content-length": b"5"}, LIMIT, third) == b"12345"
+    assert budget.used == 0
+
+
+async def test_read_body_of_unknown_length_takes_its_share_piece_by_piece() -> None:
+    budget = BodyBudget(5)
+    caller = Caller(b"123", b"456", b"7")
+    with pytest.raises(Problem, match="Too many large requests"), budget.share("a") as share:
+        await read_body(caller.receive, {}, LIMIT, share)
+    assert caller.unsent == 1
+    assert budget.used == 0
+
+
+async def test_until_gone_returns_when_the_caller_disconnects() -> None:
+    async with asyncio.timeout(60):
+        await until_gone({}, Caller(b"", leaves=True).receive)
+
+
+async def test_until_gone_returns_when_the_caller_closes_its_side() -> None:
+    scope: dict[str, Any] = {}
+    waiting = asyncio.create_task(until_gone(scope, Caller(b"").receive))
+    while ON_HALF_CLOSE not in scope:
+        await asyncio.sleep(0)
+    scope[ON_HALF_CLOSE]()
+    async with asyncio.timeout(60):
+        await waiting

@@ -1,4 +1,4 @@
-"""The tally: what is worth a row, and that nothing counted gets lost between memory and store."""
+"""The activity recorder: what is worth a row, and that nothing counted gets lost between memory and store."""
 
 from typing import cast
 
@@ -25,7 +25,7 @@ class Rows:
         self.taken += rows
 
 
-def book(endpoint: int, *, pending: int = 0, dead: int = 0, oldest_due_ms: int | None = None) -> DeliveryCounts:
+def counts(endpoint: int, *, pending: int = 0, dead: int = 0, oldest_due_ms: int | None = None) -> DeliveryCounts:
     return DeliveryCounts(
         endpoint_id=endpoint, client_id=1, matched=pending + dead, delivered=0, dead=dead, cancelled=0,
         pending=pending, oldest_due_ms=oldest_due_ms,
@@ -35,7 +35,7 @@ def book(endpoint: int, *, pending: int = 0, dead: int = 0, oldest_due_ms: int |
 async def test_endpoint_for_which_nothing_waits_and_nothing_is_dead_makes_no_row() -> None:
     rows, recorder = Rows(), ActivityRecorder(FakeClock())
     for endpoint in range(1, 100):
-        recorder.queued(book(endpoint))
+        recorder.queued(counts(endpoint))
     await recorder.flush(cast("ActivityStore", rows))
 
     assert rows.taken == []
@@ -46,11 +46,11 @@ async def test_what_was_seen_is_written_once_a_minute_unless_it_grows() -> None:
     recorder, store = ActivityRecorder(clock), cast("ActivityStore", rows)
     seen = []
     for pending in (3, 3, 2, 5):
-        recorder.queued(book(7, pending=pending))
+        recorder.queued(counts(7, pending=pending))
         await recorder.flush(store)
         seen.append([row.pending for row in rows.taken])
     clock.ms += MINUTE_MS
-    recorder.queued(book(7, pending=2))
+    recorder.queued(counts(7, pending=2))
     await recorder.flush(store)
 
     assert seen == [[3], [3], [3], [3, 5]]

@@ -4,7 +4,7 @@ import asyncio
 from typing import cast
 
 import pytest
-from stores import START_MS, Engine, claim, new_event, result
+from stores import START_MS, Engine, accept_events, claim, new_event, result
 
 from commerce_event.core.clock import SystemClock
 from commerce_event.core.model import Replay, Scope
@@ -20,7 +20,7 @@ DAY_MS = 86_400_000
 async def test_event_that_lost_its_delivery_is_found(engine: Engine) -> None:
     store = await engine.open()
     good, bad = new_event(7), new_event(7)
-    await store.journal.accept([good, bad])
+    await accept_events(store, [good, bad])
     await store.close()
     await engine.damage(bad.id)
     store = await engine.open()
@@ -32,7 +32,7 @@ async def test_event_that_lost_its_delivery_is_found(engine: Engine) -> None:
 
 async def test_recount_goes_on_where_it_stopped_and_begins_again_at_the_end(store: Store) -> None:
     events = [new_event() for _ in range(5)]
-    await store.journal.accept(events)
+    await accept_events(store, events)
     first = await store.maintenance.verify_counts(after_id=0, limit=3)
     second = await store.maintenance.verify_counts(after_id=first.cursor, limit=3)
 
@@ -42,7 +42,7 @@ async def test_recount_goes_on_where_it_stopped_and_begins_again_at_the_end(stor
 
 async def test_old_finished_events_go_with_everything_of_theirs(store: Store) -> None:
     old = new_event(7, at_ms=START_MS - 100, body=b'{"OrderNo":"SO-OLD"}')
-    await store.journal.accept([old])
+    await accept_events(store, [old])
     await store.maintenance.index_text(10)
     [claimed] = await claim(store, 7)
     await store.queue.settle([result(claimed)])
@@ -59,7 +59,7 @@ async def test_old_finished_events_go_with_everything_of_theirs(store: Store) ->
 async def test_what_is_pending_or_young_stays(store: Store) -> None:
     pending, done = new_event(7, at_ms=START_MS - 100), new_event(at_ms=START_MS - 50)
     young = new_event(at_ms=START_MS)
-    await store.journal.accept([pending, done, young])
+    await accept_events(store, [pending, done, young])
 
     assert await store.maintenance.expire(before_ms=START_MS, limit=10) == 1
     assert [event.id for event in await store.history.events(EventQuery(scope=EVERYONE), Page(9))] == [
@@ -70,13 +70,13 @@ async def test_what_is_pending_or_young_stays(store: Store) -> None:
 
 
 async def test_retention_goes_in_steps(store: Store) -> None:
-    await store.journal.accept([new_event(at_ms=START_MS - 100) for _ in range(5)])
+    await accept_events(store, [new_event(at_ms=START_MS - 100) for _ in range(5)])
 
     assert [await store.maintenance.expire(before_ms=START_MS, limit=2) for _ in range(4)] == [2, 2, 1, 0]
 
 
 async def test_text_index_goes_in_steps_and_is_done_once(store: Store) -> None:
-    await store.journal.accept([new_event() for _ in range(5)])
+    await accept_events(store, [new_event() for _ in range(5)])
 
     assert [await store.maintenance.index_text(2) for _ in range(4)] == [2, 2, 1, 0]
 
@@ -84,7 +84,7 @@ async def test_text_index_goes_in_steps_and_is_done_once(store: Store) -> None:
 async def test_recount_finds_too_few_but_is_not_misled_by_replays(engine: Engine) -> None:
     store = await engine.open()
     replayed, bad = new_event(7), new_event(7, 8)
-    await store.journal.accept([replayed, bad])
+    await accept_events(store, [replayed, bad])
     replay = Replay(
         id=new_event().id, client_id=1, endpoint_id=7, since_ms=0, until_ms=START_MS, types=(), only="all",
         state="done", cursor=0, looked_at=2, queued=2, created_ms=START_MS, finished_ms=START_MS,
@@ -104,7 +104,7 @@ async def test_recount_finds_too_few_but_is_not_misled_by_replays(engine: Engine
 async def test_ids_that_were_freed_stay_unknown_in_every_reading(engine: Engine) -> None:
     store = await engine.open()
     old, young = new_event(7, at_ms=START_MS - 100), new_event(7)
-    await store.journal.accept([old, young])
+    await accept_events(store, [old, young])
     delivery_id = old.deliveries[0].id
     await store.queue.cancel([delivery_id], reason="by hand", now_ms=START_MS)
     await store.maintenance.expire(before_ms=START_MS, limit=10)
@@ -125,7 +125,7 @@ async def test_ids_that_were_freed_stay_unknown_in_every_reading(engine: Engine)
 
 async def test_pending_replay_keeps_an_old_event(store: Store) -> None:
     old = new_event(7, at_ms=START_MS - 100)
-    await store.journal.accept([old])
+    await accept_events(store, [old])
     await store.queue.settle([result(each) for each in await claim(store, 7)])
     [delivery_id] = [each.id for each in old.deliveries]
     assert await store.queue.requeue([delivery_id], now_ms=START_MS) == 0  # it has arrived
@@ -143,14 +143,14 @@ async def test_pending_replay_keeps_an_old_event(store: Store) -> None:
 async def test_old_pending_events_do_not_hide_finished_ones_behind_them(store: Store) -> None:
     pending = [new_event(7, at_ms=START_MS - 100) for _ in range(10)]
     done = new_event(at_ms=START_MS - 50)
-    await store.journal.accept([*pending, done])
+    await accept_events(store, [*pending, done])
 
     assert await store.maintenance.expire(before_ms=START_MS, limit=2) == 1
     assert await store.history.event(done.id, EVERYONE) is None
 
 
 async def test_store_describes_itself(store: Store) -> None:
-    await store.journal.accept([new_event(7)])
+    await accept_events(store, [new_event(7)])
     info = await store.info()
 
     assert info.engine
@@ -163,7 +163,7 @@ async def test_store_describes_itself(store: Store) -> None:
 
 async def test_healthy_store_does_not_report_a_failure(store: Store) -> None:
     watching = asyncio.create_task(store.failed())
-    await store.journal.accept([new_event(7)])
+    await accept_events(store, [new_event(7)])
 
     assert not watching.done()
     watching.cancel()
@@ -172,7 +172,7 @@ async def test_healthy_store_does_not_report_a_failure(store: Store) -> None:
 async def test_clock_that_is_set_far_ahead_leaves_days_before_history_goes(engine: Engine) -> None:
     store, clock = await engine.open(), SystemClock()
     now_ms = clock.now_ms()
-    await store.journal.accept([new_event(at_ms=now_ms - age_days * DAY_MS) for age_days in (40, 29, 1, 0)])
+    await accept_events(store, [new_event(at_ms=now_ms - age_days * DAY_MS) for age_days in (40, 29, 1, 0)])
     retention = Retention(store.maintenance, clock, 30 * 86_400)
     clock.follow(366 * DAY_MS)
     for _ in range(3):
@@ -186,7 +186,7 @@ async def test_retention_takes_what_is_past_its_time_and_catches_up_after_a_long
 ) -> None:
     store, clock = await engine.open(), SystemClock()
     now_ms, start_s = clock.now_ms(), clock.monotonic()
-    await store.journal.accept([new_event(at_ms=now_ms - age_days * DAY_MS) for age_days in (40, 39, 9, 8)])
+    await accept_events(store, [new_event(at_ms=now_ms - age_days * DAY_MS) for age_days in (40, 39, 9, 8)])
     retention = Retention(store.maintenance, clock, 10 * 86_400)
     left = []
     for passed_days in (0, 1, 3.5, 4):

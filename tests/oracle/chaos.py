@@ -2,7 +2,7 @@
 
     python tests/oracle/chaos.py --engine sqlite --faults kill,kill-all --cycles 200
 
-It knows the product by its command line and its HTTP API alone. Exits 1 on any breach.
+It knows the product by its command line and its HTTP API alone. Exits 1 on any violation.
 """
 
 import argparse

@@ -153,7 +153,7 @@ def _attempts_counted(server: Server) -> int:
 
 
 def _counted(api: httpx.Client) -> int:
-    """Return the number of dead deliveries in the metrics, once they agree with the accounts or after a time limit."""
+    """Return the number of dead deliveries in the metrics, once they agree with the counts or after a time limit."""
     wanted = sum(book["dead"] for book in api.get("/v1/books").json()["items"])
     end = time.monotonic() + 15.0
     while True:

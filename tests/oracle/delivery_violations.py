@@ -1,4 +1,4 @@
-"""Violations of the invariants of attempts, requests and accounts."""
+"""Violations of the invariants of attempts, requests and delivery counts."""
 
 from dataclasses import replace
 
@@ -167,7 +167,7 @@ def dial_forbidden_address(ledger: Ledger) -> None:
     ledger.trapped.append("a connection")
 
 
-# accounts
+# delivery counts
 
 
 def hide_dead_letter(ledger: Ledger) -> None:

@@ -20,7 +20,7 @@ from subscriptions import AWAY, BADLY, CANCELLED, DELETED, GONE_FROM, LIMITED_S,
 TRAP = "/trap"
 _PATIENCE_S = 20.0  # no caller is kept longer
 _DRIP_S = 0.1
-_SLOW_S = 0.05
+_SLOW_S = 0.25  # so that requests overlap where they may, also when events come slowly
 _THOUGHT_S = 0.2  # so that a kill finds some of them under way
 _ENDLESS_BYTES = 64 << 20
 _FORBIDDEN_HOST = "127.0.0.2"  # listened on, but no network that deliveries may reach

@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-import judge_accounts
 import judge_attempts
+import judge_counts
 import judge_deliveries
 import judge_events
 import judge_requests
@@ -11,7 +11,7 @@ from ledger import Ledger
 from ledger_index import Case, Finding
 
 ENOUGH = "enough happened to judge by"
-_THEMES = (judge_events, judge_deliveries, judge_attempts, judge_requests, judge_accounts)
+_THEMES = (judge_events, judge_deliveries, judge_attempts, judge_requests, judge_counts)
 _KILLS = frozenset({"kill", "kill-all", "power-cut"})
 _KILLS_TO_INTERRUPT = 3  # so many of them must have met a request on its way
 _EVENTS_FOR_A_FAULT = 10

@@ -128,7 +128,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class Sample:
-    """What a node used, and what it said of its accounts, at one moment of the run."""
+    """What a node used, and what it said of its delivery counts, at one moment of the run."""
 
     at: float
     node: str
@@ -137,7 +137,7 @@ class Sample:
     threads: int
     log_mb: float = 0.0  # the store's write-ahead log
     oldest_due_s: float | None = None  # None: it was not asked, or did not answer
-    unbalanced: str = ""  # what is wrong with its accounts
+    unbalanced: str = ""  # what is wrong with its delivery counts
     quiet: bool = False  # before any fault, or when all is over
 
 

@@ -61,7 +61,7 @@ class Watch:
 
 
 def _unbalanced(books: dict[str, Any]) -> str:
-    """Return what is wrong with accounts, by the server's own word or by our sum."""
+    """Return what is wrong with the delivery counts, by the server's own word or by our sum."""
     if not books["balanced"]:
         return "the server says that its delivery counts do not balance"
     for book in books["items"]:

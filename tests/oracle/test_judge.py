@@ -11,7 +11,7 @@ from disk import can_mount
 from faults import possible
 from invariants import judge
 from ledger import Ledger
-from violations import BREACHES
+from violations import VIOLATIONS
 
 
 def broken_by(change: Callable[[Ledger], None]) -> set[str]:
@@ -25,11 +25,11 @@ def test_judge_of_a_clean_record_finds_nothing() -> None:
 
 
 def test_every_invariant_has_a_violation() -> None:
-    assert {finding.invariant for finding in judge(clean())} == set(BREACHES)
+    assert {finding.invariant for finding in judge(clean())} == set(VIOLATIONS)
 
 
 @pytest.mark.parametrize(
-    ("change", "invariant"), [(change, name) for name, changes in BREACHES.items() for change in changes]
+    ("change", "invariant"), [(change, name) for name, changes in VIOLATIONS.items() for change in changes]
 )
 def test_judge_of_a_violation_names_the_invariant(change: Callable[[Ledger], None], invariant: str) -> None:
     assert invariant in broken_by(change)

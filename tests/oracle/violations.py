@@ -157,7 +157,7 @@ def replay_to_another(ledger: Ledger) -> None:
     next(each for each in ledger.deliveries if each.replayed).path = "/a"
 
 
-BREACHES: dict[str, list[Callable[[Ledger], None]]] = {
+VIOLATIONS: dict[str, list[Callable[[Ledger], None]]] = {
     "every acknowledged event is stored, byte for byte": [forget_event, change_stored_bytes],
     "an event keeps its id": [rename, merge],
     "a client's sequence has no gap": [skip_in_sequence],

@@ -80,13 +80,13 @@ def _every(count: int) -> Callable[[], bool]:
 def answered_before_the_commit() -> None:
     tasks = []
 
-    async def accept(before: Any, journal: SqliteJournal, events: Any, **version: Any) -> list[Accepted]:
+    async def accept(before: Any, journal: SqliteJournal, submissions: Any, **version: Any) -> list[list[Accepted]]:
         async def later() -> None:
             await asyncio.sleep(0.5)
-            await before(journal, events, **version)
+            await before(journal, submissions, **version)
 
         tasks.append(asyncio.ensure_future(later()))
-        return [Accepted("new", event.id, 0, len(event.deliveries)) for event in events]
+        return [[Accepted("new", event.id, 0, len(event.deliveries)) for event in events] for events in submissions]
 
     _wrap(SqliteJournal, "accept", accept)
 
@@ -99,24 +99,31 @@ def some_events_have_no_deliveries() -> None:
 
 @_bug("an idempotency key means one event of its client")
 def key_ignored() -> None:
-    _wrap(Intake, "_match", lambda before, intake, draft, *v: before(intake, replace(draft, idempotency_key=None), *v))
+    _wrap(
+        Intake,
+        "_match",
+        lambda before, intake, pending_event, *v: before(intake, replace(pending_event, idempotency_key=None), *v),
+    )
 
 
 @_bug("an idempotency key means one event of its client")
 def other_body_under_the_same_key_accepted() -> None:
-    async def accept(before: Any, journal: SqliteJournal, events: Any, **version: Any) -> list[Accepted]:
-        answers = await before(journal, events, **version)
-        return [replace(each, outcome="duplicate") if each.outcome == "conflict" else each for each in answers]
+    async def accept(before: Any, journal: SqliteJournal, submissions: Any, **version: Any) -> list[list[Accepted]]:
+        results = await before(journal, submissions, **version)
+        return [
+            [replace(each, outcome="duplicate") if each.outcome == "conflict" else each for each in answers]
+            for answers in results
+        ]
 
     _wrap(SqliteJournal, "accept", accept)
 
 
 @_bug("every acknowledged event is stored, byte for byte")
 def batch_loses_its_last_event() -> None:
-    async def submit(before: Any, intake: Intake, drafts: Any) -> list[Accepted]:
-        if len(drafts) == 1:
-            return list(await before(intake, drafts))
-        answers = await before(intake, drafts[:-1])
+    async def submit(before: Any, intake: Intake, pending_events: Any) -> list[Accepted]:
+        if len(pending_events) == 1:
+            return list(await before(intake, pending_events))
+        answers = await before(intake, pending_events[:-1])
         return [*answers, answers[-1]]
 
     _wrap(Intake, "submit", submit)
@@ -320,7 +327,7 @@ def wrong_content_type() -> None:
     sender._FIXED_HEADERS = sender._FIXED_HEADERS.replace(b"application/json", b"text/plain")  # type: ignore[misc]
 
 
-# Keeping account
+# Delivery counts
 
 
 @_bug("every delivery ended", "dead after the whole policy", "dead because gone")

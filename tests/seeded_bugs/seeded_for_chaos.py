@@ -66,10 +66,10 @@ def accepted_before_it_is_flushed() -> None:
 
 @_bug("nothing is stored or sent that was not acknowledged")
 def refused_event_stored() -> None:
-    async def later(intake: Intake, draft: Any) -> None:
-        await intake.submit([draft])
+    async def later(intake: Intake, pending_event: Any) -> None:
+        await intake.submit([pending_event])
 
-    def draft(before: Any, publisher: Any, event_type: str, body: bytes, headers: Any, key: Any) -> Any:
+    def pending_event(before: Any, publisher: Any, event_type: str, body: bytes, headers: Any, key: Any) -> Any:
         try:
             return before(publisher, event_type, body, headers, key)
         except InvalidEventError:
@@ -81,7 +81,7 @@ def refused_event_stored() -> None:
             _TASKS.append(asyncio.ensure_future(later(publisher._intake, accepted)))
             raise
 
-    _wrap(publish.Publisher, "_pending_event", draft)
+    _wrap(publish.Publisher, "_pending_event", pending_event)
 
 
 _TASKS: list[Any] = []
@@ -91,9 +91,13 @@ _TASKS: list[Any] = []
 def keys_shared_by_clients() -> None:
     seen: dict[Any, int] = {}
 
-    def event(before: Any, intake: Intake, draft: Any, *values: Any) -> Any:
-        client = seen.setdefault(draft.idempotency_key, draft.client_id)
-        return before(intake, draft if client == draft.client_id else replace(draft, client_id=client), *values)
+    def event(before: Any, intake: Intake, pending_event: Any, *values: Any) -> Any:
+        client = seen.setdefault(pending_event.idempotency_key, pending_event.client_id)
+        return before(
+            intake,
+            pending_event if client == pending_event.client_id else replace(pending_event, client_id=client),
+            *values,
+        )
 
     _wrap(Intake, "_match", event)
 
@@ -112,8 +116,8 @@ def lost_one_delivery_in_200() -> None:
 def two_deliveries_for_one() -> None:
     now = _every(50)
 
-    def event(before: Any, intake: Intake, draft: Any, *values: Any) -> Any:
-        made = before(intake, draft, *values)
+    def event(before: Any, intake: Intake, pending_event: Any, *values: Any) -> Any:
+        made = before(intake, pending_event, *values)
         if not now() or not made.deliveries:
             return made
         twin = replace(made.deliveries[0], id=intake._ids.next(made.accepted_ms), lease_until_ms=None)
@@ -267,7 +271,7 @@ def replay_to_another_client() -> None:
     _wrap(Replays, "_step", step)
 
 
-# Accounts and use
+# Delivery counts and use
 
 
 @_bug("every list of dead letters is complete")
@@ -309,9 +313,9 @@ def secret_in_the_log() -> None:
 
 @_bug("no server ended by itself", faults=("disk-full",))
 def full_disk_ends_it() -> None:
-    async def accept(before: Any, journal: SqliteJournal, events: Any, **version: Any) -> list[Accepted]:
+    async def accept(before: Any, journal: SqliteJournal, submissions: Any, **version: Any) -> list[list[Accepted]]:
         try:
-            return list(await before(journal, events, **version))
+            return list(await before(journal, submissions, **version))
         except StoreUnavailableError:
             os._exit(3)
 

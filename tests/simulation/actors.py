@@ -107,11 +107,11 @@ class Actors:
             body=msgspec.json.encode({**data, "Number": number}), order_id=order, begin_s=self._loop.time(),
         )  # fmt: skip
         self._record.published.append(event)
-        draft = PendingEvent(client, kind, None, data, event.body, idempotency_key=event.key)
+        pending_event = PendingEvent(client, kind, None, data, event.body, idempotency_key=event.key)
         wait_s = 1.0
         while event.event_id is None:
             try:
-                [answer] = await self._node.call(self._node.intake.submit([draft]))
+                [answer] = await self._node.call(self._node.intake.submit([pending_event]))
                 event.event_id, event.deliveries, event.end_s = answer.id, answer.deliveries, self._loop.time()
                 self._record.trace(event.end_s, "accepted", event=answer.id, outcome=answer.outcome)
             except (StoreUnavailableError, NodeDownError):
@@ -275,7 +275,7 @@ class Actors:
         self._record.trace(self._loop.time(), "clock set", by_ms=by_ms)
         self._node.machine.set_by_ms += by_ms
         await asyncio.sleep(self._rng.uniform(0.0, 1.0))
-        while True:  # as the keeper does each second
+        while True:  # as maintenance does each second
             try:
                 await self._node.call(self._node.maintenance.clock_watcher.check())
                 return

@@ -27,12 +27,12 @@ def main() -> int:
         found = list(track(pool.map(tried, points, chunksize=16), "commits", len(points), console=console))
     table = Table("fault", "commits", "broken")
     for fault in FAULTS:
-        broken = [bool(breaches) for point, breaches in found if point.fault == fault]
+        broken = [bool(violations) for point, violations in found if point.fault == fault]
         table.add_row(fault, str(len(broken)), str(sum(broken)))
     console.print(table)
-    failed = [(point, breaches) for point, breaches in found if breaches]
-    for point, breaches in failed[:20]:
-        console.print(f"{point}: {breaches[0]}", style="red")
+    failed = [(point, violations) for point, violations in found if violations]
+    for point, violations in failed[:20]:
+        console.print(f"{point}: {violations[0]}", style="red")
     return 1 if failed else 0
 
 

@@ -19,7 +19,7 @@ _EARLY_S = 0.002  # the node counts in milliseconds
 
 
 class Judge:
-    """Looks at one record; ``breaches`` are plain sentences, none when all is well."""
+    """Looks at one record; ``violations`` are plain sentences, none when all is well."""
 
     def __init__(self, record: Record) -> None:
         self._record = record
@@ -30,25 +30,25 @@ class Judge:
         for act in record.acts:
             self._acts[act.endpoint_id].append(act)
         self._late = Lateness(record)
-        self.breaches: list[str] = []
+        self.violations: list[str] = []
 
     def judge(self) -> list[str]:
         record = self._record
-        self.breaches += [f"the node complained: {complaint}" for complaint in record.complaints]
+        self.violations += [f"the node complained: {complaint}" for complaint in record.complaints]
         if not record.balanced:
-            self._breach("the delivery counts do not balance")
+            self._violation("the delivery counts do not balance")
         if record.left_over:
-            self._breach(f"after everything was done there are {record.left_over}")
+            self._violation(f"after everything was done there are {record.left_over}")
         self._everything_arrived()
         known = {kept.delivery.id for kept in record.kept}
         for stranger in self._sent.keys() - known:
-            self._breach(f"delivery {stranger} was sent and the store does not know it")
+            self._violation(f"delivery {stranger} was sent and the store does not know it")
         for kept in record.kept:
             self._delivery(kept)
-        return self.breaches
+        return self.violations
 
-    def _breach(self, sentence: str) -> None:
-        self.breaches.append(sentence)
+    def _violation(self, sentence: str) -> None:
+        self.violations.append(sentence)
 
     # -- events
 
@@ -58,19 +58,19 @@ class Judge:
             by_event[kept.delivery.event_id].append(kept)
         for event in self._record.published:
             if event.event_id is None:
-                self._breach(f"event {event.key} was never accepted, though all was well in the end")
+                self._violation(f"event {event.key} was never accepted, though all was well in the end")
             else:
                 self._event(event, by_event.pop(event.event_id, []))
         for event_id in by_event:
-            self._breach(f"event {event_id} has deliveries and no producer knows it")
+            self._violation(f"event {event_id} has deliveries and no producer knows it")
 
     def _event(self, event: Published, found: list[Kept]) -> None:
         first = [kept.delivery for kept in found if not kept.replayed]
         endpoints = [delivery.endpoint_id for delivery in first]
         if len(set(endpoints)) != len(endpoints):
-            self._breach(f"event {event.event_id} has two deliveries to one endpoint: {endpoints}")
+            self._violation(f"event {event.event_id} has two deliveries to one endpoint: {endpoints}")
         if event.deliveries != len(first):
-            self._breach(f"event {event.event_id} was accepted for {event.deliveries} endpoints, not {len(first)}")
+            self._violation(f"event {event.event_id} was accepted for {event.deliveries} endpoints, not {len(first)}")
         self._routed(event, endpoints)
         for kept in found:
             self._carried(event, kept)
@@ -79,29 +79,31 @@ class Judge:
         for endpoint_id, forms in self._record.forms.items():
             wanted = [_wants(form.endpoint, event) for form in forms if _overlaps(form, event)]
             if all(wanted) and wanted and endpoint_id not in endpoints:
-                self._breach(f"event {event.event_id} has no delivery to endpoint {endpoint_id}, which wants it")
+                self._violation(f"event {event.event_id} has no delivery to endpoint {endpoint_id}, which wants it")
             if not any(wanted) and endpoint_id in endpoints:
-                self._breach(f"event {event.event_id} has a delivery to endpoint {endpoint_id}, which does not want it")
+                self._violation(
+                    f"event {event.event_id} has a delivery to endpoint {endpoint_id}, which does not want it"
+                )
 
     def _carried(self, event: Published, kept: Kept) -> None:
         endpoint_id = kept.delivery.endpoint_id
         if kept.replayed and not any(act.kind == "replay all" for act in self._acts[endpoint_id]):
-            self._breach(f"delivery {kept.delivery.id} is a replay that was not asked for")
+            self._violation(f"delivery {kept.delivery.id} is a replay that was not asked for")
         for arrival in self._sent[kept.delivery.id]:
             if arrival.body != event.body or arrival.client_id != event.client_id:
-                self._breach(f"delivery {kept.delivery.id} did not carry event {event.event_id} as it was published")
+                self._violation(f"delivery {kept.delivery.id} did not carry event {event.event_id} as it was published")
             if arrival.endpoint.id != kept.delivery.endpoint_id or arrival.endpoint.client_id != event.client_id:
-                self._breach(f"delivery {kept.delivery.id} went to endpoint {arrival.endpoint.id}, a wrong one")
+                self._violation(f"delivery {kept.delivery.id} went to endpoint {arrival.endpoint.id}, a wrong one")
 
     # -- deliveries
 
     def _delivery(self, kept: Kept) -> None:
         delivery, sent = kept.delivery, self._sent[kept.delivery.id]
         if delivery.reason not in _REASONS[delivery.state]:
-            self._breach(f"delivery {delivery.id} ended {delivery.state} for {delivery.reason}")
+            self._violation(f"delivery {delivery.id} ended {delivery.state} for {delivery.reason}")
         for earlier, later in pairwise(sent):
             if later.begin_s < earlier.end_s:
-                self._breach(f"delivery {delivery.id} was sent twice at once, at {later.begin_s:.3f} s")
+                self._violation(f"delivery {delivery.id} was sent twice at once, at {later.begin_s:.3f} s")
         self._end(kept)
         rows = {row.number: row for row in kept.attempts}
         self._rows_fit(kept, rows)
@@ -112,37 +114,37 @@ class Judge:
         delivery, sent = kept.delivery, self._sent[kept.delivery.id]
         acts = self._acts[delivery.endpoint_id]
         if delivery.state == "delivered" and not any(a.took and a.status == 200 for a in sent):
-            self._breach(f"delivery {delivery.id} is delivered, and no receiver took it")
+            self._violation(f"delivery {delivery.id} is delivered, and no receiver took it")
         gone = any(a.status == 410 for a in self._record.arrivals if a.endpoint.id == delivery.endpoint_id)
         if delivery.reason == "gone" and not gone:
-            self._breach(f"delivery {delivery.id} is dead as gone, and no receiver said so")
+            self._violation(f"delivery {delivery.id} is dead as gone, and no receiver said so")
         if delivery.reason == "endpoint_deleted" and not any(act.kind == "delete" for act in acts):
-            self._breach(f"delivery {delivery.id} is cancelled with its endpoint, which was not deleted")
+            self._violation(f"delivery {delivery.id} is cancelled with its endpoint, which was not deleted")
         cancelled = any(act.kind == "cancel" and act.delivery_id == delivery.id for act in acts)
         if delivery.reason == "cancelled_by_user" and not cancelled:
-            self._breach(f"delivery {delivery.id} is cancelled, and no operator did that")
+            self._violation(f"delivery {delivery.id} is cancelled, and no operator did that")
 
     def _rows_fit(self, kept: Kept, rows: dict[int, Attempt]) -> None:
         delivery = kept.delivery
         numbers = [arrival.number for arrival in self._sent[delivery.id]]
         if len(set(numbers)) != len(numbers):
-            self._breach(f"delivery {delivery.id} was sent twice under one number: {numbers}")
+            self._violation(f"delivery {delivery.id} was sent twice under one number: {numbers}")
         for arrival in self._sent[delivery.id]:
             row = rows.get(arrival.number)
             if row is None:
-                self._breach(f"delivery {delivery.id}: attempt {arrival.number} was made and is not on record")
+                self._violation(f"delivery {delivery.id}: attempt {arrival.number} was made and is not on record")
             elif row.error != "interrupted" and (row.status != arrival.status or arrival.cut):
-                self._breach(f"delivery {delivery.id}: attempt {arrival.number} is on record as {row.status}")
+                self._violation(f"delivery {delivery.id}: attempt {arrival.number} is on record as {row.status}")
         for row in rows.values():
             if row.number not in numbers and row.error != "interrupted":
-                self._breach(f"delivery {delivery.id}: attempt {row.number} is on record and was never made")
+                self._violation(f"delivery {delivery.id}: attempt {row.number} is on record and was never made")
 
     def _duplicates(self, kept: Kept, rows: dict[int, Attempt]) -> None:
         took = [arrival for arrival in self._sent[kept.delivery.id] if arrival.took]
         for arrival in took[:-1]:
             row = rows.get(arrival.number)
             if row is not None and row.status is not None:
-                self._breach(f"delivery {kept.delivery.id} was sent again after its success was on record")
+                self._violation(f"delivery {kept.delivery.id} was sent again after its success was on record")
 
     def _schedule(self, kept: Kept, rows: dict[int, Attempt]) -> None:
         """Walk through the attempts of a delivery: none beyond its schedule, none early, none late."""
@@ -163,21 +165,23 @@ class Judge:
                 failures += 1
                 schedule_s = _schedule_of(earlier.endpoint)
                 if failures > len(schedule_s):
-                    self._breach(f"delivery {delivery.id} was tried after {failures} failures, one too many")
+                    self._violation(f"delivery {delivery.id} was tried after {failures} failures, one too many")
                     continue
                 wait_s = max(schedule_s[failures - 1], earlier.pause_s)
             if later.begin_s < earlier.end_s + wait_s - _EARLY_S:
                 gap_s = later.begin_s - earlier.end_s
-                self._breach(f"delivery {delivery.id}: attempt {later.number} came {gap_s:.3f} s after, not {wait_s} s")
+                self._violation(
+                    f"delivery {delivery.id}: attempt {later.number} came {gap_s:.3f} s after, not {wait_s} s"
+                )
             if not earlier.is_internal:
                 self._on_time(kept, earlier.end_s, later, wait_s * (1 + earlier.endpoint.jitter))
         if delivery.reason == "attempts_exhausted" and not self._exhausted(kept, rows):
-            self._breach(f"delivery {delivery.id} is dead before its schedule ended")
+            self._violation(f"delivery {delivery.id} is dead before its schedule ended")
 
     def _on_time(self, kept: Kept, from_s: float, later: Arrival, wait_s: float) -> None:
         idle_s = self._late.idle(kept.delivery.endpoint_id, from_s + wait_s, later.begin_s)
         if idle_s > 0:
-            self._breach(
+            self._violation(
                 f"delivery {kept.delivery.id}: attempt {later.number} was due at {from_s + wait_s:.3f} s, began at "
                 f"{later.begin_s:.3f} s, and its endpoint {kept.delivery.endpoint_id} was idle for {idle_s:.1f} s"
             )

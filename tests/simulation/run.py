@@ -22,11 +22,11 @@ class Summary(msgspec.Struct):
     seed: int
     days: float
     counts: dict[str, int]
-    breaches: list[str]
+    violations: list[str]
 
 
 def run_seed(seed: int, lines: bool = False) -> Summary:
-    """Run and judge one seed; an exception in it is a breach too."""
+    """Run and judge one seed; an exception in it is a violation too."""
     try:
         record = run_seeded(seed, lines=lines)
     except Exception as error:
@@ -45,11 +45,11 @@ def main() -> int:
     else:
         found = list(_run_many(asked.first, asked.seeds, asked.jobs, console))
     console.print(_table(found, time.monotonic() - begun))
-    failed = [each for each in found if each.breaches]
+    failed = [each for each in found if each.violations]
     for each in failed[:20]:
-        console.print(f"seed {each.seed}: {len(each.breaches)} breaches", style="red")
-        for breach in each.breaches[:5]:
-            console.print(f"  {breach[:500]}", markup=False)
+        console.print(f"seed {each.seed}: {len(each.violations)} violations", style="red")
+        for violation in each.violations[:5]:
+            console.print(f"  {violation[:500]}", markup=False)
         console.print(f"  replay it: python tests/simulation/run.py --seed {each.seed} --trace")
     return 1 if failed else 0
 
@@ -75,14 +75,16 @@ def _run_many(first: int, count: int, jobs: int, console: Console) -> Iterator[S
 
 def _table(found: list[Summary], seconds: float) -> Table:
     table = Table(
-        "seeds", "simulated days", "events", "attempts", "crashes", "disk full", "clock set", "seconds", "breaches"
+        "seeds", "simulated days", "events", "attempts", "crashes", "disk full", "clock set", "seconds", "violations"
     )
     totals = [
         sum(each.counts.get(name, 0) for each in found)
         for name in ("accepted", "attempt", "crash", "disk full", "clock set")
     ]
-    days, breaches = sum(each.days for each in found), sum(len(each.breaches) for each in found)
-    table.add_row(str(len(found)), f"{days:,.0f}", *[f"{total:,}" for total in totals], f"{seconds:.1f}", str(breaches))
+    days, violations = sum(each.days for each in found), sum(len(each.violations) for each in found)
+    table.add_row(
+        str(len(found)), f"{days:,.0f}", *[f"{total:,}" for total in totals], f"{seconds:.1f}", str(violations)
+    )
     return table
 
 

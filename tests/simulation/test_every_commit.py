@@ -26,13 +26,13 @@ def commits() -> int:
 
 @pytest.mark.parametrize("part", range(_PARTS))
 def test_fault_at_any_commit_breaks_nothing(part: int, commits: int) -> None:
-    breaches = []
+    violations = []
     for commit in range(1 + part, commits + 1, _PARTS):
         point = FaultPoint(commit, FAULTS[commit // _PARTS % len(FAULTS)])
         record = run_scenario(point)
         assert record.counts["fault"] == 1, point
-        breaches += [(point, breach) for breach in Judge(record).judge()]
-    assert not breaches
+        violations += [(point, violation) for violation in Judge(record).judge()]
+    assert not violations
 
 
 def test_judge_notices_a_disk_that_loses_flushed_data(commits: int, monkeypatch: pytest.MonkeyPatch) -> None:

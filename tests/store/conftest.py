@@ -6,6 +6,6 @@ from commerce_event.store import conditions
 
 
 @pytest.fixture(params=[conditions.NEWEST_SCANNED, 1], ids=["near", "far"])
-def looking(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def scan_depth(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a listing find what it looks for among the newest, or let it take the way for what lies far behind."""
     monkeypatch.setattr(conditions, "NEWEST_SCANNED", request.param)

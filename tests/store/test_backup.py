@@ -9,7 +9,7 @@ from pathlib import Path
 
 import apsw
 import pytest
-from stores import SqliteEngine, new_event
+from stores import SqliteEngine, accept_events, new_event
 
 from commerce_event.store.backup import Backup, back_up
 from commerce_event.store.port import Store, StoreBrokenError, StoreError, StoreRefusedError
@@ -29,7 +29,7 @@ async def engine(tmp_path: Path) -> AsyncIterator[SqliteEngine]:
 @pytest.fixture
 async def store(engine: SqliteEngine) -> SqliteStore:
     opened = await engine.open()
-    await opened.journal.accept([new_event(7, body=BODY) for _ in range(EVENTS)])
+    await accept_events(opened, [new_event(7, body=BODY) for _ in range(EVENTS)])
     return opened
 
 
@@ -68,7 +68,7 @@ async def test_copy_holds_the_moment_at_which_it_began_however_much_is_written_m
 
     def write(done: int, pages: int) -> None:
         steps.append((done, pages))
-        accepting = store.journal.accept([new_event(7) for _ in range(5)])
+        accepting = accept_events(store, [new_event(7) for _ in range(5)])
         asyncio.run_coroutine_threadsafe(accepting, loop).result()
 
     to = tmp_path / "copy.db"

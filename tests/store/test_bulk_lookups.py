@@ -1,9 +1,9 @@
-"""What lists show beside their rows: read for all rows at once, and within the scope."""
+"""What lists show with their rows: read for all rows at once, and within the scope."""
 
-from stores import START_MS, claim, new_event, new_replay, result
+from stores import START_MS, accept_events, claim, new_event, new_replay, result
 
 from commerce_event.core.model import Scope
-from commerce_event.store.model import DeliveryQuery, NewDelivery
+from commerce_event.store.model import DeliveryQuery, NewDelivery, Page
 from commerce_event.store.port import Store
 
 EVERYONE = Scope.everyone()
@@ -11,7 +11,7 @@ EVERYONE = Scope.everyone()
 
 async def test_events_and_the_states_of_their_deliveries_are_read_together(store: Store) -> None:
     one, two, nobodys = new_event(7, 8), new_event(7), new_event()
-    await store.journal.accept([one, two, nobodys])
+    await accept_events(store, [one, two, nobodys])
     claimed = {(each.event_id, each.endpoint_id): each for each in await claim(store, 7)}
     await store.queue.settle([result(claimed[one.id, 7], "dead"), result(claimed[two.id, 7], "delivered")])
 
@@ -26,14 +26,15 @@ async def test_events_and_the_states_of_their_deliveries_are_read_together(store
 
 async def test_last_attempt_of_each_delivery_is_read_together(store: Store) -> None:
     one, two = new_event(7), new_event(7)
-    await store.journal.accept([one, two])
+    await accept_events(store, [one, two])
     first, second = await claim(store, 7)
     await store.queue.settle([result(first, "pending", due_ms=START_MS + 50), result(second, "delivered")])
     (again,) = await claim(store, 7, now_ms=START_MS + 50, retrying=True)
     await store.queue.settle([result(again, "dead")])
 
-    found = await store.history.last_attempts([first.delivery_id, second.delivery_id, 5])
+    deliveries, found = await store.history.deliveries_with_last_attempts(DeliveryQuery(scope=EVERYONE), Page(10))
 
+    assert {each.id for each in deliveries} == {first.delivery_id, second.delivery_id}
     assert {number: attempt.number for number, attempt in found.items()} == {
         first.delivery_id: 2,
         second.delivery_id: 1,
@@ -41,7 +42,7 @@ async def test_last_attempt_of_each_delivery_is_read_together(store: Store) -> N
 
 
 async def test_deliveries_are_counted_up_to_a_limit(store: Store) -> None:
-    await store.journal.accept([new_event(7, at_ms=START_MS + number) for number in range(5)])
+    await accept_events(store, [new_event(7, at_ms=START_MS + number) for number in range(5)])
     waiting = DeliveryQuery(scope=EVERYONE, endpoint_id=7, state="pending")
 
     assert await store.history.count_deliveries(waiting, limit=10) == 5
@@ -56,7 +57,7 @@ async def test_deliveries_are_counted_up_to_a_limit(store: Store) -> None:
 
 async def test_replays_are_told_apart_by_what_became_of_them(store: Store) -> None:
     events = [new_event(), new_event()]
-    await store.journal.accept(events)
+    await accept_events(store, events)
     one, two = new_replay(91), new_replay(92, endpoint_id=8)
     for replay in (one, two):
         delivery = NewDelivery(replay.id + 1_000_000, replay.endpoint_id)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, get_type_hints
 
 import pytest
-from stores import START_MS, Engine, claim, new_event, result
+from stores import START_MS, Engine, accept_events, claim, new_event, result
 
 from commerce_event.core.model import AuditEntry, Key, Replay, Scope
 from commerce_event.store.model import ClaimRequest, DeliveryQuery, EndpointRow, EventQuery, NewDelivery, Page
@@ -26,7 +26,7 @@ KEY = Key(id=3, role="read", client_ids=(1,), name="", digest=b"\x01", created_m
 CALLS: dict[str, Callable[[Store], Awaitable[Any]]] = {
     "info": lambda store: store.info(),
     "last_id": lambda store: store.last_id(),
-    "journal.accept": lambda store: store.journal.accept([new_event(7)]),
+    "journal.accept": lambda store: accept_events(store, [new_event(7)]),
     "queue.backlog": lambda store: store.queue.backlog(),
     "queue.claim": lambda store: claim(store, 7),
     "queue.settle": lambda store: store.queue.settle([]),
@@ -59,7 +59,14 @@ CALLS: dict[str, Callable[[Store], Awaitable[Any]]] = {
     "history.recent_attempts": lambda store: store.history.recent_attempts(7, 1),
     "history.events_by_id": lambda store: store.history.events_by_id([1], EVERYONE),
     "history.delivery_states": lambda store: store.history.delivery_states([1], EVERYONE),
-    "history.last_attempts": lambda store: store.history.last_attempts([1]),
+    "journal.check_writable": lambda store: store.journal.check_writable(),
+    "history.delivery_with_attempts": lambda store: store.history.delivery_with_attempts(1, EVERYONE),
+    "history.deliveries_with_last_attempts": lambda store: store.history.deliveries_with_last_attempts(
+        DeliveryQuery(scope=EVERYONE), Page(1)
+    ),
+    "history.deliveries_of_event": lambda store: store.history.deliveries_of_event(
+        1, EVERYONE, limit=1, with_attempts=1
+    ),
     "history.count_deliveries": lambda store: store.history.count_deliveries(DeliveryQuery(scope=EVERYONE), limit=1),
     "history.replays_with": lambda store: store.history.replays_with([1], "dead"),
     "activity.by_endpoint": lambda store: store.activity.by_endpoint(EVERYONE, step_s=60, since_ms=0),
@@ -120,20 +127,20 @@ async def test_calls_that_race_with_closing_are_answered_or_refused_and_none_han
         assert [each for each in answers if not isinstance(each, list | StoreUnavailableError)] == []
 
 
-async def test_store_goes_on_when_nobody_waits_for_its_failure_any_more(store: Store) -> None:
+async def test_store_continues_after_the_waiter_for_its_failure_is_cancelled(store: Store) -> None:
     waiting = asyncio.create_task(store.failed())
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
 
-    (accepted,) = await store.journal.accept([new_event(7)])
+    (accepted,) = await accept_events(store, [new_event(7)])
     assert accepted.outcome == "new"
 
 
 async def test_what_was_asked_before_closing_is_finished(engine: Engine) -> None:
     store = await engine.open()
-    accepting = [asyncio.create_task(store.journal.accept([new_event(7)])) for _ in range(20)]
+    accepting = [asyncio.create_task(accept_events(store, [new_event(7)])) for _ in range(20)]
     await asyncio.sleep(0)
     await store.close()
     await asyncio.gather(*accepting)
@@ -144,7 +151,7 @@ async def test_what_was_asked_before_closing_is_finished(engine: Engine) -> None
 
 async def test_accepting_at_the_same_time_leaves_no_gap_in_any_sequence(store: Store) -> None:
     batches = [[new_event(client=1 + number % 3) for number in range(start, start + 4)] for start in range(30)]
-    answers = await asyncio.gather(*(store.journal.accept(batch) for batch in batches))
+    answers = await asyncio.gather(*(accept_events(store, batch) for batch in batches))
 
     for client in (1, 2, 3):
         given = [
@@ -159,7 +166,7 @@ async def test_accepting_at_the_same_time_leaves_no_gap_in_any_sequence(store: S
 
 async def test_one_key_at_the_same_time_with_different_bodies_has_one_winner(store: Store) -> None:
     events = [new_event(7, key="k", body=b'{"n":%d}' % number) for number in range(50)]
-    answers = [answer for [answer] in await asyncio.gather(*(store.journal.accept([event]) for event in events))]
+    answers = [answer for [answer] in await asyncio.gather(*(accept_events(store, [event]) for event in events))]
 
     [winner] = [answer.id for answer in answers if answer.outcome == "new"]
     assert {(answer.outcome, answer.id) for answer in answers} == {("new", winner), ("conflict", winner)}
@@ -170,7 +177,7 @@ async def test_one_key_at_the_same_time_with_different_bodies_has_one_winner(sto
 
 
 async def test_claims_at_the_same_time_never_give_a_delivery_twice(store: Store) -> None:
-    await store.journal.accept([new_event(7) for _ in range(60)])
+    await accept_events(store, [new_event(7) for _ in range(60)])
     claims = await asyncio.gather(*(claim(store, 7, limit=7) for _ in range(12)))
     ids = [each.delivery_id for some in claims for each in some]
 
@@ -178,7 +185,7 @@ async def test_claims_at_the_same_time_never_give_a_delivery_twice(store: Store)
 
 
 async def test_two_like_wants_in_one_call_never_give_a_delivery_twice(store: Store) -> None:
-    await store.journal.accept([new_event(7) for _ in range(3)])
+    await accept_events(store, [new_event(7) for _ in range(3)])
     claimed = await store.queue.claim(
         [ClaimRequest(7, False, 2), ClaimRequest(7, False, 2)], now_ms=START_MS, lease_until_ms=START_MS + 1_000
     )  # fmt: skip
@@ -188,7 +195,7 @@ async def test_two_like_wants_in_one_call_never_give_a_delivery_twice(store: Sto
 
 
 async def test_result_and_cancelling_at_the_same_time_end_a_delivery_once(store: Store) -> None:
-    await store.journal.accept([new_event(7) for _ in range(20)])
+    await accept_events(store, [new_event(7) for _ in range(20)])
     held = await claim(store, 7)
     outcomes = await asyncio.gather(
         *(
@@ -208,7 +215,7 @@ async def test_result_and_cancelling_at_the_same_time_end_a_delivery_once(store:
 @pytest.mark.parametrize("again", ["requeue", "replay"])
 async def test_retention_never_takes_what_is_made_pending_at_the_same_time(store: Store, again: str) -> None:
     events = [new_event(7, at_ms=START_MS - 100) for _ in range(20)]
-    await store.journal.accept(events)
+    await accept_events(store, events)
     await store.queue.settle([result(each, "dead", reason="gone") for each in await claim(store, 7)])
 
     async def start_again(event_id: int, delivery_id: int) -> None:
@@ -236,7 +243,7 @@ async def test_retention_never_takes_what_is_made_pending_at_the_same_time(store
 async def test_reads_see_every_write_that_returned_before(store: Store) -> None:
     async def write_then_read() -> None:
         event = new_event(7)
-        await store.journal.accept([event])
+        await accept_events(store, [event])
         assert await store.history.event(event.id, EVERYONE) is not None
         assert await store.last_id() >= event.deliveries[0].id
 

@@ -1,6 +1,6 @@
 """Dead letters, grouped by what they died of."""
 
-from stores import START_MS, claim, new_event, result
+from stores import START_MS, accept_events, claim, new_event, result
 
 from commerce_event.core.model import Scope
 from commerce_event.store.port import Store
@@ -10,7 +10,7 @@ EVERYONE = Scope.everyone()
 
 async def die(store: Store, endpoint: int, *errors: str, client: int = 1) -> None:
     for number, error in enumerate(errors):
-        await store.journal.accept([new_event(endpoint, client=client, at_ms=START_MS + number)])
+        await accept_events(store, [new_event(endpoint, client=client, at_ms=START_MS + number)])
         (claimed,) = await claim(store, endpoint, now_ms=START_MS + number)
         settled = result(claimed, "dead", reason="attempts_exhausted", status=None, error=error)
         assert await store.queue.settle([settled]) == [True]
@@ -46,7 +46,7 @@ async def test_only_the_newest_are_looked_at(store: Store) -> None:
 
 
 async def test_what_is_tried_again_is_in_no_group(store: Store) -> None:
-    await store.journal.accept([new_event(7)])
+    await accept_events(store, [new_event(7)])
     (claimed,) = await claim(store, 7)
     await store.queue.settle([result(claimed, "dead", reason="gone")])
     await store.queue.requeue([claimed.delivery_id], now_ms=START_MS)

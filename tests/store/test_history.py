@@ -1,12 +1,17 @@
 """Reading: by every condition, page by page, and never beyond the scope."""
 
+import asyncio
+from typing import Any
+
 import msgspec
 import pytest
-from stores import START_MS, claim, new_event, new_replay, result
+from stores import START_MS, accept_events, claim, new_event, new_replay, result
 
-from commerce_event.core.model import DeliveryState, Scope
+from commerce_event.core.model import Attempt, DeliveryState, Scope
 from commerce_event.store.model import DeliveryQuery, EventQuery, Page
 from commerce_event.store.port import Store
+from commerce_event.store.postgres import history as postgres_history
+from commerce_event.store.sqlite import history as sqlite_history
 
 EVERYONE = Scope.everyone()
 
@@ -19,7 +24,7 @@ async def ids_of(store: Store, **conditions: object) -> list[int]:
 async def test_events_are_found_by_type_time_and_application(store: Store) -> None:
     one = new_event(type_="OrderConfirmedEvent", at_ms=START_MS, application=1)
     two = new_event(type_="JobCompletedEvent", at_ms=START_MS + 10)
-    await store.journal.accept([one, two])
+    await accept_events(store, [one, two])
 
     assert await ids_of(store) == [two.id, one.id]
     assert await ids_of(store, types=("JobCompletedEvent", "OrderDeliveredEvent")) == [two.id]
@@ -31,7 +36,7 @@ async def test_events_are_found_by_type_time_and_application(store: Store) -> No
 @pytest.mark.parametrize("state", ["pending", "delivered", "dead", "cancelled"])
 async def test_events_are_found_by_the_state_of_a_delivery(store: Store, state: str) -> None:
     events = {name: new_event(7) for name in ("pending", "delivered", "dead", "cancelled")}
-    await store.journal.accept(list(events.values()))
+    await accept_events(store, list(events.values()))
     by_event = {each.event_id: each for each in await claim(store, 7)}
     await store.queue.settle([result(by_event[events[name].id], name) for name in ("delivered", "dead")])
     await store.queue.cancel([by_event[events["cancelled"].id].delivery_id], reason="test", now_ms=START_MS)
@@ -41,7 +46,7 @@ async def test_events_are_found_by_the_state_of_a_delivery(store: Store, state: 
 
 async def test_pages_follow_each_other_without_gap_or_repeat(store: Store) -> None:
     events = [new_event() for _ in range(7)]
-    await store.journal.accept(events)
+    await accept_events(store, events)
     seen: list[int] = []
     before = None
     while page := await store.history.events(EventQuery(scope=EVERYONE), Page(3, before)):
@@ -58,7 +63,7 @@ BODIES = {
 }
 
 
-@pytest.mark.usefixtures("looking")
+@pytest.mark.usefixtures("scan_depth")
 @pytest.mark.parametrize("indexed", [False, True])
 @pytest.mark.parametrize(
     ("text", "found"),
@@ -82,19 +87,19 @@ async def test_text_is_found_as_a_person_would_write_it_indexed_or_not(
     store: Store, text: str, found: set[str], indexed: bool
 ) -> None:
     events = {name: new_event(body=body) for name, body in BODIES.items()}
-    await store.journal.accept(list(events.values()))
+    await accept_events(store, list(events.values()))
     if indexed:
         assert await store.maintenance.index_text(100) == 3
 
     assert set(await ids_of(store, text=text)) == {events[name].id for name in found}
 
 
-@pytest.mark.usefixtures("looking")
+@pytest.mark.usefixtures("scan_depth")
 async def test_text_is_found_on_both_sides_of_the_index_in_order(store: Store) -> None:
     events = [new_event(body=b'{"OrderNo":"SO-1"}') for _ in range(4)]
-    await store.journal.accept(events[:2])
+    await accept_events(store, events[:2])
     await store.maintenance.index_text(100)
-    await store.journal.accept(events[2:])
+    await accept_events(store, events[2:])
 
     assert await ids_of(store, text="SO-1") == [event.id for event in reversed(events)]
     page = await store.history.events(EventQuery(scope=EVERYONE, text="SO-1"), Page(3))
@@ -102,10 +107,10 @@ async def test_text_is_found_on_both_sides_of_the_index_in_order(store: Store) -
     assert [event.id for event in rest] == [events[0].id]
 
 
-@pytest.mark.usefixtures("looking")
+@pytest.mark.usefixtures("scan_depth")
 async def test_body_that_is_no_json_does_not_stop_the_index(store: Store) -> None:
     odd, plain = new_event(body=b"\xff\xfe not json"), new_event(body=b'{"OrderNo":"SO-2"}')
-    await store.journal.accept([odd, plain])
+    await accept_events(store, [odd, plain])
     await store.maintenance.index_text(100)
 
     assert await ids_of(store, text="SO-2") == [plain.id]
@@ -113,7 +118,7 @@ async def test_body_that_is_no_json_does_not_stop_the_index(store: Store) -> Non
 
 async def test_events_between_come_oldest_first_for_replays(store: Store) -> None:
     events = [new_event(at_ms=START_MS + number) for number in range(4)]
-    await store.journal.accept([*events, new_event(client=2)])
+    await accept_events(store, [*events, new_event(client=2)])
 
     found = await store.history.events_between(1, after_id=events[0].id, until_ms=START_MS + 2, types=(), limit=10)
     assert [event.id for event in found] == [events[1].id, events[2].id]
@@ -125,7 +130,7 @@ async def test_events_between_come_oldest_first_for_replays(store: Store) -> Non
 
 async def test_deliveries_are_found_by_every_condition(store: Store) -> None:
     one, two = new_event(7, 8), new_event(7, type_="JobCompletedEvent", at_ms=START_MS + 10)
-    await store.journal.accept([one, two])
+    await accept_events(store, [one, two])
 
     async def count(**conditions: object) -> int:
         query = DeliveryQuery(**({"scope": EVERYONE} | conditions))  # type: ignore[arg-type]
@@ -142,13 +147,13 @@ async def test_deliveries_are_found_by_every_condition(store: Store) -> None:
     assert await count(replay_id=1) == 0
 
 
-@pytest.mark.usefixtures("looking")
+@pytest.mark.usefixtures("scan_depth")
 async def test_nothing_of_another_client_is_ever_read(store: Store) -> None:
     ours, theirs = (
         new_event(7, client=1, body=b'{"OrderNo":"SO-1"}'),
         new_event(8, client=2, body=b'{"OrderNo":"SO-1"}'),
     )
-    await store.journal.accept([ours, theirs])
+    await accept_events(store, [ours, theirs])
     await store.maintenance.index_text(1)
     scope, their_delivery = Scope.of(1), theirs.deliveries[0].id
 
@@ -165,7 +170,7 @@ async def test_nothing_of_another_client_is_ever_read(store: Store) -> None:
     assert await store.history.events(EventQuery(scope=Scope.of(), text="SO-1"), Page(9)) == []
 
 
-@pytest.mark.usefixtures("looking")
+@pytest.mark.usefixtures("scan_depth")
 async def test_every_condition_narrows_the_others(store: Store) -> None:
     wanted = new_event(7, application=1, at_ms=START_MS + 5, body=b'{"OrderNo":"SO-1"}')
     near_misses = [
@@ -177,7 +182,7 @@ async def test_every_condition_narrows_the_others(store: Store) -> None:
         new_event(7, application=1, at_ms=START_MS + 5, body=b'{"OrderNo":"SO-2"}'),
         new_event(application=1, at_ms=START_MS + 5, body=wanted.body),
     ]
-    await store.journal.accept([*near_misses[:3], wanted, *near_misses[3:]])
+    await accept_events(store, [*near_misses[:3], wanted, *near_misses[3:]])
     conditions = {
         "scope": Scope.of(1, 3), "application_id": 1, "since_ms": START_MS + 5, "until_ms": START_MS + 5,
         "types": ("OrderConfirmedEvent", "NoSuchEvent"), "text": "SO-1", "state": "pending",
@@ -194,7 +199,7 @@ async def test_every_condition_narrows_the_others(store: Store) -> None:
 
 async def test_filtered_pages_are_full_as_long_as_there_is_more(store: Store) -> None:
     events = [new_event(type_="JobCompletedEvent" if number % 3 else "OrderConfirmedEvent") for number in range(20)]
-    await store.journal.accept(events)
+    await accept_events(store, events)
     wanted = [event.id for event in reversed(events) if event.type == "OrderConfirmedEvent"]
     query = EventQuery(scope=EVERYONE, types=("OrderConfirmedEvent",))
     first = await store.history.events(query, Page(4))
@@ -204,12 +209,12 @@ async def test_filtered_pages_are_full_as_long_as_there_is_more(store: Store) ->
     assert [event.id for event in second] == wanted[4:8]
 
 
-@pytest.mark.usefixtures("looking")
+@pytest.mark.usefixtures("scan_depth")
 @pytest.mark.parametrize("state", ["dead", "cancelled", "pending"])
 async def test_events_in_a_state_are_found_behind_many_others_in_it(store: Store, state: DeliveryState) -> None:
     jobs = [new_event(7, 8, type_="JobCompletedEvent", client=1 + number % 2) for number in range(4)]
     orders = [new_event(7, 8, client=1 + number % 2) for number in range(24)]
-    await store.journal.accept([*jobs, *orders])
+    await accept_events(store, [*jobs, *orders])
     for endpoint in (7, 8) if state != "pending" else ():
         await store.queue.settle([result(each, state) for each in await claim(store, endpoint)])
 
@@ -231,7 +236,7 @@ async def test_events_in_a_state_are_found_behind_many_others_in_it(store: Store
 
 async def test_deliveries_come_newest_first_page_by_page(store: Store) -> None:
     events = [new_event(7, 8) for _ in range(3)]
-    await store.journal.accept(events)
+    await accept_events(store, events)
     wanted = sorted((each.id for event in events for each in event.deliveries), reverse=True)
     query = DeliveryQuery(scope=EVERYONE)
     first = await store.history.deliveries(query, Page(4))
@@ -242,7 +247,7 @@ async def test_deliveries_come_newest_first_page_by_page(store: Store) -> None:
 
 async def test_deliveries_are_narrowed_by_all_conditions_at_once(store: Store) -> None:
     dead, alive, other = new_event(7, at_ms=START_MS), new_event(7, at_ms=START_MS), new_event(8, at_ms=START_MS)
-    await store.journal.accept([dead, alive, other])
+    await accept_events(store, [dead, alive, other])
     held = {each.event_id: each for each in await claim(store, 7) + await claim(store, 8)}
     await store.queue.settle([result(held[each.id], "dead", reason="gone") for each in (dead, other)])
     query = DeliveryQuery(
@@ -258,7 +263,7 @@ async def test_deliveries_are_narrowed_by_all_conditions_at_once(store: Store) -
 
 
 async def test_reconciliation_goes_on_where_it_stopped(store: Store) -> None:
-    await store.journal.accept([new_event(client=1 + number % 2) for number in range(10)])
+    await accept_events(store, [new_event(client=1 + number % 2) for number in range(10)])
     first = await store.history.events_after(1, 0, 3)
     rest = await store.history.events_after(1, first[-1].sequence, 100)
 
@@ -272,7 +277,7 @@ async def test_events_between_are_the_clients_own_of_the_types_asked_for(store: 
     events = [
         new_event(type_="JobCompletedEvent"), new_event(), new_event(client=2), new_event(type_="JobCompletedEvent"),
     ]  # fmt: skip
-    await store.journal.accept(events)
+    await accept_events(store, events)
 
     async def between(*types: str, after_id: int = 0, limit: int = 10) -> list[int]:
         found = await store.history.events_between(1, after_id=after_id, until_ms=START_MS, types=types, limit=limit)
@@ -285,11 +290,11 @@ async def test_events_between_are_the_clients_own_of_the_types_asked_for(store: 
     assert await between("JobCompletedEvent", after_id=jobs[0]) == jobs[1:]
 
 
-@pytest.mark.usefixtures("looking")
+@pytest.mark.usefixtures("scan_depth")
 async def test_wall_of_the_scope_holds_for_every_listing_and_condition(store: Store) -> None:
     ours = new_event(7, client=1, body=b'{"OrderNo":"SO-1"}')
     theirs = new_event(8, client=2, body=b'{"OrderNo":"SO-1"}')
-    await store.journal.accept([ours, theirs])
+    await accept_events(store, [ours, theirs])
     [replayed] = await claim(store, 8)
     await store.queue.settle([result(replayed, "dead", reason="gone")])
     await store.queue.requeue([replayed.delivery_id], now_ms=START_MS, replay=new_replay(50))
@@ -315,3 +320,32 @@ async def test_wall_of_the_scope_holds_for_every_listing_and_condition(store: St
             assert sorted(delivery.client_id for delivery in listed) == clients
         assert await store.history.deliveries(DeliveryQuery(scope=scope, state="dead"), Page(9)) == []
         assert sorted(book.client_id for book in await store.history.delivery_counts(scope, recount=True)) == clients
+
+
+async def test_delivery_and_its_attempts_are_one_snapshot(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attempt that is recorded between the two reads is in both of them, or in neither."""
+    event = new_event(7)
+    await accept_events(store, [event])
+    (claimed,) = await claim(store, 7)
+    loop = asyncio.get_running_loop()
+    read_in_sqlite, read_in_postgres = sqlite_history._attempts, postgres_history._attempts
+
+    def after_settling_sqlite(connection: Any, delivery_id: int) -> list[Attempt]:
+        asyncio.run_coroutine_threadsafe(store.queue.settle([result(claimed, "delivered")]), loop).result()
+        return read_in_sqlite(connection, delivery_id)
+
+    async def after_settling_postgres(connection: Any, delivery_id: int) -> list[Attempt]:
+        await store.queue.settle([result(claimed, "delivered")])
+        return await read_in_postgres(connection, delivery_id)
+
+    monkeypatch.setattr(sqlite_history, "_attempts", after_settling_sqlite)
+    monkeypatch.setattr(postgres_history, "_attempts", after_settling_postgres)
+    found = await store.history.delivery_with_attempts(claimed.delivery_id, EVERYONE)
+    monkeypatch.undo()
+
+    assert found is not None
+    assert (found[0].state, found[1]) == ("pending", [])
+    deliveries, attempts = await store.history.deliveries_of_event(event.id, EVERYONE, limit=10, with_attempts=1)
+    assert [each.state for each in deliveries[7]] == ["delivered"]
+    assert [each.number for each in attempts[claimed.delivery_id]] == [1]
+    assert await store.history.delivery_with_attempts(claimed.delivery_id, Scope.of(event.client_id + 1)) is None

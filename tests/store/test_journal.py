@@ -6,7 +6,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stores import START_MS, Engine, claim, new_event
+from stores import START_MS, Engine, accept_events, claim, new_event
 
 from commerce_event.core.model import Event, Key, Replay, Scope
 from commerce_event.store.insert_rows import is_same_event
@@ -17,8 +17,8 @@ EVERYONE = Scope.everyone()
 
 
 async def test_sequence_of_each_client_has_no_gap_and_follows_the_order_of_accepting(store: Store) -> None:
-    first = await store.journal.accept([new_event(client=1), new_event(client=2), new_event(client=1)])
-    second = await store.journal.accept([new_event(client=2), new_event(client=1)])
+    first = await accept_events(store, [new_event(client=1), new_event(client=2), new_event(client=1)])
+    second = await accept_events(store, [new_event(client=2), new_event(client=1)])
 
     assert [answer.sequence for answer in first + second] == [1, 1, 2, 2, 3]
     assert [event.sequence for event in await store.history.events_after(1, 0, 10)] == [1, 2, 3]
@@ -30,8 +30,8 @@ async def test_events_matched_with_endpoints_that_changed_since_are_not_stored(s
     now = await store.registry.put_key(Key(id=7, role="read", client_ids=None, name="", digest=b"d" * 32, created_ms=1))
 
     with pytest.raises(ConfigChangedError):
-        await store.journal.accept([new_event()], config_version=before)
-    [accepted] = await store.journal.accept([new_event()], config_version=now)
+        await accept_events(store, [new_event()], config_version=before)
+    [accepted] = await accept_events(store, [new_event()], config_version=now)
 
     assert accepted.sequence == 1
     assert len(await store.history.events(EventQuery(scope=EVERYONE), Page(10))) == 1
@@ -39,26 +39,26 @@ async def test_events_matched_with_endpoints_that_changed_since_are_not_stored(s
 
 async def test_sequence_goes_on_after_reopening(engine: Engine) -> None:
     store = await engine.open()
-    await store.journal.accept([new_event()])
+    await accept_events(store, [new_event()])
     await store.close()
     store = await engine.open()
 
-    assert [answer.sequence for answer in await store.journal.accept([new_event()])] == [2]
+    assert [answer.sequence for answer in await accept_events(store, [new_event()])] == [2]
 
 
 async def test_sequence_goes_on_after_everything_expired(engine: Engine) -> None:
     store = await engine.open()
-    await store.journal.accept([new_event(at_ms=1), new_event(at_ms=2)])
+    await accept_events(store, [new_event(at_ms=1), new_event(at_ms=2)])
     assert await store.maintenance.expire(before_ms=10, limit=10) == 2
     await store.close()
     store = await engine.open()
 
-    assert [answer.sequence for answer in await store.journal.accept([new_event()])] == [3]
+    assert [answer.sequence for answer in await accept_events(store, [new_event()])] == [3]
 
 
 async def test_same_key_and_event_is_a_duplicate_of_the_first(store: Store) -> None:
-    [first] = await store.journal.accept([new_event(7, 8, key="k")])
-    [again] = await store.journal.accept([new_event(7, key="k")])
+    [first] = await accept_events(store, [new_event(7, 8, key="k")])
+    [again] = await accept_events(store, [new_event(7, key="k")])
 
     assert (first.outcome, again.outcome) == ("new", "duplicate")
     assert (again.id, again.sequence, again.deliveries) == (first.id, 1, 2)
@@ -67,21 +67,21 @@ async def test_same_key_and_event_is_a_duplicate_of_the_first(store: Store) -> N
 
 @pytest.mark.parametrize("other", [{"body": b'{"ClientId":2}'}, {"type_": "OrderCancelledEvent"}])
 async def test_same_key_with_another_event_is_a_conflict(store: Store, other: dict[str, str]) -> None:
-    [first] = await store.journal.accept([new_event(key="k")])
-    [again] = await store.journal.accept([new_event(key="k", **other)])  # type: ignore[arg-type]
+    [first] = await accept_events(store, [new_event(key="k")])
+    [again] = await accept_events(store, [new_event(key="k", **other)])  # type: ignore[arg-type]
 
     assert (again.outcome, again.id) == ("conflict", first.id)
 
 
 async def test_keys_of_clients_are_their_own(store: Store) -> None:
-    answers = await store.journal.accept([new_event(client=1, key="k"), new_event(client=2, key="k")])
+    answers = await accept_events(store, [new_event(client=1, key="k"), new_event(client=2, key="k")])
 
     assert [answer.outcome for answer in answers] == ["new", "new"]
 
 
 async def test_repeats_inside_a_batch_are_noticed(store: Store) -> None:
-    answers = await store.journal.accept(
-        [new_event(key="k"), new_event(), new_event(key="k"), new_event(key="k", body=b'{"ClientId":9}')]
+    answers = await accept_events(
+        store, [new_event(key="k"), new_event(), new_event(key="k"), new_event(key="k", body=b'{"ClientId":9}')]
     )
 
     assert [answer.outcome for answer in answers] == ["new", "new", "duplicate", "conflict"]
@@ -90,15 +90,15 @@ async def test_repeats_inside_a_batch_are_noticed(store: Store) -> None:
 
 async def test_key_is_known_after_reopening(engine: Engine) -> None:
     store = await engine.open()
-    await store.journal.accept([new_event(key="k")])
+    await accept_events(store, [new_event(key="k")])
     await store.close()
     store = await engine.open()
 
-    assert [answer.outcome for answer in await store.journal.accept([new_event(key="k")])] == ["duplicate"]
+    assert [answer.outcome for answer in await accept_events(store, [new_event(key="k")])] == ["duplicate"]
 
 
 async def test_many_at_once_with_one_key_make_one_event(store: Store) -> None:
-    answers = await asyncio.gather(*(store.journal.accept([new_event(key="k")]) for _ in range(50)))
+    answers = await asyncio.gather(*(accept_events(store, [new_event(key="k")]) for _ in range(50)))
 
     assert sorted(answer.outcome for [answer] in answers) == ["duplicate"] * 49 + ["new"]
     assert len({answer.id for [answer] in answers}) == 1
@@ -106,22 +106,22 @@ async def test_many_at_once_with_one_key_make_one_event(store: Store) -> None:
 
 async def test_batch_with_one_impossible_event_stores_nothing(store: Store) -> None:
     good = new_event(7)
-    await store.journal.accept([good])
+    await accept_events(store, [good])
 
     with pytest.raises(Exception):  # noqa: B017, PT011 - which one is the engine's affair
-        await store.journal.accept([new_event(7), good])  # an id that exists already
+        await accept_events(store, [new_event(7), good])  # an id that exists already
 
     assert len(await store.history.events(EventQuery(scope=EVERYONE), Page(10))) == 1
-    assert [answer.sequence for answer in await store.journal.accept([new_event()])] == [2]
+    assert [answer.sequence for answer in await accept_events(store, [new_event()])] == [2]
 
 
 async def test_failing_call_does_not_harm_those_that_share_its_commit(store: Store) -> None:
     good = new_event(7)
-    await store.journal.accept([good])
+    await accept_events(store, [good])
     answers = await asyncio.gather(
-        store.journal.accept([new_event()]),
-        store.journal.accept([good]),
-        store.journal.accept([new_event()]),
+        accept_events(store, [new_event()]),
+        accept_events(store, [good]),
+        accept_events(store, [new_event()]),
         return_exceptions=True,
     )
 
@@ -131,7 +131,7 @@ async def test_failing_call_does_not_harm_those_that_share_its_commit(store: Sto
 
 @pytest.mark.parametrize("body", [b'{ "a" :\t1.50 ,"b":"\\u00e5 \xc3\xa5"}\n', b'{"x":"' + b"y" * 200_000 + b'"}'])
 async def test_body_is_kept_byte_for_byte(store: Store, body: bytes) -> None:
-    [answer] = await store.journal.accept([new_event(body=body)])
+    [answer] = await accept_events(store, [new_event(body=body)])
 
     event = await store.history.event(answer.id, EVERYONE)
     assert event is not None
@@ -140,7 +140,7 @@ async def test_body_is_kept_byte_for_byte(store: Store, body: bytes) -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 15, 16, 17, 255, 256, 257, 600])
 async def test_batches_of_every_size_are_stored_whole(store: Store, count: int) -> None:
-    await store.journal.accept([new_event(7) for _ in range(count)])
+    await accept_events(store, [new_event(7) for _ in range(count)])
 
     assert [event.sequence for event in await store.history.events_after(1, 0, 1_000)] == list(range(1, count + 1))
     [book] = await store.history.delivery_counts(EVERYONE, recount=True)
@@ -149,7 +149,7 @@ async def test_batches_of_every_size_are_stored_whole(store: Store, count: int) 
 
 async def test_last_id_never_falls(engine: Engine) -> None:
     store = await engine.open()
-    await store.journal.accept([new_event(7, at_ms=1)])
+    await accept_events(store, [new_event(7, at_ms=1)])
     before = await store.last_id()
     await store.queue.cancel([before], reason="test", now_ms=2)
     await store.maintenance.expire(before_ms=10, limit=10)
@@ -165,20 +165,20 @@ async def test_closed_store_refuses_and_may_be_closed_again(store: Store) -> Non
     await store.close()
 
     with pytest.raises(StoreUnavailableError):
-        await store.journal.accept([new_event()])
+        await accept_events(store, [new_event()])
     with pytest.raises(StoreUnavailableError):
         await store.history.events(EventQuery(scope=EVERYONE), Page(10))
 
 
 async def test_refused_repeats_use_up_no_sequence_and_leave_no_delivery(store: Store) -> None:
     first = new_event(7, key="k")
-    await store.journal.accept([first])
+    await accept_events(store, [first])
     repeats = [
         new_event(7, 8, key="k", lease_until_ms=START_MS + 100),
         new_event(7, 8, key="k", body=b'{"ClientId":9}'),
     ]
-    await store.journal.accept(repeats)
-    [after] = await store.journal.accept([new_event()])
+    await accept_events(store, repeats)
+    [after] = await accept_events(store, [new_event()])
 
     assert after.sequence == 2
     assert [each.event_id for each in await store.history.deliveries(DeliveryQuery(scope=EVERYONE), Page(10))] == [
@@ -191,36 +191,36 @@ async def test_refused_repeats_use_up_no_sequence_and_leave_no_delivery(store: S
 
 
 async def test_events_without_a_key_are_never_repeats(store: Store) -> None:
-    answers = await store.journal.accept([new_event(), new_event()]) + await store.journal.accept([new_event()])
+    answers = await accept_events(store, [new_event(), new_event()]) + await accept_events(store, [new_event()])
 
     assert [answer.outcome for answer in answers] == ["new"] * 3
 
 
 async def test_keys_are_told_apart_to_the_letter(store: Store) -> None:
     keys = ["k", "K", "k ", "", "ｋ", "k\u0301", "SO-10023", "so-10023"]
-    answers = await store.journal.accept([new_event(key=key) for key in keys])
+    answers = await accept_events(store, [new_event(key=key) for key in keys])
 
     assert [answer.outcome for answer in answers] == ["new"] * len(keys)
 
 
 async def test_key_of_an_expired_event_is_free_again(store: Store) -> None:
-    await store.journal.accept([new_event(key="k", at_ms=1)])
+    await accept_events(store, [new_event(key="k", at_ms=1)])
     await store.maintenance.expire(before_ms=10, limit=10)
 
-    assert [(answer.outcome, answer.sequence) for answer in await store.journal.accept([new_event(key="k")])] == [
+    assert [(answer.outcome, answer.sequence) for answer in await accept_events(store, [new_event(key="k")])] == [
         ("new", 2)
     ]
 
 
 async def test_batch_that_failed_left_neither_a_key_nor_a_delivery(store: Store) -> None:
     known = new_event()
-    await store.journal.accept([known])
+    await accept_events(store, [known])
     with pytest.raises(Exception):  # noqa: B017, PT011 - which one is the engine's affair
-        await store.journal.accept([new_event(7, key="k"), known])
+        await accept_events(store, [new_event(7, key="k"), known])
 
     assert await store.history.delivery_counts(EVERYONE) == []
     assert await store.queue.backlog() == []
-    assert [answer.outcome for answer in await store.journal.accept([new_event(7, key="k")])] == ["new"]
+    assert [answer.outcome for answer in await accept_events(store, [new_event(7, key="k")])] == ["new"]
 
 
 async def test_event_is_read_back_as_it_was_accepted(engine: Engine) -> None:
@@ -230,7 +230,7 @@ async def test_event_is_read_back_as_it_was_accepted(engine: Engine) -> None:
         config_version=5, idempotency_key="schlüssel-鍵", traceparent="00-" + "1" * 32 + "-" + "2" * 16 + "-01",
         body=b"{}", deliveries=(NewDelivery(2**62 + 1, 7), NewDelivery(2**62 + 2, 8)),
     )  # fmt: skip
-    await store.journal.accept([event])
+    await accept_events(store, [event])
     await store.close()
     store = await engine.open()
 
@@ -247,8 +247,8 @@ async def test_event_is_read_back_as_it_was_accepted(engine: Engine) -> None:
     [b"", b"\x00", b"\xef\xbb\xbf{}", b'{"a":"\xff\xfe"}', b' {"a" : 1}\r\n\t', '{"a":"\u2028😀"}'.encode(), b"null"],
 )
 async def test_strange_bodies_are_kept_byte_for_byte(store: Store, body: bytes) -> None:
-    [first] = await store.journal.accept([new_event(7, key="k", body=body)])
-    answers = await store.journal.accept([new_event(key="k", body=body), new_event(key="k", body=body + b"x")])
+    [first] = await accept_events(store, [new_event(7, key="k", body=body)])
+    answers = await accept_events(store, [new_event(key="k", body=body), new_event(key="k", body=body + b"x")])
 
     assert [answer.outcome for answer in answers] == ["duplicate", "conflict"]
     [after] = await store.history.events_after(1, 0, 10)
@@ -258,7 +258,7 @@ async def test_strange_bodies_are_kept_byte_for_byte(store: Store, body: bytes) 
 
 
 async def test_nothing_accepted_is_nothing_done(store: Store) -> None:
-    assert await store.journal.accept([]) == []
+    assert await accept_events(store, []) == []
     assert await store.last_id() == 0
 
 
@@ -269,7 +269,7 @@ async def test_last_id_counts_every_kind_of_id(engine: Engine) -> None:
     )  # fmt: skip
     await store.registry.put_endpoint(row)
     assert await store.last_id() == 50
-    [answer] = await store.journal.accept([new_event(7)])
+    [answer] = await accept_events(store, [new_event(7)])
     [delivery] = await store.history.deliveries(DeliveryQuery(scope=EVERYONE), Page(1))
 
     assert answer.id < delivery.id == await store.last_id()
@@ -304,8 +304,8 @@ async def test_same_key_with_the_same_values_written_differently_is_a_duplicate(
     first = new_event(key="k", type_="OrderPaymentReceivedEvent", body=BODY)
     second = new_event(key="k", type_="OrderPaymentReceivedEvent", body=again)
 
-    await store.journal.accept([first])
-    [answer] = await store.journal.accept([second])
+    await accept_events(store, [first])
+    [answer] = await accept_events(store, [second])
 
     assert (answer.outcome, answer.id) == ("duplicate", first.id)
     stored = await store.history.event(first.id, EVERYONE)

@@ -19,7 +19,7 @@ import asyncpg
 import msgspec
 import postgres
 import pytest
-from stores import START_MS, FakeClock, SqliteEngine, claim, new_event, new_replay, result
+from stores import START_MS, FakeClock, SqliteEngine, accept_events, claim, new_event, new_replay, result
 
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Endpoint, Key, Scope, Secret
@@ -82,7 +82,7 @@ class Shop:
             await self._random.choice(chores)()
 
     async def publish(self) -> None:
-        await self._store.journal.accept([self._event() for _ in range(self._random.randint(1, 9))])
+        await accept_events(self._store, [self._event() for _ in range(self._random.randint(1, 9))])
 
     def _event(self) -> NewEvent:
         number = next(self._numbers)
@@ -245,7 +245,7 @@ async def use(store: Store) -> dict[str, Any]:
     ]
     return {
         "claimed": claimed,
-        "accepted": await store.journal.accept(again),
+        "accepted": await accept_events(store, again),
         "books": await store.history.delivery_counts(EVERYONE),
     }
 
@@ -346,13 +346,13 @@ async def test_those_of_an_order_key_keep_their_order_with_replays_between_them(
     store = await engine.open()
     first, second = (new_event(7, order_key="a") for _ in range(2))
     other = new_event(9, client=2, order_key="a")
-    await store.journal.accept([first, second])
+    await accept_events(store, [first, second])
     again = new_event().id
     await store.queue.add_deliveries(
         [NewDelivery(again, 7, "a")], [first.id], replay=new_replay(new_event().id), now_ms=START_MS
     )
     third = new_event(7, order_key="a")
-    await store.journal.accept([third, other])
+    await accept_events(store, [third, other])
     await store.close()
     await move(engine.path, database)
     moved = PostgresStore(database, clock=engine.clock)
@@ -471,7 +471,7 @@ async def test_old_events_lie_in_their_weeks_and_retention_drops_them_whole(
             id=ids.next(at_ms), client_id=1, type="OrderConfirmedEvent", application_id=None, accepted_ms=at_ms,
             config_version=0, idempotency_key=None, traceparent=None, body=b"{}", deliveries=(),
         )  # fmt: skip
-        await store.journal.accept([event])
+        await accept_events(store, [event])
     await store.close()
     await move(engine.path, database)
 
@@ -505,7 +505,7 @@ async def test_sequences_go_on_without_a_gap_when_every_event_has_expired(engine
     try:
         assert await moved.last_id() == before
         event = maker._event()
-        [accepted] = await moved.journal.accept([event])
+        [accepted] = await accept_events(moved, [event])
         assert accepted.sequence == last[event.client_id] + 1
     finally:
         await moved.close()

@@ -1,7 +1,7 @@
-"""Order by business key: one after the other for a key, keys beside each other."""
+"""Order by business key: one after the other for a key, different keys in parallel."""
 
 import pytest
-from stores import START_MS, Engine, claim, new_event, result
+from stores import START_MS, Engine, accept_events, claim, new_event, result
 
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Replay, Scope
@@ -13,7 +13,7 @@ LATER_MS = START_MS + 60_000
 
 async def test_second_of_a_key_waits_for_the_first_and_other_keys_flow(store: Store) -> None:
     a1, a2, b1 = (new_event(7, order_key=key) for key in ("a", "a", "b"))
-    await store.journal.accept([a1, a2, b1])
+    await accept_events(store, [a1, a2, b1])
 
     first = await claim(store, 7)
     assert sorted(each.event_id for each in first) == sorted([a1.id, b1.id])
@@ -22,7 +22,7 @@ async def test_second_of_a_key_waits_for_the_first_and_other_keys_flow(store: St
 
 
 async def test_second_waits_while_the_first_is_retried(store: Store) -> None:
-    await store.journal.accept([new_event(7, order_key="a"), new_event(7, order_key="a")])
+    await accept_events(store, [new_event(7, order_key="a"), new_event(7, order_key="a")])
     [first] = await claim(store, 7)
     await store.queue.settle([result(first, "pending", due_ms=START_MS + 10)])
 
@@ -34,7 +34,7 @@ async def test_second_waits_while_the_first_is_retried(store: Store) -> None:
 
 @pytest.mark.parametrize("end", ["dead", "cancelled"])
 async def test_end_of_the_first_in_any_way_releases_the_next(store: Store, end: str) -> None:
-    await store.journal.accept([new_event(7, order_key="a"), new_event(7, order_key="a")])
+    await accept_events(store, [new_event(7, order_key="a"), new_event(7, order_key="a")])
     [first] = await claim(store, 7)
     if end == "dead":
         await store.queue.settle([result(first, "dead", reason="attempts_exhausted")])
@@ -47,8 +47,8 @@ async def test_end_of_the_first_in_any_way_releases_the_next(store: Store, end: 
 async def test_order_holds_over_batches_and_reopening(engine: Engine) -> None:
     store = await engine.open()
     events = [new_event(7, order_key="a") for _ in range(4)]
-    await store.journal.accept(events[:2])
-    await store.journal.accept(events[2:])
+    await accept_events(store, events[:2])
+    await accept_events(store, events[2:])
     await store.close()
     store = await engine.open()
 
@@ -61,14 +61,14 @@ async def test_order_holds_over_batches_and_reopening(engine: Engine) -> None:
 
 
 async def test_keys_of_endpoints_are_their_own(store: Store) -> None:
-    await store.journal.accept([new_event(7, 8, order_key="a")])
+    await accept_events(store, [new_event(7, 8, order_key="a")])
 
     assert len(await claim(store, 7)) == len(await claim(store, 8)) == 1
 
 
 async def test_reopened_first_goes_before_what_waits_but_not_beside_it(store: Store) -> None:
     first, second, third = (new_event(7, order_key="a") for _ in range(3))
-    await store.journal.accept([first, second, third])
+    await accept_events(store, [first, second, third])
     [one] = await claim(store, 7)
     await store.queue.settle([result(one, "dead", reason="attempts_exhausted")])
     [two] = await claim(store, 7, now_ms=LATER_MS)
@@ -81,7 +81,7 @@ async def test_reopened_first_goes_before_what_waits_but_not_beside_it(store: St
 
 
 async def test_ending_everything_ends_what_waits_for_its_turn_too(store: Store) -> None:
-    await store.journal.accept([new_event(7, order_key="a") for _ in range(5)])
+    await accept_events(store, [new_event(7, order_key="a") for _ in range(5)])
     while await store.queue.finish_pending(7, state="cancelled", reason="endpoint_deleted", now_ms=START_MS, limit=2):
         pass
 
@@ -90,7 +90,7 @@ async def test_ending_everything_ends_what_waits_for_its_turn_too(store: Store) 
 
 async def test_replayed_deliveries_queue_behind_those_of_their_key(store: Store) -> None:
     event = new_event(7, order_key="a")
-    await store.journal.accept([event])
+    await accept_events(store, [event])
     ids = IdMaker(after=await store.last_id())
     replay = Replay(
         id=ids.next(START_MS), client_id=1, endpoint_id=7, since_ms=0, until_ms=LATER_MS, types=(), only="all",
@@ -107,9 +107,9 @@ async def test_replayed_deliveries_queue_behind_those_of_their_key(store: Store)
     assert second.replay_id == replay.id
 
 
-async def test_cancelling_one_that_waits_releases_nobody(store: Store) -> None:
+async def test_cancel_of_a_waiting_delivery_releases_no_other(store: Store) -> None:
     first, second, third = (new_event(7, order_key="a") for _ in range(3))
-    await store.journal.accept([first, second, third])
+    await accept_events(store, [first, second, third])
     [running] = await claim(store, 7)
     await store.queue.cancel([second.deliveries[0].id], reason="test", now_ms=START_MS)
 
@@ -121,7 +121,7 @@ async def test_cancelling_one_that_waits_releases_nobody(store: Store) -> None:
 async def test_second_waits_while_the_first_is_taken_over_from_a_lost_attempt(engine: Engine) -> None:
     store = await engine.open()
     first, second = new_event(7, order_key="a"), new_event(7, order_key="a")
-    await store.journal.accept([first, second])
+    await accept_events(store, [first, second])
     await claim(store, 7)
     await store.close()
     store = await engine.open()
@@ -135,7 +135,7 @@ async def test_second_waits_while_the_first_is_taken_over_from_a_lost_attempt(en
 
 async def test_first_that_is_given_back_keeps_its_turn(store: Store) -> None:
     first, second = new_event(7, order_key="a"), new_event(7, order_key="a")
-    await store.journal.accept([first, second])
+    await accept_events(store, [first, second])
     await store.queue.release_claims(await claim(store, 7), now_ms=START_MS)
 
     assert [each.event_id for each in await claim(store, 7, now_ms=LATER_MS)] == [first.id]
@@ -143,7 +143,7 @@ async def test_first_that_is_given_back_keeps_its_turn(store: Store) -> None:
 
 async def test_what_waits_for_its_turn_is_pending_and_not_due(store: Store) -> None:
     first, second = new_event(7, order_key="a"), new_event(7, order_key="a")
-    await store.journal.accept([first, second])
+    await accept_events(store, [first, second])
 
     waits = await store.history.delivery(second.deliveries[0].id, Scope.everyone())
     assert waits is not None
@@ -154,14 +154,14 @@ async def test_what_waits_for_its_turn_is_pending_and_not_due(store: Store) -> N
 
 @pytest.mark.parametrize("key", ["A", " a", "ä", "' OR 1=1 --", "x" * 500])
 async def test_key_may_be_any_text(store: Store, key: str) -> None:
-    await store.journal.accept([new_event(7, order_key=key), new_event(7, order_key="a"), new_event(7, order_key=key)])
+    await accept_events(store, [new_event(7, order_key=key), new_event(7, order_key="a"), new_event(7, order_key=key)])
 
     assert len(await claim(store, 7)) == 2
 
 
-async def test_dead_ones_reopened_together_go_in_accept_order_however_they_are_named(store: Store) -> None:
+async def test_dead_deliveries_requeued_together_are_sent_in_accept_order(store: Store) -> None:
     events = [new_event(7, order_key="a") for _ in range(3)]
-    await store.journal.accept(events)
+    await accept_events(store, events)
     for _ in events:
         [claimed] = await claim(store, 7, now_ms=LATER_MS)
         await store.queue.settle([result(claimed, "dead", reason="attempts_exhausted")])

@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 import postgres
 import pytest
-from stores import START_MS, FakeClock, PostgresEngine, claim, new_event, result
+from stores import START_MS, FakeClock, PostgresEngine, accept_events, claim, new_event, result
 
 from commerce_event.core.clock import SharedClock
 from commerce_event.core.ids import NODE_BITS
@@ -83,7 +83,7 @@ async def test_node_for_which_no_number_is_left_is_refused(
 
 async def test_node_whose_presence_was_cut_for_a_moment_keeps_what_it_is_sending(engine: PostgresEngine) -> None:
     first, second = await engine.open(), await engine.open()
-    await first.journal.accept([new_event(7)])
+    await accept_events(first, [new_event(7)])
     [claimed] = await claim(first, 7)
     await until_sees(second, 2)
     database, pid = await engine.run("SELECT current_database()"), await engine.run(PRESENCE, RUNS, first.run_id)
@@ -100,7 +100,7 @@ async def test_node_whose_presence_was_cut_for_a_moment_keeps_what_it_is_sending
 
 async def test_closing_gives_back_what_was_being_sent_at_once(engine: PostgresEngine) -> None:
     first, second = await engine.open(), await engine.open()
-    await first.journal.accept([new_event(7)])
+    await accept_events(first, [new_event(7)])
     [claimed] = await claim(first, 7)
     await first.close()
 
@@ -110,7 +110,7 @@ async def test_closing_gives_back_what_was_being_sent_at_once(engine: PostgresEn
 
 async def test_giving_back_once_more_leaves_a_later_claim_of_the_same_run_alone(engine: PostgresEngine) -> None:
     store = await engine.open()
-    await store.journal.accept([new_event(7)])
+    await accept_events(store, [new_event(7)])
     unsent = await claim(store, 7)
     await store.queue.release_claims(unsent, now_ms=START_MS)
     [sending] = await claim(store, 7, now_ms=START_MS + 50)
@@ -122,7 +122,7 @@ async def test_giving_back_once_more_leaves_a_later_claim_of_the_same_run_alone(
 
 async def test_release_claims_after_clock_was_set_frees_the_attempt_number(engine: PostgresEngine) -> None:
     store = await engine.open()
-    await store.journal.accept([new_event(7)])
+    await accept_events(store, [new_event(7)])
     unsent = await claim(store, 7)
     for by_ms in (-3_000, 500):
         await store.maintenance.shift_due(by_ms)
@@ -147,7 +147,7 @@ async def test_nodes_whose_clocks_differ_agree_on_when_a_lease_ends(engine: Post
     first, second = (PostgresStore(url, clock=clock) for clock in clocks)
     await first.open()
     await second.open()
-    await first.journal.accept([new_event(7, at_ms=clocks[0].now_ms())])
+    await accept_events(first, [new_event(7, at_ms=clocks[0].now_ms())])
 
     assert await due_now(first, clocks[0], retrying=False) == 1
     assert await due_now(second, clocks[1], retrying=True) == 0
@@ -199,9 +199,9 @@ async def test_notice_that_met_a_connection_just_cut_is_sent_once_that_is_back(e
 async def test_order_of_a_key_is_that_of_acceptance_when_a_nodes_clock_is_behind(engine: PostgresEngine) -> None:
     ahead, behind = await engine.open(), await engine.open()
     first, of_behind, of_ahead = (new_event(7, order_key="a") for _ in range(3))
-    await ahead.journal.accept([first])
-    await ahead.journal.accept([of_ahead])
-    await behind.journal.accept([of_behind])  # accepted later, though its ids are smaller
+    await accept_events(ahead, [first])
+    await accept_events(ahead, [of_ahead])
+    await accept_events(behind, [of_behind])  # accepted later, though its ids are smaller
 
     sent = []
     for _ in range(3):
@@ -214,8 +214,8 @@ async def test_order_of_a_key_is_that_of_acceptance_when_a_nodes_clock_is_behind
 async def test_dead_ones_come_back_in_accept_order_when_a_nodes_clock_is_behind(engine: PostgresEngine) -> None:
     ahead, behind = await engine.open(), await engine.open()
     of_behind, of_ahead = (new_event(7, order_key="a") for _ in range(2))
-    await ahead.journal.accept([of_ahead])
-    await behind.journal.accept([of_behind])
+    await accept_events(ahead, [of_ahead])
+    await accept_events(behind, [of_behind])
     await ahead.queue.finish_pending(7, state="dead", reason="test", now_ms=START_MS, limit=9)
     await ahead.queue.requeue([each.deliveries[0].id for each in (of_behind, of_ahead)], now_ms=START_MS)
 
@@ -242,7 +242,7 @@ async def held_turn(engine: PostgresEngine) -> AsyncIterator["asyncpg.Connection
 
 async def test_settling_waits_for_its_turns_before_it_locks_anything_else(engine: PostgresEngine) -> None:
     store = await engine.open()
-    await store.journal.accept([new_event(7, order_key="a"), new_event(7, order_key="a")])
+    await accept_events(store, [new_event(7, order_key="a"), new_event(7, order_key="a")])
     [claimed] = await claim(store, 7)
     async with held_turn(engine) as other:
         settling = asyncio.create_task(store.queue.settle([result(claimed)]))

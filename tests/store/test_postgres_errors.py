@@ -6,7 +6,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from stores import START_MS, PostgresEngine, new_event
+from stores import START_MS, PostgresEngine, accept_events, new_event
 
 from commerce_event.store.port import StoreBrokenError, StoreUnavailableError
 from commerce_event.store.postgres.errors import translate
@@ -29,21 +29,21 @@ async def test_time_limit_of_the_operator_makes_a_call_unavailable(engine: Postg
         f"DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET {setting} = ''400ms''', current_database()); END $$"
     )
     store = await engine.open()
-    await store.journal.accept([new_event()])
+    await accept_events(store, [new_event()])
     blocker = await asyncpg.connect(await engine.url(), server_settings={"search_path": "commerce_event"})
     await blocker.execute(f"SET {setting} = 0")
     async with blocker.transaction():
         await blocker.execute("SELECT * FROM client FOR UPDATE")
         with pytest.raises(StoreUnavailableError):
-            await store.journal.accept([new_event()])
+            await accept_events(store, [new_event()])
     await blocker.close()
 
-    assert [answer.sequence for answer in await store.journal.accept([new_event()])] == [2]
+    assert [answer.sequence for answer in await accept_events(store, [new_event()])] == [2]
 
 
 async def test_wait_for_a_lock_is_tried_again_unnoticed(engine: PostgresEngine) -> None:
     store, event = await engine.open(), new_event(7)
-    await store.journal.accept([event])
+    await accept_events(store, [event])
     blocker = await asyncpg.connect(await engine.url(), server_settings={"search_path": "commerce_event"})
     async with blocker.transaction():
         await blocker.execute("SELECT * FROM queue FOR UPDATE")
@@ -61,10 +61,10 @@ async def test_missing_table_makes_a_call_unavailable(engine: PostgresEngine) ->
     store = await engine.open()
     await engine.run("ALTER TABLE event_key RENAME TO moved_away")
     with pytest.raises(StoreUnavailableError, match="restore"):
-        await store.journal.accept([new_event(key="k")])
+        await accept_events(store, [new_event(key="k")])
     await engine.run("ALTER TABLE moved_away RENAME TO event_key")
 
-    assert [answer.outcome for answer in await store.journal.accept([new_event(key="k")])] == ["new"]
+    assert [answer.outcome for answer in await accept_events(store, [new_event(key="k")])] == ["new"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from stores import START_MS, PostgresEngine, claim, new_event, result
+from stores import START_MS, PostgresEngine, accept_events, claim, new_event, result
 
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Scope
@@ -47,7 +47,7 @@ async def test_keys_of_a_long_week_are_freed_in_steps_that_stay_done(
 ) -> None:
     monkeypatch.setattr(partitions, "_KEYS_AT_ONCE", 2)
     store, ids = await engine.open(), IdMaker()
-    await store.journal.accept([at_week(ids, START_MS, key=f"k{number}") for number in range(7)])
+    await accept_events(store, [at_week(ids, START_MS, key=f"k{number}") for number in range(7)])
     engine.clock.ms = START_MS + 60 * DAY_MS
     other = await connection(engine)
     async with other.transaction():
@@ -73,7 +73,7 @@ async def test_week_ends_while_two_nodes_accept_and_deliver(engine: PostgresEngi
     async def accept(number: int) -> None:
         for step in steps:
             engine.clock.ms = midnight_ms + step
-            await nodes[number].journal.accept([at_week(ids[number], engine.clock.ms, endpoint=7)])
+            await accept_events(nodes[number], [at_week(ids[number], engine.clock.ms, endpoint=7)])
 
     async def deliver(node: PostgresStore) -> None:
         while len(delivered) < 2 * len(steps):
@@ -103,7 +103,7 @@ async def test_closing_does_not_wait_for_the_end_of_a_long_clearing(
 ) -> None:
     monkeypatch.setattr(partitions, "_KEYS_AT_ONCE", 1)
     store, ids = await engine.open(), IdMaker()
-    await store.journal.accept([at_week(ids, START_MS, key=f"k{number}") for number in range(200)])
+    await accept_events(store, [at_week(ids, START_MS, key=f"k{number}") for number in range(200)])
     engine.clock.ms = START_MS + 60 * DAY_MS
     expiring = asyncio.create_task(store.maintenance.expire(before_ms=PAST_MS, limit=1))
     async with asyncio.timeout(60):
@@ -123,13 +123,13 @@ async def test_pass_of_retention_looks_at_old_pending_events_once(
     store, looked_from = await engine.open(), list[int]()
     expired = retention.expired
 
-    async def noting(*args: Any, **given: Any) -> list[int]:
+    async def record_call(*args: Any, **given: Any) -> list[int]:
         looked_from.append(given["after_id"])
         return await expired(*args, **given)
 
-    monkeypatch.setattr(retention, "expired", noting)
+    monkeypatch.setattr(retention, "expired", record_call)
     events = [new_event(*endpoints, at_ms=START_MS - 100) for _ in range(4) for endpoints in ((7,), ())]
-    await store.journal.accept(events)
+    await accept_events(store, events)
     assert [await store.maintenance.expire(before_ms=START_MS, limit=2) for _ in range(3)] == [2, 2, 0]
     assert looked_from == [0, events[3].id, events[7].id]
 
@@ -140,7 +140,7 @@ async def test_pass_of_retention_looks_at_old_pending_events_once(
 async def test_events_that_another_node_holds_do_not_end_the_pass(engine: PostgresEngine) -> None:
     store = await engine.open()
     events = [new_event(at_ms=START_MS - 100) for _ in range(4)]
-    await store.journal.accept(events)
+    await accept_events(store, events)
     other = await connection(engine)
     async with other.transaction():
         await other.execute("SELECT * FROM event WHERE id = ANY ($1) FOR UPDATE", [each.id for each in events[:2]])
@@ -153,7 +153,7 @@ async def test_events_that_another_node_holds_do_not_end_the_pass(engine: Postgr
 async def test_step_of_the_text_index_ends_at_about_a_megabyte_of_payloads(engine: PostgresEngine) -> None:
     store = await engine.open()
     body = b'{"OrderNo":"SO-1","Text":"%s"}' % (b"word " * 60_000)
-    await store.journal.accept([new_event(body=body) for _ in range(9)])
+    await accept_events(store, [new_event(body=body) for _ in range(9)])
 
     assert [await store.maintenance.index_text(100) for _ in range(4)] == [4, 4, 1, 0]
     assert len(await store.history.events(EventQuery(scope=EVERYONE, text="so-1"), Page(99))) == 9
@@ -161,7 +161,7 @@ async def test_step_of_the_text_index_ends_at_about_a_megabyte_of_payloads(engin
 
 async def test_one_large_payload_is_a_step_of_its_own(engine: PostgresEngine) -> None:
     store = await engine.open()
-    await store.journal.accept([new_event(body=b'{"Text":"%s"}' % (b"x" * 3_000_000)), new_event()])
+    await accept_events(store, [new_event(body=b'{"Text":"%s"}' % (b"x" * 3_000_000)), new_event()])
 
     assert [await store.maintenance.index_text(100) for _ in range(3)] == [1, 1, 0]
 
@@ -170,13 +170,13 @@ async def test_words_are_found_off_the_event_loop(engine: PostgresEngine, monkey
     threads: set[int] = set()
     index_entry = text_search.index_entry
 
-    def noting(client_id: int, body: bytes) -> tuple[str, str]:
+    def record_call(client_id: int, body: bytes) -> tuple[str, str]:
         threads.add(threading.get_ident())
         return index_entry(client_id, body)
 
-    monkeypatch.setattr(text_search, "index_entry", noting)
+    monkeypatch.setattr(text_search, "index_entry", record_call)
     store = await engine.open()
-    await store.journal.accept([new_event()])
+    await accept_events(store, [new_event()])
 
     assert await store.maintenance.index_text(10) == 1
     assert threads
@@ -186,7 +186,7 @@ async def test_words_are_found_off_the_event_loop(engine: PostgresEngine, monkey
 async def test_pending_events_are_found_without_a_look_at_what_is_finished(engine: PostgresEngine) -> None:
     store = await engine.open()
     pending, done = new_event(7), new_event(8)
-    await store.journal.accept([pending, done])
+    await accept_events(store, [pending, done])
     await store.queue.settle([result(each) for each in await claim(store, 8)])
     other = await connection(engine)
     async with other.transaction():
@@ -201,7 +201,7 @@ async def test_pending_events_are_found_without_a_look_at_what_is_finished(engin
 async def test_words_lead_to_the_texts_of_the_client_alone(engine: PostgresEngine) -> None:
     store = await engine.open()
     body = b'{"LastName":"Lind"}'
-    await store.journal.accept([new_event(client=4, body=body), *(new_event(client=40, body=body) for _ in range(5))])
+    await accept_events(store, [new_event(client=4, body=body), *(new_event(client=40, body=body) for _ in range(5))])
     await store.maintenance.index_text(10)
 
     async def led_to(*clients: int) -> int:

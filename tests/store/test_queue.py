@@ -4,7 +4,7 @@ from typing import get_args
 
 import msgspec
 import pytest
-from stores import START_MS, Engine, claim, new_event, new_replay, result
+from stores import START_MS, Engine, accept_events, claim, new_event, new_replay, result
 
 from commerce_event.core.model import DeliveryState, Scope
 from commerce_event.store.model import Claimed, ClaimRequest, DeliveryQuery, EndpointBacklog, EndpointRow, Page
@@ -21,7 +21,7 @@ def row(endpoint_id: int) -> EndpointRow:
 
 
 async def test_waiting_delivery_is_claimed_with_its_event_and_attempt_1(store: Store) -> None:
-    [answer] = await store.journal.accept([new_event(7, body=b'{"n":1}')])
+    [answer] = await accept_events(store, [new_event(7, body=b'{"n":1}')])
     [claimed] = await claim(store, 7)
 
     assert (claimed.number, claimed.failure_count, claimed.event_id, claimed.sequence) == (1, 0, answer.id, 1)
@@ -32,21 +32,21 @@ async def test_waiting_delivery_is_claimed_with_its_event_and_attempt_1(store: S
 
 async def test_claims_are_oldest_due_first_and_never_more_than_wanted(store: Store) -> None:
     late, early = new_event(7, at_ms=START_MS - 10), new_event(7, at_ms=START_MS - 20)
-    await store.journal.accept([late, early])
+    await accept_events(store, [late, early])
 
     assert [each.event_id for each in await claim(store, 7, limit=1)] == [early.id]
     assert [each.event_id for each in await claim(store, 7, limit=5)] == [late.id]
 
 
 async def test_what_is_due_in_the_future_is_not_claimed(store: Store) -> None:
-    await store.journal.accept([new_event(7, at_ms=START_MS + 1)])
+    await accept_events(store, [new_event(7, at_ms=START_MS + 1)])
 
     assert await claim(store, 7, now_ms=START_MS) == []
     assert len(await claim(store, 7, now_ms=START_MS + 1)) == 1
 
 
 async def test_first_tries_and_retries_are_claimed_apart(store: Store) -> None:
-    await store.journal.accept([new_event(7), new_event(7)])
+    await accept_events(store, [new_event(7), new_event(7)])
     [first] = await claim(store, 7, limit=1)
     await store.queue.settle([result(first, "pending", due_ms=START_MS)])
 
@@ -55,7 +55,7 @@ async def test_first_tries_and_retries_are_claimed_apart(store: Store) -> None:
 
 
 async def test_several_endpoints_are_claimed_in_one_call(store: Store) -> None:
-    await store.journal.accept([new_event(7, 8, 9)])
+    await accept_events(store, [new_event(7, 8, 9)])
     claimed = await store.queue.claim(
         [ClaimRequest(7, False, 5), ClaimRequest(9, False, 5)], now_ms=START_MS, lease_until_ms=START_MS + 15_000
     )
@@ -64,7 +64,7 @@ async def test_several_endpoints_are_claimed_in_one_call(store: Store) -> None:
 
 
 async def test_delivery_leased_at_birth_is_not_claimable_until_the_lease_runs_out(store: Store) -> None:
-    await store.journal.accept([new_event(7, lease_until_ms=START_MS + 100)])
+    await accept_events(store, [new_event(7, lease_until_ms=START_MS + 100)])
 
     assert await claim(store, 7, retrying=True, now_ms=START_MS + 99) == []
     [again] = await claim(store, 7, retrying=True, now_ms=START_MS + 100)
@@ -72,7 +72,7 @@ async def test_delivery_leased_at_birth_is_not_claimable_until_the_lease_runs_ou
 
 
 async def test_attempt_whose_lease_ran_out_is_recorded_as_interrupted(store: Store) -> None:
-    await store.journal.accept([new_event(7)])
+    await accept_events(store, [new_event(7)])
     [lost] = await claim(store, 7)
     [again] = await claim(store, 7, retrying=True, now_ms=LATER_MS)
     await store.queue.settle([result(again)])
@@ -82,7 +82,7 @@ async def test_attempt_whose_lease_ran_out_is_recorded_as_interrupted(store: Sto
 
 
 async def test_late_result_is_fenced_off_and_leaves_no_trace(store: Store) -> None:
-    await store.journal.accept([new_event(7), new_event(7)])
+    await accept_events(store, [new_event(7), new_event(7)])
     lost, kept = await claim(store, 7)
     [again] = await claim(store, 7, retrying=True, now_ms=LATER_MS, limit=1)
     late, fine = (lost, kept) if again.delivery_id == lost.delivery_id else (kept, lost)
@@ -94,7 +94,7 @@ async def test_late_result_is_fenced_off_and_leaves_no_trace(store: Store) -> No
 
 async def test_leases_of_a_former_run_are_claimable_at_once_and_their_results_fenced_off(engine: Engine) -> None:
     store = await engine.open()
-    await store.journal.accept([new_event(7)])
+    await accept_events(store, [new_event(7)])
     [lost] = await claim(store, 7)
     await store.close()
     store = await engine.open()
@@ -106,7 +106,7 @@ async def test_leases_of_a_former_run_are_claimable_at_once_and_their_results_fe
 
 
 async def test_failed_attempt_is_due_again_at_its_time(store: Store) -> None:
-    await store.journal.accept([new_event(7)])
+    await accept_events(store, [new_event(7)])
     [first] = await claim(store, 7)
     await store.queue.settle([result(first, "pending", due_ms=START_MS + 5_000, status=500, error="http_500")])
 
@@ -117,7 +117,7 @@ async def test_failed_attempt_is_due_again_at_its_time(store: Store) -> None:
 
 
 async def test_waiting_shows_each_endpoint_and_kind_with_its_earliest_time(store: Store) -> None:
-    await store.journal.accept([new_event(7, 8, at_ms=START_MS - 5), new_event(8, at_ms=START_MS - 9)])
+    await accept_events(store, [new_event(7, 8, at_ms=START_MS - 5), new_event(8, at_ms=START_MS - 9)])
     [retried] = await claim(store, 7)
     await store.queue.settle([result(retried, "pending", due_ms=START_MS + 9)])
 
@@ -128,7 +128,7 @@ async def test_waiting_shows_each_endpoint_and_kind_with_its_earliest_time(store
 
 
 async def test_finished_deliveries_leave_the_queue(store: Store) -> None:
-    await store.journal.accept([new_event(7), new_event(7), new_event(7)])
+    await accept_events(store, [new_event(7), new_event(7), new_event(7)])
     one, two, three = await claim(store, 7)
     await store.queue.settle([result(one), result(two, "dead", reason="attempts_exhausted")])
     await store.queue.cancel([three.delivery_id], reason="test", now_ms=START_MS)
@@ -143,7 +143,7 @@ async def test_finished_deliveries_leave_the_queue(store: Store) -> None:
 
 
 async def test_answer_is_kept_byte_for_byte(store: Store) -> None:
-    await store.journal.accept([new_event(7)])
+    await accept_events(store, [new_event(7)])
     [claimed] = await claim(store, 7)
     headers = (("x-å", "1"), ("x-å", "2"))
     await store.queue.settle([result(claimed, response_headers=headers, response_body=b"\x00\xff\r\n")])
@@ -154,7 +154,7 @@ async def test_answer_is_kept_byte_for_byte(store: Store) -> None:
 
 
 async def test_claim_that_was_not_sent_can_be_given_back(store: Store) -> None:
-    await store.journal.accept([new_event(7)])
+    await accept_events(store, [new_event(7)])
     claimed = await claim(store, 7)
     await store.queue.release_claims(claimed, now_ms=START_MS)
 
@@ -165,7 +165,7 @@ async def test_claim_that_was_not_sent_can_be_given_back(store: Store) -> None:
 
 
 async def test_giving_back_what_is_no_longer_ours_changes_nothing(store: Store) -> None:
-    await store.journal.accept([new_event(7)])
+    await accept_events(store, [new_event(7)])
     claimed = await claim(store, 7)
     await store.queue.settle([result(claimed[0])])
     await store.queue.release_claims(claimed, now_ms=START_MS)
@@ -174,7 +174,7 @@ async def test_giving_back_what_is_no_longer_ours_changes_nothing(store: Store) 
 
 
 async def test_pending_deliveries_are_ended_in_steps_and_those_under_way_are_left(store: Store) -> None:
-    await store.journal.accept([new_event(7) for _ in range(5)])
+    await accept_events(store, [new_event(7) for _ in range(5)])
     await claim(store, 7, limit=1)
     ended = [
         await store.queue.finish_pending(7, state="dead", reason="gone", now_ms=START_MS, limit=3),
@@ -189,7 +189,7 @@ async def test_pending_deliveries_are_ended_in_steps_and_those_under_way_are_lef
 
 async def test_nothing_is_ended_for_an_endpoint_that_was_changed_since(store: Store) -> None:
     off = await store.registry.put_endpoint(row(7))
-    await store.journal.accept([new_event(7), new_event(7)])
+    await accept_events(store, [new_event(7), new_event(7)])
 
     assert await store.queue.finish_pending(7, state="dead", reason="gone", now_ms=START_MS, limit=1, revision=off) == 1
     on = await store.registry.put_endpoint(row(7))
@@ -197,8 +197,8 @@ async def test_nothing_is_ended_for_an_endpoint_that_was_changed_since(store: St
     assert await store.queue.finish_pending(7, state="dead", reason="gone", now_ms=START_MS, limit=9, revision=on) == 1
 
 
-async def test_reopened_delivery_has_a_fresh_budget(store: Store) -> None:
-    await store.journal.accept([new_event(7), new_event(7)])
+async def test_requeued_delivery_has_a_fresh_budget(store: Store) -> None:
+    await accept_events(store, [new_event(7), new_event(7)])
     dead, cancelled = await claim(store, 7)
     await store.queue.settle([result(dead, "dead", failure_count=17, reason="attempts_exhausted")])
     await store.queue.cancel([cancelled.delivery_id], reason="test", now_ms=START_MS)
@@ -209,8 +209,8 @@ async def test_reopened_delivery_has_a_fresh_budget(store: Store) -> None:
     assert [(each.number, each.failure_count) for each in again] == [(2, 0), (2, 0)]
 
 
-async def test_reopening_makes_a_pending_delivery_due_now(store: Store) -> None:
-    await store.journal.accept([new_event(7)])
+async def test_requeue_makes_a_pending_delivery_due_now(store: Store) -> None:
+    await accept_events(store, [new_event(7)])
     [first] = await claim(store, 7)
     await store.queue.settle([result(first, "pending", due_ms=LATER_MS)])
     await store.queue.requeue([first.delivery_id], now_ms=START_MS)
@@ -218,8 +218,8 @@ async def test_reopening_makes_a_pending_delivery_due_now(store: Store) -> None:
     assert len(await claim(store, 7, retrying=True, now_ms=START_MS)) == 1
 
 
-async def test_neither_what_arrived_nor_what_is_under_way_is_reopened(store: Store) -> None:
-    await store.journal.accept([new_event(7), new_event(7)])
+async def test_requeue_skips_delivered_and_claimed_deliveries(store: Store) -> None:
+    await accept_events(store, [new_event(7), new_event(7)])
     arrived, under_way = await claim(store, 7)
     await store.queue.settle([result(arrived)])
 
@@ -227,7 +227,7 @@ async def test_neither_what_arrived_nor_what_is_under_way_is_reopened(store: Sto
 
 
 async def test_cancelling_fences_off_the_attempt_under_way_and_keeps_it_on_record(store: Store) -> None:
-    await store.journal.accept([new_event(7)])
+    await accept_events(store, [new_event(7)])
     [claimed] = await claim(store, 7)
 
     assert await store.queue.cancel([claimed.delivery_id], reason="test", now_ms=START_MS) == 1
@@ -237,7 +237,7 @@ async def test_cancelling_fences_off_the_attempt_under_way_and_keeps_it_on_recor
 
 
 async def test_due_times_move_with_the_clock(store: Store) -> None:
-    await store.journal.accept([new_event(7)])
+    await accept_events(store, [new_event(7)])
     [first] = await claim(store, 7)
     await store.queue.settle([result(first, "pending", due_ms=START_MS + 5_000)])
     await store.maintenance.shift_due(3_600_000)
@@ -247,7 +247,7 @@ async def test_due_times_move_with_the_clock(store: Store) -> None:
 
 async def test_delivery_leased_at_birth_can_be_settled_without_claiming_it(store: Store) -> None:
     event = new_event(7, lease_until_ms=START_MS + 100)
-    [answer] = await store.journal.accept([event])
+    [answer] = await accept_events(store, [event])
     delivery_id = event.deliveries[0].id
     under_way = await store.history.delivery(delivery_id, EVERYONE)
     assert under_way is not None
@@ -268,7 +268,7 @@ async def test_delivery_leased_at_birth_can_be_settled_without_claiming_it(store
 async def test_lease_at_birth_of_a_former_run_is_claimable_at_once(engine: Engine) -> None:
     store = await engine.open()
     event = new_event(7, lease_until_ms=START_MS + 100_000)
-    await store.journal.accept([event])
+    await accept_events(store, [event])
     await store.close()
     store = await engine.open()
 
@@ -278,16 +278,16 @@ async def test_lease_at_birth_of_a_former_run_is_claimable_at_once(engine: Engin
     assert [each.error for each in await store.history.attempts(again.delivery_id)] == ["interrupted", None]
 
 
-async def test_late_result_of_an_expired_lease_counts_while_nobody_has_taken_over(store: Store) -> None:
-    await store.journal.accept([new_event(7)])
+async def test_late_result_counts_until_another_run_claims_the_delivery(store: Store) -> None:
+    await accept_events(store, [new_event(7)])
     [claimed] = await claim(store, 7, lease_ms=10)
 
     assert await store.queue.settle([result(claimed, started_ms=LATER_MS)]) == [True]
     assert await claim(store, 7, retrying=True, now_ms=LATER_MS) == []
 
 
-async def test_fenced_off_result_changes_neither_state_nor_attempts_nor_books(store: Store) -> None:
-    await store.journal.accept([new_event(7)])
+async def test_fenced_off_result_changes_neither_state_nor_attempts_nor_counts(store: Store) -> None:
+    await accept_events(store, [new_event(7)])
     [lost] = await claim(store, 7)
     [again] = await claim(store, 7, retrying=True, now_ms=LATER_MS)
     before = (await store.history.delivery(lost.delivery_id, EVERYONE), await store.history.attempts(lost.delivery_id))
@@ -305,7 +305,7 @@ async def test_fenced_off_result_changes_neither_state_nor_attempts_nor_books(st
 
 
 async def test_result_for_a_delivery_that_does_not_exist_is_fenced_off(store: Store) -> None:
-    await store.journal.accept([new_event(7), new_event(7)])
+    await accept_events(store, [new_event(7), new_event(7)])
     one, two = await claim(store, 7)
     stranger = msgspec.structs.replace(result(one), delivery_id=999_999_999)
 
@@ -315,7 +315,7 @@ async def test_result_for_a_delivery_that_does_not_exist_is_fenced_off(store: St
 
 async def test_lease_of_a_former_run_is_taken_back_when_opening(engine: Engine) -> None:
     store = await engine.open()
-    await store.journal.accept([new_event(7)])
+    await accept_events(store, [new_event(7)])
     [lost] = await claim(store, 7)
     await store.close()
     store = await engine.open()
@@ -330,7 +330,7 @@ async def test_lease_of_a_former_run_is_taken_back_when_opening(engine: Engine) 
 @pytest.mark.parametrize("restarted", [False, True])
 async def test_what_a_lost_attempt_held_is_ended_with_its_endpoint(engine: Engine, restarted: bool) -> None:
     store = await engine.open()
-    await store.journal.accept([new_event(7)])
+    await accept_events(store, [new_event(7)])
     [lost] = await claim(store, 7)
     if restarted:
         await store.close()
@@ -343,8 +343,8 @@ async def test_what_a_lost_attempt_held_is_ended_with_its_endpoint(engine: Engin
     assert await store.queue.settle([result(lost)]) == [False]
 
 
-async def test_reopening_and_the_progress_of_its_replay_are_one_commit(store: Store) -> None:
-    await store.journal.accept([new_event(7), new_event(7)])
+async def test_requeue_and_the_progress_of_its_replay_are_one_commit(store: Store) -> None:
+    await accept_events(store, [new_event(7), new_event(7)])
     one, two = await claim(store, 7)
     await store.queue.settle([result(one, "dead", reason="gone"), result(two)])
 
@@ -355,7 +355,7 @@ async def test_reopening_and_the_progress_of_its_replay_are_one_commit(store: St
 
 
 async def test_deliveries_can_be_paged_from_the_oldest(store: Store) -> None:
-    await store.journal.accept([new_event(7) for _ in range(5)])
+    await accept_events(store, [new_event(7) for _ in range(5)])
     query = DeliveryQuery(scope=Scope.everyone(), endpoint_id=7)
     newest_first = [each.id for each in await store.history.deliveries(query, Page(9))]
 
@@ -365,8 +365,8 @@ async def test_deliveries_can_be_paged_from_the_oldest(store: Store) -> None:
     assert first + rest == newest_first[::-1]
 
 
-async def test_reopened_delivery_belongs_to_the_replay_that_reopened_it(store: Store) -> None:
-    await store.journal.accept([new_event(7), new_event(7)])
+async def test_requeued_delivery_belongs_to_the_replay_that_requeued_it(store: Store) -> None:
+    await accept_events(store, [new_event(7), new_event(7)])
     one, two = await claim(store, 7)
     await store.queue.settle([result(one, "dead", reason="attempts_exhausted"), result(two)])
     assert await store.queue.requeue([one.delivery_id, two.delivery_id], now_ms=START_MS, replay=new_replay(50)) == 1
@@ -381,8 +381,8 @@ async def test_reopened_delivery_belongs_to_the_replay_that_reopened_it(store: S
     ] == [one.delivery_id]
 
 
-async def test_reopening_a_waiting_retry_resets_its_budget(store: Store) -> None:
-    await store.journal.accept([new_event(7)])
+async def test_requeue_of_a_waiting_retry_resets_its_budget(store: Store) -> None:
+    await accept_events(store, [new_event(7)])
     [first] = await claim(store, 7)
     await store.queue.settle([result(first, "pending", due_ms=LATER_MS, failure_count=16)])
     assert await store.queue.requeue([first.delivery_id], now_ms=START_MS) == 1
@@ -393,7 +393,7 @@ async def test_reopening_a_waiting_retry_resets_its_budget(store: Store) -> None
 
 async def test_unknown_deliveries_are_passed_over(store: Store) -> None:
     event = new_event(7)
-    await store.journal.accept([event])
+    await accept_events(store, [event])
     known = event.deliveries[0].id
 
     assert await store.queue.cancel([1, known, 2], reason="by hand", now_ms=START_MS) == 1
@@ -405,7 +405,7 @@ async def test_unknown_deliveries_are_passed_over(store: Store) -> None:
 
 
 async def test_answer_has_every_detail_of_the_attempt(store: Store) -> None:
-    await store.journal.accept([new_event(7)])
+    await accept_events(store, [new_event(7)])
     [claimed] = await claim(store, 7)
     body = bytes(range(256)) * 4
     headers = (("Set-Cookie", "a=1"), ("set-cookie", "b=2"), ("x-odd", "\xe5\x80\t"), ("empty", ""))
@@ -419,7 +419,7 @@ async def test_answer_has_every_detail_of_the_attempt(store: Store) -> None:
 
 
 async def test_recent_attempts_are_the_last_ones_of_the_newest_finished(store: Store) -> None:
-    await store.journal.accept([new_event(7) for _ in range(3)] + [new_event(8)])
+    await accept_events(store, [new_event(7) for _ in range(3)] + [new_event(8)])
     held = await claim(store, 7) + await claim(store, 8)
     for number, each in enumerate(held):
         await store.queue.settle([result(each, started_ms=START_MS + number, status=200 + number)])
@@ -430,7 +430,7 @@ async def test_recent_attempts_are_the_last_ones_of_the_newest_finished(store: S
 
 
 async def test_leases_move_with_the_clock(store: Store) -> None:
-    await store.journal.accept([new_event(7)])
+    await accept_events(store, [new_event(7)])
     await claim(store, 7, lease_ms=1_000)
     await store.maintenance.shift_due(-500)
 
@@ -438,8 +438,8 @@ async def test_leases_move_with_the_clock(store: Store) -> None:
     assert len(await claim(store, 7, retrying=True, now_ms=START_MS + 500)) == 1
 
 
-async def test_book_tells_since_when_something_is_due(store: Store) -> None:
-    await store.journal.accept([new_event(7, at_ms=START_MS - 9), new_event(7, at_ms=START_MS - 5)])
+async def test_counts_have_the_time_of_the_oldest_due_delivery(store: Store) -> None:
+    await accept_events(store, [new_event(7, at_ms=START_MS - 9), new_event(7, at_ms=START_MS - 5)])
     assert [book.oldest_due_ms for book in await store.history.delivery_counts(EVERYONE)] == [START_MS - 9]
     await store.queue.settle([result(each) for each in await claim(store, 7)])
 
@@ -449,7 +449,7 @@ async def test_book_tells_since_when_something_is_due(store: Store) -> None:
 async def test_delivery_whose_event_is_lost_is_visibly_dead_and_holds_no_other_up(engine: Engine) -> None:
     store = await engine.open()
     lost, tried, behind = (new_event(7, order_key=key) for key in ("a", None, "a"))
-    await store.journal.accept([lost, tried, behind])
+    await accept_events(store, [lost, tried, behind])
     [first] = [each for each in await claim(store, 7) if each.event_id == tried.id]
     await store.queue.settle([result(first, "pending", due_ms=START_MS)])
     await store.close()

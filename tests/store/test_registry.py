@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import msgspec
 import pytest
-from stores import START_MS, Engine, claim, new_event, result
+from stores import START_MS, Engine, accept_events, claim, new_event, result
 
 from commerce_event.core.ids import IdMaker, at_time
 from commerce_event.core.model import AuditEntry, Key, Replay, Scope
@@ -97,7 +97,7 @@ async def test_replays_running_are_listed_oldest_first_others_newest_first(store
 
 async def test_replays_of_one_event_are_counted_separately(store: Store) -> None:
     event = new_event(7)
-    await store.journal.accept([event])
+    await accept_events(store, [event])
     ids = IdMaker(after=await store.last_id())
     for number in (1, 2):
         delivery = NewDelivery(ids.next(START_MS), 7)
@@ -171,7 +171,7 @@ async def test_replays_are_paged_newest_first(store: Store) -> None:
 
 async def test_add_deliveries_stores_replay_and_deliveries_together_or_not_at_all(store: Store) -> None:
     event = new_event(7)
-    await store.journal.accept([event])
+    await accept_events(store, [event])
     taken = event.deliveries[0].id
     await store.queue.put_replay(replay(1))
     with pytest.raises(Exception):  # noqa: B017, PT011 - which one is the engine's affair
@@ -188,7 +188,7 @@ async def test_add_deliveries_stores_replay_and_deliveries_together_or_not_at_al
 
 async def test_add_deliveries_concurrent_steps_of_a_replay_are_made_once(store: Store) -> None:
     event = new_event(7)
-    await store.journal.accept([event])
+    await accept_events(store, [event])
     await store.queue.put_replay(replay(1))
     step = msgspec.structs.replace(replay(1), cursor=event.id, looked_at=1, queued=1)
 
@@ -206,7 +206,7 @@ async def test_add_deliveries_concurrent_steps_of_a_replay_are_made_once(store: 
 
 
 async def test_requeue_concurrent_steps_of_a_replay_are_made_once(store: Store) -> None:
-    await store.journal.accept([new_event(7)])
+    await accept_events(store, [new_event(7)])
     [dead] = await claim(store, 7)
     await store.queue.settle([result(dead, "dead", reason="gone")])
     await store.queue.put_replay(replay(1))
@@ -221,7 +221,7 @@ async def test_requeue_concurrent_steps_of_a_replay_are_made_once(store: Store) 
 
 async def test_replay_that_ended_gets_no_further_step_or_state(store: Store) -> None:
     event = new_event(7)
-    await store.journal.accept([event])
+    await accept_events(store, [event])
     done = replay(1, state="done", queued=5)
     await store.queue.put_replay(done)
     delivery = NewDelivery(new_event().id, 7)
@@ -236,7 +236,7 @@ async def test_replay_that_ended_gets_no_further_step_or_state(store: Store) -> 
 
 async def test_add_deliveries_makes_a_new_delivery_of_the_same_event(store: Store) -> None:
     event = new_event(7, body=b'{ "n": 1 }')
-    [answer] = await store.journal.accept([event])
+    [answer] = await accept_events(store, [event])
     await store.queue.settle([result(each) for each in await claim(store, 7)])
     delivery = NewDelivery(new_event().id, 8)  # an endpoint that was not there then
     await store.queue.add_deliveries([delivery], [event.id], replay=replay(1, queued=1), now_ms=START_MS)
@@ -251,7 +251,7 @@ async def test_add_deliveries_makes_a_new_delivery_of_the_same_event(store: Stor
 
 async def test_add_deliveries_skips_expired_events(store: Store) -> None:
     gone, there = new_event(at_ms=1), new_event(7)
-    await store.journal.accept([gone, there])
+    await accept_events(store, [gone, there])
     await store.maintenance.expire(before_ms=10, limit=1)
     deliveries = [NewDelivery(new_event().id, 7), NewDelivery(new_event().id, 7)]
     with suppress(Exception):  # refusing the whole step is as good

@@ -9,7 +9,7 @@ import apsw
 import asyncpg
 import postgres
 import pytest
-from stores import START_MS, PostgresEngine, SqliteEngine, claim, new_event, result
+from stores import START_MS, PostgresEngine, SqliteEngine, accept_events, claim, new_event, result
 
 from commerce_event.core.model import Scope
 from commerce_event.store import conditions
@@ -102,7 +102,7 @@ async def check(store: Store) -> None:
     assert await ids_of(store, since_ms=START_MS + 20, until_ms=START_MS + 20) == [20]
     [again] = await claim(store, 7, retrying=True)
     assert (again.event_id, await store.queue.settle([result(again)])) == (30, [True])
-    [answer] = await store.journal.accept([new_event(7)])
+    [answer] = await accept_events(store, [new_event(7)])
     assert answer.sequence == 3
 
 
@@ -243,7 +243,7 @@ async def shape_of(connection: Connection) -> list[tuple[object, ...]]:
     return [tuple(row) for row in rows]
 
 
-async def test_texts_of_an_older_version_are_found_before_and_after_they_lead_to_their_client(
+async def test_text_index_of_an_older_version_works_before_and_after_its_upgrade(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = OldPostgres(tmp_path)

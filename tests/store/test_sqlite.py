@@ -9,10 +9,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
-from stores import claim, new_event, result
+from stores import accept_events, claim, new_event, result
 
 from commerce_event.core import clock
 from commerce_event.core.clock import SystemClock
@@ -20,7 +21,7 @@ from commerce_event.core.model import Scope
 from commerce_event.maintenance.clock_watcher import ClockWatcher
 from commerce_event.store.model import EventQuery, Page
 from commerce_event.store.port import StoreBrokenError, StoreRefusedError, StoreUnavailableError
-from commerce_event.store.sqlite import SqliteStore, checkpoints, files
+from commerce_event.store.sqlite import SqliteStore, checkpoints, files, journal, sql
 from commerce_event.store.sqlite import clock as stored_clock
 from commerce_event.store.sqlite.writer import Writer
 
@@ -44,7 +45,7 @@ async def main():
                      deliveries=(NewDelivery(ids.next(0), 7),))
             for _ in range(20)
         ]
-        await store.journal.accept(events)
+        await store.journal.accept([events])
         print(*[event.id for event in events], flush=True)
 
 asyncio.run(main())
@@ -55,7 +56,7 @@ async def test_store_that_was_closed_is_one_file(tmp_path: Path) -> None:
     """So a copy of it is a copy of everything, and a copy that is put in its place is what starts."""
     store = SqliteStore(tmp_path / "events.db")
     await store.open()
-    await store.journal.accept([new_event(7)])
+    await accept_events(store, [new_event(7)])
     assert await store.history.events(EventQuery(scope=EVERYONE), Page(10))
     await store.close()
 
@@ -70,10 +71,10 @@ async def test_start_after_a_proper_end_is_a_clean_one(tmp_path: Path) -> None:
         await store.close()
 
 
-async def test_what_a_crash_left_in_the_log_is_in_the_file_before_anything_is_written_behind_it(tmp_path: Path) -> None:
+async def test_copy_log_after_a_crash_moves_the_log_into_the_file(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "events.db")
     await store.open()
-    await store.journal.accept([new_event(7)])
+    await accept_events(store, [new_event(7)])
     crashed = tmp_path / "crashed"
     crashed.mkdir()
     for suffix in ("", "-wal"):
@@ -103,13 +104,13 @@ async def test_link_to_a_store_in_use_is_refused(tmp_path: Path) -> None:
 async def test_nothing_is_acknowledged_once_the_file_was_taken_away(tmp_path: Path, replaced: bool) -> None:
     store = SqliteStore(tmp_path / "events.db")
     await store.open()
-    await store.journal.accept([new_event(7)])
+    await accept_events(store, [new_event(7)])
     (tmp_path / "events.db").unlink()
     if replaced:
         (tmp_path / "events.db").touch()
 
     with pytest.raises(StoreBrokenError, match=r"events\.db was deleted or replaced while in use"):
-        await store.journal.accept([new_event(7)])
+        await accept_events(store, [new_event(7)])
 
     async with asyncio.timeout(60):
         assert "was deleted or replaced" in str(await store.failed())
@@ -121,7 +122,7 @@ async def test_damage_that_a_reader_meets_ends_the_store(tmp_path: Path) -> None
     store = SqliteStore(path)
     await store.open()
     [event] = [new_event(7, body=b"x" * 3_000)]
-    await store.journal.accept([event])
+    await accept_events(store, [event])
     await store.close()
     damage_page_of(path, "event")
     store = SqliteStore(path)
@@ -152,7 +153,7 @@ def damage_page_of(path: Path, table: str) -> None:
 async def test_nobody_else_on_the_machine_can_read_the_files(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "events.db")
     await store.open()
-    await store.journal.accept([new_event()])
+    await accept_events(store, [new_event()])
 
     modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
     assert modes == dict.fromkeys(("events.db", "events.db-wal", "events.db-shm", "events.db.lock"), 0o600)
@@ -184,7 +185,7 @@ async def open_and_close(path: Path) -> None:
 
 async def open_and_accept(store: SqliteStore) -> None:
     await store.open()
-    await store.journal.accept([new_event(7)])
+    await accept_events(store, [new_event(7)])
 
 
 async def test_second_process_on_the_same_file_is_refused_by_the_name_of_the_first(tmp_path: Path) -> None:
@@ -273,16 +274,16 @@ async def test_full_disk_refuses_and_goes_on_by_itself_once_there_is_space(tmp_p
         refused = None
         while refused is None and accepted < 2_000:
             try:
-                await store.journal.accept([new_event(7, body=b"y" * 10_000)])
+                await accept_events(store, [new_event(7, body=b"y" * 10_000)])
                 accepted += 1
             except StoreUnavailableError as error:
                 refused = str(error)
         assert refused == "the disk is full; free some space and it goes on by itself"
         with pytest.raises(StoreUnavailableError):
-            await store.journal.accept([new_event(7, body=b"y" * 100_000)])
+            await accept_events(store, [new_event(7, body=b"y" * 100_000)])
 
         (small / "ballast").unlink()
-        [answer] = await store.journal.accept([new_event(7, body=b"z" * 10_000)])
+        [answer] = await accept_events(store, [new_event(7, body=b"z" * 10_000)])
         assert answer.sequence == accepted + 1
         assert len(await store.history.events(EventQuery(scope=EVERYONE), Page(5_000))) == accepted + 1
         await store.close()
@@ -349,7 +350,7 @@ async def test_full_disk_at_the_start_is_refused_with_the_remedy(tmp_path: Path)
         (small / "ballast").unlink()
         store = SqliteStore(small / "events.db")
         await store.open()
-        assert [answer.outcome for answer in await store.journal.accept([new_event(7)])] == ["new"]
+        assert [answer.outcome for answer in await accept_events(store, [new_event(7)])] == ["new"]
         await store.close()
 
 
@@ -358,11 +359,11 @@ async def test_batch_that_met_a_full_disk_is_not_there_by_halves(tmp_path: Path)
     with small_disk(tmp_path / "small") as small:
         store = SqliteStore(small / "events.db")
         await store.open()
-        [kept] = await store.journal.accept([new_event(7, key="kept")])
+        [kept] = await accept_events(store, [new_event(7, key="kept")])
         fill(small / "ballast", leave=200_000)
         batch = [new_event(7, 8, key=f"lost-{number}", body=b"y" * 20_000) for number in range(50)]
         with pytest.raises(StoreUnavailableError):
-            await store.journal.accept(batch)
+            await accept_events(store, batch)
 
         assert [event.id for event in await store.history.events(EventQuery(scope=EVERYONE), Page(99))] == [kept.id]
         assert [
@@ -371,7 +372,7 @@ async def test_batch_that_met_a_full_disk_is_not_there_by_halves(tmp_path: Path)
         [claimed] = await claim(store, 7)
         (small / "ballast").unlink()
         assert await store.queue.settle([result(claimed)]) == [True]
-        answers = await store.journal.accept(batch)
+        answers = await accept_events(store, batch)
         assert [(answer.outcome, answer.sequence) for answer in answers] == [("new", 2 + n) for n in range(50)]
         await store.close()
 
@@ -381,7 +382,7 @@ async def test_damaged_file_is_refused_or_reported_and_never_passed_over(tmp_pat
     store = SqliteStore(path)
     await store.open()
     for _ in range(20):
-        await store.journal.accept([new_event(7, body=b"y" * 2_000) for _ in range(20)])
+        await accept_events(store, [new_event(7, body=b"y" * 2_000) for _ in range(20)])
     await store.close()
     data = bytearray(path.read_bytes())
     data[4_096:] = os.urandom(len(data) - 4_096)
@@ -438,7 +439,7 @@ async def test_closing_while_the_log_is_copied_waits_for_the_copy_and_ends(
     monkeypatch.setattr(checkpoints.Checkpointer, "_copy", held_up)
     store = SqliteStore(tmp_path / "events.db")
     await store.open()
-    await store.journal.accept([new_event(7)])
+    await accept_events(store, [new_event(7)])
     await asyncio.to_thread(copying.wait)
     closing = asyncio.create_task(store.close())
     await asyncio.sleep(0)
@@ -446,6 +447,60 @@ async def test_closing_while_the_log_is_copied_waits_for_the_copy_and_ends(
 
     async with asyncio.timeout(60):
         await closing
+
+
+async def test_log_that_grew_under_a_long_reader_shrinks_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_LOG_KEPT_BYTES", 64 * 1024)
+    monkeypatch.setattr(checkpoints, "_PAGES", 4)
+    path = tmp_path / "events.db"
+    log = path.with_name("events.db-wal")
+    store = SqliteStore(path)
+    await store.open()
+    await accept_events(store, [new_event(7)])
+    reader = apsw.Connection(str(path))
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM event").fetchall()
+    async with asyncio.timeout(60):
+        while log.stat().st_size < 512 * 1024:
+            await accept_events(store, [new_event(7) for _ in range(20)])
+        reader.execute("ROLLBACK")
+        while log.stat().st_size > 128 * 1024:
+            await accept_events(store, [new_event(7)])
+    reader.close()
+    await store.close()
+
+
+async def test_store_after_a_refused_write_is_writable_only_once_a_page_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SqliteStore(tmp_path / "events.db")
+    await store.open()
+    await store.journal.check_writable()
+    full = True
+
+    def work(_connection: apsw.Connection) -> None:
+        if full:
+            raise apsw.FullError("database or disk is full")
+
+    with pytest.raises(StoreUnavailableError, match="full"):
+        await store._access.write(work)
+    wrote: list[str] = []
+    execute = sql.execute
+
+    def noted(connection: apsw.Connection, name: str, *values: Any) -> None:
+        wrote.append(name)
+        if full:
+            raise apsw.FullError("database or disk is full")
+        execute(connection, name, *values)
+
+    monkeypatch.setattr(journal, "execute", noted)
+    with pytest.raises(StoreUnavailableError, match="full"):
+        await store.journal.check_writable()
+    full = False
+    await store.journal.check_writable()
+    await store.journal.check_writable()  # an empty transaction again
+    assert wrote == ["raise_meta"] * 2
+    await store.close()
 
 
 async def test_nothing_is_written_before_what_insists(tmp_path: Path) -> None:
@@ -488,7 +543,7 @@ async def test_clock_that_is_set_back_while_no_server_runs_delays_nothing(
     path, former = tmp_path / "events.db", SystemClock()
     store = SqliteStore(path, clock=former)
     await store.open()
-    await store.journal.accept([new_event(7)])
+    await accept_events(store, [new_event(7)])
     [claimed] = await claim(store, 7)
     await store.queue.settle([result(claimed, "pending", due_ms=former.now_ms() + 60_000)])
     await store.close()

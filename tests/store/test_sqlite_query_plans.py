@@ -4,7 +4,7 @@ from collections.abc import Callable, Sized
 from pathlib import Path
 
 import apsw
-from stores import START_MS, SqliteEngine, claim, event_at, new_event, result
+from stores import START_MS, SqliteEngine, accept_events, claim, event_at, new_event, result
 
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Scope
@@ -24,13 +24,13 @@ LOOKS: dict[str, Callable[[apsw.Connection], Sized]] = {
 }
 
 
-async def test_what_is_read_does_not_grow_with_what_came_after(tmp_path: Path) -> None:
+async def test_listing_rows_read_do_not_grow_with_newer_rows(tmp_path: Path) -> None:
     """Counted in steps of the engine's machine."""
     engine, ids = SqliteEngine(tmp_path), IdMaker()
     store = await engine.open()
     steps: list[dict[str, int]] = []
     for size in (2_000, 4_000):
-        await store.journal.accept([event_at(ids, START_MS + number * 1_000) for number in range(size - 2_000, size)])
+        await accept_events(store, [event_at(ids, START_MS + number * 1_000) for number in range(size - 2_000, size)])
         reader = files.open_reader(engine.path)
         steps.append({name: counted(reader, look) for name, look in LOOKS.items()})
         reader.close()
@@ -48,15 +48,15 @@ ENDED: dict[str, Callable[[apsw.Connection], Sized]] = {
 }
 
 
-async def test_what_is_read_of_a_clients_dead_letters_does_not_grow_with_those_of_others(tmp_path: Path) -> None:
+async def test_dead_letter_rows_read_do_not_grow_with_other_clients(tmp_path: Path) -> None:
     """Counted in steps of the engine's machine."""
     engine = SqliteEngine(tmp_path)
     store = await engine.open()
-    await store.journal.accept([new_event(7, client=1), *(new_event(client=1) for _ in range(50))])
+    await accept_events(store, [new_event(7, client=1), *(new_event(client=1) for _ in range(50))])
     await store.queue.settle([result(each, "dead", reason="gone") for each in await claim(store, 7)])
     steps: list[dict[str, int]] = []
     for _ in range(2):
-        await store.journal.accept([new_event(8, client=2) for _ in range(500)])
+        await accept_events(store, [new_event(8, client=2) for _ in range(500)])
         await store.queue.settle([result(each, "dead", reason="gone") for each in await claim(store, 8, limit=500)])
         reader = files.open_reader(engine.path)
         steps.append({name: counted(reader, look) for name, look in ENDED.items()})

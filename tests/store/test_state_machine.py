@@ -1,4 +1,4 @@
-"""A store's whole life at random, beside a model in plain Python that says what must hold after every step.
+"""A store's whole life at random, compared with a model in plain Python that says what must hold after every step.
 
 The model keeps only what the port promises. Where the port leaves a choice open (which deliveries a bounded step
 takes), the model checks that the choice was an allowed one and adopts it.
@@ -21,7 +21,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from stores import Engine, new_event, new_replay, result
+from stores import Engine, accept_events, new_event, new_replay, result
 
 from commerce_event.core.model import Delivery, DeliveryState, Replay, Scope
 from commerce_event.store.model import Claimed, ClaimRequest, DeliveryQuery, NewDelivery, NewEvent, Page, Settlement
@@ -134,7 +134,7 @@ class Life(RuleBasedStateMachine):
             )
             for client, endpoints, order_key, key, body, at_once in specs
         ]
-        for event, answer in zip(batch, self.do(self.store.journal.accept(batch)), strict=True):
+        for event, answer in zip(batch, self.do(accept_events(self.store, batch)), strict=True):
             first = self.events.get(self.keys.get((event.client_id, event.idempotency_key or ""), 0))
             if event.idempotency_key is not None and first is not None:
                 wanted = "duplicate" if first.new.body == event.body else "conflict"
@@ -336,7 +336,7 @@ class Life(RuleBasedStateMachine):
         ids = [sent.id for sent in some]
         assert self.do(self.store.queue.requeue(ids, now_ms=self.now_ms)) == len(wanted)
         for sent in sorted(wanted, key=lambda each: each.id):
-            self.note_reopened(sent)
+            self.note_requeued(sent)
 
     @precondition(lambda self: any(sent.state in {"dead", "cancelled"} for sent in self.sent.values()))
     @rule(data=st.data())
@@ -346,11 +346,11 @@ class Life(RuleBasedStateMachine):
         ids = [sent.id for sent in wanted]
         assert self.do(self.store.queue.requeue(ids, now_ms=self.now_ms, replay=new_replay(replay_id))) == len(wanted)
         for sent in sorted(wanted, key=lambda each: each.id):
-            self.note_reopened(sent)
+            self.note_requeued(sent)
             sent.replay_id = replay_id
         assert self.do(self.store.history.replay_states(replay_id)) == ({"pending": len(wanted)} if wanted else {})
 
-    def note_reopened(self, sent: Sent) -> None:
+    def note_requeued(self, sent: Sent) -> None:
         sent.take_back()
         sent.start_again(self.now_ms)
         if sent.line is not None and self.head.setdefault(sent.line, sent.id) != sent.id:
@@ -576,7 +576,7 @@ def same_claim(one: Claimed, other: Claimed) -> bool:
     return (one.delivery_id, one.run_id, one.number) == (other.delivery_id, other.run_id, other.number)
 
 
-def test_books_balance_and_nothing_is_lost_or_stuck_whatever_happens(
+def test_counts_balance_and_nothing_is_lost_or_stuck_after_any_steps(
     engine_maker: EngineMaker,
 ) -> None:
     machine = type("Life", (Life,), {"make_engine": staticmethod(engine_maker)})

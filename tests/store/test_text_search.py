@@ -1,4 +1,4 @@
-"""Looking for text in payloads: any beginning of a word finds it, before and after the index has run."""
+"""Search for text in payloads: any beginning of a word finds it, before and after the index has run."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stores import Engine, claim, new_event, result
+from stores import Engine, accept_events, claim, new_event, result
 
 from commerce_event.core.clock import SystemClock
 from commerce_event.core.model import DeliveryState, Scope
@@ -19,7 +19,7 @@ from commerce_event.store import text_search
 from commerce_event.store.model import EventQuery, Page
 from commerce_event.store.port import MaintenanceStore, Store, StoreUnavailableError
 
-pytestmark = pytest.mark.usefixtures("looking")
+pytestmark = pytest.mark.usefixtures("scan_depth")
 
 EVERYONE = Scope.everyone()
 MEMORY_DISK = Path("/dev/shm")
@@ -51,7 +51,7 @@ async def found(store: Store, text: str, scope: Scope = EVERYONE) -> set[int]:
 @pytest.mark.parametrize("indexed", [False, True], ids=["new", "indexed"])
 async def test_signs_and_the_words_of_query_languages_are_only_text(store: Store, indexed: bool) -> None:
     wanted, other = new_event(body=json.dumps(PAYLOAD).encode()), new_event(body=json.dumps(OTHER).encode())
-    await store.journal.accept([wanted, other])
+    await accept_events(store, [wanted, other])
     if indexed:
         assert await store.maintenance.index_text(10) == 2
 
@@ -73,7 +73,7 @@ async def test_signs_and_the_words_of_query_languages_are_only_text(store: Store
 @pytest.mark.parametrize("text", ["åsa", "öberg-LINDQVIST"])
 async def test_case_does_not_matter_in_any_alphabet(store: Store, text: str, indexed: bool) -> None:
     event = new_event(body=json.dumps(PAYLOAD).encode())
-    await store.journal.accept([event])
+    await accept_events(store, [event])
     if indexed:
         await store.maintenance.index_text(10)
 
@@ -83,7 +83,7 @@ async def test_case_does_not_matter_in_any_alphabet(store: Store, text: str, ind
 @pytest.mark.parametrize("text", ["SO\0", "\0SO", "SO-\0 10023"])
 async def test_nul_in_the_text_finds_nothing_and_breaks_nothing(store: Store, text: str) -> None:
     events = [new_event(body=json.dumps(PAYLOAD).encode()) for _ in range(2)]
-    await store.journal.accept(events)
+    await accept_events(store, events)
     await store.maintenance.index_text(1)
 
     assert await found(store, text) <= {event.id for event in events}
@@ -95,7 +95,7 @@ async def test_word_that_others_have_in_plenty_is_found_among_a_clients_own(stor
     ours = [new_event(client=1, body=body) for body in (named, plain, plain, named, plain, plain)]
     many = [new_event(client=2, body=named) for _ in range(20)]
     none = [new_event(client=3, body=plain) for _ in range(3)]
-    await store.journal.accept([*ours[:3], *many[:10], *none, *ours[3:], *many[10:]])
+    await accept_events(store, [*ours[:3], *many[:10], *none, *ours[3:], *many[10:]])
     if indexed:
         await store.maintenance.index_text(100)
     wanted = {1: {ours[0].id, ours[3].id}, 2: {event.id for event in many}, 3: set[int](), 4: set[int]()}
@@ -109,7 +109,7 @@ async def test_word_that_others_have_in_plenty_is_found_among_a_clients_own(stor
 
 @pytest.mark.parametrize("text", ["@1", "1", "@"])
 async def test_number_of_a_client_is_no_word_of_its_events(store: Store, text: str) -> None:
-    await store.journal.accept([new_event(client=1, body=b'{"OrderNo":"SO-7"}') for _ in range(3)])
+    await accept_events(store, [new_event(client=1, body=b'{"OrderNo":"SO-7"}') for _ in range(3)])
     await store.maintenance.index_text(100)
 
     assert await found(store, text) == set()
@@ -119,7 +119,7 @@ async def test_number_of_a_client_is_no_word_of_its_events(store: Store, text: s
 async def test_text_and_state_narrow_each_other_wherever_the_search_begins(store: Store) -> None:
     named, plain = b'{"LastName":"Lind"}', b'{"LastName":"Berg"}'
     events = [new_event(7, client=1 + number % 2, body=named if number % 3 else plain) for number in range(20)]
-    await store.journal.accept(events)
+    await accept_events(store, events)
     ends: tuple[DeliveryState, ...] = ("dead", "delivered", "cancelled")
     states = {event.id: ends[number * 7 // 4 % 3] for number, event in enumerate(events)}
     await store.queue.settle([result(each, states[each.event_id]) for each in await claim(store, 7)])
@@ -146,8 +146,8 @@ def test_no_text_whatever_breaks_the_search(engine_maker: Callable[[Path], Engin
     with asyncio.Runner() as runner:
         store = runner.run(engine_maker(tmp_path).open())
         events = [new_event(body=json.dumps(PAYLOAD).encode()) for _ in range(2)]
-        runner.run(store.journal.accept(events))
-        runner.run(store.maintenance.index_text(1))  # so that both ways of looking are taken
+        runner.run(accept_events(store, events))
+        runner.run(store.maintenance.index_text(1))  # so that both ways of searching are taken
 
         @settings(max_examples=80, deadline=None)
         @given(text=ANY_TEXT | SIGNS, scope=st.sampled_from([EVERYONE, Scope.of(1), Scope.of(1, 2)]))
@@ -175,7 +175,7 @@ def test_any_beginning_of_any_word_finds_its_event(engine_maker: Callable[[Path]
             event = new_event(body=json.dumps(value, ensure_ascii=data.draw(st.booleans())).encode())
             word = data.draw(st.sampled_from(several))
             text = word[: data.draw(st.integers(1, len(word)))]
-            runner.run(store.journal.accept([event]))
+            runner.run(accept_events(store, [event]))
             assert event.id in runner.run(found(store, text)), "not found while new"
             runner.run(store.maintenance.index_text(100))
             assert event.id in runner.run(found(store, text)), "not found once indexed"
@@ -188,7 +188,7 @@ async def test_search_says_so_while_more_events_are_new_than_it_may_read(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = [new_event(body=json.dumps(PAYLOAD).encode()) for _ in range(5)]
-    await store.journal.accept(events)
+    await accept_events(store, events)
     monkeypatch.setattr(text_search, "UNINDEXED_MAX", 3)
 
     with pytest.raises(StoreUnavailableError, match="search again in a moment"):

@@ -4,7 +4,7 @@ import random
 from typing import Any
 
 import pytest
-from stores import START_MS, claim, event_at, new_replay, result
+from stores import START_MS, accept_events, claim, event_at, new_replay, result
 
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Scope
@@ -32,7 +32,7 @@ async def test_events_of_a_time_are_found_after_the_clock_was_set_back_and_forth
     for _ in range(60):
         now_ms += rng.choice((1, 50, 3_000, 60_000, HOUR_MS, -HOUR_MS, -4_000, -40_000, -1))
         events.append(event_at(ids, now_ms))
-    await store.journal.accept(events)
+    await accept_events(store, events)
 
     moments = [None, START_MS - HOUR_MS, START_MS + 90 * 86_400_000, *(each.accepted_ms for each in events[::6])]
     for since_ms in moments:
@@ -58,7 +58,7 @@ async def test_events_of_a_time_are_found_after_the_clock_was_set_back_and_forth
 async def test_deliveries_of_a_replay_belong_to_the_time_of_their_event(store: Store, ahead_ms: int) -> None:
     ids, others = IdMaker(), IdMaker(node=1)
     events = [event_at(ids, START_MS + minute * 60_000) for minute in range(4)]
-    await store.journal.accept(events)
+    await accept_events(store, events)
     await store.queue.settle([result(each) for each in await claim(store, 7, now_ms=START_MS + HOUR_MS)])
     now_ms = START_MS + HOUR_MS + ahead_ms
     again = [NewDelivery(others.next(now_ms), 7) for _ in events]

@@ -45,11 +45,11 @@ class Bench:
         )
 
     async def publish(self, count: int = 1, reference: str = "B-1") -> list[Accepted]:
-        drafts = []
+        pending_events = []
         for number in range(count):
             data = {**ORDER.example, "ClientId": 1, "OrderId": number, "ClientOrderRef": reference}
-            drafts.append(PendingEvent(1, ORDER, data.get("ApplicationId"), data, msgspec.json.encode(data)))
-        return await self.node.intake.submit(drafts)
+            pending_events.append(PendingEvent(1, ORDER, data.get("ApplicationId"), data, msgspec.json.encode(data)))
+        return await self.node.intake.submit(pending_events)
 
     async def deliveries(self, **conditions: Any) -> list[Delivery]:
         return await self.node.store.history.deliveries(DeliveryQuery(scope=EVERYONE, **conditions), Page(1_000))

@@ -1,6 +1,7 @@
 """Builders for the store suite, and the engines it runs on."""
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,7 +11,7 @@ from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Attempt, DeliveryState, Replay
 from commerce_event.core.vault import Vault
 from commerce_event.registry.registry import Registry
-from commerce_event.store.model import Claimed, ClaimRequest, NewDelivery, NewEvent, Settlement
+from commerce_event.store.model import Accepted, Claimed, ClaimRequest, NewDelivery, NewEvent, Settlement
 from commerce_event.store.port import Store
 from commerce_event.store.postgres import PostgresStore
 from commerce_event.store.sqlite import SqliteStore
@@ -127,7 +128,7 @@ class PostgresEngine:
 _NUMBERS = itertools.count(1_000)
 
 
-def unread(store: Store) -> Registry:
+def empty_registry(store: Store) -> Registry:
     """Return a directory that nothing was read into."""
     return Registry(store, Vault(bytes(32)), IdMaker())
 
@@ -198,6 +199,14 @@ def result(
         due_ms=due_ms,
         reason=reason,
     )
+
+
+async def accept_events(
+    store: Store, events: Sequence[NewEvent], *, config_version: int | None = None
+) -> list[Accepted]:
+    """Store the events of one caller; return an answer for each."""
+    [result] = await store.journal.accept([events], config_version=config_version)
+    return result if isinstance(result, list) else await result
 
 
 async def claim(

@@ -32,7 +32,7 @@ _LINES: Final = re.compile(rb"[^ \t\r\n][^\n]*+")  # without indentation and bla
 _FIRST: Final = re.compile(rb"[ \t\r\n]*+(.?)", re.DOTALL)
 _PLAIN_MEMBERS: Final = frozenset({"type", "data", "id"})
 
-Piece = bytes | msgspec.Raw
+Piece = bytes | memoryview | msgspec.Raw
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,7 +115,8 @@ def envelope_max(max_event: int) -> int:
 
 
 def _lines(body: bytes, limit: int) -> Sequence[Piece]:
-    lines = [line[0] for line in islice(_LINES.finditer(body), limit + 1)]
+    whole = memoryview(body)
+    lines = [whole[line.start() : line.end()] for line in islice(_LINES.finditer(body), limit + 1)]
     if not lines:
         raise NotJsonError("The body is empty; send one event per line.")
     if len(lines) > limit:

@@ -1,6 +1,7 @@
-"""Store events of many callers in shared commits, one commit after the other, and answer every caller in time."""
+"""Group commit: store events of many callers in shared commits, one after the other, and answer each caller in time."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -8,6 +9,8 @@ import msgspec
 import structlog
 
 from commerce_event.contract.catalogue import EventType
+from commerce_event.core.model import Endpoint, client_owner
+from commerce_event.core.routing import Candidates
 from commerce_event.store.model import Accepted
 from commerce_event.store.port import StoreUnavailableError
 
@@ -20,17 +23,35 @@ log = structlog.get_logger(__name__)
 class OutcomeUnknownError(StoreUnavailableError):
     """The store did not answer in time: the events may be stored or not."""
 
+    def __init__(self) -> None:
+        super().__init__(
+            "the store did not answer in time, so the event may be stored or not; "
+            "send it again with the same idempotency key"
+        )
 
-class PendingEvent(msgspec.Struct, frozen=True):
-    """An event that passed its checks and is to be stored."""
+
+class Match(msgspec.Struct, frozen=True, eq=False):
+    """The endpoints that match an event, as long as the registry still has the same candidates for it."""
+
+    candidates: Candidates
+    endpoints: tuple[Endpoint, ...]
+    order_key: str | None  # if one of the endpoints is ordered by key
+
+
+class PendingEvent(msgspec.Struct):
+    """An event that passed its checks and is to be stored.
+
+    ``data`` is the decoded body until the event is matched; keeping it would take many times the memory of the body.
+    """
 
     client_id: int
     type: EventType
     application_id: int | None
-    data: Mapping[str, Any]
+    data: Mapping[str, Any] | None
     body: bytes
     idempotency_key: str | None = None
     traceparent: str | None = None
+    match: Match | None = None
 
 
 Result = list[Accepted] | BaseException
@@ -39,7 +60,7 @@ Result = list[Accepted] | BaseException
 class Submission:
     """The events that one caller submitted together, and the callback for their result."""
 
-    __slots__ = ("_on_result", "events", "since", "size")
+    __slots__ = ("_on_result", "events", "owner", "rematches", "since", "size")
 
     def __init__(self, events: Sequence[PendingEvent], on_result: Callable[[Result], None], since: float) -> None:
         """``since`` is the loop's time. ``on_result`` is called once."""
@@ -47,10 +68,12 @@ class Submission:
         self._on_result: Callable[[Result], None] | None = on_result
         self.size = sum([len(event.body) for event in events])
         self.since = since
+        self.owner = client_owner(events[0].client_id) if events else ""
+        self.rematches = 0  # how often it was matched again in turns
 
     @property
-    def clients(self) -> frozenset[int]:
-        return frozenset([event.client_id for event in self.events])
+    def is_resolved(self) -> bool:
+        return self._on_result is None
 
     def resolve(self, result: Result) -> None:
         """Call back with the result, unless that was done before."""
@@ -69,7 +92,7 @@ class CommitBatcher:
     def __init__(self, store: Callable[[Sequence[Submission]], Awaitable[None]]) -> None:
         """``store`` stores a batch and resolves its submissions."""
         self._store = store
-        self._waiting: list[Submission] = []
+        self._waiting: dict[str, deque[Submission]] = {}  # by owner; the first one is the next to have its turn
         self._running: asyncio.Task[None] | None = None
         self._overdue = False
 
@@ -78,28 +101,18 @@ class CommitBatcher:
         """The task that ends when no submission waits any more."""
         return self._running
 
-    @property
-    def has_waiting(self) -> bool:
-        """Whether a submission waits for the next batch."""
-        return bool(self._waiting)
-
     def add(self, submission: Submission) -> None:
         """Queue a submission for the next commit. Raises StoreUnavailableError while the store does not answer."""
         if self._overdue:
             raise StoreUnavailableError("the store does not answer now; try again in a moment")
-        self._waiting.append(submission)
+        self._waiting.setdefault(submission.owner, deque()).append(submission)
         if self._running is None:
             self._running = asyncio.create_task(self._run())
 
-    def remove(self, wanted: Callable[[Submission], bool]) -> list[Submission]:
-        """Remove and return the waiting submissions for which ``wanted`` returns True."""
-        removed = [submission for submission in self._waiting if wanted(submission)]
-        self._waiting = [submission for submission in self._waiting if not wanted(submission)]
-        return removed
-
     def reject_waiting(self) -> None:
         """Fail all waiting submissions; none of them is stored."""
-        waiting, self._waiting = self._waiting, []
+        waiting = [submission for queue in self._waiting.values() for submission in queue]
+        self._waiting = {}
         fail_all(waiting, StoreUnavailableError("the store does not answer now; try again in a moment"))
 
     async def _run(self) -> None:
@@ -126,23 +139,24 @@ class CommitBatcher:
     def _time_out(self, batch: Sequence[Submission]) -> None:
         """Answer all callers while the store hangs. No other batch starts before this one has ended."""
         self._overdue = True
-        fail_all(
-            batch,
-            OutcomeUnknownError(
-                "the store did not answer in time, so the event may be stored or not; "
-                "send it again with the same idempotency key"
-            ),
-        )
+        fail_all(batch, OutcomeUnknownError())
         self.reject_waiting()
 
     def _next_batch(self) -> list[Submission]:
-        size = count = 0
-        for submission in self._waiting:
-            if count and size + len(submission.events) > _BATCH_MAX:
-                break
-            size += len(submission.events)
-            count += 1
-        batch, self._waiting = self._waiting[:count], self._waiting[count:]
+        """Take submissions of all owners in turn, as many as one call to the store may have."""
+        batch: list[Submission] = []
+        size, full = 0, False
+        while self._waiting and not full:
+            for owner, queue in list(self._waiting.items()):
+                if batch and size + len(queue[0].events) > _BATCH_MAX:
+                    full = True  # this owner is the first of the next batch
+                    break
+                submission = queue.popleft()
+                batch.append(submission)
+                size += len(submission.events)
+                del self._waiting[owner]
+                if queue:
+                    self._waiting[owner] = queue  # behind the others
         return batch
 
 

@@ -5,33 +5,40 @@ whose rows are locked are queued separately, so other clients are not delayed.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
+import msgspec
 import structlog
 
 from commerce_event.accept.commit_batcher import (
     ANSWER_S,
     CommitBatcher,
+    Match,
+    OutcomeUnknownError,
     PendingEvent,
     Result,
     Submission,
     fail_all,
 )
+from commerce_event.accept.turns import Steps, Turns
 from commerce_event.core.clock import Clock
+from commerce_event.core.fair_budget import FairBudget
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Endpoint
 from commerce_event.core.vault import VaultError
 from commerce_event.registry.registry import Registry
 from commerce_event.store.model import Accepted, Claimed, NewDelivery, NewEvent
-from commerce_event.store.port import ConfigChangedError, Store, StoreBusyError, StoreError, StoreUnavailableError
+from commerce_event.store.port import ConfigChangedError, Store, StoreError, StoreUnavailableError
 
 __all__ = ["Dispatch", "Intake", "IntakeFullError", "PendingEvent"]
 
 _MATCHES_MAX: Final = 20  # attempts to match events while endpoints are being changed
+_LIGHT_US: Final = 300  # of matching events, at worst: less is done at once
 _WAITING_MAX: Final = 20_000  # events that may wait for a commit; more are refused
 _WAITING_BYTES_MAX: Final = 64 * 1024**2  # of their bodies
-_APART_MAX: Final = 2  # concurrent commits of clients whose rows are locked: each uses a connection
+
+_CHANGING_TOO_FAST: Final = "endpoints are being changed faster than events can be matched with them"
 
 log = structlog.get_logger(__name__)
 
@@ -75,10 +82,11 @@ class Intake:
         self._ids = id_maker
         self._clock = clock
         self._batcher = CommitBatcher(self._store_together)
-        self._apart: dict[frozenset[int], CommitBatcher] = {}  # of clients whose rows are locked
-        self._commits_apart = asyncio.Semaphore(_APART_MAX)
-        self._count = 0  # events that wait for their result
-        self._bytes = 0  # of their bodies
+        self._late: dict[asyncio.Task[None], Submission] = {}  # submissions whose result the store gives later
+        self._stale = False  # whether endpoints have changed since the registry was read
+        self._waiting = FairBudget(_WAITING_MAX)  # events that wait for their result
+        self._waiting_bytes = FairBudget(_WAITING_BYTES_MAX)  # of their bodies
+        self.turns = Turns()  # for the work on events before they are stored
         self._closed = False
         self.on_accepted: list[Callable[[int], None]] = []  # called with the client of each new event
 
@@ -110,74 +118,160 @@ class Intake:
             raise StoreUnavailableError("the server is shutting down")
 
         def finish(result: Result) -> None:
-            self._count -= len(events)
-            self._bytes -= submission.size
+            self._give_back(submission)
             on_result(result)
 
         submission = Submission(events, finish, asyncio.get_running_loop().time())
-        count, size = self._count + len(events), self._bytes + submission.size
-        if count > _WAITING_MAX or (size > _WAITING_BYTES_MAX and self._count):
-            raise IntakeFullError("more events arrive than can be stored; try again in a moment")
-        self._batcher_of(submission).add(submission)
-        self._count, self._bytes = count, size
+        self._take_share(submission)
+        try:
+            if not self._is_matched(submission):
+                self._match_in_turns(submission)
+            else:
+                self._batcher.add(submission)
+        except BaseException:
+            self._give_back(submission)
+            raise
+
+    def match_steps(self, event: PendingEvent) -> Steps[None]:
+        """Match an event that is to be submitted. Yields after each condition of a filter."""
+        candidates = self._registry.candidates(event.client_id, event.type, event.application_id)
+        data = msgspec.json.decode(event.body) if event.data is None else event.data
+        if candidates.cost(len(event.body)) <= _LIGHT_US:
+            endpoints = self._registry.match(event.client_id, event.type, event.application_id, data)
+        else:
+            endpoints = yield from candidates.match_steps(data)
+        is_ordered = any(endpoint.ordering == "key" for endpoint in endpoints)
+        event.match = Match(candidates, endpoints, event.type.business_key(data) if is_ordered else None)
+        event.data = None
+
+    def _take_share(self, submission: Submission) -> None:
+        owner, count, size = submission.owner, len(submission.events), submission.size
+        if self._waiting.take(owner, count):
+            if self._waiting_bytes.take(owner, size) or not self._waiting_bytes.used:
+                return
+            self._waiting.give_back(owner, count)
+        raise IntakeFullError("more events arrive than can be stored; try again in a moment")
+
+    def _give_back(self, submission: Submission) -> None:
+        self._waiting.give_back(submission.owner, len(submission.events))
+        self._waiting_bytes.give_back(submission.owner, submission.size)
+
+    def _is_matched(self, submission: Submission) -> bool:
+        """Match events that cost little, and return whether all events are matched as the endpoints are now."""
+        cost_us = 0
+        for event in submission.events:
+            candidates = self._registry.candidates(event.client_id, event.type, event.application_id)
+            if event.match is None or event.match.candidates is not candidates:
+                cost_us += 1 + candidates.cost(len(event.body))
+                if cost_us > _LIGHT_US:
+                    return False
+                for _ in self.match_steps(event):
+                    pass
+        return True
+
+    def _match_all_steps(self, submission: Submission) -> Steps[None]:
+        for event in submission.events:
+            candidates = self._registry.candidates(event.client_id, event.type, event.application_id)
+            if event.match is None or event.match.candidates is not candidates:
+                yield from self.match_steps(event)
+                yield
+
+    def _match_in_turns(self, submission: Submission) -> None:
+        """Match events in turns, then queue them for the commit."""
+
+        def matched(result: BaseException | None) -> None:
+            if isinstance(result, BaseException):
+                submission.resolve(result)
+            if submission.is_resolved:  # also when its commit took too long
+                return
+            submission.since = asyncio.get_running_loop().time()
+            try:
+                self._batcher.add(submission)
+            except StoreUnavailableError as refusal:
+                submission.resolve(refusal)
+
+        self.turns.start(submission.owner, self._match_all_steps(submission), matched)
 
     async def close(self, within_s: float = ANSWER_S) -> None:
         """Refuse new events and store the waiting ones, as far as the store can in that time; fail the others."""
         self._closed = True
-        batchers = [self._batcher, *self._apart.values()]
-        running = [batcher.running for batcher in batchers if batcher.running is not None]
-        if running:
-            await asyncio.wait(running, timeout=within_s)
-        for batcher in batchers:
-            batcher.reject_waiting()
-
-    def _batcher_of(self, submission: Submission) -> CommitBatcher:
-        return self._apart.get(submission.clients, self._batcher) if self._apart else self._batcher
+        self.turns.close()
+        until = asyncio.get_running_loop().time() + within_s
+        while tasks := [*self._late, *([self._batcher.running] if self._batcher.running else [])]:
+            left_s = until - asyncio.get_running_loop().time()
+            if left_s <= 0:
+                break
+            await asyncio.wait(tasks, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+        self._batcher.reject_waiting()
+        for task, submission in self._late.items():
+            task.cancel()
+            submission.resolve(OutcomeUnknownError())
+        if self._late:
+            await asyncio.wait(self._late)
 
     async def _store_together(self, batch: Sequence[Submission]) -> None:
+        batch = list(batch)
         try:
-            events, answers = await self._match_and_store([each for waiting in batch for each in waiting.events])
-        except StoreBusyError as error:
-            self._try_again(batch, error)
+            events, results = await self._match_and_store(batch)
         except Exception as error:  # the next batch may succeed
             if not isinstance(error, StoreError):
                 log.exception("a batch of events could not be stored")
             fail_all(batch, error)
-        else:
-            start = 0
-            for submission in batch:
-                end = start + len(submission.events)
-                submission.resolve(list(answers[start:end]))
-                start = end
-            self._start_deliveries(events, answers)
+            return
+        for submission, result in zip(batch, results, strict=False):
+            if isinstance(result, list):
+                submission.resolve(result)
+        for submission, matched, result in zip(batch, events, results, strict=True):
+            if isinstance(result, list):
+                self._start_deliveries(matched, result)
+            else:
+                for event in matched:
+                    self._release(_reserved_for(event))
+                task = asyncio.create_task(self._finish_late(submission, matched, result))
+                self._late[task] = submission
+                task.add_done_callback(self._late.pop)
 
-    async def _store_apart(self, batch: Sequence[Submission]) -> None:
-        async with self._commits_apart:
-            await self._store_together(batch)
-        clients = batch[0].clients
-        if clients in self._apart and not self._apart[clients].has_waiting:  # their rows are no longer locked
-            del self._apart[clients]
-
-    def _try_again(self, batch: Sequence[Submission], error: StoreBusyError) -> None:
-        """Requeue events that are still within the deadline, separately for clients whose rows are locked."""
-        for waiting in batch:
-            if not error.clients.isdisjoint(waiting.clients):
-                self._apart.setdefault(waiting.clients, CommitBatcher(self._store_apart))
-        late = asyncio.get_running_loop().time() - ANSWER_S
-        for waiting in (*batch, *self._batcher.remove(lambda each: each.clients in self._apart)):
+    async def _finish_late(
+        self, submission: Submission, events: Sequence[NewEvent], result: Awaitable[list[Accepted]]
+    ) -> None:
+        """Wait for a result that the store gives later; resolve the submission or queue it again."""
+        try:
+            async with asyncio.timeout(2 * ANSWER_S):  # until the store gives up, and for its last commit
+                answers = await result
+        except ConfigChangedError:
+            self._stale = True
             try:
-                if waiting.since <= late:
-                    raise error
-                self._batcher_of(waiting).add(waiting)
-            except StoreUnavailableError as refusal:
-                waiting.resolve(refusal)
+                if asyncio.get_running_loop().time() >= submission.since + ANSWER_S:
+                    raise StoreUnavailableError(_CHANGING_TOO_FAST) from None
+                self._batcher.add(submission)
+            except StoreUnavailableError as error:
+                submission.resolve(error)
+        except TimeoutError:
+            submission.resolve(OutcomeUnknownError())
+        except Exception as error:
+            if not isinstance(error, StoreError):
+                log.exception("events could not be stored")
+            submission.resolve(error)
+        else:
+            submission.resolve(answers)
+            self._start_deliveries([event.without_leases() for event in events], answers)
 
-    async def _match_and_store(self, pending: Sequence[PendingEvent]) -> tuple[list[NewEvent], list[Accepted]]:
-        """Store events with a delivery for each endpoint that matches at the moment of the commit, on any node."""
+    async def _match_and_store(
+        self, batch: list[Submission]
+    ) -> tuple[list[list[NewEvent]], Sequence[list[Accepted] | Awaitable[list[Accepted]]]]:
+        """Store events with a delivery for each endpoint that matches at the moment of the commit, on any node.
+
+        Takes submissions out of ``batch`` whose endpoints have changed and that take long to match.
+        """
+        if self._stale:
+            await self._refresh_registry()
         for _ in range(_MATCHES_MAX):
+            batch[:] = self._without_stale(batch)
             reserved: list[int] = []
             try:
-                events = [self._match(each, reserved) for each in pending]
+                events = [[self._match(each, reserved) for each in submission.events] for submission in batch]
+                if not events:
+                    return [], []
                 return events, await self._store.journal.accept(events, config_version=self._registry.version)
             except ConfigChangedError:
                 self._release(reserved)
@@ -185,19 +279,38 @@ class Intake:
             except BaseException:
                 self._release(reserved)
                 raise
-        raise StoreUnavailableError("endpoints are being changed faster than events can be matched with them")
+        raise StoreUnavailableError(_CHANGING_TOO_FAST)
+
+    def _without_stale(self, batch: Sequence[Submission]) -> list[Submission]:
+        """Match again the events whose endpoints have changed: in turns, without the batch, if that takes long."""
+        current: list[Submission] = []
+        for submission in batch:
+            if self._is_matched(submission):
+                current.append(submission)
+                continue
+            submission.rematches += 1
+            try:
+                if submission.rematches > _MATCHES_MAX:
+                    raise StoreUnavailableError(_CHANGING_TOO_FAST)
+                self._match_in_turns(submission)
+            except StoreUnavailableError as refusal:
+                submission.resolve(refusal)
+        return current
 
     async def _refresh_registry(self) -> None:
         try:
             await self._registry.refresh()
+            self._stale = False
         except VaultError as error:
             log.error("another node's changes cannot be read", error=str(error))
             raise StoreUnavailableError("another node's changes cannot be read") from None
 
     def _match(self, pending: PendingEvent, reserved: list[int]) -> NewEvent:
-        """Match an event. Add the endpoints of which a slot was reserved to ``reserved``."""
+        """Make deliveries for a matched event. Add the endpoints of which a slot was reserved to ``reserved``."""
         now_ms = self._clock.now_ms()
-        endpoints = self._registry.match(pending.client_id, pending.type, pending.application_id, pending.data)
+        match = pending.match
+        if match is None:
+            raise RuntimeError("the event was not matched")
         event_id = self._ids.next(now_ms)
         return NewEvent(
             id=event_id,
@@ -209,14 +322,13 @@ class Intake:
             idempotency_key=pending.idempotency_key,
             traceparent=pending.traceparent,
             body=pending.body,
-            deliveries=tuple([self._delivery(endpoint, pending, now_ms, reserved) for endpoint in endpoints]),
+            deliveries=tuple([self._delivery(endpoint, match, now_ms, reserved) for endpoint in match.endpoints]),
         )
 
-    def _delivery(self, endpoint: Endpoint, pending: PendingEvent, now_ms: int, reserved: list[int]) -> NewDelivery:
-        if endpoint.ordering == "key":
-            key = pending.type.business_key(pending.data)
-            if key is not None:  # the store decides whether the delivery must wait for others of its key
-                return NewDelivery(self._ids.next(now_ms), endpoint.id, key)
+    def _delivery(self, endpoint: Endpoint, match: Match, now_ms: int, reserved: list[int]) -> NewDelivery:
+        if endpoint.ordering == "key" and match.order_key is not None:
+            # The store decides whether the delivery must wait for others of its key.
+            return NewDelivery(self._ids.next(now_ms), endpoint.id, match.order_key)
         lease_until_ms = self._dispatch.reserve(endpoint)
         if lease_until_ms is not None:
             reserved.append(endpoint.id)
@@ -226,7 +338,7 @@ class Intake:
         """Start the deliveries of new events; release the slots that were reserved for duplicates."""
         for event, answer in zip(events, answers, strict=True):
             if answer.outcome != "new":
-                self._release([each.endpoint_id for each in event.deliveries if each.lease_until_ms is not None])
+                self._release(_reserved_for(event))
                 continue
             try:
                 self._start_deliveries_of(event, answer.sequence)
@@ -260,3 +372,8 @@ class Intake:
     def _release(self, reserved: Sequence[int]) -> None:
         for endpoint_id in reserved:
             self._dispatch.release(endpoint_id)
+
+
+def _reserved_for(event: NewEvent) -> list[int]:
+    """Return the endpoint of each slot that is reserved for an event."""
+    return [delivery.endpoint_id for delivery in event.deliveries if delivery.lease_until_ms is not None]

@@ -1,6 +1,5 @@
 """The publishing calls: `POST /v1/events/{EventType}` for one event, `POST /v1/events` for many. The hot path."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -11,6 +10,7 @@ from commerce_event.accept.commit_batcher import PendingEvent
 from commerce_event.accept.errors import InvalidKeyError
 from commerce_event.accept.intake import Intake
 from commerce_event.accept.parse import ParsedEvent, check_idempotency_key, parse_event, read_traceparent
+from commerce_event.accept.turns import Steps
 from commerce_event.core import ids
 from commerce_event.core.model import Key
 from commerce_event.core.problems import Problem, RejectedError
@@ -29,6 +29,7 @@ from commerce_event.http.asgi import (
     problem_header_lines,
     read_body,
 )
+from commerce_event.http.body_budget import BodyBudget, BodyShare
 from commerce_event.http.media_types import is_json, read_media_type
 from commerce_event.http.problems import problem_of
 from commerce_event.registry.authentication import authenticate, check_client, check_role
@@ -43,7 +44,6 @@ _LOOP: Final = (
     "change the endpoint's URL to another server."
 )
 _KEY_HEADERS: Final = (b"idempotency-key", b"webhook-id")
-_TURN_S: Final = 0.005  # of checking the events of a batch, before other tasks run
 
 
 class Count(Protocol):
@@ -71,15 +71,22 @@ class Publisher:
     prefix = PREFIX
 
     def __init__(
-        self, registry: Registry, intake: Intake, counters: PublishCounters, *, body_max: int, installation_id: str
+        self,
+        registry: Registry,
+        intake: Intake,
+        counters: PublishCounters,
+        bodies: BodyBudget,
+        *,
+        body_max: int,
+        installation_id: str,
     ) -> None:
         """``body_max`` is in bytes. ``installation_id`` is what deliveries of this installation are recognised by."""
         self._registry = registry
         self._intake = intake
         self._counters = counters
+        self._bodies = bodies
         self.body_max = body_max
         self._installation_id = installation_id.encode()
-        self._batch_turn = asyncio.Lock()
 
     def take(self, name: str, headers: Headers, body: bytes, answer: Answer) -> None:
         """Do what ``publish_one`` does, for a complete request; ``answer`` is called once, now or later."""
@@ -111,9 +118,10 @@ class Publisher:
             headers: Headers = dict(scope["headers"])
             key = self._authenticate(headers)
             limit = envelope_max(self.body_max) if _is_structured(headers) else self.body_max
-            body = await read_body(receive, headers, limit)
-            pending = self._pending_event(scope["path"][len(PREFIX) :], body, headers, key)
-            [accepted] = await self._intake.submit((pending,))
+            with self._bodies.share(key.owner) as share:
+                body = await read_body(receive, headers, limit, share)
+                pending = self._pending_event(scope["path"][len(PREFIX) :], body, headers, key)
+                [accepted] = await self._intake.submit((pending,))
             await answer(send, *self._accepted(accepted))
         except DisconnectedError:
             return
@@ -127,19 +135,12 @@ class Publisher:
             headers: Headers = dict(scope["headers"])
             key = self._authenticate(headers)
             check_encoding(headers.get(b"content-encoding", b""))
-            body = await read_body(receive, headers, BATCH_BYTES_MAX)
             content_type = headers.get(b"content-type", b"").decode("latin-1")
-            batch = read_batch(
-                content_type,
-                headers,
-                body,
-                max_items=BATCH_MAX,
-                max_bytes=BATCH_BYTES_MAX,
-                max_event=self.body_max,
-            )
-            checked = await self._check_items(batch, key, headers)
-            pending = [each for each in checked if isinstance(each, PendingEvent)]
-            accepted = await self._intake.submit(pending) if pending else []
+            with self._bodies.share(key.owner) as share:
+                checked = await self._read_batch(receive, headers, content_type, key, share)
+                pending = [each for each in checked if isinstance(each, PendingEvent)]
+                accepted = await self._intake.submit(pending) if pending else []
+                del pending
             if not _is_single(content_type, headers) or len(checked) != 1:
                 await answer(send, 200, self._batch_view(checked, accepted))
             elif isinstance(checked[0], Problem):
@@ -151,6 +152,23 @@ class Publisher:
         except Exception as error:
             self._counters.refused.inc()
             await answer_problem(receive, send, problem_of(error))
+
+    async def _read_batch(
+        self, receive: Receive, headers: Headers, content_type: str, key: Key, share: BodyShare
+    ) -> list[PendingEvent | Problem]:
+        """Read a batch and check its events; return a problem for each that is refused."""
+        batch = read_batch(
+            content_type,
+            headers,
+            await read_body(receive, headers, BATCH_BYTES_MAX, share),
+            max_items=BATCH_MAX,
+            max_bytes=BATCH_BYTES_MAX,
+            max_event=self.body_max,
+        )
+        own_key = _key_of_request(headers)
+        if own_key is not None and len(batch) > 1:
+            raise InvalidKeyError("An idempotency key is for one event; give each event of a batch its own id instead.")
+        return await self._intake.turns.run(key.owner, self._check_steps(batch, key, headers, own_key))
 
     def _authenticate(self, headers: Headers) -> Key:
         authorization = headers.get(b"authorization")
@@ -182,23 +200,21 @@ class Publisher:
             None if traceparent is None else read_traceparent(traceparent.decode("latin-1")),
         )
 
-    async def _check_items(self, batch: Batch, key: Key, headers: Headers) -> list[PendingEvent | Problem]:
-        """Check the events of a batch; return a problem for each that is refused.
+    def _check_steps(
+        self, batch: Batch, key: Key, headers: Headers, own_key: str | None
+    ) -> Steps[list[PendingEvent | Problem]]:
+        """Check the events of a batch and match them; return a problem for each that is refused.
 
-        One batch is checked at a time, with pauses, so that batches do not delay other requests.
+        Each event is matched before the next is read, so that only one is decoded at a time.
         """
-        own_key = _key_of_request(headers)
-        if own_key is not None and len(batch) > 1:
-            raise InvalidKeyError("An idempotency key is for one event; give each event of a batch its own id instead.")
         checked: list[PendingEvent | Problem] = []
-        async with self._batch_turn:
-            now = asyncio.get_running_loop().time
-            end = now() + _TURN_S
-            for item in batch:
-                checked.append(self._check_item(item, key, headers, own_key))
-                if now() > end:
-                    await asyncio.sleep(0)
-                    end = now() + _TURN_S
+        for item in batch:
+            each = self._check_item(item, key, headers, own_key)
+            del item
+            yield
+            if isinstance(each, PendingEvent):
+                yield from self._intake.match_steps(each)
+            checked.append(each)
         return checked
 
     def _check_item(
@@ -210,7 +226,8 @@ class Publisher:
             event = parse_event(item.type, item.body, max_bytes=self.body_max, data=item.data)
             check_client(key, event.client_id)
         except Problem as problem:
-            return problem
+            problem.__context__ = problem.__cause__ = None
+            return problem.with_traceback(None)  # it would keep the decoded event
         traceparent = item.traceparent or read_traceparent(headers.get(b"traceparent", b"").decode("latin-1"))
         return _to_pending(event, own_key or item.idempotency_key, traceparent)
 

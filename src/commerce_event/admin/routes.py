@@ -42,7 +42,7 @@ _MENU = (
     ("keys", "Keys", f"{ROOT}/keys"),
     ("system", "System", f"{ROOT}/system"),
 )
-SHARED = {
+TEMPLATE_GLOBALS = {
     "menu": _MENU,
     "duration": duration,
     "field_time": field_time,
@@ -89,10 +89,10 @@ _SCREENS: Sequence[tuple[str, str, Needed, Screen]] = (
 
 
 def routes(services: Services, vault: Vault, pages: Pages) -> list[BaseRoute]:
-    """Return the routes. The templates of ``pages`` need the functions in SHARED."""
+    """Return the routes. The templates of ``pages`` need the functions in TEMPLATE_GLOBALS."""
     factory = ScreenFactory(services, vault, pages)
     sign_in = SignIn(factory)
-    handlers: list[tuple[str, str, Handler]] = [("GET", "/sign-in", sign_in.show), ("POST", "/sign-in", sign_in.enter)]
+    handlers: list[tuple[str, str, Handler]] = [("GET", "/sign-in", sign_in.show), ("POST", "/sign-in", sign_in.submit)]
     handlers += [(method, path, factory.handler(screen, needs)) for method, path, needs, screen in _SCREENS]
     screens = [
         Route(ROOT + path, factory.at_known_host(handler), methods=[method]) for method, path, handler in handlers

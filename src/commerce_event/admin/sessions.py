@@ -30,7 +30,7 @@ class Session(msgspec.Struct, frozen=True):
         return hmac.compare_digest(self.csrf.encode(), token.encode())
 
 
-class _Sealed(msgspec.Struct, frozen=True):
+class _CookieContent(msgspec.Struct, frozen=True):
     key_id: int
     digest: bytes  # the beginning of the key's digest: another key may have got the same id
     ends_ms: int
@@ -46,11 +46,13 @@ class Sessions:
         self._vault = vault
         self._clock = clock
 
-    def begin(self, key: Key) -> str:
+    def new_cookie(self, key: Key) -> str:
         """Return the cookie of a new session with this key."""
         ends_ms = self._clock.now_ms() + LIFETIME_S * 1000
-        sealed = _Sealed(key.id, key.digest[:_DIGEST_BYTES], ends_ms, secrets.token_urlsafe(24), secrets.token_hex(16))
-        return base64.urlsafe_b64encode(self._vault.seal(msgspec.msgpack.encode(sealed), _CONTEXT)).decode()
+        content = _CookieContent(
+            key.id, key.digest[:_DIGEST_BYTES], ends_ms, secrets.token_urlsafe(24), secrets.token_hex(16)
+        )
+        return base64.urlsafe_b64encode(self._vault.seal(msgspec.msgpack.encode(content), _CONTEXT)).decode()
 
     def read(self, cookie: str | None) -> Session | None:
         """Return the session; None when the cookie is not valid, the session has ended or its key is revoked."""
@@ -58,7 +60,7 @@ class Sessions:
             return None
         try:
             raw = base64.urlsafe_b64decode(cookie)
-            found = msgspec.msgpack.decode(self._vault.open(raw, _CONTEXT), type=_Sealed)
+            found = msgspec.msgpack.decode(self._vault.open(raw, _CONTEXT), type=_CookieContent)
         except (ValueError, VaultError, msgspec.DecodeError):
             return None
         if self._clock.now_ms() >= found.ends_ms or self._registry.has_ended(found.id):

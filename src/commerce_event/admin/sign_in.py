@@ -59,9 +59,9 @@ class SignIn:
         query = request.query_params
         if self._factory.sessions.read(request.cookies.get(COOKIE)) is not None:
             return RedirectResponse(safe_next(query.get("next", "")), 303, HEADERS)
-        return self._form(query.get("next", ""), ended=query.get("ended") == "1", left=query.get("left") == "1")
+        return self._form(query.get("next", ""), ended=query.get("ended") == "1", signed_out=query.get("left") == "1")
 
-    async def enter(self, request: Request) -> Response:
+    async def submit(self, request: Request) -> Response:
         try:
             form = await read_form(request)
             check_origin(request)
@@ -81,7 +81,7 @@ class SignIn:
         response = RedirectResponse(safe_next(next_path), 303, HEADERS)
         response.set_cookie(
             COOKIE,
-            self._factory.sessions.begin(key),
+            self._factory.sessions.new_cookie(key),
             max_age=_REMEMBERED_S,
             path=ROOT,
             httponly=True,
@@ -117,9 +117,9 @@ class SignIn:
         return key
 
     def _form(
-        self, next_path: str, error: str = "", status: int = 200, *, ended: bool = False, left: bool = False
+        self, next_path: str, error: str = "", status: int = 200, *, ended: bool = False, signed_out: bool = False
     ) -> Response:
-        shown = {"next": next_path, "error": error, "ended": ended, "left": left}
+        shown = {"next": next_path, "error": error, "ended": ended, "signed_out": signed_out}
         return self._factory.pages.page("admin/sign_in.html", shown, status)
 
 

@@ -13,7 +13,7 @@ from commerce_event.store.model import LATENCY_BOUNDS_MS, Activity
 
 HOUR_S: Final = 3_600
 Span = Literal["hour", "day", "week"]
-# span: its length, the width of a step, the width of the counts that are added up (all in seconds)
+# span: its length, the width of a step, the width of the stored counts that a step adds up (all in seconds)
 _SPANS: Final[dict[Span, tuple[int, int, int]]] = {
     "hour": (HOUR_S, 60, 60),
     "day": (86_400, 900, 60),
@@ -116,14 +116,14 @@ def percentile_ms(counts: Sequence[int], share: float) -> float | None:
 
     Latencies above the last bound count as that bound.
     """
-    wanted = sum(counts) * share
-    if wanted <= 0:
+    rank = sum(counts) * share
+    if rank <= 0:
         return None
     below = 0
     lower = 0.0
     for count, upper in zip(counts, LATENCY_BOUNDS_MS, strict=False):
-        if below + count >= wanted:
-            return round(lower + (upper - lower) * (wanted - below) / count, 2)
+        if below + count >= rank:
+            return round(lower + (upper - lower) * (rank - below) / count, 2)
         below += count
         lower = float(upper)
     return lower
@@ -135,7 +135,7 @@ OPERATIONS = (
         path="/v1/activity",
         name="readActivity",
         summary="Read recent activity",
-        tag="Watching",
+        tag="Monitoring",
         needs="read",
         run=read_activity,
         query=ActivityQuery,

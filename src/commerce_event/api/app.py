@@ -14,11 +14,11 @@ from commerce_event.accept.publish import PREFIX, Publisher
 from commerce_event.api.openapi import OPERATIONS, document, document_yaml
 from commerce_event.api.operations import Reply, endpoint_of, json_response, problem_response
 from commerce_event.api.problem_types import problem_type
+from commerce_event.api.readiness import Readiness
 from commerce_event.api.services import Services
 from commerce_event.core.problems import Problem, unavailable
 from commerce_event.http.asgi import HEADERS, Receive, Scope, Send
 from commerce_event.http.problems import problem_of
-from commerce_event.store.port import StoreError
 
 Handler = Callable[[Request], Awaitable[Response]]
 # Methods that the publisher answers before the routes; Allow names them too.
@@ -55,14 +55,15 @@ def create_app(services: Services, publisher: Publisher, pages: Sequence[BaseRou
 
 
 def _routes(services: Services, pages: Sequence[BaseRoute]) -> Starlette:
+    readiness = Readiness(services.store)
+
     async def healthz(_request: Request) -> Response:
         return JSONResponse({"status": "alive"}, headers=HEADERS)
 
     async def readyz(_request: Request) -> Response:
-        try:
-            await services.store.registry.config_version()
-        except StoreError as error:
-            return problem_response(unavailable(str(error)))
+        fault = await readiness.fault()
+        if fault is not None:
+            return problem_response(unavailable(fault))
         if not services.dispatcher.running and not services.settings.hold_deliveries:
             return problem_response(unavailable("deliveries have stopped; see the log"))
         return JSONResponse({"status": "ready"}, headers=HEADERS)
@@ -125,7 +126,10 @@ def _by_method(handlers: dict[str, Handler]) -> Handler:
 async def _http_problem(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         return await _internal_error(request, error)
-    details = {404: "There is nothing at this address.", 405: f"{request.method} is not possible here."}
+    details = {
+        404: "No call has this path; GET /openapi.json lists them.",
+        405: f"{request.method} is not allowed here; the Allow header lists what is.",
+    }
     headers = dict(error.headers or {})
     return problem_response(Problem(error.status_code, details.get(error.status_code, error.detail), headers=headers))
 

@@ -1,4 +1,4 @@
-"""The catalogue of event types, and the accounts."""
+"""The catalogue of event types, and the delivery counts."""
 
 from typing import Any
 
@@ -6,9 +6,10 @@ import msgspec
 
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing
+from commerce_event.api.parameters import unknown_type
 from commerce_event.api.response_models import BooksView, counts_view, delivery_totals, shown_time
 from commerce_event.contract.catalogue import EVENT_TYPES, EventType, Kind
-from commerce_event.core.problems import not_found
+from commerce_event.core.problems import Problem, as_sentence
 
 
 class EventTypeView(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,12 +30,12 @@ async def list_types(_call: Call) -> Reply:
 async def get_type(call: Call) -> Reply:
     event_type = EVENT_TYPES.get(call.path["name"])
     if event_type is None:
-        raise not_found("event type")
+        raise Problem(404, as_sentence(unknown_type(call.path["name"], EVENT_TYPES)))
     return Reply(_view(event_type))
 
 
 class BooksQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which accounts."""
+    """Which delivery counts."""
 
     recounted: bool = False
     items: bool = True
@@ -98,7 +99,7 @@ OPERATIONS = (
         path="/v1/books",
         name="readBooks",
         summary="Read delivery counts",
-        tag="Watching",
+        tag="Monitoring",
         needs="read",
         run=read_books,
         query=BooksQuery,

@@ -44,36 +44,43 @@ async def list_deliveries(call: Call) -> Reply:
         replay_id=read_id("rpl", query.replay_id, "?replay_id"),
         state=query.state,
     )
-    page = listing(await call.services.store.history.deliveries(wanted, query.page()), query, lambda delivery: delivery)
-    views = await _expanded(call, page.items) if query.expand else [delivery_view(each) for each in page.items]
-    return Reply(Listing(views, page.next_cursor))
-
-
-async def _expanded(call: Call, deliveries: list[Delivery]) -> list[DeliveryView]:
-    """Return deliveries with their events, endpoints and last attempts, read for all of them at once."""
     history = call.services.store.history
-    events = await history.events_by_id([each.event_id for each in deliveries], call.scope)
-    attempts = await history.last_attempts([each.id for each in deliveries])
-    return [
+    if not query.expand:
+        return Reply(listing(await history.deliveries(wanted, query.page()), query, delivery_view))
+    found, last_attempts = await history.deliveries_with_last_attempts(wanted, query.page())
+    page = listing(found, query, lambda delivery: delivery)
+    events = await history.events_by_id([each.event_id for each in page.items], call.scope)
+    views = [
         DeliveryView(
             **delivery_fields(each),
             event=event_view(events[each.event_id]) if each.event_id in events else None,
             endpoint=endpoint_summary(call.services.registry.endpoint_in(call.scope, each.endpoint_id)),
-            last_attempt=attempt_summary(attempts.get(each.id)),
+            last_attempt=attempt_summary(last_attempts.get(each.id)),
         )
-        for each in deliveries
+        for each in page.items
     ]
+    return Reply(Listing(views, page.next_cursor))
 
 
 async def get_delivery(call: Call) -> Reply:
-    delivery = await _find(call)
-    return Reply(delivery_detail_view(delivery, await call.services.store.history.attempts(delivery.id)))
+    found = await call.services.store.history.delivery_with_attempts(call.id("dlv", "delivery"), call.scope)
+    if found is None:
+        raise not_found("delivery")
+    delivery, attempts = found
+    call.is_about(delivery.client_id, ids.encode("dlv", delivery.id))
+    return Reply(delivery_detail_view(delivery, attempts))
 
 
 async def retry_delivery(call: Call) -> Reply:
     delivery = await _find(call)
     if not can_retry(delivery.state):
         raise Problem(409, "This delivery is delivered; to send the event again, start a replay.")
+    endpoint = call.services.registry.endpoint(delivery.endpoint_id)
+    if endpoint is not None and endpoint.deleted_ms is not None:
+        raise Problem(409, "The endpoint of this delivery was deleted, so it cannot be retried.")
+    if endpoint is not None and not endpoint.enabled:
+        why = "it answered 410 Gone" if endpoint.disabled_reason == "gone" else "nothing is sent to it"
+        raise Problem(409, f"The endpoint of this delivery is off ({why}); switch it on, then retry.")
     changed = await call.services.store.queue.requeue([delivery.id], now_ms=call.now_ms)
     if not changed:
         raise Problem(409, "This delivery is being sent now; try again in a moment.")
@@ -138,7 +145,10 @@ OPERATIONS = (
         run=retry_delivery,
         answers={202: DeliveryView},
         problems=(404, 409),
-        description="A dead or cancelled delivery gets all its retries again; a pending one is due now.",
+        description=(
+            "A dead or cancelled delivery gets all its retries again; a pending one is due now. 409: it is delivered "
+            "or being sent now, or its endpoint was deleted or is off."
+        ),
     ),
     Operation(
         method="POST",

@@ -1,26 +1,32 @@
-"""Counts and health of every endpoint, in one call."""
+"""Statistics: counts, health and recent attempts of one endpoint, and of every endpoint in one call."""
 
-from typing import Annotated
+import math
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
 from commerce_event.api.activity import HOUR_S, percentile_ms
+from commerce_event.api.endpoints import find_endpoint
 from commerce_event.api.operations import Call, Operation, Reply
+from commerce_event.api.paging import LIMIT_DEFAULT, Limit
 from commerce_event.api.parameters import Int32, scope_for
 from commerce_event.api.response_models import (
+    AttemptView,
     DeliveryTotals,
     EndpointSummary,
+    attempt_view,
     delivery_totals,
     endpoint_summary,
     shown_time,
 )
 from commerce_event.core import ids
-from commerce_event.core.model import Endpoint
+from commerce_event.core.model import Endpoint, Scope
 from commerce_event.core.search_words import fold
 from commerce_event.store.model import Activity, DeliveryCounts
 
 _STEP_S = 60
+_RECENT_MAX: Final = 500  # attempts that ratio and latencies are computed from
 
 
 class EndpointStatsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,6 +68,40 @@ class EndpointStatsView(msgspec.Struct, frozen=True, kw_only=True):
 
     items: list[EndpointStatsItem]
     totals: DeliveryTotals
+
+
+class RecentAttemptsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many."""
+
+    limit: Limit = LIMIT_DEFAULT
+
+
+class RecentAttemptsView(msgspec.Struct, frozen=True, kw_only=True):
+    """The last attempts of an endpoint's newest finished deliveries."""
+
+    items: list[AttemptView]
+
+
+class StatsView(msgspec.Struct, frozen=True, kw_only=True):
+    """Statistics of an endpoint. Success and latency are those of the newest finished deliveries."""
+
+    endpoint_id: str
+    matched: int
+    delivered: int
+    dead: int
+    cancelled: int
+    pending: int
+    oldest_due_at: str | None
+    in_flight: int
+    circuit: str
+    consecutive_failures: int
+    paused_for_s: float | None
+    next_try_in_s: float | None
+    recent: int
+    success_ratio: float | None
+    latency_p50_ms: float | None
+    latency_p95_ms: float | None
+    latency_p99_ms: float | None
 
 
 async def list_endpoint_stats(call: Call) -> Reply:
@@ -117,6 +157,56 @@ def _item(
     )
 
 
+async def endpoint_stats(call: Call) -> Reply:
+    endpoint = find_endpoint(call)
+    services = call.services
+    all_counts = await services.store.history.delivery_counts(Scope.of(endpoint.client_id))
+    counts = next((each for each in all_counts if each.endpoint_id == endpoint.id), _no_counts(endpoint))
+    recent = await services.store.history.recent_attempts(endpoint.id, _RECENT_MAX)
+    took = sorted(attempt.duration_ms for attempt in recent if attempt.status is not None)
+    succeeded = sum(attempt.status is not None and 200 <= attempt.status <= 299 for attempt in recent)
+    health = services.dispatcher.health(endpoint.id)
+    return Reply(
+        StatsView(
+            endpoint_id=ids.encode("end", endpoint.id),
+            matched=counts.matched,
+            delivered=counts.delivered,
+            dead=counts.dead,
+            cancelled=counts.cancelled,
+            pending=counts.pending,
+            oldest_due_at=shown_time(counts.oldest_due_ms),
+            in_flight=health.in_flight,
+            circuit=health.circuit,
+            consecutive_failures=health.consecutive_failures,
+            paused_for_s=health.paused_for_s,
+            next_try_in_s=health.next_try_in_s,
+            recent=len(recent),
+            success_ratio=round(succeeded / len(recent), 4) if recent else None,
+            latency_p50_ms=nearest_rank(took, 0.50),
+            latency_p95_ms=nearest_rank(took, 0.95),
+            latency_p99_ms=nearest_rank(took, 0.99),
+        )
+    )
+
+
+async def recent_attempts(call: Call) -> Reply:
+    endpoint = find_endpoint(call)
+    found = await call.services.store.history.recent_attempts(endpoint.id, call.query.limit)
+    return Reply(RecentAttemptsView(items=[attempt_view(each) for each in found]))
+
+
+def _no_counts(endpoint: Endpoint) -> DeliveryCounts:
+    return DeliveryCounts(
+        endpoint_id=endpoint.id, client_id=endpoint.client_id, matched=0, delivered=0, dead=0, cancelled=0, pending=0,
+        oldest_due_ms=None,
+    )  # fmt: skip
+
+
+def nearest_rank(ordered: list[float], share: float) -> float | None:
+    """Return the nearest-rank percentile of sorted values; None without values."""
+    return round(ordered[max(0, math.ceil(len(ordered) * share) - 1)], 3) if ordered else None
+
+
 OPERATIONS = (
     Operation(
         method="GET",
@@ -130,5 +220,30 @@ OPERATIONS = (
         answers={200: EndpointStatsView},
         problems=(422,),
         description="All endpoints in one answer, newest first, without deleted ones.",
+    ),
+    Operation(
+        method="GET",
+        path="/v1/endpoints/{id}/stats",
+        name="endpointStats",
+        summary="Read statistics of an endpoint",
+        tag="Endpoints",
+        needs="read",
+        run=endpoint_stats,
+        answers={200: StatsView},
+        problems=(404,),
+        description="Its counts since it was created, its recent answers, and its current state on this node.",
+    ),
+    Operation(
+        method="GET",
+        path="/v1/endpoints/{id}/recent-attempts",
+        name="listRecentAttempts",
+        summary="List an endpoint's newest results",
+        tag="Endpoints",
+        needs="read",
+        run=recent_attempts,
+        query=RecentAttemptsQuery,
+        answers={200: RecentAttemptsView},
+        problems=(404, 422),
+        description="The last attempt of each of its newest finished deliveries, newest first.",
     ),
 )

@@ -1,12 +1,12 @@
 """Explain for each endpoint why an event was sent or not, and why a due delivery is held back."""
 
-import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
+from commerce_event.accept.turns import Steps
 from commerce_event.api.events import find_event
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.response_models import (
@@ -20,10 +20,16 @@ from commerce_event.api.response_models import (
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core import ids
 from commerce_event.core.clock import rfc3339
+from commerce_event.core.filters import CONDITIONS_MAX, Condition
 from commerce_event.core.model import Attempt, Delivery, Endpoint, Event, Scope
-from commerce_event.core.routing import explain
-from commerce_event.store.model import Claimed, DeliveryQuery, Page
+from commerce_event.core.problems import Problem
+from commerce_event.core.routing import explain_steps
+from commerce_event.http.asgi import encode
+from commerce_event.store.model import Claimed
 
+_ANSWER_MAX = 1024 * 1024  # bytes of reasons, after which no other is added
+_TEXT_MAX = 200  # characters of a text that are shown
+_LIST_MAX = 20  # values of a list that are shown
 _DELIVERIES_MAX = 1_000  # of one event
 _EXPANDED_MAX = 10  # deliveries of one endpoint, the newest; replays may have made many
 
@@ -32,6 +38,7 @@ class ExplainQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """How much is answered."""
 
     expand: bool = False
+    endpoint_id: Annotated[str, Meta(max_length=64)] | None = None
 
 
 class RuleView(msgspec.Struct, frozen=True):
@@ -77,6 +84,7 @@ class ExplanationView(msgspec.Struct, frozen=True, kw_only=True):
     accepted_at: str
     config_version: int
     endpoints: list[ReasonView]
+    left_out: int  # endpoints that do not fit in the answer
 
 
 class _Sent(msgspec.Struct, frozen=True):
@@ -96,19 +104,33 @@ class _Sent(msgspec.Struct, frozen=True):
 async def explain_event(call: Call) -> Reply:
     event = await find_event(call)
     registry = call.services.registry
-    sent = await _sent(call, event)
+    sent_by_endpoint = await _sent(call, event)
     then = await registry.endpoints_at(event.client_id, event.config_version)
     known = {endpoint.id for endpoint in then}
-    reasons = [
-        _reason(call, endpoint, event, sent.get(endpoint.id, _Sent()))
-        for endpoint in then
-        if endpoint.deleted_ms is None
+    endpoints = [(endpoint, True) for endpoint in then if endpoint.deleted_ms is None]
+    endpoints += [
+        (endpoint, False) for endpoint in registry.endpoints(Scope.of(event.client_id)) if endpoint.id not in known
     ]
-    reasons += [
-        _created_later(call, endpoint, event, sent.get(endpoint.id, _Sent()))
-        for endpoint in registry.endpoints(Scope.of(event.client_id))
-        if endpoint.id not in known
-    ]
+    if call.query.endpoint_id is not None:
+        endpoints = [each for each in endpoints if ids.encode("end", each[0].id) == call.query.endpoint_id]
+        if not endpoints:
+            raise Problem(404, "The client of this event has no such endpoint.")
+    data = msgspec.json.decode(event.body)
+    reasons: dict[int, ReasonView] = {}
+    size = 0
+    for endpoint, existed in sorted(
+        endpoints, key=lambda each: each[0].id not in sent_by_endpoint
+    ):  # those it was sent to
+        if size > _ANSWER_MAX:
+            break
+        sent = sent_by_endpoint.get(endpoint.id, _Sent())
+        if existed:
+            steps = _reason_steps(call, endpoint, event, data, sent)
+            reason = await call.services.intake.turns.run(call.key.owner, steps)
+        else:
+            reason = _created_later(call, endpoint, event, sent)
+        reasons[endpoint.id] = reason
+        size += len(encode(reason))
     return Reply(
         ExplanationView(
             event_id=ids.encode("evt", event.id),
@@ -116,23 +138,17 @@ async def explain_event(call: Call) -> Reply:
             type=event.type,
             accepted_at=rfc3339(event.accepted_ms),
             config_version=event.config_version,
-            endpoints=reasons,
+            endpoints=[reasons[endpoint.id] for endpoint, _ in endpoints if endpoint.id in reasons],
+            left_out=len(endpoints) - len(reasons),
         )
     )
 
 
 async def _sent(call: Call, event: Event) -> dict[int, _Sent]:
-    store = call.services.store
-    by_endpoint: dict[int, list[Delivery]] = {}
-    wanted = DeliveryQuery(scope=call.scope, event_id=event.id)
-    for delivery in await store.history.deliveries(wanted, Page(_DELIVERIES_MAX)):
-        by_endpoint.setdefault(delivery.endpoint_id, []).append(delivery)
     shown_max = _EXPANDED_MAX if call.query.expand else 1
-    wanted_ids = [
-        each.id for deliveries in by_endpoint.values() for each in deliveries[:shown_max] if each.attempt_count
-    ]
-    attempts = await asyncio.gather(*(store.history.attempts(delivery_id) for delivery_id in wanted_ids))
-    by_delivery = dict(zip(wanted_ids, attempts, strict=True))
+    by_endpoint, by_delivery = await call.services.store.history.deliveries_of_event(
+        event.id, call.scope, limit=_DELIVERIES_MAX, with_attempts=shown_max
+    )
     return {
         endpoint_id: _Sent(
             deliveries,
@@ -161,9 +177,9 @@ def _held(call: Call, delivery: Delivery) -> str | None:
     return "other deliveries of this endpoint are before it"
 
 
-def _reason(call: Call, endpoint: Endpoint, event: Event, sent: _Sent) -> ReasonView:
-    data = msgspec.json.decode(event.body)
-    verdict = explain(endpoint, event.client_id, EVENT_TYPES[event.type], event.application_id, data)
+def _reason_steps(call: Call, endpoint: Endpoint, event: Event, data: Any, sent: _Sent) -> Steps[ReasonView]:
+    event_type = EVENT_TYPES[event.type]
+    verdict = yield from explain_steps(endpoint, event.client_id, event_type, event.application_id, data)
     failed = [rule.name for rule in verdict.rules if not rule.passed]
     return _view(
         call,
@@ -172,8 +188,30 @@ def _reason(call: Call, endpoint: Endpoint, event: Event, sent: _Sent) -> Reason
         sent,
         matched=verdict.matched,
         verdict=_outcome(sent) if verdict.matched else f"not sent: {', '.join(failed)} did not match",
-        rules=[RuleView(rule.name, rule.passed, rule.wanted, rule.found) for rule in verdict.rules],
+        rules=[RuleView(rule.name, rule.passed, _cut(rule.wanted), _cut(rule.found)) for rule in verdict.rules],
     )
+
+
+def _cut(value: Any) -> Any:
+    """Return a value of a rule with its long texts and lists cut; everything else stays as it is."""
+    if isinstance(value, str):
+        return value if len(value) <= _TEXT_MAX else f"{value[:_TEXT_MAX]}… ({len(value)} characters)"
+    if isinstance(value, Condition):
+        return msgspec.structs.replace(value, wanted=_cut(value.wanted), found=_cut_found(value.found))
+    if isinstance(value, dict):
+        return {name: _cut(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        most = CONDITIONS_MAX if value and isinstance(value[0], dict | Condition) else _LIST_MAX
+        rest = [f"… ({len(value)} values)"] if len(value) > most else []
+        return [*(_cut(inner) for inner in value[:most]), *rest]
+    return value
+
+
+def _cut_found(found: Any) -> Any:
+    """Return a value of the event; of an object or a list only the size, unless it is empty."""
+    if isinstance(found, dict | list) and found:
+        return f"… ({'an object' if isinstance(found, dict) else 'a list'} of {len(found)})"
+    return _cut(found)
 
 
 def _created_later(call: Call, endpoint: Endpoint, event: Event, sent: _Sent) -> ReasonView:
@@ -287,7 +325,10 @@ OPERATIONS = (
         problems=(404, 422),
         description=(
             "For each endpoint, as it was when the event was accepted: its rules and the outcome. `expand=true` adds "
-            f"the attempts of its {_EXPANDED_MAX} newest deliveries and the request as it would be sent now."
+            f"the attempts of its {_EXPANDED_MAX} newest deliveries and the request as it would be sent now. "
+            f"Texts are cut to {_TEXT_MAX} characters and lists to {_LIST_MAX} values; of an object or a list in the "
+            "event only the size is shown. `left_out` counts endpoints that did not fit in the answer, those it was "
+            "not sent to first; `endpoint_id` asks for one of them."
         ),
     ),
 )

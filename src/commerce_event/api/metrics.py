@@ -33,12 +33,13 @@ class Metrics(Collector):
         self._registry = CollectorRegistry()
         self.accepted = Counter("commerce_event_accepted_events", "Events made durable", registry=self._registry)
         self.duplicates = Counter(
-            "commerce_event_duplicate_events", "Repeats of a known event", registry=self._registry
+            "commerce_event_duplicate_events", "Duplicates of a stored event", registry=self._registry
         )
         self.refused = Counter("commerce_event_refused_events", "Events refused", registry=self._registry)
         self.unreadable = Counter(
             "commerce_event_unreadable_requests",
-            "Requests refused unread: no clear HTTP, too large a head, too slow, too many connections",
+            "Requests rejected before they were read: malformed, header block too large, too slow, "
+            "too many connections",
             registry=self._registry,
         )
         self._attempts = dict.fromkeys(("delivered", "failed", "dead", "internal"), 0)
@@ -79,21 +80,24 @@ class Metrics(Collector):
         """Return the counts as of the last recount, the attempts, and the state of the node."""
         report = self._maintenance.counts.report
         deliveries = GaugeMetricFamily(
-            "commerce_event_deliveries", "Deliveries by endpoint and state, ever", labels=["endpoint", "state"]
+            "commerce_event_deliveries",
+            "Deliveries by endpoint and state, since the endpoint was created",
+            labels=["endpoint", "state"],
         )
         difference = GaugeMetricFamily(
-            "commerce_event_books_difference", "Matched minus all that became of it; 0 when the delivery counts balance"
+            "commerce_event_books_difference",
+            "Matched minus delivered, dead, cancelled and pending; 0 when the delivery counts balance",
         )
         oldest = GaugeMetricFamily(
             "commerce_event_oldest_due_age_seconds", "How long the oldest due delivery has waited", labels=["endpoint"]
         )
-        for counts in report.counts if report is not None else ():
-            endpoint = ids.encode("end", counts.endpoint_id)
-            for state in ("delivered", "dead", "cancelled", "pending"):
-                deliveries.add_metric([endpoint, state], getattr(counts, state))
-            if report is not None and counts.oldest_due_ms is not None:
-                oldest.add_metric([endpoint], max(0.0, (report.counted_ms - counts.oldest_due_ms) / 1000))
         if report is not None:
+            for counts in report.counts:
+                endpoint = ids.encode("end", counts.endpoint_id)
+                for state in ("delivered", "dead", "cancelled", "pending"):
+                    deliveries.add_metric([endpoint, state], getattr(counts, state))
+                if counts.oldest_due_ms is not None:
+                    oldest.add_metric([endpoint], max(0.0, (report.counted_ms - counts.oldest_due_ms) / 1000))
             wrong = sum(abs(counts.difference) for counts in report.counts) + len(report.wrong_events)
             difference.add_metric([], wrong)
         return [deliveries, difference, oldest, *self._attempt_metrics(), *self._node_metrics()]
@@ -114,7 +118,7 @@ class Metrics(Collector):
     def _node_metrics(self) -> Iterable[Metric]:
         """Yield stalls, clock jumps and the state of the disk."""
         yield CounterMetricFamily(
-            "commerce_event_loop_stalls", "Times that the event loop stood still", value=self._loop_monitor.stalls
+            "commerce_event_loop_stalls", "Times that the event loop was blocked", value=self._loop_monitor.stalls
         )
         yield CounterMetricFamily(
             "commerce_event_clock_jumps",

@@ -17,8 +17,8 @@ from commerce_event.api import (
     catalogue,
     dead_letters,
     deliveries,
-    endpoint_health,
     endpoint_stats,
+    endpoint_test,
     endpoints,
     events,
     explanations,
@@ -41,7 +41,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *dead_letters.OPERATIONS,
     *replays.OPERATIONS,
     *endpoints.OPERATIONS,
-    *endpoint_health.OPERATIONS,
+    *endpoint_test.OPERATIONS,
     *endpoint_stats.OPERATIONS,
     *catalogue.OPERATIONS,
     *activity.OPERATIONS,
@@ -302,7 +302,7 @@ def _plain(shown: dict[Any, Any]) -> dict[str, Any]:
     json, text = ("application/json",), ("application/openmetrics-text", "text/plain")
     described = (
         ("/healthz", "isAlive", "Check that the process is alive", "Answers as long as the event loop runs.", json),
-        ("/readyz", "isReady", "Check that the server is ready", "Answers 503 while the store cannot be used.", json),
+        ("/readyz", "isReady", "Check that the server is ready", "Answers 503 while publishing would.", json),
         (
             "/metrics",
             "readMetrics",
@@ -322,7 +322,7 @@ def _plain(shown: dict[Any, Any]) -> dict[str, Any]:
     items: dict[str, Any] = {"/problems/{name}": {"get": _problem_page(shown)}}
     for path, name, summary, description, media in described:
         answers: dict[str, Any] = {"200": {"description": summary, "content": {each: {"schema": {}} for each in media}}}
-        call = {"operationId": name, "tags": ["Watching"], "summary": summary, "description": description}
+        call = {"operationId": name, "tags": ["Monitoring"], "summary": summary, "description": description}
         items[path] = {"get": {**call, "security": [], "responses": answers | _problems(_SERVER_PROBLEMS)}}
     return items
 
@@ -331,7 +331,7 @@ def _problem_page(shown: dict[Any, Any]) -> dict[str, Any]:
     content = {"application/json": {"schema": shown[ProblemTypeView]}}
     return {
         "operationId": "explainProblem",
-        "tags": ["Watching"],
+        "tags": ["Monitoring"],
         "summary": "Explain a problem",
         "description": "The `type` of every problem is the path of this call.",
         "security": [],
@@ -353,7 +353,7 @@ def _tags() -> list[dict[str, str]]:
         {"name": "Catalogue", "description": "Event types of the contract"},
         {"name": "Keys", "description": "API keys"},
         {"name": "Audit log", "description": "Changes and who made them"},
-        {"name": "Watching", "description": "Health, metrics and activity"},
+        {"name": "Monitoring", "description": "Health, metrics and activity"},
     ]
 
 

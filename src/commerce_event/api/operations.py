@@ -1,6 +1,7 @@
 """Operations: every management call is described once, for its route and for the OpenAPI document."""
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -23,8 +24,10 @@ from commerce_event.http.asgi import (
     check_encoding,
     encode,
     read_body,
+    until_gone,
 )
 from commerce_event.http.asgi import Scope as AsgiScope
+from commerce_event.http.body_budget import BodyShare
 from commerce_event.http.media_types import is_json, read_media_type
 from commerce_event.http.problems import MEDIA_TYPE, problem_of
 from commerce_event.registry.authentication import Needed, authenticate, check_role
@@ -134,8 +137,10 @@ def endpoint_of(operation: Operation, services: Services) -> Callable[[Request],
             key = authenticate(services.registry, request.headers.get("authorization"))
             check_role(key, operation.needs)
             query = _read_query(operation, request)
-            body = await _read_body(operation, request)
-            reply = await perform(operation, Call(services, key, request.path_params, query, body))
+            with services.bodies.share(key.owner) as share:
+                body = await _read_body(operation, request, share)
+                working = perform(operation, Call(services, key, request.path_params, query, body))
+                reply = await (_while_caller_waits(request, working) if _is_search(query) else working)
         except DisconnectedError:
             return Response(status_code=400)
         except Exception as error:
@@ -143,6 +148,24 @@ def endpoint_of(operation: Operation, services: Services) -> Callable[[Request],
         return json_response(reply)
 
     return handle
+
+
+def _is_search(query: msgspec.Struct) -> bool:
+    return getattr(query, "q", None) is not None
+
+
+async def _while_caller_waits(request: Request, work: Coroutine[Any, Any, Reply]) -> Reply:
+    """Run work that takes long; cancel it and raise DisconnectedError when the caller has gone."""
+    working = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(until_gone(request.scope, request.receive))
+    try:
+        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise DisconnectedError
+        return working.result()
+    finally:
+        working.cancel()
+        gone.cancel()
 
 
 def json_response(reply: Reply) -> Response:
@@ -171,12 +194,12 @@ def _read_query(operation: Operation, request: Request) -> Any:
     return convert(values, operation.query, where="?", strict=False)
 
 
-async def _read_body(operation: Operation, request: Request) -> Any:
+async def _read_body(operation: Operation, request: Request, share: BodyShare) -> Any:
     if operation.body is None:
         return None
     headers = dict(request.headers.raw)
     check_encoding(headers.get(b"content-encoding", b""))
-    raw = await read_body(request.receive, headers, BODY_MAX)
+    raw = await read_body(request.receive, headers, BODY_MAX, share)
     if not raw and not operation.body_required:
         return operation.body()
     if not is_json(read_media_type(request.headers.get("content-type", ""))):

@@ -17,6 +17,7 @@ from commerce_event.registry.authentication import check_client
 Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]  # like the ids of the contract
 Time = Annotated[str, Meta(max_length=40, examples=["2026-01-31T00:00:00Z"])]
 
+_NAME_MAX: Final = 100  # letters; comparing a longer name with the known ones would take too long
 # In 2089, a day before the last time that an id can have: a search by time also reads a little after it.
 _TIME_MAX_MS: Final = ids.EPOCH_MS + 2**41 - 86_400_000
 
@@ -56,10 +57,10 @@ def read_types(names: list[str], pointer: str) -> tuple[str, ...]:
     return tuple(each.name for each in EVENT_TYPES.values() if chosen & {each.name, each.category})
 
 
-def unknown_type(name: str, known: Collection[str], also: str) -> str:
+def unknown_type(name: str, known: Collection[str], also: str = "") -> str:
     """Return the message for an unknown event type, with the nearest name."""
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"GET /v1/event-types lists the names; {also}"
+    near = difflib.get_close_matches(name, known, n=1) if len(name) <= _NAME_MAX else []
+    hint = f"did you mean {near[0]}?" if near else "GET /v1/event-types lists the names" + (f"; {also}" if also else "")
     return f"there is no event type {name[:60]!r}; {hint}"
 
 

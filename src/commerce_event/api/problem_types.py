@@ -29,6 +29,7 @@ _REJECTIONS: Final[tuple[type[RejectedError], ...]] = (
     errors.InvalidEventError,
     errors.InvalidItemError,
 )
+_SEE_ERRORS: Final = "Each entry of errors has a location and a reason."
 _TEXTS: Final[dict[str, tuple[str, str]]] = {
     "bad-request": ("The request is not valid HTTP.", "Send it with an HTTP library."),
     "not-signed-in": ("The request has no valid key.", "Send Authorization: Bearer KEY."),
@@ -42,7 +43,7 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     "head-too-large": ("The head of the request is larger than the limit.", "Send fewer or shorter headers."),
     "not-implemented": ("The request uses an HTTP feature that is not supported.", "Send it without that feature."),
     "unsupported-media-type": ("The body has an unsupported media type or encoding.", "Send it as the detail says."),
-    "unprocessable-content": ("Something in the body or the query is invalid.", "See errors: places and reasons."),
+    "unprocessable-content": ("Something in the body or the query is invalid.", _SEE_ERRORS),
     "internal-error": ("The server has a fault.", "Find the incident in its log and report it."),
     "not-available-now": ("Nothing was stored.", "Send the same request again after Retry-After seconds."),
     "not-json": ("The body is not JSON, or is ambiguous.", "Correct it at the byte that the detail names."),
@@ -50,7 +51,7 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     "unknown-event-type": ("The contract has no event type of that name.", "GET /v1/event-types lists them."),
     "body-too-large": ("The event is larger than the limit.", "Send less, or set COMMERCE_EVENT_MAX_BODY."),
     "too-many-events": ("One request has more events than the limit.", "Send them in several requests."),
-    "the-event-breaks-the-contract": ("The event does not follow its contract.", "See errors: places and reasons."),
+    "the-event-breaks-the-contract": ("The event does not follow its contract.", _SEE_ERRORS),
     "the-event-is-wrapped-wrongly": ("A batch item has the wrong form.", "Send {type, data, id}, or a CloudEvent."),
 }  # fmt: skip
 

@@ -22,6 +22,7 @@ from commerce_event.core.model import (
     Role,
     Signing,
 )
+from commerce_event.core.receiver_text import receiver_text
 from commerce_event.core.signatures import public_key
 from commerce_event.store.model import DeliveryCounts
 
@@ -269,7 +270,7 @@ def attempt_view(attempt: Attempt) -> AttemptView:
         status=attempt.status,
         error=attempt.error,
         response_headers=list(attempt.response_headers),
-        response_body=attempt.response_body.decode("utf-8", "replace"),
+        response_body=receiver_text(attempt.response_body),
     )
 
 

@@ -10,6 +10,7 @@ from commerce_event.core.ids import IdMaker
 from commerce_event.deliver.dispatcher import Dispatcher
 from commerce_event.deliver.replays import Replays
 from commerce_event.deliver.sender import Sender
+from commerce_event.http.body_budget import BodyBudget
 from commerce_event.maintenance.runner import Maintenance
 from commerce_event.registry.registry import Registry
 from commerce_event.settings import Settings
@@ -31,3 +32,4 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Metrics
     policy: AddressPolicy
     ids: IdMaker
+    bodies: BodyBudget

@@ -16,6 +16,8 @@ from msgspec import inspect
 from commerce_event.core.problems import Fault, Problem, child, together
 
 _FAULTS_MAX: Final = 50  # in one answer
+_UNKNOWN_PROPERTY: Final = "is not a known property"
+_UNKNOWN_PARAMETER: Final = "is not a known parameter"
 _POINTER_MAX: Final = 200  # characters; a pointer may repeat what was sent
 
 # For each kind of described type: the plain type that tells whether a value is of that kind, and its name.
@@ -76,7 +78,13 @@ def _placed(faults: list[Fault], where: str) -> list[Fault]:
     """Return faults whose pointers name parameters if they are those of a query."""
     if where != "?":
         return faults
-    return [Fault("?" + each.pointer[1:].replace("/", ".")[:_POINTER_MAX], each.message) for each in faults]
+    return [
+        Fault(
+            "?" + each.pointer[1:].replace("/", ".")[:_POINTER_MAX],
+            _UNKNOWN_PARAMETER if each.message == _UNKNOWN_PROPERTY else each.message,
+        )
+        for each in faults
+    ]
 
 
 def _nul_faults(value: Any, pointer: str) -> Iterator[Fault]:
@@ -155,7 +163,7 @@ def _struct_faults(value: dict[str, Any], wanted: inspect.StructType, pointer: s
         if name in fields:
             yield from _faults(member, fields[name].type, child(pointer, name), strict)
         elif wanted.forbid_unknown_fields:
-            yield Fault(child(pointer, name), "is not known here")
+            yield Fault(child(pointer, name), _UNKNOWN_PROPERTY)
     for name, field in fields.items():
         if field.required and name not in value:
             yield Fault(child(pointer, name), "is required")

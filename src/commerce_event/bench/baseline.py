@@ -1,4 +1,4 @@
-"""The ceilings of this machine: our HTTP server that does nothing, and our HTTP client alone.
+"""The baselines of this machine: our HTTP server that does nothing, and our HTTP client alone.
 
 Run as a process: `baseline server` prints its port and answers 202; `baseline client PORT SECONDS CONNECTIONS` posts
 and prints one line of JSON.

@@ -13,7 +13,7 @@ OF_HTTP_CLIENT: Final = "of the HTTP client alone"
 MIB: Final = 1024**2
 NOTE: Final = (
     "Compare ratios: absolute figures differ between machines and from minute to minute. When load_before is near the "
-    "number of cores, or a ceiling's process did not get a whole core, other work on the machine was measured too."
+    "number of cores, or a baseline's process did not get a whole core, other work on the machine was measured too."
 )
 
 

@@ -1,4 +1,4 @@
-"""Scenarios on one store: durable accepts, deliveries and latency, each with the ceiling of this machine."""
+"""Scenarios on one store: durable accepts, deliveries and latency, each with the baseline of this machine."""
 
 import statistics
 from collections.abc import Generator, Iterator
@@ -74,19 +74,19 @@ class Scenarios:
         alone: list[LoadResult] = []
         durable: list[LoadResult] = []
         with ExitStack() as stack:
-            baseline = stack.enter_context(start_module("commerce_event.bench.baseline", "server"))
+            http_server = stack.enter_context(start_module("commerce_event.bench.baseline", "server"))
             [server] = stack.enter_context(self._stores.servers(stack.enter_context(self._stores.store())))
-            baseline_cpu, server_cpu = CpuWatch(server=baseline), CpuWatch(server=server)
+            baseline_cpu, server_cpu = CpuWatch(server=http_server), CpuWatch(server=server)
             for turn in range(TURNS):
-                self._steps.next(f"ceiling: the HTTP server alone, {turn + 1} of {TURNS}")
-                alone.append(self._harness.load([baseline], seconds=self._harness.seconds / TURNS))
+                self._steps.next(f"baseline: the HTTP server alone, {turn + 1} of {TURNS}")
+                alone.append(self._harness.load([http_server], seconds=self._harness.seconds / TURNS))
                 self._steps.next(f"durable accepts, {turn + 1} of {TURNS}")
                 durable.append(self._harness.load([server], seconds=self._harness.seconds / TURNS))
             count = sum(each.count for each in durable)
             rate = statistics.median(each.rate for each in durable)
-            ratio = statistics.median(got.rate / ceiling.rate for got, ceiling in zip(durable, alone, strict=True))
-            ceiling = statistics.median(each.rate for each in alone)
-            yield Figure("HTTP server alone", ceiling, "requests/s", cores=cores_used(baseline_cpu, alone))
+            ratio = statistics.median(got.rate / each.rate for got, each in zip(durable, alone, strict=True))
+            baseline = statistics.median(each.rate for each in alone)
+            yield Figure("HTTP server alone", baseline, "requests/s", cores=cores_used(baseline_cpu, alone))
             name = "durable accepts"
             yield Figure(name, rate, "events/s", cores=cores_used(server_cpu, durable), **at_least(10_000, rate))
             yield Figure("of the HTTP server alone", ratio, "ratio", name, **at_least(0.5, ratio))
@@ -104,7 +104,7 @@ class Scenarios:
         self, store: str, endpoint: str, backlog: int, sent: int, *, memory_after: int
     ) -> Generator[Figure, None, SendResult]:
         """Send ``sent`` deliveries of a backlog; read the peak memory after ``memory_after`` of them."""
-        ceiling = yield from self._http_client_alone(f"HTTP client alone, before {backlog:,}")
+        baseline = yield from self._http_client_alone(f"HTTP client alone, before {backlog:,}")
         name = f"deliveries, {backlog:,} waiting"
         self._steps.next(name)
         with self._stores.servers(store) as [server]:
@@ -118,7 +118,7 @@ class Scenarios:
         seconds = seen["last_s"] - seen["first_s"]
         cpu_us = used_s["server"] / seen["count"] * 1e6
         result = SendResult(seen["count"] / seconds, cpu_us, per_second(used_s, seconds), peak_bytes)
-        ratio = result.rate / ceiling
+        ratio = result.rate / baseline
         yield Figure(name, result.rate, "deliveries/s", cores=result.cores, **at_least(8_000, result.rate))
         yield Figure(OF_HTTP_CLIENT, ratio, "ratio", name, **at_least(0.5, ratio))
         yield Figure("server CPU", result.cpu_us, "µs/delivery", name)
@@ -126,7 +126,7 @@ class Scenarios:
         return result
 
     def _http_client_alone(self, name: str) -> Generator[Figure, None, float]:
-        self._steps.next("ceiling: the HTTP client alone")
+        self._steps.next("baseline: the HTTP client alone")
         receiver = self._harness.receiver
         cpu = CpuWatch(receiver=receiver)
         arguments = ("client", receiver.port, self._harness.seconds, CONNECTIONS)

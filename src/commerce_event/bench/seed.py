@@ -44,7 +44,7 @@ async def seed(settings: Settings, key: str, url: str, waiting: int, others: int
         ]
         owners = [first] * waiting + [rest[n % len(rest)] for n in range(others)]
         for start in range(0, len(owners), _BATCH):
-            await store.journal.accept(events(maker, now_ms, start, owners[start : start + _BATCH]))
+            await store.journal.accept([events(maker, now_ms, start, owners[start : start + _BATCH])])
             if start % (50 * _BATCH) == 0:
                 print(json.dumps({"share": start / len(owners)}), flush=True)
         return ids.encode("end", first)

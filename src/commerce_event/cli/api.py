@@ -15,7 +15,11 @@ from commerce_event.cli.proxies import open_client
 _PAGE_MAX = 200
 _TIMEOUT_S = 60.0
 _TEMPORARY = frozenset({408, 409, 429})  # the request was not wrong, the state did not allow it
-_KINDS = {"endpoints": "endpoint", "events": "event", "deliveries": "delivery", "replays": "replay", "keys": "key"}
+_KINDS = {
+    "endpoints": "an endpoint", "events": "an event", "deliveries": "a delivery", "replays": "a replay",
+    "keys": "a key",
+}  # fmt: skip
+_PREFIXES = {"end": "endpoints", "evt": "events", "dlv": "deliveries", "rpl": "replays", "key": "keys"}  # of ids
 _PREDICATES = ("must ", "is ", "has ", "occurs ", "may ")
 # Fields of requests, and the options that set them.
 _OPTIONS = {
@@ -146,7 +150,11 @@ def _sentence(method: str, path: str, answer: httpx.Response) -> str:
         return f"The server answered {answer.status_code} without a reason; is it a commerce-event server?"
     _, _, collection, *rest = path.split("/")
     if answer.status_code == 404 and rest and collection in _KINDS and (method, len(rest)) != ("POST", 1):
-        return f"There is no {_KINDS[collection]} {unquote(rest[0])}; list them with: commerce-event {collection} list"
+        other = _PREFIXES.get(rest[0].partition("_")[0], collection)
+        if other != collection:
+            return f"{unquote(rest[0])} is the id of {_KINDS[other]}, not of {_KINDS[collection]}"
+        kind = _KINDS[collection].partition(" ")[2]
+        return f"There is no {kind} {unquote(rest[0])}; list them with: commerce-event {collection} list"
     faults = problem.get("errors", [])
     if not faults:
         return detail

@@ -217,7 +217,7 @@ def _view(demo: _Demo, total: int | None) -> Group:
     progress = Progress(TextColumn("published"), BarColumn(), MofNCompleteColumn())
     progress.add_task("", total=total, completed=demo.published.total())
     deliveries = Table(expand=True, box=None)
-    for title, justify in (("receiver", "left"), ("wanted", "right"), ("arrived", "right"), ("in progress", "right")):
+    for title, justify in (("receiver", "left"), ("expected", "right"), ("arrived", "right"), ("in progress", "right")):
         deliveries.add_column(title, justify=justify)  # type: ignore[arg-type]
     for path, _, description in _RECEIVERS:
         wanted, arrived = len(demo.wanted[path]), len(demo.receiver.arrived[path])
@@ -232,7 +232,7 @@ def _view(demo: _Demo, total: int | None) -> Group:
 
 def summary_table(summary: dict[str, Any]) -> Table:
     title = "events are missing" if summary["missing"] else "every event arrived"
-    table = Table(title=title if summary["checked"] else "interrupted, not checked", show_header=False)
+    table = Table(title=title if summary["checked"] else "stopped early; arrivals were not checked", show_header=False)
     rows = {
         "events published": f"{summary['events']} of {summary['types']} types",
         "deliveries expected": summary["expected"],

@@ -147,6 +147,8 @@ def explain_event(id_: EventId, url: Url = DEFAULT_URL, key: Key = None, as_json
     about = _about(event["type"], event["data"])
     print(clean(f"{event['type']}{about and f', {about}'}, accepted {event['accepted_at']}"))
     print_items(explanation["endpoints"], _REASONS, as_json=False, empty="This client has no endpoints.")
+    if explanation["left_out"]:
+        typer.echo(f"{explanation['left_out']} more endpoints; ask the API for one with ?endpoint_id=", err=True)
     rules = [
         {**rule, "endpoint_id": each["endpoint_id"]} for each in explanation["endpoints"] for rule in each["rules"]
     ]

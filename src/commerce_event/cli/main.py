@@ -37,7 +37,7 @@ _CANNOT_WRITE = {errno.ENOSPC, errno.EIO, errno.EBADF}
 
 app = typer.Typer(
     name="commerce-event",
-    help="Reliable commerce events over webhooks: accept, store durably, deliver, account for every attempt.",
+    help="Reliable commerce events over webhooks: accept, store durably, deliver, record every attempt.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -129,6 +129,8 @@ def _describe(error: Exception) -> tuple[str, int]:
 
 
 def _wrong_usage(error: Any) -> tuple[str, int]:
+    if hasattr(error.__cause__, "errors"):  # pydantic's, which checks the values of options
+        error.message = _wrong_value(error.__cause__.errors()[0]) or error.message
     sentence = error.format_message()
     context = getattr(error, "ctx", None)
     if not sentence.strip():  # help was asked for and is printed
@@ -136,6 +138,23 @@ def _wrong_usage(error: Any) -> tuple[str, int]:
     path = context.command_path if context is not None else app.info.name
     joint = " See" if sentence.endswith("?") else "; see"
     return f"{sentence.rstrip('. ')}{joint}: {path} --help", 2
+
+
+def _wrong_value(fault: dict[str, Any]) -> str | None:
+    """Return what is wrong with an option's value, from pydantic's error; None for an unknown type of error."""
+    value = fault["input"]
+    match fault["type"]:
+        case "int_parsing":
+            return f"{value!r} is not a whole number"
+        case "float_parsing":
+            return f"{value!r} is not a number"
+        case "greater_than_equal":
+            return f"it must be at least {fault['ctx']['ge']}, not {value}"
+        case "less_than_equal":
+            return f"it must be at most {fault['ctx']['le']}, not {value}"
+        case "value_error":
+            return str(fault["ctx"]["error"])
+    return None
 
 
 def _end_interrupted() -> NoReturn:

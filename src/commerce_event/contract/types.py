@@ -31,14 +31,14 @@ class ApplicationEvent(CommerceEvent, frozen=True, kw_only=True):
 
 
 class CompanyChangedNotification(ClientEvent, frozen=True, kw_only=True):
-    """Data of a company, or of something that hangs on it, changed in a way the event settings watch for."""
+    """Data of a company, or of a record that belongs to it, changed in a way the event settings watch for."""
 
     company_id: p.CompanyId
     entity_changed: p.CompanyEntity
 
 
 class CustomerChangedNotification(ClientEvent, frozen=True, kw_only=True):
-    """Data of a customer, or of something that hangs on it, changed in a way the event settings watch for."""
+    """Data of a customer, or of a record that belongs to it, changed in a way the event settings watch for."""
 
     customer_id: p.CustomerId
     entity_changed: p.CustomerEntity
@@ -48,7 +48,7 @@ class CustomerChangedNotification(ClientEvent, frozen=True, kw_only=True):
 
 
 class InvoiceCaptureCompletedEvent(ApplicationEvent, frozen=True, kw_only=True):
-    """The capture of an invoice has ended, well or badly."""
+    """The capture of an invoice has ended, successfully or not."""
 
     captured_invoice_id: p.CapturedInvoiceId
     state: p.CaptureState
@@ -129,7 +129,7 @@ class SubscriptionFailedEvent(ApplicationEvent, frozen=True, kw_only=True):
 
 
 class JobCompletedEvent(ClientEvent, frozen=True, kw_only=True):
-    """A job inside the platform, such as an import, came to its end."""
+    """A job inside the platform, such as an import, has finished."""
 
     job_id: p.JobId
     status_id: p.JobStatusId
@@ -161,7 +161,7 @@ class SkuOnHandBreakPointNotification(ClientEvent, frozen=True, kw_only=True):
 
 
 class SkuChangedNotification(ClientEvent, frozen=True, kw_only=True):
-    """Data of a product, or of something that hangs on it, changed in a way the event settings watch for."""
+    """Data of a product, or of a record that belongs to it, changed in a way the event settings watch for."""
 
     part_no: p.PartNo
     entity_changed: p.SkuEntity

@@ -1,4 +1,4 @@
-"""Decide which addresses deliveries may be sent to: public ones, and those that the operator allows.
+"""SSRF guard: decide which addresses deliveries may be sent to: public ones, and those that the operator allows.
 
 The table is our own (``address_table``): the standard library's ``is_global`` differs between versions and accepts
 cloud metadata and translated addresses.

@@ -2,8 +2,9 @@
 
 A delivery takes a *slot* from the moment it is reserved or claimed until its attempt is answered. ``capacity`` weighs
 all limits at once: the endpoint's own (concurrency, rate, circuit breaker, pause), the share of retries, the share of
-endpoints that do not answer well, and a fair share of the node's slots. So an endpoint that hangs holds only its own
-slots, and however many endpoints hang, a quarter of all slots stays free for the healthy ones.
+endpoints that do not answer well, and a fair share of the node's slots for the endpoint and for its client. So an
+endpoint that hangs holds only its own slots; however many endpoints hang, a quarter of all slots stays free for the
+healthy ones; and however many endpoints of one client hang, a client that holds no slot gets one at once.
 
 Times are monotonic seconds, passed in.
 """
@@ -15,6 +16,9 @@ import msgspec
 from commerce_event.core.circuit import Circuit
 
 _SHARE: Final = 0.75  # of the slots, for retries and for untrusted endpoints; the rest is kept for the others
+_KEPT: Final = 8  # one slot of so many is kept for clients that hold few,
+_FEW: Final = 64  # which is at most one of so many
+_PER_FREE: Final = 7  # a client holds at most so many slots for each one that it leaves to the others
 _BURST_S: Final = 0.1  # seconds of a rate limit that may be used at once
 _ROUNDING: Final = 1e-9  # an allowance of almost 1 counts as 1, so there is room at the time that next_opening returned
 
@@ -49,11 +53,18 @@ class NodeLoad(msgspec.Struct):
     round: int = 0  # of claiming; decides who gets the slot that cannot be split
 
 
+class ClientLoad(msgspec.Struct, eq=False):
+    """The slots of one client's endpoints on a node."""
+
+    in_flight: int = 0  # slots held
+    untrusted: int = 0  # of them, by endpoints whose last answer was no success
+
+
 class Capacity(msgspec.Struct, frozen=True):
     """How many more deliveries an endpoint may take on.
 
     Either ``fresh`` new events go out without waiting in the store, or ``first_tries`` and ``retries`` are claimed
-    from it. ``starved``: the endpoint would allow more, but the node has no slot for it.
+    from it. ``starved``: the endpoint would allow more, but the node has no slot for it, or none for its client.
     """
 
     fresh: int
@@ -67,7 +78,23 @@ def node_share(max_in_flight: int, rate_limit: float | None, nodes: int) -> Endp
     return EndpointLimits(max(1, max_in_flight // nodes), None if rate_limit is None else rate_limit / nodes)
 
 
-def capacity(limits: EndpointLimits, load: EndpointLoad, node: NodeLoad, now: float) -> Capacity:
+def client_room(client: ClientLoad, node: NodeLoad, *, trusted: bool) -> int:
+    """Return how many more slots a client's endpoints may take in all.
+
+    A client that holds few slots may use all that are free. One that holds more leaves a part of the slots alone and
+    of the others holds at most seven for each free one, or one for each free one by untrusted endpoints.
+    """
+    free = node.limit - node.in_flight
+    few = min(free, max(1, node.limit // _FEW) - client.in_flight)
+    open_to_all = free - node.limit // _KEPT
+    share = (_PER_FREE * open_to_all - client.in_flight) // (_PER_FREE + 1)
+    if not trusted:
+        few = min(few, node.limit - node.limit // _KEPT - node.untrusted)
+        share = min(share, (open_to_all - client.untrusted) // 2, max(1, int(node.limit * _SHARE)) - node.untrusted)
+    return max(few, share)
+
+
+def capacity(limits: EndpointLimits, load: EndpointLoad, client: ClientLoad, node: NodeLoad, now: float) -> Capacity:
     """Return how many more deliveries an endpoint may take on now."""
     if now < load.paused_until:
         own = 0
@@ -78,10 +105,9 @@ def capacity(limits: EndpointLimits, load: EndpointLoad, node: NodeLoad, now: fl
     else:  # healthy: keep as many again ready for the moment when a slot becomes free
         own = max(0, 2 * limits.max_in_flight - load.in_flight)
 
-    # No endpoint holds more slots than are free in all.
-    fair = node.limit - node.in_flight - load.in_flight
-    if not load.trusted:
-        fair = min(fair, max(1, int(node.limit * _SHARE)) - node.untrusted)
+    # No endpoint holds more slots than it leaves free in all.
+    fair = (node.limit - node.in_flight - load.in_flight + 1) // 2
+    fair = min(fair, client_room(client, node, trusted=load.trusted))
     room = max(0, min(own, fair))
 
     retries = kept = 0

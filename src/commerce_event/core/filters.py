@@ -13,8 +13,8 @@ the operators. There are no regular expressions: a filter takes linear time on a
 """
 
 import difflib
-from collections.abc import Callable, Mapping, Set
-from typing import Any, Final, Literal
+from collections.abc import Callable, Generator, Mapping, Set
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET
@@ -28,6 +28,7 @@ CONDITIONS_MAX: Final = 50
 Kind = Literal["text", "number"]
 _NO_KINDS: Final[Mapping[str, Set[Kind]]] = {}
 
+T = TypeVar("T")
 Predicate = Callable[[Mapping[str, Any]], bool]
 
 
@@ -88,13 +89,49 @@ def check_filter(raw: object, properties: frozenset[str], kinds: Mapping[str, Se
 
 def compile_filter(filter_: Filter) -> Predicate:
     """Return a fast check of an event's data. Raises InvalidFilterError like ``check_filter``."""
-    return _predicate(_read(filter_))
+    return CompiledFilter(filter_).passes
+
+
+class CompiledFilter:
+    """A filter as a fast check, and as the same check in steps for long texts.
+
+    ``condition_count`` is the number of its conditions, ``search_count`` the number of those that search a text.
+    """
+
+    __slots__ = ("_node", "condition_count", "passes", "search_count")
+
+    def __init__(self, filter_: Filter) -> None:
+        """Raises InvalidFilterError like ``check_filter``."""
+        self._node = _read(filter_)
+        self.passes = _predicate(self._node)
+        operators = _operators(self._node)
+        self.condition_count = len(operators)
+        self.search_count = operators.count("contains")
+
+    def steps(self, data: Mapping[str, Any]) -> Generator[None, None, bool]:
+        """Return what ``passes`` returns. Yields after each condition."""
+        return _steps(self._node, data)
+
+
+def finish(steps: Generator[None, None, T]) -> T:
+    """Run work in steps to its end at once, and return its result."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
 
 def explain_filter(filter_: Filter, data: Mapping[str, Any]) -> Explanation:
     """Return the result of the compiled filter with its conditions. Raises InvalidFilterError."""
+    return finish(explain_filter_steps(filter_, data))
+
+
+def explain_filter_steps(filter_: Filter, data: Mapping[str, Any]) -> Generator[None, None, Explanation]:
+    """Return what ``explain_filter`` returns. Yields after each condition."""
     conditions: list[Condition] = []
-    passed = _explain(_read(filter_), data, conditions)
+    passed = yield from _explain(_read(filter_), data, conditions)
     return Explanation(passed, tuple(conditions))
 
 
@@ -237,13 +274,36 @@ def _some(members: tuple[Predicate, ...]) -> Predicate:
     return some
 
 
-def _explain(node: _Node, data: Mapping[str, Any], into: list[Condition]) -> bool:
+def _operators(node: _Node) -> list[str]:
+    if isinstance(node, _Leaf):
+        return [node.operator]
+    return [operator for member in node.members for operator in _operators(member)]
+
+
+def _steps(node: _Node, data: Mapping[str, Any]) -> Generator[None, None, bool]:
+    if isinstance(node, _Leaf):
+        passed = node.check(_find(data, node.path))
+        yield
+        return passed
+    if node.kind == "not":
+        return not (yield from _steps(node.members[0], data))
+    decisive = node.kind == "any"
+    for member in node.members:
+        if (yield from _steps(member, data)) is decisive:
+            return decisive
+    return not decisive
+
+
+def _explain(node: _Node, data: Mapping[str, Any], into: list[Condition]) -> Generator[None, None, bool]:
     if isinstance(node, _Leaf):
         found = _find(data, node.path)
         passed = node.check(found)
         into.append(Condition(node.pointer, node.path, node.operator, node.wanted, found, passed))
+        yield
         return passed
-    answers = [_explain(member, data, into) for member in node.members]  # all of them, for the record
+    answers: list[bool] = []
+    for member in node.members:  # all of them, for the record
+        answers.append((yield from _explain(member, data, into)))  # noqa: PERF401 - a comprehension cannot yield
     if node.kind == "not":
         return not answers[0]
     return all(answers) if node.kind == "all" else any(answers)

@@ -15,7 +15,7 @@ DEFAULT_MAX_IN_FLIGHT: Final = 32
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """The clients that a caller may access; ``client_ids=None`` means all (role admin)."""
+    """The clients that a caller may access (tenant isolation); ``client_ids=None`` means all (role admin)."""
 
     client_ids: frozenset[int] | None
 
@@ -97,6 +97,18 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def scope(self) -> Scope:
         return Scope(None if self.client_ids is None else frozenset(self.client_ids))
+
+    @property
+    def owner(self) -> str:
+        """By whom limits and turns are counted: by client, or by key for the key of several clients."""
+        if self.client_ids is not None and len(self.client_ids) == 1:
+            return client_owner(self.client_ids[0])
+        return f"key {self.id}"
+
+
+def client_owner(client_id: int) -> str:
+    """Return by whom limits and turns of a client are counted."""
+    return f"client {client_id}"
 
 
 class AuditEntry(msgspec.Struct, frozen=True):

@@ -109,8 +109,12 @@ def unavailable(detail: str) -> Problem:
 
 def invalid(pointer: str, message: str) -> Problem:
     """Return the problem for one faulty place in the request."""
-    end = "" if message.endswith("?") else "."
-    return Problem(422, f"{message[:1].upper()}{message[1:]}{end}", faults=[Fault(pointer, message)])
+    return Problem(422, as_sentence(message), faults=[Fault(pointer, message)])
+
+
+def as_sentence(message: str) -> str:
+    """Return a message with a capital letter and an end."""
+    return f"{message[:1].upper()}{message[1:]}{'' if message.endswith('?') else '.'}"
 
 
 def together(problems: Sequence[Problem]) -> Problem:

@@ -1,9 +1,9 @@
-"""The retry schedule: how long to wait after each failed attempt, and how durations are written."""
+"""The retry schedule (backoff): how long to wait after each failed attempt, and how durations are written."""
 
 import re
 from typing import Final
 
-# contract.md, "Delivery, as documented now": sixteen delays, so seventeen attempts in about 22 hours
+# The platform's documented schedule: sixteen delays, so seventeen attempts in about 22 hours
 DEFAULT_SCHEDULE_S: Final[tuple[float, ...]] = (
     5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 14_400, 18_000, 21_600,
 )  # fmt: skip

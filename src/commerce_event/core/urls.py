@@ -100,11 +100,16 @@ def parse_url(text: str, policy: AddressPolicy) -> Target:
     return target
 
 
-def resolve_location(target: Target, location: str, policy: AddressPolicy) -> Target:
+def resolve_location(target: Target, raw_location: bytes, policy: AddressPolicy) -> Target:
     """Return where a redirect from ``target`` leads: its Location may be absolute or relative.
 
-    Raises InvalidUrlError as ``parse_url`` does.
+    It should be ASCII. Otherwise it is read as UTF-8; if it is not UTF-8, its other bytes are percent-encoded, as in
+    curl and Chromium. Raises InvalidUrlError as ``parse_url`` does.
     """
+    try:
+        location = raw_location.decode()
+    except UnicodeDecodeError:
+        location = "".join(chr(byte) if byte < 0x80 else f"%{byte:02X}" for byte in raw_location)
     _check_text(location)
     reference = location.partition("#")[0]  # a fragment is for browsers
     if not reference:

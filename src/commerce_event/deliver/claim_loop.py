@@ -162,6 +162,8 @@ class ClaimLoop:
             self._next_scan = 0.0
         for delivery in claimed:
             self._launch(delivery)
+        if self._concurrency.is_cut:
+            self.claim_now()
 
     async def _scan(self) -> None:
         """Learn from the store who has due deliveries, and when the next of the others is due."""

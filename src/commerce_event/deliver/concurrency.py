@@ -1,12 +1,13 @@
-"""The slots of a node: how many deliveries are in flight over all endpoints, and which endpoint claims next.
+"""The slots of a node: how many deliveries are in flight over all endpoints, and which client's endpoint claims next.
 
 How many slots an endpoint may have is decided by ``core.capacity``; this module counts them.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
-from commerce_event.core.capacity import NodeLoad, capacity, next_opening
+from commerce_event.core.capacity import ClientLoad, NodeLoad, capacity, client_room, next_opening
 from commerce_event.core.circuit import Circuit
 from commerce_event.core.clock import Clock
 from commerce_event.core.delivery import Outcome
@@ -15,6 +16,8 @@ from commerce_event.deliver.endpoint_state import MANY, EndpointState
 from commerce_event.registry.registry import Registry
 from commerce_event.store.model import Claimed, ClaimRequest
 from commerce_event.store.port import Store
+
+_REQUESTS_MAX: Final = 128  # in one round of claiming; the next round begins at once
 
 
 class Concurrency:
@@ -29,9 +32,12 @@ class Concurrency:
         self._circuit_failures = circuit_failures
         self._node = NodeLoad(max_in_flight)
         self._states: dict[int, EndpointState] = {}
-        self._due: dict[EndpointState, None] = {}  # with deliveries due in the store, next in turn first
+        self._clients: dict[int, ClientLoad] = {}
+        self._due: dict[ClientLoad, dict[EndpointState, None]] = {}
+        """Endpoints with deliveries due in the store, by client; the next in turn first, in both."""
         self._registry_version = 0
-        self._starved = False  # an endpoint had due deliveries and would allow more, but the node had no slot
+        self._starved = False  # an endpoint had due deliveries and would allow more, but there was no slot for it
+        self._is_cut = False  # the last round ended before every endpoint had its turn
 
     @property
     def in_flight(self) -> int:
@@ -46,8 +52,11 @@ class Concurrency:
         """Return the state of an endpoint; a new one if the node does not know the endpoint yet."""
         state = self._states.get(endpoint_id)
         if state is None:
+            endpoint = self._registry.endpoint(endpoint_id)
+            client = self._clients.setdefault(0 if endpoint is None else endpoint.client_id, ClientLoad())
             circuit = Circuit(threshold=self._circuit_failures)
-            state = self._states[endpoint_id] = EndpointState(endpoint_id, circuit, self._clock.monotonic())
+            state = EndpointState(endpoint_id, circuit, self._clock.monotonic(), client)
+            self._states[endpoint_id] = state
         return state
 
     def max_in_flight(self, state: EndpointState, endpoint: Endpoint) -> int:
@@ -63,7 +72,9 @@ class Concurrency:
             endpoint = self._registry.endpoint(endpoint_id)
             if state.is_idle and (endpoint is None or endpoint.deleted_ms is not None):
                 del self._states[endpoint_id]
-                self._due.pop(state, None)
+                self._unmark(state)
+        clients = {state.client for state in self._states.values()}
+        self._clients = {number: client for number, client in self._clients.items() if client in clients}
 
     # -- due deliveries in the store
 
@@ -74,14 +85,24 @@ class Concurrency:
             state.retries_due = True
         else:
             state.due_first_tries = MANY
-        self._due.setdefault(state)
+        self._mark(state)
 
     def notice(self, endpoint_id: int) -> bool:
         """Count a first try that was put into the store; return whether it is the first one since the last claim."""
         state = self.state(endpoint_id)
         state.notice()
-        self._due.setdefault(state)
+        self._mark(state)
         return state.noticed == 1
+
+    def _mark(self, state: EndpointState) -> None:
+        self._due.setdefault(state.client, {}).setdefault(state)
+
+    def _unmark(self, state: EndpointState) -> None:
+        states = self._due.get(state.client)
+        if states is not None:
+            states.pop(state, None)
+            if not states:
+                del self._due[state.client]
 
     # -- taking slots
 
@@ -92,7 +113,7 @@ class Concurrency:
             return False
         now = self._clock.monotonic()
         limits = state.limits(endpoint, self._store.nodes)
-        found = capacity(limits, state.load(limits, now), self._node, now)
+        found = capacity(limits, state.load(limits, now), state.client, self._node, now)
         self._starved = self._starved or found.starved
         if found.fresh == 0:
             return False
@@ -106,37 +127,67 @@ class Concurrency:
     def claim_requests(self) -> list[ClaimRequest]:
         """Hold the free slots for endpoints with due deliveries, and return what to claim for them.
 
-        Each call begins with another endpoint, so every endpoint has its turn.
+        Clients take turns, one endpoint of each at a time. The clients, and the endpoints of a client, that got slots
+        come last in the next call, so every endpoint has its turn.
         """
         requests: list[ClaimRequest] = []
         self._node.round += 1
-        first = next(iter(self._due), None)
-        if first is not None:
-            self._due[first] = self._due.pop(first)
-        for endpoint, state in self._endpoints_due():
-            if self._node.in_flight >= self._node.limit:
-                self._starved = True
-                break
-            self._due[state] = self._due.pop(state)
-            now = self._clock.monotonic()
-            limits = state.limits(endpoint, self._store.nodes)
-            found = capacity(limits, state.load(limits, now), self._node, now)
-            self._starved = self._starved or found.starved
-            if found.first_tries:
-                state.noticed = 0
-                self._take(state, found.first_tries, retrying=False)
-                requests.append(ClaimRequest(endpoint.id, False, found.first_tries))
-            if found.retries:
-                self._take(state, found.retries, retrying=True)
-                requests.append(ClaimRequest(endpoint.id, True, found.retries))
+        self._is_cut = False
+        now = self._clock.monotonic()
+        waiting = {client: list(states) for client, states in self._due.items()}
+        for states in waiting.values():
+            states.reverse()  # the next in turn is taken from the end
+        while waiting:
+            for client in list(waiting):
+                if self._node.in_flight >= self._node.limit:
+                    self._starved = True
+                    return requests
+                if len(requests) >= _REQUESTS_MAX:
+                    self._is_cut = True
+                    return requests
+                if client_room(client, self._node, trusted=True) <= 0:
+                    self._starved = True
+                    del waiting[client]
+                    continue
+                self._claim_for(waiting[client].pop(), now, requests)
+                if not waiting[client]:
+                    del waiting[client]
         return requests
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the last round ended before every endpoint had its turn, though there are slots."""
+        return self._is_cut
+
+    def _claim_for(self, state: EndpointState, now: float, requests: list[ClaimRequest]) -> None:
+        """Hold slots for one endpoint's due deliveries, and add what to claim for it."""
+        endpoint = self._registry.endpoint(state.endpoint_id) if state.has_due else None
+        if endpoint is None or not endpoint.live:
+            self._unmark(state)  # until it has some again
+            return
+        limits = state.limits(endpoint, self._store.nodes)
+        found = capacity(limits, state.load(limits, now), state.client, self._node, now)
+        self._starved = self._starved or found.starved
+        if found.first_tries:
+            state.noticed = 0
+            self._take(state, found.first_tries, retrying=False)
+            requests.append(ClaimRequest(endpoint.id, False, found.first_tries))
+        if found.retries:
+            self._take(state, found.retries, retrying=True)
+            requests.append(ClaimRequest(endpoint.id, True, found.retries))
+        if found.first_tries or found.retries:
+            states = self._due[state.client] = self._due.pop(state.client)
+            states[state] = states.pop(state)
 
     def _take(self, state: EndpointState, count: int, *, retrying: bool) -> None:
         """Hold slots; a negative count frees them unused."""
         state.take(count, retrying=retrying)
         self._node.in_flight += count
         self._node.retries += count * retrying
-        self._node.untrusted += count * (not state.trusted)
+        state.client.in_flight += count
+        if not state.trusted:
+            self._node.untrusted += count
+            state.client.untrusted += count
 
     # -- freeing slots
 
@@ -163,9 +214,12 @@ class Concurrency:
         state.finish(retrying=retrying)
         self._node.in_flight -= 1
         self._node.retries -= retrying
-        self._node.untrusted -= not state.trusted
+        state.client.in_flight -= 1
+        if not state.trusted:
+            self._node.untrusted -= 1
+            state.client.untrusted -= 1
         if state.has_due:
-            self._due.setdefault(state)
+            self._mark(state)
         is_time = self._starved or (state.has_due and len(state.ready) <= state.workers // 2)
         if is_time:
             self._starved = False
@@ -176,7 +230,9 @@ class Concurrency:
         state.circuit.record(outcome.delivered, self._clock.monotonic())
         if outcome.delivered != state.trusted:
             state.trusted = outcome.delivered
-            self._node.untrusted += -state.in_flight if state.trusted else state.in_flight
+            moved = -state.in_flight if state.trusted else state.in_flight
+            self._node.untrusted += moved
+            state.client.untrusted += moved
 
     # -- time
 
@@ -192,9 +248,9 @@ class Concurrency:
 
     def _endpoints_due(self) -> Iterator[tuple[Endpoint, EndpointState]]:
         """Yield the endpoints with due deliveries; forget the others until they have some again."""
-        for state in list(self._due):
+        for state in [state for states in self._due.values() for state in states]:
             endpoint = self._registry.endpoint(state.endpoint_id) if state.has_due else None
             if endpoint is not None and endpoint.live:
                 yield endpoint, state
             else:
-                del self._due[state]
+                self._unmark(state)

@@ -2,11 +2,14 @@
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from typing import Final, cast
 
 import httptools
 import msgspec
 
+from commerce_event.core.receiver_text import receiver_line, without_cut_character
+from commerce_event.deliver.lax_head import end_of_head, strict_head
 from commerce_event.deliver.resolver import TransportError
 from commerce_event.deliver.tls_errors import tls_failure
 
@@ -20,10 +23,9 @@ NAME_KEPT: Final = 256
 VALUE_KEPT: Final = 4_096
 HEADER_BYTES_KEPT: Final = 16 * 1024
 
-STALE: Final = "connection_stale"  # error code: the receiver closed an idle connection while it was reused
+STALE: Final = "connection_stale"  # the receiver closed an idle connection while it was reused: send again
 _STALE_MAX_S: Final = 1.0  # a close that was sent before our request came takes up to a round trip to arrive
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
-_CONTROLS: Final = dict.fromkeys((*range(32), *range(127, 160)), " ")
 
 
 class Response(msgspec.Struct, frozen=True):
@@ -37,7 +39,10 @@ class Response(msgspec.Struct, frozen=True):
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
         """The headers that are kept for people to see: the first ones, with long values cut."""
-        kept = [(_text(name[:NAME_KEPT]), _text(value[:VALUE_KEPT])) for name, value in self.raw_headers[:HEADERS_KEPT]]
+        kept = [
+            (receiver_line(name)[:NAME_KEPT], receiver_line(value)[:VALUE_KEPT])
+            for name, value in self.raw_headers[:HEADERS_KEPT]
+        ]
         left = HEADER_BYTES_KEPT
         for number, (name, value) in enumerate(kept):
             left -= len(name) + len(value)
@@ -45,21 +50,27 @@ class Response(msgspec.Struct, frozen=True):
                 return tuple(kept[:number])
         return tuple(kept)
 
-    def values(self, name: bytes) -> list[str]:
+    def values(self, name: bytes) -> list[bytes]:
         """Return every value of a header, kept or not; ``name`` is in lower case."""
-        return [_text(value) for each, value in self.raw_headers if each.lower() == name]
+        return [value for each, value in self.raw_headers if each.lower() == name]
 
 
 class Connection(asyncio.Protocol):
     """A connection to one receiver. ``send_request`` may be called again while ``reusable``."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "", on_end: Callable[[], None] = lambda: None) -> None:
+        """``on_end`` is called when the connection is closed, perhaps more than once."""
+        self.address = address  # as the resolver gave it
+        self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._response: asyncio.Future[Response] | None = None
         self._parser = httptools.HttpResponseParser(self)
         self.reusable = False
+        self.opened_at = self._loop.time()
         self.idle_since = 0.0
+        self.idle_s = 0.0  # before its latest request
+        self.on_idle_close: Callable[[Connection], None] | None = None  # called when the receiver closes it while idle
         self._was_used = False  # at least one response was complete
         self._sent_at = 0.0
 
@@ -86,6 +97,8 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         self.reusable = False
+        self.on_idle_close = None
+        self._on_end()
         if self._transport is not None:
             self._transport.abort()
 
@@ -93,6 +106,9 @@ class Connection(asyncio.Protocol):
         """Prepare for the next response."""
         self.reusable = False
         self._headers: list[tuple[bytes, bytes]] = []
+        self._head: list[bytes] = []  # as received
+        self._lax: bytearray | None = None  # what is not parsed yet of a header block that the parser refused
+        self._searched = 0  # bytes of it without an end
         self._head_bytes = 0
         self._header_bytes = 0
         self._interim = 0
@@ -116,7 +132,10 @@ class Connection(asyncio.Protocol):
         else:
             self._head_bytes += len(data)
         try:
-            self._parser.feed_data(data)
+            if self._status:
+                self._parser.feed_data(data)
+            else:
+                self._feed_head(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._abort("the response is not valid HTTP/1.1")
             return
@@ -127,11 +146,44 @@ class Connection(asyncio.Protocol):
         elif max(self._body_bytes, self._tail_bytes) > BODY_MAX:
             self._abort("the body of the response is too large")
 
+    def _feed_head(self, data: bytes) -> None:
+        """Parse what came before the header block was complete. Raises the parser's errors."""
+        if self._lax is None:
+            self._head.append(data)
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserCallbackError:
+                raise
+            except httptools.HttpParserError:
+                read = b"".join(self._head).lstrip(b"\r\n")
+                if self._status or not read.startswith(b"HTTP/1."):
+                    raise
+                self._lax, self._interim = bytearray(read), 0
+                self._parser = httptools.HttpResponseParser(self)  # one that failed takes no more
+            else:
+                return
+        else:
+            self._lax += data
+        while not self._status:
+            end = end_of_head(self._lax, self._searched)
+            if end is None:
+                self._searched = len(self._lax)
+                return
+            head = bytes(self._lax[:end])
+            del self._lax[:end]
+            self._searched = 0
+            self._headers.clear()
+            self._parser = httptools.HttpResponseParser(self)
+            self._parser.feed_data(strict_head(head))
+        if self._lax and not self._message_complete:
+            self._parser.feed_data(bytes(self._lax))
+
     def eof_received(self) -> None:
-        self.reusable = False  # now; connection_lost is called only in the next turn of the event loop
+        self._close_idle()  # now; connection_lost is called only in the next turn of the event loop
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.reusable = False
+        self._on_end()
+        self._close_idle()
         if self._response is None or self._response.done():
             return
         if self._status:
@@ -139,6 +191,11 @@ class Connection(asyncio.Protocol):
             self._finish(complete=not names & {b"content-length", b"transfer-encoding"})
         else:
             self._fail(self._lost_error(exc))
+
+    def _close_idle(self) -> None:
+        self.reusable = False
+        if self.on_idle_close is not None:
+            self.on_idle_close(self)
 
     def _on_deadline(self) -> None:
         if self._response is None or self._response.done():
@@ -187,7 +244,9 @@ class Connection(asyncio.Protocol):
             return
         self._message_complete = self._was_used = True
         transport = cast("asyncio.Transport", self._transport)
-        self.reusable = self._parser.should_keep_alive() and transport.get_write_buffer_size() == 0
+        self.reusable = (
+            self._lax is None and self._parser.should_keep_alive() and transport.get_write_buffer_size() == 0
+        )
         self._finish(complete=True)
 
     # -- the end of a response
@@ -195,7 +254,8 @@ class Connection(asyncio.Protocol):
     def _finish(self, *, complete: bool) -> None:
         response = cast("asyncio.Future[Response]", self._response)
         if not response.done():
-            response.set_result(Response(self._status, tuple(self._headers), self._body, complete))
+            body = self._body if len(self._body) < BODY_KEPT else without_cut_character(self._body)
+            response.set_result(Response(self._status, tuple(self._headers), body, complete))
 
     def _fail(self, failure: TransportError) -> None:
         self.reusable = False
@@ -205,12 +265,14 @@ class Connection(asyncio.Protocol):
 
     def _lost_error(self, exc: Exception | None) -> TransportError:
         """Return the error for a connection that was lost before a header block was complete."""
-        if isinstance(exc, ssl.SSLError):
-            return tls_failure(exc)
         if self._was_used and not self._head_bytes and self._loop.time() - self._sent_at < _STALE_MAX_S:
             return TransportError(
                 STALE, "the receiver closed the idle connection while it was reused", is_internal=True
             )
+        if self._lax is not None:
+            return TransportError("bad_http", "the response is not valid HTTP/1.1")
+        if isinstance(exc, ssl.SSLError):
+            return tls_failure(exc)
         if isinstance(exc, ConnectionResetError):
             return TransportError("connection_reset", "the receiver reset the connection before it answered")
         return TransportError("connection_closed", "the receiver closed the connection before it answered")
@@ -222,8 +284,3 @@ class Connection(asyncio.Protocol):
             self._finish(complete=False)
         else:
             self._fail(TransportError("bad_http", detail))
-
-
-def _text(raw: bytes) -> str:
-    text = raw.decode("latin-1")
-    return text if text.isprintable() else text.translate(_CONTROLS)

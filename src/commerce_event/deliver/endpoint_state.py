@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from commerce_event.core.capacity import EndpointLimits, EndpointLoad, node_share, refill
+from commerce_event.core.capacity import ClientLoad, EndpointLimits, EndpointLoad, node_share, refill
 from commerce_event.core.circuit import Circuit
 from commerce_event.core.model import Endpoint
 from commerce_event.store.model import Claimed
@@ -37,6 +37,7 @@ class EndpointState:
         "_limits",
         "_nodes",
         "circuit",
+        "client",
         "due_first_tries",
         "endpoint_id",
         "in_flight",
@@ -50,8 +51,9 @@ class EndpointState:
         "workers",
     )
 
-    def __init__(self, endpoint_id: int, circuit: Circuit, now: float) -> None:
+    def __init__(self, endpoint_id: int, circuit: Circuit, now: float, client: ClientLoad) -> None:
         self.endpoint_id = endpoint_id
+        self.client = client  # shared with the client's other endpoints
         self.circuit = circuit
         self.ready: deque[Claimed] = deque()  # to be sent next
         self.workers = 0

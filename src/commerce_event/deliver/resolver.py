@@ -1,24 +1,30 @@
-"""The resolver: looks a host name up once and checks every address; only checked addresses are connected to.
+"""The resolver (SSRF guard): looks a host name up once and checks all addresses; only these are connected to.
 
 An answer with a single refused address is refused as a whole, so a name cannot be public when it is checked and
 private when it is connected to. Literal addresses are checked in the same way.
+
+A look-up that hangs holds a thread until the system gives up, so each client may hold few of them and clients take
+turns: names that one client's receivers lead to, under a silent name server, delay no other client.
 """
 
 import asyncio
 import errno
 import ipaddress
+import math
 import socket
-import threading
+from collections import Counter
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
-
-import msgspec
+from typing import Any, Final, Literal, get_args
 
 from commerce_event.core.addresses import AddressPolicy
 
 _LOOKUPS_MAX: Final = 16  # threads; a lookup that hangs holds one until the system gives up
+_CLIENT_MAX: Final = 4  # of them, for one client
+_SLOW_CLIENT_MAX: Final = 2  # the same while its lookups are too slow; all such clients have half of the threads
 _SLOW_LOOKUPS_MAX: Final = 4  # threads for hosts whose last lookup was too slow, so they do not delay other hosts
+_REFRESHES_MAX: Final = 4  # threads that look again for hosts with open connections; nothing waits for them
+_CLIENT_OTHER_MAX: Final = 2  # of either, for one client
 _ADDRESSES_MAX: Final = 32
 _CACHE_S: Final = 5.0
 _CACHE_MAX: Final = 10_000
@@ -28,6 +34,7 @@ _WILDCARDS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, 
 INTERNAL_ERRNOS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
 """Error numbers that mean this machine has run out of a resource."""
 
+_Kind = Literal["usual", "slow", "refresh"]
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Lookup = Callable[..., list[tuple[Any, ...]]]
 
@@ -55,23 +62,53 @@ class Resolver:
         self._own = frozenset((_parse(address), port) for address, port in own)
         self._own_wildcard_ports = frozenset(port for address, port in own if address in _WILDCARDS)
         self._lookup = lookup
-        self._threads = ThreadPoolExecutor(_LOOKUPS_MAX, thread_name_prefix="resolver")
-        self._slow_threads = ThreadPoolExecutor(_SLOW_LOOKUPS_MAX, thread_name_prefix="slow-resolver")
+        self._threads = ThreadPoolExecutor(
+            _LOOKUPS_MAX + _SLOW_LOOKUPS_MAX + _REFRESHES_MAX, thread_name_prefix="resolver"
+        )
         self._slow_hosts: set[str] = set()
-        self._running: dict[str, _Lookup] = {}
+        self._slow_clients: set[int] = set()  # whose latest lookup was too slow
+        self._lookups: dict[tuple[str, bool], _Lookup] = {}  # by host, and whether it is a refresh
+        self._waiting: dict[int, dict[_Lookup, None]] = {}  # by client, the next in turn first
+        self._held: Counter[tuple[int, _Kind]] = Counter()  # threads, by client
+        self._is_closed = False
         self._cache: dict[str, tuple[float, list[str]]] = {}
+        self._refresh_at: dict[str, float] = {}  # by host: not before then; infinite while one runs
 
-    async def addresses(self, host: str, port: int, timeout_s: float) -> list[str]:
-        """Return every address of a host, all of them allowed. Raises TransportError."""
-        found = [host] if _parse(host) is not None else await self._resolve(host, timeout_s)
+    async def addresses(self, host: str, port: int, timeout_s: float, *, client: int = 0) -> list[str]:
+        """Return every address of a host, all of them allowed. Raises TransportError.
+
+        ``client`` is the client that a lookup is made for, also when a redirect led to the host.
+        """
+        found = [host] if _parse(host) is not None else await self._resolve(host, timeout_s, client)
         for address in found:
             if self.policy.refusal(address) is not None or self._is_own(address, port):
                 raise TransportError("blocked_address", "the host has an address that is not allowed")
         return found
 
+    def has_moved(self, host: str, address: str, *, client: int = 0) -> bool:
+        """Whether the newest answer for a host lacks an address that is connected to.
+
+        Never waits: when the newest answer is old, the host is looked up again for the next call.
+        """
+        loop = asyncio.get_running_loop()
+        cached = self._cache.get(host)
+        if cached is not None and loop.time() < cached[0]:
+            return address not in cached[1]
+        if loop.time() >= self._refresh_at.get(host, 0.0):
+            if len(self._refresh_at) >= _CACHE_MAX:
+                self._refresh_at.clear()
+            self._refresh_at[host] = math.inf
+            lookup = self._look_up(host, client, is_refresh=True)
+            lookup.callers += 1  # it is wanted although nobody waits
+            lookup.answer.add_done_callback(lambda _: self._refreshed(host))
+        return cached is not None and address not in cached[1]
+
     def close(self) -> None:
-        for threads in (self._threads, self._slow_threads):
-            threads.shutdown(wait=False, cancel_futures=True)
+        self._is_closed = True
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for lookup in list(self._lookups.values()):
+            if not lookup.started:
+                self._drop(lookup)
 
     def _is_own(self, address: str, port: int) -> bool:
         parsed = _parse(address)
@@ -79,48 +116,118 @@ class Resolver:
             parsed is not None and port in self._own_wildcard_ports and _is_local(parsed)
         )
 
-    async def _resolve(self, host: str, timeout_s: float) -> list[str]:
+    async def _resolve(self, host: str, timeout_s: float, client: int) -> list[str]:
         now = asyncio.get_running_loop().time()
         cached = self._cache.get(host)
         if cached is not None and now < cached[0]:
             return cached[1]
-        lookup = self._running.get(host)
-        if lookup is None:  # one at a time for each host; concurrent callers share its answer
-            lookup = self._start(host)
-        await asyncio.wait((lookup.answer,), timeout=max(0.0, timeout_s))
-        if not lookup.answer.done():
-            is_slow = lookup.started()  # if not, slow lookups of other hosts hold every thread
-            if is_slow:
-                self._slow_hosts.add(host)
-            raise TransportError("dns_timeout", "the host name was not looked up in time", is_internal=not is_slow)
+        lookup = self._look_up(host, client)
+        lookup.callers += 1
+        try:
+            await asyncio.wait((lookup.answer,), timeout=max(0.0, timeout_s))
+        finally:
+            lookup.callers -= 1
+            if not lookup.callers and not lookup.started:
+                self._drop(lookup)
+        if lookup.started and not lookup.answer.done():
+            lookup.is_late = True
+            self._slow_hosts.add(host)
+            self._slow_clients.add(lookup.client)
+            raise TransportError("dns_timeout", "the host name was not looked up in time")
+        if not lookup.started and not self._is_closed:  # slow lookups of other hosts hold every thread
+            raise TransportError("dns_timeout", "the host name was not looked up in time", is_internal=True)
         if lookup.answer.cancelled():
             raise TransportError("dns_failed", "the host name was not looked up: shutting down", is_internal=True)
         return lookup.answer.result()
 
-    def _start(self, host: str) -> "_Lookup":
-        started = threading.Event()
-
-        def query() -> list[str]:
-            started.set()
-            return self._query(host)
-
-        threads = self._threads
-        if host in self._slow_hosts:
-            self._slow_hosts.discard(host)
-            threads = self._slow_threads
-        answer = asyncio.get_running_loop().run_in_executor(threads, query)
-        lookup = self._running[host] = _Lookup(answer, started.is_set)
-        answer.add_done_callback(lambda done: self._finish(host, done))
+    def _look_up(self, host: str, client: int, *, is_refresh: bool = False) -> "_Lookup":
+        """Return the lookup of a host, one at a time for each: concurrent callers share its answer."""
+        lookup = self._lookups.get((host, is_refresh))
+        if lookup is None:
+            lookup = _Lookup(host, client, asyncio.get_running_loop().create_future(), is_refresh=is_refresh)
+            self._lookups[host, is_refresh] = lookup
+        if not lookup.started:  # also when it waits for the turn of another client, which may be late
+            self._waiting.setdefault(client, {}).setdefault(lookup)
+            self._start_waiting()
         return lookup
 
-    def _finish(self, host: str, answer: "asyncio.Future[list[str]]") -> None:
-        del self._running[host]
-        if answer.cancelled() or answer.exception() is not None:
-            return
-        if len(self._cache) >= _CACHE_MAX:
-            self._cache.clear()
-            self._slow_hosts.clear()
-        self._cache[host] = (answer.get_loop().time() + _CACHE_S, answer.result())
+    def _start_waiting(self) -> None:
+        """Start the lookups that may start: clients take turns."""
+        has_started = not self._is_closed
+        while has_started:
+            has_started = False
+            for client in list(self._waiting):
+                may_start = {kind: self._may_start(client, kind) for kind in get_args(_Kind)}
+                waiting = self._waiting.get(client, {})
+                lookup = next((each for each in waiting if may_start[self._kind(each)]), None)
+                if lookup is not None:
+                    self._waiting[client] = self._waiting.pop(client)  # the last in turn
+                    self._start(lookup, client)
+                    has_started = True
+
+    def _kind(self, lookup: "_Lookup") -> _Kind:
+        if lookup.is_refresh:
+            return "refresh"
+        return "slow" if lookup.host in self._slow_hosts else "usual"
+
+    def _may_start(self, client: int, kind: _Kind) -> bool:
+        """Whether there is a thread for a client's lookup."""
+        held = self._held[client, kind]
+        in_all = sum(count for (_, each), count in self._held.items() if each == kind)
+        if kind != "usual":
+            return in_all < (_SLOW_LOOKUPS_MAX if kind == "slow" else _REFRESHES_MAX) and held < _CLIENT_OTHER_MAX
+        if client not in self._slow_clients:
+            return in_all < _LOOKUPS_MAX and held < _CLIENT_MAX
+        by_slow_clients = sum(
+            count for (each, other), count in self._held.items() if other == kind and each in self._slow_clients
+        )
+        return in_all < _LOOKUPS_MAX and held < _SLOW_CLIENT_MAX and by_slow_clients < max(1, _LOOKUPS_MAX // 2)
+
+    def _start(self, lookup: "_Lookup", client: int) -> None:
+        self._stop_waiting(lookup)
+        lookup.started, lookup.client = True, client
+        place = (client, self._kind(lookup))
+        if not lookup.is_refresh:
+            self._slow_hosts.discard(lookup.host)
+        self._held[place] += 1
+        answer = asyncio.get_running_loop().run_in_executor(self._threads, self._query, lookup.host)
+        answer.add_done_callback(lambda done: self._finish(lookup, place, done))
+
+    def _finish(self, lookup: "_Lookup", place: tuple[int, _Kind], answer: "asyncio.Future[list[str]]") -> None:
+        self._held[place] -= 1
+        if not self._held[place]:
+            del self._held[place]
+        del self._lookups[lookup.host, lookup.is_refresh]
+        if not lookup.is_late and not lookup.is_refresh:
+            self._slow_clients.discard(lookup.client)
+        if answer.cancelled():
+            lookup.answer.cancel()
+        elif (failure := answer.exception()) is not None:
+            lookup.answer.set_exception(failure)
+            lookup.answer.exception()  # it may be that nobody waits any more
+        else:
+            lookup.answer.set_result(answer.result())
+            if len(self._cache) >= _CACHE_MAX:
+                self._cache.clear()
+                self._slow_hosts.clear()
+            self._cache[lookup.host] = (answer.get_loop().time() + _CACHE_S, answer.result())
+        self._start_waiting()
+
+    def _drop(self, lookup: "_Lookup") -> None:
+        """Forget a lookup that waits for a thread, and that no caller waits for any more."""
+        self._stop_waiting(lookup)
+        self._lookups.pop((lookup.host, lookup.is_refresh), None)
+        lookup.answer.cancel()
+
+    def _stop_waiting(self, lookup: "_Lookup") -> None:
+        for client, waiting in list(self._waiting.items()):
+            waiting.pop(lookup, None)
+            if not waiting:
+                del self._waiting[client]
+
+    def _refreshed(self, host: str) -> None:
+        # Also after a failure: no faster than that.
+        self._refresh_at[host] = asyncio.get_running_loop().time() + _CACHE_S
 
     def _query(self, host: str) -> list[str]:
         try:
@@ -140,9 +247,19 @@ class Resolver:
         return found[:_ADDRESSES_MAX]
 
 
-class _Lookup(msgspec.Struct, frozen=True):
-    answer: "asyncio.Future[list[str]]"
-    started: Callable[[], bool]  # a thread was free for it
+class _Lookup:
+    """A lookup of a host, running or waiting for a thread."""
+
+    __slots__ = ("answer", "callers", "client", "host", "is_late", "is_refresh", "started")
+
+    def __init__(self, host: str, client: int, answer: "asyncio.Future[list[str]]", *, is_refresh: bool) -> None:
+        self.host = host
+        self.client = client  # that holds the thread
+        self.answer = answer
+        self.is_refresh = is_refresh  # for open connections: nothing waits for it
+        self.callers = 0  # that wait for it
+        self.started = False
+        self.is_late = False  # a caller waited too long
 
 
 def _is_local(address: _Address) -> bool:

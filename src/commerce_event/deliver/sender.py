@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -13,10 +14,11 @@ from commerce_event.core import ids
 from commerce_event.core.clock import Clock
 from commerce_event.core.delivery import POISON, Outcome, parse_retry_after
 from commerce_event.core.model import Endpoint, Secret
+from commerce_event.core.receiver_text import receiver_text
 from commerce_event.core.signatures import InvalidSecretError, Signer
 from commerce_event.core.urls import InvalidUrlError, RefusedAddressError, Target, parse_url, resolve_location
-from commerce_event.deliver.connection import Response
-from commerce_event.deliver.connection_pool import ConnectionPool
+from commerce_event.deliver.connection import STALE, Response
+from commerce_event.deliver.connection_pool import OPEN_MAX, ConnectionPool
 from commerce_event.deliver.redaction import MASK, Redactor
 from commerce_event.deliver.resolver import Resolver, TransportError
 from commerce_event.store.model import Claimed
@@ -68,14 +70,18 @@ class Sender:
         timeout_s: float,
         clock: Clock,
         installation_id: str,
+        connections_max: int = OPEN_MAX,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """``installation_id`` is sent with each delivery, so this installation recognises its own deliveries."""
+        """``installation_id`` is sent with each delivery, so this installation recognises its own deliveries.
+
+        ``connections_max`` are the connections that may be open, idle ones included.
+        """
         self._installation_id = installation_id.encode()
         self._resolver = resolver
         self._timeout_s = timeout_s
         self._clock = clock
-        self._pool = ConnectionPool(resolver, tls=tls)
+        self._pool = ConnectionPool(resolver, tls=tls, open_max=connections_max)
         self._prepared: dict[int, _Prepared] = {}
 
     async def send(self, endpoint: Endpoint, claimed: Claimed) -> Outcome:
@@ -129,13 +135,26 @@ class Sender:
         deadline = asyncio.get_running_loop().time() + timeout_s
         common = self._headers(prepared, claimed, now_ms)
         target = first
-        # An earlier attempt that did not count may have met a stale connection: do not risk another one.
-        force_new = claimed.number - 1 > claimed.failure_count
+        force_new = False
         for left in range(_REDIRECTS_MAX, -1, -1):
             headers = common + prepared.static if target is first or target.origin == first.origin else common
-            response = await self._pool.post(
-                target, key=endpoint.id, headers=headers, body=claimed.body, deadline=deadline, force_new=force_new
+            post = partial(
+                self._pool.post,
+                target,
+                key=endpoint.id,
+                client=endpoint.client_id,
+                headers=headers,
+                body=claimed.body,
+                deadline=deadline,
             )
+            try:
+                response = await post(force_new=force_new)
+            except TransportError as failure:
+                if failure.code != STALE:
+                    raise
+                # Once per attempt: no later request of it is sent on a connection that was used before.
+                force_new = True
+                response = await post(force_new=True)
             if response.status < 300 or response.status > 399 or not endpoint.follow_redirects:
                 break
             try:
@@ -228,7 +247,7 @@ def _error_of(response: Response) -> str | None:
 def _retry_after(response: Response, now_ms: int) -> float | None:
     if response.status not in {429, 503}:
         return None
-    return parse_retry_after(response.values(b"retry-after"), now_ms)
+    return parse_retry_after([receiver_text(value) for value in response.values(b"retry-after")], now_ms)
 
 
 def _traceparent(claimed: Claimed) -> str:

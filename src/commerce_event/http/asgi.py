@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from commerce_event.core.problems import Problem
+from commerce_event.http.body_budget import BodyShare
 from commerce_event.http.problems import MEDIA_TYPE
 
 Message = MutableMapping[str, Any]
@@ -18,6 +19,7 @@ RawHeaders = list[tuple[bytes, bytes]]
 Headers = Mapping[bytes, bytes]  # names in lower case
 Answer = Callable[[int, bytes, bytes], None]  # status, header lines but for the content-length, body
 
+ON_HALF_CLOSE: Final = "commerce_event.on_half_close"  # in the scope: called when the caller will send no more
 HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}  # of all answers
 BODY_TIME_S: Final = 30.0  # for the whole body of a request
 BODY_IDLE_S: Final = 10.0  # between two pieces of a body
@@ -45,15 +47,19 @@ def check_encoding(encoding: bytes) -> None:
         raise Problem(415, "Compressed bodies are not supported; send the body without a Content-Encoding.")
 
 
-async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> bytes:
-    """Return the body of a request.
+async def read_body(
+    receive: Receive, headers: Mapping[bytes, bytes], limit: int, share: BodyShare | None = None
+) -> bytes:
+    """Return the body of a request. ``share`` bounds the memory of all bodies.
 
-    Raises Problem 413 as soon as it is known to exceed ``limit`` bytes, Problem 408 when it comes too slowly;
-    DisconnectedError.
+    Raises Problem 413 as soon as it is known to exceed ``limit`` bytes, Problem 408 when it comes too slowly,
+    Problem 503 when the share does not allow it, before a body of known length is read; DisconnectedError.
     """
     length = headers.get(b"content-length", b"")
     if length.isdigit() and (len(length) > _LENGTH_DIGITS or int(length) > limit):
         raise _too_large(limit, unread=True)
+    if share is not None and length.isdigit():
+        share.grow_to(int(length))
     pieces: list[bytes] = []
     size = 0
     now = asyncio.get_running_loop().time
@@ -66,12 +72,31 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int
                 size += len(pieces[-1])
                 if size > limit:
                     raise _too_large(limit, unread=more)
+                if share is not None:
+                    share.grow_to(size)
                 if not more:
                     return b"".join(pieces)
                 timeout.reschedule(min(end, now() + BODY_IDLE_S))
     except TimeoutError:
         raise Problem(408, "The body came too slowly; send it in one go.", headers=_CLOSE) from None
     raise DisconnectedError
+
+
+async def until_gone(scope: Scope, receive: Receive) -> None:
+    """Wait until the caller has disconnected, or has closed its side, after a request whose body is read."""
+    gone = asyncio.Event()
+    scope[ON_HALF_CLOSE] = gone.set
+
+    async def until_disconnected() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    disconnected = asyncio.ensure_future(until_disconnected())
+    disconnected.add_done_callback(lambda _: gone.set())
+    try:
+        await gone.wait()
+    finally:
+        disconnected.cancel()
 
 
 async def answer(send: Send, status: int, content: Any) -> None:

@@ -7,14 +7,15 @@ Requests go through uvicorn into the ASGI application. A head is limited in size
 import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, Final, cast
+from typing import Any, ClassVar, Final, cast
 
 import httptools
 import msgspec
+import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from commerce_event.core.problems import Problem, unavailable
-from commerce_event.http.asgi import encode, problem_header_lines
+from commerce_event.http.asgi import ON_HALF_CLOSE, encode, problem_header_lines
 from commerce_event.http.buffered_transport import BufferedTransport
 from commerce_event.http.request_head import (
     FIELDS_MAX,
@@ -30,7 +31,10 @@ _FIELD_EXTRA: Final = len(": \r\n")
 _LINGER_S: Final = 2.0  # closing on unread bytes would reset the connection before the caller reads the answer
 _LINGER_MAX: Final = 64 * 1024 * 1024  # bytes
 _EVICT_IDLE_S: Final = 1.0  # a connection that is idle for longer may be closed to make room for a new one
+_WARNING_GAP_S: Final = 60.0
 _STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+
+log = structlog.get_logger(__name__)
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -45,6 +49,8 @@ class Limits(msgspec.Struct, frozen=True):
 
 class HttpProtocol(HttpToolsProtocol):
     """One connection."""
+
+    _warn_after: ClassVar[float] = 0.0  # of the loop's time
 
     def __init__(self, *arguments: Any, limits: Limits, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -63,6 +69,11 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_made(cast("asyncio.Transport", BufferedTransport(transport)))
         limit = self._limits.max_connections
         if len(self.connections) > limit:
+            if self.loop.time() >= HttpProtocol._warn_after:
+                HttpProtocol._warn_after = self.loop.time() + _WARNING_GAP_S
+                log.warning(
+                    "as many callers are connected as may be; idle ones are disconnected", max_connections=limit
+                )
             _close_idle(cast("set[HttpProtocol]", self.connections), limit // 64 + 1)
             if len(self.connections) > limit:
                 self._refuse(unavailable("There are too many connections"))
@@ -106,6 +117,9 @@ class HttpProtocol(HttpToolsProtocol):
         answer_due = not self._refused and not self._answered() and not self._in_request
         if answer_due:
             self.cycle.keep_alive = False
+            on_half_close = cast("Callable[[], None] | None", self.cycle.scope.get(ON_HALF_CLOSE))
+            if on_half_close is not None:
+                on_half_close()
         return answer_due
 
     def on_message_begin(self) -> None:

@@ -1,4 +1,4 @@
-"""Notice that the wall clock was set, and move the stored due times with it.
+"""Detect clock jumps: notice that the wall clock was set, and move the stored due times with it.
 
 ``core.clock`` says what a set clock means for the time that a node works with.
 """

@@ -1,4 +1,4 @@
-"""Verify the counts: recount pending deliveries in the queue, and check that every account adds up."""
+"""Verify the delivery counts: recount pending deliveries in the queue, and check that the counts add up."""
 
 from typing import Final
 

@@ -22,7 +22,7 @@ _REFRESH_EVERY_S: Final = 0.5  # a key revoked on another node stops working her
 _CLOCK_EVERY_S: Final = 1.0
 _INDEX_EVERY_S: Final = 0.25
 _VERIFY_EVERY_S: Final = 10.0
-_VERIFY_REST_FACTOR: Final = 20.0  # pause as a multiple of the time it took: it costs more the more is pending
+_VERIFY_BACKOFF_FACTOR: Final = 20.0  # pause as a multiple of the time it took: it costs more the more is pending
 _ACTIVITY_EVERY_S: Final = 2.0
 _DISK_EVERY_S: Final = 10.0
 _EXPIRE_EVERY_S: Final = 30.0
@@ -77,7 +77,7 @@ class Maintenance:
     async def _verify_counts_and_rest(self) -> None:
         begin_s = self._clock.monotonic()
         await self.counts.verify()
-        await asyncio.sleep((self._clock.monotonic() - begin_s) * _VERIFY_REST_FACTOR)
+        await asyncio.sleep((self._clock.monotonic() - begin_s) * _VERIFY_BACKOFF_FACTOR)
 
     async def _check_disk(self) -> None:
         """Read the size of the store, and warn once when its disk is nearly full."""

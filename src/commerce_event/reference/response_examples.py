@@ -117,7 +117,7 @@ EXAMPLES: Final[dict[str, Any]] = {
     "ReasonView": _REASON,
     "ExplanationView": {
         "event_id": EVENT_ID, "client_id": _CLIENT, "type": ORDER.name, "accepted_at": _ACCEPTED, "config_version": 7,
-        "endpoints": [_REASON],
+        "endpoints": [_REASON], "left_out": 0,
     },
     "DeadGroupView": _DEAD_GROUP,
     "ReplayView": _REPLAY,

@@ -45,7 +45,7 @@ def authenticate(registry: Registry, authorization: str | None) -> Key:
         raise NotSignedInError("Write Bearer before the key: Authorization: Bearer KEY.")
     key = registry.authenticate(token.strip()) if scheme.lower() == "bearer" else None
     if key is None:
-        raise NotSignedInError("This key is unknown or revoked; use another one, which an admin makes.")
+        raise NotSignedInError("This key is unknown or revoked. Ask an admin for a new one.")
     return key
 
 

@@ -16,7 +16,7 @@ from commerce_event.contract.catalogue import EventType
 from commerce_event.core import ids
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Endpoint, Key, Role, Scope
-from commerce_event.core.routing import RouteTable
+from commerce_event.core.routing import Candidates, RouteTable
 from commerce_event.core.vault import Vault
 from commerce_event.registry.sealed_rows import open_row, open_rows, seal_row
 from commerce_event.store.port import EndpointChangedError, Store
@@ -97,6 +97,10 @@ class Registry:
     ) -> tuple[Endpoint, ...]:
         """Return the endpoints that match this event now."""
         return self._routes.match(client_id, event_type, application_id, data)
+
+    def candidates(self, client_id: int, event_type: EventType, application_id: int | None) -> Candidates:
+        """Return the endpoints among which an event is matched: the same object until one of the client changes."""
+        return self._routes.candidates(client_id, event_type, application_id)
 
     async def add(self, endpoint: Endpoint, *, limit: int) -> Endpoint | None:
         """Store a new endpoint and return it with its revision; None when its client already has ``limit``."""

@@ -1,4 +1,7 @@
-"""The rows of new events and deliveries: detect repeats, assign sequences, keep the order of a key."""
+"""Build the rows of new events and deliveries.
+
+Deduplicate by idempotency key, assign sequences, keep the order of a key.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Self

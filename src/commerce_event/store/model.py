@@ -31,6 +31,11 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     deliveries: tuple[NewDelivery, ...]
 
+    def without_leases(self) -> "NewEvent":
+        """Return the event with no delivery claimed."""
+        deliveries = tuple([msgspec.structs.replace(each, lease_until_ms=None) for each in self.deliveries])
+        return msgspec.structs.replace(self, deliveries=deliveries)
+
 
 class Accepted(msgspec.Struct, frozen=True):
     """The answer of a commit: ``new``, ``duplicate`` (same key, same event) or ``conflict`` (same key, another event).

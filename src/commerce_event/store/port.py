@@ -7,7 +7,7 @@ Both engines pass the same suite (``tests/store``). Every call guarantees:
 - No read goes without a scope (which clients the caller may see), unless its caller has checked one.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from commerce_event.core.model import Attempt, AuditEntry, Delivery, DeliveryState, Event, Key, Replay, Scope
@@ -40,14 +40,6 @@ class StoreUnavailableError(StoreError):
     """Nothing was changed and the same call may succeed later: disk full, busy, shutting down."""
 
 
-class StoreBusyError(StoreUnavailableError):
-    """Another node has locked rows of these clients for too long; nothing was changed."""
-
-    def __init__(self, clients: Iterable[int]) -> None:
-        super().__init__("somebody else works on this client's events for long; try again in a moment")
-        self.clients = frozenset(clients)
-
-
 class EndpointChangedError(Exception):
     """Another node has changed an endpoint since it was read; nothing was stored."""
 
@@ -67,12 +59,24 @@ class StoreRefusedError(StoreError):
 class JournalStore(Protocol):
     """Stores events with their deliveries."""
 
-    async def accept(self, events: Sequence[NewEvent], *, config_version: int | None = None) -> list[Accepted]:
-        """Store events and their deliveries in one commit, in order; one answer each. Ids grow from call to call.
+    async def accept(
+        self, submissions: Sequence[Sequence[NewEvent]], *, config_version: int | None = None
+    ) -> Sequence[list[Accepted] | Awaitable[list[Accepted]]]:
+        """Store events and their deliveries in one commit, in order. Ids grow from call to call.
 
-        Raises ConfigChangedError when the config version is given and is no longer current, StoreBusyError when
-        another node has locked rows of some of the clients.
+        A submission is what one caller submitted: it is stored as a whole or not at all, and its result is one answer
+        for each event. Raises ConfigChangedError when the config version is given and is no longer current.
+
+        While another node has locked rows of a submission's clients, its result is an awaitable instead: the store
+        retries it without delaying the other submissions. Later submissions of these clients are stored after it. It
+        is stored without its leases: its deliveries are due at once. The awaitable raises StoreUnavailableError when
+        the rows stay locked, and ConfigChangedError; nothing of the submission is stored then. Cancelling it gives
+        the submission up, unless its transaction has begun.
         """
+        ...
+
+    async def check_writable(self) -> None:
+        """Return once a write would succeed; cheap. Raises what ``accept`` would raise."""
         ...
 
 
@@ -238,7 +242,26 @@ class HistoryStore(Protocol):
 
     async def delivery(self, delivery_id: int, scope: Scope) -> Delivery | None: ...
 
+    async def delivery_with_attempts(self, delivery_id: int, scope: Scope) -> tuple[Delivery, list[Attempt]] | None:
+        """Return a delivery and its attempts by number, read from one snapshot."""
+        ...
+
     async def deliveries(self, query: DeliveryQuery, page: Page) -> list[Delivery]: ...
+
+    async def deliveries_with_last_attempts(
+        self, query: DeliveryQuery, page: Page
+    ) -> tuple[list[Delivery], dict[int, Attempt]]:
+        """Return deliveries, and the last attempt of each by delivery, without its response; from one snapshot."""
+        ...
+
+    async def deliveries_of_event(
+        self, event_id: int, scope: Scope, *, limit: int, with_attempts: int
+    ) -> tuple[dict[int, list[Delivery]], dict[int, list[Attempt]]]:
+        """Return an event's deliveries by endpoint, the newest first, and attempts by delivery; from one snapshot.
+
+        There are attempts for the newest ``with_attempts`` deliveries of each endpoint, if any were made.
+        """
+        ...
 
     async def count_deliveries(self, query: DeliveryQuery, *, limit: int) -> int:
         """Count deliveries, and stop at ``limit``."""
@@ -254,10 +277,6 @@ class HistoryStore(Protocol):
 
     async def recent_attempts(self, endpoint_id: int, limit: int) -> list[Attempt]:
         """Return the last attempt of each of the endpoint's newest finished deliveries."""
-        ...
-
-    async def last_attempts(self, delivery_ids: Sequence[int]) -> dict[int, Attempt]:
-        """Return the last attempt of each delivery, without its response. The caller has checked the scope."""
         ...
 
     async def dead_groups(self, scope: Scope, *, endpoint_id: int | None, limit: int) -> list[DeadGroup]:

@@ -2,7 +2,7 @@
 
 import json
 from collections import namedtuple
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -36,6 +36,18 @@ def build(kind: type[T], row: Row, **others: Any) -> T:
 
 def delivery(row: Row) -> Delivery:
     return build(Delivery, row, leased=bool(row.leased))
+
+
+def by_endpoint(deliveries: Iterable[Delivery]) -> dict[int, list[Delivery]]:
+    found: dict[int, list[Delivery]] = {}
+    for each in deliveries:
+        found.setdefault(each.endpoint_id, []).append(each)
+    return found
+
+
+def attempted(by_endpoint: Mapping[int, Sequence[Delivery]], limit: int) -> list[int]:
+    """Return those of the first ``limit`` deliveries of each endpoint that were attempted."""
+    return [each.id for deliveries in by_endpoint.values() for each in deliveries[:limit] if each.attempt_count]
 
 
 def attempt(row: Row) -> Attempt:

@@ -1,4 +1,4 @@
-"""Search the text of payloads by words, ignoring case and accents."""
+"""Full-text search of payloads by words, ignoring case and accents."""
 
 import json
 from collections.abc import Iterable

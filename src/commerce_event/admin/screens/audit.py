@@ -38,13 +38,19 @@ class AuditRow(msgspec.Struct, frozen=True):
 async def list_entries(context: ScreenContext) -> Response:
     query = {name: context.query.get(name) for name in ("client_id", "target", "cursor")}
     errors: dict[str, str] = {}
+    status = 200
     try:
         found = await context.call("listAuditEntries", query={**query, "limit": _PAGE_SIZE})
     except Problem as problem:
         found, errors = Listing([], None), errors_as_worded(problem)
+        if not errors.keys() <= {"", "client_id", "target"}:
+            raise
+        if "client_id" in errors:
+            errors["client_id"] = "Enter the client's number."
+        status = problem.status
     return context.render(
         "audit.html",
-        200 if not errors else 422,
+        status,
         rows=[AuditRow(each, _ACTIONS.get(each.action, each.action), _url(each.target)) for each in found.items],
         errors=errors,
         next_url=context.url_with(cursor=found.next_cursor) if found.next_cursor else "",

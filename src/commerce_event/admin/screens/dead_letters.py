@@ -42,11 +42,12 @@ async def list_dead_letters(context: ScreenContext) -> Response:
     try:
         found = await context.call("listDeliveries", query=parameters)
     except Problem as problem:
-        if "client_id" not in context.query or problem.status not in {403, 422}:
+        is_foreign = problem.status == 403 and "client_id" in context.query
+        if not is_foreign and not any(fault.pointer == "?client_id" for fault in problem.faults):
             raise
-        message = problem.detail if problem.status == 403 else "Enter the client's number."
+        message = problem.detail if is_foreign else "Enter the client's number."
         return context.render(
-            "dead_letters.html", 422, errors={"client_id": message}, groups=[], truncated_at=0, letters=[], first=True,
+            "dead_letters.html", 422, errors={"client_id": message}, groups=[], truncated_at=0, rows=[], first=True,
             this_url=context.url_with(), next_url="", first_url="",
         )  # fmt: skip
     first = "cursor" not in context.query
@@ -56,7 +57,7 @@ async def list_dead_letters(context: ScreenContext) -> Response:
         errors={},
         groups=await _by_endpoint(context, groups),
         truncated_at=GROUPED_MAX if sum(group.count for group in groups) >= GROUPED_MAX else 0,
-        letters=[_letter(row) for row in delivery_rows(found.items)],
+        rows=[_row(row) for row in delivery_rows(found.items)],
         first=first,
         this_url=context.url_with(),
         next_url=context.url_with(cursor=found.next_cursor) if found.next_cursor else "",
@@ -86,7 +87,7 @@ async def _by_endpoint(context: ScreenContext, groups: list[DeadGroupView]) -> l
     ]
 
 
-def _letter(row: DeliveryRow) -> DeadLetterRow:
+def _row(row: DeliveryRow) -> DeadLetterRow:
     message = "never attempted" if row.last is None else error_message(row.last.status, row.last.error)
     return DeadLetterRow(row, row.endpoint, _name(row.endpoint, row.delivery.endpoint_id), message)
 

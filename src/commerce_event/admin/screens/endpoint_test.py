@@ -15,7 +15,7 @@ from commerce_event.admin.error_messages import error_message
 from commerce_event.admin.screen_context import ROOT, ScreenContext
 from commerce_event.admin.screens.endpoint import display_name, type_names
 from commerce_event.admin.timeline import answer_text
-from commerce_event.api.endpoint_health import EndpointTestResult
+from commerce_event.api.endpoint_test import EndpointTestResult
 from commerce_event.web.highlight import json_text
 
 _COOKIE_TEXT_MAX: Final = 2_800  # what fits into a cookie once it is encrypted

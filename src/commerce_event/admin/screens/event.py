@@ -74,13 +74,14 @@ async def show_event(context: ScreenContext) -> Response:
         "event.html",
         event=event,
         label=label_of(event.type, body),
-        summary=_summary(sent_to, len(explained.endpoints)),
+        summary=_summary(sent_to, len(explained.endpoints) + explained.left_out),
         tone="bad" if "dead" in states else "good" if states == {"delivered"} else "wait",
         payload=json_text(body),
         sent_to=sent_to,
         not_sent_to=[
             (_name(reason), reason, _why_not(reason)) for reason in explained.endpoints if not reason.deliveries
         ],
+        left_out=explained.left_out,
         in_progress=any(each.state == "pending" for reason in explained.endpoints for each in reason.deliveries),
         refresh_s=_REFRESH_S,
         version=version,

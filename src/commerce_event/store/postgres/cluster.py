@@ -1,4 +1,7 @@
-"""This run among the nodes: one connection that holds its lock, exchanges notices and takes over from lost runs."""
+"""This node in the cluster: one connection that holds its run lock, exchanges notices and takes over from lost runs.
+
+There is no leader.
+"""
 
 import asyncio
 from collections.abc import Callable

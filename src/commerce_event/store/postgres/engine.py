@@ -74,6 +74,7 @@ class PostgresStore:
 
     async def close(self) -> None:
         await self._executor.finish()
+        await self.journal.close()
         await self._close()
 
     async def _close(self) -> None:

@@ -92,6 +92,15 @@ class Executor:
         with self._call():
             return await self._run(self._pools[1], work)
 
+    async def read_snapshot(self, work: Work[T]) -> T:
+        """Run ``work`` of several reading statements that must agree."""
+
+        async def in_transaction(connection: Connection) -> T:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                return await work(connection)
+
+        return await self.read(in_transaction)
+
     async def _run(self, pool: Pool, work: Work[T]) -> T:
         async with pool.acquire(timeout=_ACQUIRE_S) as connection:
             return await work(connection)

@@ -1,6 +1,7 @@
 """Reads of events, deliveries, attempts, replays and counts."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event, Replay, Scope
 from commerce_event.store import row_mapping
@@ -8,8 +9,11 @@ from commerce_event.store.model import DeadGroup, DeliveryCounts, DeliveryQuery,
 from commerce_event.store.postgres import delivery_listing, event_listing
 from commerce_event.store.postgres.conditions import Conditions
 from commerce_event.store.postgres.executor import Executor
-from commerce_event.store.postgres.sql import by_name, fetch, fetch_column
+from commerce_event.store.postgres.sql import Connection, by_name, fetch, fetch_column
 from commerce_event.store.row_mapping import build
+from commerce_event.store.search_slots import SearchSlots
+
+_SEARCHES_MAX: Final = 2  # at once: fewer than connections for reads
 
 
 class PostgresHistory:
@@ -17,6 +21,7 @@ class PostgresHistory:
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
+        self._search_slots = SearchSlots(_SEARCHES_MAX)
 
     async def replay(self, replay_id: int) -> Replay | None:
         rows = await self._executor.read(lambda connection: fetch(connection, "replay", replay_id))
@@ -46,7 +51,10 @@ class PostgresHistory:
         return next((build(Event, row) for row in rows if scope.allows(row.client_id)), None)
 
     async def events(self, query: EventQuery, page: Page) -> list[Event]:
-        return await self._executor.read(lambda connection: event_listing.events(connection, query, page))
+        if query.text is None:
+            return await self._executor.read(lambda connection: event_listing.events(connection, query, page))
+        async with self._search_slots.slot(query.scope):
+            return await self._executor.read(lambda connection: event_listing.events(connection, query, page))
 
     async def events_after(self, client_id: int, sequence: int, limit: int) -> list[Event]:
         rows = await self._executor.read(
@@ -69,11 +77,39 @@ class PostgresHistory:
         return {row.id: build(Event, row) for row in rows if scope.allows(row.client_id)}
 
     async def delivery(self, delivery_id: int, scope: Scope) -> Delivery | None:
-        rows = await self._executor.read(lambda connection: fetch(connection, "delivery", delivery_id))
-        return next((row_mapping.delivery(row) for row in rows if scope.allows(row.client_id)), None)
+        return await self._executor.read(lambda connection: _delivery(connection, delivery_id, scope))
+
+    async def delivery_with_attempts(self, delivery_id: int, scope: Scope) -> tuple[Delivery, list[Attempt]] | None:
+        async def work(connection: Connection) -> tuple[Delivery, list[Attempt]] | None:
+            found = await _delivery(connection, delivery_id, scope)
+            return None if found is None else (found, await _attempts(connection, delivery_id))
+
+        return await self._executor.read_snapshot(work)
 
     async def deliveries(self, query: DeliveryQuery, page: Page) -> list[Delivery]:
         return await self._executor.read(lambda connection: delivery_listing.deliveries(connection, query, page))
+
+    async def deliveries_with_last_attempts(
+        self, query: DeliveryQuery, page: Page
+    ) -> tuple[list[Delivery], dict[int, Attempt]]:
+        async def work(connection: Connection) -> tuple[list[Delivery], dict[int, Attempt]]:
+            found = await delivery_listing.deliveries(connection, query, page)
+            rows = await fetch(connection, "last_attempts", [each.id for each in found])
+            return found, row_mapping.last_attempts(rows)
+
+        return await self._executor.read_snapshot(work)
+
+    async def deliveries_of_event(
+        self, event_id: int, scope: Scope, *, limit: int, with_attempts: int
+    ) -> tuple[dict[int, list[Delivery]], dict[int, list[Attempt]]]:
+        query = DeliveryQuery(scope=scope, event_id=event_id)
+
+        async def work(connection: Connection) -> tuple[dict[int, list[Delivery]], dict[int, list[Attempt]]]:
+            found = row_mapping.by_endpoint(await delivery_listing.deliveries(connection, query, Page(limit)))
+            ids = row_mapping.attempted(found, with_attempts)
+            return found, {delivery_id: await _attempts(connection, delivery_id) for delivery_id in ids}
+
+        return await self._executor.read_snapshot(work)
 
     async def count_deliveries(self, query: DeliveryQuery, *, limit: int) -> int:
         where = delivery_listing.conditions_of(query, Page(limit))
@@ -87,18 +123,11 @@ class PostgresHistory:
         return row_mapping.delivery_states(rows, scope)
 
     async def attempts(self, delivery_id: int) -> list[Attempt]:
-        rows = await self._executor.read(lambda connection: fetch(connection, "attempts", delivery_id))
-        return [row_mapping.attempt(row) for row in rows]
+        return await self._executor.read(lambda connection: _attempts(connection, delivery_id))
 
     async def recent_attempts(self, endpoint_id: int, limit: int) -> list[Attempt]:
         rows = await self._executor.read(lambda connection: fetch(connection, "recent_attempts", endpoint_id, limit))
         return [row_mapping.attempt(row) for row in rows]
-
-    async def last_attempts(self, delivery_ids: Sequence[int]) -> dict[int, Attempt]:
-        ids = list(delivery_ids)
-        return row_mapping.last_attempts(
-            await self._executor.read(lambda connection: fetch(connection, "last_attempts", ids))
-        )
 
     async def dead_groups(self, scope: Scope, *, endpoint_id: int | None, limit: int) -> list[DeadGroup]:
         return await self._executor.read(
@@ -108,3 +137,12 @@ class PostgresHistory:
     async def delivery_counts(self, scope: Scope, *, recount: bool = False) -> list[DeliveryCounts]:
         rows = await self._executor.read(lambda connection: fetch(connection, "delivery_counts", recount))
         return [build(DeliveryCounts, row) for row in rows if scope.allows(row.client_id)]
+
+
+async def _delivery(connection: Connection, delivery_id: int, scope: Scope) -> Delivery | None:
+    rows = await fetch(connection, "delivery", delivery_id)
+    return next((row_mapping.delivery(row) for row in rows if scope.allows(row.client_id)), None)
+
+
+async def _attempts(connection: Connection, delivery_id: int) -> list[Attempt]:
+    return [row_mapping.attempt(row) for row in await fetch(connection, "attempts", delivery_id)]

@@ -1,7 +1,9 @@
 """Store events with their deliveries in one transaction; number each client's events without gaps."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
+from itertools import islice
 
 import asyncpg
 
@@ -14,44 +16,79 @@ from commerce_event.store.insert_rows import (
     order_keys_of,
 )
 from commerce_event.store.model import Accepted, NewDelivery, NewEvent
-from commerce_event.store.port import ConfigChangedError, StoreBusyError
+from commerce_event.store.port import ConfigChangedError, StoreUnavailableError
 from commerce_event.store.postgres.cluster import Cluster
 from commerce_event.store.postgres.counts import count_new_deliveries
 from commerce_event.store.postgres.executor import Executor
+from commerce_event.store.postgres.locked_clients import LockedClients, RowsLockedError, clients_of, must_wait
 from commerce_event.store.postgres.locks import lock_order_keys
 from commerce_event.store.postgres.sql import Connection, columns, execute, fetch, fetch_column
 
 
 class PostgresJournal:
-    """The journal."""
+    """The journal. Submissions of clients whose rows another node has locked are stored later, by LockedClients."""
 
     def __init__(self, executor: Executor, cluster: Cluster) -> None:
         self._executor = executor
         self._cluster = cluster
+        self._locked = LockedClients(executor, self._store)
 
-    async def accept(self, events: Sequence[NewEvent], *, config_version: int | None = None) -> list[Accepted]:
+    async def close(self) -> None:
+        """Fail the submissions that are not stored yet. The executor is closed."""
+        await self._locked.close()
+
+    async def accept(
+        self, submissions: Sequence[Sequence[NewEvent]], *, config_version: int | None = None
+    ) -> list[list[Accepted] | Awaitable[list[Accepted]]]:
+        started_at = asyncio.get_running_loop().time()
+        clients = [clients_of(each) for each in submissions]
+        locked = self._locked.clients
+        while True:
+            late = must_wait(clients, locked)
+            ready = [each for each, waits in zip(submissions, late, strict=True) if not waits]
+            try:
+                stored = iter(await self._store([event for each in ready for event in each], config_version))
+                break
+            except RowsLockedError:
+                locked |= await self._locked_clients(clients_of([event for each in ready for event in each]))
+        return [
+            self._locked.add(each, config_version, started_at) if waits else list(islice(stored, len(each)))
+            for each, waits in zip(submissions, late, strict=True)
+        ]
+
+    async def _store(self, events: Sequence[NewEvent], config_version: int | None) -> list[Accepted]:
+        """Store events in one transaction. Raises RowsLockedError when another node has locked rows for too long."""
+
+        if not events:
+            return []
+
         async def work(connection: Connection) -> list[Accepted]:
             try:
                 return await _accept(connection, events, config_version=config_version, run_id=self._cluster.run_id)
             except asyncpg.LockNotAvailableError:
-                raise StoreBusyError({event.client_id for event in events}) from None
+                raise RowsLockedError from None
 
-        try:
-            answers = await self._executor.write(work)
-        except StoreBusyError as error:
-            clients = error.clients
-            unlocked = await self._executor.run(lambda connection: _unlocked_clients(connection, clients))
-            raise StoreBusyError((clients - unlocked) or clients) from None
+        answers = await self._executor.write(work)
         if any(delivery.lease_until_ms is None for event in events for delivery in event.deliveries):
             self._cluster.tell("work")
         return answers
+
+    async def _locked_clients(self, clients: frozenset[int]) -> frozenset[int]:
+        """Return the clients whose rows are locked now, all when none is: the lock may be on other rows."""
+        unlocked = await self._executor.run(
+            lambda connection: fetch_column(connection, "unlocked_clients", list(clients))
+        )
+        return clients.difference(unlocked) or clients
+
+    async def check_writable(self) -> None:
+        read_only = "SELECT current_setting('transaction_read_only')"
+        if await self._executor.run(lambda connection: connection.fetchval(read_only)) == "on":
+            raise StoreUnavailableError("the database server takes no writes now; name the primary in --store")
 
 
 async def _accept(
     connection: Connection, events: Sequence[NewEvent], *, config_version: int | None, run_id: int
 ) -> list[Accepted]:
-    if not events:
-        return []
     await lock_order_keys(connection, order_keys_of(delivery for event in events for delivery in event.deliveries))
     # Take as many numbers as there are events of each client. From here to the commit the clients are locked.
     wanted = Counter(event.client_id for event in events)
@@ -89,7 +126,3 @@ async def busy_order_keys(connection: Connection, deliveries: Iterable[NewDelive
         return set()
     rows = await fetch(connection, "busy_order_keys", *columns(list(wanted), 2))
     return {(row.endpoint_id, row.order_key) for row in rows}
-
-
-async def _unlocked_clients(connection: Connection, clients: Iterable[int]) -> set[int]:
-    return set(await fetch_column(connection, "unlocked_clients", list(clients)))

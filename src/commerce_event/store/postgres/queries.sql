@@ -33,7 +33,7 @@ WITH born AS (
                      idempotency_key, traceparent, body)
   SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
                        $8::integer[], $9::text[], $10::text[], $11::bytea[])
-), keyed AS (
+), with_order_key AS (
   INSERT INTO event_key (client_id, key, event_id)
   SELECT * FROM unnest($2::bigint[], $9::text[], $1::bigint[]) AS new (client_id, key, event_id) WHERE key IS NOT NULL
   ON CONFLICT (client_id, key) DO UPDATE SET event_id = excluded.event_id

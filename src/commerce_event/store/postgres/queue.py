@@ -1,4 +1,6 @@
-"""The queue: claim deliveries under a lease, settle them behind the fence, requeue, cancel and replay.
+"""The queue: claim deliveries under a lease, and requeue, cancel and replay them.
+
+Results are recorded only while the claim holds (fencing by run_id).
 
 Every transaction locks in the same order, so that no deadlock can arise: the endpoint or the replay, order keys,
 deliveries by id, counts by endpoint.
@@ -91,8 +93,8 @@ class PostgresQueue:
         async def work(connection: Connection) -> tuple[list[Row], bool]:
             if not settlements:
                 return [], False
-            keyed = await fetch(connection, "pending_order_keys", finishing_ids, endpoints)
-            await lock_order_keys(connection, {(row.endpoint_id, row.order_key) for row in keyed})
+            with_order_key = await fetch(connection, "pending_order_keys", finishing_ids, endpoints)
+            await lock_order_keys(connection, {(row.endpoint_id, row.order_key) for row in with_order_key})
             held = await fetch(connection, "settle", slot, *columns(results, 14))
             return held, await _release_next(
                 connection, [row for row in held if row.endpoint_id is not None], finished_ms

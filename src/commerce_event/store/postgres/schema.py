@@ -1,4 +1,4 @@
-"""The schema of this version, brought about once however many nodes start together."""
+"""Apply schema migrations, once, however many nodes start together."""
 
 from commerce_event.store import sql_files
 from commerce_event.store.port import StoreRefusedError

@@ -2,20 +2,25 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import apsw
 
+from commerce_event.core.model import Scope
 from commerce_event.store.port import StoreBrokenError, StoreUnavailableError
+from commerce_event.store.search_slots import SearchSlots
 from commerce_event.store.sqlite.readers import Readers
 from commerce_event.store.sqlite.writer import Writer
+
+SEARCHES_MAX: Final = 2  # at once
 
 T = TypeVar("T")
 
 
 class Access:
-    """One writer, a few readers, and a reader for the queue alone. None of them exists while the store is closed.
+    """One writer, a few readers, a reader for the queue alone, and readers for searches.
 
+    None of them exists while the store is closed.
     Every method raises StoreUnavailableError while the store is closed.
     """
 
@@ -23,11 +28,28 @@ class Access:
         self.run_id = 0
         self.writer: Writer | None = None
         self.readers: Readers | None = None
-        self.queue_reader: Readers | None = None  # so that no search delays a delivery
+        self.queue_reader: Readers | None = None  # so that no read delays a delivery
+        self.search_readers: Readers | None = None  # so that no search delays another read
+        self._search_slots = SearchSlots(SEARCHES_MAX)
 
     async def read(self, work: Callable[[apsw.Connection], T]) -> T:
         """Run ``work`` on a connection that can only read; return its result."""
         return await _opened(self.readers).do(work)
+
+    async def read_snapshot(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Run ``work`` of several statements that must agree; return its result."""
+
+        def in_transaction(connection: apsw.Connection) -> T:
+            with connection:
+                answer = work(connection)
+            return answer  # noqa: RET504 - for mypy, a context manager may swallow the error
+
+        return await self.read(in_transaction)
+
+    async def search(self, scope: Scope, work: Callable[[apsw.Connection], T]) -> T:
+        """Run ``work`` that searches texts, when it is the scope's turn."""
+        async with self._search_slots.slot(scope):
+            return await _opened(self.search_readers).do(work)
 
     async def read_for_queue(self, work: Callable[[apsw.Connection], T]) -> T:
         """Run short ``work`` that delivering waits for."""
@@ -36,6 +58,11 @@ class Access:
     async def write(self, work: Callable[[apsw.Connection], T], *, insist: bool = False) -> T:
         """Run ``work`` in a transaction; return its result once it is durable. ``insist``: see Writer.do."""
         return await _opened(self.writer).do(work, insist=insist)
+
+    @property
+    def was_refused(self) -> bool:
+        """Whether the last transaction was refused, and may succeed later."""
+        return _opened(self.writer).was_refused
 
     async def failed(self) -> StoreBrokenError:
         """Return the reason once the file can no longer be trusted; until then wait."""

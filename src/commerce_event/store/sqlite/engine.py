@@ -15,7 +15,7 @@ from commerce_event.store.model import Notice, StoreInfo
 from commerce_event.store.port import StoreBrokenError
 from commerce_event.store.sqlite import clock as stored_clock
 from commerce_event.store.sqlite import files, maintenance, queue
-from commerce_event.store.sqlite.access import Access
+from commerce_event.store.sqlite.access import SEARCHES_MAX, Access
 from commerce_event.store.sqlite.activity import SqliteActivity
 from commerce_event.store.sqlite.audit_log import SqliteAuditLog
 from commerce_event.store.sqlite.checkpoints import Checkpointer
@@ -87,6 +87,7 @@ class SqliteStore:
             after_commit=self._checkpointer.after_commit,
         )
         self._access.readers = Readers(self._path, _READERS, name="store-reader", on_error=self._on_error)
+        self._access.search_readers = Readers(self._path, SEARCHES_MAX, name="store-search", on_error=self._on_error)
         self._access.queue_reader = Readers(self._path, 1, name="store-queue-reader", on_error=self._on_error)
 
     async def close(self) -> None:
@@ -101,10 +102,12 @@ class SqliteStore:
                 with suppress(apsw.Error):  # for example a full disk: the next start counts an unclean one
                     maintenance.end_run(self._connection)
             access.writer = None
+        if access.search_readers is not None:
+            access.search_readers.close(interrupt=True)
         for readers in (access.readers, access.queue_reader):
             if readers is not None:
                 readers.close()
-        access.readers = access.queue_reader = None
+        access.readers = access.queue_reader = access.search_readers = None
         self._close_file()
 
     def _close_file(self) -> None:

@@ -20,6 +20,7 @@ APPLICATION_ID: Final = 0x43455654  # "CEVT", so that `file` and we know whose d
 _SAFE_SINCE: Final = (3, 51, 3)
 _PAGE_CACHE_KIB: Final = 12 * 1024
 _BUSY_MS: Final = 5_000
+_LOG_KEPT_BYTES: Final = 16 * 1024**2  # the log is cut to this once it restarts, after a long reader made it grow
 
 
 class Identity:
@@ -124,6 +125,7 @@ def open_writer(path: Path) -> apsw.Connection:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA fullfsync = ON")
     connection.execute("PRAGMA wal_autocheckpoint = 0")
+    connection.execute(f"PRAGMA journal_size_limit = {_LOG_KEPT_BYTES}")
     connection.execute(f"PRAGMA cache_size = -{_PAGE_CACHE_KIB}")
     connection.execute("PRAGMA temp_store = MEMORY")
     check_durability(connection)

@@ -55,7 +55,10 @@ class SqliteHistory:
         return next((build(Event, row) for row in rows if scope.allows(row.client_id)), None)
 
     async def events(self, query: EventQuery, page: Page) -> list[Event]:
-        return await self._access.read(lambda connection: event_listing.events(connection, query, page))
+        def work(connection: apsw.Connection) -> list[Event]:
+            return event_listing.events(connection, query, page)
+
+        return await (self._access.read(work) if query.text is None else self._access.search(query.scope, work))
 
     async def events_after(self, client_id: int, sequence: int, limit: int) -> list[Event]:
         return await self._access.read(
@@ -81,11 +84,39 @@ class SqliteHistory:
         return await self._access.read(work)
 
     async def delivery(self, delivery_id: int, scope: Scope) -> Delivery | None:
-        rows = await self._access.read(lambda connection: list(fetch(connection, "delivery", delivery_id)))
-        return next((row_mapping.delivery(row) for row in rows if scope.allows(row.client_id)), None)
+        return await self._access.read(lambda connection: _delivery(connection, delivery_id, scope))
+
+    async def delivery_with_attempts(self, delivery_id: int, scope: Scope) -> tuple[Delivery, list[Attempt]] | None:
+        def work(connection: apsw.Connection) -> tuple[Delivery, list[Attempt]] | None:
+            found = _delivery(connection, delivery_id, scope)
+            return None if found is None else (found, _attempts(connection, delivery_id))
+
+        return await self._access.read_snapshot(work)
 
     async def deliveries(self, query: DeliveryQuery, page: Page) -> list[Delivery]:
         return await self._access.read(lambda connection: delivery_listing.deliveries(connection, query, page))
+
+    async def deliveries_with_last_attempts(
+        self, query: DeliveryQuery, page: Page
+    ) -> tuple[list[Delivery], dict[int, Attempt]]:
+        def work(connection: apsw.Connection) -> tuple[list[Delivery], dict[int, Attempt]]:
+            found = delivery_listing.deliveries(connection, query, page)
+            rows = fetch(connection, "last_attempts", as_json([each.id for each in found]))
+            return found, row_mapping.last_attempts(rows)
+
+        return await self._access.read_snapshot(work)
+
+    async def deliveries_of_event(
+        self, event_id: int, scope: Scope, *, limit: int, with_attempts: int
+    ) -> tuple[dict[int, list[Delivery]], dict[int, list[Attempt]]]:
+        query = DeliveryQuery(scope=scope, event_id=event_id)
+
+        def work(connection: apsw.Connection) -> tuple[dict[int, list[Delivery]], dict[int, list[Attempt]]]:
+            found = row_mapping.by_endpoint(delivery_listing.deliveries(connection, query, Page(limit)))
+            ids = row_mapping.attempted(found, with_attempts)
+            return found, {delivery_id: _attempts(connection, delivery_id) for delivery_id in ids}
+
+        return await self._access.read_snapshot(work)
 
     async def count_deliveries(self, query: DeliveryQuery, *, limit: int) -> int:
         where = delivery_listing.conditions_of(query, Page(limit))
@@ -99,21 +130,13 @@ class SqliteHistory:
         )
 
     async def attempts(self, delivery_id: int) -> list[Attempt]:
-        return await self._access.read(
-            lambda connection: [row_mapping.attempt(row) for row in fetch(connection, "attempts", delivery_id)]
-        )
+        return await self._access.read(lambda connection: _attempts(connection, delivery_id))
 
     async def recent_attempts(self, endpoint_id: int, limit: int) -> list[Attempt]:
         return await self._access.read(
             lambda connection: [
                 row_mapping.attempt(row) for row in fetch(connection, "recent_attempts", endpoint_id, limit)
             ]
-        )
-
-    async def last_attempts(self, delivery_ids: Sequence[int]) -> dict[int, Attempt]:
-        ids = as_json(delivery_ids)
-        return await self._access.read(
-            lambda connection: row_mapping.last_attempts(fetch(connection, "last_attempts", ids))
         )
 
     async def dead_groups(self, scope: Scope, *, endpoint_id: int | None, limit: int) -> list[DeadGroup]:
@@ -123,14 +146,22 @@ class SqliteHistory:
 
     async def delivery_counts(self, scope: Scope, *, recount: bool = False) -> list[DeliveryCounts]:
         def work(connection: apsw.Connection) -> list[DeliveryCounts]:
-            with connection:  # one snapshot for both statements
-                rows = [row for row in fetch(connection, "delivery_counts") if scope.allows(row.client_id)]
-                if not recount:
-                    return [build(DeliveryCounts, row) for row in rows]
-                counted = {row.endpoint_id: row.pending for row in fetch(connection, "count_pending")}
+            rows = [row for row in fetch(connection, "delivery_counts") if scope.allows(row.client_id)]
+            if not recount:
+                return [build(DeliveryCounts, row) for row in rows]
+            counted = {row.endpoint_id: row.pending for row in fetch(connection, "count_pending")}
             return [build(DeliveryCounts, row, pending=counted.get(row.endpoint_id, 0)) for row in rows]
 
-        return await self._access.read(work)
+        return await self._access.read_snapshot(work)
+
+
+def _delivery(connection: apsw.Connection, delivery_id: int, scope: Scope) -> Delivery | None:
+    rows = list(fetch(connection, "delivery", delivery_id))
+    return next((row_mapping.delivery(row) for row in rows if scope.allows(row.client_id)), None)
+
+
+def _attempts(connection: apsw.Connection, delivery_id: int) -> list[Attempt]:
+    return [row_mapping.attempt(row) for row in fetch(connection, "attempts", delivery_id)]
 
 
 def _replay(row: Row) -> Replay:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import islice
 
 import apsw
 
@@ -16,7 +17,7 @@ from commerce_event.store.insert_rows import (
 from commerce_event.store.model import Accepted, NewDelivery, NewEvent
 from commerce_event.store.port import ConfigChangedError
 from commerce_event.store.sqlite.access import Access
-from commerce_event.store.sqlite.sql import fetch_rows, fetch_value, write_rows
+from commerce_event.store.sqlite.sql import execute, fetch_rows, fetch_value, write_rows
 
 
 class SqliteJournal:
@@ -30,8 +31,22 @@ class SqliteJournal:
         """Forget the last sequences: the transaction that they come from was rolled back."""
         self._sequences.clear()
 
-    async def accept(self, events: Sequence[NewEvent], *, config_version: int | None = None) -> list[Accepted]:
-        return await self._access.write(lambda connection: self._accept(connection, events, config_version))
+    async def accept(
+        self, submissions: Sequence[Sequence[NewEvent]], *, config_version: int | None = None
+    ) -> list[list[Accepted]]:
+        events = [event for submission in submissions for event in submission]
+        answers = iter(await self._access.write(lambda connection: self._accept(connection, events, config_version)))
+        return [list(islice(answers, len(submission))) for submission in submissions]
+
+    async def check_writable(self) -> None:
+        """Take the write lock; write a page as well if the last transaction was refused, for example by a full disk."""
+        must_write = self._access.was_refused
+
+        def work(connection: apsw.Connection) -> None:
+            if must_write:
+                execute(connection, "raise_meta", 0, "running")  # changes nothing
+
+        await self._access.write(work)
 
     def _accept(
         self, connection: apsw.Connection, events: Sequence[NewEvent], config_version: int | None

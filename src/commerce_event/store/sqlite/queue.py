@@ -1,4 +1,7 @@
-"""The queue: claim deliveries under a lease, settle them behind the fence, requeue, cancel and replay."""
+"""The queue: claim deliveries under a lease, and requeue, cancel and replay them.
+
+Results are recorded only while the claim holds (fencing by run_id).
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence

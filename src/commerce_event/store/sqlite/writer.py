@@ -63,6 +63,7 @@ class Writer:
             _Call
         ] = []  # insisting calls that could not be written yet: nothing else is written before them
         self.failure: Future[StoreBrokenError] = Future()  # set once, when the file can no longer be trusted
+        self.was_refused = False  # the last transaction raised StoreUnavailableError
         self._closed = False
         self._gate = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -136,9 +137,11 @@ class Writer:
                 self._run_one(call, alone=len(group) == 1)
             self._connection.execute("COMMIT")
             self._check()
+            self.was_refused = False
         except BaseException as error:
             self._roll_back()
             translated = self._translated(error)
+            self.was_refused = isinstance(translated, StoreUnavailableError)
             for call in group:
                 call.error = translated
             if isinstance(translated, StoreUnavailableError):

@@ -1,6 +1,6 @@
--- The journal, the queue, the directory and the accounts. Times are milliseconds since 1970 UTC.
+-- The journal, the queue, the registry and the delivery counts. Times are milliseconds since 1970 UTC.
 -- Tables in parts ("PARTITION BY") have a part for each week of their events, made ahead by the nodes; `…_rest` takes
--- whatever no week was made for, so that an insert never fails. Retention drops weeks whole.
+-- what no week was made for, so that an insert never fails. Retention drops weeks whole.
 
 CREATE TABLE meta (
   name  text PRIMARY KEY,
@@ -23,7 +23,7 @@ CREATE TABLE event (
   application_id  bigint,
   accepted_ms     bigint NOT NULL,
   config_version  bigint NOT NULL,       -- which endpoint revisions it was matched against
-  match_count     integer NOT NULL,      -- deliveries it was born with
+  match_count     integer NOT NULL,      -- deliveries it was created with
   idempotency_key text COLLATE "C",
   traceparent     text,
   body            bytea NOT NULL         -- byte for byte what was sent
@@ -72,7 +72,7 @@ CREATE TABLE queue (
   leased_ms     bigint,
   order_key     text COLLATE "C",
   replay_id     bigint,
-  replayed      boolean NOT NULL,        -- born of a replay, not of its event
+  replayed      boolean NOT NULL,        -- created by a replay, not by its event
   turn          bigint NOT NULL,         -- the client's last sequence when it was made: orders those of a key
   created_ms    bigint NOT NULL
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
@@ -152,7 +152,7 @@ CREATE TABLE endpoint (
   sealed     bytea NOT NULL              -- secrets and static headers, encrypted
 );
 
--- Former forms, so that "why was it (not) sent" can be answered for the past. Secrets are not kept here.
+-- Former revisions, so that "why was it (not) sent" can be answered for the past. Secrets are not kept here.
 CREATE TABLE endpoint_revision (
   endpoint_id bigint NOT NULL,
   revision    bigint NOT NULL,
@@ -190,8 +190,8 @@ CREATE TABLE replay (
   finished_ms bigint
 );
 
--- The account of an endpoint, kept in the commit that changes it: matched = delivered + dead + cancelled + pending.
--- It is the sum of several rows, so that nodes, and accepting and settling, do not wait for each other.
+-- The delivery counts of an endpoint, kept in the commit that changes it: matched = delivered + dead + cancelled + pending.
+-- They are the sum of several rows, so that nodes, and accepting and recording, do not wait for each other.
 CREATE TABLE book (
   endpoint_id bigint NOT NULL,
   slot        integer NOT NULL,

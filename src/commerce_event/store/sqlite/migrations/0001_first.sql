@@ -1,4 +1,4 @@
--- The journal, the queue, the directory and the accounts. Times are milliseconds since 1970 UTC.
+-- The journal, the queue, the registry and the delivery counts. Times are milliseconds since 1970 UTC.
 
 CREATE TABLE meta (
   name  TEXT PRIMARY KEY,
@@ -20,7 +20,7 @@ CREATE TABLE event (
   application_id  INTEGER,
   accepted_ms     INTEGER NOT NULL,
   config_version  INTEGER NOT NULL,      -- which endpoint revisions it was matched against
-  match_count     INTEGER NOT NULL,      -- deliveries it was born with
+  match_count     INTEGER NOT NULL,      -- deliveries it was created with
   idempotency_key TEXT,
   traceparent     TEXT,
   body            BLOB NOT NULL          -- byte for byte what was sent
@@ -46,7 +46,7 @@ CREATE TABLE delivery (
   leased_ms     INTEGER,
   order_key     TEXT,
   replay_id     INTEGER,
-  replayed      INTEGER NOT NULL,        -- 1: born of a replay, not of its event
+  replayed      INTEGER NOT NULL,        -- 1: created by a replay, not by its event
   reason        TEXT,
   created_ms    INTEGER NOT NULL,
   finished_ms   INTEGER,
@@ -87,7 +87,7 @@ CREATE TABLE endpoint (
   sealed     BLOB NOT NULL               -- secrets and static headers, encrypted
 ) STRICT;
 
--- Former forms, so that "why was it (not) sent" can be answered for the past. Secrets are not kept here.
+-- Former revisions, so that "why was it (not) sent" can be answered for the past. Secrets are not kept here.
 CREATE TABLE endpoint_revision (
   endpoint_id INTEGER NOT NULL,
   revision    INTEGER NOT NULL,
@@ -125,7 +125,7 @@ CREATE TABLE replay (
   finished_ms INTEGER
 ) STRICT;
 
--- The account of an endpoint: matched = delivered + dead + cancelled + pending, kept in the commit that changes it.
+-- The delivery counts of an endpoint: matched = delivered + dead + cancelled + pending, kept in the commit that changes it.
 CREATE TABLE book (
   endpoint_id INTEGER PRIMARY KEY,
   client_id   INTEGER NOT NULL,

@@ -1,0 +1,109 @@
+"""Run long work on the event loop in short turns, the owners of the work one after the other."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Generator
+from typing import Any, Final, TypeVar
+
+from commerce_event.store.port import StoreUnavailableError
+
+TURN_S: Final = 0.002  # of the work of one owner, before other tasks run
+
+T = TypeVar("T")
+Steps = Generator[None, None, T]
+
+
+class _Job:
+    __slots__ = ("on_done", "steps")
+
+    def __init__(self, steps: Steps[Any], on_done: Callable[[Any], None]) -> None:
+        self.steps = steps
+        self.on_done = on_done
+
+
+class Turns:
+    """Runs generators that yield after each small step.
+
+    Each owner gets a turn of ``TURN_S`` at most; then other tasks of the event loop run, then the next owner has its
+    turn. The jobs of one owner run one after the other.
+    """
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, deque[_Job]] = {}
+        self._running: asyncio.Task[None] | None = None
+        self._closed = False
+
+    def start(self, owner: str, steps: Steps[T], on_done: Callable[[T | BaseException], None]) -> None:
+        """Queue work; later, call ``on_done`` with what the generator returns or raises.
+
+        Raises StoreUnavailableError after ``close``.
+        """
+        if self._closed:
+            raise StoreUnavailableError("the server is shutting down")
+        self._jobs.setdefault(owner, deque()).append(_Job(steps, on_done))
+        if self._running is None:
+            self._running = asyncio.create_task(self._run())
+
+    async def run(self, owner: str, steps: Steps[T]) -> T:
+        """Run work and return what the generator returns. The work ends when the caller is cancelled."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        def resolve(result: T | BaseException) -> None:
+            if future.done():
+                return
+            if isinstance(result, BaseException):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+
+        def until_cancelled() -> Steps[T]:
+            while not future.cancelled():
+                try:
+                    next(steps)
+                except StopIteration as end:
+                    result: T = end.value
+                    return result
+                yield
+            raise asyncio.CancelledError
+
+        self.start(owner, until_cancelled(), resolve)
+        return await future
+
+    def close(self) -> None:
+        """End all work with StoreUnavailableError."""
+        self._closed = True
+        jobs, self._jobs = self._jobs, {}
+        for queue in jobs.values():
+            for job in queue:
+                job.on_done(StoreUnavailableError("the server is shutting down"))
+
+    async def _run(self) -> None:
+        await asyncio.sleep(0)
+        while self._jobs:
+            for owner in list(self._jobs):
+                self._take_turn(owner)
+                await asyncio.sleep(0)
+        self._running = None
+
+    def _take_turn(self, owner: str) -> None:
+        now = asyncio.get_running_loop().time
+        end = now() + TURN_S
+        while (queue := self._jobs.get(owner)) is not None:
+            job = queue[0]
+            try:
+                next(job.steps)
+            except StopIteration as stop:
+                self._finish(owner, stop.value)
+            except Exception as error:
+                self._finish(owner, error)
+            except asyncio.CancelledError as error:
+                self._finish(owner, error)
+            if now() >= end:
+                return
+
+    def _finish(self, owner: str, result: Any) -> None:
+        queue = self._jobs[owner]
+        job = queue.popleft()
+        if not queue:
+            del self._jobs[owner]
+        job.on_done(result)

@@ -1,0 +1,116 @@
+"""Send a test event to an endpoint."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from commerce_event.api.endpoints import find_endpoint
+from commerce_event.api.operations import Call, Operation, Reply
+from commerce_event.api.parameters import unknown_type
+from commerce_event.api.response_models import AttemptView, attempt_view
+from commerce_event.contract.catalogue import EVENT_TYPES, EventType
+from commerce_event.core.delivery import Outcome
+from commerce_event.core.model import Attempt, Endpoint
+from commerce_event.core.problems import Problem, invalid
+from commerce_event.store.model import Claimed
+
+
+class EndpointTestRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The event type to send; by default the first one that the endpoint accepts."""
+
+    type: Annotated[str, Meta(max_length=100)] | None = None
+
+
+class EndpointTestResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The request as it was sent (static header values masked), and the answer. Nothing is stored."""
+
+    delivered: bool
+    url: str
+    request_headers: list[tuple[str, str]]
+    request_body: str
+    attempt: AttemptView
+
+
+async def send_test_event(call: Call) -> Reply:
+    endpoint = find_endpoint(call)
+    if call.services.settings.hold_deliveries:
+        raise Problem(409, "This server holds all deliveries, including tests; start it without --hold-deliveries.")
+    wanted: EndpointTestRequest = call.body
+    event_type = _type(endpoint, wanted.type)
+    claimed = _example(call, endpoint, event_type)
+    preview = call.services.sender.request_preview(endpoint, claimed)
+    outcome = await call.services.sender.send(endpoint, claimed)
+    return Reply(
+        EndpointTestResult(
+            delivered=outcome.delivered,
+            url=endpoint.url,
+            request_headers=preview,
+            request_body=claimed.body.decode(),
+            attempt=attempt_view(_attempt(outcome)),
+        )
+    )
+
+
+def _type(endpoint: Endpoint, name: str | None) -> EventType:
+    if name is not None:
+        if name not in EVENT_TYPES:
+            raise invalid("/type", unknown_type(name, EVENT_TYPES, "name one"))
+        return EVENT_TYPES[name]
+    names = set(endpoint.event_types)
+    return next(each for each in EVENT_TYPES.values() if names & {"*", each.name, each.category})
+
+
+def _example(call: Call, endpoint: Endpoint, event_type: EventType) -> Claimed:
+    """Return an attempt that sends the type's example with the endpoint's ClientId."""
+    now_ms = call.now_ms
+    data = dict(event_type.example) | {"ClientId": endpoint.client_id}
+    if endpoint.application_id is not None and "ApplicationId" in data:
+        data["ApplicationId"] = endpoint.application_id
+    if not endpoint.secrets:
+        raise Problem(409, "This endpoint has no secret; rotate it first.")
+    return Claimed(
+        delivery_id=call.services.ids.next(now_ms),
+        endpoint_id=endpoint.id,
+        number=1,
+        failure_count=0,
+        run_id=0,
+        lease_until_ms=now_ms,
+        replay_id=None,
+        event_id=call.services.ids.next(now_ms),
+        client_id=endpoint.client_id,
+        sequence=0,
+        type=event_type.name,
+        traceparent=None,
+        body=msgspec.json.encode(data),
+    )
+
+
+def _attempt(outcome: Outcome) -> Attempt:
+    return Attempt(
+        number=1,
+        started_ms=outcome.started_ms,
+        duration_ms=outcome.duration_ms,
+        status=outcome.status,
+        error=outcome.error,
+        response_headers=outcome.response_headers,
+        response_body=outcome.response_body,
+    )
+
+
+OPERATIONS = (
+    Operation(
+        method="POST",
+        path="/v1/endpoints/{id}/test",
+        name="testEndpoint",
+        summary="Send a test event now",
+        tag="Endpoints",
+        needs="manage",
+        run=send_test_event,
+        body=EndpointTestRequest,
+        body_required=False,
+        answers={200: EndpointTestResult},
+        problems=(404, 409, 415, 422),
+        description="Sends one request with the type's example, stores nothing, and returns request and answer.",
+    ),
+)
