@@ -143,7 +143,7 @@ def test_refused_secret_is_not_repeated(variable: str, secret: str) -> None:
 
 @pytest.mark.parametrize(("flag", "value"), [("port", 70_000), ("port", -1), ("store", "events.db")])
 def test_flag_is_checked_like_a_variable(flag: str, value: object) -> None:
-    with pytest.raises(SettingsError, match=f"COMMERCE_EVENT_{flag.upper()}"):
+    with pytest.raises(SettingsError, match=f"^--{flag} must be"):
         read({flag: value})
 
 
@@ -228,3 +228,12 @@ def test_secrets_are_not_shown() -> None:
     for text in (repr(settings), str(settings), rich.pretty.pretty_repr(settings)):
         assert "7000" in text
         assert not [secret for secret in SECRETS.values() if secret in text]
+
+
+def test_error_of_a_flag_names_the_flag_and_that_of_a_variable_the_variable() -> None:
+    with pytest.raises(SettingsError, match=r"^--port must be 0 to 65535, not 80808$"):
+        read({"port": 80_808}, PORT="8080")
+    with pytest.raises(SettingsError, match=r"^COMMERCE_EVENT_PORT must be 0 to 65535, not 80808$"):
+        read(PORT="80808")
+    with pytest.raises(SettingsError, match=r"^--store must be sqlite:///FILE"):
+        read({"store": "mysql://x"})

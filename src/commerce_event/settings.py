@@ -55,7 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], **flags: Any) -> Self:
-        """Read the variables; flags that are not None override them. Raises SettingsError.
+        """Read the variables; flags that are not None override them. Raises SettingsError, which names what was given.
 
         An empty variable counts as unset.
         """
@@ -63,11 +63,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         for variable, text in environ.items():
             if variable.startswith(PREFIX):
                 _read(variable, text.strip(), values)
-        values.update({name: value for name, value in flags.items() if value is not None})
+        typed = {name: value for name, value in flags.items() if value is not None}
+        values.update(typed)
         for name, (field, low, high) in _RANGES.items():
             if field in values and not low <= values[field] <= high:
-                raise SettingsError(f"{PREFIX}{name} must be {low} to {high}, not {values[field]}")
+                given = f"--{field}" if field in typed else f"{PREFIX}{name}"
+                raise SettingsError(f"{given} must be {low} to {high}, not {values[field]}")
         settings = cls(**values)
+        try:
+            settings.store_path()
+        except SettingsError as error:
+            if "store" not in typed:
+                raise
+            raise SettingsError(str(error).replace(f"{PREFIX}STORE", "--store", 1)) from None
         if settings.store_path() is None and settings.secret_key is None:
             raise SettingsError(
                 f"{PREFIX}SECRET_KEY is needed with PostgreSQL, the same for every node; "

@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from api_server import Api
 from browser_actions import search, sign_in, sign_out_elsewhere
@@ -142,6 +143,40 @@ async def test_time_field_takes_local_time_and_sends_an_instant(kolkata_page: Pa
     await kolkata_page.get_by_role("button", name="Go").click()
 
     await kolkata_page.wait_for_url("**/admin/events?since=2026-02-01T00%3A00%3A00.000Z")
+
+
+@pytest.mark.parametrize(
+    ("zone", "instant", "shown"),
+    [
+        ("Asia/Kolkata", "2026-01-31T12:00:07.120Z", "2026-01-31T17:30:07.12"),
+        ("Europe/Stockholm", "2026-10-25T00:30:00.000Z", "2026-10-25T02:30"),
+        ("Europe/Stockholm", "2026-10-25T01:30:00.000Z", "2026-10-25T02:30"),
+        ("America/St_Johns", "2026-11-01T04:10:09.000Z", "2026-11-01T01:40:09"),
+    ],
+)
+async def test_time_field_sends_the_instant_that_it_was_given(
+    browser: Browser, api: Api, zone: str, instant: str, shown: str
+) -> None:
+    context = await browser.new_context(base_url=api.url, timezone_id=zone, locale="en-GB")
+    context.set_default_timeout(30_000)
+    try:
+        page = await context.new_page()
+        await sign_in(page)
+        await page.goto(f"/admin/events?since={instant}")
+        field = page.locator("#e-since")
+        assert (await field.input_value()).startswith(shown)
+        assert await field.evaluate("input => input.checkValidity()")
+        sent = page.locator("input[type=hidden][name=since]")
+        assert await sent.input_value() == instant
+
+        await field.fill("2026-07-01T10:00")
+        moved = await sent.input_value()
+        await field.fill(shown)
+
+        assert moved.startswith("2026-07-01T")
+        assert await sent.input_value() == instant
+    finally:
+        await context.close()
 
 
 async def test_live_update_keeps_focus_and_waits_for_selection(page: Page, api: Api) -> None:

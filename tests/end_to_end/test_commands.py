@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -480,3 +481,25 @@ async def test_commands_ask_a_local_server_directly_whatever_the_proxy_variables
         for arguments in (("keys", "list"), ("doctor",)):
             done = await run(*arguments, environment=shell.environment | proxies)
             assert done.code == 0, done.err
+
+
+async def test_commands_say_in_words_what_the_screens_know_of_a_failure(shell: Shell) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/hook"
+        made = await shell.json("endpoints", "create", "--client", "1", "--to", url, "--retry-schedule", "1h")
+        event = await shell.json("publish", "OrderConfirmedEvent", stdin=json.dumps(ORDER))
+        async with asyncio.timeout(60):
+            while not (await shell.json("deliveries", "list"))[0]["attempt_count"]:
+                pass
+
+    listed = (await shell("events", "list")).out
+    assert "Order SO-10023" in listed
+    assert "1 pending" in listed
+    assert (await shell("events", "list", "--client", "1", "--after", "0")).out.rstrip().endswith(" 1")
+    explained = (await shell("events", "explain", event["id"])).out
+    assert explained.startswith("OrderConfirmedEvent, Order SO-10023")
+    assert "connection refused: nothing listens at this address" in explained
+    checked = (await run("doctor", environment=shell.environment)).out
+    assert f"{made['id']} ({url}) failed 1 times in a row: connection refused" in checked
+    assert "1 wait" in checked

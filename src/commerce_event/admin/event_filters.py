@@ -1,15 +1,16 @@
 """The filters of the event list: from what was typed to a query, with errors by field."""
 
+import re
 from typing import Final
 
 from commerce_event.admin.screen_context import ScreenContext
 from commerce_event.api.paging import Listing
 from commerce_event.api.response_models import EventView
-from commerce_event.core.clock import parse_rfc3339
+from commerce_event.core.clock import parse_rfc3339, rfc3339
 from commerce_event.core.problems import Problem
 
 FILTERS: Final = ("q", "type", "client_id", "application_id", "state", "since", "until")
-_MINUTES: Final = len("2026-01-31T00:00")
+_WITHOUT_ZONE: Final = re.compile(r"[0-9-]{10}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,3})?)?")
 _LABELS: Final = {"client_id": "The client", "application_id": "The application", "state": "The state"}
 
 
@@ -41,8 +42,23 @@ async def search(context: ScreenContext, limit: int) -> Listing[EventView] | Fil
 
 
 def full_time(text: str) -> str:
-    """Return a time of a browser's field, which is to the minute, as the API takes it. Without a zone it is UTC."""
-    return f"{text}:00Z" if len(text) == _MINUTES else text
+    """Return a time of a browser's field as the API takes it. Without a zone it is UTC."""
+    match = _WITHOUT_ZONE.fullmatch(text)
+    if match is None:
+        return text
+    return f"{text}Z" if match[1] else f"{text}:00Z"
+
+
+def field_time(text: str | None) -> str:
+    """Return a time as a browser's field shows it: in UTC without a zone, with seconds and milliseconds if it has any.
+
+    Text that is no time is returned unchanged; the browser shows an empty field.
+    """
+    try:
+        shown = rfc3339(parse_rfc3339(full_time((text or "").strip().replace(" ", "+"))))
+    except (ValueError, OverflowError):
+        return text or ""
+    return shown.removesuffix("Z").removesuffix(".000").removesuffix(":00")
 
 
 def is_reversed(since: str | None, until: str | None) -> bool:

@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from commerce_event.admin.event_filters import field_time
 from commerce_event.admin.number_format import duration, latency, short
 from commerce_event.admin.screen_context import ROOT, Handler, Screen, ScreenFactory, not_found_screen
 from commerce_event.admin.screens import (
@@ -44,6 +45,7 @@ _MENU = (
 TEMPLATE_GLOBALS = {
     "menu": _MENU,
     "duration": duration,
+    "field_time": field_time,
     "highlight_json": highlight_json,
     "latency": latency,
     "short": short,

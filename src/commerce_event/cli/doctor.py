@@ -13,6 +13,7 @@ import typer
 
 from commerce_event.cli.api import Api
 from commerce_event.cli.errors import CommandError, UsageError, WorkFailedError
+from commerce_event.cli.history import error_text
 from commerce_event.cli.options import DEFAULT_URL, AsJson, Key, Url
 from commerce_event.cli.output import Columns, print_items, print_json
 from commerce_event.cli.proxies import open_client
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from commerce_event.settings import Settings
 
 _FREE_DISK_MIN_BYTES = 1024**3
+_SHOWN_MAX = 5  # endpoints that fail
 _CLOCK_MIN_S = 1_767_225_600  # 2026-01-01: an earlier time means that the clock was never set
 
 Status = Literal["ok", "warning", "problem"]
@@ -68,7 +70,10 @@ def _findings(store: str | None, url: str, key: str | None) -> Iterator[Finding]
     running = _server(url)
     yield running
     if running[1] == "ok":
-        yield _delivery_counts(url, key)
+        counts = _delivery_counts(url, key)
+        yield counts
+        if key and "not checked" not in counts[2]:
+            yield from _endpoints(url, key)
     if path is None or path.exists():
         yield _store(settings, path)
     else:
@@ -133,6 +138,46 @@ def _delivery_counts(url: str, key: str | None) -> Finding:
     if not books["balanced"]:
         return "delivery counts", "problem", "they do not balance: keep the store unchanged and report this"
     return "delivery counts", "ok", f"balanced; {pending} pending, {dead} dead"
+
+
+def _endpoints(url: str, key: str) -> Iterator[Finding]:
+    """Yield a finding for each endpoint that fails, up to five, and one for what waits elsewhere."""
+    try:
+        with Api(url, key) as api:
+            items = api.get("/v1/endpoint-stats", last_hour="false")["items"]
+            failing = [each for each in items if each["consecutive_failures"] or each["circuit"] != "closed"]
+            for each in failing[:_SHOWN_MAX]:
+                yield "endpoint", "warning", _failing(api, each)
+    except (CommandError, KeyError, TypeError) as error:
+        yield "endpoints", "problem", f"not checked: {error}"
+        return
+    if len(failing) > _SHOWN_MAX:
+        yield "endpoints", "warning", f"{len(failing) - _SHOWN_MAX} more fail; see: commerce-event endpoints list"
+    due = min((each["oldest_due_at"] for each in items if each["oldest_due_at"]), default=None)
+    off = [each for each in items if not each["endpoint"]["enabled"] and each["pending"]]
+    if off:
+        waiting = sum(each["pending"] for each in off)
+        yield (
+            "endpoints",
+            "warning",
+            f"{waiting} deliveries wait for endpoints that are off, such as {off[0]['endpoint']['id']}",
+        )
+    if due and not failing:
+        yield "endpoints", "ok", f"none fails now; the oldest delivery that waits was due {due}"
+
+
+def _failing(api: Api, item: Any) -> str:
+    """Describe an endpoint that fails: how often, the last error in words, and what waits."""
+    endpoint = item["endpoint"]
+    query = {"endpoint_id": endpoint["id"], "state": "pending", "limit": 20, "expand": "true"}
+    tried = [each["last_attempt"] for each in api.get("/v1/deliveries", **query)["items"] if each["last_attempt"]]
+    last = max(tried, key=lambda attempt: str(attempt["started_at"]), default=None)
+    error = error_text(last["status"], last["error"]) if last else ""
+    since = f", the oldest due since {item['oldest_due_at']}" if item["oldest_due_at"] else ""
+    return (
+        f"{endpoint['id']} ({endpoint['url']}) failed {item['consecutive_failures']} times in a row"
+        f"{error and f': {error}'}; {item['pending']} wait{since}"
+    )
 
 
 def _store(settings: "Settings", path: Path | None) -> Finding:

@@ -1,6 +1,6 @@
 """`commerce-event events` and `deliveries`: read events, deliveries and attempts."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,7 +17,7 @@ from commerce_event.cli.options import (
     complete_types,
     moment,
 )
-from commerce_event.cli.output import Columns, as_json_text, print_items, print_json, print_thing
+from commerce_event.cli.output import Columns, as_json_text, clean, print_items, print_json, print_thing
 from commerce_event.core.model import DeliveryState
 
 events = typer.Typer(no_args_is_help=True, help="Read accepted events.")
@@ -28,9 +28,44 @@ DeliveryId = Annotated[str, typer.Argument(metavar="ID", help="Delivery, dlv_…
 Endpoint = Annotated[str | None, typer.Option("--endpoint", help="Only this endpoint.")]
 State = Annotated[DeliveryState | None, typer.Option(help="Only deliveries in this state.")]
 
+
+def error_text(status: int | None, error: str | None) -> str:
+    """Return what is wrong with an answer, or why there was none, in the words of the screens."""
+    from commerce_event.admin.error_messages import error_message
+
+    if status is None and error is None:
+        return ""
+    words = error_message(status, error)
+    return f"{status}: {words}" if status is not None and words else words
+
+
+def _last_error(reason: Any) -> str:
+    return error_text(reason["last_status"], reason["last_error"])
+
+
+def _about(event_type: str, data: Any) -> str:
+    """Return what people call the subject of an event, such as ``Order SO-10023``."""
+    import msgspec
+
+    from commerce_event.admin.event_labels import label_of
+
+    return label_of(event_type, msgspec.json.encode(data)).text
+
+
+def _states(event: Any) -> str:
+    """Return the states of an event's deliveries, such as ``2 delivered, 1 pending``."""
+    states = event.get("delivery_states")
+    if states is None:  # not told by a list in the order of acceptance
+        return str(event["deliveries"])
+    return ", ".join(f"{count} {state}" for state, count in states.items() if count) or "no endpoint matched"
+
+
 _EVENTS: Columns = {
     "id": "id", "client": "client_id", "sequence": "sequence", "type": "type", "accepted": "accepted_at",
-    "deliveries": "deliveries",
+    "about": lambda event: _about(event["type"], event["data"]), "deliveries": _states,
+}  # fmt: skip
+_REASONS: Columns = {
+    "endpoint": "endpoint_id", "url": "url", "verdict": "verdict", "last error": _last_error,
 }  # fmt: skip
 _RULES: Columns = {
     "endpoint": "endpoint_id", "rule": "name", "": lambda rule: "passed" if rule["passed"] else "did not match",
@@ -78,6 +113,7 @@ def list_events(
             state=state,
             q=search,
             after=after,
+            expand="true" if after is None else None,
         )
         print_items(found, _EVENTS, as_json=as_json, empty="No events.")
 
@@ -104,11 +140,13 @@ def explain_event(id_: EventId, url: Url = DEFAULT_URL, key: Key = None, as_json
     """Explain for each endpoint why an event was sent or not."""
     with Api(url, key) as api:
         explanation = api.get(at("events", id_, "explain"))
-    if as_json:
-        print_json(explanation)
-        return
-    columns: Columns = {"endpoint": "endpoint_id", "url": "url", "verdict": "verdict"}
-    print_items(explanation["endpoints"], columns, as_json=False, empty="This client has no endpoints.")
+        if as_json:
+            print_json(explanation)
+            return
+        event = api.get(at("events", id_))
+    about = _about(event["type"], event["data"])
+    print(clean(f"{event['type']}{about and f', {about}'}, accepted {event['accepted_at']}"))
+    print_items(explanation["endpoints"], _REASONS, as_json=False, empty="This client has no endpoints.")
     if explanation["left_out"]:
         typer.echo(f"{explanation['left_out']} more endpoints; ask the API for one with ?endpoint_id=", err=True)
     rules = [
@@ -156,7 +194,8 @@ def get_delivery(id_: DeliveryId, url: Url = DEFAULT_URL, key: Key = None, as_js
     attempts = delivery.pop("attempts")
     print_thing(delivery, as_json=False)
     columns: Columns = {
-        "attempt": "number", "started": "started_at", "ms": "duration_ms", "status": "status", "error": "error",
+        "attempt": "number", "started": "started_at", "ms": "duration_ms", "status": "status",
+        "error": lambda attempt: error_text(attempt["status"], attempt["error"]),
         "answer": lambda attempt: attempt["response_body"][:80],
     }  # fmt: skip
     print_items(attempts, columns, as_json=False, empty="No attempts yet.")

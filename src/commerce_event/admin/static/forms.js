@@ -2,12 +2,18 @@
 (() => {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const two = (number) => String(number).padStart(2, "0");
+  const seconds = (moment) => {
+    const ms = moment.getMilliseconds();
+    if (!ms && !moment.getSeconds()) return "";
+    return `:${two(moment.getSeconds())}${ms ? `.${String(ms).padStart(3, "0")}` : ""}`;
+  };
   const local = (moment) =>
-    `${moment.getFullYear()}-${two(moment.getMonth() + 1)}-${two(moment.getDate())}T${two(moment.getHours())}:${two(moment.getMinutes())}`;
+    `${moment.getFullYear()}-${two(moment.getMonth() + 1)}-${two(moment.getDate())}T${two(moment.getHours())}:${two(moment.getMinutes())}${seconds(moment)}`;
 
   // <label for="since">Since (UTC)</label><input id="since" type="datetime-local" name="since" data-zone value="…">
   // The value is UTC, with or without a Z. It is shown in the viewer's zone, whose name replaces "UTC" in
   // the label. An ISO instant is submitted under the same name. Without scripts the field is not changed.
+  // In the hour that comes twice when summer time ends, a time keeps the offset from UTC of the given value.
   const showZone = (input) => {
     const given = input.getAttribute("value");
     const moment = given ? new Date(given.endsWith("Z") ? given : `${given}Z`) : null;
@@ -16,7 +22,11 @@
     input.after(instant);
     if (moment && !isNaN(moment)) input.value = local(moment);
     const update = () => {
-      const chosen = input.value ? new Date(input.value) : null;
+      let chosen = input.value ? new Date(input.value) : null;
+      if (chosen && moment && !isNaN(moment)) {
+        const kept = new Date(Date.parse(`${input.value}Z`) + moment.getTimezoneOffset() * 60_000);
+        if (local(kept) === local(chosen)) chosen = kept;
+      }
       instant.value = chosen && !isNaN(chosen) ? chosen.toISOString() : "";
       instant.disabled = instant.value === ""; // keep empty fields out of the address
     };
