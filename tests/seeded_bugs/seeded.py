@@ -29,6 +29,7 @@ from commerce_event.deliver.leases import Leases
 from commerce_event.deliver.sender import Sender
 from commerce_event.registry.registry import Registry
 from commerce_event.store.model import Accepted
+from commerce_event.store.sqlite import history as sqlite_history
 from commerce_event.store.sqlite import queue as sqlite_queue
 from commerce_event.store.sqlite.history import SqliteHistory
 from commerce_event.store.sqlite.journal import SqliteJournal
@@ -339,19 +340,16 @@ def work_of_a_killed_server_forgotten() -> None:
 
 @_bug("every request is one recorded attempt")
 def newest_attempt_not_shown() -> None:
-    async def attempts(before: Any, *values: Any) -> Any:
-        return (await before(*values))[:-1]
-
-    _wrap(SqliteHistory, "attempts", attempts)
+    _wrap(sqlite_history, "_attempts", lambda before, *values: before(*values)[:-1])
 
 
 @_bug("every recorded attempt was made, or interrupted")
 def attempt_invented() -> None:
-    async def attempts(before: Any, *values: Any) -> Any:
-        found = await before(*values)
+    def attempts(before: Any, *values: Any) -> Any:
+        found = before(*values)
         return [*found, replace(found[-1], number=found[-1].number + 1)] if found else found
 
-    _wrap(SqliteHistory, "attempts", attempts)
+    _wrap(sqlite_history, "_attempts", attempts)
 
 
 @_bug("a client's sequence has no gap")
