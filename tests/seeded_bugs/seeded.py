@@ -77,7 +77,7 @@ def _every(count: int) -> Callable[[], bool]:
 # Accepting
 
 
-@_bug("every acknowledged event is stored, byte for byte", "dead because gone")
+@_bug("every acknowledged event is stored, byte for byte", "dead because gone", "dead after the whole policy")
 def answered_before_the_commit() -> None:
     tasks = []
 
