@@ -119,7 +119,7 @@ async def test_a_store_that_does_not_answer_makes_it_unready_and_says_when_to_co
 async def test_readyz_while_another_program_holds_the_write_lock_is_503(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As publishing would be: that program may be a backup, or somebody's shell."""
+    """As publishing would be: that program may be a backup, or a user's shell."""
     monkeypatch.setattr(readiness, "_WAIT_S", 0.05)
     monkeypatch.setattr(readiness, "_KEPT_S", 0.0)
     other = apsw.Connection((await api.node.store.info()).location)

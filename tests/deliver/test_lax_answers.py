@@ -21,7 +21,7 @@ TAKEN = {
     "folded header": b"HTTP/1.1 200 OK\r\nx-a: b\r\n c\r\ncontent-length: 2\r\n\r\nok",
     "space before colon": b"HTTP/1.1 200 OK\r\ncontent-length : 2\r\n\r\nok",
     "control character": b"HTTP/1.1 200 OK\r\nx-a: b\x01c\r\ncontent-length: 2\r\n\r\nok",
-    "length beside chunked": (
+    "length next to chunked": (
         b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
     ),
     "interim response with bare LF": b"HTTP/1.1 100 Continue\n\nHTTP/1.1 200 OK\ncontent-length: 2\n\nok",
