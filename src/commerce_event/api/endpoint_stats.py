@@ -121,7 +121,8 @@ async def list_endpoint_stats(call: Call) -> Reply:
         named = (endpoint.url, endpoint.description, ids.encode("end", endpoint.id))
         summary = endpoint_summary(endpoint)
         if summary is not None and (not text or any(text in fold(each) for each in named)):
-            items.append(_item(call, endpoint, summary, by_endpoint.get(endpoint.id), last_hour.get(endpoint.id)))
+            own_counts = by_endpoint.get(endpoint.id) or _no_counts(endpoint)
+            items.append(_item(call, endpoint, summary, own_counts, last_hour.get(endpoint.id)))
     return Reply(
         EndpointStatsView(
             items=items,
@@ -131,17 +132,17 @@ async def list_endpoint_stats(call: Call) -> Reply:
 
 
 def _item(
-    call: Call, endpoint: Endpoint, summary: EndpointSummary, counts: DeliveryCounts | None, activity: Activity | None
+    call: Call, endpoint: Endpoint, summary: EndpointSummary, counts: DeliveryCounts, activity: Activity | None
 ) -> EndpointStatsItem:
     health = call.services.dispatcher.health(endpoint.id)
     return EndpointStatsItem(
         endpoint=summary,
-        matched=0 if counts is None else counts.matched,
-        delivered=0 if counts is None else counts.delivered,
-        dead=0 if counts is None else counts.dead,
-        cancelled=0 if counts is None else counts.cancelled,
-        pending=0 if counts is None else counts.pending,
-        oldest_due_at=None if counts is None else shown_time(counts.oldest_due_ms),
+        matched=counts.matched,
+        delivered=counts.delivered,
+        dead=counts.dead,
+        cancelled=counts.cancelled,
+        pending=counts.pending,
+        oldest_due_at=shown_time(counts.oldest_due_ms),
         in_flight=health.in_flight,
         circuit=health.circuit,
         consecutive_failures=health.consecutive_failures,

@@ -10,8 +10,7 @@ from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.parameters import unknown_type
 from commerce_event.api.response_models import AttemptView, attempt_view
 from commerce_event.contract.catalogue import EVENT_TYPES, EventType
-from commerce_event.core.delivery import Outcome
-from commerce_event.core.model import Attempt, Endpoint
+from commerce_event.core.model import Endpoint
 from commerce_event.core.problems import Problem, invalid
 from commerce_event.store.model import Claimed
 
@@ -47,7 +46,7 @@ async def send_test_event(call: Call) -> Reply:
             url=endpoint.url,
             request_headers=preview,
             request_body=claimed.body.decode(),
-            attempt=attempt_view(_attempt(outcome)),
+            attempt=attempt_view(outcome.attempt(1)),
         )
     )
 
@@ -83,18 +82,6 @@ def _example(call: Call, endpoint: Endpoint, event_type: EventType) -> Claimed:
         type=event_type.name,
         traceparent=None,
         body=msgspec.json.encode(data),
-    )
-
-
-def _attempt(outcome: Outcome) -> Attempt:
-    return Attempt(
-        number=1,
-        started_ms=outcome.started_ms,
-        duration_ms=outcome.duration_ms,
-        status=outcome.status,
-        error=outcome.error,
-        response_headers=outcome.response_headers,
-        response_body=outcome.response_body,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from commerce_event.core.model import DeliveryState
+from commerce_event.core.model import Attempt, DeliveryState
 
 RETRY_AFTER_MAX_S: Final = 3_600.0
 OWN_FAULT_DELAY_S: Final = 5.0  # doubled with each further fault
@@ -30,6 +30,18 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     response_body: bytes = b""
     retry_after_s: float | None = None
     is_internal: bool = False
+
+    def attempt(self, number: int) -> Attempt:
+        """Return the record of the attempt with this number."""
+        return Attempt(
+            number=number,
+            started_ms=self.started_ms,
+            duration_ms=self.duration_ms,
+            status=self.status,
+            error=self.error,
+            response_headers=self.response_headers,
+            response_body=self.response_body,
+        )
 
     @property
     def delivered(self) -> bool:

@@ -12,7 +12,7 @@ import structlog
 
 from commerce_event.core.clock import Clock
 from commerce_event.core.delivery import Decision, Outcome, decide
-from commerce_event.core.model import Attempt, Endpoint
+from commerce_event.core.model import Endpoint
 from commerce_event.deliver.claim_loop import ClaimLoop
 from commerce_event.deliver.concurrency import Concurrency
 from commerce_event.deliver.endpoint_state import EndpointState, Health
@@ -262,15 +262,7 @@ def _settlement(claimed: Claimed, outcome: Outcome, decision: Decision) -> Settl
         delivery_id=claimed.delivery_id,
         endpoint_id=claimed.endpoint_id,
         run_id=claimed.run_id,
-        attempt=Attempt(
-            number=claimed.number,
-            started_ms=outcome.started_ms,
-            duration_ms=outcome.duration_ms,
-            status=outcome.status,
-            error=outcome.error,
-            response_headers=outcome.response_headers,
-            response_body=outcome.response_body,
-        ),
+        attempt=outcome.attempt(claimed.number),
         state=decision.state,
         failure_count=decision.failure_count,
         due_ms=decision.due_ms,
