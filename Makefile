@@ -17,7 +17,7 @@ serve: $(VENV)/.run ## start a server on ./commerce-event.db
 	$(BIN)/commerce-event serve
 
 test: $(VENV)/.dev $(VENV)/.browser ## run every test; installs Chromium first where it is missing, and says so
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal --reruns 1 --rerun-show-tracebacks
 
 test-unit: $(VENV)/.dev ## run the quick tests, for every save
 	$(BIN)/python -m pytest -m "not integration" -n 2

@@ -45,15 +45,14 @@ class Bug(NamedTuple):
     told_by: str
     engine: str = "sqlite"
     faults: tuple[str, ...] = ("kill",)
-    prevents: tuple[str, ...] = ()  # outcomes that a run needs to be judged by, and that this bug makes impossible
 
 
 BUGS: dict[str, Bug] = {}
 
 
-def _bug(told_by: str, *prevents: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
+def _bug(told_by: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
     def remember(put_in: Callable[[], None]) -> Callable[[], None]:
-        BUGS[put_in.__name__] = Bug(put_in, told_by, prevents=prevents)
+        BUGS[put_in.__name__] = Bug(put_in, told_by)
         return put_in
 
     return remember
@@ -77,7 +76,7 @@ def _every(count: int) -> Callable[[], bool]:
 # Accepting
 
 
-@_bug("every acknowledged event is stored, byte for byte", "dead because gone")
+@_bug("every acknowledged event is stored, byte for byte")
 def answered_before_the_commit() -> None:
     tasks = []
 
@@ -192,14 +191,12 @@ def one_attempt_too_few() -> None:
     _wrap(dispatcher, "decide", decide)
 
 
-@_bug(
-    "a delivery is dead only if its receiver refused every attempt", "dead after the whole policy", "dead because gone"
-)
+@_bug("a delivery is dead only if its receiver refused every attempt")
 def dead_without_a_reason() -> None:
     _decide(lambda _, decision: replace(decision, reason=None))
 
 
-@_bug("only a 410 switches an endpoint off", "dead because gone")
+@_bug("only a 410 switches an endpoint off")
 def gone_ignored() -> None:
     def decide(before: Any, outcome: Any, **named: Any) -> Any:
         return before(replace(outcome, status=500) if outcome.status == 410 else outcome, **named)
@@ -229,7 +226,7 @@ def not_modified_is_a_success() -> None:
     _success(lambda outcome: outcome.status == 304)
 
 
-@_bug("what is recorded as delivered was answered with 2xx", "dead after the whole policy")
+@_bug("what is recorded as delivered was answered with 2xx")
 def server_error_is_a_success() -> None:
     _success(lambda outcome: outcome.status == 500)
 
@@ -331,7 +328,7 @@ def wrong_content_type() -> None:
 # Delivery counts
 
 
-@_bug("every delivery ended", "dead after the whole policy", "dead because gone")
+@_bug("every delivery ended")
 def work_of_a_killed_server_forgotten() -> None:
     """Leases are long, so that the run ends before they do."""
     _wrap(sqlite_queue, "release_former_claims", lambda *_: None)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from seeded import BUGS
-from try_seeded_bugs import broken_by, is_found
+from try_seeded_bugs import broken_without_a_bug, find, is_found
 
 PUT_IN = """
 import os
@@ -29,13 +29,13 @@ def test_every_seeded_bug_fits_the_code_it_is_put_into() -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 11, 21])
 def test_oracle_without_a_bug_finds_nothing(tmp_path: Path, seed: int) -> None:
-    assert broken_by("none", tmp_path, seed) == {}
+    assert broken_without_a_bug(tmp_path, seed) == {}
 
 
 @pytest.mark.parametrize("bug", TRIED)
 def test_oracle_with_a_seeded_bug_names_its_invariant(tmp_path: Path, bug: str) -> None:
-    found = broken_by(bug, tmp_path)
+    found = find(bug, tmp_path)
 
     assert is_found(bug, found), found
