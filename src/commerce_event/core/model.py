@@ -9,6 +9,7 @@ Role = Literal["admin", "manage", "publish", "read"]
 Ordering = Literal["none", "key"]
 ReplayOf = Literal["failed", "waiting", "all"]
 Signing = Literal["hmac", "ed25519"]
+ValidationMode = Literal["reject", "warn", "off"]  # of events that break the contract
 Filter = dict[str, Any]
 
 DEFAULT_MAX_IN_FLIGHT: Final = 32
