@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test test-unit lint format docs diagrams bench bench-all isolation screenshots chaos simulate lock clean
+.PHONY: help run serve test test-unit lint lint-openapi format docs diagrams bench bench-all isolation screenshots chaos simulate lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,9 @@ lint: $(VENV)/.dev ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+lint-openapi: $(VENV)/.dev ## check the OpenAPI document with Redocly, Spectral and a client generator (needs Node.js; skips what is missing)
+	$(BIN)/python tests/openapi_lint/lint.py
 
 format: $(VENV)/.dev ## format the code
 	$(BIN)/ruff check --fix .

@@ -158,3 +158,15 @@ def test_patterns_are_only_where_the_form_says_something() -> None:
 
 def test_webhooks_need_no_key() -> None:
     assert [item["post"]["security"] for item in document()["webhooks"].values()] == [[]] * len(EVENT_TYPES)
+
+
+def test_bodies_name_the_schemas_of_objects() -> None:
+    """Generators make a class of each object, and its name of the operation: two without names would collide."""
+    for method, path, call in CALLS:
+        for media in call.get("requestBody", {}).get("content", {}).values():
+            assert not [each for each in schemas_in(media["schema"]) if each.get("type") == "object"], (method, path)
+
+
+def test_every_component_is_used() -> None:
+    text = json.dumps(document())
+    assert not [name for name in document()["components"]["responses"] if f'responses/{name}"' not in text]

@@ -70,6 +70,20 @@ def test_proxy_for_host_in_no_proxy_is_none(monkeypatch: pytest.MonkeyPatch) -> 
     assert proxy_for("https://events.example.org") is not None
 
 
+@pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
+def test_proxy_for_no_proxy_with_networks_and_ports_is_none(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("ALL_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv(name, "192.0.2.0/24, 2001:db8::/32,events.example.org:8443,bare.example:443,10.0.0.1/8")
+
+    direct = [
+        "http://192.0.2.7:8080", "https://[2001:db8::5]", "https://events.example.org:8443", "https://bare.example",
+        "http://10.9.9.9",
+    ]  # fmt: skip
+    assert [proxy_for(url) for url in direct] == [None] * len(direct)
+    for url in ("http://198.51.100.7", "https://[2001:db9::5]", "https://events.example.org", "http://11.0.0.1"):
+        assert proxy_for(url) is not None
+
+
 @pytest.mark.parametrize(
     "value", ["socks5://proxy.example:1080", "socks5h://p", "socks4://p", "ftp://p", "http://[::1", "http://p:x"]
 )

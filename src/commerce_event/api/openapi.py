@@ -76,6 +76,7 @@ def document() -> dict[str, Any]:
             "title": "Commerce Event",
             "version": __version__,
             "description": "Commerce events over webhooks: what receivers get, and the API that manages the server.",
+            "contact": {"name": "Commerce Event", "url": "https://github.com/commerce-event/commerce-event"},
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
@@ -84,13 +85,18 @@ def document() -> dict[str, Any]:
         "webhooks": webhook_items(),
         "paths": paths,
         "components": {
-            "schemas": {**event_schemas(), **{name: _described(name, each) for name, each in schemas.items()}},
+            "schemas": {
+                **event_schemas(),
+                **_envelopes(),
+                **{name: _described(name, each) for name, each in schemas.items()},
+            },
             "responses": {
                 _problem_name(status): {
                     "description": TITLES[status],
                     "content": {MEDIA_TYPE: {"schema": shown[ProblemBody]}},
                 }
                 for status in sorted(TITLES)
+                if status != 405  # no call that the document describes
             },
             "securitySchemes": {
                 "key": {
@@ -239,8 +245,8 @@ def _accepting(shown: dict[Any, Any]) -> dict[str, Any]:
         "requestBody": {
             "required": True,
             "content": {
-                "application/json": {"schema": {"anyOf": [{"$ref": _REF.format(name=n)} for n in EVENT_TYPES]}},
-                "application/cloudevents+json": {"schema": {"type": "object"}},
+                "application/json": {"schema": {"anyOf": [_ref(name) for name in EVENT_TYPES]}},
+                "application/cloudevents+json": {"schema": _ref("CloudEvent")},
             },
         },
         "responses": {
@@ -248,16 +254,6 @@ def _accepting(shown: dict[Any, Any]) -> dict[str, Any]:
             "202": {"description": "Durable", "content": accepted},
             **problems,
         },
-    }
-    item = {
-        "type": "object",
-        "properties": {
-            "type": {"type": "string", "enum": list(EVENT_TYPES), "description": describe("item", "type")},
-            "data": {"type": "object", "description": describe("item", "data")},
-            "id": {"type": "string", "minLength": 1, "maxLength": 256, "description": describe("item", "id")},
-        },
-        "required": ["type", "data"],
-        "additionalProperties": False,
     }
     many = {
         "operationId": "publishEvents",
@@ -269,10 +265,10 @@ def _accepting(shown: dict[Any, Any]) -> dict[str, Any]:
         "requestBody": {
             "required": True,
             "content": {
-                "application/json": {"schema": {"type": "array", "items": item, "maxItems": BATCH_MAX}},
+                "application/json": {"schema": {"type": "array", "items": _ref("BatchItem"), "maxItems": BATCH_MAX}},
                 "application/x-ndjson": {"schema": {"type": "string"}},
-                "application/cloudevents+json": {"schema": {"type": "object"}},
-                "application/cloudevents-batch+json": {"schema": {"type": "array", "items": {"type": "object"}}},
+                "application/cloudevents+json": {"schema": _ref("CloudEvent")},
+                "application/cloudevents-batch+json": {"schema": {"type": "array", "items": _ref("CloudEvent")}},
             },
         },
         "responses": {
@@ -286,6 +282,50 @@ def _accepting(shown: dict[Any, Any]) -> dict[str, Any]:
     }
     # One template for POST /v1/events/{EventType} and GET /v1/events/{id}: OpenAPI forbids two that differ in the name.
     return {"/v1/events/{id}": {"post": one}, "/v1/events": {"post": many}}
+
+
+def _envelopes() -> dict[str, Any]:
+    """Return the schemas of what carries an event: named, since generators make a class of each."""
+    item = {
+        "type": {"type": "string", "enum": list(EVENT_TYPES)},
+        "data": {"type": "object"},
+        "id": {"type": "string", "minLength": 1, "maxLength": 256},
+    }
+    cloud_event = {
+        "specversion": {"type": "string", "enum": ["1.0"]},
+        "type": {"type": "string"},
+        "source": {"type": "string"},
+        "id": {"type": "string"},
+        "data": {"type": "object"},
+        "data_base64": {"type": "string"},
+    }
+    described = (
+        ("BatchItem", "An event of a batch.", item, ["type", "data"], False),
+        (
+            "CloudEvent",
+            "A CloudEvent 1.0 in structured mode.",
+            cloud_event,
+            ["specversion", "type", "source", "id"],
+            True,
+        ),
+    )
+    return {
+        name: _described(
+            name,
+            {
+                "type": "object",
+                "description": text,
+                "properties": properties,
+                "required": required,
+                "additionalProperties": others,
+            },
+        )
+        for name, text, properties, required, others in described
+    }
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": _REF.format(name=name)}
 
 
 def _key_header(description: str) -> dict[str, Any]:

@@ -3,13 +3,16 @@
 import ipaddress
 import os
 import socket
-from typing import Any, NamedTuple
+from contextlib import suppress
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import proxy_bypass
 
 import httpx
 
 from commerce_event.cli.errors import UsageError
+
+_PORTS: Final = {"http": 80, "https": 443}
 
 
 class Proxy(NamedTuple):
@@ -48,9 +51,10 @@ def proxy_for(url: str) -> Proxy | None:
     try:
         parts = urlsplit(url)
         host = (parts.hostname or "").rstrip(".")
+        port = parts.port or _PORTS.get(parts.scheme)
     except ValueError:  # the client reports it
         return None
-    if not host or is_local(host) or proxy_bypass(host):
+    if not host or is_local(host) or proxy_bypass(f"{host}:{port}") or _is_in_networks(host):
         return None
     for name in (f"{parts.scheme}_proxy", "all_proxy"):
         for variable in (name, name.upper()):
@@ -77,6 +81,20 @@ def is_local(host: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def _is_in_networks(host: str) -> bool:
+    """Tell whether a host is an address of a network in NO_PROXY, such as 10.0.0.0/8, which urllib does not know."""
+    entries = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    for entry in entries.split(","):
+        with suppress(ValueError):
+            if address in ipaddress.ip_network(entry.strip(), strict=False):
+                return True
+    return False
 
 
 def _unusable(proxy: Proxy, what: str) -> UsageError:

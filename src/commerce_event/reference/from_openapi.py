@@ -106,9 +106,10 @@ def _example_path(path: str, raw: Mapping[str, Any]) -> str:
 
 
 def _body(schema: Schema, raw: Mapping[str, Any], schemas: Schemas) -> BodyDoc:
-    inner = schemas[link_of(schema)] if "$ref" in schema else (items_of(schema) or schema)
+    named = items_of(schema) or schema
+    inner = schemas[link_of(named)] if "$ref" in named else named
     return BodyDoc(
-        link=link_of(schema),
+        link=link_of(named),
         required=raw.get("required", False),
         is_list=schema.get("type") == "array",
         properties=tuple(properties_of(inner, schemas)),

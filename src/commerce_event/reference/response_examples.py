@@ -163,6 +163,11 @@ EXAMPLES: Final[dict[str, Any]] = {
     "BookView": _BOOK,
     "BooksView": {"items": [_BOOK], "totals": _TOTALS, "balanced": True, "counted_at": _ACCEPTED},
     "StepView": _STEP,
+    "BatchItem": {"type": ORDER.name, "data": ORDER.example, "id": "order-100234567-confirmed"},
+    "CloudEvent": {
+        "specversion": "1.0", "type": f"com.example.{ORDER.name}", "source": "/shop", "id": "100234567-confirmed",
+        "data": ORDER.example,
+    },
     "ActivityView": {
         "step_s": 60, "accepted": 3660, "delivered": 7080, "failed": 240, "dead": 0, "latency_p50_ms": 21.0,
         "latency_p95_ms": 84.0, "latency_p99_ms": 130.0, "items": [_STEP],

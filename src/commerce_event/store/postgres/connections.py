@@ -11,6 +11,7 @@ import asyncpg
 import structlog
 
 from commerce_event.store.port import StoreRefusedError, StoreUnavailableError
+from commerce_event.store.postgres.errors import POOLED
 from commerce_event.store.postgres.sql import Connection, fetch, fetch_value
 
 SCHEMA: Final = "commerce_event"
@@ -36,6 +37,41 @@ _SETTINGS: Final = {
 }
 # For statements that must use an index, regardless of the planner's size estimates.
 _INDEX_SETTINGS: Final = _SETTINGS | {"enable_bitmapscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+
+_POOLER: Final = (
+    "{server} is a connection pooler such as PgBouncer ({reason}), and a node needs direct connections; "
+    "name the host and port of PostgreSQL itself in --store"
+)
+_UNREACHABLE: Final = "{server} cannot be reached; start PostgreSQL there, or check host and port in --store"
+_CANNOT_OPEN: Final = "{address} cannot be opened ({reason}); look into the server's log"
+# Why a database is refused at the start, by the error. The first that fits, in this order.
+_REFUSALS: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...]] = (
+    (
+        (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError),
+        "{server} did not let {user} in; check user and password in --store",
+    ),
+    (asyncpg.InvalidCatalogNameError, "{server} has no database {database}; make it with: createdb {database}"),
+    (
+        asyncpg.InsufficientPrivilegeError,
+        "{user} may not do what is needed in {address} ({reason}); run there: "
+        'GRANT CREATE, CONNECT ON DATABASE "{database}" TO "{user}"',
+    ),
+    (asyncpg.CannotConnectNowError, "{server} is starting or stopping; try again in a moment"),
+    (
+        asyncpg.TooManyConnectionsError,
+        "{server} has no connection left; raise max_connections there by 12 for each node",
+    ),
+    ((*POOLED, asyncpg.ProtocolViolationError), _POOLER),  # such as "unsupported startup parameter"
+    (asyncpg.TargetServerAttributeNotMatched, "none of {server} is a primary that takes writes"),
+    ((OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, StoreUnavailableError), _UNREACHABLE),
+)
+_OF_OPENING: Final = (
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.TargetServerAttributeNotMatched,
+    StoreUnavailableError,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -104,35 +140,26 @@ class Address:
         """Turn errors of opening into StoreRefusedError with the remedy."""
         try:
             yield
-        except (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError):
-            raise StoreRefusedError(
-                f"{self.server} did not let {self.user} in; check user and password in --store"
-            ) from None
-        except asyncpg.InvalidCatalogNameError:
-            raise StoreRefusedError(
-                f"{self.server} has no database {self.database}; make it with: createdb {self.database}"
-            ) from None
-        except asyncpg.InsufficientPrivilegeError as error:
-            raise StoreRefusedError(
-                f"{self.user} may not do what is needed in {self} ({error}); run there: "
-                f'GRANT CREATE, CONNECT ON DATABASE "{self.database}" TO "{self.user}"'
-            ) from None
-        except asyncpg.CannotConnectNowError:
-            raise StoreRefusedError(f"{self.server} is starting or stopping; try again in a moment") from None
-        except asyncpg.TooManyConnectionsError:
-            raise StoreRefusedError(
-                f"{self.server} has no connection left; raise max_connections there by 12 for each node"
-            ) from None
         except (asyncpg.ClientConfigurationError, ValueError):
             raise _no_address() from None
-        except asyncpg.TargetServerAttributeNotMatched:
-            raise StoreRefusedError(f"none of {self.server} is a primary that takes writes") from None
-        except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, StoreUnavailableError):
-            raise StoreRefusedError(
-                f"{self.server} cannot be reached; start PostgreSQL there, or check host and port in --store"
-            ) from None
-        except asyncpg.PostgresError as error:
-            raise StoreRefusedError(f"{self} cannot be opened ({error}); look into the server's log") from None
+        except _OF_OPENING as error:
+            sentence = next((text for kinds, text in _REFUSALS if isinstance(error, kinds)), _CANNOT_OPEN)
+            raise self._refuse(sentence, str(error).partition("\n")[0]) from None
+
+    def _refuse(self, sentence: str, reason: str) -> StoreRefusedError:
+        return StoreRefusedError(
+            sentence.format(address=self, server=self.server, database=self.database, user=self.user, reason=reason)
+        )
+
+    async def check_session(self, connection: Connection) -> None:
+        """Raise StoreRefusedError unless the settings that were asked for are in force: some poolers drop them."""
+        if await fetch_value(connection, "setting", "search_path") != SCHEMA:
+            raise self._refuse(_POOLER, "it dropped the settings of a session")
+
+    async def check_sessions(self, one: Connection, other: Connection) -> None:
+        """Raise StoreRefusedError if two open connections share a session of the server."""
+        if await fetch_value(one, "backend") == await fetch_value(other, "backend"):
+            raise self._refuse(_POOLER, "two connections share a session")
 
 
 async def close(connections: "Pool | asyncpg.Connection[asyncpg.Record]") -> None:
@@ -156,6 +183,7 @@ def _no_address() -> StoreRefusedError:
 
 async def check_server(connection: Connection, address: Address) -> str:
     """Return the version; StoreRefusedError for a server that is too old or would lose acknowledged events."""
+    await address.check_session(connection)
     [server] = await fetch(connection, "server")
     version, encoding = server.version, server.encoding
     if server.version_number < _SINCE:

@@ -57,7 +57,7 @@ class PostgresStore:
             try:
                 self._version = await check_server(connection, self._address)
                 await refuse_half_moved(connection, self._address)
-                await self._migrate()
+                await self._migrate(connection)
                 await self._cluster.enter(connection)
                 await self._executor.open(self._address)
             except BaseException:
@@ -65,9 +65,10 @@ class PostgresStore:
                 await close(connection)
                 raise
 
-    async def _migrate(self) -> None:
+    async def _migrate(self, other: Connection) -> None:
         connection = await self._address.connect_without_timeout()  # an index of a large table takes long
         try:
+            await self._address.check_sessions(connection, other)
             self._schema = await migrate(connection, self._address)
         finally:
             await close(connection)

@@ -27,7 +27,7 @@ _UNREACHABLE: Final = (
     asyncpg.InvalidCatalogNameError,
 )
 
-_POOLED: Final = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
+POOLED: Final = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
 _FAILING: Final = (asyncpg.PostgresSystemError, asyncpg.InternalServerError, asyncpg.SnapshotTooOldError)
 _GONE: Final = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError)
 
@@ -41,7 +41,7 @@ _UNAVAILABLE: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException],
     (asyncpg.QueryCanceledError, "the database took too long over this and gave it up; try again"),
     (_UNREACHABLE, "the database cannot be reached now; it goes on by itself once that is back"),
     (asyncpg.InsufficientPrivilegeError, "the database user lost a right that is needed; grant it and it goes on"),
-    (_POOLED, "a pooler shares this connection with others; let --store name PostgreSQL itself"),
+    (POOLED, "a pooler shares this connection with others; let --store name PostgreSQL itself"),
     (_GONE, "a table of the store is missing now; if it stays so, restore the database from a backup"),
     (_FAILING, "the database server failed over this; look into its log"),
 )

@@ -623,5 +623,8 @@ SELECT current_setting('server_version_num')::integer AS version_number, current
 -- name: setting
 SELECT current_setting($1)
 
+-- name: backend
+SELECT pg_backend_pid()
+
 -- name: database_size
 SELECT pg_database_size(current_database())
