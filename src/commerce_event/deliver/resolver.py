@@ -14,10 +14,10 @@ import math
 import socket
 from collections import Counter
 from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Literal, get_args
 
 from commerce_event.core.addresses import AddressPolicy
+from commerce_event.daemon_threads import DaemonThreads
 
 _LOOKUPS_MAX: Final = 16  # threads; a lookup that hangs holds one until the system gives up
 _CLIENT_MAX: Final = 4  # of them, for one client
@@ -62,9 +62,7 @@ class Resolver:
         self._own = frozenset((_parse(address), port) for address, port in own)
         self._own_wildcard_ports = frozenset(port for address, port in own if address in _WILDCARDS)
         self._lookup = lookup
-        self._threads = ThreadPoolExecutor(
-            _LOOKUPS_MAX + _SLOW_LOOKUPS_MAX + _REFRESHES_MAX, thread_name_prefix="resolver"
-        )
+        self._threads = DaemonThreads(_LOOKUPS_MAX + _SLOW_LOOKUPS_MAX + _REFRESHES_MAX, name="resolver")
         self._slow_hosts: set[str] = set()
         self._slow_clients: set[int] = set()  # whose latest lookup was too slow
         self._lookups: dict[tuple[str, bool], _Lookup] = {}  # by host, and whether it is a refresh
