@@ -21,6 +21,7 @@ from commerce_event.core.model import Role
 from commerce_event.core.problems import Problem, not_found
 from commerce_event.core.vault import Vault
 from commerce_event.http.asgi import DisconnectedError, read_body
+from commerce_event.http.body_budget import BodyShare
 from commerce_event.http.problems import problem_of
 from commerce_event.registry.authentication import Needed, check_role
 from commerce_event.web.origin import origin_of, over_tls
@@ -200,17 +201,19 @@ class ScreenFactory:
             await context.count_dead_letters()
             try:
                 check_role(session.key, needs)
-                if request.method == "POST":
-                    context.form = await read_form(request)
-                    check_origin(request)
-                    if not session.allows(context.field("csrf")):
-                        raise Problem(403, "This form is out of date. Load the page again and repeat it.")
-                response = await screen(context)
+                with self.services.bodies.share(session.key.owner) as share:
+                    if request.method == "POST":
+                        context.form = await read_form(request, share)
+                        check_origin(request)
+                        if not session.allows(context.field("csrf")):
+                            raise Problem(403, "This form is out of date. Load the page again and repeat it.")
+                    response = await screen(context)
             except DisconnectedError:
                 return Response(status_code=400)
             except Exception as error:
                 problem = problem_of(error)
                 response = context.render("problem.html", problem.status, problem=problem)
+                set_retry_after(response, problem)
             if request.method == "GET" and not context.is_partial:
                 for cookie, path in ((FLASH_COOKIE, ROOT), (ONE_TIME_COOKIE, request.url.path)):
                     if cookie in request.cookies:
@@ -220,12 +223,12 @@ class ScreenFactory:
         return handle
 
 
-async def read_form(request: Request) -> Form:
-    """Return the fields of a form. Raises Problem."""
+async def read_form(request: Request, share: BodyShare, limit: int = FORM_MAX) -> Form:
+    """Return the fields of a form of at most ``limit`` bytes. Raises Problem, DisconnectedError."""
     headers = dict(request.headers.raw)
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
         raise Problem(415, "Send the form as application/x-www-form-urlencoded, as the page does.")
-    raw = await read_body(request.receive, headers, FORM_MAX)
+    raw = await read_body(request.receive, headers, limit, share)
     form: Form = {}
     try:
         for name, value in parse_qsl(raw.decode("ascii"), keep_blank_values=True, max_num_fields=500, errors="strict"):
@@ -233,6 +236,12 @@ async def read_form(request: Request) -> Form:
     except ValueError:
         raise Problem(400, "The form cannot be read. Load the page again and repeat it.") from None
     return form
+
+
+def set_retry_after(response: Response, problem: Problem) -> None:
+    """Tell when to repeat a request that could not be done now, as the answers of the API do."""
+    if "Retry-After" in problem.headers:
+        response.headers["Retry-After"] = problem.headers["Retry-After"]
 
 
 def safe_next(path: str) -> str:
