@@ -16,6 +16,7 @@ from commerce_event.accept.publish import Publisher
 from commerce_event.admin import routes as admin
 from commerce_event.api.app import create_app
 from commerce_event.api.metrics import Metrics
+from commerce_event.api.reading import read_slots
 from commerce_event.api.services import Services
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.clock import Clock, SharedClock, SystemClock
@@ -171,6 +172,7 @@ class Node:
             policy=policy,
             ids=ids,
             bodies=BodyBudget(settings.max_body_memory),
+            reads=read_slots(),
         )
         publisher = Publisher(
             self.registry,

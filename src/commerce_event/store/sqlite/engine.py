@@ -12,11 +12,12 @@ import structlog
 
 from commerce_event.core.clock import Clock, SystemClock
 from commerce_event.daemon_threads import DaemonThreads
+from commerce_event.store.fair_slots import SEARCHES_MAX
 from commerce_event.store.model import Notice, StoreInfo
 from commerce_event.store.port import StoreBrokenError
 from commerce_event.store.sqlite import clock as stored_clock
 from commerce_event.store.sqlite import files, maintenance, queue
-from commerce_event.store.sqlite.access import SEARCHES_MAX, Access
+from commerce_event.store.sqlite.access import Access
 from commerce_event.store.sqlite.activity import SqliteActivity
 from commerce_event.store.sqlite.audit_log import SqliteAuditLog
 from commerce_event.store.sqlite.checkpoints import Checkpointer
@@ -29,7 +30,7 @@ from commerce_event.store.sqlite.registry import SqliteRegistry
 from commerce_event.store.sqlite.sql import fetch_value
 from commerce_event.store.sqlite.writer import Writer, translate
 
-_READERS: Final = 2
+_READERS: Final = 4  # twice as many as the reads of one caller that run at once
 _FINISH_S: Final = 0.5  # for the reads under way when the store is closed
 
 log = structlog.get_logger(__name__)
