@@ -17,7 +17,7 @@ SOURCE = Path(commerce_event.__file__).parent
 LAYERS = (
     {"contract"},
     {"core"},
-    {"settings", "logs", "loop_monitor", "web"},
+    {"settings", "logs", "loop_monitor", "daemon_threads", "web"},
     {"store"},
     {"http", "registry"},
     {"accept", "deliver", "maintenance"},

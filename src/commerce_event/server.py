@@ -16,6 +16,7 @@ from commerce_event.accept.publish import Publisher
 from commerce_event.admin import routes as admin
 from commerce_event.api.app import create_app
 from commerce_event.api.metrics import Metrics
+from commerce_event.api.reading import read_slots
 from commerce_event.api.services import Services
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.clock import Clock, SharedClock, SystemClock
@@ -42,9 +43,9 @@ from commerce_event.store.sqlite import SqliteStore
 from commerce_event.web.assets import Assets
 from commerce_event.web.pages import Pages
 
-_STOP_MAX_S: Final = 8.0  # from the signal to the end of all work: longer than an attempt, which takes 5 s by default
+_STOP_MAX_S: Final = 7.5  # from the signal to the end of all work: longer than an attempt, which takes 5 s by default
 _RECORD_S: Final = 2.0  # the last part of it, reserved for writing the results of the last attempts
-_CLOSE_STORE_MAX_S: Final = 2.0  # after that, for a store that does not answer
+_CLOSE_STORE_MAX_S: Final = 1.5  # after that, for a store that does not answer
 _FILES_UNLIMITED: Final = 1_000_000  # assumed when the system has no limit of open files
 
 log = structlog.get_logger(__name__)
@@ -171,6 +172,7 @@ class Node:
             policy=policy,
             ids=ids,
             bodies=BodyBudget(settings.max_body_memory),
+            reads=read_slots(),
         )
         publisher = Publisher(
             self.registry,

@@ -10,7 +10,7 @@ import pytest
 from local_node import ORDER, Bench
 
 from commerce_event.accept import commit_batcher, turns
-from commerce_event.accept.commit_batcher import OutcomeUnknownError, PendingEvent
+from commerce_event.accept.commit_batcher import OutcomeUnknownError, PartlyStoredError, PendingEvent
 from commerce_event.store.model import Accepted, NewEvent
 from commerce_event.store.port import StoreUnavailableError
 
@@ -26,11 +26,11 @@ def failing_at(number: int, method: Callable[..., Any]) -> Callable[..., Any]:
     """Return ``method``, but let one call raise: the one with this number."""
     left = [number]
 
-    def call(*values: Any) -> Any:
+    def call(*values: Any, **named: Any) -> Any:
         left[0] -= 1
         if left[0] == 0:
             raise RuntimeError("a fault of ours")
-        return method(*values)
+        return method(*values, **named)
 
     return call
 
@@ -207,3 +207,53 @@ async def test_batch_of_one_client_leaves_room_for_another_client() -> None:
     assert batcher.running is not None
     await batcher.running
     assert stored == [[1], [1, 2], [1], [1], [1], [1]]
+
+
+async def test_submit_events_with_many_deliveries_are_stored_in_pieces_in_order(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commit_batcher, "_DELIVERIES_MAX", 4)
+    for _ in range(2):
+        await bench.endpoint("/ok")
+    intake, journal = bench.node.intake, bench.node.store.journal
+    accept, calls = journal.accept, []
+    other: list[asyncio.Task[list[Accepted]]] = []
+
+    async def note(submissions: list[list[NewEvent]], **named: Any) -> Sequence[Result]:
+        calls.append([event.client_id for submission in submissions for event in submission])
+        if not other:
+            other.append(asyncio.create_task(intake.submit([pending(client=2)])))
+            await asyncio.sleep(0)
+        return await accept(submissions, **named)
+
+    monkeypatch.setattr(journal, "accept", note)
+    answers = await intake.submit([pending(f"key {number}") for number in range(5)])
+    [of_other] = await other[0]
+
+    assert [answer.outcome for answer in answers] == ["new"] * 5
+    assert [answer.sequence for answer in answers] == [1, 2, 3, 4, 5]
+    assert [answer.deliveries for answer in answers] == [2] * 5
+    assert of_other.outcome == "new"
+    assert [each for call in calls for each in call] in ([1, 1, 2, 1, 1, 1], [1, 1, 1, 1, 2, 1])
+    assert all(call.count(1) <= 2 for call in calls)
+    assert {each.state for each in await bench.until_settled()} == {"delivered"}
+    assert len(bench.arrived("/ok")) == 10
+
+
+async def test_submit_failure_after_a_piece_raises_partly_stored_error(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commit_batcher, "_DELIVERIES_MAX", 2)
+    await bench.endpoint("/ok")
+    intake, journal = bench.node.intake, bench.node.store.journal
+    events = [f"key {number}" for number in range(5)]
+    with monkeypatch.context() as patched:
+        patched.setattr(journal, "accept", failing_at(2, journal.accept))
+        with pytest.raises(PartlyStoredError, match=r"first 2 events .* same idempotency keys"):
+            await intake.submit([pending(key) for key in events])
+
+    answers = await intake.submit([pending(key) for key in events])
+    assert [answer.outcome for answer in answers] == ["duplicate", "duplicate", "new", "new", "new"]
+    assert intake._waiting.used == intake._waiting_bytes.used == 0
+    assert {each.state for each in await bench.until_settled()} == {"delivered"}
+    assert len(bench.arrived("/ok")) == 5

@@ -1,5 +1,6 @@
 """Protection of the admin screens: sign-in, sessions, forms from other sites, headers."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,8 +8,9 @@ from unittest.mock import patch
 
 import httpx
 import pytest
-from api_server import ADMIN_KEY, Api, plain_client, running_api
+from api_server import ADMIN_KEY, DEADLINE_S, Api, plain_client, running_api
 from browser_actions import sign_out_elsewhere
+from raw_client import connected
 from starlette.routing import Route
 
 from commerce_event.admin.one_time_secret import COOKIE as ONE_TIME_COOKIE
@@ -545,3 +547,47 @@ async def test_dead_letters_fault_of_another_parameter_is_not_the_clients(
     assert "Enter the client&#39;s number." not in response.text
     assert "bad" in response.text.partition("<main")[2]
     assert "Enter the client&#39;s number." in client.text
+
+
+def form_head(path: str, size: int, *lines: str) -> bytes:
+    head = [
+        f"POST {path} HTTP/1.1",
+        "Host: 127.0.0.1",
+        "Content-Type: application/x-www-form-urlencoded",
+        f"Content-Length: {size}",
+        *lines,
+    ]
+    return "\r\n".join(head).encode() + b"\r\n\r\n"
+
+
+async def test_sign_in_forms_share_the_memory_of_bodies(tmp_path: Path) -> None:
+    async with (
+        running_api(tmp_path, max_body_memory=10_000) as api,
+        connected(api) as slow,
+        connected(api) as second,
+        plain_client(api.url, {}) as visitor,
+    ):
+        await slow.send(form_head("/admin/sign-in", 8_000) + b"key=")
+        await second.send(form_head("/admin/sign-in", 8_000) + b"key=")
+        status, headers, page = await second.answer()
+        assert (status, headers["retry-after"].isdigit()) == (503, True)
+        assert b"Too many large requests" in page
+        await api.endpoint()  # a key has a share of its own
+        assert (await sign_in(visitor)).status_code == 303  # a usual form is small
+
+
+async def test_forms_of_a_screen_count_for_their_key(tmp_path: Path) -> None:
+    async with running_api(tmp_path, max_body_memory=10_000) as api, connected(api) as slow:
+        _, made = await api.key("manage", 1)
+        async with plain_client(api.url, {}) as visitor:
+            await sign_in(visitor, made["key"])
+            fields = {"csrf": await csrf_token(visitor), "padding": "x" * 3_000}
+            head = f"POST /v1/endpoints HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {made['key']}\r\n"
+            await slow.send(f"{head}Content-Type: application/json\r\nContent-Length: 8000\r\n\r\n{{".encode())
+            refused = await visitor.post("/admin/replays/new", data=fields)
+            assert (refused.status_code, refused.headers["retry-after"].isdigit()) == (503, True)
+            assert "Too many large requests" in refused.text
+            slow.writer.close()
+            async with asyncio.timeout(DEADLINE_S):
+                while (await visitor.post("/admin/replays/new", data=fields)).status_code == 503:
+                    await asyncio.sleep(0.01)

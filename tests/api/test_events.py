@@ -541,7 +541,7 @@ async def test_what_a_replay_would_send_is_counted_for_exactly_its_choices(api: 
 
 async def test_counting_stops_where_it_would_become_slow(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replays, "COUNTED_MAX", 2)
-    monkeypatch.setattr(replays, "_STEP", 1)
+    monkeypatch.setattr(replays, "_COUNT_STEP", 1)
     made = await api.endpoint(retry_schedule=[])
     api.receiver.status = 500
     for _ in range(3):

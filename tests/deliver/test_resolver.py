@@ -390,3 +390,57 @@ async def test_has_moved_under_silent_name_server_asks_once_and_delays_nobody(mo
     assert not resolver._lookups.get((HOST, False))  # a new connection does not wait for it
     stuck.answer.set()
     resolver.close()
+
+
+async def test_resolver_with_all_threads_hanging_finds_a_host_that_was_found_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(resolver_module, "_CACHE_S", 0.0)
+    names = HangingNames()
+    resolver = Resolver(PUBLIC, lookup=names)
+    await resolver.addresses(HOST, PORT, PATIENCE_S, client=99)
+    hanging = [
+        asyncio.create_task(resolver.addresses(f"slow{client}.example", PORT, PATIENCE_S, client=client))
+        for client in range(20)
+    ]
+    await until(lambda: len(names.hanging) == 16)
+    assert await resolver.addresses(HOST, PORT, PATIENCE_S, client=99) == ["8.8.8.8"]
+    assert len(names.hanging) == 16
+
+    names.answer.set()
+    await asyncio.gather(*hanging)
+    assert not resolver._held
+    resolver.close()
+
+
+async def test_resolver_lookup_that_takes_too_long_makes_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolver_module, "_LOOKUP_S", 0.01)
+    names = HangingNames()
+    resolver = Resolver(PUBLIC, lookup=names)
+    hanging = [
+        asyncio.create_task(resolver.addresses(f"slow{client}.example", PORT, PATIENCE_S, client=client))
+        for client in range(16)
+    ]
+    await until(lambda: len(names.hanging) == 16)
+    assert await resolver.addresses(HOST, PORT, PATIENCE_S, client=99) == ["8.8.8.8"]
+    names.answer.set()
+    await asyncio.gather(*hanging)
+    resolver.close()
+
+
+async def test_resolver_stuck_lookups_of_one_client_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolver_module, "_LOOKUP_S", 0.001)
+    names = HangingNames()
+    resolver = Resolver(PUBLIC, lookup=names)
+    hanging = [
+        asyncio.create_task(resolver.addresses(f"slow{number}.example", PORT, PATIENCE_S, client=1))
+        for number in range(20)
+    ]
+    await until(lambda: resolver._held[1, "stuck"] == 4)
+    await until(lambda: resolver._held[1, "usual"] >= 2)
+    for _ in range(20):
+        assert await resolver.addresses("other.example", PORT, PATIENCE_S, client=2) == ["8.8.8.8"]
+    assert len(names.hanging) <= 8
+    names.answer.set()
+    await asyncio.gather(*hanging)
+    resolver.close()

@@ -200,3 +200,35 @@ async def test_refusal_of_a_pipelined_request_is_never_sent_as_an_earlier_answer
     api.receiver.release()
 
     assert said == b""
+
+
+async def test_request_whose_body_does_not_end_is_refused_at_shutdown(api: Api, caller: Caller) -> None:
+    await caller.send(request()[:-1])
+    connection = await served(api, caller)
+    connection.shutdown()
+    connection.refuse_incomplete()
+    status, headers, body = await caller.answer()
+    assert (status, headers["retry-after"].isdigit()) == (503, True)
+    assert b"shutting down" in body
+    assert await stored(api) == 0
+
+
+async def test_request_whose_head_ends_after_shutdown_began_is_refused(api: Api, caller: Caller) -> None:
+    raw = request()
+    await caller.send(raw[:20])
+    connection = await served(api, caller)
+    connection.shutdown()
+    await caller.send(raw[20:])
+    status, headers, body = await caller.answer()
+    assert (status, headers["retry-after"].isdigit(), headers["connection"]) == (503, True, "close")
+    assert b"shutting down" in body
+    assert await caller.ended() == b""
+    assert await stored(api) == 0
+
+
+async def test_request_that_has_arrived_is_answered_at_shutdown(api: Api, caller: Caller) -> None:
+    await caller.send(request())
+    connection = await served(api, caller)
+    connection.shutdown()
+    connection.refuse_incomplete()
+    assert (await caller.answer())[0] == 202

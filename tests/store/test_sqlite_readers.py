@@ -8,6 +8,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from commerce_event.store.port import StoreUnavailableError
 from commerce_event.store.sqlite.readers import Readers
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
@@ -19,7 +20,7 @@ def readers(tmp_path: Path) -> Iterator[Readers]:
     apsw.Connection(str(path)).close()
     made = Readers(path, 1, name="test", on_error=lambda _: None)
     yield made
-    made.close(interrupt=True)
+    made.close()
 
 
 def one(connection: apsw.Connection) -> int:
@@ -53,3 +54,18 @@ async def test_do_waiting_call_that_is_cancelled_never_runs(readers: Readers) ->
     await first
     assert await readers.do(one) == 1
     assert ran == []
+
+
+async def test_close_interrupts_a_call_that_does_not_end(readers: Readers) -> None:
+    began = threading.Event()
+
+    def endless(connection: apsw.Connection) -> None:
+        began.set()
+        connection.execute(ENDLESS).get  # noqa: B018 - runs the statement
+
+    running = asyncio.create_task(readers.do(endless))
+    await asyncio.to_thread(began.wait)
+    async with asyncio.timeout(60):
+        await asyncio.to_thread(readers.close, 0.01)
+        with pytest.raises(StoreUnavailableError):
+            await running

@@ -212,6 +212,7 @@ async def listening(app: object, limits: Limits = _DEFAULT_LIMITS) -> AsyncItera
             each.close()
         for connection in list(server.server_state.connections):
             connection.shutdown()
+            cast("HttpProtocol", connection).refuse_incomplete()
         async with asyncio.timeout(DEADLINE_S):
             while server.server_state.connections or server.server_state.tasks:
                 await asyncio.sleep(0)

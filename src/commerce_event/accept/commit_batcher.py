@@ -12,10 +12,11 @@ from commerce_event.contract.catalogue import EventType
 from commerce_event.core.model import Endpoint, client_owner
 from commerce_event.core.routing import Candidates
 from commerce_event.store.model import Accepted
-from commerce_event.store.port import StoreUnavailableError
+from commerce_event.store.port import StoreError, StoreUnavailableError
 
 ANSWER_S: Final = 8.0  # a commit takes milliseconds; a database ends the transaction of a hanging node within 5 seconds
 _BATCH_MAX: Final = 512  # events in one call to the store
+_DELIVERIES_MAX: Final = 1_000  # in one call to the store: some 15 ms of the write lock
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +28,18 @@ class OutcomeUnknownError(StoreUnavailableError):
         super().__init__(
             "the store did not answer in time, so the event may be stored or not; "
             "send it again with the same idempotency key"
+        )
+
+
+class PartlyStoredError(StoreUnavailableError):
+    """The store failed after some of the events of a submission were stored."""
+
+    def __init__(self, stored: int, error: BaseException) -> None:
+        """``stored`` is the number of events that are stored; ``error`` is the failure."""
+        reason = error if isinstance(error, StoreError) else "an internal error; see the log"
+        super().__init__(
+            f"only the first {stored} events are stored for sure ({reason}); "
+            "send all of them again with the same idempotency keys"
         )
 
 
@@ -53,6 +66,11 @@ class PendingEvent(msgspec.Struct):
     traceparent: str | None = None
     match: Match | None = None
 
+    @property
+    def delivery_count(self) -> int:
+        """How many endpoints match, as far as the event is matched."""
+        return 0 if self.match is None else len(self.match.endpoints)
+
 
 Result = list[Accepted] | BaseException
 
@@ -70,6 +88,10 @@ class Submission:
         self.since = since
         self.owner = client_owner(events[0].client_id) if events else ""
         self.rematches = 0  # how often it was matched again in turns
+
+    @property
+    def delivery_count(self) -> int:
+        return sum([event.delivery_count for event in self.events])
 
     @property
     def is_resolved(self) -> bool:
@@ -145,19 +167,36 @@ class CommitBatcher:
     def _next_batch(self) -> list[Submission]:
         """Take submissions of all owners in turn, as many as one call to the store may have."""
         batch: list[Submission] = []
-        size, full = 0, False
+        size, deliveries, full = 0, 0, False
         while self._waiting and not full:
             for owner, queue in list(self._waiting.items()):
-                if batch and size + len(queue[0].events) > _BATCH_MAX:
+                more = queue[0].delivery_count
+                if batch and (
+                    size + len(queue[0].events) > _BATCH_MAX or (deliveries and deliveries + more > _DELIVERIES_MAX)
+                ):
                     full = True  # this owner is the first of the next batch
                     break
                 submission = queue.popleft()
                 batch.append(submission)
                 size += len(submission.events)
+                deliveries += more
                 del self._waiting[owner]
                 if queue:
                     self._waiting[owner] = queue  # behind the others
         return batch
+
+
+def pieces_of(events: Sequence[PendingEvent]) -> list[Sequence[PendingEvent]]:
+    """Split matched events into pieces that have no more deliveries than one call to the store may have."""
+    pieces: list[Sequence[PendingEvent]] = []
+    start = deliveries = 0
+    for index, event in enumerate(events):
+        more = event.delivery_count
+        if deliveries and deliveries + more > _DELIVERIES_MAX:
+            pieces.append(events[start:index])
+            start, deliveries = index, 0
+        deliveries += more
+    return [*pieces, events[start:]]
 
 
 def fail_all(batch: Iterable[Submission], error: BaseException) -> None:

@@ -5,6 +5,7 @@ whose rows are locked are queued separately, so other clients are not delayed.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
@@ -16,10 +17,12 @@ from commerce_event.accept.commit_batcher import (
     CommitBatcher,
     Match,
     OutcomeUnknownError,
+    PartlyStoredError,
     PendingEvent,
     Result,
     Submission,
     fail_all,
+    pieces_of,
 )
 from commerce_event.accept.turns import Steps, Turns
 from commerce_event.core.clock import Clock
@@ -127,7 +130,7 @@ class Intake:
             if not self._is_matched(submission):
                 self._match_in_turns(submission)
             else:
-                self._batcher.add(submission)
+                self._queue(submission)
         except BaseException:
             self._give_back(submission)
             raise
@@ -176,6 +179,35 @@ class Intake:
                 yield from self.match_steps(event)
                 yield
 
+    def _queue(self, submission: Submission) -> None:
+        """Queue a matched submission for the commit; one with very many deliveries in pieces, one after the other.
+
+        Each piece is queued when the one before is stored, so other clients have their turns in between.
+        """
+        pieces = deque(pieces_of(submission.events))
+        if len(pieces) == 1:
+            self._batcher.add(submission)
+            return
+        answers: list[Accepted] = []
+
+        def queue_next() -> None:
+            self._batcher.add(Submission(pieces.popleft(), stored, asyncio.get_running_loop().time()))
+
+        def stored(result: Result) -> None:
+            if isinstance(result, BaseException):
+                submission.resolve(PartlyStoredError(len(answers), result) if answers else result)
+                return
+            answers.extend(result)
+            if not pieces:
+                submission.resolve(answers)
+                return
+            try:
+                queue_next()
+            except StoreUnavailableError as refusal:
+                submission.resolve(PartlyStoredError(len(answers), refusal))
+
+        queue_next()
+
     def _match_in_turns(self, submission: Submission) -> None:
         """Match events in turns, then queue them for the commit."""
 
@@ -186,7 +218,7 @@ class Intake:
                 return
             submission.since = asyncio.get_running_loop().time()
             try:
-                self._batcher.add(submission)
+                self._queue(submission)
             except StoreUnavailableError as refusal:
                 submission.resolve(refusal)
 

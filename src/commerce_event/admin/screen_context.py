@@ -1,6 +1,6 @@
 """One request to a screen: who asks, what was sent, and the API operations on that person's behalf."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -12,7 +12,8 @@ from commerce_event.admin.one_time_secret import COOKIE as ONE_TIME_COOKIE
 from commerce_event.admin.one_time_secret import OneTimeSecret
 from commerce_event.admin.sessions import COOKIE, Session, Sessions
 from commerce_event.api.openapi import OPERATIONS
-from commerce_event.api.operations import Call, perform
+from commerce_event.api.operations import Call, perform, while_caller_waits
+from commerce_event.api.reading import SharedResponse, in_turn
 from commerce_event.api.response_models import BooksView, EndpointView
 from commerce_event.api.services import Services
 from commerce_event.api.validation import convert
@@ -21,6 +22,7 @@ from commerce_event.core.model import Role
 from commerce_event.core.problems import Problem, not_found
 from commerce_event.core.vault import Vault
 from commerce_event.http.asgi import DisconnectedError, read_body
+from commerce_event.http.body_budget import BodyShare
 from commerce_event.http.problems import problem_of
 from commerce_event.registry.authentication import Needed, check_role
 from commerce_event.web.origin import origin_of, over_tls
@@ -158,7 +160,7 @@ class ScreenContext:
         return response
 
 
-Screen = Callable[[ScreenContext], Awaitable[Response]]
+Screen = Callable[[ScreenContext], Coroutine[Any, Any, Response]]
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -200,32 +202,44 @@ class ScreenFactory:
             await context.count_dead_letters()
             try:
                 check_role(session.key, needs)
-                if request.method == "POST":
-                    context.form = await read_form(request)
-                    check_origin(request)
-                    if not session.allows(context.field("csrf")):
-                        raise Problem(403, "This form is out of date. Load the page again and repeat it.")
-                response = await screen(context)
+                response = await (
+                    self._show(context, screen) if request.method == "GET" else self._act(context, screen)
+                )
             except DisconnectedError:
                 return Response(status_code=400)
             except Exception as error:
                 problem = problem_of(error)
                 response = context.render("problem.html", problem.status, problem=problem)
+                set_retry_after(response, problem)
             if request.method == "GET" and not context.is_partial:
                 for cookie, path in ((FLASH_COOKIE, ROOT), (ONE_TIME_COOKIE, request.url.path)):
                     if cookie in request.cookies:
                         response.delete_cookie(cookie, path=path)
-            return response
+            return SharedResponse(response, self.services.bodies, session.key.owner)
 
         return handle
 
+    async def _show(self, context: ScreenContext, screen: Screen) -> Response:
+        """Answer a screen that only reads, in turn with the other reads of its key."""
+        working = in_turn(self.services.reads, context.session.key, screen(context))
+        return await while_caller_waits(context.request, working)
 
-async def read_form(request: Request) -> Form:
-    """Return the fields of a form. Raises Problem."""
+    async def _act(self, context: ScreenContext, screen: Screen) -> Response:
+        """Answer a form."""
+        with self.services.bodies.share(context.session.key.owner) as share:
+            context.form = await read_form(context.request, share)
+            check_origin(context.request)
+            if not context.session.allows(context.field("csrf")):
+                raise Problem(403, "This form is out of date. Load the page again and repeat it.")
+            return await screen(context)
+
+
+async def read_form(request: Request, share: BodyShare, limit: int = FORM_MAX) -> Form:
+    """Return the fields of a form of at most ``limit`` bytes. Raises Problem, DisconnectedError."""
     headers = dict(request.headers.raw)
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
         raise Problem(415, "Send the form as application/x-www-form-urlencoded, as the page does.")
-    raw = await read_body(request.receive, headers, FORM_MAX)
+    raw = await read_body(request.receive, headers, limit, share)
     form: Form = {}
     try:
         for name, value in parse_qsl(raw.decode("ascii"), keep_blank_values=True, max_num_fields=500, errors="strict"):
@@ -233,6 +247,12 @@ async def read_form(request: Request) -> Form:
     except ValueError:
         raise Problem(400, "The form cannot be read. Load the page again and repeat it.") from None
     return form
+
+
+def set_retry_after(response: Response, problem: Problem) -> None:
+    """Tell when to repeat a request that could not be done now, as the answers of the API do."""
+    if "Retry-After" in problem.headers:
+        response.headers["Retry-After"] = problem.headers["Retry-After"]
 
 
 def safe_next(path: str) -> str:

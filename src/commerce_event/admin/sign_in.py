@@ -8,7 +8,14 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from commerce_event.admin.csrf import check_origin
-from commerce_event.admin.screen_context import ROOT, ScreenContext, ScreenFactory, read_form, safe_next
+from commerce_event.admin.screen_context import (
+    ROOT,
+    ScreenContext,
+    ScreenFactory,
+    read_form,
+    safe_next,
+    set_retry_after,
+)
 from commerce_event.admin.sessions import COOKIE, LIFETIME_S
 from commerce_event.core.clock import Clock
 from commerce_event.core.model import Key
@@ -21,6 +28,8 @@ from commerce_event.web.pages import HEADERS
 
 _ATTEMPTS_MAX: Final = 10
 _WINDOW_S: Final = 60.0
+_OWNER: Final = "sign-in"  # of the bytes of all forms by people who are not signed in yet
+_FORM_MAX: Final = 8 * 1024  # bytes: as many as may connect at once do not use up the memory for bodies
 _ADDRESSES_MAX: Final = 10_000
 _REMEMBERED_S: Final = LIFETIME_S + 7 * 86_400  # the cookie outlives its session, so that we can say that it ended
 
@@ -63,12 +72,15 @@ class SignIn:
 
     async def submit(self, request: Request) -> Response:
         try:
-            form = await read_form(request)
+            with self._factory.services.bodies.share(_OWNER) as share:
+                form = await read_form(request, share, _FORM_MAX)
             check_origin(request)
         except DisconnectedError:
             return Response(status_code=400)
         except Problem as problem:
-            return self._form("", problem.detail, problem.status)
+            response = self._form("", problem.detail, problem.status)
+            set_retry_after(response, problem)
+            return response
         except Exception as error:
             return self._form("", problem_of(error).detail, 500)
         next_path, token = form.get("next", [""])[0], form.get("key", [""])[0].strip()
@@ -76,7 +88,7 @@ class SignIn:
             key = self._check(token, request.client.host if request.client is not None else "")
         except Problem as problem:
             response = self._form(next_path, problem.detail, problem.status)
-            response.headers.update(problem.headers)
+            set_retry_after(response, problem)
             return response
         response = RedirectResponse(safe_next(next_path), 303, HEADERS)
         response.set_cookie(

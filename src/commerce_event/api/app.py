@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final
 
 from starlette.applications import Starlette
@@ -12,9 +13,10 @@ from starlette.routing import BaseRoute, Route
 
 from commerce_event.accept.publish import PREFIX, Publisher
 from commerce_event.api.openapi import OPERATIONS, document, document_yaml
-from commerce_event.api.operations import Reply, endpoint_of, json_response, problem_response
+from commerce_event.api.operations import Reply, endpoint_of, json_response
 from commerce_event.api.problem_types import problem_type
 from commerce_event.api.readiness import Readiness
+from commerce_event.api.reading import SharedResponse, problem_response
 from commerce_event.api.services import Services
 from commerce_event.core.problems import Problem, unavailable
 from commerce_event.http.asgi import HEADERS, Receive, Scope, Send
@@ -56,6 +58,7 @@ def create_app(services: Services, publisher: Publisher, pages: Sequence[BaseRou
 
 def _routes(services: Services, pages: Sequence[BaseRoute]) -> Starlette:
     readiness = Readiness(services.store)
+    shared = partial(SharedResponse, bodies=services.bodies, owner="anybody")
 
     async def healthz(_request: Request) -> Response:
         return JSONResponse({"status": "alive"}, headers=HEADERS)
@@ -79,11 +82,11 @@ def _routes(services: Services, pages: Sequence[BaseRoute]) -> Starlette:
         return Response(text, headers=HEADERS | {"Vary": "Accept", "Content-Type": media_type})
 
     async def openapi_json(_request: Request) -> Response:
-        return JSONResponse(document(), headers=HEADERS)
+        return shared(JSONResponse(document(), headers=HEADERS))
 
     async def openapi_yaml(_request: Request) -> Response:
         text = await asyncio.to_thread(document_yaml)
-        return Response(text, headers=HEADERS, media_type="application/yaml")
+        return shared(Response(text, headers=HEADERS, media_type="application/yaml"))
 
     plain = {
         "/healthz": healthz,

@@ -1,11 +1,13 @@
 """Deliveries: list, read with attempts, retry, cancel."""
 
+from collections.abc import Sequence
+from itertools import islice
 from typing import Annotated
 
 from msgspec import Meta
 
 from commerce_event.api.operations import Call, Operation, Reply
-from commerce_event.api.paging import Listing, PageQuery, listing
+from commerce_event.api.paging import Listing, PageQuery, cursor_after, listing, read_within
 from commerce_event.api.parameters import Int32, read_id, scope_for
 from commerce_event.api.response_models import (
     DeliveryDetailView,
@@ -19,7 +21,7 @@ from commerce_event.api.response_models import (
 )
 from commerce_event.core import ids
 from commerce_event.core.delivery import can_cancel, can_retry
-from commerce_event.core.model import Delivery, DeliveryState
+from commerce_event.core.model import Delivery, DeliveryState, Event
 from commerce_event.core.problems import Problem, not_found
 from commerce_event.store.model import DeliveryQuery
 
@@ -49,7 +51,8 @@ async def list_deliveries(call: Call) -> Reply:
         return Reply(listing(await history.deliveries(wanted, query.page()), query, delivery_view))
     found, last_attempts = await history.deliveries_with_last_attempts(wanted, query.page())
     page = listing(found, query, lambda delivery: delivery)
-    events = await history.events_by_id([each.event_id for each in page.items], call.scope)
+    deliveries, events = await _with_events(call, page.items)
+    more = page.next_cursor is not None or len(deliveries) < len(page.items)
     views = [
         DeliveryView(
             **delivery_fields(each),
@@ -57,9 +60,27 @@ async def list_deliveries(call: Call) -> Reply:
             endpoint=endpoint_summary(call.services.registry.endpoint_in(call.scope, each.endpoint_id)),
             last_attempt=attempt_summary(last_attempts.get(each.id)),
         )
-        for each in page.items
+        for each in deliveries
     ]
-    return Reply(Listing(views, page.next_cursor))
+    return Reply(Listing(views, cursor_after(deliveries[-1], more=more) if deliveries else None))
+
+
+async def _with_events(call: Call, deliveries: Sequence[Delivery]) -> tuple[list[Delivery], dict[int, Event]]:
+    """Return deliveries and their events, by id: as many as fit into a page."""
+    events: dict[int, Event] = {}
+    left = iter(deliveries)
+
+    async def read(limit: int, _: Delivery | None) -> list[Delivery]:
+        some = list(islice(left, limit))
+        unknown = {each.event_id for each in some} - events.keys()
+        events.update(await call.services.store.history.events_by_id(sorted(unknown), call.scope))
+        return some
+
+    def size_of(delivery: Delivery) -> int:
+        return len(events[delivery.event_id].body) if delivery.event_id in events else 0
+
+    found, _ = await read_within(len(deliveries), read, size_of)
+    return found, events
 
 
 async def get_delivery(call: Call) -> Reply:

@@ -6,12 +6,12 @@ import msgspec
 from msgspec import Meta
 
 from commerce_event.api.operations import Call, Operation, Reply
-from commerce_event.api.paging import Listing, PageQuery, listing, sequence_listing
+from commerce_event.api.paging import Listing, PageQuery, cursor_after, cursor_after_sequence, listing, read_within
 from commerce_event.api.parameters import Int32, Time, read_time, read_types, scope_for
 from commerce_event.api.response_models import DeliveryView, EventView, delivery_view, event_view
 from commerce_event.core.model import DeliveryState, Event
 from commerce_event.core.problems import invalid, not_found
-from commerce_event.store.model import DeliveryQuery, EventQuery
+from commerce_event.store.model import DeliveryQuery, EventQuery, Page
 
 
 class EventsQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,15 +42,20 @@ async def list_events(call: Call) -> Reply:
         state=query.state,
         text=query.q,
     )
-    page = listing(await call.services.store.history.events(wanted, query.page()), query, lambda event: event)
-    views = [event_view(event) for event in page.items]
+    history = call.services.store.history
+
+    async def read(limit: int, last: Event | None) -> list[Event]:
+        return await history.events(wanted, Page(limit, query.before if last is None else last.id))
+
+    events, more = await read_within(query.limit, read, _size)
+    views = [event_view(event) for event in events]
     if query.expand:
-        states = await call.services.store.history.delivery_states([event.id for event in page.items], scope)
+        states = await history.delivery_states([event.id for event in events], scope)
         views = [
             msgspec.structs.replace(view, delivery_states={**states.get(event.id, {})})
-            for view, event in zip(views, page.items, strict=True)
+            for view, event in zip(views, events, strict=True)
         ]
-    return Reply(Listing(views, page.next_cursor))
+    return Reply(Listing(views, cursor_after(events[-1], more=more) if events else None))
 
 
 async def _events_after(call: Call, query: EventsQuery) -> Reply:
@@ -59,9 +64,19 @@ async def _events_after(call: Call, query: EventsQuery) -> Reply:
     others = (query.type, query.application_id, query.state, query.since, query.until, query.q)
     if query.expand or any(value is not None for value in others):
         raise invalid("?after", "after works only with client_id, limit and cursor, so that no event is left out")
-    behind = query.sequence(query.after or 0)
-    events = await call.services.store.history.events_after(query.client_id, behind, query.limit + 1)
-    return Reply(sequence_listing(events, query, event_view))
+    client_id, behind = query.client_id, query.sequence(query.after or 0)
+
+    async def read(limit: int, last: Event | None) -> list[Event]:
+        after = behind if last is None else last.sequence
+        return await call.services.store.history.events_after(client_id, after, limit)
+
+    events, more = await read_within(query.limit, read, _size)
+    views = [event_view(event) for event in events]
+    return Reply(Listing(views, cursor_after_sequence(events[-1], more=more) if events else None))
+
+
+def _size(event: Event) -> int:
+    return len(event.body)
 
 
 async def find_event(call: Call) -> Event:
@@ -101,7 +116,8 @@ OPERATIONS = (
         problems=(422,),
         description=(
             "Newest first; with `after`, a client's events in accept order without gaps, for reconciliation. Send "
-            "`next_cursor` as `cursor` with the same parameters to get the next page, until it is null."
+            "`next_cursor` as `cursor` with the same parameters to get the next page, until it is null. A page of "
+            "large events may have fewer than `limit`."
         ),
     ),
     Operation(

@@ -14,7 +14,7 @@ DESCRIPTIONS: Final = {
     "application_id": "The sales application; null: no particular one.",
     "at": "When it happened (RFC 3339, UTC).",
     "attempt_count": "Number of attempts, including one in progress.",
-    "attempts": "All attempts, oldest first.",
+    "attempts": "The newest 200 attempts, oldest first.",
     "balanced": "Whether all counts add up.",
     "cancelled": "Deliveries that were cancelled before they succeeded.",
     "category": "The group of the contract: Customer, Order, Product, Supplier or System.",

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 import structlog
@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from commerce_event.accept.strict_json import load
+from commerce_event.api.reading import SharedResponse, in_turn, problem_response
 from commerce_event.api.services import Services
 from commerce_event.api.validation import convert
 from commerce_event.core import ids
@@ -18,24 +19,22 @@ from commerce_event.core.problems import Fault, Problem
 from commerce_event.http.asgi import (
     HEADERS,
     DisconnectedError,
-    Receive,
-    Send,
-    answer_raw,
     check_encoding,
     encode,
     read_body,
     until_gone,
 )
-from commerce_event.http.asgi import Scope as AsgiScope
 from commerce_event.http.body_budget import BodyShare
 from commerce_event.http.media_types import is_json, read_media_type
-from commerce_event.http.problems import MEDIA_TYPE, problem_of
+from commerce_event.http.problems import problem_of
 from commerce_event.registry.authentication import Needed, authenticate, check_role
 from commerce_event.store.port import StoreError
 
 BODY_MAX: Final = 256 * 1024  # bytes of a management call
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 
 class NoParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -107,6 +106,12 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     query: type[msgspec.Struct] = NoParams
     body: type[msgspec.Struct] | None = None
     body_required: bool = True
+    reads: bool = False  # although it is not a GET
+
+    @property
+    def is_read(self) -> bool:
+        """Whether it only reads; then it ends when its caller has gone."""
+        return self.reads or self.method == "GET"
 
 
 async def perform(operation: Operation, call: Call) -> Reply:
@@ -140,21 +145,20 @@ def endpoint_of(operation: Operation, services: Services) -> Callable[[Request],
             with services.bodies.share(key.owner) as share:
                 body = await _read_body(operation, request, share)
                 working = perform(operation, Call(services, key, request.path_params, query, body))
-                reply = await (_while_caller_waits(request, working) if _is_search(query) else working)
+                if operation.is_read:
+                    is_search = getattr(query, "q", None) is not None
+                    working = while_caller_waits(request, in_turn(services.reads, key, working, is_search=is_search))
+                reply = await working
         except DisconnectedError:
             return Response(status_code=400)
         except Exception as error:
             return problem_response(problem_of(error))
-        return json_response(reply)
+        return SharedResponse(json_response(reply), services.bodies, key.owner)
 
     return handle
 
 
-def _is_search(query: msgspec.Struct) -> bool:
-    return getattr(query, "q", None) is not None
-
-
-async def _while_caller_waits(request: Request, work: Coroutine[Any, Any, Reply]) -> Reply:
+async def while_caller_waits(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """Run work that takes long; cancel it and raise DisconnectedError when the caller has gone."""
     working = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(until_gone(request.scope, request.receive))
@@ -172,15 +176,6 @@ def json_response(reply: Reply) -> Response:
     content = b"" if reply.content is None else encode(reply.content)
     media = None if reply.content is None else "application/json"
     return Response(content, reply.status, HEADERS | reply.headers, media)
-
-
-def problem_response(problem: Problem) -> Response:
-    return _ProblemResponse(encode(problem.body()), problem.status, HEADERS | problem.headers, MEDIA_TYPE)
-
-
-class _ProblemResponse(Response):
-    async def __call__(self, _scope: AsgiScope, receive: Receive, send: Send) -> None:
-        await answer_raw(receive, send, self.status_code, bytes(self.body), self.raw_headers)
 
 
 def _read_query(operation: Operation, request: Request) -> Any:

@@ -6,7 +6,7 @@ The two kinds differ, so that a cursor of the wrong list is refused instead of s
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
@@ -18,6 +18,8 @@ from commerce_event.store.model import Page
 
 LIMIT_DEFAULT: Final = 50
 LIMIT_MAX: Final = 200
+BYTES_MAX: Final = 4 * 1024 * 1024  # of the events of a page, unless it has only one
+_STEP: Final = 32  # events read at once: of the largest, some MiB
 
 _SEQUENCE: Final = b"s"  # begins the cursor of a sequence
 _ID: Final = b""
@@ -43,11 +45,38 @@ class PageQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def page(self) -> Page:
         """Return the page for the store: one entry more than the limit, to know whether there are more."""
-        return Page(self.limit + 1, None if self.cursor is None else _read(self.cursor, _ID))
+        return Page(self.limit + 1, self.before)
+
+    @property
+    def before(self) -> int | None:
+        """The id below which the page begins; None for the first page."""
+        return None if self.cursor is None else _read(self.cursor, _ID)
 
     def sequence(self, after: int) -> int:
         """Return the number of the sequence after which the page begins; the list begins after ``after``."""
         return after if self.cursor is None else max(after, _read(self.cursor, _SEQUENCE))
+
+
+async def read_within(
+    limit: int, read: Callable[[int, T | None], Awaitable[Sequence[T]]], size_of: Callable[[T], int]
+) -> tuple[list[T], bool]:
+    """Read at most ``limit`` entries in small steps, and fewer when they have more than BYTES_MAX bytes together.
+
+    ``read`` returns at most so many entries after the given one. Returns the entries, at least one if there is one, and
+    whether there are more.
+    """
+    found: list[T] = []
+    size = 0
+    while True:
+        wanted = min(limit + 1 - len(found), _STEP)
+        some = await read(wanted, found[-1] if found else None)
+        for each in some:
+            size += size_of(each)
+            if len(found) == limit or (found and size > BYTES_MAX):
+                return found, True
+            found.append(each)
+        if len(some) < wanted:
+            return found, False
 
 
 def listing(found: Sequence[Any], query: PageQuery, view: Callable[[Any], T]) -> Listing[T]:
@@ -57,11 +86,14 @@ def listing(found: Sequence[Any], query: PageQuery, view: Callable[[Any], T]) ->
     return Listing([view(each) for each in shown], _write(_ID, shown[-1].id) if more else None)
 
 
-def sequence_listing(found: Sequence[Event], query: PageQuery, view: Callable[[Event], T]) -> Listing[T]:
-    """Return a page of a client's sequence, from one event more than the limit."""
-    shown = found[: query.limit]
-    more = len(found) > query.limit
-    return Listing([view(each) for each in shown], _write(_SEQUENCE, shown[-1].sequence) if more else None)
+def cursor_after(entry: Any, *, more: bool) -> str | None:
+    """Return the cursor of the page after an entry; None when there are no more."""
+    return _write(_ID, entry.id) if more else None
+
+
+def cursor_after_sequence(event: Event, *, more: bool) -> str | None:
+    """Return the cursor of the page after an event of a client's sequence; None when there are no more."""
+    return _write(_SEQUENCE, event.sequence) if more else None
 
 
 def _write(kind: bytes, last: int) -> str:

@@ -139,6 +139,7 @@ OPERATIONS = (
         needs="manage",
         run=count_replay,
         body=NewReplay,
+        reads=True,
         answers={200: ReplayCountView},
         problems=(404, 415, 422),
         description=(f"Starts nothing. Counts up to {COUNTED_MAX:,}; `more` is true when there are more."),

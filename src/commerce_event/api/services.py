@@ -14,6 +14,7 @@ from commerce_event.http.body_budget import BodyBudget
 from commerce_event.maintenance.runner import Maintenance
 from commerce_event.registry.registry import Registry
 from commerce_event.settings import Settings
+from commerce_event.store.fair_slots import FairSlots
 from commerce_event.store.port import Store
 
 
@@ -33,3 +34,4 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     policy: AddressPolicy
     ids: IdMaker
     bodies: BodyBudget
+    reads: FairSlots

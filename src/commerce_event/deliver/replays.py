@@ -18,6 +18,7 @@ from commerce_event.store.model import DeliveryQuery, NewDelivery, Page
 from commerce_event.store.port import Store, StoreUnavailableError
 
 _STEP: Final = 200  # events or deliveries
+_COUNT_STEP: Final = 50  # events: several clients may count at once
 _ROUND: Final = 100  # replays that take turns, the oldest first
 RUNNING_MAX: Final = 10  # of one client at once, so its replays do not delay those of others
 _STORE_WAIT_S: Final = 1.0
@@ -141,12 +142,12 @@ class Replays:
 
     async def _count_matching(self, endpoint: Endpoint, since_ms: int, until_ms: int, types: Sequence[str]) -> Counted:
         after_id, count = ids.at_time(since_ms) - 1, 0
-        for _ in range(COUNTED_MAX // _STEP):
+        for _ in range(COUNTED_MAX // _COUNT_STEP):
             events = await self._store.history.events_between(
-                endpoint.client_id, after_id=after_id, until_ms=until_ms, types=types, limit=_STEP
+                endpoint.client_id, after_id=after_id, until_ms=until_ms, types=types, limit=_COUNT_STEP
             )
             count += len(await self._matching(endpoint, events, since_ms))
-            if len(events) < _STEP:
+            if len(events) < _COUNT_STEP:
                 return Counted(count, more=False)
             after_id = events[-1].id
         return Counted(count, more=True)

@@ -4,7 +4,8 @@ An answer with a single refused address is refused as a whole, so a name cannot 
 private when it is connected to. Literal addresses are checked in the same way.
 
 A look-up that hangs holds a thread until the system gives up, so each client may hold few of them and clients take
-turns: names that one client's receivers lead to, under a silent name server, delay no other client.
+turns: names that one client's receivers lead to, under a silent name server, delay no other client. Hosts that were
+found before have threads of their own, and a look-up that takes too long leaves its place to the next one.
 """
 
 import asyncio
@@ -14,17 +15,21 @@ import math
 import socket
 from collections import Counter
 from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Literal, get_args
 
 from commerce_event.core.addresses import AddressPolicy
+from commerce_event.daemon_threads import DaemonThreads
 
-_LOOKUPS_MAX: Final = 16  # threads; a lookup that hangs holds one until the system gives up
-_CLIENT_MAX: Final = 4  # of them, for one client
+_LOOKUPS_MAX: Final = 16  # threads
+_KNOWN_LOOKUPS_MAX: Final = 8  # more threads for hosts whose last lookup was answered
+_CLIENT_MAX: Final = 4  # of either, for one client
 _SLOW_CLIENT_MAX: Final = 2  # the same while its lookups are too slow; all such clients have half of the threads
 _SLOW_LOOKUPS_MAX: Final = 4  # threads for hosts whose last lookup was too slow, so they do not delay other hosts
 _REFRESHES_MAX: Final = 4  # threads that look again for hosts with open connections; nothing waits for them
 _CLIENT_OTHER_MAX: Final = 2  # of either, for one client
+_LOOKUP_S: Final = 2.0  # after that, a lookup counts as stuck instead, and another one may run
+_STUCK_MAX: Final = 32  # threads, which are free again when the system gives up
+_CLIENT_STUCK_MAX: Final = 4  # of them, for one client
 _ADDRESSES_MAX: Final = 32
 _CACHE_S: Final = 5.0
 _CACHE_MAX: Final = 10_000
@@ -34,7 +39,7 @@ _WILDCARDS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, 
 INTERNAL_ERRNOS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
 """Error numbers that mean this machine has run out of a resource."""
 
-_Kind = Literal["usual", "slow", "refresh"]
+_Kind = Literal["usual", "known", "slow", "refresh", "stuck"]
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Lookup = Callable[..., list[tuple[Any, ...]]]
 
@@ -62,10 +67,11 @@ class Resolver:
         self._own = frozenset((_parse(address), port) for address, port in own)
         self._own_wildcard_ports = frozenset(port for address, port in own if address in _WILDCARDS)
         self._lookup = lookup
-        self._threads = ThreadPoolExecutor(
-            _LOOKUPS_MAX + _SLOW_LOOKUPS_MAX + _REFRESHES_MAX, thread_name_prefix="resolver"
+        self._threads = DaemonThreads(
+            _LOOKUPS_MAX + _KNOWN_LOOKUPS_MAX + _SLOW_LOOKUPS_MAX + _REFRESHES_MAX + _STUCK_MAX, name="resolver"
         )
         self._slow_hosts: set[str] = set()
+        self._known_hosts: dict[str, None] = {}  # whose latest lookup was answered; the latest is the last
         self._slow_clients: set[int] = set()  # whose latest lookup was too slow
         self._lookups: dict[tuple[str, bool], _Lookup] = {}  # by host, and whether it is a refresh
         self._waiting: dict[int, dict[_Lookup, None]] = {}  # by client, the next in turn first
@@ -159,21 +165,28 @@ class Resolver:
             for client in list(self._waiting):
                 may_start = {kind: self._may_start(client, kind) for kind in get_args(_Kind)}
                 waiting = self._waiting.get(client, {})
-                lookup = next((each for each in waiting if may_start[self._kind(each)]), None)
-                if lookup is not None:
+                found = next(((each, kind) for each in waiting for kind in self._kinds(each) if may_start[kind]), None)
+                if found is not None:
                     self._waiting[client] = self._waiting.pop(client)  # the last in turn
-                    self._start(lookup, client)
+                    self._start(*found, client)
                     has_started = True
 
-    def _kind(self, lookup: "_Lookup") -> _Kind:
+    def _kinds(self, lookup: "_Lookup") -> tuple[_Kind, ...]:
+        """Return which threads a lookup may use, the first choice first."""
         if lookup.is_refresh:
-            return "refresh"
-        return "slow" if lookup.host in self._slow_hosts else "usual"
+            return ("refresh",)
+        if lookup.host in self._slow_hosts:
+            return ("slow",)
+        return ("known", "usual") if lookup.host in self._known_hosts else ("usual",)
 
     def _may_start(self, client: int, kind: _Kind) -> bool:
         """Whether there is a thread for a client's lookup."""
         held = self._held[client, kind]
         in_all = sum(count for (_, each), count in self._held.items() if each == kind)
+        if kind == "stuck":
+            return in_all < _STUCK_MAX and held < _CLIENT_STUCK_MAX
+        if kind == "known":
+            return in_all < _KNOWN_LOOKUPS_MAX and held < _CLIENT_MAX
         if kind != "usual":
             return in_all < (_SLOW_LOOKUPS_MAX if kind == "slow" else _REFRESHES_MAX) and held < _CLIENT_OTHER_MAX
         if client not in self._slow_clients:
@@ -183,23 +196,45 @@ class Resolver:
         )
         return in_all < _LOOKUPS_MAX and held < _SLOW_CLIENT_MAX and by_slow_clients < max(1, _LOOKUPS_MAX // 2)
 
-    def _start(self, lookup: "_Lookup", client: int) -> None:
+    def _start(self, lookup: "_Lookup", kind: _Kind, client: int) -> None:
         self._stop_waiting(lookup)
         lookup.started, lookup.client = True, client
-        place = (client, self._kind(lookup))
         if not lookup.is_refresh:
             self._slow_hosts.discard(lookup.host)
-        self._held[place] += 1
-        answer = asyncio.get_running_loop().run_in_executor(self._threads, self._query, lookup.host)
-        answer.add_done_callback(lambda done: self._finish(lookup, place, done))
+        self._hold(lookup, kind)
+        loop = asyncio.get_running_loop()
+        answer = loop.run_in_executor(self._threads, self._query, lookup.host)
+        timer = loop.call_later(_LOOKUP_S, self._count_as_stuck, lookup)
+        answer.add_done_callback(lambda done: self._finish(lookup, timer, done))
 
-    def _finish(self, lookup: "_Lookup", place: tuple[int, _Kind], answer: "asyncio.Future[list[str]]") -> None:
-        self._held[place] -= 1
-        if not self._held[place]:
-            del self._held[place]
+    def _hold(self, lookup: "_Lookup", kind: _Kind) -> None:
+        lookup.place = (lookup.client, kind)
+        self._held[lookup.place] += 1
+
+    def _release(self, lookup: "_Lookup") -> None:
+        self._held[lookup.place] -= 1
+        if not self._held[lookup.place]:
+            del self._held[lookup.place]
+
+    def _count_as_stuck(self, lookup: "_Lookup") -> None:
+        """Let another lookup run in place of one that takes too long, while not too many are stuck."""
+        if self._is_closed or not self._may_start(lookup.client, "stuck"):
+            return
+        self._release(lookup)
+        self._hold(lookup, "stuck")
+        if not lookup.is_refresh:
+            lookup.is_late = True
+            self._slow_hosts.add(lookup.host)
+            self._slow_clients.add(lookup.client)
+        self._start_waiting()
+
+    def _finish(self, lookup: "_Lookup", timer: asyncio.TimerHandle, answer: "asyncio.Future[list[str]]") -> None:
+        timer.cancel()
+        self._release(lookup)
         del self._lookups[lookup.host, lookup.is_refresh]
         if not lookup.is_late and not lookup.is_refresh:
             self._slow_clients.discard(lookup.client)
+        self._known_hosts.pop(lookup.host, None)
         if answer.cancelled():
             lookup.answer.cancel()
         elif (failure := answer.exception()) is not None:
@@ -207,6 +242,9 @@ class Resolver:
             lookup.answer.exception()  # it may be that nobody waits any more
         else:
             lookup.answer.set_result(answer.result())
+            self._known_hosts[lookup.host] = None
+            if len(self._known_hosts) > _CACHE_MAX:
+                del self._known_hosts[next(iter(self._known_hosts))]
             if len(self._cache) >= _CACHE_MAX:
                 self._cache.clear()
                 self._slow_hosts.clear()
@@ -250,7 +288,7 @@ class Resolver:
 class _Lookup:
     """A lookup of a host, running or waiting for a thread."""
 
-    __slots__ = ("answer", "callers", "client", "host", "is_late", "is_refresh", "started")
+    __slots__ = ("answer", "callers", "client", "host", "is_late", "is_refresh", "place", "started")
 
     def __init__(self, host: str, client: int, answer: "asyncio.Future[list[str]]", *, is_refresh: bool) -> None:
         self.host = host
@@ -259,6 +297,7 @@ class _Lookup:
         self.is_refresh = is_refresh  # for open connections: nothing waits for it
         self.callers = 0  # that wait for it
         self.started = False
+        self.place: tuple[int, _Kind] = (client, "usual")  # that it holds, once it has started
         self.is_late = False  # a caller waited too long
 
 

@@ -15,7 +15,7 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from commerce_event.core.problems import Problem, unavailable
-from commerce_event.http.asgi import ON_HALF_CLOSE, encode, problem_header_lines
+from commerce_event.http.asgi import ON_HALF_CLOSE, Receive, Scope, Send, answer_problem, encode, problem_header_lines
 from commerce_event.http.buffered_transport import BufferedTransport
 from commerce_event.http.request_head import (
     FIELDS_MAX,
@@ -32,6 +32,7 @@ _LINGER_S: Final = 2.0  # closing on unread bytes would reset the connection bef
 _LINGER_MAX: Final = 64 * 1024 * 1024  # bytes
 _EVICT_IDLE_S: Final = 1.0  # a connection that is idle for longer may be closed to make room for a new one
 _WARNING_GAP_S: Final = 60.0
+_SHUTTING_DOWN: Final = "The server is shutting down; send the request again"
 _STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 log = structlog.get_logger(__name__)
@@ -179,10 +180,18 @@ class HttpProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def shutdown(self) -> None:
+        """Close the connection once its requests are answered; a request whose head is not complete is refused."""
         if self._refused:
             self.transport.close()
+        elif self._in_head and self._answered():
+            self.app = _refuse_at_shutdown
         else:
             super().shutdown()
+
+    def refuse_incomplete(self) -> None:
+        """Close the connection if it has not received the whole of a request; say why where that is possible."""
+        if self._in_request and not self._refused:
+            self._refuse(unavailable(_SHUTTING_DOWN))
 
     def timeout_keep_alive_handler(self) -> None:
         """Do nothing: ``check_timeouts`` closes idle connections."""
@@ -241,6 +250,12 @@ class HttpProtocol(HttpToolsProtocol):
             b"%b%b%bcontent-length: %d\r\n\r\n%b"
             % (_STATUS_LINES[status], default_lines, header_lines, len(body), body)
         )
+
+
+async def _refuse_at_shutdown(_scope: Scope, receive: Receive, send: Send) -> None:
+    problem = unavailable(_SHUTTING_DOWN)
+    problem.headers["Connection"] = "close"
+    await answer_problem(receive, send, problem)
 
 
 def _close_idle(connections: set[HttpProtocol], count: int) -> None:

@@ -13,7 +13,8 @@ import uvicorn
 from commerce_event.http.fast_path import FastPathProtocol
 from commerce_event.http.protocol import HttpProtocol, Limits
 
-_GRACE_S: Final = 8.0  # for requests in flight at shutdown
+_GRACE_S: Final = 5  # for requests in flight at shutdown
+_BODY_GRACE_S: Final = 2.0  # the first part of it, for requests that have not arrived completely
 _BACKLOG: Final = 2_048  # connections that wait to be accepted
 _TICKS_PER_S: Final = 10
 _DEFAULT_LIMITS: Final = Limits()
@@ -35,6 +36,18 @@ class HttpServer(uvicorn.Server):
             for connection in list(self.server_state.connections):
                 cast("HttpProtocol", connection).check_timeouts(now)
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish the requests in flight; after ``_BODY_GRACE_S``, refuse those that have not arrived completely."""
+        timer = asyncio.get_running_loop().call_later(_BODY_GRACE_S, self._refuse_incomplete)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            timer.cancel()
+
+    def _refuse_incomplete(self) -> None:
+        for connection in list(self.server_state.connections):
+            cast("HttpProtocol", connection).refuse_incomplete()
 
 
 class ListenError(Exception):
@@ -69,7 +82,7 @@ def http_server(app: object, limits: Limits = _DEFAULT_LIMITS) -> HttpServer:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            timeout_graceful_shutdown=round(_GRACE_S),
+            timeout_graceful_shutdown=_GRACE_S,
             backlog=_BACKLOG,
         )
     )

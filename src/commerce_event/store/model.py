@@ -7,6 +7,8 @@ import msgspec
 
 from commerce_event.core.model import Attempt, DeliveryState, Scope
 
+ATTEMPTS_MAX: Final = 200  # of a delivery that are read at once, the newest; a person may retry without end
+
 
 class NewDelivery(msgspec.Struct, frozen=True):
     """A delivery to store with its event; with ``lease_until_ms`` its attempt 1 is claimed in the same commit."""

@@ -265,7 +265,7 @@ class HistoryStore(Protocol):
         ...
 
     async def attempts(self, delivery_id: int) -> list[Attempt]:
-        """Return the attempts of a delivery by number. The caller has checked the scope on the delivery."""
+        """Return the newest ATTEMPTS_MAX attempts of a delivery by number. The caller has checked its scope."""
         ...
 
     async def recent_attempts(self, endpoint_id: int, limit: int) -> list[Attempt]:

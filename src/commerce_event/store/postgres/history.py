@@ -1,19 +1,16 @@
 """Reads of events, deliveries, attempts, replays and counts."""
 
 from collections.abc import Sequence
-from typing import Final
 
 from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event, Replay, Scope
 from commerce_event.store import row_mapping
-from commerce_event.store.model import DeadGroup, DeliveryCounts, DeliveryQuery, EventQuery, Page
+from commerce_event.store.fair_slots import search_slots
+from commerce_event.store.model import ATTEMPTS_MAX, DeadGroup, DeliveryCounts, DeliveryQuery, EventQuery, Page
 from commerce_event.store.postgres import delivery_listing, event_listing
 from commerce_event.store.postgres.conditions import Conditions
 from commerce_event.store.postgres.executor import Executor
 from commerce_event.store.postgres.sql import Connection, by_name, fetch, fetch_column
 from commerce_event.store.row_mapping import build
-from commerce_event.store.search_slots import SearchSlots
-
-_SEARCHES_MAX: Final = 2  # at once: fewer than connections for reads
 
 
 class PostgresHistory:
@@ -21,7 +18,7 @@ class PostgresHistory:
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
-        self._search_slots = SearchSlots(_SEARCHES_MAX)
+        self._search_slots = search_slots()  # fewer than connections for reads
 
     async def replay(self, replay_id: int) -> Replay | None:
         rows = await self._executor.read(lambda connection: fetch(connection, "replay", replay_id))
@@ -53,7 +50,7 @@ class PostgresHistory:
     async def events(self, query: EventQuery, page: Page) -> list[Event]:
         if query.text is None:
             return await self._executor.read(lambda connection: event_listing.events(connection, query, page))
-        async with self._search_slots.slot(query.scope):
+        async with self._search_slots.slot(query.scope.client_ids):
             return await self._executor.read(lambda connection: event_listing.events(connection, query, page))
 
     async def events_after(self, client_id: int, sequence: int, limit: int) -> list[Event]:
@@ -135,4 +132,5 @@ async def _delivery(connection: Connection, delivery_id: int, scope: Scope) -> D
 
 
 async def _attempts(connection: Connection, delivery_id: int) -> list[Attempt]:
-    return [row_mapping.attempt(row) for row in await fetch(connection, "attempts", delivery_id)]
+    rows = await fetch(connection, "attempts", delivery_id, ATTEMPTS_MAX)
+    return [row_mapping.attempt(row) for row in rows[::-1]]

@@ -403,7 +403,7 @@ FROM delivery WHERE id = $1
 
 -- name: attempts
 SELECT number, started_ms, duration_ms, status, error, response_headers, response_body
-FROM attempt WHERE delivery_id = $1 ORDER BY number
+FROM attempt WHERE delivery_id = $1 ORDER BY number DESC LIMIT $2
 
 -- name: recent_attempts
 -- index finished_when

@@ -2,17 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import apsw
 
 from commerce_event.core.model import Scope
+from commerce_event.store.fair_slots import search_slots
 from commerce_event.store.port import StoreBrokenError, StoreUnavailableError
-from commerce_event.store.search_slots import SearchSlots
 from commerce_event.store.sqlite.readers import Readers
 from commerce_event.store.sqlite.writer import Writer
-
-SEARCHES_MAX: Final = 2  # at once
 
 T = TypeVar("T")
 
@@ -30,7 +28,7 @@ class Access:
         self.readers: Readers | None = None
         self.queue_reader: Readers | None = None  # so that no read delays a delivery
         self.search_readers: Readers | None = None  # so that no search delays another read
-        self._search_slots = SearchSlots(SEARCHES_MAX)
+        self._search_slots = search_slots()
 
     async def read(self, work: Callable[[apsw.Connection], T]) -> T:
         """Run ``work`` on a connection that can only read; return its result."""
@@ -48,7 +46,7 @@ class Access:
 
     async def search(self, scope: Scope, work: Callable[[apsw.Connection], T]) -> T:
         """Run ``work`` that searches texts, when it is the scope's turn."""
-        async with self._search_slots.slot(scope):
+        async with self._search_slots.slot(scope.client_ids):
             return await _opened(self.search_readers).do(work)
 
     async def read_for_queue(self, work: Callable[[apsw.Connection], T]) -> T:

@@ -11,11 +11,13 @@ import apsw
 import structlog
 
 from commerce_event.core.clock import Clock, SystemClock
+from commerce_event.daemon_threads import DaemonThreads
+from commerce_event.store.fair_slots import SEARCHES_MAX
 from commerce_event.store.model import Notice, StoreInfo
 from commerce_event.store.port import StoreBrokenError
 from commerce_event.store.sqlite import clock as stored_clock
 from commerce_event.store.sqlite import files, maintenance, queue
-from commerce_event.store.sqlite.access import SEARCHES_MAX, Access
+from commerce_event.store.sqlite.access import Access
 from commerce_event.store.sqlite.activity import SqliteActivity
 from commerce_event.store.sqlite.audit_log import SqliteAuditLog
 from commerce_event.store.sqlite.checkpoints import Checkpointer
@@ -28,7 +30,8 @@ from commerce_event.store.sqlite.registry import SqliteRegistry
 from commerce_event.store.sqlite.sql import fetch_value
 from commerce_event.store.sqlite.writer import Writer, translate
 
-_READERS: Final = 2
+_READERS: Final = 4  # twice as many as the reads of one caller that run at once
+_FINISH_S: Final = 0.5  # for the reads under way when the store is closed
 
 log = structlog.get_logger(__name__)
 
@@ -91,7 +94,9 @@ class SqliteStore:
         self._access.queue_reader = Readers(self._path, 1, name="store-queue-reader", on_error=self._on_error)
 
     async def close(self) -> None:
-        await asyncio.to_thread(self._close)
+        thread = DaemonThreads(1, name="store-close")  # a disk that hangs must not keep the process from ending
+        await asyncio.get_running_loop().run_in_executor(thread, self._close)
+        thread.shutdown()
 
     def _close(self) -> None:
         access = self._access
@@ -103,10 +108,10 @@ class SqliteStore:
                     maintenance.end_run(self._connection)
             access.writer = None
         if access.search_readers is not None:
-            access.search_readers.close(interrupt=True)
+            access.search_readers.close()
         for readers in (access.readers, access.queue_reader):
             if readers is not None:
-                readers.close()
+                readers.close(_FINISH_S)
         access.readers = access.queue_reader = access.search_readers = None
         self._close_file()
 

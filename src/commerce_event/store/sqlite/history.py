@@ -8,7 +8,7 @@ import msgspec
 
 from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event, Replay, Scope
 from commerce_event.store import row_mapping
-from commerce_event.store.model import DeadGroup, DeliveryCounts, DeliveryQuery, EventQuery, Page
+from commerce_event.store.model import ATTEMPTS_MAX, DeadGroup, DeliveryCounts, DeliveryQuery, EventQuery, Page
 from commerce_event.store.row_mapping import Row, build
 from commerce_event.store.sqlite import delivery_listing, event_listing
 from commerce_event.store.sqlite.access import Access
@@ -151,7 +151,7 @@ def _delivery(connection: apsw.Connection, delivery_id: int, scope: Scope) -> De
 
 
 def _attempts(connection: apsw.Connection, delivery_id: int) -> list[Attempt]:
-    return [row_mapping.attempt(row) for row in fetch(connection, "attempts", delivery_id)]
+    return [row_mapping.attempt(row) for row in fetch(connection, "attempts", delivery_id, ATTEMPTS_MAX)][::-1]
 
 
 def _replay(row: Row) -> Replay:

@@ -254,7 +254,7 @@ FROM delivery WHERE id = ?
 
 -- name: attempts
 SELECT number, started_ms, duration_ms, status, error, response_headers, response_body
-FROM attempt WHERE delivery_id = ? ORDER BY number
+FROM attempt WHERE delivery_id = ? ORDER BY number DESC LIMIT ?
 
 -- name: recent_attempts
 -- index delivery_finished

@@ -3,12 +3,12 @@
 import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
 
 import apsw
 
+from commerce_event.daemon_threads import DaemonThreads
 from commerce_event.store.port import StoreUnavailableError
 from commerce_event.store.sqlite import files
 from commerce_event.store.sqlite.writer import translate
@@ -54,7 +54,7 @@ class Readers:
         self._on_error = on_error
         self._own = threading.local()
         self._connections: list[apsw.Connection] = []
-        self._threads = ThreadPoolExecutor(count, thread_name_prefix=name)
+        self._threads = DaemonThreads(count, name=name)
 
     async def do(self, work: Callable[[apsw.Connection], T]) -> T:
         """Run ``work`` and return its result; interrupt it when the caller is cancelled. Raises the port's errors."""
@@ -69,13 +69,13 @@ class Readers:
             call.interrupt()
             raise
 
-    def close(self, *, interrupt: bool = False) -> None:
-        """Finish queued calls, or interrupt them; then end the threads and close the connections. Blocks."""
-        if interrupt:
-            self._threads.shutdown(wait=False, cancel_futures=True)
-            for connection in self._connections:
-                connection.interrupt()
-        self._threads.shutdown()
+    def close(self, finish_s: float = 0.0) -> None:
+        """Finish queued calls for so long, then interrupt them; end the threads and close the connections. Blocks."""
+        self._threads.shutdown(wait=False, cancel_futures=not finish_s)
+        while not self._threads.join(finish_s):
+            for connection in list(self._connections):
+                connection.interrupt()  # without effect between two statements, hence again
+            finish_s = _INTERRUPT_AGAIN_S
         for connection in self._connections:
             connection.close(True)
 
