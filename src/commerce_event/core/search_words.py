@@ -107,3 +107,17 @@ def find_span(text: str, query: str) -> tuple[int, int] | None:
         places += [at] * len(part)
     match = re.search(pattern, folded)
     return (places[match.start()], places[match.end() - 1] + 1) if match else None
+
+
+def nothing_found(text: str, *, is_filtered: bool) -> str:
+    """Return what to tell a person about a search of events without a result: what was searched, and what to try.
+
+    It does not mean that an event was never accepted. ``is_filtered``: whether there were other filters.
+    """
+    others = " and matches the other filters" if is_filtered else ""
+    remove = ", or remove filters" if is_filtered else ""
+    return (
+        f"No stored event that your key may read has “{text}” in its payload{others}. "
+        f"Try a part of it, such as the digits alone or one name{remove}. "
+        "Events older than the retention are deleted, and events that were refused are not stored."
+    )

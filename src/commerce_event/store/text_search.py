@@ -1,10 +1,11 @@
 """Full-text search of payloads by words; `core/search_words` says what a word is."""
 
-import json
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
+
+import msgspec
 
 from commerce_event.core import search_words
 from commerce_event.core.search_words import wanted
@@ -21,7 +22,7 @@ __all__ = [
     "wanted",
 ]
 
-_decode: Final = json.JSONDecoder(parse_int=str, parse_float=str).decode
+_decode: Final = msgspec.json.Decoder(float_hook=str).decode
 _LEXEME_MAX: Final = 64  # letters used to find candidates; the folded text decides
 _LEXEMES_MAX: Final = 20_000  # more than this does not fit one row's vector of at most 1 MB
 _QUERY_WORDS_MAX: Final = 32
@@ -44,7 +45,7 @@ def entry(body: bytes) -> str:
     """
     try:
         found: list[str] = []
-        _collect(_decode(body.decode()), found)
+        _collect(_decode(body), found)
         text = "\n".join(found)  # no word goes from one to the next
     except (ValueError, RecursionError):
         text = body.decode(errors="replace")
@@ -90,13 +91,13 @@ def _client(client_id: int) -> str:
 
 def _collect(value: Any, found: list[str]) -> None:
     """Append every value as text, in order."""
-    if isinstance(value, str):  # numbers are, too
+    if isinstance(value, str):  # numbers with a fraction are, too
         found.append(value)
-    elif isinstance(value, dict):
-        for member in value.values():
-            _collect(member, found)
-    elif isinstance(value, list):
-        for member in value:
-            _collect(member, found)
+    elif isinstance(value, dict | list):
+        for member in value.values() if isinstance(value, dict) else value:
+            if isinstance(member, str):
+                found.append(member)
+            else:
+                _collect(member, found)
     elif value is not None:
         found.append(str(value))
