@@ -28,7 +28,11 @@ def test_label_of_event_is_the_number_that_people_know(event_type: str, data: di
     [
         ("100777", "OrderNo", "<mark>100777</mark>"),
         ("so-10", "Rows.Ref", "<mark>SO-10</mark>023"),
+        ("so10023", "Rows.Ref", "<mark>SO-10023</mark>"),
+        ("10023", "Rows.Ref", "SO-<mark>10023</mark>"),
         ("lindstrom", "LastName", "<mark>Lindström</mark>"),
+        ("lind", "LastName", "<mark>Lind</mark>ström"),
+        ("京市", "City", "北<mark>京市</mark>"),
         ("astrid lindström", "FirstName", "<mark>Astrid</mark>"),
         ("4000017", "OrderId", "<mark>4000017</mark>"),
         ("b & c", "Note", "a&lt;<mark>b &amp; c</mark>"),
@@ -38,6 +42,7 @@ def test_search_hit_names_the_property_and_marks_the_text(text: str, name: str, 
     data = {
         "OrderNo": "100777", "OrderId": 4000017, "FirstName": "Astrid", "LastName": "Lindström",
         "Rows": [{"Ref": "SO-10023"}], "Note": "a<b & c",
+        "City": "北京市",
     }  # fmt: skip
     found = search_hit(msgspec.json.encode(data), text)
 

@@ -108,6 +108,19 @@ async def test_search_shows_where_it_found_its_text(page: Page, api: Api) -> Non
     await search(page, "nils")
 
     await expect(page.locator("tbody tr")).to_contain_text("LastName: Nilsson")
+
+
+async def test_search_without_result_says_what_was_searched_and_what_to_try(page: Page, api: Api) -> None:
+    await api.publish(OrderNo="SO10023")
+    await sign_in(page)
+    await search(page, "SO-10023")
+    await expect(page.locator("tbody tr")).to_have_count(1)
+    await page.goto("/admin/events?q=SO-7&client_id=1")
+
+    await expect(page.get_by_text("No stored event that your key may read has “SO-7” in its payload")).to_be_visible()
+    await expect(page.get_by_text("and matches the other filters")).to_be_visible()
+    await page.goto("/admin/events?q=--")
+    await expect(page.locator("#h-q")).to_have_text("Write at least one letter or digit to search for.")
     await expect(page.locator("mark")).to_have_text("Nils")
 
 

@@ -52,6 +52,22 @@ async def test_commands_publish_follow_and_explain_an_order(shell: Shell, receiv
     assert (await shell.json("endpoints", "test", made["id"]))["delivered"] is True
 
 
+async def test_search_that_finds_nothing_says_what_was_searched(shell: Shell) -> None:
+    await shell.json("publish", "OrderConfirmedEvent", stdin=json.dumps(ORDER))
+
+    plain = await shell("events", "list", "--search", "[b]SO-9")
+    filtered = await shell("events", "list", "--search", "SO-9", "--client", "2")
+    without_words = await shell("events", "list", "--search", "--")
+
+    assert (plain.code, filtered.code) == (0, 0)
+    assert "has “[b]SO-9” in its payload. Try a part of it" in plain.out
+    assert "matches the other filters" in filtered.out
+    assert (without_words.code, without_words.err) == (
+        2, "commerce-event: --search: write at least one letter or digit to search for.\n",
+    )  # fmt: skip
+    assert "SO-10023" in (await shell("events", "list", "--search", "10023")).out
+
+
 async def test_publish_lines_publishes_each_event(shell: Shell, tmp_path: Path) -> None:
     lines = [json.dumps({**ORDER, "OrderId": number}) for number in range(1_200)]
     file = tmp_path / "orders.jsonl"

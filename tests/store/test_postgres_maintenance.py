@@ -206,6 +206,6 @@ async def test_words_lead_to_the_texts_of_the_client_alone(engine: PostgresEngin
 
     async def led_to(*clients: int) -> int:
         sql = "SELECT count(*) FROM event_text WHERE words @@ ($1::text)::tsquery"
-        return int(await engine.run(sql, text_search.index_query(text_search.wanted("lin"), clients)))
+        return int(await engine.run(sql, text_search.index_query([text_search.wanted("lin")], clients)))
 
     assert [await led_to(4), await led_to(40), await led_to(4, 40), await led_to(5), await led_to()] == [1, 5, 6, 0, 6]

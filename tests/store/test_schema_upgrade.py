@@ -68,7 +68,7 @@ async def test_embedded_store_of_an_older_version_keeps_all_it_holds(
         older.setattr(files, "migrations", lambda: up_to(SQLITE, version))
         connection = files.open_writer(engine.path)
         files.migrate(connection, engine.path)
-        add_rows(connection)
+        add_rows(connection, version)
         connection.close()
     store = await engine.open()
 
@@ -77,8 +77,12 @@ async def test_embedded_store_of_an_older_version_keeps_all_it_holds(
     await engine.close_all()
 
 
-def add_rows(connection: apsw.Connection) -> None:
-    """What a store holds, as every version writes it: three events of two clients, each in another state."""
+def counts_table(version: int) -> str:
+    return "book" if version < 7 else "delivery_counts"
+
+
+def add_rows(connection: apsw.Connection, version: int) -> None:
+    """What a store holds, as that version writes it: three events of two clients, each in another state."""
     connection.execute("INSERT INTO client VALUES (1, 2), (2, 1)")
     for event_id, client_id, sequence in ((10, 1, 1), (20, 1, 2), (30, 2, 1)):
         connection.execute(
@@ -91,7 +95,7 @@ def add_rows(connection: apsw.Connection) -> None:
             "INSERT INTO delivery VALUES (?, ?, 7, ?, ?, 1, 0, ?, NULL, NULL, NULL, NULL, 0, NULL, ?, ?)",
             (event_id + 1, event_id, client_id, state, due_ms, START_MS, finished_ms),
         )
-    connection.execute("INSERT INTO book VALUES (7, 1, 3, 1, 1, 0, 1)")
+    connection.execute(f"INSERT INTO {counts_table(version)} VALUES (7, 1, 3, 1, 1, 0, 1)")
 
 
 async def check(store: Store) -> None:
@@ -162,7 +166,7 @@ async def test_database_of_an_older_version_keeps_all_it_holds(tmp_path: Path, v
     engine = OldPostgres(tmp_path)
     try:
         await make_database(engine, version)
-        await add_rows_to_database(engine)
+        await add_rows_to_database(engine, version)
         store = await engine.open()
 
         assert (await store.info()).schema_version == POSTGRES[-1][0]
@@ -179,7 +183,7 @@ async def make_database(engine: PostgresEngine, version: int) -> None:
     await connection.close()
 
 
-async def add_rows_to_database(engine: PostgresEngine) -> None:
+async def add_rows_to_database(engine: PostgresEngine, version: int) -> None:
     await engine.run("INSERT INTO client VALUES (1, 2), (2, 1)")
     for event_id, client_id, sequence in ((10, 1, 1), (20, 1, 2), (30, 2, 1)):
         await engine.run(
@@ -197,7 +201,7 @@ async def add_rows_to_database(engine: PostgresEngine) -> None:
         "created_ms) VALUES (31, 30, 7, 2, 1, 0, $1, false, 1, $1)",
         START_MS,
     )
-    await engine.run("INSERT INTO book VALUES (7, 0, 1, 3, 1, 1, 0, 1)")
+    await engine.run(f"INSERT INTO {counts_table(version)} VALUES (7, 0, 1, 3, 1, 1, 0, 1)")
 
 
 @pytest.mark.parametrize("version", [0, *OLD_POSTGRES])
@@ -243,41 +247,118 @@ async def shape_of(connection: Connection) -> list[tuple[object, ...]]:
     return [tuple(row) for row in rows]
 
 
-async def test_text_index_of_an_older_version_works_before_and_after_its_upgrade(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+ORDERS = {
+    10: b'{"OrderNo":"SO10023","Name":"Y\xc4\xb1ld\xc4\xb1z","Note":"S\xc3\xb6dra"}',
+    20: b'{"OrderNo":"SO-10023","Name":"Jane"}',
+    30: '{"OrderNo":"SO10024","Name":"北京市"}'.encode(),
+}
+FOUND_BEFORE = {
+    "SO10023": [10],
+    "so-10023": [20],
+    "SO100": [30, 10],
+    "yıld": [10],
+    "sodra": [10],
+    "jane": [20],
+    "北": [30],
+}
+FOUND_AFTER = {
+    "SO10023": [20, 10],
+    "SO 100": [30, 20, 10],
+    "10023": [20, 10],
+    "YILDIZ": [10],
+    "京市": [30],
+    "jane": [20],
+}
+
+
+@pytest.mark.parametrize("scanned", [conditions.NEWEST_SCANNED, 1])
+async def test_embedded_text_index_of_an_older_version_is_made_anew_in_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scanned: int
 ) -> None:
+    monkeypatch.setattr(conditions, "NEWEST_SCANNED", scanned)
+    engine = SqliteEngine(tmp_path)
+    with monkeypatch.context() as older:
+        older.setattr(files, "migrations", lambda: up_to(SQLITE, 7))
+        connection = files.open_writer(engine.path)
+        files.migrate(connection, engine.path)
+        add_rows(connection, 7)
+        for event_id, body in ORDERS.items():
+            connection.execute("UPDATE event SET body = ? WHERE id = ?", (body, event_id))
+        connection.execute(FORMER_INDEX_TEXT)
+        connection.execute("UPDATE meta SET value = 30 WHERE name = 'text_indexed_to'")
+        connection.close()
+    store = await engine.open()
+    await accept_events(store, [new_event(body=b'{"OrderNo":"TX-1"}')])
+
+    assert await store.maintenance.index_text(2) == 2  # the new one, and the newest of the older version
+    await store.close()
+    store = await engine.open()
+    await check_orders(store)
+    assert await store.maintenance.index_text(9) == 0
+    tables = apsw.Connection(str(engine.path)).execute("SELECT name FROM sqlite_schema WHERE name LIKE '%former%'")
+    assert tables.get is None
+    await engine.close_all()
+
+
+# As versions before schema 8 indexed a text.
+FORMER_INDEX_TEXT = """
+INSERT INTO event_text (rowid, client, value)
+SELECT id, client_id, (SELECT group_concat(atom, ' ') FROM json_tree(CAST(body AS TEXT)) WHERE atom IS NOT NULL)
+FROM event
+"""
+
+
+@pytest.mark.parametrize("version", [4, 7])
+@pytest.mark.parametrize("scanned", [conditions.NEWEST_SCANNED, 1])
+async def test_text_index_of_an_older_version_is_made_anew_in_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scanned: int, version: int
+) -> None:
+    monkeypatch.setattr(conditions, "NEWEST_SCANNED", scanned)
     engine = OldPostgres(tmp_path)
-    monkeypatch.setattr(conditions, "NEWEST_SCANNED", 1)
     try:
-        await make_database(engine, 4)
-        await add_rows_to_database(engine)
-        for event_id in (10, 20, 30):
-            await add_old_text(engine, event_id)
+        await make_database(engine, version)
+        await add_rows_to_database(engine, version)
+        for event_id, body in ORDERS.items():
+            await engine.run("UPDATE event SET body = $2 WHERE id = $1", event_id, body)
+            await add_former_text(engine, event_id, 1 + event_id // 30, with_client=version > 4)
         await engine.run("DELETE FROM text_todo")
         store = await engine.open()
+        await accept_events(store, [new_event(body=b'{"OrderNo":"TX-1"}')])
 
-        for left in (3, 2, 1, 0):  # the nodes' upkeep goes on one by one
-            assert await texts_without_client(engine) == left
-            await check_search(store)
-            assert await store.maintenance.index_text(1) == min(left, 1)
+        assert await store.maintenance.index_text(2) == 2  # the new one, and the newest of the older version
+        await store.close()
+        store = await engine.open()
+        await check_orders(store)
         await engine.run("DELETE FROM event_text WHERE event_id = 20")
-        await add_old_text(engine, 20)  # by a node of the older version that still runs
-        await check_search(store)
+        await add_former_text(engine, 20, 1, with_client=True)  # by a node of the older version that still runs
+        assert await ids_of(store, text="jane", scope=Scope.of(1)) == [20]
         assert await store.maintenance.index_text(9) == 1
-        await check_search(store)
-        assert await texts_without_client(engine) == 0
+        assert await engine.run("SELECT count(*) FROM event_text WHERE word_rule = 1") == 0
+        assert await store.maintenance.index_text(9) == 0
     finally:
         await engine.close_all()
 
 
-async def add_old_text(engine: PostgresEngine, event_id: int) -> None:
-    await engine.run("INSERT INTO event_text VALUES ($1, array_to_tsvector('{so,1}'), ' so 1 ')", event_id)
+FORMER_WORDS = {
+    10: "so10023 yıldız sodra", 20: "so 10023 jane", 30: "so10024 北京市",
+}  # fmt: skip
 
 
-async def texts_without_client(engine: PostgresEngine) -> int:
-    return int(await engine.run("SELECT count(*) FROM event_text WHERE NOT words @@ ANY ('{@1,@2}'::tsquery[])"))
+async def add_former_text(engine: PostgresEngine, event_id: int, client_id: int, *, with_client: bool) -> None:
+    words = FORMER_WORDS[event_id].split()
+    lexemes = [f"@{client_id}", *words] if with_client else words
+    await engine.run(
+        "INSERT INTO event_text (event_id, words, folded) VALUES ($1, array_to_tsvector($2::text[]), $3)",
+        event_id, lexemes, f" {' '.join(words)} ",
+    )  # fmt: skip
 
 
-async def check_search(store: Store) -> None:
-    scopes = (EVERYONE, Scope.of(1), Scope.of(2), Scope.of(3))
-    assert [await ids_of(store, text="SO-1", scope=scope) for scope in scopes] == [[30, 20, 10], [20, 10], [30], []]
+async def check_orders(store: Store) -> None:
+    """Index the texts of the older version one by one: they are found all the while, in the end by the new rule."""
+    for _ in range(4):
+        lost = {text: ids for text, ids in FOUND_BEFORE.items() if not set(ids) <= set(await ids_of(store, text=text))}
+        assert lost == {}
+        assert await ids_of(store, text="jane", scope=Scope.of(1)) == [20]
+        assert await ids_of(store, text="jane", scope=Scope.of(2)) == []
+        await store.maintenance.index_text(1)
+    assert {text: await ids_of(store, text=text) for text in FOUND_AFTER} == FOUND_AFTER

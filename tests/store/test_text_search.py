@@ -138,6 +138,58 @@ async def test_text_and_state_narrow_each_other_wherever_the_search_begins(store
         await store.maintenance.index_text(100)
 
 
+SAME = {
+    "SO10023": ["10023", "SO-10023", "SO 10023", "so10023", "SO100", "S"],
+    "SO-10023": ["10023", "SO10023", "SO 10023"],
+    "SO 10023": ["SO10023", "10023"],
+    "Yıldız": ["YILDIZ", "yildiz", "yıl"],
+    "YILDIZ": ["Yıldız"],
+    "Sørensen": ["Sorensen", "SØRENSEN", "sör"],
+    "Łukasz": ["Lukasz", "ŁUK"],
+    "Acme™ Shoes": ["acme shoes", "Acme™ Shoes", "ACME®"],
+    "北京市": ["京市", "北京", "市", "北京市"],
+    "กรุงเทพ": ["เทพ", "กรุง"],
+    "ＡＢ１２": ["ab12", "12"],
+    "Straße 5": ["strasse5", "STRASSE 5"],
+    12345: ["12345", "123"],
+    12.50: ["12.5", "12,5"],
+}
+
+
+@pytest.mark.parametrize("indexed", [False, True], ids=["new", "indexed"])
+async def test_text_is_found_by_the_same_words_written_differently(store: Store, indexed: bool) -> None:
+    events = {
+        value: new_event(body=json.dumps({"OrderNo": value}, ensure_ascii=number % 2 == 0).encode())
+        for number, value in enumerate(SAME)
+    }
+    await accept_events(store, [*events.values(), new_event(body=json.dumps(OTHER).encode())])
+    if indexed:
+        await store.maintenance.index_text(100)
+
+    missed = [
+        (value, text)
+        for value, event in events.items()
+        for text in SAME[value]
+        if event.id not in await found(store, text) or event.id not in await found(store, text, Scope.of(1))
+    ]
+    assert missed == []
+
+
+@pytest.mark.parametrize("indexed", [False, True], ids=["new", "indexed"])
+async def test_words_are_found_only_where_they_follow_each_other(store: Store, indexed: bool) -> None:
+    apart = new_event(body=b'{"Note":"SO and more","OrderNo":"10023"}')
+    turned = new_event(body=b'{"OrderNo":"10023 SO"}')
+    together = new_event(body=b'{"FirstName":"Jane","LastName":"Lind","OrderNo":"SO10023"}')
+    await accept_events(store, [apart, turned, together])
+    if indexed:
+        await store.maintenance.index_text(100)
+
+    assert await found(store, "SO 10023") == {together.id}
+    assert await found(store, "jane lind") == {together.id}  # values that follow each other
+    assert await found(store, "lind jane") == set()
+    assert await found(store, "10023") == {apart.id, turned.id, together.id}
+
+
 ANY_TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
 SIGNS = st.text(alphabet="\"'*()^:-+AND ORT%_\\{}[]\n", max_size=12)
 
@@ -159,7 +211,7 @@ def test_no_text_whatever_breaks_the_search(engine_maker: Callable[[Path], Engin
         runner.run(store.close())
 
 
-LETTERS = "abcxyzABCXYZ0123456789åäöÅÄÖéñßøłčŽαΩжЯ日本語"
+LETTERS = "abcxyzABCXYZ0123456789åäöÅÄÖéñßøłčŽıİαΩжЯ日本語กข한"
 WORDS = st.lists(st.text(alphabet=LETTERS, min_size=1, max_size=9), min_size=1, max_size=4)
 
 

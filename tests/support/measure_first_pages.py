@@ -123,7 +123,7 @@ def pages(events: int, first_ms: int, a_key: str) -> list[str]:
         "type=JobCompletedEvent", "client_id=1&type=JobCompletedEvent,OrderCancelledEvent", "client_id=1&application_id=7",
         "application_id=7", "application_id=3", time_of(0.1, 0.11), "client_id=1&" + time_of(0.1, 0.9),
         "client_id=4&" + time_of(0.1, 0.1001), time_of(0.5, 0.50000001), time_of(-1, -0.5), "type=SubscriptionFailedEvent",
-        f"q=SO-{events // 2}", "q=Lind", "q=P-13", "q=B-777", "q=nowhere", "client_id=4&q=Lind", "client_id=4&q=P-13",
+        f"q=SO-{events // 2}", f"q=SO{events // 2}", f"q={events // 2}", "q=SO123", "q=Lind", "q=P-13", "q=B-777", "q=nowhere", "q=nowhere1", "client_id=4&q=Lind", "client_id=4&q=P-13",
         "client_id=1&q=P-13&state=dead", "q=Lind&" + time_of(0.1, 0.11),
         "q=Early", "client_id=1&q=Early", "client_id=4&q=Early", "client_id=4&q=Others", "client_id=1&q=Own",
         "client_id=4&q=Others&type=JobCompletedEvent", "client_id=4&q=nowhere", "client_id=4&q=Lind%20P-13", "q=Lind%20P-13",

@@ -1,6 +1,5 @@
 """What people call the subject of an event, and the property in which a search found its text."""
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -8,7 +7,7 @@ import msgspec
 from markupsafe import Markup, escape
 
 from commerce_event.contract.catalogue import EVENT_TYPES
-from commerce_event.core.search_words import WORD, fold, wanted
+from commerce_event.core.search_words import entry, find_span, wanted
 
 # The first of these that a body has is shown; the most common comes first.
 _NUMBERS: Final = (
@@ -68,21 +67,20 @@ def label_of(event_type: str, body: bytes) -> EventLabel:
 
 def search_hit(body: bytes, text: str) -> SearchHit | None:
     """Return the first property that holds all words of a search, else the first that holds one of them."""
-    words = wanted(text)
-    if not words:
+    phrase = wanted(text)
+    if not phrase:
         return None
-    members = list(_members(_object(body), ""))
-    for phrase in (words, *(f" {word}" for word in words.split())):
-        for name, value in members:
-            if phrase in f" {' '.join(WORD.findall(fold(value)))} ":
-                return SearchHit(name, _marked(value, phrase.split()))
+    members = [(name, value, entry(value)) for name, value in _members(_object(body), "")]
+    for part, part_text in ((phrase, text), *((f" {word}", word) for word in phrase.split())):
+        for name, value, words in members:
+            if part in words:
+                return SearchHit(name, _marked(value, part_text))
     return None
 
 
-def _marked(value: str, words: list[str]) -> Markup:
+def _marked(value: str, text: str) -> Markup:
     shown = value if len(value) <= _SHOWN_MAX else f"{value[:_SHOWN_MAX]}…"
-    match = re.search(r"[\W_]+".join(map(re.escape, words)), shown, re.IGNORECASE)
-    start, end = match.span() if match else (0, len(shown))  # letters with marks: all of it
+    start, end = find_span(shown, text) or (0, len(shown))
     marked = Markup("<mark>{}</mark>").format(shown[start:end])
     return escape(shown[:start]) + marked + escape(shown[end:])
 

@@ -11,6 +11,7 @@ from commerce_event.api.parameters import Int32, Time, read_time, read_types, sc
 from commerce_event.api.response_models import DeliveryView, EventView, delivery_view, event_view
 from commerce_event.core.model import DeliveryState, Event
 from commerce_event.core.problems import invalid, not_found
+from commerce_event.core.search_words import words
 from commerce_event.store.model import DeliveryQuery, EventQuery, Page
 
 
@@ -33,6 +34,8 @@ async def list_events(call: Call) -> Reply:
     scope = scope_for(call, query.client_id)
     if query.after is not None:
         return await _events_after(call, query)
+    if query.q is not None and not words(query.q):
+        raise invalid("?q", "write at least one letter or digit to search for")
     wanted = EventQuery(
         scope=scope,
         types=read_types(query.type.split(","), "?type") if query.type else (),
@@ -117,7 +120,9 @@ OPERATIONS = (
         description=(
             "Newest first; with `after`, a client's events in accept order without gaps, for reconciliation. Send "
             "`next_cursor` as `cursor` with the same parameters to get the next page, until it is null. A page of "
-            "large events may have fewer than `limit`."
+            "large events may have fewer than `limit`. `q` "
+            "searches the stored events that the key may read: an empty list does not mean that an event was never "
+            "accepted. It may be older than the retention, belong to another client, or have other words."
         ),
     ),
     Operation(

@@ -97,7 +97,9 @@ DESCRIPTIONS: Final = {
     "parameter": "The query parameter that the error is about.",
     "pointer": "The place in the body (JSON Pointer, RFC 6901); empty: the whole body.",
     "public_key": "The key that receivers verify with, `whpk_…`; null: requests are signed with HMAC.",
-    "q": "Text in the body, such as an order number.",
+    "q": "Words in the values of the body, such as an order number or a name: all in that order, the last may be a "
+    "beginning. Case, accents and signs do not count, and letters and digits are separate words: `SO-10023`, `so10023` "
+    "and `10023` find `SO10023`.",
     "queued": "Number of deliveries queued so far.",
     "rate_limit": "Maximum number of requests per second, over all nodes; null: no limit.",
     "reason": "Why it ended: `attempts_exhausted`, `gone`, …; null: it was delivered or has not ended.",

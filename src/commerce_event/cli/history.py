@@ -52,6 +52,14 @@ def _about(event_type: str, data: Any) -> str:
     return label_of(event_type, msgspec.json.encode(data)).text
 
 
+def _nothing_found(text: str, *, is_filtered: bool) -> str:
+    from rich.markup import escape
+
+    from commerce_event.core.search_words import nothing_found
+
+    return escape(nothing_found(clean(text), is_filtered=is_filtered))
+
+
 def _states(event: Any) -> str:
     """Return the states of an event's deliveries, such as ``2 delivered, 1 pending``."""
     states = event.get("delivery_states")
@@ -115,7 +123,13 @@ def list_events(
             after=after,
             expand="true" if after is None else None,
         )
-        print_items(found, _EVENTS, as_json=as_json, empty="No events.")
+        others = (client_id, application, event_type, since, until, state)
+        empty = (
+            "No events."
+            if search is None
+            else _nothing_found(search, is_filtered=any(each is not None for each in others))
+        )
+        print_items(found, _EVENTS, as_json=as_json, empty=empty)
 
 
 @events.command("get")

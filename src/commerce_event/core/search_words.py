@@ -1,33 +1,123 @@
-"""Words of a text as a search compares them: without case and without marks on letters."""
+"""Words of a text as a search compares them. Texts and queries are cut by the same rule, so engines only match words.
+
+Case, marks on letters and signs do not count: Yıldız is YILDIZ, Acme™ is acme. Letters and digits are separate words,
+so SO10023, SO-10023 and SO 10023 are the same two. In scripts without spaces, each letter begins a word of two letters,
+so a part of a name is found: 京市 in 北京市.
+"""
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from typing import Final
 
-WORD: Final = re.compile(r"[^\W_]+")
+# Letters that Unicode does not decompose, by what people type for them; apostrophes that count as letters, as signs.
+_LETTERS: Final = {
+    "ı": "i", "ȷ": "j", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "ħ": "h", "ŧ": "t", "þ": "th", "æ": "ae", "œ": "oe",
+    "ŋ": "n", "ĸ": "k", "ɨ": "i", "ƶ": "z", "ƀ": "b", "ʹ": " ", "ʺ": " ", "ʻ": " ", "ʼ": " ", "ʽ": " ",
+}  # fmt: skip
+# Han, kana, bopomofo; Thai, Lao; Burmese; Khmer.
+_UNSPACED: Final = (
+    "\u3005-\u312f\u31a0-\u31ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff\u0e01-\u0eff\u1000-\u109f\u1780-\u17ff"
+)
+_ASCII_RUN: Final = re.compile(r"[0-9]+|[a-z]+")
+_RUN: Final = re.compile(r"\d+|[^\W\d_]+")
+_BY_SPACING: Final = re.compile(f"[{_UNSPACED}]+|[^{_UNSPACED}]+")
+_IS_UNSPACED: Final = re.compile(f"[{_UNSPACED}]").match
 
 
-class _Bare(dict[int, int | None]):
-    """Takes marks off decomposed text with ``str.translate``, looking each letter up in Unicode's tables once."""
+class _Folded(dict[int, int | str | None]):
+    """Folds decomposed text with ``str.translate``, looking each letter up in Unicode's tables once."""
 
-    def __missing__(self, letter: int) -> int | None:
-        kept = self[letter] = None if unicodedata.combining(chr(letter)) else letter
-        return kept
+    def __missing__(self, letter: int) -> int | str | None:
+        text = chr(letter)
+        kind = unicodedata.category(text)
+        folded: int | str | None = letter
+        if kind[0] == "M" or kind == "Cf":  # marks, and what is invisible, such as a soft hyphen
+            folded = None
+        elif kind == "Nd":
+            folded = str(unicodedata.decimal(text))
+        self[letter] = folded
+        return folded
 
 
-_BARE: Final = _Bare()
+_FOLDED: Final = _Folded({ord(letter): folded for letter, folded in _LETTERS.items()})
 
 
 def fold(text: str) -> str:
-    """Return text in which letters that differ by case or by a mark alone are the same."""
-    folded = text.casefold()
-    return folded if folded.isascii() else unicodedata.normalize("NFKD", folded).translate(_BARE)
+    """Return text in which letters that differ by case or marks, and digits of all scripts, are the same.
+
+    Each letter is folded by itself: the folded parts of a text make up the folded text.
+    """
+    if text.isascii():
+        return text.lower()
+    text = text.replace("™", " ").replace("℠", " ")  # they would become letters of the word before
+    return unicodedata.normalize("NFKD", text).casefold().translate(_FOLDED)
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a text in order."""
+    return _words(fold(text))
+
+
+def _words(folded: str) -> list[str]:
+    if folded.isascii():
+        return _ASCII_RUN.findall(folded)
+    found: list[str] = []
+    for run in _runs(folded):
+        found += [run[at : at + 2] for at in range(len(run))] if _IS_UNSPACED(run) else [run]
+    return found
+
+
+def _runs(folded: str) -> Iterator[str]:
+    """Yield the runs of digits, of letters, and of letters of scripts without spaces."""
+    for run in _RUN.findall(folded):
+        if run.isascii():
+            yield run
+        else:
+            yield from _BY_SPACING.findall(run)
+
+
+def entry(text: str) -> str:
+    """Return all words of a text, with a blank before and after each."""
+    return f" {' '.join(words(text))} "
 
 
 def wanted(text: str) -> str:
     """Return what an entry must hold to be found: all words in that order, of which the last may be a beginning.
 
-    Empty when the text has no word: marks alone find nothing.
+    Empty when the text has no word: signs alone find nothing.
     """
-    found = WORD.findall(fold(text))
+    found = words(text)
     return f" {' '.join(found)}" if found else ""
+
+
+def find_span(text: str, query: str) -> tuple[int, int] | None:
+    """Return where the words of a query are in a text, as (start, end); None when they are not in it."""
+    runs = list(_runs(fold(query)))
+    if not runs:
+        return None
+    pattern = r"[\W_]*".join(map(re.escape, runs))
+    if not _IS_UNSPACED(runs[0]):  # it begins a word
+        pattern = (r"(?<!\d)" if runs[0].isdecimal() else r"(?<![^\W\d_])") + pattern
+    places: list[int] = []  # of each folded letter in the text
+    folded = ""
+    for at, letter in enumerate(text):
+        part = fold(letter)
+        folded += part
+        places += [at] * len(part)
+    match = re.search(pattern, folded)
+    return (places[match.start()], places[match.end() - 1] + 1) if match else None
+
+
+def nothing_found(text: str, *, is_filtered: bool) -> str:
+    """Return what to tell a person about a search of events without a result: what was searched, and what to try.
+
+    It does not mean that an event was never accepted. ``is_filtered``: whether there were other filters.
+    """
+    others = " and matches the other filters" if is_filtered else ""
+    remove = ", or remove filters" if is_filtered else ""
+    return (
+        f"No stored event that your key may read has “{text}” in its payload{others}. "
+        f"Try a part of it, such as the digits alone or one name{remove}. "
+        "Events older than the retention are deleted, and events that were refused are not stored."
+    )

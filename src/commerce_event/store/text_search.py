@@ -1,18 +1,32 @@
-"""Full-text search of payloads by words, ignoring case and accents."""
+"""Full-text search of payloads by words; `core/search_words` says what a word is."""
 
-import json
-from collections.abc import Iterable
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from commerce_event.core.search_words import WORD, fold, wanted
+import msgspec
+
+from commerce_event.core import search_words
+from commerce_event.core.search_words import wanted
 from commerce_event.store.port import StoreUnavailableError
 
-__all__ = ["UNINDEXED_MAX", "check_unindexed", "entry", "fold", "index_entry", "index_query", "wanted"]
+__all__ = [
+    "UNINDEXED_MAX",
+    "check_unindexed",
+    "entry",
+    "former_wanted",
+    "index_entry",
+    "index_query",
+    "longest_word",
+    "wanted",
+]
 
-_decode: Final = json.JSONDecoder(parse_int=str, parse_float=str).decode
+_decode: Final = msgspec.json.Decoder(float_hook=str).decode
 _LEXEME_MAX: Final = 64  # letters used to find candidates; the folded text decides
 _LEXEMES_MAX: Final = 20_000  # more than this does not fit one row's vector of at most 1 MB
 _QUERY_WORDS_MAX: Final = 32
+_FORMER_WORD: Final = re.compile(r"[^\W_]+")
 UNINDEXED_MAX: Final = 20_000  # events that are not indexed yet, which a search reads one by one
 
 
@@ -31,11 +45,16 @@ def entry(body: bytes) -> str:
     """
     try:
         found: list[str] = []
-        _collect(_decode(body.decode()), found)
+        _collect(_decode(body), found)
         text = "\n".join(found)  # no word goes from one to the next
     except (ValueError, RecursionError):
         text = body.decode(errors="replace")
-    return f" {' '.join(WORD.findall(fold(text)))} "
+    return search_words.entry(text)
+
+
+def longest_word(wanted_words: str) -> str:
+    """Return the word that the fewest texts hold, by its length."""
+    return max(wanted_words.split(), key=len)
 
 
 def index_entry(client_id: int, body: bytes) -> tuple[str, str]:
@@ -45,12 +64,24 @@ def index_entry(client_id: int, body: bytes) -> tuple[str, str]:
     return " ".join([_client(client_id), *lexemes]), text
 
 
-def index_query(wanted_words: str, client_ids: Iterable[int] = ()) -> str:
-    """Return the text query for candidates of `wanted`: those of some clients, or of all."""
+def index_query(wanted_words: Sequence[str], client_ids: Iterable[int] = ()) -> str:
+    """Return the text query for candidates of any `wanted`: those of some clients, or of all."""
+    words = " | ".join(_candidates(each) for each in wanted_words)
+    clients = " | ".join(f"'{_client(client_id)}'" for client_id in client_ids)
+    return f"({clients}) & ({words})" if clients else words
+
+
+def _candidates(wanted_words: str) -> str:
     lexemes = [f"'{word[:_LEXEME_MAX]}'" for word in wanted_words.split()[:_QUERY_WORDS_MAX]]
     lexemes[-1] += ":*"
-    clients = " | ".join(f"'{_client(client_id)}'" for client_id in client_ids)
-    return " & ".join([f"({clients})", *lexemes] if clients else lexemes)
+    return f"({' & '.join(lexemes)})"
+
+
+def former_wanted(text: str) -> str:
+    """Return `wanted` by the rule of older versions, for texts that are not indexed anew yet."""
+    folded = unicodedata.normalize("NFKD", text.casefold())
+    found = _FORMER_WORD.findall("".join(letter for letter in folded if not unicodedata.combining(letter)))
+    return f" {' '.join(found)}" if found else ""
 
 
 def _client(client_id: int) -> str:
@@ -60,13 +91,13 @@ def _client(client_id: int) -> str:
 
 def _collect(value: Any, found: list[str]) -> None:
     """Append every value as text, in order."""
-    if isinstance(value, str):  # numbers are, too
+    if isinstance(value, str):  # numbers with a fraction are, too
         found.append(value)
-    elif isinstance(value, dict):
-        for member in value.values():
-            _collect(member, found)
-    elif isinstance(value, list):
-        for member in value:
-            _collect(member, found)
+    elif isinstance(value, dict | list):
+        for member in value.values() if isinstance(value, dict) else value:
+            if isinstance(member, str):
+                found.append(member)
+            else:
+                _collect(member, found)
     elif value is not None:
         found.append(str(value))

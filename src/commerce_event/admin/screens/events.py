@@ -1,5 +1,6 @@
 """Events: list and search."""
 
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlencode
 
@@ -14,6 +15,7 @@ from commerce_event.api.response_models import EventView
 from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
 from commerce_event.core import ids
 from commerce_event.core.model import DeliveryState
+from commerce_event.core.search_words import nothing_found
 
 _PAGE_SIZE: Final = 40
 _REFRESH_S: Final = 2
@@ -45,6 +47,7 @@ async def list_events(context: ScreenContext) -> Response:
     return context.render(
         "events.html",
         rows=[_row(event, context.query["q"]) for event in items],
+        nothing_found=_nothing_found(filters),
         errors=errors,
         filters=filters,
         filter_count=sum(value is not None for value in filters.values()),
@@ -55,6 +58,14 @@ async def list_events(context: ScreenContext) -> Response:
         first_url=context.url_with(cursor=None) if "cursor" in context.query else "",
         types=[(name, [e.name for e in EVENT_TYPES.values() if e.category == name]) for name in CATEGORIES],
     )
+
+
+def _nothing_found(filters: Mapping[str, str | None]) -> str:
+    text = filters["q"]
+    if text is None:
+        return "No stored event matches. Remove a filter. Events older than the retention are deleted."
+    others = [value for name, value in filters.items() if name != "q" and value is not None]
+    return nothing_found(text, is_filtered=bool(others))
 
 
 def _row(event: EventView, text: str) -> EventRow:

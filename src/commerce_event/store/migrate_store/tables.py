@@ -60,7 +60,7 @@ TABLES: Final = (
     Table(
         name="meta",
         source="meta",
-        where="name NOT IN ('text_indexed_to', 'boot', 'clock_ahead_ms')",
+        where="name NOT IN ('text_indexed_to', 'text_former_to', 'boot', 'clock_ahead_ms')",
         columns=_names("name value"),
         key=("name",),
         collation=' COLLATE "C"',

@@ -17,7 +17,9 @@ from commerce_event.store.time_ranges import Span
 _RARE: Final = ENDED | {"pending"}  # states with few deliveries compared to those delivered
 # LIMIT and LATERAL keep the planner to one lookup for each row, regardless of its size estimates.
 _EVENT_OF_ID: Final = "CROSS JOIN LATERAL (SELECT * FROM event WHERE event.id = n.id LIMIT 1) AS e"
-_TEXT_OF_ID: Final = "CROSS JOIN LATERAL (SELECT folded FROM event_text WHERE event_text.event_id = n.id LIMIT 1) AS t"
+_TEXT_OF_ID: Final = (
+    "CROSS JOIN LATERAL (SELECT folded, word_rule FROM event_text WHERE event_text.event_id = n.id LIMIT 1) AS t"
+)
 _UNINDEXED_STEP: Final = 200  # events that are not indexed yet, searched at a time
 
 
@@ -138,11 +140,13 @@ async def _search_unindexed(
 
 async def _search_indexed(connection: Connection, query: EventQuery, page: Page, ids: Span, wanted: str) -> list[Event]:
     """Scan the newest texts, which finds frequent words; then use the text index, which finds rare ones."""
+    former_to = await fetch_value(connection, "former_text")
+    former = text_search.former_wanted(query.text or "") if former_to is not None else None
     found: list[Event] = []
     for _ in range(conditions.SCANS_MAX):
         newest = await _newest(connection, query, page, ids)
         where = _conditions_of(query, page, ids)
-        where.add("t.folded LIKE {}", f"%{wanted}%")
+        _add_text(where, "t", wanted, former)
         source = f"{_each(newest, where)} {_TEXT_OF_ID} {_EVENT_OF_ID} {_in_state(query)}"
         some = await _list(connection, source, where, page.limit)
         found += some
@@ -151,18 +155,20 @@ async def _search_indexed(connection: Connection, query: EventQuery, page: Page,
         page = replace(page, limit=page.limit - len(some), before=newest[-1])
         if len(some) * conditions.SCANS_MAX < page.limit:  # the words are rare
             break
-    return found + await _search_by_index(connection, query, page, ids, wanted)
+    return found + await _search_by_index(connection, query, page, ids, wanted, former)
 
 
 async def _search_by_index(
-    connection: Connection, query: EventQuery, page: Page, ids: Span, wanted: str
+    connection: Connection, query: EventQuery, page: Page, ids: Span, wanted: str, former: str | None
 ) -> list[Event]:
-    without_client = await fetch_value(connection, "texts_without_client")
     where = _conditions_of(query, page, ids)
     texts = where.inner()
-    clients = () if without_client else query.scope.sorted_ids or ()
-    texts.add("words @@ ({}::text)::tsquery", text_search.index_query(wanted, clients))
-    texts.add("folded LIKE {}", f"%{wanted}%")
+    if former is None:
+        lexemes = text_search.index_query([wanted], query.scope.sorted_ids or ())
+    else:  # texts of older versions may not name their client
+        lexemes = text_search.index_query([wanted, former] if former else [wanted])
+    texts.add("words @@ ({}::text)::tsquery", lexemes)
+    _add_text(texts, "event_text", wanted, former)
     texts.add_bounds("event_id", ids.first, ids.end)
     texts.add_page(page, "event_id")
     # MATERIALIZED, so that the planner starts from the words, and looks up no more events than are returned.
@@ -172,6 +178,18 @@ async def _search_by_index(
     )
     source = f"{matches} {_EVENT_OF_ID} {_in_state(query)}"
     return await _list(connection, source, where, page.limit, order="n.id DESC")
+
+
+def _add_text(where: Conditions, texts: str, wanted: str, former: str | None) -> None:
+    """Require the words; in texts of older versions, those that these cut the query into will do."""
+    if former:
+        where.add(
+            f"({texts}.folded LIKE {{}} OR {texts}.word_rule = 1 AND {texts}.folded LIKE {{}})",
+            f"%{wanted}%",
+            f"%{former}%",
+        )
+    else:
+        where.add(f"{texts}.folded LIKE {{}}", f"%{wanted}%")
 
 
 async def _list(

@@ -1,6 +1,7 @@
 """Keep the store small and correct: recount, retention, text index, set clocks."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 from commerce_event.core.clock import Clock
@@ -43,18 +44,24 @@ class PostgresMaintenance:
     async def index_text(self, limit: int) -> int:
         """Index the next events: at most so many, and about as much text as takes a fraction of a second.
 
-        With room left, add the client to texts that an older version wrote without it.
+        With room left, index texts of older versions anew.
         """
 
         async def work(connection: Connection) -> int:
             taken = await fetch_column(connection, "take_unindexed", limit, _INDEXED_BYTES)
-            events = await fetch(connection, "events_to_index", taken)
+            former = await fetch_column(connection, "take_former_texts", limit - len(taken), _INDEXED_BYTES)
+            events = await fetch(connection, "events_to_index", [*taken, *former])
             entries = await asyncio.to_thread(
                 lambda: [(row.id, *text_search.index_entry(row.client_id, row.body)) for row in events]
             )
-            if entries:
-                await execute(connection, "insert_texts", *columns(entries, 3))
-            older = await fetch(connection, "add_client_to_texts", limit - len(taken), _INDEXED_BYTES)
-            return len(taken) + len(older)
+            anew = set(former)
+            await _write(connection, "insert_texts", [each for each in entries if each[0] not in anew])
+            await _write(connection, "update_texts", [each for each in entries if each[0] in anew])
+            return len(taken) + len(former)
 
         return await self._executor.write(work)
+
+
+async def _write(connection: Connection, statement: str, entries: Sequence[tuple[int, str, str]]) -> None:
+    if entries:
+        await execute(connection, statement, *columns(entries, 3))

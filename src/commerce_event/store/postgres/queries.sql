@@ -455,9 +455,9 @@ ORDER BY c.endpoint_id
 -- name: count_unindexed
 SELECT count(*) FROM (SELECT FROM text_todo LIMIT $1) AS few
 
--- name: texts_without_client
--- index event_text_without_client: whether there are texts of an older version, which do not name their client
-SELECT EXISTS (SELECT FROM event_text WHERE NOT words @@ '''@'':*'::tsquery)
+-- name: former_text
+-- index event_text_former: the last text by the words of an older version. Ordered, so that the planner uses that index
+SELECT event_id FROM event_text WHERE word_rule = 1 ORDER BY event_id DESC LIMIT 1
 
 -- name: unindexed_events
 -- events that are not in the text index yet, newest first
@@ -574,25 +574,26 @@ RETURNING event_id
 SELECT id, client_id, body FROM event WHERE id = ANY ($1::bigint[]) ORDER BY id FOR KEY SHARE
 
 -- name: insert_texts
-INSERT INTO event_text (event_id, words, folded)
-SELECT event_id, array_to_tsvector(string_to_array(words, ' ')), folded
+INSERT INTO event_text (event_id, words, folded, word_rule)
+SELECT event_id, array_to_tsvector(string_to_array(words, ' ')), folded, 2
 FROM unnest($1::bigint[], $2::text[], $3::text[]) AS new (event_id, words, folded)
 
--- name: add_client_to_texts
--- index event_text_without_client; the newest first, until their words sum up to $2 bytes, at least one.
--- Through an array, because || refuses long vectors
+-- name: take_former_texts
+-- index event_text_former; the newest first, until their payloads sum up to $2 bytes, at least one
 WITH next AS MATERIALIZED (
-  SELECT event_id, pg_column_size(words) AS size FROM event_text WHERE NOT words @@ '''@'':*'::tsquery
-  ORDER BY event_id DESC LIMIT $1 FOR UPDATE SKIP LOCKED
-), few AS (
-  SELECT event_id FROM (SELECT event_id, sum(size) OVER (ORDER BY event_id DESC) - size AS before FROM next) AS sized
-  WHERE before < $2
+  SELECT event_id FROM event_text WHERE word_rule = 1 ORDER BY event_id DESC LIMIT $1 FOR UPDATE SKIP LOCKED
+), sized AS (
+  SELECT event_id, sum(size) OVER (ORDER BY event_id DESC) - size AS before
+  FROM next CROSS JOIN LATERAL (
+    SELECT coalesce((SELECT octet_length(body) FROM event WHERE id = event_id LIMIT 1), 0) AS size) AS event
 )
+SELECT event_id FROM sized WHERE before < $2
+
+-- name: update_texts
 UPDATE event_text AS t
-SET words = array_to_tsvector(tsvector_to_array(words) || concat('@', (
-  SELECT client_id FROM event WHERE event.id = t.event_id LIMIT 1)))
-WHERE event_id = ANY (ARRAY (SELECT event_id FROM few))
-RETURNING event_id
+SET words = array_to_tsvector(string_to_array(new.words, ' ')), folded = new.folded, word_rule = 2
+FROM unnest($1::bigint[], $2::text[], $3::text[]) AS new (event_id, words, folded)
+WHERE t.event_id = new.event_id
 
 -- name: weeks
 SELECT substring(c.relname FROM 'event_(\d{8})$') AS monday FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid

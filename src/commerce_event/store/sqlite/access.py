@@ -36,18 +36,12 @@ class Access:
 
     async def read_snapshot(self, work: Callable[[apsw.Connection], T]) -> T:
         """Run ``work`` of several statements that must agree; return its result."""
-
-        def in_transaction(connection: apsw.Connection) -> T:
-            with connection:
-                answer = work(connection)
-            return answer  # noqa: RET504 - for mypy, a context manager may swallow the error
-
-        return await self.read(in_transaction)
+        return await self.read(_in_transaction(work))
 
     async def search(self, scope: Scope, work: Callable[[apsw.Connection], T]) -> T:
-        """Run ``work`` that searches texts, when it is the scope's turn."""
+        """Run ``work`` that searches texts, in one snapshot, when it is the scope's turn."""
         async with self._search_slots.slot(scope.client_ids):
-            return await _opened(self.search_readers).do(work)
+            return await _opened(self.search_readers).do(_in_transaction(work))
 
     async def read_for_queue(self, work: Callable[[apsw.Connection], T]) -> T:
         """Run short ``work`` that delivering waits for."""
@@ -66,6 +60,15 @@ class Access:
         """Return the reason once the file can no longer be trusted; until then wait."""
         failure = asyncio.wrap_future(_opened(self.writer).failure)
         return await asyncio.shield(failure)  # so that a cancelled caller does not cancel it
+
+
+def _in_transaction(work: Callable[[apsw.Connection], T]) -> Callable[[apsw.Connection], T]:
+    def run(connection: apsw.Connection) -> T:
+        with connection:
+            answer = work(connection)
+        return answer  # noqa: RET504 - for mypy, a context manager may swallow the error
+
+    return run
 
 
 def _opened(part: T | None) -> T:

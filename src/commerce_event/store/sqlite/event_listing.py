@@ -13,6 +13,7 @@ from commerce_event.store.model import EventQuery, Page
 from commerce_event.store.row_mapping import build
 from commerce_event.store.sqlite.conditions import Conditions, is_in, span
 from commerce_event.store.sqlite.sql import as_json, by_name, fetch_value
+from commerce_event.store.time_ranges import Span
 
 _FEW: Final = 200_000  # pending deliveries that are faster to collect than to search for among all events
 # Skip payloads that cannot hold the word, without reading them word by word. A non-ASCII letter may fold to ASCII.
@@ -118,8 +119,7 @@ def _starts_from_queue(connection: apsw.Connection, query: EventQuery) -> bool:
 
 def _search(connection: apsw.Connection, query: EventQuery, page: Page) -> list[Event]:
     """Scan the newest events, which finds frequent words; then use the text index, which finds rare ones."""
-    text = (query.text or "").replace("\0", " ")  # the index would stop reading there
-    wanted = text_search.wanted(text)
+    wanted = text_search.wanted(query.text or "")
     if not wanted:
         return []
     if query.state in ENDED:
@@ -134,22 +134,37 @@ def _search(connection: apsw.Connection, query: EventQuery, page: Page) -> list[
     _add_state(connection, query, recent)
     recent.add("e.id > {}", scanned_to)
     found = _search_bodies(connection, "event AS e", recent, page.limit, wanted)
-    missing = page.limit - len(found)
-    if missing:
-        older = _conditions_of(connection, query, page)
-        _add_state(connection, query, older)
-        older.add("event_text MATCH {}", _match(query.scope, text))
-        older.add("t.rowid <= {}", scanned_to)
-        older.add_page(page, "t.rowid")
-        bounds = span(connection, query.since_ms, query.until_ms)
-        older.add_bounds("t.rowid", bounds.first, bounds.end)
-        source = "event_text AS t CROSS JOIN event AS e ON e.id = t.rowid"
-        found += _list(connection, source, older, missing, order="t.rowid DESC")
+    former_to = fetch_value(connection, "meta", "text_former_to") or 0
+    rest = replace(page, limit=page.limit - len(found))
+    found += _search_index(connection, query, rest, "event_text", [wanted], Span(former_to + 1, scanned_to + 1))
+    if former_to:
+        phrases = [wanted, query.text or ""]  # it cuts the text into words as older versions did
+        former = Span(None, min(former_to, scanned_to) + 1)
+        rest = replace(page, limit=page.limit - len(found))
+        found += _search_index(connection, query, rest, "event_text_former", phrases, former)
     return found
 
 
+def _search_index(
+    connection: apsw.Connection, query: EventQuery, page: Page, table: str, phrases: Sequence[str], ids: Span
+) -> list[Event]:
+    """Search the events of that range in a text index for any of the phrases."""
+    if page.limit == 0:
+        return []
+    where = _conditions_of(connection, query, page)
+    _add_state(connection, query, where)
+    where.add(f"{table} MATCH {{}}", _match(query.scope, phrases))
+    where.add_bounds("t.rowid", ids.first, ids.end)
+    where.add_page(page, "t.rowid")
+    bounds = span(connection, query.since_ms, query.until_ms)
+    where.add_bounds("t.rowid", bounds.first, bounds.end)
+    return _list(
+        connection, f"{table} AS t CROSS JOIN event AS e ON e.id = t.rowid", where, page.limit, order="t.rowid DESC"
+    )
+
+
 def _search_bodies(connection: apsw.Connection, source: str, where: Conditions, limit: int, wanted: str) -> list[Event]:
-    where.add(_MAY_HOLD, wanted.split(maxsplit=1)[0])
+    where.add(_MAY_HOLD, text_search.longest_word(wanted))
     where.add("instr(words(e.body), {})", wanted)
     return _list(connection, source, where, limit)
 
@@ -166,9 +181,11 @@ def _event_below_newest(connection: apsw.Connection, query: EventQuery, page: Pa
     return int(connection.execute(sql, where.values).get or 0)
 
 
-def _match(scope: Scope, text: str) -> str:
-    """Return the index query for the words of a text: all in that order, the last one as a prefix."""
-    words = 'value : "' + text.replace('"', '""') + '" *'
+def _match(scope: Scope, phrases: Sequence[str]) -> str:
+    """Return the index query for texts with any of the phrases: all words in that order, the last one as a prefix."""
+    # The index stops reading at U+0000.
+    quoted = ['"' + phrase.replace('"', '""').replace("\0", " ") + '" *' for phrase in phrases]
+    words = f"value : ({' OR '.join(quoted)})"
     ids = scope.sorted_ids
     if ids is None:
         return words

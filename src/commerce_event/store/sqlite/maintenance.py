@@ -1,7 +1,7 @@
 """Keep the store small and correct: recount, retention, text index, set clocks."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
 
 import apsw
 
@@ -9,9 +9,10 @@ from commerce_event.core.clock import Clock
 from commerce_event.store.model import CountCheck
 from commerce_event.store.sqlite import clock as stored_clock
 from commerce_event.store.sqlite.access import Access
-from commerce_event.store.sqlite.sql import execute, fetch, fetch_value
+from commerce_event.store.sqlite.sql import execute, fetch, fetch_value, write_rows
+from commerce_event.store.text_search import entry
 
-_TEXT_STEP: Final = 1024**2  # bytes of bodies to index in one step: writers wait that long
+_TEXT_STEP: Final = 1024**2  # bytes of bodies to index in one step, of new events and of former ones
 
 
 class SqliteMaintenance:
@@ -50,21 +51,72 @@ class SqliteMaintenance:
         await self._access.write(lambda connection: stored_clock.shift_due(connection, by_ms, self._clock), insist=True)
 
     async def index_text(self, limit: int) -> int:
-        def work(connection: apsw.Connection) -> int:
-            start = fetch_value(connection, "meta", "text_indexed_to")
-            ids: list[int] = []
-            size = 0
-            for row in fetch(connection, "events_to_index", start, limit):
-                ids.append(row.id)
-                size += row.size
-                if size >= _TEXT_STEP:
-                    break
-            if ids:
-                execute(connection, "index_text", start, ids[-1])
-                execute(connection, "raise_meta", ids[-1], "text_indexed_to")
-            return len(ids)
+        """Index the next events; with room left, index events of older versions anew, newest first.
 
-        return await self._access.write(work)
+        Bodies are read and cut into words beforehand, so that writers do not wait for it.
+        """
+        step = await self._access.read_snapshot(lambda connection: _next_texts(connection, limit))
+        if step.new or step.former or step.is_last:
+            return await self._access.write(lambda connection: _index(connection, step))
+        return 0
+
+
+class _Text(NamedTuple):
+    """What an event is found by."""
+
+    event_id: int
+    entry: str
+
+
+class _Texts(NamedTuple):
+    """The texts of one step."""
+
+    indexed_to: int
+    new: list[_Text]  # of events after ``indexed_to``
+    former_to: (
+        int | None
+    )  # events up to this one are in the index of an older version only; None when there is no such index
+    former: list[_Text]  # of the last of them, newest first
+    is_last: bool  # whether no more of them are left
+
+
+def _next_texts(connection: apsw.Connection, limit: int) -> _Texts:
+    indexed_to = fetch_value(connection, "meta", "text_indexed_to")
+    former_to = fetch_value(connection, "meta", "text_former_to")
+    new = _texts(fetch(connection, "events_to_index", indexed_to, limit))
+    room = limit - len(new)
+    if former_to is None or not room:
+        return _Texts(indexed_to, new, former_to, [], is_last=False)
+    former = _texts(fetch(connection, "events_to_index_anew", former_to, room))
+    return _Texts(indexed_to, new, former_to, former, is_last=not former)
+
+
+def _texts(rows: Iterable[Any]) -> list[_Text]:
+    """Return the texts of events, until their bodies sum up to ``_TEXT_STEP``, at least one."""
+    found: list[_Text] = []
+    size = 0
+    for row in rows:
+        found.append(_Text(row.id, entry(row.body)))
+        size += len(row.body)
+        if size >= _TEXT_STEP:
+            break
+    return found
+
+
+def _index(connection: apsw.Connection, step: _Texts) -> int:
+    """Write a step and return its number of texts; 0 when another step was faster, or events were deleted meanwhile."""
+    last = step.new[-1].event_id if step.new else step.indexed_to
+    is_next = fetch_value(connection, "is_next_to_index", step.indexed_to, last, len(step.new))
+    if not is_next or fetch_value(connection, "meta", "text_former_to") != step.former_to:
+        return 0
+    write_rows(connection, "index_text", [*reversed(step.former), *step.new])  # ascending, or each is flushed by itself
+    execute(connection, "raise_meta", last, "text_indexed_to")
+    if step.former:
+        execute(connection, "put_meta", "text_former_to", step.former[-1].event_id - 1)
+    elif step.is_last:
+        execute(connection, "drop_former_texts")
+        execute(connection, "delete_meta", "text_former_to")
+    return len(step.new) + len(step.former)
 
 
 def begin_run(connection: apsw.Connection) -> int:

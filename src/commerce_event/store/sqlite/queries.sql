@@ -154,6 +154,9 @@ SELECT value FROM meta WHERE name = ?
 -- name: put_meta
 INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value
 
+-- name: delete_meta
+DELETE FROM meta WHERE name = ?
+
 -- name: raise_meta
 UPDATE meta SET value = max(value, ?) WHERE name = ?
 
@@ -374,14 +377,24 @@ DELETE FROM event_text WHERE rowid = ?
 -- name: delete_event
 DELETE FROM event WHERE id = ?
 
--- name: index_text
-INSERT INTO event_text (rowid, client, value)
-SELECT id, client_id, iif(json_valid(CAST(body AS TEXT)),
-  (SELECT group_concat(atom, ' ') FROM json_tree(CAST(body AS TEXT)) WHERE atom IS NOT NULL), CAST(body AS TEXT))
-FROM event WHERE id > ? AND id <= ?
-
 -- name: events_to_index
-SELECT id, length(body) AS size FROM event WHERE id > ? ORDER BY id LIMIT ?
+SELECT id, client_id, body FROM event WHERE id > ? ORDER BY id LIMIT ?
+
+-- name: events_to_index_anew
+SELECT id, client_id, body FROM event WHERE id <= ? ORDER BY id DESC LIMIT ?
+
+-- name: is_next_to_index
+-- whether the index ends at ?1, and ?3 events follow up to ?2
+SELECT (SELECT value FROM meta WHERE name = 'text_indexed_to') = ?1
+       AND (SELECT count(*) FROM event WHERE id > ?1 AND id <= ?2) = ?3
+
+-- name: index_text
+-- events that were deleted since are left out
+INSERT INTO event_text (rowid, client, value)
+SELECT e.id, e.client_id, text.column2 FROM (VALUES {rows:2}) AS text CROSS JOIN event AS e WHERE e.id = text.column1
+
+-- name: drop_former_texts
+DROP TABLE event_text_former
 
 -- name: count_unindexed
 SELECT count(*) FROM (SELECT 1 FROM event WHERE id > ? LIMIT ?)
