@@ -22,6 +22,7 @@ from commerce_event.accept.errors import (
 from commerce_event.accept.parse import ParsedEvent, check_idempotency_key, parse_event, read_traceparent
 from commerce_event.contract import EVENT_TYPES
 from commerce_event.contract.catalogue import EventType
+from commerce_event.core.model import ValidationMode
 from commerce_event.core.problems import Fault, RejectedError
 
 NAME = "OrderConfirmedEvent"
@@ -505,3 +506,92 @@ def test_read_traceparent_malformed_is_none() -> None:
     assert read_traceparent(good) == good
     for bad in (None, "", good.upper(), good + "\r\nx: y", "ff" + good[2:], f"00-{'0' * 32}-00f067aa0ba902b7-01"):
         assert read_traceparent(bad) is None
+
+
+# Validation modes
+
+
+def parse_in(mode: ValidationMode, data: Any, name: str = NAME) -> ParsedEvent:
+    return parse_event(name, body_of(data), max_bytes=LIMIT, mode_of=lambda _client, _type: mode)
+
+
+BROKEN = EXAMPLE | {"OrderNo": 5, "Source": None, "firstname": "Eva"}
+
+
+def test_parse_event_warn_accepts_with_the_faults_that_reject_gives() -> None:
+    parsed = parse_in("warn", BROKEN)
+
+    assert (parsed.client_id, parsed.data) == (EXAMPLE["ClientId"], BROKEN)
+    assert parsed.warnings == refusal(body_of(BROKEN)).faults
+    assert [fault.pointer for fault in parsed.warnings] == ["/OrderNo", "/Source", "/firstname"]
+
+
+def test_parse_event_off_accepts_without_warnings() -> None:
+    assert parse_in("off", BROKEN).warnings == ()
+
+
+@pytest.mark.parametrize("mode", ["warn", "off"])
+def test_parse_event_that_keeps_the_contract_has_no_warnings_in_any_mode(mode: ValidationMode) -> None:
+    assert parse_in(mode, EXAMPLE) == parse(body_of(EXAMPLE))
+
+
+@pytest.mark.parametrize("mode", ["warn", "off"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        [],
+        None,
+        {"OrderNo": "1"},
+        EXAMPLE | {"ClientId": "1006"},
+        EXAMPLE | {"ClientId": 2**31},
+        EXAMPLE | {"ClientId": True},
+        EXAMPLE | {"OrderNo": "a\0"},
+        EXAMPLE | {"ApplicationId": "\0"},
+    ],
+)
+def test_parse_event_unusable_body_is_422_in_every_mode(mode: ValidationMode, data: Any) -> None:
+    with pytest.raises(InvalidEventError) as caught:
+        parse_in(mode, data)
+
+    assert caught.value.faults
+
+
+@pytest.mark.parametrize("value", ["7", 7.0, True, None, 2**31, [7]])
+def test_parse_event_warn_application_that_is_no_number_is_routed_as_none(value: Any) -> None:
+    parsed = parse_in("warn", EXAMPLE | {"ApplicationId": value})
+
+    assert parsed.application_id is None
+    assert [fault.pointer for fault in parsed.warnings] == ["/ApplicationId"]
+
+
+def test_parse_event_warn_accepts_unlisted_table_of_a_closed_list() -> None:
+    data = {"ClientId": 1, "SupplierId": 2, "PartNo": "A", "EntityChanged": "tSupplierNew"}
+
+    assert parse_in("warn", data, "SupplierSkuChangedNotification").data == data
+
+
+def test_parse_event_mode_is_asked_by_client_and_type_when_the_contract_is_broken() -> None:
+    asked = []
+
+    def mode_of(client_id: int, event_type: EventType) -> ValidationMode:
+        asked.append((client_id, event_type.name))
+        return "off"
+
+    for data in (EXAMPLE, BROKEN):
+        parse_event(NAME, body_of(data), max_bytes=LIMIT, mode_of=mode_of)
+
+    assert asked == [(EXAMPLE["ClientId"], NAME)]
+
+
+@given(st.sampled_from(list(EVENT_TYPES)), st.data())
+def test_parse_event_warn_accepts_all_but_unusable_bodies(name: str, draw: st.DataObject) -> None:
+    event_type = EVENT_TYPES[name]
+    names = st.sampled_from(sorted(event_type.properties - {"ClientId"}))
+    data = event_type.example | draw.draw(st.dictionaries(names, INTERESTING, max_size=3))
+    if "\0" in [data[each] for each in event_type.properties if each in data]:
+        return
+
+    parsed = parse_in("warn", data, name)
+
+    assert parsed.warnings == getattr(parse_or_reject(body_of(data), name), "faults", ())
+    event_type.business_key(parsed.data)

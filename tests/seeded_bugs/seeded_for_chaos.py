@@ -73,11 +73,11 @@ def refused_event_stored() -> None:
         try:
             return before(publisher, event_type, body, headers, key)
         except InvalidEventError:
-            check, parse._check_contract = parse._check_contract, lambda *_: None
+            check, parse._contract_faults = parse._contract_faults, lambda *_: ()
             try:
                 accepted = before(publisher, event_type, body, headers, key)
             finally:
-                parse._check_contract = check
+                parse._contract_faults = check
             _TASKS.append(asyncio.ensure_future(later(publisher._intake, accepted)))
             raise
 

@@ -255,7 +255,7 @@ async def test_text_index_of_an_older_version_works_before_and_after_its_upgrade
     monkeypatch.setattr(conditions, "NEWEST_SCANNED", 1)
     try:
         await make_database(engine, 4)
-        await add_rows_to_database(engine, version)
+        await add_rows_to_database(engine, 4)
         for event_id in (10, 20, 30):
             await add_old_text(engine, event_id)
         await engine.run("DELETE FROM text_todo")

@@ -10,6 +10,7 @@ from commerce_event.contract.schema import LIMITS, Property
 from commerce_event.core.problems import Fault, child
 
 FAULTS_MAX: Final = 20
+CLIENT_ID: Final = "ClientId"
 _TABLE_NAME: Final = re.compile(TABLE_NAME_PATTERN)
 _FOLDED_NAMES: Final = {
     name: {each.casefold(): each for each in event_type.properties} for name, event_type in EVENT_TYPES.items()
@@ -33,6 +34,17 @@ def find_faults(event_type: EventType, data: Mapping[str, Any]) -> tuple[Fault, 
         if message is not None:
             faults.append(Fault(child("", field.name), message))
     return tuple(faults[:FAULTS_MAX])
+
+
+def find_unusable(event_type: EventType, data: Mapping[str, Any]) -> tuple[Fault, ...]:
+    """Return the faults that no validation mode accepts: of the ClientId, and of text that databases cannot hold."""
+    found = []
+    for field in event_type.fields:
+        value = data.get(field.name)
+        message = _fault(field, data)
+        if message is not None and (field.name == CLIENT_ID or (isinstance(value, str) and "\0" in value)):
+            found.append(Fault(child("", field.name), message))
+    return tuple(found)
 
 
 def find_misspelt(event_type: EventType, data: Mapping[str, Any]) -> tuple[Fault, ...]:

@@ -1,11 +1,12 @@
 """Parse an event and check it against the contract. Its bytes are never changed."""
 
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
-from commerce_event.accept.contract_errors import FAULTS_MAX, find_faults, find_misspelt
+from commerce_event.accept.contract_errors import FAULTS_MAX, find_faults, find_misspelt, find_unusable
 from commerce_event.accept.errors import (
     BodyTooLargeError,
     InvalidEventError,
@@ -14,6 +15,8 @@ from commerce_event.accept.errors import (
 )
 from commerce_event.accept.strict_json import load
 from commerce_event.contract.catalogue import EVENT_TYPES, EventType
+from commerce_event.contract.properties import INT32_MAX, INT32_MIN
+from commerce_event.core.model import ValidationMode
 from commerce_event.core.problems import Fault
 
 _KEY_MAX: Final = 256
@@ -21,18 +24,35 @@ _KEY_MAX: Final = 256
 _TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
+ModeOf = Callable[[int, EventType], ValidationMode]  # by client and event type
+
+
 class ParsedEvent(msgspec.Struct, frozen=True):
-    """An event that keeps the contract. ``data`` is the decoded ``body``, with properties beyond the contract."""
+    """An event that may be stored. ``data`` is the decoded ``body``, with properties beyond the contract.
+
+    ``warnings`` are the places where it breaks the contract, when the validation mode is ``warn``.
+    """
 
     type: EventType
     client_id: int
     application_id: int | None
     data: dict[str, Any]
     body: bytes
+    warnings: tuple[Fault, ...] = ()
 
 
-def parse_event(event_type: str, body: bytes, *, max_bytes: int, data: Any = msgspec.UNSET) -> ParsedEvent:
+def always_reject(_client_id: int, _event_type: EventType) -> ValidationMode:
+    """Return the default validation mode."""
+    return "reject"
+
+
+def parse_event(
+    event_type: str, body: bytes, *, max_bytes: int, data: Any = msgspec.UNSET, mode_of: ModeOf = always_reject
+) -> ParsedEvent:
     """Check a body against the contract. ``data`` is the decoded body, if it was decoded before.
+
+    ``mode_of`` is asked only when the event breaks the contract. In every mode the body is an object with an integer
+    ClientId, and no text of the contract contains U+0000.
 
     Raises BodyTooLargeError, UnknownTypeError, NotJsonError or InvalidEventError, all of them RejectedError.
     """
@@ -46,8 +66,15 @@ def parse_event(event_type: str, body: bytes, *, max_bytes: int, data: Any = msg
     if type(data) is not dict:
         detail = "The body is JSON but not an object; send the event's properties as a JSON object."
         raise InvalidEventError(detail, [Fault("", "must be an object")])
-    _check_contract(known, data, body)
-    return ParsedEvent(known, data["ClientId"], data.get("ApplicationId"), data, body)
+    faults = _contract_faults(known, data, body)
+    if not faults:
+        return ParsedEvent(known, data["ClientId"], data.get("ApplicationId"), data, body)
+    mode: ValidationMode = "reject" if find_unusable(known, data) else mode_of(data["ClientId"], known)
+    if mode == "reject":
+        where = "1 place" if len(faults) == 1 else f"{len(faults)} places"
+        raise InvalidEventError(f"This {known.name} breaks the contract in {where}.", faults)
+    warnings = faults if mode == "warn" else ()
+    return ParsedEvent(known, data["ClientId"], _application_id(data), data, body, warnings)
 
 
 def check_idempotency_key(text: str) -> str:
@@ -62,7 +89,7 @@ def read_traceparent(text: str | None) -> str | None:
     return text if text is not None and _TRACEPARENT.fullmatch(text) else None
 
 
-def _check_contract(event_type: EventType, data: dict[str, Any], body: bytes) -> None:
+def _contract_faults(event_type: EventType, data: dict[str, Any], body: bytes) -> tuple[Fault, ...]:
     try:
         msgspec.convert(data, event_type.model)
         # The class accepts any text; the contract refuses U+0000, which databases cannot hold in text.
@@ -71,6 +98,10 @@ def _check_contract(event_type: EventType, data: dict[str, Any], body: bytes) ->
         faults = find_faults(event_type, data) or (Fault("", str(error)),)
     if not data.keys() <= event_type.properties:
         faults = (*faults, *find_misspelt(event_type, data))[:FAULTS_MAX]
-    if faults:
-        where = "1 place" if len(faults) == 1 else f"{len(faults)} places"
-        raise InvalidEventError(f"This {event_type.name} breaks the contract in {where}.", faults)
+    return faults
+
+
+def _application_id(data: dict[str, Any]) -> int | None:
+    """Return the application that an event is routed by when it breaks the contract; None unless it is an int32."""
+    value = data.get("ApplicationId")
+    return value if type(value) is int and INT32_MIN <= value <= INT32_MAX else None

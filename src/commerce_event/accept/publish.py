@@ -12,7 +12,7 @@ from commerce_event.accept.intake import Intake
 from commerce_event.accept.parse import ParsedEvent, check_idempotency_key, parse_event, read_traceparent
 from commerce_event.accept.turns import Steps
 from commerce_event.core import ids
-from commerce_event.core.model import Key
+from commerce_event.core.model import Key, ValidationMode
 from commerce_event.core.problems import Problem, RejectedError
 from commerce_event.http.asgi import (
     JSON_HEADER_LINES,
@@ -152,6 +152,18 @@ class Publisher:
         except Exception as error:
             self._counters.refused.inc()
             await answer_problem(receive, send, problem_of(error))
+
+    async def publish_as(
+        self, key: Key, event_type: str, body: bytes, mode: ValidationMode, *, idempotency_key: str | None = None
+    ) -> tuple[int, AcceptedView]:
+        """Publish an event in a given validation mode instead of its client's; return status and body of the answer.
+
+        Raises RejectedError, Problem, and StoreUnavailableError while the store cannot take it.
+        """
+        event = parse_event(event_type, body, max_bytes=self.body_max, mode_of=lambda _client, _type: mode)
+        check_client(key, event.client_id)
+        [accepted] = await self._intake.submit((_to_pending(event, idempotency_key, None),))
+        return self._accepted(accepted)
 
     async def _read_batch(
         self, receive: Receive, headers: Headers, content_type: str, key: Key, share: BodyShare

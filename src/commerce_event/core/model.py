@@ -12,6 +12,7 @@ Ordering = Literal["none", "key"]
 ReplayOf = Literal["failed", "waiting", "all"]
 Signing = Literal["hmac", "ed25519"]
 RefusalState = Literal["open", "accepted", "discarded"]
+ValidationMode = Literal["reject", "warn", "off"]  # of events that break the contract
 Filter = dict[str, Any]
 
 DEFAULT_MAX_IN_FLIGHT: Final = 32
