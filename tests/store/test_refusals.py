@@ -156,11 +156,30 @@ async def test_begin_acceptance_holds_the_first_client_until_it_is_cancelled(sto
     assert await store.refusals.begin_acceptance(made.id, 2) == 2
 
 
+async def test_cancel_acceptance_of_one_of_two_holds_the_client(store: Store) -> None:
+    made = refusal()
+    await store.refusals.add([made])
+    for client in (1, 1, 2):
+        assert await store.refusals.begin_acceptance(made.id, client) == 1
+    await store.refusals.cancel_acceptance(made.id)
+    assert await store.refusals.begin_acceptance(made.id, 2) == 1
+    await store.refusals.cancel_acceptance(made.id)
+    assert await store.refusals.begin_acceptance(made.id, 2) == 2
+
+
 async def test_begin_acceptance_by_many_at_once_has_one_client(store: Store) -> None:
     made = refusal()
     await store.refusals.add([made])
     answers = await asyncio.gather(*(store.refusals.begin_acceptance(made.id, client) for client in range(1, 9)))
     assert len(set(answers)) == 1
+
+
+async def test_add_of_one_that_is_stored_changes_nothing(store: Store) -> None:
+    made = refusal()
+    await store.refusals.add([made])
+    await store.refusals.discard(made.id, None, now_ms=START_MS)
+    await store.refusals.add([made])
+    assert await found(store, state="discarded") == [made.id]
 
 
 async def test_unknown_refusal_is_neither_found_nor_changed(store: Store) -> None:

@@ -3,6 +3,7 @@
 import msgspec
 
 from commerce_event.accept.intake import Intake
+from commerce_event.accept.refusals import RefusalRecorder
 from commerce_event.api.metrics import Metrics
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.clock import Clock
@@ -33,3 +34,4 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     policy: AddressPolicy
     ids: IdMaker
     bodies: BodyBudget
+    refusals: RefusalRecorder

@@ -328,7 +328,9 @@ class RefusalStore(Protocol):
     Each write deletes what is beyond the limits, in the same commit: the oldest first, each state by itself.
     """
 
-    async def add(self, refusals: Sequence[Refusal], *, limits: RefusalLimits = LIMITS) -> None: ...
+    async def add(self, refusals: Sequence[Refusal], *, limits: RefusalLimits = LIMITS) -> None:
+        """Store refused events; skip those that are stored already, as after a call whose outcome is unknown."""
+        ...
 
     async def refusal(self, refusal_id: int, scope: Scope) -> Refusal | None: ...
 
@@ -343,12 +345,13 @@ class RefusalStore(Protocol):
     async def begin_acceptance(self, refusal_id: int, client_id: int) -> int | None:
         """Record that an open refused event is about to be accepted for a client.
 
-        Return the client of the first acceptance that was begun and not cancelled; None unless the event is open.
+        Return the client of the first acceptance that was begun and not cancelled; when it is another client, nothing
+        was recorded. None: the event is not open.
         """
         ...
 
     async def cancel_acceptance(self, refusal_id: int) -> None:
-        """Forget an acceptance that stored no event."""
+        """Forget one acceptance that was begun and stored no event."""
         ...
 
     async def accept(self, refusal_id: int, event_id: int, *, now_ms: int, limits: RefusalLimits = LIMITS) -> bool:

@@ -105,8 +105,8 @@ TABLES: Final = (
         name="refusal",
         source="refusal",
         columns=_names(
-            "id at_ms client_id owner type key_id key_name status detail faults size state accepting_for event_id "
-            "reason closed_ms body"
+            "id at_ms client_id owner type key_id key_name status detail faults size state accepting_for "
+            "accepting event_id reason closed_ms body"
         ),
         key=("id",),
         converters={"key_name": _without_nul},

@@ -386,6 +386,7 @@ INSERT INTO refusal (id, at_ms, client_id, owner, type, key_id, key_name, status
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::text[], $5::text[], $6::bigint[], $7::text[],
                      $8::integer[], $9::text[], $10::text[], $11::integer[], $12::text[], $13::integer[],
                      $14::bigint[], $15::text[], $16::bigint[], $17::bytea[])
+ON CONFLICT (id) DO NOTHING
 
 -- name: lock_refusals
 -- one transaction at a time counts refusals and deletes what is too much
@@ -409,10 +410,13 @@ SELECT id, at_ms, client_id, owner, type, key_id, key_name, status, detail, faul
 FROM refusal WHERE id = $1
 
 -- name: begin_acceptance
-UPDATE refusal SET accepting_for = coalesce(accepting_for, $2) WHERE id = $1 AND state = 'open' RETURNING accepting_for
+UPDATE refusal SET accepting_for = coalesce(accepting_for, $2),
+       accepting = accepting + CASE WHEN coalesce(accepting_for, $2) = $2 THEN 1 ELSE 0 END
+WHERE id = $1 AND state = 'open' RETURNING accepting_for
 
 -- name: cancel_acceptance
-UPDATE refusal SET accepting_for = NULL WHERE id = $1 AND state = 'open'
+UPDATE refusal SET accepting = accepting - 1, accepting_for = CASE WHEN accepting > 1 THEN accepting_for END
+WHERE id = $1 AND state = 'open' AND accepting > 0
 
 -- name: accept_refusal
 UPDATE refusal SET state = 'accepted', event_id = $2, closed_ms = $3 WHERE id = $1 AND state = 'open' RETURNING id

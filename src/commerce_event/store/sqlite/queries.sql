@@ -235,6 +235,7 @@ DELETE FROM audit_entry WHERE id < ?
 INSERT INTO refusal (id, at_ms, client_id, owner, type, key_id, key_name, status, detail, faults, size, state,
                      accepting_for, event_id, reason, closed_ms, body)
 VALUES {rows:17}
+ON CONFLICT (id) DO NOTHING
 
 -- name: held_refusals
 -- index refusal_owner alone
@@ -254,10 +255,13 @@ SELECT id, at_ms, client_id, owner, type, key_id, key_name, status, detail, faul
 FROM refusal WHERE id = ?
 
 -- name: begin_acceptance
-UPDATE refusal SET accepting_for = coalesce(accepting_for, ?2) WHERE id = ?1 AND state = 'open' RETURNING accepting_for
+UPDATE refusal SET accepting_for = coalesce(accepting_for, ?2),
+       accepting = accepting + CASE WHEN coalesce(accepting_for, ?2) = ?2 THEN 1 ELSE 0 END
+WHERE id = ?1 AND state = 'open' RETURNING accepting_for
 
 -- name: cancel_acceptance
-UPDATE refusal SET accepting_for = NULL WHERE id = ? AND state = 'open'
+UPDATE refusal SET accepting = accepting - 1, accepting_for = CASE WHEN accepting > 1 THEN accepting_for END
+WHERE id = ? AND state = 'open' AND accepting > 0
 
 -- name: accept_refusal
 UPDATE refusal SET state = 'accepted', event_id = ?2, closed_ms = ?3 WHERE id = ?1 AND state = 'open' RETURNING id

@@ -14,6 +14,7 @@ CREATE TABLE refusal (
   size          integer NOT NULL,      -- of body and faults, in bytes
   state         text NOT NULL,
   accepting_for integer,               -- the client for which an acceptance has begun
+  accepting     integer NOT NULL DEFAULT 0, -- how many acceptances have begun for it and not failed
   event_id      bigint,
   reason        text,
   closed_ms     bigint,

@@ -14,6 +14,7 @@ CREATE TABLE refusal (
   size          INTEGER NOT NULL,      -- of body and faults, in bytes
   state         TEXT NOT NULL,
   accepting_for INTEGER,               -- the client for which an acceptance has begun
+  accepting     INTEGER NOT NULL DEFAULT 0, -- how many acceptances have begun for it and not failed
   event_id      INTEGER,
   reason        TEXT,
   closed_ms     INTEGER,
