@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute
 
 from commerce_event.accept.intake import Intake
 from commerce_event.accept.publish import Publisher
+from commerce_event.accept.refusals import RefusalRecorder
 from commerce_event.admin import routes as admin
 from commerce_event.api.app import create_app
 from commerce_event.api.metrics import Metrics
@@ -155,8 +156,18 @@ class Node:
         recorder = ActivityRecorder(clock)
         self.dispatcher.on_attempt.append(recorder.attempted)
         self.intake.on_accepted.append(recorder.accepted)
-        self.maintenance = Maintenance(store, self.registry, clock, recorder, retention_s=settings.retention_s)
+        self.maintenance = Maintenance(
+            store,
+            self.registry,
+            clock,
+            recorder,
+            retention_s=settings.retention_s,
+            refusal_retention_s=settings.refusal_retention_s,
+        )
         self.metrics = Metrics(self.dispatcher, self.maintenance, self.loop_monitor)
+        self.refusals = RefusalRecorder(
+            store.refusals, ids, clock, self.metrics.dropped_refusals.inc, body_max=settings.max_body
+        )
         self.dispatcher.on_attempt.append(self.metrics.attempt)
         services = Services(
             settings=settings,
@@ -173,12 +184,14 @@ class Node:
             ids=ids,
             bodies=BodyBudget(settings.max_body_memory),
             reads=read_slots(),
+            refusals=self.refusals,
         )
         publisher = Publisher(
             self.registry,
             self.intake,
             self.metrics,
             services.bodies,
+            self.refusals,
             body_max=settings.max_body,
             installation_id=vault.installation_id,
         )
@@ -203,6 +216,7 @@ class Node:
             async with asyncio.timeout_at(until):
                 await self.intake.close(within_s - _RECORD_S)
                 await self.replays.close()
+                await self.refusals.close(_RECORD_S)
                 await self.dispatcher.close(max(0.0, until - now() - _RECORD_S))
                 await self.maintenance.close()
                 await self.sender.close()

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from commerce_event.accept import parse
-from commerce_event.accept.batch import Item, read_batch
+from commerce_event.accept.batch import Item, RefusedItem, read_batch
 from commerce_event.accept.cloud_events import event_key
 from commerce_event.accept.errors import BodyTooLargeError, InvalidItemError, NotJsonError, TooManyItemsError
 from commerce_event.accept.parse import parse_event
@@ -30,7 +30,8 @@ ATTRIBUTES = {"specversion": "1.0", "type": "JobCompletedEvent", "source": "/erp
 
 def read(content_type: str, body: bytes, headers: Mapping[str, str] | None = None) -> list[Item | RejectedError]:
     raw = {name.encode(): value.encode() for name, value in (headers or {}).items()}
-    return list(read_batch(content_type, raw, body, max_items=5, max_bytes=10_000, max_event=1_000))
+    batch = read_batch(content_type, raw, body, max_items=5, max_bytes=10_000, max_event=1_000)
+    return [each if isinstance(each, Item) else each.error for each in batch]
 
 
 def only_item(content_type: str, body: bytes, headers: Mapping[str, str] | None = None) -> Item:
@@ -301,13 +302,14 @@ def test_read_batch_too_large_request_is_refused_within_bounded_memory(
 @pytest.mark.parametrize("large", [b"[" + b"1," * 7 * MIB + b"1]", b'{"a":[' + b"{}," * 5 * MIB + b"1]}"])
 def test_read_batch_too_large_item_is_refused_without_decoding_it(form: bytes, large: bytes) -> None:
     content_type = JSON if form.startswith(b"[") else LINES
-    found: list[Item | RejectedError] = []
+    found: list[Item | RefusedItem] = []
 
     def read_all() -> None:
         found.extend(read_batch(content_type, {}, form % large, max_items=9, max_bytes=LARGE, max_event=262_144))
 
     assert peak_of(read_all) < 5 * LARGE
-    assert isinstance(found[0], BodyTooLargeError)
+    assert isinstance(found[0], RefusedItem)
+    assert isinstance(found[0].error, BodyTooLargeError)
 
 
 def peak_of(call: Callable[[], None]) -> int:

@@ -176,7 +176,8 @@ async def test_metrics_count_what_flows(api: Api) -> None:
     lines = response.text.splitlines()
     assert lines[-1] == "# EOF"
     assert "commerce_event_accepted_events_total 1.0" in lines
-    assert "commerce_event_refused_events_total 1.0" in lines
+    reason = 'reason="the-event-breaks-the-contract",type="OrderConfirmedEvent"'
+    assert f"commerce_event_refused_events_total{{{reason}}} 1.0" in lines
     assert 'commerce_event_attempts_total{outcome="delivered"} 1.0' in lines
     assert 'commerce_event_attempt_duration_seconds_bucket{le="+Inf"} 1.0' in lines
     assert 'commerce_event_attempt_duration_seconds_bucket{le="30.0"} 1.0' in lines
@@ -204,8 +205,9 @@ async def test_every_item_of_a_batch_is_counted_once(api: Api) -> None:
     item = {"type": "OrderConfirmedEvent", "data": example(), "id": "k"}
     expect(await api.admin.post("/v1/events", json=[item, item, {"type": "Nothing", "data": {}}]), 200)
     lines = (await api.admin.get("/metrics")).text.splitlines()
-    for name in ("accepted", "duplicate", "refused"):
-        assert f"commerce_event_{name}_events_total 1.0" in lines
+    refused = 'refused_events_total{reason="unknown-event-type",type="unknown"}'
+    for name in ("accepted_events_total", "duplicate_events_total", refused):
+        assert f"commerce_event_{name} 1.0" in lines
 
 
 @pytest.mark.parametrize("path", [*PATHS, *PLAIN])

@@ -26,11 +26,16 @@ ALLOWED: dict[str, set[str]] = {
     "manage": {"admin", "manage"},
     "admin": {"admin"},
 }
-KINDS = {"events": "event", "deliveries": "delivery", "endpoints": "endpoint", "replays": "replay", "keys": "key"}
-UNKNOWN = {"event": "evt_", "delivery": "dlv_", "endpoint": "end_", "replay": "rpl_", "key": "key_"}
+KINDS = {
+    "events": "event", "deliveries": "delivery", "endpoints": "endpoint", "replays": "replay", "refusals": "refusal",
+    "keys": "key",
+}  # fmt: skip
+UNKNOWN = {
+    "event": "evt_", "delivery": "dlv_", "endpoint": "end_", "replay": "rpl_", "refusal": "rfs_", "key": "key_",
+}  # fmt: skip
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
 WITH_ID = [o.name for o in OPERATIONS if "{id}" in o.path]
-COUNTS = {"readActivity", "readNode"}  # shows no things, only numbers: see test_activity.py
+COUNTS = {"readActivity", "readNode", "countRefusals"}  # only numbers: see test_activity.py, test_refusals.py
 LISTS = [
     o.name for o in OPERATIONS if o.method == "GET" and "{" not in o.path and o.needs == "read" and o.name not in COUNTS
 ]
@@ -44,10 +49,11 @@ class Things(msgspec.Struct):
     delivery: str
     endpoint: str
     replay: str
+    refusal: str
     key: str
 
     def ids(self) -> set[str]:
-        return {self.event, self.delivery, self.endpoint, self.replay, self.key}
+        return {self.event, self.delivery, self.endpoint, self.replay, self.refusal, self.key}
 
 
 async def things_of(api: Api, client_id: int) -> Things:
@@ -63,8 +69,11 @@ async def things_of(api: Api, client_id: int) -> Things:
     async with asyncio.timeout(60):
         while expect(await api.admin.get(f"/v1/replays/{replay['id']}"), 200)["state"] == "running":
             await asyncio.sleep(0.005)
+    wrong = example(client_id=client_id, OrderId=None, FirstName=f"marked-{client_id}")
+    expect_problem(await api.admin.post("/v1/events/OrderConfirmedEvent", json=wrong), 422, "/OrderId")
+    refused = expect(await api.admin.get("/v1/refusals", params={"client_id": client_id}), 200)["items"][0]
     _, key = await api.key("read", client_id)
-    return Things(client_id, accepted["id"], delivery["id"], endpoint["id"], replay["id"], key["id"])
+    return Things(client_id, accepted["id"], delivery["id"], endpoint["id"], replay["id"], refused["id"], key["id"])
 
 
 async def call(
@@ -132,7 +141,7 @@ async def test_foreign_id_answers_like_an_unknown_id(api: Api, name: str) -> Non
 
 async def snapshot(api: Api) -> list[Any]:
     """Return everything that a call might have changed."""
-    paths = ("/v1/endpoints", "/v1/deliveries", "/v1/replays", "/v1/events")
+    paths = ("/v1/endpoints", "/v1/deliveries", "/v1/replays", "/v1/events", "/v1/refusals")
     return [expect(await api.admin.get(path, params={"limit": 200}), 200)["items"] for path in paths]
 
 
@@ -155,7 +164,7 @@ async def test_lists_show_nothing_of_another_client(api: Api, name: str) -> None
     if "q" in operation.query.__struct_fields__:
         queries += [{"q": "marked-2"}, {"q": "marked"}]
     if "state" in operation.query.__struct_fields__:
-        queries.append({"state": "dead"})
+        queries.append({"state": "open" if name == "listRefusals" else "dead"})
     if "expand" in operation.query.__struct_fields__:
         queries.append({"expand": True})
     if "counts" in operation.query.__struct_fields__:
@@ -240,7 +249,15 @@ async def test_secrets_are_in_no_answer_log_or_file(
         while any(each["state"] == "pending" for each in await api.deliveries()):
             await asyncio.sleep(0.005)
     texts: list[str] = []
-    things = Things(OWN, accepted["id"], (await api.deliveries())[0]["id"], made["id"], "rpl_7zzzzzzzzzzzz", key["id"])
+    things = Things(
+        OWN,
+        accepted["id"],
+        (await api.deliveries())[0]["id"],
+        made["id"],
+        "rpl_7zzzzzzzzzzzz",
+        "rfs_7zzzzzzzzzzzz",
+        key["id"],
+    )
     once = {"createKey", "createEndpoint", "rotateSecret", "deleteEndpoint", "revokeKey"}
     for operation in OPERATIONS:
         if operation.name not in once:

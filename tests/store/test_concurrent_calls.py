@@ -9,7 +9,15 @@ import pytest
 from stores import START_MS, Engine, accept_events, claim, new_event, result
 
 from commerce_event.core.model import AuditEntry, Key, Replay, Scope
-from commerce_event.store.model import ClaimRequest, DeliveryQuery, EndpointRow, EventQuery, NewDelivery, Page
+from commerce_event.store.model import (
+    ClaimRequest,
+    DeliveryQuery,
+    EndpointRow,
+    EventQuery,
+    NewDelivery,
+    Page,
+    RefusalQuery,
+)
 from commerce_event.store.port import Store, StoreUnavailableError
 
 EVERYONE = Scope.everyone()
@@ -45,6 +53,16 @@ CALLS: dict[str, Callable[[Store], Awaitable[Any]]] = {
     "registry.ended_sessions": lambda store: store.registry.ended_sessions(),
     "audit_log.add": lambda store: store.audit_log.add(ENTRY),
     "audit_log.entries": lambda store: store.audit_log.entries(EVERYONE, Page(1)),
+    "refusals.add": lambda store: store.refusals.add([]),
+    "refusals.refusal": lambda store: store.refusals.refusal(1, EVERYONE),
+    "refusals.refusals": lambda store: store.refusals.refusals(RefusalQuery(scope=EVERYONE), Page(1)),
+    "refusals.count_open": lambda store: store.refusals.count_open(EVERYONE, limit=1),
+    "refusals.begin_acceptance": lambda store: store.refusals.begin_acceptance(1, 1),
+    "refusals.cancel_acceptance": lambda store: store.refusals.cancel_acceptance(1),
+    "refusals.accept": lambda store: store.refusals.accept(1, 1, now_ms=1),
+    "refusals.discard": lambda store: store.refusals.discard(1, None, now_ms=1),
+    "refusals.oldest_ms": lambda store: store.refusals.oldest_ms(),
+    "refusals.expire": lambda store: store.refusals.expire(before_ms=1, limit=1),
     "queue.put_replay": lambda store: store.queue.put_replay(REPLAY),
     "history.replay": lambda store: store.history.replay(1),
     "history.replays": lambda store: store.history.replays(EVERYONE, Page(1)),
@@ -90,7 +108,7 @@ def test_list_of_calls_is_the_whole_port() -> None:
     }
     calls = {f"{name}.{method}" for name, role in roles.items() for method in methods(role)}
 
-    assert len(roles) == 7
+    assert len(roles) == 8
     assert set(CALLS) == calls | methods(Store) - {"open", "close", "failed"}
 
 

@@ -22,7 +22,8 @@ import pytest
 from stores import START_MS, FakeClock, SqliteEngine, accept_events, claim, new_event, new_replay, result
 
 from commerce_event.core.ids import IdMaker
-from commerce_event.core.model import Endpoint, Key, Scope, Secret
+from commerce_event.core.model import Endpoint, Key, Refusal, Scope, Secret
+from commerce_event.core.problems import Fault
 from commerce_event.core.signatures import new_secret
 from commerce_event.core.vault import Vault, new_key, parse_key
 from commerce_event.registry.registry import Registry
@@ -41,6 +42,7 @@ from commerce_event.store.model import (
     NewDelivery,
     NewEvent,
     Page,
+    RefusalQuery,
 )
 from commerce_event.store.port import Store, StoreRefusedError
 from commerce_event.store.postgres import PostgresStore
@@ -76,7 +78,7 @@ class Shop:
 
     async def work(self, steps: int) -> None:
         chores = [self.publish] * 4 + [self.deliver] * 4 + [self.requeue, self.cancel, self.replay]
-        chores += [self.change_endpoint, self.change_key, self.count, self.index]
+        chores += [self.change_endpoint, self.change_key, self.count, self.index, self.refuse]
         for _ in range(steps):
             self._now_ms += 5 * WEEK_MS // (steps + 1)
             await self._random.choice(chores)()
@@ -177,6 +179,26 @@ class Shop:
         )  # fmt: skip
         await self._store.activity.add([counted], now_ms=START_MS)
 
+    async def refuse(self) -> None:
+        known = self._random.choice([1, None])
+        refused = Refusal(
+            id=self._id([]),
+            at_ms=self._now_ms,
+            client_id=known,
+            owner="client 1" if known else "key 3",
+            type=self._random.choice(["OrderConfirmedEvent", None]),
+            key_id=3,
+            key_name="Büro",
+            status=422,
+            detail="It breaks the contract.",
+            faults=(Fault("/A\0", "is required"),),
+            body=b"\x00\xff",
+            size=2,
+        )
+        await self._store.refusals.add([refused])
+        if self._random.random() < 0.5:
+            await self._store.refusals.discard(refused.id, "a test", now_ms=self._now_ms)
+
     async def index(self) -> None:
         await self._store.maintenance.index_text(5)
 
@@ -186,6 +208,7 @@ async def view(store: Store) -> dict[str, Any]:
     events = await store.history.events(EventQuery(scope=EVERYONE), ALL)
     deliveries = await store.history.deliveries(DeliveryQuery(scope=EVERYONE), ALL)
     replays = await store.history.replays(EVERYONE, ALL)
+    refusals = await store.refusals.refusals(RefusalQuery(scope=EVERYONE), ALL)
     return {
         "last id": await store.last_id(),
         "config version": await store.registry.config_version(),
@@ -208,6 +231,7 @@ async def view(store: Store) -> dict[str, Any]:
         "revisions": [await store.registry.endpoint_revisions(1, version) for version in range(1, 6)],
         "keys": await store.registry.keys(),
         "replays": replays,
+        "refusals": [await store.refusals.refusal(each.id, EVERYONE) for each in refusals],
         "replay states": [await store.history.replay_states(each.id) for each in replays],
         "activity": [await store.activity.by_step(EVERYONE, step_s=step, since_ms=0) for step in (60, 3_600)],
         "audit": await store.maintenance.verify_counts(after_id=0, limit=10_000),

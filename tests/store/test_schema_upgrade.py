@@ -78,11 +78,12 @@ async def test_embedded_store_of_an_older_version_keeps_all_it_holds(
 
 
 def counts_table(version: int) -> str:
+    """Return the name that the table of delivery counts has in that version."""
     return "book" if version < 7 else "delivery_counts"
 
 
 def add_rows(connection: apsw.Connection, version: int) -> None:
-    """What a store holds, as that version writes it: three events of two clients, each in another state."""
+    """What a store holds, as every version writes it: three events of two clients, each in another state."""
     connection.execute("INSERT INTO client VALUES (1, 2), (2, 1)")
     for event_id, client_id, sequence in ((10, 1, 1), (20, 1, 2), (30, 2, 1)):
         connection.execute(

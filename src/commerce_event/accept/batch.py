@@ -48,11 +48,15 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     traceparent: str | None = None
 
 
-class Batch:
-    """The events of a request, in order. Each envelope is read only when iteration reaches it.
+class RefusedItem(msgspec.Struct, frozen=True):
+    """An item whose envelope is invalid, with its bytes."""
 
-    An item with an invalid envelope yields its error.
-    """
+    body: bytes
+    error: RejectedError
+
+
+class Batch:
+    """The events of a request, in order. Each envelope is read only when iteration reaches it."""
 
     def __init__(self, pieces: Sequence[Piece], read: Callable[[bytes], Item], max_piece: int) -> None:
         self._pieces = pieces
@@ -62,12 +66,15 @@ class Batch:
     def __len__(self) -> int:
         return len(self._pieces)
 
-    def __iter__(self) -> Iterator[Item | RejectedError]:
+    def __iter__(self) -> Iterator[Item | RefusedItem]:
         for piece in self._pieces:
+            body = bytes(piece)
             try:
-                yield self._read_item(bytes(piece))
+                item: Item | RefusedItem = self._read_item(body)
             except RejectedError as error:
-                yield error.with_traceback(None)
+                item = RefusedItem(body, error.with_traceback(None))
+            del body
+            yield item
 
     def _read_item(self, piece: bytes) -> Item:
         if len(piece) > self._max_piece:

@@ -1,15 +1,18 @@
 """The publishing calls: `POST /v1/events/{EventType}` for one event, `POST /v1/events` for many. The hot path."""
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
+
+import msgspec
 
 from commerce_event.accept.answers import AcceptedView, BatchView, ItemView
-from commerce_event.accept.batch import Batch, Item, envelope_max, read_batch, read_cloud_event
+from commerce_event.accept.batch import Batch, Item, RefusedItem, envelope_max, read_batch, read_cloud_event
 from commerce_event.accept.cloud_events import event_type_name, header_key, invalid_member, is_binary_mode
 from commerce_event.accept.commit_batcher import PendingEvent
 from commerce_event.accept.errors import InvalidKeyError
 from commerce_event.accept.intake import Intake
 from commerce_event.accept.parse import ParsedEvent, check_idempotency_key, parse_event, read_traceparent
+from commerce_event.accept.refusals import RefusalRecorder
 from commerce_event.accept.turns import Steps
 from commerce_event.core import ids
 from commerce_event.core.model import Key, ValidationMode
@@ -61,8 +64,9 @@ class PublishCounters(Protocol):
     @property
     def duplicates(self) -> Count: ...
 
-    @property
-    def refused(self) -> Count: ...
+    def refused(self, event_type: str | None, problem: Problem) -> None:
+        """Count an event that was refused; None: its type is not known."""
+        ...
 
 
 class Publisher:
@@ -76,6 +80,7 @@ class Publisher:
         intake: Intake,
         counters: PublishCounters,
         bodies: BodyBudget,
+        refusals: RefusalRecorder,
         *,
         body_max: int,
         installation_id: str,
@@ -85,6 +90,7 @@ class Publisher:
         self._intake = intake
         self._counters = counters
         self._bodies = bodies
+        self._refusals = refusals
         self.body_max = body_max
         self._installation_id = installation_id.encode()
 
@@ -102,8 +108,8 @@ class Publisher:
                 answer(status, JSON_HEADER_LINES, encode(view))
 
         def refuse(error: Exception) -> None:
-            self._counters.refused.inc()
             problem = problem_of(error)
+            self._counters.refused(name, problem)
             answer(problem.status, problem_header_lines(problem), encode(problem.body()))
 
         try:
@@ -114,23 +120,26 @@ class Publisher:
 
     async def publish_one(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`POST /v1/events/{EventType}`."""
+        event_type = scope["path"][len(PREFIX) :]
         try:
             headers: Headers = dict(scope["headers"])
             key = self._authenticate(headers)
             limit = envelope_max(self.body_max) if _is_structured(headers) else self.body_max
             with self._bodies.share(key.owner) as share:
                 body = await read_body(receive, headers, limit, share)
-                pending = self._pending_event(scope["path"][len(PREFIX) :], body, headers, key)
+                pending = self._pending_event(event_type, body, headers, key)
                 [accepted] = await self._intake.submit((pending,))
             await answer(send, *self._accepted(accepted))
         except DisconnectedError:
             return
         except Exception as error:
-            self._counters.refused.inc()
-            await answer_problem(receive, send, problem_of(error))
+            problem = problem_of(error)
+            self._counters.refused(event_type, problem)
+            await answer_problem(receive, send, problem)
 
     async def publish_many(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`POST /v1/events`: JSON Lines, JSON arrays, CloudEvents."""
+        event_type: str | None = None  # of a single event
         try:
             headers: Headers = dict(scope["headers"])
             key = self._authenticate(headers)
@@ -144,14 +153,16 @@ class Publisher:
             if not _is_single(content_type, headers) or len(checked) != 1:
                 await answer(send, 200, self._batch_view(checked, accepted))
             elif isinstance(checked[0], Problem):
-                raise checked[0]
+                await answer_problem(receive, send, checked[0])
             else:
+                event_type = checked[0].type.name
                 await answer(send, *self._accepted(accepted[0]))
         except DisconnectedError:
             return
         except Exception as error:
-            self._counters.refused.inc()
-            await answer_problem(receive, send, problem_of(error))
+            problem = problem_of(error)
+            self._counters.refused(event_type, problem)
+            await answer_problem(receive, send, problem)
 
     async def publish_as(
         self, key: Key, event_type: str, body: bytes, mode: ValidationMode, *, idempotency_key: str | None = None
@@ -162,7 +173,7 @@ class Publisher:
         """
         event = parse_event(event_type, body, max_bytes=self.body_max, mode_of=lambda _client, _type: mode)
         check_client(key, event.client_id)
-        [accepted] = await self._intake.submit((_to_pending(event, idempotency_key, None),))
+        [accepted] = await self._intake.submit((to_pending(event, idempotency_key, None),))
         return self._accepted(accepted)
 
     async def _read_batch(
@@ -193,20 +204,25 @@ class Publisher:
     def _pending_event(self, event_type: str, body: bytes, headers: Headers, key: Key) -> PendingEvent:
         """Check the event of a request. Raises RejectedError or Problem."""
         if _is_structured(headers):
-            item = read_cloud_event(body)
-            if item.type != event_type:
-                raise invalid_member("type", f"names another event type than the address, {event_type[:100]}")
+            try:
+                item = read_cloud_event(body)
+                if item.type != event_type:
+                    raise invalid_member("type", f"names another event type than the address, {event_type[:100]}")
+            except RejectedError as refusal:
+                self._refusals.record(key, None, body, refusal)
+                raise
             checked = self._check_item(item, key, headers, _key_of_request(headers))
             if isinstance(checked, Problem):
                 raise checked
             return checked
         stated = headers.get(b"ce-type")  # of a CloudEvent in binary mode
         if stated is not None and event_type_name(stated.decode("latin-1")) != event_type:
-            raise Problem(422, f"The header ce-type names another type than the address, {event_type[:100]}.")
-        event = parse_event(event_type, body, max_bytes=self.body_max)
-        check_client(key, event.client_id)
+            problem = Problem(422, f"The header ce-type names another type than the address, {event_type[:100]}.")
+            self._refusals.record(key, event_type, body, problem)
+            raise problem
+        event = self._parse(key, event_type, body)
         traceparent = headers.get(b"traceparent")
-        return _to_pending(
+        return to_pending(
             event,
             _key_of_request(headers) or header_key(headers),
             None if traceparent is None else read_traceparent(traceparent.decode("latin-1")),
@@ -221,27 +237,44 @@ class Publisher:
         """
         checked: list[PendingEvent | Problem] = []
         for item in batch:
-            each = self._check_item(item, key, headers, own_key)
+            if isinstance(item, RefusedItem):
+                event_type, each = None, self._refused_item(item, key)
+            else:
+                event_type, each = item.type, self._check_item(item, key, headers, own_key)
             del item
             yield
             if isinstance(each, PendingEvent):
                 yield from self._intake.match_steps(each)
+            else:
+                self._counters.refused(event_type, each)
             checked.append(each)
         return checked
 
-    def _check_item(
-        self, item: Item | RejectedError, key: Key, headers: Headers, own_key: str | None
-    ) -> PendingEvent | Problem:
+    def _refused_item(self, item: RefusedItem, key: Key) -> PendingEvent | Problem:
+        self._refusals.record(key, None, item.body, item.error)
+        return item.error
+
+    def _check_item(self, item: Item, key: Key, headers: Headers, own_key: str | None) -> PendingEvent | Problem:
         try:
-            if isinstance(item, RejectedError):
-                raise item
-            event = parse_event(item.type, item.body, max_bytes=self.body_max, data=item.data)
-            check_client(key, event.client_id)
+            event = self._parse(key, item.type, item.body, item.data)
         except Problem as problem:
             problem.__context__ = problem.__cause__ = None
             return problem.with_traceback(None)  # it would keep the decoded event
         traceparent = item.traceparent or read_traceparent(headers.get(b"traceparent", b"").decode("latin-1"))
-        return _to_pending(event, own_key or item.idempotency_key, traceparent)
+        return to_pending(event, own_key or item.idempotency_key, traceparent)
+
+    def _parse(self, key: Key, event_type: str, body: bytes, data: Any = msgspec.UNSET) -> ParsedEvent:
+        """Check an event, and record it when it is refused. ``data`` is the decoded body, if it is known.
+
+        Raises RejectedError.
+        """
+        try:
+            event = parse_event(event_type, body, max_bytes=self.body_max, data=data)
+        except RejectedError as refusal:
+            self._refusals.record(key, event_type, body, refusal)
+            raise
+        check_client(key, event.client_id)
+        return event
 
     def _accepted(self, accepted: Accepted) -> tuple[int, AcceptedView]:
         """Count an accepted event; return status and body of its answer. Raises Problem 409."""
@@ -254,18 +287,18 @@ class Publisher:
     def _batch_view(self, checked: Sequence[PendingEvent | Problem], accepted: Sequence[Accepted]) -> BatchView:
         remaining = iter(accepted)
         items = [
-            _refused(index, each) if isinstance(each, Problem) else self._item(index, next(remaining))
+            _refused(index, each) if isinstance(each, Problem) else self._item(index, each, next(remaining))
             for index, each in enumerate(checked)
         ]
         statuses = [item.status for item in items]
         refused = sum(status >= 400 for status in statuses)
-        self._counters.refused.inc(refused)
         return BatchView(items, statuses.count(202), statuses.count(200), refused)
 
-    def _item(self, index: int, accepted: Accepted) -> ItemView:
+    def _item(self, index: int, event: PendingEvent, accepted: Accepted) -> ItemView:
         try:
             status, view = self._accepted(accepted)
         except Problem as problem:
+            self._counters.refused(event.type.name, problem)
             return _refused(index, problem)
         return ItemView(index=index, status=status, id=view.id, duplicate=view.duplicate, deliveries=view.deliveries)
 
@@ -284,7 +317,8 @@ def _is_structured(headers: Headers) -> bool:
     return media_type == "application/cloudevents+json"
 
 
-def _to_pending(event: ParsedEvent, key: str | None, traceparent: str | None) -> PendingEvent:
+def to_pending(event: ParsedEvent, key: str | None, traceparent: str | None) -> PendingEvent:
+    """Return a parsed event as the intake takes it."""
     return PendingEvent(event.client_id, event.type, event.application_id, event.data, event.body, key, traceparent)
 
 

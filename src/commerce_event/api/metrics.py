@@ -13,9 +13,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from commerce_event.accept.refusals import type_label
 from commerce_event.core import ids
 from commerce_event.core.delivery import Decision, Outcome
 from commerce_event.core.model import Endpoint
+from commerce_event.core.problems import Problem, slug
 from commerce_event.deliver.dispatcher import Dispatcher
 from commerce_event.loop_monitor import LoopMonitor
 from commerce_event.maintenance.runner import Maintenance
@@ -35,7 +37,14 @@ class Metrics(Collector):
         self.duplicates = Counter(
             "commerce_event_duplicate_events", "Duplicates of a stored event", registry=self._registry
         )
-        self.refused = Counter("commerce_event_refused_events", "Events refused", registry=self._registry)
+        self._refused = Counter(
+            "commerce_event_refused_events", "Events refused", ["type", "reason"], registry=self._registry
+        )
+        self.dropped_refusals = Counter(
+            "commerce_event_dropped_refusals",
+            "Refused events that are not kept for people to look at: too many at once",
+            registry=self._registry,
+        )
         self.unreadable = Counter(
             "commerce_event_unreadable_requests",
             "Requests rejected before they were read: malformed, header block too large, too slow, "
@@ -55,6 +64,10 @@ class Metrics(Collector):
             lambda: dispatcher.unsettled
         )
         self._registry.register(self)
+
+    def refused(self, event_type: str | None, problem: Problem) -> None:
+        """Count an event that was refused. Labels are names of the catalogue and kinds of problems only."""
+        self._refused.labels(type_label(event_type), slug(problem.title)).inc()
 
     def attempt(self, _endpoint: Endpoint, outcome: Outcome, decision: Decision) -> None:
         """Count a finished attempt. It runs for every attempt, so it uses plain numbers."""

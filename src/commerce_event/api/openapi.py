@@ -23,6 +23,7 @@ from commerce_event.api import (
     events,
     explanations,
     keys,
+    refusals,
     replays,
     system,
 )
@@ -40,6 +41,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *deliveries.OPERATIONS,
     *dead_letters.OPERATIONS,
     *replays.OPERATIONS,
+    *refusals.OPERATIONS,
     *endpoints.OPERATIONS,
     *endpoint_test.OPERATIONS,
     *endpoint_stats.OPERATIONS,
@@ -389,6 +391,7 @@ def _tags() -> list[dict[str, str]]:
         {"name": "Events", "description": "Read accepted events"},
         {"name": "Deliveries", "description": "Deliveries, their attempts, and dead letters"},
         {"name": "Replays", "description": "Send past events again"},
+        {"name": "Refused events", "description": "Events that were not accepted: find, accept or discard them"},
         {"name": "Endpoints", "description": "Where events are sent"},
         {"name": "Catalogue", "description": "Event types of the contract"},
         {"name": "Keys", "description": "API keys"},

@@ -9,6 +9,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
+from commerce_event.accept.batch import envelope_max
 from commerce_event.accept.strict_json import load
 from commerce_event.api.reading import SharedResponse, in_turn, problem_response
 from commerce_event.api.services import Services
@@ -51,12 +52,15 @@ class Subject(msgspec.Struct, frozen=True):
 class Call:
     """One request to an operation; query and body are already checked."""
 
-    def __init__(self, services: Services, key: Key, path: Mapping[str, str], query: Any, body: Any) -> None:
+    def __init__(
+        self, services: Services, key: Key, path: Mapping[str, str], query: Any, body: Any, raw_body: bytes = b""
+    ) -> None:
         self.services = services
         self.key = key
         self.path = path
         self.query = query
         self.body = body
+        self.raw_body = raw_body  # as it was sent
         self.subject: Subject | None = None  # for the audit log, once it is known
 
     def is_about(self, client_id: int | None, target: str) -> None:
@@ -107,6 +111,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     body: type[msgspec.Struct] | None = None
     body_required: bool = True
     reads: bool = False  # although it is not a GET
+    holds_event: bool = False  # the body may be as large as an event with its envelope
 
     @property
     def is_read(self) -> bool:
@@ -143,8 +148,9 @@ def endpoint_of(operation: Operation, services: Services) -> Callable[[Request],
             check_role(key, operation.needs)
             query = _read_query(operation, request)
             with services.bodies.share(key.owner) as share:
-                body = await _read_body(operation, request, share)
-                working = perform(operation, Call(services, key, request.path_params, query, body))
+                raw = await _read_raw_body(operation, services, request, share)
+                call = Call(services, key, request.path_params, query, _read_body(operation, request, raw), raw)
+                working = perform(operation, call)
                 if operation.is_read:
                     is_search = getattr(query, "q", None) is not None
                     working = while_caller_waits(request, in_turn(services.reads, key, working, is_search=is_search))
@@ -189,12 +195,18 @@ def _read_query(operation: Operation, request: Request) -> Any:
     return convert(values, operation.query, where="?", strict=False)
 
 
-async def _read_body(operation: Operation, request: Request, share: BodyShare) -> Any:
+async def _read_raw_body(operation: Operation, services: Services, request: Request, share: BodyShare) -> bytes:
     if operation.body is None:
-        return None
+        return b""
     headers = dict(request.headers.raw)
     check_encoding(headers.get(b"content-encoding", b""))
-    raw = await read_body(request.receive, headers, BODY_MAX, share)
+    limit = max(BODY_MAX, envelope_max(services.settings.max_body)) if operation.holds_event else BODY_MAX
+    return await read_body(request.receive, headers, limit, share)
+
+
+def _read_body(operation: Operation, request: Request, raw: bytes) -> Any:
+    if operation.body is None:
+        return None
     if not raw and not operation.body_required:
         return operation.body()
     if not is_json(read_media_type(request.headers.get("content-type", ""))):

@@ -3,6 +3,7 @@
 import msgspec
 
 from commerce_event.accept.intake import Intake
+from commerce_event.accept.refusals import RefusalRecorder
 from commerce_event.api.metrics import Metrics
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.clock import Clock
@@ -35,3 +36,4 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     ids: IdMaker
     bodies: BodyBudget
     reads: FairSlots
+    refusals: RefusalRecorder

@@ -1,14 +1,17 @@
-"""The data model: scope, endpoint, key, event, delivery, attempt, replay. Times (``_ms``) are ms since 1970."""
+"""The data model: scope, endpoint, key, event, delivery, attempt, replay, refusal. Times (``_ms``) since 1970 in ms."""
 
 from typing import Any, Final, Literal, Self
 
 import msgspec
+
+from commerce_event.core.problems import Fault
 
 DeliveryState = Literal["pending", "delivered", "dead", "cancelled"]
 Role = Literal["admin", "manage", "publish", "read"]
 Ordering = Literal["none", "key"]
 ReplayOf = Literal["failed", "waiting", "all"]
 Signing = Literal["hmac", "ed25519"]
+RefusalState = Literal["open", "accepted", "discarded"]
 ValidationMode = Literal["reject", "warn", "off"]  # of events that break the contract
 Filter = dict[str, Any]
 
@@ -37,7 +40,8 @@ class Scope(msgspec.Struct, frozen=True):
     def is_one_client(self) -> bool:
         return self.client_ids is not None and len(self.client_ids) == 1
 
-    def allows(self, client_id: int) -> bool:
+    def allows(self, client_id: int | None) -> bool:
+        """Tell whether the caller may access the client; what belongs to no client (None) is for admins only."""
         return self.client_ids is None or client_id in self.client_ids
 
     def narrowed_to(self, client_id: int) -> "Scope":
@@ -191,3 +195,25 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     queued: int
     created_ms: int
     finished_ms: int | None
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that was refused, kept so that people can see why and accept it after all."""
+
+    id: int
+    at_ms: int
+    client_id: int | None  # None: it is not known, and only admins see it
+    owner: str  # by whom the limits are counted: the client, or the key when the client is not known
+    type: str | None  # as it was sent, at most 100 characters; None: the item of a batch had none
+    key_id: int  # 0: the operator's key
+    key_name: str  # at the time
+    status: int  # of the answer: 404 for an unknown type, else 422
+    detail: str
+    faults: tuple[Fault, ...]
+    body: bytes  # byte for byte as it was sent
+    size: int  # of body and faults, in bytes
+    state: RefusalState = "open"
+    accepting_for: int | None = None  # the client for which an acceptance has begun
+    event_id: int | None = None  # the event it became
+    reason: str | None = None  # why it was discarded
+    closed_ms: int | None = None  # when it was accepted or discarded

@@ -1,19 +1,30 @@
-"""Delete finished events that are older than the retention time."""
+"""Delete finished and refused events that are older than their retention time."""
 
 import asyncio
-from typing import Final
+from typing import Final, Protocol
 
 from commerce_event.core.clock import Clock
-from commerce_event.store.port import MaintenanceStore
 
 _EVENTS_PER_STEP: Final = 200
 _CATCH_UP_FACTOR: Final = 10  # times as fast as time itself: a clock set a year ahead leaves days to notice it
 
 
-class Retention:
-    """Deletes the oldest events first, and never more at once because a clock was set."""
+class Expiring(Protocol):
+    """A role of the store whose rows expire."""
 
-    def __init__(self, store: MaintenanceStore, clock: Clock, retention_s: float) -> None:
+    async def oldest_ms(self) -> int | None:
+        """Return the time of the oldest row."""
+        ...
+
+    async def expire(self, *, before_ms: int, limit: int) -> int:
+        """Delete older rows, at most ``limit``; return how many."""
+        ...
+
+
+class Retention:
+    """Deletes the oldest first, and never more at once because a clock was set."""
+
+    def __init__(self, store: Expiring, clock: Clock, retention_s: float) -> None:
         self._store = store
         self._clock = clock
         self._retention_s = retention_s

@@ -35,14 +35,24 @@ class Maintenance:
     """The background jobs of a node; none of them delays an event."""
 
     def __init__(
-        self, store: Store, registry: Registry, clock: SystemClock, recorder: ActivityRecorder, *, retention_s: float
+        self,
+        store: Store,
+        registry: Registry,
+        clock: SystemClock,
+        recorder: ActivityRecorder,
+        *,
+        retention_s: float,
+        refusal_retention_s: float,
     ) -> None:
-        """``retention_s`` is how long finished events are kept; 0 keeps them for ever."""
+        """``retention_s`` is how long finished events are kept, the other how long refused ones; 0: for ever."""
         self._store = store
         self._registry = registry
         self._clock = clock
         self._recorder = recorder
         self._retention = Retention(store.maintenance, clock, retention_s) if retention_s > 0 else None
+        self._refusal_retention = (
+            Retention(store.refusals, clock, refusal_retention_s) if refusal_retention_s > 0 else None
+        )
         self._index_text = partial(index_text, store.maintenance, clock)
         self._tasks: list[asyncio.Task[None]] = []
         self.counts = CountsVerifier(store, clock, recorder)
@@ -60,6 +70,8 @@ class Maintenance:
         }
         if self._retention is not None:
             jobs["expire events"] = (self._retention.expire, _EXPIRE_EVERY_S)
+        if self._refusal_retention is not None:
+            jobs["expire refused events"] = (self._refusal_retention.expire, _EXPIRE_EVERY_S)
         self._tasks = [asyncio.create_task(_repeat(name, job, every_s)) for name, (job, every_s) in jobs.items()]
 
     async def close(self) -> None:

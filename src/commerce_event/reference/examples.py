@@ -14,6 +14,7 @@ from commerce_event.reference.response_examples import (
     JOB,
     KEY_ID,
     ORDER,
+    REFUSAL_ID,
     REPLAY_ID,
 )
 from commerce_event.web.highlight import json_text
@@ -30,6 +31,7 @@ _IN_PATH: Final = {
     "deliveries/{id}": f"deliveries/{DELIVERY_ID}",
     "endpoints/{id}": f"endpoints/{ENDPOINT_ID}",
     "replays/{id}": f"replays/{REPLAY_ID}",
+    "refusals/{id}": f"refusals/{REFUSAL_ID}",
     "keys/{id}": f"keys/{KEY_ID}",
 }
 

@@ -10,6 +10,7 @@ EVENT_ID: Final = "evt_0sapa4r8m0000"
 DELIVERY_ID: Final = "dlv_0sapa4r8m0002"
 ENDPOINT_ID: Final = "end_0sapa4r640000"
 REPLAY_ID: Final = "rpl_0sapa4rjr0000"
+REFUSAL_ID: Final = "rfs_0sapa4r640000"
 KEY_ID: Final = "key_0sapa4q1g0000"
 URL: Final = "https://erp.example.com/webhooks"
 _CLIENT: Final = ORDER.example["ClientId"]
@@ -49,6 +50,13 @@ _REASON: Final = {
     "matched": True, "verdict": "delivered after 1 attempt",
     "held": None, "rules": _RULES, "deliveries": [_DELIVERY], "last_status": 204, "last_error": None,
 }  # fmt: skip
+_REFUSAL: Final = {
+    "id": REFUSAL_ID, "at": _EARLIER, "client_id": _CLIENT, "type": ORDER.name, "key_id": KEY_ID, "key_name": "shop",
+    "status": 422, "detail": "This OrderConfirmedEvent breaks the contract in 1 place.",
+    "errors": [{"pointer": "/OrderId", "message": "is required"}],
+    "state": "open", "event_id": None, "reason": None, "closed_at": None,
+}  # fmt: skip
+_REFUSED_BODY: Final = {name: value for name, value in ORDER.example.items() if name != "OrderId"}
 _DEAD_GROUP: Final = {
     "endpoint_id": "end_0sapa4r740000", "reason": "attempts_exhausted", "error": "http_500", "count": 12,
     "oldest_at": _EARLIER, "newest_at": _ACCEPTED, "endpoint": {**_SUMMARY, "id": "end_0sapa4r740000"},
@@ -156,7 +164,7 @@ EXAMPLES: Final[dict[str, Any]] = {
         "allowed_hosts": ["events.example.com"], "allow_networks": [], "max_body_bytes": 262144,
     },
     "StoreView": {
-        "engine": "sqlite", "version": "3.51.0", "location": "commerce-event.db", "schema_version": 8,
+        "engine": "sqlite", "version": "3.51.0", "location": "commerce-event.db", "schema_version": 11,
         "durability": "synchronous=FULL", "size_bytes": 1048576, "free_bytes": 10737418240,
     },
     "EventTypeView": _TYPE,
@@ -172,6 +180,10 @@ EXAMPLES: Final[dict[str, Any]] = {
         "step_s": 60, "accepted": 3660, "delivered": 7080, "failed": 240, "dead": 0, "latency_p50_ms": 21.0,
         "latency_p95_ms": 84.0, "latency_p99_ms": 130.0, "items": [_STEP],
     },
+    "RefusalView": _REFUSAL,
+    "RefusalDetailView": {**_REFUSAL, "body": _REFUSED_BODY},
+    "CorrectedEvent": {"data": ORDER.example},
+    "DiscardRefusal": {"reason": "A test of the shop"},
     "AuditEntryView": {
         "id": "aud_0sapa4r740003", "at": _ACCEPTED, "client_id": _CLIENT, "key_id": KEY_ID, "key_name": "support",
         "action": "changeEndpoint", "target": ENDPOINT_ID,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Final, Self
 
 from commerce_event.core.model import Scope
-from commerce_event.store.model import DeliveryQuery, EventQuery, Page
+from commerce_event.store.model import DeliveryQuery, EventQuery, Page, RefusalQuery
 from commerce_event.store.time_ranges import LATER, Span
 
 ENDED: Final = frozenset({"dead", "cancelled"})  # states that few of many deliveries are in
@@ -89,6 +89,14 @@ class Conditions(ABC):
             event = self.inner()
             event.add_types_and_times(query)
             self.add(f"EXISTS (SELECT 1 FROM event AS e WHERE e.id = d.event_id AND {event.sql})")  # noqa: S608
+
+    def add_refusals(self, query: RefusalQuery, page: Page) -> None:
+        """Add the conditions on refused events."""
+        self.add_scope(query.scope, "client_id")
+        self.add_equal("type", query.type)
+        self.add_equal("state", query.state)
+        self.add_bounds("at_ms", query.since_ms, None if query.until_ms is None else query.until_ms + 1)
+        self.add_page(page, "id")
 
     def split_late_deliveries(self, ids: Span) -> Self:
         """Keep the deliveries ``d`` stored with the events of that range; return conditions for later ones."""

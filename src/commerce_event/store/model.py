@@ -5,7 +5,7 @@ from typing import Any, Final, Literal, Self
 
 import msgspec
 
-from commerce_event.core.model import Attempt, DeliveryState, Scope
+from commerce_event.core.model import Attempt, DeliveryState, RefusalState, Scope
 
 ATTEMPTS_MAX: Final = 200  # of a delivery that are read at once, the newest; a person may retry without end
 
@@ -156,6 +156,16 @@ class DeliveryQuery(msgspec.Struct, frozen=True, kw_only=True):
     since_ms: int | None = None
     until_ms: int | None = None
     due_after_ms: int | None = None  # due later than that
+
+
+class RefusalQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which refused events; all conditions must hold."""
+
+    scope: Scope
+    type: str | None = None
+    state: RefusalState | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
 
 
 class DeadGroup(msgspec.Struct, frozen=True, kw_only=True):

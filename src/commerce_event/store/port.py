@@ -10,7 +10,8 @@ Both engines pass the same suite (``tests/store``). Every call guarantees:
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
-from commerce_event.core.model import Attempt, AuditEntry, Delivery, DeliveryState, Event, Key, Replay, Scope
+from commerce_event.core.model import Attempt, AuditEntry, Delivery, DeliveryState, Event, Key, Refusal, Replay, Scope
+from commerce_event.core.refusal_limits import LIMITS, RefusalLimits
 from commerce_event.store.model import (
     Accepted,
     Activity,
@@ -27,6 +28,7 @@ from commerce_event.store.model import (
     NewEvent,
     Notice,
     Page,
+    RefusalQuery,
     Settlement,
     StoreInfo,
 )
@@ -320,6 +322,57 @@ class AuditLogStore(Protocol):
         ...
 
 
+class RefusalStore(Protocol):
+    """Events that were refused.
+
+    Each write deletes what is beyond the limits, in the same commit: the oldest first, each state by itself.
+    """
+
+    async def add(self, refusals: Sequence[Refusal], *, limits: RefusalLimits = LIMITS) -> None:
+        """Store refused events; skip those that are stored already, as after a call whose outcome is unknown."""
+        ...
+
+    async def refusal(self, refusal_id: int, scope: Scope) -> Refusal | None: ...
+
+    async def refusals(self, query: RefusalQuery, page: Page) -> list[Refusal]:
+        """Return refused events, the newest first, without their bodies."""
+        ...
+
+    async def count_open(self, scope: Scope, *, limit: int) -> int:
+        """Count open refused events, and stop at ``limit``."""
+        ...
+
+    async def begin_acceptance(self, refusal_id: int, client_id: int) -> int | None:
+        """Record that an open refused event is about to be accepted for a client.
+
+        Return the client of the first acceptance that was begun and not cancelled; when it is another client, nothing
+        was recorded. None: the event is not open.
+        """
+        ...
+
+    async def cancel_acceptance(self, refusal_id: int) -> None:
+        """Forget one acceptance that was begun and stored no event."""
+        ...
+
+    async def accept(self, refusal_id: int, event_id: int, *, now_ms: int, limits: RefusalLimits = LIMITS) -> bool:
+        """Record the event that an open refused event has become; return False when it is no longer open."""
+        ...
+
+    async def discard(
+        self, refusal_id: int, reason: str | None, *, now_ms: int, limits: RefusalLimits = LIMITS
+    ) -> bool:
+        """Discard an open refused event; return False when it is no longer open or an acceptance has begun."""
+        ...
+
+    async def oldest_ms(self) -> int | None:
+        """Return when the oldest one was refused, None when there is none."""
+        ...
+
+    async def expire(self, *, before_ms: int, limit: int) -> int:
+        """Delete older ones, at most ``limit``; return how many."""
+        ...
+
+
 class MaintenanceStore(Protocol):
     """What runs in the background: recounts, retention, the text index, set clocks."""
 
@@ -372,6 +425,9 @@ class Store(Protocol):
 
     @property
     def audit_log(self) -> AuditLogStore: ...
+
+    @property
+    def refusals(self) -> RefusalStore: ...
 
     @property
     def maintenance(self) -> MaintenanceStore: ...

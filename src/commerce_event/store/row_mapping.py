@@ -8,18 +8,22 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
-from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event, Key, Replay, Scope
+from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event, Key, Refusal, Replay, Scope
+from commerce_event.core.problems import Fault
 from commerce_event.store.model import LATENCY_BOUNDS_MS, Activity, Claimed, EndpointRow
 
 # The columns of listings.
 EVENT: Final = ", ".join(f"e.{name}" for name in Event.__struct_fields__)
 DELIVERY: Final = ", ".join(f"d.{name}" for name in Delivery.__struct_fields__ if name != "leased")
 REPLAY: Final = ", ".join(json.dumps(name) for name in Replay.__struct_fields__)  # "only" is an SQL keyword
+_REFUSAL: Final = tuple(name for name in Refusal.__struct_fields__ if name != "body")
+REFUSAL: Final = ", ".join(_REFUSAL)  # without the body
 
 T = TypeVar("T")
 Row: TypeAlias = Any  # a named tuple
 
 _HEADERS: Final = msgspec.json.Decoder(tuple[tuple[str, str], ...])
+_FAULTS: Final = msgspec.json.Decoder(tuple[Fault, ...])
 _LATENCY: Final = tuple(f"latency_{n}" for n in range(len(LATENCY_BOUNDS_MS) + 1))
 
 
@@ -97,6 +101,16 @@ def endpoint(row: Row) -> EndpointRow:
 def key(row: Row, client_ids: Iterable[int] | None) -> Key:
     """Return a key; each engine stores its clients in its own way."""
     return build(Key, row, client_ids=None if client_ids is None else tuple(client_ids))
+
+
+def refusal(row: Row, **others: Any) -> Refusal:
+    return build(Refusal, row, faults=_FAULTS.decode(row.faults), **others)
+
+
+def refusal_row(refusal: Refusal) -> tuple[Any, ...]:
+    """Return the row of a refusal, its body last."""
+    values = {name: getattr(refusal, name) for name in _REFUSAL}
+    return (*(values | {"faults": msgspec.json.encode(refusal.faults).decode()}).values(), refusal.body)
 
 
 def activity(row: Row, **others: int) -> Activity:

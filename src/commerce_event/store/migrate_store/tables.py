@@ -102,6 +102,17 @@ TABLES: Final = (
         converters={"key_name": _without_nul, "target": _without_nul},
     ),
     Table(
+        name="refusal",
+        source="refusal",
+        columns=_names(
+            "id at_ms client_id owner type key_id key_name status detail faults size state accepting_for "
+            "accepting event_id reason closed_ms body"
+        ),
+        key=("id",),
+        converters={"key_name": _without_nul},
+        hashed=frozenset({"body"}),
+    ),
+    Table(
         name="replay",
         source="replay",
         columns=_names(

@@ -16,6 +16,7 @@ from commerce_event.store.postgres.journal import PostgresJournal
 from commerce_event.store.postgres.maintenance import PostgresMaintenance
 from commerce_event.store.postgres.migration_record import refuse_half_moved
 from commerce_event.store.postgres.queue import PostgresQueue
+from commerce_event.store.postgres.refusals import PostgresRefusals
 from commerce_event.store.postgres.registry import PostgresRegistry
 from commerce_event.store.postgres.schema import migrate
 from commerce_event.store.postgres.sql import Connection, fetch_value
@@ -48,6 +49,7 @@ class PostgresStore:
         self.history = PostgresHistory(self._executor)
         self.activity = PostgresActivity(self._executor)
         self.audit_log = PostgresAuditLog(self._executor)
+        self.refusals = PostgresRefusals(self._executor)
         self.maintenance = PostgresMaintenance(self._executor, self._cluster, clock)
 
     async def open(self) -> None:

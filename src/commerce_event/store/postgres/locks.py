@@ -10,7 +10,7 @@ from commerce_event.store.postgres.sql import Connection, execute
 RUNS: Final = 0x43455654  # held by every open store, with the number of its run
 ORDER_KEYS: Final = RUNS + 1  # held by a transaction that decides which delivery of an order key is next
 MAINTENANCE: Final = RUNS + 2
-MIGRATION, WEEKS, MOVING = range(3)  # keys of MAINTENANCE
+MIGRATION, WEEKS, MOVING, REFUSALS = range(4)  # keys of MAINTENANCE
 
 _BUCKETS: Final = 1024  # bounds the locks of a transaction; two keys in one bucket only wait for each other
 

@@ -378,6 +378,60 @@ INSERT INTO audit_entry (id, at_ms, client_id, key_id, key_name, action, target)
 -- the primary key
 DELETE FROM audit_entry WHERE id < $1
 
+-- Refusals -----------------------------------------------------------------------------------------------------
+
+-- name: insert_refusals
+INSERT INTO refusal (id, at_ms, client_id, owner, type, key_id, key_name, status, detail, faults, size, state,
+                     accepting_for, event_id, reason, closed_ms, body)
+SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::text[], $5::text[], $6::bigint[], $7::text[],
+                     $8::integer[], $9::text[], $10::text[], $11::integer[], $12::text[], $13::integer[],
+                     $14::bigint[], $15::text[], $16::bigint[], $17::bytea[])
+ON CONFLICT (id) DO NOTHING
+
+-- name: lock_refusals
+-- one transaction at a time counts refusals and deletes what is too much
+SELECT pg_advisory_xact_lock($1, $2)
+
+-- name: held_refusals
+-- index refusal_owner alone
+SELECT owner, state, count(*) AS count, sum(size) AS size FROM refusal GROUP BY owner, state
+
+-- name: delete_refusals_beyond
+-- index refusal_owner alone: all but the newest
+DELETE FROM refusal WHERE id IN (
+  SELECT id FROM (
+    SELECT id, row_number() OVER newest AS place, sum(size) OVER newest AS total
+    FROM refusal WHERE owner = $1 AND state = $2 WINDOW newest AS (ORDER BY id DESC)) AS ordered
+  WHERE place > $3 OR total > $4)
+
+-- name: refusal
+SELECT id, at_ms, client_id, owner, type, key_id, key_name, status, detail, faults, size, state, accepting_for, event_id,
+       reason, closed_ms, body
+FROM refusal WHERE id = $1
+
+-- name: begin_acceptance
+UPDATE refusal SET accepting_for = coalesce(accepting_for, $2),
+       accepting = accepting + CASE WHEN coalesce(accepting_for, $2) = $2 THEN 1 ELSE 0 END
+WHERE id = $1 AND state = 'open' RETURNING accepting_for
+
+-- name: cancel_acceptance
+UPDATE refusal SET accepting = accepting - 1, accepting_for = CASE WHEN accepting > 1 THEN accepting_for END
+WHERE id = $1 AND state = 'open' AND accepting > 0
+
+-- name: accept_refusal
+UPDATE refusal SET state = 'accepted', event_id = $2, closed_ms = $3 WHERE id = $1 AND state = 'open' RETURNING id
+
+-- name: discard_refusal
+UPDATE refusal SET state = 'discarded', reason = $2, closed_ms = $3
+WHERE id = $1 AND state = 'open' AND accepting_for IS NULL RETURNING id
+
+-- name: oldest_refusal_ms
+SELECT at_ms FROM refusal ORDER BY id LIMIT 1
+
+-- name: delete_old_refusals
+-- the primary key: ids sort by time
+DELETE FROM refusal WHERE id IN (SELECT id FROM refusal WHERE id < $1 ORDER BY id LIMIT $2) RETURNING id
+
 -- History ------------------------------------------------------------------------------------------------------
 
 -- name: event
@@ -531,7 +585,7 @@ FROM event AS e WHERE e.id > $1 ORDER BY e.id LIMIT $2
 -- name: last_id
 SELECT greatest((SELECT max(id) FROM event), (SELECT max(id) FROM queue), (SELECT max(id) FROM finished),
                 (SELECT max(id) FROM endpoint), (SELECT max(id) FROM api_key), (SELECT max(id) FROM replay),
-                (SELECT max(id) FROM audit_entry),
+                (SELECT max(id) FROM audit_entry), (SELECT max(id) FROM refusal),
                 (SELECT value FROM meta WHERE name = 'last_id'))
 
 -- name: oldest_ms

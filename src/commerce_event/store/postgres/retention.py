@@ -91,9 +91,14 @@ async def expired(connection: Connection, *, before_ms: int, after_id: int, limi
     return found
 
 
-async def _delete(connection: Connection, event_ids: list[int]) -> int:
-    """Delete events with their deliveries, attempts and text, and remember that their ids were used."""
+async def remember_last_id(connection: Connection) -> None:
+    """Remember the largest id, because rows with ids are about to be deleted: none may be used again."""
     await execute(connection, "raise_last_id", await fetch_value(connection, "last_id"))
+
+
+async def _delete(connection: Connection, event_ids: list[int]) -> int:
+    """Delete events with their deliveries, attempts and text."""
+    await remember_last_id(connection)
     locked = await fetch_column(connection, "lock_events_to_delete", event_ids)
     unneeded = await fetch_column(connection, "without_pending", locked)  # read after the lock: this is final
     await execute(connection, "delete_events", unneeded)

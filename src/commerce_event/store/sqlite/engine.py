@@ -26,6 +26,7 @@ from commerce_event.store.sqlite.journal import SqliteJournal
 from commerce_event.store.sqlite.maintenance import SqliteMaintenance
 from commerce_event.store.sqlite.queue import SqliteQueue
 from commerce_event.store.sqlite.readers import Readers
+from commerce_event.store.sqlite.refusals import SqliteRefusals
 from commerce_event.store.sqlite.registry import SqliteRegistry
 from commerce_event.store.sqlite.sql import fetch_value
 from commerce_event.store.sqlite.writer import Writer, translate
@@ -54,6 +55,7 @@ class SqliteStore:
         self.history = SqliteHistory(self._access)
         self.activity = SqliteActivity(self._access)
         self.audit_log = SqliteAuditLog(self._access)
+        self.refusals = SqliteRefusals(self._access)
         self.maintenance = SqliteMaintenance(self._access, self._clock)
 
     async def open(self) -> None:

@@ -137,9 +137,14 @@ def last_id(connection: apsw.Connection) -> int:
     return int(fetch_value(connection, "last_id"))
 
 
-def _delete(connection: apsw.Connection, event_ids: Sequence[int]) -> int:
-    """Delete events with their deliveries, attempts and text, and remember that their ids were used."""
+def remember_last_id(connection: apsw.Connection) -> None:
+    """Remember the largest id, because rows with ids are about to be deleted: none may be used again."""
     execute(connection, "raise_meta", last_id(connection), "last_id")
+
+
+def _delete(connection: apsw.Connection, event_ids: Sequence[int]) -> int:
+    """Delete events with their deliveries, attempts and text."""
+    remember_last_id(connection)
     unneeded = [event_id for event_id in event_ids if not fetch_value(connection, "has_pending", event_id)]
     for event_id in unneeded:
         for step in ("delete_attempts", "delete_deliveries", "delete_text", "delete_event"):

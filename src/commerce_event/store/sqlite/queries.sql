@@ -232,6 +232,54 @@ VALUES (?, ?, ?, ?, ?, ?, ?)
 -- the primary key
 DELETE FROM audit_entry WHERE id < ?
 
+-- Refusals -----------------------------------------------------------------------------------------------------
+
+-- name: insert_refusals
+INSERT INTO refusal (id, at_ms, client_id, owner, type, key_id, key_name, status, detail, faults, size, state,
+                     accepting_for, event_id, reason, closed_ms, body)
+VALUES {rows:17}
+ON CONFLICT (id) DO NOTHING
+
+-- name: held_refusals
+-- index refusal_owner alone
+SELECT owner, state, count(*) AS count, sum(size) AS size FROM refusal GROUP BY owner, state
+
+-- name: delete_refusals_beyond
+-- index refusal_owner alone: all but the newest
+DELETE FROM refusal WHERE id IN (
+  SELECT id FROM (
+    SELECT id, row_number() OVER newest AS place, sum(size) OVER newest AS total
+    FROM refusal WHERE owner = ? AND state = ? WINDOW newest AS (ORDER BY id DESC))
+  WHERE place > ? OR total > ?)
+
+-- name: refusal
+SELECT id, at_ms, client_id, owner, type, key_id, key_name, status, detail, faults, size, state, accepting_for, event_id,
+       reason, closed_ms, body
+FROM refusal WHERE id = ?
+
+-- name: begin_acceptance
+UPDATE refusal SET accepting_for = coalesce(accepting_for, ?2),
+       accepting = accepting + CASE WHEN coalesce(accepting_for, ?2) = ?2 THEN 1 ELSE 0 END
+WHERE id = ?1 AND state = 'open' RETURNING accepting_for
+
+-- name: cancel_acceptance
+UPDATE refusal SET accepting = accepting - 1, accepting_for = CASE WHEN accepting > 1 THEN accepting_for END
+WHERE id = ? AND state = 'open' AND accepting > 0
+
+-- name: accept_refusal
+UPDATE refusal SET state = 'accepted', event_id = ?2, closed_ms = ?3 WHERE id = ?1 AND state = 'open' RETURNING id
+
+-- name: discard_refusal
+UPDATE refusal SET state = 'discarded', reason = ?2, closed_ms = ?3
+WHERE id = ?1 AND state = 'open' AND accepting_for IS NULL RETURNING id
+
+-- name: oldest_refusal_ms
+SELECT at_ms FROM refusal ORDER BY id LIMIT 1
+
+-- name: delete_old_refusals
+-- the primary key: ids sort by time
+DELETE FROM refusal WHERE id IN (SELECT id FROM refusal WHERE id < ? ORDER BY id LIMIT ?) RETURNING id
+
 -- History ------------------------------------------------------------------------------------------------------
 
 -- name: event
@@ -352,7 +400,8 @@ FROM event AS e WHERE e.id > ? ORDER BY e.id LIMIT ?
 SELECT max((SELECT value FROM meta WHERE name = 'last_id'),
            coalesce((SELECT max(id) FROM event), 0), coalesce((SELECT max(id) FROM delivery), 0),
            coalesce((SELECT max(id) FROM endpoint), 0), coalesce((SELECT max(id) FROM api_key), 0),
-           coalesce((SELECT max(id) FROM replay), 0), coalesce((SELECT max(id) FROM audit_entry), 0))
+           coalesce((SELECT max(id) FROM replay), 0), coalesce((SELECT max(id) FROM audit_entry), 0),
+           coalesce((SELECT max(id) FROM refusal), 0))
 
 -- name: oldest_ms
 SELECT accepted_ms FROM event ORDER BY id LIMIT 1
