@@ -22,7 +22,8 @@ import pytest
 from stores import START_MS, FakeClock, SqliteEngine, accept_events, claim, new_event, new_replay, result
 
 from commerce_event.core.ids import IdMaker
-from commerce_event.core.model import Endpoint, Key, Scope, Secret
+from commerce_event.core.model import Endpoint, Key, Scope, Secret, ValidationEntry
+from commerce_event.core.problems import Fault
 from commerce_event.core.signatures import new_secret
 from commerce_event.core.vault import Vault, new_key, parse_key
 from commerce_event.registry.registry import Registry
@@ -76,7 +77,7 @@ class Shop:
 
     async def work(self, steps: int) -> None:
         chores = [self.publish] * 4 + [self.deliver] * 4 + [self.requeue, self.cancel, self.replay]
-        chores += [self.change_endpoint, self.change_key, self.count, self.index]
+        chores += [self.change_endpoint, self.change_key, self.change_validation, self.count, self.index]
         for _ in range(steps):
             self._now_ms += 5 * WEEK_MS // (steps + 1)
             await self._random.choice(chores)()
@@ -102,6 +103,7 @@ class Shop:
             traceparent=self._random.choice([None, f"00-{number:032x}-00f067aa0ba902b7-01"]),
             body=f'{{"ClientId":1,"OrderNo":"SO-{number}","Note":"Grüße {number % 5}"}}'.encode(),
             deliveries=tuple(self._delivery(endpoint_id, leased=leased) for endpoint_id in chosen),
+            warnings=self._random.choice([(), (Fault("/OrderNo", "must be text"),)]),
         )
 
     def _delivery(self, endpoint_id: int, *, leased: bool) -> NewDelivery:
@@ -169,6 +171,10 @@ class Shop:
         )
         await self._store.registry.put_key(key)
 
+    async def change_validation(self) -> None:
+        entry = ValidationEntry(client_id=self._random.choice([1, 2]), event_type="Order", mode="warn", updated_ms=5)
+        await self._store.contract.put_validation(entry)
+
     async def count(self) -> None:
         start_ms = START_MS - START_MS % 60_000
         counted = Activity(
@@ -207,6 +213,7 @@ async def view(store: Store) -> dict[str, Any]:
         "endpoints": await store.registry.endpoints(),
         "revisions": [await store.registry.endpoint_revisions(1, version) for version in range(1, 6)],
         "keys": await store.registry.keys(),
+        "validation": await store.contract.validation(),
         "replays": replays,
         "replay states": [await store.history.replay_states(each.id) for each in replays],
         "activity": [await store.activity.by_step(EVERYONE, step_s=step, since_ms=0) for step in (60, 3_600)],
@@ -516,7 +523,7 @@ async def test_text_with_nul_of_an_older_version_is_moved_with_another_character
 ) -> None:
     path = await filled(engine)
     with closing(apsw.Connection(str(path))) as connection:
-        connection.execute("INSERT INTO audit_entry VALUES (1, 1, NULL, 0, ?, 'createKey', ?)", ("a\0b", "\0"))
+        connection.execute("INSERT INTO audit_entry VALUES (1, 1, NULL, 0, ?, 'createKey', ?, NULL)", ("a\0b", "\0"))
         connection.execute("UPDATE attempt SET error = ? WHERE error IS NOT NULL", ("c\0d",))
         connection.execute(
             "INSERT INTO api_key (id, role, name, digest, created_ms) VALUES (1, 'admin', ?, x'00', 1)", ("k\0",)

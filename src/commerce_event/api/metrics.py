@@ -36,6 +36,9 @@ class Metrics(Collector):
             "commerce_event_duplicate_events", "Duplicates of a stored event", registry=self._registry
         )
         self.refused = Counter("commerce_event_refused_events", "Events refused", registry=self._registry)
+        self.warned = Counter(
+            "commerce_event_warned_events", "Events accepted although they break the contract", registry=self._registry
+        )
         self.unreadable = Counter(
             "commerce_event_unreadable_requests",
             "Requests rejected before they were read: malformed, header block too large, too slow, "

@@ -6,6 +6,7 @@ from typing import Any, Final, Literal, Self
 import msgspec
 
 from commerce_event.core.model import Attempt, DeliveryState, Scope
+from commerce_event.core.problems import Fault
 
 
 class NewDelivery(msgspec.Struct, frozen=True):
@@ -30,6 +31,7 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
     traceparent: str | None
     body: bytes
     deliveries: tuple[NewDelivery, ...]
+    warnings: tuple[Fault, ...] = ()
 
     def without_leases(self) -> "NewEvent":
         """Return the event with no delivery claimed."""

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import msgspec
 
 from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event, Key, Replay, Scope
+from commerce_event.core.problems import Fault
 from commerce_event.store.model import LATENCY_BOUNDS_MS, Activity, Claimed, EndpointRow
 
 # The columns of listings.
@@ -19,6 +20,7 @@ REPLAY: Final = ", ".join(json.dumps(name) for name in Replay.__struct_fields__)
 T = TypeVar("T")
 Row: TypeAlias = Any  # a named tuple
 
+_WARNINGS: Final = msgspec.json.Decoder(tuple[Fault, ...])
 _HEADERS: Final = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 _LATENCY: Final = tuple(f"latency_{n}" for n in range(len(LATENCY_BOUNDS_MS) + 1))
 
@@ -32,6 +34,10 @@ def row_type(columns: tuple[str, ...]) -> Callable[[Iterable[Any]], Row]:
 def build(kind: type[T], row: Row, **others: Any) -> T:
     """Return a record whose fields are the columns of the row; ``others`` replace or add fields."""
     return kind(**(row._asdict() | others))
+
+
+def event(row: Row) -> Event:
+    return build(Event, row, warnings=() if row.warnings is None else _WARNINGS.decode(row.warnings))
 
 
 def delivery(row: Row) -> Delivery:
