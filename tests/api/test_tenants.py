@@ -35,9 +35,11 @@ UNKNOWN = {
 }  # fmt: skip
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
 WITH_ID = [o.name for o in OPERATIONS if "{id}" in o.path]
-COUNTS = {"readActivity", "readNode", "countRefusals"}  # only numbers: see test_activity.py, test_refusals.py
+WITHOUT_IDS = {"readActivity", "readNode", "countRefusals", "listValidation"}  # tests of their own
 LISTS = [
-    o.name for o in OPERATIONS if o.method == "GET" and "{" not in o.path and o.needs == "read" and o.name not in COUNTS
+    o.name
+    for o in OPERATIONS
+    if o.method == "GET" and "{" not in o.path and o.needs == "read" and o.name not in WITHOUT_IDS
 ]
 
 
@@ -89,8 +91,14 @@ async def call(
         "createEndpoint": {"client_id": things.client_id, "url": "https://a.example/", "event_types": ["*"]},
         "changeEndpoint": {"description": "changed"},
         "createKey": {"role": "admin"},
+        "setValidation": {"client_id": things.client_id, "event_type": "*", "mode": "warn"},
     }
-    return await caller.request(operation.method, path, json=bodies.get(operation.name))
+    query: Json | None = (
+        {"client_id": things.client_id, "event_type": "*"} if operation.name == "removeValidation" else None
+    )
+    if query is not None:
+        await caller.put(path, json=bodies["setValidation"])
+    return await caller.request(operation.method, path, params=query, json=bodies.get(operation.name))
 
 
 @pytest.mark.parametrize("name", BY_NAME)

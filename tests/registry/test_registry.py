@@ -8,7 +8,7 @@ from stores import START_MS
 
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core.ids import IdMaker
-from commerce_event.core.model import Endpoint, Scope, Secret
+from commerce_event.core.model import Endpoint, Scope, Secret, ValidationEntry
 from commerce_event.core.vault import Vault, VaultError
 from commerce_event.registry.registry import Registry
 from commerce_event.store.port import Store
@@ -68,6 +68,22 @@ async def test_change_after_another_nodes_change_applies_to_the_new_endpoint(sto
 
     assert changed is not None
     assert (changed.max_in_flight, changed.description) == (99, "mine")
+
+
+async def test_refresh_reads_validation_modes_of_another_node(store: Store, registry: Registry) -> None:
+    order = EVENT_TYPES["OrderConfirmedEvent"]
+    other = Registry(store, VAULT, IdMaker())
+    await other.load()
+    assert await other.set_validation(ValidationEntry(client_id=1, event_type="Order", mode="warn"), limit=9)
+    assert registry.validation_mode(1, order) == "reject"
+
+    await registry.refresh()
+    assert registry.validation_mode(1, order) == "warn"
+    assert registry.validation_entries(EVERYONE) == other.validation_entries(EVERYONE)
+
+    await registry.remove_validation(1, "Order")
+    await other.refresh()
+    assert (other.validation_mode(1, order), other.validation_entries(EVERYONE)) == ("reject", [])
 
 
 async def test_switch_off_after_another_nodes_change_does_nothing(store: Store, registry: Registry) -> None:

@@ -8,7 +8,7 @@ from typing import Any, get_type_hints
 import pytest
 from stores import START_MS, Engine, accept_events, claim, new_event, result
 
-from commerce_event.core.model import AuditEntry, Key, Replay, Scope
+from commerce_event.core.model import AuditEntry, Key, Replay, Scope, ValidationEntry
 from commerce_event.store.model import (
     ClaimRequest,
     DeliveryQuery,
@@ -29,6 +29,7 @@ ROW = EndpointRow(
     id=7, client_id=1, revision=0, created_ms=1, updated_ms=1, deleted_ms=None, config=b"{}", sealed=b""
 )  # fmt: skip
 ENTRY = AuditEntry(5, 1, 1, 3, "", "changeEndpoint", "end_7")
+VALIDATION = ValidationEntry(client_id=1, event_type="*", mode="warn")
 KEY = Key(id=3, role="read", client_ids=(1,), name="", digest=b"\x01", created_ms=1)
 
 CALLS: dict[str, Callable[[Store], Awaitable[Any]]] = {
@@ -51,6 +52,9 @@ CALLS: dict[str, Callable[[Store], Awaitable[Any]]] = {
     "registry.keys": lambda store: store.registry.keys(),
     "registry.end_session": lambda store: store.registry.end_session("s", ends_ms=2, now_ms=1),
     "registry.ended_sessions": lambda store: store.registry.ended_sessions(),
+    "contract.put_validation": lambda store: store.contract.put_validation(VALIDATION),
+    "contract.delete_validation": lambda store: store.contract.delete_validation(1, "*"),
+    "contract.validation": lambda store: store.contract.validation(),
     "audit_log.add": lambda store: store.audit_log.add(ENTRY),
     "audit_log.entries": lambda store: store.audit_log.entries(EVERYONE, Page(1)),
     "refusals.add": lambda store: store.refusals.add([]),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from stores import START_MS, Engine, accept_events, claim, new_event
 
 from commerce_event.core.model import Event, Key, Replay, Scope
+from commerce_event.core.problems import Fault
 from commerce_event.store.insert_rows import is_same_event
 from commerce_event.store.model import DeliveryQuery, EndpointRow, EventQuery, NewDelivery, NewEvent, Page
 from commerce_event.store.port import ConfigChangedError, Store, StoreUnavailableError
@@ -229,6 +230,7 @@ async def test_event_is_read_back_as_it_was_accepted(engine: Engine) -> None:
         id=2**62, client_id=2**31 - 1, type="JobCompletedEvent", application_id=12, accepted_ms=START_MS,
         config_version=5, idempotency_key="schlüssel-鍵", traceparent="00-" + "1" * 32 + "-" + "2" * 16 + "-01",
         body=b"{}", deliveries=(NewDelivery(2**62 + 1, 7), NewDelivery(2**62 + 2, 8)),
+        warnings=(Fault("/StatusId", "is required"), Fault("/a~1ü", "is written A in the contract")),
     )  # fmt: skip
     await accept_events(store, [event])
     await store.close()
@@ -237,7 +239,7 @@ async def test_event_is_read_back_as_it_was_accepted(engine: Engine) -> None:
     assert await store.history.event(event.id, EVERYONE) == Event(
         id=event.id, client_id=event.client_id, sequence=1, type=event.type, application_id=12, accepted_ms=START_MS,
         config_version=5, match_count=2, idempotency_key=event.idempotency_key, traceparent=event.traceparent,
-        body=b"{}",
+        body=b"{}", warnings=event.warnings,
     )  # fmt: skip
     assert await store.last_id() == 2**62 + 2
 

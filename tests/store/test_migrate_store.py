@@ -22,7 +22,7 @@ import pytest
 from stores import START_MS, FakeClock, SqliteEngine, accept_events, claim, new_event, new_replay, result
 
 from commerce_event.core.ids import IdMaker
-from commerce_event.core.model import Endpoint, Key, Refusal, Scope, Secret
+from commerce_event.core.model import Endpoint, Key, Refusal, Scope, Secret, ValidationEntry
 from commerce_event.core.problems import Fault
 from commerce_event.core.signatures import new_secret
 from commerce_event.core.vault import Vault, new_key, parse_key
@@ -78,7 +78,7 @@ class Shop:
 
     async def work(self, steps: int) -> None:
         chores = [self.publish] * 4 + [self.deliver] * 4 + [self.requeue, self.cancel, self.replay]
-        chores += [self.change_endpoint, self.change_key, self.count, self.index, self.refuse]
+        chores += [self.change_endpoint, self.change_key, self.change_validation, self.count, self.index, self.refuse]
         for _ in range(steps):
             self._now_ms += 5 * WEEK_MS // (steps + 1)
             await self._random.choice(chores)()
@@ -104,6 +104,7 @@ class Shop:
             traceparent=self._random.choice([None, f"00-{number:032x}-00f067aa0ba902b7-01"]),
             body=f'{{"ClientId":1,"OrderNo":"SO-{number}","Note":"Grüße {number % 5}"}}'.encode(),
             deliveries=tuple(self._delivery(endpoint_id, leased=leased) for endpoint_id in chosen),
+            warnings=self._random.choice([(), (Fault("/OrderNo", "must be text"),)]),
         )
 
     def _delivery(self, endpoint_id: int, *, leased: bool) -> NewDelivery:
@@ -171,6 +172,10 @@ class Shop:
         )
         await self._store.registry.put_key(key)
 
+    async def change_validation(self) -> None:
+        entry = ValidationEntry(client_id=self._random.choice([1, 2]), event_type="Order", mode="warn", updated_ms=5)
+        await self._store.contract.put_validation(entry)
+
     async def count(self) -> None:
         start_ms = START_MS - START_MS % 60_000
         counted = Activity(
@@ -230,6 +235,7 @@ async def view(store: Store) -> dict[str, Any]:
         "endpoints": await store.registry.endpoints(),
         "revisions": [await store.registry.endpoint_revisions(1, version) for version in range(1, 6)],
         "keys": await store.registry.keys(),
+        "validation": await store.contract.validation(),
         "replays": replays,
         "refusals": [await store.refusals.refusal(each.id, EVERYONE) for each in refusals],
         "replay states": [await store.history.replay_states(each.id) for each in replays],
@@ -540,7 +546,7 @@ async def test_text_with_nul_of_an_older_version_is_moved_with_another_character
 ) -> None:
     path = await filled(engine)
     with closing(apsw.Connection(str(path))) as connection:
-        connection.execute("INSERT INTO audit_entry VALUES (1, 1, NULL, 0, ?, 'createKey', ?)", ("a\0b", "\0"))
+        connection.execute("INSERT INTO audit_entry VALUES (1, 1, NULL, 0, ?, 'createKey', ?, NULL)", ("a\0b", "\0"))
         connection.execute("UPDATE attempt SET error = ? WHERE error IS NOT NULL", ("c\0d",))
         connection.execute(
             "INSERT INTO api_key (id, role, name, digest, created_ms) VALUES (1, 'admin', ?, x'00', 1)", ("k\0",)

@@ -264,7 +264,7 @@ async def test_add_deliveries_skips_expired_events(store: Store) -> None:
 
 
 def audit_entry(number: int, client: int | None = 1, *, target: str = "end_1", at_ms: int = START_MS) -> AuditEntry:
-    return AuditEntry(number, at_ms, client, 4, "support", "changeEndpoint", target)
+    return AuditEntry(number, at_ms, client, 4, "support", "changeEndpoint", target, "reject → warn")
 
 
 async def test_audit_entries_are_listed_newest_first_within_the_scope(store: Store) -> None:

@@ -2,13 +2,16 @@
 
 import msgspec
 
+from commerce_event.core.problems import Fault
 
-class AcceptedView(msgspec.Struct, frozen=True):
-    """An event that is stored durably, with its deliveries."""
+
+class AcceptedView(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An event that is stored durably, with its deliveries. ``warnings`` only if it breaks the contract."""
 
     id: str
     duplicate: bool
     deliveries: int
+    warnings: tuple[Fault, ...] = ()
 
 
 class ItemView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -22,6 +25,7 @@ class ItemView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     title: str | None = None
     detail: str | None = None
     errors: list[dict[str, str]] | None = None
+    warnings: tuple[Fault, ...] = ()
 
 
 class BatchView(msgspec.Struct, frozen=True):

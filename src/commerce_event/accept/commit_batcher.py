@@ -10,6 +10,7 @@ import structlog
 
 from commerce_event.contract.catalogue import EventType
 from commerce_event.core.model import Endpoint, client_owner
+from commerce_event.core.problems import Fault
 from commerce_event.core.routing import Candidates
 from commerce_event.store.model import Accepted
 from commerce_event.store.port import StoreError, StoreUnavailableError
@@ -65,6 +66,7 @@ class PendingEvent(msgspec.Struct):
     idempotency_key: str | None = None
     traceparent: str | None = None
     match: Match | None = None
+    warnings: tuple[Fault, ...] = ()  # where it breaks the contract
 
     @property
     def delivery_count(self) -> int:

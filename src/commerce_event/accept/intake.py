@@ -355,6 +355,7 @@ class Intake:
             traceparent=pending.traceparent,
             body=pending.body,
             deliveries=tuple([self._delivery(endpoint, match, now_ms, reserved) for endpoint in match.endpoints]),
+            warnings=pending.warnings,
         )
 
     def _delivery(self, endpoint: Endpoint, match: Match, now_ms: int, reserved: list[int]) -> NewDelivery:

@@ -11,12 +11,13 @@ from commerce_event.accept.cloud_events import event_type_name, header_key, inva
 from commerce_event.accept.commit_batcher import PendingEvent
 from commerce_event.accept.errors import InvalidKeyError
 from commerce_event.accept.intake import Intake
-from commerce_event.accept.parse import ParsedEvent, check_idempotency_key, parse_event, read_traceparent
+from commerce_event.accept.parse import ModeOf, ParsedEvent, check_idempotency_key, parse_event, read_traceparent
 from commerce_event.accept.refusals import RefusalRecorder
 from commerce_event.accept.turns import Steps
+from commerce_event.contract.catalogue import EventType
 from commerce_event.core import ids
 from commerce_event.core.model import Key, ValidationMode
-from commerce_event.core.problems import Problem, RejectedError
+from commerce_event.core.problems import Fault, Problem, RejectedError
 from commerce_event.http.asgi import (
     JSON_HEADER_LINES,
     Answer,
@@ -68,6 +69,9 @@ class PublishCounters(Protocol):
         """Count an event that was refused; None: its type is not known."""
         ...
 
+    @property
+    def warned(self) -> Count: ...
+
 
 class Publisher:
     """The two publishing calls as bare ASGI; ``take`` is the first one without ASGI."""
@@ -97,16 +101,6 @@ class Publisher:
     def take(self, name: str, headers: Headers, body: bytes, answer: Answer) -> None:
         """Do what ``publish_one`` does, for a complete request; ``answer`` is called once, now or later."""
 
-        def finish(result: list[Accepted] | BaseException) -> None:
-            try:
-                if isinstance(result, BaseException):
-                    raise result
-                status, view = self._accepted(result[0])
-            except Exception as error:
-                refuse(error)
-            else:
-                answer(status, JSON_HEADER_LINES, encode(view))
-
         def refuse(error: Exception) -> None:
             problem = problem_of(error)
             self._counters.refused(name, problem)
@@ -114,7 +108,20 @@ class Publisher:
 
         try:
             key = self._authenticate(headers)
-            self._intake.put((self._pending_event(name, body, headers, key),), finish)
+            pending = self._pending_event(name, body, headers, key)
+            warnings = pending.warnings
+
+            def finish(result: list[Accepted] | BaseException) -> None:
+                try:
+                    if isinstance(result, BaseException):
+                        raise result
+                    status, view = self._accepted(result[0], warnings)
+                except Exception as error:
+                    refuse(error)
+                else:
+                    answer(status, JSON_HEADER_LINES, encode(view))
+
+            self._intake.put((pending,), finish)
         except Exception as error:
             refuse(error)
 
@@ -129,7 +136,7 @@ class Publisher:
                 body = await read_body(receive, headers, limit, share)
                 pending = self._pending_event(event_type, body, headers, key)
                 [accepted] = await self._intake.submit((pending,))
-            await answer(send, *self._accepted(accepted))
+            await answer(send, *self._accepted(accepted, pending.warnings))
         except DisconnectedError:
             return
         except Exception as error:
@@ -156,7 +163,7 @@ class Publisher:
                 await answer_problem(receive, send, checked[0])
             else:
                 event_type = checked[0].type.name
-                await answer(send, *self._accepted(accepted[0]))
+                await answer(send, *self._accepted(accepted[0], checked[0].warnings))
         except DisconnectedError:
             return
         except Exception as error:
@@ -174,7 +181,7 @@ class Publisher:
         event = parse_event(event_type, body, max_bytes=self.body_max, mode_of=lambda _client, _type: mode)
         check_client(key, event.client_id)
         [accepted] = await self._intake.submit((to_pending(event, idempotency_key, None),))
-        return self._accepted(accepted)
+        return self._accepted(accepted, event.warnings)
 
     async def _read_batch(
         self, receive: Receive, headers: Headers, content_type: str, key: Key, share: BodyShare
@@ -269,20 +276,31 @@ class Publisher:
         Raises RejectedError.
         """
         try:
-            event = parse_event(event_type, body, max_bytes=self.body_max, data=data)
+            event = parse_event(event_type, body, max_bytes=self.body_max, data=data, mode_of=self._mode_of(key))
         except RejectedError as refusal:
             self._refusals.record(key, event_type, body, refusal)
             raise
         check_client(key, event.client_id)
         return event
 
-    def _accepted(self, accepted: Accepted) -> tuple[int, AcceptedView]:
+    def _mode_of(self, key: Key) -> ModeOf:
+        """Return how to find a validation mode. Events of clients that the key may not access are never accepted."""
+
+        def mode_of(client_id: int, event_type: EventType) -> ValidationMode:
+            return self._registry.validation_mode(client_id, event_type) if key.scope.allows(client_id) else "reject"
+
+        return mode_of
+
+    def _accepted(self, accepted: Accepted, warnings: tuple[Fault, ...]) -> tuple[int, AcceptedView]:
         """Count an accepted event; return status and body of its answer. Raises Problem 409."""
         if accepted.outcome == "conflict":
             raise _conflict(accepted)
         duplicate = accepted.outcome == "duplicate"
         (self._counters.duplicates if duplicate else self._counters.accepted).inc()
-        return 200 if duplicate else 202, AcceptedView(ids.encode("evt", accepted.id), duplicate, accepted.deliveries)
+        if warnings and not duplicate:
+            self._counters.warned.inc()
+        view = AcceptedView(ids.encode("evt", accepted.id), duplicate, accepted.deliveries, warnings)
+        return 200 if duplicate else 202, view
 
     def _batch_view(self, checked: Sequence[PendingEvent | Problem], accepted: Sequence[Accepted]) -> BatchView:
         remaining = iter(accepted)
@@ -296,11 +314,18 @@ class Publisher:
 
     def _item(self, index: int, event: PendingEvent, accepted: Accepted) -> ItemView:
         try:
-            status, view = self._accepted(accepted)
+            status, view = self._accepted(accepted, event.warnings)
         except Problem as problem:
             self._counters.refused(event.type.name, problem)
             return _refused(index, problem)
-        return ItemView(index=index, status=status, id=view.id, duplicate=view.duplicate, deliveries=view.deliveries)
+        return ItemView(
+            index=index,
+            status=status,
+            id=view.id,
+            duplicate=view.duplicate,
+            deliveries=view.deliveries,
+            warnings=view.warnings,
+        )
 
 
 def _is_structured(headers: Headers) -> bool:
@@ -319,7 +344,16 @@ def _is_structured(headers: Headers) -> bool:
 
 def to_pending(event: ParsedEvent, key: str | None, traceparent: str | None) -> PendingEvent:
     """Return a parsed event as the intake takes it."""
-    return PendingEvent(event.client_id, event.type, event.application_id, event.data, event.body, key, traceparent)
+    return PendingEvent(
+        event.client_id,
+        event.type,
+        event.application_id,
+        event.data,
+        event.body,
+        key,
+        traceparent,
+        warnings=event.warnings,
+    )
 
 
 def _key_of_request(headers: Headers) -> str | None:

@@ -30,6 +30,7 @@ class AuditEntryView(msgspec.Struct, frozen=True, kw_only=True):
     key_name: str
     action: str
     target: str
+    detail: str | None
 
 
 async def list_audit_entries(call: Call) -> Reply:
@@ -48,6 +49,7 @@ def _view(entry: AuditEntry) -> AuditEntryView:
         key_name=entry.key_name,
         action=entry.action,
         target=entry.target,
+        detail=entry.detail,
     )
 
 

@@ -45,6 +45,9 @@ class Metrics(Collector):
             "Refused events that are not kept for people to look at: too many at once",
             registry=self._registry,
         )
+        self.warned = Counter(
+            "commerce_event_warned_events", "Events accepted although they break the contract", registry=self._registry
+        )
         self.unreadable = Counter(
             "commerce_event_unreadable_requests",
             "Requests rejected before they were read: malformed, header block too large, too slow, "

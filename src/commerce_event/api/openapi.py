@@ -26,6 +26,7 @@ from commerce_event.api import (
     refusals,
     replays,
     system,
+    validation_modes,
 )
 from commerce_event.api.field_descriptions import describe
 from commerce_event.api.operations import NoParams, Operation
@@ -46,6 +47,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *endpoint_test.OPERATIONS,
     *endpoint_stats.OPERATIONS,
     *catalogue.OPERATIONS,
+    *validation_modes.OPERATIONS,
     *activity.OPERATIONS,
     *system.OPERATIONS,
     *audit_log.OPERATIONS,
@@ -204,11 +206,17 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
 
 
 def _query_parameters(operation: Operation) -> list[dict[str, Any]]:
-    schema = msgspec.json.schema(operation.query)
-    properties = schema["$defs"][operation.query.__name__]["properties"]
+    schema = msgspec.json.schema(operation.query)["$defs"][operation.query.__name__]
+    required = schema.get("required", ())
     return [
-        {"name": name, "in": "query", "description": describe(operation.name, name), "schema": _without_null(about)}
-        for name, about in properties.items()
+        {
+            "name": name,
+            "in": "query",
+            **({"required": True} if name in required else {}),
+            "description": describe(operation.name, name),
+            "schema": _without_null(about),
+        }
+        for name, about in schema["properties"].items()
     ]
 
 
@@ -393,7 +401,8 @@ def _tags() -> list[dict[str, str]]:
         {"name": "Replays", "description": "Send past events again"},
         {"name": "Refused events", "description": "Events that were not accepted: find, accept or discard them"},
         {"name": "Endpoints", "description": "Where events are sent"},
-        {"name": "Catalogue", "description": "Event types of the contract"},
+        {"name": "Catalogue", "description": "Event types of the contract, and your own"},
+        {"name": "Validation", "description": "What happens to events that break the contract"},
         {"name": "Keys", "description": "API keys"},
         {"name": "Audit log", "description": "Changes and who made them"},
         {"name": "Monitoring", "description": "Health, metrics and activity"},

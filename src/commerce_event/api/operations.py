@@ -43,10 +43,11 @@ class NoParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """What a call changes: an id in text form, and its client."""
+    """What a call changes: an id or a name, and its client."""
 
     client_id: int | None
     target: str
+    detail: str | None = None  # what it was before and after
 
 
 class Call:
@@ -63,9 +64,9 @@ class Call:
         self.raw_body = raw_body  # as it was sent
         self.subject: Subject | None = None  # for the audit log, once it is known
 
-    def is_about(self, client_id: int | None, target: str) -> None:
-        """Set what the call changes, for the audit log."""
-        self.subject = Subject(client_id, target)
+    def is_about(self, client_id: int | None, target: str, detail: str | None = None) -> None:
+        """Set what the call changes, for the audit log; ``detail`` is what it was before and after."""
+        self.subject = Subject(client_id, target, detail)
 
     @property
     def scope(self) -> Scope:
@@ -130,7 +131,14 @@ async def perform(operation: Operation, call: Call) -> Reply:
 async def _write_audit_entry(action: str, call: Call, subject: Subject) -> None:
     key, now_ms = call.key, call.now_ms
     entry = AuditEntry(
-        call.services.ids.next(now_ms), now_ms, subject.client_id, key.id, key.name, action, subject.target
+        id=call.services.ids.next(now_ms),
+        at_ms=now_ms,
+        client_id=subject.client_id,
+        key_id=key.id,
+        key_name=key.name,
+        action=action,
+        target=subject.target,
+        detail=subject.detail,
     )
     log.info("changed", action=action, target=subject.target, key=ids.encode("key", key.id) if key.id else key.name)
     try:

@@ -22,6 +22,7 @@ from commerce_event.core.model import (
     Role,
     Signing,
 )
+from commerce_event.core.problems import Fault
 from commerce_event.core.receiver_text import receiver_text
 from commerce_event.core.signatures import public_key
 from commerce_event.store.model import DeliveryCounts
@@ -52,6 +53,7 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     accepted_at: str
     idempotency_key: str | None
     deliveries: int
+    warnings: tuple[Fault, ...]
     data: msgspec.Raw
     delivery_states: dict[str, int] | UnsetType = UNSET  # with ?expand=true
 
@@ -231,6 +233,7 @@ def event_view(event: Event) -> EventView:
         accepted_at=rfc3339(event.accepted_ms),
         idempotency_key=event.idempotency_key,
         deliveries=event.match_count,
+        warnings=event.warnings,
         data=msgspec.Raw(event.body),
     )
 

@@ -10,7 +10,7 @@ from commerce_event.cli.output import Columns, print_items
 
 _COLUMNS: Columns = {
     "at": "at", "who": lambda entry: entry["key_name"] or entry["key_id"], "what": "action", "which": "target",
-    "client": "client_id",
+    "client": "client_id", "before → after": "detail",
 }  # fmt: skip
 
 

@@ -126,6 +126,22 @@ class AuditEntry(msgspec.Struct, frozen=True):
     key_name: str  # at the time
     action: str  # the operation's name in the OpenAPI document
     target: str  # the id of what was changed, in text form
+    detail: str | None = None  # what it was before and after
+
+
+class ValidationEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """What happens to a client's events that break the contract: those of a type, of a category, or all (``*``)."""
+
+    client_id: int
+    event_type: str
+    mode: ValidationMode
+    revision: int = 0  # the config version of its last change
+    updated_ms: int = 0
+
+    @property
+    def id(self) -> int:
+        """By which pages of entries go on."""
+        return self.revision
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,6 +158,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key: str | None
     traceparent: str | None
     body: bytes
+    warnings: tuple[Fault, ...] = ()  # where it breaks the contract, if it was accepted with the mode warn
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES, EventType
 from commerce_event.reference.examples import body_example, curl, example_of, named_example
@@ -21,7 +22,7 @@ from commerce_event.web.highlight import json_text
 
 Document = Mapping[str, Any]
 
-_METHODS: Final = ("get", "post", "patch", "delete")
+_METHODS: Final = ("get", "post", "put", "patch", "delete")
 _LOCATIONS: Final = ("path", "query", "header")
 _JSON: Final = "application/json"
 _PROBLEM: Final = "application/problem+json"
@@ -98,11 +99,14 @@ def _operation(
 
 
 def _example_path(path: str, raw: Mapping[str, Any]) -> str:
-    """Return a path with the examples of its parameters."""
+    """Return a path with the examples of its parameters and of the required ones of its query."""
+    query = {}
     for parameter in raw.get("parameters", ()):
         if parameter["in"] == "path" and "example" in parameter:
             path = path.replace(f"{{{parameter['name']}}}", parameter["example"])
-    return path
+        elif parameter["in"] == "query" and parameter.get("required"):
+            query[parameter["name"]] = parameter["schema"]["examples"][0]
+    return path + (f"?{urlencode(query)}" if query else "")
 
 
 def _body(schema: Schema, raw: Mapping[str, Any], schemas: Schemas) -> BodyDoc:

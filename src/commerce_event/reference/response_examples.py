@@ -23,7 +23,8 @@ _SECRET: Final = "whsec_…"  # noqa: S105 - a placeholder
 _ACCEPTED_VIEW: Final = {"id": EVENT_ID, "duplicate": False, "deliveries": 2}
 _EVENT: Final = {
     "id": EVENT_ID, "sequence": 4711, "type": ORDER.name, "client_id": _CLIENT, "application_id": _SHOP,
-    "accepted_at": _ACCEPTED, "idempotency_key": "order-100234567-confirmed", "deliveries": 2, "data": ORDER.example,
+    "accepted_at": _ACCEPTED, "idempotency_key": "order-100234567-confirmed", "deliveries": 2, "warnings": [],
+    "data": ORDER.example,
 }  # fmt: skip
 _DELIVERY: Final = {
     "id": DELIVERY_ID, "event_id": EVENT_ID, "endpoint_id": ENDPOINT_ID, "client_id": _CLIENT, "state": "delivered",
@@ -98,6 +99,7 @@ _BROKEN: Final = {
     "title": "The event breaks the contract", "status": 422,
     "detail": f"This {JOB.name} breaks the contract in 2 places.", "errors": _FAULTS,
 }  # fmt: skip
+_VALIDATION: Final = {"client_id": _CLIENT, "event_type": "Order", "mode": "warn"}
 _TYPE: Final = {
     "name": JOB.name, "category": JOB.category, "kind": JOB.kind, "description": JOB.description,
     "schema": JOB.schema(), "example": JOB.example,
@@ -186,8 +188,11 @@ EXAMPLES: Final[dict[str, Any]] = {
     "DiscardRefusal": {"reason": "A test of the shop"},
     "AuditEntryView": {
         "id": "aud_0sapa4r740003", "at": _ACCEPTED, "client_id": _CLIENT, "key_id": KEY_ID, "key_name": "support",
-        "action": "changeEndpoint", "target": ENDPOINT_ID,
+        "action": "changeEndpoint", "target": ENDPOINT_ID, "detail": None,
     },
+    "ValidationView": {**_VALIDATION, "updated_at": _EARLIER},
+    "NewValidation": _VALIDATION,
+    "Fault": {"pointer": "/OrderNo", "message": "must be text, not a number"},
     "KeyView": _KEY,
     "NewKeyView": {**_KEY, "key": f"{KEY_ID}_…"},
     "NewKey": {"role": "publish", "client_ids": [_CLIENT], "name": "shop"},

@@ -1,4 +1,4 @@
-"""Endpoints, API keys and ended sessions in memory, where they are looked up for every event and request.
+"""Endpoints, keys, ended sessions and validation modes in memory, where every event and request looks them up.
 
 Reads cost no I/O; changes are written to the store first. ``refresh`` reads what other nodes changed.
 """
@@ -15,7 +15,7 @@ import msgspec
 from commerce_event.contract.catalogue import EventType
 from commerce_event.core import ids
 from commerce_event.core.ids import IdMaker
-from commerce_event.core.model import Endpoint, Key, Role, Scope
+from commerce_event.core.model import Endpoint, Key, Role, Scope, ValidationEntry, ValidationMode
 from commerce_event.core.routing import Candidates, RouteTable
 from commerce_event.core.vault import Vault
 from commerce_event.registry.sealed_rows import open_row, open_rows, seal_row
@@ -29,7 +29,7 @@ class _OutdatedError(Exception):
 
 
 class Registry:
-    """The endpoints, API keys and ended sessions of all clients."""
+    """The endpoints, API keys, ended sessions and validation modes of all clients."""
 
     def __init__(self, store: Store, vault: Vault, id_maker: IdMaker, *, admin_key: str | None = None) -> None:
         """``admin_key`` is the operator's own key, from the settings; it is never stored."""
@@ -42,6 +42,7 @@ class Registry:
         self._by_digest: dict[bytes, Key] = {}
         self._by_token: dict[str, Key] = {}  # a cache, so that a token is hashed only once
         self._routes = RouteTable()
+        self._validation: dict[int, dict[str, ValidationEntry]] = {}  # by client and type; the last change last
         self._operator = None if admin_key is None else _operator_key(admin_key)
         self._lock = asyncio.Lock()  # held from reading to writing a change
         self.version = 0
@@ -64,6 +65,7 @@ class Registry:
         since = self.version if self.version < version else 0
         rows, keys = await self._store.registry.endpoints(since_version=since), await self._store.registry.keys()
         self._ended_sessions = await self._store.registry.ended_sessions()
+        validation = await self._store.contract.validation()
         opened = open_rows(rows, self._vault, at_least_one=not since)
         # No await from here on, so that readers see all of the change or nothing.
         if not since:
@@ -73,6 +75,9 @@ class Registry:
             self._routes.put(endpoint)
         self._keys = {key.id: key for key in keys}
         self._index_keys()
+        self._validation = {}
+        for entry in validation:
+            self._put_validation(entry)
         self.version = version
 
     # -- endpoints
@@ -172,6 +177,46 @@ class Registry:
         """Return the client's endpoints as they were at a config version, deleted ones included, without secrets."""
         rows = await self._store.registry.endpoint_revisions(client_id, config_version)
         return [open_row(row, self._vault) for row in rows]
+
+    # -- validation
+
+    def validation_mode(self, client_id: int, event_type: EventType) -> ValidationMode:
+        """Return what happens to the client's events of that type that break the contract: the narrowest entry's."""
+        entries = self._validation.get(client_id, {})
+        for name in (event_type.name, event_type.category, "*"):
+            if name in entries:
+                return entries[name].mode
+        return "reject"
+
+    def validation_entries(self, scope: Scope) -> list[ValidationEntry]:
+        """Return the entries in scope, the last change first."""
+        found = [e for client, of_it in self._validation.items() if scope.allows(client) for e in of_it.values()]
+        return sorted(found, key=lambda entry: entry.revision, reverse=True)
+
+    def validation_entry(self, client_id: int, event_type: str) -> ValidationEntry | None:
+        return self._validation.get(client_id, {}).get(event_type)
+
+    async def set_validation(self, entry: ValidationEntry, *, limit: int) -> ValidationEntry | None:
+        """Store an entry and return it with its revision; None when its client already has ``limit`` others."""
+        async with self._lock:
+            others = self._validation.get(entry.client_id, {}).keys() - {entry.event_type}
+            if len(others) >= limit:
+                return None
+            version = await self._store.contract.put_validation(entry)
+            saved = msgspec.structs.replace(entry, revision=version)
+            self._put_validation(saved)
+            self._advance(version)
+            return saved
+
+    async def remove_validation(self, client_id: int, event_type: str) -> None:
+        """Delete an entry, if there is one."""
+        async with self._lock:
+            version = await self._store.contract.delete_validation(client_id, event_type)
+            self._validation.get(client_id, {}).pop(event_type, None)
+            self._advance(version)
+
+    def _put_validation(self, entry: ValidationEntry) -> None:
+        self._validation.setdefault(entry.client_id, {})[entry.event_type] = entry
 
     # -- keys
 

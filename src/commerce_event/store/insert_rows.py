@@ -108,6 +108,7 @@ def event_row(event: NewEvent, sequence: int) -> tuple[Any, ...]:
         event.idempotency_key,
         event.traceparent,
         event.body,
+        msgspec.json.encode(event.warnings).decode() if event.warnings else None,
     )
 
 

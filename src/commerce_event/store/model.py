@@ -6,6 +6,7 @@ from typing import Any, Final, Literal, Self
 import msgspec
 
 from commerce_event.core.model import Attempt, DeliveryState, RefusalState, Scope
+from commerce_event.core.problems import Fault
 
 ATTEMPTS_MAX: Final = 200  # of a delivery that are read at once, the newest; a person may retry without end
 
@@ -32,6 +33,7 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
     traceparent: str | None
     body: bytes
     deliveries: tuple[NewDelivery, ...]
+    warnings: tuple[Fault, ...] = ()
 
     def without_leases(self) -> "NewEvent":
         """Return the event with no delivery claimed."""

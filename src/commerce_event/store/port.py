@@ -10,7 +10,18 @@ Both engines pass the same suite (``tests/store``). Every call guarantees:
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
-from commerce_event.core.model import Attempt, AuditEntry, Delivery, DeliveryState, Event, Key, Refusal, Replay, Scope
+from commerce_event.core.model import (
+    Attempt,
+    AuditEntry,
+    Delivery,
+    DeliveryState,
+    Event,
+    Key,
+    Refusal,
+    Replay,
+    Scope,
+    ValidationEntry,
+)
 from commerce_event.core.refusal_limits import LIMITS, RefusalLimits
 from commerce_event.store.model import (
     Accepted,
@@ -186,7 +197,7 @@ class RegistryStore(Protocol):
         ...
 
     async def config_version(self) -> int:
-        """Return the number of the last change to endpoints, keys or ended sessions."""
+        """Return the number of the last change to endpoints, keys, ended sessions or how the contract is applied."""
         ...
 
     async def put_key(self, key: Key) -> int:
@@ -204,6 +215,22 @@ class RegistryStore(Protocol):
 
     async def ended_sessions(self) -> frozenset[str]:
         """Return the sessions that were ended before their expiry."""
+        ...
+
+
+class ContractStore(Protocol):
+    """How the contract is applied: validation modes. Each change raises the config version."""
+
+    async def put_validation(self, entry: ValidationEntry) -> int:
+        """Insert or change the entry of a client and type; return the new config version, its revision."""
+        ...
+
+    async def delete_validation(self, client_id: int, event_type: str) -> int:
+        """Delete the entry of a client and type, if there is one; return the new config version."""
+        ...
+
+    async def validation(self) -> list[ValidationEntry]:
+        """Return the entries of all clients, the last change last."""
         ...
 
 
@@ -416,6 +443,9 @@ class Store(Protocol):
 
     @property
     def registry(self) -> RegistryStore: ...
+
+    @property
+    def contract(self) -> ContractStore: ...
 
     @property
     def history(self) -> HistoryStore: ...

@@ -38,6 +38,10 @@ def build(kind: type[T], row: Row, **others: Any) -> T:
     return kind(**(row._asdict() | others))
 
 
+def event(row: Row) -> Event:
+    return build(Event, row, warnings=() if row.warnings is None else _FAULTS.decode(row.warnings))
+
+
 def delivery(row: Row) -> Delivery:
     return build(Delivery, row, leased=bool(row.leased))
 

@@ -23,6 +23,8 @@ _ACTIONS: Final = {
     "startReplay": "started a replay",
     "createKey": "created a key",
     "revokeKey": "revoked a key",
+    "setValidation": "set a validation mode",
+    "removeValidation": "removed a validation mode",
 }
 _SCREENS: Final = {"end": "endpoints", "dlv": "deliveries", "rpl": "replays"}  # by the prefix of an id
 

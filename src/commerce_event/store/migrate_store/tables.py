@@ -95,9 +95,15 @@ TABLES: Final = (
         collation=' COLLATE "C"',
     ),
     Table(
+        name="validation",
+        source="validation",
+        columns=_names("client_id event_type mode revision updated_ms"),
+        key=("client_id", "event_type"),
+    ),
+    Table(
         name="audit_entry",
         source="audit_entry",
-        columns=_names("id at_ms client_id key_id key_name action target"),
+        columns=_names("id at_ms client_id key_id key_name action target detail"),
         key=("id",),
         converters={"key_name": _without_nul, "target": _without_nul},
     ),
@@ -141,7 +147,7 @@ TABLES: Final = (
         source="event",
         columns=_names(
             "id client_id sequence type application_id accepted_ms config_version match_count idempotency_key "
-            "traceparent body"
+            "traceparent body warnings"
         ),
         key=("id",),
         hashed=frozenset({"body"}),

@@ -10,6 +10,7 @@ from commerce_event.store.postgres.activity import PostgresActivity
 from commerce_event.store.postgres.audit_log import PostgresAuditLog
 from commerce_event.store.postgres.cluster import Cluster
 from commerce_event.store.postgres.connections import Address, check_server, close, durability
+from commerce_event.store.postgres.contract import PostgresContract
 from commerce_event.store.postgres.executor import Executor
 from commerce_event.store.postgres.history import PostgresHistory
 from commerce_event.store.postgres.journal import PostgresJournal
@@ -46,6 +47,7 @@ class PostgresStore:
         self.journal = PostgresJournal(self._executor, self._cluster)
         self.queue = PostgresQueue(self._executor, self._cluster)
         self.registry = PostgresRegistry(self._executor, self._cluster)
+        self.contract = PostgresContract(self._executor, self._cluster)
         self.history = PostgresHistory(self._executor)
         self.activity = PostgresActivity(self._executor)
         self.audit_log = PostgresAuditLog(self._executor)

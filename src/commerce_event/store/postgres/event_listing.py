@@ -11,7 +11,6 @@ from commerce_event.store.conditions import ENDED
 from commerce_event.store.model import EventQuery, Page
 from commerce_event.store.postgres.conditions import Conditions, span
 from commerce_event.store.postgres.sql import Connection, by_name, fetch_column, fetch_value
-from commerce_event.store.row_mapping import build
 from commerce_event.store.time_ranges import Span
 
 _RARE: Final = ENDED | {"pending"}  # states with few deliveries compared to those delivered
@@ -197,4 +196,4 @@ async def _list(
 ) -> list[Event]:
     most = where.place(limit)
     sql = f"SELECT {row_mapping.EVENT} FROM {source} WHERE {where.sql} ORDER BY {order} LIMIT {most}"
-    return [build(Event, row) for row in by_name(await connection.fetch(sql, *where.values))]
+    return [row_mapping.event(row) for row in by_name(await connection.fetch(sql, *where.values))]

@@ -45,7 +45,7 @@ class PostgresHistory:
 
     async def event(self, event_id: int, scope: Scope) -> Event | None:
         rows = await self._executor.read(lambda connection: fetch(connection, "event", event_id))
-        return next((build(Event, row) for row in rows if scope.allows(row.client_id)), None)
+        return next((row_mapping.event(row) for row in rows if scope.allows(row.client_id)), None)
 
     async def events(self, query: EventQuery, page: Page) -> list[Event]:
         if query.text is None:
@@ -57,7 +57,7 @@ class PostgresHistory:
         rows = await self._executor.read(
             lambda connection: fetch(connection, "events_after", client_id, sequence, limit)
         )
-        return [build(Event, row) for row in rows]
+        return [row_mapping.event(row) for row in rows]
 
     async def events_between(
         self, client_id: int, *, after_id: int, until_ms: int, types: Sequence[str], limit: int
@@ -71,7 +71,7 @@ class PostgresHistory:
     async def events_by_id(self, event_ids: Sequence[int], scope: Scope) -> dict[int, Event]:
         ids = list(event_ids)
         rows = await self._executor.read(lambda connection: fetch(connection, "events_by_id", ids))
-        return {row.id: build(Event, row) for row in rows if scope.allows(row.client_id)}
+        return {row.id: row_mapping.event(row) for row in rows if scope.allows(row.client_id)}
 
     async def delivery(self, delivery_id: int, scope: Scope) -> Delivery | None:
         return await self._executor.read(lambda connection: _delivery(connection, delivery_id, scope))

@@ -106,7 +106,7 @@ async def _accept(
         await execute(connection, "return_sequences", list(unused), list(unused.values()))
     if not fresh:
         return answers
-    await execute(connection, "insert_events", *columns([event_row(event, sequence) for event, sequence in fresh], 11))
+    await execute(connection, "insert_events", *columns([event_row(event, sequence) for event, sequence in fresh], 12))
     new = [(delivery, event, sequence) for event, sequence in fresh for delivery in event.deliveries]
     if new:
         busy = await busy_order_keys(connection, [delivery for delivery, _, _ in new])

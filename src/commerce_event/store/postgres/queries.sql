@@ -30,9 +30,9 @@ CROSS JOIN LATERAL (SELECT * FROM event WHERE event.id = k.event_id LIMIT 1) AS 
 -- name: insert_events
 WITH born AS (
   INSERT INTO event (id, client_id, sequence, type, application_id, accepted_ms, config_version, match_count,
-                     idempotency_key, traceparent, body)
+                     idempotency_key, traceparent, body, warnings)
   SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
-                       $8::integer[], $9::text[], $10::text[], $11::bytea[])
+                       $8::integer[], $9::text[], $10::text[], $11::bytea[], $12::text[])
 ), with_order_key AS (
   INSERT INTO event_key (client_id, key, event_id)
   SELECT * FROM unnest($2::bigint[], $9::text[], $1::bigint[]) AS new (client_id, key, event_id) WHERE key IS NOT NULL
@@ -347,6 +347,19 @@ DELETE FROM ended_session WHERE ends_ms <= $1
 -- name: ended_sessions
 SELECT id FROM ended_session
 
+-- Contract -----------------------------------------------------------------------------------------------------
+
+-- name: put_validation
+INSERT INTO validation (client_id, event_type, mode, revision, updated_ms) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (client_id, event_type) DO UPDATE SET mode = excluded.mode, revision = excluded.revision,
+  updated_ms = excluded.updated_ms
+
+-- name: delete_validation
+DELETE FROM validation WHERE client_id = $1 AND event_type = $2
+
+-- name: validation
+SELECT client_id, event_type, mode, revision, updated_ms FROM validation ORDER BY revision
+
 -- Replays ------------------------------------------------------------------------------------------------------
 
 -- name: put_replay
@@ -372,7 +385,8 @@ FROM replay WHERE id = $1
 -- Audit log ----------------------------------------------------------------------------------------------------
 
 -- name: insert_audit_entry
-INSERT INTO audit_entry (id, at_ms, client_id, key_id, key_name, action, target) VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO audit_entry (id, at_ms, client_id, key_id, key_name, action, target, detail)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 
 -- name: delete_old_audit_entries
 -- the primary key
@@ -436,18 +450,18 @@ DELETE FROM refusal WHERE id IN (SELECT id FROM refusal WHERE id < $1 ORDER BY i
 
 -- name: event
 SELECT id, client_id, sequence, type, application_id, accepted_ms, config_version, match_count, idempotency_key, traceparent,
-       body
+       body, warnings
 FROM event WHERE id = $1
 
 -- name: events_by_id
 SELECT id, client_id, sequence, type, application_id, accepted_ms, config_version, match_count, idempotency_key, traceparent,
-       body
+       body, warnings
 FROM event WHERE id = ANY ($1::bigint[])
 
 -- name: events_after
 -- index event_sequence
 SELECT id, client_id, sequence, type, application_id, accepted_ms, config_version, match_count, idempotency_key, traceparent,
-       body
+       body, warnings
 FROM event WHERE client_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3
 
 -- name: delivery

@@ -21,6 +21,7 @@ from commerce_event.store.sqlite.access import Access
 from commerce_event.store.sqlite.activity import SqliteActivity
 from commerce_event.store.sqlite.audit_log import SqliteAuditLog
 from commerce_event.store.sqlite.checkpoints import Checkpointer
+from commerce_event.store.sqlite.contract import SqliteContract
 from commerce_event.store.sqlite.history import SqliteHistory
 from commerce_event.store.sqlite.journal import SqliteJournal
 from commerce_event.store.sqlite.maintenance import SqliteMaintenance
@@ -52,6 +53,7 @@ class SqliteStore:
         self.journal = SqliteJournal(self._access)
         self.queue = SqliteQueue(self._access)
         self.registry = SqliteRegistry(self._access)
+        self.contract = SqliteContract(self._access)
         self.history = SqliteHistory(self._access)
         self.activity = SqliteActivity(self._access)
         self.audit_log = SqliteAuditLog(self._access)

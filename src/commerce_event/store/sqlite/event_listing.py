@@ -10,7 +10,6 @@ from commerce_event.core.model import Event, Scope
 from commerce_event.store import conditions, row_mapping, text_search
 from commerce_event.store.conditions import ENDED
 from commerce_event.store.model import EventQuery, Page
-from commerce_event.store.row_mapping import build
 from commerce_event.store.sqlite.conditions import Conditions, is_in, span
 from commerce_event.store.sqlite.sql import as_json, by_name, fetch_value
 from commerce_event.store.time_ranges import Span
@@ -197,4 +196,4 @@ def _list(
     connection: apsw.Connection, source: str, where: Conditions, limit: int, *, order: str = "e.id DESC"
 ) -> list[Event]:
     sql = f"SELECT {row_mapping.EVENT} FROM {source} WHERE {where.sql} ORDER BY {order} LIMIT ?"
-    return [build(Event, row) for row in by_name(connection.execute(sql, (*where.values, limit)))]
+    return [row_mapping.event(row) for row in by_name(connection.execute(sql, (*where.values, limit)))]

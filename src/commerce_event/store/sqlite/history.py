@@ -52,7 +52,7 @@ class SqliteHistory:
 
     async def event(self, event_id: int, scope: Scope) -> Event | None:
         rows = await self._access.read(lambda connection: list(fetch(connection, "event", event_id)))
-        return next((build(Event, row) for row in rows if scope.allows(row.client_id)), None)
+        return next((row_mapping.event(row) for row in rows if scope.allows(row.client_id)), None)
 
     async def events(self, query: EventQuery, page: Page) -> list[Event]:
         def work(connection: apsw.Connection) -> list[Event]:
@@ -63,7 +63,7 @@ class SqliteHistory:
     async def events_after(self, client_id: int, sequence: int, limit: int) -> list[Event]:
         return await self._access.read(
             lambda connection: [
-                build(Event, row) for row in fetch(connection, "events_after", client_id, sequence, limit)
+                row_mapping.event(row) for row in fetch(connection, "events_after", client_id, sequence, limit)
             ]
         )
 
@@ -79,7 +79,7 @@ class SqliteHistory:
     async def events_by_id(self, event_ids: Sequence[int], scope: Scope) -> dict[int, Event]:
         def work(connection: apsw.Connection) -> dict[int, Event]:
             rows = fetch(connection, "events_by_id", as_json(event_ids))
-            return {row.id: build(Event, row) for row in rows if scope.allows(row.client_id)}
+            return {row.id: row_mapping.event(row) for row in rows if scope.allows(row.client_id)}
 
         return await self._access.read(work)
 

@@ -15,8 +15,8 @@ ON CONFLICT (client_id) DO UPDATE SET last_sequence = excluded.last_sequence
 
 -- name: insert_events
 INSERT INTO event (id, client_id, sequence, type, application_id, accepted_ms, config_version, match_count,
-                   idempotency_key, traceparent, body)
-VALUES {rows:11}
+                   idempotency_key, traceparent, body, warnings)
+VALUES {rows:12}
 
 -- name: insert_deliveries
 INSERT INTO delivery (id, event_id, endpoint_id, client_id, state, attempt_count, failure_count, due_ms, run_id, leased_ms,
@@ -201,6 +201,19 @@ DELETE FROM ended_session WHERE ends_ms <= ?
 -- name: ended_sessions
 SELECT id FROM ended_session
 
+-- Contract -----------------------------------------------------------------------------------------------------
+
+-- name: put_validation
+INSERT INTO validation (client_id, event_type, mode, revision, updated_ms) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (client_id, event_type) DO UPDATE SET mode = excluded.mode, revision = excluded.revision,
+  updated_ms = excluded.updated_ms
+
+-- name: delete_validation
+DELETE FROM validation WHERE client_id = ? AND event_type = ?
+
+-- name: validation
+SELECT client_id, event_type, mode, revision, updated_ms FROM validation ORDER BY revision
+
 -- Replays ------------------------------------------------------------------------------------------------------
 
 -- name: put_replay
@@ -225,8 +238,8 @@ FROM replay WHERE id = ?
 -- Audit log ----------------------------------------------------------------------------------------------------
 
 -- name: insert_audit_entry
-INSERT INTO audit_entry (id, at_ms, client_id, key_id, key_name, action, target)
-VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO audit_entry (id, at_ms, client_id, key_id, key_name, action, target, detail)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: delete_old_audit_entries
 -- the primary key
@@ -284,18 +297,18 @@ DELETE FROM refusal WHERE id IN (SELECT id FROM refusal WHERE id < ? ORDER BY id
 
 -- name: event
 SELECT id, client_id, sequence, type, application_id, accepted_ms, config_version, match_count, idempotency_key, traceparent,
-       body
+       body, warnings
 FROM event WHERE id = ?
 
 -- name: events_by_id
 SELECT id, client_id, sequence, type, application_id, accepted_ms, config_version, match_count, idempotency_key, traceparent,
-       body
+       body, warnings
 FROM event WHERE id IN (SELECT value FROM json_each(?))
 
 -- name: events_after
 -- unique index event_sequence
 SELECT id, client_id, sequence, type, application_id, accepted_ms, config_version, match_count, idempotency_key, traceparent,
-       body
+       body, warnings
 FROM event WHERE client_id = ? AND sequence > ? ORDER BY sequence LIMIT ?
 
 -- name: delivery
