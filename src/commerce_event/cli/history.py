@@ -115,7 +115,8 @@ def list_events(
             after=after,
             expand="true" if after is None else None,
         )
-        print_items(found, _EVENTS, as_json=as_json, empty="No events.")
+        empty = "No events. Events that were refused are in: commerce-event refusals list"
+        print_items(found, _EVENTS, as_json=as_json, empty=empty)
 
 
 @events.command("get")
