@@ -19,22 +19,18 @@ _KINDS = {
     "endpoints": "an endpoint", "events": "an event", "deliveries": "a delivery", "replays": "a replay",
     "refusals": "a refused event", "keys": "a key",
 }  # fmt: skip
-_PREFIXES = {
-    "end": "endpoints",
-    "evt": "events",
-    "dlv": "deliveries",
-    "rpl": "replays",
-    "rfs": "refusals",
-    "key": "keys",
-}  # of ids
+_PREFIXES = {  # of ids
+    "end": "endpoints", "evt": "events", "dlv": "deliveries", "rpl": "replays", "rfs": "refusals", "key": "keys",
+}  # fmt: skip
 _PREDICATES = ("must ", "is ", "has ", "occurs ", "may ")
 # Fields of requests, and the options that set them.
 _OPTIONS = {
     "application_id": "--application", "client_id": "--client", "client_ids": "--client", "cursor": "--limit",
     "description": "--description", "endpoint_id": "--endpoint", "event_id": "--event", "event_types": "--type",
     "filter": "--filter", "headers": "--header", "jitter": "--jitter", "max_in_flight": "--max-in-flight",
-    "name": "--name", "only": "--only", "ordering": "--ordering", "overlap": "--overlap", "q": "--search", "reason": "--reason",
-    "rate_limit": "--rate-limit", "replay_id": "--replay", "retry_schedule": "--retry-schedule", "role": "--role",
+    "name": "--name", "only": "--only", "ordering": "--ordering", "overlap": "--overlap", "q": "--search",
+    "rate_limit": "--rate-limit", "reason": "--reason", "replay_id": "--replay",
+    "retry_schedule": "--retry-schedule", "role": "--role",
     "signing": "--signing", "since": "--since", "state": "--state", "timeout_s": "--timeout", "type": "--type",
     "types": "--type", "until": "--until", "url": "--to", "after": "--after",
 }  # fmt: skip
