@@ -101,6 +101,7 @@ async def _render(context: ScreenContext, problem: Problem | None = None, **type
         typed_type=typed.get("typed_type", refusal.type if is_known else ""),
         typed_reason=typed.get("reason", ""),
         is_correcting="typed" in typed,
+        shows_at_form="typed" in typed and refusal.state == "open" and context.may_change,
         types=[(name, [e.name for e in EVENT_TYPES.values() if e.category == name]) for name in CATEGORIES],
         problem=problem,
         problem_faults=[] if problem is None else [_place(each.pointer, each.message) for each in problem.faults],
