@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import httpx
 import pytest
-from api_server import ADMIN_KEY, DEADLINE_S, Api, plain_client, running_api
+from api_server import ADMIN_KEY, DEADLINE_S, Api, example, plain_client, running_api
 from browser_actions import sign_out_elsewhere
 from raw_client import connected
 from starlette.routing import Route
@@ -187,8 +187,14 @@ async def test_screens_do_not_show_or_change_another_client(api: Api, visitor: h
     (delivery,) = await api.until_state("delivered")
     wanted = {"endpoint_id": foreign["id"], "since": "2020-01-01T00:00:00Z", "only": "all"}
     replay = (await api.admin.post("/v1/replays", json=wanted)).json()
-    own = {"events": event["id"], "deliveries": delivery["id"], "endpoints": foreign["id"], "replays": replay["id"]}
-    kept = [f"/v1/{kind}/{own[kind]}" for kind in ("events", "deliveries", "endpoints")]
+    wrong = example(client_id=2, OrderId=None, FirstName="secret-of-two")
+    await api.admin.post("/v1/events/OrderConfirmedEvent", json=wrong)
+    refused = (await api.admin.get("/v1/refusals")).json()["items"][0]
+    own = {
+        "events": event["id"], "deliveries": delivery["id"], "endpoints": foreign["id"], "replays": replay["id"],
+        "refusals": refused["id"],
+    }  # fmt: skip
+    kept = [f"/v1/{kind}/{own[kind]}" for kind in ("events", "deliveries", "endpoints", "refusals")]
     before = [(await api.admin.get(path)).text for path in kept]
     _, key = await api.key("manage", 1)
     await sign_in(visitor, key["key"])
@@ -198,6 +204,7 @@ async def test_screens_do_not_show_or_change_another_client(api: Api, visitor: h
         "url": "http://127.0.0.1:1/",
         "event_types": "*",
         "on": "0",
+        "data": "{}",
     }
     form = {**fields, "endpoint_id": foreign["id"], "since": "2020-01-01T00:00", "only": "all", "enabled": "1"}
 

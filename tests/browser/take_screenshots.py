@@ -73,6 +73,13 @@ async def fill(api: Api) -> dict[str, str]:
     await past_hour(api, endpoints["erp/orders"]["id"])
     dead = (await api.deliveries(state="dead"))[0]
     event_id = dead["event_id"]
+    for wrong in (
+        {"ClientId": 1, "ApplicationId": 1042, "OrderNo": "100234568", "ClientOrderRef": "884212", "OrderId": "5012208", "Source": "web"},
+        {"ClientId": 1, "ApplicationId": 1042, "OrderNo": "100234569", "clientorderref": "884213", "OrderId": 5012209},
+    ):  # fmt: skip
+        await api.admin.post("/v1/events/OrderConfirmedEvent", json=wrong)
+    await api.admin.post("/v1/events/SkuStockChanged", json={"ClientId": 1, "PartNo": "A-7", "Stock": 4})
+    refused = (await api.admin.get("/v1/refusals")).json()["items"]
     replay = await api.admin.post(
         "/v1/replays",
         json={"endpoint_id": endpoints["erp/orders"]["id"], "since": "2020-01-01T00:00:00Z", "only": "all"},
@@ -85,6 +92,8 @@ async def fill(api: Api) -> dict[str, str]:
         "endpoint": f"/admin/endpoints/{endpoints['erp/orders']['id']}",
         "endpoint-form": "/admin/endpoints/new",
         "dead-letters": "/admin/dead",
+        "refused-events": "/admin/refusals",
+        "refused-event": f"/admin/refusals/{refused[1]['id']}",
         "replay": f"/admin/replays/{replay.json()['id']}",
         "replays": "/admin/replays",
         "event-types": "/admin/types",

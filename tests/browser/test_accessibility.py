@@ -33,7 +33,11 @@ async def addresses(api: Api) -> tuple[str, ...]:
     await api.until_finished(2)
     wanted = {"endpoint_id": endpoint["id"], "since": "2020-01-01T00:00:00Z"}
     replay = (await api.admin.post("/v1/replays", json=wanted)).json()
+    wrong = {"ClientId": 1, "OrderNo": "SO-10023", "Note": "a rather long line of text without any end " * 9}
+    await api.admin.post("/v1/events/OrderConfirmedEvent", json=wrong)
+    refused = (await api.admin.get("/v1/refusals")).json()["items"][0]
     own = (
+        f"/admin/refusals/{refused['id']}", "/admin/refusals", "/admin/refusals?client_id=x", "/admin/refusals?state=accepted",
         f"/admin/events/{event['id']}", f"/admin/endpoints/{endpoint['id']}", f"/admin/replays/{replay['id']}",
         f"/admin/endpoints/{endpoint['id']}/edit", f"/admin/endpoints/{endpoint['id']}/test",
         f"/admin/replays/new?endpoint_id={endpoint['id']}&only=all&check=1", "/admin/replays/new?check=1",

@@ -156,6 +156,43 @@ async def test_dead_letters_can_be_listed_retried_and_replayed(shell: Shell, rec
     assert await shell.json("dead", "list") == []
 
 
+async def test_refused_events_can_be_found_accepted_and_discarded(
+    shell: Shell, receiver: LocalReceiver, tmp_path: Path
+) -> None:
+    await endpoint(shell, receiver)
+    wrong = json.dumps({**ORDER, "OrderId": "\x1b[2J"})
+    for _ in range(3):
+        assert (await shell("publish", "OrderConfirmedEvent", stdin=wrong)).code == 2
+    assert "refusals list" in (await shell("events", "list", "--search", "SO-10023")).out
+    third, second, first = [each["id"] for each in await shell.json("refusals", "list", "--client", "1")]
+    assert "/OrderId" in (await shell("refusals", "list")).out
+
+    shown = (await shell("refusals", "show", first)).out
+    assert ("SO-10023" in shown, "/OrderId" in shown, "\x1b" in shown) == (True, True, False)
+    assert (await shell.json("refusals", "show", first))["body"]["OrderNo"] == "SO-10023"
+
+    accepted = await shell("refusals", "accept", first)
+    event_id = (await shell.json("refusals", "show", first))["event_id"]
+    assert event_id in accepted.out
+    again = await shell("refusals", "accept", first)
+    assert (again.code, event_id in again.err) == (1, True)
+
+    file = tmp_path / "order.json"
+    file.write_text(wrong)
+    bad = await shell("refusals", "accept", second, str(file))
+    assert (bad.code, "/data/OrderId" in bad.err) == (2, True)
+    file.write_text("{")
+    assert "not JSON" in (await shell("refusals", "accept", second, str(file))).err
+    made = await shell.json("refusals", "accept", second, "-", "--type", "OrderReceivedEvent", stdin=json.dumps(ORDER))
+    assert (await shell.json("events", "get", made["event_id"]))["type"] == "OrderReceivedEvent"
+    await receiver.until_taken(2)
+
+    assert "discarded" in (await shell("refusals", "discard", third, "--reason", "a test")).out
+    assert [each["id"] for each in await shell.json("refusals", "list", "--state", "discarded")] == [third]
+    unknown = await shell("refusals", "show", "rfs_0000000000000")
+    assert (unknown.code, "refusals list" in unknown.err) == (2, True)
+
+
 async def test_endpoint_update_changes_only_the_given_fields(shell: Shell) -> None:
     to = ("--to", "https://erp.example/hook")
     made = await shell.json(
@@ -479,6 +516,7 @@ async def test_help_lists_every_command_without_a_server() -> None:
         "events",
         "deliveries",
         "dead",
+        "refusals",
         "keys",
         "openapi",
         "bench",

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from commerce_event.accept.strict_json import load
 from commerce_event.admin.csrf import HostCheck, check_origin
 from commerce_event.admin.one_time_secret import COOKIE as ONE_TIME_COOKIE
 from commerce_event.admin.one_time_secret import OneTimeSecret
@@ -96,14 +97,20 @@ class ScreenContext:
         path: Mapping[str, str] | None = None,
         query: Mapping[str, Any] | None = None,
         body: Any = None,
+        raw_body: bytes = b"",
     ) -> Any:
-        """Run an API operation as this person and return its answer. Raises Problem, as the operation would."""
+        """Run an API operation as this person and return its answer. Raises Problem, as the operation would.
+
+        ``raw_body`` is the body as JSON, for an operation that keeps the bytes of it.
+        """
         operation = _OPERATIONS[name]
         check_role(self.session.key, operation.needs)
         given = {key: value for key, value in (query or {}).items() if value is not None}
         parameters = convert(given, operation.query, where="?", strict=False)
+        if raw_body:
+            body = load(raw_body)
         content = None if operation.body is None else convert({} if body is None else body, operation.body, where="")
-        call = Call(self._factory.services, self.session.key, path or {}, parameters, content)
+        call = Call(self._factory.services, self.session.key, path or {}, parameters, content, raw_body)
         return (await perform(operation, call)).content
 
     async def all_endpoints(self) -> list[EndpointView]:

@@ -17,9 +17,11 @@ _TIMEOUT_S = 60.0
 _TEMPORARY = frozenset({408, 409, 429})  # the request was not wrong, the state did not allow it
 _KINDS = {
     "endpoints": "an endpoint", "events": "an event", "deliveries": "a delivery", "replays": "a replay",
-    "keys": "a key",
+    "refusals": "a refused event", "keys": "a key",
 }  # fmt: skip
-_PREFIXES = {"end": "endpoints", "evt": "events", "dlv": "deliveries", "rpl": "replays", "key": "keys"}  # of ids
+_PREFIXES = {  # of ids
+    "end": "endpoints", "evt": "events", "dlv": "deliveries", "rpl": "replays", "rfs": "refusals", "key": "keys",
+}  # fmt: skip
 _PREDICATES = ("must ", "is ", "has ", "occurs ", "may ")
 # Fields of requests, and the options that set them.
 _OPTIONS = {
@@ -27,7 +29,8 @@ _OPTIONS = {
     "description": "--description", "endpoint_id": "--endpoint", "event_id": "--event", "event_types": "--type",
     "filter": "--filter", "headers": "--header", "jitter": "--jitter", "max_in_flight": "--max-in-flight",
     "name": "--name", "only": "--only", "ordering": "--ordering", "overlap": "--overlap", "q": "--search",
-    "rate_limit": "--rate-limit", "replay_id": "--replay", "retry_schedule": "--retry-schedule", "role": "--role",
+    "rate_limit": "--rate-limit", "reason": "--reason", "replay_id": "--replay",
+    "retry_schedule": "--retry-schedule", "role": "--role",
     "signing": "--signing", "since": "--since", "state": "--state", "timeout_s": "--timeout", "type": "--type",
     "types": "--type", "until": "--until", "url": "--to", "after": "--after",
 }  # fmt: skip

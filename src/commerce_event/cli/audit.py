@@ -16,7 +16,9 @@ _COLUMNS: Columns = {
 
 def audit(
     client_id: ClientId = None,
-    target: Annotated[str | None, typer.Option(help="Only changes of this id: end_…, dlv_…, rpl_… or key_….")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="Only changes of this id: end_…, dlv_…, rpl_…, rfs_… or key_….")
+    ] = None,
     limit: Limit = 50,
     url: Url = DEFAULT_URL,
     key: Key = None,

@@ -125,7 +125,7 @@ def list_events(
         )
         others = (client_id, application, event_type, since, until, state)
         empty = (
-            "No events."
+            "No events. Refused events are in: commerce-event refusals list"
             if search is None
             else _nothing_found(search, is_filtered=any(each is not None for each in others))
         )

@@ -23,6 +23,7 @@ from commerce_event.cli import (
     migrate_store,
     publish,
     reference,
+    refusals,
     replays,
     serve,
 )
@@ -69,6 +70,7 @@ app.add_typer(history.events, name="events")
 app.add_typer(history.deliveries, name="deliveries")
 app.add_typer(replays.dead, name="dead")
 app.add_typer(replays.replays, name="replays")
+app.add_typer(refusals.app, name="refusals")
 app.add_typer(keys.app, name="keys")
 app.command()(audit.audit)
 app.command()(reference.openapi)

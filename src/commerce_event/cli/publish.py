@@ -70,8 +70,8 @@ def publish(
         raise UsageError(no_such_type(event_type))
     _check_id("--id", id_, 256)
     _check_id("--id-prefix", id_prefix, _ID_PREFIX_MAX)
-    content = _read(file)
-    fault = _fault_of_document(content) if len(content.splitlines()) > 1 else None
+    content = read_file(file)
+    fault = fault_of_json(content) if len(content.splitlines()) > 1 else None
     if skip and fault is None:
         raise UsageError("--skip needs several events, one per line")
     with Api(url, key) as api:
@@ -212,7 +212,8 @@ def _not_json(line: bytes) -> str | None:
     return None
 
 
-def _fault_of_document(content: bytes) -> str | None:
+def fault_of_json(content: bytes) -> str | None:
+    """Return why the content is not one JSON document; None when it is."""
     try:
         json.loads(content)
     except json.JSONDecodeError as error:
@@ -254,7 +255,8 @@ def _check_id(option: str, text: str | None, most: int) -> None:
         raise UsageError(f"{option} must be 1 to {most} printable ASCII characters")
 
 
-def _read(file: str) -> bytes:
+def read_file(file: str) -> bytes:
+    """Return the content of a file, or of the standard input for ``-``. Raises UsageError."""
     try:
         with sys.stdin.buffer if file == "-" else Path(file).open("rb") as source:
             return _bounded(source, file)

@@ -21,12 +21,19 @@ _ACTIONS: Final = {
     "retryDelivery": "retried a delivery",
     "cancelDelivery": "cancelled a delivery",
     "startReplay": "started a replay",
+    "acceptRefusal": "accepted a refused event",
+    "discardRefusal": "discarded a refused event",
     "createKey": "created a key",
     "revokeKey": "revoked a key",
     "setValidation": "set a validation mode",
     "removeValidation": "removed a validation mode",
 }
-_SCREENS: Final = {"end": "endpoints", "dlv": "deliveries", "rpl": "replays"}  # by the prefix of an id
+_SCREENS: Final = {
+    "end": "endpoints",
+    "dlv": "deliveries",
+    "rpl": "replays",
+    "rfs": "refusals",
+}  # by the prefix of an id
 
 
 class AuditRow(msgspec.Struct, frozen=True):

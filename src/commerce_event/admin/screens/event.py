@@ -18,6 +18,7 @@ from commerce_event.admin.timeline import TimelineEntry, timeline
 from commerce_event.api.explanations import ReasonView, RuleView
 from commerce_event.api.response_models import MASK, DeliveryView, EndpointSummary, EventView
 from commerce_event.contract.catalogue import EVENT_TYPES
+from commerce_event.core import ids
 from commerce_event.web.commands import publish_command
 from commerce_event.web.highlight import json_text, value_text
 from commerce_event.web.pages import HEADERS
@@ -88,6 +89,7 @@ async def show_event(context: ScreenContext) -> Response:
         curl=publish_command(context.origin, event.type, body),
         description=EVENT_TYPES[event.type].description,
         rule_text=_rule_text,
+        refusal_id=_refusal_id(event),
     )
 
 
@@ -111,6 +113,15 @@ def _back(context: ScreenContext, delivery: DeliveryView) -> str:
     """Return the page that the button is on; by default the delivery itself."""
     back = context.field("back")
     return safe_next(back) if back else f"{ROOT}/events/{delivery.event_id}#{delivery.id}"
+
+
+def _refusal_id(event: EventView) -> str:
+    """Return the refused event that this one was accepted from: its id is the idempotency key. Empty: none."""
+    try:
+        ids.decode("rfs", event.idempotency_key or "")
+    except ids.InvalidIdError:
+        return ""
+    return event.idempotency_key or ""
 
 
 def _version(reasons: list[ReasonView]) -> str:

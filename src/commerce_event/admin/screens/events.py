@@ -19,7 +19,9 @@ from commerce_event.core.search_words import nothing_found
 
 _PAGE_SIZE: Final = 40
 _REFRESH_S: Final = 2
-_SCREENS: Final[dict[ids.Prefix, str]] = {"evt": "events", "dlv": "deliveries", "end": "endpoints", "rpl": "replays"}
+_SCREENS: Final[dict[ids.Prefix, str]] = {
+    "evt": "events", "dlv": "deliveries", "end": "endpoints", "rpl": "replays", "rfs": "refusals",
+}  # fmt: skip
 WORST_FIRST: Final[tuple[DeliveryState, ...]] = ("dead", "pending", "cancelled", "delivered")
 
 
@@ -56,6 +58,7 @@ async def list_events(context: ScreenContext) -> Response:
         live_url=context.url_with(live=None if live else "1", cursor=None),
         next_url=context.url_with(cursor=next_cursor, live=None) if next_cursor else "",
         first_url=context.url_with(cursor=None) if "cursor" in context.query else "",
+        refusals_query=_refusals_query(filters),
         types=[(name, [e.name for e in EVENT_TYPES.values() if e.category == name]) for name in CATEGORIES],
     )
 
@@ -66,6 +69,12 @@ def _nothing_found(filters: Mapping[str, str | None]) -> str:
         return "No stored event matches. Remove a filter. Events older than the retention are deleted."
     others = [value for name, value in filters.items() if name != "q" and value is not None]
     return nothing_found(text, is_filtered=bool(others))
+
+
+def _refusals_query(filters: dict[str, str | None]) -> str:
+    """Return the query that looks among the refused events for what was looked for, as far as that can be."""
+    kept = {name: filters[name] for name in ("client_id", "type") if filters[name]}
+    return f"?{urlencode(kept)}" if kept else ""
 
 
 def _row(event: EventView, text: str) -> EventRow:

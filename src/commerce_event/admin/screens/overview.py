@@ -34,6 +34,7 @@ async def show_overview(context: ScreenContext) -> Response:
     stats: EndpointStatsView = await context.call("listEndpointStats", query={"last_hour": False})
     books = await context.call("readBooks", query={"recounted": True, "items": False})
     node = await context.call("readNode")
+    refused = await context.call("countRefusals")
     alerts, more_alerts = await endpoint_alerts(context, stats.items)
     oldest_s = _oldest_s(stats.items, context.now_ms)
     cards = _chart_cards(activity, (stats.totals.pending, stats.totals.dead, oldest_s or 0.0))
@@ -51,6 +52,7 @@ async def show_overview(context: ScreenContext) -> Response:
         balanced=books.balanced,
         alerts=alerts,
         more_alerts=more_alerts,
+        refused=refused,
         cards=cards,
         quiet=all(card.chart.empty for card in cards),
         publish=_publish_command(context, stats.items),
