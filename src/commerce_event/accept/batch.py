@@ -7,7 +7,6 @@ import base64
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
-from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -28,7 +27,7 @@ from commerce_event.http.media_types import UnsupportedMediaError, is_json, read
 _ITEM_DEPTH: Final = MAX_DEPTH + 1  # with the envelope
 _ENVELOPE_MAX: Final = 16 * 1024  # bytes, without what base64 adds to an event
 _WHITESPACE: Final = b" \t\r\n"
-_LINES: Final = re.compile(rb"[^ \t\r\n][^\n]*+")  # without indentation and blank lines
+_LINE_START: Final = re.compile(rb"[^ \t\r\n]")  # behind indentation and blank lines
 _FIRST: Final = re.compile(rb"[ \t\r\n]*+(.?)", re.DOTALL)
 _PLAIN_MEMBERS: Final = frozenset({"type", "data", "id"})
 
@@ -123,7 +122,13 @@ def envelope_max(max_event: int) -> int:
 
 def _lines(body: bytes, limit: int) -> Sequence[Piece]:
     whole = memoryview(body)
-    lines = [whole[line.start() : line.end()] for line in islice(_LINES.finditer(body), limit + 1)]
+    lines: list[Piece] = []
+    end = 0
+    while len(lines) <= limit and (first := _LINE_START.search(body, end)) is not None:
+        end = body.find(b"\n", first.start())
+        if end < 0:
+            end = len(body)
+        lines.append(whole[first.start() : end])
     if not lines:
         raise NotJsonError("The body is empty; send one event per line.")
     if len(lines) > limit:

@@ -32,11 +32,14 @@ _ESCAPES: Final = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
 )
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+_NOT_STRUCTURE: Final = bytes(set(range(256)) - set(b'[]{}:"'))
+_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
 _STEPS: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _INT_DIGITS_MAX: Final = 4300  # the limit of Python
 SEARCH_MAX: Final = 512 * 1024  # bytes of a body in which a fault is searched for
 
 _DECODER: Final = msgspec.json.Decoder()
+_ENCODER: Final = msgspec.json.Encoder()
 
 
 class _Members(list[tuple[str, Any]]):
@@ -87,42 +90,32 @@ def not_json(body: bytes, error: Exception) -> NotJsonError:
 
 
 def _check_shape(value: Any, body: bytes, max_depth: int) -> None:
-    depth, names, colons = _measure(value, max_depth)
-    if depth > max_depth:
+    """Raise NotJsonError for JSON that is nested too deeply, or repeats a name. Native, as bodies may be large."""
+    if body.count(b"{") + body.count(b"[") > max_depth and _is_deeper(body, max_depth):
         raise too_deep(max_depth)
     # Each name has one colon. More colons belong to names that the parser has dropped.
-    if names + colons == body.count(b":") and b"\\u003" not in body:
+    kept = _ENCODER.encode(value)
+    if kept.count(b":") == body.count(b":") and b"\\u003" not in body:
         return
-    if names != _STRINGS.sub(b"", body).count(b":"):
-        check_depth(body, max_depth)  # a dropped member may be nested deeply
+    if _outside_strings(kept).count(b":") != _outside_strings(body).count(b":"):
         raise _repeated_name(body)
 
 
-def _measure(value: Any, max_depth: int) -> tuple[int, int, int]:
-    """Return the depth of a value, the number of names in it and the number of colons in its texts.
+def _is_deeper(body: bytes, max_depth: int) -> bool:
+    """Whether valid JSON is nested more than so many levels deep: each round removes the innermost level."""
+    brackets = _outside_strings(body).translate(_SQUARE, _NOT_BRACKETS)
+    for _ in range(max_depth):
+        if not brackets:
+            return False
+        brackets = brackets.replace(b"[]", b"")
+    return bool(brackets)
 
-    Stops one level beyond ``max_depth``.
-    """
-    depth = names = colons = 0
-    level = [value]
-    while level and depth <= max_depth:
-        inner: list[Any] = []
-        nested = False
-        for each in level:
-            kind = type(each)
-            if kind is str:
-                colons += each.count(":")
-            elif kind is dict:
-                names += len(each)
-                colons += "".join(each).count(":")
-                inner += each.values()
-                nested = True
-            elif kind is list:
-                inner += each
-                nested = True
-        depth += nested
-        level = inner
-    return depth, names, colons
+
+def _outside_strings(body: bytes) -> bytes:
+    """Return the brackets and colons of valid JSON that are not in strings."""
+    if b"\\" in body:
+        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    return b"".join(body.translate(None, _NOT_STRUCTURE).split(b'"')[::2])
 
 
 def _repeated_name(body: bytes) -> NotJsonError:

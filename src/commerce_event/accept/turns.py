@@ -10,6 +10,8 @@ import structlog
 from commerce_event.store.port import StoreUnavailableError
 
 TURN_S: Final = 0.002  # of the work of one owner, before other tasks run
+_LONG_S: Final = 0.004  # a turn that took so long, because of one large step, is followed by a rest
+_REST_MAX_S: Final = 0.05
 
 T = TypeVar("T")
 Steps = Generator[None, None, T]
@@ -31,6 +33,9 @@ class Turns:
 
     Each owner gets a turn of ``TURN_S`` at most; then other tasks of the event loop run, then the next owner has its
     turn. The jobs of one owner run one after the other.
+
+    After a turn with a step that took much longer, the loop is left to other tasks for as long as it took: a publish
+    of another caller needs several turns of the loop, and a thread that writes.
     """
 
     def __init__(self) -> None:
@@ -87,14 +92,15 @@ class Turns:
             await asyncio.sleep(0)
             while self._jobs:
                 for owner in list(self._jobs):
-                    self._take_turn(owner)
-                    await asyncio.sleep(0)
+                    took_s = self._take_turn(owner)
+                    await asyncio.sleep(min(took_s, _REST_MAX_S) if took_s >= _LONG_S else 0)
         finally:
             self._running = None
 
-    def _take_turn(self, owner: str) -> None:
+    def _take_turn(self, owner: str) -> float:
+        """Run steps of an owner for ``TURN_S``; return how many seconds it took."""
         now = asyncio.get_running_loop().time
-        end = now() + TURN_S
+        began = now()
         while (queue := self._jobs.get(owner)) is not None:
             job = queue[0]
             try:
@@ -105,8 +111,10 @@ class Turns:
                 self._finish(owner, error)
             except asyncio.CancelledError as error:
                 self._finish(owner, error)
-            if now() >= end:
-                return
+            took_s = now() - began
+            if took_s >= TURN_S:
+                return took_s
+        return now() - began
 
     def _finish(self, owner: str, result: Any) -> None:
         queue = self._jobs[owner]
