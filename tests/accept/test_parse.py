@@ -163,6 +163,21 @@ def test_parse_event_unknown_type_is_404(name: str) -> None:
     assert len(caught.value.detail) < 600
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("OrderConfirmdEvent", "There is no event type 'OrderConfirmdEvent'. Did you mean OrderConfirmedEvent?"),
+        ("order.confirmed", "There is no event type 'order.confirmed'. Did you mean OrderConfirmedEvent?"),
+        ("Nothing", "There is no event type 'Nothing'; GET /v1/event-types lists them."),
+    ],
+)
+def test_parse_event_unknown_type_near_name_is_offered(name: str, hint: str) -> None:
+    with pytest.raises(UnknownTypeError) as caught:
+        parse(body_of(EXAMPLE), name)
+
+    assert caught.value.detail == hint
+
+
 # Not JSON: 400
 
 

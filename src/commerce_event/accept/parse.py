@@ -15,6 +15,7 @@ from commerce_event.accept.errors import (
 )
 from commerce_event.accept.strict_json import load
 from commerce_event.contract.catalogue import EVENT_TYPES, EventType
+from commerce_event.contract.near_names import nearest_name
 from commerce_event.contract.properties import INT32_MAX, INT32_MIN
 from commerce_event.core.model import ValidationMode
 from commerce_event.core.problems import Fault
@@ -60,7 +61,7 @@ def parse_event(
         raise BodyTooLargeError(f"The event has {len(body)} bytes; the limit is {max_bytes}.")
     known = EVENT_TYPES.get(event_type)
     if known is None:
-        raise UnknownTypeError(f"There is no event type {event_type[:100]!r}; GET /v1/event-types lists them.")
+        raise UnknownTypeError(_no_such_type(event_type))
     if data is msgspec.UNSET:
         data = load(body)
     if type(data) is not dict:
@@ -75,6 +76,12 @@ def parse_event(
         raise InvalidEventError(f"This {known.name} breaks the contract in {where}.", faults)
     warnings = faults if mode == "warn" else ()
     return ParsedEvent(known, data["ClientId"], _application_id(data), data, body, warnings)
+
+
+def _no_such_type(name: str) -> str:
+    near = nearest_name(name, EVENT_TYPES)
+    hint = f". Did you mean {near}?" if near else "; GET /v1/event-types lists them."
+    return f"There is no event type {name[:100]!r}{hint}"
 
 
 def check_idempotency_key(text: str) -> str:

@@ -1,6 +1,5 @@
 """Options that several commands share."""
 
-import difflib
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -53,9 +52,10 @@ def complete_types(incomplete: str) -> list[str]:
 def no_such_type(name: str) -> str:
     """Return the error for an unknown event type, with the nearest name."""
     from commerce_event.contract.catalogue import EVENT_TYPES
+    from commerce_event.contract.near_names import nearest_name
 
-    near = difflib.get_close_matches(name, EVENT_TYPES, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]}?" if near else "`commerce-event types` lists them"
+    near = nearest_name(name, EVENT_TYPES)
+    hint = f"did you mean {near}?" if near else "`commerce-event types` lists them"
     return f"There is no event type {name!r}; {hint}"
 
 
