@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stores import Engine, accept_events, claim, new_event, result
+from stores import START_MS, Engine, accept_events, claim, new_event, result
 
 from commerce_event.core.clock import SystemClock
 from commerce_event.core.model import DeliveryState, Scope
@@ -247,6 +247,24 @@ async def test_search_says_so_while_more_events_are_new_than_it_may_read(
         await found(store, "SO-10023")
     await store.maintenance.index_text(2)
     assert await found(store, "SO-10023") == {event.id for event in events}
+
+
+async def test_steps_of_the_index_at_the_same_time_index_each_event_once(store: Store) -> None:
+    old, new = (
+        [new_event(at_ms=at_ms, body=b'{"OrderNo":"SO-7"}') for _ in range(20)] for at_ms in (START_MS, START_MS + 9)
+    )
+    await accept_events(store, [*old, *new])
+
+    steps = [store.maintenance.index_text(7) for _ in range(3)]
+    await asyncio.gather(*steps, store.maintenance.expire(before_ms=START_MS + 1, limit=10))
+    while await store.maintenance.index_text(7):
+        pass
+    while await store.maintenance.expire(before_ms=START_MS + 1, limit=10):
+        pass
+
+    assert await found(store, "so7") == {event.id for event in new}
+    query = EventQuery(scope=EVERYONE, text="so7")
+    assert len(await store.history.events(query, Page(99))) == len(new)
 
 
 async def test_index_goes_on_while_its_steps_are_full() -> None:

@@ -104,11 +104,12 @@ def _texts(rows: Iterable[Any]) -> list[_Text]:
 
 
 def _index(connection: apsw.Connection, step: _Texts) -> int:
-    """Write a step and return its number of texts; 0 when another step was faster, or events were deleted meanwhile."""
+    """Write a step; return its number of texts. It is left to the next one if the store has changed meanwhile."""
+    count = len(step.new) + len(step.former)
     last = step.new[-1].event_id if step.new else step.indexed_to
     is_next = fetch_value(connection, "is_next_to_index", step.indexed_to, last, len(step.new))
     if not is_next or fetch_value(connection, "meta", "text_former_to") != step.former_to:
-        return 0
+        return count
     write_rows(connection, "index_text", [*reversed(step.former), *step.new])  # ascending, or each is flushed by itself
     execute(connection, "raise_meta", last, "text_indexed_to")
     if step.former:
@@ -116,7 +117,7 @@ def _index(connection: apsw.Connection, step: _Texts) -> int:
     elif step.is_last:
         execute(connection, "drop_former_texts")
         execute(connection, "delete_meta", "text_former_to")
-    return len(step.new) + len(step.former)
+    return count
 
 
 def begin_run(connection: apsw.Connection) -> int:
