@@ -264,10 +264,6 @@ class HistoryStore(Protocol):
         """Count the deliveries of each event by state; an event without deliveries is left out."""
         ...
 
-    async def attempts(self, delivery_id: int) -> list[Attempt]:
-        """Return the attempts of a delivery by number. The caller has checked the scope on the delivery."""
-        ...
-
     async def recent_attempts(self, endpoint_id: int, limit: int) -> list[Attempt]:
         """Return the last attempt of each of the endpoint's newest finished deliveries."""
         ...
