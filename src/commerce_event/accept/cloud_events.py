@@ -27,7 +27,10 @@ def event_key(source: str | None, id_: str) -> str:
 
 
 def event_type_name(type_: str) -> str:
-    """Return the event type that a CloudEvent's type names: its last part, such as X of ``com.example.X.v1``, ``X/2`` or ``X.2026-01-31``."""
+    """Return the event type that a CloudEvent's type names: its last part, without a version at the end.
+
+    It is X for ``com.example.X``, ``X.v1``, ``X/2`` and ``X.2026-01-31``.
+    """
     found = _LAST_PART.search(_TYPE_VERSION.sub("", type_[-_TYPE_MAX:]))
     return found[0] if found else ""
 
