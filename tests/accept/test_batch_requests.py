@@ -318,7 +318,17 @@ async def test_batch_structured_cloud_event_at_a_wrong_address_is_refused(api: A
 
 
 @pytest.mark.parametrize(
-    "type_", ["x.OrderConfirmedEvent.v1", "OrderConfirmedEvent.V2", "x.OrderConfirmedEvent.v1.0.3"]
+    "type_",
+    [
+        "x.OrderConfirmedEvent.v1",
+        "OrderConfirmedEvent.V2",
+        "x.OrderConfirmedEvent.v1.0.3",
+        "OrderConfirmedEvent/v1",
+        "urn:x:OrderConfirmedEvent:2",
+        "OrderConfirmedEvent@1.2",
+        "x.OrderConfirmedEvent.2026-01-31",
+        f"{'.1' * 99}.OrderConfirmedEvent",
+    ],
 )
 async def test_batch_version_at_the_end_of_a_type_is_ignored(api: Api, type_: str) -> None:
     expect(await post(api, cloud_event(type=type_), CLOUD), 202)

@@ -10,7 +10,7 @@ import threading
 import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
-from typing import Any, Self, cast
+from typing import Any, cast
 from unittest.mock import Mock
 
 import httptools
@@ -19,7 +19,7 @@ import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from hostile_receiver import HostileServer
+from local_receiver import LOCAL, NO_TRUST, PATIENCE_S, Receiver, named, until
 from structlog.testing import capture_logs
 
 from commerce_event.core.addresses import AddressPolicy
@@ -31,45 +31,6 @@ from commerce_event.deliver.connection_pool import ConnectionPool
 from commerce_event.deliver.resolver import Resolver, TransportError
 
 BODY = b'{"ClientId":1,"OrderNo":"SO-1"}'
-LOCAL = AddressPolicy(["127.0.0.0/8", "::1/128"])
-PATIENCE_S = 10.0  # for what is not expected to run out of time
-NO_TRUST = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # reading the system's authorities would take longer than a test
-
-
-class Receiver(HostileServer):
-    """The hostile receivers, with TLS if given a context."""
-
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        super().__init__()
-        self._tls = tls
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
-        return self
-
-    def at(self, path: str, host: str = "127.0.0.1") -> str:
-        """Return the address of a path, by another name of this host if one is given."""
-        return f"{'https' if self._tls else 'http'}://{host}:{self.port}{path}"
-
-    def gone(self) -> bool:
-        """Whether every connection has ended."""
-        return not self._open
-
-
-def named(*addresses: str) -> Callable[..., list[tuple[Any, ...]]]:
-    """Return a name lookup with this answer for every host."""
-
-    def lookup(_host: str, _port: None, *, type: socket.SocketKind) -> list[tuple[Any, ...]]:  # noqa: A002
-        return [(socket.AF_INET6 if ":" in each else socket.AF_INET, type, 6, "", (each, 0)) for each in addresses]
-
-    return lookup
-
-
-async def until(holds: Callable[[], object]) -> None:
-    """Return once the condition holds; fails when it never does."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not holds():
-            await asyncio.sleep(0.001)
 
 
 @pytest.fixture

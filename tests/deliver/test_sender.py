@@ -9,14 +9,15 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 import trustme
-from hostile_receiver import HostileServer, Received
+from hostile_receiver import Received
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from local_receiver import LOCAL, NO_TRUST, PATIENCE_S, Receiver, named, until
 from standardwebhooks import Webhook
 
 from commerce_event import __version__
@@ -35,9 +36,6 @@ from commerce_event.store.model import Claimed
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 BODY = '{"ClientId":1,"OrderNo":"SO-1","Note":"åäö"}'.encode()
-LOCAL = AddressPolicy(["127.0.0.0/8", "::1/128"])
-PATIENCE_S = 10.0  # for what is not expected to run out of time
-NO_TRUST = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # reading the system's authorities would take longer than a test
 REVISIONS = itertools.count(1)  # a sender remembers what it prepared for a revision
 
 TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -60,26 +58,6 @@ class MovableClock:
         return 0.0
 
 
-class Receiver(HostileServer):
-    """The hostile receivers, with TLS if given a context."""
-
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        super().__init__()
-        self._tls = tls
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
-        return self
-
-    def at(self, path: str, host: str = "127.0.0.1") -> str:
-        """Return the address of a path, by another name of this host if one is given."""
-        return f"{'https' if self._tls else 'http'}://{host}:{self.port}{path}"
-
-    def gone(self) -> bool:
-        """Whether every connection has ended."""
-        return not self._open
-
-
 @asynccontextmanager
 async def answering(answer: bytes) -> AsyncIterator[str]:
     """Give this answer to every request, then close; yields the address."""
@@ -94,22 +72,6 @@ async def answering(answer: bytes) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
     finally:
         server.close()
-
-
-def named(*addresses: str) -> Callable[..., list[tuple[Any, ...]]]:
-    """Return a name lookup with this answer for every host."""
-
-    def lookup(_host: str, _port: None, *, type: socket.SocketKind) -> list[tuple[Any, ...]]:  # noqa: A002
-        return [(socket.AF_INET6 if ":" in each else socket.AF_INET, type, 6, "", (each, 0)) for each in addresses]
-
-    return lookup
-
-
-async def until(holds: Callable[[], object]) -> None:
-    """Return once the condition holds; fails when it never does."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not holds():
-            await asyncio.sleep(0.001)
 
 
 def an_endpoint(url: str, **fields: Any) -> Endpoint:

@@ -91,9 +91,10 @@ class SimulatedRun:
         after = 0
         replayed = await node.store._access.read(lambda c: {row[0] for row in c.execute(_REPLAYED)})
         while found := await node.store.history.deliveries(DeliveryQuery(scope=_EVERYONE), Page(500, after=after)):
+            ids = [each.id for each in found]
             record.kept += [
-                Kept(delivery=each, attempts=await node.store.history.attempts(each.id), replayed=each.id in replayed)
-                for each in found
+                Kept(delivery=each, attempts=attempts, replayed=each.id in replayed)
+                for each, attempts in await node.store.history.deliveries_with_attempts(ids, _EVERYONE)
             ]
             after = found[-1].id
         await node.maintenance.counts.verify()

@@ -77,7 +77,6 @@ CALLS: dict[str, Callable[[Store], Awaitable[Any]]] = {
     "history.events_between": lambda store: store.history.events_between(1, after_id=0, until_ms=1, types=(), limit=1),
     "history.delivery": lambda store: store.history.delivery(1, EVERYONE),
     "history.deliveries": lambda store: store.history.deliveries(DeliveryQuery(scope=EVERYONE), Page(1)),
-    "history.attempts": lambda store: store.history.attempts(1),
     "history.recent_attempts": lambda store: store.history.recent_attempts(7, 1),
     "history.events_by_id": lambda store: store.history.events_by_id([1], EVERYONE),
     "history.delivery_states": lambda store: store.history.delivery_states([1], EVERYONE),

@@ -19,7 +19,7 @@ import asyncpg
 import msgspec
 import postgres
 import pytest
-from stores import START_MS, FakeClock, SqliteEngine, accept_events, claim, new_event, new_replay, result
+from stores import START_MS, FakeClock, SqliteEngine, accept_events, attempts_of, claim, new_event, new_replay, result
 
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Endpoint, Key, Refusal, Scope, Secret, ValidationEntry
@@ -227,7 +227,7 @@ async def view(store: Store) -> dict[str, Any]:
             await store.history.events(EventQuery(scope=EVERYONE, text=text), ALL) for text in ("SO-7", "grüße 3")
         ],
         "deliveries": deliveries,
-        "attempts": [await store.history.attempts(each.id) for each in deliveries],
+        "attempts": [await attempts_of(store, each.id) for each in deliveries],
         "recent attempts": [len(await store.history.recent_attempts(each, 100)) for each in ENDPOINTS],
         "dead groups": await store.history.dead_groups(EVERYONE, endpoint_id=None, limit=10_000),
         "books": await store.history.delivery_counts(EVERYONE),

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import postgres
 import pytest
-from stores import START_MS, PostgresEngine, accept_events, claim, new_event, result
+from stores import START_MS, PostgresEngine, accept_events, attempts_of, claim, new_event, result
 from structlog.testing import capture_logs
 
 from commerce_event.core.ids import IdMaker
@@ -126,7 +126,7 @@ async def test_expired_lease_of_a_live_node_is_taken_over_and_its_late_result_fe
 
     assert await first.queue.settle([result(lost)]) == [False]
     assert await second.queue.settle([result(again)]) == [True]
-    assert [each.error for each in await first.history.attempts(lost.delivery_id)] == ["interrupted", None]
+    assert [each.error for each in await attempts_of(first, lost.delivery_id)] == ["interrupted", None]
 
 
 async def test_work_of_a_killed_node_comes_back_to_a_running_one(engine: PostgresEngine) -> None:
@@ -144,7 +144,7 @@ async def test_work_of_a_killed_node_comes_back_to_a_running_one(engine: Postgre
     again = await claim(store, 7, retrying=True)
     assert {each.delivery_id for each in again} == taken
     assert {each.number for each in again} == {2}
-    assert [each.error for each in await store.history.attempts(again[0].delivery_id)] == ["interrupted"]
+    assert [each.error for each in await attempts_of(store, again[0].delivery_id)] == ["interrupted"]
 
 
 async def test_node_that_starts_after_a_kill_takes_the_work_back_itself(engine: PostgresEngine) -> None:
@@ -353,7 +353,7 @@ async def test_finished_week_goes_whole_and_an_unfinished_one_stays(engine: Post
     assert await engine.run(parts) == 0
 
     assert [each.id for each in await store.history.events(EventQuery(scope=EVERYONE), Page(9))] == [young.id]
-    assert await store.history.attempts(held[-1].delivery_id) == []
+    assert await attempts_of(store, held[-1].delivery_id) == []
     assert await store.last_id() >= young.id
     assert [each.outcome for each in await accept_events(store, [at_week(ids, START_MS, key="k4")])] == ["new"]
     [book] = await store.history.delivery_counts(EVERYONE, recount=True)

@@ -4,7 +4,7 @@ from typing import get_args
 
 import msgspec
 import pytest
-from stores import START_MS, Engine, accept_events, claim, new_event, new_replay, result
+from stores import START_MS, Engine, accept_events, attempts_of, claim, new_event, new_replay, result
 
 from commerce_event.core.model import DeliveryState, Scope
 from commerce_event.store.model import Claimed, ClaimRequest, DeliveryQuery, EndpointBacklog, EndpointRow, Page
@@ -77,7 +77,7 @@ async def test_attempt_whose_lease_ran_out_is_recorded_as_interrupted(store: Sto
     [again] = await claim(store, 7, retrying=True, now_ms=LATER_MS)
     await store.queue.settle([result(again)])
 
-    attempts = await store.history.attempts(lost.delivery_id)
+    attempts = await attempts_of(store, lost.delivery_id)
     assert [(each.number, each.error, each.status) for each in attempts] == [(1, "interrupted", None), (2, None, 200)]
 
 
@@ -148,7 +148,7 @@ async def test_answer_is_kept_byte_for_byte(store: Store) -> None:
     headers = (("x-å", "1"), ("x-å", "2"))
     await store.queue.settle([result(claimed, response_headers=headers, response_body=b"\x00\xff\r\n")])
 
-    [attempt] = await store.history.attempts(claimed.delivery_id)
+    [attempt] = await attempts_of(store, claimed.delivery_id)
     assert (attempt.response_headers, attempt.response_body) == (headers, b"\x00\xff\r\n")
     assert await store.history.recent_attempts(7, 5) == [attempt]
 
@@ -161,7 +161,7 @@ async def test_claim_that_was_not_sent_can_be_given_back(store: Store) -> None:
     [again] = await claim(store, 7)
     assert again.number == 1
     await store.queue.settle([result(again)])
-    assert [each.number for each in await store.history.attempts(again.delivery_id)] == [1]
+    assert [each.number for each in await attempts_of(store, again.delivery_id)] == [1]
 
 
 async def test_giving_back_what_is_no_longer_ours_changes_nothing(store: Store) -> None:
@@ -232,7 +232,7 @@ async def test_cancelling_fences_off_the_attempt_under_way_and_keeps_it_on_recor
 
     assert await store.queue.cancel([claimed.delivery_id], reason="test", now_ms=START_MS) == 1
     assert await store.queue.settle([result(claimed)]) == [False]
-    assert [each.error for each in await store.history.attempts(claimed.delivery_id)] == ["interrupted"]
+    assert [each.error for each in await attempts_of(store, claimed.delivery_id)] == ["interrupted"]
     assert await store.queue.cancel([claimed.delivery_id], reason="again", now_ms=START_MS) == 0
 
 
@@ -259,7 +259,7 @@ async def test_delivery_leased_at_birth_can_be_settled_without_claiming_it(store
         traceparent=None, body=event.body,
     )  # fmt: skip
     assert await store.queue.settle([result(held)]) == [True]
-    assert [each.number for each in await store.history.attempts(delivery_id)] == [1]
+    assert [each.number for each in await attempts_of(store, delivery_id)] == [1]
     done = await store.history.delivery(delivery_id, EVERYONE)
     assert done is not None
     assert (done.state, done.attempt_count, done.due_ms, done.leased) == ("delivered", 1, None, False)
@@ -275,7 +275,7 @@ async def test_lease_at_birth_of_a_former_run_is_claimable_at_once(engine: Engin
     [again] = await claim(store, 7, retrying=True)
     assert (again.delivery_id, again.number, again.failure_count) == (event.deliveries[0].id, 2, 0)
     await store.queue.settle([result(again)])
-    assert [each.error for each in await store.history.attempts(again.delivery_id)] == ["interrupted", None]
+    assert [each.error for each in await attempts_of(store, again.delivery_id)] == ["interrupted", None]
 
 
 async def test_late_result_counts_until_another_run_claims_the_delivery(store: Store) -> None:
@@ -290,7 +290,7 @@ async def test_fenced_off_result_changes_neither_state_nor_attempts_nor_counts(s
     await accept_events(store, [new_event(7)])
     [lost] = await claim(store, 7)
     [again] = await claim(store, 7, retrying=True, now_ms=LATER_MS)
-    before = (await store.history.delivery(lost.delivery_id, EVERYONE), await store.history.attempts(lost.delivery_id))
+    before = (await store.history.delivery(lost.delivery_id, EVERYONE), await attempts_of(store, lost.delivery_id))
     books = await store.history.delivery_counts(EVERYONE)
 
     for state in get_args(DeliveryState):
@@ -298,7 +298,7 @@ async def test_fenced_off_result_changes_neither_state_nor_attempts_nor_counts(s
         assert await store.queue.settle([late]) == [False]
     assert (
         await store.history.delivery(lost.delivery_id, EVERYONE),
-        await store.history.attempts(lost.delivery_id),
+        await attempts_of(store, lost.delivery_id),
     ) == before
     assert await store.history.delivery_counts(EVERYONE) == books
     assert await store.queue.settle([result(again)]) == [True]
@@ -310,7 +310,7 @@ async def test_result_for_a_delivery_that_does_not_exist_is_fenced_off(store: St
     stranger = msgspec.structs.replace(result(one), delivery_id=999_999_999)
 
     assert await store.queue.settle([stranger, result(two)]) == [False, True]
-    assert await store.history.attempts(999_999_999) == []
+    assert await attempts_of(store, 999_999_999) == []
 
 
 async def test_lease_of_a_former_run_is_taken_back_when_opening(engine: Engine) -> None:
@@ -339,7 +339,7 @@ async def test_what_a_lost_attempt_held_is_ended_with_its_endpoint(engine: Engin
     ended = await store.queue.finish_pending(7, state="cancelled", reason="endpoint_deleted", now_ms=LATER_MS, limit=10)
     assert ended == 1
     assert await store.queue.backlog() == []
-    assert [each.error for each in await store.history.attempts(lost.delivery_id)] == ["interrupted"]
+    assert [each.error for each in await attempts_of(store, lost.delivery_id)] == ["interrupted"]
     assert await store.queue.settle([result(lost)]) == [False]
 
 
@@ -415,7 +415,7 @@ async def test_answer_has_every_detail_of_the_attempt(store: Store) -> None:
     )  # fmt: skip
     await store.queue.settle([settlement])
 
-    assert await store.history.attempts(claimed.delivery_id) == [settlement.attempt]
+    assert await attempts_of(store, claimed.delivery_id) == [settlement.attempt]
 
 
 async def test_recent_attempts_are_the_last_ones_of_the_newest_finished(store: Store) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 from hostile_receiver import HostileServer
+from stores import attempts_of
 
 from commerce_event.accept.intake import PendingEvent
 from commerce_event.contract.catalogue import EVENT_TYPES
@@ -68,7 +69,7 @@ class Bench:
         return await self.deliveries(**conditions)
 
     async def attempts(self, delivery: Delivery) -> list[Attempt]:
-        return await self.node.store.history.attempts(delivery.id)
+        return await attempts_of(self.node.store, delivery.id)
 
     def arrived(self, path: str) -> list[dict[str, Any]]:
         return [msgspec.json.decode(each.body) for each in self.hostile.received if each.path == path]

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import postgres
 
 from commerce_event.core.ids import IdMaker
-from commerce_event.core.model import Attempt, DeliveryState, Replay
+from commerce_event.core.model import Attempt, DeliveryState, Replay, Scope
 from commerce_event.core.vault import Vault
 from commerce_event.registry.registry import Registry
 from commerce_event.store.model import Accepted, Claimed, ClaimRequest, NewDelivery, NewEvent, Settlement
@@ -45,6 +45,10 @@ class Engine(Protocol):
         """Remove an event, but not its deliveries, behind the store's back; the store is closed."""
         ...
 
+    async def count_attempts(self) -> int:
+        """Return the number of kept attempts."""
+        ...
+
     async def close_all(self) -> None:
         """Close every store that is still open, and let go of the data."""
         ...
@@ -75,6 +79,15 @@ class SqliteEngine:
         connection = apsw.Connection(str(self.path))
         connection.execute("DELETE FROM event WHERE id = ?", (event_id,))
         connection.close()
+
+    async def count_attempts(self) -> int:
+        import apsw
+
+        connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            return int(connection.execute("SELECT count(*) FROM attempt").get)
+        finally:
+            connection.close()
 
     async def close_all(self) -> None:
         for store in self._opened:
@@ -117,6 +130,9 @@ class PostgresEngine:
 
     async def lose(self, event_id: int) -> None:
         await self.run("DELETE FROM event WHERE id = $1", event_id)
+
+    async def count_attempts(self) -> int:
+        return int(await self.run("SELECT count(*) FROM attempt"))
 
     async def close_all(self) -> None:
         for store in self._opened:
@@ -207,6 +223,12 @@ async def accept_events(
     """Store the events of one caller; return an answer for each."""
     [result] = await store.journal.accept([events], config_version=config_version)
     return result if isinstance(result, list) else await result
+
+
+async def attempts_of(store: Store, delivery_id: int) -> list[Attempt]:
+    """Return the attempts of a delivery by number; none of a delivery that does not exist."""
+    found = await store.history.deliveries_with_attempts([delivery_id], Scope.everyone())
+    return [attempt for _, attempts in found for attempt in attempts]
 
 
 async def claim(

@@ -10,7 +10,10 @@ from commerce_event.accept.parse import check_idempotency_key
 from commerce_event.core.problems import Fault, child
 
 _VERSION: Final = "1.0"
-_TYPE_VERSION: Final = re.compile(r"(?:\.v?[0-9]+)+\Z", re.IGNORECASE)  # of the sender's own counting
+# A version of the sender's own counting at the end of a type, such as .v1, /2 or .2026-01-31.
+_TYPE_VERSION: Final = re.compile(r"(?:[./:@]v?[0-9]+(?:-[0-9]+)*)+\Z", re.IGNORECASE)
+_TYPE_MAX: Final = 256  # characters at the end that are looked at: the patterns take quadratic time
+_LAST_PART: Final = re.compile(r"[^./:]*\Z")
 _MARKS: Final = (b"ce-type", b"ce-specversion", b"ce-id")
 
 
@@ -24,8 +27,12 @@ def event_key(source: str | None, id_: str) -> str:
 
 
 def event_type_name(type_: str) -> str:
-    """Return the event type that a CloudEvent's type names: its last part, such as X of ``com.example.X.v1``."""
-    return _TYPE_VERSION.sub("", type_).rpartition(".")[2]
+    """Return the event type that a CloudEvent's type names: its last part, without a version at the end.
+
+    It is X for ``com.example.X``, ``X.v1``, ``X/2`` and ``X.2026-01-31``.
+    """
+    found = _LAST_PART.search(_TYPE_VERSION.sub("", type_[-_TYPE_MAX:]))
+    return found[0] if found else ""
 
 
 def is_binary_mode(headers: Mapping[bytes, bytes]) -> bool:

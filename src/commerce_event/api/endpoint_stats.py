@@ -1,7 +1,7 @@
 """Statistics: counts, health and recent attempts of one endpoint, and of every endpoint in one call."""
 
 import math
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
@@ -45,10 +45,9 @@ class LastHourView(msgspec.Struct, frozen=True, kw_only=True):
     latency_p95_ms: float | None
 
 
-class EndpointStatsItem(msgspec.Struct, frozen=True, kw_only=True):
-    """An endpoint, its deliveries since it was made, and how this node treats it now."""
+class EndpointState(msgspec.Struct, frozen=True, kw_only=True):
+    """An endpoint's deliveries since it was made, and how this node treats it now."""
 
-    endpoint: EndpointSummary
     matched: int
     delivered: int
     dead: int
@@ -60,6 +59,12 @@ class EndpointStatsItem(msgspec.Struct, frozen=True, kw_only=True):
     consecutive_failures: int
     paused_for_s: float | None
     next_try_in_s: float | None
+
+
+class EndpointStatsItem(EndpointState, frozen=True, kw_only=True):
+    """An endpoint, its deliveries since it was made, and how this node treats it now."""
+
+    endpoint: EndpointSummary
     last_hour: LastHourView | None
 
 
@@ -82,21 +87,10 @@ class RecentAttemptsView(msgspec.Struct, frozen=True, kw_only=True):
     items: list[AttemptView]
 
 
-class StatsView(msgspec.Struct, frozen=True, kw_only=True):
+class StatsView(EndpointState, frozen=True, kw_only=True):
     """Statistics of an endpoint. Success and latency are those of the newest finished deliveries."""
 
     endpoint_id: str
-    matched: int
-    delivered: int
-    dead: int
-    cancelled: int
-    pending: int
-    oldest_due_at: str | None
-    in_flight: int
-    circuit: str
-    consecutive_failures: int
-    paused_for_s: float | None
-    next_try_in_s: float | None
     recent: int
     success_ratio: float | None
     latency_p50_ms: float | None
@@ -122,7 +116,7 @@ async def list_endpoint_stats(call: Call) -> Reply:
         summary = endpoint_summary(endpoint)
         if summary is not None and (not text or any(text in fold(each) for each in named)):
             own_counts = by_endpoint.get(endpoint.id) or _no_counts(endpoint)
-            items.append(_item(call, endpoint, summary, own_counts, last_hour.get(endpoint.id)))
+            items.append(_item(call, summary, own_counts, last_hour.get(endpoint.id)))
     return Reply(
         EndpointStatsView(
             items=items,
@@ -131,23 +125,10 @@ async def list_endpoint_stats(call: Call) -> Reply:
     )
 
 
-def _item(
-    call: Call, endpoint: Endpoint, summary: EndpointSummary, counts: DeliveryCounts, activity: Activity | None
-) -> EndpointStatsItem:
-    health = call.services.dispatcher.health(endpoint.id)
+def _item(call: Call, summary: EndpointSummary, counts: DeliveryCounts, activity: Activity | None) -> EndpointStatsItem:
     return EndpointStatsItem(
         endpoint=summary,
-        matched=counts.matched,
-        delivered=counts.delivered,
-        dead=counts.dead,
-        cancelled=counts.cancelled,
-        pending=counts.pending,
-        oldest_due_at=shown_time(counts.oldest_due_ms),
-        in_flight=health.in_flight,
-        circuit=health.circuit,
-        consecutive_failures=health.consecutive_failures,
-        paused_for_s=health.paused_for_s,
-        next_try_in_s=health.next_try_in_s,
+        **_state(call, counts),
         last_hour=None
         if activity is None
         else LastHourView(
@@ -158,6 +139,17 @@ def _item(
     )
 
 
+def _state(call: Call, counts: DeliveryCounts) -> dict[str, Any]:
+    """Return the fields of EndpointState."""
+    health = call.services.dispatcher.health(counts.endpoint_id)
+    return {
+        "matched": counts.matched, "delivered": counts.delivered, "dead": counts.dead, "cancelled": counts.cancelled,
+        "pending": counts.pending, "oldest_due_at": shown_time(counts.oldest_due_ms), "in_flight": health.in_flight,
+        "circuit": health.circuit, "consecutive_failures": health.consecutive_failures,
+        "paused_for_s": health.paused_for_s, "next_try_in_s": health.next_try_in_s,
+    }  # fmt: skip
+
+
 async def endpoint_stats(call: Call) -> Reply:
     endpoint = find_endpoint(call)
     services = call.services
@@ -166,21 +158,10 @@ async def endpoint_stats(call: Call) -> Reply:
     recent = await services.store.history.recent_attempts(endpoint.id, _RECENT_MAX)
     took = sorted(attempt.duration_ms for attempt in recent if attempt.status is not None)
     succeeded = sum(attempt.status is not None and 200 <= attempt.status <= 299 for attempt in recent)
-    health = services.dispatcher.health(endpoint.id)
     return Reply(
         StatsView(
             endpoint_id=ids.encode("end", endpoint.id),
-            matched=counts.matched,
-            delivered=counts.delivered,
-            dead=counts.dead,
-            cancelled=counts.cancelled,
-            pending=counts.pending,
-            oldest_due_at=shown_time(counts.oldest_due_ms),
-            in_flight=health.in_flight,
-            circuit=health.circuit,
-            consecutive_failures=health.consecutive_failures,
-            paused_for_s=health.paused_for_s,
-            next_try_in_s=health.next_try_in_s,
+            **_state(call, counts),
             recent=len(recent),
             success_ratio=round(succeeded / len(recent), 4) if recent else None,
             latency_p50_ms=nearest_rank(took, 0.50),

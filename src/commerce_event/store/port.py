@@ -293,10 +293,6 @@ class HistoryStore(Protocol):
         """Count the deliveries of each event by state; an event without deliveries is left out."""
         ...
 
-    async def attempts(self, delivery_id: int) -> list[Attempt]:
-        """Return the newest ATTEMPTS_MAX attempts of a delivery by number. The caller has checked its scope."""
-        ...
-
     async def recent_attempts(self, endpoint_id: int, limit: int) -> list[Attempt]:
         """Return the last attempt of each of the endpoint's newest finished deliveries."""
         ...

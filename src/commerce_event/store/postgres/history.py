@@ -109,9 +109,6 @@ class PostgresHistory:
         rows = await self._executor.read(lambda connection: fetch(connection, "delivery_states", ids))
         return row_mapping.delivery_states(rows, scope)
 
-    async def attempts(self, delivery_id: int) -> list[Attempt]:
-        return await self._executor.read(lambda connection: _attempts(connection, delivery_id))
-
     async def recent_attempts(self, endpoint_id: int, limit: int) -> list[Attempt]:
         rows = await self._executor.read(lambda connection: fetch(connection, "recent_attempts", endpoint_id, limit))
         return [row_mapping.attempt(row) for row in rows]

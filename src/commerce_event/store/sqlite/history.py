@@ -119,9 +119,6 @@ class SqliteHistory:
             lambda connection: row_mapping.delivery_states(fetch(connection, "delivery_states", ids), scope)
         )
 
-    async def attempts(self, delivery_id: int) -> list[Attempt]:
-        return await self._access.read(lambda connection: _attempts(connection, delivery_id))
-
     async def recent_attempts(self, endpoint_id: int, limit: int) -> list[Attempt]:
         return await self._access.read(
             lambda connection: [
