@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import itertools
 import json
 import weakref
 from typing import Any
@@ -11,8 +12,9 @@ import msgspec
 import pytest
 from api_server import Api, Json, example, expect, expect_problem
 
-from commerce_event.accept import publish, turns
+from commerce_event.accept import commit_batcher, publish, turns
 from commerce_event.accept.parse import parse_event
+from commerce_event.store.port import StoreUnavailableError
 
 CLOUD = "application/cloudevents+json"
 CLOUD_BATCH = "application/cloudevents-batch+json"
@@ -56,6 +58,28 @@ async def test_batch_array_is_accepted_and_events_delivered_byte_for_byte(api: A
     assert answer["items"][0]["deliveries"] == 1
     (arrival,) = await api.until_arrived(1)
     assert arrival.body == data
+
+
+async def test_batch_store_failing_between_its_pieces_is_told_of_each_item(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commit_batcher, "_DELIVERIES_MAX", 2)
+    await api.endpoint()
+    journal = api.node.store.journal
+    accept, calls = journal.accept, itertools.count(1)
+
+    async def full_in_its_second_call(*values: Any, **named: Any) -> Any:
+        if next(calls) == 2:
+            raise StoreUnavailableError("the disk is full")
+        return await accept(*values, **named)
+
+    monkeypatch.setattr(journal, "accept", full_in_its_second_call)
+    answer = expect(await post(api, [item(1), item(2), item("x"), item(3), item(4)]), 200)  # type: ignore[arg-type]
+
+    assert [each["status"] for each in answer["items"]] == [202, 202, 422, 503, 503]
+    assert "the disk is full" in answer["items"][4]["detail"]
+    assert (answer["accepted"], answer["refused"]) == (2, 3)
+    assert await order_ids(api) == [1, 2]
 
 
 async def test_batch_single_cloud_event_is_answered_like_one_event(api: Api) -> None:

@@ -13,11 +13,11 @@ from commerce_event.core.model import Endpoint, client_owner
 from commerce_event.core.problems import Fault
 from commerce_event.core.routing import Candidates
 from commerce_event.store.model import Accepted
-from commerce_event.store.port import StoreError, StoreUnavailableError
+from commerce_event.store.port import StoreUnavailableError
 
 ANSWER_S: Final = 8.0  # a commit takes milliseconds; a database ends the transaction of a hanging node within 5 seconds
 _BATCH_MAX: Final = 512  # events in one call to the store
-_DELIVERIES_MAX: Final = 1_000  # in one call to the store: some 15 ms of the write lock
+_DELIVERIES_MAX: Final = 512  # in one call to the store: some 10 ms of the write lock
 
 log = structlog.get_logger(__name__)
 
@@ -35,13 +35,11 @@ class OutcomeUnknownError(StoreUnavailableError):
 class PartlyStoredError(StoreUnavailableError):
     """The store failed after some of the events of a submission were stored."""
 
-    def __init__(self, stored: int, error: BaseException) -> None:
-        """``stored`` is the number of events that are stored; ``error`` is the failure."""
-        reason = error if isinstance(error, StoreError) else "an internal error; see the log"
-        super().__init__(
-            f"only the first {stored} events are stored for sure ({reason}); "
-            "send all of them again with the same idempotency keys"
-        )
+    def __init__(self, answers: Sequence[Accepted], reason: BaseException) -> None:
+        """``answers`` are those of the first events, which are stored; ``reason`` is the failure of the others."""
+        super().__init__(f"only the first {len(answers)} events are stored for sure")
+        self.answers = answers
+        self.reason = reason
 
 
 class Match(msgspec.Struct, frozen=True, eq=False):

@@ -96,8 +96,8 @@ class Intake:
     async def submit(self, events: Sequence[PendingEvent]) -> list[Accepted]:
         """Store events together; return an answer for each, in order, once they are durable.
 
-        Raises OutcomeUnknownError when the store does not answer in time. Any other StoreUnavailableError, such as
-        IntakeFullError, means that none of them is stored.
+        Raises OutcomeUnknownError when the store does not answer in time, and PartlyStoredError when it fails after
+        the first ones. Any other StoreUnavailableError, such as IntakeFullError, means that none of them is stored.
         """
         future: asyncio.Future[list[Accepted]] = asyncio.get_running_loop().create_future()
 
@@ -195,7 +195,7 @@ class Intake:
 
         def stored(result: Result) -> None:
             if isinstance(result, BaseException):
-                submission.resolve(PartlyStoredError(len(answers), result) if answers else result)
+                submission.resolve(PartlyStoredError(answers, result) if answers else result)
                 return
             answers.extend(result)
             if not pieces:
@@ -204,7 +204,7 @@ class Intake:
             try:
                 queue_next()
             except StoreUnavailableError as refusal:
-                submission.resolve(PartlyStoredError(len(answers), refusal))
+                submission.resolve(PartlyStoredError(answers, refusal))
 
         queue_next()
 

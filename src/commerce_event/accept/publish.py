@@ -8,7 +8,7 @@ import msgspec
 from commerce_event.accept.answers import AcceptedView, BatchView, ItemView
 from commerce_event.accept.batch import Batch, Item, RefusedItem, envelope_max, read_batch, read_cloud_event
 from commerce_event.accept.cloud_events import event_type_name, header_key, invalid_member, is_binary_mode
-from commerce_event.accept.commit_batcher import PendingEvent
+from commerce_event.accept.commit_batcher import PartlyStoredError, PendingEvent
 from commerce_event.accept.errors import InvalidKeyError
 from commerce_event.accept.intake import Intake
 from commerce_event.accept.parse import ModeOf, ParsedEvent, check_idempotency_key, parse_event, read_traceparent
@@ -155,7 +155,7 @@ class Publisher:
             with self._bodies.share(key.owner) as share:
                 checked = await self._read_batch(receive, headers, content_type, key, share)
                 pending = [each for each in checked if isinstance(each, PendingEvent)]
-                accepted = await self._intake.submit(pending) if pending else []
+                accepted = await self._store(pending) if pending else []
                 del pending
             if not _is_single(content_type, headers) or len(checked) != 1:
                 await answer(send, 200, self._batch_view(checked, accepted))
@@ -291,8 +291,10 @@ class Publisher:
 
         return mode_of
 
-    def _accepted(self, accepted: Accepted, warnings: tuple[Fault, ...]) -> tuple[int, AcceptedView]:
-        """Count an accepted event; return status and body of its answer. Raises Problem 409."""
+    def _accepted(self, accepted: Accepted | Problem, warnings: tuple[Fault, ...]) -> tuple[int, AcceptedView]:
+        """Count an accepted event; return status and body of its answer. Raises the problem, or Problem 409."""
+        if isinstance(accepted, Problem):
+            raise accepted
         if accepted.outcome == "conflict":
             raise _conflict(accepted)
         duplicate = accepted.outcome == "duplicate"
@@ -302,7 +304,19 @@ class Publisher:
         view = AcceptedView(ids.encode("evt", accepted.id), duplicate, accepted.deliveries, warnings)
         return 200 if duplicate else 202, view
 
-    def _batch_view(self, checked: Sequence[PendingEvent | Problem], accepted: Sequence[Accepted]) -> BatchView:
+    async def _store(self, events: Sequence[PendingEvent]) -> list[Accepted | Problem]:
+        """Store the events of a batch; return a problem for each that is not stored although others are."""
+        try:
+            return list(await self._intake.submit(events))
+        except PartlyStoredError as error:
+            if not isinstance(error.reason, Exception):
+                raise error.reason from None
+            problem = problem_of(error.reason)
+            return [*error.answers, *[problem] * (len(events) - len(error.answers))]
+
+    def _batch_view(
+        self, checked: Sequence[PendingEvent | Problem], accepted: Sequence[Accepted | Problem]
+    ) -> BatchView:
         remaining = iter(accepted)
         items = [
             _refused(index, each) if isinstance(each, Problem) else self._item(index, each, next(remaining))
@@ -312,7 +326,7 @@ class Publisher:
         refused = sum(status >= 400 for status in statuses)
         return BatchView(items, statuses.count(202), statuses.count(200), refused)
 
-    def _item(self, index: int, event: PendingEvent, accepted: Accepted) -> ItemView:
+    def _item(self, index: int, event: PendingEvent, accepted: Accepted | Problem) -> ItemView:
         try:
             status, view = self._accepted(accepted, event.warnings)
         except Problem as problem:

@@ -17,6 +17,7 @@ from commerce_event.deliver.claim_loop import ClaimLoop
 from commerce_event.deliver.concurrency import Concurrency
 from commerce_event.deliver.endpoint_state import EndpointState, Health
 from commerce_event.deliver.leases import RECORD_S, Leases
+from commerce_event.deliver.pace import Pace
 from commerce_event.deliver.result_writer import ResultWriter
 from commerce_event.registry.registry import Registry
 from commerce_event.store.model import Claimed, Settlement
@@ -75,6 +76,7 @@ class Dispatcher:
             results=self._results,
             launch=self.launch,
         )
+        self._pace = Pace()
         self._workers: set[asyncio.Task[None]] = set()
         self._own_faults: dict[int, int] = {}  # in a row, by delivery; the latest last
         self._closing = False
@@ -204,6 +206,7 @@ class Dispatcher:
             return
         state.sending += 1
         try:
+            await self._pace.turn(claimed.client_id)
             outcome = await self._sender.send(endpoint, claimed)
         finally:
             state.sending -= 1

@@ -1,0 +1,51 @@
+"""Pace: a few requests begin in each turn of the event loop, the clients one after the other."""
+
+import asyncio
+
+from commerce_event.deliver import pace
+from commerce_event.deliver.pace import Pace
+
+
+class Starts:
+    """Requests that begin when they may, in the order in which they did."""
+
+    def __init__(self) -> None:
+        self.pace = Pace()
+        self.begun: list[int] = []
+
+    def add(self, client_id: int, count: int) -> list[asyncio.Task[None]]:
+        return [asyncio.create_task(self._start(client_id)) for _ in range(count)]
+
+    async def _start(self, client_id: int) -> None:
+        await self.pace.turn(client_id)
+        self.begun.append(client_id)
+
+
+async def test_turn_lets_a_few_requests_begin_in_each_turn_of_the_loop() -> None:
+    starts = Starts()
+    tasks = starts.add(1, 100)
+    counts = []
+    while len(starts.begun) < 100:
+        before = len(starts.begun)
+        await asyncio.sleep(0)
+        counts.append(len(starts.begun) - before)
+    await asyncio.gather(*tasks)
+    assert max(counts) <= 2 * pace._STARTS_MAX
+
+
+async def test_turn_of_another_client_does_not_wait_behind_many() -> None:
+    starts = Starts()
+    tasks = starts.add(1, 100) + starts.add(2, 2)
+    await asyncio.gather(*tasks)
+    assert max(index for index, client_id in enumerate(starts.begun) if client_id == 2) < 2 * pace._STARTS_MAX
+
+
+async def test_turn_of_a_cancelled_request_is_skipped() -> None:
+    starts = Starts()
+    tasks = starts.add(1, 3 * pace._STARTS_MAX)
+    await asyncio.sleep(0)
+    for task in tasks[20:]:
+        task.cancel()
+    await asyncio.wait(tasks)
+    assert len(starts.begun) == 20
+    await starts.pace.turn(2)
