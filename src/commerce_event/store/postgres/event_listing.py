@@ -162,10 +162,10 @@ async def _search_by_index(
 ) -> list[Event]:
     where = _conditions_of(query, page, ids)
     texts = where.inner()
-    if former is None:
-        lexemes = text_search.index_query([wanted], query.scope.sorted_ids or ())
-    else:  # texts of older versions may not name their client
-        lexemes = text_search.index_query([wanted, former] if former else [wanted])
+    clients: Sequence[int] = query.scope.sorted_ids or ()
+    if former is not None and clients and await fetch_value(connection, "texts_without_client"):
+        clients = ()
+    lexemes = text_search.index_query([wanted, former] if former else [wanted], clients)
     texts.add("words @@ ({}::text)::tsquery", lexemes)
     _add_text(texts, "event_text", wanted, former)
     texts.add_bounds("event_id", ids.first, ids.end)

@@ -527,6 +527,10 @@ SELECT count(*) FROM (SELECT FROM text_todo LIMIT $1) AS few
 -- index event_text_former: the last text by the words of an older version. Ordered, so that the planner uses that index
 SELECT event_id FROM event_text WHERE word_rule = 1 ORDER BY event_id DESC LIMIT 1
 
+-- name: texts_without_client
+-- index event_text_without_client: whether there are texts of schema 4 and before, which do not name their client
+SELECT EXISTS (SELECT FROM event_text WHERE NOT words @@ '''@'':*'::tsquery)
+
 -- name: unindexed_events
 -- events that are not in the text index yet, newest first
 SELECT event_id FROM text_todo WHERE event_id < $1 ORDER BY event_id DESC LIMIT $2

@@ -3,4 +3,3 @@
 
 ALTER TABLE event_text ADD COLUMN word_rule smallint NOT NULL DEFAULT 1;
 CREATE INDEX event_text_former ON event_text (event_id) WHERE word_rule = 1;
-DROP INDEX event_text_without_client;
