@@ -1,5 +1,6 @@
 """Fixtures that tests of several packages share, and the mark of the tests that `make test-unit` leaves out."""
 
+import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final
@@ -29,6 +30,13 @@ INTEGRATION_FOLDERS: Final = frozenset(
 INTEGRATION_FIXTURES: Final = frozenset({"api", "bench", "engine_maker", "server"})
 
 TESTS: Final = Path(__file__).parent
+
+
+def pytest_configure() -> None:
+    """Let the commands that tests start be interrupted: they would inherit signals that nohup or a shell ignores."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

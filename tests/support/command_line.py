@@ -46,8 +46,12 @@ async def run(
 
 
 async def finished(process: asyncio.subprocess.Process, stdin: str = "") -> Finished:
-    async with asyncio.timeout(DEADLINE_S):
-        out, err = await process.communicate(stdin.encode())
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            out, err = await process.communicate(stdin.encode())
+    except TimeoutError:
+        process.kill()
+        raise
     assert process.returncode is not None
     return Finished(process.returncode, out.decode(), err.decode())
 
