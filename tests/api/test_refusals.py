@@ -301,6 +301,23 @@ async def test_accept_that_stored_nothing_leaves_it_open(api: Api, monkeypatch: 
     assert expect(await api.admin.get(f"/v1/events/{accepted['event_id']}"), 200)["client_id"] == 2
 
 
+async def test_accept_of_one_that_is_deleted_meanwhile_still_answers_with_its_event(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await refused(api)
+    store = api.node.store.refusals
+    accept_in_store = store.accept
+
+    async def expire_first(*values: Any, **others: Any) -> bool:
+        await store.expire(before_ms=2**41, limit=10)
+        return await accept_in_store(*values, **others)
+
+    monkeypatch.setattr(store, "accept", expire_first)
+    accepted = expect(await accept(api, made["id"]), 200)
+    assert expect(await api.admin.get(f"/v1/events/{accepted['event_id']}"), 200)["client_id"] == 1
+    expect_problem(await accept(api, made["id"]), 404)
+
+
 async def test_accept_corrected_event_keeps_its_bytes(api: Api) -> None:
     await api.endpoint()
     made = await refused(api)
