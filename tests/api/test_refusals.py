@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -23,6 +24,11 @@ async def refused(api: Api, body: Any = None, path: str = PATH, status: int = 42
 
 def expect_problem_status(response: httpx.Response, status: int) -> None:
     assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json")
+
+
+async def chunks(body: bytes) -> AsyncIterator[bytes]:
+    """Send a body of unknown length."""
+    yield body
 
 
 async def refusals(api: Api, caller: httpx.AsyncClient | None = None, **query: Any) -> list[Json]:
@@ -70,6 +76,11 @@ async def test_event_of_unknown_type_is_kept_with_the_type_as_sent(api: Api) -> 
     assert long["type"] == "Å" * 100
     nul = await refused(api, {"ClientId": 1}, "/v1/events/a%00b", 404)
     assert nul["type"] == "a\ufffdb"
+    odd = await refused(api, {"ClientId": 1}, "/v1/events/%FF%ED%A0%80", 404)
+    assert odd["type"] == "\ufffd" * 4
+    slow = await api.admin.post("/v1/events/%FF%00", content=chunks(b'{"ClientId":1}'), headers=MEDIA)
+    expect_problem_status(slow, 404)
+    assert (await refusals(api))[0]["type"] == "\ufffd" * 2
 
 
 @pytest.mark.parametrize("body", [b"\xff\x00not JSON", b'{"ClientId":1,"ClientId":2}', b"", b"[" * 200])
@@ -122,7 +133,7 @@ async def test_refused_cloud_event_is_kept(api: Api, mode: str) -> None:
     expect_problem_status(response, 422)
     (made,) = await refusals(api)
     assert (made["type"], made["client_id"]) == ("OrderConfirmedEvent", 1)
-    assert (await detail(api, made["id"]))["body"] == (envelope if mode == "mismatch" else data)
+    assert (await detail(api, made["id"]))["body"] == data
 
 
 async def test_other_answers_leave_no_trace(api: Api) -> None:
@@ -288,6 +299,23 @@ async def test_accept_that_stored_nothing_leaves_it_open(api: Api, monkeypatch: 
         expect_problem(await accept(api, made["id"]), 503)
     accepted = expect(await accept(api, made["id"], data=example(client_id=2)), 200)
     assert expect(await api.admin.get(f"/v1/events/{accepted['event_id']}"), 200)["client_id"] == 2
+
+
+async def test_accept_of_one_that_is_deleted_meanwhile_still_answers_with_its_event(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await refused(api)
+    store = api.node.store.refusals
+    accept_in_store = store.accept
+
+    async def expire_first(*values: Any, **others: Any) -> bool:
+        await store.expire(before_ms=2**41, limit=10)
+        return await accept_in_store(*values, **others)
+
+    monkeypatch.setattr(store, "accept", expire_first)
+    accepted = expect(await accept(api, made["id"]), 200)
+    assert expect(await api.admin.get(f"/v1/events/{accepted['event_id']}"), 200)["client_id"] == 1
+    expect_problem(await accept(api, made["id"]), 404)
 
 
 async def test_accept_corrected_event_keeps_its_bytes(api: Api) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 from postgres import drop, empty_database, in_database, run_on_server, server_url
 from processes import ADMIN_KEY, DEADLINE_S, LocalReceiver, ServerProcess
@@ -205,3 +206,28 @@ async def test_session_signed_out_on_one_node_ends_on_another(cluster: Cluster) 
         assert (await first.get("/admin", headers=copied)).status_code == 303
         while (await second.get("/admin", headers=copied)).status_code != 303:
             await asyncio.sleep(0.02)
+
+
+async def test_refused_event_accepted_on_two_nodes_at_once_becomes_one_event(
+    cluster: Cluster, receiver: LocalReceiver
+) -> None:
+    await cluster.start()
+    await subscribe(cluster.first, receiver, "/hook")
+    headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
+    nodes = [
+        httpx.AsyncClient(base_url=each.url, headers=headers, timeout=DEADLINE_S, trust_env=False)
+        for each in (cluster.first, cluster.second)
+    ]
+    wrong = {**order(1), "OrderId": "x"}
+    assert (await nodes[0].post("/v1/events/OrderConfirmedEvent", json=wrong)).status_code == 422
+    assert (await nodes[0].get("/v1/refusals")).status_code == 200  # waits until it is written
+    (refused,) = (await nodes[1].get("/v1/refusals")).json()["items"]
+
+    path = f"/v1/refusals/{refused['id']}/accept"
+    answers = await asyncio.gather(*(node.post(path) for node in nodes * 4))
+
+    assert sorted(answer.status_code for answer in answers) == [200, *[409] * 7]
+    (event,) = (await nodes[0].get("/v1/events")).json()["items"]
+    assert all(event["id"] in answer.text for answer in answers)
+    for node in nodes:
+        await node.aclose()

@@ -1,13 +1,17 @@
 """Upkeep: the recount finds what is wrong, retention frees what is old and nothing else."""
 
 import asyncio
+import itertools
 from typing import cast
 
 import pytest
-from stores import START_MS, Engine, accept_events, claim, new_event, result
+from stores import START_MS, Engine, accept_events, claim, empty_registry, new_event, result
 
 from commerce_event.core.clock import SystemClock
-from commerce_event.core.model import Replay, Scope
+from commerce_event.core.ids import IdMaker
+from commerce_event.core.model import Refusal, Replay, Scope
+from commerce_event.maintenance import runner
+from commerce_event.maintenance.activity_recorder import ActivityRecorder
 from commerce_event.maintenance.clock_watcher import ClockWatcher
 from commerce_event.maintenance.retention import Retention
 from commerce_event.store.model import DeliveryQuery, EventQuery, NewDelivery, Page
@@ -196,6 +200,34 @@ async def test_retention_takes_what_is_past_its_time_and_catches_up_after_a_long
         left.append(len(await store.history.events_after(1, 0, 10)))
 
     assert left == [4, 2, 2, 2], "a day's work of ten days; what is younger than the retention stays"
+
+
+async def test_maintenance_deletes_refused_events_past_their_own_retention(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, clock, ids = await engine.open(), SystemClock(), IdMaker()
+    days = itertools.count()
+    monkeypatch.setattr(clock, "monotonic", lambda: next(days) * 86_400.0)
+    monkeypatch.setattr(runner, "_EXPIRE_EVERY_S", 0.001)
+    now_ms = clock.now_ms()
+    for age_days in (9, 8, 6, 0):
+        at_ms = now_ms - age_days * DAY_MS
+        refused = Refusal(
+            id=ids.next(at_ms), at_ms=at_ms, client_id=1, owner="client 1", type="T", key_id=0, key_name="", status=422,
+            detail="", faults=(), body=b"{}", size=2,
+        )  # fmt: skip
+        await store.refusals.add([refused])
+    maintenance = runner.Maintenance(
+        store, empty_registry(store), clock, ActivityRecorder(clock), retention_s=0, refusal_retention_s=7 * 86_400
+    )
+    maintenance.start()
+    try:
+        async with asyncio.timeout(60):
+            while await store.refusals.oldest_ms() != now_ms - 6 * DAY_MS:
+                await asyncio.sleep(0.005)
+    finally:
+        await maintenance.close()
+    assert await store.refusals.count_open(Scope.everyone(), limit=9) == 2
 
 
 async def test_due_times_follow_a_clock_that_was_set_back_while_the_store_was_away() -> None:

@@ -211,13 +211,7 @@ class Publisher:
     def _pending_event(self, event_type: str, body: bytes, headers: Headers, key: Key) -> PendingEvent:
         """Check the event of a request. Raises RejectedError or Problem."""
         if _is_structured(headers):
-            try:
-                item = read_cloud_event(body)
-                if item.type != event_type:
-                    raise invalid_member("type", f"names another event type than the address, {event_type[:100]}")
-            except RejectedError as refusal:
-                self._refusals.record(key, None, body, refusal)
-                raise
+            item = self._unwrap(key, event_type, body)
             checked = self._check_item(item, key, headers, _key_of_request(headers))
             if isinstance(checked, Problem):
                 raise checked
@@ -235,6 +229,22 @@ class Publisher:
             None if traceparent is None else read_traceparent(traceparent.decode("latin-1")),
         )
 
+    def _unwrap(self, key: Key, event_type: str, body: bytes) -> Item:
+        """Read a structured CloudEvent at the address of its type, and record it when it is refused.
+
+        Raises RejectedError.
+        """
+        try:
+            item = read_cloud_event(body)
+        except RejectedError as refusal:
+            self._refusals.record(key, None, body, refusal)
+            raise
+        if item.type != event_type:
+            mismatch = invalid_member("type", f"names another event type than the address, {event_type[:100]}")
+            self._refusals.record(key, item.type, item.body, mismatch)
+            raise mismatch
+        return item
+
     def _check_steps(
         self, batch: Batch, key: Key, headers: Headers, own_key: str | None
     ) -> Steps[list[PendingEvent | Problem]]:
@@ -244,8 +254,11 @@ class Publisher:
         """
         checked: list[PendingEvent | Problem] = []
         for item in batch:
+            event_type: str | None = None
+            each: PendingEvent | Problem
             if isinstance(item, RefusedItem):
-                event_type, each = None, self._refused_item(item, key)
+                self._refusals.record(key, None, item.body, item.error)
+                each = item.error
             else:
                 event_type, each = item.type, self._check_item(item, key, headers, own_key)
             del item
@@ -256,10 +269,6 @@ class Publisher:
                 self._counters.refused(event_type, each)
             checked.append(each)
         return checked
-
-    def _refused_item(self, item: RefusedItem, key: Key) -> PendingEvent | Problem:
-        self._refusals.record(key, None, item.body, item.error)
-        return item.error
 
     def _check_item(self, item: Item, key: Key, headers: Headers, own_key: str | None) -> PendingEvent | Problem:
         try:

@@ -57,7 +57,7 @@ class RefusalAcceptance:
             raise being_accepted(client_id)
         accepted = await self._publish(refusal, event)
         now_ms = self._clock.now_ms()
-        is_first = await self._store.accept(refusal.id, accepted.id, now_ms=now_ms)
+        is_first = await self._store.accept(refusal.id, accepted.id, now_ms=now_ms) or await self._is_gone(refusal)
         if not is_first or accepted.outcome == "conflict":  # conflict: an acceptance with another body was first
             raise _accepted_before(accepted.id)
         return msgspec.structs.replace(
@@ -87,6 +87,10 @@ class RefusalAcceptance:
                 await self._store.cancel_acceptance(refusal.id)
             raise
         return accepted
+
+    async def _is_gone(self, refusal: Refusal) -> bool:
+        """Tell whether the refused event was deleted meanwhile: too many others came, or it expired."""
+        return await self._store.refusal(refusal.id, Scope.everyone()) is None
 
     async def _closed_meanwhile(self, refusal: Refusal) -> Problem:
         now = await self._store.refusal(refusal.id, Scope.everyone())

@@ -9,6 +9,7 @@ import msgspec
 import structlog
 
 from commerce_event.contract.catalogue import EVENT_TYPES
+from commerce_event.contract.properties import INT32_MAX, INT32_MIN
 from commerce_event.core import ids
 from commerce_event.core.clock import Clock
 from commerce_event.core.fair_budget import FairBudget
@@ -22,10 +23,11 @@ _QUEUE_BYTES_MAX: Final = 16 * 1024**2  # beyond it, each owner has an equal sha
 _ENTRY_BYTES: Final = 1_024  # counted for an entry besides its body
 _STEP_MAX: Final = 256  # refusals in one commit
 _STEP_BYTES_MAX: Final = 1024**2
-_PAUSE_S: Final = 0.05  # between two commits
+_LARGE_BYTES: Final = 16 * 1024  # of a body: reading its ClientId takes long enough to let others run in between
+_PAUSE_S: Final = 0.05  # between two commits, at least
+_BACKOFF_FACTOR: Final = 3.0  # pause as a multiple of the time of the commit: accepting goes first
 _RETRY_S: Final = 1.0  # while the store is away
 _TYPE_MAX: Final = 100  # characters
-_INT32: Final = range(-(2**31), 2**31)
 
 UNKNOWN_TYPE: Final = "unknown"  # in logs and metrics, for every type that is not in the catalogue
 
@@ -125,17 +127,23 @@ class RefusalRecorder:
                 await asyncio.sleep(max(0.0, self._not_before_s - now()))
                 pause_s = await self._write_step()
                 self._not_before_s = now() + pause_s
+        except asyncio.CancelledError:
+            self._on_dropped(len(self._queue))
+            raise
         finally:
             self._running = None
 
     async def _write_step(self) -> float:
-        """Write the next refused events; return how long to wait before the next step."""
-        step = self._take_step()
+        """Write the next refused events, or queue them again while the store is away; return how long to wait then."""
+        now = asyncio.get_running_loop().time
+        step, begin_s = self._take_step(), now()
         try:
             refusals = []
             for each in step:
                 refusals.append(_refusal(each))
-                await asyncio.sleep(0)  # a body may be large
+                if len(each.body) > _LARGE_BYTES:
+                    await asyncio.sleep(0)
+            begin_s = now()
             await self._store.add(refusals)
         except StoreUnavailableError as error:
             self._queue.extendleft(reversed(step))
@@ -144,7 +152,7 @@ class RefusalRecorder:
             self._is_away = True
             return _RETRY_S
         except asyncio.CancelledError:
-            self._on_dropped(len(step) + len(self._queue))
+            self._queue.extendleft(reversed(step))
             raise
         except Exception:
             log.exception("refused events could not be stored", count=len(step))
@@ -154,7 +162,7 @@ class RefusalRecorder:
         self._is_away = False
         for each in step:
             self._queued_bytes.give_back(each.key.owner, each.size)
-        return _PAUSE_S
+        return max(_PAUSE_S, _BACKOFF_FACTOR * (now() - begin_s))
 
     def _take_step(self) -> list[_Recorded]:
         step: list[_Recorded] = []
@@ -206,7 +214,7 @@ def _read(body: bytes, *, is_envelope: bool) -> tuple[Any, Any]:
 
 def _client_of(key: Key, stated: Any) -> int | None:
     """Return the client that the body states if the key may touch it, else the key's only client."""
-    if type(stated) is int and stated in _INT32 and key.scope.allows(stated):
+    if type(stated) is int and INT32_MIN <= stated <= INT32_MAX and key.scope.allows(stated):
         return stated
     return key.client_ids[0] if key.client_ids is not None and len(key.client_ids) == 1 else None
 
