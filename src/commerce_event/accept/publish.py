@@ -1,7 +1,9 @@
 """The publishing calls: `POST /v1/events/{EventType}` for one event, `POST /v1/events` for many. The hot path."""
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
+
+from msgspec import UNSET
 
 from commerce_event.accept.answers import AcceptedView, BatchView, ItemView
 from commerce_event.accept.batch import Batch, Item, envelope_max, read_batch, read_cloud_event
@@ -167,7 +169,7 @@ class Publisher:
 
         Raises RejectedError, Problem, and StoreUnavailableError while the store cannot take it.
         """
-        event = parse_event(event_type, body, max_bytes=self.body_max, mode_of=lambda _client, _type: mode)
+        event = self._parse(event_type, body, lambda _client, _type: mode)
         check_client(key, event.client_id)
         [accepted] = await self._intake.submit((_to_pending(event, idempotency_key, None),))
         return self._accepted(accepted, event.warnings)
@@ -210,7 +212,7 @@ class Publisher:
         stated = headers.get(b"ce-type")  # of a CloudEvent in binary mode
         if stated is not None and event_type_name(stated.decode("latin-1")) != event_type:
             raise Problem(422, f"The header ce-type names another type than the address, {event_type[:100]}.")
-        event = parse_event(event_type, body, max_bytes=self.body_max, mode_of=self._mode_of(key))
+        event = self._parse(event_type, body, self._mode_of(key))
         check_client(key, event.client_id)
         traceparent = headers.get(b"traceparent")
         return _to_pending(
@@ -242,15 +244,23 @@ class Publisher:
         try:
             if isinstance(item, RejectedError):
                 raise item
-            event = parse_event(
-                item.type, item.body, max_bytes=self.body_max, data=item.data, mode_of=self._mode_of(key)
-            )
+            event = self._parse(item.type, item.body, self._mode_of(key), item.data)
             check_client(key, event.client_id)
         except Problem as problem:
             problem.__context__ = problem.__cause__ = None
             return problem.with_traceback(None)  # it would keep the decoded event
         traceparent = item.traceparent or read_traceparent(headers.get(b"traceparent", b"").decode("latin-1"))
         return _to_pending(event, own_key or item.idempotency_key, traceparent)
+
+    def _parse(self, event_type: str, body: bytes, mode_of: ModeOf, data: Any = UNSET) -> ParsedEvent:
+        return parse_event(
+            event_type,
+            body,
+            max_bytes=self.body_max,
+            data=data,
+            catalogue=self._registry.catalogue,
+            mode_of=mode_of,
+        )
 
     def _mode_of(self, key: Key) -> ModeOf:
         """Return how to find a validation mode. Events of clients that the key may not access are never accepted."""

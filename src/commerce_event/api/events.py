@@ -35,7 +35,7 @@ async def list_events(call: Call) -> Reply:
         return await _events_after(call, query)
     wanted = EventQuery(
         scope=scope,
-        types=read_types(query.type.split(","), "?type") if query.type else (),
+        types=read_types(call.services.registry.catalogue, query.type.split(","), "?type") if query.type else (),
         application_id=query.application_id,
         since_ms=read_time(query.since, "?since"),
         until_ms=read_time(query.until, "?until"),
