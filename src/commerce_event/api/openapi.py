@@ -166,7 +166,11 @@ def _replace_tuples(schema: Any) -> None:
 @lru_cache(maxsize=_CATALOGUES_KEPT)
 def document_yaml(catalogue: Catalogue = CONTRACT) -> str:
     """Return the document as YAML. The first call is slow: do not call it in the event loop."""
-    return yaml.safe_dump(document(catalogue), sort_keys=False, allow_unicode=True)
+    return as_yaml_text(document(catalogue))
+
+
+def as_yaml_text(document: dict[str, Any]) -> str:
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
 
 def _types() -> list[Any]:
