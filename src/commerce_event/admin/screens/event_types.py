@@ -13,6 +13,7 @@ from commerce_event.core.problems import not_found
 from commerce_event.web.commands import publish_command
 from commerce_event.web.highlight import json_text
 
+_MODES_SHOWN: Final = 100
 _LAST_TYPE: Final = "This is the only type that the endpoint subscribes to. Switch the endpoint itself off instead."
 
 
@@ -25,11 +26,25 @@ class EventTypeRow(msgspec.Struct, frozen=True):
 
 
 async def list_types(context: ScreenContext) -> Response:
+    return await render_types(context, {})
+
+
+async def render_types(context: ScreenContext, errors: dict[str, str], status: int = 200) -> Response:
+    """Answer with the event types and the validation modes. ``errors`` are those of the form of a mode."""
     everyone = await context.all_endpoints()
     chosen = context.query.get("client_id", "")
     endpoints = [each for each in everyone if not chosen or str(each.client_id) == chosen]
+    client_id = next((each.client_id for each in endpoints), None) if chosen else None
+    modes = await context.call("listValidation", query={"client_id": client_id, "limit": _MODES_SHOWN})
     return context.render(
         "event_types.html",
+        status,
+        errors=errors,
+        form=context.form,
+        modes=[each for each in modes.items if not chosen or str(each.client_id) == chosen],
+        more_modes=modes.next_cursor is not None,
+        entries=context.catalogue.entries,
+        own_count=len(context.catalogue.own),
         clients=sorted({endpoint.client_id for endpoint in everyone}),
         chosen=chosen,
         columns=endpoints,
