@@ -260,7 +260,11 @@ def _browser_routes(services: Services, vault: Vault) -> list[BaseRoute]:
     packages = ("commerce_event.admin", "commerce_event.reference", "commerce_event.web")
     assets = Assets(*packages)
     pages = Pages(assets, *packages, **admin.TEMPLATE_GLOBALS)
-    return [assets.route(), *admin.routes(services, vault, pages), *reference.routes(pages)]
+    return [
+        assets.route(),
+        *admin.routes(services, vault, pages),
+        *reference.routes(pages, lambda: services.registry.catalogue),
+    ]
 
 
 def tune_collector() -> None:

@@ -463,7 +463,8 @@ def test_find_faults_finds_some_exactly_when_the_class_refuses(name: str, draw: 
     assert bool(find_faults(event_type, data)) == refused
 
 
-def converts(data: Mapping[str, Any], model: type[msgspec.Struct]) -> bool:
+def converts(data: Mapping[str, Any], model: type[msgspec.Struct] | None) -> bool:
+    assert model is not None
     try:
         msgspec.convert(data, model)
     except msgspec.ValidationError:

@@ -16,7 +16,7 @@ from commerce_event.admin.event_labels import label_of, search_hit
         ("SkuChangedNotification", {"PartNo": "FJ-1"}, "Part FJ-1"),
         ("CustomerChangedNotification", {"CustomerId": 88301}, "Customer 88301"),
         ("JobCompletedEvent", {"StatusId": 2}, ""),
-        ("AnUnknownEvent", {"OrderNo": "1"}, ""),
+        ("ATypeOfOnesOwn", {"OrderNo": "1"}, "Order 1"),
     ],
 )
 def test_label_of_event_is_the_number_that_people_know(event_type: str, data: dict[str, object], label: str) -> None:

@@ -75,7 +75,7 @@ async def test_the_catalogue_lists_every_type_and_shows_each(api: Api) -> None:
     listed = expect(await reader.get("/v1/event-types"), 200)["items"]
     assert [each["name"] for each in listed] == list(EVENT_TYPES)
     for each in listed:
-        assert set(each) == {"name", "category", "kind", "description", "schema", "example"}
+        assert set(each) == {"name", "category", "kind", "description", "schema", "example", "own"}
         assert expect(await reader.get(f"/v1/event-types/{each['name']}"), 200) == each
     problem = expect_problem(await reader.get("/v1/event-types/OrderConfirmdEvent"), 404)
     assert problem["detail"] == "There is no event type 'OrderConfirmdEvent'; did you mean OrderConfirmedEvent?"
@@ -212,7 +212,7 @@ async def test_every_item_of_a_batch_is_counted_once(api: Api) -> None:
 
 @pytest.mark.parametrize("path", [*PATHS, *PLAIN])
 async def test_a_method_that_is_not_there_is_answered_with_those_that_are(api: Api, path: str) -> None:
-    response = await api.admin.request("PUT", path)
+    response = await api.admin.request("TRACE", path)
     expect_problem(response, 405)
     there = {operation.method for operation in OPERATIONS if operation.path == path} or {"GET"}
     if path in {"/v1/events", "/v1/events/{id}"}:

@@ -18,6 +18,9 @@ from commerce_event.api.openapi import OPERATIONS
 from commerce_event.api.operations import Operation
 from commerce_event.core.model import Role
 
+OWN_TYPE: Json = {
+    "name": "ExportDelivered", "category": "Export", "schema": {"type": "object"}, "example": {"ClientId": 1},
+}  # fmt: skip
 LONG_AGO = "2020-01-01T00:00:00Z"
 OWN, FOREIGN = 1, 2
 ALLOWED: dict[str, set[str]] = {
@@ -35,6 +38,7 @@ UNKNOWN = {
 }  # fmt: skip
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
 WITH_ID = [o.name for o in OPERATIONS if "{id}" in o.path]
+OWN_TYPES = {"createEventType", "changeEventType", "deleteEventType"}
 WITHOUT_IDS = {"readActivity", "readNode", "countRefusals", "listValidation"}  # tests of their own
 LISTS = [
     o.name
@@ -91,6 +95,8 @@ async def call(
         "createEndpoint": {"client_id": things.client_id, "url": "https://a.example/", "event_types": ["*"]},
         "changeEndpoint": {"description": "changed"},
         "createKey": {"role": "admin"},
+        "createEventType": OWN_TYPE,
+        "changeEventType": {name: OWN_TYPE[name] for name in ("schema", "example")},
         "setValidation": {"client_id": things.client_id, "event_type": "*", "mode": "warn"},
     }
     query: Json | None = (
@@ -119,7 +125,7 @@ async def test_call_accepts_exactly_the_roles_that_it_needs(api: Api, name: str)
 def test_calls_need_the_expected_roles() -> None:
     needs = {operation.name: operation.needs for operation in OPERATIONS}
     for operation in OPERATIONS:
-        if operation.tag == "Keys" or operation.name == "readStore":
+        if operation.tag == "Keys" or operation.name in {"readStore", *OWN_TYPES}:
             assert needs.pop(operation.name) == "admin"
         elif operation.method != "GET":
             assert needs.pop(operation.name) == "manage"

@@ -476,6 +476,55 @@ async def test_contract_commands_need_no_server() -> None:
     assert (await run("types", "OrderConfirmedEvent")).out.startswith("name")
 
 
+async def test_validation_modes_can_be_set_listed_and_removed(shell: Shell) -> None:
+    data = json.dumps({"ClientId": 1, "JobId": "x", "StatusId": 2})
+    refused = await shell("publish", "JobCompletedEvent", stdin=data)
+    made = await shell.json("validation", "set", "System", "warn", "--client", "1")
+    accepted = await shell.json("publish", "JobCompletedEvent", stdin=data)
+    listed = await shell("validation", "list", "--client", "1")
+    shown = await shell("events", "get", accepted["id"])
+    removed = await shell("validation", "remove", "System", "--client", "1")
+
+    assert (refused.code, "/JobId" in refused.err) == (2, True)
+    assert (made["event_type"], made["mode"]) == ("System", "warn")
+    assert [each["pointer"] for each in accepted["warnings"]] == ["/JobId"]
+    assert "System" in listed.out
+    assert "/JobId" in shown.out
+    assert (removed.code, await shell.json("validation", "list")) == (0, [])
+    assert (await shell("validation", "remove", "System", "--client", "1")).code == 2
+
+
+async def test_own_event_types_can_be_created_published_and_deleted(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "type.json"
+    wanted = {
+        "name": "ExportDelivered", "category": "Export", "description": "An export was delivered.",
+        "schema": {"properties": {"ExportId": {"type": "integer"}}, "required": ["ExportId"]},
+        "example": {"ClientId": 1, "ExportId": 7},
+    }  # fmt: skip
+    file.write_text(json.dumps(wanted))
+    url = shell.environment["COMMERCE_EVENT_URL"]
+
+    created = await shell("event-types", "create", str(file))
+    listed = await shell.json("event-types", "list", "--own")
+    types = await shell.json("types", "--url", url)
+    document = await shell("openapi", "--url", url)
+    shown = await shell("event-types", "show", "ExportDelivered")
+    refused = await shell("publish", "ExportDelivered", stdin='{"ClientId":1}')
+    changed = await shell.json("event-types", "change", "ExportDelivered", str(file))
+    deleted = await shell("event-types", "delete", "ExportDelivered")
+
+    assert created.out == "Event type ExportDelivered in category Export is created.\n", created.err
+    assert [each["name"] for each in listed] == ["ExportDelivered"]
+    assert len(types) == 20
+    assert "ExportDelivered" in document.json["webhooks"]
+    assert "ExportId" in shown.out
+    assert (refused.code, "/ExportId" in refused.err) == (2, True)
+    assert changed["name"] == "ExportDelivered"
+    assert deleted.code == 0
+    assert (await shell("event-types", "create", str(tmp_path / "none.json"))).code == 2
+    assert "is not JSON" in (await shell("event-types", "create", stdin="x")).err
+
+
 async def test_demo_without_a_terminal_prints_progress_lines() -> None:
     done = await run("demo", "--once", "--count", "40")
 

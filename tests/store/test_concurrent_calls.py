@@ -15,6 +15,7 @@ from commerce_event.store.model import (
     EndpointRow,
     EventQuery,
     NewDelivery,
+    OwnTypeRow,
     Page,
     RefusalQuery,
 )
@@ -29,6 +30,10 @@ ROW = EndpointRow(
     id=7, client_id=1, revision=0, created_ms=1, updated_ms=1, deleted_ms=None, config=b"{}", sealed=b""
 )  # fmt: skip
 ENTRY = AuditEntry(5, 1, 1, 3, "", "changeEndpoint", "end_7")
+OWN_TYPE = OwnTypeRow(
+    name="ExportDelivered", category="Export", kind="event", description="", schema="{}", example="{}", revision=0,
+    created_ms=1, updated_ms=1,
+)  # fmt: skip
 VALIDATION = ValidationEntry(client_id=1, event_type="*", mode="warn")
 KEY = Key(id=3, role="read", client_ids=(1,), name="", digest=b"\x01", created_ms=1)
 
@@ -55,6 +60,10 @@ CALLS: dict[str, Callable[[Store], Awaitable[Any]]] = {
     "contract.put_validation": lambda store: store.contract.put_validation(VALIDATION),
     "contract.delete_validation": lambda store: store.contract.delete_validation(1, "*"),
     "contract.validation": lambda store: store.contract.validation(),
+    "contract.put_own_type": lambda store: store.contract.put_own_type(OWN_TYPE),
+    "contract.delete_own_type": lambda store: store.contract.delete_own_type("ExportDelivered"),
+    "contract.own_type_revisions": lambda store: store.contract.own_type_revisions(),
+    "contract.own_types": lambda store: store.contract.own_types(["ExportDelivered"]),
     "audit_log.add": lambda store: store.audit_log.add(ENTRY),
     "audit_log.entries": lambda store: store.audit_log.entries(EVERYONE, Page(1)),
     "refusals.add": lambda store: store.refusals.add([]),

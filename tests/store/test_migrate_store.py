@@ -41,6 +41,7 @@ from commerce_event.store.model import (
     EventQuery,
     NewDelivery,
     NewEvent,
+    OwnTypeRow,
     Page,
     RefusalQuery,
 )
@@ -175,6 +176,11 @@ class Shop:
     async def change_validation(self) -> None:
         entry = ValidationEntry(client_id=self._random.choice([1, 2]), event_type="Order", mode="warn", updated_ms=5)
         await self._store.contract.put_validation(entry)
+        row = OwnTypeRow(
+            name=self._random.choice(["B", "a", "ExportDelivered"]), category="Export", kind="event", description="Ü",
+            schema="{}", example="{}", revision=0, created_ms=1, updated_ms=2,
+        )  # fmt: skip
+        await self._store.contract.put_own_type(row)
 
     async def count(self) -> None:
         start_ms = START_MS - START_MS % 60_000
@@ -236,6 +242,7 @@ async def view(store: Store) -> dict[str, Any]:
         "revisions": [await store.registry.endpoint_revisions(1, version) for version in range(1, 6)],
         "keys": await store.registry.keys(),
         "validation": await store.contract.validation(),
+        "own types": await store.contract.own_types(["B", "a", "ExportDelivered"]),
         "replays": replays,
         "refusals": [await store.refusals.refusal(each.id, EVERYONE) for each in refusals],
         "replay states": [await store.history.replay_states(each.id) for each in replays],

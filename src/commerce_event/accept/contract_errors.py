@@ -2,19 +2,20 @@
 
 import re
 from collections.abc import Mapping
+from functools import reduce
 from typing import Any, Final
 
-from commerce_event.contract.catalogue import EVENT_TYPES, EventType
+from commerce_event.contract.catalogue import EventType
+from commerce_event.contract.json_schema import SchemaValidator
+from commerce_event.contract.own_types import ROUTING
 from commerce_event.contract.properties import TABLE_NAME_PATTERN
 from commerce_event.contract.schema import LIMITS, Property
 from commerce_event.core.problems import Fault, child
 
 FAULTS_MAX: Final = 20
-CLIENT_ID: Final = "ClientId"
+_CLIENT: Final = next(field for field in ROUTING if field.name == "ClientId")
+_NUL: Final = "must not contain the character U+0000"
 _TABLE_NAME: Final = re.compile(TABLE_NAME_PATTERN)
-_FOLDED_NAMES: Final = {
-    name: {each.casefold(): each for each in event_type.properties} for name, event_type in EVENT_TYPES.items()
-}
 _KINDS: Final[dict[type, str]] = {
     bool: "true or false",
     int: "a number",
@@ -27,7 +28,7 @@ _KINDS: Final[dict[type, str]] = {
 
 
 def find_faults(event_type: EventType, data: Mapping[str, Any]) -> tuple[Fault, ...]:
-    """Return the faults of an event's properties, at most 20; none when it keeps the contract."""
+    """Return the faults of the properties of a type of the contract, at most 20; none when the event keeps it."""
     faults = []
     for field in event_type.fields:
         message = _fault(field, data)
@@ -36,14 +37,24 @@ def find_faults(event_type: EventType, data: Mapping[str, Any]) -> tuple[Fault, 
     return tuple(faults[:FAULTS_MAX])
 
 
+def find_own_faults(validator: SchemaValidator, data: dict[str, Any], body: bytes) -> tuple[Fault, ...]:
+    """Return where an event of a type of one's own does not fit its schema, at most 20 places."""
+    faults = [Fault(child("", field.name), message) for field in ROUTING if (message := _fault(field, data))]
+    known = {fault.pointer for fault in faults}
+    for path, message in validator.misfits(data, body, FAULTS_MAX):
+        pointer = reduce(child, path, "")
+        if pointer not in known:
+            faults.append(Fault(pointer, message))
+    return tuple(faults[:FAULTS_MAX])
+
+
 def find_unusable(event_type: EventType, data: Mapping[str, Any]) -> tuple[Fault, ...]:
     """Return the faults that no validation mode accepts: of the ClientId, and of text that databases cannot hold."""
-    found = []
-    for field in event_type.fields:
-        value = data.get(field.name)
-        message = _fault(field, data)
-        if message is not None and (field.name == CLIENT_ID or (isinstance(value, str) and "\0" in value)):
-            found.append(Fault(child("", field.name), message))
+    found = [Fault(child("", _CLIENT.name), message)] if (message := _fault(_CLIENT, data)) else []
+    for name in event_type.properties:
+        value = data.get(name)
+        if isinstance(value, str) and "\0" in value:
+            found.append(Fault(child("", name), _NUL))
     return tuple(found)
 
 
@@ -52,7 +63,7 @@ def find_misspelt(event_type: EventType, data: Mapping[str, Any]) -> tuple[Fault
 
     Receivers that ignore case would read such a property in place of the contract's.
     """
-    right = _FOLDED_NAMES[event_type.name]
+    right = event_type.folded_names
     wrong = [name for name in data if name not in event_type.properties and name.casefold() in right]
     return tuple(
         Fault(child("", name), f"is written {right[name.casefold()]} in the contract") for name in wrong[:FAULTS_MAX]
@@ -96,7 +107,7 @@ def _text_fault(field: Property, value: Any) -> str | None:
         kind = _KINDS[type(value)] if type(value) is not float else "a number"
         return f"must be text, not {kind}"
     if "\0" in value:
-        return "must not contain the character U+0000"
+        return _NUL
     if field.values and value not in field.values:
         return f"must be {_one_of(field)}"
     if field.known_values and not _TABLE_NAME.match(value):

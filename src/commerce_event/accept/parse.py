@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from commerce_event.accept.contract_errors import FAULTS_MAX, find_faults, find_misspelt, find_unusable
+from commerce_event.accept.contract_errors import FAULTS_MAX, find_faults, find_misspelt, find_own_faults, find_unusable
 from commerce_event.accept.errors import (
     BodyTooLargeError,
     InvalidEventError,
@@ -14,7 +14,7 @@ from commerce_event.accept.errors import (
     UnknownTypeError,
 )
 from commerce_event.accept.strict_json import load
-from commerce_event.contract.catalogue import EVENT_TYPES, EventType
+from commerce_event.contract.catalogue import CONTRACT, Catalogue, EventType
 from commerce_event.contract.near_names import nearest_name
 from commerce_event.contract.properties import INT32_MAX, INT32_MIN
 from commerce_event.core.model import ValidationMode
@@ -48,9 +48,15 @@ def always_reject(_client_id: int, _event_type: EventType) -> ValidationMode:
 
 
 def parse_event(
-    event_type: str, body: bytes, *, max_bytes: int, data: Any = msgspec.UNSET, mode_of: ModeOf = always_reject
+    event_type: str,
+    body: bytes,
+    *,
+    max_bytes: int,
+    data: Any = msgspec.UNSET,
+    catalogue: Catalogue = CONTRACT,
+    mode_of: ModeOf = always_reject,
 ) -> ParsedEvent:
-    """Check a body against the contract. ``data`` is the decoded body, if it was decoded before.
+    """Check a body against its type in the catalogue. ``data`` is the decoded body, if it was decoded before.
 
     ``mode_of`` is asked only when the event breaks the contract. In every mode the body is an object with an integer
     ClientId, and no text of the contract contains U+0000.
@@ -59,9 +65,9 @@ def parse_event(
     """
     if len(body) > max_bytes:
         raise BodyTooLargeError(f"The event has {len(body)} bytes; the limit is {max_bytes}.")
-    known = EVENT_TYPES.get(event_type)
+    known = catalogue.get(event_type)
     if known is None:
-        raise UnknownTypeError(_no_such_type(event_type))
+        raise UnknownTypeError(_no_such_type(event_type, catalogue))
     if data is msgspec.UNSET:
         data = load(body)
     if type(data) is not dict:
@@ -78,8 +84,8 @@ def parse_event(
     return ParsedEvent(known, data["ClientId"], _application_id(data), data, body, warnings)
 
 
-def _no_such_type(name: str) -> str:
-    near = nearest_name(name, EVENT_TYPES)
+def _no_such_type(name: str, catalogue: Catalogue) -> str:
+    near = nearest_name(name, catalogue.types)
     hint = f". Did you mean {near}?" if near else "; GET /v1/event-types lists them."
     return f"There is no event type {name[:100]!r}{hint}"
 
@@ -97,15 +103,24 @@ def read_traceparent(text: str | None) -> str | None:
 
 
 def _contract_faults(event_type: EventType, data: dict[str, Any], body: bytes) -> tuple[Fault, ...]:
+    if event_type.validator is not None:
+        faults = find_own_faults(event_type.validator, data, body)
+        if b"\\u0000" in body:
+            faults = (*find_unusable(event_type, data), *faults)[:FAULTS_MAX]
+        return _with_misspelt(event_type, data, faults)
     try:
         msgspec.convert(data, event_type.model)
         # The class accepts any text; the contract refuses U+0000, which databases cannot hold in text.
         faults = find_faults(event_type, data) if b"\\u0000" in body else ()
     except ValueError as error:
         faults = find_faults(event_type, data) or (Fault("", str(error)),)
-    if not data.keys() <= event_type.properties:
-        faults = (*faults, *find_misspelt(event_type, data))[:FAULTS_MAX]
-    return faults
+    return _with_misspelt(event_type, data, faults)
+
+
+def _with_misspelt(event_type: EventType, data: dict[str, Any], faults: tuple[Fault, ...]) -> tuple[Fault, ...]:
+    if data.keys() <= event_type.properties:
+        return faults
+    return (*faults, *find_misspelt(event_type, data))[:FAULTS_MAX]
 
 
 def _application_id(data: dict[str, Any]) -> int | None:

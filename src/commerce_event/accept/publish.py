@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
-import msgspec
+from msgspec import UNSET
 
 from commerce_event.accept.answers import AcceptedView, BatchView, ItemView
 from commerce_event.accept.batch import Batch, Item, RefusedItem, envelope_max, read_batch, read_cloud_event
@@ -178,7 +178,7 @@ class Publisher:
 
         Raises RejectedError, Problem, and StoreUnavailableError while the store cannot take it.
         """
-        event = parse_event(event_type, body, max_bytes=self.body_max, mode_of=lambda _client, _type: mode)
+        event = self._parse(event_type, body, lambda _client, _type: mode)
         check_client(key, event.client_id)
         [accepted] = await self._intake.submit((to_pending(event, idempotency_key, None),))
         return self._accepted(accepted, event.warnings)
@@ -221,7 +221,7 @@ class Publisher:
             problem = Problem(422, f"The header ce-type names another type than the address, {event_type[:100]}.")
             self._refusals.record(key, event_type, body, problem)
             raise problem
-        event = self._parse(key, event_type, body)
+        event = self._parse_or_record(key, event_type, body)
         traceparent = headers.get(b"traceparent")
         return to_pending(
             event,
@@ -272,25 +272,35 @@ class Publisher:
 
     def _check_item(self, item: Item, key: Key, headers: Headers, own_key: str | None) -> PendingEvent | Problem:
         try:
-            event = self._parse(key, item.type, item.body, item.data)
+            event = self._parse_or_record(key, item.type, item.body, item.data)
         except Problem as problem:
             problem.__context__ = problem.__cause__ = None
             return problem.with_traceback(None)  # it would keep the decoded event
         traceparent = item.traceparent or read_traceparent(headers.get(b"traceparent", b"").decode("latin-1"))
         return to_pending(event, own_key or item.idempotency_key, traceparent)
 
-    def _parse(self, key: Key, event_type: str, body: bytes, data: Any = msgspec.UNSET) -> ParsedEvent:
+    def _parse_or_record(self, key: Key, event_type: str, body: bytes, data: Any = UNSET) -> ParsedEvent:
         """Check an event, and record it when it is refused. ``data`` is the decoded body, if it is known.
 
         Raises RejectedError.
         """
         try:
-            event = parse_event(event_type, body, max_bytes=self.body_max, data=data, mode_of=self._mode_of(key))
+            event = self._parse(event_type, body, self._mode_of(key), data)
         except RejectedError as refusal:
             self._refusals.record(key, event_type, body, refusal)
             raise
         check_client(key, event.client_id)
         return event
+
+    def _parse(self, event_type: str, body: bytes, mode_of: ModeOf, data: Any = UNSET) -> ParsedEvent:
+        return parse_event(
+            event_type,
+            body,
+            max_bytes=self.body_max,
+            data=data,
+            catalogue=self._registry.catalogue,
+            mode_of=mode_of,
+        )
 
     def _mode_of(self, key: Key) -> ModeOf:
         """Return how to find a validation mode. Events of clients that the key may not access are never accepted."""

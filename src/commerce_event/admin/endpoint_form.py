@@ -7,6 +7,7 @@ import msgspec
 
 from commerce_event.api.endpoint_fields import faults_of
 from commerce_event.api.response_models import MASK, EndpointView
+from commerce_event.contract.catalogue import Catalogue
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.model import DEFAULT_MAX_IN_FLIGHT
 from commerce_event.core.problems import Fault, Problem
@@ -110,7 +111,13 @@ def read_fields(form: Form) -> tuple[dict[str, Any], Errors]:
     return fields, errors
 
 
-def check_fields(fields: Mapping[str, Any], policy: AddressPolicy, *, kept: Mapping[str, str] | None = None) -> Errors:
+def check_fields(
+    fields: Mapping[str, Any],
+    policy: AddressPolicy,
+    catalogue: Catalogue,
+    *,
+    kept: Mapping[str, str] | None = None,
+) -> Errors:
     """Return everything that the API would reject, by field. ``kept`` are headers whose values may be masked."""
     checked = dict(fields)
     if kept and "headers" in checked:
@@ -119,7 +126,7 @@ def check_fields(fields: Mapping[str, Any], policy: AddressPolicy, *, kept: Mapp
             name: "kept" if value == MASK and name.lower() in known else value
             for name, value in checked["headers"].items()
         }
-    return _by_field(faults_of(checked, policy))
+    return _by_field(faults_of(checked, policy, catalogue))
 
 
 def errors_as_sentences(problem: Problem) -> Errors:

@@ -53,9 +53,8 @@ class SearchHit(msgspec.Struct, frozen=True):
 def label_of(event_type: str, body: bytes) -> EventLabel:
     """Return what people call an event's order, product or customer."""
     data = _object(body)
-    if event_type not in EVENT_TYPES:
-        return EventLabel()
-    prefix = EVENT_TYPES[event_type].key.prefix
+    known = EVENT_TYPES.get(event_type)
+    prefix = "" if known is None else known.key.prefix
     key_name, key_subject = _KEYS.get(prefix, ("", ""))
     key = _text(data.get(key_name))
     for name, subject in _NUMBERS:

@@ -17,6 +17,7 @@ from commerce_event.admin.screens import (
     endpoint_test,
     endpoints,
     event,
+    event_type_changes,
     event_types,
     events,
     keys,
@@ -24,6 +25,7 @@ from commerce_event.admin.screens import (
     refusals,
     replays,
     system,
+    validation,
 )
 from commerce_event.admin.sign_in import SignIn, sign_out
 from commerce_event.api.services import Services
@@ -83,7 +85,14 @@ _SCREENS: Sequence[tuple[str, str, Needed, Screen]] = (
     ("POST", "/replays/new", "manage", replays.start_replay),
     ("GET", "/replays/{id}", "read", replays.show_replay),
     ("GET", "/types", "read", event_types.list_types),
+    ("GET", "/types/new", "admin", event_type_changes.new_type),
+    ("POST", "/types/new", "admin", event_type_changes.create_type),
+    ("POST", "/types/validation", "manage", validation.set_mode),
+    ("POST", "/types/validation/remove", "manage", validation.remove_mode),
     ("GET", "/types/{name}", "read", event_types.show_type),
+    ("GET", "/types/{name}/edit", "admin", event_type_changes.edit_type),
+    ("POST", "/types/{name}/edit", "admin", event_type_changes.change_type),
+    ("POST", "/types/{name}/delete", "admin", event_type_changes.delete_type),
     ("POST", "/types/{name}/switch", "manage", event_types.switch_type),
     ("GET", "/audit", "read", audit.list_entries),
     ("GET", "/keys", "admin", keys.list_keys),

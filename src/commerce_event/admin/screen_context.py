@@ -18,6 +18,7 @@ from commerce_event.api.reading import SharedResponse, in_turn
 from commerce_event.api.response_models import BooksView, EndpointView
 from commerce_event.api.services import Services
 from commerce_event.api.validation import convert
+from commerce_event.contract.catalogue import Catalogue
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.model import Role
 from commerce_event.core.problems import Problem, not_found
@@ -75,6 +76,11 @@ class ScreenContext:
     def address_policy(self) -> AddressPolicy:
         """Which addresses an endpoint's URL may have, for the form that checks every field at once."""
         return self._factory.services.policy
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The event types that there are now."""
+        return self._factory.services.registry.catalogue
 
     @property
     def origin(self) -> str:

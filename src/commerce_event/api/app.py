@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from commerce_event.accept.publish import PREFIX, Publisher
-from commerce_event.api.openapi import OPERATIONS, document, document_yaml
+from commerce_event.api.openapi import OPERATIONS, document_json, document_yaml
 from commerce_event.api.operations import Reply, endpoint_of, json_response
 from commerce_event.api.problem_types import problem_type
 from commerce_event.api.readiness import Readiness
@@ -82,10 +82,12 @@ def _routes(services: Services, pages: Sequence[BaseRoute]) -> Starlette:
         return Response(text, headers=HEADERS | {"Vary": "Accept", "Content-Type": media_type})
 
     async def openapi_json(_request: Request) -> Response:
-        return shared(JSONResponse(document(), headers=HEADERS))
+        return shared(
+            Response(document_json(services.registry.catalogue), headers=HEADERS, media_type="application/json")
+        )
 
     async def openapi_yaml(_request: Request) -> Response:
-        text = await asyncio.to_thread(document_yaml)
+        text = await asyncio.to_thread(document_yaml, services.registry.catalogue)
         return shared(Response(text, headers=HEADERS, media_type="application/yaml"))
 
     plain = {

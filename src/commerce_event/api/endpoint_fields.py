@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 from commerce_event.api.parameters import Int32, unknown_type
 from commerce_event.api.response_models import MASK
 from commerce_event.api.validation import convert
-from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
+from commerce_event.contract.catalogue import Catalogue
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.filters import InvalidFilterError, Kind, check_filter
 from commerce_event.core.headers import InvalidHeaderError, check_headers
@@ -19,6 +19,7 @@ from commerce_event.core.retry import InvalidDurationError, check_schedule, pars
 from commerce_event.core.urls import InvalidUrlError, parse_url
 
 _ANY: Final = "*"
+_KINDS: Final[dict[str, Kind]] = {"string": "text", "integer": "number", "number": "number"}
 
 Url = Annotated[str, Meta(max_length=2_048, examples=["https://erp.example.com/webhooks"])]
 Types = Annotated[list[str], Meta(min_length=1, max_length=50, examples=[["Order", "JobCompletedEvent"]])]
@@ -71,12 +72,12 @@ class EndpointChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     follow_redirects: bool | UnsetType = UNSET
 
 
-def check_fields(fields: dict[str, Any], policy: AddressPolicy) -> dict[str, Any]:
+def check_fields(fields: dict[str, Any], policy: AddressPolicy, catalogue: Catalogue) -> dict[str, Any]:
     """Return the fields of an endpoint from those of a request. Raises Problem 422 with every fault."""
     checks: dict[str, Callable[[Any], Any]] = {
         "url": lambda text: _url(policy, text),
-        "event_types": _types,
-        "filter": lambda filter_: _filter(filter_, fields["event_types"]),
+        "event_types": lambda names: _types(catalogue, names),
+        "filter": lambda filter_: _filter(catalogue, filter_, fields["event_types"]),
         "headers": _headers,
         "retry_schedule": _schedule,
     }
@@ -95,14 +96,14 @@ def check_fields(fields: dict[str, Any], policy: AddressPolicy) -> dict[str, Any
     return found
 
 
-def faults_of(fields: Mapping[str, Any], policy: AddressPolicy) -> list[Fault]:
+def faults_of(fields: Mapping[str, Any], policy: AddressPolicy, catalogue: Catalogue) -> list[Fault]:
     """Return every fault in the fields of an endpoint. Each field is checked with valid values of the others."""
     valid: dict[str, Any] = {"client_id": 1, "url": "https://shop.example/events", "event_types": [_ANY]}
     found: list[Fault] = []
     for name in sorted(fields, key=lambda name: name == "filter"):  # last: it depends on the event types
         try:
             wanted = convert({**valid, name: fields[name]}, NewEndpoint, where="")
-            check_fields(msgspec.structs.asdict(wanted), policy)
+            check_fields(msgspec.structs.asdict(wanted), policy, catalogue)
         except Problem as problem:
             found += problem.faults
         else:
@@ -118,8 +119,8 @@ def _url(policy: AddressPolicy, text: str) -> str:
         raise invalid("/url", str(error)) from None
 
 
-def _types(names: Sequence[str]) -> tuple[str, ...]:
-    known = {_ANY, *CATEGORIES, *EVENT_TYPES}
+def _types(catalogue: Catalogue, names: Sequence[str]) -> tuple[str, ...]:
+    known = catalogue.entries
     problems = [
         invalid(f"/event_types/{index}", unknown_type(name, known, "categories and * do too"))
         for index, name in enumerate(names)
@@ -130,16 +131,20 @@ def _types(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _filter(raw: Filter, types: Sequence[str]) -> Filter:
-    names = set(types)
-    chosen = [t for t in EVENT_TYPES.values() if names & {_ANY, t.name, t.category}]
+def _filter(catalogue: Catalogue, raw: Filter, types: Sequence[str]) -> Filter:
+    chosen = catalogue.chosen(types)
     if not chosen:
         return raw  # the types are at fault, and say so
     kinds: dict[str, set[Kind]] = {}
+    any_kind: set[str] = set()
     for field in (field for each in chosen for field in each.fields):
-        kinds.setdefault(field.name, set()).add("text" if field.json_type == "string" else "number")
+        if field.json_type in _KINDS:
+            kinds.setdefault(field.name, set()).add(_KINDS[field.json_type])
+        else:
+            any_kind.add(field.name)
+    known = {name: of_it for name, of_it in kinds.items() if name not in any_kind}
     try:
-        return check_filter(raw, frozenset(kinds), kinds)
+        return check_filter(raw, frozenset(kinds.keys() | any_kind), known)
     except InvalidFilterError as error:
         raise invalid(f"/filter{error.pointer}", str(error)) from None
 

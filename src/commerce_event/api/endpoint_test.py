@@ -9,7 +9,7 @@ from commerce_event.api.endpoints import find_endpoint
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.parameters import unknown_type
 from commerce_event.api.response_models import AttemptView, attempt_view
-from commerce_event.contract.catalogue import EVENT_TYPES, EventType
+from commerce_event.contract.catalogue import Catalogue, EventType
 from commerce_event.core.model import Endpoint
 from commerce_event.core.problems import Problem, invalid
 from commerce_event.store.model import Claimed
@@ -36,7 +36,7 @@ async def send_test_event(call: Call) -> Reply:
     if call.services.settings.hold_deliveries:
         raise Problem(409, "This server holds all deliveries, including tests; start it without --hold-deliveries.")
     wanted: EndpointTestRequest = call.body
-    event_type = _type(endpoint, wanted.type)
+    event_type = _type(call.services.registry.catalogue, endpoint, wanted.type)
     claimed = _example(call, endpoint, event_type)
     preview = call.services.sender.request_preview(endpoint, claimed)
     outcome = await call.services.sender.send(endpoint, claimed)
@@ -51,13 +51,15 @@ async def send_test_event(call: Call) -> Reply:
     )
 
 
-def _type(endpoint: Endpoint, name: str | None) -> EventType:
+def _type(catalogue: Catalogue, endpoint: Endpoint, name: str | None) -> EventType:
     if name is not None:
-        if name not in EVENT_TYPES:
-            raise invalid("/type", unknown_type(name, EVENT_TYPES, "name one"))
-        return EVENT_TYPES[name]
-    names = set(endpoint.event_types)
-    return next(each for each in EVENT_TYPES.values() if names & {"*", each.name, each.category})
+        if name not in catalogue.types:
+            raise invalid("/type", unknown_type(name, catalogue.types, "name one"))
+        return catalogue.types[name]
+    chosen = catalogue.chosen(endpoint.event_types)
+    if not chosen:
+        raise Problem(409, "The event types of this endpoint were deleted; choose others first.")
+    return chosen[0]
 
 
 def _example(call: Call, endpoint: Endpoint, event_type: EventType) -> Claimed:

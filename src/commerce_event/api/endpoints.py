@@ -56,7 +56,7 @@ async def create_endpoint(call: Call) -> Reply:
         created_ms=now_ms,
         updated_ms=now_ms,
         secrets=(Secret(new_secret(wanted.signing)),),
-        **check_fields(fields, call.services.policy),
+        **check_fields(fields, call.services.policy, call.services.registry.catalogue),
     )
     saved = await call.services.registry.add(endpoint, limit=PER_CLIENT_MAX)
     if saved is None:
@@ -103,7 +103,7 @@ def _changed(call: Call, endpoint: Endpoint) -> Endpoint:
     if fields.get("enabled"):
         fields["disabled_reason"] = None
     present = {"event_types": list(endpoint.event_types), "filter": endpoint.filter}
-    usable = check_fields({**present, **fields}, call.services.policy)
+    usable = check_fields({**present, **fields}, call.services.policy, call.services.registry.catalogue)
     return msgspec.structs.replace(endpoint, updated_ms=call.now_ms, **usable)
 
 

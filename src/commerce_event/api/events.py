@@ -38,7 +38,7 @@ async def list_events(call: Call) -> Reply:
         raise invalid("?q", "write at least one letter or digit to search for")
     wanted = EventQuery(
         scope=scope,
-        types=read_types(query.type.split(","), "?type") if query.type else (),
+        types=read_types(call.services.registry.catalogue, query.type.split(","), "?type") if query.type else (),
         application_id=query.application_id,
         since_ms=read_time(query.since, "?since"),
         until_ms=read_time(query.until, "?until"),

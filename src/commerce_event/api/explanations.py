@@ -17,7 +17,6 @@ from commerce_event.api.response_models import (
     delivery_fields,
     endpoint_summary,
 )
-from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core import ids
 from commerce_event.core.clock import rfc3339
 from commerce_event.core.filters import CONDITIONS_MAX, Condition
@@ -182,7 +181,7 @@ def _held(call: Call, delivery: Delivery) -> str | None:
 
 
 def _reason_steps(call: Call, endpoint: Endpoint, event: Event, data: Any, sent: _Sent) -> Steps[ReasonView]:
-    event_type = EVENT_TYPES[event.type]
+    event_type = call.services.registry.catalogue.of_event(event.type)
     verdict = yield from explain_steps(endpoint, event.client_id, event_type, event.application_id, data)
     failed = [rule.name for rule in verdict.rules if not rule.passed]
     return _view(

@@ -93,6 +93,7 @@ DESCRIPTIONS: Final = {
     "only": "failed: dead deliveries, with new retries; waiting: deliveries that wait for their next attempt, due now; "
     "all: every event that matches now.",
     "ordering": "key: events of one order, customer or product are sent in accept order; none: in any order.",
+    "own": "Whether it is a type of your own, not of the contract.",
     "overlap": "How long requests are signed with the old secret as well, such as `24h`; at most 30 days.",
     "passed": "Whether the rule let the event pass.",
     "next_try_in_s": "Seconds until an open circuit allows the next attempt; null: no open circuit.",
@@ -235,6 +236,10 @@ EXCEPTIONS: Final = {
     "EndpointTestRequest.type": "The name of the event type; left out: the first type that the endpoint accepts.",
     "publishEvent.id": "The name of the event type.",
     "EventTypeView.description": "What events of this type mean.",
+    "EventTypeChange.description": "What events of this type mean.",
+    "NewEventType.description": "What events of this type mean.",
+    "NewEventType.name": "Its name in paths and in the header `commerce-event-type`: letters and digits, a capital "
+    "first.",
     "EventTypeView.name": "Its name in paths, in the header `commerce-event-type` and in the contract.",
     "BatchItem.data": "The event's body.",
     "BatchItem.id": "The idempotency key of this event.",

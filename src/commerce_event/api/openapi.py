@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +14,7 @@ from commerce_event.accept.publish import BATCH_MAX
 from commerce_event.api import (
     activity,
     audit_log,
+    books,
     catalogue,
     dead_letters,
     deliveries,
@@ -31,7 +32,7 @@ from commerce_event.api import (
 from commerce_event.api.field_descriptions import describe
 from commerce_event.api.operations import NoParams, Operation
 from commerce_event.api.problem_types import ProblemTypeView
-from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
+from commerce_event.contract.catalogue import CONTRACT, Catalogue
 from commerce_event.contract.openapi import event_schemas, webhook_items
 from commerce_event.core.problems import TITLES, ProblemBody
 from commerce_event.http.problems import MEDIA_TYPE
@@ -47,6 +48,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *endpoint_test.OPERATIONS,
     *endpoint_stats.OPERATIONS,
     *catalogue.OPERATIONS,
+    *books.OPERATIONS,
     *validation_modes.OPERATIONS,
     *activity.OPERATIONS,
     *system.OPERATIONS,
@@ -59,18 +61,62 @@ _SERVER_PROBLEMS: Final = (400, 408, 414, 431, 501, 503)
 _COMMON_PROBLEMS: Final = (*_SERVER_PROBLEMS, 401, 403, 500)  # of every call that needs a key
 _SECURITY: Final[list[dict[str, list[str]]]] = [{"key": []}]
 _LOCATION: Final = {"description": "URL of the new resource", "schema": {"type": "string"}}
+_CATALOGUES_KEPT: Final = 2  # of which the document is kept: before and after a change
 _LISTING: Final = re.compile(rb"Listing_(\w+?)View_")  # msgspec's name of a generic type
 _REF: Final = "#/components/schemas/{name}"
 _PUBLISH_PROBLEMS: Final = (*_COMMON_PROBLEMS, 404, 409, 413, 415, 422)
 
 
+@lru_cache(maxsize=_CATALOGUES_KEPT)
+def document(catalogue: Catalogue = CONTRACT) -> dict[str, Any]:
+    """Return the document as decoded JSON, with these event types.
+
+    It is cached and shared: copy it before changing it.
+    """
+    fixed = _contract_document()
+    if not catalogue.own:
+        return fixed
+    paths = dict(fixed["paths"])
+    for path, item in _accepting(_shown(), catalogue).items():
+        paths[path] = {**paths[path], **item}
+    components = fixed["components"]
+    return {
+        **fixed,
+        "tags": [*_category_tags(catalogue), *_tags()],
+        "webhooks": webhook_items(catalogue),
+        "paths": paths,
+        "components": {
+            **components,
+            "schemas": {**event_schemas(catalogue), **components["schemas"], **_envelopes(catalogue)},
+        },
+    }
+
+
+def reserved_names() -> frozenset[str]:
+    """Return the names of schemas and tags that no event type and no category of one's own may have."""
+    schemas = _contract_document()["components"]["schemas"].keys() - CONTRACT.types.keys()
+    return frozenset(schemas | {tag["name"] for tag in _tags()})
+
+
+@lru_cache(maxsize=_CATALOGUES_KEPT)
+def document_json(catalogue: Catalogue) -> bytes:
+    return msgspec.json.encode(document(catalogue))
+
+
 @cache
-def document() -> dict[str, Any]:
-    """Return the document as decoded JSON. It is cached and shared: copy it before changing it."""
+def _shown() -> dict[Any, Any]:
+    """Return the reference to the schema of each type."""
     types = _types()
-    refs, schemas = msgspec.json.schema_components(list(types), ref_template=_REF)
-    shown = dict(zip(types, refs, strict=True))
-    paths: dict[str, Any] = _accepting(shown)
+    refs, _ = msgspec.json.schema_components(list(types), ref_template=_REF)
+    return dict(zip(types, refs, strict=True))
+
+
+@cache
+def _contract_document() -> dict[str, Any]:
+    """Return the document with the event types of the contract."""
+    _, schemas = msgspec.json.schema_components(list(_types()), ref_template=_REF)
+    shown = _shown()
+    paths: dict[str, Any] = _accepting(shown, CONTRACT)
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, shown)
     paths.update(_plain(shown))
@@ -85,13 +131,13 @@ def document() -> dict[str, Any]:
         },
         "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
         "servers": [{"url": "/", "description": "This server"}],
-        "tags": [*({"name": name, "description": f"Webhooks of the group {name}"} for name in CATEGORIES), *_tags()],
+        "tags": [*_category_tags(CONTRACT), *_tags()],
         "webhooks": webhook_items(),
         "paths": paths,
         "components": {
             "schemas": {
                 **event_schemas(),
-                **_envelopes(),
+                **_envelopes(CONTRACT),
                 **{name: _described(name, each) for name, each in schemas.items()},
             },
             "responses": {
@@ -128,10 +174,14 @@ def _replace_tuples(schema: Any) -> None:
             _replace_tuples(each)
 
 
-@cache
-def document_yaml() -> str:
+@lru_cache(maxsize=_CATALOGUES_KEPT)
+def document_yaml(catalogue: Catalogue = CONTRACT) -> str:
     """Return the document as YAML. The first call is slow: do not call it in the event loop."""
-    return yaml.safe_dump(document(), sort_keys=False, allow_unicode=True)
+    return as_yaml_text(document(catalogue))
+
+
+def as_yaml_text(document: dict[str, Any]) -> str:
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
 
 def _types() -> list[Any]:
@@ -232,7 +282,12 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     return kinds[0] if len(kinds) == 1 else {key: value for key, value in schema.items() if value is not None}
 
 
-def _accepting(shown: dict[Any, Any]) -> dict[str, Any]:
+def _category_tags(catalogue: Catalogue) -> list[dict[str, str]]:
+    return [{"name": name, "description": f"Webhooks of the group {name}"} for name in catalogue.categories]
+
+
+def _accepting(shown: dict[Any, Any], catalogue: Catalogue) -> dict[str, Any]:
+    names = list(catalogue.types)
     accepted = {"application/json": {"schema": shown[AcceptedView]}}
     problems = _problems(_PUBLISH_PROBLEMS)
     one = {
@@ -248,14 +303,14 @@ def _accepting(shown: dict[Any, Any]) -> dict[str, Any]:
                 "required": True,
                 "description": describe("publishEvent", "id"),
                 "example": "OrderConfirmedEvent",
-                "schema": {"type": "string", "enum": list(EVENT_TYPES)},
+                "schema": {"type": "string", "enum": names},
             },
             _key_header("Makes publishing again safe: the same key and event return the first event."),
         ],
         "requestBody": {
             "required": True,
             "content": {
-                "application/json": {"schema": {"anyOf": [_ref(name) for name in EVENT_TYPES]}},
+                "application/json": {"schema": {"anyOf": [_ref(name) for name in names]}},
                 "application/cloudevents+json": {"schema": _ref("CloudEvent")},
             },
         },
@@ -294,10 +349,10 @@ def _accepting(shown: dict[Any, Any]) -> dict[str, Any]:
     return {"/v1/events/{id}": {"post": one}, "/v1/events": {"post": many}}
 
 
-def _envelopes() -> dict[str, Any]:
+def _envelopes(catalogue: Catalogue) -> dict[str, Any]:
     """Return the schemas of what carries an event: named, since generators make a class of each."""
     item = {
-        "type": {"type": "string", "enum": list(EVENT_TYPES)},
+        "type": {"type": "string", "enum": list(catalogue.types)},
         "data": {"type": "object"},
         "id": {"type": "string", "minLength": 1, "maxLength": 256},
     }

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from commerce_event.api.operations import Call
-from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
+from commerce_event.contract.catalogue import Catalogue
 from commerce_event.contract.near_names import nearest_name
 from commerce_event.core import ids
 from commerce_event.core.clock import parse_rfc3339
@@ -41,7 +41,7 @@ def read_time(text: str | None, name: str) -> int | None:
     return max(0, min(ms, _TIME_MAX_MS))
 
 
-def read_types(names: list[str], pointer: str) -> tuple[str, ...]:
+def read_types(catalogue: Catalogue, names: list[str], pointer: str) -> tuple[str, ...]:
     """Return the event types of these names and categories; ``pointer`` is the place of the list or the parameter.
 
     Raises Problem 422 with every unknown name, or for more than 50 names.
@@ -50,13 +50,12 @@ def read_types(names: list[str], pointer: str) -> tuple[str, ...]:
         raise invalid(pointer, f"name at most {_TYPES_MAX} event types")
     faults = []
     for index, name in enumerate(names):
-        if name not in EVENT_TYPES and name not in CATEGORIES:
+        if name not in catalogue.types and name not in catalogue.categories:
             place = pointer if pointer.startswith("?") else child(pointer, index)
-            faults.append(invalid(place, unknown_type(name, {*CATEGORIES, *EVENT_TYPES}, "categories do too")))
+            faults.append(invalid(place, unknown_type(name, catalogue.entries[1:], "categories do too")))
     if faults:
         raise together(faults)
-    chosen = set(names)
-    return tuple(each.name for each in EVENT_TYPES.values() if chosen & {each.name, each.category})
+    return tuple(each.name for each in catalogue.chosen(names))
 
 
 def unknown_type(name: str, known: Collection[str], also: str = "") -> str:

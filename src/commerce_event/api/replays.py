@@ -79,7 +79,9 @@ def _selection(call: Call) -> _Selection:
     until_ms = call.now_ms if until_ms is None else until_ms
     if until_ms < since_ms:
         raise invalid("/until", "until must not be before since")
-    return _Selection(endpoint, since_ms, until_ms, read_types(wanted.types, "/types"), wanted.only)
+    return _Selection(
+        endpoint, since_ms, until_ms, read_types(call.services.registry.catalogue, wanted.types, "/types"), wanted.only
+    )
 
 
 async def list_replays(call: Call) -> Reply:

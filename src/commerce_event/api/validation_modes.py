@@ -8,14 +8,12 @@ from msgspec import Meta
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing, PageQuery, listing
 from commerce_event.api.parameters import Int32, scope_for, unknown_type
-from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
 from commerce_event.core.clock import rfc3339
 from commerce_event.core.model import ValidationEntry, ValidationMode
 from commerce_event.core.problems import Problem, invalid, not_found
 from commerce_event.registry.authentication import check_client
 
 ENTRIES_MAX: Final = 100  # of a client
-_ANY: Final = "*"
 _NOT_SET: Final = "not set"
 
 TypeName = Annotated[str, Meta(min_length=1, max_length=100)]
@@ -61,10 +59,10 @@ async def list_validation(call: Call) -> Reply:
 async def set_validation(call: Call) -> Reply:
     wanted: NewValidation = call.body
     check_client(call.key, wanted.client_id)
-    known = {_ANY, *CATEGORIES, *EVENT_TYPES}
-    if wanted.event_type not in known:
-        raise invalid("/event_type", unknown_type(wanted.event_type, known, "categories and * do too"))
     registry = call.services.registry
+    if wanted.event_type not in registry.catalogue.entries:
+        message = unknown_type(wanted.event_type, registry.catalogue.entries, "categories and * do too")
+        raise invalid("/event_type", message)
     before = registry.validation_entry(wanted.client_id, wanted.event_type)
     entry = ValidationEntry(
         client_id=wanted.client_id, event_type=wanted.event_type, mode=wanted.mode, updated_ms=call.now_ms

@@ -75,6 +75,9 @@ class Api:
     def post_raw(self, path: str, content: bytes, headers: Mapping[str, str]) -> Any:
         return self._call("POST", path, content=content, headers=headers)
 
+    def put(self, path: str, body: Any) -> Any:
+        return self._call("PUT", path, json=body)
+
     def patch(self, path: str, body: Any) -> Any:
         return self._call("PATCH", path, json=body)
 

@@ -18,6 +18,7 @@ from commerce_event.cli import (
     demo,
     doctor,
     endpoints,
+    event_types,
     history,
     keys,
     migrate_store,
@@ -26,6 +27,7 @@ from commerce_event.cli import (
     refusals,
     replays,
     serve,
+    validation,
 )
 from commerce_event.cli.errors import CommandError
 from commerce_event.cli.output import clean
@@ -72,6 +74,8 @@ app.add_typer(replays.dead, name="dead")
 app.add_typer(replays.replays, name="replays")
 app.add_typer(refusals.app, name="refusals")
 app.add_typer(keys.app, name="keys")
+app.add_typer(event_types.app, name="event-types")
+app.add_typer(validation.app, name="validation")
 app.command()(audit.audit)
 app.command()(reference.openapi)
 app.command()(reference.types)

@@ -1,25 +1,39 @@
-"""`commerce-event openapi` and `types`: print the contract, without a server."""
+"""`commerce-event openapi` and `types`: print the contract, without a server, or what a server has."""
 
 import json
 from typing import Annotated
 
 import typer
 
+from commerce_event.cli.api import Api, at
 from commerce_event.cli.errors import UsageError
-from commerce_event.cli.options import AsJson, complete_types, no_such_type
-from commerce_event.cli.output import Columns, print_items, print_json, print_thing
+from commerce_event.cli.options import AsJson, Key, complete_types, no_such_type
+from commerce_event.cli.output import Columns, as_json_text, print_items, print_json, print_thing
+
+_COLUMNS: Columns = {"category": "category", "name": "name", "description": "description"}
+
+
+Server = Annotated[
+    str | None, typer.Option("--url", help="Ask this server, which also has your own event types.", show_default=False)
+]
 
 
 def openapi(
     as_yaml: Annotated[bool, typer.Option("--yaml", help="As YAML.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON (the default).")] = False,
+    url: Server = None,
+    key: Key = None,
 ) -> None:
     """Print the OpenAPI 3.1 document of all webhooks and API calls."""
-    from commerce_event.api.openapi import document, document_yaml
+    from commerce_event.api.openapi import as_yaml_text, document, document_yaml
 
     if as_yaml and as_json:
         raise UsageError("--yaml and --json exclude each other")
-    if as_yaml:
+    if url is not None:
+        with Api(url, key) as api:
+            found = api.get("/openapi.json")
+        print(as_yaml_text(found) if as_yaml else as_json_text(found, indent=2))
+    elif as_yaml:
         print(document_yaml(), end="")
     else:
         print(json.dumps(document(), ensure_ascii=False, indent=2))
@@ -33,8 +47,13 @@ def types(
         ),
     ] = None,
     as_json: AsJson = False,
+    url: Server = None,
+    key: Key = None,
 ) -> None:
     """List the event types, or show one."""
+    if url is not None:
+        _types_of_server(url, key, name, as_json=as_json)
+        return
     from commerce_event.contract.catalogue import EVENT_TYPES
 
     if name is None:
@@ -42,8 +61,7 @@ def types(
             {"name": each.name, "category": each.category, "kind": each.kind, "description": each.description}
             for each in EVENT_TYPES.values()
         ]
-        columns: Columns = {"category": "category", "name": "name", "description": "description"}
-        print_items(rows, columns, as_json=as_json, empty="")
+        print_items(rows, _COLUMNS, as_json=as_json, empty="")
         return
     found = EVENT_TYPES.get(name)
     if found is None:
@@ -56,3 +74,11 @@ def types(
         print_json(shown)
     else:
         print_thing(shown, as_json=False)
+
+
+def _types_of_server(url: str, key: str | None, name: str | None, *, as_json: bool) -> None:
+    with Api(url, key) as api:
+        if name is None:
+            print_items(api.get("/v1/event-types")["items"], _COLUMNS, as_json=as_json, empty="")
+        else:
+            print_thing(api.get(at("event-types", name)), as_json=as_json)

@@ -1,7 +1,11 @@
-"""The event types by name: category, description, fields, example and business key."""
+"""The event types by name: category, description, fields, example and business key.
+
+A catalogue has those of the contract, and those of one's own.
+"""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
@@ -9,6 +13,7 @@ import msgspec
 
 from commerce_event.contract import types as t
 from commerce_event.contract.examples import example_of
+from commerce_event.contract.json_schema import SchemaValidator
 from commerce_event.contract.schema import Property, properties_of
 
 Kind = Literal["event", "notification"]
@@ -29,18 +34,32 @@ class BusinessKey(msgspec.Struct, frozen=True):
         return None
 
 
-class EventType(msgspec.Struct, frozen=True, kw_only=True):
-    """One type of the contract. An event always happens; a notification needs a setting of the client."""
+class EventType(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """An event type. An event always happens; a notification needs a setting of the client.
+
+    A type of the contract has a ``model``; one of one's own has ``own_schema`` and ``validator``.
+    """
 
     name: str
     category: str
     kind: Kind
     description: str
-    model: type[t.CommerceEvent]
+    model: type[t.CommerceEvent] | None
     example: dict[str, Any]
     fields: tuple[Property, ...]  # in wire order
     properties: frozenset[str]  # their wire names
     key: BusinessKey
+    own_schema: dict[str, Any] | None = None
+    validator: SchemaValidator | None = None
+
+    @cached_property
+    def folded_names(self) -> Mapping[str, str]:
+        """The names of the properties by the same without case."""
+        return {name.casefold(): name for name in self.properties}
+
+    @property
+    def is_own(self) -> bool:
+        return self.own_schema is not None
 
     def business_key(self, data: Mapping[str, Any]) -> str | None:
         """Return the key that events about the same thing share, such as ``order:884211``; None without one."""
@@ -48,13 +67,29 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True):
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON Schema (2020-12) of the body. Properties beyond the contract are allowed."""
+        if self.own_schema is not None:
+            return self._own_schema(self.own_schema)
         return {
             "title": self.name,
             "description": self.description,
             "type": "object",
             "properties": {field.name: field.schema() for field in self.fields},
             "required": [field.name for field in self.fields if field.required],
-            "examples": [example_of(self.model)],
+            "examples": [self.example],
+        }
+
+    def _own_schema(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Return the schema with what every event has, unless it says so itself."""
+        routing = {field.name: field.schema() for field in self.fields[:2]}
+        required = given.get("required", [])
+        return {
+            "title": self.name,
+            "description": self.description,
+            "type": "object",
+            **given,
+            "properties": {**routing, **given.get("properties", {})},
+            "required": [*required, *(each for each in ("ClientId",) if each not in required)],
+            "examples": [self.example],
         }
 
 
@@ -106,3 +141,47 @@ _TYPES: Final = (
 
 EVENT_TYPES: Final[Mapping[str, EventType]] = MappingProxyType({kind.name: kind for kind in _TYPES})
 CATEGORIES: Final = tuple(dict.fromkeys(kind.category for kind in _TYPES))
+
+
+class Catalogue:
+    """The event types that may be published: those of the contract, then those of one's own by name. Immutable."""
+
+    def __init__(self, own: Iterable[EventType] = ()) -> None:
+        self.own = tuple(sorted(own, key=lambda each: each.name))
+        self.types: Mapping[str, EventType] = MappingProxyType(
+            {**EVENT_TYPES, **{each.name: each for each in self.own}}
+        )
+        self.categories = tuple(dict.fromkeys(each.category for each in self.types.values()))
+        self.entries = ("*", *self.categories, *self.types)  # what an endpoint may subscribe to
+
+    def get(self, name: str) -> EventType | None:
+        return self.types.get(name)
+
+    def of_event(self, name: str) -> EventType:
+        """Return the type of a stored event; a type that was deleted has no category and no properties."""
+        return self.types.get(name) or _deleted_type(name)
+
+    def chosen(self, entries: Iterable[str]) -> list[EventType]:
+        """Return the types that are named by themselves, by their category or by ``*``."""
+        wanted = set(entries)
+        return [each for each in self.types.values() if wanted & {"*", each.category, each.name}]
+
+    def by_category(self) -> list[tuple[str, list[EventType]]]:
+        return [(name, [each for each in self.types.values() if each.category == name]) for name in self.categories]
+
+
+def _deleted_type(name: str) -> EventType:
+    return EventType(
+        name=name,
+        category="",
+        kind="event",
+        description="This event type was deleted.",
+        model=None,
+        example={},
+        fields=(),
+        properties=frozenset(),
+        key=BusinessKey("", ()),
+    )
+
+
+CONTRACT: Final = Catalogue()

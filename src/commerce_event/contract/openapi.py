@@ -1,9 +1,9 @@
 """The webhooks of the OpenAPI 3.1 document: one webhook and one schema for each event type."""
 
+from copy import deepcopy
 from typing import Any, Final
 
-from commerce_event.contract.catalogue import EVENT_TYPES, EventType
-from commerce_event.contract.examples import example_of
+from commerce_event.contract.catalogue import CONTRACT, Catalogue, EventType
 
 _HEADERS: Final = (
     ("webhook-id", True, "string", "The same for all attempts of a delivery: use it to recognise duplicates."),
@@ -24,20 +24,40 @@ _RESPONSES: Final = (
 )
 
 
-def event_schemas() -> dict[str, Any]:
+def event_schemas(catalogue: Catalogue = CONTRACT) -> dict[str, Any]:
     """Return JSON Schemas by event name, for ``components.schemas``."""
-    return {name: event_type.schema() for name, event_type in EVENT_TYPES.items()}
+    return {name: _schema(event_type) for name, event_type in catalogue.types.items()}
 
 
-def webhook_items() -> dict[str, Any]:
+def webhook_items(catalogue: Catalogue = CONTRACT) -> dict[str, Any]:
     """Return the ``webhooks`` object; its bodies refer to ``event_schemas()`` under ``components.schemas``."""
-    return {name: {"post": _operation(event_type)} for name, event_type in EVENT_TYPES.items()}
+    return {name: {"post": _operation(event_type)} for name, event_type in catalogue.types.items()}
+
+
+def _schema(event_type: EventType) -> dict[str, Any]:
+    """Return the schema of a type for its place in the document, where its definitions have another address."""
+    schema = event_type.schema()
+    if event_type.is_own:
+        schema = _moved(schema, f"#/components/schemas/{event_type.name}")
+        schema.pop("$schema", None)
+    return schema
+
+
+def _moved(schema: Any, place: str) -> Any:
+    if isinstance(schema, list):
+        return [_moved(each, place) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    moved = {name: _moved(value, place) for name, value in schema.items()}
+    if isinstance(moved.get("$ref"), str):
+        moved["$ref"] = moved["$ref"].replace("#", place, 1)
+    return moved
 
 
 def _operation(event_type: EventType) -> dict[str, Any]:
     body = {
         "schema": {"$ref": f"#/components/schemas/{event_type.name}"},
-        "example": example_of(event_type.model),
+        "example": deepcopy(event_type.example),  # YAML would refer to the one of the schema
     }
     return {
         "operationId": f"receive{event_type.name}",

@@ -9,10 +9,11 @@ from msgspec import inspect
 from commerce_event.contract import properties as p
 from commerce_event.contract.types import CommerceEvent
 
-Format = Literal["int32", "int64", "double", "string"]
+# The last four are formats of event types of one's own.
+Format = Literal["int32", "int64", "double", "string", "boolean", "object", "array", "any"]
 
 LIMITS: Final = {"int32": (p.INT32_MIN, p.INT32_MAX), "int64": (p.INT64_MIN, p.INT64_MAX)}
-_JSON_TYPES: Final = {"int32": "integer", "int64": "integer", "double": "number", "string": "string"}
+_JSON_TYPES: Final = {"int32": "integer", "int64": "integer", "double": "number"}  # of other formats: their names
 
 
 class Property(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,7 +28,7 @@ class Property(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def json_type(self) -> str:
-        return _JSON_TYPES[self.format]
+        return _JSON_TYPES.get(self.format, self.format)
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON Schema (2020-12) of the property. An optional property may be null, which means absent."""

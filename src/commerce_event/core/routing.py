@@ -78,6 +78,10 @@ class RouteTable:
         self._routes.pop(endpoint.client_id, None)
         self._filters.pop(endpoint.id, None)
 
+    def forget_types(self) -> None:
+        """Forget which endpoints take which event types: the types have changed."""
+        self._routes.clear()
+
     def match(
         self, client_id: int, event_type: EventType, application_id: int | None, data: Mapping[str, Any]
     ) -> tuple[Endpoint, ...]:

@@ -7,7 +7,7 @@ from typing import Final, Literal, Protocol, TypeVar
 import msgspec
 import structlog
 
-from commerce_event.contract.catalogue import EVENT_TYPES
+from commerce_event.contract.catalogue import Catalogue
 from commerce_event.core import ids
 from commerce_event.core.clock import Clock
 from commerce_event.core.ids import IdMaker
@@ -154,7 +154,9 @@ class Replays:
 
     async def _matching(self, endpoint: Endpoint, events: Sequence[Event], since_ms: int) -> list[Event]:
         candidates = [event for event in events if event.accepted_ms >= since_ms]
-        return await self._run_in_turns(client_owner(endpoint.client_id), _matching_steps(endpoint, candidates))
+        return await self._run_in_turns(
+            client_owner(endpoint.client_id), _matching_steps(self._registry.catalogue, endpoint, candidates)
+        )
 
     async def _run(self) -> None:
         while True:
@@ -197,7 +199,8 @@ class Replays:
         )
         now_ms = self._clock.now_ms()
         deliveries = [
-            NewDelivery(self._ids.next(now_ms), endpoint.id, _order_key(endpoint, event)) for event in matching
+            NewDelivery(self._ids.next(now_ms), endpoint.id, _order_key(self._registry.catalogue, endpoint, event))
+            for event in matching
         ]
         await self._store.queue.add_deliveries(
             deliveries,
@@ -234,14 +237,16 @@ class Replays:
         return msgspec.structs.replace(replay, state=state, finished_ms=self._clock.now_ms())
 
 
-def _matching_steps(endpoint: Endpoint, events: Sequence[Event]) -> Generator[None, None, list[Event]]:
+def _matching_steps(
+    catalogue: Catalogue, endpoint: Endpoint, events: Sequence[Event]
+) -> Generator[None, None, list[Event]]:
     """Return the events that match the endpoint. Yields after each condition and each event."""
     enabled = msgspec.structs.replace(endpoint, enabled=True)  # a replay is also queued for a disabled endpoint
     matching: list[Event] = []
     for event in events:
         data = msgspec.json.decode(event.body)
         verdict = yield from explain_steps(
-            enabled, event.client_id, EVENT_TYPES[event.type], event.application_id, data
+            enabled, event.client_id, catalogue.of_event(event.type), event.application_id, data
         )
         if verdict.matched:
             matching.append(event)
@@ -249,7 +254,7 @@ def _matching_steps(endpoint: Endpoint, events: Sequence[Event]) -> Generator[No
     return matching
 
 
-def _order_key(endpoint: Endpoint, event: Event) -> str | None:
+def _order_key(catalogue: Catalogue, endpoint: Endpoint, event: Event) -> str | None:
     if endpoint.ordering == "none":
         return None
-    return EVENT_TYPES[event.type].business_key(msgspec.json.decode(event.body))
+    return catalogue.of_event(event.type).business_key(msgspec.json.decode(event.body))

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES, EventType
+from commerce_event.contract.catalogue import CONTRACT, Catalogue, EventType
 from commerce_event.reference.examples import body_example, curl, example_of, named_example
 from commerce_event.reference.model import (
     BodyDoc,
@@ -28,20 +28,41 @@ _JSON: Final = "application/json"
 _PROBLEM: Final = "application/problem+json"
 
 
-def reference_page(document: Document, roles: Mapping[str, str]) -> ReferencePage:
+def reference_page(document: Document, roles: Mapping[str, str], catalogue: Catalogue = CONTRACT) -> ReferencePage:
     """Return the content of the page. ``roles`` says by operationId which role an operation needs."""
     info = document["info"]
-    schemas: Schemas = document["components"]["schemas"]
-    by_category = {name: [each for each in EVENT_TYPES.values() if each.category == name] for name in CATEGORIES}
+    components = document["components"]
+    schemas: Schemas = {**components["schemas"], **{each.name: _plain_schema(each) for each in catalogue.own}}
+    document = {**document, "components": {**components, "schemas": schemas}}
     return ReferencePage(
         title=info["title"],
         version=info["version"],
         description=info["description"],
         servers=tuple((server["url"], server.get("description", "")) for server in document["servers"]),
-        groups=tuple((name, tuple(_event(document, each) for each in types)) for name, types in by_category.items()),
-        tags=tuple(_tags(document, roles)),
+        groups=tuple(
+            (name, tuple(_event(document, each) for each in types)) for name, types in catalogue.by_category()
+        ),
+        tags=tuple(_tags(document, roles, catalogue)),
         schemas=tuple(_schema(name, schema, schemas) for name, schema in schemas.items()),
     )
+
+
+def _plain_schema(event_type: EventType) -> Schema:
+    """Return what the page shows of the schema of a type of one's own, which may use any keyword."""
+    return {
+        "description": event_type.description,
+        "type": "object",
+        "properties": {
+            field.name: {
+                "type": field.json_type,
+                "description": field.description,
+                **({"enum": list(field.values)} if field.values else {}),
+            }
+            for field in event_type.fields
+        },
+        "required": [field.name for field in event_type.fields if field.required],
+        "examples": [event_type.example],
+    }
 
 
 def _event(document: Document, event_type: EventType) -> EventDoc:
@@ -59,9 +80,9 @@ def _event(document: Document, event_type: EventType) -> EventDoc:
     )
 
 
-def _tags(document: Document, roles: Mapping[str, str]) -> Iterator[TagDoc]:
+def _tags(document: Document, roles: Mapping[str, str], catalogue: Catalogue) -> Iterator[TagDoc]:
     """Yield the tags of operations, in the document's order."""
-    described = {tag["name"]: tag["description"] for tag in document["tags"] if tag["name"] not in CATEGORIES}
+    described = {tag["name"]: tag["description"] for tag in document["tags"] if tag["name"] not in catalogue.categories}
     by_tag: dict[str, list[OperationDoc]] = {name: [] for name in described}
     for path, methods in document["paths"].items():
         for method in _METHODS:

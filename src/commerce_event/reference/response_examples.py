@@ -99,10 +99,20 @@ _BROKEN: Final = {
     "title": "The event breaks the contract", "status": 422,
     "detail": f"This {JOB.name} breaks the contract in 2 places.", "errors": _FAULTS,
 }  # fmt: skip
+_OWN_TYPE: Final = {
+    "kind": "event", "description": "An export was delivered to its recipient.",
+    "schema": {
+        "type": "object",
+        "properties": {"ExportId": {"type": "integer", "minimum": 1}, "FileName": {"type": "string"}},
+        "required": ["ExportId"],
+    },
+    "example": {"ClientId": _CLIENT, "ExportId": 4402, "FileName": "orders-2026-01.csv"},
+}  # fmt: skip
 _VALIDATION: Final = {"client_id": _CLIENT, "event_type": "Order", "mode": "warn"}
 _TYPE: Final = {
     "name": JOB.name, "category": JOB.category, "kind": JOB.kind, "description": JOB.description,
     "schema": JOB.schema(), "example": JOB.example,
+    "own": False,
 }  # fmt: skip
 
 EXAMPLES: Final[dict[str, Any]] = {
@@ -170,6 +180,8 @@ EXAMPLES: Final[dict[str, Any]] = {
         "durability": "synchronous=FULL", "size_bytes": 1048576, "free_bytes": 10737418240,
     },
     "EventTypeView": _TYPE,
+    "EventTypeChange": _OWN_TYPE,
+    "NewEventType": {"name": "ExportDeliveredEvent", "category": "System", **_OWN_TYPE},
     "BookView": _BOOK,
     "BooksView": {"items": [_BOOK], "totals": _TOTALS, "balanced": True, "counted_at": _ACCEPTED},
     "StepView": _STEP,

@@ -1,7 +1,9 @@
-"""The route of the reference page, which is rendered once."""
+"""The route of the reference page, which is rendered once for each catalogue of event types."""
 
+import asyncio
 import gzip
 import hashlib
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -10,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from commerce_event.api.openapi import OPERATIONS, document
+from commerce_event.contract.catalogue import CONTRACT, Catalogue
 from commerce_event.reference.example_request import SECRET, example_request, retry_delays, retry_hours
 from commerce_event.reference.from_openapi import reference_page
 from commerce_event.reference.prose import prose
@@ -33,14 +36,20 @@ class _RenderedPage(msgspec.Struct, frozen=True):
     etag: str
 
 
-def routes(pages: Pages) -> list[BaseRoute]:
-    """Return the routes. The page is rendered at the first request."""
-    rendered: list[_RenderedPage] = []
+def routes(pages: Pages, catalogue: Callable[[], Catalogue] = lambda: CONTRACT) -> list[BaseRoute]:
+    """Return the routes. The page is rendered at the first request after the event types have changed.
+
+    ``catalogue`` returns the event types that there are now.
+    """
+    rendered: dict[Catalogue, _RenderedPage] = {}
 
     async def reference(request: Request) -> Response:
-        if not rendered:
-            rendered.append(_render(pages))
-        page = rendered[0]
+        now = catalogue()
+        if now not in rendered:
+            page = await asyncio.to_thread(_render, pages, now)
+            rendered.clear()
+            rendered[now] = page
+        page = rendered[now]
         headers = {**HEADERS, "Cache-Control": "no-cache", "ETag": page.etag, "Vary": "Accept-Encoding"}
         if page.etag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
@@ -52,9 +61,9 @@ def routes(pages: Pages) -> list[BaseRoute]:
     return [Route("/reference", reference, methods=["GET"])]
 
 
-def _render(pages: Pages) -> _RenderedPage:
+def _render(pages: Pages, catalogue: Catalogue) -> _RenderedPage:
     context = {
-        "content": reference_page(document(), _ROLES),
+        "content": reference_page(document(catalogue), _ROLES, catalogue),
         "handlers": HANDLERS,
         "publish": PUBLISH,
         "example_request": example_request(),

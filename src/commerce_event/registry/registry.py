@@ -12,12 +12,13 @@ from typing import Any, Final
 
 import msgspec
 
-from commerce_event.contract.catalogue import EventType
+from commerce_event.contract.catalogue import CONTRACT, Catalogue, EventType
 from commerce_event.core import ids
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Endpoint, Key, Role, Scope, ValidationEntry, ValidationMode
 from commerce_event.core.routing import Candidates, RouteTable
 from commerce_event.core.vault import Vault
+from commerce_event.registry.own_types import OwnType, from_row, to_row
 from commerce_event.registry.sealed_rows import open_row, open_rows, seal_row
 from commerce_event.store.port import EndpointChangedError, Store
 
@@ -43,6 +44,8 @@ class Registry:
         self._by_token: dict[str, Key] = {}  # a cache, so that a token is hashed only once
         self._routes = RouteTable()
         self._validation: dict[int, dict[str, ValidationEntry]] = {}  # by client and type; the last change last
+        self._own_types: dict[str, OwnType] = {}
+        self.catalogue = CONTRACT
         self._operator = None if admin_key is None else _operator_key(admin_key)
         self._lock = asyncio.Lock()  # held from reading to writing a change
         self.version = 0
@@ -66,6 +69,7 @@ class Registry:
         rows, keys = await self._store.registry.endpoints(since_version=since), await self._store.registry.keys()
         self._ended_sessions = await self._store.registry.ended_sessions()
         validation = await self._store.contract.validation()
+        own_types = await self._read_own_types(self._own_types if since else {})
         opened = open_rows(rows, self._vault, at_least_one=not since)
         # No await from here on, so that readers see all of the change or nothing.
         if not since:
@@ -78,7 +82,18 @@ class Registry:
         self._validation = {}
         for entry in validation:
             self._put_validation(entry)
+        self._set_own_types(own_types)
         self.version = version
+
+    async def _read_own_types(self, known: Mapping[str, OwnType]) -> dict[str, OwnType]:
+        """Return the event types of one's own; only those are read that have changed."""
+        revisions = await self._store.contract.own_type_revisions()
+        found = {name: own for name, own in known.items() if revisions.get(name) == own.revision}
+        changed = [name for name in revisions if name not in found]
+        if changed:
+            read = map(from_row, await self._store.contract.own_types(changed))
+            found |= {own.event_type.name: own for own in read if own is not None}
+        return found
 
     # -- endpoints
 
@@ -217,6 +232,46 @@ class Registry:
 
     def _put_validation(self, entry: ValidationEntry) -> None:
         self._validation.setdefault(entry.client_id, {})[entry.event_type] = entry
+
+    # -- event types of one's own
+
+    def own_type(self, name: str) -> OwnType | None:
+        return self._own_types.get(name)
+
+    async def add_own_type(self, own: OwnType, *, limit: int) -> OwnType | None:
+        """Store a new event type and return it; None when there are ``limit`` already.
+
+        Raises EventTypeExistsError when the name is taken, perhaps by another node.
+        """
+        async with self._lock:
+            return None if len(self._own_types) >= limit else await self._put_own_type(own, is_new=True)
+
+    async def change_own_type(self, own: OwnType) -> OwnType:
+        """Store a changed event type and return it."""
+        async with self._lock:
+            return await self._put_own_type(own)
+
+    async def _put_own_type(self, own: OwnType, *, is_new: bool = False) -> OwnType:
+        version = await self._store.contract.put_own_type(to_row(own), is_new=is_new)
+        saved = msgspec.structs.replace(own, revision=version)
+        self._set_own_types({**self._own_types, own.event_type.name: saved})
+        self._advance(version)
+        return saved
+
+    async def delete_own_type(self, name: str) -> None:
+        """Delete an event type and its validation modes. Raises EventTypeUsedError when there are events of it."""
+        async with self._lock:
+            version = await self._store.contract.delete_own_type(name)
+            self._set_own_types({each: own for each, own in self._own_types.items() if each != name})
+            for entries in self._validation.values():
+                entries.pop(name, None)
+            self._advance(version)
+
+    def _set_own_types(self, own_types: dict[str, OwnType]) -> None:
+        if own_types != self._own_types:
+            self._own_types = own_types
+            self.catalogue = Catalogue(own.event_type for own in own_types.values())
+            self._routes.forget_types()
 
     # -- keys
 

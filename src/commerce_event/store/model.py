@@ -115,6 +115,20 @@ class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
     sealed: bytes
 
 
+class OwnTypeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An event type of one's own as stored: ``schema`` and ``example`` are JSON."""
+
+    name: str
+    category: str
+    kind: str
+    description: str
+    schema: str
+    example: str
+    revision: int  # set by the store
+    created_ms: int
+    updated_ms: int
+
+
 class Page(msgspec.Struct, frozen=True):
     """At most ``limit`` rows, newest first, below the id ``before``. Deliveries also oldest first, above ``after``."""
 

@@ -38,6 +38,7 @@ from commerce_event.store.model import (
     NewDelivery,
     NewEvent,
     Notice,
+    OwnTypeRow,
     Page,
     RefusalQuery,
     Settlement,
@@ -59,6 +60,14 @@ class EndpointChangedError(Exception):
 
 class ConfigChangedError(Exception):
     """Endpoints or keys have changed since events were matched with them; nothing was stored."""
+
+
+class EventTypeExistsError(Exception):
+    """There is an event type of that name; nothing was stored."""
+
+
+class EventTypeUsedError(Exception):
+    """There are events of the type; nothing was deleted."""
 
 
 class StoreBrokenError(StoreError):
@@ -219,7 +228,7 @@ class RegistryStore(Protocol):
 
 
 class ContractStore(Protocol):
-    """How the contract is applied: validation modes. Each change raises the config version."""
+    """Validation modes, and event types of one's own. Each change raises the config version."""
 
     async def put_validation(self, entry: ValidationEntry) -> int:
         """Insert or change the entry of a client and type; return the new config version, its revision."""
@@ -231,6 +240,28 @@ class ContractStore(Protocol):
 
     async def validation(self) -> list[ValidationEntry]:
         """Return the entries of all clients, the last change last."""
+        ...
+
+    async def put_own_type(self, row: OwnTypeRow, *, is_new: bool = False) -> int:
+        """Insert or change an event type; return the new config version, its revision.
+
+        Raises EventTypeExistsError when it should be new and is not.
+        """
+        ...
+
+    async def delete_own_type(self, name: str) -> int:
+        """Delete an event type and the validation modes of that name; return the new config version.
+
+        Raises EventTypeUsedError when there are events of that type.
+        """
+        ...
+
+    async def own_type_revisions(self) -> dict[str, int]:
+        """Return the revision of each event type by its name."""
+        ...
+
+    async def own_types(self, names: Sequence[str]) -> list[OwnTypeRow]:
+        """Return those of the event types that exist, by name."""
         ...
 
 

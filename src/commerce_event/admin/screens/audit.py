@@ -26,6 +26,9 @@ _ACTIONS: Final = {
     "createKey": "created a key",
     "revokeKey": "revoked a key",
     "setValidation": "set a validation mode",
+    "createEventType": "created an event type",
+    "changeEventType": "changed an event type",
+    "deleteEventType": "deleted an event type",
     "removeValidation": "removed a validation mode",
 }
 _SCREENS: Final = {

@@ -14,7 +14,7 @@ from commerce_event.admin.number_format import duration
 from commerce_event.admin.screen_context import ScreenContext
 from commerce_event.api.response_models import AttemptSummary, DeliveryView, EndpointSummary, EndpointView
 from commerce_event.api.system import NodeView
-from commerce_event.contract.catalogue import EVENT_TYPES
+from commerce_event.contract.catalogue import Catalogue
 from commerce_event.web.durations import setting_duration
 from commerce_event.web.highlight import json_text
 
@@ -61,7 +61,7 @@ async def show_endpoint(context: ScreenContext) -> Response:
         chosen_state=state,
         next_url=context.url_with(cursor=deliveries.next_cursor) if deliveries.next_cursor else "",
         first_url=context.url_with(cursor=None) if "cursor" in context.query else "",
-        type_names=type_names(endpoint),
+        type_names=type_names(context.catalogue, endpoint),
         filter_text="" if endpoint.filter is None else json_text(endpoint.filter),
         timeout=timeout,
         retries=_retries(endpoint.retry_schedule, node.retry_schedule),
@@ -95,10 +95,9 @@ def display_name(endpoint: EndpointView | EndpointSummary) -> str:
     return endpoint.description or urlsplit(endpoint.url).netloc
 
 
-def type_names(endpoint: EndpointView) -> list[str]:
+def type_names(catalogue: Catalogue, endpoint: EndpointView) -> list[str]:
     """Return the names of the event types that the endpoint subscribes to."""
-    chosen = set(endpoint.event_types)
-    return [each.name for each in EVENT_TYPES.values() if chosen & {"*", each.category, each.name}]
+    return [each.name for each in catalogue.chosen(endpoint.event_types)]
 
 
 def _retries(own: list[float] | None, default: list[float]) -> str:

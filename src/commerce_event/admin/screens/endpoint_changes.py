@@ -14,7 +14,6 @@ from commerce_event.admin.endpoint_form import (
 )
 from commerce_event.admin.screen_context import ROOT, ScreenContext, safe_next
 from commerce_event.api.response_models import EndpointView
-from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
 from commerce_event.core.comparisons import COMPARISONS
 from commerce_event.core.problems import Problem
 
@@ -25,7 +24,7 @@ async def new_endpoint(context: ScreenContext) -> Response:
 
 async def create_endpoint(context: ScreenContext) -> Response:
     fields, errors = read_fields(context.form)
-    errors = {**check_fields(fields, context.address_policy), **errors}
+    errors = {**check_fields(fields, context.address_policy, context.catalogue), **errors}
     if errors:
         return await _form(context, None, context.form, errors, 422)
     try:
@@ -47,7 +46,7 @@ async def change_endpoint(context: ScreenContext) -> Response:
     for name in ("client_id", "signing"):  # these cannot be changed
         fields.pop(name, None)
         errors.pop(name, None)
-    errors = {**check_fields(fields, context.address_policy, kept=endpoint.headers), **errors}
+    errors = {**check_fields(fields, context.address_policy, context.catalogue, kept=endpoint.headers), **errors}
     if errors:
         return await _form(context, endpoint, context.form, errors, 422)
     try:
@@ -88,7 +87,7 @@ async def _form(
         form=form,
         errors=errors,
         labels=LABELS,
-        categories=[(name, [e for e in EVENT_TYPES.values() if e.category == name]) for name in CATEGORIES],
+        categories=context.catalogue.by_category(),
         comparisons=COMPARISONS,
         back=_back(context.field("back") or context.query["back"], endpoint),
         timeout_s=(await context.call("readNode")).timeout_s,

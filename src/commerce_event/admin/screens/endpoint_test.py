@@ -41,7 +41,7 @@ async def show_test(context: ScreenContext) -> Response:
         "endpoint_test.html",
         endpoint=endpoint,
         name=display_name(endpoint),
-        type_names=type_names(endpoint),
+        type_names=type_names(context.catalogue, endpoint),
         chosen=context.query["type"],
         test=result,
         test_body="" if result is None else json_text(result.request_body.encode()),

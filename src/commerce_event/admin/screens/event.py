@@ -17,7 +17,6 @@ from commerce_event.admin.screens.events import WORST_FIRST
 from commerce_event.admin.timeline import TimelineEntry, timeline
 from commerce_event.api.explanations import ReasonView, RuleView
 from commerce_event.api.response_models import MASK, DeliveryView, EndpointSummary, EventView
-from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core import ids
 from commerce_event.web.commands import publish_command
 from commerce_event.web.highlight import json_text, value_text
@@ -87,7 +86,7 @@ async def show_event(context: ScreenContext) -> Response:
         refresh_s=_REFRESH_S,
         version=version,
         curl=publish_command(context.origin, event.type, body),
-        description=EVENT_TYPES[event.type].description,
+        description=context.catalogue.of_event(event.type).description,
         rule_text=_rule_text,
         refusal_id=_refusal_id(event),
     )

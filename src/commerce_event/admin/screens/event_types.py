@@ -8,11 +8,12 @@ from starlette.responses import Response
 
 from commerce_event.admin.screen_context import ROOT, ScreenContext
 from commerce_event.api.response_models import EndpointView
-from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES, EventType
+from commerce_event.contract.catalogue import CONTRACT, Catalogue, EventType
 from commerce_event.core.problems import not_found
 from commerce_event.web.commands import publish_command
 from commerce_event.web.highlight import json_text
 
+_MODES_SHOWN: Final = 100
 _LAST_TYPE: Final = "This is the only type that the endpoint subscribes to. Switch the endpoint itself off instead."
 
 
@@ -25,18 +26,32 @@ class EventTypeRow(msgspec.Struct, frozen=True):
 
 
 async def list_types(context: ScreenContext) -> Response:
+    return await render_types(context, {})
+
+
+async def render_types(context: ScreenContext, errors: dict[str, str], status: int = 200) -> Response:
+    """Answer with the event types and the validation modes. ``errors`` are those of the form of a mode."""
     everyone = await context.all_endpoints()
     chosen = context.query.get("client_id", "")
     endpoints = [each for each in everyone if not chosen or str(each.client_id) == chosen]
+    client_id = next((each.client_id for each in endpoints), None) if chosen else None
+    modes = await context.call("listValidation", query={"client_id": client_id, "limit": _MODES_SHOWN})
     return context.render(
         "event_types.html",
+        status,
+        errors=errors,
+        form=context.form,
+        modes=[each for each in modes.items if not chosen or str(each.client_id) == chosen],
+        more_modes=modes.next_cursor is not None,
+        entries=context.catalogue.entries,
+        own_count=len(context.catalogue.own),
         clients=sorted({endpoint.client_id for endpoint in everyone}),
         chosen=chosen,
         columns=endpoints,
         refused=context.query["refused"],
         refusal=_LAST_TYPE,
         categories=[
-            (name, [_row(e, endpoints) for e in EVENT_TYPES.values() if e.category == name]) for name in CATEGORIES
+            (name, [_row(each, endpoints) for each in types]) for name, types in context.catalogue.by_category()
         ],
     )
 
@@ -44,7 +59,7 @@ async def list_types(context: ScreenContext) -> Response:
 async def show_type(context: ScreenContext) -> Response:
     name = context.request.path_params["name"]
     described = await context.call("getEventType", path={"name": name})
-    event_type = EVENT_TYPES[described.name]
+    event_type = context.catalogue.types[described.name]
     return context.render(
         "event_type.html",
         event_type=event_type,
@@ -59,11 +74,12 @@ async def switch_type(context: ScreenContext) -> Response:
     """Turn a type on or off for one endpoint of a client."""
     name, endpoint_id = context.request.path_params["name"], context.field("endpoint_id")
     endpoint = await context.call("getEndpoint", path={"id": endpoint_id})
-    event_type = EVENT_TYPES.get(name)
+    event_type = context.catalogue.get(name)
     if event_type is None:
         raise not_found("event type")
     on = context.field("on") == "1"
-    types = with_type(endpoint.event_types, event_type) if on else without_type(endpoint.event_types, event_type)
+    present = endpoint.event_types
+    types = with_type(present, event_type) if on else without_type(present, event_type, context.catalogue)
     back = f"{ROOT}/types?client_id={endpoint.client_id}"
     if not types:
         return context.redirect(f"{back}&refused={name}#type-{name}")
@@ -77,10 +93,10 @@ def with_type(types: Sequence[str], event_type: EventType) -> list[str]:
     return [*types, event_type.name] if not _includes(types, event_type) else list(types)
 
 
-def without_type(types: Sequence[str], event_type: EventType) -> list[str]:
+def without_type(types: Sequence[str], event_type: EventType, catalogue: Catalogue = CONTRACT) -> list[str]:
     """Return the types of an endpoint without this type; `*` and its category are replaced by the other types."""
     kept = [name for name in types if name not in {"*", event_type.category, event_type.name}]
-    for each in EVENT_TYPES.values():
+    for each in catalogue.types.values():
         if each != event_type and _includes(types, each) and not _includes(kept, each):
             kept.append(each.name)
     return kept

@@ -12,7 +12,6 @@ from commerce_event.admin.event_filters import FILTERS, FilterErrors, search
 from commerce_event.admin.event_labels import EventLabel, SearchHit, label_of, search_hit
 from commerce_event.admin.screen_context import ROOT, ScreenContext
 from commerce_event.api.response_models import EventView
-from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
 from commerce_event.core import ids
 from commerce_event.core.model import DeliveryState
 from commerce_event.core.search_words import nothing_found
@@ -59,7 +58,7 @@ async def list_events(context: ScreenContext) -> Response:
         next_url=context.url_with(cursor=next_cursor, live=None) if next_cursor else "",
         first_url=context.url_with(cursor=None) if "cursor" in context.query else "",
         refusals_query=_refusals_query(filters),
-        types=[(name, [e.name for e in EVENT_TYPES.values() if e.category == name]) for name in CATEGORIES],
+        types=[(name, [each.name for each in types]) for name, types in context.catalogue.by_category()],
     )
 
 

@@ -11,7 +11,6 @@ from commerce_event.admin.event_filters import full_time, is_reversed
 from commerce_event.admin.screen_context import ROOT, Form, ScreenContext
 from commerce_event.admin.screens.endpoint import display_name
 from commerce_event.api.response_models import BookView, ReplayView
-from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
 from commerce_event.core.problems import Problem
 
 _PAGE_SIZE: Final = 50
@@ -144,7 +143,7 @@ async def _render_form(context: ScreenContext, form: Form, errors: dict[str, str
             (client, sorted(found, key=lambda each: each[1].lower())) for client, found in sorted(clients.items())
         ],
         book=next((book for book in books if book.endpoint_id == chosen), None),
-        types=[(name, [each.name for each in EVENT_TYPES.values() if each.category == name]) for name in CATEGORIES],
+        types=[(name, [each.name for each in types]) for name, types in context.catalogue.by_category()],
     )
 
 

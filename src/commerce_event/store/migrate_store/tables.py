@@ -101,6 +101,13 @@ TABLES: Final = (
         key=("client_id", "event_type"),
     ),
     Table(
+        name="own_event_type",
+        source="own_event_type",
+        columns=_names("name category kind description schema example revision created_ms updated_ms"),
+        key=("name",),
+        collation=' COLLATE "C"',
+    ),
+    Table(
         name="audit_entry",
         source="audit_entry",
         columns=_names("id at_ms client_id key_id key_name action target detail"),

@@ -360,6 +360,31 @@ DELETE FROM validation WHERE client_id = $1 AND event_type = $2
 -- name: validation
 SELECT client_id, event_type, mode, revision, updated_ms FROM validation ORDER BY revision
 
+-- name: put_own_type
+INSERT INTO own_event_type (name, category, kind, description, schema, example, revision, created_ms, updated_ms)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+ON CONFLICT (name) DO UPDATE SET category = excluded.category, kind = excluded.kind,
+  description = excluded.description, schema = excluded.schema, example = excluded.example,
+  revision = excluded.revision, updated_ms = excluded.updated_ms
+
+-- name: delete_own_type
+DELETE FROM own_event_type WHERE name = $1
+
+-- name: delete_validation_of_type
+DELETE FROM validation WHERE event_type = $1
+
+-- name: has_events_of_type
+-- index event_type, one search for each client
+SELECT EXISTS (SELECT 1 FROM client AS c
+               WHERE EXISTS (SELECT 1 FROM event AS e WHERE e.client_id = c.client_id AND e.type = $1))
+
+-- name: own_type_revisions
+SELECT name, revision FROM own_event_type ORDER BY name
+
+-- name: own_types
+SELECT name, category, kind, description, schema, example, revision, created_ms, updated_ms FROM own_event_type
+WHERE name = ANY ($1::text[]) ORDER BY name
+
 -- Replays ------------------------------------------------------------------------------------------------------
 
 -- name: put_replay

@@ -1,0 +1,107 @@
+"""`commerce-event event-types`: the event types of a server, those of one's own included."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from commerce_event.cli.api import Api, at
+from commerce_event.cli.errors import UsageError
+from commerce_event.cli.options import DEFAULT_URL, AsJson, Key, Url, complete_types
+from commerce_event.cli.output import Columns, print_done, print_items, print_json, print_thing
+
+app = typer.Typer(no_args_is_help=True, help="Manage event types: those of the contract, and your own.")
+
+_FILE_MAX: Final = 256 * 1024  # bytes
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Event type.", autocompletion=complete_types)]
+File = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE or -",
+        help="JSON with name, category, kind, description, schema and example; - reads standard input.",
+    ),
+]
+
+_COLUMNS: Columns = {
+    "category": "category", "name": "name", "own": lambda each: "own" if each["own"] else "",
+    "description": "description",
+}  # fmt: skip
+
+
+@app.command("list")
+def list_(
+    own: Annotated[bool, typer.Option("--own", help="Only your own types.")] = False,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the event types of the server."""
+    with Api(url, key) as api:
+        found = [each for each in api.get("/v1/event-types")["items"] if each["own"] or not own]
+    print_items(found, _COLUMNS, as_json=as_json, empty="No event types of your own.")
+
+
+@app.command()
+def show(name: Name, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
+    """Show an event type with its schema and an example."""
+    with Api(url, key) as api:
+        print_thing(api.get(at("event-types", name)), as_json=as_json)
+
+
+@app.command()
+def create(file: File = "-", url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
+    """Create an event type of your own. Its example must fit its JSON Schema.
+
+    Example: commerce-event event-types create export-delivered.json
+    """
+    wanted = _read(file)
+    with Api(url, key) as api:
+        made = api.post("/v1/event-types", wanted)
+    _print(made, "created", as_json=as_json)
+
+
+@app.command()
+def change(name: Name, file: File = "-", url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
+    """Change an event type of your own: everything but its name and category."""
+    wanted = {each: value for each, value in _read(file).items() if each not in {"name", "category"}}
+    with Api(url, key) as api:
+        made = api.put(at("event-types", name), wanted)
+    _print(made, "changed", as_json=as_json)
+
+
+@app.command()
+def delete(name: Name, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
+    """Delete an event type of your own that no event and no endpoint names."""
+    with Api(url, key) as api:
+        api.delete(at("event-types", name))
+    print_done({"name": name, "deleted": True}, f"Event type {name} is deleted.", as_json=as_json)
+
+
+def _print(made: Any, done: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json(made)
+    else:
+        print_done(made, f"Event type {made['name']} in category {made['category']} is {done}.", as_json=False)
+
+
+def _read(file: str) -> dict[str, Any]:
+    """Return the JSON object in a file. Raises UsageError."""
+    try:
+        with sys.stdin.buffer if file == "-" else Path(file).open("rb") as source:
+            content = source.read(_FILE_MAX + 1)
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise UsageError(f"{file!r} is not a file name") from None
+    if len(content) > _FILE_MAX:
+        raise UsageError(f"{file} is larger than {_FILE_MAX // 1024} KiB")
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        raise UsageError(f"{file} is not JSON; write an object with name, category, schema and example") from None
+    if not isinstance(found, dict):
+        raise UsageError(f"{file} is not a JSON object; write one with name, category, schema and example")
+    return found
