@@ -604,5 +604,10 @@ async def test_commands_say_in_words_what_the_screens_know_of_a_failure(shell: S
     assert explained.startswith("OrderConfirmedEvent, Order SO-10023")
     assert "connection refused: nothing listens at this address" in explained
     checked = (await run("doctor", environment=shell.environment)).out
-    assert f"{made['id']} ({url}) failed 1 times in a row: connection refused" in checked
+    assert f"{made['id']} ({url}) failed once: connection refused" in checked
     assert "1 wait" in checked
+
+    [delivery] = await shell.json("deliveries", "list")
+    await shell("deliveries", "cancel", delivery["id"])
+    checked = (await run("doctor", environment=shell.environment)).out
+    assert "failed once: connection refused: nothing listens at this address; 0 wait" in checked

@@ -32,6 +32,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 from servers import KEY, Server
 from subscriptions import CANCELLED, DELETED
+from worst_tenant import WorstTenant
 
 PUBLISHERS = 6
 DISK_MB = {"sqlite": 400, "postgres": 1500}
@@ -45,7 +46,7 @@ class Plan:
 
     ``between`` is the number of events that are acknowledged between two faults, ``idle_s`` the time until connections
     that are not in use are closed, before open files are counted. When nothing happened for ``quiet_s``, nothing is
-    expected to happen any more.
+    expected to happen any more. ``with_worst_tenant``: another client does its worst during the faults.
     """
 
     engine: str
@@ -55,6 +56,7 @@ class Plan:
     seed: int = 1
     bug: str = "none"
     idle_s: float = 4.0
+    with_worst_tenant: bool = False
     quiet_s: float = SETTLE_S
 
 
@@ -131,7 +133,10 @@ def live(suffering: World, plan: Plan, receivers: Receivers) -> None:
         revoked = make_and_revoke_key(servers, ledger)
         wait_for_events(ledger, plan.between)
         watch.take(quiet=True)
+        worst = WorstTenant(servers) if plan.with_worst_tenant else None
         suffer(suffering, plan, publishers)
+        if worst is not None:
+            worst.stop()
     finally:
         publishers.stop()
     settle(servers[0], ledger, plan.quiet_s, [each for each, path in paths.items() if path in {CANCELLED, DELETED}])
@@ -189,12 +194,16 @@ def main() -> int:
     parser.add_argument("--between", type=int, default=60, help="events that are acknowledged between two faults")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--bug", default="none", help="put a bug of tests/seeded_bugs into the servers")
+    parser.add_argument("--without-worst-tenant", action="store_true", help="let no other client do its worst")
     chosen = parser.parse_args()
     can = possible(with_database=chosen.engine == "postgres", with_disk=can_mount())
     faults = can if chosen.faults is None else tuple(chosen.faults.split(","))
     if refused := set(faults) - set(can):
         parser.error(f"{', '.join(sorted(refused))} cannot be done here; what can: {', '.join(can)}")
-    plan = Plan(chosen.engine, faults, chosen.cycles, chosen.between, chosen.seed, chosen.bug)
+    plan = Plan(
+        chosen.engine, faults, chosen.cycles, chosen.between, chosen.seed, chosen.bug,
+        with_worst_tenant=not chosen.without_worst_tenant,
+    )  # fmt: skip
     started = time.monotonic()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         ledger, findings = run(plan, Path(folder))

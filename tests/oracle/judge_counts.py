@@ -38,7 +38,7 @@ def _attempts_counted(case: Case) -> Finding:
     started, ready = ledger.counting_since
     surely = sum(arrival.at > max(ready, ledger.healed_at + _FELT_S) for arrival in ledger.arrivals)
     unseen = sum(max(0, each.attempt_count - len(case.requests_of(each))) for each in ledger.deliveries)
-    at_most = sum(arrival.at >= started for arrival in ledger.arrivals) + unseen
+    at_most = sum(arrival.at >= started for arrival in ledger.arrivals) + unseen + ledger.attempts_of_the_worst
     wrong = []
     if not surely <= ledger.attempts_counted <= at_most:
         wrong.append(f"the metrics count {ledger.attempts_counted} attempts, there were {surely} to {at_most}")

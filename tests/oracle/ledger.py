@@ -175,6 +175,7 @@ class Ledger:
     dead_said: dict[str, int] = field(default_factory=dict)  # who says so -> how many are dead
     pending: int = 0
     counting_since: tuple[float, float] = (0.0, 0.0)  # the first start of a running node, and when the last was ready
+    attempts_of_the_worst: int = 0  # tenant, which is judged by no other rule
     attempts_counted: int = 0  # by the metrics of all nodes, each since its start
     exposed: list[str] = field(default_factory=list)  # where a secret can be read
 

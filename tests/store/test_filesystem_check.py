@@ -69,3 +69,11 @@ def test_store_that_is_no_regular_file_is_refused_without_opening_it(
 
     with pytest.raises(StoreRefusedError, match=r"events.db is (not a regular file|a folder); (give|name) "):
         files.check_place(tmp_path / "events.db")
+
+
+@pytest.mark.parametrize("name", ["events.db.lock", "events.db-wal", "events.db-shm"])
+def test_file_of_a_store_that_is_no_regular_file_is_refused_without_opening_it(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+
+    with pytest.raises(StoreRefusedError, match=f"{name} is not a regular file; remove it"):
+        files.check_place(tmp_path / "events.db")

@@ -236,15 +236,16 @@ class _Later:
 
 @asynccontextmanager
 async def running_api(folder: Path, *, limits: Limits = _DEFAULT_LIMITS, **settings: Any) -> AsyncIterator[Api]:
-    """Run a node on a store in this folder."""
+    """Run a node on a store in this folder, unless the settings name another one."""
     chosen: Json = {
+        "store": f"sqlite:///{folder / 'events.db'}",
         "admin_key": ADMIN_KEY,
         "allow_networks": ("127.0.0.0/8",),
         "retry_schedule_s": (0.01,),
         "circuit_failures": 0,
         **settings,
     }
-    node = Node(Settings(store=f"sqlite:///{folder / 'events.db'}", **chosen))
+    node = Node(Settings(**chosen))
     receiver = Receiver()
     async with AsyncExitStack() as closing:
         taken = await closing.enter_async_context(listening(receiver))

@@ -171,13 +171,13 @@ def _failing(api: Api, item: Any) -> str:
     endpoint = item["endpoint"]
     query = {"endpoint_id": endpoint["id"], "state": "pending", "limit": 20, "expand": "true"}
     tried = [each["last_attempt"] for each in api.get("/v1/deliveries", **query)["items"] if each["last_attempt"]]
+    if not tried:  # none waits any more: they are dead letters
+        tried = api.get(f"/v1/endpoints/{endpoint['id']}/recent-attempts", limit=1)["items"]
     last = max(tried, key=lambda attempt: str(attempt["started_at"]), default=None)
     error = error_text(last["status"], last["error"]) if last else ""
+    times = "once" if item["consecutive_failures"] == 1 else f"{item['consecutive_failures']} times in a row"
     since = f", the oldest due since {item['oldest_due_at']}" if item["oldest_due_at"] else ""
-    return (
-        f"{endpoint['id']} ({endpoint['url']}) failed {item['consecutive_failures']} times in a row"
-        f"{error and f': {error}'}; {item['pending']} wait{since}"
-    )
+    return f"{endpoint['id']} ({endpoint['url']}) failed {times}{error and f': {error}'}; {item['pending']} wait{since}"
 
 
 def _store(settings: "Settings", path: Path | None) -> Finding:

@@ -92,6 +92,10 @@ def check_place(path: Path) -> None:
         raise StoreRefusedError(f"{path} is a folder; name a file in it, for example {path / 'commerce-event.db'}")
     if path.exists() and not path.is_file():  # opening a FIFO would wait for ever
         raise StoreRefusedError(f"{path} is not a regular file; give another --store")
+    for name in (".lock", "-wal", "-shm"):
+        other = path.with_name(path.name + name)
+        if other.exists() and not other.is_file():
+            raise StoreRefusedError(f"{other} is not a regular file; remove it")
     if not os.access(target, os.W_OK) or not os.access(path.parent, os.W_OK):
         raise StoreRefusedError(f"{target} cannot be written; change its permissions or give another --store")
     kind = filesystem_check.remote_kind(path.parent)
