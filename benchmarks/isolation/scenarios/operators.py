@@ -46,11 +46,11 @@ async def wrong_keys(a: Caller) -> Attack:
 async def sign_in_tries(a: Caller) -> Attack:
     """Try ever new keys at the sign-in screen on 50 connections.
 
-    Limits: 10 tries a minute of an address, 64 KiB of a form.
+    Limits: 10 tries a minute of an address, 8 KiB of a form.
     """
 
     def request(n: int) -> Request:
-        form = urlencode({"key": f"{n}-{'x' * 60_000}", "next": "/admin"}).encode()
+        form = urlencode({"key": f"{n}-{'x' * 8_000}", "next": "/admin"}).encode()
         return Request("POST", "/admin/sign-in", form, content_type=_FORM)
 
     return partial(a.flood, 50, request)

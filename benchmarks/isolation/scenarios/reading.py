@@ -50,9 +50,9 @@ async def text_search(a: Caller) -> Attack:
 
 @scenario()
 async def pages_of_large_events(a: Caller) -> Attack:
-    """Read pages of 200 events of 250 KB, 50 MB each, on ten connections.
+    """Read pages of 200 events of 250 KB, cut to 4 MiB, on ten connections.
 
-    Limits: 200 items of a page, 256 KiB of an event.
+    Limits: 200 items and 4 MiB of a page, 256 KiB of an event, two reads of a client at once.
     """
     await _publish_large(a, PAGE_MAX, "a" * _LARGE)
     path = f"/v1/events?client_id=1&limit={PAGE_MAX}"
@@ -61,9 +61,9 @@ async def pages_of_large_events(a: Caller) -> Attack:
 
 @scenario()
 async def answers_not_read(a: Caller) -> Attack:
-    """Ask for pages of 50 MB on 40 connections and read none of them.
+    """Ask for pages of 4 MiB on 40 connections and read none of them.
 
-    Limits: 200 items of a page, 256 KiB of an event, 30 s for an answer that is not read.
+    Limits: 4 MiB of a page, 64 MiB of answers that are not sent, 30 s for an answer that is not read.
     """
     await _publish_large(a, PAGE_MAX, "a" * _LARGE)
     request = Request("GET", f"/v1/events?client_id=1&limit={PAGE_MAX}", key=a.key).encode()

@@ -17,7 +17,7 @@ from commerce_event.store.port import StoreUnavailableError
 
 ANSWER_S: Final = 8.0  # a commit takes milliseconds; a database ends the transaction of a hanging node within 5 seconds
 _BATCH_MAX: Final = 512  # events in one call to the store
-_DELIVERIES_MAX: Final = 512  # in one call to the store: some 10 ms of the write lock
+_DELIVERIES_MAX: Final = 1_000  # in one call to the store: some 20 ms of the write lock
 
 log = structlog.get_logger(__name__)
 

@@ -17,7 +17,7 @@ Work = Callable[[Connection], Awaitable[T]]
 _TRIES: Final = 5
 _PAUSE_S: Final = 0.02
 _ACQUIRE_S: Final = 10.0
-_FINISH_S: Final = 1.0  # for calls under way when the store is closed
+_FINISH_S: Final = 2.0  # for calls under way when the store is closed
 
 
 class Executor:

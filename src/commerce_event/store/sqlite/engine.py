@@ -33,7 +33,7 @@ from commerce_event.store.sqlite.sql import fetch_value
 from commerce_event.store.sqlite.writer import Writer, translate
 
 _READERS: Final = 4  # twice as many as the reads of one caller that run at once
-_FINISH_S: Final = 0.5  # for the reads under way when the store is closed
+_FINISH_S: Final = 1.0  # for the reads under way when the store is closed
 
 log = structlog.get_logger(__name__)
 
