@@ -117,6 +117,11 @@ def test_schema_that_applies_twice_at_each_level_of_the_data_is_refused() -> Non
 def test_misfits_many_values_and_large_numbers_are_not_checked() -> None:
     assert misfits({"Id": 1, "Extra": [0] * VALUES_MAX}) == [Misfit((), "must have at most 5,000 values")]
     assert misfits({"Id": 1, "Extra": [[2**64]]}) == [Misfit(("Extra", 0, 0), "must be a number of at most 64 bits")]
+    for number in (1e31, -1e-31):
+        assert misfits({"Id": 1, "Extra": number}) == [
+            Misfit(("Extra",), "must be 0, or from 1e-30 to 1e30 without its sign")
+        ]
+    assert misfits({"Id": 1, "Extra": [1e30, -1e-30, 0.0, "9e9"]}) == []
     assert misfits({"Id": 1, "Extra": "," * VALUES_MAX + "9" * 30}) == []
 
 
