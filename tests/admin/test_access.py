@@ -34,6 +34,9 @@ async def visitor(api: Api) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+OWN_TYPES = {"/admin/types/new", "/admin/types/x/edit", "/admin/types/x/delete"}  # for admins, like keys
+
+
 async def sign_in(visitor: httpx.AsyncClient, key: str = ADMIN_KEY, **fields: str) -> httpx.Response:
     return await visitor.post("/admin/sign-in", data={"key": key, **fields})
 
@@ -162,7 +165,7 @@ async def test_screens_need_the_role_of_their_operation(api: Api, visitor: httpx
         if not address.endswith(("/sign-out", "/admin/x"))
         and (
             role == "publish"
-            or ("/keys" in address and role != "admin")
+            or (("/keys" in address or address in OWN_TYPES) and role != "admin")
             or (role == "read" and (method == "POST" or address in changing))
         )
     }
@@ -209,7 +212,7 @@ async def test_screens_do_not_show_or_change_another_client(api: Api, visitor: h
     form = {**fields, "endpoint_id": foreign["id"], "since": "2020-01-01T00:00", "only": "all", "enabled": "1"}
 
     for method, address in screens(api):
-        if "/keys" in address or "sign-out" in address:
+        if "/keys" in address or "sign-out" in address or address in OWN_TYPES:
             continue
         kind = [*address.split("/"), ""][2]
         asked = address.replace("/x", f"/{own.get(kind, 'OrderConfirmedEvent')}")
@@ -598,3 +601,57 @@ async def test_forms_of_a_screen_count_for_their_key(tmp_path: Path) -> None:
             async with asyncio.timeout(DEADLINE_S):
                 while (await visitor.post("/admin/replays/new", data=fields)).status_code == 503:
                     await asyncio.sleep(0.01)
+
+
+async def test_validation_modes_are_set_and_removed_on_the_screen(api: Api, visitor: httpx.AsyncClient) -> None:
+    await api.endpoint(1)
+    await sign_in(visitor)
+    csrf = await csrf_token(visitor)
+    mode = {"client_id": "1", "event_type": "Order", "mode": "warn"}
+    assert (await visitor.post("/admin/types/validation", data=mode)).status_code == 403
+    assert (await visitor.post("/admin/types/validation", data={**mode, "csrf": csrf})).status_code == 303
+    accepted = await api.publish(OrderNo=5)
+    event = (await visitor.get(f"/admin/events/{accepted['id']}")).text
+    assert "breaks the contract" in event
+    assert "must be text, not a number" in event
+    assert ">warn<" in (await visitor.get("/admin/types?client_id=1")).text
+    wrong = await visitor.post("/admin/types/validation", data={**mode, "client_id": "x", "csrf": csrf})
+    assert (wrong.status_code, "enter the client" in wrong.text) == (422, True)
+    gone = await visitor.post("/admin/types/validation/remove", data={**mode, "csrf": csrf})
+    assert gone.status_code == 303
+    assert ">warn<" not in (await visitor.get("/admin/types?client_id=1")).text
+
+
+async def test_own_event_types_are_created_changed_and_deleted_on_the_screen(
+    api: Api, visitor: httpx.AsyncClient
+) -> None:
+    await sign_in(visitor)
+    csrf = await csrf_token(visitor)
+    form = {
+        "name": "ExportDelivered", "category": "Export", "kind": "event", "description": "<b>x</b>",
+        "schema": '{"properties": {"ExportId": {"type": "integer"}}}', "example": '{"ClientId": 1, "ExportId": 7}',
+        "csrf": csrf,
+    }  # fmt: skip
+    assert 'name="schema"' in (await visitor.get("/admin/types/new")).text
+    broken = await visitor.post("/admin/types/new", data={**form, "schema": '{"type": "array"}'})
+    assert (broken.status_code, "must be object" in broken.text) == (422, True)
+    unreadable = await visitor.post("/admin/types/new", data={**form, "example": "{"})
+    assert (unreadable.status_code, "not JSON" in unreadable.text) == (422, True)
+    assert (await visitor.post("/admin/types/new", data=form)).status_code == 303
+    shown = (await visitor.get("/admin/types/ExportDelivered")).text
+    assert "&lt;b&gt;x&lt;/b&gt;" in shown
+    assert "ExportDelivered" in (await visitor.get("/admin/types")).text
+    assert "ExportDelivered" in (await visitor.get("/admin/endpoints/new")).text
+    assert 'name="name"' not in (await visitor.get("/admin/types/ExportDelivered/edit")).text
+    changed = await visitor.post("/admin/types/ExportDelivered/edit", data={**form, "description": "Changed."})
+    assert changed.status_code == 303
+    assert "Changed." in (await visitor.get("/admin/types/ExportDelivered")).text
+    _, key = await api.key("manage", 1)
+    async with plain_client(api.url, {}) as other:
+        await sign_in(other, key["key"])
+        assert (await other.get("/admin/types/new")).status_code == 403
+        assert "Create event type" not in (await other.get("/admin/types")).text
+    assert (await visitor.get("/admin/types/OrderConfirmedEvent/edit")).status_code == 404
+    deleted = await visitor.post("/admin/types/ExportDelivered/delete", data={"csrf": csrf})
+    assert deleted.status_code == 303
+    assert (await visitor.get("/admin/types/ExportDelivered")).status_code == 404

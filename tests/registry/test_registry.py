@@ -1,17 +1,20 @@
 """The registry: endpoints and keys in memory, changed one at a time."""
 
 import asyncio
+from typing import Any
 
 import msgspec
 import pytest
 from stores import START_MS
 
 from commerce_event.contract.catalogue import EVENT_TYPES
+from commerce_event.contract.own_types import own_type
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Endpoint, Scope, Secret, ValidationEntry
 from commerce_event.core.vault import Vault, VaultError
+from commerce_event.registry.own_types import OwnType, to_row
 from commerce_event.registry.registry import Registry
-from commerce_event.store.port import Store
+from commerce_event.store.port import EventTypeExistsError, Store
 
 EVERYONE = Scope.everyone()
 VAULT = Vault(b"k" * 32)
@@ -207,3 +210,62 @@ async def test_load_with_another_secret_key_raises_vault_error(registry: Registr
 
     with pytest.raises(VaultError, match="cannot be decrypted"):
         await Registry(store, Vault(b"x" * 32), IdMaker()).load()
+
+
+def own(name: str = "ExportDelivered", category: str = "Export", **properties: Any) -> OwnType:
+    event_type = own_type(name, category, "event", "", {"properties": properties}, {"ClientId": 1})
+    return OwnType(event_type=event_type, created_ms=START_MS, updated_ms=START_MS)
+
+
+async def test_refresh_reads_own_types_of_another_node(store: Store, registry: Registry) -> None:
+    other = Registry(store, VAULT, IdMaker())
+    await other.load()
+    await registry.save(msgspec.structs.replace(endpoint(), event_types=("Export",)))
+    await other.add_own_type(own(), limit=9)
+    await other.add_own_type(own("Another"), limit=9)
+    assert registry.catalogue.get("ExportDelivered") is None
+
+    await registry.refresh()
+    kept = registry.catalogue.types["Another"]
+    [found] = registry.match(1, registry.catalogue.types["ExportDelivered"], None, {})
+    assert found.id == 7
+
+    await other.change_own_type(own(A={"type": "string"}))
+    await registry.refresh()
+    assert "A" in registry.catalogue.types["ExportDelivered"].properties
+    assert registry.catalogue.types["Another"] is kept  # it did not change, so it was not read again
+
+    await other.delete_own_type("ExportDelivered")
+    await registry.refresh()
+    assert registry.catalogue.get("ExportDelivered") is None
+
+
+async def test_recreated_own_type_is_routed_by_its_new_category(registry: Registry) -> None:
+    await registry.save(msgspec.structs.replace(endpoint(), event_types=("Export",)))
+    await registry.add_own_type(own(), limit=9)
+    assert registry.match(1, registry.catalogue.types["ExportDelivered"], None, {})
+
+    await registry.delete_own_type("ExportDelivered")
+    await registry.add_own_type(own(category="Other"), limit=9)
+
+    assert registry.match(1, registry.catalogue.types["ExportDelivered"], None, {}) == ()
+
+
+async def test_add_own_type_of_another_nodes_name_is_refused(store: Store, registry: Registry) -> None:
+    other = Registry(store, VAULT, IdMaker())
+    await other.load()
+    await other.add_own_type(own(), limit=9)
+
+    with pytest.raises(EventTypeExistsError):
+        await registry.add_own_type(own(), limit=9)
+    assert await registry.add_own_type(own("Another"), limit=0) is None
+
+
+async def test_own_type_with_a_schema_that_is_not_allowed_any_more_is_left_out(store: Store) -> None:
+    row = to_row(own())
+    await store.contract.put_own_type(msgspec.structs.replace(row, schema='{"$id": "x"}'))
+    await store.contract.put_own_type(msgspec.structs.replace(row, name="Another"))
+    registry = Registry(store, VAULT, IdMaker())
+    await registry.load()
+
+    assert [each.name for each in registry.catalogue.own] == ["Another"]

@@ -17,7 +17,7 @@ class AuditQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Filters of audit entries."""
 
     client_id: Int32 | None = None
-    target: Annotated[str, Meta(max_length=40)] | None = None
+    target: Annotated[str, Meta(max_length=80)] | None = None
 
 
 class AuditEntryView(msgspec.Struct, frozen=True, kw_only=True):

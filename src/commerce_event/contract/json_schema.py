@@ -22,7 +22,8 @@ _STEP_MIN: Final = 1e-9  # the smallest multipleOf
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _REFERENCE: Final = re.compile(r"#/\$defs/([A-Za-z0-9_.-]+)")
-_LONG_NUMBER: Final = re.compile(rb"[0-9]{19}")
+_LONG_NUMBER: Final = re.compile(rb"[0-9]{19}|[0-9][eE]")
+_FRACTIONS: Final = (1e-30, 1e30)  # others take the library long to compare
 _INT64: Final = range(-(2**63), 2**63)
 
 _WEIGHTS: Final = {
@@ -122,6 +123,9 @@ def _unchecked(data: Any, body: bytes) -> Iterator[Misfit]:
             return
         if type(value) is int and value not in _INT64:
             yield Misfit(path, "must be a number of at most 64 bits")
+            return
+        if type(value) is float and value and not _FRACTIONS[0] <= abs(value) <= _FRACTIONS[1]:
+            yield Misfit(path, "must be 0, or from 1e-30 to 1e30 without its sign")
             return
         members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
         waiting += [((*path, name), member) for name, member in members]
@@ -237,7 +241,9 @@ def _weight_of_bound(name: str, value: Any, path: Path) -> int:
         raise InvalidSchemaError(path, "must be a number of at most 64 bits")
     if name == "multipleOf" and value < _STEP_MIN:
         raise InvalidSchemaError(path, f"must be at least {_STEP_MIN}")
-    return 1 if type(value) is int else 11
+    if type(value) is int:
+        return 1
+    return 50 if name == "multipleOf" else 11
 
 
 def _weight_of_enum(values: Any, path: Path) -> int:
