@@ -166,7 +166,12 @@ class Node:
         )
         self.metrics = Metrics(self.dispatcher, self.maintenance, self.loop_monitor)
         self.refusals = RefusalRecorder(
-            store.refusals, ids, clock, self.metrics.dropped_refusals.inc, body_max=settings.max_body
+            store.refusals,
+            ids,
+            clock,
+            lambda: self.registry.catalogue.types,
+            self.metrics.dropped_refusals.inc,
+            body_max=settings.max_body,
         )
         self.dispatcher.on_attempt.append(self.metrics.attempt)
         services = Services(

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from api_server import ADMIN_KEY, MEDIA, Api, Json, example, expect, expect_problem
+from api_server import MEDIA, Api, Json, example, expect, expect_problem
 
 from commerce_event.contract.catalogue import EVENT_TYPES
 
@@ -309,18 +309,3 @@ async def test_publish_same_key_and_event_written_differently_is_a_duplicate(api
     rewritten = json.dumps(dict(reversed(example().items())), indent=1).encode()
     assert expect(await send(api, rewritten, idempotency_key="k"), 200)["id"] == first["id"]
     expect_problem(await send(api, json.dumps(example(Extra=1)).encode(), idempotency_key="k"), 409)
-
-
-async def test_publish_as_warn_accepts_delivers_and_deduplicates_what_reject_refuses(api: Api) -> None:
-    await api.endpoint()
-    body = json.dumps(example(OrderNo=5)).encode()
-    expect_problem(await send(api, body), 422, "/OrderNo")
-    key, publisher = api.node.registry.authenticate(ADMIN_KEY), api.node.app.publisher
-    assert key is not None
-
-    status, view = await publisher.publish_as(key, "OrderConfirmedEvent", body, "warn", idempotency_key="k")
-    again, repeated = await publisher.publish_as(key, "OrderConfirmedEvent", body, "warn", idempotency_key="k")
-
-    assert (status, view.deliveries, again, repeated.id) == (202, 1, 200, view.id)
-    (arrival,) = await api.until_arrived(1)
-    assert arrival.body == body

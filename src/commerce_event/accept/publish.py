@@ -12,11 +12,10 @@ from commerce_event.accept.commit_batcher import PartlyStoredError, PendingEvent
 from commerce_event.accept.errors import InvalidKeyError
 from commerce_event.accept.intake import Intake
 from commerce_event.accept.parse import ModeOf, ParsedEvent, check_idempotency_key, parse_event, read_traceparent
-from commerce_event.accept.refusals import RefusalRecorder
+from commerce_event.accept.refusals import RefusalRecorder, type_label
 from commerce_event.accept.turns import Steps
-from commerce_event.contract.catalogue import EventType
 from commerce_event.core import ids
-from commerce_event.core.model import Key, ValidationMode
+from commerce_event.core.model import Key
 from commerce_event.core.problems import Fault, Problem, RejectedError
 from commerce_event.http.asgi import (
     JSON_HEADER_LINES,
@@ -65,8 +64,8 @@ class PublishCounters(Protocol):
     @property
     def duplicates(self) -> Count: ...
 
-    def refused(self, event_type: str | None, problem: Problem) -> None:
-        """Count an event that was refused; None: its type is not known."""
+    def refused(self, type_label: str, problem: Problem) -> None:
+        """Count an event that was refused."""
         ...
 
     @property
@@ -103,7 +102,7 @@ class Publisher:
 
         def refuse(error: Exception) -> None:
             problem = problem_of(error)
-            self._counters.refused(name, problem)
+            self._count_refused(name, problem)
             answer(problem.status, problem_header_lines(problem), encode(problem.body()))
 
         try:
@@ -141,7 +140,7 @@ class Publisher:
             return
         except Exception as error:
             problem = problem_of(error)
-            self._counters.refused(event_type, problem)
+            self._count_refused(event_type, problem)
             await answer_problem(receive, send, problem)
 
     async def publish_many(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -168,20 +167,8 @@ class Publisher:
             return
         except Exception as error:
             problem = problem_of(error)
-            self._counters.refused(event_type, problem)
+            self._count_refused(event_type, problem)
             await answer_problem(receive, send, problem)
-
-    async def publish_as(
-        self, key: Key, event_type: str, body: bytes, mode: ValidationMode, *, idempotency_key: str | None = None
-    ) -> tuple[int, AcceptedView]:
-        """Publish an event in a given validation mode instead of its client's; return status and body of the answer.
-
-        Raises RejectedError, Problem, and StoreUnavailableError while the store cannot take it.
-        """
-        event = self._parse(event_type, body, lambda _client, _type: mode)
-        check_client(key, event.client_id)
-        [accepted] = await self._intake.submit((to_pending(event, idempotency_key, None),))
-        return self._accepted(accepted, event.warnings)
 
     async def _read_batch(
         self, receive: Receive, headers: Headers, content_type: str, key: Key, share: BodyShare
@@ -266,7 +253,7 @@ class Publisher:
             if isinstance(each, PendingEvent):
                 yield from self._intake.match_steps(each)
             else:
-                self._counters.refused(event_type, each)
+                self._count_refused(event_type, each)
             checked.append(each)
         return checked
 
@@ -285,7 +272,7 @@ class Publisher:
         Raises RejectedError.
         """
         try:
-            event = self._parse(event_type, body, self._mode_of(key), data)
+            event = self._parse(event_type, body, self._registry.modes_for(key.scope), data)
         except RejectedError as refusal:
             self._refusals.record(key, event_type, body, refusal)
             raise
@@ -302,13 +289,8 @@ class Publisher:
             mode_of=mode_of,
         )
 
-    def _mode_of(self, key: Key) -> ModeOf:
-        """Return how to find a validation mode. Events of clients that the key may not access are never accepted."""
-
-        def mode_of(client_id: int, event_type: EventType) -> ValidationMode:
-            return self._registry.validation_mode(client_id, event_type) if key.scope.allows(client_id) else "reject"
-
-        return mode_of
+    def _count_refused(self, event_type: str | None, problem: Problem) -> None:
+        self._counters.refused(type_label(event_type, self._registry.catalogue.types), problem)
 
     def _accepted(self, accepted: Accepted | Problem, warnings: tuple[Fault, ...]) -> tuple[int, AcceptedView]:
         """Count an accepted event; return status and body of its answer. Raises the problem, or Problem 409."""
@@ -349,7 +331,7 @@ class Publisher:
         try:
             status, view = self._accepted(accepted, event.warnings)
         except Problem as problem:
-            self._counters.refused(event.type.name, problem)
+            self._count_refused(event.type.name, problem)
             return _refused(index, problem)
         return ItemView(
             index=index,

@@ -15,6 +15,7 @@ from commerce_event.core.clock import Clock
 from commerce_event.core.model import Key, Refusal, Scope, ValidationMode
 from commerce_event.core.problems import Fault, Problem, invalid
 from commerce_event.registry.authentication import check_client
+from commerce_event.registry.registry import Registry
 from commerce_event.store.model import Accepted
 from commerce_event.store.port import RefusalStore, StoreError
 
@@ -33,9 +34,10 @@ class RefusalAcceptance:
     begun. So acceptances at the same time, on any node, and those that are repeated after a crash make one event.
     """
 
-    def __init__(self, store: RefusalStore, intake: Intake, clock: Clock, *, body_max: int) -> None:
+    def __init__(self, store: RefusalStore, registry: Registry, intake: Intake, clock: Clock, *, body_max: int) -> None:
         """``body_max`` is in bytes."""
         self._store = store
+        self._registry = registry
         self._intake = intake
         self._clock = clock
         self._body_max = body_max
@@ -48,7 +50,7 @@ class RefusalAcceptance:
         discarded before, StoreUnavailableError.
         """
         check_open(refusal)
-        event = self._parse(refusal, correction)
+        event = self._parse(key, refusal, correction)
         check_client(key, event.client_id)
         client_id = await self._store.begin_acceptance(refusal.id, event.client_id)
         if client_id is None:
@@ -64,15 +66,16 @@ class RefusalAcceptance:
             refusal, state="accepted", accepting_for=client_id, event_id=accepted.id, closed_ms=now_ms
         )
 
-    def _parse(self, refusal: Refusal, correction: Correction | None) -> ParsedEvent:
+    def _parse(self, key: Key, refusal: Refusal, correction: Correction | None) -> ParsedEvent:
         event_type = (correction.type if correction else None) or refusal.type
         if event_type is None:
             raise invalid("/type", "the refused event has no type; send a corrected event with its type")
+        body = refusal.body if correction is None or correction.body is None else correction.body
+        mode_of = _always_warn if correction is None else self._registry.modes_for(key.scope)
         try:
-            if correction is None:
-                return parse_event(event_type, refusal.body, max_bytes=self._body_max, mode_of=_always_warn)
-            body = refusal.body if correction.body is None else correction.body
-            return parse_event(event_type, body, max_bytes=self._body_max)
+            return parse_event(
+                event_type, body, max_bytes=self._body_max, catalogue=self._registry.catalogue, mode_of=mode_of
+            )
         except UnknownTypeError as error:  # its 404 would mean that there is no such refused event
             raise Problem(422, error.detail, faults=[Fault("/type", "is not a known event type")]) from None
 

@@ -2,13 +2,12 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any, Final
 
 import msgspec
 import structlog
 
-from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.contract.properties import INT32_MAX, INT32_MIN
 from commerce_event.core import ids
 from commerce_event.core.clock import Clock
@@ -69,17 +68,21 @@ class RefusalRecorder:
         store: RefusalStore,
         id_maker: IdMaker,
         clock: Clock,
+        known_types: Callable[[], Container[str]],
         on_dropped: Callable[[int], object],
         *,
         body_max: int,
     ) -> None:
-        """``on_dropped`` is called with the number of refused events that are not kept.
+        """``known_types`` returns the event types that logs may name.
+
+        ``on_dropped`` is called with the number of refused events that are not kept.
 
         ``body_max`` is the size of the largest event in bytes; a longer item of a batch is cut.
         """
         self._store = store
         self._ids = id_maker
         self._clock = clock
+        self._known_types = known_types
         self._on_dropped = on_dropped
         self._body_max = body_max
         self._queue: deque[_Recorded] = deque()
@@ -158,7 +161,7 @@ class RefusalRecorder:
             log.exception("refused events could not be stored", count=len(step))
             self._on_dropped(len(step))
         else:
-            _log_refusals(refusals)
+            _log_refusals(refusals, self._known_types())
         self._is_away = False
         for each in step:
             self._queued_bytes.give_back(each.key.owner, each.size)
@@ -173,9 +176,9 @@ class RefusalRecorder:
         return step
 
 
-def type_label(event_type: str | None) -> str:
+def type_label(event_type: str | None, known_types: Container[str]) -> str:
     """Return an event type for logs and metrics, where the number of different values must be bounded."""
-    return event_type if event_type is not None and event_type in EVENT_TYPES else UNKNOWN_TYPE
+    return event_type if event_type is not None and event_type in known_types else UNKNOWN_TYPE
 
 
 def _refusal(recorded: _Recorded) -> Refusal:
@@ -219,9 +222,9 @@ def _client_of(key: Key, stated: Any) -> int | None:
     return key.client_ids[0] if key.client_ids is not None and len(key.client_ids) == 1 else None
 
 
-def _log_refusals(refusals: Sequence[Refusal]) -> None:
+def _log_refusals(refusals: Sequence[Refusal], known_types: Container[str]) -> None:
     """Write a line for each kind of refusal, without anything from the bodies."""
-    kinds = Counter((type_label(each.type), each.status, each.client_id, each.key_id) for each in refusals)
+    kinds = Counter((type_label(each.type, known_types), each.status, each.client_id, each.key_id) for each in refusals)
     for (event_type, status, client_id, key_id), count in kinds.items():
         key = ids.encode("key", key_id) if key_id else "operator"
         log.info("events were refused", type=event_type, status=status, client_id=client_id, key=key, count=count)

@@ -13,7 +13,6 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from commerce_event.accept.refusals import type_label
 from commerce_event.core import ids
 from commerce_event.core.delivery import Decision, Outcome
 from commerce_event.core.model import Endpoint
@@ -68,9 +67,9 @@ class Metrics(Collector):
         )
         self._registry.register(self)
 
-    def refused(self, event_type: str | None, problem: Problem) -> None:
-        """Count an event that was refused. Labels are names of the catalogue and kinds of problems only."""
-        self._refused.labels(type_label(event_type), slug(problem.title)).inc()
+    def refused(self, type_label: str, problem: Problem) -> None:
+        """Count an event that was refused. Both labels have a bounded number of values."""
+        self._refused.labels(type_label, slug(problem.title)).inc()
 
     def attempt(self, _endpoint: Endpoint, outcome: Outcome, decision: Decision) -> None:
         """Count a finished attempt. It runs for every attempt, so it uses plain numbers."""

@@ -112,7 +112,11 @@ async def accept_refusal(call: Call) -> Reply:
     refusal = await _find(call)
     correction = _correction(call)
     acceptance = RefusalAcceptance(
-        services.store.refusals, services.intake, services.clock, body_max=services.settings.max_body
+        services.store.refusals,
+        services.registry,
+        services.intake,
+        services.clock,
+        body_max=services.settings.max_body,
     )
     try:
         accepted = await acceptance.accept(call.key, refusal, correction)

@@ -203,6 +203,14 @@ class Registry:
                 return entries[name].mode
         return "reject"
 
+    def modes_for(self, scope: Scope) -> Callable[[int, EventType], ValidationMode]:
+        """Return how a caller's events are checked. An event of a client outside its scope is never accepted."""
+
+        def mode_of(client_id: int, event_type: EventType) -> ValidationMode:
+            return self.validation_mode(client_id, event_type) if scope.allows(client_id) else "reject"
+
+        return mode_of
+
     def validation_entries(self, scope: Scope) -> list[ValidationEntry]:
         """Return the entries in scope, the last change first."""
         found = [e for client, of_it in self._validation.items() if scope.allows(client) for e in of_it.values()]

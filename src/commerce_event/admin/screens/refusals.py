@@ -11,7 +11,6 @@ from commerce_event.admin.event_labels import label_of
 from commerce_event.admin.screen_context import ROOT, ScreenContext
 from commerce_event.api.paging import Listing
 from commerce_event.api.refusals import RefusalDetailView, RefusalView
-from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
 from commerce_event.core.problems import Problem
 from commerce_event.web.highlight import json_text
 
@@ -88,7 +87,7 @@ async def _render(context: ScreenContext, problem: Problem | None = None, **type
     refusal: RefusalDetailView = await context.call("getRefusal", path={"id": context.path_id})
     body = msgspec.json.decode(refusal.body)
     text = body if isinstance(body, str) else json_text(bytes(refusal.body))
-    is_known = refusal.type in EVENT_TYPES
+    is_known = refusal.type in context.catalogue.types
     return context.render(
         "refusal.html",
         200 if problem is None else problem.status,
@@ -102,7 +101,7 @@ async def _render(context: ScreenContext, problem: Problem | None = None, **type
         typed_reason=typed.get("reason", ""),
         is_correcting="typed" in typed,
         shows_at_form="typed" in typed and refusal.state == "open" and context.may_change,
-        types=[(name, [e.name for e in EVENT_TYPES.values() if e.category == name]) for name in CATEGORIES],
+        types=[(name, [each.name for each in types]) for name, types in context.catalogue.by_category()],
         problem=problem,
         problem_faults=[] if problem is None else [_place(each.pointer, each.message) for each in problem.faults],
     )
