@@ -15,7 +15,7 @@ from servers import Server
 
 CLIENT = 4
 _HANGING = 8  # endpoints
-_PAUSE_S = 0.1
+_PAUSE_S = 0.25
 _PATIENCE_S = 2.0
 _LAST_S = 60.0
 _TEXT = "a" * 20_000
