@@ -87,7 +87,8 @@ def add_rows(connection: apsw.Connection, version: int) -> None:
     connection.execute("INSERT INTO client VALUES (1, 2), (2, 1)")
     for event_id, client_id, sequence in ((10, 1, 1), (20, 1, 2), (30, 2, 1)):
         connection.execute(
-            "INSERT INTO event VALUES (?, ?, ?, 'OrderConfirmedEvent', NULL, ?, 0, 1, NULL, NULL, ?)",
+            "INSERT INTO event (id, client_id, sequence, type, accepted_ms, config_version, match_count, body) "
+            "VALUES (?, ?, ?, 'OrderConfirmedEvent', ?, 0, 1, ?)",
             (event_id, client_id, sequence, START_MS + event_id, b'{"OrderNo":"SO-1"}'),
         )
     for event_id, client_id, state in ((10, 1, "delivered"), (20, 1, "dead"), (30, 2, "pending")):
