@@ -16,7 +16,7 @@ class InvalidKeyError(RejectedError):
 
 
 class UnknownTypeError(RejectedError):
-    """The contract has no event type with that name."""
+    """There is no event type of that name."""
 
     STATUS = 404
     TITLE = "Unknown event type"

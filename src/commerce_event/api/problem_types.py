@@ -48,7 +48,7 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     "not-available-now": ("Nothing was stored.", "Send the same request again after Retry-After seconds."),
     "not-json": ("The body is not JSON, or is ambiguous.", "Correct it at the byte that the detail names."),
     "invalid-idempotency-key": ("The idempotency key cannot be used.", "Use 1 to 256 printable ASCII characters."),
-    "unknown-event-type": ("The contract has no event type of that name.", "GET /v1/event-types lists them."),
+    "unknown-event-type": ("There is no event type of that name.", "GET /v1/event-types lists them."),
     "body-too-large": ("The event is larger than the limit.", "Send less, or set COMMERCE_EVENT_MAX_BODY."),
     "too-many-events": ("One request has more events than the limit.", "Send them in several requests."),
     "the-event-breaks-the-contract": ("The event does not follow its contract.", _SEE_ERRORS),
