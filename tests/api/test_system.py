@@ -123,6 +123,7 @@ async def test_readyz_while_another_program_holds_the_write_lock_is_503(
     monkeypatch.setattr(readiness, "_WAIT_S", 0.05)
     monkeypatch.setattr(readiness, "_KEPT_S", 0.0)
     other = apsw.Connection((await api.node.store.info()).location)
+    other.set_busy_timeout(10_000)  # the node may write just now
     other.execute("BEGIN IMMEDIATE")
     refused = expect_problem(await api.admin.get("/readyz"), 503)
     assert "another program" in refused["detail"]
