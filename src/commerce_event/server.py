@@ -17,7 +17,7 @@ from commerce_event.accept.refusals import RefusalRecorder
 from commerce_event.admin import routes as admin
 from commerce_event.api.app import create_app
 from commerce_event.api.metrics import Metrics
-from commerce_event.api.reading import read_slots
+from commerce_event.api.read_limits import read_slots
 from commerce_event.api.services import Services
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.clock import Clock, SharedClock, SystemClock

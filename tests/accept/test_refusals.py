@@ -74,7 +74,7 @@ def recording(monkeypatch: pytest.MonkeyPatch) -> Recording:
 async def test_record_many_at_once_shares_commits(recording: Recording) -> None:
     for _ in range(1_000):
         recording.record(1)
-    await recording.recorder.written(60)
+    await recording.recorder.wait_until_written(60)
     assert len(recording.store.kept) == 1_000
     assert len(recording.store.commits) == 4
     ids = [each.id for each in recording.store.kept]
@@ -84,7 +84,7 @@ async def test_record_many_at_once_shares_commits(recording: Recording) -> None:
 async def test_record_large_bodies_bounds_each_commit(recording: Recording) -> None:
     for _ in range(16):
         recording.record(1, body=b"x" * BODY_MAX)
-    await recording.recorder.written(60)
+    await recording.recorder.wait_until_written(60)
     assert len(recording.store.kept) == 16
     assert max(sum(each.size for each in commit) for commit in recording.store.commits) <= 2 * 1024**2
 
@@ -97,7 +97,7 @@ async def test_record_beyond_the_queue_drops_and_counts_of_that_owner_only(recor
     recording.record(2)
     recording.record()
     assert recording.dropped == 100 - queued
-    await recording.recorder.written(60)
+    await recording.recorder.wait_until_written(60)
     assert len(recording.store.kept) == queued + 2
     recording.record(1, body=b"x" * BODY_MAX)  # there is room again
     assert recording.dropped == 100 - queued
@@ -106,7 +106,7 @@ async def test_record_beyond_the_queue_drops_and_counts_of_that_owner_only(recor
 async def test_record_other_problems_does_nothing(recording: Recording) -> None:
     for problem in (NotJsonError("no"), Problem(401, "no"), Problem(403, "no"), Problem(503, "no"), Problem(409, "no")):
         recording.record(1, problem=problem)
-    await recording.recorder.written(60)
+    await recording.recorder.wait_until_written(60)
     assert recording.store.commits == []
 
 
@@ -114,9 +114,9 @@ async def test_store_that_is_away_gets_everything_in_order_later(recording: Reco
     recording.store.away = True
     for number in range(300):
         recording.record(1, body=b"%d" % number)
-    await recording.recorder.written(0.05)
+    await recording.recorder.wait_until_written(0.05)
     recording.store.away = False
-    await recording.recorder.written(60)
+    await recording.recorder.wait_until_written(60)
     assert [int(each.body) for each in recording.store.kept] == list(range(300))
     assert recording.dropped == 0
 
@@ -125,7 +125,7 @@ async def test_commit_that_fails_drops_its_events_and_goes_on(recording: Recordi
     recording.store.broken = 1
     for _ in range(300):
         recording.record(1)
-    await recording.recorder.written(60)
+    await recording.recorder.wait_until_written(60)
     assert (recording.dropped, len(recording.store.kept)) == (256, 44)
 
 
@@ -161,7 +161,7 @@ async def test_client_and_owner_come_from_body_or_key(
     recording: Recording, clients: tuple[int, ...], body: bytes, client: int | None, owner: str
 ) -> None:
     recording.record(*clients, body=body)
-    await recording.recorder.written(60)
+    await recording.recorder.wait_until_written(60)
     (kept,) = recording.store.kept
     assert (kept.client_id, kept.owner, kept.body) == (client, owner, body)
 
@@ -169,20 +169,20 @@ async def test_client_and_owner_come_from_body_or_key(
 async def test_item_with_invalid_envelope_has_type_and_client_of_its_members(recording: Recording) -> None:
     recording.record(1, 2, body=b'{"type":"A","data":{"ClientId":2},"x":1}', type_=None)
     recording.record(1, 2, body=b'{"type":7,"data":[]}', type_=None)
-    await recording.recorder.written(60)
+    await recording.recorder.wait_until_written(60)
     assert [(each.type, each.client_id) for each in recording.store.kept] == [("A", 2), (None, None)]
 
 
 async def test_body_longer_than_an_event_is_cut(recording: Recording) -> None:
     recording.record(1, body=b"x" * (BODY_MAX + 9), type_=None)
-    await recording.recorder.written(60)
+    await recording.recorder.wait_until_written(60)
     assert len(recording.store.kept[0].body) == BODY_MAX
 
 
 async def test_log_names_no_unknown_type(recording: Recording, capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(3):
         recording.record(1, type_="canary", body=b'{"canary":1}', problem=UnknownTypeError("canary"))
-    await recording.recorder.written(60)
+    await recording.recorder.wait_until_written(60)
     out = capsys.readouterr().out
     assert "canary" not in out
     assert "count=3" in out

@@ -1,4 +1,4 @@
-"""Event types of one's own: created, published, routed, shown and deleted like those of the contract."""
+"""Own event types: created, published, routed, shown and deleted like those of the contract."""
 
 import copy
 import json

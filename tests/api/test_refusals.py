@@ -423,7 +423,7 @@ async def test_store_that_is_away_does_not_change_the_answer(api: Api, monkeypat
         patch.setattr(api.node.store.refusals, "add", away)
         for _ in range(3):
             expect_problem_status(await api.admin.post(PATH, json=example(OrderId=None)), 422)
-    await api.node.refusals.written(60)
+    await api.node.refusals.wait_until_written(60)
     assert len(await refusals(api)) == 3
 
 
@@ -435,7 +435,7 @@ async def test_flood_of_one_client_leaves_the_newest_and_those_of_others(api: Ap
     for number in range(3):
         items = [{**item, "data": {**example(OrderId=None), "Number": number}}] * 1_000
         assert expect(await publisher.post("/v1/events", json=items), 200)["refused"] == 1_000
-        await api.node.refusals.written(60)
+        await api.node.refusals.wait_until_written(60)
     counted = expect(await api.admin.get("/v1/refusal-counts", params={"client_id": 1}), 200)
     assert counted == {"open": LIMITS.owner_count, "more": False}
     newest = (await refusals(api, client_id=1, limit=1))[0]

@@ -1,4 +1,4 @@
-"""Which JSON Schemas an event type of one's own may have, and what is found when an event does not fit."""
+"""Which JSON Schemas an own event type may have, and what is found when an event does not fit."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from commerce_event.contract.json_schema import VALUES_MAX, InvalidSchemaError, Misfit, SchemaValidator
+from commerce_event.contract.json_schema import VALUES_MAX, InvalidSchemaError, SchemaValidator, Violation
 
 SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -29,30 +29,30 @@ SCHEMA: dict[str, Any] = {
 }
 
 
-def misfits(data: dict[str, Any], schema: dict[str, Any] = SCHEMA) -> list[Misfit]:
-    return SchemaValidator(schema).misfits(data, json.dumps(data).encode(), 20)
+def violations(data: dict[str, Any], schema: dict[str, Any] = SCHEMA) -> list[Violation]:
+    return SchemaValidator(schema).violations(data, json.dumps(data).encode(), 20)
 
 
 @pytest.mark.parametrize(
     ("data", "found"),
     [
         ({"Id": 1}, []),
-        ({}, [Misfit(("Id",), "is required")]),
-        ({"Id": 0}, [Misfit(("Id",), "must be at least 1")]),
-        ({"Id": "1"}, [Misfit(("Id",), "must be a whole number")]),
-        ({"Id": 1, "State": "x"}, [Misfit(("State",), "must be one of done, failed, None")]),
-        ({"Id": 1, "Amount": 1000}, [Misfit(("Amount",), "must be less than 1000")]),
-        ({"Id": 1, "Lines": [{"Qty": 1}, {}]}, [Misfit(("Lines", 1, "Qty"), "is required")]),
-        ({"Id": 1, "Lines": [{"Qty": 1}] * 2}, [Misfit(("Lines",), "must not have an item twice")]),
-        ({"Id": 1, "Who": 1}, [Misfit(("Who",), "must fit exactly one of the schemas")]),
-        ({"Id": 1, "Never": 1}, [Misfit(("Never",), "is not allowed")]),
-        ({"Id": 1, "N_a": "x"}, [Misfit(("N_a",), "must be a whole number")]),
-        ({"Id": 1, "Code": "AB"}, [Misfit(("State",), "is required")]),
-        ({"Id": 1, "Code": "A"}, [Misfit(("Code",), "must match the pattern ^[A-Z]{2}$"), Misfit(("State",), "is required")]),
+        ({}, [Violation(("Id",), "is required")]),
+        ({"Id": 0}, [Violation(("Id",), "must be at least 1")]),
+        ({"Id": "1"}, [Violation(("Id",), "must be a whole number")]),
+        ({"Id": 1, "State": "x"}, [Violation(("State",), "must be one of done, failed, None")]),
+        ({"Id": 1, "Amount": 1000}, [Violation(("Amount",), "must be less than 1000")]),
+        ({"Id": 1, "Lines": [{"Qty": 1}, {}]}, [Violation(("Lines", 1, "Qty"), "is required")]),
+        ({"Id": 1, "Lines": [{"Qty": 1}] * 2}, [Violation(("Lines",), "must not have an item twice")]),
+        ({"Id": 1, "Who": 1}, [Violation(("Who",), "must fit exactly one of the schemas")]),
+        ({"Id": 1, "Never": 1}, [Violation(("Never",), "is not allowed")]),
+        ({"Id": 1, "N_a": "x"}, [Violation(("N_a",), "must be a whole number")]),
+        ({"Id": 1, "Code": "AB"}, [Violation(("State",), "is required")]),
+        ({"Id": 1, "Code": "A"}, [Violation(("Code",), "must match the pattern ^[A-Z]{2}$"), Violation(("State",), "is required")]),
     ],
 )  # fmt: skip
-def test_misfits_name_each_place_in_plain_words(data: dict[str, Any], found: list[Misfit]) -> None:
-    assert sorted(misfits(data), key=str) == sorted(found, key=str)
+def test_violations_name_each_place_in_plain_words(data: dict[str, Any], found: list[Violation]) -> None:
+    assert sorted(violations(data), key=str) == sorted(found, key=str)
 
 
 @pytest.mark.parametrize(
@@ -114,20 +114,22 @@ def test_schema_that_applies_twice_at_each_level_of_the_data_is_refused() -> Non
         SchemaValidator({"$defs": definitions, "properties": {"A": {"$ref": "#/$defs/D0"}}})
 
 
-def test_misfits_many_values_and_large_numbers_are_not_checked() -> None:
-    assert misfits({"Id": 1, "Extra": [0] * VALUES_MAX}) == [Misfit((), "must have at most 5,000 values")]
-    assert misfits({"Id": 1, "Extra": [[2**64]]}) == [Misfit(("Extra", 0, 0), "must be a number of at most 64 bits")]
+def test_violations_many_values_and_large_numbers_are_not_checked() -> None:
+    assert violations({"Id": 1, "Extra": [0] * VALUES_MAX}) == [Violation((), "must have at most 5,000 values")]
+    assert violations({"Id": 1, "Extra": [[2**64]]}) == [
+        Violation(("Extra", 0, 0), "must be a number of at most 64 bits")
+    ]
     for number in (1e31, -1e-31):
-        assert misfits({"Id": 1, "Extra": number}) == [
-            Misfit(("Extra",), "must be 0, or from 1e-30 to 1e30 without its sign")
+        assert violations({"Id": 1, "Extra": number}) == [
+            Violation(("Extra",), "must be 0, or from 1e-30 to 1e30 without its sign")
         ]
-    assert misfits({"Id": 1, "Extra": [1e30, -1e-30, 0.0, "9e9"]}) == []
-    assert misfits({"Id": 1, "Extra": "," * VALUES_MAX + "9" * 30}) == []
+    assert violations({"Id": 1, "Extra": [1e30, -1e-30, 0.0, "9e9"]}) == []
+    assert violations({"Id": 1, "Extra": "," * VALUES_MAX + "9" * 30}) == []
 
 
-def test_misfits_of_a_large_event_name_the_property() -> None:
+def test_violations_of_a_large_event_name_the_property() -> None:
     schema = {"properties": {"A": {"items": {"type": "string", "minLength": 1, "maxLength": 3, "pattern": "x"}}}}
-    assert misfits({"A": [1] * 4_000, "B": 1}, schema) == [Misfit(("A",), "does not fit the schema")]
+    assert violations({"A": [1] * 4_000, "B": 1}, schema) == [Violation(("A",), "does not fit the schema")]
 
 
 VALUES = st.recursive(
@@ -138,5 +140,5 @@ VALUES = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from([*SCHEMA["properties"], "N_a", "Other"]), VALUES))
-def test_misfits_are_found_exactly_when_the_reference_implementation_refuses(data: dict[str, Any]) -> None:
-    assert bool(misfits(data)) is not Draft202012Validator(SCHEMA).is_valid(data)
+def test_violations_are_found_exactly_when_the_reference_implementation_refuses(data: dict[str, Any]) -> None:
+    assert bool(violations(data)) is not Draft202012Validator(SCHEMA).is_valid(data)

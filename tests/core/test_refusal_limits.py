@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commerce_event.core.refusal_limits import Held, RefusalLimits, equal_share, too_much
+from commerce_event.core.refusal_limits import RefusalLimits, Usage, equal_share, find_excess
 
 SMALL = RefusalLimits(owner_count=10, owner_bytes=100, total_count=20, total_bytes=150)
 
@@ -28,20 +28,20 @@ def test_equal_share_of_small_amount_does_not_depend_on_larger_ones(amounts: lis
         assert equal_share([*amounts, small], total) >= small
 
 
-def test_too_much_within_limits_is_nothing() -> None:
-    assert too_much([Held("a", "open", 10, 75), Held("b", "open", 10, 75)], SMALL) == []
+def test_find_excess_within_limits_is_nothing() -> None:
+    assert find_excess([Usage("a", "open", 10, 75), Usage("b", "open", 10, 75)], SMALL) == []
 
 
-def test_too_much_of_one_owner_is_cut_to_its_limits() -> None:
-    assert too_much([Held("a", "open", 11, 1), Held("b", "open", 1, 1)], SMALL) == [Held("a", "open", 10, 100)]
-    assert too_much([Held("a", "open", 1, 101), Held("b", "open", 1, 1)], SMALL) == [Held("a", "open", 10, 100)]
+def test_find_excess_of_one_owner_is_cut_to_its_limits() -> None:
+    assert find_excess([Usage("a", "open", 11, 1), Usage("b", "open", 1, 1)], SMALL) == [Usage("a", "open", 10, 100)]
+    assert find_excess([Usage("a", "open", 1, 101), Usage("b", "open", 1, 1)], SMALL) == [Usage("a", "open", 10, 100)]
 
 
-def test_too_much_in_all_is_taken_from_those_who_hold_most() -> None:
-    held = [Held("a", "open", 9, 1), Held("b", "open", 9, 1), Held("c", "open", 4, 1)]
-    assert too_much(held, SMALL) == [Held("a", "open", 8, 100), Held("b", "open", 8, 100)]
+def test_find_excess_in_all_is_taken_from_those_who_hold_most() -> None:
+    usage = [Usage("a", "open", 9, 1), Usage("b", "open", 9, 1), Usage("c", "open", 4, 1)]
+    assert find_excess(usage, SMALL) == [Usage("a", "open", 8, 100), Usage("b", "open", 8, 100)]
 
 
-def test_too_much_counts_each_state_by_itself() -> None:
-    held = [Held("a", "open", 10, 1), Held("a", "accepted", 10, 1), Held("a", "discarded", 11, 1)]
-    assert too_much(held, SMALL) == [Held("a", "discarded", 10, 100)]
+def test_find_excess_counts_each_state_by_itself() -> None:
+    usage = [Usage("a", "open", 10, 1), Usage("a", "accepted", 10, 1), Usage("a", "discarded", 11, 1)]
+    assert find_excess(usage, SMALL) == [Usage("a", "discarded", 10, 100)]

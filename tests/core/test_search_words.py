@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from commerce_event.core.search_words import entry, find_span, fold, nothing_found, wanted, words
+from commerce_event.core.search_words import entry, find_span, fold, no_result_message, wanted, words
 
 LETTERS = [chr(number) for number in range(sys.maxunicode + 1) if not 0xD800 <= number < 0xE000]
 TEXT = st.text(st.sampled_from("aZ09 -'_.™®ßıİøłÅé北京市กรุงเทพ한국がーﬁ½٣Ⅳ\u0301\u00ad\u200b😀ŉ")) | st.text()
@@ -132,8 +132,8 @@ def test_find_span_is_within_the_text(text: str, query: str) -> None:
     assert 0 <= start <= end <= len(text)
 
 
-def test_nothing_found_says_what_was_searched_and_what_to_try() -> None:
-    plain, filtered = (nothing_found("SO-1", is_filtered=is_filtered) for is_filtered in (False, True))
+def test_no_result_message_says_what_was_searched_and_what_to_try() -> None:
+    plain, filtered = (no_result_message("SO-1", is_filtered=is_filtered) for is_filtered in (False, True))
     assert "“SO-1”" in plain
     assert "filters" not in plain
     assert "remove filters" in filtered

@@ -17,11 +17,11 @@ class Starts:
         return [asyncio.create_task(self._start(client_id)) for _ in range(count)]
 
     async def _start(self, client_id: int) -> None:
-        await self.pace.turn(client_id)
+        await self.pace.wait_for_turn(client_id)
         self.begun.append(client_id)
 
 
-async def test_turn_lets_a_few_requests_begin_in_each_turn_of_the_loop() -> None:
+async def test_wait_for_turn_lets_a_few_requests_begin_in_each_turn_of_the_loop() -> None:
     starts = Starts()
     tasks = starts.add(1, 100)
     counts = []
@@ -33,14 +33,14 @@ async def test_turn_lets_a_few_requests_begin_in_each_turn_of_the_loop() -> None
     assert max(counts) <= 2 * pace._STARTS_MAX
 
 
-async def test_turn_of_another_client_does_not_wait_behind_many() -> None:
+async def test_wait_for_turn_of_another_client_does_not_wait_behind_many() -> None:
     starts = Starts()
     tasks = starts.add(1, 100) + starts.add(2, 2)
     await asyncio.gather(*tasks)
     assert max(index for index, client_id in enumerate(starts.begun) if client_id == 2) < 2 * pace._STARTS_MAX
 
 
-async def test_turn_of_a_cancelled_request_is_skipped() -> None:
+async def test_wait_for_turn_of_a_cancelled_request_is_skipped() -> None:
     starts = Starts()
     tasks = starts.add(1, 3 * pace._STARTS_MAX)
     await asyncio.sleep(0)
@@ -48,4 +48,4 @@ async def test_turn_of_a_cancelled_request_is_skipped() -> None:
         task.cancel()
     await asyncio.wait(tasks)
     assert len(starts.begun) == 20
-    await starts.pace.turn(2)
+    await starts.pace.wait_for_turn(2)

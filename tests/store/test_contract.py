@@ -1,4 +1,4 @@
-"""Validation modes, and event types of one's own, on both engines."""
+"""Validation modes, and own event types, on both engines."""
 
 import msgspec
 import pytest

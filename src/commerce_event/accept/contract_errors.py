@@ -38,10 +38,10 @@ def find_faults(event_type: EventType, data: Mapping[str, Any]) -> tuple[Fault, 
 
 
 def find_own_faults(validator: SchemaValidator, data: dict[str, Any], body: bytes) -> tuple[Fault, ...]:
-    """Return where an event of a type of one's own does not fit its schema, at most 20 places."""
+    """Return where an event of an own type does not fit its schema, at most 20 places."""
     faults = [Fault(child("", field.name), message) for field in ROUTING if (message := _fault(field, data))]
     known = {fault.pointer for fault in faults}
-    for path, message in validator.misfits(data, body, FAULTS_MAX):
+    for path, message in validator.violations(data, body, FAULTS_MAX):
         pointer = reduce(child, path, "")
         if pointer not in known:
             faults.append(Fault(pointer, message))

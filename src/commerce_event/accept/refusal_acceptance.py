@@ -1,4 +1,4 @@
-"""Accept refused events after all: as they are, or corrected. One refused event becomes one event at most."""
+"""Accept refused events, as they are or corrected. A refused event becomes one event at most."""
 
 from contextlib import suppress
 
@@ -56,12 +56,12 @@ class RefusalAcceptance:
         if client_id is None:
             raise await self._closed_meanwhile(refusal)
         if client_id != event.client_id:
-            raise being_accepted(client_id)
+            raise acceptance_in_progress(client_id)
         accepted = await self._publish(refusal, event)
         now_ms = self._clock.now_ms()
         is_first = await self._store.accept(refusal.id, accepted.id, now_ms=now_ms) or await self._is_gone(refusal)
         if not is_first or accepted.outcome == "conflict":  # conflict: an acceptance with another body was first
-            raise _accepted_before(accepted.id)
+            raise _already_accepted(accepted.id)
         return msgspec.structs.replace(
             refusal, state="accepted", accepting_for=client_id, event_id=accepted.id, closed_ms=now_ms
         )
@@ -110,15 +110,15 @@ def _always_warn(_client_id: int, _event_type: EventType) -> ValidationMode:
 def check_open(refusal: Refusal) -> None:
     """Raise Problem 409 unless the refused event is open."""
     if refusal.event_id is not None:
-        raise _accepted_before(refusal.event_id)
+        raise _already_accepted(refusal.event_id)
     if refusal.state == "discarded":
         raise Problem(409, "This refused event was discarded.")
 
 
-def being_accepted(client_id: int) -> Problem:
+def acceptance_in_progress(client_id: int) -> Problem:
     """Return the problem while an acceptance has begun: it is under way, or its result is not known."""
     return Problem(409, f"Accepting it for client {client_id} has begun; to finish that, accept it for this client.")
 
 
-def _accepted_before(event_id: int) -> Problem:
+def _already_accepted(event_id: int) -> Problem:
     return Problem(409, f"This refused event was accepted before, as {ids.encode('evt', event_id)}.")

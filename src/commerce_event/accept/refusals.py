@@ -1,4 +1,4 @@
-"""Record refused events in the background. A store that is away or a full queue never changes or delays an answer."""
+"""Record refused events in the background. An unavailable store or a full queue never changes or delays an answer."""
 
 import asyncio
 from collections import Counter, deque
@@ -33,7 +33,7 @@ UNKNOWN_TYPE: Final = "unknown"  # in logs and metrics, for every type that is n
 log = structlog.get_logger(__name__)
 
 
-class _Recorded(msgspec.Struct, frozen=True):
+class _QueuedRefusal(msgspec.Struct, frozen=True):
     """A refused event that waits to be written."""
 
     id: int
@@ -85,7 +85,7 @@ class RefusalRecorder:
         self._known_types = known_types
         self._on_dropped = on_dropped
         self._body_max = body_max
-        self._queue: deque[_Recorded] = deque()
+        self._queue: deque[_QueuedRefusal] = deque()
         self._queued_bytes = FairBudget(_QUEUE_BYTES_MAX)
         self._running: asyncio.Task[None] | None = None
         self._not_before_s = 0.0  # loop time of the next commit
@@ -104,21 +104,21 @@ class RefusalRecorder:
             self._on_dropped(1)
             return
         now_ms = self._clock.now_ms()
-        made = _Recorded(
+        made = _QueuedRefusal(
             self._ids.next(now_ms), now_ms, key, event_type, body, problem.status, problem.detail, problem.faults, size
         )
         self._queue.append(made)
         if self._running is None:
             self._running = asyncio.create_task(self._run())
 
-    async def written(self, within_s: float) -> None:
-        """Wait until what is queued is written, at most so long."""
+    async def wait_until_written(self, within_s: float) -> None:
+        """Wait until the queue is written, at most ``within_s`` seconds."""
         if self._running is not None:
             await asyncio.wait([self._running], timeout=within_s)
 
     async def close(self, within_s: float) -> None:
-        """Write what is queued, as far as the store can in that time."""
-        await self.written(within_s)
+        """Write the queue, as far as the store can within ``within_s`` seconds; drop the rest."""
+        await self.wait_until_written(within_s)
         if self._running is not None:
             self._running.cancel()
             await asyncio.wait([self._running])
@@ -167,8 +167,8 @@ class RefusalRecorder:
             self._queued_bytes.give_back(each.key.owner, each.size)
         return max(_PAUSE_S, _BACKOFF_FACTOR * (now() - begin_s))
 
-    def _take_step(self) -> list[_Recorded]:
-        step: list[_Recorded] = []
+    def _take_step(self) -> list[_QueuedRefusal]:
+        step: list[_QueuedRefusal] = []
         size = 0
         while self._queue and len(step) < _STEP_MAX and size < _STEP_BYTES_MAX:
             step.append(self._queue.popleft())
@@ -181,7 +181,7 @@ def type_label(event_type: str | None, known_types: Container[str]) -> str:
     return event_type if event_type is not None and event_type in known_types else UNKNOWN_TYPE
 
 
-def _refusal(recorded: _Recorded) -> Refusal:
+def _refusal(recorded: _QueuedRefusal) -> Refusal:
     key, event_type = recorded.key, recorded.type
     client_id, stated_type = _read(recorded.body, is_envelope=event_type is None)
     if event_type is None and type(stated_type) is str:
@@ -216,7 +216,7 @@ def _read(body: bytes, *, is_envelope: bool) -> tuple[Any, Any]:
 
 
 def _client_of(key: Key, stated: Any) -> int | None:
-    """Return the client that the body states if the key may touch it, else the key's only client."""
+    """Return the client that the body states if the key may access it, else the key's only client."""
     if type(stated) is int and INT32_MIN <= stated <= INT32_MAX and key.scope.allows(stated):
         return stated
     return key.client_ids[0] if key.client_ids is not None and len(key.client_ids) == 1 else None

@@ -14,7 +14,7 @@ from commerce_event.admin.one_time_secret import OneTimeSecret
 from commerce_event.admin.sessions import COOKIE, Session, Sessions
 from commerce_event.api.openapi import OPERATIONS
 from commerce_event.api.operations import Call, perform, while_caller_waits
-from commerce_event.api.reading import SharedResponse, in_turn
+from commerce_event.api.read_limits import SharedResponse, run_in_turn
 from commerce_event.api.response_models import BooksView, EndpointView
 from commerce_event.api.services import Services
 from commerce_event.api.validation import convert
@@ -234,7 +234,7 @@ class ScreenFactory:
 
     async def _show(self, context: ScreenContext, screen: Screen) -> Response:
         """Answer a screen that only reads, in turn with the other reads of its key."""
-        working = in_turn(self.services.reads, context.session.key, screen(context))
+        working = run_in_turn(self.services.reads, context.session.key, screen(context))
         return await while_caller_waits(context.request, working)
 
     async def _act(self, context: ScreenContext, screen: Screen) -> Response:

@@ -15,8 +15,8 @@ from commerce_event.accept.publish import PREFIX, Publisher
 from commerce_event.api.openapi import OPERATIONS, document_json, document_yaml
 from commerce_event.api.operations import Reply, endpoint_of, json_response
 from commerce_event.api.problem_types import problem_type
+from commerce_event.api.read_limits import SharedResponse, problem_response
 from commerce_event.api.readiness import Readiness
-from commerce_event.api.reading import SharedResponse, problem_response
 from commerce_event.api.services import Services
 from commerce_event.core.problems import Problem, unavailable
 from commerce_event.http.asgi import HEADERS, Receive, Scope, Send

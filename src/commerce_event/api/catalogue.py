@@ -1,4 +1,4 @@
-"""The catalogue of event types: those of the contract, and those of one's own."""
+"""The catalogue of event types: those of the contract, and own event types."""
 
 from functools import reduce
 from typing import Annotated, Any, Final
@@ -9,14 +9,14 @@ from msgspec import Meta
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing
 from commerce_event.api.parameters import unknown_type
-from commerce_event.contract.catalogue import EVENT_TYPES, EventType, Kind
+from commerce_event.contract.catalogue import EventType, Kind
 from commerce_event.contract.json_schema import SCHEMA_BYTES_MAX
 from commerce_event.contract.own_types import (
-    MISFITS_MAX,
     NAME_PATTERN,
     TYPES_MAX,
+    VIOLATIONS_MAX,
     InvalidTypeError,
-    example_misfits,
+    example_violations,
     is_name,
     own_type,
 )
@@ -75,7 +75,7 @@ async def create_type(call: Call) -> Reply:
         if not is_name(getattr(wanted, place)):
             raise invalid(f"/{place}", f"write letters and digits, a capital first: {NAME_PATTERN}")
     _check_free(registry, wanted)
-    event_type = _checked(wanted.name, wanted.category, wanted)
+    event_type = _build_type(wanted.name, wanted.category, wanted)
     own = OwnType(event_type=event_type, created_ms=call.now_ms, updated_ms=call.now_ms)
     try:
         if await registry.add_own_type(own, limit=TYPES_MAX) is None:
@@ -88,7 +88,7 @@ async def create_type(call: Call) -> Reply:
 
 async def change_type(call: Call) -> Reply:
     present = _find_own(call)
-    event_type = _checked(present.event_type.name, present.event_type.category, call.body)
+    event_type = _build_type(present.event_type.name, present.event_type.category, call.body)
     own = msgspec.structs.replace(present, event_type=event_type, updated_ms=call.now_ms)
     await call.services.registry.change_own_type(own)
     call.is_about(None, event_type.name)
@@ -149,19 +149,19 @@ def _check_free(registry: Registry, wanted: NewEventType) -> None:
         raise Problem(409, f"There is a category {other} already; write it like that.")
 
 
-def _checked(name: str, category: str, wanted: EventTypeChange) -> EventType:
+def _build_type(name: str, category: str, wanted: EventTypeChange) -> EventType:
     """Return the type if its schema is allowed and its example fits. Raises Problem 422 with every fault."""
     sizes = (("schema", wanted.schema, SCHEMA_BYTES_MAX), ("example", wanted.example, EXAMPLE_BYTES_MAX))
-    for place, value, most in sizes:
-        if len(msgspec.json.encode(value)) > most:
-            raise invalid(f"/{place}", f"must have at most {most // 1024} KiB")
+    for place, value, limit in sizes:
+        if len(msgspec.json.encode(value)) > limit:
+            raise invalid(f"/{place}", f"must have at most {limit // 1024} KiB")
     try:
         event_type = own_type(name, category, wanted.kind, wanted.description, wanted.schema, wanted.example)
-        misfits = example_misfits(event_type)
+        violations = example_violations(event_type)
     except InvalidTypeError as error:
-        misfits = list(error.misfits)
-    if misfits:
-        faults = [Fault(reduce(child, path, ""), message) for path, message in misfits[:MISFITS_MAX]]
+        violations = list(error.violations)
+    if violations:
+        faults = [Fault(reduce(child, path, ""), message) for path, message in violations[:VIOLATIONS_MAX]]
         raise Problem(422, f"{faults[0].pointer} {faults[0].message}.", faults=faults)
     return event_type
 
@@ -174,7 +174,7 @@ def _view(event_type: EventType) -> EventTypeView:
         description=event_type.description,
         schema=event_type.schema(),
         example=event_type.example,
-        own=event_type.name not in EVENT_TYPES,
+        own=event_type.is_own,
     )
 
 

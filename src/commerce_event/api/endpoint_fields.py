@@ -132,7 +132,7 @@ def _types(catalogue: Catalogue, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _filter(catalogue: Catalogue, raw: Filter, types: Sequence[str]) -> Filter:
-    chosen = catalogue.chosen(types)
+    chosen = catalogue.select(types)
     if not chosen:
         return raw  # the types are at fault, and say so
     kinds: dict[str, set[Kind]] = {}

@@ -214,7 +214,7 @@ EXCEPTIONS: Final = {
         f"{view}.{name}": text
         for view in ("RefusalView", "RefusalDetailView")
         for name, text in {
-            "client_id": "The client that the body states, if the key may touch it, else the key's only client; null: "
+            "client_id": "The client that the body states, if the key may access it, else the key's only client; null: "
             "not known.",
             "detail": "Why it was refused.",
             "errors": "Each place where it breaks the contract; a list has the first 5.",

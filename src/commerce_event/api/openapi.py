@@ -77,7 +77,7 @@ def document(catalogue: Catalogue = CONTRACT) -> dict[str, Any]:
     if not catalogue.own:
         return fixed
     paths = dict(fixed["paths"])
-    for path, item in _accepting(_shown(), catalogue).items():
+    for path, item in _accepting(_references(), catalogue).items():
         paths[path] = {**paths[path], **item}
     components = fixed["components"]
     return {
@@ -93,7 +93,7 @@ def document(catalogue: Catalogue = CONTRACT) -> dict[str, Any]:
 
 
 def reserved_names() -> frozenset[str]:
-    """Return the names of schemas and tags that no event type and no category of one's own may have."""
+    """Return the names of schemas and tags that no own event type and none of its categories may have."""
     schemas = _contract_document()["components"]["schemas"].keys() - CONTRACT.types.keys()
     return frozenset(schemas | {tag["name"] for tag in _tags()})
 
@@ -104,7 +104,7 @@ def document_json(catalogue: Catalogue) -> bytes:
 
 
 @cache
-def _shown() -> dict[Any, Any]:
+def _references() -> dict[Any, Any]:
     """Return the reference to the schema of each type."""
     types = _types()
     refs, _ = msgspec.json.schema_components(list(types), ref_template=_REF)
@@ -115,7 +115,7 @@ def _shown() -> dict[Any, Any]:
 def _contract_document() -> dict[str, Any]:
     """Return the document with the event types of the contract."""
     _, schemas = msgspec.json.schema_components(list(_types()), ref_template=_REF)
-    shown = _shown()
+    shown = _references()
     paths: dict[str, Any] = _accepting(shown, CONTRACT)
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, shown)
@@ -350,7 +350,7 @@ def _accepting(shown: dict[Any, Any], catalogue: Catalogue) -> dict[str, Any]:
 
 
 def _envelopes(catalogue: Catalogue) -> dict[str, Any]:
-    """Return the schemas of what carries an event: named, since generators make a class of each."""
+    """Return the schemas of envelopes of an event. They have names, because code generators make a class of each."""
     item = {
         "type": {"type": "string", "enum": list(catalogue.types)},
         "data": {"type": "object"},

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from commerce_event.accept.batch import envelope_max
 from commerce_event.accept.strict_json import load
-from commerce_event.api.reading import SharedResponse, in_turn, problem_response
+from commerce_event.api.read_limits import SharedResponse, problem_response, run_in_turn
 from commerce_event.api.services import Services
 from commerce_event.api.validation import convert
 from commerce_event.core import ids
@@ -161,7 +161,9 @@ def endpoint_of(operation: Operation, services: Services) -> Callable[[Request],
                 working = perform(operation, call)
                 if operation.is_read:
                     is_search = getattr(query, "q", None) is not None
-                    working = while_caller_waits(request, in_turn(services.reads, key, working, is_search=is_search))
+                    working = while_caller_waits(
+                        request, run_in_turn(services.reads, key, working, is_search=is_search)
+                    )
                 reply = await working
         except DisconnectedError:
             return Response(status_code=400)

@@ -55,7 +55,7 @@ def read_types(catalogue: Catalogue, names: list[str], pointer: str) -> tuple[st
             faults.append(invalid(place, unknown_type(name, catalogue.entries[1:], "categories do too")))
     if faults:
         raise together(faults)
-    return tuple(each.name for each in catalogue.chosen(names))
+    return tuple(each.name for each in catalogue.select(names))
 
 
 def unknown_type(name: str, known: Collection[str], also: str = "") -> str:

@@ -1,4 +1,4 @@
-"""Refused events: list and read them, accept one after all, or discard it."""
+"""Refused events: list, read, accept or discard them."""
 
 from typing import Annotated, Any, Final
 
@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from commerce_event.accept.errors import InvalidEventError, NotJsonError
-from commerce_event.accept.refusal_acceptance import Correction, RefusalAcceptance, being_accepted, check_open
+from commerce_event.accept.refusal_acceptance import Correction, RefusalAcceptance, acceptance_in_progress, check_open
 from commerce_event.accept.strict_json import load
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing, PageQuery, listing
@@ -93,7 +93,7 @@ async def list_refusals(call: Call) -> Reply:
         since_ms=read_time(query.since, "?since"),
         until_ms=read_time(query.until, "?until"),
     )
-    await call.services.refusals.written(_WRITTEN_WITHIN_S)
+    await call.services.refusals.wait_until_written(_WRITTEN_WITHIN_S)
     return Reply(listing(await call.services.store.refusals.refusals(wanted, query.page()), query, _view))
 
 
@@ -137,7 +137,7 @@ async def discard_refusal(call: Call) -> Reply:
     if not await call.services.store.refusals.discard(refusal.id, call.body.reason, now_ms=now_ms):
         now = await _find(call)
         check_open(now)
-        raise being_accepted(now.accepting_for or 0)
+        raise acceptance_in_progress(now.accepting_for or 0)
     call.is_about(refusal.client_id, ids.encode("rfs", refusal.id))
     discarded = msgspec.structs.replace(refusal, state="discarded", reason=call.body.reason, closed_ms=now_ms)
     return Reply(_detail_view(discarded))
@@ -257,7 +257,7 @@ OPERATIONS = (
         problems=(404, 409, 413, 415, 422),
         description=(
             "Without a body, the event is accepted as it is and delivered byte for byte; it must be an object with the "
-            "ClientId of a client that the key may touch. With `data` or `type`, the corrected event is checked like "
+            "ClientId of a client that the key may access. With `data` or `type`, the corrected event is checked like "
             "one that is published. 409 names the event when it was accepted before."
         ),
     ),

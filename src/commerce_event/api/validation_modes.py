@@ -51,8 +51,8 @@ class ValidationKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 async def list_validation(call: Call) -> Reply:
     query: ValidationQuery = call.query
-    before = query.page().before
     found = call.services.registry.validation_entries(scope_for(call, query.client_id))
+    before = query.before
     return Reply(listing([each for each in found if before is None or each.revision < before], query, _view))
 
 
@@ -109,8 +109,8 @@ OPERATIONS = (
         answers={200: Listing[ValidationView]},
         problems=(422,),
         description=(
-            "The last change first. For an event that breaks the contract, the client's narrowest entry counts: that "
-            "of its type, else of its category, else of `*`; without any, the event is refused."
+            "The last change first. The client's narrowest entry applies to an event that breaks the contract: "
+            "that of its type, else of its category, else of `*`. Without an entry, the event is refused."
         ),
     ),
     Operation(
@@ -141,6 +141,6 @@ OPERATIONS = (
         query=ValidationKey,
         answers={204: None},
         problems=(404, 422),
-        description="From then on the client's next wider entry counts.",
+        description="From then on the client's next wider entry applies.",
     ),
 )

@@ -1,8 +1,6 @@
-"""`commerce-event event-types`: the event types of a server, those of one's own included."""
+"""`commerce-event event-types`: the event types of a server, own event types included."""
 
 import json
-import sys
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -11,6 +9,7 @@ from commerce_event.cli.api import Api, at
 from commerce_event.cli.errors import UsageError
 from commerce_event.cli.options import DEFAULT_URL, AsJson, Key, Url, complete_types
 from commerce_event.cli.output import Columns, print_done, print_items, print_json, print_thing
+from commerce_event.cli.publish import read_file
 
 app = typer.Typer(no_args_is_help=True, help="Manage event types: those of the contract, and your own.")
 
@@ -89,15 +88,7 @@ def _print(made: Any, done: str, *, as_json: bool) -> None:
 
 def _read(file: str) -> dict[str, Any]:
     """Return the JSON object in a file. Raises UsageError."""
-    try:
-        with sys.stdin.buffer if file == "-" else Path(file).open("rb") as source:
-            content = source.read(_FILE_MAX + 1)
-    except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error.strerror}") from None
-    except ValueError:
-        raise UsageError(f"{file!r} is not a file name") from None
-    if len(content) > _FILE_MAX:
-        raise UsageError(f"{file} is larger than {_FILE_MAX // 1024} KiB")
+    content = read_file(file, _FILE_MAX, f"is larger than {_FILE_MAX // 1024} KiB")
     try:
         found = json.loads(content)
     except (ValueError, RecursionError):

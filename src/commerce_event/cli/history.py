@@ -52,12 +52,12 @@ def _about(event_type: str, data: Any) -> str:
     return label_of(event_type, msgspec.json.encode(data)).text
 
 
-def _nothing_found(text: str, *, is_filtered: bool) -> str:
+def _no_result_message(text: str, *, is_filtered: bool) -> str:
     from rich.markup import escape
 
-    from commerce_event.core.search_words import nothing_found
+    from commerce_event.core.search_words import no_result_message
 
-    return escape(nothing_found(clean(text), is_filtered=is_filtered))
+    return escape(no_result_message(clean(text), is_filtered=is_filtered))
 
 
 def _states(event: Any) -> str:
@@ -127,7 +127,7 @@ def list_events(
         empty = (
             "No events. Refused events are in: commerce-event refusals list"
             if search is None
-            else _nothing_found(search, is_filtered=any(each is not None for each in others))
+            else _no_result_message(search, is_filtered=any(each is not None for each in others))
         )
         print_items(found, _EVENTS, as_json=as_json, empty=empty)
 

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -253,21 +253,22 @@ def _check_id(option: str, text: str | None, most: int) -> None:
         raise UsageError(f"{option} must be 1 to {most} printable ASCII characters")
 
 
-def read_file(file: str) -> bytes:
-    """Return the content of a file, or of the standard input for ``-``. Raises UsageError."""
+def read_file(
+    file: str, limit: int = _FILE_MAX_BYTES, too_large: str = "is larger than 1 GiB; publish it in parts"
+) -> bytes:
+    """Return the content of a file of at most ``limit`` bytes, or of the standard input for ``-``.
+
+    Raises UsageError, with ``too_large`` for a larger one.
+    """
     try:
         with sys.stdin.buffer if file == "-" else Path(file).open("rb") as source:
-            return _bounded(source, file)
+            content = bytearray()
+            while piece := source.read(_PIECE_BYTES):
+                content += piece
+                if len(content) > limit:
+                    raise UsageError(f"{file} {too_large}")
+            return bytes(content)
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}") from None
     except ValueError:
         raise UsageError(f"{file!r} is not a file name") from None
-
-
-def _bounded(source: BinaryIO, name: str) -> bytes:
-    content = bytearray()
-    while piece := source.read(_PIECE_BYTES):
-        content += piece
-        if len(content) > _FILE_MAX_BYTES:
-            raise UsageError(f"{name} is larger than 1 GiB; publish it in parts")
-    return bytes(content)

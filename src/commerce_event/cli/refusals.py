@@ -1,4 +1,4 @@
-"""`commerce-event refusals`: events that were refused, and accepting them after all."""
+"""`commerce-event refusals`: list, show, accept and discard refused events."""
 
 import json
 from typing import Annotated, Any

@@ -1,6 +1,6 @@
 """The event types by name: category, description, fields, example and business key.
 
-A catalogue has those of the contract, and those of one's own.
+A catalogue has those of the contract, and own event types.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ class BusinessKey(msgspec.Struct, frozen=True):
 class EventType(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """An event type. An event always happens; a notification needs a setting of the client.
 
-    A type of the contract has a ``model``; one of one's own has ``own_schema`` and ``validator``.
+    A type of the contract has a ``model``; an own event type has ``own_schema`` and ``validator``.
     """
 
     name: str
@@ -54,7 +54,7 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def folded_names(self) -> Mapping[str, str]:
-        """The names of the properties by the same without case."""
+        """The names of the properties by their case-folded form."""
         return {name.casefold(): name for name in self.properties}
 
     @property
@@ -144,7 +144,7 @@ CATEGORIES: Final = tuple(dict.fromkeys(kind.category for kind in _TYPES))
 
 
 class Catalogue:
-    """The event types that may be published: those of the contract, then those of one's own by name. Immutable."""
+    """The event types that may be published: those of the contract, then own event types by name. Immutable."""
 
     def __init__(self, own: Iterable[EventType] = ()) -> None:
         self.own = tuple(sorted(own, key=lambda each: each.name))
@@ -161,7 +161,7 @@ class Catalogue:
         """Return the type of a stored event; a type that was deleted has no category and no properties."""
         return self.types.get(name) or _deleted_type(name)
 
-    def chosen(self, entries: Iterable[str]) -> list[EventType]:
+    def select(self, entries: Iterable[str]) -> list[EventType]:
         """Return the types that are named by themselves, by their category or by ``*``."""
         wanted = set(entries)
         return [each for each in self.types.values() if wanted & {"*", each.category, each.name}]

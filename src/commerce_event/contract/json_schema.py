@@ -1,6 +1,6 @@
-"""JSON Schema (2020-12) for event types of one's own: which schemas are allowed, and where data does not fit one.
+"""JSON Schema (2020-12) for own event types: which schemas are allowed, and where data does not fit one.
 
-What a check costs is bounded: references stay inside the schema and go in no circle, regular expressions run in linear
+The cost of a check is bounded: references stay inside the schema and go in no circle, regular expressions run in linear
 time, each keyword has a weight, and so has each value of an event.
 """
 
@@ -48,7 +48,7 @@ _ROOT_ONLY: Final = frozenset({"$schema", "$defs"})
 Path = tuple[str | int, ...]
 
 
-class Misfit(NamedTuple):
+class Violation(NamedTuple):
     """A place where data does not fit a schema, or a schema is not allowed."""
 
     path: Path
@@ -73,7 +73,7 @@ class SchemaValidator:
         self._weight_of_root, self._weight_of_others = weights[0], max(weights[1:], default=0)
         self._compiled = _compile(self._schema)
 
-    def misfits(self, data: dict[str, Any], body: bytes, limit: int) -> list[Misfit]:
+    def violations(self, data: dict[str, Any], body: bytes, limit: int) -> list[Violation]:
         """Return the places where an event does not fit, at most ``limit``. ``body`` is the event as it was sent.
 
         Of a large event only the properties are named, because describing every place could take seconds.
@@ -82,11 +82,11 @@ class SchemaValidator:
         if found or self._compiled.is_valid(data):
             return found[:limit]
         if self._weight_of_root + len(body) // 2 * self._weight_of_others <= _ERRORS_MAX:
-            return list(islice(map(_misfit, self._compiled.iter_errors(data)), limit))
+            return list(islice(map(_violation, self._compiled.iter_errors(data)), limit))
         inner = {**self._schema.get("properties", {})}
         wrong = [n for n in inner if n in data and not self._part(inner[n]).is_valid(data[n])]
-        return [Misfit((name,), "does not fit the schema") for name in wrong[:limit]] or [
-            Misfit((), "does not fit the schema")
+        return [Violation((name,), "does not fit the schema") for name in wrong[:limit]] or [
+            Violation((), "does not fit the schema")
         ]
 
     def _part(self, schema: Any) -> jsonschema_rs.Draft202012Validator:
@@ -109,7 +109,7 @@ def _is_pattern(error: jsonschema_rs.ValidationError) -> bool:
     return bool(error.instance_path) and error.kind.name in {"format", "pattern"}
 
 
-def _unchecked(data: Any, body: bytes) -> Iterator[Misfit]:
+def _unchecked(data: Any, body: bytes) -> Iterator[Violation]:
     """Yield why an event is not checked at all: it has too many values, or numbers that take too long to compare."""
     if body.count(b",") < VALUES_MAX and not _LONG_NUMBER.search(body):
         return
@@ -119,20 +119,20 @@ def _unchecked(data: Any, body: bytes) -> Iterator[Misfit]:
         path, value = waiting.pop()
         count += 1
         if count > VALUES_MAX:
-            yield Misfit((), f"must have at most {VALUES_MAX:,} values")
+            yield Violation((), f"must have at most {VALUES_MAX:,} values")
             return
         if type(value) is int and value not in _INT64:
-            yield Misfit(path, "must be a number of at most 64 bits")
+            yield Violation(path, "must be a number of at most 64 bits")
             return
         if type(value) is float and value and not _FRACTIONS[0] <= abs(value) <= _FRACTIONS[1]:
-            yield Misfit(path, "must be 0, or from 1e-30 to 1e30 without its sign")
+            yield Violation(path, "must be 0, or from 1e-30 to 1e30 without its sign")
             return
         members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
         waiting += [((*path, name), member) for name, member in members]
 
 
 class _Schema:
-    """Walks a schema: refuses what is not allowed, and sums up what checking a value costs."""
+    """Walks a schema, refuses keywords that are not allowed, and sums up the cost of checking a value."""
 
     def __init__(self, root: Mapping[str, Any]) -> None:
         self._root = root
@@ -140,7 +140,10 @@ class _Schema:
         self._open: list[str] = []  # definitions that are being walked
 
     def weights(self) -> list[int]:
-        """Return the weight of the keywords that apply to one value at each depth of the data. Raises."""
+        """Return the weight of the keywords that apply to one value at each depth of the data.
+
+        Raises InvalidSchemaError.
+        """
         definitions = self._root.get("$defs", {})
         if not isinstance(definitions, dict):
             raise InvalidSchemaError(("$defs",), "must be an object")
@@ -303,11 +306,11 @@ _SHOWN_MAX: Final = 10  # values in a message
 _TEXT_MAX: Final = 80  # characters of a value in a message
 
 
-def _misfit(error: jsonschema_rs.ValidationError) -> Misfit:
+def _violation(error: jsonschema_rs.ValidationError) -> Violation:
     path = tuple(error.instance_path)
     if error.kind.name == "required":
         path = (*path, str(error.kind.value))
-    return Misfit(path, _words(error))
+    return Violation(path, _words(error))
 
 
 def _words(error: jsonschema_rs.ValidationError) -> str:

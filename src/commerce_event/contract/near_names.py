@@ -1,4 +1,4 @@
-"""Find the name that somebody meant who wrote one that does not exist."""
+"""Find the known name that is nearest to a misspelt one."""
 
 import re
 from collections.abc import Collection, Iterator

@@ -38,17 +38,17 @@ def _schema(event_type: EventType) -> dict[str, Any]:
     """Return the schema of a type for its place in the document, where its definitions have another address."""
     schema = event_type.schema()
     if event_type.is_own:
-        schema = _moved(schema, f"#/components/schemas/{event_type.name}")
+        schema = _rebase_references(schema, f"#/components/schemas/{event_type.name}")
         schema.pop("$schema", None)
     return schema
 
 
-def _moved(schema: Any, place: str) -> Any:
+def _rebase_references(schema: Any, place: str) -> Any:
     if isinstance(schema, list):
-        return [_moved(each, place) for each in schema]
+        return [_rebase_references(each, place) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    moved = {name: _moved(value, place) for name, value in schema.items()}
+    moved = {name: _rebase_references(value, place) for name, value in schema.items()}
     if isinstance(moved.get("$ref"), str):
         moved["$ref"] = moved["$ref"].replace("#", place, 1)
     return moved

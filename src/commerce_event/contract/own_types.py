@@ -1,4 +1,4 @@
-"""Event types of one's own: made of a name and a JSON Schema, they are used like those of the contract."""
+"""Own event types: made of a name and a JSON Schema, and used like those of the contract."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,26 +8,26 @@ import msgspec
 
 from commerce_event.contract import types as t
 from commerce_event.contract.catalogue import EVENT_TYPES, BusinessKey, EventType, Kind
-from commerce_event.contract.json_schema import InvalidSchemaError, Misfit, SchemaValidator
+from commerce_event.contract.json_schema import InvalidSchemaError, SchemaValidator, Violation
 from commerce_event.contract.schema import LIMITS, Format, Property, properties_of
 
 TYPES_MAX: Final = 50
-MISFITS_MAX: Final = 20
+VIOLATIONS_MAX: Final = 20
 NAME_PATTERN: Final = r"[A-Z][A-Za-z0-9]{2,79}"
 _NAME: Final = re.compile(NAME_PATTERN)
 _PLAIN: Final[dict[str, Format]] = {each: each for each in get_args(Format)} | {"number": "double", "integer": "int64"}
 # What every event may have; the client is required.
 ROUTING: Final = tuple(properties_of(t.ClientEvent))
-# Events of one's own about an order, a product … are in one order with those of the contract about the same one.
+# Events of own types are in one order with the events of the contract about the same order, product or customer.
 _KEYS: Final = {name: BusinessKey(kind.key.prefix, (name,)) for kind in EVENT_TYPES.values() for name in kind.key.names}
 
 
 class InvalidTypeError(ValueError):
-    """The type cannot be used. Each misfit's path begins with the field that it is in."""
+    """The type cannot be used. Each violation's path begins with the field that it is in."""
 
-    def __init__(self, misfits: Sequence[Misfit]) -> None:
-        super().__init__(misfits[0].message)
-        self.misfits = tuple(misfits)
+    def __init__(self, violations: Sequence[Violation]) -> None:
+        super().__init__(violations[0].message)
+        self.violations = tuple(violations)
 
 
 def is_name(text: str) -> bool:
@@ -38,13 +38,13 @@ def is_name(text: str) -> bool:
 def own_type(
     name: str, category: str, kind: Kind, description: str, schema: Mapping[str, Any], example: dict[str, Any]
 ) -> EventType:
-    """Return a type of one's own, without comparing its example with its schema. Raises InvalidTypeError."""
+    """Return an own event type, without comparing its example with its schema. Raises InvalidTypeError."""
     try:
         validator = SchemaValidator(schema)
     except InvalidSchemaError as error:
-        raise InvalidTypeError([Misfit(("schema", *error.path), str(error))]) from None
+        raise InvalidTypeError([Violation(("schema", *error.path), str(error))]) from None
     if schema.get("type", "object") != "object":
-        raise InvalidTypeError([Misfit(("schema", "type"), "must be object: an event is one")])
+        raise InvalidTypeError([Violation(("schema", "type"), "must be object: an event is one")])
     given = schema.get("properties", {})
     required = schema.get("required", ())
     fields = list(ROUTING)
@@ -79,8 +79,8 @@ def _field(name: str, about: Any, required: bool) -> Property:
     )
 
 
-def example_misfits(event_type: EventType) -> list[Misfit]:
-    """Return where the example of a type of one's own does not fit its schema, or is no event."""
+def example_violations(event_type: EventType) -> list[Violation]:
+    """Return where the example of an own event type does not fit its schema, or is no event."""
     example = event_type.example
     found = []
     for field in ROUTING:
@@ -88,10 +88,10 @@ def example_misfits(event_type: EventType) -> list[Misfit]:
         value = example.get(field.name)
         absent = value is None and not field.required
         if not absent and not (type(value) is int and low <= value <= high):
-            found.append(Misfit(("example", field.name), f"must be a whole number from {low} to {high}"))
+            found.append(Violation(("example", field.name), f"must be a whole number from {low} to {high}"))
     if event_type.validator is not None:
         body = msgspec.json.encode(example)
-        misfits = event_type.validator.misfits(example, body, MISFITS_MAX)
+        violations = event_type.validator.violations(example, body, VIOLATIONS_MAX)
         known = {each.path for each in found}
-        found += [Misfit(("example", *path), text) for path, text in misfits if ("example", *path) not in known]
+        found += [Violation(("example", *path), text) for path, text in violations if ("example", *path) not in known]
     return found

@@ -9,7 +9,7 @@ from msgspec import inspect
 from commerce_event.contract import properties as p
 from commerce_event.contract.types import CommerceEvent
 
-# The last four are formats of event types of one's own.
+# The last four are formats of own event types.
 Format = Literal["int32", "int64", "double", "string", "boolean", "object", "array", "any"]
 
 LIMITS: Final = {"int32": (p.INT32_MIN, p.INT32_MAX), "int64": (p.INT64_MIN, p.INT64_MAX)}

@@ -140,7 +140,7 @@ class ValidationEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def id(self) -> int:
-        """By which pages of entries go on."""
+        """The position in a list of entries, for cursors."""
         return self.revision
 
 
@@ -215,7 +215,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """An event that was refused, kept so that people can see why and accept it after all."""
+    """An event that was refused, kept so that people can see the reasons and accept it later."""
 
     id: int
     at_ms: int

@@ -20,7 +20,7 @@ class RefusalLimits(msgspec.Struct, frozen=True, kw_only=True):
     total_bytes: int = 128 * 1024**2
 
 
-class Held(msgspec.Struct, frozen=True):
+class Usage(msgspec.Struct, frozen=True):
     """What is kept of one owner in one state."""
 
     owner: str
@@ -32,17 +32,17 @@ class Held(msgspec.Struct, frozen=True):
 LIMITS: Final = RefusalLimits()
 
 
-def too_much(held: Sequence[Held], limits: RefusalLimits = LIMITS) -> list[Held]:
+def find_excess(usage: Sequence[Usage], limits: RefusalLimits = LIMITS) -> list[Usage]:
     """Return the owners of which too much is kept, each with the number and the bytes that may stay.
 
     When the total is used up, each owner keeps an equal share: no owner loses any because of one that holds more.
     """
     found = []
-    for state in {each.state for each in held}:
-        group = [each for each in held if each.state == state]
+    for state in {each.state for each in usage}:
+        group = [each for each in usage if each.state == state]
         count = min(limits.owner_count, equal_share((each.count for each in group), limits.total_count))
         size = min(limits.owner_bytes, equal_share((each.size for each in group), limits.total_bytes))
-        found += [Held(each.owner, state, count, size) for each in group if each.count > count or each.size > size]
+        found += [Usage(each.owner, state, count, size) for each in group if each.count > count or each.size > size]
     return found
 
 

@@ -109,10 +109,10 @@ def find_span(text: str, query: str) -> tuple[int, int] | None:
     return (places[match.start()], places[match.end() - 1] + 1) if match else None
 
 
-def nothing_found(text: str, *, is_filtered: bool) -> str:
-    """Return what to tell a person about a search of events without a result: what was searched, and what to try.
+def no_result_message(text: str, *, is_filtered: bool) -> str:
+    """Return the message for a search of events without a result: what was searched, and what to try.
 
-    It does not mean that an event was never accepted. ``is_filtered``: whether there were other filters.
+    ``is_filtered`` tells whether there were other filters.
     """
     others = " and matches the other filters" if is_filtered else ""
     remove = ", or remove filters" if is_filtered else ""

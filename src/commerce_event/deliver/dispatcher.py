@@ -206,7 +206,7 @@ class Dispatcher:
             return
         state.sending += 1
         try:
-            await self._pace.turn(claimed.client_id)
+            await self._pace.wait_for_turn(claimed.client_id)
             outcome = await self._sender.send(endpoint, claimed)
         finally:
             state.sending -= 1

@@ -1,4 +1,4 @@
-"""Spread the start of requests over turns of the event loop, so that no turn is long for everything else."""
+"""Spread the start of requests over turns of the event loop, so that no turn delays other work for long."""
 
 import asyncio
 from collections import deque
@@ -19,7 +19,7 @@ class Pace:
         self._waiting: dict[int, deque[asyncio.Future[None]]] = {}
         self._is_scheduled = False
 
-    async def turn(self, client_id: int) -> None:
+    async def wait_for_turn(self, client_id: int) -> None:
         """Wait until a request of the client may begin."""
         if self._started < _STARTS_MAX and not self._waiting:
             self._started += 1

@@ -189,7 +189,7 @@ class HttpProtocol(HttpToolsProtocol):
             super().shutdown()
 
     def refuse_incomplete(self) -> None:
-        """Close the connection if it has not received the whole of a request; say why where that is possible."""
+        """Close the connection if its request has not arrived completely; answer 503 where possible."""
         if self._in_request and not self._refused:
             self._refuse(unavailable(_SHUTTING_DOWN))
 

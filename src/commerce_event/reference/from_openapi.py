@@ -48,7 +48,7 @@ def reference_page(document: Document, roles: Mapping[str, str], catalogue: Cata
 
 
 def _plain_schema(event_type: EventType) -> Schema:
-    """Return what the page shows of the schema of a type of one's own, which may use any keyword."""
+    """Return what the page shows of the schema of an own event type, which may use any keyword."""
     return {
         "description": event_type.description,
         "type": "object",

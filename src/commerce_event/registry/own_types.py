@@ -1,4 +1,4 @@
-"""Event types of one's own: from the row in the store to the type, and back."""
+"""Own event types: from the row in the store to the type, and back."""
 
 from typing import Any, cast
 
@@ -13,7 +13,7 @@ log = structlog.get_logger(__name__)
 
 
 class OwnType(msgspec.Struct, frozen=True, kw_only=True):
-    """An event type of one's own, and when it was made and changed."""
+    """An own event type, and when it was created and changed."""
 
     event_type: EventType
     revision: int = 0

@@ -86,7 +86,7 @@ class Registry:
         self.version = version
 
     async def _read_own_types(self, known: Mapping[str, OwnType]) -> dict[str, OwnType]:
-        """Return the event types of one's own; only those are read that have changed."""
+        """Return the own event types; read only those that have changed."""
         revisions = await self._store.contract.own_type_revisions()
         found = {name: own for name, own in known.items() if revisions.get(name) == own.revision}
         changed = [name for name in revisions if name not in found]
@@ -196,7 +196,7 @@ class Registry:
     # -- validation
 
     def validation_mode(self, client_id: int, event_type: EventType) -> ValidationMode:
-        """Return what happens to the client's events of that type that break the contract: the narrowest entry's."""
+        """Return the mode for the client's events of that type that break the contract: that of the narrowest entry."""
         entries = self._validation.get(client_id, {})
         for name in (event_type.name, event_type.category, "*"):
             if name in entries:
@@ -204,7 +204,10 @@ class Registry:
         return "reject"
 
     def modes_for(self, scope: Scope) -> Callable[[int, EventType], ValidationMode]:
-        """Return how a caller's events are checked. An event of a client outside its scope is never accepted."""
+        """Return the function that gives the validation mode of a caller's events.
+
+        Outside the scope it is always ``reject``, so that the answer does not reveal the mode of another client.
+        """
 
         def mode_of(client_id: int, event_type: EventType) -> ValidationMode:
             return self.validation_mode(client_id, event_type) if scope.allows(client_id) else "reject"
@@ -241,7 +244,7 @@ class Registry:
     def _put_validation(self, entry: ValidationEntry) -> None:
         self._validation.setdefault(entry.client_id, {})[entry.event_type] = entry
 
-    # -- event types of one's own
+    # -- own event types
 
     def own_type(self, name: str) -> OwnType | None:
         return self._own_types.get(name)

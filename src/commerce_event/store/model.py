@@ -8,7 +8,7 @@ import msgspec
 from commerce_event.core.model import Attempt, DeliveryState, RefusalState, Scope
 from commerce_event.core.problems import Fault
 
-ATTEMPTS_MAX: Final = 200  # of a delivery that are read at once, the newest; a person may retry without end
+ATTEMPTS_MAX: Final = 200  # the newest of a delivery; the number of manual retries has no limit
 
 
 class NewDelivery(msgspec.Struct, frozen=True):
@@ -116,7 +116,7 @@ class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OwnTypeRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An event type of one's own as stored: ``schema`` and ``example`` are JSON."""
+    """An own event type as stored: ``schema`` and ``example`` are JSON."""
 
     name: str
     category: str

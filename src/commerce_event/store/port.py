@@ -228,7 +228,7 @@ class RegistryStore(Protocol):
 
 
 class ContractStore(Protocol):
-    """Validation modes, and event types of one's own. Each change raises the config version."""
+    """Validation modes, and own event types. Each change raises the config version."""
 
     async def put_validation(self, entry: ValidationEntry) -> int:
         """Insert or change the entry of a client and type; return the new config version, its revision."""

@@ -97,7 +97,7 @@ def display_name(endpoint: EndpointView | EndpointSummary) -> str:
 
 def type_names(catalogue: Catalogue, endpoint: EndpointView) -> list[str]:
     """Return the names of the event types that the endpoint subscribes to."""
-    return [each.name for each in catalogue.chosen(endpoint.event_types)]
+    return [each.name for each in catalogue.select(endpoint.event_types)]
 
 
 def _retries(own: list[float] | None, default: list[float]) -> str:

@@ -1,4 +1,4 @@
-"""Event types of one's own: create, change, delete."""
+"""Own event types: create, change, delete."""
 
 from typing import Any, Final
 

@@ -14,7 +14,7 @@ from commerce_event.admin.screen_context import ROOT, ScreenContext
 from commerce_event.api.response_models import EventView
 from commerce_event.core import ids
 from commerce_event.core.model import DeliveryState
-from commerce_event.core.search_words import nothing_found
+from commerce_event.core.search_words import no_result_message
 
 _PAGE_SIZE: Final = 40
 _REFRESH_S: Final = 2
@@ -48,7 +48,7 @@ async def list_events(context: ScreenContext) -> Response:
     return context.render(
         "events.html",
         rows=[_row(event, context.query["q"]) for event in items],
-        nothing_found=_nothing_found(filters),
+        no_result_message=_no_result_message(filters),
         errors=errors,
         filters=filters,
         filter_count=sum(value is not None for value in filters.values()),
@@ -62,12 +62,12 @@ async def list_events(context: ScreenContext) -> Response:
     )
 
 
-def _nothing_found(filters: Mapping[str, str | None]) -> str:
+def _no_result_message(filters: Mapping[str, str | None]) -> str:
     text = filters["q"]
     if text is None:
         return "No stored event matches. Remove a filter. Events older than the retention are deleted."
     others = [value for name, value in filters.items() if name != "q" and value is not None]
-    return nothing_found(text, is_filtered=bool(others))
+    return no_result_message(text, is_filtered=bool(others))
 
 
 def _refusals_query(filters: dict[str, str | None]) -> str:

@@ -1,4 +1,4 @@
-"""Validation modes, and event types of one's own."""
+"""Validation modes, and own event types."""
 
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -14,7 +14,7 @@ from commerce_event.store.row_mapping import build
 
 
 class PostgresContract:
-    """Validation modes and event types of one's own. Every change tells the other nodes."""
+    """Validation modes and own event types. Every change notifies the other nodes."""
 
     def __init__(self, executor: Executor, cluster: Cluster) -> None:
         self._executor = executor

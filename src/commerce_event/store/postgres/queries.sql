@@ -431,7 +431,7 @@ ON CONFLICT (id) DO NOTHING
 -- one transaction at a time counts refusals and deletes what is too much
 SELECT pg_advisory_xact_lock($1, $2)
 
--- name: held_refusals
+-- name: refusal_usage
 -- index refusal_owner alone
 SELECT owner, state, count(*) AS count, sum(size) AS size FROM refusal GROUP BY owner, state
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from commerce_event.core import ids
 from commerce_event.core.model import Refusal, Scope
-from commerce_event.core.refusal_limits import LIMITS, Held, RefusalLimits, too_much
+from commerce_event.core.refusal_limits import LIMITS, RefusalLimits, Usage, find_excess
 from commerce_event.store import row_mapping
 from commerce_event.store.model import Page, RefusalQuery
 from commerce_event.store.postgres.conditions import Conditions
@@ -37,7 +37,7 @@ class PostgresRefusals:
 
         async def work(connection: Connection) -> None:
             await execute(connection, "insert_refusals", *rows)
-            await _delete_too_much(connection, limits)
+            await _delete_excess(connection, limits)
 
         await self._executor.write(work)
 
@@ -82,7 +82,7 @@ class PostgresRefusals:
         async def work(connection: Connection) -> bool:
             is_closed = bool(await fetch_column(connection, statement, *values))
             if is_closed:
-                await _delete_too_much(connection, limits)
+                await _delete_excess(connection, limits)
             return is_closed
 
         return await self._executor.write(work)
@@ -99,11 +99,11 @@ class PostgresRefusals:
         return await self._executor.write(work)
 
 
-async def _delete_too_much(connection: Connection, limits: RefusalLimits) -> None:
+async def _delete_excess(connection: Connection, limits: RefusalLimits) -> None:
     await execute(connection, "lock_refusals", MAINTENANCE, REFUSALS)
-    rows = await fetch(connection, "held_refusals")
-    beyond = too_much([Held(row.owner, row.state, row.count, int(row.size)) for row in rows], limits)
-    if beyond:
+    rows = await fetch(connection, "refusal_usage")
+    excess = find_excess([Usage(row.owner, row.state, row.count, int(row.size)) for row in rows], limits)
+    if excess:
         await remember_last_id(connection)
-    for each in beyond:
+    for each in excess:
         await execute(connection, "delete_refusals_beyond", each.owner, each.state, each.count, each.size)

@@ -1,4 +1,4 @@
-"""Validation modes, and event types of one's own."""
+"""Validation modes, and own event types."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from commerce_event.store.sqlite.sql import as_json, execute, fetch, fetch_value
 
 
 class SqliteContract:
-    """Validation modes and event types of one's own: small tables, seldom written."""
+    """Validation modes and own event types: small tables, rarely written."""
 
     def __init__(self, access: Access) -> None:
         self._access = access

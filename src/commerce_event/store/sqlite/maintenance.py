@@ -73,11 +73,9 @@ class _Texts(NamedTuple):
 
     indexed_to: int
     new: list[_Text]  # of events after ``indexed_to``
-    former_to: (
-        int | None
-    )  # events up to this one are in the index of an older version only; None when there is no such index
-    former: list[_Text]  # of the last of them, newest first
-    is_last: bool  # whether no more of them are left
+    former_to: int | None  # the last event that is in the index of an older version only; None: no such index
+    former: list[_Text]  # of events up to ``former_to``, newest first
+    is_last: bool  # whether no event is left in that index
 
 
 def _next_texts(connection: apsw.Connection, limit: int) -> _Texts:

@@ -278,7 +278,7 @@ INSERT INTO refusal (id, at_ms, client_id, owner, type, key_id, key_name, status
 VALUES {rows:17}
 ON CONFLICT (id) DO NOTHING
 
--- name: held_refusals
+-- name: refusal_usage
 -- index refusal_owner alone
 SELECT owner, state, count(*) AS count, sum(size) AS size FROM refusal GROUP BY owner, state
 

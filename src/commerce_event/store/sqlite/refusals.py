@@ -7,7 +7,7 @@ import apsw
 
 from commerce_event.core import ids
 from commerce_event.core.model import Refusal, Scope
-from commerce_event.core.refusal_limits import LIMITS, Held, RefusalLimits, too_much
+from commerce_event.core.refusal_limits import LIMITS, RefusalLimits, Usage, find_excess
 from commerce_event.store import row_mapping
 from commerce_event.store.model import Page, RefusalQuery
 from commerce_event.store.sqlite.access import Access
@@ -25,7 +25,7 @@ class SqliteRefusals:
     async def add(self, refusals: Sequence[Refusal], *, limits: RefusalLimits = LIMITS) -> None:
         def work(connection: apsw.Connection) -> None:
             write_rows(connection, "insert_refusals", [row_mapping.refusal_row(each) for each in refusals])
-            _delete_too_much(connection, limits)
+            _delete_excess(connection, limits)
 
         await self._access.write(work)
 
@@ -72,7 +72,7 @@ class SqliteRefusals:
         def work(connection: apsw.Connection) -> bool:
             is_closed = bool(fetch_column(connection, statement, *values))
             if is_closed:
-                _delete_too_much(connection, limits)
+                _delete_excess(connection, limits)
             return is_closed
 
         return await self._access.write(work)
@@ -88,10 +88,10 @@ class SqliteRefusals:
         return await self._access.write(work)
 
 
-def _delete_too_much(connection: apsw.Connection, limits: RefusalLimits) -> None:
-    held = [row_mapping.build(Held, row) for row in fetch(connection, "held_refusals")]
-    beyond = too_much(held, limits)
-    if beyond:
+def _delete_excess(connection: apsw.Connection, limits: RefusalLimits) -> None:
+    usage = [row_mapping.build(Usage, row) for row in fetch(connection, "refusal_usage")]
+    excess = find_excess(usage, limits)
+    if excess:
         remember_last_id(connection)
-    for each in beyond:
+    for each in excess:
         execute(connection, "delete_refusals_beyond", each.owner, each.state, each.count, each.size)

@@ -9,7 +9,7 @@ from api_server import DEADLINE_S, Api, Json, expect
 from starlette.responses import Response
 
 from commerce_event.api import paging
-from commerce_event.api.reading import READS_PER_OWNER, SharedResponse
+from commerce_event.api.read_limits import READS_PER_OWNER, SharedResponse
 from commerce_event.core.model import Event
 from commerce_event.http.body_budget import BodyBudget
 

@@ -26,7 +26,7 @@ def read_slots() -> FairSlots:
     return FairSlots(READS_MAX, per_owner=READS_PER_OWNER, waiting_max=READS_WAITING_MAX, time_s=READ_S, what="read")
 
 
-async def in_turn(slots: FairSlots, key: Key, work: Coroutine[Any, Any, T], *, is_search: bool = False) -> T:
+async def run_in_turn(slots: FairSlots, key: Key, work: Coroutine[Any, Any, T], *, is_search: bool = False) -> T:
     """Run work that reads when it is the turn of the key's owner. Searches have turns of their own."""
     try:
         async with slots.slot((key.owner, is_search)):
