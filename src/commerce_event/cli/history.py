@@ -57,7 +57,8 @@ def _no_result_message(text: str, *, is_filtered: bool) -> str:
 
     from commerce_event.core.search_words import no_result_message
 
-    return escape(no_result_message(clean(text), is_filtered=is_filtered))
+    message = no_result_message(clean(text), is_filtered=is_filtered)
+    return escape(message) + " List those: commerce-event refusals list"
 
 
 def _states(event: Any) -> str:
