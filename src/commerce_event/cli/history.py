@@ -57,7 +57,8 @@ def _nothing_found(text: str, *, is_filtered: bool) -> str:
 
     from commerce_event.core.search_words import nothing_found
 
-    return escape(nothing_found(clean(text), is_filtered=is_filtered))
+    said = nothing_found(clean(text), is_filtered=is_filtered)
+    return escape(f"{said} List them with: commerce-event refusals list")
 
 
 def _states(event: Any) -> str:
