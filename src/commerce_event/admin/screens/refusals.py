@@ -104,7 +104,7 @@ async def _render(context: ScreenContext, problem: Problem | None = None, **type
         shows_at_form="typed" in typed and refusal.state == "open" and context.may_change,
         types=[(name, [each.name for each in types]) for name, types in context.catalogue.by_category()],
         problem=problem,
-        problem_faults=[] if problem is None else [_place(each.pointer, each.message) for each in problem.faults],
+        problem_faults=[] if problem is None else _places(problem),
     )
 
 
@@ -113,8 +113,10 @@ def _near_type(context: ScreenContext, sent: str | None) -> str:
     return (nearest_name(sent, context.catalogue.types) if sent else None) or ""
 
 
-def _place(pointer: str, message: str) -> tuple[str, str]:
-    return pointer.removeprefix("/data"), message
+def _places(problem: Problem) -> list[tuple[str, str]]:
+    """Return the faults that the detail of the problem does not state already."""
+    faults = [each for each in problem.faults if each.message[1:] not in problem.detail]
+    return [(each.pointer.removeprefix("/data"), each.message) for each in faults]
 
 
 def _accepted(context: ScreenContext, refusal: RefusalDetailView) -> Response:
