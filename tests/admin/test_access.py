@@ -616,7 +616,7 @@ async def test_validation_modes_are_set_and_removed_on_the_screen(api: Api, visi
     assert "must be text, not a number" in event
     assert ">warn<" in (await visitor.get("/admin/types?client_id=1")).text
     wrong = await visitor.post("/admin/types/validation", data={**mode, "client_id": "x", "csrf": csrf})
-    assert (wrong.status_code, "enter the client" in wrong.text) == (422, True)
+    assert (wrong.status_code, "Enter the client" in wrong.text) == (422, True)
     gone = await visitor.post("/admin/types/validation/remove", data={**mode, "csrf": csrf})
     assert gone.status_code == 303
     assert ">warn<" not in (await visitor.get("/admin/types?client_id=1")).text
@@ -636,7 +636,9 @@ async def test_own_event_types_are_created_changed_and_deleted_on_the_screen(
     broken = await visitor.post("/admin/types/new", data={**form, "schema": '{"type": "array"}'})
     assert (broken.status_code, "must be object" in broken.text) == (422, True)
     unreadable = await visitor.post("/admin/types/new", data={**form, "example": "{"})
-    assert (unreadable.status_code, "not JSON" in unreadable.text) == (422, True)
+    assert (unreadable.status_code, "Example is not JSON" in unreadable.text) == (422, True)
+    misnamed = await visitor.post("/admin/types/new", data={**form, "name": "exported"})
+    assert (misnamed.status_code, "Name must be 3 to 80 letters" in misnamed.text) == (422, True)
     assert (await visitor.post("/admin/types/new", data=form)).status_code == 303
     shown = (await visitor.get("/admin/types/ExportDelivered")).text
     assert "&lt;b&gt;x&lt;/b&gt;" in shown
@@ -652,6 +654,11 @@ async def test_own_event_types_are_created_changed_and_deleted_on_the_screen(
         assert (await other.get("/admin/types/new")).status_code == 403
         assert "Create event type" not in (await other.get("/admin/types")).text
     assert (await visitor.get("/admin/types/OrderConfirmedEvent/edit")).status_code == 404
+    user = await api.endpoint(1, event_types=["ExportDelivered"])
+    kept = await visitor.post("/admin/types/ExportDelivered/delete", data={"csrf": csrf})
+    assert (kept.status_code, "1 endpoint names" in kept.text) == (409, True)
+    assert f'href="/admin/endpoints/{user["id"]}"' in kept.text
+    await api.admin.delete(f"/v1/endpoints/{user['id']}")
     deleted = await visitor.post("/admin/types/ExportDelivered/delete", data={"csrf": csrf})
     assert deleted.status_code == 303
     assert (await visitor.get("/admin/types/ExportDelivered")).status_code == 404

@@ -108,6 +108,33 @@ async def test_item_without_type_can_only_be_corrected(api: Api, visitor: httpx.
     assert (await visitor.post(path, data={**form, "type": "OrderConfirmedEvent"})).status_code == 303
 
 
+async def test_refused_event_of_unknown_type_offers_the_type_that_was_meant(
+    api: Api, visitor: httpx.AsyncClient
+) -> None:
+    for sent, offered in (("OrderConfirmed", "OrderConfirmedEvent"), ("Refund", "")):
+        await api.admin.post(f"/v1/events/{sent}", json=example())
+        id_ = (await api.admin.get("/v1/refusals")).json()["items"][0]["id"]
+
+        shown = (await visitor.get(f"/admin/refusals/{id_}")).text
+        assert "Accept as it is" not in shown
+        assert "its type is not known" in shown
+        assert re.findall("<option selected>([^<]*)", shown) == ([offered] if offered else [])
+        form = await form_of(visitor, data=json.dumps(example()), type="OrderConfirmedEvent")
+        assert (await visitor.post(f"/admin/refusals/{id_}/correct", data=form)).status_code == 303
+
+
+async def test_event_with_warnings_says_why_it_was_accepted(api: Api, visitor: httpx.AsyncClient) -> None:
+    id_ = await refuse(api, OrderNo=1)
+    accepted = await visitor.post(f"/admin/refusals/{id_}/accept", data=await form_of(visitor))
+    of_refusal = (await visitor.get(accepted.headers["location"])).text
+    await api.admin.put("/v1/validation", json={"client_id": 1, "event_type": "*", "mode": "warn"})
+    published = await api.admin.post("/v1/events/OrderConfirmedEvent", json={**example(), "OrderNo": 2})
+    of_mode = (await visitor.get(f"/admin/events/{published.json()['id']}")).text
+
+    assert ("and accepted later" in of_refusal, "validation mode" in of_refusal) == (True, False)
+    assert ("and accepted later" in of_mode, "validation mode" in of_mode) == (False, True)
+
+
 async def test_refusals_screen_filters_and_explains_errors(api: Api, visitor: httpx.AsyncClient) -> None:
     one = await refuse(api)
     two = await refuse(api, ClientId=2)

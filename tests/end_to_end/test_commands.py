@@ -180,7 +180,7 @@ async def test_refused_events_can_be_found_accepted_and_discarded(
     file = tmp_path / "order.json"
     file.write_text(wrong)
     bad = await shell("refusals", "accept", second, str(file))
-    assert (bad.code, "/data/OrderId" in bad.err) == (2, True)
+    assert (bad.code, "the event at /OrderId must" in bad.err) == (2, True)
     file.write_text("{")
     assert "not JSON" in (await shell("refusals", "accept", second, str(file))).err
     made = await shell.json("refusals", "accept", second, "-", "--type", "OrderReceivedEvent", stdin=json.dumps(ORDER))
@@ -189,6 +189,10 @@ async def test_refused_events_can_be_found_accepted_and_discarded(
 
     assert "discarded" in (await shell("refusals", "discard", third, "--reason", "a test")).out
     assert [each["id"] for each in await shell.json("refusals", "list", "--state", "discarded")] == [third]
+    assert (await shell("publish", "Refund", stdin=json.dumps(ORDER))).code == 2
+    fourth = (await shell.json("refusals", "list", "--state", "open"))[0]["id"]
+    untyped = await shell("refusals", "accept", fourth)
+    assert "--type: There is no event type 'Refund'; list them with: commerce-event event-types list." in untyped.err
     unknown = await shell("refusals", "show", "rfs_0000000000000")
     assert (unknown.code, "refusals list" in unknown.err) == (2, True)
 
@@ -491,7 +495,8 @@ async def test_validation_modes_can_be_set_listed_and_removed(shell: Shell) -> N
     assert "System" in listed.out
     assert "/JobId" in shown.out
     assert (removed.code, await shell.json("validation", "list")) == (0, [])
-    assert (await shell("validation", "remove", "System", "--client", "1")).code == 2
+    again = await shell("validation", "remove", "System", "--client", "1")
+    assert (again.code, "No mode is set for 'System' of client 1" in again.err) == (2, True)
 
 
 async def test_own_event_types_can_be_created_published_and_deleted(shell: Shell, tmp_path: Path) -> None:
@@ -511,8 +516,10 @@ async def test_own_event_types_can_be_created_published_and_deleted(shell: Shell
     shown = await shell("event-types", "show", "ExportDelivered")
     refused = await shell("publish", "ExportDelivered", stdin='{"ClientId":1}')
     changed = await shell.json("event-types", "change", "ExportDelivered", str(file))
+    other = await shell("event-types", "change", "ExportMade", str(file))
     deleted = await shell("event-types", "delete", "ExportDelivered")
 
+    assert (other.code, "cannot be changed" in other.err) == (2, True)
     assert created.out == "Event type ExportDelivered in category Export is created.\n", created.err
     assert [each["name"] for each in listed] == ["ExportDelivered"]
     assert len(types) == 20

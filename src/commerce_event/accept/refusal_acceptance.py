@@ -77,7 +77,7 @@ class RefusalAcceptance:
                 event_type, body, max_bytes=self._body_max, catalogue=self._registry.catalogue, mode_of=mode_of
             )
         except UnknownTypeError as error:  # its 404 would mean that there is no such refused event
-            raise Problem(422, error.detail, faults=[Fault("/type", "is not a known event type")]) from None
+            raise Problem(422, error.detail, faults=[Fault("/type", error.detail.rstrip("."))]) from None
 
     async def _publish(self, refusal: Refusal, event: ParsedEvent) -> Accepted:
         pending = to_pending(event, ids.encode("rfs", refusal.id), None)

@@ -12,7 +12,6 @@ from commerce_event.api.parameters import unknown_type
 from commerce_event.contract.catalogue import EventType, Kind
 from commerce_event.contract.json_schema import SCHEMA_BYTES_MAX
 from commerce_event.contract.own_types import (
-    NAME_PATTERN,
     TYPES_MAX,
     VIOLATIONS_MAX,
     InvalidTypeError,
@@ -73,7 +72,7 @@ async def create_type(call: Call) -> Reply:
     registry = call.services.registry
     for place in ("name", "category"):
         if not is_name(getattr(wanted, place)):
-            raise invalid(f"/{place}", f"write letters and digits, a capital first: {NAME_PATTERN}")
+            raise invalid(f"/{place}", "must be 3 to 80 letters and digits, a capital letter first")
     _check_free(registry, wanted)
     event_type = _build_type(wanted.name, wanted.category, wanted)
     own = OwnType(event_type=event_type, created_ms=call.now_ms, updated_ms=call.now_ms)

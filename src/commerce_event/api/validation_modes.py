@@ -10,7 +10,7 @@ from commerce_event.api.paging import Listing, PageQuery, listing
 from commerce_event.api.parameters import Int32, scope_for, unknown_type
 from commerce_event.core.clock import rfc3339
 from commerce_event.core.model import ValidationEntry, ValidationMode
-from commerce_event.core.problems import Problem, invalid, not_found
+from commerce_event.core.problems import Problem, invalid
 from commerce_event.registry.authentication import check_client
 
 ENTRIES_MAX: Final = 100  # of a client
@@ -80,7 +80,7 @@ async def remove_validation(call: Call) -> Reply:
     registry = call.services.registry
     before = registry.validation_entry(query.client_id, query.event_type)
     if before is None:
-        raise not_found("validation entry")
+        raise Problem(404, f"No mode is set for {query.event_type!r} of client {query.client_id}.")
     await registry.remove_validation(query.client_id, query.event_type)
     call.is_about(query.client_id, query.event_type, f"{before.mode} → {_NOT_SET}")
     return Reply(None, 204)

@@ -1,5 +1,6 @@
 """Client of the server's API: returns answers as data, and raises problems as one sentence."""
 
+import re
 import ssl
 import sys
 from collections.abc import Iterator, Mapping
@@ -26,6 +27,7 @@ _PREDICATES = ("must ", "is ", "has ", "occurs ", "may ")
 # Fields of requests, and the options that set them.
 _OPTIONS = {
     "application_id": "--application", "client_id": "--client", "client_ids": "--client", "cursor": "--limit",
+    "data": "the event",
     "description": "--description", "endpoint_id": "--endpoint", "event_id": "--event", "event_types": "--type",
     "filter": "--filter", "headers": "--header", "jitter": "--jitter", "max_in_flight": "--max-in-flight",
     "name": "--name", "only": "--only", "ordering": "--ordering", "overlap": "--overlap", "q": "--search",
@@ -151,7 +153,7 @@ def _reason(error: httpx.ConnectError) -> str:
 def _sentence(method: str, path: str, answer: httpx.Response) -> str:
     try:
         problem = answer.json()
-        detail = str(problem["detail"]).replace("force=true", "--force")
+        detail = _as_commands(str(problem["detail"]))
     except (ValueError, KeyError, TypeError):
         return f"The server answered {answer.status_code} without a reason; is it a commerce-event server?"
     _, _, collection, *rest = path.split("/")
@@ -165,12 +167,18 @@ def _sentence(method: str, path: str, answer: httpx.Response) -> str:
     if not faults:
         return detail
     reasons = "; ".join(map(_fault, faults))
-    return reasons if faults[0]["message"][1:] in detail else f"{detail.rstrip('.')}: {reasons}"
+    return reasons if _as_commands(faults[0]["message"])[1:] in detail else f"{detail.rstrip('.')}: {reasons}"
+
+
+def _as_commands(text: str) -> str:
+    """Return a sentence with commands and options where the API names calls and parameters."""
+    text = text.replace("force=true", "--force")
+    return re.sub("GET /v1/event-types lists (them|the names)", "list them with: commerce-event event-types list", text)
 
 
 def _fault(fault: Mapping[str, str]) -> str:
     """Return a fault as part of a sentence: a message either continues after the place, or is a sentence itself."""
-    message = fault["message"]
+    message = _as_commands(fault["message"])
     return f"{_option(fault)}{' ' if message.startswith(_PREDICATES) else ': '}{message}"
 
 

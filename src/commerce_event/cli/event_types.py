@@ -65,7 +65,10 @@ def create(file: File = "-", url: Url = DEFAULT_URL, key: Key = None, as_json: A
 @app.command()
 def change(name: Name, file: File = "-", url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
     """Change an event type of your own: everything but its name and category."""
-    wanted = {each: value for each, value in _read(file).items() if each not in {"name", "category"}}
+    wanted = _read(file)
+    if wanted.pop("name", name) != name:
+        raise UsageError(f"{file} has another name than {name}; the name of an event type cannot be changed")
+    wanted.pop("category", None)
     with Api(url, key) as api:
         made = api.put(at("event-types", name), wanted)
     _print(made, "changed", as_json=as_json)
@@ -73,7 +76,7 @@ def change(name: Name, file: File = "-", url: Url = DEFAULT_URL, key: Key = None
 
 @app.command()
 def delete(name: Name, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
-    """Delete an event type of your own that no event and no endpoint names."""
+    """Delete an event type of your own. There must be no events of it, and no endpoint that names it."""
     with Api(url, key) as api:
         api.delete(at("event-types", name))
     print_done({"name": name, "deleted": True}, f"Event type {name} is deleted.", as_json=as_json)

@@ -82,8 +82,9 @@ def show_refusal(id_: RefusalId, url: Url = DEFAULT_URL, key: Key = None, as_jso
     body, faults = refusal.pop("body"), refusal.pop("errors")
     print_thing(refusal, as_json=False)
     print()
-    print_items(faults, _FAULTS, as_json=False, empty="No place in the body is named.")
-    print()
+    if faults:
+        print_items(faults, _FAULTS, as_json=False, empty="")
+        print()
     print(clean(body) if isinstance(body, str) else as_json_text(body, indent=2))
 
 

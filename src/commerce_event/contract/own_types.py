@@ -13,8 +13,7 @@ from commerce_event.contract.schema import LIMITS, Format, Property, properties_
 
 TYPES_MAX: Final = 50
 VIOLATIONS_MAX: Final = 20
-NAME_PATTERN: Final = r"[A-Z][A-Za-z0-9]{2,79}"
-_NAME: Final = re.compile(NAME_PATTERN)
+_NAME: Final = re.compile(r"[A-Z][A-Za-z0-9]{2,79}")
 _PLAIN: Final[dict[str, Format]] = {each: each for each in get_args(Format)} | {"number": "double", "integer": "int64"}
 # What every event may have; the client is required.
 ROUTING: Final = tuple(properties_of(t.ClientEvent))

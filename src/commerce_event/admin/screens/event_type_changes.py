@@ -8,6 +8,7 @@ from starlette.responses import Response
 from commerce_event.accept.errors import NotJsonError
 from commerce_event.accept.strict_json import load
 from commerce_event.admin.screen_context import ROOT, Form, ScreenContext
+from commerce_event.admin.screens.event_types import show_type
 from commerce_event.core.problems import Problem, not_found
 from commerce_event.web.highlight import json_text
 
@@ -66,7 +67,12 @@ async def change_type(context: ScreenContext) -> Response:
 
 async def delete_type(context: ScreenContext) -> Response:
     name = _name(context)
-    await context.call("deleteEventType", path={"name": name})
+    try:
+        await context.call("deleteEventType", path={"name": name})
+    except Problem as problem:
+        if problem.status != 409:
+            raise
+        return await show_type(context, problem)
     return context.redirect(f"{ROOT}/types", flash=f"Event type {name} is deleted.")
 
 
@@ -82,7 +88,7 @@ def _read(context: ScreenContext, names: tuple[str, ...]) -> tuple[dict[str, Any
         try:
             fields[name] = load(context.field(name).encode())
         except NotJsonError as error:
-            errors[name] = error.detail
+            errors[name] = error.detail.replace("The body is", f"{_LABELS[name]} is", 1)
     return fields, errors
 
 

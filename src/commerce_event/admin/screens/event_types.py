@@ -9,7 +9,7 @@ from starlette.responses import Response
 from commerce_event.admin.screen_context import ROOT, ScreenContext
 from commerce_event.api.response_models import EndpointView
 from commerce_event.contract.catalogue import CONTRACT, Catalogue, EventType
-from commerce_event.core.problems import not_found
+from commerce_event.core.problems import Problem, not_found
 from commerce_event.web.commands import publish_command
 from commerce_event.web.highlight import json_text
 
@@ -56,12 +56,15 @@ async def render_types(context: ScreenContext, errors: dict[str, str], status: i
     )
 
 
-async def show_type(context: ScreenContext) -> Response:
+async def show_type(context: ScreenContext, problem: Problem | None = None) -> Response:
+    """Show an event type, and why it could not be deleted."""
     name = context.request.path_params["name"]
     described = await context.call("getEventType", path={"name": name})
     event_type = context.catalogue.types[described.name]
     return context.render(
         "event_type.html",
+        200 if problem is None else problem.status,
+        problem=problem,
         event_type=event_type,
         row=_row(event_type, await context.all_endpoints()),
         example=json_text(described.example),

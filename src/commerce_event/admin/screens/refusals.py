@@ -11,6 +11,7 @@ from commerce_event.admin.event_labels import label_of
 from commerce_event.admin.screen_context import ROOT, ScreenContext
 from commerce_event.api.paging import Listing
 from commerce_event.api.refusals import RefusalDetailView, RefusalView
+from commerce_event.contract.near_names import nearest_name
 from commerce_event.core.problems import Problem
 from commerce_event.web.highlight import json_text
 
@@ -95,20 +96,27 @@ async def _render(context: ScreenContext, problem: Problem | None = None, **type
         label=label_of(refusal.type or "", bytes(refusal.body)),
         text=text,
         editable=len(text.encode()) <= _EDITABLE_MAX,
-        has_type=refusal.type is not None,
+        is_known=is_known,
         typed=typed.get("typed", text),
-        typed_type=typed.get("typed_type", refusal.type if is_known else ""),
+        typed_type=typed.get("typed_type", refusal.type if is_known else _near_type(context, refusal.type)),
         typed_reason=typed.get("reason", ""),
         is_correcting="typed" in typed,
         shows_at_form="typed" in typed and refusal.state == "open" and context.may_change,
         types=[(name, [each.name for each in types]) for name, types in context.catalogue.by_category()],
         problem=problem,
-        problem_faults=[] if problem is None else [_place(each.pointer, each.message) for each in problem.faults],
+        problem_faults=[] if problem is None else _places(problem),
     )
 
 
-def _place(pointer: str, message: str) -> tuple[str, str]:
-    return pointer.removeprefix("/data"), message
+def _near_type(context: ScreenContext, sent: str | None) -> str:
+    """Return the known type that was probably meant, or an empty text."""
+    return (nearest_name(sent, context.catalogue.types) if sent else None) or ""
+
+
+def _places(problem: Problem) -> list[tuple[str, str]]:
+    """Return the faults that the detail of the problem does not state already."""
+    faults = [each for each in problem.faults if each.message[1:] not in problem.detail]
+    return [(each.pointer.removeprefix("/data"), each.message) for each in faults]
 
 
 def _accepted(context: ScreenContext, refusal: RefusalDetailView) -> Response:

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from commerce_event.admin.endpoint_form import errors_as_worded
+from commerce_event.admin.endpoint_form import errors_as_sentences
 from commerce_event.admin.screen_context import ROOT, ScreenContext
 from commerce_event.admin.screens.event_types import render_types
 from commerce_event.core.problems import Problem, invalid
@@ -18,10 +18,10 @@ async def set_mode(context: ScreenContext) -> Response:
         fields["client_id"] = _client(context.field("client_id"))
         await context.call("setValidation", body=fields)
     except Problem as problem:
-        return await render_types(context, errors_as_worded(problem), problem.status)
-    what = "Events" if fields["event_type"] == "*" else f"Events of {fields['event_type']}"
+        return await render_types(context, errors_as_sentences(problem), problem.status)
+    what = "Events" if fields["event_type"] == "*" else f"{fields['event_type']} events"
     done = _DONE.get(fields["mode"], fields["mode"])
-    flash = f"{what} of client {fields['client_id']} that break the contract are {done} from now on."
+    flash = f"{what} of client {fields['client_id']} that break the contract are now {done}."
     return context.redirect(f"{ROOT}/types?client_id={fields['client_id']}#validation", flash=flash)
 
 
