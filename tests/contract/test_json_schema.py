@@ -130,6 +130,36 @@ def test_misfits_of_a_large_event_name_the_property() -> None:
     assert misfits({"A": [1] * 4_000, "B": 1}, schema) == [Misfit(("A",), "does not fit the schema")]
 
 
+@pytest.mark.parametrize("pattern", ["([01]{1,500}1){1,2}x", "[01]*1[01]{250}2"])
+def test_misfits_of_a_large_event_whose_patterns_take_long_is_refused_unchecked(pattern: str) -> None:
+    """Some patterns that run in linear time take 27 microseconds for each letter."""
+    schema = {"properties": {"A": {"pattern": pattern}, "B": {"pattern": "^[A-Z]{2}$"}}}
+    assert misfits({"A": "01" * 500}, schema) == [Misfit(("A",), f"must match the pattern {pattern}")]
+    (found,) = misfits({"A": "01" * 50_000}, schema)
+    assert (found.path, found.message.startswith("must have at most")) == ((), True)
+
+
+def test_misfits_of_a_large_event_with_plain_patterns_are_checked() -> None:
+    schema = {"properties": {"A": {"pattern": r"^\w+$"}, "B": {"pattern": "^[A-Z]{2}-[0-9]{4,10}$"}}}
+    assert misfits({"A": "a" * 250_000, "B": "AB-1234"}, schema) == []
+    assert misfits({"A": "a" * 250_000, "B": "AB-1"}, schema) == [Misfit(("B",), "does not fit the schema")]
+
+
+def test_schema_with_too_many_large_patterns_is_refused() -> None:
+    patterns = {f"P{n}": {"pattern": rf"\w{{60}}{n}"} for n in range(600)}
+    with pytest.raises(InvalidSchemaError, match="too long patterns"):
+        SchemaValidator({"properties": patterns})
+    with pytest.raises(InvalidSchemaError, match="too many or too costly"):
+        SchemaValidator({"properties": {"A": {"allOf": [*patterns.values()][:9]}}})
+
+
+def test_misfits_of_a_whole_event_with_many_values_are_not_described_one_by_one() -> None:
+    """The library copies all values for each branch that does not fit."""
+    schema = {"anyOf": [{"required": ["X"]}] * 90}
+    assert misfits({"A": 1}, schema) == [Misfit((), "must fit one of the schemas")]
+    assert misfits({str(n): n for n in range(4_900)}, schema) == [Misfit((), "does not fit the schema")]
+
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 1_001) | st.sampled_from(["done", "AB", "", 0.5, 12.34]),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["Qty", "Name"]), inner),
