@@ -150,7 +150,7 @@ def test_schema_with_too_many_large_patterns_is_refused() -> None:
     with pytest.raises(InvalidSchemaError, match="too long patterns"):
         SchemaValidator({"properties": patterns})
     with pytest.raises(InvalidSchemaError, match="too many or too costly"):
-        SchemaValidator({"properties": {"A": {"allOf": [*patterns.values()][:9]}}})
+        SchemaValidator({"properties": {"A": {"allOf": [{"pattern": "^.{1,100}$"}] * 3}}})
 
 
 def test_misfits_of_a_whole_event_with_many_values_are_not_described_one_by_one() -> None:
