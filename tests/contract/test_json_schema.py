@@ -1,6 +1,7 @@
 """Which JSON Schemas an event type of one's own may have, and what is found when an event does not fit."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
+from commerce_event.contract import json_schema
 from commerce_event.contract.json_schema import VALUES_MAX, InvalidSchemaError, Misfit, SchemaValidator
 
 SCHEMA: dict[str, Any] = {
@@ -27,6 +29,10 @@ SCHEMA: dict[str, Any] = {
     "dependentRequired": {"Code": ["State"]},
     "$defs": {"Line": {"type": "object", "properties": {"Qty": {"type": "number"}}, "required": ["Qty"]}},
 }
+
+
+KEYWORDS = {*json_schema._WEIGHTS, *json_schema._BOUNDS, *json_schema._NOTES, *json_schema._SAME_ONE}
+KEYWORDS |= {*json_schema._INNER_ONE, *json_schema._LISTS, *json_schema._MAPS, *json_schema._ROOT_ONLY, "enum", "$ref"}
 
 
 def misfits(data: dict[str, Any], schema: dict[str, Any] = SCHEMA) -> list[Misfit]:
@@ -66,6 +72,8 @@ def test_misfits_name_each_place_in_plain_words(data: dict[str, Any], found: lis
         ({"properties": {"A": {"$dynamicRef": "#a"}}}, ("properties", "A", "$dynamicRef"), "not a keyword"),
         ({"unevaluatedProperties": False}, ("unevaluatedProperties",), "not a keyword"),
         ({"$schema": "http://json-schema.org/draft-07/schema#"}, ("$schema",), "2020-12"),
+        ({"$schema": {}}, ("$schema",), "2020-12"),
+        ({"$schema": []}, ("$schema",), "2020-12"),
         ({"properties": {"A": 1}}, ("properties", "A"), "must be a schema"),
         ({"properties": []}, ("properties",), "object of schemas"),
         ({"allOf": {}}, ("allOf",), "list of schemas"),
@@ -170,3 +178,32 @@ VALUES = st.recursive(
 @given(st.dictionaries(st.sampled_from([*SCHEMA["properties"], "N_a", "Other"]), VALUES))
 def test_misfits_are_found_exactly_when_the_reference_implementation_refuses(data: dict[str, Any]) -> None:
     assert bool(misfits(data)) is not Draft202012Validator(SCHEMA).is_valid(data)
+
+
+JSON_VALUES: list[Any] = [
+    None,
+    True,
+    0,
+    -1,
+    1.5,
+    10**30,
+    "",
+    "x",
+    "\0",
+    [],
+    [1],
+    ["x", "x"],
+    [{}],
+    [[]],
+    {},
+    {"": {}},
+    {"a": 1},
+]
+
+
+@pytest.mark.parametrize("keyword", sorted(KEYWORDS))
+def test_schema_with_any_value_of_any_keyword_is_allowed_or_refused(keyword: str) -> None:
+    for value in JSON_VALUES:
+        for schema in ({keyword: value}, {"properties": {"A": {keyword: value}}}):
+            with suppress(InvalidSchemaError):  # any other error would be a 500
+                SchemaValidator(schema).misfits({"A": 1, "ClientId": 1}, b"{}", 20)

@@ -273,7 +273,7 @@ def _sum(*weights: list[int]) -> list[int]:
 def _weight(name: str, value: Any, path: Path) -> int:
     """Return the weight of a keyword without schemas in it. Raises InvalidSchemaError."""
     if name in _NOTES or name.startswith("x-") or (name in _ROOT_ONLY and len(path) == 1):
-        if name == "$schema" and value not in {_DIALECT, f"{_DIALECT}#"}:
+        if name == "$schema" and value not in (_DIALECT, f"{_DIALECT}#"):  # any JSON value
             raise InvalidSchemaError(path, f"must be {_DIALECT}")
         return 0
     if name in _WEIGHTS:
