@@ -54,3 +54,11 @@ def test_search_hit_names_the_property_and_marks_the_text(text: str, name: str, 
 def test_label_and_search_hit_of_invalid_body_are_empty(body: bytes) -> None:
     assert label_of("OrderConfirmedEvent", body).text == ""
     assert search_hit(body, "x") is None
+
+
+def test_search_hit_of_a_large_event_is_found_near_its_beginning_only() -> None:
+    def found(before: int) -> bool:
+        return search_hit(msgspec.json.encode({"A": ["b"] * before, "C": "needle"}), "needle") is not None
+
+    assert found(19_000)
+    assert not found(21_000)

@@ -451,3 +451,24 @@ async def test_log_and_metrics_have_nothing_of_a_refused_body(api: Api, capsys: 
     metrics = (await api.admin.get("/metrics")).text
     assert 'commerce_event_refused_events_total{reason="unknown-event-type",type="unknown"} 1.0' in metrics
     assert "canary" not in logged + metrics
+
+
+async def test_refused_event_is_accepted_as_sent_only_for_the_client_it_was_refused_for(api: Api) -> None:
+    """Its sender, who may publish for client 1, must not get an event into client 2 by the hand of an admin."""
+    publisher, _ = await api.key("publish", 1)
+    sender_of_two, _ = await api.key("publish", 1, 3)
+    manager_of_two, _ = await api.key("manage", 1, 2)
+    forged = example(client_id=2)
+    await publisher.post(PATH, json={**forged, "OrderId": "x"})
+    await publisher.post("/v1/events/Unknown", json=forged)
+    await sender_of_two.post(PATH, json={**forged, "OrderId": "x"})
+    await publisher.post("/v1/events", json=[{**forged, "type": "OrderConfirmedEvent", "data": example()}])
+    found = await refusals(api)
+    assert [each["client_id"] for each in found] == [1, None, 1, 1]
+    for each in (found[0], found[2]):
+        expect_problem(await accept(api, each["id"], type="OrderConfirmedEvent"), 422, "/ClientId")
+    for each in (found[1], found[3]):
+        expect_problem(await accept(api, each["id"]), 422, "/ClientId")
+    expect_problem(await accept(api, found[3]["id"], manager_of_two), 422, "/ClientId")
+    assert expect(await api.admin.get("/v1/events"), 200)["items"] == []
+    assert expect(await accept(api, found[0]["id"], data=forged), 200)["state"] == "accepted"

@@ -1,6 +1,7 @@
 """Which JSON Schemas an own event type may have, and what is found when an event does not fit."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
+from commerce_event.contract import json_schema
 from commerce_event.contract.json_schema import VALUES_MAX, InvalidSchemaError, SchemaValidator, Violation
 
 SCHEMA: dict[str, Any] = {
@@ -27,6 +29,10 @@ SCHEMA: dict[str, Any] = {
     "dependentRequired": {"Code": ["State"]},
     "$defs": {"Line": {"type": "object", "properties": {"Qty": {"type": "number"}}, "required": ["Qty"]}},
 }
+
+
+KEYWORDS = {*json_schema._WEIGHTS, *json_schema._BOUNDS, *json_schema._NOTES, *json_schema._SAME_ONE}
+KEYWORDS |= {*json_schema._INNER_ONE, *json_schema._LISTS, *json_schema._MAPS, *json_schema._ROOT_ONLY, "enum", "$ref"}
 
 
 def violations(data: dict[str, Any], schema: dict[str, Any] = SCHEMA) -> list[Violation]:
@@ -66,6 +72,8 @@ def test_violations_name_each_place_in_plain_words(data: dict[str, Any], found: 
         ({"properties": {"A": {"$dynamicRef": "#a"}}}, ("properties", "A", "$dynamicRef"), "not a keyword"),
         ({"unevaluatedProperties": False}, ("unevaluatedProperties",), "not a keyword"),
         ({"$schema": "http://json-schema.org/draft-07/schema#"}, ("$schema",), "2020-12"),
+        ({"$schema": {}}, ("$schema",), "2020-12"),
+        ({"$schema": []}, ("$schema",), "2020-12"),
         ({"properties": {"A": 1}}, ("properties", "A"), "must be a schema"),
         ({"properties": []}, ("properties",), "object of schemas"),
         ({"allOf": {}}, ("allOf",), "list of schemas"),
@@ -132,6 +140,36 @@ def test_violations_of_a_large_event_name_the_property() -> None:
     assert violations({"A": [1] * 4_000, "B": 1}, schema) == [Violation(("A",), "does not fit the schema")]
 
 
+@pytest.mark.parametrize("pattern", ["([01]{1,500}1){1,2}x", "[01]*1[01]{250}2"])
+def test_violations_of_a_large_event_whose_patterns_take_long_is_refused_unchecked(pattern: str) -> None:
+    """Some patterns that run in linear time take 27 microseconds for each letter."""
+    schema = {"properties": {"A": {"pattern": pattern}, "B": {"pattern": "^[A-Z]{2}$"}}}
+    assert violations({"A": "01" * 500}, schema) == [Violation(("A",), f"must match the pattern {pattern}")]
+    (found,) = violations({"A": "01" * 50_000}, schema)
+    assert (found.path, found.message.startswith("must have at most")) == ((), True)
+
+
+def test_violations_of_a_large_event_with_plain_patterns_are_checked() -> None:
+    schema = {"properties": {"A": {"pattern": r"^\w+$"}, "B": {"pattern": "^[A-Z]{2}-[0-9]{4,10}$"}}}
+    assert violations({"A": "a" * 250_000, "B": "AB-1234"}, schema) == []
+    assert violations({"A": "a" * 250_000, "B": "AB-1"}, schema) == [Violation(("B",), "does not fit the schema")]
+
+
+def test_schema_with_too_many_large_patterns_is_refused() -> None:
+    patterns = {f"P{n}": {"pattern": rf"\w{{60}}{n}"} for n in range(600)}
+    with pytest.raises(InvalidSchemaError, match="too long patterns"):
+        SchemaValidator({"properties": patterns})
+    with pytest.raises(InvalidSchemaError, match="too many or too costly"):
+        SchemaValidator({"properties": {"A": {"allOf": [{"pattern": "^.{1,100}$"}] * 3}}})
+
+
+def test_violations_of_a_whole_event_with_many_values_are_not_described_one_by_one() -> None:
+    """The library copies all values for each branch that does not fit."""
+    schema = {"anyOf": [{"required": ["X"]}] * 90}
+    assert violations({"A": 1}, schema) == [Violation((), "must fit one of the schemas")]
+    assert violations({str(n): n for n in range(4_900)}, schema) == [Violation((), "does not fit the schema")]
+
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 1_001) | st.sampled_from(["done", "AB", "", 0.5, 12.34]),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["Qty", "Name"]), inner),
@@ -142,3 +180,32 @@ VALUES = st.recursive(
 @given(st.dictionaries(st.sampled_from([*SCHEMA["properties"], "N_a", "Other"]), VALUES))
 def test_violations_are_found_exactly_when_the_reference_implementation_refuses(data: dict[str, Any]) -> None:
     assert bool(violations(data)) is not Draft202012Validator(SCHEMA).is_valid(data)
+
+
+JSON_VALUES: list[Any] = [
+    None,
+    True,
+    0,
+    -1,
+    1.5,
+    10**30,
+    "",
+    "x",
+    "\0",
+    [],
+    [1],
+    ["x", "x"],
+    [{}],
+    [[]],
+    {},
+    {"": {}},
+    {"a": 1},
+]
+
+
+@pytest.mark.parametrize("keyword", sorted(KEYWORDS))
+def test_schema_with_any_value_of_any_keyword_is_allowed_or_refused(keyword: str) -> None:
+    for value in JSON_VALUES:
+        for schema in ({keyword: value}, {"properties": {"A": {keyword: value}}}):
+            with suppress(InvalidSchemaError):  # any other error would be a 500
+                SchemaValidator(schema).violations({"A": 1, "ClientId": 1}, b"{}", 20)

@@ -11,12 +11,15 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from html.parser import HTMLParser
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from api_server import Api, expect, running_api
 
+from commerce_event.api import openapi
 from commerce_event.api.openapi import document
 from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
+from commerce_event.reference import routes
 from commerce_event.reference.from_openapi import reference_page
 from commerce_event.reference.samples import HANDLERS, PUBLISH
 
@@ -178,3 +181,19 @@ async def test_publish_sample_run_twice_publishes_once(api: Api, tmp_path: Path)
     assert first["id"] == second["id"]
     events = expect(await api.admin.get("/v1/events", params={"client_id": 1006}), 200)["items"]
     assert [each["data"]["LastName"] for each in events] == ["Lindström"]
+
+
+async def test_page_and_document_that_many_ask_for_at_once_are_made_once(api: Api) -> None:
+    """Anybody may ask, and with fifty event types of one's own each takes seconds."""
+    type_ = {"name": "ManyAsk", "category": "Asked", "schema": {}, "example": {"ClientId": 1}}
+    expect(await api.admin.post("/v1/event-types", json=type_), 201)
+    visitor = await api.caller(None)
+    openapi.document_yaml.cache_clear()
+    with (
+        patch.object(routes, "_render", wraps=routes._render) as render,
+        patch.object(openapi, "as_yaml_text", wraps=openapi.as_yaml_text) as as_yaml,
+    ):
+        asked = [visitor.get(path) for path in ("/reference", "/openapi.yaml") for _ in range(4)]
+        answers = await asyncio.gather(*asked)
+    assert all("ManyAsk" in each.text for each in answers)
+    assert (render.call_count, as_yaml.call_count) == (1, 1)

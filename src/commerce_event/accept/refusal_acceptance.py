@@ -46,12 +46,16 @@ class RefusalAcceptance:
         """Publish a refused event and return the refusal, now with its event.
 
         Without a correction it is published as it is, byte for byte, like in the validation mode ``warn``. A
-        correction is checked like any event of its client. Raises RejectedError, Problem 409 when it was accepted or
-        discarded before, StoreUnavailableError.
+        correction is checked like any event of its client. A body as it was sent is published only for the client
+        that it was refused for: its sender may not choose another one.
+
+        Raises RejectedError, Problem 409 when it was accepted or discarded before, StoreUnavailableError.
         """
         check_open(refusal)
         event = self._parse(key, refusal, correction)
         check_client(key, event.client_id)
+        if (correction is None or correction.body is None) and event.client_id != refusal.client_id:
+            raise _other_client(event.client_id)
         client_id = await self._store.begin_acceptance(refusal.id, event.client_id)
         if client_id is None:
             raise await self._closed_meanwhile(refusal)
@@ -113,6 +117,11 @@ def check_open(refusal: Refusal) -> None:
         raise _already_accepted(refusal.event_id)
     if refusal.state == "discarded":
         raise Problem(409, "This refused event was discarded.")
+
+
+def _other_client(client_id: int) -> Problem:
+    message = f"names client {client_id}, which it was not refused for; send a corrected event"
+    return Problem(422, f"The refused event {message}.", faults=[Fault("/ClientId", message)])
 
 
 def acceptance_in_progress(client_id: int) -> Problem:

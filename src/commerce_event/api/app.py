@@ -19,10 +19,13 @@ from commerce_event.api.read_limits import SharedResponse, problem_response
 from commerce_event.api.readiness import Readiness
 from commerce_event.api.services import Services
 from commerce_event.core.problems import Problem, unavailable
+from commerce_event.daemon_threads import DaemonThreads
 from commerce_event.http.asgi import HEADERS, Receive, Scope, Send
 from commerce_event.http.problems import problem_of
 
 Handler = Callable[[Request], Awaitable[Response]]
+# One at a time: with many event types it takes seconds, and the others then get what it has made.
+_YAML_THREAD: Final = DaemonThreads(1, name="openapi-yaml")
 # Methods that the publisher answers before the routes; Allow names them too.
 _PUBLISH_METHODS: Final = {PREFIX[:-1]: ("POST",), f"{PREFIX}{{id}}": ("POST",)}
 
@@ -87,7 +90,8 @@ def _routes(services: Services, pages: Sequence[BaseRoute]) -> Starlette:
         )
 
     async def openapi_yaml(_request: Request) -> Response:
-        text = await asyncio.to_thread(document_yaml, services.registry.catalogue)
+        loop = asyncio.get_running_loop()
+        text = await loop.run_in_executor(_YAML_THREAD, document_yaml, services.registry.catalogue)
         return shared(Response(text, headers=HEADERS, media_type="application/yaml"))
 
     plain = {

@@ -257,7 +257,7 @@ OPERATIONS = (
         problems=(404, 409, 413, 415, 422),
         description=(
             "Without a body, the event is accepted as it is and delivered byte for byte; it must be an object with the "
-            "ClientId of a client that the key may access. With `data` or `type`, the corrected event is checked like "
+            "ClientId of the refused event's client. With `data` or `type`, the corrected event is checked like "
             "one that is published. 409 names the event when it was accepted before."
         ),
     ),

@@ -5,7 +5,8 @@ time, each keyword has a weight, and so has each value of an event.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property, lru_cache
 from itertools import islice, zip_longest
 from typing import Any, Final, NamedTuple
 
@@ -17,12 +18,19 @@ WEIGHT_MAX: Final = 100  # of the keywords that apply to one value; a keyword of
 VALUES_MAX: Final = 5_000  # of one event
 PATTERN_MAX: Final = 200  # characters
 ENUM_MAX: Final = 500
+PATTERN_BYTES_MAX: Final = 2**18  # of the compiled patterns that apply to one value
+ALL_PATTERNS_BYTES_MAX: Final = 2**22  # of all compiled patterns of a schema
+_PATTERN_WORK_MAX: Final = 2**30  # bytes of an event times bytes of patterns: at worst a byte takes 0.2 ns for each
+_PATTERN_SIZES: Final = (2**12, 2**13, 2**14, 2**15, 2**16, 2**17, PATTERN_BYTES_MAX)
+_PATTERN_CACHE_BYTES: Final = 2**20
 _ERRORS_MAX: Final = 10_000  # that the library may have to describe; each takes 26 microseconds
+_COPIES_MAX: Final = 100_000  # of values in those errors; each takes 2 microseconds
 _STEP_MIN: Final = 1e-9  # the smallest multipleOf
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _REFERENCE: Final = re.compile(r"#/\$defs/([A-Za-z0-9_.-]+)")
 _LONG_NUMBER: Final = re.compile(rb"[0-9]{19}|[0-9][eE]")
+_NOT_LINEAR: Final = "is not a regular expression that runs in linear time"
 _FRACTIONS: Final = (1e-30, 1e30)  # others take the library long to compare
 _INT64: Final = range(-(2**63), 2**63)
 
@@ -68,7 +76,10 @@ class SchemaValidator:
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         """Raises InvalidSchemaError."""
-        weights = _Schema(schema).weights()
+        weights = _Schema(schema, _weight, WEIGHT_MAX).weights()
+        patterns = _Patterns()
+        pattern_bytes = max(_Schema(schema, patterns.size, PATTERN_BYTES_MAX).weights())
+        self._body_max = _PATTERN_WORK_MAX // pattern_bytes if patterns.total else None  # bytes of an event
         self._schema = dict(schema)
         self._weight_of_root, self._weight_of_others = weights[0], max(weights[1:], default=0)
         self._compiled = _compile(self._schema)
@@ -78,31 +89,42 @@ class SchemaValidator:
 
         Of a large event only the properties are named, because describing every place could take seconds.
         """
+        if self._body_max is not None and len(body) > self._body_max:
+            message = f"must have at most {self._body_max:,} bytes: the patterns of its schema take long to compare"
+            return [Violation((), message)]
         found = list(_unchecked(data, body))
         if found or self._compiled.is_valid(data):
             return found[:limit]
-        if self._weight_of_root + len(body) // 2 * self._weight_of_others <= _ERRORS_MAX:
+        errors = self._weight_of_root + len(body) // 2 * self._weight_of_others
+        copies = self._weight_of_root * body.count(b",")
+        if errors <= _ERRORS_MAX and copies <= _COPIES_MAX:
             return list(islice(map(_violation, self._compiled.iter_errors(data)), limit))
-        inner = {**self._schema.get("properties", {})}
-        wrong = [n for n in inner if n in data and not self._part(inner[n]).is_valid(data[n])]
-        return [Violation((name,), "does not fit the schema") for name in wrong[:limit]] or [
+        inner = self._schema.get("properties", {})
+        wrong = (name for name in inner if name in data and not self._properties.is_valid({name: data[name]}))
+        return [Violation((name,), "does not fit the schema") for name in islice(wrong, limit)] or [
             Violation((), "does not fit the schema")
         ]
 
-    def _part(self, schema: Any) -> jsonschema_rs.Draft202012Validator:
-        return _compile({"allOf": [schema], "$defs": self._schema.get("$defs", {})})
+    @cached_property
+    def _properties(self) -> jsonschema_rs.Draft202012Validator:
+        """The schemas of the properties alone, so that each property can be checked by itself."""
+        return _compile({name: self._schema[name] for name in ("properties", "$defs") if name in self._schema})
 
 
 def _compile(schema: dict[str, Any]) -> jsonschema_rs.Draft202012Validator:
     try:
         return jsonschema_rs.Draft202012Validator(
-            schema, offline=True, validate_formats=False, pattern_options=jsonschema_rs.RegexOptions(2**18, 2**20)
+            schema, offline=True, validate_formats=False, pattern_options=_pattern_options(PATTERN_BYTES_MAX)
         )
     except jsonschema_rs.ValidationError as error:
-        message = "is not a regular expression that runs in linear time" if _is_pattern(error) else _words(error)
+        message = _NOT_LINEAR if _is_pattern(error) else _words(error)
         raise InvalidSchemaError(tuple(error.instance_path), message) from None
     except (jsonschema_rs.ReferencingError, ValueError) as error:
         raise InvalidSchemaError((), f"cannot be used: {str(error)[:200]}") from None
+
+
+def _pattern_options(size_max: int) -> jsonschema_rs.RegexOptions:
+    return jsonschema_rs.RegexOptions(size_max, _PATTERN_CACHE_BYTES)
 
 
 def _is_pattern(error: jsonschema_rs.ValidationError) -> bool:
@@ -131,11 +153,45 @@ def _unchecked(data: Any, body: bytes) -> Iterator[Violation]:
         waiting += [((*path, name), member) for name, member in members]
 
 
+class _Patterns:
+    """Measures regular expressions: the time for a letter of a text grows with the size of the compiled pattern."""
+
+    def __init__(self) -> None:
+        self.total = 0  # bytes
+
+    def size(self, name: str, value: Any, path: Path) -> int:
+        """Return the bytes of a compiled pattern, 0 for other keywords. Raises InvalidSchemaError."""
+        if name != "pattern":
+            return 0
+        found = _pattern_size(value)
+        if found is None:
+            raise InvalidSchemaError(path, _NOT_LINEAR)
+        self.total += found
+        if self.total > ALL_PATTERNS_BYTES_MAX:
+            raise InvalidSchemaError(path, "is one of too many or too long patterns")
+        return found
+
+
+@lru_cache(maxsize=256)
+def _pattern_size(pattern: str) -> int | None:
+    """Return a bound of the bytes of a compiled pattern; None for one that cannot be used."""
+    for size in _PATTERN_SIZES:
+        try:
+            jsonschema_rs.Draft202012Validator({"pattern": pattern}, pattern_options=_pattern_options(size))
+        except (jsonschema_rs.ValidationError, ValueError):
+            continue
+        return size
+    return None
+
+
 class _Schema:
     """Walks a schema, refuses keywords that are not allowed, and sums up the cost of checking a value."""
 
-    def __init__(self, root: Mapping[str, Any]) -> None:
+    def __init__(self, root: Mapping[str, Any], weigh: Callable[[str, Any, Path], int], weight_max: int) -> None:
+        """``weigh`` returns the weight of a keyword without schemas in it, or raises InvalidSchemaError."""
         self._root = root
+        self._weigh = weigh
+        self._weight_max = weight_max
         self._known: dict[str, list[int]] = {}  # weights of definitions
         self._open: list[str] = []  # definitions that are being walked
 
@@ -162,7 +218,7 @@ class _Schema:
         total = [0]
         for name, value in schema.items():
             total = _sum(total, self._keyword(name, value, (*path, name), depth))
-        if max(total) > WEIGHT_MAX:
+        if max(total) > self._weight_max:
             raise InvalidSchemaError(path, "has too many or too costly keywords for one value")
         return total
 
@@ -175,7 +231,7 @@ class _Schema:
             return [1, *self._walk(value, path, depth + 1)]
         if name in _LISTS | _MAPS:
             return self._collection(name, value, path, depth)
-        return [_weight(name, value, path)]
+        return [self._weigh(name, value, path)]
 
     def _collection(self, name: str, value: Any, path: Path, depth: int) -> list[int]:
         members: Iterable[tuple[str | int, Any]]
@@ -189,9 +245,7 @@ class _Schema:
             members = value.items()
         inner = [self._walk(each, (*path, key), depth + 1) for key, each in members]
         if name == "patternProperties":
-            for key in value:
-                _check_pattern(key, path)
-            return [1, *_sum([2 * len(inner)], *inner)]
+            return [1, *_sum([sum(self._weigh("pattern", key, path) for key in value)], *inner)]
         if name in {"properties", "prefixItems"}:  # each value has one of them
             return [1, *(max(column) for column in zip_longest(*inner, fillvalue=0))]
         return _sum([1], *inner)
@@ -222,7 +276,7 @@ def _sum(*weights: list[int]) -> list[int]:
 def _weight(name: str, value: Any, path: Path) -> int:
     """Return the weight of a keyword without schemas in it. Raises InvalidSchemaError."""
     if name in _NOTES or name.startswith("x-") or (name in _ROOT_ONLY and len(path) == 1):
-        if name == "$schema" and value not in {_DIALECT, f"{_DIALECT}#"}:
+        if name == "$schema" and value not in (_DIALECT, f"{_DIALECT}#"):  # any JSON value
             raise InvalidSchemaError(path, f"must be {_DIALECT}")
         return 0
     if name in _WEIGHTS:

@@ -19,39 +19,42 @@ _LETTERS: Final = {
 _UNSPACED: Final = (
     "\u3005-\u312f\u31a0-\u31ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff\u0e01-\u0eff\u1000-\u109f\u1780-\u17ff"
 )
+_KEPT_MAX: Final = 0xFFFF  # the last letter whose folded form is kept; all letters would take 100 MB
 _ASCII_RUN: Final = re.compile(r"[0-9]+|[a-z]+")
 _RUN: Final = re.compile(r"\d+|[^\W\d_]+")
 _BY_SPACING: Final = re.compile(f"[{_UNSPACED}]+|[^{_UNSPACED}]+")
 _IS_UNSPACED: Final = re.compile(f"[{_UNSPACED}]").match
 
 
-class _Folded(dict[int, int | str | None]):
-    """Folds decomposed text with ``str.translate``, looking each letter up in Unicode's tables once."""
+class _Folded(dict[int, str]):
+    """What each letter becomes, for ``str.translate``."""
 
-    def __missing__(self, letter: int) -> int | str | None:
-        text = chr(letter)
-        kind = unicodedata.category(text)
-        folded: int | str | None = letter
-        if kind[0] == "M" or kind == "Cf":  # marks, and what is invisible, such as a soft hyphen
-            folded = None
-        elif kind == "Nd":
-            folded = str(unicodedata.decimal(text))
-        self[letter] = folded
+    def __missing__(self, letter: int) -> str:
+        folded = "".join(map(_fold_decomposed, unicodedata.normalize("NFKD", chr(letter)).casefold()))
+        if letter <= _KEPT_MAX:
+            self[letter] = folded
         return folded
 
 
-_FOLDED: Final = _Folded({ord(letter): folded for letter, folded in _LETTERS.items()})
+def _fold_decomposed(letter: str) -> str:
+    if letter in _LETTERS:
+        return _LETTERS[letter]
+    kind = unicodedata.category(letter)
+    if kind[0] == "M" or kind == "Cf":  # marks, and what is invisible, such as a soft hyphen
+        return ""
+    return str(unicodedata.decimal(letter)) if kind == "Nd" else letter
+
+
+_FOLDED: Final = _Folded({ord(sign): " " for sign in "™℠"})  # they would become letters of the word before
 
 
 def fold(text: str) -> str:
     """Return text in which letters that differ by case or marks, and digits of all scripts, are the same.
 
-    Each letter is folded by itself: the folded parts of a text make up the folded text.
+    Each letter is folded by itself: the folded parts of a text make up the folded text. To decompose a whole text takes
+    time by the square of its length when it has many marks, which would be sorted.
     """
-    if text.isascii():
-        return text.lower()
-    text = text.replace("™", " ").replace("℠", " ")  # they would become letters of the word before
-    return unicodedata.normalize("NFKD", text).casefold().translate(_FOLDED)
+    return text.lower() if text.isascii() else text.translate(_FOLDED)
 
 
 def words(text: str) -> list[str]:

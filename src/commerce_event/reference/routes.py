@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Route
 
 from commerce_event.api.openapi import OPERATIONS, document
 from commerce_event.contract.catalogue import CONTRACT, Catalogue
+from commerce_event.daemon_threads import DaemonThreads
 from commerce_event.reference.example_request import SECRET, example_request, retry_delays, retry_hours
 from commerce_event.reference.from_openapi import reference_page
 from commerce_event.reference.prose import prose
@@ -21,6 +22,8 @@ from commerce_event.web.highlight import highlight_code, highlight_json
 from commerce_event.web.pages import HEADERS, Pages
 
 _ROLES: Final = {"publishEvent": "publish", "publishEvents": "publish"} | {each.name: each.needs for each in OPERATIONS}
+
+_THREAD: Final = DaemonThreads(1, name="reference")  # one page at a time: it may take seconds
 
 _SHELL: Final = """\
 # used by the curl commands on this page
@@ -43,13 +46,19 @@ def routes(pages: Pages, catalogue: Callable[[], Catalogue] = lambda: CONTRACT) 
     """
     rendered: dict[Catalogue, _RenderedPage] = {}
 
-    async def reference(request: Request) -> Response:
-        now = catalogue()
-        if now not in rendered:
-            page = await asyncio.to_thread(_render, pages, now)
+    def render(now: Catalogue) -> _RenderedPage:
+        page = rendered.get(now)
+        if page is None:  # not rendered while this call waited for the thread
+            page = _render(pages, now)
             rendered.clear()
             rendered[now] = page
-        page = rendered[now]
+        return page
+
+    async def reference(request: Request) -> Response:
+        now = catalogue()
+        page = rendered.get(now)
+        if page is None:
+            page = await asyncio.get_running_loop().run_in_executor(_THREAD, render, now)
         headers = {**HEADERS, "Cache-Control": "no-cache", "ETag": page.etag, "Vary": "Accept-Encoding"}
         if page.etag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)

@@ -22,11 +22,16 @@ _CLASSES: Final = {
 }
 
 
+_INDENTED_MAX: Final = 1_000_000  # bytes; deep nesting makes 15 MB of 256 KB
+_HIGHLIGHTED_MAX: Final = 100_000  # characters, each of which takes up to 2 microseconds
+
+
 def json_text(value: Any) -> str:
-    """Return a value, or JSON bytes as they are, indented; text that is not JSON is not changed."""
+    """Return a value, or JSON bytes as they are, indented; text that is not JSON, or too long then, is not changed."""
     raw = value if isinstance(value, bytes) else msgspec.json.encode(value)
     try:
-        return msgspec.json.format(raw, indent=2).decode()
+        indented = msgspec.json.format(raw, indent=2)
+        return (indented if len(indented) <= _INDENTED_MAX else raw).decode()
     except (msgspec.DecodeError, UnicodeDecodeError):
         return raw.decode("utf-8", "replace")
 
@@ -42,9 +47,9 @@ def highlight_json(text: str) -> Markup:
 
 
 def highlight_code(text: str, language: str) -> Markup:
-    """Return code as markup: the text itself, with spans. An unknown language is only escaped."""
+    """Return code as markup: the text itself, with spans. An unknown language, or a long text, is only escaped."""
     lexer = _lexer(language)
-    if lexer is None:
+    if lexer is None or len(text) > _HIGHLIGHTED_MAX:
         return escape(text)
     pieces: list[str] = []
     open_class = ""

@@ -1,6 +1,7 @@
 """Events: list and search."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import urlencode
 
@@ -47,7 +48,7 @@ async def list_events(context: ScreenContext) -> Response:
     live = context.query.get("live") == "1" and "cursor" not in context.query and not errors
     return context.render(
         "events.html",
-        rows=[_row(event, context.query["q"]) for event in items],
+        rows=await _rows(items, context.query["q"]),
         no_result_message=_no_result_message(filters),
         errors=errors,
         filters=filters,
@@ -74,6 +75,14 @@ def _refusals_query(filters: dict[str, str | None]) -> str:
     """Return the query that looks among the refused events for what was looked for, as far as that can be."""
     kept = {name: filters[name] for name in ("client_id", "type") if filters[name]}
     return f"?{urlencode(kept)}" if kept else ""
+
+
+async def _rows(events: Sequence[EventView], text: str) -> list[EventRow]:
+    rows = []
+    for event in events:
+        rows.append(_row(event, text))
+        await asyncio.sleep(0)  # a large event takes milliseconds
+    return rows
 
 
 def _row(event: EventView, text: str) -> EventRow:
