@@ -69,7 +69,7 @@ class DaemonThreads(Executor):
             self.join()
 
     def join(self, timeout_s: float | None = None) -> bool:
-        """Wait until the threads have ended, so many seconds for each at most; return whether all have."""
+        """Wait until the threads have ended, at most ``timeout_s`` for each; return whether all have."""
         for thread in self._threads:
             thread.join(timeout_s)
         return not any(thread.is_alive() for thread in self._threads)

@@ -102,7 +102,7 @@ def _check_shape(value: Any, body: bytes, max_depth: int) -> None:
 
 
 def _is_deeper(body: bytes, max_depth: int) -> bool:
-    """Whether valid JSON is nested more than so many levels deep: each round removes the innermost level."""
+    """Tell whether valid JSON is nested deeper than ``max_depth``. Each round removes the innermost level."""
     brackets = _outside_strings(body).translate(_SQUARE, _NOT_BRACKETS)
     for _ in range(max_depth):
         if not brackets:

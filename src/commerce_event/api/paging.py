@@ -62,8 +62,8 @@ async def read_within(
 ) -> tuple[list[T], bool]:
     """Read at most ``limit`` entries in small steps, and fewer when they have more than BYTES_MAX bytes together.
 
-    ``read`` returns at most so many entries after the given one. Returns the entries, at least one if there is one, and
-    whether there are more.
+    ``read(n, last)`` returns at most ``n`` entries after the entry ``last``. Returns the entries, at least
+    one if there is one, and whether there are more.
     """
     found: list[T] = []
     size = 0

@@ -16,7 +16,7 @@ _ENDINGS: Final = re.compile(r"(?:event|notification)\Z")
 def nearest_name(name: str, known: Collection[str]) -> str | None:
     """Return the known name that differs least: in case, separators, its ending, or one or two letters; else None.
 
-    The cost is bounded, whatever ``name`` is, and does not grow with the number of known names. The known names are
+    The cost is bounded for every ``name`` and does not grow with the number of known names. The known names are
     indexed once.
     """
     return None if len(name) > _NAME_MAX else _index(frozenset(known)).find(name)

@@ -42,7 +42,7 @@ class PostgresMaintenance:
             self._cluster.lease_shifts.add(by_ms)
 
     async def index_text(self, limit: int) -> int:
-        """Index the next events: at most so many, and about as much text as takes a fraction of a second.
+        """Index the next events: at most ``limit``, and about as much text as takes a fraction of a second.
 
         With room left, index texts of older versions anew.
         """
