@@ -1,4 +1,4 @@
--- Event types of one's own, next to those of the contract.
+-- Own event types, next to those of the contract.
 
 CREATE TABLE own_event_type (
   name        TEXT PRIMARY KEY,
