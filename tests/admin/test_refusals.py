@@ -116,6 +116,7 @@ async def test_refused_event_of_unknown_type_offers_the_type_that_was_meant(
         id_ = (await api.admin.get("/v1/refusals")).json()["items"][0]["id"]
 
         shown = (await visitor.get(f"/admin/refusals/{id_}")).text
+        assert "GET /v1" not in shown + (await visitor.get("/admin/refusals")).text
         assert "Accept as it is" not in shown
         assert "its type is not known" in shown
         assert re.findall("<option selected>([^<]*)", shown) == ([offered] if offered else [])

@@ -148,6 +148,10 @@ async def test_own_type_is_in_the_openapi_document_and_on_the_reference_page(api
     page = await api.admin.get("/reference")
     assert page.status_code == 200
     assert f'id="{NAME}"' in page.text
+    assert "It has no business key" not in page.text
+    keyless = {"schema": {"type": "object"}, "example": {"ClientId": 1}}
+    expect(await api.admin.put(f"{PATH}/{NAME}", json=keyless), 200)
+    assert (await api.admin.get("/reference")).text.count("It has no business key") == 1
     assert (await api.admin.delete(f"{PATH}/{NAME}")).status_code == 204
     assert (await api.admin.get("/openapi.json")).json() == before
 
