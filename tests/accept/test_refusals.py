@@ -103,6 +103,14 @@ async def test_record_beyond_the_queue_drops_and_counts_of_that_owner_only(recor
     assert recording.dropped == 100 - queued
 
 
+async def test_record_with_long_errors_counts_them(recording: Recording) -> None:
+    """An event of a few bytes may have errors of 10 KB."""
+    problem = InvalidEventError("It breaks the contract.", [Fault("/" + "x" * 499, "is wrong")] * 500)
+    for _ in range(100):
+        recording.record(1, problem=problem)
+    assert 64 <= 100 - recording.dropped <= 66
+
+
 async def test_record_other_problems_does_nothing(recording: Recording) -> None:
     for problem in (NotJsonError("no"), Problem(401, "no"), Problem(403, "no"), Problem(503, "no"), Problem(409, "no")):
         recording.record(1, problem=problem)

@@ -259,3 +259,14 @@ async def test_own_types_survive_a_restart_and_are_in_the_audit_log(api: Api) ->
     await publish(api)
     [entry] = expect(await api.admin.get("/v1/audit", params={"target": NAME}), 200)["items"]
     assert (entry["action"], entry["client_id"]) == ("createEventType", None)
+
+
+async def test_publish_own_type_with_long_names_has_short_pointers(api: Api) -> None:
+    """Twenty pointers of sixteen long names each would be forty times as long as the event."""
+    schema: Json = {"items": {"type": "integer"}}
+    value: Any = ["x"] * 20
+    for _ in range(12):
+        schema, value = {"additionalProperties": schema}, {"~" * 100: value}
+    await create(api, schema={"properties": {"Deep": schema}}, example={"ClientId": 1})
+    problem = await publish(api, 422, Deep=value)
+    assert {len(each["pointer"]) for each in problem["errors"]} == {500}

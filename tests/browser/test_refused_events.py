@@ -69,3 +69,19 @@ async def test_refused_event_is_discarded_with_a_reason(page: Page, api: Api) ->
     await page.get_by_role("link", name="Show closed ones").click()
     await page.get_by_role("link", name="OrderConfirmedEvent").click()
     await expect(page.locator("main")).to_contain_text("a test of the shop")
+
+
+async def test_name_with_a_direction_override_does_not_turn_round_the_text_after_it(page: Page, api: Api) -> None:
+    type_ = {"name": "Turned", "category": "Turn", "schema": {"additionalProperties": {"type": "integer"}}}
+    await api.admin.post("/v1/event-types", json={**type_, "example": {"ClientId": 1}})
+    await api.admin.post("/v1/events/Turned", json={"ClientId": 1, "\u202eabc": "x"})
+    await sign_in(page)
+    await page.goto("/admin/refusals")
+    await page.get_by_role("link", name="Turned").click()
+    place = page.locator("main code", has_text="abc").first
+    left_to_right = """code => {
+        const range = document.createRange(), text = code.nextSibling;
+        const left = at => (range.setStart(text, at), range.setEnd(text, at + 1), range.getBoundingClientRect().left);
+        return left(1) < left(text.length - 2);
+    }"""
+    assert await place.evaluate(left_to_right)

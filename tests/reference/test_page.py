@@ -184,7 +184,7 @@ async def test_publish_sample_run_twice_publishes_once(api: Api, tmp_path: Path)
 
 
 async def test_page_and_document_that_many_ask_for_at_once_are_made_once(api: Api) -> None:
-    """Anybody may ask, and with fifty event types of one's own each takes seconds."""
+    """Anybody may ask, and with fifty own event types each takes seconds."""
     type_ = {"name": "ManyAsk", "category": "Asked", "schema": {}, "example": {"ClientId": 1}}
     expect(await api.admin.post("/v1/event-types", json=type_), 201)
     visitor = await api.caller(None)

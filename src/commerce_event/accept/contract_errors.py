@@ -13,6 +13,7 @@ from commerce_event.contract.schema import LIMITS, Property
 from commerce_event.core.problems import Fault, child
 
 FAULTS_MAX: Final = 20
+_POINTER_MAX: Final = 500  # letters: twenty long ones would be many times as long as the event
 _CLIENT: Final = next(field for field in ROUTING if field.name == "ClientId")
 _NUL: Final = "must not contain the character U+0000"
 _TABLE_NAME: Final = re.compile(TABLE_NAME_PATTERN)
@@ -38,11 +39,14 @@ def find_faults(event_type: EventType, data: Mapping[str, Any]) -> tuple[Fault, 
 
 
 def find_own_faults(validator: SchemaValidator, data: dict[str, Any], body: bytes) -> tuple[Fault, ...]:
-    """Return where an event of an own type does not fit its schema, at most 20 places."""
+    """Return where an event of an own type does not fit its schema, at most 20 places.
+
+    A pointer of more than 500 letters is cut.
+    """
     faults = [Fault(child("", field.name), message) for field in ROUTING if (message := _fault(field, data))]
     known = {fault.pointer for fault in faults}
     for path, message in validator.violations(data, body, FAULTS_MAX):
-        pointer = reduce(child, path, "")
+        pointer = reduce(child, path, "")[:_POINTER_MAX]
         if pointer not in known:
             faults.append(Fault(pointer, message))
     return tuple(faults[:FAULTS_MAX])

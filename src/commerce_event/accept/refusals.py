@@ -19,7 +19,7 @@ from commerce_event.store.port import RefusalStore, StoreUnavailableError
 
 _KEPT: Final = frozenset({404, 422})  # unknown type; the event breaks the contract or is wrapped wrongly
 _QUEUE_BYTES_MAX: Final = 16 * 1024**2  # beyond it, each owner has an equal share
-_ENTRY_BYTES: Final = 1_024  # counted for an entry besides its body
+_ENTRY_BYTES: Final = 1_024  # counted for an entry besides its body and faults
 _STEP_MAX: Final = 256  # refusals in one commit
 _STEP_BYTES_MAX: Final = 1024**2
 _LARGE_BYTES: Final = 16 * 1024  # of a body: reading its ClientId takes long enough to let others run in between
@@ -99,7 +99,7 @@ class RefusalRecorder:
         if problem.status not in _KEPT:
             return
         body = body[: self._body_max]
-        size = len(body) + _ENTRY_BYTES
+        size = len(body) + _faults_size(problem.faults) + _ENTRY_BYTES
         if not self._queued_bytes.take(key.owner, size):
             self._on_dropped(1)
             return
@@ -181,13 +181,16 @@ def type_label(event_type: str | None, known_types: Container[str]) -> str:
     return event_type if event_type is not None and event_type in known_types else UNKNOWN_TYPE
 
 
+def _faults_size(faults: Sequence[Fault]) -> int:
+    return sum([len(each.pointer) + len(each.message) for each in faults])
+
+
 def _refusal(recorded: _QueuedRefusal) -> Refusal:
     key, event_type = recorded.key, recorded.type
     client_id, stated_type = _read(recorded.body, is_envelope=event_type is None)
     if event_type is None and type(stated_type) is str:
         event_type = stated_type
     client_id = _client_of(key, client_id)
-    faults = sum(len(each.pointer) + len(each.message) for each in recorded.faults)
     return Refusal(
         id=recorded.id,
         at_ms=recorded.at_ms,
@@ -200,7 +203,7 @@ def _refusal(recorded: _QueuedRefusal) -> Refusal:
         detail=recorded.detail.replace("\0", "\ufffd"),
         faults=recorded.faults,
         body=recorded.body,
-        size=len(recorded.body) + faults,
+        size=len(recorded.body) + _faults_size(recorded.faults),
     )
 
 
