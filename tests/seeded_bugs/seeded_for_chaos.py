@@ -264,7 +264,7 @@ def body_read_and_written_anew() -> None:
 def replay_to_another_client() -> None:
     """It takes every endpoint's events for the client's own."""
 
-    def all_of_them(_before: Any, _endpoint: Any, events: Any) -> Generator[None, None, Any]:
+    def all_of_them(_before: Any, _catalogue: Any, _endpoint: Any, events: Any) -> Generator[None, None, Any]:
         yield
         return list(events)
 

@@ -45,7 +45,10 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     "unsupported-media-type": ("The body has an unsupported media type or encoding.", "Send it as the detail says."),
     "unprocessable-content": ("Something in the body or the query is invalid.", _SEE_ERRORS),
     "internal-error": ("The server has a fault.", "Find the incident in its log and report it."),
-    "not-available-now": ("Nothing was stored, unless `detail` says otherwise.", "Send the request again after Retry-After seconds."),
+    "not-available-now": (
+        "Nothing was stored, unless `detail` says otherwise.",
+        "Send the same request again after Retry-After seconds.",
+    ),
     "not-json": ("The body is not JSON, or is ambiguous.", "Correct it at the byte that the detail names."),
     "invalid-idempotency-key": ("The idempotency key cannot be used.", "Use 1 to 256 printable ASCII characters."),
     "unknown-event-type": ("There is no event type of that name.", "GET /v1/event-types lists them."),
