@@ -58,7 +58,7 @@ def _nothing_found(text: str, *, is_filtered: bool) -> str:
     from commerce_event.core.search_words import nothing_found
 
     said = nothing_found(clean(text), is_filtered=is_filtered)
-    return escape(f"{said} List them with: commerce-event refusals list")
+    return escape(f"{said.removesuffix('.')}: commerce-event refusals list")
 
 
 def _states(event: Any) -> str:
