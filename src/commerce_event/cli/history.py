@@ -58,7 +58,7 @@ def _no_result_message(text: str, *, is_filtered: bool) -> str:
     from commerce_event.core.search_words import no_result_message
 
     message = no_result_message(clean(text), is_filtered=is_filtered)
-    return escape(message) + " List them with: commerce-event refusals list"
+    return escape(f"{message.removesuffix('.')}: commerce-event refusals list")
 
 
 def _states(event: Any) -> str:

@@ -122,5 +122,5 @@ def no_result_message(text: str, *, is_filtered: bool) -> str:
     return (
         f"No stored event that your key may read has “{text}” in its payload{others}. "
         f"Try a part of it, such as the digits alone or one name{remove}. "
-        "Events older than the retention are deleted. An event that was refused is among the refused events."
+        "Events older than the retention are deleted. Refused events are not searched; look in their list."
     )
