@@ -120,7 +120,7 @@ def test_list_of_calls_is_the_whole_port() -> None:
     }
     calls = {f"{name}.{method}" for name, role in roles.items() for method in methods(role)}
 
-    assert len(roles) == 8
+    assert len(roles) == 9
     assert set(CALLS) == calls | methods(Store) - {"open", "close", "failed"}
 
 
