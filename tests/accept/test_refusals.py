@@ -181,6 +181,17 @@ async def test_item_with_invalid_envelope_has_type_and_client_of_its_members(rec
     assert [(each.type, each.client_id) for each in recording.store.kept] == [("A", 2), (None, None)]
 
 
+async def test_label_names_the_subject_of_an_event_and_of_an_envelope(recording: Recording) -> None:
+    order = b'{"OrderNo":"SO-1","ClientOrderRef":"R\\u00001"}'
+    recording.record(1, body=order, type_="OrderConfirmedEvent")
+    recording.record(1, body=b'{"type":"OrderConfirmedEvent","data":%b}' % order, type_=None)
+    recording.record(1, body=b'{"OrderNo":"%b"}' % (b"9" * 200), type_="Unknown")
+    await recording.recorder.wait_until_written(60)
+    labels = [each.label for each in recording.store.kept]
+    assert labels[:2] == ["Order SO-1 · ref. R\ufffd1"] * 2
+    assert labels[2] == ("Order " + "9" * 200)[:100]
+
+
 async def test_body_longer_than_an_event_is_cut(recording: Recording) -> None:
     recording.record(1, body=b"x" * (BODY_MAX + 9), type_=None)
     await recording.recorder.wait_until_written(60)

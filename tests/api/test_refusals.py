@@ -57,8 +57,8 @@ async def test_refused_event_is_kept_with_body_and_pointers(api: Api) -> None:
         {"pointer": "/Source", "message": "is required"},
     ]
     assert listed == {
-        "id": listed["id"], "at": listed["at"], "client_id": 1, "type": "OrderConfirmedEvent", "key_id": key["id"],
-        "key_name": "publish key", "status": 422, "detail": "This OrderConfirmedEvent breaks the contract in 2 places.",
+        "id": listed["id"], "at": listed["at"], "client_id": 1, "type": "OrderConfirmedEvent",
+        "label": "Order 100234567 · ref. 884211", "key_id": key["id"], "key_name": "publish key", "status": 422, "detail": "This OrderConfirmedEvent breaks the contract in 2 places.",
         "errors": errors, "state": "open", "event_id": None, "reason": None, "closed_at": None,
     }  # fmt: skip
     assert listed["id"].startswith("rfs_")

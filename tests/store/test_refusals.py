@@ -24,7 +24,7 @@ def refusal(client: int | None = 1, at_ms: int = START_MS, **fields: Any) -> Ref
         "id": ids.at_time(at_ms) + next(COUNTER), "at_ms": at_ms, "client_id": client, "type": "OrderConfirmedEvent", "key_id": 5,
         "owner": "key 5" if client is None else client_owner(client), "key_name": "shop", "status": 422,
         "detail": "This OrderConfirmedEvent breaks the contract in 1 place.", "faults": (Fault("/OrderId", "is required"),),
-        "body": b'{"ClientId": 1}\x00\xff',
+        "body": b'{"ClientId": 1}\x00\xff', "label": "Order 1",
     }  # fmt: skip
     given |= fields
     return Refusal(**{"size": len(given["body"]), **given})

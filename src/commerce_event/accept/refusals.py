@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
+from commerce_event.contract.labels import EventLabel, label_from, label_of
 from commerce_event.contract.properties import INT32_MAX, INT32_MIN
 from commerce_event.core import ids
 from commerce_event.core.clock import Clock
@@ -27,6 +28,7 @@ _PAUSE_S: Final = 0.05  # between two commits, at least
 _BACKOFF_FACTOR: Final = 3.0  # pause as a multiple of the time of the commit: accepting goes first
 _RETRY_S: Final = 1.0  # while the store is away
 _TYPE_MAX: Final = 100  # characters
+_LABEL_MAX: Final = 100
 
 UNKNOWN_TYPE: Final = "unknown"  # in logs and metrics, for every type that is not in the catalogue
 
@@ -187,9 +189,10 @@ def _faults_size(faults: Sequence[Fault]) -> int:
 
 def _refusal(recorded: _QueuedRefusal) -> Refusal:
     key, event_type = recorded.key, recorded.type
-    client_id, stated_type = _read(recorded.body, is_envelope=event_type is None)
-    if event_type is None and type(stated_type) is str:
-        event_type = stated_type
+    if event_type is None:
+        client_id, event_type, label = _read_envelope(recorded.body)
+    else:
+        client_id, label = _read(event_type, recorded.body)
     client_id = _client_of(key, client_id)
     return Refusal(
         id=recorded.id,
@@ -204,18 +207,28 @@ def _refusal(recorded: _QueuedRefusal) -> Refusal:
         faults=recorded.faults,
         body=recorded.body,
         size=len(recorded.body) + _faults_size(recorded.faults),
+        label=label.text[:_LABEL_MAX].replace("\0", "\ufffd"),
     )
 
 
-def _read(body: bytes, *, is_envelope: bool) -> tuple[Any, Any]:
-    """Return the ClientId of an event, and the type that an envelope names; None for what cannot be read."""
+def _read(event_type: str, body: bytes) -> tuple[Any, EventLabel]:
+    """Return the ClientId and the label of an event, as far as they can be read."""
     try:
-        if not is_envelope:
-            return _BODY.decode(body).ClientId, None
+        return _BODY.decode(body).ClientId, label_of(event_type, body)
+    except (ValueError, RecursionError):
+        return None, EventLabel()
+
+
+def _read_envelope(body: bytes) -> tuple[Any, str | None, EventLabel]:
+    """Return the ClientId, the type and the label of an event in an envelope, as far as they can be read."""
+    try:
         envelope = _ENVELOPE.decode(body)
     except (ValueError, RecursionError):
-        return None, None
-    return envelope.data.get("ClientId") if type(envelope.data) is dict else None, envelope.type
+        return None, None, EventLabel()
+    event_type = envelope.type if type(envelope.type) is str else None
+    if type(envelope.data) is not dict:
+        return None, event_type, EventLabel()
+    return envelope.data.get("ClientId"), event_type, label_from(event_type or "", envelope.data)
 
 
 def _client_of(key: Key, stated: Any) -> int | None:

@@ -67,6 +67,7 @@ DESCRIPTIONS: Final = {
     "key": "The key itself. It is shown only once and not stored.",
     "key_id": "The key that made the change, `key_…`; null: the operator's key from the settings.",
     "key_name": "The name of that key at the time.",
+    "label": "What people call the subject, such as `Order 100234569`; empty without one.",
     "kind": "event: carries what happened; notification: names what changed.",
     "last_error": "The error of the last attempt; null: no error, or no attempt.",
     "last_status": "The HTTP status of the last attempt; null: no answer, or no attempt.",

@@ -60,6 +60,7 @@ class RefusalView(msgspec.Struct, frozen=True, kw_only=True):
     at: str
     client_id: int | None
     type: str | None
+    label: str
     key_id: str | None
     key_name: str
     status: int
@@ -178,6 +179,7 @@ def _fields(refusal: Refusal, faults_max: int | None = None) -> dict[str, Any]:
         "at": rfc3339(refusal.at_ms),
         "client_id": refusal.client_id,
         "type": refusal.type,
+        "label": refusal.label,
         "key_id": ids.encode("key", refusal.key_id) if refusal.key_id else None,
         "key_name": refusal.key_name,
         "status": refusal.status,

@@ -47,7 +47,7 @@ def _about(event_type: str, data: Any) -> str:
     """Return what people call the subject of an event, such as ``Order SO-10023``."""
     import msgspec
 
-    from commerce_event.admin.event_labels import label_of
+    from commerce_event.contract.labels import label_of
 
     return label_of(event_type, msgspec.json.encode(data)).text
 

@@ -37,7 +37,7 @@ def _faults(refusal: Any) -> str:
 
 
 _COLUMNS: Columns = {
-    "id": "id", "refused": "at", "client": "client_id", "type": "type",
+    "id": "id", "refused": "at", "client": "client_id", "type": "type", "about": "label",
     "key": lambda item: item["key_name"] or item["key_id"], "state": "state", "why": _faults,
 }  # fmt: skip
 _FAULTS: Columns = {"place": lambda fault: fault.get("pointer") or "the body", "what is wrong": "message"}

@@ -234,3 +234,4 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     event_id: int | None = None  # the event it became
     reason: str | None = None  # why it was discarded
     closed_ms: int | None = None  # when it was accepted or discarded
+    label: str = ""  # what people call its subject, such as "Order 100777"

@@ -52,8 +52,9 @@ _REASON: Final = {
     "held": None, "rules": _RULES, "deliveries": [_DELIVERY], "last_status": 204, "last_error": None,
 }  # fmt: skip
 _REFUSAL: Final = {
-    "id": REFUSAL_ID, "at": _EARLIER, "client_id": _CLIENT, "type": ORDER.name, "key_id": KEY_ID, "key_name": "shop",
-    "status": 422, "detail": "This OrderConfirmedEvent breaks the contract in 1 place.",
+    "id": REFUSAL_ID, "at": _EARLIER, "client_id": _CLIENT, "type": ORDER.name, "label": "Order 100234569",
+    "key_id": KEY_ID, "key_name": "shop", "status": 422,
+    "detail": "This OrderConfirmedEvent breaks the contract in 1 place.",
     "errors": [{"pointer": "/OrderId", "message": "is required"}],
     "state": "open", "event_id": None, "reason": None, "closed_at": None,
 }  # fmt: skip

@@ -9,12 +9,12 @@ from starlette.responses import Response
 
 from commerce_event.admin.charts import Series, column_chart
 from commerce_event.admin.endpoint_condition import condition_of
-from commerce_event.admin.event_labels import EventLabel, label_of
 from commerce_event.admin.number_format import duration
 from commerce_event.admin.screen_context import ScreenContext
 from commerce_event.api.response_models import AttemptSummary, DeliveryView, EndpointSummary, EndpointView
 from commerce_event.api.system import NodeView
 from commerce_event.contract.catalogue import Catalogue
+from commerce_event.contract.labels import EventLabel, label_of
 from commerce_event.web.durations import setting_duration
 from commerce_event.web.highlight import json_text
 

@@ -11,12 +11,12 @@ import msgspec
 from msgspec import UNSET
 from starlette.responses import Response
 
-from commerce_event.admin.event_labels import label_of
 from commerce_event.admin.screen_context import ROOT, ScreenContext, safe_next
 from commerce_event.admin.screens.events import WORST_FIRST
 from commerce_event.admin.timeline import TimelineEntry, timeline
 from commerce_event.api.explanations import ReasonView, RuleView
 from commerce_event.api.response_models import MASK, DeliveryView, EndpointSummary, EventView
+from commerce_event.contract.labels import label_of
 from commerce_event.core import ids
 from commerce_event.web.commands import publish_command
 from commerce_event.web.highlight import json_text, value_text

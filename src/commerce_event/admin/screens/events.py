@@ -10,9 +10,10 @@ from msgspec import UNSET
 from starlette.responses import Response
 
 from commerce_event.admin.event_filters import FILTERS, FilterErrors, search
-from commerce_event.admin.event_labels import EventLabel, SearchHit, label_of, search_hit
 from commerce_event.admin.screen_context import ROOT, ScreenContext
+from commerce_event.admin.search_hits import SearchHit, search_hit
 from commerce_event.api.response_models import EventView
+from commerce_event.contract.labels import EventLabel, label_of
 from commerce_event.core import ids
 from commerce_event.core.model import DeliveryState
 from commerce_event.core.search_words import no_result_message

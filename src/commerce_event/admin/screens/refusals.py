@@ -7,10 +7,10 @@ from starlette.responses import Response
 
 from commerce_event.accept.strict_json import load
 from commerce_event.admin.endpoint_form import errors_as_worded
-from commerce_event.admin.event_labels import label_of
 from commerce_event.admin.screen_context import ROOT, ScreenContext
 from commerce_event.api.paging import Listing
 from commerce_event.api.refusals import RefusalDetailView, RefusalView
+from commerce_event.contract.labels import label_of
 from commerce_event.contract.near_names import nearest_name
 from commerce_event.core.problems import Problem
 from commerce_event.web.highlight import json_text

@@ -119,7 +119,7 @@ TABLES: Final = (
         source="refusal",
         columns=_names(
             "id at_ms client_id owner type key_id key_name status detail faults size state accepting_for "
-            "accepting event_id reason closed_ms body"
+            "accepting event_id reason closed_ms label body"
         ),
         key=("id",),
         converters={"key_name": _without_nul},

@@ -421,10 +421,10 @@ DELETE FROM audit_entry WHERE id < $1
 
 -- name: insert_refusals
 INSERT INTO refusal (id, at_ms, client_id, owner, type, key_id, key_name, status, detail, faults, size, state,
-                     accepting_for, event_id, reason, closed_ms, body)
+                     accepting_for, event_id, reason, closed_ms, label, body)
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::text[], $5::text[], $6::bigint[], $7::text[],
                      $8::integer[], $9::text[], $10::text[], $11::integer[], $12::text[], $13::integer[],
-                     $14::bigint[], $15::text[], $16::bigint[], $17::bytea[])
+                     $14::bigint[], $15::text[], $16::bigint[], $17::text[], $18::bytea[])
 ON CONFLICT (id) DO NOTHING
 
 -- name: lock_refusals
@@ -445,7 +445,7 @@ DELETE FROM refusal WHERE id IN (
 
 -- name: refusal
 SELECT id, at_ms, client_id, owner, type, key_id, key_name, status, detail, faults, size, state, accepting_for, event_id,
-       reason, closed_ms, body
+       reason, closed_ms, label, body
 FROM refusal WHERE id = $1
 
 -- name: begin_acceptance

@@ -274,8 +274,8 @@ DELETE FROM audit_entry WHERE id < ?
 
 -- name: insert_refusals
 INSERT INTO refusal (id, at_ms, client_id, owner, type, key_id, key_name, status, detail, faults, size, state,
-                     accepting_for, event_id, reason, closed_ms, body)
-VALUES {rows:17}
+                     accepting_for, event_id, reason, closed_ms, label, body)
+VALUES {rows:18}
 ON CONFLICT (id) DO NOTHING
 
 -- name: refusal_usage
@@ -292,7 +292,7 @@ DELETE FROM refusal WHERE id IN (
 
 -- name: refusal
 SELECT id, at_ms, client_id, owner, type, key_id, key_name, status, detail, faults, size, state, accepting_for, event_id,
-       reason, closed_ms, body
+       reason, closed_ms, label, body
 FROM refusal WHERE id = ?
 
 -- name: begin_acceptance

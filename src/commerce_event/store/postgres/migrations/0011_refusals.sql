@@ -18,6 +18,7 @@ CREATE TABLE refusal (
   event_id      bigint,
   reason        text,
   closed_ms     bigint,
+  label         text NOT NULL,         -- what people call its subject
   body          bytea NOT NULL
 );
 

@@ -18,6 +18,7 @@ CREATE TABLE refusal (
   event_id      INTEGER,
   reason        TEXT,
   closed_ms     INTEGER,
+  label         TEXT NOT NULL,         -- what people call its subject
   body          BLOB NOT NULL
 ) STRICT;
 
