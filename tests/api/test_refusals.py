@@ -137,12 +137,12 @@ async def test_refused_cloud_event_is_kept(api: Api, mode: str) -> None:
 
 
 async def test_other_answers_leave_no_trace(api: Api) -> None:
-    nobody, stranger = await api.caller(None), await api.caller("key_wrong")
+    anonymous, stranger = await api.caller(None), await api.caller("key_wrong")
     reader, _ = await api.key("read", 1)
     foreign, _ = await api.key("publish", 2)
     bad = json.dumps(example(OrderId=None)).encode()
     for caller, body, status in (
-        (nobody, bad, 401), (stranger, bad, 401), (reader, bad, 403), (foreign, json.dumps(example()).encode(), 403),
+        (anonymous, bad, 401), (stranger, bad, 401), (reader, bad, 403), (foreign, json.dumps(example()).encode(), 403),
         (api.admin, b"{", 400), (api.admin, b'{"a":"' + b"x" * 300_000 + b'"}', 413),
     ):  # fmt: skip
         expect_problem_status(await caller.post(PATH, content=body, headers=MEDIA), status)

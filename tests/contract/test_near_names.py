@@ -1,4 +1,4 @@
-"""The name that somebody meant who wrote one that does not exist."""
+"""Suggest the nearest known name for a name that does not exist."""
 
 import pytest
 

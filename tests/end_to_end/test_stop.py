@@ -1,4 +1,4 @@
-"""SIGTERM is obeyed within ten seconds, whatever callers, receivers and name servers do meanwhile."""
+"""SIGTERM ends the server within ten seconds, also while callers, receivers and name servers are slow."""
 
 import asyncio
 from collections.abc import Iterator
