@@ -5,6 +5,7 @@ from typing import Any, Final, Literal, Self
 
 import msgspec
 
+from commerce_event.core.changes.model import Change
 from commerce_event.core.model import Attempt, DeliveryState, RefusalState, Scope
 from commerce_event.core.problems import Fault
 
@@ -182,6 +183,108 @@ class RefusalQuery(msgspec.Struct, frozen=True, kw_only=True):
     state: RefusalState | None = None
     since_ms: int | None = None
     until_ms: int | None = None
+
+
+class NewChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A change to store, with the last known values that its notifications were decided by."""
+
+    id: int
+    change: Change
+    known: dict[str, Any] | None
+    accepted_ms: int
+    config_version: int
+
+
+class FirstChange(msgspec.Struct, frozen=True, kw_only=True):
+    """The change that was stored first under an idempotency key, and the events it raised by itself."""
+
+    id: int
+    change: Change
+    event_ids: tuple[int, ...]
+
+
+class KnownRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The last known values of a row. ``change_id`` is the last change that wrote it."""
+
+    values: dict[str, Any]
+    change_id: int
+    updated_ms: int
+
+
+class RowWrite(msgspec.Struct, frozen=True, kw_only=True):
+    """The last known values of a row from now on; ``values=None`` deletes them.
+
+    ``expected_change_id`` is the last change that wrote the row when it was read, None when there was no row.
+    """
+
+    client_id: int
+    key: str
+    values: dict[str, Any] | None
+    change_id: int
+    updated_ms: int
+    expected_change_id: int | None
+
+
+class WaitingNotification(msgspec.Struct, frozen=True, kw_only=True):
+    """A notification that waits for its time, so that later changes of the same thing are merged into it."""
+
+    setting_id: int
+    subject: str
+    client_id: int
+    application_id: int | None
+    event_type: str
+    body: bytes
+    due_ms: int  # stays that of the first change
+    first_change_id: int
+    change_id: int  # of the newest values
+    merged: int = 1  # changes
+
+
+class RaisedEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """The event of a notification, and the changes that raised it: one, or all in that range that were merged."""
+
+    event_id: int
+    client_id: int
+    setting_id: int
+    subject: str
+    first_change_id: int
+    change_id: int
+    merged: int = 1
+
+
+class PositionWrite(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a source has been read from now on; ``expected`` is the position so far, None when there is none."""
+
+    source: str
+    position: str
+    expected: str | None
+
+
+class ChangeBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """What one commit stores of changes, beside the events that they raise.
+
+    ``waiting`` are added, or merged into those of the same setting and subject. ``released`` have become events, if
+    they still have the ``change_id`` with which they were read. ``fields`` are (client, entity, name) seen first.
+    """
+
+    changes: Sequence[NewChange] = ()
+    rows: Sequence[RowWrite] = ()  # one for each row
+    waiting: Sequence[WaitingNotification] = ()
+    released: Sequence[WaitingNotification] = ()
+    raised: Sequence[RaisedEvent] = ()
+    fields: Sequence[tuple[int, str, str]] = ()
+    positions: Sequence[PositionWrite] = ()
+
+
+class ChangeQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which changes; all conditions must hold."""
+
+    scope: Scope
+    entity: str | None = None
+    source: str | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+    unmapped: bool | None = None  # True: only those of no entity; False: only the others
 
 
 class DeadGroup(msgspec.Struct, frozen=True, kw_only=True):
