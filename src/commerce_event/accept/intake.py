@@ -50,6 +50,10 @@ class IntakeFullError(StoreUnavailableError):
     """Too many events wait for a commit; nothing was stored."""
 
 
+# Stores events, with what belongs to them, at a config version.
+Commit = Callable[[Sequence[NewEvent], int], Awaitable[list[Accepted]]]
+
+
 class Dispatch(Protocol):
     """What accepting needs from delivering."""
 
@@ -146,6 +150,28 @@ class Intake:
         is_ordered = any(endpoint.ordering == "key" for endpoint in endpoints)
         event.match = Match(candidates, endpoints, event.type.business_key(data) if is_ordered else None)
         event.data = None
+
+    async def store_with(self, events: Sequence[PendingEvent], commit: Commit) -> list[NewEvent]:
+        """Store matched events by a commit of the caller, start their deliveries, and return them as stored.
+
+        The events were matched since the registry has its version. Raises what the commit raises; after
+        ConfigChangedError the registry is up to date, and the caller matches the events again.
+        """
+        if self._closed:
+            raise StoreUnavailableError("the server is shutting down")
+        reserved: list[int] = []
+        try:
+            new = [self._match(each, reserved) for each in events]
+            answers = await commit(new, self._registry.version)
+        except ConfigChangedError:
+            self._release(reserved)
+            await self._refresh_registry()
+            raise
+        except BaseException:
+            self._release(reserved)
+            raise
+        self._start_deliveries(new, answers)
+        return new
 
     def _take_share(self, submission: Submission) -> None:
         owner, count, size = submission.owner, len(submission.events), submission.size
