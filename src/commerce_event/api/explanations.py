@@ -1,6 +1,6 @@
 """Explain for each endpoint why an event was sent or not, and why a due delivery is held back."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -22,7 +22,7 @@ from commerce_event.core.clock import rfc3339
 from commerce_event.core.filters import CONDITIONS_MAX, Condition
 from commerce_event.core.model import Attempt, Delivery, Endpoint, Event, Scope
 from commerce_event.core.problems import Problem
-from commerce_event.core.routing import explain_steps
+from commerce_event.core.routing import Rule, explain_steps
 from commerce_event.http.asgi import encode
 from commerce_event.store.model import Claimed, DeliveryQuery, Page
 
@@ -191,8 +191,13 @@ def _reason_steps(call: Call, endpoint: Endpoint, event: Event, data: Any, sent:
         sent,
         matched=verdict.matched,
         verdict=_outcome(sent) if verdict.matched else f"not sent: {', '.join(failed)} did not match",
-        rules=[RuleView(rule.name, rule.passed, _cut(rule.wanted), _cut(rule.found)) for rule in verdict.rules],
+        rules=shown_rules(verdict.rules),
     )
+
+
+def shown_rules(rules: Iterable[Rule]) -> list[RuleView]:
+    """Return rules as an answer shows them: long texts and lists are cut."""
+    return [RuleView(rule.name, rule.passed, _cut(rule.wanted), _cut(rule.found)) for rule in rules]
 
 
 def _cut(value: Any) -> Any:

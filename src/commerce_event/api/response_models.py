@@ -25,7 +25,7 @@ from commerce_event.core.model import (
 from commerce_event.core.problems import Fault
 from commerce_event.core.receiver_text import receiver_text
 from commerce_event.core.signatures import public_key
-from commerce_event.store.model import DeliveryCounts
+from commerce_event.store.model import DeliveryCounts, RaisedEvent
 
 MASK = "***"
 
@@ -56,6 +56,21 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[Fault, ...]
     data: msgspec.Raw
     delivery_states: dict[str, int] | UnsetType = UNSET  # with ?expand=true
+
+
+class RaisedByView(msgspec.Struct, frozen=True, kw_only=True):
+    """The data change that raised an event: the newest one, when several were merged."""
+
+    change_id: str
+    first_change_id: str
+    merged: int
+    setting_id: str
+
+
+class EventDetailView(EventView, frozen=True, kw_only=True):
+    """An accepted event, and the data change that raised it; null for one that was published."""
+
+    raised_by: RaisedByView | None
 
 
 class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
@@ -235,6 +250,17 @@ def event_view(event: Event) -> EventView:
         deliveries=event.match_count,
         warnings=event.warnings,
         data=msgspec.Raw(event.body),
+    )
+
+
+def raised_by_view(raised: RaisedEvent | None) -> RaisedByView | None:
+    if raised is None:
+        return None
+    return RaisedByView(
+        change_id=ids.encode("chg", raised.change_id),
+        first_change_id=ids.encode("chg", raised.first_change_id),
+        merged=raised.merged,
+        setting_id=ids.encode("set", raised.setting_id),
     )
 
 
