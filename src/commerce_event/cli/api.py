@@ -21,7 +21,8 @@ _KINDS = {
     "refusals": "a refused event", "keys": "a key", "changes": "a change",
 }  # fmt: skip
 _PREFIXES = {  # of ids
-    "end": "endpoints", "evt": "events", "dlv": "deliveries", "rpl": "replays", "rfs": "refusals", "key": "keys", "chg": "changes",
+    "end": "endpoints", "evt": "events", "dlv": "deliveries", "rpl": "replays", "rfs": "refusals", "key": "keys",
+    "chg": "changes",
 }  # fmt: skip
 _PREDICATES = ("must ", "is ", "has ", "occurs ", "may ")
 # Fields of requests, and the options that set them.
