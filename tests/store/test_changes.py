@@ -175,11 +175,12 @@ async def test_changes_are_listed_by_every_condition_and_page(store: Store, scop
         for number in range(60)
     ]  # fmt: skip
     await accept(store, changes=made)
-    for conditions in (
+    queries: list[dict[str, Any]] = [
         {}, {"entity": "Skus"}, {"source": "a"}, {"unmapped": True}, {"unmapped": False}, {"source": "b", "unmapped": True},
         {"entity": "Customers", "source": "a"}, {"since_ms": START_MS + 10, "until_ms": START_MS + 40}, {"entity": "none"},
         {"entity": "Skus", "unmapped": False, "since_ms": START_MS + 50},
-    ):  # fmt: skip
+    ]  # fmt: skip
+    for conditions in queries:
         wanted = [
             each.id for each in made
             if scope.allows(each.change.client_id)
