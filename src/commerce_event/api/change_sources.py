@@ -14,6 +14,7 @@ from commerce_event.api.change_source_fields import (
     source_of,
     table_fields,
 )
+from commerce_event.api.metrics import SourceReport
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing, PageQuery, listing
 from commerce_event.api.parameters import Int32, scope_for
@@ -28,6 +29,7 @@ SOURCES_MAX: Final = 100  # of a client; those whose client stands in a column t
 
 ReaderState = Literal["running", "waiting", "failing", "slot_lost", "stopped"]
 Amount = Annotated[int, Meta(ge=0, le=2**62)]
+_READING: Final = frozenset({"running", "waiting"})
 _NEW: Final = SourceState()
 _NONE: Final = "none"
 Position = Annotated[str, Meta(min_length=1, max_length=500, examples=["0/1A2B3C8"])]
@@ -158,16 +160,26 @@ async def get_change_source(call: Call) -> Reply:
 async def delete_change_source(call: Call) -> Reply:
     source = _find(call)
     await call.services.registry.change_settings.delete_source(source.name)
+    call.services.metrics.forget_source(source.name)
     call.is_about(source.client_id, source.name, describe_source_change(source, None))
     return Reply(None, 204)
 
 
 async def report_change_source(call: Call) -> Reply:
-    source, status = _find(call), call.body
+    source = _find(call)
+    status: SourceStatus = call.body
     now_ms = call.now_ms
     await call.services.store.change_settings.report_source(
         source.name, msgspec.json.encode(status).decode(), now_ms=now_ms
     )
+    report = SourceReport(
+        is_reading=status.state in _READING,
+        lag_bytes=status.lag_bytes,
+        lag_ms=status.lag_ms,
+        retained_bytes=status.retained_bytes,
+        reported_ms=now_ms,
+    )
+    call.services.metrics.report_source(source.name, report)
     return Reply(None, 204)
 
 
