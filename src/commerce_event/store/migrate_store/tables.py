@@ -126,6 +126,58 @@ TABLES: Final = (
         hashed=frozenset({"body"}),
     ),
     Table(
+        name="event_setting",
+        source="event_setting",
+        columns=_names("id client_id application_id event_type entity revision deleted_ms config"),
+        key=("id",),
+    ),
+    Table(
+        name="event_setting_revision",
+        source="event_setting_revision",
+        columns=_names("setting_id revision client_id config"),
+        key=("setting_id", "revision"),
+    ),
+    Table(name="change_source", source="change_source", columns=_names("name revision config"), key=("name",)),
+    Table(
+        name="source_state",
+        source="source_state",
+        columns=_names("source position report reported_ms"),
+        key=("source",),
+    ),
+    Table(
+        name="change_field",
+        source="change_field",
+        columns=_names("client_id entity name"),
+        key=("client_id", "entity", "name"),
+    ),
+    Table(
+        name="waiting_notification",
+        source="waiting_notification",
+        columns=_names(
+            "setting_id subject client_id application_id event_type body due_ms first_change_id change_id merged"
+        ),
+        key=("setting_id", "subject"),
+        hashed=frozenset({"body"}),
+    ),
+    Table(
+        name="change_row",
+        source="change_row",
+        columns=_names("client_id entity row_key data change_id updated_ms"),
+        key=("client_id", "entity", "row_key"),
+    ),
+    Table(
+        name="change",
+        source="change",
+        columns=_names("id client_id entity source accepted_ms config_version idempotency_key data known"),
+        key=("id",),
+    ),
+    Table(
+        name="raised_event",
+        source="raised_event",
+        columns=_names("event_id client_id setting_id subject first_change_id change_id merged"),
+        key=("event_id",),
+    ),
+    Table(
         name="replay",
         source="replay",
         columns=_names(
