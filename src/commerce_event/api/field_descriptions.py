@@ -102,6 +102,9 @@ DESCRIPTIONS: Final = {
     "pending": "Deliveries that wait or are being sent.",
     "parameter": "The query parameter that the error is about.",
     "pointer": "The place in the body (JSON Pointer, RFC 6901); empty: the whole body.",
+    "properties": "The properties of delivered bodies, besides ClientId and the required ones of the event type, which "
+    "always stay; every other one is left out. By name, or as `$.Name` for one that no event type has. null: bodies "
+    "are sent as they were accepted.",
     "public_key": "The key that receivers verify with, `whpk_…`; null: requests are signed with HMAC.",
     "q": "Words in the values of the body, such as an order number or a name: all in that order, the last may be a "
     "beginning. Case, accents and signs do not count, and letters and digits are separate words: `SO-10023`, `so10023` "

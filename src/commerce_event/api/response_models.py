@@ -121,6 +121,7 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     description: str
     headers: dict[str, str]
     filter: Filter | None
+    properties: list[str] | None
     timeout_s: float | None
     retry_schedule: list[float] | None
     jitter: float
@@ -316,6 +317,7 @@ def endpoint_fields(endpoint: Endpoint) -> dict[str, Any]:
         "description": endpoint.description,
         "headers": dict.fromkeys(endpoint.headers, MASK),
         "filter": endpoint.filter,
+        "properties": None if endpoint.properties is None else list(endpoint.properties),
         "timeout_s": endpoint.timeout_s,
         "retry_schedule": None if schedule is None else list(schedule),
         "jitter": endpoint.jitter,

@@ -16,17 +16,17 @@ class Pace:
 
     def __init__(self) -> None:
         self._started = 0  # in this turn of the loop
-        self._waiting: dict[int, deque[asyncio.Future[None]]] = {}
+        self._waiting: dict[int, deque[tuple[asyncio.Future[None], int]]] = {}
         self._is_scheduled = False
 
-    async def wait_for_turn(self, client_id: int) -> None:
-        """Wait until a request of the client may begin."""
+    async def wait_for_turn(self, client_id: int, weight: int = 1) -> None:
+        """Wait until a request of the client may begin that takes as long to build as ``weight`` others."""
         if self._started < _STARTS_MAX and not self._waiting:
-            self._started += 1
+            self._started += weight
             self._schedule()
             return
         may_start: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(client_id, deque()).append(may_start)
+        self._waiting.setdefault(client_id, deque()).append((may_start, weight))
         self._schedule()
         await may_start
 
@@ -41,11 +41,11 @@ class Pace:
         while self._waiting and self._started < _STARTS_MAX:
             client_id, queue = next(iter(self._waiting.items()))
             del self._waiting[client_id]
-            may_start = queue.popleft()
+            may_start, weight = queue.popleft()
             if queue:
                 self._waiting[client_id] = queue  # behind the others
             if not may_start.done():  # the delivery was cancelled
                 may_start.set_result(None)
-                self._started += 1
+                self._started += weight
         if self._started:
             self._schedule()

@@ -246,6 +246,10 @@ class Registry:
 
     # -- own event types
 
+    def event_type(self, name: str) -> EventType:
+        """Return the type of a stored event, as it is now."""
+        return self.catalogue.of_event(name)
+
     def own_type(self, name: str) -> OwnType | None:
         return self._own_types.get(name)
 
