@@ -3,8 +3,11 @@
 import json
 from typing import Any
 
+import pytest
 from api_server import MEDIA, Api, Json, expect, expect_problem
 from standardwebhooks import Webhook
+
+from commerce_event.store.sqlite import registry as sqlite_registry
 
 ENDPOINTS = "/v1/endpoints"
 PERSONAL = {"CellPhone", "FirstName", "LastName"}
@@ -117,3 +120,69 @@ async def test_audit_log_has_the_selection_before_and_after(api: Api) -> None:
     assert long.endswith("… (100 names)")
     assert len(long) < 700
     assert [each["detail"] for each in entries][1] is None
+
+
+async def explained(api: Api, event_id: str) -> Json:
+    answer = expect(await api.admin.get(f"/v1/events/{event_id}/explain", params={"expand": True}), 200)
+    reasons: list[Json] = answer["endpoints"]
+    [reason] = reasons
+    return reason
+
+
+async def test_delivery_and_explain_show_the_body_that_was_sent(api: Api) -> None:
+    await api.endpoint(properties=["LastName"])
+    accepted = await api.publish()
+    [delivery] = await api.until_state("delivered")
+    [arrival] = await api.until_arrived(1)
+    sent = json.loads(arrival.body)
+    assert expect(await api.admin.get(f"/v1/deliveries/{delivery['id']}"), 200)["body_sent"] == sent
+    reason = await explained(api, accepted["id"])
+    assert (reason["body_sent"], reason["request"]["body"]) == (sent, sent)
+    assert dict(reason["request"]["headers"])["content-length"] == str(len(arrival.body))
+
+
+async def test_delivery_of_endpoint_without_selection_shows_the_accepted_body(api: Api) -> None:
+    await api.endpoint()
+    accepted = await api.publish()
+    [delivery] = await api.until_state("delivered")
+    event = expect(await api.admin.get(f"/v1/events/{accepted['id']}"), 200)
+    assert expect(await api.admin.get(f"/v1/deliveries/{delivery['id']}"), 200)["body_sent"] == event["data"]
+    reason = await explained(api, accepted["id"])
+    assert "body_sent" not in reason
+    assert "body" not in reason["request"]
+
+
+async def test_delivery_shows_the_body_of_its_last_attempt_after_the_selection_was_changed(api: Api) -> None:
+    endpoint = await api.endpoint()
+    accepted = await api.publish()
+    [delivery] = await api.until_state("delivered")
+    await change(api, endpoint, properties=[])
+    shown = expect(await api.admin.get(f"/v1/deliveries/{delivery['id']}"), 200)["body_sent"]
+    assert shown.keys() >= PERSONAL
+    reason = await explained(api, accepted["id"])
+    assert "body_sent" not in reason
+    assert reason["request"]["body"].keys() == REQUIRED
+    expect(await api.admin.delete(f"{ENDPOINTS}/{endpoint['id']}"), 204)
+    assert expect(await api.admin.get(f"/v1/deliveries/{delivery['id']}"), 200)["body_sent"] == shown
+
+
+async def test_delivery_without_attempt_shows_the_body_that_it_would_send(api: Api) -> None:
+    await api.endpoint(properties=[])
+    await api.node.dispatcher.close(1)
+    accepted = await api.publish()
+    [delivery] = await api.deliveries()
+    assert expect(await api.admin.get(f"/v1/deliveries/{delivery['id']}"), 200)["body_sent"].keys() == REQUIRED
+    assert (await explained(api, accepted["id"]))["body_sent"].keys() == REQUIRED
+
+
+async def test_delivery_whose_endpoint_was_changed_too_often_has_no_known_body(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_registry, "REVISIONS_MAX", 2)
+    endpoint = await api.endpoint(properties=[])
+    accepted = await api.publish()
+    [delivery] = await api.until_state("delivered")
+    for number in range(2):
+        await change(api, endpoint, description=str(number))
+    assert expect(await api.admin.get(f"/v1/deliveries/{delivery['id']}"), 200)["body_sent"] is None
+    assert (await explained(api, accepted["id"]))["body_sent"] is None

@@ -17,6 +17,8 @@ DESCRIPTIONS: Final = {
     "attempts": "The newest 200 attempts, oldest first.",
     "balanced": "Whether all counts add up.",
     "body": "The body as it was sent; a string when it is not JSON.",
+    "body_sent": "The body of the last attempt; before the first one, the body that it would have now. Made from the "
+    "event and the endpoint's `properties` at that time. null: not known, as the endpoint was changed too often since.",
     "cancelled": "Deliveries that were cancelled before they succeeded.",
     "category": "The group of the contract: Customer, Order, Product, Supplier or System.",
     "circuit": "closed: normal; open: after many failures in a row, one request at a time is sent, with pauses.",
@@ -194,6 +196,9 @@ EXCEPTIONS: Final = {
     "NodeView.timeout_s": "How long an attempt may take by default, in seconds.",
     "ReasonView.description": "What people call the endpoint now.",
     "ReasonView.url": "The endpoint's URL when the event was accepted.",
+    "ReasonView.body_sent": "The body of the newest delivery's last attempt, where it is not the event's; with "
+    "`expand=true`. null: not known, as the endpoint was changed too often since.",
+    "RequestPreview.body": "The body, where it is not the event's.",
     "RequestPreview.headers": "The headers, names and values, in order.",
     "StoreView.version": "The version of the engine.",
     "listEndpointStats.last_hour": "false: leave the last hour out.",

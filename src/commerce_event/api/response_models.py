@@ -106,6 +106,7 @@ class DeliveryDetailView(DeliveryView, frozen=True, kw_only=True):
     """A delivery with all its attempts."""
 
     attempts: list[AttemptView]
+    body_sent: msgspec.Raw | None
 
 
 class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
@@ -300,8 +301,12 @@ def delivery_view(delivery: Delivery) -> DeliveryView:
     return DeliveryView(**delivery_fields(delivery))
 
 
-def delivery_detail_view(delivery: Delivery, attempts: list[Attempt]) -> DeliveryDetailView:
-    return DeliveryDetailView(**delivery_fields(delivery), attempts=[attempt_view(attempt) for attempt in attempts])
+def delivery_detail_view(delivery: Delivery, attempts: list[Attempt], body_sent: bytes | None) -> DeliveryDetailView:
+    return DeliveryDetailView(
+        **delivery_fields(delivery),
+        attempts=[attempt_view(attempt) for attempt in attempts],
+        body_sent=None if body_sent is None else msgspec.Raw(body_sent),
+    )
 
 
 def endpoint_fields(endpoint: Endpoint) -> dict[str, Any]:

@@ -133,7 +133,7 @@ EXAMPLES: Final[dict[str, Any]] = {
     "EventView": _EVENT,
     "DeliveryView": _DELIVERY,
     "AttemptView": _ATTEMPT,
-    "DeliveryDetailView": {**_DELIVERY, "attempts": [_ATTEMPT]},
+    "DeliveryDetailView": {**_DELIVERY, "attempts": [_ATTEMPT], "body_sent": ORDER.example},
     "RuleView": _RULES[2],
     "ReasonView": _REASON,
     "ExplanationView": {

@@ -8,6 +8,7 @@ import msgspec
 from commerce_event.core.model import Attempt, DeliveryState, RefusalState, Scope
 from commerce_event.core.problems import Fault
 
+REVISIONS_MAX: Final = 1_000  # the newest of an endpoint, in which its state at a time is looked for
 ATTEMPTS_MAX: Final = 200  # the newest of a delivery; the number of manual retries has no limit
 
 
