@@ -17,17 +17,20 @@ class Pace:
 
     def __init__(self) -> None:
         self._started = 0  # in this turn of the loop
-        self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
+        self._waiting: dict[Hashable, deque[tuple[asyncio.Future[None], int]]] = {}
         self._is_scheduled = False
 
-    async def wait_for_turn(self, owner: Hashable) -> None:
-        """Wait until a request of the owner may begin: a client, with its bulk deliveries apart from the others."""
+    async def wait_for_turn(self, owner: Hashable, weight: int = 1) -> None:
+        """Wait until a request of the owner may begin that takes as long to build as ``weight`` others.
+
+        An owner is a client, with its bulk deliveries apart from the others.
+        """
         if self._started < _STARTS_MAX and not self._waiting:
-            self._started += 1
+            self._started += weight
             self._schedule()
             return
         may_start: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(owner, deque()).append(may_start)
+        self._waiting.setdefault(owner, deque()).append((may_start, weight))
         self._schedule()
         await may_start
 
@@ -42,11 +45,11 @@ class Pace:
         while self._waiting and self._started < _STARTS_MAX:
             owner, queue = next(iter(self._waiting.items()))
             del self._waiting[owner]
-            may_start = queue.popleft()
+            may_start, weight = queue.popleft()
             if queue:
                 self._waiting[owner] = queue  # behind the others
             if not may_start.done():  # the delivery was cancelled
                 may_start.set_result(None)
-                self._started += 1
+                self._started += weight
         if self._started:
             self._schedule()

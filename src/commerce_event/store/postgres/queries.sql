@@ -331,6 +331,11 @@ CROSS JOIN LATERAL (
 WHERE e.client_id = $1
 ORDER BY e.id
 
+-- name: endpoint_at
+SELECT endpoint_id AS id, client_id, revision, created_ms, updated_ms, deleted_ms, config, ''::bytea AS sealed
+FROM (SELECT * FROM endpoint_revision WHERE endpoint_id = $1 ORDER BY revision DESC LIMIT $3) AS r
+WHERE updated_ms <= $2 ORDER BY revision DESC LIMIT 1
+
 -- name: put_key
 INSERT INTO api_key (id, role, client_ids, name, digest, created_ms, revoked_ms) VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (id) DO UPDATE SET role = excluded.role, client_ids = excluded.client_ids, name = excluded.name,

@@ -184,6 +184,11 @@ WHERE e.client_id = ?1
   AND r.revision = (SELECT max(revision) FROM endpoint_revision WHERE endpoint_id = e.id AND revision <= ?2)
 ORDER BY e.id
 
+-- name: endpoint_at
+SELECT endpoint_id AS id, client_id, revision, created_ms, updated_ms, deleted_ms, config, x'' AS sealed
+FROM (SELECT * FROM endpoint_revision WHERE endpoint_id = ?1 ORDER BY revision DESC LIMIT ?3)
+WHERE updated_ms <= ?2 ORDER BY revision DESC LIMIT 1
+
 -- name: put_key
 INSERT INTO api_key (id, role, client_ids, name, digest, created_ms, revoked_ms) VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET role = excluded.role, client_ids = excluded.client_ids, name = excluded.name,
