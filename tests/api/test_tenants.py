@@ -329,6 +329,7 @@ async def test_secrets_are_in_no_answer_log_or_file(
         key["id"],
         "set_7zzzzzzzzzzzz",
         "source-of-1",
+        "chg_7zzzzzzzzzzzz",
     )
     once = {"createKey", "createEndpoint", "rotateSecret", "deleteEndpoint", "revokeKey"}
     for operation in OPERATIONS:
