@@ -26,6 +26,7 @@ from stores import START_MS, PostgresEngine, new_event
 from commerce_event.core.ids import at_time
 from commerce_event.store.model import PositionWrite, RowWrite
 from commerce_event.store.port import ChangesOutdatedError, PositionChangedError, StoreUnavailableError
+from commerce_event.store.postgres import connections
 from commerce_event.store.postgres.connections import Address
 from commerce_event.store.postgres.partitions import Week, create
 
@@ -124,6 +125,31 @@ async def test_nodes_that_delete_and_add_rows_at_once_never_deadlock(engine: Pos
     assert await engine.run(DEADLOCKS) == 0
 
 
+async def test_batch_that_waits_to_add_a_row_has_only_locked_its_others(
+    engine: PostgresEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else two batches that each add what the other changes could wait for each other."""
+    monkeypatch.setattr(connections, "_LOCK_WAIT", "60s")
+    store = await engine.open()
+    await accept(store, rows=[row(1, 5), row(2, 5)])
+    async with transaction(engine, f"UPDATE change_row SET change_id = 6 WHERE row_key = '{row_key(2)}'"):
+        adding = asyncio.create_task(accept(store, rows=[row(1, 7, 5), row(2, 7)]))
+        await until_one_waits(engine)
+        with pytest.raises(ChangesOutdatedError):
+            await accept(store, rows=[row(1, 8)])
+        assert not adding.done()
+    with pytest.raises(ChangesOutdatedError):
+        await adding
+
+
+async def until_one_waits(engine: PostgresEngine) -> int:
+    """Wait until a transaction waits for a lock; return its backend."""
+    waits = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    while (pid := await engine.run(waits)) is None:
+        await asyncio.sleep(0.01)
+    return int(pid)
+
+
 async def test_one_position_is_taken_by_one_node(engine: PostgresEngine) -> None:
     stores = [await engine.open(), await engine.open()]
     expected = None
@@ -192,10 +218,7 @@ async def test_node_that_is_cut_off_in_the_middle_leaves_nothing(engine: Postgre
         parts: dict[str, Any] = {"changes": [new_change()], "rows": [row(1, 6, 5)], "waiting": [waiting("s", 6)]}
         position = PositionWrite(source="erp", position="1", expected=None)
         cut = asyncio.create_task(accept(store, new_event(7), positions=[position], **parts))
-        waits = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        while (pid := await engine.run(waits)) is None:
-            await asyncio.sleep(0.01)
-        await engine.run("SELECT pg_terminate_backend($1)", pid)
+        await engine.run("SELECT pg_terminate_backend($1)", await until_one_waits(engine))
         with pytest.raises(StoreUnavailableError):
             await cut
     assert await found(store) == []
