@@ -8,8 +8,11 @@ from typing import Any, get_type_hints
 import pytest
 from stores import START_MS, Engine, accept_events, claim, new_event, result
 
+from commerce_event.core.changes.model import ChangeSource, EventSetting
 from commerce_event.core.model import AuditEntry, Key, Replay, Scope, ValidationEntry
 from commerce_event.store.model import (
+    ChangeBatch,
+    ChangeQuery,
     ClaimRequest,
     DeliveryQuery,
     EndpointRow,
@@ -35,6 +38,9 @@ OWN_TYPE = OwnTypeRow(
     created_ms=1, updated_ms=1,
 )  # fmt: skip
 VALIDATION = ValidationEntry(client_id=1, event_type="*", mode="warn")
+ROW_KEY = '["Customers",null,{"CustomerId":1}]'
+SETTING = EventSetting(id=5, client_id=1, event_type="CustomerUpdatedNotification", entity="Customers")
+SOURCE = ChangeSource(name="erp", client_id=1, tables={})
 KEY = Key(id=3, role="read", client_ids=(1,), name="", digest=b"\x01", created_ms=1)
 
 CALLS: dict[str, Callable[[Store], Awaitable[Any]]] = {
@@ -76,6 +82,32 @@ CALLS: dict[str, Callable[[Store], Awaitable[Any]]] = {
     "refusals.discard": lambda store: store.refusals.discard(1, None, now_ms=1),
     "refusals.oldest_ms": lambda store: store.refusals.oldest_ms(),
     "refusals.expire": lambda store: store.refusals.expire(before_ms=1, limit=1),
+    "changes.known_rows": lambda store: store.changes.known_rows([(1, ROW_KEY)]),
+    "changes.first_changes": lambda store: store.changes.first_changes([(1, "k")]),
+    "changes.accept": lambda store: store.changes.accept(ChangeBatch(), [new_event(7)]),
+    "changes.due": lambda store: store.changes.due(now_ms=1, limit=1),
+    "changes.next_due_ms": lambda store: store.changes.next_due_ms(),
+    "changes.waiting": lambda store: store.changes.waiting([(5, "s")]),
+    "changes.change": lambda store: store.changes.change(1, EVERYONE),
+    "changes.changes": lambda store: store.changes.changes(ChangeQuery(scope=EVERYONE), Page(1)),
+    "changes.count_unmapped": lambda store: store.changes.count_unmapped(EVERYONE, limit=1),
+    "changes.raised_by": lambda store: store.changes.raised_by(1),
+    "changes.raised_for": lambda store: store.changes.raised_for(5, "s", 1),
+    "changes.raised": lambda store: store.changes.raised(1),
+    "changes.fields": lambda store: store.changes.fields(1, "Customers"),
+    "changes.oldest_ms": lambda store: store.changes.oldest_ms(),
+    "changes.expire": lambda store: store.changes.expire(before_ms=1, limit=1),
+    "changes.forget_rows": lambda store: store.changes.forget_rows(1, "Customers", before_ms=1, limit=1),
+    "changes.row_entities": lambda store: store.changes.row_entities(),
+    "change_settings.put_setting": lambda store: store.change_settings.put_setting(SETTING),
+    "change_settings.settings": lambda store: store.change_settings.settings(),
+    "change_settings.settings_at": lambda store: store.change_settings.settings_at(1, 1),
+    "change_settings.put_source": lambda store: store.change_settings.put_source(SOURCE),
+    "change_settings.delete_source": lambda store: store.change_settings.delete_source("erp"),
+    "change_settings.sources": lambda store: store.change_settings.sources(),
+    "change_settings.source_states": lambda store: store.change_settings.source_states(),
+    "change_settings.report_source": lambda store: store.change_settings.report_source("erp", "{}", now_ms=1),
+    "change_settings.reset_position": lambda store: store.change_settings.reset_position("erp", None),
     "queue.put_replay": lambda store: store.queue.put_replay(REPLAY),
     "history.replay": lambda store: store.history.replay(1),
     "history.replays": lambda store: store.history.replays(EVERYONE, Page(1)),
@@ -120,7 +152,7 @@ def test_list_of_calls_is_the_whole_port() -> None:
     }
     calls = {f"{name}.{method}" for name, role in roles.items() for method in methods(role)}
 
-    assert len(roles) == 9
+    assert len(roles) == 11
     assert set(CALLS) == calls | methods(Store) - {"open", "close", "failed"}
 
 

@@ -6,6 +6,8 @@ operation, such as ``ReplayView.state``.
 
 from typing import Final
 
+from commerce_event.api.change_descriptions import CHANGE_FIELDS
+
 DESCRIPTIONS: Final = {
     "accepted": "Events that were accepted.",
     "accepted_at": "When the event became durable (RFC 3339, UTC).",
@@ -267,4 +269,5 @@ EXCEPTIONS: Final = {
 
 def describe(place: str, name: str) -> str:
     """Return the description of a field in a schema or operation. Raises KeyError when there is none."""
-    return EXCEPTIONS.get(f"{place}.{name}") or DESCRIPTIONS[name]
+    full = f"{place}.{name}"
+    return EXCEPTIONS.get(full) or CHANGE_FIELDS.get(full) or DESCRIPTIONS[name]

@@ -188,7 +188,7 @@ def as_yaml_text(document: dict[str, Any]) -> str:
 
 
 def _types() -> list[Any]:
-    wanted: list[Any] = [AcceptedView, BatchView, ProblemBody, ProblemTypeView]
+    wanted: list[Any] = [AcceptedView, BatchView, ChangeView, ChangeBatchView, ProblemBody, ProblemTypeView]
     for operation in OPERATIONS:
         wanted += [each for each in operation.answers.values() if each is not None]
         if operation.body is not None:
@@ -394,7 +394,7 @@ def _accepting_changes(shown: dict[Any, Any]) -> dict[str, Any]:
         ),
         "security": _SECURITY,
         "parameters": [
-            _change_parameter("source", required=True),
+            _change_parameter("source", required=True, example="crm"),
             _change_parameter("after"),
             _change_parameter("position"),
         ],
@@ -421,13 +421,13 @@ def _accepting_changes(shown: dict[Any, Any]) -> dict[str, Any]:
     return {"/v1/changes": {"post": changes}, "/v1/changes/debezium": {"post": rows}}
 
 
-def _change_parameter(name: str, *, required: bool = False) -> dict[str, Any]:
+def _change_parameter(name: str, *, required: bool = False, example: str = "00000000016B3748/0") -> dict[str, Any]:
     return {
         "name": name,
         "in": "query",
         "required": required,
         "description": describe("sendDebeziumEvents", name),
-        "schema": {"type": "string", "maxLength": 200},
+        "schema": {"type": "string", "maxLength": 200, "examples": [example]},
     }
 
 
@@ -559,6 +559,7 @@ def _tags() -> list[dict[str, str]]:
         {"name": "Deliveries", "description": "Deliveries, their attempts, and dead letters"},
         {"name": "Replays", "description": "Send past events again"},
         {"name": "Refused events", "description": "Events that were not accepted: find, accept or discard them"},
+        {"name": "Changes", "description": "Changes of data, and the notifications that they raise"},
         {"name": "Endpoints", "description": "Where events are sent"},
         {"name": "Catalogue", "description": "Event types of the contract, and your own"},
         {"name": "Validation", "description": "What happens to events that break the contract"},

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from commerce_event.contract.catalogue import EVENT_TYPES
+from commerce_event.reference.change_examples import CHANGE_EXAMPLES
 
 ORDER: Final = EVENT_TYPES["OrderConfirmedEvent"]
 JOB: Final = EVENT_TYPES["JobCompletedEvent"]
@@ -116,7 +117,7 @@ _TYPE: Final = {
     "own": False,
 }  # fmt: skip
 
-EXAMPLES: Final[dict[str, Any]] = {
+EXAMPLES: Final[dict[str, Any]] = CHANGE_EXAMPLES | {
     "AcceptedView": _ACCEPTED_VIEW,
     "ItemView": {"index": 0, "status": 202, **_ACCEPTED_VIEW},
     "BatchView": {

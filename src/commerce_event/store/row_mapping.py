@@ -18,6 +18,7 @@ DELIVERY: Final = ", ".join(f"d.{name}" for name in Delivery.__struct_fields__ i
 REPLAY: Final = ", ".join(json.dumps(name) for name in Replay.__struct_fields__)  # "only" is an SQL keyword
 _REFUSAL: Final = tuple(name for name in Refusal.__struct_fields__ if name != "body")
 REFUSAL: Final = ", ".join(_REFUSAL)  # without the body
+CHANGE: Final = "id, client_id, entity, source, accepted_ms, config_version, idempotency_key, data, known"
 
 T = TypeVar("T")
 Row: TypeAlias = Any  # a named tuple

@@ -471,6 +471,230 @@ SELECT at_ms FROM refusal ORDER BY id LIMIT 1
 -- the primary key: ids sort by time
 DELETE FROM refusal WHERE id IN (SELECT id FROM refusal WHERE id < $1 ORDER BY id LIMIT $2) RETURNING id
 
+-- Changes ------------------------------------------------------------------------------------------------------
+
+-- name: change_rows
+-- the primary key
+SELECT r.client_id, r.entity, r.row_key, r.data, r.change_id, r.updated_ms
+FROM unnest($1::bigint[], $2::text[], $3::text[]) AS wanted (client_id, entity, row_key)
+CROSS JOIN LATERAL (
+  SELECT * FROM change_row
+  WHERE change_row.client_id = wanted.client_id AND change_row.entity = wanted.entity
+    AND change_row.row_key = wanted.row_key LIMIT 1) AS r
+
+-- name: change_expected_rows
+-- Rows are locked in the order of their keys, so that no deadlock can arise. Upserts need no plan: they find each row by the
+-- primary key, whatever the planner believes about the table.
+WITH held AS MATERIALIZED (
+  SELECT new.*, r.ctid AS place
+  FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::bigint[], $7::bigint[])
+    AS new (client_id, entity, row_key, expected, data, change_id, updated_ms)
+  CROSS JOIN LATERAL (
+    SELECT ctid FROM change_row
+    WHERE change_row.client_id = new.client_id AND change_row.entity = new.entity
+      AND change_row.row_key = new.row_key AND change_row.change_id = new.expected
+    LIMIT 1 FOR UPDATE) AS r
+), gone AS (
+  DELETE FROM change_row WHERE ctid = ANY (ARRAY (SELECT place FROM held WHERE data IS NULL))
+), kept AS (
+  INSERT INTO change_row (client_id, entity, row_key, data, change_id, updated_ms)
+  SELECT client_id, entity, row_key, data, change_id, updated_ms FROM held WHERE data IS NOT NULL
+  ON CONFLICT (client_id, entity, row_key) DO UPDATE
+  SET data = excluded.data, change_id = excluded.change_id, updated_ms = excluded.updated_ms
+)
+SELECT count(*) FROM held
+
+-- name: add_change_rows
+WITH added AS (
+  INSERT INTO change_row (client_id, entity, row_key, data, change_id, updated_ms)
+  SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])
+  ON CONFLICT (client_id, entity, row_key) DO NOTHING RETURNING 1
+)
+SELECT count(*) FROM added
+
+-- name: forget_change_rows
+-- the primary key
+DELETE FROM change_row WHERE ctid = ANY (ARRAY (
+  SELECT ctid FROM change_row WHERE client_id = $1 AND entity = $2 AND updated_ms < $3 LIMIT $4 FOR UPDATE SKIP LOCKED))
+RETURNING 1
+
+-- name: row_entities
+-- a loose scan of the primary key: a seek for each pair
+WITH RECURSIVE found (client_id, entity) AS (
+  (SELECT client_id, entity FROM change_row ORDER BY client_id, entity LIMIT 1)
+  UNION ALL
+  SELECT next.* FROM found
+  CROSS JOIN LATERAL (
+    SELECT r.client_id, r.entity FROM change_row AS r WHERE (r.client_id, r.entity) > (found.client_id, found.entity)
+    ORDER BY r.client_id, r.entity LIMIT 1) AS next
+)
+SELECT client_id, entity FROM found
+
+-- name: insert_changes
+-- rows are sorted by idempotency key, so that no deadlock can arise
+INSERT INTO change (id, client_id, entity, source, accepted_ms, config_version, idempotency_key, data, known)
+SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[], $8::text[],
+                     $9::text[])
+
+-- name: changes_by_key
+-- unique index change_key
+SELECT c.id, c.client_id, c.entity, c.source, c.idempotency_key, c.data,
+       ARRAY (SELECT event_id FROM raised_event AS r WHERE r.change_id = c.id AND r.merged = 1 ORDER BY event_id)
+         AS event_ids
+FROM unnest($1::bigint[], $2::text[]) AS wanted (client_id, key)
+CROSS JOIN LATERAL (
+  SELECT * FROM change WHERE change.client_id = wanted.client_id AND change.idempotency_key = wanted.key LIMIT 1) AS c
+
+-- name: change
+SELECT id, client_id, entity, source, accepted_ms, config_version, idempotency_key, data, known FROM change
+WHERE id = $1
+
+-- name: oldest_change_ms
+SELECT accepted_ms FROM change ORDER BY id LIMIT 1
+
+-- name: delete_old_changes
+-- the primary key: ids sort by time
+DELETE FROM change WHERE id = ANY (ARRAY (
+  SELECT id FROM change WHERE id < $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)) RETURNING id
+
+-- name: put_waiting
+-- notifications are sorted, so that no deadlock can arise
+INSERT INTO waiting_notification AS w (setting_id, subject, client_id, application_id, event_type, body, due_ms,
+                                       first_change_id, change_id, merged)
+SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::bytea[], $7::bigint[],
+                     $8::bigint[], $9::bigint[], $10::bigint[])
+ON CONFLICT (setting_id, subject) DO UPDATE
+SET application_id = excluded.application_id, event_type = excluded.event_type, body = excluded.body,
+    change_id = excluded.change_id, merged = w.merged + excluded.merged
+
+-- name: release_waiting
+-- notifications are locked in the order of their keys, so that no deadlock can arise
+WITH held AS MATERIALIZED (
+  SELECT w.place FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS released (setting_id, subject, change_id)
+  CROSS JOIN LATERAL (
+    SELECT ctid AS place FROM waiting_notification
+    WHERE waiting_notification.setting_id = released.setting_id AND waiting_notification.subject = released.subject
+      AND waiting_notification.change_id = released.change_id
+    LIMIT 1 FOR UPDATE) AS w
+), gone AS (
+  DELETE FROM waiting_notification WHERE ctid = ANY (ARRAY (SELECT place FROM held))
+)
+SELECT count(*) FROM held
+
+-- name: waiting
+-- the primary key
+SELECT w.setting_id, w.subject, w.client_id, w.application_id, w.event_type, w.body, w.due_ms, w.first_change_id,
+       w.change_id, w.merged
+FROM unnest($1::bigint[], $2::text[]) AS wanted (setting_id, subject)
+CROSS JOIN LATERAL (
+  SELECT * FROM waiting_notification
+  WHERE waiting_notification.setting_id = wanted.setting_id AND waiting_notification.subject = wanted.subject
+  LIMIT 1) AS w
+
+-- name: due_waiting
+-- index waiting_notification_due
+SELECT setting_id, subject, client_id, application_id, event_type, body, due_ms, first_change_id, change_id, merged
+FROM waiting_notification WHERE due_ms <= $1 ORDER BY due_ms LIMIT $2
+
+-- name: next_waiting_ms
+SELECT min(due_ms) FROM waiting_notification
+
+-- name: shift_waiting
+UPDATE waiting_notification SET due_ms = due_ms + $1
+
+-- name: insert_raised
+INSERT INTO raised_event (event_id, client_id, setting_id, subject, first_change_id, change_id, merged)
+SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[])
+
+-- name: raised
+SELECT event_id, client_id, setting_id, subject, first_change_id, change_id, merged FROM raised_event
+WHERE event_id = $1
+
+-- name: raised_by
+-- index raised_event_change
+SELECT event_id, client_id, setting_id, subject, first_change_id, change_id, merged FROM raised_event
+WHERE change_id = $1 ORDER BY event_id
+
+-- name: raised_for
+-- index raised_event_subject
+SELECT event_id, client_id, setting_id, subject, first_change_id, change_id, merged FROM raised_event
+WHERE setting_id = $1 AND subject = $2 AND change_id >= $3 AND first_change_id <= $3 ORDER BY change_id LIMIT 1
+
+-- name: change_fields
+-- the primary key
+SELECT f.client_id, f.entity, f.name
+FROM unnest($1::bigint[], $2::text[]) AS wanted (client_id, entity)
+CROSS JOIN LATERAL (
+  SELECT * FROM change_field
+  WHERE change_field.client_id = wanted.client_id AND change_field.entity = wanted.entity
+  ORDER BY change_field.name LIMIT 10000) AS f
+
+-- name: insert_change_fields
+-- names are sorted, so that no deadlock can arise
+INSERT INTO change_field (client_id, entity, name) SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[])
+ON CONFLICT DO NOTHING
+
+-- Event settings and change sources ----------------------------------------------------------------------------
+
+-- name: put_event_setting
+INSERT INTO event_setting (id, client_id, application_id, event_type, entity, revision, deleted_ms, config)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (id) DO UPDATE SET client_id = excluded.client_id, application_id = excluded.application_id,
+  event_type = excluded.event_type, entity = excluded.entity, revision = excluded.revision,
+  deleted_ms = excluded.deleted_ms, config = excluded.config
+
+-- name: insert_event_setting_revision
+INSERT INTO event_setting_revision (setting_id, revision, client_id, config) VALUES ($1, $2, $3, $4)
+
+-- name: has_other_event_setting
+-- index event_setting_client
+SELECT EXISTS (SELECT FROM event_setting
+               WHERE client_id = $1 AND event_type = $2 AND entity = $3 AND application_id IS NOT DISTINCT FROM $4::bigint
+                 AND id <> $5 AND deleted_ms IS NULL)
+
+-- name: event_settings
+SELECT config FROM event_setting WHERE revision > $1 ORDER BY id
+
+-- name: event_settings_at
+SELECT r.config
+FROM event_setting AS s
+CROSS JOIN LATERAL (
+  SELECT config FROM event_setting_revision AS r WHERE r.setting_id = s.id AND r.revision <= $2
+  ORDER BY r.revision DESC LIMIT 1) AS r
+WHERE s.client_id = $1 ORDER BY s.id
+
+-- name: has_change_source
+SELECT EXISTS (SELECT FROM change_source WHERE name = $1)
+
+-- name: put_change_source
+INSERT INTO change_source (name, revision, config) VALUES ($1, $2, $3)
+ON CONFLICT (name) DO UPDATE SET revision = excluded.revision, config = excluded.config
+
+-- name: delete_change_source
+DELETE FROM change_source WHERE name = $1
+
+-- name: delete_source_state
+DELETE FROM source_state WHERE source = $1
+
+-- name: change_sources
+SELECT config FROM change_source ORDER BY name
+
+-- name: source_states
+SELECT source, position, report, reported_ms FROM source_state ORDER BY source
+
+-- name: lock_source_positions
+-- sources are sorted, so that no deadlock can arise; a row is made for a source that has none
+INSERT INTO source_state (source) SELECT unnest($1::text[])
+ON CONFLICT (source) DO UPDATE SET source = excluded.source RETURNING source, position
+
+-- name: put_source_positions
+INSERT INTO source_state (source, position) SELECT * FROM unnest($1::text[], $2::text[])
+ON CONFLICT (source) DO UPDATE SET position = excluded.position
+
+-- name: put_source_report
+INSERT INTO source_state (source, report, reported_ms) VALUES ($1, $2, $3)
+ON CONFLICT (source) DO UPDATE SET report = excluded.report, reported_ms = excluded.reported_ms
+
 -- History ------------------------------------------------------------------------------------------------------
 
 -- name: event
@@ -628,7 +852,8 @@ FROM event AS e WHERE e.id > $1 ORDER BY e.id LIMIT $2
 -- name: last_id
 SELECT greatest((SELECT max(id) FROM event), (SELECT max(id) FROM queue), (SELECT max(id) FROM finished),
                 (SELECT max(id) FROM endpoint), (SELECT max(id) FROM api_key), (SELECT max(id) FROM replay),
-                (SELECT max(id) FROM audit_entry), (SELECT max(id) FROM refusal),
+                (SELECT max(id) FROM audit_entry), (SELECT max(id) FROM refusal), (SELECT max(id) FROM change),
+                (SELECT max(id) FROM event_setting),
                 (SELECT value FROM meta WHERE name = 'last_id'))
 
 -- name: oldest_ms
@@ -650,6 +875,7 @@ WITH attempts AS (DELETE FROM attempt WHERE event_id = ANY ($1::bigint[])),
      deliveries AS (DELETE FROM finished WHERE event_id = ANY ($1::bigint[])),
      texts AS (DELETE FROM event_text WHERE event_id = ANY ($1::bigint[])),
      todo AS (DELETE FROM text_todo WHERE event_id = ANY ($1::bigint[])),
+     raised AS (DELETE FROM raised_event WHERE event_id = ANY ($1::bigint[])),
      events AS (DELETE FROM event WHERE id = ANY ($1::bigint[]) RETURNING id, client_id, idempotency_key)
 DELETE FROM event_key AS k USING events AS e
 WHERE k.client_id = e.client_id AND k.key = e.idempotency_key AND k.event_id = e.id
@@ -700,12 +926,14 @@ WHERE i.inhparent = 'event'::regclass AND c.relname ~ '^event_\d{8}$' ORDER BY 1
 -- index queue_event
 SELECT EXISTS (SELECT FROM queue WHERE event_id >= $1 AND event_id < $2)
 
--- name: delete_idempotency_keys
+-- name: delete_keys_and_raised
 WITH next AS MATERIALIZED (
   SELECT id, client_id, idempotency_key FROM event WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3
 ), deleted AS (
   DELETE FROM event_key AS k USING next AS e
   WHERE k.client_id = e.client_id AND k.key = e.idempotency_key AND k.event_id = e.id
+), raised AS (
+  DELETE FROM raised_event WHERE event_id = ANY (ARRAY (SELECT id FROM next))
 )
 SELECT count(*) AS count, max(id) AS last_id FROM next
 
