@@ -16,12 +16,15 @@ from commerce_event.api import (
     audit_log,
     books,
     catalogue,
+    change_sources,
     changes,
     dead_letters,
     deliveries,
     endpoint_stats,
     endpoint_test,
     endpoints,
+    event_setting_preview,
+    event_settings,
     events,
     explanations,
     keys,
@@ -51,6 +54,9 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *endpoint_test.OPERATIONS,
     *endpoint_stats.OPERATIONS,
     *catalogue.OPERATIONS,
+    *event_settings.OPERATIONS,
+    *event_setting_preview.OPERATIONS,
+    *change_sources.OPERATIONS,
     *books.OPERATIONS,
     *validation_modes.OPERATIONS,
     *activity.OPERATIONS,
@@ -404,8 +410,8 @@ def _accepting_changes(shown: dict[Any, Any]) -> dict[str, Any]:
                 "application/json": {
                     "schema": {
                         "anyOf": [
-                            {"type": "object"},
-                            {"type": "array", "items": {"type": ["object", "null"]}, "maxItems": BATCH_MAX},
+                            _ref("DebeziumEvent"),
+                            {"type": "array", "items": _ref("DebeziumEvent"), "maxItems": BATCH_MAX},
                         ]
                     }
                 },
@@ -428,6 +434,23 @@ def _change_parameter(name: str, *, required: bool = False, example: str = "0000
         "required": required,
         "description": describe("sendDebeziumEvents", name),
         "schema": {"type": "string", "maxLength": 200, "examples": [example]},
+    }
+
+
+def _debezium_schema() -> dict[str, Any]:
+    properties: dict[str, Any] = {
+        "op": {"type": "string", "enum": ["c", "u", "d", "r", "t", "m"]},
+        "before": {"type": ["object", "null"]},
+        "after": {"type": ["object", "null"]},
+        "source": {"type": "object"},
+        "ts_ms": {"type": "integer", "format": "int64"},
+    }
+    return {
+        "type": "object",
+        "description": "A data change event of Debezium, with or without its schema around it.",
+        "properties": properties,
+        "required": [],
+        "additionalProperties": True,
     }
 
 
@@ -478,7 +501,8 @@ def _envelopes(catalogue: Catalogue) -> dict[str, Any]:
             True,
         ),
     )
-    return {"NewChange": _described("NewChange", _new_change_schema())} | {
+    made = {"NewChange": _new_change_schema(), "DebeziumEvent": _debezium_schema()}
+    return {name: _described(name, schema) for name, schema in made.items()} | {
         name: _described(
             name,
             {
@@ -562,6 +586,8 @@ def _tags() -> list[dict[str, str]]:
         {"name": "Changes", "description": "Changes of data, and the notifications that they raise"},
         {"name": "Endpoints", "description": "Where events are sent"},
         {"name": "Catalogue", "description": "Event types of the contract, and your own"},
+        {"name": "Event settings", "description": "Which changes of data raise a notification"},
+        {"name": "Change sources", "description": "Which tables and columns changes come from"},
         {"name": "Validation", "description": "What happens to events that break the contract"},
         {"name": "Keys", "description": "API keys"},
         {"name": "Audit log", "description": "Changes and who made them"},
