@@ -78,9 +78,10 @@ async def test_second_setting_of_the_same_thing_is_refused(store: Store) -> None
     assert await store.registry.config_version() == version
     assert [each.id for each in await store.change_settings.settings()] == [5]
 
-    for number, fields in enumerate(
-        ({"application_id": 0}, {"application_id": -1}, {"client": 2}, {"entity": "Customers"}, {"event_type": "X"})
-    ):
+    others: list[dict[str, Any]] = [
+        {"application_id": 0}, {"application_id": -1}, {"client": 2}, {"entity": "Customers"}, {"event_type": "X"}
+    ]  # fmt: skip
+    for number, fields in enumerate(others):
         await put(new_setting(10 + number, **fields))
     with pytest.raises(SettingExistsError):
         await put(new_setting(6, application_id=0))
