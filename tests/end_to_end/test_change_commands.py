@@ -132,7 +132,11 @@ async def test_exported_settings_and_sources_are_as_applied(shell: Shell, tmp_pa
         ("Country: [SE", "Country: [{}", "line 8, column 12: /event_settings/0/filter/Country: in needs a text"),
         ("fields: [City, Zip]", "fields: [City, Zip", "line 8, column 9 is not YAML"),
         ("coalesce_s: 30", "coalesce: 30", "line 9, column 3: /event_settings/0/coalesce: is not a known property"),
-        ("entity: tClientProductSku}", "entity: tClientCompany}", "line 10, column 57: /event_settings/1/entity: SkuChanged"),
+        (
+            "entity: tClientProductSku}",
+            "entity: tClientCompany}",
+            "line 10, column 57: /event_settings/1/entity: SkuChanged",
+        ),
         ("  on_delete: false", "  on_delete: no", "line 6, column 3: /event_settings/0/on_delete: must be true or"),
         ("event_settings", "settings", "has no event_settings; write a list under that name"),
     ],

@@ -64,6 +64,21 @@ class Metrics(Collector):
             "too many connections",
             registry=self._registry,
         )
+        self.accepted_changes = Counter(
+            "commerce_event_accepted_changes", "Data changes made durable", registry=self._registry
+        )
+        self.duplicate_changes = Counter(
+            "commerce_event_duplicate_changes", "Duplicates of a stored data change", registry=self._registry
+        )
+        self.unmapped_changes = Counter(
+            "commerce_event_unmapped_changes", "Data changes that no source maps to an entity", registry=self._registry
+        )
+        self.raised_notifications = Counter(
+            "commerce_event_raised_notifications", "Notifications that data changes raised", registry=self._registry
+        )
+        self._refused_changes = Counter(
+            "commerce_event_refused_changes", "Data changes refused", ["reason"], registry=self._registry
+        )
         self._attempts = dict.fromkeys(("delivered", "failed", "dead", "internal"), 0)
         self._sources: dict[str, SourceReport] = {}
         self._durations = [0] * (len(_BUCKETS) + 1)
@@ -82,6 +97,10 @@ class Metrics(Collector):
     def refused(self, type_label: str, problem: Problem) -> None:
         """Count an event that was refused. Both labels have a bounded number of values."""
         self._refused.labels(type_label, slug(problem.title)).inc()
+
+    def refused_change(self, problem: Problem) -> None:
+        """Count a data change that was refused."""
+        self._refused_changes.labels(slug(problem.title)).inc()
 
     def attempt(self, _endpoint: Endpoint, outcome: Outcome, decision: Decision) -> None:
         """Count a finished attempt. It runs for every attempt, so it uses plain numbers."""

@@ -18,12 +18,12 @@ _TIMEOUT_S = 60.0
 _TEMPORARY = frozenset({408, 409, 429})  # the request was not wrong, the state did not allow it
 _KINDS = {
     "endpoints": "an endpoint", "events": "an event", "deliveries": "a delivery", "replays": "a replay",
-    "refusals": "a refused event", "keys": "a key", "event-settings": "an event setting",
+    "refusals": "a refused event", "keys": "a key", "changes": "a change", "event-settings": "an event setting",
     "change-sources": "a change source",
 }  # fmt: skip
 _PREFIXES = {  # of ids
     "end": "endpoints", "evt": "events", "dlv": "deliveries", "rpl": "replays", "rfs": "refusals", "key": "keys",
-    "set": "event-settings",
+    "chg": "changes", "set": "event-settings",
 }  # fmt: skip
 _PREDICATES = ("must ", "is ", "has ", "occurs ", "may ")
 # Fields of requests, and the options that set them.

@@ -5,6 +5,7 @@ import shlex
 from typing import Any, Final
 
 from commerce_event.contract.catalogue import EVENT_TYPES
+from commerce_event.reference.change_examples import CHANGE_ID
 from commerce_event.reference.properties import Schema, Schemas, items_of, link_of, without_null
 from commerce_event.reference.response_examples import (
     DELIVERY_ID,
@@ -37,6 +38,7 @@ _IN_PATH: Final = {
     "replays/{id}": f"replays/{REPLAY_ID}",
     "refusals/{id}": f"refusals/{REFUSAL_ID}",
     "keys/{id}": f"keys/{KEY_ID}",
+    "changes/{id}": f"changes/{CHANGE_ID}",
 }
 
 

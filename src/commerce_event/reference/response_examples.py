@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from commerce_event.contract.catalogue import EVENT_TYPES
+from commerce_event.reference.change_examples import CHANGE_EXAMPLES
 
 ORDER: Final = EVENT_TYPES["OrderConfirmedEvent"]
 JOB: Final = EVENT_TYPES["JobCompletedEvent"]
@@ -74,9 +75,9 @@ _REPLAY: Final = {
 _ENDPOINT: Final = {
     "id": ENDPOINT_ID, "client_id": _CLIENT, "application_id": None, "url": URL,
     "event_types": ["Order", JOB.name], "enabled": True, "disabled_reason": None, "description": "ERP: orders",
-    "headers": {}, "filter": None, "timeout_s": None, "retry_schedule": None, "jitter": 0.0, "max_in_flight": 32,
-    "rate_limit": None, "ordering": "none", "follow_redirects": True, "signing": "hmac", "public_key": None,
-    "created_at": _EARLIER, "updated_at": _EARLIER,
+    "headers": {}, "filter": None, "properties": None, "timeout_s": None, "retry_schedule": None, "jitter": 0.0,
+    "max_in_flight": 32, "rate_limit": None, "ordering": "none", "follow_redirects": True, "signing": "hmac",
+    "public_key": None, "created_at": _EARLIER, "updated_at": _EARLIER,
 }  # fmt: skip
 _BOOK: Final = {
     "endpoint_id": ENDPOINT_ID, "client_id": _CLIENT, "matched": 4711, "delivered": 4699, "dead": 0, "cancelled": 0,
@@ -146,7 +147,7 @@ _TYPE: Final = {
     "own": False,
 }  # fmt: skip
 
-EXAMPLES: Final[dict[str, Any]] = {
+EXAMPLES: Final[dict[str, Any]] = CHANGE_EXAMPLES | {
     "AcceptedView": _ACCEPTED_VIEW,
     "ItemView": {"index": 0, "status": 202, **_ACCEPTED_VIEW},
     "BatchView": {
@@ -163,7 +164,7 @@ EXAMPLES: Final[dict[str, Any]] = {
     "EventView": _EVENT,
     "DeliveryView": _DELIVERY,
     "AttemptView": _ATTEMPT,
-    "DeliveryDetailView": {**_DELIVERY, "attempts": [_ATTEMPT]},
+    "DeliveryDetailView": {**_DELIVERY, "attempts": [_ATTEMPT], "body_sent": ORDER.example},
     "RuleView": _RULES[2],
     "ReasonView": _REASON,
     "ExplanationView": {
