@@ -21,6 +21,7 @@ LAYERS = (
     {"store"},
     {"http", "registry"},
     {"accept", "deliver", "maintenance"},
+    {"changes"},
     {"api"},
     {"admin", "reference"},
     {"server"},

@@ -98,7 +98,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def store_shown(self) -> str:
         """The store's URL without a password."""
-        return _PASSWORD.sub(r"\1***@", _PASSWORD_PARAMETER.sub(r"\1***", self.store))
+        return mask_password(self.store)
 
     def __repr__(self) -> str:
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
@@ -107,6 +107,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Leave out secrets, also for rich, which prints the local variables of a crash."""
         shown = [(name, getattr(self, name)) for name in self.__struct_fields__ if name not in _SECRET_FIELDS]
         return [(name, self.store_shown if name == "store" else value) for name, value in shown]
+
+
+def mask_password(url: str) -> str:
+    """Return the URL of a database without its password."""
+    return _PASSWORD.sub(r"\1***@", _PASSWORD_PARAMETER.sub(r"\1***", url))
 
 
 def _read(variable: str, text: str, values: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from commerce_event.cli import (
     audit,
     backup,
     bench,
+    capture,
     demo,
     doctor,
     endpoints,
@@ -76,6 +77,7 @@ app.add_typer(refusals.app, name="refusals")
 app.add_typer(keys.app, name="keys")
 app.add_typer(event_types.app, name="event-types")
 app.add_typer(validation.app, name="validation")
+app.command()(capture.capture)
 app.command()(audit.audit)
 app.command()(reference.openapi)
 app.command()(reference.types)
