@@ -10,10 +10,11 @@ import typer
 from commerce_event.cli.api import Api
 from commerce_event.cli.errors import UsageError, WorkFailedError
 from commerce_event.cli.options import DEFAULT_URL, AsJson, Key, Url
-from commerce_event.cli.output import clean, console, print_line, print_thing
-from commerce_event.cli.signals import stop_event
+from commerce_event.cli.output import clean, console, print_line, print_thing, progress_bar
+from commerce_event.cli.signals import interrupted, stop_event
 
 if TYPE_CHECKING:
+    from commerce_event.changes.capture.backfill import Backfill, Selection
     from commerce_event.changes.capture.change_server import ChangeServer
     from commerce_event.changes.capture.database import SourceDatabase
     from commerce_event.changes.capture.follow import Follower
@@ -46,6 +47,18 @@ def capture(
     status: Annotated[
         bool, typer.Option("--status", help="Show slot, lag and retained log, and end; 1 if something needs attention.")
     ] = False,
+    backfill: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TABLE",
+            help="Send the existing rows of a table as last known values, which raises nothing, and end.",
+        ),
+    ] = None,
+    where: Annotated[str | None, typer.Option(metavar="SQL", help="Only rows that meet this condition.")] = None,
+    as_inserted: Annotated[
+        bool, typer.Option("--as-inserted", help="Send them as if inserted now, which raises notifications.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --as-inserted.")] = False,
     accept_gap: Annotated[
         bool,
         typer.Option("--accept-gap", help="Continue although changes may be missing, because the slot was lost."),
@@ -61,13 +74,16 @@ def capture(
     """
     import uvloop
 
+    from commerce_event.changes.capture.backfill import Selection
     from commerce_event.changes.capture.change_server import ChangeServer
     from commerce_event.changes.capture.database import SourceDatabase
     from commerce_event.changes.capture.errors import CaptureError
     from commerce_event.changes.capture.names import default_name
 
-    if setup + teardown + status > 1:
-        raise UsageError("--setup, --teardown and --status are separate actions; give one of them")
+    if setup + teardown + status + (backfill is not None) > 1:
+        raise UsageError("--setup, --teardown, --status and --backfill are separate actions; give one of them")
+    if backfill is None and (where is not None or as_inserted or yes):
+        raise UsageError("--where, --as-inserted and --yes belong to --backfill TABLE")
     name = default_name(source)
     with Api(url, key) as api:
         try:
@@ -75,6 +91,8 @@ def capture(
             server = ChangeServer(api.client, source)
             if setup or teardown:
                 uvloop.run(_set_up(followed, server) if setup else _tear_down(followed))
+            elif backfill is not None:
+                _send_rows(followed, server, Selection(backfill, where, as_inserted), yes=yes or not as_inserted)
             elif status:
                 uvloop.run(_show(followed, server, as_json=as_json))
             else:
@@ -111,6 +129,51 @@ async def _show(database: "SourceDatabase", server: "ChangeServer", *, as_json: 
     print_thing(found.state | ({"warnings": found.warnings} if as_json else {}), as_json=as_json)
     if found.warnings:
         raise WorkFailedError("; ".join(found.warnings))
+
+
+def _send_rows(database: "SourceDatabase", server: "ChangeServer", selection: "Selection", *, yes: bool) -> None:
+    """Count, ask unless ``yes``, and send with a progress bar."""
+    import uvloop
+
+    from commerce_event.changes.capture.backfill import Backfill
+
+    work = Backfill(database, server, selection)
+
+    async def counted() -> int:
+        try:
+            return await work.count()
+        finally:
+            await database.close()
+
+    count = uvloop.run(counted())
+    how = "as if inserted; this may raise notifications" if selection.as_inserted else "as last known values"
+    print(f"{count:,} rows of {clean(selection.table)} will be sent {how}.", file=sys.stderr, flush=True)
+    if not yes and count:
+        if not sys.stdin.isatty():
+            raise UsageError("Nobody can be asked here; give --yes to send the rows")
+        if not typer.confirm("Send them?", err=True):
+            raise WorkFailedError("Nothing was sent")
+    if count:
+        uvloop.run(_send_counted(database, work, count))
+    print(f"{work.sent:,} rows sent.")
+
+
+async def _send_counted(database: "SourceDatabase", work: "Backfill", count: int) -> None:
+    from commerce_event.changes.capture.errors import CaptureError
+
+    stop = stop_event()
+    try:
+        with progress_bar() as bar:
+            task = bar.add_task("sending", total=count)
+            await work.send(_warn, lambda rows: bar.advance(task, rows), stop)
+    except CaptureError as error:
+        raise WorkFailedError(
+            f"{str(error).rstrip('.')}; {work.sent:,} rows were sent, in the order of the key"
+        ) from None
+    finally:
+        await database.close()
+    if stop.is_set():
+        raise interrupted(f"{work.sent:,} of {count:,} rows were sent, in the order of the key")
 
 
 async def _follow(database: "SourceDatabase", server: "ChangeServer", *, accept_gap: bool, as_json: bool) -> None:

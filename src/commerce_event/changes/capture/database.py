@@ -1,7 +1,7 @@
 """The followed database: connect, look at the slot, read it in steps, and let it advance."""
 
-from collections.abc import AsyncGenerator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import asyncpg
@@ -213,6 +213,20 @@ class SourceDatabase:
                     with self._errors():
                         block = await cursor.fetch(_FETCH)
                     yield [row[0] for row in block], state
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[None]:
+        """See the database as it is at the first statement inside the block, and change nothing."""
+        with self._errors():
+            async with self._open().transaction(isolation="repeatable_read", readonly=True):
+                yield
+
+    async def stream(self, sql: str) -> AsyncIterator[list[asyncpg.Record]]:
+        """Yield the rows of a query in blocks of a thousand; needs a snapshot."""
+        with self._errors():
+            cursor = await self._open().cursor(sql, timeout=_READ_S)
+            while block := await cursor.fetch(_FETCH, timeout=_READ_S):
+                yield block
 
     async def advance(self, lsn: int) -> None:
         """Let the slot forget what was committed before ``lsn``."""

@@ -317,7 +317,7 @@ class _Reading:
                 await self._follower.report()
         is_complete = count < READ_MAX_ROWS
         last = self._writer.finish(up_to_lsn if is_complete else None)
-        if last.rows or self._is_heartbeat_due(last.position):
+        if last.rows:
             await self._post(last)
         await self._join()
         self._read_lsn = up_to_lsn if is_complete else self._writer.position.lsn
@@ -378,6 +378,10 @@ class _Reading:
         progress = self._follower.progress
         progress.lag_bytes = max(0, slot.flushed_lsn - self._read_lsn)
         progress.retained_bytes = slot.retained_bytes
+        if self._is_heartbeat_due(self._writer.position):
+            await self._post(self._writer.finish())
+            await self._join()
+            await self._database.advance(self._stored_lsn)
         await self._follower.report()
         if time.monotonic() - self._checked_at >= _CHECK_S:
             self._checked_at = time.monotonic()

@@ -156,7 +156,5 @@ async def _publish(database: SourceDatabase, source: Source, say: Callable[[str]
         say(f"The publication {database.publication} has the tables of the source.")
     others = sorted(published - set(source.tables))
     if others:
-        say(
-            f"The publication also has {', '.join(others)}, which the source does not name: unmapped changes."
-        )
+        say(f"The publication also has {', '.join(others)}, which the source does not name: unmapped changes.")
     await database.execute(f"ALTER PUBLICATION {publication} SET {options}")
