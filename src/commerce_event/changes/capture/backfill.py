@@ -63,7 +63,8 @@ class Backfill:
                 "The source is not captured yet; start the capture first, and backfill while it runs"
             )
         await self._database.connect()
-        return int(await self._database.value(f"SELECT count(*) {self._from()}", limit_s=_COUNT_S))
+        async with self._database.snapshot():  # the condition may not change anything
+            return int(await self._database.value(f"SELECT count(*) {self._from()}", limit_s=_COUNT_S))
 
     async def send(self, say: Callable[[str], None], on_rows: Callable[[int], None], stop: asyncio.Event) -> None:
         """Send the rows in the order of their key, until all are sent or ``stop`` is set. Raises CaptureError.
@@ -119,7 +120,7 @@ class Backfill:
 
     def _from(self) -> str:
         condition = self._selection.condition
-        return f"FROM {quoted(self._schema, self._table)}" + (f" WHERE {condition}" if condition else "")
+        return f"FROM {quoted(self._schema, self._table)}" + (f" WHERE ({condition})" if condition else "")
 
     def _query(self, relation: Relation) -> str:
         """Return a query of all columns in the text form that logical decoding gives them too."""
