@@ -14,7 +14,7 @@ from commerce_event.core.retry import DEFAULT_SCHEDULE_S, parse_duration, parse_
 from commerce_event.core.vault import VaultError, parse_key
 
 PREFIX: Final = "COMMERCE_EVENT_"
-_OTHER_VARIABLES: Final = re.compile(r"(URL|KEY|TEST_\w+)")  # read by the commands and the tests
+_OTHER_VARIABLES: Final = re.compile(r"(URL|KEY|CAPTURE_DATABASE|TEST_\w+)")  # read by the commands and the tests
 _SIZES: Final = {"": 1, "b": 1, "kib": 1024, "kb": 1000, "mib": 1024**2, "mb": 1000**2}
 _SIZE: Final = re.compile(r"(\d{1,9})\s*([a-z]*)", re.ASCII | re.IGNORECASE)
 _WHOLE: Final = re.compile(r"\d{1,9}", re.ASCII)

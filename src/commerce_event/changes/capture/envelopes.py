@@ -125,17 +125,17 @@ class EnvelopeWriter:
         base_types: Mapping[int, int],
         on_table: Callable[[Relation], None] = lambda _: None,
     ) -> None:
-        self.position = position
         self._names = (source, database)
         self._base_types = base_types
         self._on_table = on_table
         self._encoders: dict[int, TableEncoder] = {}
         self._known: dict[bytes, TableEncoder] = {}  # by the message that describes the table
+        self._identity = position
+        self._lsn, self._changes = position.lsn, position.changes
         self._batch = Batch(position)
         self._commit_lsn = 0
         self._committed_ms = 0
         self._index = 0
-        self._skip = 0
         self._transaction = b""
 
     def unknown_types(self, messages: Iterable[bytes]) -> set[int]:
@@ -148,10 +148,10 @@ class EnvelopeWriter:
             if column.type_oid >= _FIRST_OWN_OID and column.type_oid not in self._base_types
         }
 
-    def restart(self, position: Position) -> None:
-        """Begin again at a position, with a slot that is read from its start."""
-        self.position = position
-        self._batch = Batch(position)
+    @property
+    def position(self) -> Position:
+        """How far the messages have been followed."""
+        return self._identity._replace(lsn=self._lsn, changes=self._changes)
 
     def feed(self, messages: Iterable[bytes], now_ms: int) -> Iterator[Batch]:
         """Yield each batch that is full. Raises DecodeError."""
@@ -209,8 +209,8 @@ class EnvelopeWriter:
 
     def _add(self, encoder: TableEncoder, forms: Iterator[bytes], now_ms: int) -> Iterator[Batch]:
         self._index += 1
-        if (self._commit_lsn, self._index) <= (self.position.lsn, self.position.changes):
-            return
+        if (self._commit_lsn, self._index) <= (self._lsn, self._changes):
+            return  # the server has it
         tail = b',"ts_ms":%d,"source":%b%b,"total_order":%d}}' % (
             now_ms,
             encoder.source,
@@ -228,11 +228,12 @@ class EnvelopeWriter:
         self._move(self._commit_lsn, self._index)
 
     def _move(self, lsn: int, index: int) -> None:
-        if (lsn, index) > (self.position.lsn, self.position.changes):
-            self.position = self._batch.position = self.position._replace(lsn=lsn, changes=index)
+        if (lsn, index) > (self._lsn, self._changes):
+            self._lsn, self._changes = lsn, index
 
     def _cut(self) -> Batch:
         batch, self._batch = self._batch, Batch(self.position)
+        batch.position = self.position
         return batch
 
 
