@@ -24,7 +24,7 @@ class ChangeReceiver:
         self.rows: list[dict[str, Any]] = []
         self.bodies: list[bytes] = []  # only the last one
         self.requests: list[int] = []  # how many rows each one had
-        self.keys: set[str] = set()  # of requests without position
+        self.known: set[str] = set()  # rows without position
         self.reports: list[dict[str, Any]] = []
         self.failures: list[int] = []  # statuses of the next answers, without storing anything
         self.lost_answers = 0  # how many of the next requests are stored, and answered with 500
@@ -65,7 +65,7 @@ class ChangeReceiver:
             body, more = body + message.get("body", b""), message.get("more_body", False)
         await self.gate.wait()
         query = parse_qs(scope["query_string"].decode(), keep_blank_values=True)
-        status, content = self._answer(scope["path"], query, dict(scope["headers"]), body)
+        status, content = self._answer(scope["path"], query, body)
         async with self.arrived:
             self.arrived.notify_all()
         encoded = json.dumps(content).encode()
@@ -73,9 +73,7 @@ class ChangeReceiver:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": encoded})
 
-    def _answer(
-        self, path: str, query: dict[str, list[str]], headers: dict[bytes, bytes], body: bytes
-    ) -> tuple[int, Any]:
+    def _answer(self, path: str, query: dict[str, list[str]], body: bytes) -> tuple[int, Any]:
         if path == f"/v1/change-sources/{SOURCE}/status":
             self.reports.append(json.loads(body))
             return 200, {}
@@ -89,12 +87,12 @@ class ChangeReceiver:
         self.bodies = [body]
         assert len(rows) <= 1_000
         assert len(body) <= 16 * 1024**2
-        return self._take_rows(rows, headers) if "position" not in query else self._take_changes(rows, query)
+        return self._take_rows(rows) if "position" not in query else self._take_changes(rows, query)
 
-    def _take_rows(self, rows: list[dict[str, Any]], headers: dict[bytes, bytes]) -> tuple[int, Any]:
-        key = headers[b"idempotency-key"].decode()
-        self._store([] if key in self.keys else rows)
-        self.keys.add(key)
+    def _take_rows(self, rows: list[dict[str, Any]]) -> tuple[int, Any]:
+        new = {json.dumps([row["op"], row["source"]["lsn"], row["after"]]): row for row in rows}
+        self._store([row for key, row in new.items() if key not in self.known])
+        self.known |= new.keys()
         return self._stored()
 
     def _take_changes(self, rows: list[dict[str, Any]], query: dict[str, list[str]]) -> tuple[int, Any]:

@@ -5,7 +5,6 @@ every change that is in them before it has the rows, and a row never replaces a 
 """
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
@@ -101,8 +100,7 @@ class Backfill:
                     now_ms=now_ms,
                 )
                 for piece in _pieces(rows):
-                    key = hashlib.sha256(b"\n".join(piece)).hexdigest()
-                    await self._server.post_rows(piece, f"backfill-{key}")
+                    await self._server.post_rows(piece)
                     self.sent += len(piece)
                     on_rows(len(piece))
 

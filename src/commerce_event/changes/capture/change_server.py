@@ -66,25 +66,25 @@ class ChangeServer:
         if answer.status_code == 409 and _json(answer).get("position") != query["position"]:
             raise PositionMovedError(f"{self._shown} has another position than {query['after']!r}")
 
-    async def post_rows(self, rows: list[bytes], key: str) -> None:
-        """Post rows of a backfill, which have no position. ``key`` is the idempotency key of the request."""
-        body = b"[%b]" % b",".join(rows)
-        await self._persist("/v1/changes/debezium", {"source": self._source}, body, {"Idempotency-Key": key})
+    async def post_rows(self, rows: list[bytes]) -> None:
+        """Post rows of a backfill, which have no position.
+
+        Posting again is safe: the server knows a row that it has by its values and its place in the log.
+        """
+        await self._persist("/v1/changes/debezium", {"source": self._source}, b"[%b]" % b",".join(rows))
 
     async def report(self, status: dict[str, Any]) -> None:
         """Tell the server how the capture is. Raises CaptureError."""
         await self._call("PUT", f"{self._path}/status", content=msgspec.json.encode(status), headers=_JSON)
 
-    async def _persist(
-        self, path: str, query: dict[str, str], body: bytes, headers: dict[str, str] | None = None
-    ) -> httpx.Response:
+    async def _persist(self, path: str, query: dict[str, str], body: bytes) -> httpx.Response:
         """Post, and repeat while the server is away or overloaded, up to twenty seconds."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _RETRY_S
         pause = _FIRST_PAUSE_S
         while True:
             try:
-                return await self._call("POST", path, params=query, content=body, headers=_JSON | (headers or {}))
+                return await self._call("POST", path, params=query, content=body, headers=_JSON)
             except UnavailableError as error:
                 wait = max(pause * random.uniform(0.5, 1), error.retry_after_s or 0)  # noqa: S311
                 if loop.time() + wait > deadline:

@@ -30,6 +30,8 @@ _REPORT_S: Final = 5.0
 _CHECK_S: Final = 10.0
 _BACKOFF_FIRST_S: Final = 0.2
 _BACKOFF_MAX_S: Final = 15.0
+_MESSAGE_MAX: Final = 500
+_HOST_MAX: Final = 100
 _RETAINED_WARNING_BYTES: Final = 1024**3  # of log that a slot keeps although nothing limits it
 
 State: TypeAlias = Literal["running", "waiting", "failing", "slot_lost", "stopped"]
@@ -59,11 +61,11 @@ class Progress:
         """Return what the server is told."""
         return {
             "state": self.state,
-            "message": self.message,
+            "message": None if self.message is None else self.message[:_MESSAGE_MAX],
             "lag_bytes": self.lag_bytes,
             "lag_ms": self.lag_ms,
             "retained_bytes": self.retained_bytes,
-            "reported_by": socket.gethostname(),
+            "reported_by": socket.gethostname()[:_HOST_MAX],
         }
 
 

@@ -18,6 +18,7 @@ SESSION: Final = {
     "extra_float_digits": "1",
 }
 _JSON_NUMBER: Final = re.compile(rb"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
+_NUMBER_MAX: Final = 300  # characters; the server refuses numbers beyond a double
 _TIMESTAMP: Final = re.compile(rb"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?)(?:\+00)?")
 
 _BOOL, _BYTEA, _INT8, _INT2, _INT4, _OID, _FLOAT4, _FLOAT8 = 16, 17, 20, 21, 23, 26, 700, 701
@@ -29,8 +30,8 @@ def text_to_json(value: bytes) -> bytes:
 
 
 def _number(value: bytes) -> bytes:
-    """Return a number with all of its digits; NaN and Infinity, which JSON lacks, as text."""
-    return value if _JSON_NUMBER.fullmatch(value) else text_to_json(value)
+    """Return a number with all of its digits; what JSON or a double cannot hold as text, such as NaN."""
+    return value if _JSON_NUMBER.fullmatch(value) and len(value) <= _NUMBER_MAX else text_to_json(value)
 
 
 def _integer(value: bytes) -> bytes:
