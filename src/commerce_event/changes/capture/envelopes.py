@@ -228,8 +228,7 @@ class EnvelopeWriter:
         self._move(self._commit_lsn, self._index)
 
     def _move(self, lsn: int, index: int) -> None:
-        if (lsn, index) > (self._lsn, self._changes):
-            self._lsn, self._changes = lsn, index
+        self._lsn, self._changes = max((self._lsn, self._changes), (lsn, index))
 
     def _cut(self) -> Batch:
         batch, self._batch = self._batch, Batch(self.position)
