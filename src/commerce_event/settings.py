@@ -45,6 +45,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_body: int = 256 * 1024
     retention_s: float = 30 * 86_400.0  # 0: for ever
     refusal_retention_s: float = 30 * 86_400.0  # 0: for ever
+    change_retention_s: float = 7 * 86_400.0  # 0: for ever
     secret_key: str | None = None
     log_format: Literal["text", "json"] = "text"
     max_body_memory: int = 64 * 1024**2  # of all bodies that are being read or worked on
@@ -206,6 +207,7 @@ _READERS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     "MAX_BODY_MEMORY": ("max_body_memory", _size),
     "RETENTION": ("retention_s", _retention),
     "REFUSAL_RETENTION": ("refusal_retention_s", _retention),
+    "CHANGE_RETENTION": ("change_retention_s", _retention),
     "SECRET_KEY": ("secret_key", _secret_key),
     "LOG_FORMAT": ("log_format", _log_format),
     "HOLD_DELIVERIES": ("hold_deliveries", _switch),

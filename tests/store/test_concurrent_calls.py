@@ -8,8 +8,11 @@ from typing import Any, get_type_hints
 import pytest
 from stores import START_MS, Engine, accept_events, claim, new_event, result
 
-from commerce_event.core.model import AuditEntry, Key, Replay, Scope, ValidationEntry
+from commerce_event.core.changes.model import ChangeSource, EventSetting
+from commerce_event.core.model import AuditEntry, DeliveryKind, Key, Replay, Scope, ValidationEntry
 from commerce_event.store.model import (
+    ChangeBatch,
+    ChangeQuery,
     ClaimRequest,
     DeliveryQuery,
     EndpointRow,
@@ -35,6 +38,9 @@ OWN_TYPE = OwnTypeRow(
     created_ms=1, updated_ms=1,
 )  # fmt: skip
 VALIDATION = ValidationEntry(client_id=1, event_type="*", mode="warn")
+ROW_KEY = '["Customers",null,{"CustomerId":1}]'
+SETTING = EventSetting(id=5, client_id=1, event_type="CustomerUpdatedNotification", entity="Customers")
+SOURCE = ChangeSource(name="erp", client_id=1, tables={})
 KEY = Key(id=3, role="read", client_ids=(1,), name="", digest=b"\x01", created_ms=1)
 
 CALLS: dict[str, Callable[[Store], Awaitable[Any]]] = {
@@ -52,6 +58,7 @@ CALLS: dict[str, Callable[[Store], Awaitable[Any]]] = {
     "registry.put_endpoint": lambda store: store.registry.put_endpoint(ROW),
     "registry.endpoints": lambda store: store.registry.endpoints(),
     "registry.endpoint_revisions": lambda store: store.registry.endpoint_revisions(1, 1),
+    "registry.endpoint_at": lambda store: store.registry.endpoint_at(7, 1),
     "registry.config_version": lambda store: store.registry.config_version(),
     "registry.put_key": lambda store: store.registry.put_key(KEY),
     "registry.keys": lambda store: store.registry.keys(),
@@ -76,6 +83,32 @@ CALLS: dict[str, Callable[[Store], Awaitable[Any]]] = {
     "refusals.discard": lambda store: store.refusals.discard(1, None, now_ms=1),
     "refusals.oldest_ms": lambda store: store.refusals.oldest_ms(),
     "refusals.expire": lambda store: store.refusals.expire(before_ms=1, limit=1),
+    "changes.known_rows": lambda store: store.changes.known_rows([(1, ROW_KEY)]),
+    "changes.first_changes": lambda store: store.changes.first_changes([(1, "k")]),
+    "changes.accept": lambda store: store.changes.accept(ChangeBatch(), [new_event(7)]),
+    "changes.due": lambda store: store.changes.due(now_ms=1, limit=1),
+    "changes.next_due_ms": lambda store: store.changes.next_due_ms(),
+    "changes.waiting": lambda store: store.changes.waiting([(5, "s")]),
+    "changes.change": lambda store: store.changes.change(1, EVERYONE),
+    "changes.changes": lambda store: store.changes.changes(ChangeQuery(scope=EVERYONE), Page(1)),
+    "changes.count_unmapped": lambda store: store.changes.count_unmapped(EVERYONE, limit=1),
+    "changes.raised_by": lambda store: store.changes.raised_by(1),
+    "changes.raised_for": lambda store: store.changes.raised_for(5, "s", 1),
+    "changes.raised": lambda store: store.changes.raised(1),
+    "changes.fields": lambda store: store.changes.fields(1, "Customers"),
+    "changes.oldest_ms": lambda store: store.changes.oldest_ms(),
+    "changes.expire": lambda store: store.changes.expire(before_ms=1, limit=1),
+    "changes.forget_rows": lambda store: store.changes.forget_rows(1, "Customers", before_ms=1, limit=1),
+    "changes.row_entities": lambda store: store.changes.row_entities(),
+    "change_settings.put_setting": lambda store: store.change_settings.put_setting(SETTING),
+    "change_settings.settings": lambda store: store.change_settings.settings(),
+    "change_settings.settings_at": lambda store: store.change_settings.settings_at(1, 1),
+    "change_settings.put_source": lambda store: store.change_settings.put_source(SOURCE),
+    "change_settings.delete_source": lambda store: store.change_settings.delete_source("erp"),
+    "change_settings.sources": lambda store: store.change_settings.sources(),
+    "change_settings.source_states": lambda store: store.change_settings.source_states(),
+    "change_settings.report_source": lambda store: store.change_settings.report_source("erp", "{}", now_ms=1),
+    "change_settings.reset_position": lambda store: store.change_settings.reset_position("erp", None),
     "queue.put_replay": lambda store: store.queue.put_replay(REPLAY),
     "history.replay": lambda store: store.history.replay(1),
     "history.replays": lambda store: store.history.replays(EVERYONE, Page(1)),
@@ -120,7 +153,7 @@ def test_list_of_calls_is_the_whole_port() -> None:
     }
     calls = {f"{name}.{method}" for name, role in roles.items() for method in methods(role)}
 
-    assert len(roles) == 9
+    assert len(roles) == 11
     assert set(CALLS) == calls | methods(Store) - {"open", "close", "failed"}
 
 
@@ -214,7 +247,7 @@ async def test_claims_at_the_same_time_never_give_a_delivery_twice(store: Store)
 async def test_two_like_wants_in_one_call_never_give_a_delivery_twice(store: Store) -> None:
     await accept_events(store, [new_event(7) for _ in range(3)])
     claimed = await store.queue.claim(
-        [ClaimRequest(7, False, 2), ClaimRequest(7, False, 2)], now_ms=START_MS, lease_until_ms=START_MS + 1_000
+        [ClaimRequest(7, DeliveryKind.FIRST, 2)] * 2, now_ms=START_MS, lease_until_ms=START_MS + 1_000
     )  # fmt: skip
     ids = [each.delivery_id for each in claimed]
 

@@ -1,1 +1,1 @@
-"""Data changes: rows of data tables that were inserted, updated or deleted, and where they come from."""
+"""From data changes to notifications: read changes, decide what they raise, and store both in one commit."""

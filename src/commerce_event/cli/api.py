@@ -18,10 +18,11 @@ _TIMEOUT_S = 60.0
 _TEMPORARY = frozenset({408, 409, 429})  # the request was not wrong, the state did not allow it
 _KINDS = {
     "endpoints": "an endpoint", "events": "an event", "deliveries": "a delivery", "replays": "a replay",
-    "refusals": "a refused event", "keys": "a key",
+    "refusals": "a refused event", "keys": "a key", "changes": "a change",
 }  # fmt: skip
 _PREFIXES = {  # of ids
     "end": "endpoints", "evt": "events", "dlv": "deliveries", "rpl": "replays", "rfs": "refusals", "key": "keys",
+    "chg": "changes",
 }  # fmt: skip
 _PREDICATES = ("must ", "is ", "has ", "occurs ", "may ")
 # Fields of requests, and the options that set them.

@@ -10,7 +10,8 @@ import typer
 from commerce_event.cli.api import Api
 from commerce_event.cli.errors import UsageError, WorkFailedError
 from commerce_event.cli.options import DEFAULT_URL, AsJson, Key, Url
-from commerce_event.cli.output import clean, console, print_line, print_thing, progress_bar
+from commerce_event.cli.output import clean, console, print_line, print_thing
+from commerce_event.cli.publish import progress_bar
 from commerce_event.cli.signals import interrupted, stop_event
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from commerce_event.cli import (
     backup,
     bench,
     capture,
+    changes,
     demo,
     doctor,
     endpoints,
@@ -74,6 +75,7 @@ app.add_typer(history.deliveries, name="deliveries")
 app.add_typer(replays.dead, name="dead")
 app.add_typer(replays.replays, name="replays")
 app.add_typer(refusals.app, name="refusals")
+app.add_typer(changes.app, name="changes")
 app.add_typer(keys.app, name="keys")
 app.add_typer(event_types.app, name="event-types")
 app.add_typer(validation.app, name="validation")

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from commerce_event.cli.api import Api, at
 from commerce_event.cli.errors import CommandError, InterruptedCommandError, UsageError, WorkFailedError
 from commerce_event.cli.options import DEFAULT_URL, AsJson, Key, Url, complete_types, no_such_type
-from commerce_event.cli.output import console, print_json, print_thing, progress_bar
+from commerce_event.cli.output import console, print_json, print_thing
 from commerce_event.cli.signals import report_interrupt
 
 _BATCH = 500
@@ -240,6 +241,11 @@ def _paced(items: Iterator[dict[str, Any]], rate: float) -> Iterator[dict[str, A
         if rate:
             time.sleep(max(0.0, start + number / rate - time.monotonic()))
         yield item
+
+
+def progress_bar() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console(stderr=True), disable=not sys.stderr.isatty())
 
 
 def _check_id(option: str, text: str | None, most: int) -> None:

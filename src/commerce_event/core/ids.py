@@ -16,7 +16,7 @@ _VALUES: Final = {letter: value for value, letter in enumerate(_ALPHABET)}
 _PAIRS: Final = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
 _LENGTH: Final = 13  # 13 letters of 5 bits hold 63 bits
 
-Prefix = Literal["evt", "dlv", "end", "key", "rpl", "aud", "rfs"]
+Prefix = Literal["evt", "dlv", "end", "key", "rpl", "aud", "rfs", "chg", "set"]
 
 
 class InvalidIdError(ValueError):

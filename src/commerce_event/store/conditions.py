@@ -4,8 +4,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Final, Self
 
+from commerce_event.core import ids
 from commerce_event.core.model import Scope
-from commerce_event.store.model import DeliveryQuery, EventQuery, Page, RefusalQuery
+from commerce_event.store.model import ChangeQuery, DeliveryQuery, EventQuery, Page, RefusalQuery
 from commerce_event.store.time_ranges import LATER, Span
 
 ENDED: Final = frozenset({"dead", "cancelled"})  # states that few of many deliveries are in
@@ -96,6 +97,17 @@ class Conditions(ABC):
         self.add_equal("type", query.type)
         self.add_equal("state", query.state)
         self.add_bounds("at_ms", query.since_ms, None if query.until_ms is None else query.until_ms + 1)
+        self.add_page(page, "id")
+
+    def add_changes(self, query: ChangeQuery, page: Page, client_id: int | None) -> None:
+        """Add the conditions on changes, of one client if it is given. Their ids tell their times."""
+        self.add_equal("client_id", client_id)
+        self.add_equal("entity", query.entity)
+        self.add_equal("source", query.source)
+        if query.unmapped is not None:
+            self.add("entity IS NULL" if query.unmapped else "entity IS NOT NULL")
+        since_id = None if query.since_ms is None else ids.at_time(query.since_ms)
+        self.add_bounds("id", since_id, None if query.until_ms is None else ids.at_time(query.until_ms + 1))
         self.add_page(page, "id")
 
     def split_late_deliveries(self, ids: Span) -> Self:

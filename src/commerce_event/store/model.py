@@ -5,19 +5,25 @@ from typing import Any, Final, Literal, Self
 
 import msgspec
 
-from commerce_event.core.model import Attempt, DeliveryState, RefusalState, Scope
+from commerce_event.core.changes.model import Change
+from commerce_event.core.model import Attempt, DeliveryKind, DeliveryState, RefusalState, Scope
 from commerce_event.core.problems import Fault
 
+REVISIONS_MAX: Final = 1_000  # the newest of an endpoint, in which its state at a time is looked for
 ATTEMPTS_MAX: Final = 200  # the newest of a delivery; the number of manual retries has no limit
 
 
 class NewDelivery(msgspec.Struct, frozen=True):
-    """A delivery to store with its event; with ``lease_until_ms`` its attempt 1 is claimed in the same commit."""
+    """A delivery to store with its event; with ``lease_until_ms`` its attempt 1 is claimed in the same commit.
+
+    ``bulk``: one of many, which gives way to others. It keeps that for its life.
+    """
 
     id: int
     endpoint_id: int
     order_key: str | None = None
     lease_until_ms: int | None = None
+    bulk: bool = False
 
 
 class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,18 +60,18 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class EndpointBacklog(msgspec.Struct, frozen=True):
-    """The earliest due time among an endpoint's pending deliveries: one for first attempts, one for retries."""
+    """The earliest due time among an endpoint's pending deliveries of one kind."""
 
     endpoint_id: int
-    retrying: bool
+    kind: DeliveryKind
     due_ms: int
 
 
 class ClaimRequest(msgspec.Struct, frozen=True):
-    """How many due deliveries the caller can take for an endpoint now: first attempts, or retries."""
+    """How many due deliveries of one kind the caller can take for an endpoint now."""
 
     endpoint_id: int
-    retrying: bool
+    kind: DeliveryKind
     limit: int
 
 
@@ -86,6 +92,11 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     traceparent: str | None
     body: bytes
     has_order_key: bool = False  # others of its order key may wait for it
+    bulk: bool = False
+
+    @property
+    def kind(self) -> DeliveryKind:
+        return DeliveryKind.of(self.number, bulk=self.bulk)
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,6 +193,108 @@ class RefusalQuery(msgspec.Struct, frozen=True, kw_only=True):
     state: RefusalState | None = None
     since_ms: int | None = None
     until_ms: int | None = None
+
+
+class NewChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A change to store, with the last known values that its notifications were decided by."""
+
+    id: int
+    change: Change
+    known: dict[str, Any] | None
+    accepted_ms: int
+    config_version: int
+
+
+class FirstChange(msgspec.Struct, frozen=True, kw_only=True):
+    """The change that was stored first under an idempotency key, and the events it raised by itself."""
+
+    id: int
+    change: Change
+    event_ids: tuple[int, ...]
+
+
+class KnownRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The last known values of a row. ``change_id`` is the last change that wrote it."""
+
+    values: dict[str, Any]
+    change_id: int
+    updated_ms: int
+
+
+class RowWrite(msgspec.Struct, frozen=True, kw_only=True):
+    """The last known values of a row from now on; ``values=None`` deletes them.
+
+    ``expected_change_id`` is the last change that wrote the row when it was read, None when there was no row.
+    """
+
+    client_id: int
+    key: str
+    values: dict[str, Any] | None
+    change_id: int
+    updated_ms: int
+    expected_change_id: int | None
+
+
+class WaitingNotification(msgspec.Struct, frozen=True, kw_only=True):
+    """A notification that waits for its time, so that later changes of the same thing are merged into it."""
+
+    setting_id: int
+    subject: str
+    client_id: int
+    application_id: int | None
+    event_type: str
+    body: bytes
+    due_ms: int  # stays that of the first change
+    first_change_id: int
+    change_id: int  # of the newest values
+    merged: int = 1  # changes
+
+
+class RaisedEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """The event of a notification, and the changes that raised it: one, or all in that range that were merged."""
+
+    event_id: int
+    client_id: int
+    setting_id: int
+    subject: str
+    first_change_id: int
+    change_id: int
+    merged: int = 1
+
+
+class PositionWrite(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a source has been read from now on; ``expected`` is the position so far, None when there is none."""
+
+    source: str
+    position: str
+    expected: str | None
+
+
+class ChangeBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """What one commit stores of changes, beside the events that they raise.
+
+    ``waiting`` are added, or merged into those of the same setting and subject. ``released`` have become events, if
+    they still have the ``change_id`` with which they were read. ``fields`` are (client, entity, name) seen first.
+    """
+
+    changes: Sequence[NewChange] = ()
+    rows: Sequence[RowWrite] = ()  # one for each row
+    waiting: Sequence[WaitingNotification] = ()
+    released: Sequence[WaitingNotification] = ()
+    raised: Sequence[RaisedEvent] = ()
+    fields: Sequence[tuple[int, str, str]] = ()
+    positions: Sequence[PositionWrite] = ()
+
+
+class ChangeQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which changes; all conditions must hold."""
+
+    scope: Scope
+    entity: str | None = None
+    source: str | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+    unmapped: bool | None = None  # True: only those of no entity; False: only the others
 
 
 class DeadGroup(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ Both engines pass the same suite (``tests/store``). Every call guarantees:
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
+from commerce_event.core.changes.model import ChangeSource, EventSetting, SourceState, StoredChange
 from commerce_event.core.model import (
     Attempt,
     AuditEntry,
@@ -26,6 +27,8 @@ from commerce_event.core.refusal_limits import LIMITS, RefusalLimits
 from commerce_event.store.model import (
     Accepted,
     Activity,
+    ChangeBatch,
+    ChangeQuery,
     Claimed,
     ClaimRequest,
     CountCheck,
@@ -35,14 +38,18 @@ from commerce_event.store.model import (
     EndpointBacklog,
     EndpointRow,
     EventQuery,
+    FirstChange,
+    KnownRow,
     NewDelivery,
     NewEvent,
     Notice,
     OwnTypeRow,
     Page,
+    RaisedEvent,
     RefusalQuery,
     Settlement,
     StoreInfo,
+    WaitingNotification,
 )
 
 
@@ -66,8 +73,29 @@ class EventTypeExistsError(Exception):
     """There is an event type of that name; nothing was stored."""
 
 
+class SettingExistsError(Exception):
+    """There is a setting of that client, application, type and entity; nothing was stored."""
+
+
+class SourceExistsError(Exception):
+    """There is a change source of that name; nothing was stored."""
+
+
 class EventTypeUsedError(Exception):
     """There are events of the type; nothing was deleted."""
+
+
+class ChangesOutdatedError(Exception):
+    """What changes were decided by is no longer so: a row, an idempotency key or a waiting notification. Read again."""
+
+
+class PositionChangedError(Exception):
+    """The source is at another position than expected; nothing was stored."""
+
+    def __init__(self, source: str, position: str | None) -> None:
+        super().__init__(f"the source {source} is at {position}")
+        self.source = source
+        self.position = position
 
 
 class StoreBrokenError(StoreError):
@@ -203,6 +231,10 @@ class RegistryStore(Protocol):
 
     async def endpoint_revisions(self, client_id: int, config_version: int) -> list[EndpointRow]:
         """Return the client's endpoints as they were at a config version (those created later are absent)."""
+        ...
+
+    async def endpoint_at(self, endpoint_id: int, at_ms: int) -> EndpointRow | None:
+        """Return an endpoint as it was at that time (ms); None when it was changed REVISIONS_MAX times since."""
         ...
 
     async def config_version(self) -> int:
@@ -427,6 +459,128 @@ class RefusalStore(Protocol):
         ...
 
 
+class ChangeStore(Protocol):
+    """Data changes, the last known values of their rows, and the notifications that they raise."""
+
+    async def known_rows(self, keys: Sequence[tuple[int, str]]) -> dict[tuple[int, str], KnownRow]:
+        """Return the last known values of those rows that have some, by (client, row key)."""
+        ...
+
+    async def first_changes(self, keys: Sequence[tuple[int, str]]) -> dict[tuple[int, str], FirstChange]:
+        """Return the stored change of each (client, idempotency key) that has one."""
+        ...
+
+    async def accept(
+        self, batch: ChangeBatch, events: Sequence[NewEvent], *, config_version: int | None = None
+    ) -> list[Accepted]:
+        """Store changes, and the events that they raise with their deliveries, in one commit.
+
+        Return an answer for each event, as ``JournalStore.accept`` does. Raises ConfigChangedError,
+        ChangesOutdatedError and PositionChangedError; then nothing was stored.
+        """
+        ...
+
+    async def due(self, *, now_ms: int, limit: int) -> list[WaitingNotification]:
+        """Return waiting notifications whose time has come, the oldest due first."""
+        ...
+
+    async def next_due_ms(self) -> int | None:
+        """Return when the next waiting notification is due, None when none waits."""
+        ...
+
+    async def waiting(self, pairs: Sequence[tuple[int, str]]) -> dict[tuple[int, str], WaitingNotification]:
+        """Return the notifications that wait, by (setting, subject)."""
+        ...
+
+    async def change(self, change_id: int, scope: Scope) -> StoredChange | None: ...
+
+    async def changes(self, query: ChangeQuery, page: Page) -> list[StoredChange]:
+        """Return changes, the newest first; with ``page.after`` the oldest first, above that id."""
+        ...
+
+    async def count_unmapped(self, scope: Scope, *, limit: int) -> int:
+        """Count the changes of no entity, and stop at ``limit``."""
+        ...
+
+    async def raised_by(self, change_id: int) -> list[RaisedEvent]:
+        """Return the events whose newest values come from the change, by event."""
+        ...
+
+    async def raised_for(self, setting_id: int, subject: str, change_id: int) -> RaisedEvent | None:
+        """Return the event that a change was merged into for a setting and subject, if it has been raised."""
+        ...
+
+    async def raised(self, event_id: int) -> RaisedEvent | None:
+        """Return the changes that raised an event, None for an event that was published."""
+        ...
+
+    async def fields(self, client_id: int, entity: str) -> list[str]:
+        """Return the names of the fields that changes of the entity had, in order."""
+        ...
+
+    async def oldest_ms(self) -> int | None:
+        """Return when the oldest change was accepted, None when there is none."""
+        ...
+
+    async def expire(self, *, before_ms: int, limit: int) -> int:
+        """Delete older changes, at most ``limit``; return how many."""
+        ...
+
+    async def forget_rows(self, client_id: int, entity: str, *, before_ms: int, limit: int) -> int:
+        """Delete last known values that were written before a time, at most ``limit``; return how many."""
+        ...
+
+    async def row_entities(self) -> list[tuple[int, str]]:
+        """Return each (client, entity) of which last known values are kept; the cost grows with these pairs."""
+        ...
+
+
+class ChangeSettingStore(Protocol):
+    """Event settings and change sources. Each change raises the config version."""
+
+    async def put_setting(self, setting: EventSetting) -> int:
+        """Insert or change a setting, and keep it as a revision; return the new config version, its revision.
+
+        Raises SettingExistsError when another setting that is not deleted has its client, application, type and entity.
+        """
+        ...
+
+    async def settings(self, *, since_version: int = 0) -> list[EventSetting]:
+        """Return every setting changed after that config version as it is now, deleted ones included, by id."""
+        ...
+
+    async def settings_at(self, client_id: int, config_version: int) -> list[EventSetting]:
+        """Return the client's settings as they were at a config version (those created later are absent)."""
+        ...
+
+    async def put_source(self, source: ChangeSource, *, is_new: bool = False) -> int:
+        """Insert or change a source; return the new config version.
+
+        Raises SourceExistsError when it should be new and is not.
+        """
+        ...
+
+    async def delete_source(self, name: str) -> int:
+        """Delete a source with its position; return the new config version."""
+        ...
+
+    async def sources(self) -> list[ChangeSource]:
+        """Return every source, by name."""
+        ...
+
+    async def source_states(self) -> dict[str, SourceState]:
+        """Return how far each source has been read, by name."""
+        ...
+
+    async def report_source(self, name: str, report: str, *, now_ms: int) -> None:
+        """Keep what the reader of a source reports about itself. It does not raise the config version."""
+        ...
+
+    async def reset_position(self, name: str, position: str | None) -> None:
+        """Set or forget the position of a source, as a person asked. It does not raise the config version."""
+        ...
+
+
 class MaintenanceStore(Protocol):
     """What runs in the background: recounts, retention, the text index, set clocks."""
 
@@ -485,6 +639,12 @@ class Store(Protocol):
 
     @property
     def refusals(self) -> RefusalStore: ...
+
+    @property
+    def changes(self) -> ChangeStore: ...
+
+    @property
+    def change_settings(self) -> ChangeSettingStore: ...
 
     @property
     def maintenance(self) -> MaintenanceStore: ...

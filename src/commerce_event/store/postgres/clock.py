@@ -32,4 +32,5 @@ async def shift_due(connection: Connection, by_ms: int, run_lock: RunLock) -> bo
     alone = await run_lock.is_alone(connection)
     if alone:
         await execute(connection, "shift_due", by_ms)
+        await execute(connection, "shift_waiting", by_ms)
     return alone

@@ -8,6 +8,8 @@ from commerce_event.store.model import Notice, StoreInfo
 from commerce_event.store.port import StoreBrokenError
 from commerce_event.store.postgres.activity import PostgresActivity
 from commerce_event.store.postgres.audit_log import PostgresAuditLog
+from commerce_event.store.postgres.change_settings import PostgresChangeSettings
+from commerce_event.store.postgres.changes import PostgresChanges
 from commerce_event.store.postgres.cluster import Cluster
 from commerce_event.store.postgres.connections import Address, check_server, close, durability
 from commerce_event.store.postgres.contract import PostgresContract
@@ -52,6 +54,8 @@ class PostgresStore:
         self.activity = PostgresActivity(self._executor)
         self.audit_log = PostgresAuditLog(self._executor)
         self.refusals = PostgresRefusals(self._executor)
+        self.changes = PostgresChanges(self._executor, self._cluster)
+        self.change_settings = PostgresChangeSettings(self._executor, self._cluster)
         self.maintenance = PostgresMaintenance(self._executor, self._cluster, clock)
 
     async def open(self) -> None:

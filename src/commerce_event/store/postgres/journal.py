@@ -64,12 +64,14 @@ class PostgresJournal:
 
         async def work(connection: Connection) -> list[Accepted]:
             try:
-                return await _accept(connection, events, config_version=config_version, run_id=self._cluster.run_id)
+                return await store_events(
+                    connection, events, config_version=config_version, run_id=self._cluster.run_id
+                )
             except asyncpg.LockNotAvailableError:
                 raise RowsLockedError from None
 
         answers = await self._executor.write(work)
-        if any(delivery.lease_until_ms is None for event in events for delivery in event.deliveries):
+        if has_unclaimed(events):
             self._cluster.tell("work")
         return answers
 
@@ -86,9 +88,18 @@ class PostgresJournal:
             raise StoreUnavailableError("the database server takes no writes now; name the primary in --store")
 
 
-async def _accept(
+def has_unclaimed(events: Sequence[NewEvent]) -> bool:
+    """Tell whether other nodes may have work with the deliveries of these events."""
+    return any(delivery.lease_until_ms is None for event in events for delivery in event.deliveries)
+
+
+async def store_events(
     connection: Connection, events: Sequence[NewEvent], *, config_version: int | None, run_id: int
 ) -> list[Accepted]:
+    """Store events, at least one, in the transaction of the caller; return an answer for each.
+
+    Raises ConfigChangedError.
+    """
     await lock_order_keys(connection, order_keys_of(delivery for event in events for delivery in event.deliveries))
     # Take as many numbers as there are events of each client. From here to the commit the clients are locked.
     wanted = Counter(event.client_id for event in events)
@@ -113,7 +124,7 @@ async def _accept(
         deliveries = [
             (*delivery_row(delivery, event, busy, run_id=run_id), sequence) for delivery, event, sequence in new
         ]
-        await execute(connection, "insert_deliveries", *columns(deliveries, 13))
+        await execute(connection, "insert_deliveries", *columns(deliveries, 14))
         pairs = [(delivery.endpoint_id, event.client_id) for delivery, event, _ in new]
         await count_new_deliveries(connection, pairs, run_id=run_id)
     return answers

@@ -84,10 +84,13 @@ async def _has_pending(connection: Connection, week: Week) -> bool:
     return found
 
 
-async def delete_idempotency_keys(connection: Connection, week: Week, after_id: int) -> tuple[int, int] | None:
-    """Delete the idempotency keys of a week's next events; return how many events, and the id of the last one."""
+async def delete_keys_and_raised(connection: Connection, week: Week, after_id: int) -> tuple[int, int] | None:
+    """Delete the idempotency keys of a week's next events, and which changes raised them.
+
+    Return how many events, and the id of the last one.
+    """
     end = week.next.first_id
-    [row] = await fetch(connection, "delete_idempotency_keys", after_id, end, _KEYS_AT_ONCE)
+    [row] = await fetch(connection, "delete_keys_and_raised", after_id, end, _KEYS_AT_ONCE)
     return (row.count, row.last_id) if row.count else None
 
 

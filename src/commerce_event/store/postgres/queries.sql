@@ -42,13 +42,13 @@ INSERT INTO text_todo SELECT unnest($1::bigint[])
 
 -- name: insert_deliveries
 INSERT INTO queue (id, event_id, endpoint_id, client_id, attempt_count, failure_count, due_ms, run_id, leased_ms,
-                   order_key, replay_id, replayed, turn, created_ms)
+                   order_key, replay_id, replayed, turn, created_ms, bulk)
 SELECT id, event_id, endpoint_id, client_id, attempt_count, 0, due_ms, run_id, leased_ms, order_key, replay_id, replayed,
-       turn, created_ms
+       turn, created_ms, bulk
 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::integer[], $6::bigint[], $7::bigint[],
-            $8::bigint[], $9::text[], $10::bigint[], $11::boolean[], $12::bigint[], $13::bigint[])
+            $8::bigint[], $9::text[], $10::bigint[], $11::boolean[], $12::bigint[], $13::boolean[], $14::bigint[])
   AS new (id, event_id, endpoint_id, client_id, attempt_count, due_ms, run_id, leased_ms, order_key, replay_id, replayed,
-          created_ms, turn)
+          created_ms, bulk, turn)
 
 -- name: add_counts
 -- endpoints are sorted, so that no deadlock can arise
@@ -105,27 +105,27 @@ WHERE id = ANY (ARRAY (
 -- Queue --------------------------------------------------------------------------------------------------------
 
 -- name: backlog
--- a loose scan of index queue_due: one seek for each endpoint with first attempts or retries, independent of the backlog
-WITH RECURSIVE busy (endpoint_id, retrying, due_ms) AS (
-  (SELECT endpoint_id, retrying, due_ms FROM queue ORDER BY endpoint_id, retrying, due_ms LIMIT 1)
+-- a loose scan of index queue_due: one seek for each endpoint and kind, independent of the backlog
+WITH RECURSIVE busy (endpoint_id, kind, due_ms) AS (
+  (SELECT endpoint_id, kind, due_ms FROM queue ORDER BY endpoint_id, kind, due_ms LIMIT 1)
   UNION ALL
   SELECT next.* FROM busy
   CROSS JOIN LATERAL (
-    SELECT q.endpoint_id, q.retrying, q.due_ms FROM queue AS q
-    WHERE (q.endpoint_id, q.retrying) > (busy.endpoint_id, busy.retrying)
-    ORDER BY q.endpoint_id, q.retrying, q.due_ms LIMIT 1) AS next
+    SELECT q.endpoint_id, q.kind, q.due_ms FROM queue AS q
+    WHERE (q.endpoint_id, q.kind) > (busy.endpoint_id, busy.kind)
+    ORDER BY q.endpoint_id, q.kind, q.due_ms LIMIT 1) AS next
 )
-SELECT endpoint_id, retrying, due_ms FROM busy WHERE due_ms IS NOT NULL
+SELECT endpoint_id, kind, due_ms FROM busy WHERE due_ms IS NOT NULL
 
 -- name: claim
 -- index queue_due; LIMIT and LATERAL keep the planner to one seek a row, regardless of its size estimates
 WITH due AS MATERIALIZED (
-  SELECT q.* FROM unnest($1::bigint[], $2::boolean[], $3::integer[]) AS wanted (endpoint_id, retrying, count)
+  SELECT q.* FROM unnest($1::bigint[], $2::smallint[], $3::integer[]) AS wanted (endpoint_id, kind, count)
   CROSS JOIN LATERAL (
     SELECT id, event_id, endpoint_id, attempt_count, failure_count, due_ms, replay_id, run_id, leased_ms,
-           order_key IS NOT NULL AS has_order_key
+           order_key IS NOT NULL AS has_order_key, bulk
     FROM queue
-    WHERE queue.endpoint_id = wanted.endpoint_id AND queue.retrying = wanted.retrying AND queue.due_ms <= $4
+    WHERE queue.endpoint_id = wanted.endpoint_id AND queue.kind = wanted.kind AND queue.due_ms <= $4
     ORDER BY queue.due_ms LIMIT wanted.count FOR UPDATE SKIP LOCKED) AS q
 ), leased AS (
   UPDATE queue SET attempt_count = attempt_count + 1, run_id = $5, due_ms = $6, leased_ms = $4
@@ -136,14 +136,15 @@ WITH due AS MATERIALIZED (
   WHERE run_id IS NOT NULL
 )
 SELECT due.id AS delivery_id, due.endpoint_id, due.attempt_count + 1 AS number, due.failure_count, due.replay_id,
-       due.has_order_key, e.id AS event_id, e.client_id, e.sequence, e.type, e.traceparent, e.body
+       due.has_order_key, due.bulk, e.id AS event_id, e.client_id, e.sequence, e.type, e.traceparent, e.body
 FROM due LEFT JOIN LATERAL (SELECT * FROM event WHERE event.id = due.event_id LIMIT 1) AS e ON true
 ORDER BY due.due_ms, due.id
 
 -- name: settle
 -- primary key of queue; results are sorted by delivery, so that no deadlock can arise
 WITH held AS MATERIALIZED (
-  SELECT r.*, q.event_id, q.endpoint_id, q.client_id, q.order_key, q.replay_id, q.replayed, q.turn, q.created_ms
+  SELECT r.*, q.event_id, q.endpoint_id, q.client_id, q.order_key, q.replay_id, q.replayed, q.turn, q.created_ms,
+         q.bulk
   FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::text[], $6::integer[], $7::bigint[], $8::text[],
               $9::bigint[], $10::bigint[], $11::double precision[], $12::integer[], $13::text[], $14::text[],
               $15::bytea[])
@@ -160,9 +161,9 @@ WITH held AS MATERIALIZED (
   DELETE FROM queue WHERE id = ANY (ARRAY (SELECT id FROM held WHERE state <> 'pending'))
 ), ended AS (
   INSERT INTO finished (id, event_id, endpoint_id, client_id, state, attempt_count, failure_count, order_key, replay_id,
-                        replayed, turn, reason, created_ms, finished_ms)
+                        replayed, turn, reason, created_ms, finished_ms, bulk)
   SELECT id, event_id, endpoint_id, client_id, state, number, failure_count, order_key, replay_id, replayed, turn,
-         reason, created_ms, finished_ms
+         reason, created_ms, finished_ms, bulk
   FROM held WHERE state <> 'pending'
 ), again AS (
   UPDATE queue SET failure_count = held.failure_count, due_ms = held.due_ms, run_id = NULL, leased_ms = NULL
@@ -203,9 +204,9 @@ WITH held AS MATERIALIZED (
   DELETE FROM queue WHERE id = ANY (ARRAY (SELECT id FROM held))
 ), ended AS (
   INSERT INTO finished (id, event_id, endpoint_id, client_id, state, attempt_count, failure_count, order_key, replay_id,
-                        replayed, turn, reason, created_ms, finished_ms)
+                        replayed, turn, reason, created_ms, finished_ms, bulk)
   SELECT id, event_id, endpoint_id, client_id, $3, attempt_count, failure_count, order_key, replay_id, replayed, turn,
-         $4, created_ms, $5
+         $4, created_ms, $5, bulk
   FROM held
 ), counted AS (
   INSERT INTO delivery_counts AS c (slot, endpoint_id, client_id, matched, delivered, dead, cancelled, pending)
@@ -239,9 +240,9 @@ WITH back AS (
   DELETE FROM finished WHERE id = ANY ($1::bigint[]) RETURNING *
 )
 INSERT INTO queue (id, event_id, endpoint_id, client_id, attempt_count, failure_count, due_ms, order_key, replay_id,
-                   replayed, turn, created_ms)
+                   replayed, turn, created_ms, bulk)
 SELECT back.id, event_id, endpoint_id, client_id, attempt_count, 0, again.due_ms, order_key, coalesce($3, replay_id),
-       replayed, turn, created_ms
+       replayed, turn, created_ms, bulk
 FROM unnest($1::bigint[], $2::bigint[]) AS again (id, due_ms) JOIN back ON back.id = again.id
 
 -- name: vacuum_queue
@@ -329,6 +330,11 @@ CROSS JOIN LATERAL (
   WHERE endpoint_id = e.id AND revision <= $2 ORDER BY revision DESC LIMIT 1) AS r
 WHERE e.client_id = $1
 ORDER BY e.id
+
+-- name: endpoint_at
+SELECT endpoint_id AS id, client_id, revision, created_ms, updated_ms, deleted_ms, config, ''::bytea AS sealed
+FROM (SELECT * FROM endpoint_revision WHERE endpoint_id = $1 ORDER BY revision DESC LIMIT $3) AS r
+WHERE updated_ms <= $2 ORDER BY revision DESC LIMIT 1
 
 -- name: put_key
 INSERT INTO api_key (id, role, client_ids, name, digest, created_ms, revoked_ms) VALUES ($1, $2, $3, $4, $5, $6, $7)
@@ -471,6 +477,230 @@ SELECT at_ms FROM refusal ORDER BY id LIMIT 1
 -- the primary key: ids sort by time
 DELETE FROM refusal WHERE id IN (SELECT id FROM refusal WHERE id < $1 ORDER BY id LIMIT $2) RETURNING id
 
+-- Changes ------------------------------------------------------------------------------------------------------
+
+-- name: change_rows
+-- the primary key
+SELECT r.client_id, r.entity, r.row_key, r.data, r.change_id, r.updated_ms
+FROM unnest($1::bigint[], $2::text[], $3::text[]) AS wanted (client_id, entity, row_key)
+CROSS JOIN LATERAL (
+  SELECT * FROM change_row
+  WHERE change_row.client_id = wanted.client_id AND change_row.entity = wanted.entity
+    AND change_row.row_key = wanted.row_key LIMIT 1) AS r
+
+-- name: change_expected_rows
+-- Rows are locked in the order of their keys, so that no deadlock can arise. Upserts need no plan: they find each row by the
+-- primary key, whatever the planner believes about the table.
+WITH held AS MATERIALIZED (
+  SELECT new.*, r.ctid AS place
+  FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::bigint[], $7::bigint[])
+    AS new (client_id, entity, row_key, expected, data, change_id, updated_ms)
+  CROSS JOIN LATERAL (
+    SELECT ctid FROM change_row
+    WHERE change_row.client_id = new.client_id AND change_row.entity = new.entity
+      AND change_row.row_key = new.row_key AND change_row.change_id = new.expected
+    LIMIT 1 FOR UPDATE) AS r
+), gone AS (
+  DELETE FROM change_row WHERE ctid = ANY (ARRAY (SELECT place FROM held WHERE data IS NULL))
+), kept AS (
+  INSERT INTO change_row (client_id, entity, row_key, data, change_id, updated_ms)
+  SELECT client_id, entity, row_key, data, change_id, updated_ms FROM held WHERE data IS NOT NULL
+  ON CONFLICT (client_id, entity, row_key) DO UPDATE
+  SET data = excluded.data, change_id = excluded.change_id, updated_ms = excluded.updated_ms
+)
+SELECT count(*) FROM held
+
+-- name: add_change_rows
+WITH added AS (
+  INSERT INTO change_row (client_id, entity, row_key, data, change_id, updated_ms)
+  SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])
+  ON CONFLICT (client_id, entity, row_key) DO NOTHING RETURNING 1
+)
+SELECT count(*) FROM added
+
+-- name: forget_change_rows
+-- the primary key
+DELETE FROM change_row WHERE ctid = ANY (ARRAY (
+  SELECT ctid FROM change_row WHERE client_id = $1 AND entity = $2 AND updated_ms < $3 LIMIT $4 FOR UPDATE SKIP LOCKED))
+RETURNING 1
+
+-- name: row_entities
+-- a loose scan of the primary key: a seek for each pair
+WITH RECURSIVE found (client_id, entity) AS (
+  (SELECT client_id, entity FROM change_row ORDER BY client_id, entity LIMIT 1)
+  UNION ALL
+  SELECT next.* FROM found
+  CROSS JOIN LATERAL (
+    SELECT r.client_id, r.entity FROM change_row AS r WHERE (r.client_id, r.entity) > (found.client_id, found.entity)
+    ORDER BY r.client_id, r.entity LIMIT 1) AS next
+)
+SELECT client_id, entity FROM found
+
+-- name: insert_changes
+-- rows are sorted by idempotency key, so that no deadlock can arise
+INSERT INTO change (id, client_id, entity, source, accepted_ms, config_version, idempotency_key, data, known)
+SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[], $8::text[],
+                     $9::text[])
+
+-- name: changes_by_key
+-- unique index change_key
+SELECT c.id, c.client_id, c.entity, c.source, c.idempotency_key, c.data,
+       ARRAY (SELECT event_id FROM raised_event AS r WHERE r.change_id = c.id AND r.merged = 1 ORDER BY event_id)
+         AS event_ids
+FROM unnest($1::bigint[], $2::text[]) AS wanted (client_id, key)
+CROSS JOIN LATERAL (
+  SELECT * FROM change WHERE change.client_id = wanted.client_id AND change.idempotency_key = wanted.key LIMIT 1) AS c
+
+-- name: change
+SELECT id, client_id, entity, source, accepted_ms, config_version, idempotency_key, data, known FROM change
+WHERE id = $1
+
+-- name: oldest_change_ms
+SELECT accepted_ms FROM change ORDER BY id LIMIT 1
+
+-- name: delete_old_changes
+-- the primary key: ids sort by time
+DELETE FROM change WHERE id = ANY (ARRAY (
+  SELECT id FROM change WHERE id < $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)) RETURNING id
+
+-- name: put_waiting
+-- notifications are sorted, so that no deadlock can arise
+INSERT INTO waiting_notification AS w (setting_id, subject, client_id, application_id, event_type, body, due_ms,
+                                       first_change_id, change_id, merged)
+SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::bytea[], $7::bigint[],
+                     $8::bigint[], $9::bigint[], $10::bigint[])
+ON CONFLICT (setting_id, subject) DO UPDATE
+SET application_id = excluded.application_id, event_type = excluded.event_type, body = excluded.body,
+    change_id = excluded.change_id, merged = w.merged + excluded.merged
+
+-- name: release_waiting
+-- notifications are locked in the order of their keys, so that no deadlock can arise
+WITH held AS MATERIALIZED (
+  SELECT w.place FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS released (setting_id, subject, change_id)
+  CROSS JOIN LATERAL (
+    SELECT ctid AS place FROM waiting_notification
+    WHERE waiting_notification.setting_id = released.setting_id AND waiting_notification.subject = released.subject
+      AND waiting_notification.change_id = released.change_id
+    LIMIT 1 FOR UPDATE) AS w
+), gone AS (
+  DELETE FROM waiting_notification WHERE ctid = ANY (ARRAY (SELECT place FROM held))
+)
+SELECT count(*) FROM held
+
+-- name: waiting
+-- the primary key
+SELECT w.setting_id, w.subject, w.client_id, w.application_id, w.event_type, w.body, w.due_ms, w.first_change_id,
+       w.change_id, w.merged
+FROM unnest($1::bigint[], $2::text[]) AS wanted (setting_id, subject)
+CROSS JOIN LATERAL (
+  SELECT * FROM waiting_notification
+  WHERE waiting_notification.setting_id = wanted.setting_id AND waiting_notification.subject = wanted.subject
+  LIMIT 1) AS w
+
+-- name: due_waiting
+-- index waiting_notification_due
+SELECT setting_id, subject, client_id, application_id, event_type, body, due_ms, first_change_id, change_id, merged
+FROM waiting_notification WHERE due_ms <= $1 ORDER BY due_ms LIMIT $2
+
+-- name: next_waiting_ms
+SELECT min(due_ms) FROM waiting_notification
+
+-- name: shift_waiting
+UPDATE waiting_notification SET due_ms = due_ms + $1
+
+-- name: insert_raised
+INSERT INTO raised_event (event_id, client_id, setting_id, subject, first_change_id, change_id, merged)
+SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[])
+
+-- name: raised
+SELECT event_id, client_id, setting_id, subject, first_change_id, change_id, merged FROM raised_event
+WHERE event_id = $1
+
+-- name: raised_by
+-- index raised_event_change
+SELECT event_id, client_id, setting_id, subject, first_change_id, change_id, merged FROM raised_event
+WHERE change_id = $1 ORDER BY event_id
+
+-- name: raised_for
+-- index raised_event_subject
+SELECT event_id, client_id, setting_id, subject, first_change_id, change_id, merged FROM raised_event
+WHERE setting_id = $1 AND subject = $2 AND change_id >= $3 AND first_change_id <= $3 ORDER BY change_id LIMIT 1
+
+-- name: change_fields
+-- the primary key
+SELECT f.client_id, f.entity, f.name
+FROM unnest($1::bigint[], $2::text[]) AS wanted (client_id, entity)
+CROSS JOIN LATERAL (
+  SELECT * FROM change_field
+  WHERE change_field.client_id = wanted.client_id AND change_field.entity = wanted.entity
+  ORDER BY change_field.name LIMIT 10000) AS f
+
+-- name: insert_change_fields
+-- names are sorted, so that no deadlock can arise
+INSERT INTO change_field (client_id, entity, name) SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[])
+ON CONFLICT DO NOTHING
+
+-- Event settings and change sources ----------------------------------------------------------------------------
+
+-- name: put_event_setting
+INSERT INTO event_setting (id, client_id, application_id, event_type, entity, revision, deleted_ms, config)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (id) DO UPDATE SET client_id = excluded.client_id, application_id = excluded.application_id,
+  event_type = excluded.event_type, entity = excluded.entity, revision = excluded.revision,
+  deleted_ms = excluded.deleted_ms, config = excluded.config
+
+-- name: insert_event_setting_revision
+INSERT INTO event_setting_revision (setting_id, revision, client_id, config) VALUES ($1, $2, $3, $4)
+
+-- name: has_other_event_setting
+-- index event_setting_client
+SELECT EXISTS (SELECT FROM event_setting
+               WHERE client_id = $1 AND event_type = $2 AND entity = $3 AND application_id IS NOT DISTINCT FROM $4::bigint
+                 AND id <> $5 AND deleted_ms IS NULL)
+
+-- name: event_settings
+SELECT config FROM event_setting WHERE revision > $1 ORDER BY id
+
+-- name: event_settings_at
+SELECT r.config
+FROM event_setting AS s
+CROSS JOIN LATERAL (
+  SELECT config FROM event_setting_revision AS r WHERE r.setting_id = s.id AND r.revision <= $2
+  ORDER BY r.revision DESC LIMIT 1) AS r
+WHERE s.client_id = $1 ORDER BY s.id
+
+-- name: has_change_source
+SELECT EXISTS (SELECT FROM change_source WHERE name = $1)
+
+-- name: put_change_source
+INSERT INTO change_source (name, revision, config) VALUES ($1, $2, $3)
+ON CONFLICT (name) DO UPDATE SET revision = excluded.revision, config = excluded.config
+
+-- name: delete_change_source
+DELETE FROM change_source WHERE name = $1
+
+-- name: delete_source_state
+DELETE FROM source_state WHERE source = $1
+
+-- name: change_sources
+SELECT config FROM change_source ORDER BY name
+
+-- name: source_states
+SELECT source, position, report, reported_ms FROM source_state ORDER BY source
+
+-- name: lock_source_positions
+-- sources are sorted, so that no deadlock can arise; a row is made for a source that has none
+INSERT INTO source_state (source) SELECT unnest($1::text[])
+ON CONFLICT (source) DO UPDATE SET source = excluded.source RETURNING source, position
+
+-- name: put_source_positions
+INSERT INTO source_state (source, position) SELECT * FROM unnest($1::text[], $2::text[])
+ON CONFLICT (source) DO UPDATE SET position = excluded.position
+
+-- name: put_source_report
+INSERT INTO source_state (source, report, reported_ms) VALUES ($1, $2, $3)
+ON CONFLICT (source) DO UPDATE SET report = excluded.report, reported_ms = excluded.reported_ms
+
 -- History ------------------------------------------------------------------------------------------------------
 
 -- name: event
@@ -532,10 +762,10 @@ WHERE CASE WHEN $2::text = 'pending' THEN EXISTS (SELECT FROM queue WHERE queue.
 -- one statement, so one snapshot. $1: count the pending deliveries in the queue, which costs by backlog
 SELECT c.endpoint_id, c.client_id, c.matched, c.delivered, c.dead, c.cancelled,
        CASE WHEN $1::boolean THEN coalesce(counted.pending, 0) ELSE c.pending END AS pending,
-       (SELECT min(first.due_ms) FROM (VALUES (false), (true)) AS kind (retrying)
+       (SELECT min(first.due_ms) FROM (VALUES (0::smallint), (1::smallint), (2::smallint)) AS kinds (kind)
         CROSS JOIN LATERAL (
           SELECT q.due_ms FROM queue AS q
-          WHERE q.endpoint_id = c.endpoint_id AND q.retrying = kind.retrying AND q.due_ms IS NOT NULL
+          WHERE q.endpoint_id = c.endpoint_id AND q.kind = kinds.kind AND q.due_ms IS NOT NULL
           ORDER BY q.due_ms LIMIT 1) AS first) AS oldest_due_ms
 FROM (SELECT endpoint_id, min(client_id) AS client_id, sum(matched)::bigint AS matched,
              sum(delivered)::bigint AS delivered, sum(dead)::bigint AS dead, sum(cancelled)::bigint AS cancelled,
@@ -628,7 +858,8 @@ FROM event AS e WHERE e.id > $1 ORDER BY e.id LIMIT $2
 -- name: last_id
 SELECT greatest((SELECT max(id) FROM event), (SELECT max(id) FROM queue), (SELECT max(id) FROM finished),
                 (SELECT max(id) FROM endpoint), (SELECT max(id) FROM api_key), (SELECT max(id) FROM replay),
-                (SELECT max(id) FROM audit_entry), (SELECT max(id) FROM refusal),
+                (SELECT max(id) FROM audit_entry), (SELECT max(id) FROM refusal), (SELECT max(id) FROM change),
+                (SELECT max(id) FROM event_setting),
                 (SELECT value FROM meta WHERE name = 'last_id'))
 
 -- name: oldest_ms
@@ -650,6 +881,7 @@ WITH attempts AS (DELETE FROM attempt WHERE event_id = ANY ($1::bigint[])),
      deliveries AS (DELETE FROM finished WHERE event_id = ANY ($1::bigint[])),
      texts AS (DELETE FROM event_text WHERE event_id = ANY ($1::bigint[])),
      todo AS (DELETE FROM text_todo WHERE event_id = ANY ($1::bigint[])),
+     raised AS (DELETE FROM raised_event WHERE event_id = ANY ($1::bigint[])),
      events AS (DELETE FROM event WHERE id = ANY ($1::bigint[]) RETURNING id, client_id, idempotency_key)
 DELETE FROM event_key AS k USING events AS e
 WHERE k.client_id = e.client_id AND k.key = e.idempotency_key AND k.event_id = e.id
@@ -700,12 +932,14 @@ WHERE i.inhparent = 'event'::regclass AND c.relname ~ '^event_\d{8}$' ORDER BY 1
 -- index queue_event
 SELECT EXISTS (SELECT FROM queue WHERE event_id >= $1 AND event_id < $2)
 
--- name: delete_idempotency_keys
+-- name: delete_keys_and_raised
 WITH next AS MATERIALIZED (
   SELECT id, client_id, idempotency_key FROM event WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3
 ), deleted AS (
   DELETE FROM event_key AS k USING next AS e
   WHERE k.client_id = e.client_id AND k.key = e.idempotency_key AND k.event_id = e.id
+), raised AS (
+  DELETE FROM raised_event WHERE event_id = ANY (ARRAY (SELECT id FROM next))
 )
 SELECT count(*) AS count, max(id) AS last_id FROM next
 

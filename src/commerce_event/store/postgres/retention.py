@@ -33,7 +33,7 @@ class Retention:
         )
         for week in weeks:
             events, after_id = 0, week.first_id - 1
-            # Free the idempotency keys first. After an interruption this finds nothing to do and goes on.
+            # First what lies in tables without weeks. After an interruption this finds nothing to do and goes on.
             while some := await self._delete_keys(week, after_id):
                 count, after_id = some
                 events += count
@@ -43,7 +43,7 @@ class Retention:
 
     async def _delete_keys(self, week: partitions.Week, after_id: int) -> tuple[int, int] | None:
         return await self._executor.run(
-            lambda connection: partitions.delete_idempotency_keys(connection, week, after_id)
+            lambda connection: partitions.delete_keys_and_raised(connection, week, after_id)
         )
 
     async def _drop(self, week: partitions.Week) -> bool:
@@ -97,7 +97,7 @@ async def remember_last_id(connection: Connection) -> None:
 
 
 async def _delete(connection: Connection, event_ids: list[int]) -> int:
-    """Delete events with their deliveries, attempts and text."""
+    """Delete events with everything that belongs to them."""
     await remember_last_id(connection)
     locked = await fetch_column(connection, "lock_events_to_delete", event_ids)
     unneeded = await fetch_column(connection, "without_pending", locked)  # read after the lock: this is final

@@ -27,6 +27,7 @@ def continue_clock(connection: apsw.Connection, clock: SystemClock) -> None:
 def shift_due(connection: apsw.Connection, by_ms: int, clock: Clock) -> None:
     """Move due times with a clock that was set, and store how far it is ahead now."""
     execute(connection, "shift_due", by_ms)
+    execute(connection, "shift_waiting", by_ms)
     if isinstance(clock, SystemClock):
         execute(connection, "put_meta", "clock_ahead_ms", clock.ahead_ms)
 

@@ -20,6 +20,8 @@ from commerce_event.store.sqlite import files, maintenance, queue
 from commerce_event.store.sqlite.access import Access
 from commerce_event.store.sqlite.activity import SqliteActivity
 from commerce_event.store.sqlite.audit_log import SqliteAuditLog
+from commerce_event.store.sqlite.change_settings import SqliteChangeSettings
+from commerce_event.store.sqlite.changes import SqliteChanges
 from commerce_event.store.sqlite.checkpoints import Checkpointer
 from commerce_event.store.sqlite.contract import SqliteContract
 from commerce_event.store.sqlite.history import SqliteHistory
@@ -58,6 +60,8 @@ class SqliteStore:
         self.activity = SqliteActivity(self._access)
         self.audit_log = SqliteAuditLog(self._access)
         self.refusals = SqliteRefusals(self._access)
+        self.changes = SqliteChanges(self._access, self.journal)
+        self.change_settings = SqliteChangeSettings(self._access)
         self.maintenance = SqliteMaintenance(self._access, self._clock)
 
     async def open(self) -> None:

@@ -35,7 +35,9 @@ class SqliteJournal:
         self, submissions: Sequence[Sequence[NewEvent]], *, config_version: int | None = None
     ) -> list[list[Accepted]]:
         events = [event for submission in submissions for event in submission]
-        answers = iter(await self._access.write(lambda connection: self._accept(connection, events, config_version)))
+        answers = iter(
+            await self._access.write(lambda connection: self.store_events(connection, events, config_version))
+        )
         return [list(islice(answers, len(submission))) for submission in submissions]
 
     async def check_writable(self) -> None:
@@ -48,11 +50,11 @@ class SqliteJournal:
 
         await self._access.write(work)
 
-    def _accept(
+    def store_events(
         self, connection: apsw.Connection, events: Sequence[NewEvent], config_version: int | None
     ) -> list[Accepted]:
-        if config_version is not None and fetch_value(connection, "meta", "config_version") != config_version:
-            raise ConfigChangedError
+        """Store events in the transaction of the caller; return an answer for each. Raises ConfigChangedError."""
+        check_config_version(connection, config_version)
         keys = [(event.client_id, event.idempotency_key) for event in events if event.idempotency_key is not None]
         known = {
             (row.client_id, row.idempotency_key): FirstEvent.of(row)
@@ -70,6 +72,12 @@ class SqliteJournal:
         write_rows(connection, "insert_deliveries", rows)
         count_new_deliveries(connection, [(delivery.endpoint_id, event.client_id) for delivery, event in pairs])
         return answers
+
+
+def check_config_version(connection: apsw.Connection, expected: int | None) -> None:
+    """Raise ConfigChangedError when a config version is expected and is no longer current."""
+    if expected is not None and fetch_value(connection, "meta", "config_version") != expected:
+        raise ConfigChangedError
 
 
 def busy_order_keys(connection: apsw.Connection, deliveries: Sequence[NewDelivery]) -> set[OrderKey]:

@@ -142,10 +142,10 @@ def remember_last_id(connection: apsw.Connection) -> None:
 
 
 def _delete(connection: apsw.Connection, event_ids: Sequence[int]) -> int:
-    """Delete events with their deliveries, attempts and text."""
+    """Delete events with everything that belongs to them."""
     remember_last_id(connection)
     unneeded = [event_id for event_id in event_ids if not fetch_value(connection, "has_pending", event_id)]
     for event_id in unneeded:
-        for step in ("delete_attempts", "delete_deliveries", "delete_text", "delete_event"):
+        for step in ("delete_attempts", "delete_deliveries", "delete_text", "delete_raised", "delete_event"):
             execute(connection, step, event_id)
     return len(unneeded)

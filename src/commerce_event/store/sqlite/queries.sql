@@ -20,10 +20,10 @@ VALUES {rows:12}
 
 -- name: insert_deliveries
 INSERT INTO delivery (id, event_id, endpoint_id, client_id, state, attempt_count, failure_count, due_ms, run_id, leased_ms,
-                      order_key, replay_id, replayed, created_ms)
+                      order_key, replay_id, replayed, created_ms, bulk)
 SELECT column1, column2, column3, column4, 'pending', column5, 0, column6, column7, column8, column9, column10, column11,
-       column12
-FROM (VALUES {rows:12})
+       column12, column13
+FROM (VALUES {rows:13})
 
 -- Queue --------------------------------------------------------------------------------------------------------
 
@@ -35,20 +35,20 @@ WITH RECURSIVE busy (endpoint_id) AS (
   SELECT (SELECT min(endpoint_id) FROM delivery WHERE state = 'pending' AND endpoint_id > busy.endpoint_id)
   FROM busy WHERE busy.endpoint_id IS NOT NULL
 )
-SELECT endpoint_id, kind.column1 AS retrying,
+SELECT endpoint_id, kinds.column1 AS kind,
        (SELECT min(due_ms) FROM delivery INDEXED BY delivery_due
-        WHERE state = 'pending' AND endpoint_id = busy.endpoint_id AND (attempt_count > 0) = kind.column1
-          AND due_ms IS NOT NULL) AS due_ms
-FROM busy CROSS JOIN (VALUES (0), (1)) AS kind
+        WHERE state = 'pending' AND endpoint_id = busy.endpoint_id AND kind = kinds.column1 AND due_ms IS NOT NULL
+       ) AS due_ms
+FROM busy CROSS JOIN (VALUES (0), (1), (2)) AS kinds
 WHERE endpoint_id IS NOT NULL AND due_ms IS NOT NULL
 
 -- name: due
 -- index delivery_due returns the oldest due first
 SELECT d.id AS delivery_id, d.endpoint_id, d.attempt_count + 1 AS number, d.failure_count, d.replay_id,
-       d.order_key IS NOT NULL AS has_order_key, d.run_id AS former_run_id, d.leased_ms,
+       d.order_key IS NOT NULL AS has_order_key, d.bulk, d.run_id AS former_run_id, d.leased_ms,
        e.id AS event_id, e.client_id, e.sequence, e.type, e.traceparent, e.body
 FROM (SELECT id AS due_id FROM delivery INDEXED BY delivery_due
-      WHERE state = 'pending' AND endpoint_id = ? AND (attempt_count > 0) = ? AND due_ms <= ?
+      WHERE state = 'pending' AND endpoint_id = ? AND kind = ? AND due_ms <= ?
       ORDER BY due_ms LIMIT ?)
 CROSS JOIN delivery AS d ON d.id = due_id
 LEFT JOIN event AS e ON e.id = d.event_id
@@ -184,6 +184,11 @@ WHERE e.client_id = ?1
   AND r.revision = (SELECT max(revision) FROM endpoint_revision WHERE endpoint_id = e.id AND revision <= ?2)
 ORDER BY e.id
 
+-- name: endpoint_at
+SELECT endpoint_id AS id, client_id, revision, created_ms, updated_ms, deleted_ms, config, x'' AS sealed
+FROM (SELECT * FROM endpoint_revision WHERE endpoint_id = ?1 ORDER BY revision DESC LIMIT ?3)
+WHERE updated_ms <= ?2 ORDER BY revision DESC LIMIT 1
+
 -- name: put_key
 INSERT INTO api_key (id, role, client_ids, name, digest, created_ms, revoked_ms) VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET role = excluded.role, client_ids = excluded.client_ids, name = excluded.name,
@@ -318,6 +323,195 @@ SELECT at_ms FROM refusal ORDER BY id LIMIT 1
 -- the primary key: ids sort by time
 DELETE FROM refusal WHERE id IN (SELECT id FROM refusal WHERE id < ? ORDER BY id LIMIT ?) RETURNING id
 
+-- Changes ------------------------------------------------------------------------------------------------------
+
+-- name: change_rows
+-- the primary key
+SELECT r.client_id, r.entity, r.row_key, r.data, r.change_id, r.updated_ms
+FROM (VALUES {rows:3}) AS wanted CROSS JOIN change_row AS r
+WHERE r.client_id = wanted.column1 AND r.entity = wanted.column2 AND r.row_key = wanted.column3
+
+-- name: count_change_rows
+-- how many of these rows there are
+SELECT count(*) AS count FROM (VALUES {rows:3}) AS wanted CROSS JOIN change_row AS r
+WHERE r.client_id = wanted.column1 AND r.entity = wanted.column2 AND r.row_key = wanted.column3
+
+-- name: count_expected_change_rows
+-- how many of these rows were last written by the expected change
+SELECT count(*) AS count FROM (VALUES {rows:4}) AS wanted CROSS JOIN change_row AS r
+WHERE r.client_id = wanted.column1 AND r.entity = wanted.column2 AND r.row_key = wanted.column3
+  AND r.change_id = wanted.column4
+
+-- name: put_change_rows
+INSERT INTO change_row (client_id, entity, row_key, data, change_id, updated_ms) VALUES {rows:6}
+ON CONFLICT (client_id, entity, row_key) DO UPDATE
+SET data = excluded.data, change_id = excluded.change_id, updated_ms = excluded.updated_ms
+
+-- name: delete_change_rows
+DELETE FROM change_row WHERE (client_id, entity, row_key) IN (VALUES {rows:3})
+
+-- name: forget_change_rows
+-- the primary key
+DELETE FROM change_row WHERE rowid IN (
+  SELECT rowid FROM change_row WHERE client_id = ? AND entity = ? AND updated_ms < ? LIMIT ?) RETURNING 1
+
+-- name: row_entities
+-- a loose scan of the primary key: a seek for each pair
+WITH RECURSIVE found (row) AS (
+  SELECT (SELECT rowid FROM change_row ORDER BY client_id, entity LIMIT 1)
+  UNION ALL
+  SELECT (SELECT next.rowid FROM change_row AS present CROSS JOIN change_row AS next
+          WHERE present.rowid = found.row AND (next.client_id, next.entity) > (present.client_id, present.entity)
+          ORDER BY next.client_id, next.entity LIMIT 1)
+  FROM found WHERE row IS NOT NULL
+)
+SELECT r.client_id, r.entity FROM found CROSS JOIN change_row AS r ON r.rowid = found.row
+
+-- name: insert_changes
+INSERT INTO change (id, client_id, entity, source, accepted_ms, config_version, idempotency_key, data, known)
+VALUES {rows:9}
+
+-- name: changes_by_key
+-- unique index change_key
+SELECT c.id, c.client_id, c.entity, c.source, c.idempotency_key, c.data,
+       (SELECT json_group_array(event_id ORDER BY event_id) FROM raised_event AS r
+        WHERE r.change_id = c.id AND r.merged = 1) AS event_ids
+FROM (VALUES {rows:2}) AS wanted CROSS JOIN change AS c
+WHERE c.client_id = wanted.column1 AND c.idempotency_key = wanted.column2
+
+-- name: change
+SELECT id, client_id, entity, source, accepted_ms, config_version, idempotency_key, data, known FROM change
+WHERE id = ?
+
+-- name: oldest_change_ms
+SELECT accepted_ms FROM change ORDER BY id LIMIT 1
+
+-- name: delete_old_changes
+-- the primary key: ids sort by time
+DELETE FROM change WHERE id IN (SELECT id FROM change WHERE id < ? ORDER BY id LIMIT ?) RETURNING id
+
+-- name: put_waiting
+INSERT INTO waiting_notification (setting_id, subject, client_id, application_id, event_type, body, due_ms,
+                                  first_change_id, change_id, merged)
+VALUES {rows:10}
+ON CONFLICT (setting_id, subject) DO UPDATE
+SET application_id = excluded.application_id, event_type = excluded.event_type, body = excluded.body,
+    change_id = excluded.change_id, merged = merged + excluded.merged
+
+-- name: count_expected_waiting
+-- how many of these notifications were last written by the expected change
+SELECT count(*) AS count FROM (VALUES {rows:3}) AS wanted CROSS JOIN waiting_notification AS w
+WHERE w.setting_id = wanted.column1 AND w.subject = wanted.column2 AND w.change_id = wanted.column3
+
+-- name: delete_waiting
+DELETE FROM waiting_notification WHERE (setting_id, subject, change_id) IN (VALUES {rows:3})
+
+-- name: waiting
+-- the primary key
+SELECT w.setting_id, w.subject, w.client_id, w.application_id, w.event_type, w.body, w.due_ms, w.first_change_id,
+       w.change_id, w.merged
+FROM (VALUES {rows:2}) AS wanted CROSS JOIN waiting_notification AS w
+WHERE w.setting_id = wanted.column1 AND w.subject = wanted.column2
+
+-- name: due_waiting
+-- index waiting_notification_due
+SELECT setting_id, subject, client_id, application_id, event_type, body, due_ms, first_change_id, change_id, merged
+FROM waiting_notification WHERE due_ms <= ? ORDER BY due_ms LIMIT ?
+
+-- name: next_waiting_ms
+SELECT min(due_ms) FROM waiting_notification
+
+-- name: shift_waiting
+UPDATE waiting_notification SET due_ms = due_ms + ?
+
+-- name: insert_raised
+INSERT INTO raised_event (event_id, client_id, setting_id, subject, first_change_id, change_id, merged)
+VALUES {rows:7}
+
+-- name: raised
+SELECT event_id, client_id, setting_id, subject, first_change_id, change_id, merged FROM raised_event
+WHERE event_id = ?
+
+-- name: raised_by
+-- index raised_event_change
+SELECT event_id, client_id, setting_id, subject, first_change_id, change_id, merged FROM raised_event
+WHERE change_id = ? ORDER BY event_id
+
+-- name: raised_for
+-- index raised_event_subject
+SELECT event_id, client_id, setting_id, subject, first_change_id, change_id, merged FROM raised_event
+WHERE setting_id = ?1 AND subject = ?2 AND change_id >= ?3 AND first_change_id <= ?3 ORDER BY change_id LIMIT 1
+
+-- name: delete_raised
+DELETE FROM raised_event WHERE event_id = ?
+
+-- name: change_fields
+-- the primary key
+SELECT f.client_id, f.entity, f.name FROM (VALUES {rows:2}) AS wanted CROSS JOIN change_field AS f
+WHERE f.client_id = wanted.column1 AND f.entity = wanted.column2 ORDER BY f.name
+
+-- name: insert_change_fields
+INSERT INTO change_field (client_id, entity, name) VALUES {rows:3} ON CONFLICT DO NOTHING
+
+-- Event settings and change sources ----------------------------------------------------------------------------
+
+-- name: put_event_setting
+INSERT INTO event_setting (id, client_id, application_id, event_type, entity, revision, deleted_ms, config)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET client_id = excluded.client_id, application_id = excluded.application_id,
+  event_type = excluded.event_type, entity = excluded.entity, revision = excluded.revision,
+  deleted_ms = excluded.deleted_ms, config = excluded.config
+
+-- name: insert_event_setting_revision
+INSERT INTO event_setting_revision (setting_id, revision, client_id, config) VALUES (?, ?, ?, ?)
+
+-- name: has_other_event_setting
+-- index event_setting_client
+SELECT EXISTS (SELECT 1 FROM event_setting
+               WHERE client_id = ? AND event_type = ? AND entity = ? AND application_id IS ? AND id <> ?
+                 AND deleted_ms IS NULL)
+
+-- name: event_settings
+SELECT config FROM event_setting WHERE revision > ? ORDER BY id
+
+-- name: event_settings_at
+SELECT r.config
+FROM event_setting AS s CROSS JOIN event_setting_revision AS r ON r.setting_id = s.id
+WHERE s.client_id = ?1
+  AND r.revision = (SELECT max(revision) FROM event_setting_revision WHERE setting_id = s.id AND revision <= ?2)
+ORDER BY s.id
+
+-- name: has_change_source
+SELECT EXISTS (SELECT 1 FROM change_source WHERE name = ?)
+
+-- name: put_change_source
+INSERT INTO change_source (name, revision, config) VALUES (?, ?, ?)
+ON CONFLICT (name) DO UPDATE SET revision = excluded.revision, config = excluded.config
+
+-- name: delete_change_source
+DELETE FROM change_source WHERE name = ?
+
+-- name: delete_source_state
+DELETE FROM source_state WHERE source = ?
+
+-- name: change_sources
+SELECT config FROM change_source ORDER BY name
+
+-- name: source_states
+SELECT source, position, report, reported_ms FROM source_state ORDER BY source
+
+-- name: source_positions
+SELECT s.source, s.position FROM (VALUES {rows:1}) AS wanted CROSS JOIN source_state AS s
+WHERE s.source = wanted.column1
+
+-- name: put_source_positions
+INSERT INTO source_state (source, position) VALUES {rows:2}
+ON CONFLICT (source) DO UPDATE SET position = excluded.position
+
+-- name: put_source_report
+INSERT INTO source_state (source, report, reported_ms) VALUES (?, ?, ?)
+ON CONFLICT (source) DO UPDATE SET report = excluded.report, reported_ms = excluded.reported_ms
+
 -- History ------------------------------------------------------------------------------------------------------
 
 -- name: event
@@ -369,13 +563,10 @@ WHERE EXISTS (SELECT 1 FROM delivery WHERE replay_id = wanted.value AND replay_i
 
 -- name: delivery_counts
 SELECT c.endpoint_id, c.client_id, c.matched, c.delivered, c.dead, c.cancelled, c.pending,
-       (SELECT min(due_ms) FROM (
-          SELECT min(due_ms) AS due_ms FROM delivery INDEXED BY delivery_due
-          WHERE state = 'pending' AND endpoint_id = c.endpoint_id AND (attempt_count > 0) = 0 AND due_ms IS NOT NULL
-          UNION ALL
-          SELECT min(due_ms) FROM delivery INDEXED BY delivery_due
-          WHERE state = 'pending' AND endpoint_id = c.endpoint_id AND (attempt_count > 0) = 1 AND due_ms IS NOT NULL)
-       ) AS oldest_due_ms
+       (SELECT min((SELECT min(due_ms) FROM delivery INDEXED BY delivery_due
+                    WHERE state = 'pending' AND endpoint_id = c.endpoint_id AND kind = kinds.column1
+                      AND due_ms IS NOT NULL))
+        FROM (VALUES (0), (1), (2)) AS kinds) AS oldest_due_ms
 FROM delivery_counts AS c ORDER BY c.endpoint_id
 
 -- name: pending_count
@@ -439,7 +630,8 @@ SELECT max((SELECT value FROM meta WHERE name = 'last_id'),
            coalesce((SELECT max(id) FROM event), 0), coalesce((SELECT max(id) FROM delivery), 0),
            coalesce((SELECT max(id) FROM endpoint), 0), coalesce((SELECT max(id) FROM api_key), 0),
            coalesce((SELECT max(id) FROM replay), 0), coalesce((SELECT max(id) FROM audit_entry), 0),
-           coalesce((SELECT max(id) FROM refusal), 0))
+           coalesce((SELECT max(id) FROM refusal), 0),
+           coalesce((SELECT max(id) FROM change), 0), coalesce((SELECT max(id) FROM event_setting), 0))
 
 -- name: oldest_ms
 SELECT accepted_ms FROM event ORDER BY id LIMIT 1
