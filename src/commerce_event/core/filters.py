@@ -13,7 +13,7 @@ the operators. There are no regular expressions: a filter takes linear time on a
 """
 
 import difflib
-from collections.abc import Callable, Generator, Mapping, Set
+from collections.abc import Callable, Generator, Iterator, Mapping, Set
 from typing import Any, Final, Literal, TypeVar
 
 import msgspec
@@ -85,6 +85,19 @@ def check_filter(raw: object, properties: frozenset[str], kinds: Mapping[str, Se
     if raw:
         _Parser(properties, kinds).clauses(raw, "", 1)
     return raw
+
+
+def names_in(filter_: Filter, pointer: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the place (a JSON Pointer) of each name and path in a valid filter, and the name or path."""
+    for name, value in filter_.items():
+        place = _child(pointer, name)
+        if name == "not":
+            yield from names_in(value, place)
+        elif name in {"all", "any"}:
+            for at, item in enumerate(value):
+                yield from names_in(item, f"{place}/{at}")
+        else:
+            yield place, name
 
 
 def compile_filter(filter_: Filter) -> Predicate:

@@ -17,6 +17,8 @@ from commerce_event.reference.response_examples import (
     ORDER,
     REFUSAL_ID,
     REPLAY_ID,
+    SETTING_ID,
+    SOURCE_NAME,
 )
 from commerce_event.web.highlight import json_text
 
@@ -27,6 +29,8 @@ _BODIES: Final[dict[str, Any]] = {
     "publishEvents": [{"type": each.name, "data": each.example} for each in (ORDER, JOB)],
 }
 _IN_PATH: Final = {
+    "change-sources/{name}": f"change-sources/{SOURCE_NAME}",
+    "event-settings/{id}": f"event-settings/{SETTING_ID}",
     "{name}": JOB.name,
     "events/{id}": f"events/{EVENT_ID}",
     "deliveries/{id}": f"deliveries/{DELIVERY_ID}",

@@ -82,6 +82,11 @@ class ChangeSettings:
         setting = self._table.get(setting_id)
         return setting if setting is not None and scope.allows(setting.client_id) else None
 
+    def setting_for(self, setting: EventSetting) -> EventSetting | None:
+        """Return the setting of the same client, application, type and entity."""
+        same = [each for each in self._table.of_client(setting.client_id) if _subject(each) == _subject(setting)]
+        return same[0] if same else None
+
     async def add_setting(self, setting: EventSetting, *, limit: int) -> EventSetting:
         """Store a new setting and return it with its revision.
 
@@ -125,6 +130,10 @@ class ChangeSettings:
         """Return the sources in scope by name; those whose client stands in a column only for every client."""
         return [source for source in self._sources.values() if scope.allows(source.client_id)]
 
+    def sources_for(self, client_id: int) -> list[ChangeSource]:
+        """Return the sources that may have changes of a client: its own, and those whose client stands in a column."""
+        return [source for source in self._sources.values() if source.client_id in {client_id, None}]
+
     def source(self, name: str) -> ChangeSource | None:
         return self._sources.get(name)
 
@@ -159,3 +168,8 @@ class ChangeSettings:
             version = await self._store.delete_source(name)
             self._sources = {each: source for each, source in self._sources.items() if each != name}
             self._advance(version)
+
+
+def _subject(setting: EventSetting) -> tuple[int, int | None, str, str]:
+    """Return what there is only one setting of."""
+    return setting.client_id, setting.application_id, setting.event_type, setting.entity
