@@ -10,6 +10,7 @@ from commerce_event.core.clock import parse_rfc3339
 
 SILENT_MS: Final = 120_000  # without a report from a reader that should run
 
+_START: Final = "Start it:"
 _TONES: Final[dict[ReaderState, str]] = {
     "running": "good", "waiting": "wait", "failing": "bad", "slot_lost": "bad", "stopped": "",
 }  # fmt: skip
@@ -29,7 +30,7 @@ class SourceCondition(msgspec.Struct, frozen=True, kw_only=True):
     tone: str
     text: str
     needs_attention: bool
-    commands: tuple[str, ...] = ()
+    commands: tuple[tuple[str, str], ...] = ()  # each with what it does
 
 
 def source_condition(name: str, reader: ReaderView | None, now_ms: int) -> SourceCondition:
@@ -37,11 +38,11 @@ def source_condition(name: str, reader: ReaderView | None, now_ms: int) -> Sourc
     start = f"commerce-event capture postgresql://USER@HOST/DATABASE --source {name}"
     if reader is None:
         text = "No reader has reported. Its changes are sent to it, or its reader was not started yet."
-        return SourceCondition(word="no reader", tone="", text=text, needs_attention=False, commands=(start,))
+        return SourceCondition(word="no reader", tone="", text=text, needs_attention=False, commands=((_START, start),))
     silent_ms = now_ms - parse_rfc3339(reader.reported_at)
     if reader.state in {"running", "waiting"} and silent_ms > SILENT_MS:
         text = f"It has not reported for {duration(silent_ms / 1000)}. Look whether it still runs, or start it again."
-        return SourceCondition(word="silent", tone="bad", text=text, needs_attention=True, commands=(start,))
+        return SourceCondition(word="silent", tone="bad", text=text, needs_attention=True, commands=((_START, start),))
     return SourceCondition(
         word=reader.state.replace("_", " "),
         tone=_TONES[reader.state],
@@ -51,8 +52,12 @@ def source_condition(name: str, reader: ReaderView | None, now_ms: int) -> Sourc
     )
 
 
-def _commands(state: ReaderState, start: str) -> tuple[str, ...]:
+def _commands(state: ReaderState, start: str) -> tuple[tuple[str, str], ...]:
     """Return the commands that make the reader run again."""
     if state == "slot_lost":
-        return (f"{start} --setup", f"{start} --accept-gap", f"{start} --backfill TABLE")
-    return (start,) if state in {"failing", "stopped"} else ()
+        return (
+            ("Make a new slot:", f"{start} --setup"),
+            ("Follow from there on:", f"{start} --accept-gap"),
+            ("Send the rows of each table again, as last known values:", f"{start} --backfill TABLE"),
+        )
+    return ((_START, start),) if state in {"failing", "stopped"} else ()

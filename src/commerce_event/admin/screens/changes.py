@@ -87,7 +87,6 @@ async def show_change(context: ScreenContext) -> Response:
         rows=value_rows(change),
         previous=previous_sentence(change),
         document=json_text(_document(change)),
-        json_text=json_text,
     )
 
 
@@ -98,7 +97,10 @@ def _row(change: ChangeSummaryView) -> ChangeRow:
 def _tone(explained: ChangeExplanationView) -> str:
     if explained.change.entity is None:
         return "bad"
-    return "good" if any(each.fired for each in explained.settings) else ""
+    raised = [notification for decision in explained.settings for notification in decision.notifications]
+    if raised and all(each.waits_until for each in raised):
+        return "wait"
+    return "good" if raised else ""
 
 
 def _document(change: ChangeDetailView) -> dict[str, object]:
