@@ -46,7 +46,7 @@ async def test_create_setting_takes_effect_in_the_registry(api: Api) -> None:
     made = await create(api, fields=["City", "City", "Zip"], filter={"Country": "SE"}, coalesce_s=30)
 
     [active] = api.node.registry.active_settings(1, ADDRESS, 5)
-    assert active.fields == {"City", "Zip"}
+    assert active.fields == frozenset({"City", "Zip"})
     assert made["fields"] == ["City", "Zip"]
     assert api.node.registry.tracked_since(1, ADDRESS) is not None
 
@@ -82,6 +82,11 @@ async def test_enable_setting_sets_since_when_it_is_active(api: Api) -> None:
         ({"event_type": "OrderConfirmedEvent"}, "/event_type", "there are CompanyChangedNotification, "),
         ({"entity": "tClientCustomerAdress"}, "/entity", "did you mean tClientCustomerAddress?"),
         ({"entity": "tClientProductSku"}, "/entity", "it is about tApplicationAccount, "),
+        (
+            {"event_type": "SkuChangedNotification", "entity": "tClientProductSkuOnhand"},
+            "/entity",
+            "did you mean tClientProductSkuOnHand?",
+        ),
         ({"event_type": "SkuChangedNotification", "entity": "barcode"}, "/entity", "and other tables of a product"),
         ({"fields": []}, "/fields", "must not be empty"),
         ({"fields": ["A"] * 101}, "/fields", "must have at most 100 items"),
@@ -216,7 +221,7 @@ async def test_setting_of_another_client_is_not_found(api: Api) -> None:
     expect_problem(await caller.post(PATH, json=wanted(client_id=2)), 403)
     expect_problem(await caller.get(PATH, params={"client_id": 2}), 403)
     for method in ("GET", "PATCH", "DELETE"):
-        body = {} if method == "PATCH" else None
+        body: Json | None = {} if method == "PATCH" else None
         expect_problem(await caller.request(method, f"{PATH}/{made['id']}", json=body), 404)
     assert expect(await caller.get(PATH), 200)["items"] == []
 
@@ -226,5 +231,5 @@ async def test_setting_after_deletion_is_not_found(api: Api) -> None:
     expect(await api.admin.delete(f"{PATH}/{made['id']}"), 204)
 
     for method in ("GET", "PATCH", "DELETE"):
-        body = {} if method == "PATCH" else None
+        body: Json | None = {} if method == "PATCH" else None
         expect_problem(await api.admin.request(method, f"{PATH}/{made['id']}", json=body), 404)

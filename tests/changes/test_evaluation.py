@@ -79,7 +79,7 @@ class StoredChanges:
             self._ids,
             self._seen,
             known,
-            now_ms,  # type: ignore[arg-type]
+            now_ms,
         )
         finish(evaluation.steps(changes, 1))
         events = [self._stored(event) for event in evaluation.events]

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,9 @@ import postgres
 import pytest
 from stores import START_MS, FakeClock, SqliteEngine, accept_events, attempts_of, claim, new_event, new_replay, result
 
+from commerce_event.core.changes.model import Change, ChangeSource, EventSetting, SourceState
 from commerce_event.core.ids import IdMaker
-from commerce_event.core.model import Endpoint, Key, Refusal, Scope, Secret, ValidationEntry
+from commerce_event.core.model import DeliveryKind, Endpoint, Key, Refusal, Scope, Secret, ValidationEntry
 from commerce_event.core.problems import Fault
 from commerce_event.core.signatures import new_secret
 from commerce_event.core.vault import Vault, new_key, parse_key
@@ -35,17 +36,24 @@ from commerce_event.store.migrate_store.tables import TABLES
 from commerce_event.store.migrate_store.target import open_target
 from commerce_event.store.model import (
     Activity,
+    ChangeBatch,
+    ChangeQuery,
     ClaimRequest,
     DeliveryQuery,
     EndpointRow,
     EventQuery,
+    NewChange,
     NewDelivery,
     NewEvent,
     OwnTypeRow,
     Page,
+    PositionWrite,
+    RaisedEvent,
     RefusalQuery,
+    RowWrite,
+    WaitingNotification,
 )
-from commerce_event.store.port import Store, StoreRefusedError
+from commerce_event.store.port import SettingExistsError, Store, StoreRefusedError
 from commerce_event.store.postgres import PostgresStore
 from commerce_event.store.sqlite import SqliteStore
 
@@ -80,6 +88,7 @@ class Shop:
     async def work(self, steps: int) -> None:
         chores = [self.publish] * 4 + [self.deliver] * 4 + [self.requeue, self.cancel, self.replay]
         chores += [self.change_endpoint, self.change_key, self.change_validation, self.count, self.index, self.refuse]
+        chores += [self.change_data] * 2 + [self.change_setting]
         for _ in range(steps):
             self._now_ms += 5 * WEEK_MS // (steps + 1)
             await self._random.choice(chores)()
@@ -111,14 +120,15 @@ class Shop:
     def _delivery(self, endpoint_id: int, *, leased: bool) -> NewDelivery:
         order_key = self._random.choice([None, "basket 1", "basket 2"])
         lease_until_ms = self._now_ms + 15_000 if leased and order_key is None else None
-        return NewDelivery(self._id(self._deliveries), endpoint_id, order_key, lease_until_ms)
+        bulk = self._random.random() < 0.3
+        return NewDelivery(self._id(self._deliveries), endpoint_id, order_key, lease_until_ms, bulk)
 
     def _id(self, kept: list[int]) -> int:
         kept.append(self._ids.next(self._now_ms))
         return kept[-1]
 
     async def deliver(self) -> None:
-        wants = [ClaimRequest(each, retrying, 6) for each in ENDPOINTS for retrying in (False, True)]
+        wants = [ClaimRequest(each, kind, 6) for each in ENDPOINTS for kind in DeliveryKind]
         claimed = await self._store.queue.claim(wants, now_ms=self._now_ms, lease_until_ms=self._now_ms + 15_000)
         settled = []
         for each in claimed[: self._random.randint(0, len(claimed))]:
@@ -210,6 +220,55 @@ class Shop:
         if self._random.random() < 0.5:
             await self._store.refusals.discard(refused.id, "a test", now_ms=self._now_ms)
 
+    async def change_data(self) -> None:
+        """Store a change that writes a row, and mostly raises a notification, at once or later."""
+        change_id, number, event = self._id([]), self._random.randint(1, 9), self._event()
+        client_id, subject = self._random.choice([1, 2]), self._random.choice(["s", "Büro", "x" * 600])
+        change = Change(
+            client_id=self._random.choice([client_id, None]), entity=self._random.choice(["Skus", None]),
+            operation="update", key={"SkuId": number}, after={"Name": "Büro\0"}, source=self._random.choice(["erp", None]),
+            idempotency_key=self._random.choice([None, f"key-{change_id}"]),
+        )  # fmt: skip
+        key = (client_id, f'["{self._random.choice(["Skus", "Customers"])}",null,{{"SkuId":{number}}}]')
+        known = (await self._store.changes.known_rows([key])).get(key)
+        row = RowWrite(
+            client_id=client_id, key=key[1], values=self._random.choice([{"n": number}, {"n": number}, None]),
+            change_id=change_id, updated_ms=self._now_ms, expected_change_id=None if known is None else known.change_id,
+        )  # fmt: skip
+        waiting = WaitingNotification(
+            setting_id=5, subject=subject, client_id=client_id, application_id=self._random.choice([None, 3]),
+            event_type="SkuChangedNotification", body=b"\x00\xff", due_ms=self._now_ms, first_change_id=change_id,
+            change_id=change_id,
+        )  # fmt: skip
+        raised = RaisedEvent(
+            event_id=event.id, client_id=client_id, setting_id=5, subject=subject, first_change_id=change_id,
+            change_id=change_id,
+        )  # fmt: skip
+        position = (await self._store.change_settings.source_states()).get("erp", SourceState()).position
+        batch = ChangeBatch(
+            changes=[NewChange(
+                id=change_id, change=change, known=None if known is None else known.values, accepted_ms=self._now_ms, config_version=0
+            )],
+            rows=[row],
+            waiting=self._random.choice([[], [waiting]]),
+            raised=[raised],
+            fields=[(client_id, "Skus", f"Größe {number}")],
+            positions=[PositionWrite(source="erp", position=f"0/{change_id}", expected=position)],
+        )  # fmt: skip
+        await self._store.changes.accept(batch, self._random.choice([[], [event]]))
+
+    async def change_setting(self) -> None:
+        setting = EventSetting(
+            id=self._random.choice([5, 6]), client_id=1, event_type="SkuChangedNotification", entity="Skus",
+            application_id=self._random.choice([None, 3]), fields=self._random.choice([None, ("Größe",)]),
+            deleted_ms=self._random.choice([None, self._now_ms]),
+        )  # fmt: skip
+        with suppress(SettingExistsError):
+            await self._store.change_settings.put_setting(setting)
+        name = self._random.choice(["erp", "Büro", "b", "A"])
+        await self._store.change_settings.put_source(ChangeSource(name=name, client_id=None, tables={}))
+        await self._store.change_settings.report_source(name, "{}", now_ms=self._now_ms)
+
     async def index(self) -> None:
         await self._store.maintenance.index_text(5)
 
@@ -220,6 +279,7 @@ async def view(store: Store) -> dict[str, Any]:
     deliveries = await store.history.deliveries(DeliveryQuery(scope=EVERYONE), ALL)
     replays = await store.history.replays(EVERYONE, ALL)
     refusals = await store.refusals.refusals(RefusalQuery(scope=EVERYONE), ALL)
+    changes = await store.changes.changes(ChangeQuery(scope=EVERYONE), ALL)
     return {
         "last id": await store.last_id(),
         "config version": await store.registry.config_version(),
@@ -245,6 +305,28 @@ async def view(store: Store) -> dict[str, Any]:
         "own types": await store.contract.own_types(["B", "a", "ExportDelivered"]),
         "replays": replays,
         "refusals": [await store.refusals.refusal(each.id, EVERYONE) for each in refusals],
+        "changes": changes,
+        "unmapped": await store.changes.count_unmapped(EVERYONE, limit=10_000),
+        "first changes": await store.changes.first_changes(
+            [(1, each.change.idempotency_key) for each in changes if each.change.idempotency_key]
+        ),
+        "raised by": [await store.changes.raised_by(each.id) for each in changes],
+        "raised": [await store.changes.raised(event.id) for event in events],
+        "row entities": await store.changes.row_entities(),
+        "known rows": await store.changes.known_rows(
+            [
+                (client, f'["{entity}",null,{{"SkuId":{number}}}]')
+                for client in CLIENTS
+                for entity in ("Skus", "Customers")
+                for number in range(10)
+            ]
+        ),
+        "fields": [await store.changes.fields(client, "Skus") for client in CLIENTS],
+        "waiting notifications": await store.changes.due(now_ms=2 * START_MS, limit=10_000),
+        "settings": await store.change_settings.settings(),
+        "settings at": [await store.change_settings.settings_at(1, version) for version in range(1, 20)],
+        "sources": await store.change_settings.sources(),
+        "source states": await store.change_settings.source_states(),
         "replay states": [await store.history.replay_states(each.id) for each in replays],
         "activity": [await store.activity.by_step(EVERYONE, step_s=step, since_ms=0) for step in (60, 3_600)],
         "audit": await store.maintenance.verify_counts(after_id=0, limit=10_000),
@@ -254,7 +336,7 @@ async def view(store: Store) -> dict[str, Any]:
 
 async def use(store: Store) -> dict[str, Any]:
     """What a store answers when work goes on: claims, order keys that are released, sequences, repeated keys."""
-    wants = [ClaimRequest(each, retrying, 1_000) for each in ENDPOINTS for retrying in (False, True)]
+    wants = [ClaimRequest(each, kind, 1_000) for each in ENDPOINTS for kind in DeliveryKind]
     claimed = []
     for turn in range(3):
         now_ms = START_MS + WEEK_MS + turn

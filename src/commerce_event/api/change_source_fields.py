@@ -104,8 +104,8 @@ def _faults(table: str, fields: TableFields) -> Iterator[Fault]:
     if not 0 < len(table) <= 200:
         yield Fault(pointer, "name the table with 1 to 200 characters, such as public.customer")
     sources = sources_of(fields.entity)
-    if not sources:
-        near = nearest_name(fields.entity, ENTITIES)
+    near = None if fields.entity in ENTITIES else nearest_name(fields.entity, ENTITIES)
+    if not sources or near is not None:
         hint = f"did you mean {near}?" if near else "name one of the contract's tables, such as tClientCustomer"
         yield Fault(f"{pointer}/entity", f"no notification is about {fields.entity[:60]!r}; {hint}")
     elif not any(fields.key.keys() >= set(source.key) for source in sources):

@@ -96,8 +96,8 @@ def find_source(event_type: str, entity: str, pointer: str = "") -> Notification
         near = nearest_name(event_type, NOTIFICATIONS)
         hint = f"did you mean {near}?" if near else f"there are {', '.join(NOTIFICATIONS)}"
         raise invalid(f"{pointer}/event_type", f"{event_type[:60]!r} is not a notification; {hint}")
-    if not source.takes(entity):
-        near = nearest_name(entity, source.entities)
+    near = None if entity in source.entities else nearest_name(entity, source.entities)
+    if not source.takes(entity) or near is not None:
         also = ", and other tables of a product, such as tClientProductSkuBarcode" if source.is_open else ""
         hint = f"did you mean {near}?" if near else f"it is about {', '.join(source.entities)}{also}"
         raise invalid(f"{pointer}/entity", f"{event_type} is not about {entity[:60]!r}; {hint}")

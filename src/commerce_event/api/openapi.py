@@ -412,8 +412,8 @@ def _accepting_changes(shown: dict[Any, Any]) -> dict[str, Any]:
                 "application/json": {
                     "schema": {
                         "anyOf": [
-                            {"type": "object"},
-                            {"type": "array", "items": {"type": ["object", "null"]}, "maxItems": BATCH_MAX},
+                            _ref("DebeziumEvent"),
+                            {"type": "array", "items": _ref("DebeziumEvent"), "maxItems": BATCH_MAX},
                         ]
                     }
                 },
@@ -436,6 +436,23 @@ def _change_parameter(name: str, *, required: bool = False, example: str = "0000
         "required": required,
         "description": describe("sendDebeziumEvents", name),
         "schema": {"type": "string", "maxLength": 200, "examples": [example]},
+    }
+
+
+def _debezium_schema() -> dict[str, Any]:
+    properties: dict[str, Any] = {
+        "op": {"type": "string", "enum": ["c", "u", "d", "r", "t", "m"]},
+        "before": {"type": ["object", "null"]},
+        "after": {"type": ["object", "null"]},
+        "source": {"type": "object"},
+        "ts_ms": {"type": "integer", "format": "int64"},
+    }
+    return {
+        "type": "object",
+        "description": "A data change event of Debezium, with or without its schema around it.",
+        "properties": properties,
+        "required": [],
+        "additionalProperties": True,
     }
 
 
@@ -486,7 +503,8 @@ def _envelopes(catalogue: Catalogue) -> dict[str, Any]:
             True,
         ),
     )
-    return {"NewChange": _described("NewChange", _new_change_schema())} | {
+    made = {"NewChange": _new_change_schema(), "DebeziumEvent": _debezium_schema()}
+    return {name: _described(name, schema) for name, schema in made.items()} | {
         name: _described(
             name,
             {

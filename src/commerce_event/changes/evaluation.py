@@ -6,7 +6,6 @@ from typing import Final, Literal, Protocol
 import msgspec
 
 from commerce_event.accept.commit_batcher import PendingEvent
-from commerce_event.accept.intake import Intake
 from commerce_event.accept.turns import Steps
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core.changes.model import Change, Notification, Values
@@ -45,6 +44,14 @@ class Settings(Protocol):
         ...
 
 
+class Matcher(Protocol):
+    """What evaluating needs from the intake of events."""
+
+    def match_steps(self, event: PendingEvent) -> Steps[None]:
+        """Match an event with endpoints. Yields after each small step."""
+        ...
+
+
 class Known(msgspec.Struct, frozen=True):
     """What the store knows about a batch of changes."""
 
@@ -73,7 +80,7 @@ class Evaluation:
     """The changes of one commit. A later change sees the row as an earlier one has left it."""
 
     def __init__(
-        self, settings: Settings, intake: Intake, id_maker: IdMaker, seen: "SeenFields", known: Known, now_ms: int
+        self, settings: Settings, intake: Matcher, id_maker: IdMaker, seen: "SeenFields", known: Known, now_ms: int
     ) -> None:
         self._settings = settings
         self._intake = intake
@@ -293,7 +300,7 @@ def pending_event(event_type: str, client_id: int | None, application_id: int | 
     """Return the event of a notification as the intake takes it."""
     if client_id is None:
         raise ValueError("a notification has a client")
-    return PendingEvent(client_id, EVENT_TYPES[event_type], application_id, None, body)
+    return PendingEvent(client_id, EVENT_TYPES[event_type], application_id, None, body, bulk=True)
 
 
 def _client_of(change: Change) -> int:

@@ -36,6 +36,10 @@ CHANGE_EXAMPLES: Final[dict[str, Any]] = {
         "key": {"CustomerId": 12, "AddressId": 3}, "before": {"City": "Lund", "Zip": "22100"},
         "after": {"City": "Malmö", "Zip": "21120"},
     },
+    "DebeziumEvent": {
+        "op": "u", "before": {"id": 12, "city": "Lund"}, "after": {"id": 12, "city": "Malmö"},
+        "source": {"schema": "public", "table": "address", "lsn": 23876424, "txId": 871}, "ts_ms": 1769860800157,
+    },
     "ChangeView": _ACCEPTED,
     "ChangeBatchView": {
         "items": [{"index": 0, "status": 202, **_ACCEPTED}], "accepted": 1, "duplicates": 0, "refused": 0,

@@ -75,9 +75,9 @@ _REPLAY: Final = {
 _ENDPOINT: Final = {
     "id": ENDPOINT_ID, "client_id": _CLIENT, "application_id": None, "url": URL,
     "event_types": ["Order", JOB.name], "enabled": True, "disabled_reason": None, "description": "ERP: orders",
-    "headers": {}, "filter": None, "timeout_s": None, "retry_schedule": None, "jitter": 0.0, "max_in_flight": 32,
-    "rate_limit": None, "ordering": "none", "follow_redirects": True, "signing": "hmac", "public_key": None,
-    "created_at": _EARLIER, "updated_at": _EARLIER,
+    "headers": {}, "filter": None, "properties": None, "timeout_s": None, "retry_schedule": None, "jitter": 0.0,
+    "max_in_flight": 32, "rate_limit": None, "ordering": "none", "follow_redirects": True, "signing": "hmac",
+    "public_key": None, "created_at": _EARLIER, "updated_at": _EARLIER,
 }  # fmt: skip
 _BOOK: Final = {
     "endpoint_id": ENDPOINT_ID, "client_id": _CLIENT, "matched": 4711, "delivered": 4699, "dead": 0, "cancelled": 0,
@@ -164,7 +164,7 @@ EXAMPLES: Final[dict[str, Any]] = CHANGE_EXAMPLES | {
     "EventView": _EVENT,
     "DeliveryView": _DELIVERY,
     "AttemptView": _ATTEMPT,
-    "DeliveryDetailView": {**_DELIVERY, "attempts": [_ATTEMPT]},
+    "DeliveryDetailView": {**_DELIVERY, "attempts": [_ATTEMPT], "body_sent": ORDER.example},
     "RuleView": _RULES[2],
     "ReasonView": _REASON,
     "ExplanationView": {
@@ -208,7 +208,7 @@ EXAMPLES: Final[dict[str, Any]] = CHANGE_EXAMPLES | {
         "allowed_hosts": ["events.example.com"], "allow_networks": [], "max_body_bytes": 262144,
     },
     "StoreView": {
-        "engine": "sqlite", "version": "3.51.0", "location": "commerce-event.db", "schema_version": 11,
+        "engine": "sqlite", "version": "3.51.0", "location": "commerce-event.db", "schema_version": 13,
         "durability": "synchronous=FULL", "size_bytes": 1048576, "free_bytes": 10737418240,
     },
     "EventTypeView": _TYPE,

@@ -47,7 +47,7 @@ def _without_nul(text: str | None) -> str | None:
 
 _COUNTS: Final = " ".join(f"latency_{n}" for n in range(11))
 _DELIVERY: Final = (
-    "id event_id endpoint_id client_id attempt_count failure_count order_key replay_id replayed created_ms"
+    "id event_id endpoint_id client_id attempt_count failure_count order_key replay_id replayed created_ms bulk"
 )
 # The client's last sequence when the delivery was made. The plus makes SQLite walk the primary key, which ends soon.
 _TURN: Final = """CASE WHEN replayed
@@ -126,6 +126,58 @@ TABLES: Final = (
         hashed=frozenset({"body"}),
     ),
     Table(
+        name="event_setting",
+        source="event_setting",
+        columns=_names("id client_id application_id event_type entity revision deleted_ms config"),
+        key=("id",),
+    ),
+    Table(
+        name="event_setting_revision",
+        source="event_setting_revision",
+        columns=_names("setting_id revision client_id config"),
+        key=("setting_id", "revision"),
+    ),
+    Table(name="change_source", source="change_source", columns=_names("name revision config"), key=("name",)),
+    Table(
+        name="source_state",
+        source="source_state",
+        columns=_names("source position report reported_ms"),
+        key=("source",),
+    ),
+    Table(
+        name="change_field",
+        source="change_field",
+        columns=_names("client_id entity name"),
+        key=("client_id", "entity", "name"),
+    ),
+    Table(
+        name="waiting_notification",
+        source="waiting_notification",
+        columns=_names(
+            "setting_id subject client_id application_id event_type body due_ms first_change_id change_id merged"
+        ),
+        key=("setting_id", "subject"),
+        hashed=frozenset({"body"}),
+    ),
+    Table(
+        name="change_row",
+        source="change_row",
+        columns=_names("client_id entity row_key data change_id updated_ms"),
+        key=("client_id", "entity", "row_key"),
+    ),
+    Table(
+        name="change",
+        source="change",
+        columns=_names("id client_id entity source accepted_ms config_version idempotency_key data known"),
+        key=("id",),
+    ),
+    Table(
+        name="raised_event",
+        source="raised_event",
+        columns=_names("event_id client_id setting_id subject first_change_id change_id merged"),
+        key=("event_id",),
+    ),
+    Table(
         name="replay",
         source="replay",
         columns=_names(
@@ -179,7 +231,7 @@ TABLES: Final = (
         where="state = 'pending'",
         columns=_names(f"{_DELIVERY} due_ms run_id leased_ms", turn=_TURN),
         key=("id",),
-        converters={"replayed": bool},
+        converters={"replayed": bool, "bulk": bool},
     ),
     Table(
         name="finished",
@@ -187,7 +239,7 @@ TABLES: Final = (
         where="state <> 'pending'",
         columns=_names(f"{_DELIVERY} state reason finished_ms", turn=_TURN),
         key=("id",),
-        converters={"replayed": bool},
+        converters={"replayed": bool, "bulk": bool},
     ),
     Table(
         name="attempt",

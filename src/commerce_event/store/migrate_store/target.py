@@ -68,9 +68,9 @@ class Target:
             if found is None:
                 await self._start_record(fingerprint, source, now_ms)
         rows = await self._connection.fetch("SELECT name, after, done, rows, checksum FROM move_table")
-        self.progress = {
-            row["name"]: Progress(_key(row["after"]), row["done"], row["rows"], row["checksum"]) for row in rows
-        }
+        found_rows = {row["name"]: row for row in rows}
+        for row in [found_rows[table.name] for table in TABLES]:
+            self.progress[row["name"]] = Progress(_key(row["after"]), row["done"], row["rows"], row["checksum"])
 
     async def _lock(self) -> None:
         for _ in range(_LOCK_TRIES):
