@@ -87,8 +87,9 @@ def errors_of(problem: Problem) -> Errors:
     for fault in problem.faults:
         name, _, inside = fault.pointer.removeprefix("/setting").lstrip("/").partition("/")
         place = _PLACES.get(name, name if name in LABELS else "")
-        label = LABELS.get(place, name)
-        text = f"{label} {fault.message}" if fault.message.startswith(_NEEDS_SUBJECT) else fault.message
+        text = (
+            f"{LABELS[place]} {fault.message}" if place and fault.message.startswith(_NEEDS_SUBJECT) else fault.message
+        )
         where = f" (at {inside.replace('/', ' › ')})" if place == "filter" and inside else ""
         text = f"{as_sentence(text)}{where}"
         errors[place] = f"{errors[place]} {text}" if place in errors else text
