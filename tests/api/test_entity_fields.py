@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from api_server import Api, expect, expect_problem, running_api
 
 PATH = "/v1/event-settings/fields"
-CUSTOMER = {"client_id": 1, "entity": "tClientCustomer"}
+CUSTOMER: dict[str, Any] = {"client_id": 1, "entity": "tClientCustomer"}
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ class Starts:
         return [asyncio.create_task(self._start(client_id, weight)) for _ in range(count)]
 
     async def _start(self, client_id: int, weight: int) -> None:
-        await self.pace.wait_for_turn(client_id, weight)
+        await self.pace.wait_for_turn(client_id, weight=weight)
         self.begun.append(client_id)
 
 
