@@ -9,7 +9,7 @@ from commerce_event.core.changes.model import ChangeSource, EventSetting
 from commerce_event.core.changes.rules import ActiveSetting
 from commerce_event.core.changes.setting_table import SettingTable
 from commerce_event.core.model import Scope
-from commerce_event.store.port import ChangeSettingStore, SourceExistsError
+from commerce_event.store.port import ChangeSettingStore, SettingChangedError, SourceExistsError
 
 
 class ReadChangeSettings(msgspec.Struct, frozen=True):
@@ -104,12 +104,18 @@ class ChangeSettings:
     ) -> EventSetting | None:
         """Store the result of ``changed`` and return it; None when the setting is unknown or deleted.
 
-        When ``changed`` raises, nothing is stored and the error is passed on. Raises SettingExistsError.
+        When ``changed`` raises, nothing is stored and the error is passed on. When another node changes the setting in
+        between, ``changed`` is called again with the new setting.
         """
         async with self._lock:
-            await self._refresh()
-            setting = self._table.get(setting_id)
-            return None if setting is None else await self._put(changed(setting))
+            while True:
+                setting = self._table.get(setting_id)
+                if setting is None:
+                    return None
+                try:
+                    return await self._put(changed(setting), expected_revision=setting.revision)
+                except SettingChangedError:
+                    await self._refresh()
 
     async def delete_setting(self, setting_id: int, now_ms: int) -> EventSetting | None:
         """Mark a setting as deleted and return it; its past revisions stay readable."""
@@ -117,8 +123,8 @@ class ChangeSettings:
             setting_id, lambda setting: msgspec.structs.replace(setting, deleted_ms=now_ms, updated_ms=now_ms)
         )
 
-    async def _put(self, setting: EventSetting) -> EventSetting:
-        version = await self._store.put_setting(setting)
+    async def _put(self, setting: EventSetting, *, expected_revision: int | None = None) -> EventSetting:
+        version = await self._store.put_setting(setting, expected_revision=expected_revision)
         saved = msgspec.structs.replace(setting, revision=version)
         self._table.put(saved)
         self._advance(version)

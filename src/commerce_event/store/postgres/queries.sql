@@ -656,6 +656,9 @@ ON CONFLICT (id) DO UPDATE SET client_id = excluded.client_id, application_id = 
   event_type = excluded.event_type, entity = excluded.entity, revision = excluded.revision,
   deleted_ms = excluded.deleted_ms, config = excluded.config
 
+-- name: event_setting_revision
+SELECT revision FROM event_setting WHERE id = $1
+
 -- name: insert_event_setting_revision
 INSERT INTO event_setting_revision (setting_id, revision, client_id, config) VALUES ($1, $2, $3, $4)
 

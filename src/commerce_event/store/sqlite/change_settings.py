@@ -7,7 +7,7 @@ import msgspec
 
 from commerce_event.core.changes.model import ChangeSource, EventSetting, SourceState
 from commerce_event.store import change_rows
-from commerce_event.store.port import SettingExistsError, SourceExistsError
+from commerce_event.store.port import SettingChangedError, SettingExistsError, SourceExistsError
 from commerce_event.store.sqlite.access import Access
 from commerce_event.store.sqlite.sql import execute, fetch, fetch_value, write_rows
 
@@ -18,8 +18,12 @@ class SqliteChangeSettings:
     def __init__(self, access: Access) -> None:
         self._access = access
 
-    async def put_setting(self, setting: EventSetting) -> int:
+    async def put_setting(self, setting: EventSetting, *, expected_revision: int | None = None) -> int:
         def work(connection: apsw.Connection, version: int) -> None:
+            if expected_revision is not None:
+                present = fetch_value(connection, "event_setting_revision", setting.id)
+                if present != expected_revision:
+                    raise SettingChangedError
             names = (setting.client_id, setting.event_type, setting.entity, setting.application_id, setting.id)
             if setting.deleted_ms is None and fetch_value(connection, "has_other_event_setting", *names):
                 raise SettingExistsError
