@@ -45,7 +45,9 @@ WITH_ID = [o.name for o in OPERATIONS if "{id}" in o.path]
 PUBLISHING = {"reportChangeSource"}
 WITH_SOURCE = [o.name for o in OPERATIONS if o.path.startswith("/v1/change-sources/{name}")]
 OWN_TYPES = {"createEventType", "changeEventType", "deleteEventType"}
-WITHOUT_IDS = {"readActivity", "readNode", "countRefusals", "countChanges", "listValidation"}  # tests of their own
+WITHOUT_IDS = {  # tests of their own
+    "readActivity", "readNode", "countRefusals", "countChanges", "listEntityFields", "listValidation",
+}  # fmt: skip
 LISTS = [
     o.name
     for o in OPERATIONS
@@ -141,6 +143,8 @@ async def call(
     )
     if query is not None:
         await caller.put(path, json=bodies["setValidation"])
+    if operation.name == "listEntityFields":
+        query = {"client_id": things.client_id, "entity": SETTING["entity"]}
     return await caller.request(operation.method, path, params=query, json=bodies.get(operation.name))
 
 

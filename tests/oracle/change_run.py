@@ -37,7 +37,6 @@ CLIENTS = (1, 2)
 _STALLED_S = 60.0
 _WRONG_MAX = 20
 _SETTLE_S = 60.0
-_LONGEST_WINDOW_S = 2.0
 _CALLERS = 3
 
 
@@ -68,7 +67,7 @@ def wishes() -> list[Wish]:
         Wish(1, "SupplierSkuPriceChangedNotification", "tSupplierProductSku"),
         Wish(1, "SupplierSkuChangedNotification", "tSupplierProductSku", update, level_rises_to=5),
         Wish(1, "SupplierSkuOnHandChangedNotification", "tSupplierProductSkuOnHand"),
-        Wish(2, "SkuPriceChangedNotification", prices, window_s=_LONGEST_WINDOW_S),
+        Wish(2, "SkuPriceChangedNotification", prices, window_s=2.0),
         Wish(2, "SkuOnHandBreakPointNotification", stock, not_deleted, window_s=0.5),
         Wish(2, "CustomerChangedNotification", customer, frozenset({"delete"})),
     ]
@@ -140,8 +139,8 @@ def wait_for_changes(stream: ChangeStream, count: int) -> None:
             raise SystemExit(f"no change was acknowledged for {_STALLED_S:.0f} s: {stream.wrong_answers[-3:]}")
 
 
-def subscribe(server: Server, receiver: Receiver, wanted: list[Wish]) -> None:
-    """Create the endpoints, and the settings, which are on from the first epoch."""
+def subscribe(server: Server, receiver: Receiver, wanted: list[Wish]) -> list[str]:
+    """Create the endpoints, and the settings, which are on from the first epoch; return keys to send changes with."""
     with server.api() as api:
         for client_id in CLIENTS:
             endpoint = {"client_id": client_id, "url": receiver.url, "event_types": ["*"], "max_in_flight": 32}
@@ -152,6 +151,9 @@ def subscribe(server: Server, receiver: Receiver, wanted: list[Wish]) -> None:
                 raise SystemExit(f"{wish.body()}: {answer.status_code} {answer.text}")
             wish.id = answer.json()["id"]
             wish.on_in.add(0)
+        body = {"role": "publish", "client_ids": list(CLIENTS)}
+        made = [api.post("/v1/keys", json=body | {"name": f"sender {n}"}) for n in range(THREADS)]
+        return [answer.raise_for_status().json()["key"] for answer in made]
 
 
 def switch(servers: list[Server], stream: ChangeStream, record: ChangeRecord, rng: random.Random) -> None:
@@ -172,8 +174,8 @@ def switch(servers: list[Server], stream: ChangeStream, record: ChangeRecord, rn
 def live(plan: ChangePlan, servers: list[Server], receiver: Receiver, record: ChangeRecord) -> None:
     """Send changes, kill one node or all, and switch settings, turn by turn."""
     rng = random.Random(plan.seed)
-    subscribe(servers[0], receiver, record.wishes)
-    stream = ChangeStream(servers, plan.seed, THREADS)
+    keys = subscribe(servers[0], receiver, record.wishes)
+    stream = ChangeStream(servers, plan.seed, keys)
     try:
         wait_for_changes(stream, plan.between)
         for turn in range(plan.cycles):
@@ -197,20 +199,28 @@ def live(plan: ChangePlan, servers: list[Server], receiver: Receiver, record: Ch
 
 def ask(servers: list[Server], receiver: Receiver, record: ChangeRecord) -> None:
     """Wait until all is raised and delivered, and write down what the servers say."""
-    server = servers[-1]
+    server, end = servers[-1], time.monotonic() + _SETTLE_S
+    _explain(server, record, [change.id for change in record.sent])
+    while (begun := [*filter(_is_begun, record.explanations.values())]) and time.monotonic() < end:
+        time.sleep(0.3)
+        _explain(server, record, [explanation["change"]["id"] for explanation in begun])
     with server.api() as api:
-        time.sleep(_LONGEST_WINDOW_S)  # until the last window has passed
-        end, seen = time.monotonic() + _SETTLE_S, -1
-        while time.monotonic() < end:
-            record.pending = sum(book["pending"] for book in api.get("/v1/books").raise_for_status().json()["items"])
-            record.events = [event for client_id in CLIENTS for event in _events(api, client_id)]
-            if not record.pending and len(record.events) == seen:
-                break
-            seen = len(record.events)
-            time.sleep(2.5)  # longer than a node rests between two looks at what waits
+        while (pending := _pending(api)) and time.monotonic() < end:
+            time.sleep(0.3)
+        record.pending = pending
+        record.events = [event for client_id in CLIENTS for event in _events(api, client_id)]
         record.stored_ids = [each["id"] for client_id in CLIENTS for each in _changes(api, client_id)]
     record.arrivals = receiver.arrivals
-    _explain_all(server, record)
+
+
+def _is_begun(explanation: Values) -> bool:
+    """Tell whether a notification still waits, or is not delivered yet."""
+    notifications = [each for setting in explanation["settings"] for each in setting["notifications"]]
+    return any(each["waits_until"] or each["deliveries"].get("pending") for each in notifications)
+
+
+def _pending(api: httpx.Client) -> int:
+    return sum(book["pending"] for book in api.get("/v1/books").raise_for_status().json()["items"])
 
 
 def _events(api: httpx.Client, client_id: int) -> Iterator[RaisedEvent]:
@@ -236,14 +246,15 @@ def _changes(api: httpx.Client, client_id: int) -> Iterator[Values]:
         cursor = page["next_cursor"]
 
 
-def _explain_all(server: Server, record: ChangeRecord) -> None:
+def _explain(server: Server, record: ChangeRecord, ids: list[str]) -> None:
+    """Ask what became of changes."""
+
     def read(part: list[str]) -> None:
         with server.api() as api:
             for change_id in part:
                 answer = api.get(f"/v1/changes/{change_id}/explain").raise_for_status().json()
                 record.explanations[change_id] = answer
 
-    ids = [change.id for change in record.sent]
     with ThreadPoolExecutor(_CALLERS) as callers:
         list(callers.map(read, [ids[turn::_CALLERS] for turn in range(_CALLERS)]))
 

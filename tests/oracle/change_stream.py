@@ -13,11 +13,12 @@ from change_model import SentChange, Values
 from servers import Server
 
 _AGAIN_S = 0.05
+_PAUSE_S = 0.03  # between two requests of a thread: judging costs more than sending
 _PATIENCE_S = 5.0
 _LAST_S = 60.0
 _IN_A_REQUEST = 8
 _REPEATED_EVERY, _CONFLICT_EVERY = 4, 9
-_LONG_LIST, _LONG_LIST_SHARE = 230, 0.1  # parts: more events than one commit of the product takes
+_LONG_LIST, _LONG_LIST_EVERY = 230, 9  # parts: more events than one commit of the product takes
 _PATH = "/v1/changes"
 
 
@@ -26,7 +27,7 @@ class Changes:
 
     def __init__(self, seed: int) -> None:
         self._rng = random.Random(seed)
-        self._number = 0
+        self._number = self._categories = 0
 
     def next(self) -> Values:
         self._number += 1
@@ -41,6 +42,15 @@ class Changes:
             "operation": operation,
             "key": self._key(entity),
         }
+        if entity == "tCategory":
+            self._categories += 1
+            if self._categories % _LONG_LIST_EVERY == 0:
+                body |= {
+                    "client_id": 1,
+                    "operation": "insert",
+                    "key": {"PartNo": [f"L-{n}" for n in range(_LONG_LIST)]},
+                }
+                operation = "insert"
         if entity == "tClientCustomer" and rng.random() < 0.4:
             body["application_id"] = rng.choice((1, 2))
         if operation != "insert" and rng.random() < 0.35:
@@ -64,8 +74,7 @@ class Changes:
         if entity == "tClientProductSkuOnHand":
             return {"PartNo": self._part(), "WarehouseId": 1, "LocationId": rng.randint(1, 2)}
         if entity == "tCategory":
-            count = _LONG_LIST if rng.random() < _LONG_LIST_SHARE else rng.randint(1, 4)
-            return {"CategoryId": 1, "PartNo": [f"C-{part}" for part in range(count)] + ["C-0"]}
+            return {"CategoryId": 1, "PartNo": [f"C-{part}" for part in range(rng.randint(1, 4))] + ["C-0"]}
         return {"SupplierId": 7, "PartNo": self._part()}
 
     def _values(self, entity: str) -> Values:
@@ -99,7 +108,8 @@ _ENTITIES = (
 class ChangeStream:
     """Threads that send changes. What was not acknowledged is sent again, to another node where there is one."""
 
-    def __init__(self, servers: list[Server], seed: int, threads: int) -> None:
+    def __init__(self, servers: list[Server], seed: int, keys: list[str]) -> None:
+        """Every key has a thread of its own: nodes take changes of different keys at the same time."""
         self._servers = servers
         self._changes = Changes(seed)
         self._lock = threading.Lock()
@@ -112,7 +122,9 @@ class ChangeStream:
         self.repeated = self.conflicts = self.told_to_wait = 0
         self.wrong_answers: list[str] = []
         self.wrong_repeats: list[str] = []
-        self._threads = [threading.Thread(target=self._run, args=(turn,), daemon=True) for turn in range(threads)]
+        self._threads = [
+            threading.Thread(target=self._run, args=(turn, key), daemon=True) for turn, key in enumerate(keys)
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -136,9 +148,11 @@ class ChangeStream:
         for thread in self._threads:
             thread.join()
 
-    def _run(self, turn: int) -> None:
+    def _run(self, turn: int, key: str) -> None:
         with ExitStack() as closing:
             clients = [closing.enter_context(server.api(_PATIENCE_S)) for server in self._servers]
+            for client in clients:
+                client.headers["authorization"] = f"Bearer {key}"
             while self._enter():
                 try:
                     with self._lock:
@@ -149,6 +163,7 @@ class ChangeStream:
                 finally:
                     self._leave()
                 turn += 1
+                time.sleep(_PAUSE_S)
 
     def _enter(self) -> bool:
         with self._gate:

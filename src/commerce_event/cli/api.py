@@ -73,6 +73,11 @@ class Api:
     ) -> None:
         self._client.close()
 
+    @property
+    def client(self) -> httpx.Client:
+        """The HTTP client, for callers that handle answers themselves."""
+        return self._client
+
     def get(self, path: str, **query: Any) -> Any:
         return self._call("GET", path, params={name: value for name, value in query.items() if value is not None})
 

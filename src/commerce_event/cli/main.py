@@ -15,6 +15,7 @@ from commerce_event.cli import (
     audit,
     backup,
     bench,
+    capture,
     change_sources,
     changes,
     demo,
@@ -82,6 +83,7 @@ app.add_typer(event_types.app, name="event-types")
 app.add_typer(event_settings.app, name="event-settings")
 app.add_typer(change_sources.app, name="change-sources")
 app.add_typer(validation.app, name="validation")
+app.command()(capture.capture)
 app.command()(audit.audit)
 app.command()(reference.openapi)
 app.command()(reference.types)
