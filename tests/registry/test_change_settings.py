@@ -188,6 +188,21 @@ async def test_put_source_is_read_by_other_nodes(store: Store, registry: Registr
     assert registry.source("erp") is other.source("erp") is None
 
 
+async def test_refresh_reads_only_changed_sources(store: Store, registry: Registry) -> None:
+    for name in ("a", "b", "c"):
+        await registry.change_settings.put_source(name, lambda _, name=name: source(name), limit=9)
+    other = await loaded(store)
+    kept = other.source("a")
+    changed = await registry.change_settings.put_source("c", lambda _: source("c", client_id=5), limit=9)
+    await registry.change_settings.delete_source("b")
+
+    await other.refresh()
+
+    assert other.source("a") is kept
+    assert other.source("c") == changed
+    assert [each.name for each in other.change_settings.sources(EVERYONE)] == ["a", "c"]
+
+
 async def test_put_source_of_another_nodes_name_is_a_change(store: Store, registry: Registry) -> None:
     """The other node creates it after this one has looked."""
     other = await loaded(store)

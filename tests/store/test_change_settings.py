@@ -115,6 +115,9 @@ async def test_source_reads_back_as_it_was_put(store: Store) -> None:
     versions = [await store.change_settings.put_source(each, is_new=True) for each in (SOURCE, other)]
     kept = [replace(SOURCE, revision=versions[0]), replace(other, revision=versions[1])]
     assert await store.change_settings.sources() == kept
+    assert await store.change_settings.sources([kept[1].name, "unknown"]) == kept[1:]
+    assert await store.change_settings.sources([]) == []
+    assert await store.change_settings.source_revisions() == {each.name: each.revision for each in kept}
     with pytest.raises(SourceExistsError):
         await store.change_settings.put_source(SOURCE, is_new=True)
     assert await store.registry.config_version() == versions[1]

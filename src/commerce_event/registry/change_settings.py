@@ -1,7 +1,7 @@
 """Event settings and change sources in memory, where every change of data looks them up."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
@@ -16,7 +16,7 @@ class ReadChangeSettings(msgspec.Struct, frozen=True):
     """What has been read from the store and is not in use yet."""
 
     settings: Sequence[EventSetting]
-    sources: Sequence[ChangeSource]
+    sources: dict[str, ChangeSource]  # by name
     is_complete: bool  # the settings are all there are, not only those that have changed
 
 
@@ -47,9 +47,19 @@ class ChangeSettings:
 
     async def read(self, *, since_version: int) -> ReadChangeSettings:
         """Read what changed after that config version; everything for 0."""
+        settings = await self._store.settings(since_version=since_version)
         return ReadChangeSettings(
-            await self._store.settings(since_version=since_version), await self._store.sources(), not since_version
+            settings, await self._read_sources(self._sources if since_version else {}), not since_version
         )
+
+    async def _read_sources(self, known: Mapping[str, ChangeSource]) -> dict[str, ChangeSource]:
+        """Return the sources by name; read only those that have changed, since one may have many tables."""
+        revisions = await self._store.source_revisions()
+        found = {name: source for name, source in known.items() if revisions.get(name) == source.revision}
+        changed = [name for name in revisions if name not in found]
+        if changed:
+            found |= {source.name: source for source in await self._store.sources(changed)}
+        return dict(sorted(found.items()))
 
     def use(self, read: ReadChangeSettings) -> None:
         """Use what was read from now on."""
@@ -58,7 +68,7 @@ class ChangeSettings:
         else:
             for setting in read.settings:
                 self._table.put(setting)
-        self._sources = {source.name: source for source in read.sources}
+        self._sources = read.sources
 
     # -- settings
 

@@ -569,8 +569,12 @@ class ChangeSettingStore(Protocol):
         """Delete a source with its position; return the new config version."""
         ...
 
-    async def sources(self) -> list[ChangeSource]:
-        """Return every source, by name."""
+    async def source_revisions(self) -> dict[str, int]:
+        """Return the revision of each source by its name."""
+        ...
+
+    async def sources(self, names: Sequence[str] | None = None) -> list[ChangeSource]:
+        """Return those of the sources that exist, by name; every source without ``names``."""
         ...
 
     async def source_states(self) -> dict[str, SourceState]:

@@ -1,6 +1,6 @@
 """Event settings and change sources: small tables, rarely written."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
@@ -62,8 +62,13 @@ class PostgresChangeSettings:
 
         return await self._change(work)
 
-    async def sources(self) -> list[ChangeSource]:
-        rows = await self._executor.read(lambda connection: fetch(connection, "change_sources"))
+    async def source_revisions(self) -> dict[str, int]:
+        rows = await self._executor.read(lambda connection: fetch(connection, "change_source_revisions"))
+        return {row.name: row.revision for row in rows}
+
+    async def sources(self, names: Sequence[str] | None = None) -> list[ChangeSource]:
+        wanted = None if names is None else list(names)
+        rows = await self._executor.read(lambda connection: fetch(connection, "change_sources", wanted))
         return [change_rows.source(row) for row in rows]
 
     async def source_states(self) -> dict[str, SourceState]:

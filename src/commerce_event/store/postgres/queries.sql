@@ -711,8 +711,11 @@ DELETE FROM change_source WHERE name = $1
 -- name: delete_source_state
 DELETE FROM source_state WHERE source = $1
 
+-- name: change_source_revisions
+SELECT name, revision FROM change_source ORDER BY name
+
 -- name: change_sources
-SELECT config FROM change_source ORDER BY name
+SELECT config FROM change_source WHERE $1::text[] IS NULL OR name = ANY ($1) ORDER BY name
 
 -- name: source_states
 SELECT source, position, report, reported_ms FROM source_state ORDER BY source

@@ -1,6 +1,6 @@
 """Event settings and change sources: small tables, rarely written."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import apsw
 import msgspec
@@ -9,7 +9,7 @@ from commerce_event.core.changes.model import ChangeSource, EventSetting, Source
 from commerce_event.store import change_rows
 from commerce_event.store.port import SettingChangedError, SettingExistsError, SourceExistsError
 from commerce_event.store.sqlite.access import Access
-from commerce_event.store.sqlite.sql import execute, fetch, fetch_value, write_rows
+from commerce_event.store.sqlite.sql import as_json, execute, fetch, fetch_value, write_rows
 
 
 class SqliteChangeSettings:
@@ -63,9 +63,15 @@ class SqliteChangeSettings:
 
         return await self._change(work)
 
-    async def sources(self) -> list[ChangeSource]:
+    async def source_revisions(self) -> dict[str, int]:
         return await self._access.read(
-            lambda connection: [change_rows.source(row) for row in fetch(connection, "change_sources")]
+            lambda connection: {row.name: row.revision for row in fetch(connection, "change_source_revisions")}
+        )
+
+    async def sources(self, names: Sequence[str] | None = None) -> list[ChangeSource]:
+        wanted = None if names is None else as_json(names)
+        return await self._access.read(
+            lambda connection: [change_rows.source(row) for row in fetch(connection, "change_sources", wanted)]
         )
 
     async def source_states(self) -> dict[str, SourceState]:
