@@ -189,8 +189,9 @@ async def test_put_source_is_read_by_other_nodes(store: Store, registry: Registr
 
 
 async def test_refresh_reads_only_changed_sources(store: Store, registry: Registry) -> None:
-    for name in ("a", "b", "c"):
-        await registry.change_settings.put_source(name, lambda _, name=name: source(name), limit=9)
+    await registry.change_settings.put_source("a", lambda _: source("a"), limit=9)
+    await registry.change_settings.put_source("b", lambda _: source("b"), limit=9)
+    await registry.change_settings.put_source("c", lambda _: source("c"), limit=9)
     other = await loaded(store)
     kept = other.source("a")
     changed = await registry.change_settings.put_source("c", lambda _: source("c", client_id=5), limit=9)
