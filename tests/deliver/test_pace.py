@@ -15,9 +15,7 @@ class Starts:
         self.pace = Pace()
         self.begun: list[int] = []
 
-    def add(
-        self, client_id: int, count: int, weight: int = 1, *, bulk: bool = False
-    ) -> list[asyncio.Task[None]]:
+    def add(self, client_id: int, count: int, weight: int = 1, *, bulk: bool = False) -> list[asyncio.Task[None]]:
         return [asyncio.create_task(self._start(client_id, weight, bulk)) for _ in range(count)]
 
     async def _start(self, client_id: int, weight: int, bulk: bool) -> None:

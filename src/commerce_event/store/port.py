@@ -479,8 +479,9 @@ class ChangeStore(Protocol):
     ) -> list[Accepted]:
         """Store changes, and the events that they raise with their deliveries, in one commit.
 
-        Return an answer for each event, as ``JournalStore.accept`` does. Raises ConfigChangedError,
-        ChangesOutdatedError and PositionChangedError; then nothing was stored.
+        Return an answer for each event, as ``JournalStore.accept`` does; an event that is a duplicate raises nothing.
+        Raises ConfigChangedError, ChangesOutdatedError and PositionChangedError; then nothing was stored. While another
+        node has locked the rows for a second, it raises StoreUnavailableError.
         """
         ...
 
@@ -499,7 +500,10 @@ class ChangeStore(Protocol):
     async def change(self, change_id: int, scope: Scope) -> StoredChange | None: ...
 
     async def changes(self, query: ChangeQuery, page: Page) -> list[StoredChange]:
-        """Return changes, the newest first; with ``page.after`` the oldest first, above that id."""
+        """Return changes, the newest first; with ``page.after`` the oldest first, above that id.
+
+        Times are compared with those in the ids.
+        """
         ...
 
     async def count_unmapped(self, scope: Scope, *, limit: int) -> int:
@@ -519,7 +523,7 @@ class ChangeStore(Protocol):
         ...
 
     async def fields(self, client_id: int, entity: str) -> list[str]:
-        """Return the names of the fields that changes of the entity had, in order."""
+        """Return the names of the fields that changes of the entity had, in order; at most FIELDS_MAX are kept."""
         ...
 
     async def oldest_ms(self) -> int | None:
@@ -527,11 +531,17 @@ class ChangeStore(Protocol):
         ...
 
     async def expire(self, *, before_ms: int, limit: int) -> int:
-        """Delete older changes, at most ``limit``; return how many."""
+        """Delete older changes, at most ``limit``; return how many.
+
+        Which changes raised an event stays known as long as the event.
+        """
         ...
 
     async def forget_rows(self, client_id: int, entity: str, *, before_ms: int, limit: int) -> int:
-        """Delete last known values that were written before a time, at most ``limit``; return how many."""
+        """Delete last known values that were written before a time, at most ``limit``; return how many.
+
+        It is for entities that are no longer tracked: its cost grows with the rows of the entity that are newer.
+        """
         ...
 
     async def row_entities(self) -> list[tuple[int, str]]:
