@@ -142,6 +142,7 @@ class Node:
             timeout_s=settings.timeout_s,
             clock=clock,
             installation_id=vault.installation_id,
+            event_type_of=self.registry.event_type,
             connections_max=self.files.receivers,
         )
         self.dispatcher = Dispatcher(

@@ -58,6 +58,7 @@ CALLS: dict[str, Callable[[Store], Awaitable[Any]]] = {
     "registry.put_endpoint": lambda store: store.registry.put_endpoint(ROW),
     "registry.endpoints": lambda store: store.registry.endpoints(),
     "registry.endpoint_revisions": lambda store: store.registry.endpoint_revisions(1, 1),
+    "registry.endpoint_at": lambda store: store.registry.endpoint_at(7, 1),
     "registry.config_version": lambda store: store.registry.config_version(),
     "registry.put_key": lambda store: store.registry.put_key(KEY),
     "registry.keys": lambda store: store.registry.keys(),

@@ -159,7 +159,7 @@ class Intake:
         """
         if self._closed:
             raise StoreUnavailableError("the server is shutting down")
-        reserved: list[int] = []
+        reserved: list[NewDelivery] = []
         try:
             new = [self._match(each, reserved) for each in events]
             answers = await commit(new, self._registry.version)

@@ -19,6 +19,8 @@ DESCRIPTIONS: Final = {
     "attempts": "The newest 200 attempts, oldest first.",
     "balanced": "Whether all counts add up.",
     "body": "The body as it was sent; a string when it is not JSON.",
+    "body_sent": "The body of the last attempt; before the first one, the body that it would have now. Made from the "
+    "event and the endpoint's `properties` at that time. null: not known, as the endpoint was changed too often since.",
     "cancelled": "Deliveries that were cancelled before they succeeded.",
     "category": "The group of the contract: Customer, Order, Product, Supplier or System.",
     "circuit": "closed: normal; open: after many failures in a row, one request at a time is sent, with pauses.",
@@ -104,6 +106,9 @@ DESCRIPTIONS: Final = {
     "pending": "Deliveries that wait or are being sent.",
     "parameter": "The query parameter that the error is about.",
     "pointer": "The place in the body (JSON Pointer, RFC 6901); empty: the whole body.",
+    "properties": "The properties of delivered bodies, besides ClientId and the required ones of the event type, which "
+    "always stay; every other one is left out. By name, or as `$.Name` for one that no event type has. null: bodies "
+    "are sent as they were accepted.",
     "public_key": "The key that receivers verify with, `whpk_…`; null: requests are signed with HMAC.",
     "q": "Words in the values of the body, such as an order number or a name: all in that order, the last may be a "
     "beginning. Case, accents and signs do not count, and letters and digits are separate words: `SO-10023`, `so10023` "
@@ -223,7 +228,13 @@ EXCEPTIONS: Final = {
     "NewEventSetting.on_delete": "Whether a deleted row raises it. Left out: true, but not for break points.",
     "listEventSettings.event_type": "Only those that raise this notification.",
     "listEventSettings.entity": "Only those about this entity.",
+    "ChangeSummaryView.raised": "The events that have its values; with `expand=true`.",
+    "ChangeDetailView.raised": "Only in a list, with `expand=true`.",
+    "RaisedEventView.event_type": "Its type; null: its setting was deleted.",
     "PreviewRequest.since": "Changes accepted from this time on (RFC 3339); left out: all that are kept.",
+    "EntityFieldsView.complete": "Whether there are no others: a change source maps the entity.",
+    "EntityFieldsView.fields": "The names that a setting can list, in order.",
+    "PreviewView.sentence": "What the setting does, in words.",
     "PreviewView.changes": "Changes of the entity that were looked at.",
     "PreviewView.notifications": "Notifications that they would have raised.",
     "PreviewSampleView.at": "When the last change in it was accepted (RFC 3339, UTC).",
@@ -257,6 +268,9 @@ EXCEPTIONS: Final = {
     "NodeView.timeout_s": "How long an attempt may take by default, in seconds.",
     "ReasonView.description": "What people call the endpoint now.",
     "ReasonView.url": "The endpoint's URL when the event was accepted.",
+    "ReasonView.body_sent": "The body of the newest delivery's last attempt, where it is not the event's; with "
+    "`expand=true`. null: not known, as the endpoint was changed too often since.",
+    "RequestPreview.body": "The body, where it is not the event's.",
     "RequestPreview.headers": "The headers, names and values, in order.",
     "StoreView.version": "The version of the engine.",
     "listEndpointStats.last_hour": "false: leave the last hour out.",

@@ -121,6 +121,7 @@ class DeliveryDetailView(DeliveryView, frozen=True, kw_only=True):
     """A delivery with all its attempts."""
 
     attempts: list[AttemptView]
+    body_sent: msgspec.Raw | None
 
 
 class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,6 +137,7 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     description: str
     headers: dict[str, str]
     filter: Filter | None
+    properties: list[str] | None
     timeout_s: float | None
     retry_schedule: list[float] | None
     jitter: float
@@ -325,8 +327,12 @@ def delivery_view(delivery: Delivery) -> DeliveryView:
     return DeliveryView(**delivery_fields(delivery))
 
 
-def delivery_detail_view(delivery: Delivery, attempts: list[Attempt]) -> DeliveryDetailView:
-    return DeliveryDetailView(**delivery_fields(delivery), attempts=[attempt_view(attempt) for attempt in attempts])
+def delivery_detail_view(delivery: Delivery, attempts: list[Attempt], body_sent: bytes | None) -> DeliveryDetailView:
+    return DeliveryDetailView(
+        **delivery_fields(delivery),
+        attempts=[attempt_view(attempt) for attempt in attempts],
+        body_sent=None if body_sent is None else msgspec.Raw(body_sent),
+    )
 
 
 def endpoint_fields(endpoint: Endpoint) -> dict[str, Any]:
@@ -342,6 +348,7 @@ def endpoint_fields(endpoint: Endpoint) -> dict[str, Any]:
         "description": endpoint.description,
         "headers": dict.fromkeys(endpoint.headers, MASK),
         "filter": endpoint.filter,
+        "properties": None if endpoint.properties is None else list(endpoint.properties),
         "timeout_s": endpoint.timeout_s,
         "retry_schedule": None if schedule is None else list(schedule),
         "jitter": endpoint.jitter,

@@ -300,7 +300,7 @@ def pending_event(event_type: str, client_id: int | None, application_id: int | 
     """Return the event of a notification as the intake takes it."""
     if client_id is None:
         raise ValueError("a notification has a client")
-    return PendingEvent(client_id, EVENT_TYPES[event_type], application_id, None, body)
+    return PendingEvent(client_id, EVENT_TYPES[event_type], application_id, None, body, bulk=True)
 
 
 def _client_of(change: Change) -> int:

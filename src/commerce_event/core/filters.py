@@ -226,7 +226,7 @@ class _Parser:
             if not name.startswith("$.") or not all(name[2:].split(".")):
                 raise InvalidFilterError(pointer, "write a path as $.Name or $.Name.Inner")
         elif self._properties is not None and name not in self._properties:
-            raise InvalidFilterError(pointer, _unknown(name, self._properties))
+            raise InvalidFilterError(pointer, unknown_property(name, self._properties))
 
 
 def _group(kind: Literal["all", "any"], nodes: list[_Node]) -> _Node:
@@ -239,7 +239,8 @@ def _kind(value: object) -> Kind | None:
     return "number" if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _unknown(name: str, properties: frozenset[str]) -> str:
+def unknown_property(name: str, properties: frozenset[str]) -> str:
+    """Return the message for a name that none of the chosen event types has, with the nearest one that they have."""
     near = difflib.get_close_matches(name, sorted(properties), n=1)
     hint = f"did you mean {near[0]}?" if near else "check its spelling."
     return f"the chosen event types have no property {name[:40]!r}; {hint} Beyond the contract, write a path: $.Name"

@@ -91,6 +91,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
     headers: dict[str, str] = {}
     filter: Filter | None = None
+    properties: tuple[str, ...] | None = None  # of the delivered body, besides the required ones; None: as accepted
     timeout_s: float | None = None
     retry_schedule_s: tuple[float, ...] | None = None
     jitter: float = 0.0  # random extra delay, as a share of each retry delay

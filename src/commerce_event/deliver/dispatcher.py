@@ -18,6 +18,7 @@ from commerce_event.deliver.concurrency import Concurrency
 from commerce_event.deliver.endpoint_state import EndpointState, Health
 from commerce_event.deliver.leases import RECORD_S, Leases
 from commerce_event.deliver.pace import Pace
+from commerce_event.deliver.payloads import weight_of
 from commerce_event.deliver.result_writer import ResultWriter
 from commerce_event.registry.registry import Registry
 from commerce_event.store.model import Claimed, Settlement
@@ -204,7 +205,8 @@ class Dispatcher:
             return
         state.sending += 1
         try:
-            await self._pace.wait_for_turn((claimed.client_id, claimed.bulk))
+            weight = weight_of(endpoint, claimed)
+            await self._pace.wait_for_turn(claimed.client_id, bulk=claimed.bulk, weight=weight)
             outcome = await self._sender.send(endpoint, claimed)
         finally:
             state.sending -= 1
@@ -227,7 +229,7 @@ class Dispatcher:
                 del self._own_faults[next(iter(self._own_faults))]
         if decision.pause_s is not None:
             state.paused_until = max(state.paused_until, now + decision.pause_s)
-        self._results.put(_settlement(claimed, outcome, decision))
+        self._results.put(_settlement(claimed, outcome, decision), bulk=claimed.bulk)
         for listen in self.on_attempt:
             listen(endpoint, outcome, decision)
         if decision.gone:

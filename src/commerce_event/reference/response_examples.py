@@ -75,9 +75,9 @@ _REPLAY: Final = {
 _ENDPOINT: Final = {
     "id": ENDPOINT_ID, "client_id": _CLIENT, "application_id": None, "url": URL,
     "event_types": ["Order", JOB.name], "enabled": True, "disabled_reason": None, "description": "ERP: orders",
-    "headers": {}, "filter": None, "timeout_s": None, "retry_schedule": None, "jitter": 0.0, "max_in_flight": 32,
-    "rate_limit": None, "ordering": "none", "follow_redirects": True, "signing": "hmac", "public_key": None,
-    "created_at": _EARLIER, "updated_at": _EARLIER,
+    "headers": {}, "filter": None, "properties": None, "timeout_s": None, "retry_schedule": None, "jitter": 0.0,
+    "max_in_flight": 32, "rate_limit": None, "ordering": "none", "follow_redirects": True, "signing": "hmac",
+    "public_key": None, "created_at": _EARLIER, "updated_at": _EARLIER,
 }  # fmt: skip
 _BOOK: Final = {
     "endpoint_id": ENDPOINT_ID, "client_id": _CLIENT, "matched": 4711, "delivered": 4699, "dead": 0, "cancelled": 0,
@@ -164,7 +164,7 @@ EXAMPLES: Final[dict[str, Any]] = CHANGE_EXAMPLES | {
     "EventView": _EVENT,
     "DeliveryView": _DELIVERY,
     "AttemptView": _ATTEMPT,
-    "DeliveryDetailView": {**_DELIVERY, "attempts": [_ATTEMPT]},
+    "DeliveryDetailView": {**_DELIVERY, "attempts": [_ATTEMPT], "body_sent": ORDER.example},
     "RuleView": _RULES[2],
     "ReasonView": _REASON,
     "ExplanationView": {
@@ -241,7 +241,12 @@ EXAMPLES: Final[dict[str, Any]] = CHANGE_EXAMPLES | {
     "EventSettingChange": {"fields": ["City", "Zip", "Country"], "coalesce_s": 60},
     "PreviewRequest": {"setting": _NEW_SETTING, "since": "2026-01-31T00:00:00Z"},
     "PreviewSampleView": _SAMPLE,
-    "PreviewView": {"changes": 412, "notifications": 37, "samples": [_SAMPLE], "truncated": False},
+    "EntityFieldsView": {
+        "entity": "tClientCustomerAddress", "fields": ["City", "CustomerId", "Zip"], "complete": True,
+    },
+    "PreviewView": {
+        "sentence": _SETTING["sentence"], "changes": 412, "notifications": 37, "samples": [_SAMPLE], "truncated": False,
+    },
     "ChangeSourceView": _SOURCE,
     "ChangeSourceSummaryView": {
         "name": SOURCE_NAME, "client_id": _CLIENT, "table_count": 1, "entities": ["tClientCustomer"], **_SOURCE_STATE,

@@ -205,6 +205,18 @@ class Registry:
         rows = await self._store.registry.endpoint_revisions(client_id, config_version)
         return [open_row(row, self._vault) for row in rows]
 
+    async def endpoint_at(self, endpoint_id: int, at_ms: int) -> Endpoint | None:
+        """Return an endpoint as it was at that time, deleted or not; one that has changed since has no secrets.
+
+        None: it did not exist, or has changed too often since. On a node that had not read a change yet, deliveries
+        used the former state for up to a second more.
+        """
+        endpoint = self._endpoints.get(endpoint_id)
+        if endpoint is None or endpoint.updated_ms <= at_ms:
+            return endpoint
+        row = await self._store.registry.endpoint_at(endpoint_id, at_ms)
+        return None if row is None else open_row(row, self._vault)
+
     # -- validation
 
     def validation_mode(self, client_id: int, event_type: EventType) -> ValidationMode:
@@ -257,6 +269,10 @@ class Registry:
         self._validation.setdefault(entry.client_id, {})[entry.event_type] = entry
 
     # -- own event types
+
+    def event_type(self, name: str) -> EventType:
+        """Return the type of a stored event, as it is now."""
+        return self.catalogue.of_event(name)
 
     def own_type(self, name: str) -> OwnType | None:
         return self._own_types.get(name)

@@ -184,6 +184,11 @@ WHERE e.client_id = ?1
   AND r.revision = (SELECT max(revision) FROM endpoint_revision WHERE endpoint_id = e.id AND revision <= ?2)
 ORDER BY e.id
 
+-- name: endpoint_at
+SELECT endpoint_id AS id, client_id, revision, created_ms, updated_ms, deleted_ms, config, x'' AS sealed
+FROM (SELECT * FROM endpoint_revision WHERE endpoint_id = ?1 ORDER BY revision DESC LIMIT ?3)
+WHERE updated_ms <= ?2 ORDER BY revision DESC LIMIT 1
+
 -- name: put_key
 INSERT INTO api_key (id, role, client_ids, name, digest, created_ms, revoked_ms) VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET role = excluded.role, client_ids = excluded.client_ids, name = excluded.name,
@@ -409,12 +414,32 @@ FROM (VALUES {rows:2}) AS wanted CROSS JOIN waiting_notification AS w
 WHERE w.setting_id = wanted.column1 AND w.subject = wanted.column2
 
 -- name: due_waiting
--- index waiting_notification_due
+-- index waiting_notification_due: a seek for each client; the clients take turns
+WITH RECURSIVE clients (client_id) AS (
+  SELECT min(client_id) FROM waiting_notification
+  UNION ALL
+  SELECT (SELECT min(client_id) FROM waiting_notification AS w WHERE w.client_id > clients.client_id)
+  FROM clients WHERE clients.client_id IS NOT NULL
+), due AS (
+  SELECT w.*, row_number() OVER (PARTITION BY w.client_id ORDER BY w.due_ms, w.first_change_id) AS turn
+  FROM clients JOIN waiting_notification AS w ON w.rowid IN (
+    SELECT rowid FROM waiting_notification AS first
+    WHERE first.client_id = clients.client_id AND first.due_ms <= ?1
+    ORDER BY first.due_ms, first.first_change_id LIMIT ?2
+  )
+)
 SELECT setting_id, subject, client_id, application_id, event_type, body, due_ms, first_change_id, change_id, merged
-FROM waiting_notification WHERE due_ms <= ? ORDER BY due_ms LIMIT ?
+FROM due ORDER BY turn, due_ms, first_change_id LIMIT ?2
 
 -- name: next_waiting_ms
-SELECT min(due_ms) FROM waiting_notification
+-- index waiting_notification_due: a seek for each client
+WITH RECURSIVE clients (client_id) AS (
+  SELECT min(client_id) FROM waiting_notification
+  UNION ALL
+  SELECT (SELECT min(client_id) FROM waiting_notification AS w WHERE w.client_id > clients.client_id)
+  FROM clients WHERE clients.client_id IS NOT NULL
+)
+SELECT min((SELECT min(due_ms) FROM waiting_notification AS w WHERE w.client_id = clients.client_id)) FROM clients
 
 -- name: shift_waiting
 UPDATE waiting_notification SET due_ms = due_ms + ?
