@@ -296,8 +296,10 @@ def _view(demo: _Demo, total: int | None) -> Group:
 
 def summary_table(summary: dict[str, Any]) -> Table:
     title = "every event arrived"
-    if summary["missing"] or summary["mismatches"]:
-        title = "events are missing" if summary["missing"] else "changes did not raise what the shop tells of"
+    if summary["mismatches"]:
+        title = "changes did not raise what the shop tells of"
+    elif summary["missing"]:
+        title = "events are missing"
     table = Table(title=title if summary["checked"] else "stopped early; arrivals were not checked", show_header=False)
     rows = {
         "events published": f"{summary['events']} of {summary['types']} types",
