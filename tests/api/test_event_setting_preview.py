@@ -1,5 +1,6 @@
 """What a setting would have raised over the changes that are kept."""
 
+import random
 from typing import Any
 
 import pytest
@@ -65,6 +66,44 @@ async def test_preview_saves_nothing(api: Api) -> None:
     assert expect(await api.admin.get("/v1/event-settings"), 200)["items"] == []
     assert expect(await api.admin.get("/v1/audit"), 200)["items"] == []
     assert expect(await api.admin.get("/v1/events"), 200)["items"] == []
+
+
+async def test_preview_equals_what_accepting_with_the_setting_on_raised(api: Api) -> None:
+    rng = random.Random(7)
+    setting: Json = {
+        "fields": ["City", "Zip"],
+        "filter": {"any": [{"City": ["A", "B"]}, {"before.Zip": {"exists": True}}]},
+    }
+    expect(await api.admin.post("/v1/event-settings", json=wanted(1, **setting)), 201)
+    expect(await api.admin.post("/v1/event-settings", json=wanted(1, application_id=9, enabled=False)), 201)
+    expect(await api.admin.post("/v1/event-settings", json=wanted(2, application_id=9, enabled=False)), 201)
+    changes = [random_change(rng) for _ in range(90)]
+    for client_id in (1, 2):
+        left = changes
+        while left:
+            size = rng.randint(1, 40)
+            some = [{**each, "client_id": client_id} for each in left[:size]]
+            expect(await api.admin.post("/v1/changes", json=some), 200)
+            left = left[size:]
+
+    raised = expect(await api.admin.get("/v1/events", params={"client_id": 1, "after": 0, "limit": 200}), 200)["items"]
+    found = await preview(api, client_id=2, **setting)
+
+    assert 20 < len(raised) < 90
+    assert (found["changes"], found["notifications"]) == (90, len(raised))
+    bodies = [{**each["data"], "ClientId": 2} for each in raised[:20]]
+    assert [each["body"] for each in found["samples"]] == bodies
+
+
+def random_change(rng: random.Random) -> Json:
+    operation = rng.choice(["insert", "update", "update", "update", "delete"])
+    values = {name: rng.choice(["A", "B", "C", None]) for name in ("City", "Zip", "Name") if rng.random() < 0.6}
+    earlier = {"before": {"City": rng.choice("ABC")}} if rng.random() < 0.2 else {}
+    return {
+        "entity": ADDRESS, "operation": operation, "key": {"CustomerId": rng.randint(1, 5)}, **earlier,
+        **({} if operation == "delete" else {"after": values}),
+        **({"application_id": rng.choice([8, 9])} if rng.random() < 0.4 else {}),
+    }  # fmt: skip
 
 
 async def test_preview_with_a_fault_points_at_it(api: Api) -> None:

@@ -34,18 +34,20 @@ ALLOWED: dict[str, set[str]] = {
 }
 KINDS = {
     "events": "event", "deliveries": "delivery", "endpoints": "endpoint", "replays": "replay", "refusals": "refusal",
-    "keys": "key", "event-settings": "setting",
+    "keys": "key", "event-settings": "setting", "changes": "change",
 }  # fmt: skip
 UNKNOWN = {
     "event": "evt_", "delivery": "dlv_", "endpoint": "end_", "replay": "rpl_", "refusal": "rfs_", "key": "key_",
-    "setting": "set_",
+    "setting": "set_", "change": "chg_",
 }  # fmt: skip
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
 WITH_ID = [o.name for o in OPERATIONS if "{id}" in o.path]
 PUBLISHING = {"reportChangeSource"}
 WITH_SOURCE = [o.name for o in OPERATIONS if o.path.startswith("/v1/change-sources/{name}")]
 OWN_TYPES = {"createEventType", "changeEventType", "deleteEventType"}
-WITHOUT_IDS = {"readActivity", "readNode", "countRefusals", "listValidation"}  # tests of their own
+WITHOUT_IDS = {  # tests of their own
+    "readActivity", "readNode", "countRefusals", "countChanges", "listEntityFields", "listValidation",
+}  # fmt: skip
 LISTS = [
     o.name
     for o in OPERATIONS
@@ -65,10 +67,12 @@ class Things(msgspec.Struct):
     key: str
     setting: str
     source: str
+    change: str
 
     def ids(self) -> set[str]:
         return {
             self.event, self.delivery, self.endpoint, self.replay, self.refusal, self.key, self.setting, self.source,
+            self.change,
         }  # fmt: skip
 
 
@@ -92,6 +96,8 @@ async def things_of(api: Api, client_id: int) -> Things:
     setting = expect(await api.admin.post("/v1/event-settings", json={**SETTING, "client_id": client_id}), 201)
     source = f"source-of-{client_id}"
     expect(await api.admin.put(f"/v1/change-sources/{source}", json={**SOURCE, "client_id": client_id}), 201)
+    moved = {"entity": "tClientCompany", "operation": "insert", "key": {"CompanyId": 7}, "after": {"Name": "marked"}}
+    change = expect(await api.admin.post("/v1/changes", json={**moved, "client_id": client_id}), 202)
     return Things(
         client_id,
         accepted["id"],
@@ -102,6 +108,7 @@ async def things_of(api: Api, client_id: int) -> Things:
         key["id"],
         setting["id"],
         source,
+        change["id"],
     )
 
 
@@ -136,6 +143,8 @@ async def call(
     )
     if query is not None:
         await caller.put(path, json=bodies["setValidation"])
+    if operation.name == "listEntityFields":
+        query = {"client_id": things.client_id, "entity": SETTING["entity"]}
     return await caller.request(operation.method, path, params=query, json=bodies.get(operation.name))
 
 
@@ -191,7 +200,7 @@ async def snapshot(api: Api) -> list[Any]:
     """Return everything that a call might have changed."""
     paths = (
         "/v1/endpoints", "/v1/deliveries", "/v1/replays", "/v1/events", "/v1/refusals", "/v1/event-settings",
-        "/v1/change-sources",
+        "/v1/change-sources", "/v1/changes",
     )  # fmt: skip
     return [expect(await api.admin.get(path, params={"limit": 200}), 200)["items"] for path in paths]
 
@@ -324,6 +333,7 @@ async def test_secrets_are_in_no_answer_log_or_file(
         key["id"],
         "set_7zzzzzzzzzzzz",
         "source-of-1",
+        "chg_7zzzzzzzzzzzz",
     )
     once = {"createKey", "createEndpoint", "rotateSecret", "deleteEndpoint", "revokeKey"}
     for operation in OPERATIONS:

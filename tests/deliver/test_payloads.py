@@ -45,6 +45,7 @@ def test_payloads_body_follows_a_type_that_requires_more() -> None:
     assert made.body(an_endpoint(1), a_delivery(7, type_="Export")) == b'{"ClientId":1}'
     kinds["Export"] = own_type("Export", "Export", "event", "", {"required": ["Email"]}, {})
     assert made.body(an_endpoint(1), a_delivery(7, type_="Export")) == b'{"ClientId":1,"Email":"a@example.com"}'
+    assert made._kept_bytes == len(b'{"ClientId":1,"Email":"a@example.com"}') + payloads._ENTRY_BYTES
 
 
 def test_payloads_keeps_a_bounded_number_of_bytes() -> None:

@@ -3,28 +3,34 @@
 import asyncio
 import itertools
 import random
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import pytest
+from change_batches import (
+    ALL,
+    EVERYONE,
+    accept,
+    found,
+    new_change,
+    raised,
+    row,
+    row_key,
+    stored,
+    values_of,
+    waiting,
+    write_until_current,
+)
 from stores import START_MS, Engine, accept_events, new_event
 
-from commerce_event.core import ids
-from commerce_event.core.changes.model import Change, StoredChange
 from commerce_event.core.model import Scope
 from commerce_event.store.change_rows import FIELDS_MAX
 from commerce_event.store.model import (
-    ChangeBatch,
     ChangeQuery,
     KnownRow,
-    NewChange,
-    NewEvent,
     Page,
     PositionWrite,
-    RaisedEvent,
     RowWrite,
-    WaitingNotification,
 )
 from commerce_event.store.port import (
     ChangesOutdatedError,
@@ -33,73 +39,7 @@ from commerce_event.store.port import (
     Store,
 )
 
-EVERYONE = Scope.everyone()
-ALL = Page(10_000)
-NUMBERS = itertools.count(1)
 LONG = "x" * 3_000
-
-
-def new_change(client: int | None = 1, *, accepted_ms: int = START_MS, known: Any = None, **fields: Any) -> NewChange:
-    given: dict[str, Any] = {"client_id": client, "entity": "Skus", "operation": "insert", "key": {"SkuId": 1}} | fields
-    return NewChange(
-        id=ids.at_time(accepted_ms) + next(NUMBERS),
-        change=Change(**given),
-        known=known,
-        accepted_ms=accepted_ms,
-        config_version=0,
-    )
-
-
-def stored(new: NewChange) -> StoredChange:
-    return StoredChange(id=new.id, accepted_ms=new.accepted_ms, config_version=0, change=new.change, known=new.known)
-
-
-def row_key(number: Any, entity: str = "Skus") -> str:
-    return f'["{entity}",null,{{"SkuId":{msgspec.json.encode(number).decode()}}}]'
-
-
-def row(
-    number: Any, change_id: int, expected: int | None = None, *, client: int = 1, entity: str = "Skus", **fields: Any
-) -> RowWrite:
-    given: dict[str, Any] = {"values": {"n": change_id}, "updated_ms": START_MS} | fields
-    return RowWrite(
-        client_id=client, key=row_key(number, entity), change_id=change_id, expected_change_id=expected, **given
-    )
-
-
-def waiting(subject: str, change_id: int, *, setting: int = 5, **fields: Any) -> WaitingNotification:
-    given: dict[str, Any] = {
-        "client_id": 1, "application_id": None, "event_type": "SkuChangedNotification", "body": b'{"n":%d}' % change_id,
-        "due_ms": START_MS, "first_change_id": change_id,
-    }  # fmt: skip
-    return WaitingNotification(setting_id=setting, subject=subject, change_id=change_id, **(given | fields))
-
-
-def raised(event: NewEvent, first: int, last: int, *, subject: str = "s", merged: int = 1) -> RaisedEvent:
-    return RaisedEvent(
-        event_id=event.id,
-        client_id=1,
-        setting_id=5,
-        subject=subject,
-        first_change_id=first,
-        change_id=last,
-        merged=merged,
-    )
-
-
-async def accept(store: Store, *events: NewEvent, version: int | None = None, **parts: Any) -> list[Any]:
-    return await store.changes.accept(ChangeBatch(**parts), events, config_version=version)
-
-
-async def found(store: Store, scope: Scope = EVERYONE, page: Page = ALL, **conditions: Any) -> list[int]:
-    return [each.id for each in await store.changes.changes(ChangeQuery(scope=scope, **conditions), page)]
-
-
-async def values_of(store: Store, *numbers: Any, client: int = 1) -> list[Any]:
-    known = await store.changes.known_rows([(client, row_key(number)) for number in numbers])
-    return [
-        known[client, row_key(number)].change_id if (client, row_key(number)) in known else None for number in numbers
-    ]
 
 
 async def everything(store: Store) -> list[Any]:
@@ -367,25 +307,6 @@ async def test_deleted_row_may_be_written_anew(store: Store) -> None:
     assert await values_of(store, 1) == [7]
 
 
-async def write_until_current(store: Store, numbers: Sequence[int], change_id: int, rng: random.Random) -> None:
-    """Add 1 to some rows as intake does: read, decide, store; read again when they have changed since."""
-    while True:
-        known = await store.changes.known_rows([(1, row_key(number)) for number in numbers])
-        await asyncio.sleep(0)
-        rows = []
-        for number in numbers:
-            present = known.get((1, row_key(number)))
-            count = 1 if present is None else present.values["count"] + 1
-            expected = None if present is None else present.change_id
-            rows.append(row(number, change_id, expected, values={"count": count}))
-        rng.shuffle(rows)
-        try:
-            await accept(store, changes=[new_change()], rows=rows)
-        except ChangesOutdatedError:
-            continue
-        return
-
-
 async def test_rows_written_at_the_same_time_lose_no_change(store: Store) -> None:
     rng = random.Random(3)
     batches = [(rng.sample(range(6), rng.randint(1, 4)), change_id) for change_id in range(100, 130)]
@@ -433,6 +354,14 @@ async def test_waiting_notification_takes_the_newest_values_and_keeps_its_time(s
     assert await store.changes.due(now_ms=START_MS + 8, limit=10) == held[:2]
     assert await store.changes.next_due_ms() == START_MS + 1
     assert await store.changes.waiting([(5, "s"), (6, "s"), (5, "none")]) == {(5, "s"): merged}
+
+
+async def test_due_notifications_of_many_clients_are_returned_in_turns(store: Store) -> None:
+    first = [waiting(f"a-{number}", number, client_id=1, due_ms=START_MS + number) for number in range(1, 6)]
+    other = waiting("b", 9, client_id=2, due_ms=START_MS + 9)
+    await accept(store, waiting=[*first, other])
+    assert await store.changes.due(now_ms=START_MS + 9, limit=3) == [first[0], other, first[1]]
+    assert await store.changes.next_due_ms() == START_MS + 1
 
 
 async def test_waiting_notification_becomes_one_event(store: Store) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from commerce_event.accept.turns import Steps
 from commerce_event.api.explanations import RuleView, shown_rules
@@ -48,12 +48,21 @@ class ChangesQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=T
     since: Time | None = None
     until: Time | None = None
     unmapped: bool | None = None
+    expand: bool = False
 
 
 class ChangeCountsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whose changes to count."""
 
     client_id: Int32 | None = None
+
+
+class RaisedEventView(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that a change raised. ``event_type`` is null when its setting was deleted."""
+
+    event_id: str
+    event_type: str | None
+    merged: int
 
 
 class ChangeSummaryView(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +79,7 @@ class ChangeSummaryView(msgspec.Struct, frozen=True, kw_only=True):
     source: str | None
     table: str | None
     unmapped: str | None
+    raised: list[RaisedEventView] | UnsetType = UNSET  # with ?expand=true
 
 
 class ChangeDetailView(ChangeSummaryView, frozen=True, kw_only=True):
@@ -137,7 +147,10 @@ async def list_changes(call: Call) -> Reply:
         return await call.services.store.changes.changes(wanted, Page(limit, query.before if last is None else last.id))
 
     found, more = await read_within(query.limit, read, _size)
-    views = [ChangeSummaryView(**_summary(each)) for each in found]
+    views = [
+        ChangeSummaryView(**_summary(each), raised=await _raised(call, each) if query.expand else UNSET)
+        for each in found
+    ]
     return Reply(Listing(views, cursor_after(found[-1], more=more) if found else None))
 
 
@@ -269,6 +282,21 @@ async def _detail(call: Call, stored: StoredChange) -> ChangeDetailView:
     )
 
 
+async def _raised(call: Call, stored: StoredChange) -> list[RaisedEventView]:
+    """Return the events whose values are those of the change."""
+    found = []
+    for raised in await call.services.store.changes.raised_by(stored.id):
+        setting = call.services.registry.change_settings.setting_in(call.scope, raised.setting_id)
+        found.append(
+            RaisedEventView(
+                event_id=ids.encode("evt", raised.event_id),
+                event_type=None if setting is None else setting.event_type,
+                merged=raised.merged,
+            )
+        )
+    return found
+
+
 def _summary(stored: StoredChange) -> dict[str, Any]:
     change = stored.change
     return {
@@ -304,8 +332,9 @@ OPERATIONS = (
         answers={200: Listing[ChangeSummaryView]},
         problems=(422,),
         description=(
-            "Newest first, without values. `unmapped=true` lists those that no source maps to an entity. Changes are "
-            "kept for seven days, unless the server is set otherwise."
+            "Newest first, without values. `unmapped=true` lists those that no source maps to an entity. "
+            "`expand=true` adds to each the events that have its values. Changes are kept for seven days, unless the "
+            "server is set otherwise."
         ),
     ),
     Operation(

@@ -64,15 +64,22 @@ async def checked_setting(call: Call, wanted: NewEventSetting, *, id_: int, poin
         active_since_ms=now_ms if wanted.enabled else 0,
         created_ms=now_ms,
         updated_ms=now_ms,
-        **{
-            **msgspec.structs.asdict(wanted),
-            "on_delete": source.rule != "break_point" if wanted.on_delete is None else wanted.on_delete,
-            "fields": _fields(wanted.fields),
-            "filter": wanted.filter or None,
-        },
+        **completed_setting(wanted),
     )
     check_setting(setting, source, await known_fields(call, wanted.client_id, wanted.entity), pointer)
     return setting
+
+
+def completed_setting(wanted: NewEventSetting) -> dict[str, Any]:
+    """Return the fields of a setting to create, each with its value."""
+    source = NOTIFICATIONS.get(wanted.event_type)
+    takes_deleted = source is None or source.rule != "break_point"
+    return {
+        **msgspec.structs.asdict(wanted),
+        "on_delete": takes_deleted if wanted.on_delete is None else wanted.on_delete,
+        "fields": _fields(wanted.fields),
+        "filter": wanted.filter or None,
+    }
 
 
 def changed_setting(setting: EventSetting, change: EventSettingChange, known: KnownFields, now_ms: int) -> EventSetting:

@@ -10,6 +10,7 @@ from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.parameters import Time, read_time
 from commerce_event.core import ids
 from commerce_event.core.changes.preview import CHANGES_MAX, SAMPLES_MAX, Preview, Sample
+from commerce_event.core.changes.words import describe_setting
 from commerce_event.core.clock import rfc3339
 from commerce_event.core.model import Scope
 from commerce_event.registry.authentication import check_client
@@ -37,6 +38,7 @@ class PreviewSampleView(msgspec.Struct, frozen=True, kw_only=True):
 class PreviewView(msgspec.Struct, frozen=True, kw_only=True):
     """What a setting would have raised, with the first notifications."""
 
+    sentence: str
     changes: int
     notifications: int
     samples: list[PreviewSampleView]
@@ -66,6 +68,7 @@ async def preview_event_setting(call: Call) -> Reply:
         after = page[-1].id
     return Reply(
         PreviewView(
+            sentence=describe_setting(setting),
             changes=preview.changes,
             notifications=preview.notifications,
             samples=[_sample(each) for each in preview.samples],

@@ -16,10 +16,12 @@ from commerce_event.cli import (
     backup,
     bench,
     capture,
+    change_sources,
     changes,
     demo,
     doctor,
     endpoints,
+    event_settings,
     event_types,
     history,
     keys,
@@ -78,6 +80,8 @@ app.add_typer(refusals.app, name="refusals")
 app.add_typer(changes.app, name="changes")
 app.add_typer(keys.app, name="keys")
 app.add_typer(event_types.app, name="event-types")
+app.add_typer(event_settings.app, name="event-settings")
+app.add_typer(change_sources.app, name="change-sources")
 app.add_typer(validation.app, name="validation")
 app.command()(capture.capture)
 app.command()(audit.audit)

@@ -1,5 +1,6 @@
 """The bodies that endpoints with a selection of properties get, made once for each event and selection."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
@@ -19,7 +20,7 @@ class Payloads:
     def __init__(self, event_type_of: Callable[[str], EventType]) -> None:
         """``event_type_of`` returns the type of a stored event by its name."""
         self._event_type_of = event_type_of
-        self._kept: dict[tuple[int, tuple[str, ...]], tuple[EventType, bytes]] = {}  # the oldest first
+        self._kept: OrderedDict[tuple[int, tuple[str, ...]], tuple[EventType, bytes]] = OrderedDict()
         self._kept_bytes = 0
 
     def body(self, endpoint: Endpoint, claimed: Claimed) -> bytes:
@@ -36,16 +37,12 @@ class Payloads:
         return body
 
     def _keep(self, key: tuple[int, tuple[str, ...]], event_type: EventType, body: bytes) -> None:
-        self._forget(key)
+        former = self._kept.get(key)
         self._kept[key] = event_type, body
-        self._kept_bytes += len(body) + _ENTRY_BYTES
+        self._kept_bytes += len(body) - len(former[1]) if former else len(body) + _ENTRY_BYTES
         while self._kept_bytes > _KEPT_BYTES_MAX:
-            self._forget(next(iter(self._kept)))
-
-    def _forget(self, key: tuple[int, tuple[str, ...]]) -> None:
-        found = self._kept.pop(key, None)
-        if found is not None:
-            self._kept_bytes -= len(found[1]) + _ENTRY_BYTES
+            _, (_, oldest) = self._kept.popitem(last=False)
+            self._kept_bytes -= len(oldest) + _ENTRY_BYTES
 
 
 def weight_of(endpoint: Endpoint, claimed: Claimed) -> int:

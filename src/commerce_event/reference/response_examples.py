@@ -241,7 +241,12 @@ EXAMPLES: Final[dict[str, Any]] = CHANGE_EXAMPLES | {
     "EventSettingChange": {"fields": ["City", "Zip", "Country"], "coalesce_s": 60},
     "PreviewRequest": {"setting": _NEW_SETTING, "since": "2026-01-31T00:00:00Z"},
     "PreviewSampleView": _SAMPLE,
-    "PreviewView": {"changes": 412, "notifications": 37, "samples": [_SAMPLE], "truncated": False},
+    "EntityFieldsView": {
+        "entity": "tClientCustomerAddress", "fields": ["City", "CustomerId", "Zip"], "complete": True,
+    },
+    "PreviewView": {
+        "sentence": _SETTING["sentence"], "changes": 412, "notifications": 37, "samples": [_SAMPLE], "truncated": False,
+    },
     "ChangeSourceView": _SOURCE,
     "ChangeSourceSummaryView": {
         "name": SOURCE_NAME, "client_id": _CLIENT, "table_count": 1, "entities": ["tClientCustomer"], **_SOURCE_STATE,

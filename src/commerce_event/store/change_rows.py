@@ -135,20 +135,23 @@ def _change(row: Row) -> Change:
 
 
 class RowWrites:
-    """The rows that a batch writes, by what was expected of them; each part in the order of the rows' keys."""
+    """The rows that a batch writes, by what becomes of them; each list in the order of the rows' ids."""
 
     def __init__(self, rows: Iterable[RowWrite]) -> None:
-        self.added: list[tuple[Any, ...]] = []  # there was none: id, data, change, time
-        self.changed: list[tuple[Any, ...]] = []  # id, expected change, data, change, time; without data it is deleted
+        self.expected: list[tuple[int, str, str, int]] = []  # id, expected change of those that exist
+        self.added: list[tuple[Any, ...]] = []  # id, data, change, time
+        self.changed: list[tuple[Any, ...]] = []  # the same
+        self.deleted: list[RowId] = []
         self.absent: list[RowId] = []  # there was none, and there is none from now on
         for row_id, write in sorted([(RowId.of(each.client_id, each.key), each) for each in rows], key=_by_id):
-            data = None if write.values is None else _json(write.values)
+            is_new = write.expected_change_id is None
             if write.expected_change_id is not None:
-                self.changed.append((*row_id, write.expected_change_id, data, write.change_id, write.updated_ms))
-            elif data is not None:
-                self.added.append((*row_id, data, write.change_id, write.updated_ms))
+                self.expected.append((*row_id, write.expected_change_id))
+            if write.values is None:
+                (self.absent if is_new else self.deleted).append(row_id)
             else:
-                self.absent.append(row_id)
+                row = (*row_id, _json(write.values), write.change_id, write.updated_ms)
+                (self.added if is_new else self.changed).append(row)
 
 
 def _by_id(pair: tuple[RowId, RowWrite]) -> RowId:

@@ -481,7 +481,7 @@ class ChangeStore(Protocol):
         ...
 
     async def due(self, *, now_ms: int, limit: int) -> list[WaitingNotification]:
-        """Return waiting notifications whose time has come, the oldest due first."""
+        """Return waiting notifications whose time has come: the clients take turns, each with its oldest due first."""
         ...
 
     async def next_due_ms(self) -> int | None:

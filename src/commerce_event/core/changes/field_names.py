@@ -22,9 +22,9 @@ class KnownFields:
 
     def __init__(self, entity: str, names: Collection[str], *, is_mapped: bool) -> None:
         self._entity = entity
-        self._names = frozenset(names)
-        self._is_mapped = is_mapped
-        near = sorted(name for name in self._names if len(name) <= _NEAR_LENGTH_MAX)
+        self.names = frozenset(names)
+        self.is_mapped = is_mapped
+        near = sorted(name for name in self.names if len(name) <= _NEAR_LENGTH_MAX)
         self._near = frozenset(near[:_NEAR_MAX])
 
     def field_faults(self, fields: Collection[str], pointer: str) -> Iterator[Fault]:
@@ -37,16 +37,16 @@ class KnownFields:
     def filter_faults(self, filter_: Filter, pointer: str) -> Iterator[Fault]:
         """Yield a fault for each name and path in a valid filter that is refused."""
         for place, name in names_in(filter_):
-            message = None if name in self._names else self._fault(_field_of(name))
+            message = None if name in self.names else self._fault(_field_of(name))
             if message is not None:
                 yield Fault(pointer + place, message)
 
     def _fault(self, name: str) -> str | None:
         """Return why a field is refused; None when it is accepted."""
-        if name in self._names:
+        if name in self.names:
             return None
         near = nearest_name(name, self._near)
-        if near is None and not self._is_mapped:
+        if near is None and not self.is_mapped:
             return None
         hint = f"did you mean {near}?" if near else "no change source maps a column to it"
         return f"{self._entity} has no field {name[:60]!r}; {hint}"

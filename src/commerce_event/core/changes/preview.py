@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from commerce_event.core.changes.model import EventSetting, Notification, StoredChange, Values
-from commerce_event.core.changes.rules import ActiveSetting, RowChange, applicable, raise_notifications, row_key
+from commerce_event.core.changes.rules import ActiveSetting, RowChange, applicable, raise_steps, row_key
 
 CHANGES_MAX: Final = 100_000  # that are looked at
 NOTIFICATIONS_MAX: Final = 100_000  # that are counted: one change may raise one for each part in its key
@@ -52,27 +52,29 @@ class Preview:
         self.truncated = False
 
     def steps(self, page: Sequence[StoredChange]) -> Generator[None, None, None]:
-        """Look at some changes, oldest first; ``truncated`` is set when a bound ends it early. Yields after each."""
+        """Look at some changes, oldest first. ``truncated`` is set when a bound ends it early.
+
+        Yields after each small step.
+        """
         for stored in page:
             if self.changes >= CHANGES_MAX or self.notifications >= NOTIFICATIONS_MAX or self._size > _MEMORY_MAX:
                 self.truncated = True
                 return
-            self._evaluate(stored)
+            yield from self._evaluate(stored)
             yield
 
-    def _evaluate(self, stored: StoredChange) -> None:
+    def _evaluate(self, stored: StoredChange) -> Generator[None, None, None]:
         self.changes += 1
         change = stored.change
         if change.operation == "truncate":
-            self._forget_rows()
             return
         key = row_key(change)
         kept = self._rows.get(key)
         known: Values | None = None if kept is None else msgspec.json.decode(kept)
         row = RowChange(change, known)
         self._remember(key, row.row)
-        if self._counts_for(change.application_id):
-            for notification in raise_notifications(row, [self._active]):
+        if change.operation != "read" and self._counts_for(change.application_id):
+            for notification in (yield from raise_steps(row, [self._active])):
                 self._raise(notification, stored)
 
     def _counts_for(self, application_id: int | None) -> bool:
@@ -90,10 +92,6 @@ class Preview:
         if values is not None:
             self._rows[key] = made = msgspec.json.encode(values)
             self._size += len(key) + len(made) + _ENTRY_SIZE
-
-    def _forget_rows(self) -> None:
-        for key in list(self._rows):
-            self._remember(key, None)
 
     def _raise(self, notification: Notification, stored: StoredChange) -> None:
         subject = notification.subject

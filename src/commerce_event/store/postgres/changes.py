@@ -195,14 +195,23 @@ async def _write_positions(connection: Connection, positions: Sequence[PositionW
 
 
 async def _write_rows(connection: Connection, rows: Sequence[RowWrite]) -> None:
+    """Write rows, or raise ChangesOutdatedError.
+
+    All rows that exist are locked before any is added: a transaction that adds a row waits for one that changes it, and
+    must not be waited for by that one.
+    """
     writes = RowWrites(rows)
     if writes.absent:
         check_count(len(await fetch(connection, "change_rows", *columns(writes.absent, 3))), 0)
-    if writes.changed:
-        written = await fetch_value(connection, "change_expected_rows", *columns(writes.changed, 7))
-        check_count(written, len(writes.changed))
+    if writes.expected:
+        locked = await fetch_value(connection, "lock_change_rows", *columns(writes.expected, 4))
+        check_count(locked, len(writes.expected))
     if writes.added:
         check_count(await fetch_value(connection, "add_change_rows", *columns(writes.added, 6)), len(writes.added))
+    if writes.changed:
+        await execute(connection, "put_change_rows", *columns(writes.changed, 6))
+    if writes.deleted:
+        await execute(connection, "delete_change_rows", *columns(writes.deleted, 3))
 
 
 async def _add_fields(connection: Connection, batch: ChangeBatch) -> None:

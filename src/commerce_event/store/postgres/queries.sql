@@ -488,25 +488,15 @@ CROSS JOIN LATERAL (
   WHERE change_row.client_id = wanted.client_id AND change_row.entity = wanted.entity
     AND change_row.row_key = wanted.row_key LIMIT 1) AS r
 
--- name: change_expected_rows
--- Rows are locked in the order of their keys, so that no deadlock can arise. Upserts need no plan: they find each row by the
--- primary key, whatever the planner believes about the table.
+-- name: lock_change_rows
+-- how many of these rows were last written by the expected change; they are sorted, so that no deadlock can arise
 WITH held AS MATERIALIZED (
-  SELECT new.*, r.ctid AS place
-  FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::bigint[], $7::bigint[])
-    AS new (client_id, entity, row_key, expected, data, change_id, updated_ms)
+  SELECT FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[]) AS wanted (client_id, entity, row_key, expected)
   CROSS JOIN LATERAL (
-    SELECT ctid FROM change_row
-    WHERE change_row.client_id = new.client_id AND change_row.entity = new.entity
-      AND change_row.row_key = new.row_key AND change_row.change_id = new.expected
+    SELECT FROM change_row
+    WHERE change_row.client_id = wanted.client_id AND change_row.entity = wanted.entity
+      AND change_row.row_key = wanted.row_key AND change_row.change_id = wanted.expected
     LIMIT 1 FOR UPDATE) AS r
-), gone AS (
-  DELETE FROM change_row WHERE ctid = ANY (ARRAY (SELECT place FROM held WHERE data IS NULL))
-), kept AS (
-  INSERT INTO change_row (client_id, entity, row_key, data, change_id, updated_ms)
-  SELECT client_id, entity, row_key, data, change_id, updated_ms FROM held WHERE data IS NOT NULL
-  ON CONFLICT (client_id, entity, row_key) DO UPDATE
-  SET data = excluded.data, change_id = excluded.change_id, updated_ms = excluded.updated_ms
 )
 SELECT count(*) FROM held
 
@@ -517,6 +507,23 @@ WITH added AS (
   ON CONFLICT (client_id, entity, row_key) DO NOTHING RETURNING 1
 )
 SELECT count(*) FROM added
+
+-- name: put_change_rows
+-- The rows are locked already. An upsert needs no plan: it finds each row by the primary key, whatever the planner believes
+-- about the table.
+INSERT INTO change_row (client_id, entity, row_key, data, change_id, updated_ms)
+SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])
+ON CONFLICT (client_id, entity, row_key) DO UPDATE
+SET data = excluded.data, change_id = excluded.change_id, updated_ms = excluded.updated_ms
+
+-- name: delete_change_rows
+-- the rows are locked already
+DELETE FROM change_row WHERE ctid = ANY (ARRAY (
+  SELECT r.ctid FROM unnest($1::bigint[], $2::text[], $3::text[]) AS gone (client_id, entity, row_key)
+  CROSS JOIN LATERAL (
+    SELECT ctid FROM change_row
+    WHERE change_row.client_id = gone.client_id AND change_row.entity = gone.entity
+      AND change_row.row_key = gone.row_key LIMIT 1) AS r))
 
 -- name: forget_change_rows
 -- the primary key
@@ -598,12 +605,31 @@ CROSS JOIN LATERAL (
   LIMIT 1) AS w
 
 -- name: due_waiting
--- index waiting_notification_due
-SELECT setting_id, subject, client_id, application_id, event_type, body, due_ms, first_change_id, change_id, merged
-FROM waiting_notification WHERE due_ms <= $1 ORDER BY due_ms LIMIT $2
+-- index waiting_notification_due: a seek for each client; the clients take turns
+WITH RECURSIVE clients (client_id) AS (
+  SELECT min(client_id) FROM waiting_notification
+  UNION ALL
+  SELECT (SELECT min(client_id) FROM waiting_notification AS w WHERE w.client_id > clients.client_id)
+  FROM clients WHERE clients.client_id IS NOT NULL
+)
+SELECT setting_id, subject, w.client_id, application_id, event_type, body, due_ms, first_change_id, change_id, merged
+FROM clients CROSS JOIN LATERAL (
+  SELECT first.*, row_number() OVER (ORDER BY first.due_ms, first.first_change_id) AS turn
+  FROM waiting_notification AS first
+  WHERE first.client_id = clients.client_id AND first.due_ms <= $1
+  ORDER BY first.due_ms, first.first_change_id LIMIT $2
+) AS w
+ORDER BY turn, due_ms, first_change_id LIMIT $2
 
 -- name: next_waiting_ms
-SELECT min(due_ms) FROM waiting_notification
+-- index waiting_notification_due: a seek for each client
+WITH RECURSIVE clients (client_id) AS (
+  SELECT min(client_id) FROM waiting_notification
+  UNION ALL
+  SELECT (SELECT min(client_id) FROM waiting_notification AS w WHERE w.client_id > clients.client_id)
+  FROM clients WHERE clients.client_id IS NOT NULL
+)
+SELECT min((SELECT min(due_ms) FROM waiting_notification AS w WHERE w.client_id = clients.client_id)) FROM clients
 
 -- name: shift_waiting
 UPDATE waiting_notification SET due_ms = due_ms + $1

@@ -177,11 +177,9 @@ def _write_rows(connection: apsw.Connection, rows: Sequence[RowWrite]) -> None:
     writes = RowWrites(rows)
     none_yet = [*writes.absent, *[row[:3] for row in writes.added]]
     check_count(_count(connection, "count_change_rows", none_yet), 0)
-    expected = [row[:4] for row in writes.changed]
-    check_count(_count(connection, "count_expected_change_rows", expected), len(expected))
-    kept = [(*row[:3], *row[4:]) for row in writes.changed if row[4] is not None]
-    write_rows(connection, "put_change_rows", [*writes.added, *kept])
-    write_rows(connection, "delete_change_rows", [row[:3] for row in writes.changed if row[4] is None])
+    check_count(_count(connection, "count_expected_change_rows", writes.expected), len(writes.expected))
+    write_rows(connection, "put_change_rows", [*writes.added, *writes.changed])
+    write_rows(connection, "delete_change_rows", writes.deleted)
 
 
 def _insert_changes(connection: apsw.Connection, batch: ChangeBatch) -> None:

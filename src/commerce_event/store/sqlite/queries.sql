@@ -414,12 +414,32 @@ FROM (VALUES {rows:2}) AS wanted CROSS JOIN waiting_notification AS w
 WHERE w.setting_id = wanted.column1 AND w.subject = wanted.column2
 
 -- name: due_waiting
--- index waiting_notification_due
+-- index waiting_notification_due: a seek for each client; the clients take turns
+WITH RECURSIVE clients (client_id) AS (
+  SELECT min(client_id) FROM waiting_notification
+  UNION ALL
+  SELECT (SELECT min(client_id) FROM waiting_notification AS w WHERE w.client_id > clients.client_id)
+  FROM clients WHERE clients.client_id IS NOT NULL
+), due AS (
+  SELECT w.*, row_number() OVER (PARTITION BY w.client_id ORDER BY w.due_ms, w.first_change_id) AS turn
+  FROM clients JOIN waiting_notification AS w ON w.rowid IN (
+    SELECT rowid FROM waiting_notification AS first
+    WHERE first.client_id = clients.client_id AND first.due_ms <= ?1
+    ORDER BY first.due_ms, first.first_change_id LIMIT ?2
+  )
+)
 SELECT setting_id, subject, client_id, application_id, event_type, body, due_ms, first_change_id, change_id, merged
-FROM waiting_notification WHERE due_ms <= ? ORDER BY due_ms LIMIT ?
+FROM due ORDER BY turn, due_ms, first_change_id LIMIT ?2
 
 -- name: next_waiting_ms
-SELECT min(due_ms) FROM waiting_notification
+-- index waiting_notification_due: a seek for each client
+WITH RECURSIVE clients (client_id) AS (
+  SELECT min(client_id) FROM waiting_notification
+  UNION ALL
+  SELECT (SELECT min(client_id) FROM waiting_notification AS w WHERE w.client_id > clients.client_id)
+  FROM clients WHERE clients.client_id IS NOT NULL
+)
+SELECT min((SELECT min(due_ms) FROM waiting_notification AS w WHERE w.client_id = clients.client_id)) FROM clients
 
 -- name: shift_waiting
 UPDATE waiting_notification SET due_ms = due_ms + ?
