@@ -264,7 +264,7 @@ def _invalid_parameter(name: str, message: str) -> InvalidChangeError:
 async def _answer_position(receive: Receive, send: Send, error: PositionChangedError) -> None:
     """Answer that the source is at another position, with that position."""
     at = "not read yet" if error.position is None else f"at {error.position}"
-    body = Problem(409, f"The source {error.source} is {at}; continue from there.", title="Other position").body()
+    body = Problem(409, f"The source {error.source} is {at}; continue from there.").body()
     problem = PositionProblem(**msgspec.structs.asdict(body), position=error.position)
     encoded = encode(problem)
     headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(encoded))]
