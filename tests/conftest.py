@@ -27,7 +27,7 @@ ENGINES: Final[dict[str, Callable[[Path], Engine]]] = {"postgres": PostgresEngin
 INTEGRATION_FOLDERS: Final = frozenset(
     {"store", "registry", "maintenance", "deliver", "end_to_end", "browser", "oracle", "seeded_bugs", "simulation"}
 )
-INTEGRATION_FIXTURES: Final = frozenset({"api", "bench", "engine_maker", "server"})
+INTEGRATION_FIXTURES: Final = frozenset({"api", "bench", "engine_maker", "followed", "pair", "server"})
 
 TESTS: Final = Path(__file__).parent
 

@@ -19,6 +19,9 @@ from commerce_event.api.app import create_app
 from commerce_event.api.metrics import Metrics
 from commerce_event.api.read_limits import read_slots
 from commerce_event.api.services import Services
+from commerce_event.changes.change_intake import ChangeIntake
+from commerce_event.changes.receiver import ChangeReceiver
+from commerce_event.changes.release import NotificationRelease
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.clock import Clock, SharedClock, SystemClock
 from commerce_event.core.file_shares import FileShares, share_files
@@ -139,6 +142,7 @@ class Node:
             timeout_s=settings.timeout_s,
             clock=clock,
             installation_id=vault.installation_id,
+            event_type_of=self.registry.event_type,
             connections_max=self.files.receivers,
         )
         self.dispatcher = Dispatcher(
@@ -152,6 +156,8 @@ class Node:
             circuit_failures=settings.circuit_failures,
         )
         self.intake = Intake(store, self.registry, self.dispatcher, ids, clock)
+        self.release = NotificationRelease(store, self.registry, self.intake, clock)
+        self.change_intake = ChangeIntake(store, self.registry, self.intake, self.release, ids, clock)
         self.replays = Replays(store, self.registry, ids, clock, self.dispatcher.wake, self.intake.turns.run)
         recorder = ActivityRecorder(clock)
         self.dispatcher.on_attempt.append(recorder.attempted)
@@ -163,6 +169,7 @@ class Node:
             recorder,
             retention_s=settings.retention_s,
             refusal_retention_s=settings.refusal_retention_s,
+            change_retention_s=settings.change_retention_s,
         )
         self.metrics = Metrics(self.dispatcher, self.maintenance, self.loop_monitor)
         self.refusals = RefusalRecorder(
@@ -200,7 +207,15 @@ class Node:
             body_max=settings.max_body,
             installation_id=vault.installation_id,
         )
-        self.app = create_app(services, publisher, _browser_routes(services, vault))
+        changes = ChangeReceiver(
+            self.registry,
+            self.intake,
+            self.change_intake,
+            self.metrics,
+            services.bodies,
+            change_max=settings.max_body,
+        )
+        self.app = create_app(services, publisher, changes, _browser_routes(services, vault))
         if settings.admin_key is None and not any(
             key.role == "admin" and key.revoked_ms is None for key in self.registry.all_keys()
         ):
@@ -209,6 +224,7 @@ class Node:
         if not settings.hold_deliveries:
             self.dispatcher.start()
         self.replays.run()
+        self.release.start()
         self.maintenance.start()
 
     async def stop(self, within_s: float = _STOP_MAX_S) -> None:
@@ -219,7 +235,9 @@ class Node:
         self.dispatcher.stop_sending()
         try:
             async with asyncio.timeout_at(until):
-                await self.intake.close(within_s - _RECORD_S)
+                await self.release.close()
+                await self.change_intake.close(within_s - _RECORD_S)
+                await self.intake.close(max(0.0, until - now() - _RECORD_S))
                 await self.replays.close()
                 await self.refusals.close(_RECORD_S)
                 await self.dispatcher.close(max(0.0, until - now() - _RECORD_S))

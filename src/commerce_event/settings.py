@@ -14,7 +14,7 @@ from commerce_event.core.retry import DEFAULT_SCHEDULE_S, parse_duration, parse_
 from commerce_event.core.vault import VaultError, parse_key
 
 PREFIX: Final = "COMMERCE_EVENT_"
-_OTHER_VARIABLES: Final = re.compile(r"(URL|KEY|TEST_\w+)")  # read by the commands and the tests
+_OTHER_VARIABLES: Final = re.compile(r"(URL|KEY|CAPTURE_DATABASE|TEST_\w+)")  # read by the commands and the tests
 _SIZES: Final = {"": 1, "b": 1, "kib": 1024, "kb": 1000, "mib": 1024**2, "mb": 1000**2}
 _SIZE: Final = re.compile(r"(\d{1,9})\s*([a-z]*)", re.ASCII | re.IGNORECASE)
 _WHOLE: Final = re.compile(r"\d{1,9}", re.ASCII)
@@ -45,6 +45,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_body: int = 256 * 1024
     retention_s: float = 30 * 86_400.0  # 0: for ever
     refusal_retention_s: float = 30 * 86_400.0  # 0: for ever
+    change_retention_s: float = 7 * 86_400.0  # 0: for ever
     secret_key: str | None = None
     log_format: Literal["text", "json"] = "text"
     max_body_memory: int = 64 * 1024**2  # of all bodies that are being read or worked on
@@ -98,7 +99,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def store_shown(self) -> str:
         """The store's URL without a password."""
-        return _PASSWORD.sub(r"\1***@", _PASSWORD_PARAMETER.sub(r"\1***", self.store))
+        return mask_password(self.store)
 
     def __repr__(self) -> str:
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
@@ -107,6 +108,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Leave out secrets, also for rich, which prints the local variables of a crash."""
         shown = [(name, getattr(self, name)) for name in self.__struct_fields__ if name not in _SECRET_FIELDS]
         return [(name, self.store_shown if name == "store" else value) for name, value in shown]
+
+
+def mask_password(url: str) -> str:
+    """Return the URL of a database without its password."""
+    return _PASSWORD.sub(r"\1***@", _PASSWORD_PARAMETER.sub(r"\1***", url))
 
 
 def _read(variable: str, text: str, values: dict[str, Any]) -> None:
@@ -201,6 +207,7 @@ _READERS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     "MAX_BODY_MEMORY": ("max_body_memory", _size),
     "RETENTION": ("retention_s", _retention),
     "REFUSAL_RETENTION": ("refusal_retention_s", _retention),
+    "CHANGE_RETENTION": ("change_retention_s", _retention),
     "SECRET_KEY": ("secret_key", _secret_key),
     "LOG_FORMAT": ("log_format", _log_format),
     "HOLD_DELIVERIES": ("hold_deliveries", _switch),

@@ -158,6 +158,7 @@ async def test_screens_need_the_role_of_their_operation(api: Api, visitor: httpx
     visitor.cookies.set(COOKIE, session, path="/admin")
     changing = {
         "/admin/endpoints/new", "/admin/endpoints/x/edit", "/admin/endpoints/x/test", "/admin/replays/new",
+        "/admin/types/x/settings/new", "/admin/types/x/settings/fields", "/admin/event-settings/x/edit",
     }  # fmt: skip
     refused = {
         (method, address)

@@ -44,7 +44,7 @@ async def test_an_event_reads_back_as_it_was_accepted(api: Api) -> None:
     event = expect(await api.admin.get(f"/v1/events/{accepted['id']}"), 200)
     assert set(event) == {
         "id", "sequence", "type", "client_id", "application_id", "accepted_at", "idempotency_key", "deliveries", "data",
-        "warnings",
+        "warnings", "raised_by",
     }  # fmt: skip
     assert (event["sequence"], event["client_id"], event["application_id"], event["deliveries"]) == (1, 1, 5, 1)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", event["accepted_at"])

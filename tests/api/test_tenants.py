@@ -21,25 +21,33 @@ from commerce_event.core.model import Role
 OWN_TYPE: Json = {
     "name": "ExportDelivered", "category": "Export", "schema": {"type": "object"}, "example": {"ClientId": 1},
 }  # fmt: skip
+SETTING: Json = {"event_type": "CustomerChangedNotification", "entity": "tClientCustomer"}
+SOURCE: Json = {"tables": {"public.customer": {"entity": "tClientCustomer", "key": {"CustomerId": "id"}}}}
 LONG_AGO = "2020-01-01T00:00:00Z"
 OWN, FOREIGN = 1, 2
 ALLOWED: dict[str, set[str]] = {
     "any": {"admin", "manage", "publish", "read"},
+    "publish": {"admin", "manage", "publish"},
     "read": {"admin", "manage", "read"},
     "manage": {"admin", "manage"},
     "admin": {"admin"},
 }
 KINDS = {
     "events": "event", "deliveries": "delivery", "endpoints": "endpoint", "replays": "replay", "refusals": "refusal",
-    "keys": "key",
+    "keys": "key", "event-settings": "setting", "changes": "change",
 }  # fmt: skip
 UNKNOWN = {
     "event": "evt_", "delivery": "dlv_", "endpoint": "end_", "replay": "rpl_", "refusal": "rfs_", "key": "key_",
+    "setting": "set_", "change": "chg_",
 }  # fmt: skip
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
 WITH_ID = [o.name for o in OPERATIONS if "{id}" in o.path]
+PUBLISHING = {"reportChangeSource"}
+WITH_SOURCE = [o.name for o in OPERATIONS if o.path.startswith("/v1/change-sources/{name}")]
 OWN_TYPES = {"createEventType", "changeEventType", "deleteEventType"}
-WITHOUT_IDS = {"readActivity", "readNode", "countRefusals", "listValidation"}  # tests of their own
+WITHOUT_IDS = {  # tests of their own
+    "readActivity", "readNode", "countRefusals", "countChanges", "listEntityFields", "listValidation",
+}  # fmt: skip
 LISTS = [
     o.name
     for o in OPERATIONS
@@ -57,9 +65,15 @@ class Things(msgspec.Struct):
     replay: str
     refusal: str
     key: str
+    setting: str
+    source: str
+    change: str
 
     def ids(self) -> set[str]:
-        return {self.event, self.delivery, self.endpoint, self.replay, self.refusal, self.key}
+        return {
+            self.event, self.delivery, self.endpoint, self.replay, self.refusal, self.key, self.setting, self.source,
+            self.change,
+        }  # fmt: skip
 
 
 async def things_of(api: Api, client_id: int) -> Things:
@@ -79,7 +93,23 @@ async def things_of(api: Api, client_id: int) -> Things:
     expect_problem(await api.admin.post("/v1/events/OrderConfirmedEvent", json=wrong), 422, "/OrderId")
     refused = expect(await api.admin.get("/v1/refusals", params={"client_id": client_id}), 200)["items"][0]
     _, key = await api.key("read", client_id)
-    return Things(client_id, accepted["id"], delivery["id"], endpoint["id"], replay["id"], refused["id"], key["id"])
+    setting = expect(await api.admin.post("/v1/event-settings", json={**SETTING, "client_id": client_id}), 201)
+    source = f"source-of-{client_id}"
+    expect(await api.admin.put(f"/v1/change-sources/{source}", json={**SOURCE, "client_id": client_id}), 201)
+    moved = {"entity": "tClientCompany", "operation": "insert", "key": {"CompanyId": 7}, "after": {"Name": "marked"}}
+    change = expect(await api.admin.post("/v1/changes", json={**moved, "client_id": client_id}), 202)
+    return Things(
+        client_id,
+        accepted["id"],
+        delivery["id"],
+        endpoint["id"],
+        replay["id"],
+        refused["id"],
+        key["id"],
+        setting["id"],
+        source,
+        change["id"],
+    )
 
 
 async def call(
@@ -88,7 +118,9 @@ async def call(
     """Make a call about these things."""
     part = operation.path.split("/")[2]
     found = id_ or (getattr(things, KINDS[part]) if part in KINDS else "")
-    path = operation.path.replace("{id}", found).replace("{name}", "OrderConfirmedEvent")
+    name = things.source if part == "change-sources" else "OrderConfirmedEvent"
+    path = operation.path.replace("{id}", found).replace("{name}", name)
+    setting, source = {**SETTING, "client_id": things.client_id}, {**SOURCE, "client_id": things.client_id}
     bodies: dict[str, Json] = {
         "startReplay": {"endpoint_id": things.endpoint, "since": LONG_AGO, "until": LONG_AGO},
         "countReplay": {"endpoint_id": things.endpoint, "since": LONG_AGO},
@@ -97,6 +129,13 @@ async def call(
         "createKey": {"role": "admin"},
         "createEventType": OWN_TYPE,
         "changeEventType": {name: OWN_TYPE[name] for name in ("schema", "example")},
+        "createEventSetting": setting,
+        "changeEventSetting": {"coalesce_s": 5},
+        "previewEventSetting": {"setting": setting},
+        "createChangeSource": {"name": "another", **source},
+        "putChangeSource": source,
+        "reportChangeSource": {"state": "running"},
+        "setSourcePosition": {"position": "1"},
         "setValidation": {"client_id": things.client_id, "event_type": "*", "mode": "warn"},
     }
     query: Json | None = (
@@ -104,6 +143,8 @@ async def call(
     )
     if query is not None:
         await caller.put(path, json=bodies["setValidation"])
+    if operation.name == "listEntityFields":
+        query = {"client_id": things.client_id, "entity": SETTING["entity"]}
     return await caller.request(operation.method, path, params=query, json=bodies.get(operation.name))
 
 
@@ -127,9 +168,11 @@ def test_calls_need_the_expected_roles() -> None:
     for operation in OPERATIONS:
         if operation.tag == "Keys" or operation.name in {"readStore", *OWN_TYPES}:
             assert needs.pop(operation.name) == "admin"
+        elif operation.name in PUBLISHING:
+            assert needs.pop(operation.name) == "publish"
         elif operation.method != "GET":
             assert needs.pop(operation.name) == "manage"
-        elif operation.path.startswith("/v1/event-types"):
+        elif operation.path.startswith("/v1/event-types") or operation.name == "getChangeSource":
             assert needs.pop(operation.name) == "any"
     assert set(needs.values()) == {"read"}
 
@@ -155,7 +198,10 @@ async def test_foreign_id_answers_like_an_unknown_id(api: Api, name: str) -> Non
 
 async def snapshot(api: Api) -> list[Any]:
     """Return everything that a call might have changed."""
-    paths = ("/v1/endpoints", "/v1/deliveries", "/v1/replays", "/v1/events", "/v1/refusals")
+    paths = (
+        "/v1/endpoints", "/v1/deliveries", "/v1/replays", "/v1/events", "/v1/refusals", "/v1/event-settings",
+        "/v1/change-sources", "/v1/changes",
+    )  # fmt: skip
     return [expect(await api.admin.get(path, params={"limit": 200}), 200)["items"] for path in paths]
 
 
@@ -221,6 +267,20 @@ async def test_replay_to_a_foreign_endpoint_answers_like_an_unknown_endpoint(api
     assert answers[0].content == answers[1].content
 
 
+@pytest.mark.parametrize("name", WITH_SOURCE)
+async def test_source_of_another_client_answers_like_an_unknown_one(api: Api, name: str) -> None:
+    operation = BY_NAME[name]
+    foreign = await things_of(api, FOREIGN)
+    unknown = msgspec.structs.replace(foreign, source="unknown")
+    before = await snapshot(api)
+    for role in ALLOWED[operation.needs] - {"admin"}:
+        caller, _ = await api.key(role, OWN)  # type: ignore[arg-type]
+        answered = await call(caller, operation, foreign)
+        expect_problem(answered, 403 if name == "putChangeSource" else 404)
+        assert answered.content == (await call(caller, operation, unknown)).content
+    assert await snapshot(api) == before
+
+
 async def test_endpoint_for_another_client_is_refused(api: Api) -> None:
     caller, _ = await api.key("manage", OWN)
     wanted = {"client_id": FOREIGN, "url": "https://a.example/", "event_types": ["*"]}
@@ -271,6 +331,9 @@ async def test_secrets_are_in_no_answer_log_or_file(
         "rpl_7zzzzzzzzzzzz",
         "rfs_7zzzzzzzzzzzz",
         key["id"],
+        "set_7zzzzzzzzzzzz",
+        "source-of-1",
+        "chg_7zzzzzzzzzzzz",
     )
     once = {"createKey", "createEndpoint", "rotateSecret", "deleteEndpoint", "revokeKey"}
     for operation in OPERATIONS:

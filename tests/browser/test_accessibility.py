@@ -26,7 +26,7 @@ SCREENS = (
 
 async def addresses(api: Api) -> tuple[str, ...]:
     """Make some of everything; return where it is shown."""
-    endpoint = await api.endpoint(url=f"{api.receiver.url}/bad", filter={"Source": "WEB"})
+    endpoint = await api.endpoint(url=f"{api.receiver.url}/bad", filter={"Source": "WEB"}, properties=["FirstName"])
     await api.endpoint()
     api.receiver.statuses["/bad"] = 500
     event = await api.publish(Source="WEB")

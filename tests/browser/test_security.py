@@ -82,6 +82,7 @@ async def evil_things(api: Api) -> list[str]:
         "description": EVIL,
         "headers": {"X-Evil": "<svg/onload=window.hit=2>"},  # an echo of it would be masked
         "filter": {"not": {"FirstName": "<script>window.hit=1</script>"}},
+        "properties": ["FirstName", "$.<svg onload=alert(1)>"],
     }
     endpoint = await api.endpoint(**{**wanted, "retry_schedule": []})
     api.receiver.answer_with(500, {"X-Evil": EVIL}, EVIL.encode())

@@ -13,11 +13,11 @@ class Starts:
         self.pace = Pace()
         self.begun: list[int] = []
 
-    def add(self, client_id: int, count: int) -> list[asyncio.Task[None]]:
-        return [asyncio.create_task(self._start(client_id)) for _ in range(count)]
+    def add(self, client_id: int, count: int, weight: int = 1) -> list[asyncio.Task[None]]:
+        return [asyncio.create_task(self._start(client_id, weight)) for _ in range(count)]
 
-    async def _start(self, client_id: int) -> None:
-        await self.pace.wait_for_turn(client_id)
+    async def _start(self, client_id: int, weight: int) -> None:
+        await self.pace.wait_for_turn(client_id, weight)
         self.begun.append(client_id)
 
 
@@ -31,6 +31,18 @@ async def test_wait_for_turn_lets_a_few_requests_begin_in_each_turn_of_the_loop(
         counts.append(len(starts.begun) - before)
     await asyncio.gather(*tasks)
     assert max(counts) <= 2 * pace._STARTS_MAX
+
+
+async def test_wait_for_turn_lets_one_heavy_request_begin_in_each_turn_of_the_loop() -> None:
+    starts = Starts()
+    tasks = starts.add(1, 10, weight=pace._STARTS_MAX + 1)
+    counts = []
+    while len(starts.begun) < 10:
+        before = len(starts.begun)
+        await asyncio.sleep(0)
+        counts.append(len(starts.begun) - before)
+    await asyncio.gather(*tasks)
+    assert max(counts) == 1
 
 
 async def test_wait_for_turn_of_another_client_does_not_wait_behind_many() -> None:

@@ -145,6 +145,26 @@ async def test_sender_signature_verifies_with_official_library(server: Receiver,
     assert request.headers.get("webhook-id") == ids.encode("evt", a_delivery().event_id)
 
 
+async def test_sender_with_selection_signs_the_body_that_it_sends(server: Receiver, sender: Sender) -> None:
+    endpoint = an_endpoint(server.at("/ok"), properties=("OrderNo",))
+    outcome = await sender.send(endpoint, a_delivery())
+    assert outcome.delivered
+    (request,) = server.received
+    assert request.body == b'{"ClientId":1,"OrderNo":"SO-1"}'
+    assert request.headers["content-length"] == str(len(request.body))
+    Webhook(SECRET).verify(request.body, request.headers)
+    preview = dict(sender.request_preview(endpoint, a_delivery()))
+    assert preview["content-length"] == str(len(request.body))
+    assert sender.body_preview(endpoint, a_delivery()) == request.body
+
+
+async def test_sender_that_cannot_make_the_body_sends_nothing(server: Receiver, sender: Sender) -> None:
+    endpoint = an_endpoint(server.at("/ok"), properties=())
+    outcome = await sender.send(endpoint, a_delivery(body=b"[1]"))
+    assert (outcome.error, outcome.is_internal) == (POISON, True)
+    assert not server.received
+
+
 async def test_sender_during_rotation_signs_with_old_and_new_secret(server: Receiver, sender: Sender) -> None:
     now_ms = SystemClock().now_ms()
     new, old, gone = (new_secret("hmac") for _ in range(3))

@@ -220,6 +220,24 @@ async def test_endpoint_update_changes_only_the_given_fields(shell: Shell) -> No
     assert (await shell("endpoints", "delete", made["id"], "--json")).json == {"id": made["id"], "deleted": True}
 
 
+async def test_endpoint_properties_are_selected_emptied_and_unset(shell: Shell, receiver: LocalReceiver) -> None:
+    made = await endpoint(shell, receiver, "/hook", "--properties", "FirstName, $.Campaign")
+    assert made["properties"] == ["FirstName", "$.Campaign"]
+    update = ("endpoints", "update", made["id"])
+    assert (await shell.json(*update, "--properties", ""))["properties"] == []
+
+    await shell.json("publish", "OrderConfirmedEvent", stdin=json.dumps({**ORDER, "FirstName": "Anna"}))
+    await receiver.until_taken(1)
+
+    [delivery] = await shell.json("deliveries", "list")
+    assert (await shell.json("deliveries", "get", delivery["id"]))["body_sent"] == ORDER
+    assert "body_sent" in (await shell("deliveries", "get", delivery["id"])).out
+    tested = await shell("endpoints", "test", made["id"], "--type", "OrderConfirmedEvent")
+    assert '"OrderNo"' in tested.out
+    assert "FirstName" not in tested.out
+    assert (await shell.json(*update, "--unset", "properties"))["properties"] is None
+
+
 async def test_endpoint_update_keeping_a_header_keeps_its_value(shell: Shell, receiver: LocalReceiver) -> None:
     made = await endpoint(shell, receiver, "/hook", "--header", "X-One: canary")
     await shell("endpoints", "update", made["id"], "--header", "X-Two: 2")
@@ -356,6 +374,11 @@ async def test_lost_admin_key_can_be_replaced_in_the_store(server: ServerProcess
         ),
         (("endpoints", "create", "--client", "1", "--to", "http://10.0.0.1/"), 2, "COMMERCE_EVENT_ALLOW_NETWORKS"),
         (("endpoints", "create", "--client", "1", "--to", "https://a.example/", "--filter", "{"), 2, "is not JSON"),
+        (
+            ("endpoints", "create", "--client", "1", "--to", "https://a.example/", "--properties", "Emial"),
+            2,
+            "did you mean Email?",
+        ),
         (("backup", "--to", "x.db", "--store", "postgresql://db.example/x"), 2, "pg_dump"),
         (("serve", "--host", "300.1.1.1"), 2, "choose another --host"),
         (("openapi", "--yaml", "--json"), 2, "--yaml and --json exclude each other"),

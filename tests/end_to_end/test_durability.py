@@ -2,8 +2,10 @@
 
 import asyncio
 
+from api_server import Receiver, expect, listening
 from processes import DEADLINE_S, LocalReceiver, ServerProcess
 from publisher import Publisher, order, sequences, subscribe, until_arrived, until_settled
+from standardwebhooks import Webhook
 
 PUBLISHERS = 16
 KILLS = 4
@@ -69,6 +71,34 @@ async def test_attempt_interrupted_by_a_crash_is_recorded_and_repeated(
         attempts = (await client.get(f"/v1/deliveries/{delivery['id']}")).json()["attempts"]
     assert [attempt["error"] for attempt in attempts] == ["interrupted", None]
     assert receiver.arrived["/hook"].keys() == {event_id}
+
+
+async def test_attempt_repeated_after_a_crash_has_the_selected_properties(server: ServerProcess) -> None:
+    own = {"name": "ExportDelivered", "category": "Export", "kind": "event", "description": "x",
+           "schema": {"properties": {"ExportId": {}, "Email": {}}, "required": ["ExportId"]},
+           "example": {"ClientId": 1, "ExportId": 7}}  # fmt: skip
+    receiver = Receiver()
+    receiver.hold()
+    await server.start()
+    async with listening(receiver) as place:
+        endpoint = {"client_id": 1, "url": f"http://127.0.0.1:{place.port}/", "event_types": ["*"], "properties": []}
+        async with server.client() as client:
+            expect(await client.post("/v1/event-types", json=own), 201)
+            secret = expect(await client.post("/v1/endpoints", json=endpoint), 201)["secret"]
+            event = {"ClientId": 1, "ExportId": 7, "Email": "anna@example.com"}
+            expect(await client.post("/v1/events/ExportDelivered", json=event), 202)
+        async with asyncio.timeout(DEADLINE_S):
+            while not receiver.arrived:
+                await asyncio.sleep(0.01)
+        server.kill()
+        receiver.release()
+        await server.start()
+        await until_settled(server)
+
+    first, second = receiver.arrived
+    assert first.body == second.body == b'{"ClientId":1,"ExportId":7}'
+    for each in receiver.arrived:
+        Webhook(secret).verify(each.body, each.headers)
 
 
 async def test_server_on_sigterm_finishes_requests_in_flight_and_exits_0(

@@ -218,7 +218,13 @@ async def test_maintenance_deletes_refused_events_past_their_own_retention(
         )  # fmt: skip
         await store.refusals.add([refused])
     maintenance = runner.Maintenance(
-        store, empty_registry(store), clock, ActivityRecorder(clock), retention_s=0, refusal_retention_s=7 * 86_400
+        store,
+        empty_registry(store),
+        clock,
+        ActivityRecorder(clock),
+        retention_s=0,
+        refusal_retention_s=7 * 86_400,
+        change_retention_s=7 * 86_400,
     )
     maintenance.start()
     try:

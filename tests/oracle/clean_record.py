@@ -13,7 +13,7 @@ _PATHS = {
     "/second": Subscription("/second", application_id=2, delays_s=DELAYS_S, max_in_flight=1),
     "/dropped": Subscription("/dropped", application_id=2, delays_s=(3600.0,), dropped=True),
     "/gone": Subscription("/gone", application_id=3, delays_s=DELAYS_S),
-    "/theirs": Subscription("/theirs", client_id=2, delays_s=DELAYS_S),
+    "/theirs": Subscription("/theirs", client_id=2, delays_s=DELAYS_S, selects=True),
     "/no": Subscription("/no", wants_nothing=True),
 }
 
@@ -45,6 +45,7 @@ def clean() -> Ledger:
             number + 0.1,
             f"evt_{number}",
             order=number // 40,
+            digest_of_part=f"digest {number} of a part",
         )
         ledger.published[number] = event
         position = sum(each.client_id == event.client_id for each in ledger.stored) + 1
@@ -114,7 +115,7 @@ def request(event: Published, path: str, attempt: int, at: float, status: int, *
         event_id=event.event_id,
         number=event.number,
         attempt=attempt,
-        digest=event.digest,
+        digest=event.digest_of_part if _PATHS[path].selects else event.digest,
         status=status,
         answered=at + 0.01,
         ended=at + 0.01,

@@ -135,6 +135,10 @@ def send_cancelled(ledger: Ledger) -> None:
 # requests
 
 
+def send_whole_event(ledger: Ledger) -> None:
+    requests(ledger, 5, "/theirs")[0].digest = ledger.published[5].digest
+
+
 def change_sent_bytes(ledger: Ledger) -> None:
     requests(ledger, 3, "/a")[0].digest = "other"
 

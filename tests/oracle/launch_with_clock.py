@@ -33,7 +33,7 @@ if __name__ == "__main__":
     time.time = lambda: other() / 1e9
     bug = sys.argv.pop(1)
     if bug != "none":
-        sys.path.append(str(Path(__file__).parent.parent / "seeded_bugs"))
+        sys.path += [str(Path(__file__).parent.parent / "seeded_bugs"), str(Path(__file__).parent)]
         from put_in import put_in
 
         put_in(bug)

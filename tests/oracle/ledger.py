@@ -18,6 +18,7 @@ class Subscription:
     timeout_s: float = 5.0
     max_in_flight: int = 32
     ordered: bool = False  # events of one business key go out one after the other
+    selects: bool = False  # gets the required properties only
     dropped: bool = False  # its receiver fails; in the end its deliveries are cancelled, or it is deleted
 
 
@@ -33,6 +34,7 @@ class Published:
     acknowledged_at: float
     event_id: str
     order: int = 0  # its business key
+    digest_of_part: str = ""  # of what an endpoint gets that selects no optional property
 
 
 @dataclass

@@ -29,6 +29,14 @@ def body_of(number: int, name: str = "\\u00c5sa") -> bytes:
     ).encode()
 
 
+def required_part_of(number: int) -> bytes:
+    """Return what an endpoint gets of the event that selects no optional property."""
+    return (
+        f'{{"OrderNo":"SO-{number}","ClientId":{client_of(number)},"OrderId":{order_of(number)},'
+        f'"ApplicationId":{application_of(number)},"ClientOrderRef":"B","Source":"WEB"}}'
+    ).encode()
+
+
 def refused_body(number: int) -> bytes:
     """Return an event that breaks the contract."""
     return body_of(FIRST_REFUSED + number).replace(b'"WEB"', b"5")
@@ -134,6 +142,7 @@ class Publishers:
             time.monotonic(),
             event_id,
             order_of(number),
+            hashlib.sha256(required_part_of(number)).hexdigest(),
         )
         with self._lock:
             self._ledger.published[number] = event

@@ -82,11 +82,12 @@ def subscriptions() -> list[Subscription]:
                 delays_s=_AN_HOUR_S if path in {CANCELLED, DELETED} else DELAYS_S,
                 max_in_flight=1 if path == NARROW else 32,
                 ordered=path == "/ordered",
+                selects=path == "/unmodified",
                 dropped=path in {CANCELLED, DELETED},
             )
             for application, path in enumerate(SHARING, 1)
         ),
-        Subscription(REPLAYED, client_id=2, delays_s=DELAYS_S),
+        Subscription(REPLAYED, client_id=2, delays_s=DELAYS_S, selects=True),
         Subscription("/stranger", client_id=3, delays_s=DELAYS_S),
         Subscription("/other-type", wants_nothing=True, delays_s=DELAYS_S),
         Subscription("/filtered", wants_nothing=True, delays_s=DELAYS_S),
@@ -97,6 +98,7 @@ def subscriptions() -> list[Subscription]:
 def as_asked(wish: Subscription, url: str) -> dict[str, Any]:
     """Return the body of the call that makes the endpoint."""
     asked: dict[str, Any] = {"client_id": wish.client_id, "url": url + wish.path, "event_types": ["*"]}
+    asked["properties"] = [] if wish.selects else None
     if wish.application_id is not None:
         asked["application_id"] = wish.application_id
     if wish.delays_s != DELAYS_S:

@@ -189,7 +189,7 @@ VIOLATIONS: dict[str, list[Callable[[Ledger], None]]] = {
     "no endpoint gets more requests at the same time than it allows": [sending.crowd],
     "events of one business key arrive in order": [sending.overtake],
     "repeats only where a fault explains them": [sending.double, sending.double_in_the_shadow_of_a_fault],
-    "what arrives is what was published, byte for byte": [sending.change_sent_bytes],
+    "what arrives is what was published, byte for byte": [sending.change_sent_bytes, sending.send_whole_event],
     "every request is signed with a valid secret": [sending.unsign, sending.sign_with_former_secret],
     "the timestamp is the time of the attempt": [sending.date_back, sending.date_backwards],
     "every request has the headers of its endpoint, and no others": [sending.lose_header, sending.tell_wrong_sequence],

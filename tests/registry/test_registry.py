@@ -155,6 +155,20 @@ async def test_change_that_raises_stores_nothing(registry: Registry) -> None:
     assert registry.endpoint(7) == saved
 
 
+async def test_endpoint_at_is_the_state_of_that_time_without_secrets(registry: Registry) -> None:
+    await registry.save(msgspec.structs.replace(endpoint(), updated_ms=10, properties=("Email",)))
+    await registry.change(7, lambda found: msgspec.structs.replace(found, updated_ms=20, properties=None))
+    await registry.delete(7, 30)
+
+    found = {at_ms: await registry.endpoint_at(7, at_ms) for at_ms in (5, 10, 20, 30)}
+    assert found[5] is None
+    assert [each and (each.properties, each.secrets) for each in list(found.values())[1:]] == [
+        (("Email",), ()), (None, ()), (None, ()),
+    ]  # fmt: skip
+    assert found[30] is registry.endpoint(7)
+    assert await registry.endpoint_at(8, 10) is None
+
+
 async def test_load_again_reads_endpoints_and_keys_of_another_node(registry: Registry, store: Store) -> None:
     other = Registry(store, VAULT, IdMaker(node=1))
     await other.load()

@@ -1,11 +1,12 @@
 """Put a seeded bug into the product that this process is about to run."""
 
 from seeded import BUGS
+from seeded_for_changes import CHANGE_BUGS
 from seeded_for_chaos import CHAOS_BUGS
 
 from commerce_event.maintenance import runner
 
-ALL_BUGS = BUGS | CHAOS_BUGS
+ALL_BUGS = BUGS | CHAOS_BUGS | CHANGE_BUGS
 _VERIFY_EVERY_S = 1.0
 
 

@@ -284,6 +284,14 @@ def unknown_properties_dropped() -> None:
     _claimed(lambda claimed: replace(claimed, body=known(claimed.body)))
 
 
+@_bug("what arrives is what was published, byte for byte")
+def selection_forgotten_in_retries() -> None:
+    def as_sent(before: Any, self: Sender, endpoint: Any, claimed: Any) -> Any:
+        return before(self, endpoint, claimed) if claimed.number == 1 else claimed
+
+    _wrap(Sender, "_as_sent", as_sent)
+
+
 @_bug("every request has the headers of its endpoint, and no others")
 def wrong_sequence() -> None:
     _claimed(lambda claimed: replace(claimed, sequence=claimed.sequence + 1))

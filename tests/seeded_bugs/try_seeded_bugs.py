@@ -13,19 +13,26 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parent.parent / "oracle"))
 
+import change_run
 from chaos import Plan, run
 from disk import can_mount
 from faults import OF_A_DISK
 from invariants import ENOUGH as TOO_LITTLE
 from put_in import ALL_BUGS
+from seeded_for_changes import CHANGE_BUGS
 
 _BETWEEN = 40
+_CHANGES_BETWEEN = 120
 _QUIET_S = 20.0
 _SEEDS = 3
 
 
 def broken_by(bug: str, folder: Path, seed: int) -> dict[str, list[str]]:
     """Run the product with a bug under the faults that show it; return what is broken, by invariant."""
+    if bug in CHANGE_BUGS:
+        plan_with_changes = change_run.ChangePlan(ALL_BUGS[bug].engine, 1, _CHANGES_BETWEEN, seed, bug)
+        _, findings = change_run.run(plan_with_changes, folder)
+        return {finding.invariant: finding.broken for finding in findings if finding.broken}
     engine, faults = ("sqlite", ("kill",)) if bug == "none" else (ALL_BUGS[bug].engine, ALL_BUGS[bug].faults)
     idle_s = 4.0 if bug == "file_leaked_now_and_then" else 0.0
     plan = Plan(engine, faults, len(faults), _BETWEEN, seed, bug, idle_s=idle_s, quiet_s=_QUIET_S)

@@ -1,4 +1,4 @@
-"""The simulated shop tells a story that holds together, and the same one for the same seed."""
+"""The simulated shop has a life that holds together, and the same one for the same seed."""
 
 import itertools
 from collections import defaultdict
@@ -9,7 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from commerce_event.accept.parse import parse_event
+from commerce_event.changes.read import read_change
 from commerce_event.contract.catalogue import EVENT_TYPES
+from commerce_event.core.changes.model import EventSetting, Values
+from commerce_event.core.changes.rules import ActiveSetting, RowChange, raise_notifications, row_key
+from commerce_event.simulate.event_settings import settings_of
+from commerce_event.simulate.rows import SimulatedChange
 from commerce_event.simulate.shop import Shop, SimulatedEvent
 
 SEEDS = st.integers(0, 2**32)
@@ -108,3 +113,46 @@ def test_stock_notices_come_at_or_below_the_minimum() -> None:
 
     assert notices
     assert all(notice["OnHandValue"] <= notice["MinimumValue"] for notice in notices)
+
+
+# -- changes of rows
+
+
+def changes(seed: int, count: int = 3_000) -> list[SimulatedChange]:
+    return [each for each in itertools.islice(Shop(seed).life(), count) if isinstance(each, SimulatedChange)]
+
+
+def test_changes_with_and_without_earlier_values_and_with_lists_of_parts_happen() -> None:
+    bodies = [change.body for change in changes(1)]
+
+    assert {body["operation"] for body in bodies} == {"insert", "update", "delete"}
+    assert {"before" in body for body in bodies if body["operation"] == "update"} == {True, False}
+    assert any(isinstance(body["key"].get("PartNo"), list) for body in bodies)
+    assert len({body["id"] for body in bodies}) == len(bodies)
+
+
+def test_changes_of_the_same_seed_are_the_same() -> None:
+    assert changes(7) == changes(7)
+    assert changes(7) != changes(8)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_changes_raise_the_notifications_that_the_shop_tells_of(seed: int) -> None:
+    settings = [ActiveSetting(EventSetting(id=n, **setting)) for n, setting in enumerate(settings_of(1), 1)]
+    known: dict[str, Values | None] = {}
+    raised, told = [], []
+    for each in itertools.islice(Shop(seed).life(), 6_000):
+        if isinstance(each, SimulatedEvent):
+            if EVENT_TYPES[each.type].kind == "notification":
+                told.append((each.type, each.data))
+            continue
+        change = read_change(msgspec.json.encode(each.body))
+        row = RowChange(change, known.get(row_key(change)))
+        known[row_key(change)] = row.row
+        of_entity = [active for active in settings if active.setting.entity == change.entity]
+        raised += [(found.setting.event_type, found.body) for found in raise_notifications(row, of_entity)]
+
+    assert raised == told
+    assert {event_type for event_type, _ in told} == {
+        name for name, event_type in EVENT_TYPES.items() if event_type.kind == "notification"
+    }

@@ -90,7 +90,13 @@ class Node:
         self.intake = Intake(store, self.registry, self.dispatcher, ids, clock)
         self.replays = Replays(store, self.registry, ids, clock, self.dispatcher.wake, self.intake.turns.run)
         self.maintenance = Maintenance(
-            store, self.registry, clock, ActivityRecorder(clock), retention_s=0, refusal_retention_s=0
+            store,
+            self.registry,
+            clock,
+            ActivityRecorder(clock),
+            retention_s=0,
+            refusal_retention_s=0,
+            change_retention_s=0,
         )
         self.dispatcher.start()
         self.replays.run()

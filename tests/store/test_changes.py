@@ -356,6 +356,14 @@ async def test_waiting_notification_takes_the_newest_values_and_keeps_its_time(s
     assert await store.changes.waiting([(5, "s"), (6, "s"), (5, "none")]) == {(5, "s"): merged}
 
 
+async def test_due_notifications_of_many_clients_are_returned_in_turns(store: Store) -> None:
+    first = [waiting(f"a-{number}", number, client_id=1, due_ms=START_MS + number) for number in range(1, 6)]
+    other = waiting("b", 9, client_id=2, due_ms=START_MS + 9)
+    await accept(store, waiting=[*first, other])
+    assert await store.changes.due(now_ms=START_MS + 9, limit=3) == [first[0], other, first[1]]
+    assert await store.changes.next_due_ms() == START_MS + 1
+
+
 async def test_waiting_notification_becomes_one_event(store: Store) -> None:
     await accept(store, waiting=[waiting("s", 5), waiting("s", 6), waiting("t", 6)])
     [held, other] = sorted(await store.changes.due(now_ms=START_MS, limit=9), key=lambda each: each.subject)

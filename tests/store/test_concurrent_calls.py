@@ -9,7 +9,7 @@ import pytest
 from stores import START_MS, Engine, accept_events, claim, new_event, result
 
 from commerce_event.core.changes.model import ChangeSource, EventSetting
-from commerce_event.core.model import AuditEntry, Key, Replay, Scope, ValidationEntry
+from commerce_event.core.model import AuditEntry, DeliveryKind, Key, Replay, Scope, ValidationEntry
 from commerce_event.store.model import (
     ChangeBatch,
     ChangeQuery,
@@ -58,6 +58,7 @@ CALLS: dict[str, Callable[[Store], Awaitable[Any]]] = {
     "registry.put_endpoint": lambda store: store.registry.put_endpoint(ROW),
     "registry.endpoints": lambda store: store.registry.endpoints(),
     "registry.endpoint_revisions": lambda store: store.registry.endpoint_revisions(1, 1),
+    "registry.endpoint_at": lambda store: store.registry.endpoint_at(7, 1),
     "registry.config_version": lambda store: store.registry.config_version(),
     "registry.put_key": lambda store: store.registry.put_key(KEY),
     "registry.keys": lambda store: store.registry.keys(),
@@ -246,7 +247,7 @@ async def test_claims_at_the_same_time_never_give_a_delivery_twice(store: Store)
 async def test_two_like_wants_in_one_call_never_give_a_delivery_twice(store: Store) -> None:
     await accept_events(store, [new_event(7) for _ in range(3)])
     claimed = await store.queue.claim(
-        [ClaimRequest(7, False, 2), ClaimRequest(7, False, 2)], now_ms=START_MS, lease_until_ms=START_MS + 1_000
+        [ClaimRequest(7, DeliveryKind.FIRST, 2)] * 2, now_ms=START_MS, lease_until_ms=START_MS + 1_000
     )  # fmt: skip
     ids = [each.delivery_id for each in claimed]
 

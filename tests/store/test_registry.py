@@ -11,6 +11,8 @@ from commerce_event.core.ids import IdMaker, at_time
 from commerce_event.core.model import AuditEntry, Key, Replay, Scope
 from commerce_event.store.model import AUDIT_KEPT_MS, EndpointRow, NewDelivery, Page
 from commerce_event.store.port import Store
+from commerce_event.store.postgres import registry as postgres_registry
+from commerce_event.store.sqlite import registry as sqlite_registry
 
 
 def row(endpoint_id: int, config: bytes, *, client: int = 1, deleted_ms: int | None = None) -> EndpointRow:
@@ -54,6 +56,31 @@ async def test_endpoint_revisions_are_those_of_the_config_version(store: Store) 
         (8, None),
     ]
     assert await store.registry.endpoint_revisions(2, deleted) == []
+
+
+async def test_endpoint_at_is_the_revision_of_that_time(store: Store) -> None:
+    for updated_ms, config in ((10, b'{"a":1}'), (20, b'{"a":2}'), (20, b'{"a":3}'), (30, b'{"a":4}')):
+        await store.registry.put_endpoint(msgspec.structs.replace(row(7, config), updated_ms=updated_ms))
+    await store.registry.put_endpoint(msgspec.structs.replace(row(8, b"{}"), updated_ms=15))
+
+    found = {at_ms: await store.registry.endpoint_at(7, at_ms) for at_ms in (9, 10, 19, 20, 29, 30, 99)}
+    assert {at_ms: each and each.config for at_ms, each in found.items()} == {
+        9: None, 10: b'{"a":1}', 19: b'{"a":1}', 20: b'{"a":3}', 29: b'{"a":3}', 30: b'{"a":4}', 99: b'{"a":4}',
+    }  # fmt: skip
+    assert {each.sealed for each in found.values() if each} == {b""}
+    assert await store.registry.endpoint_at(9, 99) is None
+
+
+async def test_endpoint_at_before_too_many_changes_is_unknown(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for engine in (sqlite_registry, postgres_registry):
+        monkeypatch.setattr(engine, "REVISIONS_MAX", 3)
+    for updated_ms in (10, 20, 30, 40):
+        await store.registry.put_endpoint(msgspec.structs.replace(row(7, b"{}"), updated_ms=updated_ms))
+
+    assert await store.registry.endpoint_at(7, 19) is None
+    found = await store.registry.endpoint_at(7, 20)
+    assert found is not None
+    assert found.updated_ms == 20
 
 
 async def test_endpoint_revisions_hold_no_secrets(store: Store) -> None:

@@ -112,6 +112,18 @@ def read_batch(
     return Batch(split(body, max_items), read, envelope_max(max_event))
 
 
+def split_documents(content_type: str, body: bytes, *, max_items: int) -> Sequence[Piece]:
+    """Return the documents of a request that sends one JSON object, an array of them, or JSON Lines.
+
+    Raises RejectedError when the request cannot be split.
+    """
+    media_type = read_media_type(content_type or "application/json")
+    split = _DOCUMENTS.get("application/json" if is_json(media_type) else media_type)
+    if split is None:
+        raise UnsupportedMediaError(f"{media_type[:80]!r} is not supported; send one of {', '.join(_DOCUMENTS)}.")
+    return split(body, max_items)
+
+
 def envelope_max(max_event: int) -> int:
     """Return the size of the largest event with its envelope, in bytes."""
     return max_event + max_event // 2 + _ENVELOPE_MAX
@@ -257,4 +269,7 @@ _FORMATS: Final[dict[str, tuple[Callable[[bytes, int], Sequence[Piece]], Callabl
     "application/json": (_array_or_one, _plain_item),
     "application/cloudevents+json": (_one, read_cloud_event),
     "application/cloudevents-batch+json": (_array, read_cloud_event),
+}
+_DOCUMENTS: Final = {
+    media_type: split for media_type, (split, _) in _FORMATS.items() if "cloudevents" not in media_type
 }

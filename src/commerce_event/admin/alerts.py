@@ -1,4 +1,4 @@
-"""Alerts of the overview: endpoints that need attention, each with what is wrong and its last error."""
+"""Alerts of the overview: endpoints and change sources that need attention, each with what is wrong."""
 
 from typing import Final
 
@@ -8,7 +8,9 @@ from commerce_event.admin.endpoint_condition import FAILING_FROM
 from commerce_event.admin.error_messages import error_message
 from commerce_event.admin.number_format import duration
 from commerce_event.admin.screen_context import ScreenContext
+from commerce_event.admin.source_condition import SourceCondition, source_condition
 from commerce_event.api.endpoint_stats import EndpointStatsItem
+from commerce_event.api.paging import LIMIT_MAX
 from commerce_event.core.clock import parse_rfc3339
 
 SHOWN_MAX: Final = 8
@@ -33,6 +35,30 @@ class EndpointAlerts(msgspec.Struct, frozen=True):
     alerts: list[Alert]
     dead: int
     error: str
+
+
+class SourceAlert(msgspec.Struct, frozen=True):
+    """A change source whose reader needs attention. ``message`` is what the reader said last, empty for nothing."""
+
+    name: str
+    condition: SourceCondition
+    message: str
+
+
+async def source_alerts(context: ScreenContext) -> tuple[list[SourceAlert], int]:
+    """Return the change sources whose readers need attention, and how many more there are."""
+    found: list[SourceAlert] = []
+    cursor: str | None = None
+    while True:
+        page = await context.call("listChangeSources", query={"limit": LIMIT_MAX, "cursor": cursor})
+        for source in page.items:
+            condition = source_condition(source.name, source.state, context.now_ms)
+            if condition.needs_attention:
+                message = "" if source.state is None else source.state.message or ""
+                found.append(SourceAlert(source.name, condition, message))
+        cursor = page.next_cursor
+        if cursor is None:
+            return found[:SHOWN_MAX], len(found[SHOWN_MAX:])
 
 
 async def endpoint_alerts(context: ScreenContext, stats: list[EndpointStatsItem]) -> tuple[list[EndpointAlerts], int]:

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
+from commerce_event.admin.payload_selection import unlisted
 from commerce_event.api.endpoint_fields import faults_of
 from commerce_event.api.response_models import MASK, EndpointView
 from commerce_event.contract.catalogue import Catalogue
@@ -22,6 +23,7 @@ LABELS: Final = {
     "description": "Description",
     "event_types": "Event types",
     "filter": "Filter",
+    "properties": "Payload",
     "headers": "Static headers",
     "timeout_s": "Timeout",
     "retry_schedule": "Retry delays",
@@ -52,6 +54,7 @@ def blank_form(client_id: str) -> dict[str, list[str]]:
     return {
         "client_id": [client_id],
         "event_types": ["*"],
+        "payload": ["all"],
         "enabled": ["1"],
         "follow_redirects": ["1"],
         "jitter": ["0"],
@@ -61,15 +64,19 @@ def blank_form(client_id: str) -> dict[str, list[str]]:
     }
 
 
-def form_of(endpoint: EndpointView) -> dict[str, list[str]]:
+def form_of(endpoint: EndpointView, catalogue: Catalogue) -> dict[str, list[str]]:
     """Return the form filled in with an endpoint."""
     schedule = endpoint.retry_schedule
+    properties = endpoint.properties or []
     return {
         "client_id": [str(endpoint.client_id)],
         "application_id": [_text(endpoint.application_id)],
         "url": [endpoint.url],
         "description": [endpoint.description],
         "event_types": endpoint.event_types,
+        "payload": ["all" if endpoint.properties is None else "selected"],
+        "properties": properties,
+        "other_properties": [", ".join(unlisted(properties, catalogue))],
         "enabled": ["1"] if endpoint.enabled else [],
         "follow_redirects": ["1"] if endpoint.follow_redirects else [],
         "headers": ["\n".join(f"{name}: {value}" for name, value in endpoint.headers.items())],
@@ -99,7 +106,9 @@ def read_fields(form: Form) -> tuple[dict[str, Any], Errors]:
         "signing": _first(form, "signing") or "hmac",
         "retry_schedule": [part.strip() for part in schedule.split(",")] if schedule else None,
     }
-    readers = {**dict.fromkeys(_NUMBERS, _number), "headers": _headers, "filter": _filter}
+    readers = {
+        **dict.fromkeys(_NUMBERS, _number), "headers": _headers, "filter": _filter, "properties": _properties,
+    }  # fmt: skip
     for name, read in readers.items():
         try:
             fields[name] = read(form, name)
@@ -199,6 +208,13 @@ def _filter(form: Form, name: str) -> Any:
         return msgspec.json.decode(text)
     except ValueError as error:
         raise _UnreadableError(f"This is not valid JSON: {error}.") from None
+
+
+def _properties(form: Form, name: str) -> list[str] | None:
+    if _first(form, "payload") != "selected":
+        return None
+    others = [part.strip() for part in _first(form, "other_properties").split(",")]
+    return list(dict.fromkeys([*form.get(name, []), *filter(None, others)]))
 
 
 def _text(value: float | None) -> str:

@@ -18,6 +18,8 @@ from commerce_event.api.problem_types import problem_type
 from commerce_event.api.read_limits import SharedResponse, problem_response
 from commerce_event.api.readiness import Readiness
 from commerce_event.api.services import Services
+from commerce_event.changes.receiver import DEBEZIUM_PATH, ChangeReceiver
+from commerce_event.changes.receiver import PATH as CHANGES_PATH
 from commerce_event.core.problems import Problem, unavailable
 from commerce_event.daemon_threads import DaemonThreads
 from commerce_event.http.asgi import HEADERS, Receive, Scope, Send
@@ -27,14 +29,17 @@ Handler = Callable[[Request], Awaitable[Response]]
 # One at a time: with many event types it takes seconds, and the others then get what it has made.
 _YAML_THREAD: Final = DaemonThreads(1, name="openapi-yaml")
 # Methods that the publisher answers before the routes; Allow names them too.
-_PUBLISH_METHODS: Final = {PREFIX[:-1]: ("POST",), f"{PREFIX}{{id}}": ("POST",)}
+_PUBLISH_METHODS: Final = {PREFIX[:-1]: ("POST",), f"{PREFIX}{{id}}": ("POST",), CHANGES_PATH: ("POST",)}
 
 
 class App:
-    """Passes `POST /v1/events…` to the publisher and everything else to the routes."""
+    """Passes events to the publisher, changes to their receiver, and everything else to the routes."""
 
-    def __init__(self, services: Services, publisher: Publisher, pages: Sequence[BaseRoute]) -> None:
+    def __init__(
+        self, services: Services, publisher: Publisher, changes: ChangeReceiver, pages: Sequence[BaseRoute]
+    ) -> None:
         self.publisher = publisher  # also called by the HTTP server, with whole requests
+        self._changes = {CHANGES_PATH: changes.receive_changes, DEBEZIUM_PATH: changes.receive_debezium}
         self._metrics = services.metrics
         self._routes = _routes(services, pages)
 
@@ -47,6 +52,9 @@ class App:
             if path == PREFIX[:-1]:
                 await self.publisher.publish_many(scope, receive, send)
                 return
+            if path in self._changes:
+                await self._changes[path](scope, receive, send)
+                return
         await self._routes(scope, receive, send)
 
     def count_unreadable(self) -> None:
@@ -54,9 +62,11 @@ class App:
         self._metrics.unreadable.inc()
 
 
-def create_app(services: Services, publisher: Publisher, pages: Sequence[BaseRoute] = ()) -> App:
+def create_app(
+    services: Services, publisher: Publisher, changes: ChangeReceiver, pages: Sequence[BaseRoute] = ()
+) -> App:
     """Return the application. ``pages`` are the routes of screens and other pages."""
-    return App(services, publisher, pages)
+    return App(services, publisher, changes, pages)
 
 
 def _routes(services: Services, pages: Sequence[BaseRoute]) -> Starlette:

@@ -21,7 +21,8 @@ from commerce_event.api.response_models import (
 )
 from commerce_event.core import ids
 from commerce_event.core.delivery import can_cancel, can_retry
-from commerce_event.core.model import Delivery, DeliveryState, Event
+from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event
+from commerce_event.core.payload import sent_body
 from commerce_event.core.problems import Problem, not_found
 from commerce_event.store.model import DeliveryQuery
 
@@ -90,7 +91,17 @@ async def get_delivery(call: Call) -> Reply:
         raise not_found("delivery")
     [(delivery, attempts)] = found
     call.is_about(delivery.client_id, ids.encode("dlv", delivery.id))
-    return Reply(delivery_detail_view(delivery, attempts))
+    return Reply(delivery_detail_view(delivery, attempts, await _body_sent(call, delivery, attempts)))
+
+
+async def _body_sent(call: Call, delivery: Delivery, attempts: Sequence[Attempt]) -> bytes | None:
+    """Return the body of the last attempt, or of one that would be made now; None when it is not known."""
+    at_ms = attempts[-1].started_ms if attempts else call.now_ms
+    endpoint = await call.services.registry.endpoint_at(delivery.endpoint_id, at_ms)
+    event = await call.services.store.history.event(delivery.event_id, call.scope)
+    if endpoint is None or event is None:
+        return None
+    return sent_body(event.body, call.services.registry.event_type(event.type), endpoint.properties)
 
 
 async def retry_delivery(call: Call) -> Reply:
@@ -155,7 +166,10 @@ OPERATIONS = (
         run=get_delivery,
         answers={200: DeliveryDetailView},
         problems=(404,),
-        description="Each attempt has its time, its duration and the answer.",
+        description=(
+            "Each attempt has its time, its duration and the answer. `body_sent` is made from the event and from the "
+            "endpoint as it was at the time of the last attempt."
+        ),
     ),
     Operation(
         method="POST",

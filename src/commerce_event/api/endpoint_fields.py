@@ -14,16 +14,22 @@ from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.filters import InvalidFilterError, Kind, check_filter
 from commerce_event.core.headers import InvalidHeaderError, check_headers
 from commerce_event.core.model import DEFAULT_MAX_IN_FLIGHT, Filter, Ordering, Signing
+from commerce_event.core.payload import NAME_MAX, PROPERTIES_MAX, find_selection_faults
 from commerce_event.core.problems import Fault, Problem, child, invalid, together
 from commerce_event.core.retry import InvalidDurationError, check_schedule, parse_duration
 from commerce_event.core.urls import InvalidUrlError, parse_url
 
 _ANY: Final = "*"
+_DEPENDS_ON_TYPES: Final = frozenset({"filter", "properties"})
 _KINDS: Final[dict[str, Kind]] = {"string": "text", "integer": "number", "number": "number"}
 
 Url = Annotated[str, Meta(max_length=2_048, examples=["https://erp.example.com/webhooks"])]
 Types = Annotated[list[str], Meta(min_length=1, max_length=50, examples=[["Order", "JobCompletedEvent"]])]
 Description = Annotated[str, Meta(max_length=500)]
+Properties = Annotated[
+    list[Annotated[str, Meta(max_length=NAME_MAX)]],
+    Meta(max_length=PROPERTIES_MAX, examples=[["Email", "PaymentRef", "$.Campaign"]]),
+]
 Headers = Annotated[dict[str, str], Meta(max_length=50)]
 Timeout = Annotated[float, Meta(ge=0.1, le=30)]
 Schedule = Annotated[list[float | str], Meta(max_length=50, examples=[["5s", "1m", "1h"]])]
@@ -43,6 +49,7 @@ class NewEndpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     description: Description = ""
     headers: Headers = {}
     filter: Filter | None = None
+    properties: Properties | None = None
     timeout_s: Timeout | None = None
     retry_schedule: Schedule | None = None
     jitter: Jitter = 0.0
@@ -63,6 +70,7 @@ class EndpointChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     description: Description | UnsetType = UNSET
     headers: Headers | UnsetType = UNSET
     filter: Filter | UnsetType | None = UNSET
+    properties: Properties | UnsetType | None = UNSET
     timeout_s: Timeout | UnsetType | None = UNSET
     retry_schedule: Schedule | UnsetType | None = UNSET
     jitter: Jitter | UnsetType = UNSET
@@ -78,6 +86,7 @@ def check_fields(fields: dict[str, Any], policy: AddressPolicy, catalogue: Catal
         "url": lambda text: _url(policy, text),
         "event_types": lambda names: _types(catalogue, names),
         "filter": lambda filter_: _filter(catalogue, filter_, fields["event_types"]),
+        "properties": lambda names: _properties(catalogue, names, fields["event_types"]),
         "headers": _headers,
         "retry_schedule": _schedule,
     }
@@ -100,7 +109,7 @@ def faults_of(fields: Mapping[str, Any], policy: AddressPolicy, catalogue: Catal
     """Return every fault in the fields of an endpoint. Each field is checked with valid values of the others."""
     valid: dict[str, Any] = {"client_id": 1, "url": "https://shop.example/events", "event_types": [_ANY]}
     found: list[Fault] = []
-    for name in sorted(fields, key=lambda name: name == "filter"):  # last: it depends on the event types
+    for name in sorted(fields, key=_DEPENDS_ON_TYPES.__contains__):  # those last
         try:
             wanted = convert({**valid, name: fields[name]}, NewEndpoint, where="")
             check_fields(msgspec.structs.asdict(wanted), policy, catalogue)
@@ -147,6 +156,15 @@ def _filter(catalogue: Catalogue, raw: Filter, types: Sequence[str]) -> Filter:
         return check_filter(raw, frozenset(kinds.keys() | any_kind), known)
     except InvalidFilterError as error:
         raise invalid(f"/filter{error.pointer}", str(error)) from None
+
+
+def _properties(catalogue: Catalogue, names: Sequence[str], types: Sequence[str]) -> tuple[str, ...]:
+    chosen = catalogue.select(types)
+    if chosen:  # else the types are at fault, and say so
+        faults = find_selection_faults(names, frozenset().union(*(each.properties for each in chosen)))
+        if faults:
+            raise together([invalid(f"/properties{fault.pointer}", fault.message) for fault in faults])
+    return tuple(dict.fromkeys(names))
 
 
 def _headers(headers: dict[str, str]) -> dict[str, str]:

@@ -45,7 +45,7 @@ async def send_test_event(call: Call) -> Reply:
             delivered=outcome.delivered,
             url=endpoint.url,
             request_headers=preview,
-            request_body=claimed.body.decode(),
+            request_body=call.services.sender.body_preview(endpoint, claimed).decode(),
             attempt=attempt_view(outcome.attempt(1)),
         )
     )

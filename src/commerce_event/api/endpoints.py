@@ -1,7 +1,7 @@
 """Endpoints: create, list, read, change, delete, and rotate the secret."""
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import UNSET, Meta
@@ -31,6 +31,7 @@ from commerce_event.registry.authentication import check_client
 PER_CLIENT_MAX: Final = 200
 OVERLAP_DEFAULT: Final = "24h"
 _OVERLAP_MAX_S: Final = 30 * 86_400
+_DETAIL_MAX: Final = 500  # characters of a selection in the audit log
 _SECRETS_MAX: Final = 8  # a receiver checks at most 8 signatures
 
 
@@ -102,9 +103,23 @@ def _changed(call: Call, endpoint: Endpoint) -> Endpoint:
         fields["headers"] = {n: kept.get(n.lower(), v) if v == MASK else v for n, v in fields["headers"].items()}
     if fields.get("enabled"):
         fields["disabled_reason"] = None
-    present = {"event_types": list(endpoint.event_types), "filter": endpoint.filter}
+    present: dict[str, Any] = {"event_types": list(endpoint.event_types), "filter": endpoint.filter}
+    if "event_types" in fields:  # a selection must fit them
+        present["properties"] = endpoint.properties
     usable = check_fields({**present, **fields}, call.services.policy, call.services.registry.catalogue)
-    return msgspec.structs.replace(endpoint, updated_ms=call.now_ms, **usable)
+    changed = msgspec.structs.replace(endpoint, updated_ms=call.now_ms, **usable)
+    if changed.properties != endpoint.properties:
+        detail = f"properties: {_selection_text(endpoint)} → {_selection_text(changed)}"
+        call.is_about(endpoint.client_id, ids.encode("end", endpoint.id), detail)
+    return changed
+
+
+def _selection_text(endpoint: Endpoint) -> str:
+    """Return which properties the endpoint's deliveries have, as a text for the audit log."""
+    if endpoint.properties is None:
+        return "all"
+    text = ", ".join(("the required ones", *endpoint.properties))
+    return text if len(text) <= _DETAIL_MAX else f"{text[:_DETAIL_MAX]}… ({len(endpoint.properties)} names)"
 
 
 async def delete_endpoint(call: Call) -> Reply:

@@ -8,7 +8,14 @@ from msgspec import Meta
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing, PageQuery, cursor_after, cursor_after_sequence, listing, read_within
 from commerce_event.api.parameters import Int32, Time, read_time, read_types, scope_for
-from commerce_event.api.response_models import DeliveryView, EventView, delivery_view, event_view
+from commerce_event.api.response_models import (
+    DeliveryView,
+    EventDetailView,
+    EventView,
+    delivery_view,
+    event_view,
+    raised_by_view,
+)
 from commerce_event.core.model import DeliveryState, Event
 from commerce_event.core.problems import invalid, not_found
 from commerce_event.core.search_words import words
@@ -90,7 +97,9 @@ async def find_event(call: Call) -> Event:
 
 
 async def get_event(call: Call) -> Reply:
-    return Reply(event_view(await find_event(call)))
+    event = await find_event(call)
+    raised = await call.services.store.changes.raised(event.id)
+    return Reply(EventDetailView(**msgspec.structs.asdict(event_view(event)), raised_by=raised_by_view(raised)))
 
 
 class EventDeliveriesQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -133,7 +142,7 @@ OPERATIONS = (
         tag=_TAG,
         needs="read",
         run=get_event,
-        answers={200: EventView},
+        answers={200: EventDetailView},
         problems=(404,),
         description="With its body as it was published.",
     ),

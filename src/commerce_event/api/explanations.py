@@ -1,6 +1,6 @@
 """Explain for each endpoint why an event was sent or not, and why a due delivery is held back."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -22,7 +22,7 @@ from commerce_event.core.clock import rfc3339
 from commerce_event.core.filters import CONDITIONS_MAX, Condition
 from commerce_event.core.model import Attempt, Delivery, Endpoint, Event, Scope
 from commerce_event.core.problems import Problem
-from commerce_event.core.routing import explain_steps
+from commerce_event.core.routing import Rule, explain_steps
 from commerce_event.http.asgi import encode
 from commerce_event.store.model import Claimed, DeliveryQuery, Page
 
@@ -50,10 +50,11 @@ class RuleView(msgspec.Struct, frozen=True):
 
 
 class RequestPreview(msgspec.Struct, frozen=True, kw_only=True):
-    """The request that an attempt now would make; its body is the event's. Values of static headers are masked."""
+    """The request that an attempt now would make. Values of static headers are masked."""
 
     url: str
     headers: list[tuple[str, str]]
+    body: msgspec.Raw | UnsetType = UNSET  # when it is not the event's
 
 
 class ReasonView(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +73,7 @@ class ReasonView(msgspec.Struct, frozen=True, kw_only=True):
     last_status: int | None  # of the newest delivery's last attempt
     last_error: str | None
     request: RequestPreview | UnsetType | None = UNSET  # with ?expand=true
+    body_sent: msgspec.Raw | UnsetType | None = UNSET  # with ?expand=true, when it is not the event's
 
 
 class ExplanationView(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +93,7 @@ class _Sent(msgspec.Struct, frozen=True):
 
     deliveries: list[Delivery] = []
     attempts: dict[int, list[Attempt]] = {}  # by delivery: of the newest one, or of all that are expanded
+    endpoint_then: Endpoint | None = None  # at the last attempt of the newest delivery; now, when there was none
     held: str | None = None
 
     @property
@@ -159,7 +162,10 @@ async def _sent(call: Call, deliveries: list[Delivery]) -> _Sent:
     )
     shown = [delivery for delivery, _ in found] or deliveries[:shown_max]
     attempts = {delivery.id: made for delivery, made in found if made}
-    return _Sent([*shown, *deliveries[shown_max:]], attempts, _held(call, shown[0]))
+    last = attempts.get(shown[0].id)
+    at_ms = last[-1].started_ms if last else call.now_ms
+    then = await call.services.registry.endpoint_at(shown[0].endpoint_id, at_ms) if call.query.expand else None
+    return _Sent([*shown, *deliveries[shown_max:]], attempts, then, _held(call, shown[0]))
 
 
 def _held(call: Call, delivery: Delivery) -> str | None:
@@ -191,8 +197,13 @@ def _reason_steps(call: Call, endpoint: Endpoint, event: Event, data: Any, sent:
         sent,
         matched=verdict.matched,
         verdict=_outcome(sent) if verdict.matched else f"not sent: {', '.join(failed)} did not match",
-        rules=[RuleView(rule.name, rule.passed, _cut(rule.wanted), _cut(rule.found)) for rule in verdict.rules],
+        rules=shown_rules(verdict.rules),
     )
+
+
+def shown_rules(rules: Iterable[Rule]) -> list[RuleView]:
+    """Return rules as an answer shows them: long texts and lists are cut."""
+    return [RuleView(rule.name, rule.passed, _cut(rule.wanted), _cut(rule.found)) for rule in rules]
 
 
 def _cut(value: Any) -> Any:
@@ -256,6 +267,7 @@ def _view(
         last_status=None if sent.last is None else sent.last.status,
         last_error=None if sent.last is None else sent.last.error,
         request=_preview(call, now, event, sent) if call.query.expand else UNSET,
+        body_sent=_body_sent(call, event, sent) if call.query.expand and sent.deliveries else UNSET,
     )
 
 
@@ -270,10 +282,28 @@ def _preview(call: Call, endpoint: Endpoint, event: Event, sent: _Sent) -> Reque
     """Return the request of the newest delivery; a key that may not send it gets no valid signature."""
     if not sent.deliveries or endpoint.deleted_ms is not None:
         return None
-    delivery = sent.deliveries[0]
-    claimed = Claimed(
+    claimed = _claimed(event, sent.deliveries[0])
+    may_send = call.key.role in {"admin", "manage"}
+    headers = [
+        (name, value if may_send or name != "webhook-signature" else MASK)
+        for name, value in call.services.sender.request_preview(endpoint, claimed)
+    ]
+    body = call.services.sender.body_preview(endpoint, claimed)
+    return RequestPreview(url=endpoint.url, headers=headers, body=UNSET if body == event.body else msgspec.Raw(body))
+
+
+def _body_sent(call: Call, event: Event, sent: _Sent) -> msgspec.Raw | UnsetType | None:
+    """Return the body that the newest delivery was sent with, UNSET for the event's; None when it is not known."""
+    if sent.endpoint_then is None:
+        return None
+    body = call.services.sender.body_preview(sent.endpoint_then, _claimed(event, sent.deliveries[0]))
+    return UNSET if body == event.body else msgspec.Raw(body)
+
+
+def _claimed(event: Event, delivery: Delivery) -> Claimed:
+    return Claimed(
         delivery_id=delivery.id,
-        endpoint_id=endpoint.id,
+        endpoint_id=delivery.endpoint_id,
         number=max(1, delivery.attempt_count),
         failure_count=delivery.failure_count,
         run_id=0,
@@ -286,12 +316,6 @@ def _preview(call: Call, endpoint: Endpoint, event: Event, sent: _Sent) -> Reque
         traceparent=None,
         body=event.body,
     )
-    may_send = call.key.role in {"admin", "manage"}
-    headers = [
-        (name, value if may_send or name != "webhook-signature" else MASK)
-        for name, value in call.services.sender.request_preview(endpoint, claimed)
-    ]
-    return RequestPreview(url=endpoint.url, headers=headers)
 
 
 def _outcome(sent: _Sent) -> str:
@@ -328,7 +352,8 @@ OPERATIONS = (
         problems=(404, 422),
         description=(
             "For each endpoint, as it was when the event was accepted: its rules and the outcome. `expand=true` adds "
-            f"the attempts of its {_EXPANDED_MAX} newest deliveries and the request as it would be sent now. "
+            f"the attempts of its {_EXPANDED_MAX} newest deliveries, the request as it would be sent now and, if it is "
+            "not the event's, the body that was sent. "
             f"Texts are cut to {_TEXT_MAX} characters and lists to {_LIST_MAX} values; of an object or a list in the "
             "event only the size is shown. `left_out` counts endpoints that did not fit in the answer, those it was "
             "not sent to first; `endpoint_id` asks for one of them."

@@ -6,6 +6,8 @@ operation, such as ``ReplayView.state``.
 
 from typing import Final
 
+from commerce_event.api.change_descriptions import CHANGE_FIELDS
+
 DESCRIPTIONS: Final = {
     "accepted": "Events that were accepted.",
     "accepted_at": "When the event became durable (RFC 3339, UTC).",
@@ -17,6 +19,8 @@ DESCRIPTIONS: Final = {
     "attempts": "The newest 200 attempts, oldest first.",
     "balanced": "Whether all counts add up.",
     "body": "The body as it was sent; a string when it is not JSON.",
+    "body_sent": "The body of the last attempt; before the first one, the body that it would have now. Made from the "
+    "event and the endpoint's `properties` at that time. null: not known, as the endpoint was changed too often since.",
     "cancelled": "Deliveries that were cancelled before they succeeded.",
     "category": "The group of the contract: Customer, Order, Product, Supplier or System.",
     "circuit": "closed: normal; open: after many failures in a row, one request at a time is sent, with pauses.",
@@ -102,6 +106,9 @@ DESCRIPTIONS: Final = {
     "pending": "Deliveries that wait or are being sent.",
     "parameter": "The query parameter that the error is about.",
     "pointer": "The place in the body (JSON Pointer, RFC 6901); empty: the whole body.",
+    "properties": "The properties of delivered bodies, besides ClientId and the required ones of the event type, which "
+    "always stay; every other one is left out. By name, or as `$.Name` for one that no event type has. null: bodies "
+    "are sent as they were accepted.",
     "public_key": "The key that receivers verify with, `whpk_…`; null: requests are signed with HMAC.",
     "q": "Words in the values of the body, such as an order number or a name: all in that order, the last may be a "
     "beginning. Case, accents and signs do not count, and letters and digits are separate words: `SO-10023`, `so10023` "
@@ -177,11 +184,81 @@ DESCRIPTIONS: Final = {
     "version": "The version of the product.",
     "allowed_hosts": "Host names that the screens answer to besides addresses and localhost; null: the key is limited "
     "to clients.",
+    "active_since": "When it was last enabled (RFC 3339, UTC); values that were known before do not count. null: off.",
+    "change_id": "The change, `chg_…`.",
+    "coalesce_s": "Repeated changes of the same thing within so many seconds become one notification with the newest "
+    "values; 0: each is one.",
+    "column": "The column of the table that has the value.",
+    "entities": "The entities of its tables.",
+    "entity": "The data table of the contract, such as `tClientCustomerAddress`.",
+    "fields": "The fields of which at least one must change in an update; null: any field.",
+    "lag_bytes": "How many bytes of the source's log are not read yet; null: unknown.",
+    "lag_ms": "How long ago the newest change that was read was made, in milliseconds; null: unknown.",
+    "merged": "Number of changes in it.",
+    "on_delete": "Whether a deleted row raises it.",
+    "on_insert": "Whether an inserted row raises it.",
+    "on_update": "Whether an updated row raises it.",
+    "position": "How far the source has been read, as its reader writes it; null: not at all.",
+    "reported_at": "When the reader reported that (RFC 3339, UTC).",
+    "reported_by": "Which reader it is, for people.",
+    "retained_bytes": "How much of its log the source keeps for the reader, in bytes; null: unknown.",
+    "samples": "The first of the notifications.",
+    "sentence": "What the setting does, in words.",
+    "setting": "The setting, as it would be created.",
+    "table_count": "How many tables it maps.",
+    "tables": "What each table is, by its name in the source, such as `public.customer`.",
+    "truncated": "Whether a limit ended it early: there are more changes.",
     "request": "The request that an attempt now would make; with `expand=true`. null: nothing was sent, or the "
     "endpoint was deleted.",
 }
 
 EXCEPTIONS: Final = {
+    **{
+        f"{view}.{name}": text
+        for view in ("EventSettingView", "NewEventSetting", "EventSettingChange")
+        for name, text in {
+            "application_id": "Only changes of this application; null: of every application that has no setting of its "
+            "own.",
+            "enabled": "Whether changes are tracked; if not, nothing is kept or raised.",
+            "event_type": "The notification to raise.",
+            "filter": "Conditions on the fields of the row, also as `before.Name` and `after.Name`; null: none.",
+        }.items()
+        if view != "EventSettingChange" or name in {"enabled", "filter"}
+    },
+    "NewEventSetting.on_delete": "Whether a deleted row raises it. Left out: true, but not for break points.",
+    "listEventSettings.event_type": "Only those that raise this notification.",
+    "listEventSettings.entity": "Only those about this entity.",
+    "ChangeSummaryView.raised": "The events that have its values; with `expand=true`.",
+    "ChangeDetailView.raised": "Only in a list, with `expand=true`.",
+    "RaisedEventView.event_type": "Its type; null: its setting was deleted.",
+    "PreviewRequest.since": "Changes accepted from this time on (RFC 3339); left out: all that are kept.",
+    "EntityFieldsView.complete": "Whether there are no others: a change source maps the entity.",
+    "EntityFieldsView.fields": "The names that a setting can list, in order.",
+    "PreviewView.sentence": "What the setting does, in words.",
+    "PreviewView.changes": "Changes of the entity that were looked at.",
+    "PreviewView.notifications": "Notifications that they would have raised.",
+    "PreviewSampleView.at": "When the last change in it was accepted (RFC 3339, UTC).",
+    "PreviewSampleView.body": "The body of the notification.",
+    **{
+        f"{view}.client_id": "The client of its rows, or the column that has it."
+        for view in ("ChangeSourceView", "ChangeSourceSummaryView", "NewChangeSource", "ChangeSourceFields")
+    },
+    "ChangeSourceView.state": "The last report of its reader; null: there was none.",
+    "ChangeSourceSummaryView.state": "The last report of its reader; null: there was none.",
+    "TableFields.application_id": "The sales application of its rows, or the column that has it; null: none.",
+    "TableFields.fields": "The column of each field, by the name that settings use.",
+    "TableFields.key": "The column of each property of the key: what its notifications need, and what identifies a "
+    "row.",
+    "NewChangeSource.name": "Its name in paths: letters, digits, dots, hyphens and underscores.",
+    **{
+        f"{view}.{name}": text
+        for view in ("ReaderView", "SourceStatus")
+        for name, text in {
+            "message": "What is wrong, or what it waits for; null: nothing.",
+            "state": "running; waiting: for the source or for us; failing: it tries again; slot_lost: changes may be "
+            "missing; stopped: by a person.",
+        }.items()
+    },
     "readBooks.items": "false: give the totals only.",
     "DeliveryView.attempts": "Every attempt, the first one first; with `expand=true`.",
     "DeliveryView.endpoint": "The endpoint as it is now; with `expand=true`. null: it was deleted.",
@@ -191,6 +268,9 @@ EXCEPTIONS: Final = {
     "NodeView.timeout_s": "How long an attempt may take by default, in seconds.",
     "ReasonView.description": "What people call the endpoint now.",
     "ReasonView.url": "The endpoint's URL when the event was accepted.",
+    "ReasonView.body_sent": "The body of the newest delivery's last attempt, where it is not the event's; with "
+    "`expand=true`. null: not known, as the endpoint was changed too often since.",
+    "RequestPreview.body": "The body, where it is not the event's.",
     "RequestPreview.headers": "The headers, names and values, in order.",
     "StoreView.version": "The version of the engine.",
     "listEndpointStats.last_hour": "false: leave the last hour out.",
@@ -267,4 +347,5 @@ EXCEPTIONS: Final = {
 
 def describe(place: str, name: str) -> str:
     """Return the description of a field in a schema or operation. Raises KeyError when there is none."""
-    return EXCEPTIONS.get(f"{place}.{name}") or DESCRIPTIONS[name]
+    full = f"{place}.{name}"
+    return EXCEPTIONS.get(full) or CHANGE_FIELDS.get(full) or DESCRIPTIONS[name]

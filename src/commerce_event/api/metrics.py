@@ -1,13 +1,14 @@
 """Metrics in OpenMetrics or the text format 0.0.4. They are counted as things happen; a scrape reads no large table.
 
-Endpoints appear only by id: no names, URLs or clients.
+Endpoints appear only by id: no names, URLs or clients. Change sources appear by their name.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import accumulate
 from typing import Final
 
+import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, exposition
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -23,6 +24,16 @@ from commerce_event.maintenance.runner import Maintenance
 
 _PLAIN: Final = exposition.CONTENT_TYPE_PLAIN_0_0_4
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What the reader of a change source reported about itself; None: it does not know."""
+
+    is_reading: bool
+    lag_bytes: int | None
+    lag_ms: int | None
+    retained_bytes: int | None
+    reported_ms: int
 
 
 class Metrics(Collector):
@@ -53,7 +64,23 @@ class Metrics(Collector):
             "too many connections",
             registry=self._registry,
         )
+        self.accepted_changes = Counter(
+            "commerce_event_accepted_changes", "Data changes made durable", registry=self._registry
+        )
+        self.duplicate_changes = Counter(
+            "commerce_event_duplicate_changes", "Duplicates of a stored data change", registry=self._registry
+        )
+        self.unmapped_changes = Counter(
+            "commerce_event_unmapped_changes", "Data changes that no source maps to an entity", registry=self._registry
+        )
+        self.raised_notifications = Counter(
+            "commerce_event_raised_notifications", "Notifications that data changes raised", registry=self._registry
+        )
+        self._refused_changes = Counter(
+            "commerce_event_refused_changes", "Data changes refused", ["reason"], registry=self._registry
+        )
         self._attempts = dict.fromkeys(("delivered", "failed", "dead", "internal"), 0)
+        self._sources: dict[str, SourceReport] = {}
         self._durations = [0] * (len(_BUCKETS) + 1)
         self._seconds = 0.0
         Gauge("commerce_event_in_flight", "Deliveries being sent", registry=self._registry).set_function(
@@ -71,6 +98,10 @@ class Metrics(Collector):
         """Count an event that was refused. Both labels have a bounded number of values."""
         self._refused.labels(type_label, slug(problem.title)).inc()
 
+    def refused_change(self, problem: Problem) -> None:
+        """Count a data change that was refused."""
+        self._refused_changes.labels(slug(problem.title)).inc()
+
     def attempt(self, _endpoint: Endpoint, outcome: Outcome, decision: Decision) -> None:
         """Count a finished attempt. It runs for every attempt, so it uses plain numbers."""
         name = "failed"
@@ -84,6 +115,13 @@ class Metrics(Collector):
         seconds = outcome.duration_ms / 1000
         self._durations[bisect_left(_BUCKETS, seconds)] += 1
         self._seconds += seconds
+
+    def report_source(self, name: str, report: SourceReport) -> None:
+        """Keep the last report of a change source; this node shows those that it received itself."""
+        self._sources[name] = report
+
+    def forget_source(self, name: str) -> None:
+        self._sources.pop(name, None)
 
     def text(self, accept: str = "") -> tuple[bytes, str]:
         """Return the metrics and their media type: OpenMetrics, unless an Accept header prefers ``text/plain``."""
@@ -115,7 +153,14 @@ class Metrics(Collector):
                     oldest.add_metric([endpoint], max(0.0, (report.counted_ms - counts.oldest_due_ms) / 1000))
             wrong = sum(abs(counts.difference) for counts in report.counts) + len(report.wrong_events)
             difference.add_metric([], wrong)
-        return [deliveries, difference, oldest, *self._attempt_metrics(), *self._node_metrics()]
+        return [
+            deliveries,
+            difference,
+            oldest,
+            *self._attempt_metrics(),
+            *self._source_metrics(),
+            *self._node_metrics(),
+        ]
 
     def _attempt_metrics(self) -> Iterable[Metric]:
         attempts = CounterMetricFamily("commerce_event_attempts", "Attempts by outcome", labels=["outcome"])
@@ -129,6 +174,27 @@ class Metrics(Collector):
             buckets=list(zip(bounds, accumulate(self._durations), strict=True)),
             sum_value=self._seconds,
         )
+
+    def _source_metrics(self) -> Iterable[Metric]:
+        """Yield how far the readers of change sources are behind."""
+        described: tuple[tuple[str, str, Callable[[SourceReport], float | None]], ...] = (
+            ("up", "1 while the reader of a change source reads or waits, 0 when it cannot", _is_up),
+            ("lag_bytes", "Bytes of the source's log that are not read yet", lambda each: each.lag_bytes),
+            ("lag_seconds", "Age of the newest change that was read", _lag_s),
+            (
+                "retained_bytes",
+                "Size of the log that the source keeps for its reader",
+                lambda each: each.retained_bytes,
+            ),
+            ("report_time_seconds", "When the reader reported last, since 1970", lambda each: each.reported_ms / 1000),
+        )
+        for name, text, value_of in described:
+            gauge = GaugeMetricFamily(f"commerce_event_source_{name}", text, labels=["source"])
+            for source, report in sorted(self._sources.items()):
+                value = value_of(report)
+                if value is not None:
+                    gauge.add_metric([source], value)
+            yield gauge
 
     def _node_metrics(self) -> Iterable[Metric]:
         """Yield stalls, clock jumps and the state of the disk."""
@@ -152,6 +218,14 @@ class Metrics(Collector):
                 "Starts after a run that had not ended properly",
                 value=info.unclean_starts,
             )
+
+
+def _is_up(report: SourceReport) -> float:
+    return float(report.is_reading)
+
+
+def _lag_s(report: SourceReport) -> float | None:
+    return None if report.lag_ms is None else report.lag_ms / 1000
 
 
 def _weight(accept: str, media_type: str) -> float:

@@ -16,11 +16,16 @@ from commerce_event.api import (
     audit_log,
     books,
     catalogue,
+    change_sources,
+    changes,
     dead_letters,
     deliveries,
     endpoint_stats,
     endpoint_test,
     endpoints,
+    entity_fields,
+    event_setting_preview,
+    event_settings,
     events,
     explanations,
     keys,
@@ -32,6 +37,7 @@ from commerce_event.api import (
 from commerce_event.api.field_descriptions import describe
 from commerce_event.api.operations import NoParams, Operation
 from commerce_event.api.problem_types import ProblemTypeView
+from commerce_event.changes.answers import ChangeBatchView, ChangeView
 from commerce_event.contract.catalogue import CONTRACT, Catalogue
 from commerce_event.contract.openapi import event_schemas, webhook_items
 from commerce_event.core.problems import TITLES, ProblemBody
@@ -44,10 +50,15 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *dead_letters.OPERATIONS,
     *replays.OPERATIONS,
     *refusals.OPERATIONS,
+    *changes.OPERATIONS,
     *endpoints.OPERATIONS,
     *endpoint_test.OPERATIONS,
     *endpoint_stats.OPERATIONS,
     *catalogue.OPERATIONS,
+    *entity_fields.OPERATIONS,
+    *event_settings.OPERATIONS,
+    *event_setting_preview.OPERATIONS,
+    *change_sources.OPERATIONS,
     *books.OPERATIONS,
     *validation_modes.OPERATIONS,
     *activity.OPERATIONS,
@@ -116,7 +127,7 @@ def _contract_document() -> dict[str, Any]:
     """Return the document with the event types of the contract."""
     _, schemas = msgspec.json.schema_components(list(_types()), ref_template=_REF)
     shown = _references()
-    paths: dict[str, Any] = _accepting(shown, CONTRACT)
+    paths: dict[str, Any] = {**_accepting(shown, CONTRACT), **_accepting_changes(shown)}
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, shown)
     paths.update(_plain(shown))
@@ -185,7 +196,7 @@ def as_yaml_text(document: dict[str, Any]) -> str:
 
 
 def _types() -> list[Any]:
-    wanted: list[Any] = [AcceptedView, BatchView, ProblemBody, ProblemTypeView]
+    wanted: list[Any] = [AcceptedView, BatchView, ChangeView, ChangeBatchView, ProblemBody, ProblemTypeView]
     for operation in OPERATIONS:
         wanted += [each for each in operation.answers.values() if each is not None]
         if operation.body is not None:
@@ -349,6 +360,124 @@ def _accepting(shown: dict[Any, Any], catalogue: Catalogue) -> dict[str, Any]:
     return {"/v1/events/{id}": {"post": one}, "/v1/events": {"post": many}}
 
 
+def _accepting_changes(shown: dict[Any, Any]) -> dict[str, Any]:
+    answers = {"application/json": {"schema": {"anyOf": [shown[ChangeView], shown[ChangeBatchView]]}}}
+    changes = {
+        "operationId": "sendChanges",
+        "tags": ["Changes"],
+        "summary": "Send changes of data",
+        "description": (
+            f"One object, an array or JSON Lines of up to {BATCH_MAX} changes. 202 once the change is durable with the "
+            "notifications that it raised and their deliveries; for many, a result each, in order."
+        ),
+        "security": _SECURITY,
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {
+                        "anyOf": [
+                            _ref("NewChange"),
+                            {"type": "array", "items": _ref("NewChange"), "maxItems": BATCH_MAX},
+                        ]
+                    }
+                },
+                "application/x-ndjson": {"schema": {"type": "string"}},
+            },
+        },
+        "responses": {
+            "200": {"description": "Accepted before, or a result for each change", "content": answers},
+            "202": {"description": "Durable", "content": answers},
+            **_problems((*_COMMON_PROBLEMS, 409, 413, 415, 422)),
+        },
+    }
+    rows = {
+        "operationId": "sendDebeziumEvents",
+        "tags": ["Changes"],
+        "summary": "Send change events of Debezium",
+        "description": (
+            "The JSON envelope, with or without its schema: one, an array or JSON Lines. All are stored together or "
+            "none. A row that the source does not map is accepted and listed as unmapped. With `position`, it is "
+            "stored in the same commit if the source is still at `after`; else the answer is 409 with its `position`."
+        ),
+        "security": _SECURITY,
+        "parameters": [
+            _change_parameter("source", required=True, example="crm"),
+            _change_parameter("after"),
+            _change_parameter("position"),
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {
+                        "anyOf": [
+                            _ref("DebeziumEvent"),
+                            {"type": "array", "items": _ref("DebeziumEvent"), "maxItems": BATCH_MAX},
+                        ]
+                    }
+                },
+                "application/x-ndjson": {"schema": {"type": "string"}},
+            },
+        },
+        "responses": {
+            "200": {"description": "Accepted before, or a result for each", "content": answers},
+            "202": {"description": "Durable", "content": answers},
+            **_problems((*_COMMON_PROBLEMS, 404, 409, 413, 415, 422)),
+        },
+    }
+    return {"/v1/changes": {"post": changes}, "/v1/changes/debezium": {"post": rows}}
+
+
+def _change_parameter(name: str, *, required: bool = False, example: str = "00000000016B3748/0") -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "query",
+        "required": required,
+        "description": describe("sendDebeziumEvents", name),
+        "schema": {"type": "string", "maxLength": 200, "examples": [example]},
+    }
+
+
+def _debezium_schema() -> dict[str, Any]:
+    properties: dict[str, Any] = {
+        "op": {"type": "string", "enum": ["c", "u", "d", "r", "t", "m"]},
+        "before": {"type": ["object", "null"]},
+        "after": {"type": ["object", "null"]},
+        "source": {"type": "object"},
+        "ts_ms": {"type": "integer", "format": "int64"},
+    }
+    return {
+        "type": "object",
+        "description": "A data change event of Debezium, with or without its schema around it.",
+        "properties": properties,
+        "required": [],
+        "additionalProperties": True,
+    }
+
+
+def _new_change_schema() -> dict[str, Any]:
+    values = {"type": ["object", "null"]}
+    properties: dict[str, Any] = {
+        "id": {"type": ["string", "null"], "minLength": 1, "maxLength": 256},
+        "client_id": {"type": "integer", "format": "int32"},
+        "application_id": {"type": ["integer", "null"], "format": "int32"},
+        "entity": {"type": "string", "pattern": "^t[A-Z][A-Za-z0-9]*$", "examples": ["tClientCustomer"]},
+        "operation": {"type": "string", "enum": ["insert", "update", "delete"]},
+        "key": {"type": "object", "minProperties": 1, "maxProperties": 10},
+        "before": values,
+        "after": values,
+        "at": {"type": ["string", "null"], "format": "date-time"},
+    }
+    return {
+        "type": "object",
+        "description": "A row of a data table that was inserted, updated or deleted.",
+        "properties": properties,
+        "required": ["client_id", "entity", "operation", "key"],
+        "additionalProperties": False,
+    }
+
+
 def _envelopes(catalogue: Catalogue) -> dict[str, Any]:
     """Return the schemas of envelopes of an event. They have names, because code generators make a class of each."""
     item = {
@@ -374,7 +503,8 @@ def _envelopes(catalogue: Catalogue) -> dict[str, Any]:
             True,
         ),
     )
-    return {
+    made = {"NewChange": _new_change_schema(), "DebeziumEvent": _debezium_schema()}
+    return {name: _described(name, schema) for name, schema in made.items()} | {
         name: _described(
             name,
             {
@@ -455,8 +585,11 @@ def _tags() -> list[dict[str, str]]:
         {"name": "Deliveries", "description": "Deliveries, their attempts, and dead letters"},
         {"name": "Replays", "description": "Send past events again"},
         {"name": "Refused events", "description": "Events that were not accepted: find, accept or discard them"},
+        {"name": "Changes", "description": "Changes of data, and the notifications that they raise"},
         {"name": "Endpoints", "description": "Where events are sent"},
         {"name": "Catalogue", "description": "Event types of the contract, and your own"},
+        {"name": "Event settings", "description": "Which changes of data raise a notification"},
+        {"name": "Change sources", "description": "Which tables and columns changes come from"},
         {"name": "Validation", "description": "What happens to events that break the contract"},
         {"name": "Keys", "description": "API keys"},
         {"name": "Audit log", "description": "Changes and who made them"},

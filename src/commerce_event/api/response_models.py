@@ -25,7 +25,7 @@ from commerce_event.core.model import (
 from commerce_event.core.problems import Fault
 from commerce_event.core.receiver_text import receiver_text
 from commerce_event.core.signatures import public_key
-from commerce_event.store.model import DeliveryCounts
+from commerce_event.store.model import DeliveryCounts, RaisedEvent
 
 MASK = "***"
 
@@ -56,6 +56,21 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[Fault, ...]
     data: msgspec.Raw
     delivery_states: dict[str, int] | UnsetType = UNSET  # with ?expand=true
+
+
+class RaisedByView(msgspec.Struct, frozen=True, kw_only=True):
+    """The data change that raised an event: the newest one, when several were merged."""
+
+    change_id: str
+    first_change_id: str
+    merged: int
+    setting_id: str
+
+
+class EventDetailView(EventView, frozen=True, kw_only=True):
+    """An accepted event, and the data change that raised it; null for one that was published."""
+
+    raised_by: RaisedByView | None
 
 
 class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +121,7 @@ class DeliveryDetailView(DeliveryView, frozen=True, kw_only=True):
     """A delivery with all its attempts."""
 
     attempts: list[AttemptView]
+    body_sent: msgspec.Raw | None
 
 
 class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +137,7 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     description: str
     headers: dict[str, str]
     filter: Filter | None
+    properties: list[str] | None
     timeout_s: float | None
     retry_schedule: list[float] | None
     jitter: float
@@ -238,6 +255,17 @@ def event_view(event: Event) -> EventView:
     )
 
 
+def raised_by_view(raised: RaisedEvent | None) -> RaisedByView | None:
+    if raised is None:
+        return None
+    return RaisedByView(
+        change_id=ids.encode("chg", raised.change_id),
+        first_change_id=ids.encode("chg", raised.first_change_id),
+        merged=raised.merged,
+        setting_id=ids.encode("set", raised.setting_id),
+    )
+
+
 def endpoint_summary(endpoint: Endpoint | None) -> EndpointSummary | None:
     """Return the summary of an endpoint; None for one that was deleted or is not known."""
     if endpoint is None or endpoint.deleted_ms is not None:
@@ -299,8 +327,12 @@ def delivery_view(delivery: Delivery) -> DeliveryView:
     return DeliveryView(**delivery_fields(delivery))
 
 
-def delivery_detail_view(delivery: Delivery, attempts: list[Attempt]) -> DeliveryDetailView:
-    return DeliveryDetailView(**delivery_fields(delivery), attempts=[attempt_view(attempt) for attempt in attempts])
+def delivery_detail_view(delivery: Delivery, attempts: list[Attempt], body_sent: bytes | None) -> DeliveryDetailView:
+    return DeliveryDetailView(
+        **delivery_fields(delivery),
+        attempts=[attempt_view(attempt) for attempt in attempts],
+        body_sent=None if body_sent is None else msgspec.Raw(body_sent),
+    )
 
 
 def endpoint_fields(endpoint: Endpoint) -> dict[str, Any]:
@@ -316,6 +348,7 @@ def endpoint_fields(endpoint: Endpoint) -> dict[str, Any]:
         "description": endpoint.description,
         "headers": dict.fromkeys(endpoint.headers, MASK),
         "filter": endpoint.filter,
+        "properties": None if endpoint.properties is None else list(endpoint.properties),
         "timeout_s": endpoint.timeout_s,
         "retry_schedule": None if schedule is None else list(schedule),
         "jitter": endpoint.jitter,

@@ -18,19 +18,24 @@ _TIMEOUT_S = 60.0
 _TEMPORARY = frozenset({408, 409, 429})  # the request was not wrong, the state did not allow it
 _KINDS = {
     "endpoints": "an endpoint", "events": "an event", "deliveries": "a delivery", "replays": "a replay",
-    "refusals": "a refused event", "keys": "a key",
+    "refusals": "a refused event", "keys": "a key", "changes": "a change", "event-settings": "an event setting",
+    "change-sources": "a change source",
 }  # fmt: skip
 _PREFIXES = {  # of ids
     "end": "endpoints", "evt": "events", "dlv": "deliveries", "rpl": "replays", "rfs": "refusals", "key": "keys",
+    "chg": "changes", "set": "event-settings",
 }  # fmt: skip
 _PREDICATES = ("must ", "is ", "has ", "occurs ", "may ")
 # Fields of requests, and the options that set them.
 _OPTIONS = {
-    "application_id": "--application", "client_id": "--client", "client_ids": "--client", "cursor": "--limit",
+    "application_id": "--application", "client_id": "--client", "client_ids": "--client", "coalesce_s": "--coalesce",
+    "cursor": "--limit",
     "data": "the event",
-    "description": "--description", "endpoint_id": "--endpoint", "event_id": "--event", "event_types": "--type",
+    "description": "--description", "endpoint_id": "--endpoint", "entity": "ENTITY", "event_id": "--event",
+    "event_type": "TYPE", "event_types": "--type", "fields": "--field",
     "filter": "--filter", "headers": "--header", "jitter": "--jitter", "max_in_flight": "--max-in-flight",
-    "name": "--name", "only": "--only", "ordering": "--ordering", "overlap": "--overlap", "q": "--search",
+    "name": "--name", "on_delete": "--delete", "on_update": "--update",
+    "only": "--only", "ordering": "--ordering", "overlap": "--overlap", "q": "--search",
     "rate_limit": "--rate-limit", "reason": "--reason", "replay_id": "--replay",
     "retry_schedule": "--retry-schedule", "role": "--role",
     "signing": "--signing", "since": "--since", "state": "--state", "timeout_s": "--timeout", "type": "--type",
@@ -67,6 +72,11 @@ class Api:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._client.close()
+
+    @property
+    def client(self) -> httpx.Client:
+        """The HTTP client, for callers that handle answers themselves."""
+        return self._client
 
     def get(self, path: str, **query: Any) -> Any:
         return self._call("GET", path, params={name: value for name, value in query.items() if value is not None})
@@ -125,7 +135,9 @@ class Api:
         sentence = _sentence(method, path, answer)
         if self._proxy is not None and not _is_problem(answer):
             sentence = f"{self._of_proxy()} answered {answer.status_code}, or the server did without a reason"
-        raise (UsageError if wrong_usage else WorkFailedError)(sentence)
+        failed = UsageError(sentence) if wrong_usage else WorkFailedError(sentence)
+        failed.status, failed.faults = answer.status_code, _faults(answer)
+        raise failed
 
     def _of_proxy(self) -> str:
         variable = "" if self._proxy is None else self._proxy.variable
@@ -134,6 +146,14 @@ class Api:
 
 def _is_problem(answer: httpx.Response) -> bool:
     return str(answer.headers.get("content-type")).startswith("application/problem+json")
+
+
+def _faults(answer: httpx.Response) -> list[tuple[str, str]]:
+    """Return the place and the message of each fault in the body that was sent."""
+    try:
+        return [(str(each["pointer"]), _as_commands(str(each["message"]))) for each in answer.json().get("errors", [])]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return []
 
 
 def _reason(error: httpx.ConnectError) -> str:
@@ -184,7 +204,7 @@ def _fault(fault: Mapping[str, str]) -> str:
 
 def _option(fault: Mapping[str, str]) -> str:
     """Return the place of a fault: the option that sets it, when there is one."""
-    place = fault.get("parameter") or fault.get("pointer") or "The body"
+    place = fault.get("parameter") or fault.get("pointer", "").removeprefix("/setting") or "The body"
     name, _, inner = place.lstrip("/?").partition("/")
     option = _OPTIONS.get(name)
     return place if option is None else f"{option}{inner and ' at /'}{inner}"

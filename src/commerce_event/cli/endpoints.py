@@ -25,6 +25,14 @@ Application = Annotated[int | None, typer.Option(help="Only events of this Appli
 Description = Annotated[str | None, typer.Option(help="A description for people.")]
 Headers = Annotated[list[str] | None, typer.Option("--header", help="Static header 'Name: value'; may be repeated.")]
 Filter = Annotated[str | None, typer.Option("--filter", help='JSON, such as {"Source": "WEB"}.')]
+Properties = Annotated[
+    str | None,
+    typer.Option(
+        "--properties",
+        help="Send only these properties and the required ones, such as Email,PaymentRef,$.Campaign; '' for none but "
+        "the required ones.",
+    ),
+]
 Timeout = Annotated[float | None, typer.Option("--timeout", help="Time limit of an attempt, in seconds.")]
 Schedule = Annotated[str | None, typer.Option("--retry-schedule", help="Delays before each retry, such as 5s,1m,1h.")]
 InFlight = Annotated[int | None, typer.Option("--max-in-flight", help="Maximum number of requests at the same time.")]
@@ -47,6 +55,7 @@ class Field(StrEnum):
     JITTER = "jitter"
     MAX_IN_FLIGHT = "max-in-flight"
     ORDERING = "ordering"
+    PROPERTIES = "properties"
     RATE_LIMIT = "rate-limit"
     RETRY_SCHEDULE = "retry-schedule"
     TIMEOUT = "timeout"
@@ -60,6 +69,7 @@ _DEFAULTS: Final[dict[Field, dict[str, Any]]] = {
     Field.JITTER: {"jitter": 0.0},
     Field.MAX_IN_FLIGHT: {"max_in_flight": DEFAULT_MAX_IN_FLIGHT},
     Field.ORDERING: {"ordering": "none"},
+    Field.PROPERTIES: {"properties": None},
     Field.RATE_LIMIT: {"rate_limit": None},
     Field.RETRY_SCHEDULE: {"retry_schedule": None},
     Field.TIMEOUT: {"timeout_s": None},
@@ -106,6 +116,7 @@ def create(
     description: Description = None,
     header: Headers = None,
     filter_: Filter = None,
+    properties: Properties = None,
     timeout: Timeout = None,
     retry_schedule: Schedule = None,
     max_in_flight: InFlight = None,
@@ -130,8 +141,9 @@ def create(
         description=description,
         headers=_headers(header),
         filter=_json(filter_),
+        properties=_list(properties),
         timeout_s=timeout,
-        retry_schedule=_schedule(retry_schedule),
+        retry_schedule=_list(retry_schedule),
         max_in_flight=max_in_flight,
         rate_limit=rate_limit,
         ordering=ordering,
@@ -153,6 +165,7 @@ def update(
     description: Description = None,
     header: Headers = None,
     filter_: Filter = None,
+    properties: Properties = None,
     timeout: Timeout = None,
     retry_schedule: Schedule = None,
     max_in_flight: InFlight = None,
@@ -175,8 +188,9 @@ def update(
         description=description,
         headers=_headers(header),
         filter=_json(filter_),
+        properties=_list(properties),
         timeout_s=timeout,
-        retry_schedule=_schedule(retry_schedule),
+        retry_schedule=_list(retry_schedule),
         max_in_flight=max_in_flight,
         rate_limit=rate_limit,
         ordering=ordering,
@@ -318,5 +332,5 @@ def _json(text: str | None) -> Any:
         raise UsageError('The filter is not JSON; quote it, as in --filter \'{"Source": "WEB"}\'') from None
 
 
-def _schedule(text: str | None) -> list[str] | None:
+def _list(text: str | None) -> list[str] | None:
     return None if text is None else [part.strip() for part in text.split(",") if part.strip()]

@@ -15,9 +15,13 @@ from commerce_event.cli import (
     audit,
     backup,
     bench,
+    capture,
+    change_sources,
+    changes,
     demo,
     doctor,
     endpoints,
+    event_settings,
     event_types,
     history,
     keys,
@@ -73,9 +77,13 @@ app.add_typer(history.deliveries, name="deliveries")
 app.add_typer(replays.dead, name="dead")
 app.add_typer(replays.replays, name="replays")
 app.add_typer(refusals.app, name="refusals")
+app.add_typer(changes.app, name="changes")
 app.add_typer(keys.app, name="keys")
 app.add_typer(event_types.app, name="event-types")
+app.add_typer(event_settings.app, name="event-settings")
+app.add_typer(change_sources.app, name="change-sources")
 app.add_typer(validation.app, name="validation")
+app.command()(capture.capture)
 app.command()(audit.audit)
 app.command()(reference.openapi)
 app.command()(reference.types)

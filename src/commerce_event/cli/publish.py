@@ -133,7 +133,7 @@ class _Publishing:
     def run(self, items: Iterable[_Item], batch: int, *, as_json: bool) -> None:
         """Publish with a progress bar. Exit 1 when any was refused."""
         try:
-            with report_interrupt(self._progress_text), _progress() as progress:
+            with report_interrupt(self._progress_text), progress_bar() as progress:
                 task = progress.add_task("publishing", total=self._total)
                 for piece in _pieces(items, batch):
                     self._publish(piece)
@@ -243,7 +243,7 @@ def _paced(items: Iterator[dict[str, Any]], rate: float) -> Iterator[dict[str, A
         yield item
 
 
-def _progress() -> Progress:
+def progress_bar() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console(stderr=True), disable=not sys.stderr.isatty())
 

@@ -57,6 +57,11 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """The names of the properties by their case-folded form."""
         return {name.casefold(): name for name in self.properties}
 
+    @cached_property
+    def required(self) -> frozenset[str]:
+        """The names of the properties that a body must have; ClientId is always one of them."""
+        return frozenset(("ClientId", *self.schema()["required"]))
+
     @property
     def is_own(self) -> bool:
         return self.own_schema is not None

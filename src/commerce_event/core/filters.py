@@ -13,7 +13,7 @@ the operators. There are no regular expressions: a filter takes linear time on a
 """
 
 import difflib
-from collections.abc import Callable, Generator, Mapping, Set
+from collections.abc import Callable, Generator, Iterator, Mapping, Set
 from typing import Any, Final, Literal, TypeVar
 
 import msgspec
@@ -85,6 +85,19 @@ def check_filter(raw: object, properties: frozenset[str], kinds: Mapping[str, Se
     if raw:
         _Parser(properties, kinds).clauses(raw, "", 1)
     return raw
+
+
+def names_in(filter_: Filter, pointer: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the place (a JSON Pointer) of each name and path in a valid filter, and the name or path."""
+    for name, value in filter_.items():
+        place = _child(pointer, name)
+        if name == "not":
+            yield from names_in(value, place)
+        elif name in {"all", "any"}:
+            for at, item in enumerate(value):
+                yield from names_in(item, f"{place}/{at}")
+        else:
+            yield place, name
 
 
 def compile_filter(filter_: Filter) -> Predicate:
@@ -213,7 +226,7 @@ class _Parser:
             if not name.startswith("$.") or not all(name[2:].split(".")):
                 raise InvalidFilterError(pointer, "write a path as $.Name or $.Name.Inner")
         elif self._properties is not None and name not in self._properties:
-            raise InvalidFilterError(pointer, _unknown(name, self._properties))
+            raise InvalidFilterError(pointer, unknown_property(name, self._properties))
 
 
 def _group(kind: Literal["all", "any"], nodes: list[_Node]) -> _Node:
@@ -226,7 +239,8 @@ def _kind(value: object) -> Kind | None:
     return "number" if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _unknown(name: str, properties: frozenset[str]) -> str:
+def unknown_property(name: str, properties: frozenset[str]) -> str:
+    """Return the message for a name that none of the chosen event types has, with the nearest one that they have."""
     near = difflib.get_close_matches(name, sorted(properties), n=1)
     hint = f"did you mean {near[0]}?" if near else "check its spelling."
     return f"the chosen event types have no property {name[:40]!r}; {hint} Beyond the contract, write a path: $.Name"

@@ -162,7 +162,7 @@ class ClaimLoop:
             self._next_scan = 0.0
         for delivery in claimed:
             self._launch(delivery)
-        if self._concurrency.is_cut:
+        if self._concurrency.may_claim_more:
             self.claim_now()
 
     async def _scan(self) -> None:
@@ -181,7 +181,7 @@ class ClaimLoop:
             if _final_state(endpoint) is not None:
                 self._start_finishing(backlog.endpoint_id)
             elif backlog.due_ms <= now_ms:
-                self._concurrency.mark_due(backlog.endpoint_id, retrying=backlog.retrying)
+                self._concurrency.mark_due(backlog.endpoint_id, backlog.kind)
             else:
                 self.scan_by(now + (backlog.due_ms - now_ms) / 1000)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from commerce_event import __version__
+from commerce_event.contract.catalogue import CONTRACT, EventType
 from commerce_event.core import ids
 from commerce_event.core.clock import Clock
 from commerce_event.core.delivery import POISON, Outcome, parse_retry_after
@@ -19,6 +20,7 @@ from commerce_event.core.signatures import InvalidSecretError, Signer
 from commerce_event.core.urls import InvalidUrlError, RefusedAddressError, Target, parse_url, resolve_location
 from commerce_event.deliver.connection import STALE, Response
 from commerce_event.deliver.connection_pool import OPEN_MAX, ConnectionPool
+from commerce_event.deliver.payloads import Payloads
 from commerce_event.deliver.redaction import MASK, Redactor
 from commerce_event.deliver.resolver import Resolver, TransportError
 from commerce_event.store.model import Claimed
@@ -70,11 +72,13 @@ class Sender:
         timeout_s: float,
         clock: Clock,
         installation_id: str,
+        event_type_of: Callable[[str], EventType] = CONTRACT.of_event,
         connections_max: int = OPEN_MAX,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         """``installation_id`` is sent with each delivery, so this installation recognises its own deliveries.
 
+        ``event_type_of`` returns the type of a stored event by its name.
         ``connections_max`` are the connections that may be open, idle ones included.
         """
         self._installation_id = installation_id.encode()
@@ -83,13 +87,14 @@ class Sender:
         self._clock = clock
         self._pool = ConnectionPool(resolver, tls=tls, open_max=connections_max)
         self._prepared: dict[int, _Prepared] = {}
+        self._payloads = Payloads(event_type_of)
 
     async def send(self, endpoint: Endpoint, claimed: Claimed) -> Outcome:
         """Make one attempt. Never raises: every failure is an outcome."""
         started_ms, started = self._clock.now_ms(), self._clock.monotonic()
         try:
             prepared = self._prepare(endpoint, started_ms)
-            response, error = await self._post(prepared, endpoint, claimed, started_ms)
+            response, error = await self._post(prepared, endpoint, self._as_sent(endpoint, claimed), started_ms)
             return Outcome(
                 started_ms=started_ms,
                 duration_ms=(self._clock.monotonic() - started) * 1000,
@@ -111,6 +116,7 @@ class Sender:
         """Return the headers that an attempt would carry now; static headers are masked unless ``reveal``."""
         now_ms = self._clock.now_ms()
         prepared = self._prepare(endpoint, now_ms)
+        claimed = self._as_sent(endpoint, claimed)
         host = [] if prepared.target is None else [("host", prepared.target.authority)]
         lines = self._headers(prepared, claimed, now_ms).decode().splitlines()
         return [
@@ -119,6 +125,10 @@ class Sender:
             *((name, value) for name, _, value in (line.partition(": ") for line in lines)),
             *((name, value if reveal else MASK) for name, value in endpoint.headers.items()),
         ]
+
+    def body_preview(self, endpoint: Endpoint, claimed: Claimed) -> bytes:
+        """Return the body that an attempt would carry now."""
+        return self._payloads.body(endpoint, claimed)
 
     async def close(self) -> None:
         self._pool.close()
@@ -162,6 +172,12 @@ class Sender:
             except _RedirectError as refused:
                 return response, refused.code
         return response, _error_of(response)
+
+    def _as_sent(self, endpoint: Endpoint, claimed: Claimed) -> Claimed:
+        """Return the delivery with the body that the endpoint gets."""
+        if endpoint.properties is None:
+            return claimed
+        return msgspec.structs.replace(claimed, body=self._payloads.body(endpoint, claimed))
 
     def _next_target(self, target: Target, response: Response, left: int) -> Target:
         """Return the target of a redirect. Raises _RedirectError when it is not followed."""

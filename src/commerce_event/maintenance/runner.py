@@ -13,6 +13,7 @@ from commerce_event.maintenance.activity_recorder import ActivityRecorder
 from commerce_event.maintenance.clock_watcher import ClockWatcher
 from commerce_event.maintenance.counts import CountsVerifier
 from commerce_event.maintenance.retention import Retention
+from commerce_event.maintenance.row_cleanup import RowCleanup
 from commerce_event.maintenance.text_index import index_text
 from commerce_event.registry.registry import Registry
 from commerce_event.store.model import StoreInfo
@@ -43,8 +44,9 @@ class Maintenance:
         *,
         retention_s: float,
         refusal_retention_s: float,
+        change_retention_s: float,
     ) -> None:
-        """``retention_s`` is how long finished events are kept, the other how long refused ones; 0: for ever."""
+        """How long finished events, refused events and data changes are kept; 0: for ever."""
         self._store = store
         self._registry = registry
         self._clock = clock
@@ -53,6 +55,8 @@ class Maintenance:
         self._refusal_retention = (
             Retention(store.refusals, clock, refusal_retention_s) if refusal_retention_s > 0 else None
         )
+        self._change_retention = Retention(store.changes, clock, change_retention_s) if change_retention_s > 0 else None
+        self._row_cleanup = RowCleanup(store.changes, registry, clock)
         self._index_text = partial(index_text, store.maintenance, clock)
         self._tasks: list[asyncio.Task[None]] = []
         self.counts = CountsVerifier(store, clock, recorder)
@@ -67,11 +71,14 @@ class Maintenance:
             "verify counts": (self._verify_counts_and_rest, _VERIFY_EVERY_S),
             "write activity": (self.write_activity, _ACTIVITY_EVERY_S),
             "check disk": (self._check_disk, _DISK_EVERY_S),
+            "forget rows": (self._row_cleanup.forget, _EXPIRE_EVERY_S),
         }
         if self._retention is not None:
             jobs["expire events"] = (self._retention.expire, _EXPIRE_EVERY_S)
         if self._refusal_retention is not None:
             jobs["expire refused events"] = (self._refusal_retention.expire, _EXPIRE_EVERY_S)
+        if self._change_retention is not None:
+            jobs["expire changes"] = (self._change_retention.expire, _EXPIRE_EVERY_S)
         self._tasks = [asyncio.create_task(_repeat(name, job, every_s)) for name, (job, every_s) in jobs.items()]
 
     async def close(self) -> None:

@@ -5,6 +5,7 @@ import shlex
 from typing import Any, Final
 
 from commerce_event.contract.catalogue import EVENT_TYPES
+from commerce_event.reference.change_examples import CHANGE_ID
 from commerce_event.reference.properties import Schema, Schemas, items_of, link_of, without_null
 from commerce_event.reference.response_examples import (
     DELIVERY_ID,
@@ -16,6 +17,8 @@ from commerce_event.reference.response_examples import (
     ORDER,
     REFUSAL_ID,
     REPLAY_ID,
+    SETTING_ID,
+    SOURCE_NAME,
 )
 from commerce_event.web.highlight import json_text
 
@@ -26,6 +29,8 @@ _BODIES: Final[dict[str, Any]] = {
     "publishEvents": [{"type": each.name, "data": each.example} for each in (ORDER, JOB)],
 }
 _IN_PATH: Final = {
+    "change-sources/{name}": f"change-sources/{SOURCE_NAME}",
+    "event-settings/{id}": f"event-settings/{SETTING_ID}",
     "{name}": JOB.name,
     "events/{id}": f"events/{EVENT_ID}",
     "deliveries/{id}": f"deliveries/{DELIVERY_ID}",
@@ -33,6 +38,7 @@ _IN_PATH: Final = {
     "replays/{id}": f"replays/{REPLAY_ID}",
     "refusals/{id}": f"refusals/{REFUSAL_ID}",
     "keys/{id}": f"keys/{KEY_ID}",
+    "changes/{id}": f"changes/{CHANGE_ID}",
 }
 
 

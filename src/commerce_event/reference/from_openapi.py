@@ -131,6 +131,8 @@ def _example_path(path: str, raw: Mapping[str, Any]) -> str:
 
 
 def _body(schema: Schema, raw: Mapping[str, Any], schemas: Schemas) -> BodyDoc:
+    if any("$ref" not in each for each in schema.get("anyOf", ())):  # one, or a list of them
+        schema = schema["anyOf"][0]
     named = items_of(schema) or schema
     inner = schemas[link_of(named)] if "$ref" in named else named
     return BodyDoc(

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from commerce_event.contract.catalogue import EVENT_TYPES
+from commerce_event.reference.change_examples import CHANGE_EXAMPLES
 
 ORDER: Final = EVENT_TYPES["OrderConfirmedEvent"]
 JOB: Final = EVENT_TYPES["JobCompletedEvent"]
@@ -11,6 +12,8 @@ DELIVERY_ID: Final = "dlv_0sapa4r8m0002"
 ENDPOINT_ID: Final = "end_0sapa4r640000"
 REPLAY_ID: Final = "rpl_0sapa4rjr0000"
 REFUSAL_ID: Final = "rfs_0sapa4r640000"
+SETTING_ID: Final = "set_0sapa4r640000"
+SOURCE_NAME: Final = "erp"
 KEY_ID: Final = "key_0sapa4q1g0000"
 URL: Final = "https://erp.example.com/webhooks"
 _CLIENT: Final = ORDER.example["ClientId"]
@@ -72,9 +75,9 @@ _REPLAY: Final = {
 _ENDPOINT: Final = {
     "id": ENDPOINT_ID, "client_id": _CLIENT, "application_id": None, "url": URL,
     "event_types": ["Order", JOB.name], "enabled": True, "disabled_reason": None, "description": "ERP: orders",
-    "headers": {}, "filter": None, "timeout_s": None, "retry_schedule": None, "jitter": 0.0, "max_in_flight": 32,
-    "rate_limit": None, "ordering": "none", "follow_redirects": True, "signing": "hmac", "public_key": None,
-    "created_at": _EARLIER, "updated_at": _EARLIER,
+    "headers": {}, "filter": None, "properties": None, "timeout_s": None, "retry_schedule": None, "jitter": 0.0,
+    "max_in_flight": 32, "rate_limit": None, "ordering": "none", "follow_redirects": True, "signing": "hmac",
+    "public_key": None, "created_at": _EARLIER, "updated_at": _EARLIER,
 }  # fmt: skip
 _BOOK: Final = {
     "endpoint_id": ENDPOINT_ID, "client_id": _CLIENT, "matched": 4711, "delivered": 4699, "dead": 0, "cancelled": 0,
@@ -109,6 +112,34 @@ _OWN_TYPE: Final = {
     },
     "example": {"ClientId": _CLIENT, "ExportId": 4402, "FileName": "orders-2026-01.csv"},
 }  # fmt: skip
+_NEW_SETTING: Final = {
+    "client_id": _CLIENT, "event_type": "CustomerChangedNotification", "entity": "tClientCustomerAddress",
+    "on_delete": False, "fields": ["City", "Zip"], "filter": {"Country": "SE"}, "coalesce_s": 30.0,
+}  # fmt: skip
+_SETTING: Final = {
+    "id": SETTING_ID, **_NEW_SETTING, "application_id": None, "enabled": True, "on_insert": True, "on_update": True,
+    "sentence": "When a customer's address is inserted or its City or Zip changes, tell client 1006's endpoints with "
+    "CustomerChangedNotification (tClientCustomerAddress), where Country is SE; changes within 30 s become one.",
+    "active_since": _EARLIER, "created_at": _EARLIER, "updated_at": _EARLIER,
+}  # fmt: skip
+_SAMPLE: Final = {
+    "change_id": "chg_0sapa4r8m0001", "at": _ACCEPTED, "merged": 2,
+    "body": {"ClientId": _CLIENT, "CustomerId": 12, "EntityChanged": "tClientCustomerAddress"},
+}  # fmt: skip
+_TABLE: Final = {
+    "entity": "tClientCustomer", "key": {"CustomerId": "id"},
+    "fields": {"FirstName": "first_name", "Email": "email"}, "application_id": {"column": "shop_id"},
+}  # fmt: skip
+_SOURCE_FIELDS: Final = {"client_id": _CLIENT, "tables": {"public.customer": _TABLE}}
+_STATUS: Final = {
+    "state": "running", "message": None, "lag_bytes": 512, "lag_ms": 40, "retained_bytes": 16384,
+    "reported_by": "capture@db-1",
+}  # fmt: skip
+_READER: Final = {**_STATUS, "reported_at": _ACCEPTED}
+_SOURCE_STATE: Final = {
+    "position": "0/1A2B3C8", "state": _READER, "created_at": _EARLIER, "updated_at": _EARLIER,
+}  # fmt: skip
+_SOURCE: Final = {"name": SOURCE_NAME, **_SOURCE_FIELDS, **_SOURCE_STATE}
 _VALIDATION: Final = {"client_id": _CLIENT, "event_type": "Order", "mode": "warn"}
 _TYPE: Final = {
     "name": JOB.name, "category": JOB.category, "kind": JOB.kind, "description": JOB.description,
@@ -116,7 +147,7 @@ _TYPE: Final = {
     "own": False,
 }  # fmt: skip
 
-EXAMPLES: Final[dict[str, Any]] = {
+EXAMPLES: Final[dict[str, Any]] = CHANGE_EXAMPLES | {
     "AcceptedView": _ACCEPTED_VIEW,
     "ItemView": {"index": 0, "status": 202, **_ACCEPTED_VIEW},
     "BatchView": {
@@ -133,7 +164,7 @@ EXAMPLES: Final[dict[str, Any]] = {
     "EventView": _EVENT,
     "DeliveryView": _DELIVERY,
     "AttemptView": _ATTEMPT,
-    "DeliveryDetailView": {**_DELIVERY, "attempts": [_ATTEMPT]},
+    "DeliveryDetailView": {**_DELIVERY, "attempts": [_ATTEMPT], "body_sent": ORDER.example},
     "RuleView": _RULES[2],
     "ReasonView": _REASON,
     "ExplanationView": {
@@ -205,6 +236,28 @@ EXAMPLES: Final[dict[str, Any]] = {
     },
     "ValidationView": {**_VALIDATION, "updated_at": _EARLIER},
     "NewValidation": _VALIDATION,
+    "EventSettingView": _SETTING,
+    "NewEventSetting": _NEW_SETTING,
+    "EventSettingChange": {"fields": ["City", "Zip", "Country"], "coalesce_s": 60},
+    "PreviewRequest": {"setting": _NEW_SETTING, "since": "2026-01-31T00:00:00Z"},
+    "PreviewSampleView": _SAMPLE,
+    "EntityFieldsView": {
+        "entity": "tClientCustomerAddress", "fields": ["City", "CustomerId", "Zip"], "complete": True,
+    },
+    "PreviewView": {
+        "sentence": _SETTING["sentence"], "changes": 412, "notifications": 37, "samples": [_SAMPLE], "truncated": False,
+    },
+    "ChangeSourceView": _SOURCE,
+    "ChangeSourceSummaryView": {
+        "name": SOURCE_NAME, "client_id": _CLIENT, "table_count": 1, "entities": ["tClientCustomer"], **_SOURCE_STATE,
+    },
+    "NewChangeSource": {"name": SOURCE_NAME, **_SOURCE_FIELDS},
+    "ChangeSourceFields": _SOURCE_FIELDS,
+    "TableFields": _TABLE,
+    "Column": {"column": "shop_id"},
+    "ReaderView": _READER,
+    "SourceStatus": _STATUS,
+    "SourcePosition": {"position": "0/1A2B3C8"},
     "Fault": {"pointer": "/OrderNo", "message": "must be text, not a number"},
     "KeyView": _KEY,
     "NewKeyView": {**_KEY, "key": f"{KEY_ID}_…"},

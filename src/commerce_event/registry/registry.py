@@ -6,7 +6,7 @@ Reads cost no I/O; changes are written to the store first. ``refresh`` reads wha
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -14,10 +14,13 @@ import msgspec
 
 from commerce_event.contract.catalogue import CONTRACT, Catalogue, EventType
 from commerce_event.core import ids
+from commerce_event.core.changes.model import ChangeSource
+from commerce_event.core.changes.rules import ActiveSetting
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Endpoint, Key, Role, Scope, ValidationEntry, ValidationMode
 from commerce_event.core.routing import Candidates, RouteTable
 from commerce_event.core.vault import Vault
+from commerce_event.registry.change_settings import ChangeSettings
 from commerce_event.registry.own_types import OwnType, from_row, to_row
 from commerce_event.registry.sealed_rows import open_row, open_rows, seal_row
 from commerce_event.store.port import EndpointChangedError, Store
@@ -30,7 +33,10 @@ class _OutdatedError(Exception):
 
 
 class Registry:
-    """The endpoints, API keys, ended sessions and validation modes of all clients."""
+    """The endpoints, API keys, ended sessions and validation modes of all clients.
+
+    ``change_settings`` are their event settings and change sources.
+    """
 
     def __init__(self, store: Store, vault: Vault, id_maker: IdMaker, *, admin_key: str | None = None) -> None:
         """``admin_key`` is the operator's own key, from the settings; it is never stored."""
@@ -49,6 +55,7 @@ class Registry:
         self._operator = None if admin_key is None else _operator_key(admin_key)
         self._lock = asyncio.Lock()  # held from reading to writing a change
         self.version = 0
+        self.change_settings = ChangeSettings(store.change_settings, self._lock, self._advance, self._refresh)
 
     async def load(self) -> None:
         """Read everything from the store. Raises VaultError when the secret key is not the store's."""
@@ -59,8 +66,11 @@ class Registry:
     async def refresh(self) -> None:
         """Read what other nodes changed, if anything."""
         async with self._lock:
-            if await self._store.registry.config_version() != self.version:
-                await self._load()
+            await self._refresh()
+
+    async def _refresh(self) -> None:
+        if await self._store.registry.config_version() != self.version:
+            await self._load()
 
     async def _load(self) -> None:
         """Read what changed since ``version``; everything at the start, or when the store has a lower version."""
@@ -70,6 +80,7 @@ class Registry:
         self._ended_sessions = await self._store.registry.ended_sessions()
         validation = await self._store.contract.validation()
         own_types = await self._read_own_types(self._own_types if since else {})
+        change_settings = await self.change_settings.read(since_version=since)
         opened = open_rows(rows, self._vault, at_least_one=not since)
         # No await from here on, so that readers see all of the change or nothing.
         if not since:
@@ -83,6 +94,7 @@ class Registry:
         for entry in validation:
             self._put_validation(entry)
         self._set_own_types(own_types)
+        self.change_settings.use(change_settings)
         self.version = version
 
     async def _read_own_types(self, known: Mapping[str, OwnType]) -> dict[str, OwnType]:
@@ -193,6 +205,18 @@ class Registry:
         rows = await self._store.registry.endpoint_revisions(client_id, config_version)
         return [open_row(row, self._vault) for row in rows]
 
+    async def endpoint_at(self, endpoint_id: int, at_ms: int) -> Endpoint | None:
+        """Return an endpoint as it was at that time, deleted or not; one that has changed since has no secrets.
+
+        None: it did not exist, or has changed too often since. On a node that had not read a change yet, deliveries
+        used the former state for up to a second more.
+        """
+        endpoint = self._endpoints.get(endpoint_id)
+        if endpoint is None or endpoint.updated_ms <= at_ms:
+            return endpoint
+        row = await self._store.registry.endpoint_at(endpoint_id, at_ms)
+        return None if row is None else open_row(row, self._vault)
+
     # -- validation
 
     def validation_mode(self, client_id: int, event_type: EventType) -> ValidationMode:
@@ -246,6 +270,10 @@ class Registry:
 
     # -- own event types
 
+    def event_type(self, name: str) -> EventType:
+        """Return the type of a stored event, as it is now."""
+        return self.catalogue.of_event(name)
+
     def own_type(self, name: str) -> OwnType | None:
         return self._own_types.get(name)
 
@@ -283,6 +311,19 @@ class Registry:
             self._own_types = own_types
             self.catalogue = Catalogue(own.event_type for own in own_types.values())
             self._routes.forget_types()
+
+    # -- event settings and change sources
+
+    def active_settings(self, client_id: int, entity: str, application_id: int | None) -> Sequence[ActiveSetting]:
+        """Return the event settings that are on and count: the same object until one of the client changes."""
+        return self.change_settings.active(client_id, entity, application_id)
+
+    def tracked_since(self, client_id: int, entity: str) -> int | None:
+        """Return since when (ms since 1970) changes of the entity are tracked; None when no setting is on for it."""
+        return self.change_settings.tracked_since(client_id, entity)
+
+    def source(self, name: str) -> ChangeSource | None:
+        return self.change_settings.source(name)
 
     # -- keys
 

@@ -1,7 +1,9 @@
-"""Simulate a shop as a stream of events: realistic, consistent, and the same for the same seed.
+"""Simulate a shop as a stream of events and changes: realistic, consistent, and the same for the same seed.
 
 A customer exists before the first order. An order is received, paid, confirmed, and then either delivered (in parts, or
-picked up) or cancelled. Orders reduce the stock; prices, suppliers, translations and jobs change meanwhile.
+picked up) or cancelled. Orders take stock, and deliveries refill it; customers move house; prices, suppliers,
+translations and jobs change meanwhile. What is told of changed rows is decided here, not by the server's rules, so that
+the demo can compare the two.
 """
 
 import heapq
@@ -10,6 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import msgspec
+
+from commerce_event.simulate.rows import Data, Rows, SimulatedChange
 
 _FIRST_NAMES: Final = (
     "Åsa",
@@ -43,12 +47,30 @@ _LAST_NAMES: Final = (
 _SOURCES: Final = ("WEB", "WEB", "WEB", "POS", "Marketplace")
 _CURRENCIES: Final = ("SEK", "SEK", "SEK", "NOK", "DKK", "EUR")
 _PAYMENTS: Final = ("card", "invoice", "swish")
+_STREETS: Final = ("Storgatan", "Kyrkogatan", "Hamngatan", "Skolvägen", "Parkgatan")
+_CITIES: Final = (("411 05", "Göteborg"), ("111 29", "Stockholm"), ("211 22", "Malmö"), ("903 26", "Umeå"))
 _PRODUCTS: Final = 200
+_PARTS_IN_A_CATEGORY: Final = 5
 _CUSTOMERS_MAX: Final = 2_000
+_FLAGS_MAX: Final = 3
+_COMPANIES: Final = 50
 _SUPPLIERS: Final = 5
 _WAREHOUSES: Final = ((1, "GBG"), (2, "STO"))
+_PRICE_LIST: Final = 1
 
-Data = dict[str, Any]
+_STOCK: Final = "tClientProductSkuOnHand"
+_PRICE: Final = "tClientProductSkuPriceList"
+_SKU: Final = "tClientProductSku"
+_TRANSLATION: Final = "tClientProductSkuCulture"
+_CATEGORY: Final = "tCategory"
+_SUPPLIED: Final = "tSupplierProductSku"
+_SUPPLIER_STOCK: Final = "tSupplierProductSkuOnHand"
+_CUSTOMER: Final = "tClientCustomer"
+_ADDRESS: Final = "tClientCustomerAddress"
+_FLAG: Final = "tClientCustomerFlag"
+_COMPANY: Final = "tClientCompany"
+_COMPANY_ADDRESS: Final = "tClientCompanyAddress"
+
 _Step = Callable[[], None]
 
 
@@ -64,9 +86,8 @@ class SimulatedEvent(msgspec.Struct, frozen=True):
 class _Product(msgspec.Struct):
     part_no: str
     price: float
-    on_hand: int
-    minimum: int
     supplier_id: int
+    category_id: int
 
 
 class _Order(msgspec.Struct):
@@ -79,7 +100,7 @@ class _Order(msgspec.Struct):
 
 
 class Shop:
-    """The shop of one client; its events never end."""
+    """The shop of one client; its life never ends."""
 
     def __init__(self, seed: int, client_id: int = 1, application_ids: tuple[int, ...] = (1, 2)) -> None:
         self._rng = random.Random(seed)  # noqa: S311 - a simulation, not a secret
@@ -89,22 +110,30 @@ class Shop:
         self._schedule: list[tuple[float, int, _Step]] = []  # time, number (keeps equal times in order), step
         self._scheduled = 0
         self._emitted: list[tuple[str, Data]] = []
+        self._rows = Rows(client_id, f"sim-{seed}-{client_id}")
         self._now_s = 0.0
         self._events = 0
         self._orders = 0
         self._jobs = 0
         self._payments = 0
+        self._flags: list[Data] = []
+        self._used = 0  # house numbers and flags
         self._customers: list[Data] = []
         self._known_customers = 0
         self._products = [self._product(number) for number in range(_PRODUCTS)]
+        self._repriced: list[_Product] = []
+        self._open()
         for activity, every_s in self._activities():
             self._repeat(activity, every_s)
 
-    def events(self) -> Iterator[SimulatedEvent]:
-        """Yield events in order, without end."""
+    def life(self) -> Iterator[SimulatedEvent | SimulatedChange]:
+        """Yield events and changes in order, without end; the changes of an activity before what is told of them."""
         while True:
             self._now_s, _, step = heapq.heappop(self._schedule)
             step()
+            for body in self._rows.made:
+                yield SimulatedChange(body, self._now_s)
+            self._rows.made.clear()
             for event_type, data in self._emitted:
                 self._events += 1
                 yield SimulatedEvent(
@@ -112,13 +141,19 @@ class Shop:
                 )
             self._emitted.clear()
 
+    def events(self) -> Iterator[SimulatedEvent]:
+        """Yield events in order, without end, with the notifications of changed rows."""
+        return (each for each in self.life() if isinstance(each, SimulatedEvent))
+
     def _activities(self) -> tuple[tuple[_Step, float], ...]:
         return (
             (self._new_customer, 20.0),
             (self._place_order, 6.0),
             (self._change_customer, 45.0),
             (self._change_company, 120.0),
+            (self._visit_shop, 40.0),
             (self._change_price, 25.0),
+            (self._import_prices, 70.0),
             (self._change_product, 40.0),
             (self._request_translation, 180.0),
             (self._change_supplier, 60.0),
@@ -139,7 +174,11 @@ class Shop:
         self._customers.append(customer)
         if len(self._customers) > _CUSTOMERS_MAX:
             self._customers.pop(0)
-        self._emit("CustomerChangedNotification", CustomerId=customer["CustomerId"], EntityChanged="tClientCustomer")
+        key = {"CustomerId": customer["CustomerId"]}
+        values = {name: value for name, value in customer.items() if name not in key}
+        self._rows.insert(_CUSTOMER, key, **values, LastVisit=int(self._now_s))
+        self._tell_of_customer(key, _CUSTOMER)
+        self._rows.insert(_ADDRESS, key, **self._address())
 
     def _place_order(self) -> None:
         if not self._customers:
@@ -207,61 +246,136 @@ class Shop:
         )
 
     def _take_from_stock(self, product: _Product, count: int) -> None:
-        product.on_hand -= count
-        if product.on_hand <= product.minimum:
-            warehouse_id, code = self._rng.choice(_WAREHOUSES)
+        """Take parts from the stock of a warehouse; tell of it when they come down to their minimum."""
+        warehouse_id, code = self._rng.choice(_WAREHOUSES)
+        key = _stock_key(product, warehouse_id)
+        stock = self._rows.of(_STOCK, key)
+        left = max(0.0, stock["OnHandValue"] - count)
+        self._rows.update(_STOCK, key, OnHandValue=left)
+        if left <= stock["MinimumValue"] < stock["OnHandValue"]:
             self._emit(
                 "SkuOnHandBreakPointNotification",
                 PartNo=product.part_no,
                 WarehouseId=warehouse_id,
                 WarehouseCode=code,
-                LocationId=warehouse_id * 10,
+                LocationId=key["LocationId"],
                 LocationCode=f"{code}-A",
-                OnHandValue=float(max(0, product.on_hand)),
-                MinimumValue=float(product.minimum),
+                OnHandValue=left,
+                MinimumValue=stock["MinimumValue"],
             )
-            product.on_hand += self._rng.randint(20, 60)
+            self._later(60, 600, lambda: self._refill_stock(key))
+
+    def _refill_stock(self, key: Data) -> None:
+        left = self._rows.of(_STOCK, key)["OnHandValue"]
+        self._rows.update(_STOCK, key, OnHandValue=left + self._rng.randint(20, 60))
 
     def _change_customer(self) -> None:
+        """A customer moves house, gets another telephone number, or a flag."""
+        if not self._customers:
+            return
+        customer = self._rng.choice(self._customers)
+        key = {"CustomerId": customer["CustomerId"]}
+        kind = self._rng.randrange(3)
+        if kind == 0:
+            self._rows.update(_ADDRESS, key, **self._address())
+            self._tell_of_customer(key, _ADDRESS)
+        elif kind == 1:
+            number = int(customer["CellPhone"][-7:]) + self._rng.randint(1, 999)
+            customer["CellPhone"] = f"+4670{number % 10**7:07d}"
+            self._rows.update(_CUSTOMER, key, CellPhone=customer["CellPhone"])
+            self._tell_of_customer(key, _CUSTOMER)
+        else:
+            self._flag_customer(key)
+
+    def _flag_customer(self, key: Data) -> None:
+        """Flag a customer for a campaign, or end the oldest campaign."""
+        if len(self._flags) > _FLAGS_MAX:
+            flag = self._flags.pop(0)
+            self._rows.delete(_FLAG, flag)
+        else:
+            flag = {**key, "FlagId": self._next_number()}
+            self._flags.append(flag)
+            self._rows.insert(_FLAG, flag, Name=f"Campaign {flag['FlagId']}")
+        self._tell_of_customer(flag, _FLAG)
+
+    def _visit_shop(self) -> None:
+        """A field changes of which nothing is told."""
         if self._customers:
-            entity = self._rng.choice(("tClientCustomer", "tClientCustomerAddress", "tClientCustomerFlag"))
-            customer_id = self._rng.choice(self._customers)["CustomerId"]
-            self._emit("CustomerChangedNotification", CustomerId=customer_id, EntityChanged=entity)
+            key = {"CustomerId": self._rng.choice(self._customers)["CustomerId"]}
+            self._rows.update(_CUSTOMER, key, LastVisit=int(self._now_s))
+
+    def _tell_of_customer(self, key: Data, entity: str) -> None:
+        self._emit("CustomerChangedNotification", CustomerId=key["CustomerId"], EntityChanged=entity)
 
     def _change_company(self) -> None:
-        entity = self._rng.choice(("tClientCompany", "tClientCompanyAddress", "tClientCompanyPriceList"))
-        self._emit("CompanyChangedNotification", CompanyId=500 + self._rng.randrange(50), EntityChanged=entity)
+        entity = self._rng.choice((_COMPANY, _COMPANY_ADDRESS))
+        key = {"CompanyId": 500 + self._rng.randrange(_COMPANIES)}
+        self._rows.update(entity, key, Revision=self._rows.of(entity, key)["Revision"] + 1)
+        self._emit("CompanyChangedNotification", **key, EntityChanged=entity)
 
     def _change_price(self) -> None:
+        """Move a price, now and then in a burst."""
         product = self._rng.choice(self._products)
-        product.price = round(product.price * self._rng.uniform(0.9, 1.12), 2)
-        self._emit(
-            "SkuPriceChangedNotification",
-            PartNo=product.part_no,
-            PricelistId=1,
-            PricelistCode="STANDARD",
-            PriceSaleValue=product.price,
-            QuantityBreak=1.0,
-        )
+        self._move_price(product)
+        for number in range(self._rng.choice((0, 0, 1, 2))):
+            self._later(number * 0.4, number * 0.4 + 0.3, lambda: self._move_price(product))
+
+    def _move_price(self, product: _Product) -> None:
+        price = round(product.price * self._rng.uniform(0.9, 1.12), 2)
+        if price == product.price:
+            return
+        product.price = price
+        self._repriced.append(product)
+        key = {"PartNo": product.part_no, "PricelistId": _PRICE_LIST}
+        self._rows.update(_PRICE, key, PriceSaleValue=price)
+        self._emit("SkuPriceChangedNotification", **key, **self._rows.of(_PRICE, key))
+
+    def _import_prices(self) -> None:
+        """Write some prices again as they are, as text: nothing is told of an equal number."""
+        for product in self._repriced[-3:]:
+            key = {"PartNo": product.part_no, "PricelistId": _PRICE_LIST}
+            self._rows.update(_PRICE, key, PriceSaleValue=f"{product.price:.2f}")
 
     def _change_product(self) -> None:
-        entity = self._rng.choice(("tClientProductSku", "tClientProductSkuCulture", "tCategory", "tClientManufacturer"))
-        self._emit("SkuChangedNotification", PartNo=self._rng.choice(self._products).part_no, EntityChanged=entity)
+        """Change a product, or the category of several."""
+        product = self._rng.choice(self._products)
+        if self._rng.random() < 0.75:
+            key = {"PartNo": product.part_no}
+            weight = self._rows.of(_SKU, key)["Weight"]
+            self._rows.update(_SKU, key, Weight=round(weight + self._rng.uniform(0.01, 1.0), 3))
+            self._emit("SkuChangedNotification", **key, EntityChanged=_SKU)
+            return
+        parts = [each.part_no for each in self._products if each.category_id == product.category_id]
+        category = {"CategoryId": product.category_id, "PartNo": parts}
+        self._rows.update(_CATEGORY, category, SortOrder=self._rows.of(_CATEGORY, category)["SortOrder"] + 1)
+        for part_no in parts:
+            self._emit("SkuChangedNotification", PartNo=part_no, EntityChanged=_CATEGORY)
 
     def _request_translation(self) -> None:
-        part_no = self._rng.choice(self._products).part_no
-        self._emit("TranslationRequestedNotification", PartNo=part_no, EntityChanged="tClientProductSkuCulture")
+        """Ask for the translation of a text; it is translated later."""
+        key = {"PartNo": self._rng.choice(self._products).part_no, "CultureCode": "nb-NO"}
+        if self._rows.of(_TRANSLATION, key)["State"] == "requested":
+            return
+        self._rows.update(_TRANSLATION, key, State="requested")
+        self._emit("TranslationRequestedNotification", PartNo=key["PartNo"], EntityChanged=_TRANSLATION)
+        self._later(120, 900, lambda: self._rows.update(_TRANSLATION, key, State="translated"))
 
     def _change_supplier(self) -> None:
         product = self._rng.choice(self._products)
-        about = {"SupplierId": product.supplier_id, "PartNo": product.part_no}
+        key = {"SupplierId": product.supplier_id, "PartNo": product.part_no}
         kind = self._rng.randrange(3)
         if kind == 0:
-            self._emit("SupplierSkuChangedNotification", **about, EntityChanged="tSupplierProductSku")
+            edition = self._rows.of(_SUPPLIED, key)["Edition"] + 1
+            self._rows.update(_SUPPLIED, key, Edition=edition, Description=f"{product.part_no}, edition {edition}")
+            self._emit("SupplierSkuChangedNotification", **key, EntityChanged=_SUPPLIED)
         elif kind == 1:
-            self._emit("SupplierSkuOnHandChangedNotification", **about, EntityChanged="tSupplierProductSkuOnHand")
+            on_hand = self._rows.of(_SUPPLIER_STOCK, key)["OnHandValue"]
+            self._rows.update(_SUPPLIER_STOCK, key, OnHandValue=on_hand + self._rng.randint(1, 500))
+            self._emit("SupplierSkuOnHandChangedNotification", **key, EntityChanged=_SUPPLIER_STOCK)
         else:
-            self._emit("SupplierSkuPriceChangedNotification", **about)
+            cost = self._rows.of(_SUPPLIED, key)["CostValue"]
+            self._rows.update(_SUPPLIED, key, CostValue=round(cost + self._rng.uniform(0.5, 9.0), 2))
+            self._emit("SupplierSkuPriceChangedNotification", **key)
 
     def _finish_job(self) -> None:
         self._jobs += 1
@@ -306,14 +420,55 @@ class Shop:
         self._later(0.0, every_s, step)
 
     def _product(self, number: int) -> _Product:
-        minimum = self._rng.randint(2, 10)
         return _Product(
             part_no=f"NT-{10_000 + number * 37}",
             price=round(self._rng.uniform(19, 2_500), 2),
-            on_hand=minimum + self._rng.randint(1, 40),
-            minimum=minimum,
             supplier_id=300 + number % _SUPPLIERS,
+            category_id=1 + number // _PARTS_IN_A_CATEGORY,
         )
+
+    def _open(self) -> None:
+        """Put in the rows that exist before the shop opens."""
+        rows = self._rows
+        for product in self._products:
+            part, supplied = {"PartNo": product.part_no}, {"SupplierId": product.supplier_id, "PartNo": product.part_no}
+            rows.put(_SKU, part, Name=f"Part {product.part_no}", Weight=1.0)
+            rows.put(_TRANSLATION, {**part, "CultureCode": "nb-NO"}, State="translated")
+            price = {"PricelistCode": "STANDARD", "PriceSaleValue": product.price, "QuantityBreak": 1.0}
+            rows.put(_PRICE, {**part, "PricelistId": _PRICE_LIST}, **price)
+            for warehouse_id, code in _WAREHOUSES:
+                minimum = float(self._rng.randint(2, 10))
+                on_hand = minimum + self._rng.randint(1, 15)
+                place = {"WarehouseCode": code, "LocationCode": f"{code}-A"}
+                stock = {**place, "OnHandValue": on_hand, "MinimumValue": minimum}
+                rows.put(_STOCK, _stock_key(product, warehouse_id), **stock)
+            cost = round(product.price * 0.6, 2)
+            rows.put(_SUPPLIED, supplied, Edition=1, Description=f"{product.part_no}, edition 1", CostValue=cost)
+            rows.put(_SUPPLIER_STOCK, supplied, OnHandValue=self._rng.randint(0, 900))
+        for first in range(0, _PRODUCTS, _PARTS_IN_A_CATEGORY):
+            of_category = self._products[first : first + _PARTS_IN_A_CATEGORY]
+            category = {
+                "CategoryId": of_category[0].category_id,
+                "PartNo": [product.part_no for product in of_category],
+            }
+            rows.put(_CATEGORY, category, SortOrder=1)
+        for company_id in range(500, 500 + _COMPANIES):
+            rows.put(_COMPANY, {"CompanyId": company_id}, Name=f"Bolag {company_id} AB", Revision=1)
+            rows.put(_COMPANY_ADDRESS, {"CompanyId": company_id}, City="Borås", Revision=1)
+
+    def _address(self) -> Data:
+        """Return an address with a house number that nobody had before."""
+        zip_code, city = self._rng.choice(_CITIES)
+        street = f"{self._rng.choice(_STREETS)} {self._next_number()}"
+        return {"Street": street, "ZipCode": zip_code, "City": city}
+
+    def _next_number(self) -> int:
+        self._used += 1
+        return self._used
+
+
+def _stock_key(product: _Product, warehouse_id: int) -> Data:
+    return {"PartNo": product.part_no, "WarehouseId": warehouse_id, "LocationId": warehouse_id * 10}
 
 
 def _order_no(order: _Order) -> str:

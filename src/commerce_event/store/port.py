@@ -233,6 +233,10 @@ class RegistryStore(Protocol):
         """Return the client's endpoints as they were at a config version (those created later are absent)."""
         ...
 
+    async def endpoint_at(self, endpoint_id: int, at_ms: int) -> EndpointRow | None:
+        """Return an endpoint as it was at that time (ms); None when it was changed REVISIONS_MAX times since."""
+        ...
+
     async def config_version(self) -> int:
         """Return the number of the last change to endpoints, keys, ended sessions or how the contract is applied."""
         ...
@@ -478,7 +482,7 @@ class ChangeStore(Protocol):
         ...
 
     async def due(self, *, now_ms: int, limit: int) -> list[WaitingNotification]:
-        """Return waiting notifications whose time has come, the oldest due first."""
+        """Return waiting notifications whose time has come: the clients take turns, each with its oldest due first."""
         ...
 
     async def next_due_ms(self) -> int | None:

@@ -30,12 +30,21 @@ _ACTIONS: Final = {
     "changeEventType": "changed an event type",
     "deleteEventType": "deleted an event type",
     "removeValidation": "removed a validation mode",
+    "createEventSetting": "created an event setting",
+    "changeEventSetting": "changed an event setting",
+    "deleteEventSetting": "deleted an event setting",
+    "createChangeSource": "created a change source",
+    "putChangeSource": "put a change source",
+    "deleteChangeSource": "deleted a change source",
+    "setSourcePosition": "set the position of a change source",
+    "forgetSourcePosition": "forgot the position of a change source",
 }
 _SCREENS: Final = {
     "end": "endpoints",
     "dlv": "deliveries",
     "rpl": "replays",
     "rfs": "refusals",
+    "set": "event-settings",
 }  # by the prefix of an id
 
 

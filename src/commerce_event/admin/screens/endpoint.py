@@ -10,6 +10,7 @@ from starlette.responses import Response
 from commerce_event.admin.charts import Series, column_chart
 from commerce_event.admin.endpoint_condition import condition_of
 from commerce_event.admin.number_format import duration
+from commerce_event.admin.payload_selection import payload_text
 from commerce_event.admin.screen_context import ScreenContext
 from commerce_event.api.response_models import AttemptSummary, DeliveryView, EndpointSummary, EndpointView
 from commerce_event.api.system import NodeView
@@ -63,6 +64,7 @@ async def show_endpoint(context: ScreenContext) -> Response:
         first_url=context.url_with(cursor=None) if "cursor" in context.query else "",
         type_names=type_names(context.catalogue, endpoint),
         filter_text="" if endpoint.filter is None else json_text(endpoint.filter),
+        payload=payload_text(endpoint.properties),
         timeout=timeout,
         retries=_retries(endpoint.retry_schedule, node.retry_schedule),
         span=span,

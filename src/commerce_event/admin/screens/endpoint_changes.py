@@ -12,6 +12,7 @@ from commerce_event.admin.endpoint_form import (
     form_of,
     read_fields,
 )
+from commerce_event.admin.payload_selection import property_groups
 from commerce_event.admin.screen_context import ROOT, ScreenContext, safe_next
 from commerce_event.api.response_models import EndpointView
 from commerce_event.core.comparisons import COMPARISONS
@@ -37,7 +38,7 @@ async def create_endpoint(context: ScreenContext) -> Response:
 
 async def edit_endpoint(context: ScreenContext) -> Response:
     endpoint = await context.call("getEndpoint", path={"id": context.path_id})
-    return await _form(context, endpoint, form_of(endpoint), {})
+    return await _form(context, endpoint, form_of(endpoint, context.catalogue), {})
 
 
 async def change_endpoint(context: ScreenContext) -> Response:
@@ -88,6 +89,7 @@ async def _form(
         errors=errors,
         labels=LABELS,
         categories=context.catalogue.by_category(),
+        property_groups=property_groups(context.catalogue),
         comparisons=COMPARISONS,
         back=_back(context.field("back") or context.query["back"], endpoint),
         timeout_s=(await context.call("readNode")).timeout_s,

@@ -52,6 +52,8 @@ class EndpointCard(msgspec.Struct, frozen=True):
     more: int  # deliveries that are not shown
     curl: str
     has_masked_headers: bool
+    body_title: str  # empty: the body is the event's
+    body: str  # empty: it is not known
 
     @property
     def state(self) -> str:
@@ -150,6 +152,8 @@ def _endpoint_card(context: ScreenContext, event: EventView, reason: ReasonView)
         failed = delivery.state != "delivered" and (last is None or not 200 <= last <= 299)
         cards.append(DeliveryCard(delivery, entries, failed))
     headers = reason.request.headers if reason.request else []
+    body = reason.request.body if reason.request and reason.request.body is not UNSET else event.data
+    sent = None if reason.body_sent is UNSET else reason.body_sent
     return EndpointCard(
         reason=reason,
         name=_name(reason),
@@ -158,9 +162,20 @@ def _endpoint_card(context: ScreenContext, event: EventView, reason: ReasonView)
         endpoint=reason.endpoint,
         deliveries=cards,
         more=len(reason.deliveries) - len(cards),
-        curl=_request_command(url, headers, bytes(event.data)) if headers else "",
+        curl=_request_command(url, headers, bytes(body)) if headers else "",
         has_masked_headers=any(value == MASK and name != "webhook-signature" for name, value in headers),
+        body_title=_body_title(reason),
+        body="" if sent is None else json_text(bytes(sent)),
     )
+
+
+def _body_title(reason: ReasonView) -> str:
+    """Return what to call the body of an endpoint that does not get the whole event; empty for one that does."""
+    if reason.body_sent is UNSET:
+        return ""
+    is_sent = reason.deliveries[0].attempts not in (UNSET, [])
+    newest = " by the newest delivery" if len(reason.deliveries) > 1 else ""
+    return f"Body {'sent' if is_sent else 'to be sent'}{newest}"
 
 
 def _name(reason: ReasonView) -> str:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from commerce_event.admin.screen_context import ROOT, ScreenContext
 from commerce_event.api.response_models import EndpointView
 from commerce_event.contract.catalogue import CONTRACT, Catalogue, EventType
+from commerce_event.contract.entities import NOTIFICATIONS
 from commerce_event.core.problems import Problem, not_found
 from commerce_event.web.commands import publish_command
 from commerce_event.web.highlight import json_text
@@ -44,6 +45,7 @@ async def render_types(context: ScreenContext, errors: dict[str, str], status: i
         modes=[each for each in modes.items if not chosen or str(each.client_id) == chosen],
         more_modes=modes.next_cursor is not None,
         entries=context.catalogue.entries,
+        notifications=NOTIFICATIONS,
         own_count=len(context.catalogue.own),
         clients=sorted({endpoint.client_id for endpoint in everyone}),
         chosen=chosen,
@@ -66,6 +68,7 @@ async def show_type(context: ScreenContext, problem: Problem | None = None) -> R
         200 if problem is None else problem.status,
         problem=problem,
         event_type=event_type,
+        has_settings=event_type.name in NOTIFICATIONS,
         row=_row(event_type, await context.all_endpoints()),
         example=json_text(described.example),
         schema=json_text(described.schema),

@@ -21,7 +21,8 @@ from commerce_event.core.search_words import no_result_message
 _PAGE_SIZE: Final = 40
 _REFRESH_S: Final = 2
 _SCREENS: Final[dict[ids.Prefix, str]] = {
-    "evt": "events", "dlv": "deliveries", "end": "endpoints", "rpl": "replays", "rfs": "refusals",
+    "evt": "events", "dlv": "deliveries", "end": "endpoints", "rpl": "replays", "rfs": "refusals", "chg": "changes",
+    "set": "event-settings",
 }  # fmt: skip
 WORST_FIRST: Final[tuple[DeliveryState, ...]] = ("dead", "pending", "cancelled", "delivered")
 

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 from starlette.responses import Response
 
-from commerce_event.admin.alerts import endpoint_alerts
+from commerce_event.admin.alerts import endpoint_alerts, source_alerts
 from commerce_event.admin.charts import Chart, Series, column_chart, line_chart
 from commerce_event.admin.screen_context import ScreenContext
 from commerce_event.api.activity import ActivityView, StepView
@@ -36,6 +36,7 @@ async def show_overview(context: ScreenContext) -> Response:
     node = await context.call("readNode")
     refused = await context.call("countRefusals")
     alerts, more_alerts = await endpoint_alerts(context, stats.items)
+    sources, more_sources = await source_alerts(context)
     oldest_s = _oldest_s(stats.items, context.now_ms)
     cards = _chart_cards(activity, (stats.totals.pending, stats.totals.dead, oldest_s or 0.0))
     newest = activity.items[-2:]  # the last step has only begun
@@ -52,6 +53,8 @@ async def show_overview(context: ScreenContext) -> Response:
         balanced=books.balanced,
         alerts=alerts,
         more_alerts=more_alerts,
+        sources=sources,
+        more_sources=more_sources,
         refused=refused,
         cards=cards,
         quiet=all(card.chart.empty for card in cards),

@@ -90,6 +90,11 @@ class ChangeSource(msgspec.Struct, frozen=True, kw_only=True):
     created_ms: int = 0
     updated_ms: int = 0
 
+    @property
+    def id(self) -> int:
+        """The position in a list of sources, for cursors."""
+        return self.revision
+
 
 class SourceState(msgspec.Struct, frozen=True, kw_only=True):
     """How far a source has been read, and what the reader last reported about itself (JSON)."""

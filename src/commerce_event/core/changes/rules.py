@@ -3,7 +3,8 @@
 A pure function of the three, so that accepting, explaining and previewing a change cannot differ.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Final, Literal
 
 import msgspec
@@ -12,7 +13,7 @@ from msgspec import UNSET
 from commerce_event.contract.entities import ENTITY_CHANGED, NOTIFICATIONS, NotificationSource
 from commerce_event.core.changes.model import Change, EventSetting, Notification, Values
 from commerce_event.core.changes.values import as_number, as_property, canonical, is_same, is_same_number
-from commerce_event.core.filters import CompiledFilter, explain_filter
+from commerce_event.core.filters import CompiledFilter, explain_filter_steps, finish
 from commerce_event.core.routing import Rule
 
 PreviousFrom = Literal["before", "last known", "none"]
@@ -77,6 +78,7 @@ class RowChange:
             return self.known
         return self.current
 
+    @cached_property
     def filter_data(self) -> Mapping[str, Any]:
         """Return what a filter sees: the values by name, and those before and after as ``before.X`` and ``after.X``."""
         data: dict[str, Any] = {**self.change.key, **self.current}
@@ -106,26 +108,42 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.notifications)
 
 
-def raise_notifications(row: RowChange, settings: Sequence[ActiveSetting]) -> list[Notification]:
-    """Return what a change raises, in the order of the settings: one for each part that its key lists."""
+def raise_steps(row: RowChange, settings: Sequence[ActiveSetting]) -> Generator[None, None, list[Notification]]:
+    """Return what a change raises, in the order of the settings: one for each part that its key lists.
+
+    Yields after each setting, and after each condition of a filter.
+    """
     raised: list[Notification] = []
     for active in settings:
-        if all(rule.passed for rule in _rules(row, active)):
+        if all(rule.passed for rule in _rules(row, active)) and (yield from _passes_filter(row, active)):
             raised += _notifications(row, active)
+        yield
     return raised
 
 
-def explain_change(row: RowChange, settings: Sequence[ActiveSetting]) -> list[Decision]:
-    """Return what ``raise_notifications`` decides, with every rule, even after one has failed."""
+def raise_notifications(row: RowChange, settings: Sequence[ActiveSetting]) -> list[Notification]:
+    """Return what ``raise_steps`` returns."""
+    return finish(raise_steps(row, settings))
+
+
+def explain_steps(row: RowChange, settings: Sequence[ActiveSetting]) -> Generator[None, None, list[Decision]]:
+    """Return what ``raise_steps`` decides, with every rule, even after one has failed. Yields as it does."""
     decisions: list[Decision] = []
     for active in settings:
-        rules = tuple(_rules(row, active))
+        rules = list(_rules(row, active))
+        if active.filter is not None:
+            explanation = yield from explain_filter_steps(active.setting.filter or {}, row.filter_data)
+            rules.append(Rule("filter", explanation.passed, active.setting.filter, explanation.conditions))
         fired = all(rule.passed for rule in rules)
         notifications = tuple(_notifications(row, active)) if fired else ()
-        decisions.append(
-            Decision(setting=active.setting, rules=_with_conditions(rules, row, active), notifications=notifications)
-        )
+        decisions.append(Decision(setting=active.setting, rules=tuple(rules), notifications=notifications))
+        yield
     return decisions
+
+
+def explain_change(row: RowChange, settings: Sequence[ActiveSetting]) -> list[Decision]:
+    """Return what ``explain_steps`` returns."""
+    return finish(explain_steps(row, settings))
 
 
 def applicable(settings: Sequence[ActiveSetting], application_id: int | None) -> list[ActiveSetting]:
@@ -148,7 +166,7 @@ def row_key(change: Change) -> str:
 
 
 def _rules(row: RowChange, active: ActiveSetting) -> Iterator[Rule]:
-    """Yield the rules one after the other, the cheap ones first."""
+    """Yield the rules but for the filter, one after the other."""
     setting, source, operation = active.setting, active.source, row.change.operation
     yield Rule("enabled", setting.live, "on", "on" if setting.live else "off")
     wanted = [name for name in ("insert", "update", "delete") if getattr(setting, f"on_{name}")]
@@ -160,8 +178,6 @@ def _rules(row: RowChange, active: ActiveSetting) -> Iterator[Rule]:
         yield _value_rule(row, source.value)
     elif source.rule == "break_point" and source.value is not None:
         yield _break_point_rule(row, source.value)
-    if active.filter is not None:
-        yield Rule("filter", active.filter.passes(row.filter_data()), setting.filter, ())
     missing = [name for name in sorted(source.required) if _is_missing(row, name, source)]
     yield Rule("properties", not missing, sorted(source.required), {"missing": missing})
 
@@ -206,14 +222,8 @@ def _is_low(values: Values, name: str) -> bool | None:
     return None if on_hand is None or minimum is None else on_hand <= minimum
 
 
-def _with_conditions(rules: tuple[Rule, ...], row: RowChange, active: ActiveSetting) -> tuple[Rule, ...]:
-    """Replace what the filter found by its conditions with their values."""
-    return tuple(
-        msgspec.structs.replace(rule, found=explain_filter(active.setting.filter or {}, row.filter_data()).conditions)
-        if rule.name == "filter"
-        else rule
-        for rule in rules
-    )
+def _passes_filter(row: RowChange, active: ActiveSetting) -> Generator[None, None, bool]:
+    return True if active.filter is None else (yield from active.filter.steps(row.filter_data))
 
 
 def _notifications(row: RowChange, active: ActiveSetting) -> Iterator[Notification]:

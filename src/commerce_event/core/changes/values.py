@@ -51,7 +51,8 @@ def as_property(value: Any, format_: Format) -> Any:
     if format_ == "string":
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             return UNSET
-        return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        return UNSET if "\0" in text else text  # the contract has no U+0000
     number = as_number(value)
     if number is None:
         return UNSET

@@ -2,7 +2,7 @@
 
 from commerce_event.core.model import Key
 from commerce_event.store import row_mapping
-from commerce_event.store.model import EndpointRow
+from commerce_event.store.model import REVISIONS_MAX, EndpointRow
 from commerce_event.store.port import EndpointChangedError
 from commerce_event.store.postgres.cluster import Cluster
 from commerce_event.store.postgres.executor import Executor
@@ -42,6 +42,12 @@ class PostgresRegistry:
             lambda connection: fetch(connection, "endpoint_revisions", client_id, config_version)
         )
         return [row_mapping.endpoint(row) for row in rows]
+
+    async def endpoint_at(self, endpoint_id: int, at_ms: int) -> EndpointRow | None:
+        rows = await self._executor.read(
+            lambda connection: fetch(connection, "endpoint_at", endpoint_id, at_ms, REVISIONS_MAX)
+        )
+        return row_mapping.endpoint(rows[0]) if rows else None
 
     async def config_version(self) -> int:
         return int(await self._executor.read(lambda connection: fetch_value(connection, "meta", "config_version")))

@@ -20,10 +20,10 @@ VALUES {rows:12}
 
 -- name: insert_deliveries
 INSERT INTO delivery (id, event_id, endpoint_id, client_id, state, attempt_count, failure_count, due_ms, run_id, leased_ms,
-                      order_key, replay_id, replayed, created_ms)
+                      order_key, replay_id, replayed, created_ms, bulk)
 SELECT column1, column2, column3, column4, 'pending', column5, 0, column6, column7, column8, column9, column10, column11,
-       column12
-FROM (VALUES {rows:12})
+       column12, column13
+FROM (VALUES {rows:13})
 
 -- Queue --------------------------------------------------------------------------------------------------------
 
@@ -35,20 +35,20 @@ WITH RECURSIVE busy (endpoint_id) AS (
   SELECT (SELECT min(endpoint_id) FROM delivery WHERE state = 'pending' AND endpoint_id > busy.endpoint_id)
   FROM busy WHERE busy.endpoint_id IS NOT NULL
 )
-SELECT endpoint_id, kind.column1 AS retrying,
+SELECT endpoint_id, kinds.column1 AS kind,
        (SELECT min(due_ms) FROM delivery INDEXED BY delivery_due
-        WHERE state = 'pending' AND endpoint_id = busy.endpoint_id AND (attempt_count > 0) = kind.column1
-          AND due_ms IS NOT NULL) AS due_ms
-FROM busy CROSS JOIN (VALUES (0), (1)) AS kind
+        WHERE state = 'pending' AND endpoint_id = busy.endpoint_id AND kind = kinds.column1 AND due_ms IS NOT NULL
+       ) AS due_ms
+FROM busy CROSS JOIN (VALUES (0), (1), (2)) AS kinds
 WHERE endpoint_id IS NOT NULL AND due_ms IS NOT NULL
 
 -- name: due
 -- index delivery_due returns the oldest due first
 SELECT d.id AS delivery_id, d.endpoint_id, d.attempt_count + 1 AS number, d.failure_count, d.replay_id,
-       d.order_key IS NOT NULL AS has_order_key, d.run_id AS former_run_id, d.leased_ms,
+       d.order_key IS NOT NULL AS has_order_key, d.bulk, d.run_id AS former_run_id, d.leased_ms,
        e.id AS event_id, e.client_id, e.sequence, e.type, e.traceparent, e.body
 FROM (SELECT id AS due_id FROM delivery INDEXED BY delivery_due
-      WHERE state = 'pending' AND endpoint_id = ? AND (attempt_count > 0) = ? AND due_ms <= ?
+      WHERE state = 'pending' AND endpoint_id = ? AND kind = ? AND due_ms <= ?
       ORDER BY due_ms LIMIT ?)
 CROSS JOIN delivery AS d ON d.id = due_id
 LEFT JOIN event AS e ON e.id = d.event_id
@@ -183,6 +183,11 @@ FROM endpoint AS e CROSS JOIN endpoint_revision AS r ON r.endpoint_id = e.id
 WHERE e.client_id = ?1
   AND r.revision = (SELECT max(revision) FROM endpoint_revision WHERE endpoint_id = e.id AND revision <= ?2)
 ORDER BY e.id
+
+-- name: endpoint_at
+SELECT endpoint_id AS id, client_id, revision, created_ms, updated_ms, deleted_ms, config, x'' AS sealed
+FROM (SELECT * FROM endpoint_revision WHERE endpoint_id = ?1 ORDER BY revision DESC LIMIT ?3)
+WHERE updated_ms <= ?2 ORDER BY revision DESC LIMIT 1
 
 -- name: put_key
 INSERT INTO api_key (id, role, client_ids, name, digest, created_ms, revoked_ms) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -409,12 +414,32 @@ FROM (VALUES {rows:2}) AS wanted CROSS JOIN waiting_notification AS w
 WHERE w.setting_id = wanted.column1 AND w.subject = wanted.column2
 
 -- name: due_waiting
--- index waiting_notification_due
+-- index waiting_notification_due: a seek for each client; the clients take turns
+WITH RECURSIVE clients (client_id) AS (
+  SELECT min(client_id) FROM waiting_notification
+  UNION ALL
+  SELECT (SELECT min(client_id) FROM waiting_notification AS w WHERE w.client_id > clients.client_id)
+  FROM clients WHERE clients.client_id IS NOT NULL
+), due AS (
+  SELECT w.*, row_number() OVER (PARTITION BY w.client_id ORDER BY w.due_ms, w.first_change_id) AS turn
+  FROM clients JOIN waiting_notification AS w ON w.rowid IN (
+    SELECT rowid FROM waiting_notification AS first
+    WHERE first.client_id = clients.client_id AND first.due_ms <= ?1
+    ORDER BY first.due_ms, first.first_change_id LIMIT ?2
+  )
+)
 SELECT setting_id, subject, client_id, application_id, event_type, body, due_ms, first_change_id, change_id, merged
-FROM waiting_notification WHERE due_ms <= ? ORDER BY due_ms LIMIT ?
+FROM due ORDER BY turn, due_ms, first_change_id LIMIT ?2
 
 -- name: next_waiting_ms
-SELECT min(due_ms) FROM waiting_notification
+-- index waiting_notification_due: a seek for each client
+WITH RECURSIVE clients (client_id) AS (
+  SELECT min(client_id) FROM waiting_notification
+  UNION ALL
+  SELECT (SELECT min(client_id) FROM waiting_notification AS w WHERE w.client_id > clients.client_id)
+  FROM clients WHERE clients.client_id IS NOT NULL
+)
+SELECT min((SELECT min(due_ms) FROM waiting_notification AS w WHERE w.client_id = clients.client_id)) FROM clients
 
 -- name: shift_waiting
 UPDATE waiting_notification SET due_ms = due_ms + ?
@@ -558,13 +583,10 @@ WHERE EXISTS (SELECT 1 FROM delivery WHERE replay_id = wanted.value AND replay_i
 
 -- name: delivery_counts
 SELECT c.endpoint_id, c.client_id, c.matched, c.delivered, c.dead, c.cancelled, c.pending,
-       (SELECT min(due_ms) FROM (
-          SELECT min(due_ms) AS due_ms FROM delivery INDEXED BY delivery_due
-          WHERE state = 'pending' AND endpoint_id = c.endpoint_id AND (attempt_count > 0) = 0 AND due_ms IS NOT NULL
-          UNION ALL
-          SELECT min(due_ms) FROM delivery INDEXED BY delivery_due
-          WHERE state = 'pending' AND endpoint_id = c.endpoint_id AND (attempt_count > 0) = 1 AND due_ms IS NOT NULL)
-       ) AS oldest_due_ms
+       (SELECT min((SELECT min(due_ms) FROM delivery INDEXED BY delivery_due
+                    WHERE state = 'pending' AND endpoint_id = c.endpoint_id AND kind = kinds.column1
+                      AND due_ms IS NOT NULL))
+        FROM (VALUES (0), (1), (2)) AS kinds) AS oldest_due_ms
 FROM delivery_counts AS c ORDER BY c.endpoint_id
 
 -- name: pending_count

@@ -7,7 +7,7 @@ import msgspec
 
 from commerce_event.core.model import Key
 from commerce_event.store import row_mapping
-from commerce_event.store.model import EndpointRow
+from commerce_event.store.model import REVISIONS_MAX, EndpointRow
 from commerce_event.store.port import EndpointChangedError
 from commerce_event.store.sqlite.access import Access
 from commerce_event.store.sqlite.sql import as_json, execute, fetch, fetch_column, fetch_value
@@ -42,6 +42,12 @@ class SqliteRegistry:
                 row_mapping.endpoint(row) for row in fetch(connection, "endpoint_revisions", client_id, config_version)
             ]
         )
+
+    async def endpoint_at(self, endpoint_id: int, at_ms: int) -> EndpointRow | None:
+        rows = await self._access.read(
+            lambda connection: list(fetch(connection, "endpoint_at", endpoint_id, at_ms, REVISIONS_MAX))
+        )
+        return row_mapping.endpoint(rows[0]) if rows else None
 
     async def config_version(self) -> int:
         return await self._access.read_for_queue(

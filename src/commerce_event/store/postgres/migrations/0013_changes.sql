@@ -44,7 +44,7 @@ CREATE TABLE waiting_notification (
   PRIMARY KEY (setting_id, subject)
 );
 
-CREATE INDEX waiting_notification_due ON waiting_notification (due_ms);
+CREATE INDEX waiting_notification_due ON waiting_notification (client_id, due_ms, first_change_id);
 
 CREATE TABLE raised_event (
   event_id        bigint PRIMARY KEY,  -- kept as long as the event

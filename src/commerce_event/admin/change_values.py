@@ -1,0 +1,92 @@
+"""The values of a change before and after, side by side, and its key in one line."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET
+
+from commerce_event.api.changes import ChangeDetailView
+from commerce_event.core.changes.model import Change
+from commerce_event.core.changes.rules import RowChange
+from commerce_event.web.highlight import value_text
+
+_TEXT_MAX: Final = 300  # characters of a value in the table; the whole one is in the JSON below it
+_KEY_TEXT_MAX: Final = 80
+_PARTS_SHOWN: Final = 3
+
+_SOURCES: Final = {
+    "before": "The change itself says what the row was before.",
+    "last known": "The change does not say what the row was before, so the last known values were used.",
+    "none": "The row's values before are not known, so every value of the change counts as changed.",
+}
+
+
+class ValueRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A field before and after the change; None for a value that is not known or not there."""
+
+    name: str
+    before: str | None
+    after: str | None
+    changed: bool
+    is_last_known: bool  # the earlier value is not from the change itself
+    is_unchanged: bool  # the change does not give the field, so it stays as it was
+
+
+def value_rows(view: ChangeDetailView) -> list[ValueRow]:
+    """Return the fields of a change, changed ones first."""
+    row = _row_change(view)
+    before = {} if view.operation == "insert" and view.before is None else row.previous
+    after = {} if view.operation in {"delete", "truncate"} else row.current
+    rows = [
+        ValueRow(
+            name=name,
+            before=_text(before.get(name, UNSET)),
+            after=_text(after.get(name, UNSET)),
+            changed=name in row.changed,
+            is_last_known=name in before and name not in (view.before or {}),
+            is_unchanged=view.operation == "update" and name not in (view.after or {}),
+        )
+        for name in dict.fromkeys([*after, *before])
+    ]
+    return sorted(rows, key=lambda each: not each.changed)
+
+
+def previous_sentence(view: ChangeDetailView) -> str:
+    """Return which earlier values the change was compared with; empty for a change without any."""
+    return _SOURCES[view.previous] if view.operation in {"update", "delete"} else ""
+
+
+def key_text(key: Mapping[str, Any]) -> str:
+    """Return a key in one line, such as ``CustomerId 12``; long lists and texts are cut."""
+    return ", ".join(f"{name} {_part_text(value)}" for name, value in key.items())
+
+
+def _row_change(view: ChangeDetailView) -> RowChange:
+    change = Change(
+        client_id=view.client_id,
+        entity=view.entity,
+        operation=view.operation,
+        key=view.key,
+        before=view.before,
+        after=view.after,
+    )
+    return RowChange(change, view.known)
+
+
+def _part_text(value: Any) -> str:
+    if not isinstance(value, list):
+        return _cut(value_text(value), _KEY_TEXT_MAX)
+    shown = ", ".join(_cut(value_text(each), _KEY_TEXT_MAX) for each in value[:_PARTS_SHOWN])
+    more = len(value) - _PARTS_SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _text(value: Any) -> str | None:
+    if value is UNSET:
+        return None
+    return _cut('""' if value == "" else value_text(value), _TEXT_MAX)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"
