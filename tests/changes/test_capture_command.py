@@ -96,7 +96,7 @@ async def test_command_killed_at_any_moment_loses_and_doubles_nothing(
 
     writing = asyncio.create_task(write())
     try:
-        for number in range(6):
+        for number in range(5):
             process = await command.start()
             before = len(receiver.rows)
             receiver.lost_answers = number % 2
@@ -125,6 +125,19 @@ async def test_command_survives_a_server_that_goes_away(
 
     assert done.code == 0
     assert receiver.values() == [1, 2]
+
+
+async def test_command_ends_while_the_server_does_not_answer(
+    followed: Followed, receiver: ChangeReceiver, running: asyncio.subprocess.Process
+) -> None:
+    await receiver.until(lambda: receiver.position is not None)
+    receiver.gate.clear()
+    await followed.run("INSERT INTO customer VALUES (1)")
+    await receiver.held.wait()
+    done = await interrupt(running, signal.SIGTERM)
+
+    assert done.code == 0
+    assert receiver.rows == []
 
 
 async def test_command_prints_its_status_as_json_lines(

@@ -152,7 +152,7 @@ async def test_slot_that_keeps_much_log_is_warned_of(
     followed: Followed, receiver: ChangeReceiver, capture: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(follow, "_CHECK_S", 0.0)
-    monkeypatch.setattr(follow, "_REPORT_S", 0.0)
+    monkeypatch.setattr(follow, "_REPORT_S", 0.0)  # it reports without a pause
     monkeypatch.setattr(follow, "_RETAINED_WARNING_BYTES", 0)
     await followed.run(CUSTOMER)
     await capture.set_up("public.customer")

@@ -30,6 +30,7 @@ class ChangeReceiver:
         self.lost_answers = 0  # how many of the next requests are stored, and answered with 500
         self.gate = asyncio.Event()  # answers wait until it is set
         self.gate.set()
+        self.held = asyncio.Event()  # set once an answer waits
         self.arrived = asyncio.Condition()
 
     def map_table(self, table: str, *columns: str) -> None:
@@ -39,7 +40,7 @@ class ChangeReceiver:
             "fields": {c: c for c in columns},
         }
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 60) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = 120) -> None:
         """Wait until something that the receiver was told makes the condition true."""
         async with asyncio.timeout(seconds), self.arrived:
             await self.arrived.wait_for(condition)
@@ -63,6 +64,8 @@ class ChangeReceiver:
         while more:
             message = await receive()
             body, more = body + message.get("body", b""), message.get("more_body", False)
+        if not self.gate.is_set():
+            self.held.set()
         await self.gate.wait()
         query = parse_qs(scope["query_string"].decode(), keep_blank_values=True)
         status, content = self._answer(scope["path"], query, body)

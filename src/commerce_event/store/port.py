@@ -77,6 +77,10 @@ class SettingExistsError(Exception):
     """There is a setting of that client, application, type and entity; nothing was stored."""
 
 
+class SettingChangedError(Exception):
+    """The setting was changed or deleted since it was read; nothing was stored."""
+
+
 class SourceExistsError(Exception):
     """There is a change source of that name; nothing was stored."""
 
@@ -548,10 +552,11 @@ class ChangeStore(Protocol):
 class ChangeSettingStore(Protocol):
     """Event settings and change sources. Each change raises the config version."""
 
-    async def put_setting(self, setting: EventSetting) -> int:
+    async def put_setting(self, setting: EventSetting, *, expected_revision: int | None = None) -> int:
         """Insert or change a setting, and keep it as a revision; return the new config version, its revision.
 
-        Raises SettingExistsError when another setting that is not deleted has its client, application, type and entity.
+        Raises SettingChangedError when ``expected_revision`` is given and is no longer the setting's, and
+        SettingExistsError when another setting that is not deleted has its client, application, type and entity.
         """
         ...
 
@@ -574,8 +579,12 @@ class ChangeSettingStore(Protocol):
         """Delete a source with its position; return the new config version."""
         ...
 
-    async def sources(self) -> list[ChangeSource]:
-        """Return every source, by name."""
+    async def source_revisions(self) -> dict[str, int]:
+        """Return the revision of each source by its name."""
+        ...
+
+    async def sources(self, names: Sequence[str] | None = None) -> list[ChangeSource]:
+        """Return those of the sources that exist, by name; every source without ``names``."""
         ...
 
     async def source_states(self) -> dict[str, SourceState]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from functools import partial
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
@@ -12,10 +13,12 @@ from commerce_event.changes.capture.envelopes import Batch
 from commerce_event.changes.capture.errors import NeedsPersonError, PositionMovedError, UnavailableError
 from commerce_event.changes.capture.names import split_table
 from commerce_event.changes.capture.position import Position
+from commerce_event.daemon_threads import DaemonThreads
 
 _RETRY_S: Final = 20.0  # how long one request is repeated before the capture starts again from the stored position
 _FIRST_PAUSE_S: Final = 0.1
 _PAUSE_MAX_S: Final = 2.0
+_THREADS: Final = 2  # one request with changes, and one with a report
 _OVERLOADED: Final = frozenset({408, 429, 502, 503, 504})
 _JSON: Final = {"Content-Type": "application/json"}
 
@@ -37,6 +40,7 @@ class ChangeServer:
 
     def __init__(self, client: httpx.Client, source: str) -> None:
         self._client = client
+        self._threads = DaemonThreads(_THREADS, name="capture-http")
         self._source = source
         self._shown = str(client.base_url).rstrip("/")
         self._path = f"/v1/change-sources/{quote(source, safe='')}"
@@ -64,7 +68,9 @@ class ChangeServer:
         query = {"source": self._source, "after": str(after) if after else "", "position": str(batch.position)}
         answer = await self._persist("/v1/changes/debezium", query, batch.body())
         if answer.status_code == 409 and _json(answer).get("position") != query["position"]:
-            raise PositionMovedError(f"{self._shown} has another position than {query['after']!r}")
+            raise PositionMovedError(
+                f"The source {self._source} has another position than this capture expected; it continues from there"
+            )
 
     async def post_rows(self, rows: list[bytes]) -> None:
         """Post rows of a backfill, which have no position.
@@ -95,7 +101,8 @@ class ChangeServer:
     async def _call(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         """Return an answer that is a success or a 409. The call runs in a thread: meanwhile rows can be decoded."""
         try:
-            answer = await asyncio.to_thread(self._client.request, method, path, **arguments)
+            request = partial(self._client.request, method, path, **arguments)
+            answer = await asyncio.get_running_loop().run_in_executor(self._threads, request)
         except httpx.HTTPError as error:
             raise UnavailableError(
                 f"The server at {self._shown} cannot be reached ({error or type(error).__name__})"
@@ -115,9 +122,8 @@ class ChangeServer:
 def _columns(mapping: dict[str, Any], source: dict[str, Any]) -> frozenset[str]:
     """Return the columns that a table's mapping reads."""
     found = [*mapping.get("key", {}).values(), *mapping.get("fields", {}).values()]
-    client = source.get("client_id")
-    if isinstance(client, dict):
-        found.append(client.get("column"))
+    owners = (source.get("client_id"), mapping.get("application_id"))
+    found += [each.get("column") for each in owners if isinstance(each, dict)]
     return frozenset(name for each in found for name in (each if isinstance(each, list) else [each]) if name)
 
 

@@ -19,7 +19,9 @@ _READ_S: Final = 600.0  # a step reads at most READ_MAX_BYTES of log, and what a
 _CLOSE_S: Final = 5.0
 _SINCE: Final = 140_000  # PostgreSQL 14
 FAILOVER_SINCE: Final = 170_000  # slots that standbys keep too
-_FETCH: Final = 1_000
+_FETCH_FIRST: Final = 100  # messages, until their size is known
+_FETCH_MAX: Final = 1_000
+_FETCH_BYTES: Final = 8 * 1024**2
 READ_MAX_BYTES: Final = 256 * 1024**2  # of the log in one step
 READ_MAX_ROWS: Final = 20_000  # messages in one step; a larger transaction is still read as a whole
 
@@ -51,8 +53,8 @@ SELECT (SELECT system_identifier FROM pg_control_system())::text AS system_id,
        ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int AS timeline
 """
 _SLOT: Final = """
-SELECT slot.restart_lsn::text, slot.confirmed_flush_lsn::text, slot.plugin, slot.database, slot.wal_status,
-       slot.active_pid, pg_current_wal_flush_lsn()::text AS flushed,
+SELECT slot.restart_lsn::text, slot.confirmed_flush_lsn::text, slot.plugin, slot.wal_status,
+       slot.database = current_database() AS is_here, pg_current_wal_flush_lsn()::text AS flushed,
        (pg_current_wal_lsn() - slot.restart_lsn)::bigint AS retained_bytes, slot.safe_wal_size
 FROM (VALUES (1)) AS one LEFT JOIN pg_replication_slots AS slot ON slot.slot_name = $1
 """
@@ -139,7 +141,7 @@ class SourceDatabase:
                 f"ALTER ROLE {name} REPLICATION"
             )
         identity = await self.row(_IDENTITY)
-        return Cluster(row["version"], row["database"], int(identity["system_id"]), identity["timeline"])
+        return Cluster(row["version"], row["database"], int(identity["system_id"]) % 2**64, identity["timeline"])
 
     async def close(self) -> None:
         connection, self._connection = self._connection, None
@@ -185,6 +187,8 @@ class SourceDatabase:
             raise NeedsPersonError(
                 f"The slot {self.slot} is of the plugin {row['plugin']}, not pgoutput; name another with --slot"
             )
+        if not row["is_here"]:
+            raise NeedsPersonError(f"The slot {self.slot} is of another database; name another with --slot")
         is_lost = row["wal_status"] == "lost" or row["restart_lsn"] is None
         confirmed = parse_lsn(row["confirmed_flush_lsn"] or "0/0")
         return Slot(True, is_lost, confirmed, row["retained_bytes"] or 0, row["safe_wal_size"], flushed)
@@ -206,13 +210,17 @@ class SourceDatabase:
                     cursor = await self._open().cursor(
                         _PEEK, self.slot, lsn_text(up_to_lsn), READ_MAX_ROWS, self.publication, timeout=_READ_S
                     )
-                    block = await cursor.fetch(_FETCH, timeout=_READ_S)
+                    wanted = _FETCH_FIRST
+                    block = await cursor.fetch(wanted, timeout=_READ_S)
                 state = await self.slot_state()
-                yield [row[0] for row in block], state
-                while len(block) == _FETCH:
+                while True:
+                    messages = [row[0] for row in block]
+                    yield messages, state
+                    if len(block) < wanted:
+                        return
+                    wanted = _next_count(wanted, sum(map(len, messages)))
                     with self._errors():
-                        block = await cursor.fetch(_FETCH)
-                    yield [row[0] for row in block], state
+                        block = await cursor.fetch(wanted)
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[None]:
@@ -222,11 +230,13 @@ class SourceDatabase:
                 yield
 
     async def stream(self, sql: str) -> AsyncIterator[list[asyncpg.Record]]:
-        """Yield the rows of a query in blocks of a thousand; needs a snapshot."""
+        """Yield the rows of a query of texts in blocks; needs a snapshot."""
         with self._errors():
             cursor = await self._open().cursor(sql, timeout=_READ_S)
-            while block := await cursor.fetch(_FETCH, timeout=_READ_S):
+            wanted = _FETCH_FIRST
+            while block := await cursor.fetch(wanted, timeout=_READ_S):
                 yield block
+                wanted = _next_count(wanted, sum(len(value) for row in block for value in row if value))
 
     async def advance(self, lsn: int) -> None:
         """Let the slot forget what was committed before ``lsn``."""
@@ -298,3 +308,8 @@ class SourceDatabase:
         if state.startswith(_TEMPORARY):
             return UnavailableError(f"{self.shown} cannot answer now: {error}")
         return NeedsPersonError(f"{self.shown} reported: {error}")
+
+
+def _next_count(count: int, size_bytes: int) -> int:
+    """Return how many rows to fetch next, after ``count`` rows of this size together."""
+    return max(1, min(_FETCH_MAX, _FETCH_BYTES * count // (size_bytes + 1)))

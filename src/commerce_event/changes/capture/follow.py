@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import aclosing, suppress
 from typing import Any, Final, Literal, TypeAlias
 
@@ -27,7 +27,9 @@ _REST_MAX_S: Final = 1.0
 _HEARTBEAT_S: Final = 10.0
 _HEARTBEAT_BYTES: Final = 16 * 1024**2
 _REPORT_S: Final = 5.0
+_REPORT_MAX_S: Final = 5.0
 _CHECK_S: Final = 10.0
+_GRACE_S: Final = 2.0  # for what is under way when the capture is told to stop
 _BACKOFF_FIRST_S: Final = 0.2
 _BACKOFF_MAX_S: Final = 15.0
 _MESSAGE_MAX: Final = 500
@@ -103,6 +105,7 @@ class Follower:
         self._accept_gap = accept_gap
         self._warn = warn
         self._warned: set[str] = set()
+        self._is_interrupted = False
         self._reported_at = 0.0
         self._report_task: asyncio.Task[None] | None = None
 
@@ -112,12 +115,14 @@ class Follower:
         try:
             while not stop.is_set():
                 try:
-                    await self._follow(stop)
-                except PositionMovedError:
-                    continue
+                    await _run_until(stop, self._follow(stop))
+                except PositionMovedError as error:
+                    self.warn_once(str(error))
+                    await _wait(stop, _BACKOFF_FIRST_S)
                 except UnavailableError as error:
                     if self.progress.state == "running":
                         backoff = _BACKOFF_FIRST_S
+                    self._is_interrupted = True
                     await self._set_state("waiting", str(error))
                     self.warn_once(str(error))
                     await _wait(stop, max(backoff, error.retry_after_s or 0))
@@ -146,6 +151,9 @@ class Follower:
         await self._database.check_publication(source.tables)
         position, stored = await self._start(source, cluster)
         await self._set_state("running", None)
+        if self._is_interrupted:
+            self._warn("Following again")
+        self._is_interrupted = False
         self._warned.clear()
         reading = _Reading(self, self._database, self._server, source, cluster.database, position, stored)
         try:
@@ -229,8 +237,9 @@ class Follower:
         await self._report()
 
     async def _report(self) -> None:
-        with suppress(CaptureError):  # what fails here fails for the changes too, which tell of it
-            await self._server.report(self.progress.status())
+        with suppress(CaptureError, TimeoutError):  # what fails here fails for the changes too, which tell of it
+            async with asyncio.timeout(_REPORT_MAX_S):
+                await self._server.report(self.progress.status())
 
     async def _end_report(self) -> None:
         task, self._report_task = self._report_task, None
@@ -294,8 +303,10 @@ class _Reading:
             await _wait(stop, rest)
 
     async def end(self) -> None:
-        """Wait for the request that is under way. Its outcome does not matter: the stored position tells it."""
+        """Wait a moment for the request that is under way. The stored position tells its outcome."""
         if self._posting is not None:
+            await asyncio.wait([self._posting], timeout=_GRACE_S)
+            self._posting.cancel()
             await asyncio.wait([self._posting])
             if not self._posting.cancelled():
                 self._posting.exception()
@@ -392,6 +403,23 @@ class _Reading:
             progress.message = retention_warning(slot, await self._database.retention_limit_bytes())
             if progress.message is not None:
                 self._follower.warn_once(progress.message)
+
+
+async def _run_until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Run until the work ends; cancel it when it goes on after ``stop`` is set, as in a long wait for a server."""
+    task = asyncio.create_task(work)
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            await asyncio.wait([task], timeout=_GRACE_S)
+    finally:
+        stopping.cancel()
+        is_stopping = stop.is_set()
+        task.cancel()
+        await asyncio.wait([task])
+    if not (task.cancelled() and is_stopping):
+        task.result()
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> None:

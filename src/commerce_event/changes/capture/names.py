@@ -19,6 +19,6 @@ def quoted(*parts: str) -> str:
 
 
 def split_table(table: str) -> tuple[str, str]:
-    """Return schema and name of a table; one without schema is in public."""
-    schema, dot, name = table.partition(".")
-    return (schema, name) if dot else ("public", schema)
+    """Return schema and name of a table, also after a database's name; one without schema is in public."""
+    parts = table.split(".")
+    return ("public", table) if len(parts) == 1 else (parts[-2], parts[-1])
