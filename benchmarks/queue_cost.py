@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from commerce_event.bench.seed import OTHER_ENDPOINTS
 from commerce_event.core.clock import SystemClock
-from commerce_event.core.model import Attempt
+from commerce_event.core.model import Attempt, DeliveryKind
 from commerce_event.server import make_store, tune_collector
 from commerce_event.settings import Settings
 from commerce_event.store.model import Claimed, ClaimRequest, Settlement
@@ -46,8 +46,8 @@ class _Queue:
         first, *others = endpoints
         self._store = store
         self._requests = {
-            "one_us": [ClaimRequest(first, False, BATCH)],
-            "several_us": [ClaimRequest(endpoint, False, BATCH // OTHER_ENDPOINTS) for endpoint in others],
+            "one_us": [ClaimRequest(first, DeliveryKind.FIRST, BATCH)],
+            "several_us": [ClaimRequest(endpoint, DeliveryKind.FIRST, BATCH // OTHER_ENDPOINTS) for endpoint in others],
         }
         self._costs_us: dict[str, list[float]] = {name: [] for name in self._requests}
 

@@ -18,6 +18,7 @@ from benchmarks.queue_cost import delivered
 from commerce_event.bench.seed import events
 from commerce_event.core.clock import SystemClock
 from commerce_event.core.ids import IdMaker
+from commerce_event.core.model import DeliveryKind
 from commerce_event.server import make_store, tune_collector
 from commerce_event.settings import Settings
 from commerce_event.store.model import ClaimRequest
@@ -51,7 +52,7 @@ async def pass_through(store: Store, deliveries: int) -> list[float]:
         begun = time.perf_counter()
         for _ in range(_ROUND // _BATCH):
             claimed = await store.queue.claim(
-                [ClaimRequest(_ENDPOINT, False, _BATCH)], now_ms=now_ms, lease_until_ms=now_ms + 15_000
+                [ClaimRequest(_ENDPOINT, DeliveryKind.FIRST, _BATCH)], now_ms=now_ms, lease_until_ms=now_ms + 15_000
             )
             await store.queue.settle([delivered(each, now_ms) for each in claimed])
         costs_us.append((time.perf_counter() - begun) / _ROUND * 1e6)

@@ -12,7 +12,7 @@ from commerce_event.core.circuit import Circuit
 from commerce_event.core.clock import SystemClock
 from commerce_event.core.delivery import Outcome
 from commerce_event.core.ids import IdMaker
-from commerce_event.core.model import Endpoint
+from commerce_event.core.model import DeliveryKind, Endpoint
 from commerce_event.core.vault import Vault
 from commerce_event.deliver import concurrency as concurrency_module
 from commerce_event.deliver.concurrency import Concurrency
@@ -41,7 +41,7 @@ class OneEndpoint:
 
     def free(self, count: int) -> None:
         for _ in range(count):
-            self.concurrency.finish(self.state, retrying=False)
+            self.concurrency.finish(self.state, DeliveryKind.FIRST)
 
 
 @pytest.fixture
@@ -58,29 +58,29 @@ async def one(tmp_path: Path) -> AsyncIterator[OneEndpoint]:
 def test_reserve_leaves_room_for_due_first_tries(one: OneEndpoint) -> None:
     assert one.reserve_all() == 8
     for _ in range(3):
-        one.concurrency.notice(ENDPOINT.id)
+        one.concurrency.notice(ENDPOINT.id, DeliveryKind.FIRST)
     one.free(5)
 
     assert one.reserve_all() == 2
-    assert one.concurrency.claim_requests() == [ClaimRequest(ENDPOINT.id, retrying=False, limit=3)]
+    assert one.concurrency.claim_requests() == [ClaimRequest(ENDPOINT.id, DeliveryKind.FIRST, limit=3)]
 
 
 def test_reserve_after_a_short_claim_leaves_room_for_later_first_tries_only(one: OneEndpoint) -> None:
     one.reserve_all()
-    one.concurrency.notice(ENDPOINT.id)
+    one.concurrency.notice(ENDPOINT.id, DeliveryKind.FIRST)
     one.free(8)
     requests = one.concurrency.claim_requests()
-    one.concurrency.notice(ENDPOINT.id)  # accepted while the claim ran
+    one.concurrency.notice(ENDPOINT.id, DeliveryKind.FIRST)  # accepted while the claim ran
 
     one.concurrency.claimed(requests, ())
     assert one.reserve_all() == 7
-    assert one.concurrency.claim_requests() == [ClaimRequest(ENDPOINT.id, retrying=False, limit=1)]
+    assert one.concurrency.claim_requests() == [ClaimRequest(ENDPOINT.id, DeliveryKind.FIRST, limit=1)]
 
 
 def test_reserve_with_uncounted_backlog_holds_no_slot(one: OneEndpoint) -> None:
-    one.concurrency.mark_due(ENDPOINT.id, retrying=False)
+    one.concurrency.mark_due(ENDPOINT.id, DeliveryKind.FIRST)
     assert one.reserve_all() == 0
-    assert one.concurrency.claim_requests() == [ClaimRequest(ENDPOINT.id, retrying=False, limit=8)]
+    assert one.concurrency.claim_requests() == [ClaimRequest(ENDPOINT.id, DeliveryKind.FIRST, limit=8)]
 
 
 def test_may_send_with_open_circuit_allows_one_probe_after_the_pause() -> None:
@@ -99,13 +99,13 @@ def test_load_after_unlimited_sending_has_the_whole_allowance_of_a_new_rate_limi
     state, limited = EndpointState(7, Circuit(), 0.0, ClientLoad()), EndpointLimits(4, rate_limit=1.0)
     for second in range(1, 100):  # far more than one a second
         state.load(EndpointLimits(4), float(second))
-        state.take(8, retrying=False)
+        state.take(8, DeliveryKind.FIRST)
         for _ in range(8):
-            state.finish(retrying=False)
+            state.finish(DeliveryKind.FIRST)
     state.load(EndpointLimits(4), 100.0)
 
     assert state.load(limited, 100.0).allowance == 1.0
-    state.take(1, retrying=False)
+    state.take(1, DeliveryKind.FIRST)
     assert state.load(limited, 100.5).allowance == 0.5
     assert state.load(limited, 101.0).allowance == 1.0
 
@@ -126,7 +126,7 @@ async def test_claim_requests_with_few_slots_give_every_endpoint_its_turn(one: O
     endpoints = [msgspec.structs.replace(ENDPOINT, id=100 + number) for number in range(200)]
     for endpoint in endpoints:
         await one.registry.save(endpoint)
-        one.concurrency.mark_due(endpoint.id, retrying=False)
+        one.concurrency.mark_due(endpoint.id, DeliveryKind.FIRST)
 
     served: set[int] = set()
     for _ in range(len(endpoints)):
@@ -136,17 +136,17 @@ async def test_claim_requests_with_few_slots_give_every_endpoint_its_turn(one: O
         served.update(request.endpoint_id for request in requests)
         for request in requests:
             one.concurrency.claimed([request], [])
-            one.concurrency.mark_due(request.endpoint_id, retrying=False)
+            one.concurrency.mark_due(request.endpoint_id, DeliveryKind.FIRST)
     assert served == {endpoint.id for endpoint in endpoints}
 
 
 async def test_claim_requests_take_turns_by_client_before_endpoint(one: OneEndpoint) -> None:
     for number in range(200):
         await one.registry.save(msgspec.structs.replace(ENDPOINT, id=100 + number))
-        one.concurrency.mark_due(100 + number, retrying=False)
+        one.concurrency.mark_due(100 + number, DeliveryKind.FIRST)
     for number in range(3):
         await one.registry.save(msgspec.structs.replace(ENDPOINT, id=500 + number, client_id=2 + number))
-        one.concurrency.mark_due(500 + number, retrying=False)
+        one.concurrency.mark_due(500 + number, DeliveryKind.FIRST)
 
     requests = one.concurrency.claim_requests()
 
@@ -159,7 +159,7 @@ async def test_claim_requests_of_many_endpoints_are_split_into_rounds(
     monkeypatch.setattr(concurrency_module, "_REQUESTS_MAX", 2)
     for number in range(3):
         await one.registry.save(msgspec.structs.replace(ENDPOINT, id=100 + number))
-        one.concurrency.mark_due(100 + number, retrying=False)
+        one.concurrency.mark_due(100 + number, DeliveryKind.FIRST)
 
     first, was_cut = one.concurrency.claim_requests(), one.concurrency.is_cut
     second = one.concurrency.claim_requests()
@@ -176,7 +176,7 @@ async def test_reserve_with_every_endpoint_of_another_client_hanging_holds_a_slo
     for number in range(100):
         await one.registry.save(msgspec.structs.replace(ENDPOINT, id=100 + number, max_in_flight=1_000))
         one.concurrency.state(100 + number).trusted = trusted
-        one.concurrency.mark_due(100 + number, retrying=False)
+        one.concurrency.mark_due(100 + number, DeliveryKind.FIRST)
     while one.concurrency.claim_requests():
         pass
     for number in range(100):  # they are answered no more
@@ -211,11 +211,11 @@ async def test_next_opening_with_every_slot_held_is_none(one: OneEndpoint) -> No
     for other in others:
         await one.registry.save(other)
         one.concurrency.state(other.id).trusted = True
-        one.concurrency.mark_due(other.id, retrying=False)
+        one.concurrency.mark_due(other.id, DeliveryKind.FIRST)
     limited = msgspec.structs.replace(ENDPOINT, rate_limit=1.0)
     await one.registry.save(limited)
-    one.state.take(1, retrying=False)
-    one.concurrency.mark_due(ENDPOINT.id, retrying=False)
+    one.state.take(1, DeliveryKind.FIRST)
+    one.concurrency.mark_due(ENDPOINT.id, DeliveryKind.FIRST)
     assert one.concurrency.next_opening(0.0) is not None
 
     while one.concurrency.claim_requests():
@@ -223,6 +223,6 @@ async def test_next_opening_with_every_slot_held_is_none(one: OneEndpoint) -> No
     assert one.concurrency.in_flight == 64
     assert one.concurrency.next_opening(0.0) is None
     one.concurrency.state(100).workers = 9
-    assert one.concurrency.finish(one.concurrency.state(100), retrying=False), (
+    assert one.concurrency.finish(one.concurrency.state(100), DeliveryKind.FIRST), (
         "it is time to claim as soon as one is free"
     )

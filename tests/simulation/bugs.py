@@ -7,7 +7,7 @@ from simulated_node import Node
 
 from commerce_event.core.clock import Clock
 from commerce_event.core.delivery import Outcome
-from commerce_event.core.model import Attempt, Endpoint, Scope
+from commerce_event.core.model import Attempt, DeliveryKind, Endpoint, Scope
 from commerce_event.deliver.concurrency import Concurrency
 from commerce_event.deliver.dispatcher import Dispatcher, SendsEvents
 from commerce_event.registry.registry import Registry
@@ -105,9 +105,9 @@ class _TwofoldDispatcher(Dispatcher):
 class _LeakyConcurrency(Concurrency):
     """Never gives the slots of retries back."""
 
-    def _take(self, state: Any, count: int, *, retrying: bool) -> None:
-        super()._take(state, count, retrying=retrying)
-        if retrying and count > 0:
+    def _take(self, state: Any, count: int, kind: DeliveryKind) -> None:
+        super()._take(state, count, kind)
+        if kind is DeliveryKind.RETRY and count > 0:
             self._node.in_flight += 1
 
 

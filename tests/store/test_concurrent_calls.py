@@ -8,7 +8,7 @@ from typing import Any, get_type_hints
 import pytest
 from stores import START_MS, Engine, accept_events, claim, new_event, result
 
-from commerce_event.core.model import AuditEntry, Key, Replay, Scope, ValidationEntry
+from commerce_event.core.model import AuditEntry, DeliveryKind, Key, Replay, Scope, ValidationEntry
 from commerce_event.store.model import (
     ClaimRequest,
     DeliveryQuery,
@@ -214,7 +214,7 @@ async def test_claims_at_the_same_time_never_give_a_delivery_twice(store: Store)
 async def test_two_like_wants_in_one_call_never_give_a_delivery_twice(store: Store) -> None:
     await accept_events(store, [new_event(7) for _ in range(3)])
     claimed = await store.queue.claim(
-        [ClaimRequest(7, False, 2), ClaimRequest(7, False, 2)], now_ms=START_MS, lease_until_ms=START_MS + 1_000
+        [ClaimRequest(7, DeliveryKind.FIRST, 2)] * 2, now_ms=START_MS, lease_until_ms=START_MS + 1_000
     )  # fmt: skip
     ids = [each.delivery_id for each in claimed]
 

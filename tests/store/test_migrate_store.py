@@ -22,7 +22,7 @@ import pytest
 from stores import START_MS, FakeClock, SqliteEngine, accept_events, attempts_of, claim, new_event, new_replay, result
 
 from commerce_event.core.ids import IdMaker
-from commerce_event.core.model import Endpoint, Key, Refusal, Scope, Secret, ValidationEntry
+from commerce_event.core.model import DeliveryKind, Endpoint, Key, Refusal, Scope, Secret, ValidationEntry
 from commerce_event.core.problems import Fault
 from commerce_event.core.signatures import new_secret
 from commerce_event.core.vault import Vault, new_key, parse_key
@@ -111,14 +111,15 @@ class Shop:
     def _delivery(self, endpoint_id: int, *, leased: bool) -> NewDelivery:
         order_key = self._random.choice([None, "basket 1", "basket 2"])
         lease_until_ms = self._now_ms + 15_000 if leased and order_key is None else None
-        return NewDelivery(self._id(self._deliveries), endpoint_id, order_key, lease_until_ms)
+        bulk = self._random.random() < 0.3
+        return NewDelivery(self._id(self._deliveries), endpoint_id, order_key, lease_until_ms, bulk)
 
     def _id(self, kept: list[int]) -> int:
         kept.append(self._ids.next(self._now_ms))
         return kept[-1]
 
     async def deliver(self) -> None:
-        wants = [ClaimRequest(each, retrying, 6) for each in ENDPOINTS for retrying in (False, True)]
+        wants = [ClaimRequest(each, kind, 6) for each in ENDPOINTS for kind in DeliveryKind]
         claimed = await self._store.queue.claim(wants, now_ms=self._now_ms, lease_until_ms=self._now_ms + 15_000)
         settled = []
         for each in claimed[: self._random.randint(0, len(claimed))]:
@@ -254,7 +255,7 @@ async def view(store: Store) -> dict[str, Any]:
 
 async def use(store: Store) -> dict[str, Any]:
     """What a store answers when work goes on: claims, order keys that are released, sequences, repeated keys."""
-    wants = [ClaimRequest(each, retrying, 1_000) for each in ENDPOINTS for retrying in (False, True)]
+    wants = [ClaimRequest(each, kind, 1_000) for each in ENDPOINTS for kind in DeliveryKind]
     claimed = []
     for turn in range(3):
         now_ms = START_MS + WEEK_MS + turn

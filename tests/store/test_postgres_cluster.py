@@ -13,6 +13,7 @@ from stores import START_MS, FakeClock, PostgresEngine, accept_events, claim, ne
 
 from commerce_event.core.clock import SharedClock
 from commerce_event.core.ids import NODE_BITS
+from commerce_event.core.model import DeliveryKind
 from commerce_event.store.model import ClaimRequest
 from commerce_event.store.port import StoreRefusedError
 from commerce_event.store.postgres import PostgresStore, run_lock
@@ -135,9 +136,9 @@ async def test_release_claims_after_clock_was_set_frees_the_attempt_number(engin
 # One time
 
 
-async def due_now(store: PostgresStore, clock: SharedClock, *, retrying: bool) -> int:
+async def due_now(store: PostgresStore, clock: SharedClock, kind: DeliveryKind) -> int:
     now_ms = clock.now_ms()
-    return len(await store.queue.claim([ClaimRequest(7, retrying, 9)], now_ms=now_ms, lease_until_ms=now_ms + LEASE_MS))
+    return len(await store.queue.claim([ClaimRequest(7, kind, 9)], now_ms=now_ms, lease_until_ms=now_ms + LEASE_MS))
 
 
 async def test_nodes_whose_clocks_differ_agree_on_when_a_lease_ends(engine: PostgresEngine) -> None:
@@ -149,8 +150,8 @@ async def test_nodes_whose_clocks_differ_agree_on_when_a_lease_ends(engine: Post
     await second.open()
     await accept_events(first, [new_event(7, at_ms=clocks[0].now_ms())])
 
-    assert await due_now(first, clocks[0], retrying=False) == 1
-    assert await due_now(second, clocks[1], retrying=True) == 0
+    assert await due_now(first, clocks[0], DeliveryKind.FIRST) == 1
+    assert await due_now(second, clocks[1], DeliveryKind.RETRY) == 0
     await first.close()
     await second.close()
 

@@ -145,13 +145,13 @@ async def test_intake_with_locked_rows_holds_no_slot(
     await intake._registry.save(endpoint(1))
     calls: list[str] = []
 
-    def reserve(_: Endpoint) -> int:
+    def reserve(_: Endpoint, **__: bool) -> int:
         calls.append("reserve")
         return SystemClock().now_ms() + 60_000
 
     monkeypatch.setattr(intake._dispatch, "reserve", reserve)
-    monkeypatch.setattr(intake._dispatch, "release", lambda _: calls.append("release"))
-    monkeypatch.setattr(intake._dispatch, "notice", lambda _: calls.append("notice"))
+    monkeypatch.setattr(intake._dispatch, "release", lambda _, **__: calls.append("release"))
+    monkeypatch.setattr(intake._dispatch, "notice", lambda _, **__: calls.append("notice"))
     async with holding(engine, 1):
         submitted = asyncio.create_task(intake.submit([pending_event(1)]))
         await until(lambda: intake._late)

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from stores import START_MS, Engine, accept_events, attempts_of, claim, new_event, new_replay, result
 
-from commerce_event.core.model import DeliveryState, Scope
+from commerce_event.core.model import DeliveryKind, DeliveryState, Scope
 from commerce_event.store.model import Claimed, ClaimRequest, DeliveryQuery, EndpointBacklog, EndpointRow, Page
 from commerce_event.store.port import Store
 
@@ -54,10 +54,70 @@ async def test_first_tries_and_retries_are_claimed_apart(store: Store) -> None:
     assert [each.number for each in await claim(store, 7, retrying=False)] == [1]
 
 
+async def test_bulk_deliveries_are_claimed_apart_from_others(store: Store) -> None:
+    await accept_events(store, [new_event(7, bulk=True), new_event(7), new_event(7, bulk=True)])
+
+    [first] = await claim(store, 7)
+    assert not first.bulk
+    assert await store.queue.backlog() == [
+        EndpointBacklog(7, DeliveryKind.RETRY, first.lease_until_ms),
+        EndpointBacklog(7, DeliveryKind.BULK, START_MS),
+    ]
+    bulk = await claim(store, 7, bulk=True)
+    assert [each.bulk for each in bulk] == [True, True]
+
+
+async def test_bulk_deliveries_stay_bulk_when_retried_released_requeued_and_taken_over(store: Store) -> None:
+    await accept_events(store, [new_event(7, bulk=True)])
+    [claimed] = await claim(store, 7, bulk=True)
+    await store.queue.settle([result(claimed, "pending", due_ms=START_MS, failure_count=1)])
+    assert await claim(store, 7, retrying=True) == []
+
+    [again] = await claim(store, 7, bulk=True)
+    assert (again.number, again.failure_count) == (2, 1)
+    await store.queue.release_claims([again], now_ms=START_MS)
+    [again] = await claim(store, 7, bulk=True)
+    assert again.number == 2
+    await store.queue.settle([result(again, "dead", reason="gave up")])
+    assert await store.queue.requeue([again.delivery_id], now_ms=START_MS) == 1
+
+    [third] = await claim(store, 7, bulk=True, lease_ms=10)
+    assert third.number == 3
+    assert await claim(store, 7, retrying=True, now_ms=START_MS + 10) == []
+    [fourth] = await claim(store, 7, bulk=True, now_ms=START_MS + 10)  # the lease has ended
+    assert (fourth.number, fourth.bulk) == (4, True)
+
+
+async def test_order_of_a_key_holds_across_bulk_and_other_deliveries(store: Store) -> None:
+    ids = [
+        new.deliveries[0].id
+        for new in (new_event(7, order_key="a", bulk=True), new_event(7, order_key="a"), new_event(7, order_key="a"))
+        for _ in await accept_events(store, [new])
+    ]
+
+    assert await claim(store, 7) == []
+    [first] = await claim(store, 7, bulk=True)
+    await store.queue.settle([result(first)])
+    [second] = await claim(store, 7, now_ms=LATER_MS)
+    await store.queue.settle([result(second)])
+    [third] = await claim(store, 7, now_ms=LATER_MS)
+    assert [first.delivery_id, second.delivery_id, third.delivery_id] == ids
+
+
+async def test_oldest_due_time_of_an_endpoint_counts_bulk_deliveries(store: Store) -> None:
+    await accept_events(store, [new_event(7, bulk=True)])
+    await accept_events(store, [new_event(7, at_ms=START_MS + 5)])
+
+    [counts] = await store.history.delivery_counts(Scope.everyone())
+    assert counts.oldest_due_ms == START_MS
+
+
 async def test_several_endpoints_are_claimed_in_one_call(store: Store) -> None:
     await accept_events(store, [new_event(7, 8, 9)])
     claimed = await store.queue.claim(
-        [ClaimRequest(7, False, 5), ClaimRequest(9, False, 5)], now_ms=START_MS, lease_until_ms=START_MS + 15_000
+        [ClaimRequest(7, DeliveryKind.FIRST, 5), ClaimRequest(9, DeliveryKind.FIRST, 5)],
+        now_ms=START_MS,
+        lease_until_ms=START_MS + 15_000,
     )
 
     assert sorted(each.endpoint_id for each in claimed) == [7, 9]
@@ -110,7 +170,7 @@ async def test_failed_attempt_is_due_again_at_its_time(store: Store) -> None:
     [first] = await claim(store, 7)
     await store.queue.settle([result(first, "pending", due_ms=START_MS + 5_000, status=500, error="http_500")])
 
-    assert await store.queue.backlog() == [EndpointBacklog(7, True, START_MS + 5_000)]
+    assert await store.queue.backlog() == [EndpointBacklog(7, DeliveryKind.RETRY, START_MS + 5_000)]
     assert await claim(store, 7, retrying=True, now_ms=START_MS + 4_999) == []
     [again] = await claim(store, 7, retrying=True, now_ms=START_MS + 5_000)
     assert (again.number, again.failure_count) == (2, 1)
@@ -122,8 +182,8 @@ async def test_waiting_shows_each_endpoint_and_kind_with_its_earliest_time(store
     await store.queue.settle([result(retried, "pending", due_ms=START_MS + 9)])
 
     assert sorted(await store.queue.backlog(), key=lambda each: each.endpoint_id) == [
-        EndpointBacklog(7, True, START_MS + 9),
-        EndpointBacklog(8, False, START_MS - 9),
+        EndpointBacklog(7, DeliveryKind.RETRY, START_MS + 9),
+        EndpointBacklog(8, DeliveryKind.FIRST, START_MS - 9),
     ]
 
 
@@ -242,7 +302,7 @@ async def test_due_times_move_with_the_clock(store: Store) -> None:
     await store.queue.settle([result(first, "pending", due_ms=START_MS + 5_000)])
     await store.maintenance.shift_due(3_600_000)
 
-    assert await store.queue.backlog() == [EndpointBacklog(7, True, START_MS + 3_605_000)]
+    assert await store.queue.backlog() == [EndpointBacklog(7, DeliveryKind.RETRY, START_MS + 3_605_000)]
 
 
 async def test_delivery_leased_at_birth_can_be_settled_without_claiming_it(store: Store) -> None:

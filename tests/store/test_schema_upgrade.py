@@ -244,7 +244,8 @@ async def migrate_with(connection: Connection, address: Address, steps: list[tup
 
 async def shape_of(connection: Connection) -> list[tuple[object, ...]]:
     rows = await connection.fetch(
-        "SELECT relkind, relname FROM pg_class WHERE relnamespace = to_regnamespace('commerce_event') ORDER BY relname"
+        "SELECT relkind, relname, attname FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid "
+        "WHERE relnamespace = to_regnamespace('commerce_event') ORDER BY relname, attnum"
     )
     return [tuple(row) for row in rows]
 

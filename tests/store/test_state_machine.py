@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 )
 from stores import Engine, accept_events, attempts_of, new_event, new_replay, result
 
-from commerce_event.core.model import Delivery, DeliveryState, Replay, Scope
+from commerce_event.core.model import Delivery, DeliveryKind, DeliveryState, Replay, Scope
 from commerce_event.store.model import Claimed, ClaimRequest, DeliveryQuery, NewDelivery, NewEvent, Page, Settlement
 from commerce_event.store.port import Store
 
@@ -45,6 +45,7 @@ class Sent(msgspec.Struct):
     event_id: int
     endpoint: int
     order_key: str | None
+    bulk: bool
     due_ms: int | None  # None: behind an earlier one of its key, or finished
     state: DeliveryState = "pending"
     handed_out: int = 0
@@ -57,6 +58,10 @@ class Sent(msgspec.Struct):
     @property
     def line(self) -> tuple[int, str] | None:
         return None if self.order_key is None else (self.endpoint, self.order_key)
+
+    @property
+    def kind(self) -> DeliveryKind:
+        return DeliveryKind.of(self.handed_out + 1, bulk=self.bulk)
 
     def take_back(self) -> None:
         """An attempt that nobody answered stays on record, and costs nothing."""
@@ -116,12 +121,13 @@ class Life(RuleBasedStateMachine):
                 st.sampled_from([None, None, "k", "l"]),
                 st.sampled_from([b'{"n":1}', b'{"n":2}']),
                 st.booleans(),
+                st.booleans(),
             ),
             min_size=1,
             max_size=5,
         )
     )
-    def accept(self, specs: list[tuple[int, set[int], str | None, str | None, bytes, bool]]) -> None:
+    def accept(self, specs: list[tuple[int, set[int], str | None, str | None, bytes, bool, bool]]) -> None:
         batch = [
             new_event(
                 *sorted(each for each in endpoints if CLIENT_OF[each] == client),
@@ -131,8 +137,9 @@ class Life(RuleBasedStateMachine):
                 order_key=order_key,
                 lease_until_ms=self.now_ms + LEASE_MS if at_once and order_key is None else None,
                 at_ms=self.now_ms,
+                bulk=bulk,
             )
-            for client, endpoints, order_key, key, body, at_once in specs
+            for client, endpoints, order_key, key, body, at_once, bulk in specs
         ]
         for event, answer in zip(batch, self.do(accept_events(self.store, batch)), strict=True):
             first = self.events.get(self.keys.get((event.client_id, event.idempotency_key or ""), 0))
@@ -157,7 +164,7 @@ class Life(RuleBasedStateMachine):
                 self.held.append(self.run_id(sent, new.lease_until_ms))
 
     def note_delivery(self, new: NewDelivery, event: Taken) -> Sent:
-        sent = Sent(new.id, event.new.id, new.endpoint_id, new.order_key, self.now_ms)
+        sent = Sent(new.id, event.new.id, new.endpoint_id, new.order_key, new.bulk, self.now_ms)
         self.sent[new.id] = sent
         event.sent.append(new.id)
         if sent.line is not None and self.head.setdefault(sent.line, sent.id) != sent.id:
@@ -185,6 +192,7 @@ class Life(RuleBasedStateMachine):
             traceparent=event.new.traceparent,
             body=event.new.body,
             has_order_key=sent.order_key is not None,
+            bulk=sent.bulk,
         )
 
     # -- claiming and settling
@@ -192,7 +200,7 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.pending())
     @rule(data=st.data())
     def claim(self, data: st.DataObject) -> None:
-        kinds = sorted({(sent.endpoint, sent.handed_out > 0) for sent in self.pending()})
+        kinds = sorted({(sent.endpoint, sent.kind) for sent in self.pending()})
         chosen = data.draw(st.lists(st.sampled_from(kinds), min_size=1, unique=True), label="kinds")
         self.check_claim([ClaimRequest(*kind, data.draw(st.integers(1, 5), label="limit")) for kind in chosen])
 
@@ -200,7 +208,7 @@ class Life(RuleBasedStateMachine):
     @rule(by_ms=st.sampled_from([0, 1, 400, LEASE_MS, LEASE_MS]))
     def claim_whatever_is_due_then(self, by_ms: int) -> None:
         self.engine.clock.ms += by_ms
-        self.check_claim([ClaimRequest(endpoint, retrying, 10) for endpoint in CLIENT_OF for retrying in (False, True)])
+        self.check_claim([ClaimRequest(endpoint, kind, 10) for endpoint in CLIENT_OF for kind in DeliveryKind])
 
     def check_claim(self, wants: list[ClaimRequest]) -> list[Claimed]:
         due = {want: self.due(want) for want in wants}
@@ -225,7 +233,7 @@ class Life(RuleBasedStateMachine):
         found = {}
         for sent in self.pending():
             time = sent.due_ms if sent.lease_until_ms is None else sent.lease_until_ms
-            fits = (sent.endpoint, sent.handed_out > 0) == (want.endpoint_id, want.retrying)
+            fits = (sent.endpoint, sent.kind) == (want.endpoint_id, want.kind)
             if fits and time is not None and time <= self.now_ms:
                 found[sent.id] = time
         return found
@@ -368,7 +376,8 @@ class Life(RuleBasedStateMachine):
             types=(), only="all", state="done", cursor=0, looked_at=len(events), queued=len(events),
             created_ms=self.now_ms, finished_ms=self.now_ms,
         )  # fmt: skip
-        born = [NewDelivery(new_event().id, endpoint, order_key) for _ in events]
+        bulk = data.draw(st.booleans(), label="bulk")
+        born = [NewDelivery(new_event().id, endpoint, order_key, bulk=bulk) for _ in events]
         event_ids = [each.new.id for each in events]
         self.do(self.store.queue.add_deliveries(born, event_ids, replay=replay, now_ms=self.now_ms))
         for new, event in zip(born, events, strict=True):
@@ -514,12 +523,12 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def waiting_shows_when_there_is_work(self) -> None:
-        shown = {(each.endpoint_id, each.retrying): each.due_ms for each in self.do(self.store.queue.backlog())}
-        free: dict[tuple[int, bool], int] = {}
+        shown = {(each.endpoint_id, each.kind): each.due_ms for each in self.do(self.store.queue.backlog())}
+        free: dict[tuple[int, DeliveryKind], int] = {}
         for sent in self.pending():
             time = sent.due_ms if sent.lease_until_ms is None else sent.lease_until_ms
             if time is not None:
-                kind = (sent.endpoint, sent.handed_out > 0)
+                kind = (sent.endpoint, sent.kind)
                 free[kind] = min(time, free.get(kind, time))
         assert shown == free
 
@@ -544,7 +553,7 @@ class Life(RuleBasedStateMachine):
         """Nothing is stuck: once receivers answer, every delivery ends, in a bounded number of rounds."""
         for _ in range(len(self.sent) + 1):
             self.engine.clock.ms += 10_000
-            wants = [ClaimRequest(endpoint, retrying, 1_000) for endpoint in CLIENT_OF for retrying in (False, True)]
+            wants = [ClaimRequest(endpoint, kind, 1_000) for endpoint in CLIENT_OF for kind in DeliveryKind]
             claimed = self.check_claim(wants)
             assert self.do(self.store.queue.settle([result(each) for each in claimed])) == [True] * len(claimed)
             for each in claimed:

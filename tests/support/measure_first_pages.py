@@ -71,7 +71,7 @@ def fill_sqlite(path: Path, events: int, dead: int, first_ms: int) -> None:
         )
         connection.execute(
             "INSERT INTO delivery SELECT id + 1, id, client, client, state, 1, 0, iif(state = 'pending', ms, NULL), NULL, "
-            "NULL, NULL, NULL, 0, NULL, ms, iif(state = 'pending', NULL, ms + 20) FROM made ORDER BY id"
+            "NULL, NULL, NULL, 0, NULL, ms, iif(state = 'pending', NULL, ms + 20), 0 FROM made ORDER BY id"
         )
         connection.execute(
             "INSERT INTO attempt SELECT id + 1, 1, ms, 5.0, iif(state = 'dead', 500, 200), NULL, '[]', x'' FROM made "

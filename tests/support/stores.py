@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import postgres
 
 from commerce_event.core.ids import IdMaker
-from commerce_event.core.model import Attempt, DeliveryState, Replay, Scope
+from commerce_event.core.model import Attempt, DeliveryKind, DeliveryState, Replay, Scope
 from commerce_event.core.vault import Vault
 from commerce_event.registry.registry import Registry
 from commerce_event.store.model import Accepted, Claimed, ClaimRequest, NewDelivery, NewEvent, Settlement
@@ -159,6 +159,7 @@ def new_event(
     lease_until_ms: int | None = None,
     at_ms: int = START_MS,
     application: int | None = None,
+    bulk: bool = False,
 ) -> NewEvent:
     """An event with a delivery to each of the endpoints; ids grow from call to call."""
     event_id = next(_NUMBERS)
@@ -172,7 +173,7 @@ def new_event(
         idempotency_key=key,
         traceparent=None,
         body=body,
-        deliveries=tuple(NewDelivery(next(_NUMBERS), each, order_key, lease_until_ms) for each in endpoints),
+        deliveries=tuple(NewDelivery(next(_NUMBERS), each, order_key, lease_until_ms, bulk) for each in endpoints),
     )
 
 
@@ -238,8 +239,11 @@ async def claim(
     now_ms: int = START_MS,
     limit: int = 100,
     retrying: bool = False,
+    bulk: bool = False,
     lease_ms: int = 15_000,
 ) -> list[Claimed]:
     return await store.queue.claim(
-        [ClaimRequest(endpoint, retrying, limit)], now_ms=now_ms, lease_until_ms=now_ms + lease_ms
+        [ClaimRequest(endpoint, DeliveryKind.of(2 if retrying else 1, bulk=bulk), limit)],
+        now_ms=now_ms,
+        lease_until_ms=now_ms + lease_ms,
     )

@@ -65,6 +65,7 @@ class PendingEvent(msgspec.Struct):
     traceparent: str | None = None
     match: Match | None = None
     warnings: tuple[Fault, ...] = ()  # where it breaks the contract
+    bulk: bool = False  # one of many, whose deliveries give way to others
 
     @property
     def delivery_count(self) -> int:

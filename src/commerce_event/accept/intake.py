@@ -53,11 +53,11 @@ class IntakeFullError(StoreUnavailableError):
 class Dispatch(Protocol):
     """What accepting needs from delivering."""
 
-    def reserve(self, endpoint: Endpoint) -> int | None:
+    def reserve(self, endpoint: Endpoint, *, bulk: bool = False) -> int | None:
         """Reserve a slot for sending right after the commit; return when its lease ends (ms), None without a slot."""
         ...
 
-    def release(self, endpoint_id: int) -> None:
+    def release(self, endpoint_id: int, *, bulk: bool = False) -> None:
         """Release a reserved slot."""
         ...
 
@@ -65,7 +65,7 @@ class Dispatch(Protocol):
         """Send a delivery in its reserved slot, now that it is durable."""
         ...
 
-    def notice(self, endpoint_id: int) -> None:
+    def notice(self, endpoint_id: int, *, bulk: bool = False) -> None:
         """Note that a first attempt waits in the store."""
         ...
 
@@ -299,7 +299,7 @@ class Intake:
             await self._refresh_registry()
         for _ in range(_MATCHES_MAX):
             batch[:] = self._without_stale(batch)
-            reserved: list[int] = []
+            reserved: list[NewDelivery] = []
             try:
                 events = [[self._match(each, reserved) for each in submission.events] for submission in batch]
                 if not events:
@@ -337,8 +337,8 @@ class Intake:
             log.error("another node's changes cannot be read", error=str(error))
             raise StoreUnavailableError("another node's changes cannot be read") from None
 
-    def _match(self, pending: PendingEvent, reserved: list[int]) -> NewEvent:
-        """Make deliveries for a matched event. Add the endpoints of which a slot was reserved to ``reserved``."""
+    def _match(self, pending: PendingEvent, reserved: list[NewDelivery]) -> NewEvent:
+        """Make deliveries for a matched event. Add those for which a slot was reserved to ``reserved``."""
         now_ms = self._clock.now_ms()
         match = pending.match
         if match is None:
@@ -354,18 +354,22 @@ class Intake:
             idempotency_key=pending.idempotency_key,
             traceparent=pending.traceparent,
             body=pending.body,
-            deliveries=tuple([self._delivery(endpoint, match, now_ms, reserved) for endpoint in match.endpoints]),
+            deliveries=tuple([self._delivery(pending, each, now_ms, reserved) for each in match.endpoints]),
             warnings=pending.warnings,
         )
 
-    def _delivery(self, endpoint: Endpoint, match: Match, now_ms: int, reserved: list[int]) -> NewDelivery:
-        if endpoint.ordering == "key" and match.order_key is not None:
+    def _delivery(
+        self, pending: PendingEvent, endpoint: Endpoint, now_ms: int, reserved: list[NewDelivery]
+    ) -> NewDelivery:
+        bulk = pending.bulk
+        if endpoint.ordering == "key" and pending.match is not None and pending.match.order_key is not None:
             # The store decides whether the delivery must wait for others of its key.
-            return NewDelivery(self._ids.next(now_ms), endpoint.id, match.order_key)
-        lease_until_ms = self._dispatch.reserve(endpoint)
+            return NewDelivery(self._ids.next(now_ms), endpoint.id, pending.match.order_key, bulk=bulk)
+        lease_until_ms = self._dispatch.reserve(endpoint, bulk=bulk)
+        delivery = NewDelivery(self._ids.next(now_ms), endpoint.id, None, lease_until_ms, bulk)
         if lease_until_ms is not None:
-            reserved.append(endpoint.id)
-        return NewDelivery(self._ids.next(now_ms), endpoint.id, None, lease_until_ms)
+            reserved.append(delivery)
+        return delivery
 
     def _start_deliveries(self, events: Sequence[NewEvent], answers: Sequence[Accepted]) -> None:
         """Start the deliveries of new events; release the slots that were reserved for duplicates."""
@@ -381,7 +385,7 @@ class Intake:
     def _start_deliveries_of(self, event: NewEvent, sequence: int) -> None:
         for delivery in event.deliveries:
             if delivery.lease_until_ms is None:
-                self._dispatch.notice(delivery.endpoint_id)
+                self._dispatch.notice(delivery.endpoint_id, bulk=delivery.bulk)
                 continue
             claimed = Claimed(
                 delivery_id=delivery.id,
@@ -397,16 +401,17 @@ class Intake:
                 type=event.type,
                 traceparent=event.traceparent,
                 body=event.body,
+                bulk=delivery.bulk,
             )
             self._dispatch.launch(claimed)
         for on_accepted in self.on_accepted:
             on_accepted(event.client_id)
 
-    def _release(self, reserved: Sequence[int]) -> None:
-        for endpoint_id in reserved:
-            self._dispatch.release(endpoint_id)
+    def _release(self, reserved: Sequence[NewDelivery]) -> None:
+        for delivery in reserved:
+            self._dispatch.release(delivery.endpoint_id, bulk=delivery.bulk)
 
 
-def _reserved_for(event: NewEvent) -> list[int]:
-    """Return the endpoint of each slot that is reserved for an event."""
-    return [delivery.endpoint_id for delivery in event.deliveries if delivery.lease_until_ms is not None]
+def _reserved_for(event: NewEvent) -> list[NewDelivery]:
+    """Return the deliveries of an event for which a slot is reserved."""
+    return [delivery for delivery in event.deliveries if delivery.lease_until_ms is not None]

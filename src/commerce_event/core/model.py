@@ -1,5 +1,6 @@
 """The data model: scope, endpoint, key, event, delivery, attempt, replay, refusal. Times (``_ms``) since 1970 in ms."""
 
+from enum import IntEnum
 from typing import Any, Final, Literal, Self
 
 import msgspec
@@ -16,6 +17,27 @@ ValidationMode = Literal["reject", "warn", "off"]  # of events that break the co
 Filter = dict[str, Any]
 
 DEFAULT_MAX_IN_FLIGHT: Final = 32
+
+
+class DeliveryKind(IntEnum):
+    """The kinds of pending deliveries: each waits in a queue of its own, so that none waits behind another kind.
+
+    Bulk deliveries are those that are made in large numbers: of events that data changes raised, and of replays.
+    """
+
+    FIRST = 0  # the first attempt of a delivery that is not bulk
+    RETRY = 1  # a later attempt of it
+    BULK = 2  # any attempt of a bulk delivery
+
+    @classmethod
+    def of(cls, attempt: int, *, bulk: bool) -> "DeliveryKind":
+        """Return the kind of a delivery by the number of its next attempt, or of the one under way."""
+        if bulk:
+            return _BULK
+        return _RETRY if attempt > 1 else _FIRST
+
+
+_FIRST, _RETRY, _BULK = DeliveryKind
 
 
 class Scope(msgspec.Struct, frozen=True):

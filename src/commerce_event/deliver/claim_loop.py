@@ -181,7 +181,7 @@ class ClaimLoop:
             if _final_state(endpoint) is not None:
                 self._start_finishing(backlog.endpoint_id)
             elif backlog.due_ms <= now_ms:
-                self._concurrency.mark_due(backlog.endpoint_id, retrying=backlog.retrying)
+                self._concurrency.mark_due(backlog.endpoint_id, backlog.kind)
             else:
                 self.scan_by(now + (backlog.due_ms - now_ms) / 1000)
 

@@ -11,7 +11,7 @@ from commerce_event.core.capacity import ClientLoad, NodeLoad, capacity, client_
 from commerce_event.core.circuit import Circuit
 from commerce_event.core.clock import Clock
 from commerce_event.core.delivery import Outcome
-from commerce_event.core.model import Endpoint
+from commerce_event.core.model import DeliveryKind, Endpoint
 from commerce_event.deliver.endpoint_state import MANY, EndpointState
 from commerce_event.registry.registry import Registry
 from commerce_event.store.model import Claimed, ClaimRequest
@@ -78,21 +78,18 @@ class Concurrency:
 
     # -- due deliveries in the store
 
-    def mark_due(self, endpoint_id: int, *, retrying: bool) -> None:
-        """Record that the store has due deliveries for an endpoint, of unknown number."""
+    def mark_due(self, endpoint_id: int, kind: DeliveryKind) -> None:
+        """Record that the store has due deliveries of a kind for an endpoint, of unknown number."""
         state = self.state(endpoint_id)
-        if retrying:
-            state.retries_due = True
-        else:
-            state.due_first_tries = MANY
+        state.due[kind] = MANY
         self._mark(state)
 
-    def notice(self, endpoint_id: int) -> bool:
-        """Count a first try that was put into the store; return whether it is the first one since the last claim."""
+    def notice(self, endpoint_id: int, kind: DeliveryKind) -> bool:
+        """Count a delivery that was put into the store; return whether it is the first of its kind since a claim."""
         state = self.state(endpoint_id)
-        state.notice()
+        state.notice(kind)
         self._mark(state)
-        return state.noticed == 1
+        return state.noticed[kind] == 1
 
     def _mark(self, state: EndpointState) -> None:
         self._due.setdefault(state.client, {}).setdefault(state)
@@ -106,23 +103,24 @@ class Concurrency:
 
     # -- taking slots
 
-    def reserve(self, endpoint: Endpoint) -> bool:
-        """Hold a slot for a new event, unless deliveries that are due in the store need it."""
+    def reserve(self, endpoint: Endpoint, *, bulk: bool = False) -> bool:
+        """Hold a slot for the delivery of a new event, unless deliveries that are due in the store need it."""
         state = self.state(endpoint.id)
-        if state.due_first_tries >= self._node.limit:
+        kind = DeliveryKind.of(1, bulk=bulk)
+        if state.due[kind] >= self._node.limit:
             return False
         now = self._clock.monotonic()
         limits = state.limits(endpoint, self._store.nodes)
         found = capacity(limits, state.load(limits, now), state.client, self._node, now)
         self._starved = self._starved or found.starved
-        if found.fresh == 0:
+        if (found.fresh_bulk if bulk else found.fresh) == 0:
             return False
-        self._take(state, 1, retrying=False)
+        self._take(state, 1, kind)
         return True
 
-    def release(self, endpoint_id: int) -> None:
+    def release(self, endpoint_id: int, *, bulk: bool = False) -> None:
         """Free a reserved slot that is not used."""
-        self._take(self._states[endpoint_id], -1, retrying=False)
+        self._take(self._states[endpoint_id], -1, DeliveryKind.of(1, bulk=bulk))
 
     def claim_requests(self) -> list[ClaimRequest]:
         """Hold the free slots for endpoints with due deliveries, and return what to claim for them.
@@ -168,59 +166,62 @@ class Concurrency:
         limits = state.limits(endpoint, self._store.nodes)
         found = capacity(limits, state.load(limits, now), state.client, self._node, now)
         self._starved = self._starved or found.starved
-        if found.first_tries:
-            state.noticed = 0
-            self._take(state, found.first_tries, retrying=False)
-            requests.append(ClaimRequest(endpoint.id, False, found.first_tries))
-        if found.retries:
-            self._take(state, found.retries, retrying=True)
-            requests.append(ClaimRequest(endpoint.id, True, found.retries))
-        if found.first_tries or found.retries:
+        counts = (found.first_tries, found.retries, found.bulk)
+        for kind, count in zip(DeliveryKind, counts, strict=True):
+            if count:
+                state.noticed[kind] = 0
+                self._take(state, count, kind)
+                requests.append(ClaimRequest(endpoint.id, kind, count))
+        if any(counts):
             states = self._due[state.client] = self._due.pop(state.client)
             states[state] = states.pop(state)
 
-    def _take(self, state: EndpointState, count: int, *, retrying: bool) -> None:
+    def _take(self, state: EndpointState, count: int, kind: DeliveryKind) -> None:
         """Hold slots; a negative count frees them unused."""
-        state.take(count, retrying=retrying)
+        state.take(count, kind)
+        self._count(state, count, kind)
+
+    def _count(self, state: EndpointState, count: int, kind: DeliveryKind) -> None:
+        """Count slots of an endpoint for the node and for its client."""
+        bulk = count * (kind is DeliveryKind.BULK)
         self._node.in_flight += count
-        self._node.retries += count * retrying
+        self._node.retries += count * (kind is DeliveryKind.RETRY)
+        self._node.bulk += bulk
         state.client.in_flight += count
+        state.client.bulk += bulk
         if not state.trusted:
             self._node.untrusted += count
             state.client.untrusted += count
+            state.client.untrusted_bulk += bulk
 
     # -- freeing slots
 
     def claimed(self, requests: Sequence[ClaimRequest], deliveries: Sequence[Claimed]) -> bool:
         """Free the slots that a claim did not fill.
 
-        Return whether an endpoint's due retries are exhausted: only the store knows when its next one is due.
+        Return whether an endpoint's due retries or bulk deliveries are exhausted: only the store knows when its next
+        one is due.
         """
-        counts = Counter((delivery.endpoint_id, delivery.number > 1) for delivery in deliveries)
+        counts = Counter((delivery.endpoint_id, delivery.kind) for delivery in deliveries)
         exhausted = False
         for request in requests:
-            count = counts[request.endpoint_id, request.retrying]
+            count = counts[request.endpoint_id, request.kind]
             state = self._states[request.endpoint_id]
-            self._take(state, count - request.limit, retrying=request.retrying)
-            state.claimed(count, request.limit, retrying=request.retrying)
-            exhausted = exhausted or (request.retrying and count < request.limit)
+            self._take(state, count - request.limit, request.kind)
+            is_last = state.claimed(request.kind, count, request.limit)
+            exhausted = exhausted or (is_last and request.kind is not DeliveryKind.FIRST)
         return exhausted
 
-    def finish(self, state: EndpointState, *, retrying: bool) -> bool:
+    def finish(self, state: EndpointState, kind: DeliveryKind) -> bool:
         """Free the slot of a delivery that was answered; return whether it is time to claim more.
 
         An endpoint claims again when half of its workers run out of ready deliveries, not for each single slot.
         """
-        state.finish(retrying=retrying)
-        self._node.in_flight -= 1
-        self._node.retries -= retrying
-        state.client.in_flight -= 1
-        if not state.trusted:
-            self._node.untrusted -= 1
-            state.client.untrusted -= 1
+        state.finish(kind)
+        self._count(state, -1, kind)
         if state.has_due:
             self._mark(state)
-        is_time = self._starved or (state.has_due and len(state.ready) <= state.workers // 2)
+        is_time = self._starved or state.is_running_out
         if is_time:
             self._starved = False
         return is_time
@@ -230,9 +231,10 @@ class Concurrency:
         state.circuit.record(outcome.delivered, self._clock.monotonic())
         if outcome.delivered != state.trusted:
             state.trusted = outcome.delivered
-            moved = -state.in_flight if state.trusted else state.in_flight
-            self._node.untrusted += moved
-            state.client.untrusted += moved
+            sign = -1 if state.trusted else 1
+            self._node.untrusted += sign * state.in_flight
+            state.client.untrusted += sign * state.in_flight
+            state.client.untrusted_bulk += sign * state.bulk
 
     # -- time
 

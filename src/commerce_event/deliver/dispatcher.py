@@ -12,7 +12,7 @@ import structlog
 
 from commerce_event.core.clock import Clock
 from commerce_event.core.delivery import Decision, Outcome, decide
-from commerce_event.core.model import Endpoint
+from commerce_event.core.model import DeliveryKind, Endpoint
 from commerce_event.deliver.claim_loop import ClaimLoop
 from commerce_event.deliver.concurrency import Concurrency
 from commerce_event.deliver.endpoint_state import EndpointState, Health
@@ -97,10 +97,9 @@ class Dispatcher:
         self._closing = True
         self._claim_loop.stop()
         for state in self._concurrency.states:
-            while state.ready:
-                claimed = state.ready.popleft()
+            while (claimed := state.take_ready()) is not None:
                 self._results.release_claims(claimed)
-                self._concurrency.finish(state, retrying=claimed.number > 1)
+                self._concurrency.finish(state, claimed.kind)
 
     async def close(self, grace_s: float) -> None:
         """Stop claiming, let requests under way finish for at most ``grace_s``, and record the results."""
@@ -129,20 +128,20 @@ class Dispatcher:
     def run_id(self) -> int:
         return self._store.run_id
 
-    def reserve(self, endpoint: Endpoint) -> int | None:
+    def reserve(self, endpoint: Endpoint, *, bulk: bool = False) -> int | None:
         """Hold a slot for an event about to be committed; return the end of its lease (ms), None without a slot."""
         if not self._claim_loop.started or self._closing or self._results.is_full:
             return None
-        return self._leases.until_ms((endpoint,)) if self._concurrency.reserve(endpoint) else None
+        return self._leases.until_ms((endpoint,)) if self._concurrency.reserve(endpoint, bulk=bulk) else None
 
-    def release(self, endpoint_id: int) -> None:
+    def release(self, endpoint_id: int, *, bulk: bool = False) -> None:
         """Free a reserved slot: the event was not new, or not stored."""
-        self._concurrency.release(endpoint_id)
+        self._concurrency.release(endpoint_id, bulk=bulk)
 
     def launch(self, claimed: Claimed) -> None:
         """Send a delivery that is durable and leased to this node."""
         state = self._concurrency.state(claimed.endpoint_id)
-        state.ready.append(claimed)
+        state.add_ready(claimed)
         endpoint = self._registry.endpoint(claimed.endpoint_id)
         if state.workers < (1 if endpoint is None else self._concurrency.max_in_flight(state, endpoint)):
             state.workers += 1
@@ -150,9 +149,9 @@ class Dispatcher:
             self._workers.add(task)
             task.add_done_callback(self._workers.discard)
 
-    def notice(self, endpoint_id: int) -> None:
-        """Take note of a first try that waits in the store."""
-        if self._concurrency.notice(endpoint_id):
+    def notice(self, endpoint_id: int, *, bulk: bool = False) -> None:
+        """Take note of a first attempt that waits in the store."""
+        if self._concurrency.notice(endpoint_id, DeliveryKind.of(1, bulk=bulk)):
             self._claim_loop.claim_now()
 
     # -- for people
@@ -183,14 +182,13 @@ class Dispatcher:
     async def _work(self, state: EndpointState) -> None:
         """Send an endpoint's ready deliveries, one after the other, until none is left."""
         try:
-            while state.ready:
-                claimed = state.ready.popleft()
+            while (claimed := state.take_ready()) is not None:
                 try:
                     await self._send(state, claimed)
                 except Exception:  # the delivery comes back when its lease ends; the others must not suffer
                     log.exception("an attempt failed by an internal error", delivery=claimed.delivery_id)
                 finally:
-                    if self._concurrency.finish(state, retrying=claimed.number > 1):
+                    if self._concurrency.finish(state, claimed.kind):
                         self._claim_loop.claim_now()
         finally:
             state.workers -= 1
@@ -201,12 +199,12 @@ class Dispatcher:
             self._results.release_claims(claimed)
             return
         if not state.may_send(self._clock.monotonic()):
-            state.put_back(retrying=claimed.number > 1)
+            state.put_back(claimed.kind)
             self._results.release_claims(claimed)
             return
         state.sending += 1
         try:
-            await self._pace.wait_for_turn(claimed.client_id)
+            await self._pace.wait_for_turn((claimed.client_id, claimed.bulk))
             outcome = await self._sender.send(endpoint, claimed)
         finally:
             state.sending -= 1
@@ -254,9 +252,9 @@ class Dispatcher:
         if settlement.due_ms is not None:
             wait_s = (settlement.due_ms - self._clock.now_ms()) / 1000
             self._claim_loop.scan_by(self._clock.monotonic() + wait_s)
-        elif settlement.has_order_key:  # the next delivery of the key is due: a first try, or a retry
-            self._concurrency.mark_due(settlement.endpoint_id, retrying=True)
-            self._concurrency.notice(settlement.endpoint_id)
+        elif settlement.has_order_key:  # the next delivery of the key is due, of any kind
+            for kind in DeliveryKind:
+                self._concurrency.notice(settlement.endpoint_id, kind)
             self._claim_loop.claim_now()
 
 

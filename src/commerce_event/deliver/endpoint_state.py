@@ -11,10 +11,13 @@ import msgspec
 
 from commerce_event.core.capacity import ClientLoad, EndpointLimits, EndpointLoad, node_share, refill
 from commerce_event.core.circuit import Circuit
-from commerce_event.core.model import Endpoint
+from commerce_event.core.model import DeliveryKind, Endpoint
 from commerce_event.store.model import Claimed
 
 MANY: Final = 1 << 30  # due deliveries that were not counted
+_UNCOUNTED: Final = MANY >> 1  # as many or more: claimed off from MANY
+_AHEAD_MAX: Final = 3  # deliveries that are sent before a bulk one that is ready, too
+_FIRST, _RETRY, _BULK = DeliveryKind
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -31,21 +34,23 @@ class EndpointState:
     """What one node knows of an endpoint while it sends to it."""
 
     __slots__ = (
+        "_ahead",
         "_allowance",
         "_counted_at",
         "_endpoint",
         "_limits",
         "_nodes",
+        "_ready",
+        "_ready_bulk",
+        "bulk",
         "circuit",
         "client",
-        "due_first_tries",
+        "due",
         "endpoint_id",
         "in_flight",
         "noticed",
         "paused_until",
-        "ready",
         "retries",
-        "retries_due",
         "sending",
         "trusted",
         "workers",
@@ -55,14 +60,16 @@ class EndpointState:
         self.endpoint_id = endpoint_id
         self.client = client  # shared with the client's other endpoints
         self.circuit = circuit
-        self.ready: deque[Claimed] = deque()  # to be sent next
+        self._ready: deque[Claimed] = deque()  # to be sent next
+        self._ready_bulk: deque[Claimed] = deque()  # to be sent next, after most of the others
+        self._ahead = 0  # how many were sent before the first of them
         self.workers = 0
         self.sending = 0  # requests under way
         self.in_flight = 0  # slots held: claimed or reserved, and not answered yet
         self.retries = 0  # of them, by retries
-        self.due_first_tries = 0  # in the store, as far as known
-        self.retries_due = False  # in the store
-        self.noticed = 0  # first tries put into the store since the last claim began
+        self.bulk = 0  # of them, by bulk deliveries
+        self.due = dict.fromkeys(DeliveryKind, 0)  # in the store, as far as known
+        self.noticed = dict.fromkeys(DeliveryKind, 0)  # put into the store since the last claim began
         self.trusted = False  # the last answer was a success
         self.paused_until = 0.0
         self._allowance = 1.0
@@ -74,7 +81,7 @@ class EndpointState:
     @property
     def has_due(self) -> bool:
         """Whether due deliveries wait in the store, as far as known."""
-        return self.due_first_tries > 0 or self.retries_due
+        return any(self.due.values())
 
     @property
     def is_idle(self) -> bool:
@@ -98,8 +105,10 @@ class EndpointState:
             self.circuit,
             self.in_flight,
             self.retries,
-            self.due_first_tries,
-            self.retries_due,
+            self.bulk,
+            self.due[_FIRST],
+            self.due[_RETRY] > 0,
+            self.due[_BULK],
             self.trusted,
             self.paused_until,
             self._allowance,
@@ -109,37 +118,68 @@ class EndpointState:
         """Whether a ready delivery may be sent: since it became ready, a pause may have begun or the circuit opened."""
         return now >= self.paused_until and self.circuit.slots(now, self.sending, self.sending + 1) > 0
 
-    def put_back(self, *, retrying: bool) -> None:
-        """Count a delivery that was ready and waits in the store again."""
-        if retrying:
-            self.retries_due = True
-        else:
-            self.due_first_tries += 1
+    # -- what is ready to be sent
 
-    def notice(self) -> None:
-        """Count a first try that was put into the store."""
-        self.due_first_tries += 1
-        self.noticed += 1
+    def add_ready(self, claimed: Claimed) -> None:
+        """Add a delivery that may be sent."""
+        (self._ready_bulk if claimed.bulk else self._ready).append(claimed)
 
-    def claimed(self, count: int, limit: int, *, retrying: bool) -> None:
-        """Update what is due after a claim. Fewer than ``limit``: the store has no more than was put in since then."""
-        if retrying:
-            self.retries_due = count == limit
-        elif count == limit:
-            self.due_first_tries -= count
-        else:
-            self.due_first_tries = self.noticed
+    def take_ready(self) -> Claimed | None:
+        """Return the delivery to send next, None if there is none. Of four, one is bulk while both kinds are ready."""
+        if not self._ready_bulk or (self._ready and self._ahead < _AHEAD_MAX):
+            if not self._ready:
+                return None
+            self._ahead += bool(self._ready_bulk)
+            return self._ready.popleft()
+        self._ahead = 0
+        return self._ready_bulk.popleft()
 
-    def take(self, count: int, *, retrying: bool) -> None:
+    @property
+    def is_running_out(self) -> bool:
+        """Whether half of the workers or more find nothing ready of a kind that is due in the store."""
+        others = len(self._ready)
+        return (self.due[_FIRST] + self.due[_RETRY] > 0 and others <= self.workers // 2) or (
+            self.due[_BULK] > 0 and others + len(self._ready_bulk) <= self.workers // 2
+        )
+
+    # -- what is due in the store
+
+    def put_back(self, kind: DeliveryKind) -> None:
+        """Count a delivery that was ready and is about to wait in the store again."""
+        self.due[kind] = self.due[kind] + 1 if kind is _FIRST else MANY
+
+    def notice(self, kind: DeliveryKind) -> None:
+        """Count a delivery that was put into the store."""
+        self.due[kind] += 1
+        self.noticed[kind] += 1
+
+    def claimed(self, kind: DeliveryKind, count: int, limit: int) -> bool:
+        """Update what is due after a claim, and return whether deliveries that were not counted are exhausted.
+
+        Fewer than ``limit``: the store has no more than was put in since then.
+        """
+        if count == limit:
+            self.due[kind] = max(0, self.due[kind] - count)
+            return False
+        was_uncounted = self.due[kind] >= _UNCOUNTED
+        self.due[kind] = self.noticed[kind]
+        return was_uncounted
+
+    # -- slots
+
+    def take(self, count: int, kind: DeliveryKind) -> None:
         """Hold slots and use up rate allowance; a negative count gives both back unused."""
-        self.in_flight += count
-        self.retries += count * retrying
+        self._hold(count, kind)
         self._allowance -= count
 
-    def finish(self, *, retrying: bool) -> None:
+    def finish(self, kind: DeliveryKind) -> None:
         """Free the slot of a delivery that was answered."""
-        self.in_flight -= 1
-        self.retries -= retrying
+        self._hold(-1, kind)
+
+    def _hold(self, count: int, kind: DeliveryKind) -> None:
+        self.in_flight += count
+        self.retries += count * (kind is _RETRY)
+        self.bulk += count * (kind is _BULK)
 
     def health(self, now: float) -> Health:
         pause = self.paused_until - now

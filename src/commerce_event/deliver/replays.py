@@ -199,7 +199,12 @@ class Replays:
         )
         now_ms = self._clock.now_ms()
         deliveries = [
-            NewDelivery(self._ids.next(now_ms), endpoint.id, _order_key(self._registry.catalogue, endpoint, event))
+            NewDelivery(
+                self._ids.next(now_ms),
+                endpoint.id,
+                _order_key(self._registry.catalogue, endpoint, event),
+                bulk=True,  # there may be very many, and new events must not wait for them
+            )
             for event in matching
         ]
         await self._store.queue.add_deliveries(

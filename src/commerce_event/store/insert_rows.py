@@ -116,10 +116,12 @@ def delivery_row(delivery: NewDelivery, event: NewEvent, busy: set[OrderKey], *,
     """Return the row of a delivery that is stored together with its event."""
     head = (delivery.id, event.id, delivery.endpoint_id, event.client_id)
     created_ms = event.accepted_ms
+    claim: tuple[int, int | None, int | None, int | None]
     if delivery.lease_until_ms is not None:
-        return (*head, 1, delivery.lease_until_ms, run_id, created_ms, delivery.order_key, None, False, created_ms)
-    due_ms = None if must_wait(delivery, busy) else created_ms
-    return (*head, 0, due_ms, None, None, delivery.order_key, None, False, created_ms)
+        claim = (1, delivery.lease_until_ms, run_id, created_ms)
+    else:
+        claim = (0, None if must_wait(delivery, busy) else created_ms, None, None)
+    return (*head, *claim, delivery.order_key, None, False, created_ms, delivery.bulk)
 
 
 def replayed_row(
@@ -128,4 +130,4 @@ def replayed_row(
     """Return the row of a delivery that a replay makes of a past event."""
     due_ms = None if must_wait(delivery, busy) else now_ms
     head = (delivery.id, event_id, delivery.endpoint_id, replay.client_id)
-    return (*head, 0, due_ms, None, None, delivery.order_key, replay.id, True, now_ms)
+    return (*head, 0, due_ms, None, None, delivery.order_key, replay.id, True, now_ms, delivery.bulk)

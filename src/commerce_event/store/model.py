@@ -5,19 +5,23 @@ from typing import Any, Final, Literal, Self
 
 import msgspec
 
-from commerce_event.core.model import Attempt, DeliveryState, RefusalState, Scope
+from commerce_event.core.model import Attempt, DeliveryKind, DeliveryState, RefusalState, Scope
 from commerce_event.core.problems import Fault
 
 ATTEMPTS_MAX: Final = 200  # the newest of a delivery; the number of manual retries has no limit
 
 
 class NewDelivery(msgspec.Struct, frozen=True):
-    """A delivery to store with its event; with ``lease_until_ms`` its attempt 1 is claimed in the same commit."""
+    """A delivery to store with its event; with ``lease_until_ms`` its attempt 1 is claimed in the same commit.
+
+    ``bulk``: one of many, which gives way to others. It keeps that for its life.
+    """
 
     id: int
     endpoint_id: int
     order_key: str | None = None
     lease_until_ms: int | None = None
+    bulk: bool = False
 
 
 class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,18 +58,18 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class EndpointBacklog(msgspec.Struct, frozen=True):
-    """The earliest due time among an endpoint's pending deliveries: one for first attempts, one for retries."""
+    """The earliest due time among an endpoint's pending deliveries of one kind."""
 
     endpoint_id: int
-    retrying: bool
+    kind: DeliveryKind
     due_ms: int
 
 
 class ClaimRequest(msgspec.Struct, frozen=True):
-    """How many due deliveries the caller can take for an endpoint now: first attempts, or retries."""
+    """How many due deliveries of one kind the caller can take for an endpoint now."""
 
     endpoint_id: int
-    retrying: bool
+    kind: DeliveryKind
     limit: int
 
 
@@ -86,6 +90,11 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     traceparent: str | None
     body: bytes
     has_order_key: bool = False  # others of its order key may wait for it
+    bulk: bool = False
+
+    @property
+    def kind(self) -> DeliveryKind:
+        return DeliveryKind.of(self.number, bulk=self.bulk)
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,9 +8,9 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
-from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event, Key, Refusal, Replay, Scope
+from commerce_event.core.model import Attempt, Delivery, DeliveryKind, DeliveryState, Event, Key, Refusal, Replay, Scope
 from commerce_event.core.problems import Fault
-from commerce_event.store.model import LATENCY_BOUNDS_MS, Activity, Claimed, EndpointRow
+from commerce_event.store.model import LATENCY_BOUNDS_MS, Activity, Claimed, EndpointBacklog, EndpointRow
 
 # The columns of listings.
 EVENT: Final = ", ".join(f"e.{name}" for name in Event.__struct_fields__)
@@ -74,6 +74,10 @@ def delivery_states(rows: Iterable[Row], scope: Scope) -> dict[int, dict[Deliver
     return found
 
 
+def backlog(row: Row) -> EndpointBacklog:
+    return EndpointBacklog(row.endpoint_id, DeliveryKind(row.kind), row.due_ms)
+
+
 def claimed(row: Row, *, run_id: int, lease_until_ms: int) -> Claimed:
     return Claimed(
         delivery_id=row.delivery_id,
@@ -90,6 +94,7 @@ def claimed(row: Row, *, run_id: int, lease_until_ms: int) -> Claimed:
         traceparent=row.traceparent,
         body=row.body,
         has_order_key=bool(row.has_order_key),
+        bulk=bool(row.bulk),
     )
 
 

@@ -47,7 +47,7 @@ def _without_nul(text: str | None) -> str | None:
 
 _COUNTS: Final = " ".join(f"latency_{n}" for n in range(11))
 _DELIVERY: Final = (
-    "id event_id endpoint_id client_id attempt_count failure_count order_key replay_id replayed created_ms"
+    "id event_id endpoint_id client_id attempt_count failure_count order_key replay_id replayed created_ms bulk"
 )
 # The client's last sequence when the delivery was made. The plus makes SQLite walk the primary key, which ends soon.
 _TURN: Final = """CASE WHEN replayed
@@ -179,7 +179,7 @@ TABLES: Final = (
         where="state = 'pending'",
         columns=_names(f"{_DELIVERY} due_ms run_id leased_ms", turn=_TURN),
         key=("id",),
-        converters={"replayed": bool},
+        converters={"replayed": bool, "bulk": bool},
     ),
     Table(
         name="finished",
@@ -187,7 +187,7 @@ TABLES: Final = (
         where="state <> 'pending'",
         columns=_names(f"{_DELIVERY} state reason finished_ms", turn=_TURN),
         key=("id",),
-        converters={"replayed": bool},
+        converters={"replayed": bool, "bulk": bool},
     ),
     Table(
         name="attempt",

@@ -113,7 +113,7 @@ async def _accept(
         deliveries = [
             (*delivery_row(delivery, event, busy, run_id=run_id), sequence) for delivery, event, sequence in new
         ]
-        await execute(connection, "insert_deliveries", *columns(deliveries, 13))
+        await execute(connection, "insert_deliveries", *columns(deliveries, 14))
         pairs = [(delivery.endpoint_id, event.client_id) for delivery, event, _ in new]
         await count_new_deliveries(connection, pairs, run_id=run_id)
     return answers

@@ -42,13 +42,13 @@ INSERT INTO text_todo SELECT unnest($1::bigint[])
 
 -- name: insert_deliveries
 INSERT INTO queue (id, event_id, endpoint_id, client_id, attempt_count, failure_count, due_ms, run_id, leased_ms,
-                   order_key, replay_id, replayed, turn, created_ms)
+                   order_key, replay_id, replayed, turn, created_ms, bulk)
 SELECT id, event_id, endpoint_id, client_id, attempt_count, 0, due_ms, run_id, leased_ms, order_key, replay_id, replayed,
-       turn, created_ms
+       turn, created_ms, bulk
 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::integer[], $6::bigint[], $7::bigint[],
-            $8::bigint[], $9::text[], $10::bigint[], $11::boolean[], $12::bigint[], $13::bigint[])
+            $8::bigint[], $9::text[], $10::bigint[], $11::boolean[], $12::bigint[], $13::boolean[], $14::bigint[])
   AS new (id, event_id, endpoint_id, client_id, attempt_count, due_ms, run_id, leased_ms, order_key, replay_id, replayed,
-          created_ms, turn)
+          created_ms, bulk, turn)
 
 -- name: add_counts
 -- endpoints are sorted, so that no deadlock can arise
@@ -105,27 +105,27 @@ WHERE id = ANY (ARRAY (
 -- Queue --------------------------------------------------------------------------------------------------------
 
 -- name: backlog
--- a loose scan of index queue_due: one seek for each endpoint with first attempts or retries, independent of the backlog
-WITH RECURSIVE busy (endpoint_id, retrying, due_ms) AS (
-  (SELECT endpoint_id, retrying, due_ms FROM queue ORDER BY endpoint_id, retrying, due_ms LIMIT 1)
+-- a loose scan of index queue_due: one seek for each endpoint and kind, independent of the backlog
+WITH RECURSIVE busy (endpoint_id, kind, due_ms) AS (
+  (SELECT endpoint_id, kind, due_ms FROM queue ORDER BY endpoint_id, kind, due_ms LIMIT 1)
   UNION ALL
   SELECT next.* FROM busy
   CROSS JOIN LATERAL (
-    SELECT q.endpoint_id, q.retrying, q.due_ms FROM queue AS q
-    WHERE (q.endpoint_id, q.retrying) > (busy.endpoint_id, busy.retrying)
-    ORDER BY q.endpoint_id, q.retrying, q.due_ms LIMIT 1) AS next
+    SELECT q.endpoint_id, q.kind, q.due_ms FROM queue AS q
+    WHERE (q.endpoint_id, q.kind) > (busy.endpoint_id, busy.kind)
+    ORDER BY q.endpoint_id, q.kind, q.due_ms LIMIT 1) AS next
 )
-SELECT endpoint_id, retrying, due_ms FROM busy WHERE due_ms IS NOT NULL
+SELECT endpoint_id, kind, due_ms FROM busy WHERE due_ms IS NOT NULL
 
 -- name: claim
 -- index queue_due; LIMIT and LATERAL keep the planner to one seek a row, regardless of its size estimates
 WITH due AS MATERIALIZED (
-  SELECT q.* FROM unnest($1::bigint[], $2::boolean[], $3::integer[]) AS wanted (endpoint_id, retrying, count)
+  SELECT q.* FROM unnest($1::bigint[], $2::smallint[], $3::integer[]) AS wanted (endpoint_id, kind, count)
   CROSS JOIN LATERAL (
     SELECT id, event_id, endpoint_id, attempt_count, failure_count, due_ms, replay_id, run_id, leased_ms,
-           order_key IS NOT NULL AS has_order_key
+           order_key IS NOT NULL AS has_order_key, bulk
     FROM queue
-    WHERE queue.endpoint_id = wanted.endpoint_id AND queue.retrying = wanted.retrying AND queue.due_ms <= $4
+    WHERE queue.endpoint_id = wanted.endpoint_id AND queue.kind = wanted.kind AND queue.due_ms <= $4
     ORDER BY queue.due_ms LIMIT wanted.count FOR UPDATE SKIP LOCKED) AS q
 ), leased AS (
   UPDATE queue SET attempt_count = attempt_count + 1, run_id = $5, due_ms = $6, leased_ms = $4
@@ -136,14 +136,15 @@ WITH due AS MATERIALIZED (
   WHERE run_id IS NOT NULL
 )
 SELECT due.id AS delivery_id, due.endpoint_id, due.attempt_count + 1 AS number, due.failure_count, due.replay_id,
-       due.has_order_key, e.id AS event_id, e.client_id, e.sequence, e.type, e.traceparent, e.body
+       due.has_order_key, due.bulk, e.id AS event_id, e.client_id, e.sequence, e.type, e.traceparent, e.body
 FROM due LEFT JOIN LATERAL (SELECT * FROM event WHERE event.id = due.event_id LIMIT 1) AS e ON true
 ORDER BY due.due_ms, due.id
 
 -- name: settle
 -- primary key of queue; results are sorted by delivery, so that no deadlock can arise
 WITH held AS MATERIALIZED (
-  SELECT r.*, q.event_id, q.endpoint_id, q.client_id, q.order_key, q.replay_id, q.replayed, q.turn, q.created_ms
+  SELECT r.*, q.event_id, q.endpoint_id, q.client_id, q.order_key, q.replay_id, q.replayed, q.turn, q.created_ms,
+         q.bulk
   FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::text[], $6::integer[], $7::bigint[], $8::text[],
               $9::bigint[], $10::bigint[], $11::double precision[], $12::integer[], $13::text[], $14::text[],
               $15::bytea[])
@@ -160,9 +161,9 @@ WITH held AS MATERIALIZED (
   DELETE FROM queue WHERE id = ANY (ARRAY (SELECT id FROM held WHERE state <> 'pending'))
 ), ended AS (
   INSERT INTO finished (id, event_id, endpoint_id, client_id, state, attempt_count, failure_count, order_key, replay_id,
-                        replayed, turn, reason, created_ms, finished_ms)
+                        replayed, turn, reason, created_ms, finished_ms, bulk)
   SELECT id, event_id, endpoint_id, client_id, state, number, failure_count, order_key, replay_id, replayed, turn,
-         reason, created_ms, finished_ms
+         reason, created_ms, finished_ms, bulk
   FROM held WHERE state <> 'pending'
 ), again AS (
   UPDATE queue SET failure_count = held.failure_count, due_ms = held.due_ms, run_id = NULL, leased_ms = NULL
@@ -203,9 +204,9 @@ WITH held AS MATERIALIZED (
   DELETE FROM queue WHERE id = ANY (ARRAY (SELECT id FROM held))
 ), ended AS (
   INSERT INTO finished (id, event_id, endpoint_id, client_id, state, attempt_count, failure_count, order_key, replay_id,
-                        replayed, turn, reason, created_ms, finished_ms)
+                        replayed, turn, reason, created_ms, finished_ms, bulk)
   SELECT id, event_id, endpoint_id, client_id, $3, attempt_count, failure_count, order_key, replay_id, replayed, turn,
-         $4, created_ms, $5
+         $4, created_ms, $5, bulk
   FROM held
 ), counted AS (
   INSERT INTO delivery_counts AS c (slot, endpoint_id, client_id, matched, delivered, dead, cancelled, pending)
@@ -239,9 +240,9 @@ WITH back AS (
   DELETE FROM finished WHERE id = ANY ($1::bigint[]) RETURNING *
 )
 INSERT INTO queue (id, event_id, endpoint_id, client_id, attempt_count, failure_count, due_ms, order_key, replay_id,
-                   replayed, turn, created_ms)
+                   replayed, turn, created_ms, bulk)
 SELECT back.id, event_id, endpoint_id, client_id, attempt_count, 0, again.due_ms, order_key, coalesce($3, replay_id),
-       replayed, turn, created_ms
+       replayed, turn, created_ms, bulk
 FROM unnest($1::bigint[], $2::bigint[]) AS again (id, due_ms) JOIN back ON back.id = again.id
 
 -- name: vacuum_queue
@@ -532,10 +533,10 @@ WHERE CASE WHEN $2::text = 'pending' THEN EXISTS (SELECT FROM queue WHERE queue.
 -- one statement, so one snapshot. $1: count the pending deliveries in the queue, which costs by backlog
 SELECT c.endpoint_id, c.client_id, c.matched, c.delivered, c.dead, c.cancelled,
        CASE WHEN $1::boolean THEN coalesce(counted.pending, 0) ELSE c.pending END AS pending,
-       (SELECT min(first.due_ms) FROM (VALUES (false), (true)) AS kind (retrying)
+       (SELECT min(first.due_ms) FROM (VALUES (0::smallint), (1::smallint), (2::smallint)) AS kinds (kind)
         CROSS JOIN LATERAL (
           SELECT q.due_ms FROM queue AS q
-          WHERE q.endpoint_id = c.endpoint_id AND q.retrying = kind.retrying AND q.due_ms IS NOT NULL
+          WHERE q.endpoint_id = c.endpoint_id AND q.kind = kinds.kind AND q.due_ms IS NOT NULL
           ORDER BY q.due_ms LIMIT 1) AS first) AS oldest_due_ms
 FROM (SELECT endpoint_id, min(client_id) AS client_id, sum(matched)::bigint AS matched,
              sum(delivered)::bigint AS delivered, sum(dead)::bigint AS dead, sum(cancelled)::bigint AS cancelled,

@@ -33,7 +33,7 @@ from commerce_event.store.postgres.journal import busy_order_keys
 from commerce_event.store.postgres.locks import lock_order_keys
 from commerce_event.store.postgres.sql import Connection, columns, execute, fetch, fetch_column, fetch_value
 from commerce_event.store.postgres.vacuum import QueueVacuum
-from commerce_event.store.row_mapping import Row, build
+from commerce_event.store.row_mapping import Row
 
 _FINISH_TRIES: Final = 10
 
@@ -48,13 +48,13 @@ class PostgresQueue:
 
     async def backlog(self) -> list[EndpointBacklog]:
         rows = await self._executor.run(lambda connection: fetch(connection, "backlog"))
-        return [build(EndpointBacklog, row) for row in rows]
+        return list(map(row_mapping.backlog, rows))
 
     async def claim(self, requests: Sequence[ClaimRequest], *, now_ms: int, lease_until_ms: int) -> list[Claimed]:
-        limits: Counter[tuple[int, bool]] = Counter()
+        limits: Counter[tuple[int, int]] = Counter()
         for request in requests:
-            limits[request.endpoint_id, request.retrying] += request.limit
-        wanted = columns([(endpoint_id, retrying, limit) for (endpoint_id, retrying), limit in limits.items()], 3)
+            limits[request.endpoint_id, request.kind] += request.limit
+        wanted = columns([(endpoint_id, int(kind), limit) for (endpoint_id, kind), limit in limits.items()], 3)
         run_id = self._cluster.run_id
         rows = await self._executor.run(
             lambda connection: fetch(connection, "claim", *wanted, now_ms, run_id, lease_until_ms, INTERRUPTED)
@@ -210,7 +210,7 @@ class PostgresQueue:
                 (*replayed_row(delivery, event_id, busy, replay=replay, now_ms=now_ms), turn)
                 for delivery, event_id in pairs
             ]
-            await execute(connection, "insert_deliveries", *columns(rows, 13))
+            await execute(connection, "insert_deliveries", *columns(rows, 14))
             endpoints = [(delivery.endpoint_id, replay.client_id) for delivery, _ in pairs]
             await count_new_deliveries(connection, endpoints, run_id=self._cluster.run_id)
 

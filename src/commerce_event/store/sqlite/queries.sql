@@ -20,10 +20,10 @@ VALUES {rows:12}
 
 -- name: insert_deliveries
 INSERT INTO delivery (id, event_id, endpoint_id, client_id, state, attempt_count, failure_count, due_ms, run_id, leased_ms,
-                      order_key, replay_id, replayed, created_ms)
+                      order_key, replay_id, replayed, created_ms, bulk)
 SELECT column1, column2, column3, column4, 'pending', column5, 0, column6, column7, column8, column9, column10, column11,
-       column12
-FROM (VALUES {rows:12})
+       column12, column13
+FROM (VALUES {rows:13})
 
 -- Queue --------------------------------------------------------------------------------------------------------
 
@@ -35,20 +35,20 @@ WITH RECURSIVE busy (endpoint_id) AS (
   SELECT (SELECT min(endpoint_id) FROM delivery WHERE state = 'pending' AND endpoint_id > busy.endpoint_id)
   FROM busy WHERE busy.endpoint_id IS NOT NULL
 )
-SELECT endpoint_id, kind.column1 AS retrying,
+SELECT endpoint_id, kinds.column1 AS kind,
        (SELECT min(due_ms) FROM delivery INDEXED BY delivery_due
-        WHERE state = 'pending' AND endpoint_id = busy.endpoint_id AND (attempt_count > 0) = kind.column1
-          AND due_ms IS NOT NULL) AS due_ms
-FROM busy CROSS JOIN (VALUES (0), (1)) AS kind
+        WHERE state = 'pending' AND endpoint_id = busy.endpoint_id AND kind = kinds.column1 AND due_ms IS NOT NULL
+       ) AS due_ms
+FROM busy CROSS JOIN (VALUES (0), (1), (2)) AS kinds
 WHERE endpoint_id IS NOT NULL AND due_ms IS NOT NULL
 
 -- name: due
 -- index delivery_due returns the oldest due first
 SELECT d.id AS delivery_id, d.endpoint_id, d.attempt_count + 1 AS number, d.failure_count, d.replay_id,
-       d.order_key IS NOT NULL AS has_order_key, d.run_id AS former_run_id, d.leased_ms,
+       d.order_key IS NOT NULL AS has_order_key, d.bulk, d.run_id AS former_run_id, d.leased_ms,
        e.id AS event_id, e.client_id, e.sequence, e.type, e.traceparent, e.body
 FROM (SELECT id AS due_id FROM delivery INDEXED BY delivery_due
-      WHERE state = 'pending' AND endpoint_id = ? AND (attempt_count > 0) = ? AND due_ms <= ?
+      WHERE state = 'pending' AND endpoint_id = ? AND kind = ? AND due_ms <= ?
       ORDER BY due_ms LIMIT ?)
 CROSS JOIN delivery AS d ON d.id = due_id
 LEFT JOIN event AS e ON e.id = d.event_id
@@ -369,13 +369,10 @@ WHERE EXISTS (SELECT 1 FROM delivery WHERE replay_id = wanted.value AND replay_i
 
 -- name: delivery_counts
 SELECT c.endpoint_id, c.client_id, c.matched, c.delivered, c.dead, c.cancelled, c.pending,
-       (SELECT min(due_ms) FROM (
-          SELECT min(due_ms) AS due_ms FROM delivery INDEXED BY delivery_due
-          WHERE state = 'pending' AND endpoint_id = c.endpoint_id AND (attempt_count > 0) = 0 AND due_ms IS NOT NULL
-          UNION ALL
-          SELECT min(due_ms) FROM delivery INDEXED BY delivery_due
-          WHERE state = 'pending' AND endpoint_id = c.endpoint_id AND (attempt_count > 0) = 1 AND due_ms IS NOT NULL)
-       ) AS oldest_due_ms
+       (SELECT min((SELECT min(due_ms) FROM delivery INDEXED BY delivery_due
+                    WHERE state = 'pending' AND endpoint_id = c.endpoint_id AND kind = kinds.column1
+                      AND due_ms IS NOT NULL))
+        FROM (VALUES (0), (1), (2)) AS kinds) AS oldest_due_ms
 FROM delivery_counts AS c ORDER BY c.endpoint_id
 
 -- name: pending_count

@@ -46,21 +46,19 @@ class SqliteQueue:
 
     async def backlog(self) -> list[EndpointBacklog]:
         return await self._access.read_for_queue(
-            lambda connection: [
-                EndpointBacklog(row.endpoint_id, bool(row.retrying), row.due_ms) for row in fetch(connection, "backlog")
-            ]
+            lambda connection: list(map(row_mapping.backlog, fetch(connection, "backlog")))
         )
 
     async def claim(self, requests: Sequence[ClaimRequest], *, now_ms: int, lease_until_ms: int) -> list[Claimed]:
-        limits: Counter[tuple[int, bool]] = Counter()
+        limits: Counter[tuple[int, int]] = Counter()
         for request in requests:
-            limits[request.endpoint_id, request.retrying] += request.limit
+            limits[request.endpoint_id, request.kind] += request.limit
         run_id = self._access.run_id
 
         def work(connection: apsw.Connection) -> list[Claimed]:
             rows: list[Row] = []
-            for (endpoint_id, retrying), limit in limits.items():
-                rows += fetch(connection, "due", endpoint_id, retrying, now_ms, limit)
+            for (endpoint_id, kind), limit in limits.items():
+                rows += fetch(connection, "due", endpoint_id, int(kind), now_ms, limit)
             if damaged := [row.delivery_id for row in rows if row.event_id is None]:
                 _finish(connection, damaged, state="dead", reason=DAMAGED, now_ms=now_ms)
                 rows = [row for row in rows if row.event_id is not None]
