@@ -161,7 +161,7 @@ async def test_claim_requests_of_many_endpoints_are_split_into_rounds(
         await one.registry.save(msgspec.structs.replace(ENDPOINT, id=100 + number))
         one.concurrency.mark_due(100 + number, DeliveryKind.FIRST)
 
-    first, was_cut = one.concurrency.claim_requests(), one.concurrency.is_cut
+    first, was_cut = one.concurrency.claim_requests(), one.concurrency.may_claim_more
     second = one.concurrency.claim_requests()
 
     assert [request.endpoint_id for request in first] == [100, 101]

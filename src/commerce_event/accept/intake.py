@@ -361,12 +361,12 @@ class Intake:
     def _delivery(
         self, pending: PendingEvent, endpoint: Endpoint, now_ms: int, reserved: list[NewDelivery]
     ) -> NewDelivery:
-        bulk = pending.bulk
+        delivery_id, bulk = self._ids.next(now_ms), pending.bulk
         if endpoint.ordering == "key" and pending.match is not None and pending.match.order_key is not None:
             # The store decides whether the delivery must wait for others of its key.
-            return NewDelivery(self._ids.next(now_ms), endpoint.id, pending.match.order_key, bulk=bulk)
+            return NewDelivery(delivery_id, endpoint.id, pending.match.order_key, bulk=bulk)
         lease_until_ms = self._dispatch.reserve(endpoint, bulk=bulk)
-        delivery = NewDelivery(self._ids.next(now_ms), endpoint.id, None, lease_until_ms, bulk)
+        delivery = NewDelivery(delivery_id, endpoint.id, None, lease_until_ms, bulk)
         if lease_until_ms is not None:
             reserved.append(delivery)
         return delivery

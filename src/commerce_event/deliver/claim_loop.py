@@ -162,7 +162,7 @@ class ClaimLoop:
             self._next_scan = 0.0
         for delivery in claimed:
             self._launch(delivery)
-        if self._concurrency.is_cut:
+        if self._concurrency.may_claim_more:
             self.claim_now()
 
     async def _scan(self) -> None:

@@ -37,7 +37,7 @@ class Concurrency:
         """Endpoints with deliveries due in the store, by client; the next in turn first, in both."""
         self._registry_version = 0
         self._starved = False  # an endpoint had due deliveries and would allow more, but there was no slot for it
-        self._is_cut = False  # the last round ended before every endpoint had its turn
+        self._may_claim_more = False  # see may_claim_more
 
     @property
     def in_flight(self) -> int:
@@ -130,7 +130,7 @@ class Concurrency:
         """
         requests: list[ClaimRequest] = []
         self._node.round += 1
-        self._is_cut = False
+        self._may_claim_more = False
         now = self._clock.monotonic()
         waiting = {client: list(states) for client, states in self._due.items()}
         for states in waiting.values():
@@ -141,7 +141,7 @@ class Concurrency:
                     self._starved = True
                     return requests
                 if len(requests) >= _REQUESTS_MAX:
-                    self._is_cut = True
+                    self._may_claim_more = True
                     return requests
                 if client_room(client, self._node, trusted=True) <= 0:
                     self._starved = True
@@ -153,9 +153,9 @@ class Concurrency:
         return requests
 
     @property
-    def is_cut(self) -> bool:
-        """Whether the last round ended before every endpoint had its turn, though there are slots."""
-        return self._is_cut
+    def may_claim_more(self) -> bool:
+        """Whether the last round left slots: for endpoints that had no turn, or for another kind of an endpoint."""
+        return self._may_claim_more
 
     def _claim_for(self, state: EndpointState, now: float, requests: list[ClaimRequest]) -> None:
         """Hold slots for one endpoint's due deliveries, and add what to claim for it."""
@@ -210,6 +210,8 @@ class Concurrency:
             self._take(state, count - request.limit, request.kind)
             is_last = state.claimed(request.kind, count, request.limit)
             exhausted = exhausted or (is_last and request.kind is not DeliveryKind.FIRST)
+            if count < request.limit and state.has_due:
+                self._may_claim_more = True
         return exhausted
 
     def finish(self, state: EndpointState, kind: DeliveryKind) -> bool:

@@ -253,8 +253,9 @@ class Dispatcher:
             wait_s = (settlement.due_ms - self._clock.now_ms()) / 1000
             self._claim_loop.scan_by(self._clock.monotonic() + wait_s)
         elif settlement.has_order_key:  # the next delivery of the key is due, of any kind
-            for kind in DeliveryKind:
-                self._concurrency.notice(settlement.endpoint_id, kind)
+            self._concurrency.mark_due(settlement.endpoint_id, DeliveryKind.RETRY)
+            self._concurrency.notice(settlement.endpoint_id, DeliveryKind.FIRST)
+            self._concurrency.notice(settlement.endpoint_id, DeliveryKind.BULK)
             self._claim_loop.claim_now()
 
 
