@@ -61,7 +61,7 @@ def seed_backlog(harness: Harness, stores: StoreFactory, store: str, backlog: in
     """Write a backlog, and the deliveries that claiming and settling will take from it; return the endpoint's id."""
     steps.next(f"writing a backlog of {backlog:,}")
     claimed = size.batches * BATCH
-    return harness.seed(stores, store, (backlog + claimed, backlog // 10 + claimed), steps.share)
+    return harness.seed(stores, store, (backlog + claimed, backlog // 10 + claimed), steps.share)[0]
 
 
 def queue_costs(stores: Sequence[str], size: Size) -> list[dict[str, float]]:

@@ -93,13 +93,22 @@ class Harness:
             )
         return total
 
-    def seed(self, stores: StoreFactory, store: str, counts: tuple[int, int], on_share: OnShare) -> str:
-        """Write a backlog for one endpoint, and one for eight others together; return the first endpoint's id."""
+    def seed(
+        self, stores: StoreFactory, store: str, counts: tuple[int, int], on_share: OnShare, *, bulk: bool = False
+    ) -> list[str]:
+        """Write a backlog for one endpoint, and one for eight others together; return the ids of the endpoints."""
         url = f"http://127.0.0.1:{self.receiver.port}"
         found = run_module(
-            "commerce_event.bench.seed", store, stores.key, url, *counts, timeout_s=_SEED_S, on_share=on_share
+            "commerce_event.bench.seed",
+            store,
+            stores.key,
+            url,
+            *counts,
+            int(bulk),
+            timeout_s=_SEED_S,
+            on_share=on_share,
         )
-        return str(found["endpoint"])
+        return list(found["endpoints"])
 
     def wait_for(self, wanted: int, server: Server) -> None:
         """Wait until the receiver has this many different deliveries. Raises BenchError."""

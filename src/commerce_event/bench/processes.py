@@ -66,14 +66,18 @@ class Server(Running):
         books = self.api.get("/v1/books").raise_for_status().json()
         return sum(book["pending"] for book in books["items"])
 
+    def in_flight(self) -> int:
+        return int(self.api.get("/v1/node").raise_for_status().json()["in_flight"])
+
     def add_endpoints(self, port: int, count: int) -> None:
         for number in range(count):
             self.add_endpoint(port, f"/{number}", "*")
 
-    def add_endpoint(self, port: int, path: str, event_type: str) -> None:
+    def add_endpoint(self, port: int, path: str, event_type: str) -> str:
+        """Add an endpoint; return its id."""
         url = f"http://127.0.0.1:{port}{path}"
         body = {"client_id": 1, "url": url, "event_types": [event_type], "max_in_flight": MAX_IN_FLIGHT}
-        self.api.post("/v1/endpoints", json=body).raise_for_status()
+        return str(self.api.post("/v1/endpoints", json=body).raise_for_status().json()["id"])
 
     def publish(self, event_type: str, data: dict[str, Any], count: int) -> None:
         """Publish the same data ``count`` times in one call."""
@@ -81,7 +85,10 @@ class Server(Running):
         self.api.post("/v1/events", json=events).raise_for_status()
 
     def enable_endpoint(self, endpoint: str) -> None:
-        self.api.patch(f"/v1/endpoints/{endpoint}", json={"enabled": True}).raise_for_status()
+        self.change_endpoint(endpoint, enabled=True)
+
+    def change_endpoint(self, endpoint: str, **fields: object) -> None:
+        self.api.patch(f"/v1/endpoints/{endpoint}", json=fields).raise_for_status()
 
 
 class CpuWatch:

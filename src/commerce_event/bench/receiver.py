@@ -10,6 +10,7 @@ import re
 import time
 from array import array
 from collections import defaultdict
+from itertools import chain
 from typing import Any, Final, cast
 
 import httptools
@@ -32,7 +33,7 @@ class _Arrivals:
         self.count = 0
         self.first_ns = self.last_ns = 0
         self.seen: defaultdict[bytes, set[bytes]] = defaultdict(set)  # order numbers by address
-        self.latencies_ms = array("d")
+        self.latencies_ms: defaultdict[bytes, array[float]] = defaultdict(lambda: array("d"))  # by address
 
     def take(self, url: bytes, body: bytes) -> None:
         self.last_ns = time.monotonic_ns()
@@ -43,14 +44,14 @@ class _Arrivals:
             return
         self.seen[url].add(numbers[1])
         if numbers[2] is not None:
-            self.latencies_ms.append((self.last_ns - int(numbers[2])) / 1e6)
+            self.latencies_ms[url].append((self.last_ns - int(numbers[2])) / 1e6)
 
     @property
     def different(self) -> int:
         return sum(map(len, self.seen.values()))
 
     def figures(self) -> dict[str, Any]:
-        ordered = sorted(self.latencies_ms)
+        ordered = sorted(chain.from_iterable(self.latencies_ms.values()))
         return {
             "count": self.count,
             "different": self.different,
@@ -58,6 +59,10 @@ class _Arrivals:
             "last_s": self.last_ns / 1e9,
             "p50_ms": _share(ordered, 0.50),
             "p99_ms": _share(ordered, 0.99),
+            "by_address": {
+                url.decode(): {"p50_ms": _share(each, 0.50), "p99_ms": _share(each, 0.99)}
+                for url, each in ((url, sorted(found)) for url, found in self.latencies_ms.items())
+            },
         }
 
 

@@ -97,7 +97,7 @@ class Scenarios:
         """Write a backlog, then compare sending it with the same HTTP client alone."""
         with self._stores.store() as store:
             self._steps.next(f"writing a backlog of {backlog:,}")
-            endpoint = self._harness.seed(self._stores, store, (backlog, 0), self._steps.share)
+            [endpoint] = self._harness.seed(self._stores, store, (backlog, 0), self._steps.share)
             yield from self.send_seeded(store, endpoint, backlog, backlog, memory_after=backlog)
 
     def send_seeded(

@@ -1,6 +1,7 @@
 """Write a backlog of waiting deliveries through the store port, before a server runs.
 
-Run as a process: `seed STORE KEY URL WAITING OTHERS` prints shares of the work that is done, then one line of JSON.
+Run as a process: `seed STORE KEY URL WAITING OTHERS BULK` prints shares of the work that is done, then one line of
+JSON. BULK is 1 for bulk deliveries, else 0.
 """
 
 import asyncio
@@ -27,8 +28,8 @@ _BATCH: Final = 1_000
 _BODY: Final = b'{"ClientId":1,"ApplicationId":1,"OrderId":%d,"OrderNo":"SO-%d","ClientOrderRef":"B-%d","Source":"WEB"}'
 
 
-async def seed(settings: Settings, key: str, url: str, waiting: int, others: int) -> str:
-    """Write ``waiting`` deliveries for one endpoint and ``others``, in all, for eight more; return the first one's id.
+async def seed(settings: Settings, key: str, url: str, waiting: int, others: int, *, bulk: bool) -> list[str]:
+    """Write ``waiting`` deliveries for one endpoint and ``others``, in all, for eight more; return the endpoints.
 
     Every endpoint is disabled, so that a server starts without sending.
     """
@@ -44,10 +45,10 @@ async def seed(settings: Settings, key: str, url: str, waiting: int, others: int
         ]
         owners = [first] * waiting + [rest[n % len(rest)] for n in range(others)]
         for start in range(0, len(owners), _BATCH):
-            await store.journal.accept([events(maker, now_ms, start, owners[start : start + _BATCH])])
+            await store.journal.accept([events(maker, now_ms, start, owners[start : start + _BATCH], bulk=bulk)])
             if start % (50 * _BATCH) == 0:
                 print(json.dumps({"share": start / len(owners)}), flush=True)
-        return ids.encode("end", first)
+        return [ids.encode("end", each) for each in (first, *rest)]
     finally:
         await store.close()
 
@@ -64,7 +65,7 @@ def _endpoint(endpoint_id: int, url: str) -> Endpoint:
     )
 
 
-def events(maker: IdMaker, now_ms: int, start: int, owners: Sequence[int]) -> list[NewEvent]:
+def events(maker: IdMaker, now_ms: int, start: int, owners: Sequence[int], *, bulk: bool = False) -> list[NewEvent]:
     return [
         NewEvent(
             id=maker.next(now_ms),
@@ -76,19 +77,19 @@ def events(maker: IdMaker, now_ms: int, start: int, owners: Sequence[int]) -> li
             idempotency_key=None,
             traceparent=None,
             body=(_BODY % (number, number, number)).ljust(220),
-            deliveries=(NewDelivery(maker.next(now_ms), owner),),
+            deliveries=(NewDelivery(maker.next(now_ms), owner, bulk=bulk),),
         )
         for number, owner in enumerate(owners, start)
     ]
 
 
-async def main(store: str, key: str, url: str, waiting: int, others: int) -> dict[str, Any]:
+async def main(store: str, key: str, url: str, waiting: int, others: int, bulk: int) -> dict[str, Any]:
     start = time.perf_counter()
-    endpoint = await seed(Settings(store=store), key, url, waiting, others)
-    return {"endpoint": endpoint, "seconds": time.perf_counter() - start}
+    endpoints = await seed(Settings(store=store), key, url, waiting, others, bulk=bool(bulk))
+    return {"endpoints": endpoints, "seconds": time.perf_counter() - start}
 
 
 if __name__ == "__main__":
-    store_url, secret, address, waiting_text, others_text = sys.argv[1:6]
-    result = asyncio.run(main(store_url, secret, address, int(waiting_text), int(others_text)))
+    store_url, secret, address = sys.argv[1:4]
+    result = asyncio.run(main(store_url, secret, address, *map(int, sys.argv[4:7])))
     print(json.dumps(result), flush=True)

@@ -76,7 +76,7 @@ class Capacity(msgspec.Struct, frozen=True):
 
     Either ``fresh`` new events (of bulk ones ``fresh_bulk``) go out without waiting in the store, or ``first_tries``,
     ``retries`` and ``bulk`` are claimed from it. ``starved``: the endpoint would allow more, but the node has no slot
-    for it, or none for its client.
+    for it, or none for its client; ``starved_bulk``: the same for bulk deliveries that are due.
     """
 
     fresh: int
@@ -85,6 +85,7 @@ class Capacity(msgspec.Struct, frozen=True):
     retries: int
     bulk: int
     starved: bool
+    starved_bulk: bool = False
 
 
 def node_share(max_in_flight: int, rate_limit: float | None, nodes: int) -> EndpointLimits:
@@ -154,7 +155,8 @@ def capacity(limits: EndpointLimits, load: EndpointLoad, client: ClientLoad, nod
         first_tries=first_tries,
         retries=retries,
         bulk=min(load.due_bulk, bulk_room, room - first_tries - retries),  # all that the others leave
-        starved=fair <= 0 < own or (load.due_bulk > 0 and fair_bulk <= 0 < own),
+        starved=fair <= 0 < own,
+        starved_bulk=load.due_bulk > 0 and fair_bulk <= 0 < own,
     )
 
 

@@ -18,6 +18,7 @@ from commerce_event.store.model import Claimed, ClaimRequest
 from commerce_event.store.port import Store
 
 _REQUESTS_MAX: Final = 128  # in one round of claiming; the next round begins at once
+_FEW_BULK: Final = 0.625  # of the slots: held by bulk deliveries, so it is worth to claim more, up to three quarters
 
 
 class Concurrency:
@@ -37,6 +38,7 @@ class Concurrency:
         """Endpoints with deliveries due in the store, by client; the next in turn first, in both."""
         self._registry_version = 0
         self._starved = False  # an endpoint had due deliveries and would allow more, but there was no slot for it
+        self._starved_bulk = False  # the same for bulk deliveries
         self._may_claim_more = False  # see may_claim_more
 
     @property
@@ -166,6 +168,7 @@ class Concurrency:
         limits = state.limits(endpoint, self._store.nodes)
         found = capacity(limits, state.load(limits, now), state.client, self._node, now)
         self._starved = self._starved or found.starved
+        self._starved_bulk = self._starved_bulk or found.starved_bulk
         counts = (found.first_tries, found.retries, found.bulk)
         for kind, count in zip(DeliveryKind, counts, strict=True):
             if count:
@@ -217,15 +220,18 @@ class Concurrency:
     def finish(self, state: EndpointState, kind: DeliveryKind) -> bool:
         """Free the slot of a delivery that was answered; return whether it is time to claim more.
 
-        An endpoint claims again when half of its workers run out of ready deliveries, not for each single slot.
+        An endpoint claims again when half of its workers run out of ready deliveries, not for each single slot. For
+        bulk deliveries, it also waits until the node has room for a good number of them, or it holds none any more.
         """
         state.finish(kind)
         self._count(state, -1, kind)
         if state.has_due:
             self._mark(state)
         is_time = self._starved or state.is_running_out
+        if not is_time and (state.bulk == 0 or self._node.bulk <= self._node.limit * _FEW_BULK):
+            is_time = self._starved_bulk or state.is_running_out_of_bulk
         if is_time:
-            self._starved = False
+            self._starved = self._starved_bulk = False
         return is_time
 
     def record(self, state: EndpointState, outcome: Outcome) -> None:

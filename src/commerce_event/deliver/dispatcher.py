@@ -204,7 +204,7 @@ class Dispatcher:
             return
         state.sending += 1
         try:
-            await self._pace.wait_for_turn((claimed.client_id, claimed.bulk))
+            await self._pace.wait_for_turn(claimed.client_id, bulk=claimed.bulk)
             outcome = await self._sender.send(endpoint, claimed)
         finally:
             state.sending -= 1
@@ -227,7 +227,7 @@ class Dispatcher:
                 del self._own_faults[next(iter(self._own_faults))]
         if decision.pause_s is not None:
             state.paused_until = max(state.paused_until, now + decision.pause_s)
-        self._results.put(_settlement(claimed, outcome, decision))
+        self._results.put(_settlement(claimed, outcome, decision), bulk=claimed.bulk)
         for listen in self.on_attempt:
             listen(endpoint, outcome, decision)
         if decision.gone:

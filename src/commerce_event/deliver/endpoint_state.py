@@ -136,11 +136,13 @@ class EndpointState:
 
     @property
     def is_running_out(self) -> bool:
-        """Whether half of the workers or more find nothing ready of a kind that is due in the store."""
-        others = len(self._ready)
-        return (self.due[_FIRST] + self.due[_RETRY] > 0 and others <= self.workers // 2) or (
-            self.due[_BULK] > 0 and others + len(self._ready_bulk) <= self.workers // 2
-        )
+        """Whether deliveries are due in the store, and half of the workers or more find none ready."""
+        return self.due[_FIRST] + self.due[_RETRY] > 0 and len(self._ready) <= self.workers // 2
+
+    @property
+    def is_running_out_of_bulk(self) -> bool:
+        """Whether bulk deliveries are due in the store, and half of the workers or more find nothing ready."""
+        return self.due[_BULK] > 0 and len(self._ready) + len(self._ready_bulk) <= self.workers // 2
 
     # -- what is due in the store
 

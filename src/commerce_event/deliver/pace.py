@@ -2,51 +2,85 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Hashable
 from typing import Final
 
 _STARTS_MAX: Final = 16  # in one turn of the loop: a few ms
+_BULK_STARTS_MAX: Final = 4  # of bulk deliveries in one turn, while other deliveries are made
+_REST_S: Final = 0.001  # at least, between two such turns
+_REST_FACTOR: Final = 2.0  # at least so many times as long as the starts took
+_OTHERS_S: Final = 60.0  # since the last other delivery: then bulk deliveries are alone
 
 
 class Pace:
-    """Lets a few requests begin in each turn of the loop; those that wait take turns by owner.
+    """Lets a few requests begin in each turn of the loop; those that wait take turns by client.
 
     Without it, all receivers that answer at the same time have their next requests built in one turn: with hundreds in
     flight, every other caller waits for that, several times for each of its own requests.
+
+    Bulk deliveries rest between their turns while other deliveries are made. So the loop has time left, and what a new
+    event waits for does not depend on how many bulk deliveries there are.
     """
 
     def __init__(self) -> None:
-        self._started = 0  # in this turn of the loop
-        self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
+        self._others = _Gate()
+        self._bulk = _Gate()
+        self._others_until = 0.0  # loop time
+
+    async def wait_for_turn(self, client_id: int, *, bulk: bool = False) -> None:
+        """Wait until a request of the client may begin."""
+        now = asyncio.get_running_loop().time()
+        if not bulk:
+            self._others_until = now + _OTHERS_S
+            await self._others.wait(client_id, _STARTS_MAX)
+        elif now >= self._others_until:
+            await self._bulk.wait(client_id, _STARTS_MAX)
+        else:
+            await self._bulk.wait(client_id, _BULK_STARTS_MAX, rests=True)
+
+
+class _Gate:
+    """Lets some requests begin in each turn; the clients take turns."""
+
+    def __init__(self) -> None:
+        self._starts_max = 0  # in each turn
+        self._rests = False
+        self._started = 0  # in this turn
+        self._waiting: dict[int, deque[asyncio.Future[None]]] = {}
         self._is_scheduled = False
 
-    async def wait_for_turn(self, owner: Hashable) -> None:
-        """Wait until a request of the owner may begin: a client, with its bulk deliveries apart from the others."""
-        if self._started < _STARTS_MAX and not self._waiting:
-            self._started += 1
-            self._schedule()
-            return
-        may_start: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(owner, deque()).append(may_start)
-        self._schedule()
-        await may_start
-
-    def _schedule(self) -> None:
+    async def wait(self, client_id: int, starts_max: int, *, rests: bool = False) -> None:
+        """Wait for a turn. ``starts_max`` and ``rests`` hold from the next turn on."""
+        loop = asyncio.get_running_loop()
+        self._starts_max, self._rests = starts_max, rests
         if not self._is_scheduled:
             self._is_scheduled = True
-            asyncio.get_running_loop().call_soon(self._begin_turn)
+            loop.call_soon(self._end_turn, loop.time())
+        if self._started < starts_max and not self._waiting:
+            self._started += 1
+            return
+        may_start: asyncio.Future[None] = loop.create_future()
+        self._waiting.setdefault(client_id, deque()).append(may_start)
+        await may_start
 
     def _begin_turn(self) -> None:
-        self._is_scheduled = False
         self._started = 0
-        while self._waiting and self._started < _STARTS_MAX:
-            owner, queue = next(iter(self._waiting.items()))
-            del self._waiting[owner]
+        while self._waiting and self._started < self._starts_max:
+            client_id, queue = next(iter(self._waiting.items()))
+            del self._waiting[client_id]
             may_start = queue.popleft()
             if queue:
-                self._waiting[owner] = queue  # behind the others
+                self._waiting[client_id] = queue  # behind the others
             if not may_start.done():  # the delivery was cancelled
                 may_start.set_result(None)
                 self._started += 1
-        if self._started:
-            self._schedule()
+        self._is_scheduled = self._started > 0
+        if self._is_scheduled:  # called after those that have just begun
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._end_turn, loop.time())
+
+    def _end_turn(self, begun_at: float) -> None:
+        loop = asyncio.get_running_loop()
+        if self._rests:
+            loop.call_later(max(_REST_S, _REST_FACTOR * (loop.time() - begun_at)), self._begin_turn)
+        else:
+            self._begin_turn()

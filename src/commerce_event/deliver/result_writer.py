@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -16,6 +17,7 @@ _UNSETTLED_MAX: Final = 5_000
 _FIRST_WAIT_S: Final = 0.05
 _LONGEST_WAIT_S: Final = 2.0
 _CLOCK_SET_MS: Final = 100  # a smaller change is the clock being steered, not set
+_BULK_WAIT_S: Final = 0.01  # of results of bulk deliveries for others, so that they share a commit
 _BEHIND_S: Final = 1.0  # well within what is left of a lease when its result arrives
 
 log = structlog.get_logger(__name__)
@@ -38,6 +40,7 @@ class ResultWriter:
         self._results: list[_Result] = []
         self._released: list[Claimed] = []
         self._flushing: asyncio.Task[None] | None = None
+        self._hurry = asyncio.Event()  # set while a result waits that is not of a bulk delivery
 
     @property
     def unsettled(self) -> int:
@@ -53,18 +56,22 @@ class ResultWriter:
         """Whether results may outlast their leases: a delivery claimed now might be one that was sent already."""
         return bool(self._results) and self._clock.monotonic() - self._results[0].since >= _BEHIND_S
 
-    def put(self, settlement: Settlement) -> None:
-        """Record a result soon."""
+    def put(self, settlement: Settlement, *, bulk: bool = False) -> None:
+        """Record a result soon; that of a ``bulk`` delivery together with those of the next moment."""
+        if not bulk:
+            self._hurry.set()
         self._results.append(_Result(settlement, self._offset_ms(), self._clock.monotonic()))
         self._start()
 
     def release_claims(self, claimed: Claimed) -> None:
         """Release a claim that was not sent, soon; then any node may claim it."""
+        self._hurry.set()
         self._released.append(claimed)
         self._start()
 
     async def close(self) -> None:
         """Return when everything is recorded."""
+        self._hurry.set()
         if self._flushing is not None:
             await self._flushing
 
@@ -76,6 +83,10 @@ class ResultWriter:
         wait_s = _FIRST_WAIT_S
         await asyncio.sleep(0)  # let the results of this turn of the event loop join the batch
         while self._results or self._released:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_BULK_WAIT_S):
+                    await self._hurry.wait()
+            self._hurry.clear()
             try:
                 await self._record_batch()
                 wait_s = _FIRST_WAIT_S

@@ -1,0 +1,93 @@
+"""Measure how much a backlog of bulk deliveries slows down other events, at the same endpoint and at another one."""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from commerce_event.bench.harness import WAIT_S, Harness, LoadResult, Steps, cores_used
+from commerce_event.bench.processes import BenchError, CpuWatch, Server
+from commerce_event.bench.report import Figure, at_most
+from commerce_event.bench.stores import StoreFactory
+from commerce_event.contract.types import OrderConfirmedEvent
+
+_TURNS: Final = 5  # quiet and busy: the machine's pace changes within seconds
+STEPS: Final = 1 + 2 * _TURNS
+_RATE: Final = 100.0  # events/s, of a busy shop
+_POLL_S: Final = 0.02
+_QUIET: Final = ("/quiet/0", "/quiet/1")
+_SAME, _OTHER = "/0", "/busy/1"  # half of the backlog is for the first one
+_GOAL: Final = 2.0
+
+
+class BulkBacklog:
+    """The same load in turns: on a server without other work, and while it sends bulk deliveries.
+
+    Each event goes to two endpoints. The backlog is for nine: half of it for one of the two, half for eight others.
+    """
+
+    def __init__(self, harness: Harness, stores: StoreFactory, steps: Steps, backlog: int) -> None:
+        self._harness = harness
+        self._stores = stores
+        self._steps = steps
+        self._backlog = backlog
+
+    def measure(self) -> Iterator[Figure]:
+        """Measure. Raises BenchError."""
+        half = self._backlog // 2
+        loads: list[LoadResult] = []
+        with self._stores.store() as store:
+            self._steps.next(f"writing a backlog of {self._backlog:,} bulk deliveries")
+            bulk = self._harness.seed(self._stores, store, (half, half), self._steps.share, bulk=True)
+            with self._stores.servers(store) as [server]:
+                server.change_endpoint(bulk[0], event_types=[OrderConfirmedEvent.__name__])
+                quiet = [self._add_endpoint(server, address) for address in _QUIET]
+                busy = [*bulk, self._add_endpoint(server, _OTHER)]
+                _switch(server, off=busy, on=quiet)
+                self._harness.take_figures()
+                cpu, quiet_bytes = CpuWatch(server=server), 0
+                for turn in range(1, _TURNS + 1):
+                    self._load(server, f"order events, quiet, {turn} of {_TURNS}")
+                    quiet_bytes = quiet_bytes or server.peak_memory_bytes()
+                    _switch(server, off=quiet, on=busy)
+                    cpu = CpuWatch(server=server)
+                    loads.append(self._load(server, f"order events and bulk deliveries, {turn} of {_TURNS}"))
+                    used = cores_used(cpu, loads[-1:])
+                    left = server.pending()
+                    _switch(server, off=busy, on=quiet)
+                growth = server.peak_memory_bytes() / quiet_bytes
+                found = self._harness.take_figures()["by_address"]
+        if not left:
+            raise BenchError(f"{self._backlog:,} bulk deliveries were not enough for this machine")
+        name = f"order events, {self._backlog:,} bulk deliveries"
+        yield Figure(name, _RATE, "events/s", cores=used)
+        for figure in ("p50_ms", "p99_ms"):
+            base = max(found[address][figure] for address in _QUIET)
+            yield Figure(f"{figure[:3]} end to end, quiet", base, "ms", name)
+            for address, where in ((_SAME, "same endpoint"), (_OTHER, "another endpoint")):
+                value = found[address][figure]
+                goal = at_most(_GOAL, value / base) if figure == "p99_ms" else {}
+                yield Figure(f"{figure[:3]} end to end, {where}", value, "ms", name)
+                yield Figure("of quiet", value / base, "ratio", name, **goal)
+        seconds = sum(each.seconds for each in loads)
+        yield Figure("bulk deliveries meanwhile", (self._backlog - left) / seconds, "deliveries/s", name)
+        yield Figure("server peak memory of quiet", growth, "ratio", name, **at_most(1.3, growth))
+
+    def _add_endpoint(self, server: Server, address: str) -> str:
+        return server.add_endpoint(self._harness.receiver.port, address, OrderConfirmedEvent.__name__)
+
+    def _load(self, server: Server, step: str) -> LoadResult:
+        self._steps.next(step)
+        return self._harness.load([server], seconds=self._harness.seconds / _TURNS, rate=_RATE)
+
+
+def _switch(server: Server, *, off: Sequence[str], on: Sequence[str]) -> None:
+    """Disable and enable endpoints, when all deliveries under way are answered. Raises BenchError."""
+    for endpoint in off:
+        server.change_endpoint(endpoint, enabled=False)
+    deadline = time.monotonic() + WAIT_S
+    while server.in_flight():
+        if time.monotonic() > deadline:
+            raise BenchError(f"Deliveries were not answered within {WAIT_S:.0f} s")
+        time.sleep(_POLL_S)
+    for endpoint in on:
+        server.change_endpoint(endpoint, enabled=True)
