@@ -10,7 +10,7 @@ from commerce_event.bench.report import Figure, at_most
 from commerce_event.bench.stores import StoreFactory
 from commerce_event.contract.types import OrderConfirmedEvent
 
-_TURNS: Final = 5  # quiet and busy: the machine's pace changes within seconds
+_TURNS: Final = 3  # quiet and busy: the machine's pace changes within seconds
 STEPS: Final = 1 + 2 * _TURNS
 _RATE: Final = 100.0  # events/s, of a busy shop
 _POLL_S: Final = 0.02
