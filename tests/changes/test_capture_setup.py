@@ -35,6 +35,7 @@ async def test_setup_twice_changes_nothing(followed: Followed, capture: Capture)
 
     assert any("Made the publication" in each for each in first)
     assert any("Made the slot" in each for each in first)
+    assert any("max_slot_wal_keep_size sets no limit" in each for each in first)
     assert not [each for each in second if each.startswith(("Made", "Making", "Added"))]
     assert await followed.value(SLOTS) == 1
 

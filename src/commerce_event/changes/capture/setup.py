@@ -58,6 +58,11 @@ async def set_up(database: SourceDatabase, source: Source, say: Callable[[str], 
     create = _CREATE_FAILOVER_SLOT if cluster.version >= FAILOVER_SINCE else _CREATE_SLOT
     lsn = await database.value(create, database.slot, limit_s=_SLOT_S)
     say(f"Made the slot {database.slot}, from {lsn} on.")
+    if await database.retention_limit_bytes() is None:
+        say(
+            "max_slot_wal_keep_size sets no limit: while no capture runs, the log that is kept for it can fill the disk. "
+            "To limit it: ALTER SYSTEM SET max_slot_wal_keep_size = '20GB'"
+        )
     if source.position is not None:
         say(
             f"The source was captured up to {lsn_text(source.position.lsn)} before. Changes since then are not in the "
