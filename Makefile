@@ -60,6 +60,8 @@ chaos: $(VENV)/.dev ## inject faults under load, 250 kills on each engine, and c
 	$(BIN)/python tests/oracle/chaos.py --engine sqlite --cycles 50
 	$(BIN)/python tests/oracle/chaos.py --engine postgres --faults kill,kill-all --cycles 250
 	$(BIN)/python tests/oracle/chaos.py --engine postgres --cycles 70
+	$(BIN)/python tests/oracle/change_run.py --engine sqlite --cycles 60
+	$(BIN)/python tests/oracle/change_run.py --engine postgres --cycles 60
 
 simulate: $(VENV)/.dev ## run thousands of simulated worlds, each from a seed (an hour)
 	$(BIN)/python tests/simulation/every_commit.py

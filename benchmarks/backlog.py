@@ -21,6 +21,7 @@ class Size(msgspec.Struct, frozen=True):
 
     seconds: float  # under load, for each figure
     backlogs: tuple[int, int]
+    bulk_backlog: int  # bulk deliveries that wait while order events are published
     sent: int  # deliveries of a backlog that are sent, at most
     batches: int  # of claiming and settling
     passing: int  # deliveries that pass through a store, to see what grows

@@ -15,7 +15,7 @@ import msgspec
 
 from benchmarks import backlog, hanging_endpoint, nodes
 from benchmarks.backlog import Size
-from commerce_event.bench import scenarios
+from commerce_event.bench import bulk_backlog, scenarios
 from commerce_event.bench.harness import Harness, ShowProgress, Steps
 from commerce_event.bench.processes import BenchError, start_module
 from commerce_event.bench.report import Arrivals, Figure, machine
@@ -24,15 +24,15 @@ from commerce_event.bench.stores import StoreFactory
 from commerce_event.cli.bench import print_report, progress_bar
 
 _FAN_OUTS: Final = (1, 10)
-_FULL: Final = Size(5.0, (10_000, 1_000_000), 30_000, 64, 1_000_000)
-_QUICK: Final = Size(0.5, (10_000, 50_000), 3_000, 16, 10_000)
+_FULL: Final = Size(5.0, (10_000, 1_000_000), 1_000_000, 30_000, 64, 1_000_000)
+_QUICK: Final = Size(0.5, (10_000, 50_000), 50_000, 3_000, 16, 10_000)
 
 
 def measure(folder: Path, postgres: str | None, size: Size, show: ShowProgress, arrivals: Arrivals) -> Iterator[Figure]:
     """Measure SQLite, and PostgreSQL next to it when the URL of a server is given. Raises BenchError."""
     sqlite = StoreFactory(folder)
     count = scenarios.ACCEPT_STEPS + backlog.steps_of(size) + scenarios.LATENCY_STEPS * len(_FAN_OUTS)
-    count += hanging_endpoint.STEPS + (nodes.steps_of(size) if postgres else 0)
+    count += hanging_endpoint.STEPS + bulk_backlog.STEPS + (nodes.steps_of(size) if postgres else 0)
     steps = Steps(show, count)
     with start_module("commerce_event.bench.receiver") as receiver:
         harness = Harness(size.seconds, receiver, arrivals)
@@ -42,6 +42,7 @@ def measure(folder: Path, postgres: str | None, size: Size, show: ShowProgress, 
         for fan_out in _FAN_OUTS:
             yield from basic.end_to_end(fan_out)
         yield from hanging_endpoint.HangingEndpoint(harness, sqlite, steps).measure()
+        yield from bulk_backlog.BulkBacklog(harness, sqlite, steps, size.bulk_backlog).measure()
         if postgres:
             yield from nodes.Nodes(harness, sqlite, StoreFactory(folder, postgres), steps, size).measure()
 

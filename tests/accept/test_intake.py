@@ -11,7 +11,7 @@ from local_node import ORDER, Bench
 
 from commerce_event.accept import commit_batcher, turns
 from commerce_event.accept.commit_batcher import OutcomeUnknownError, PartlyStoredError, PendingEvent
-from commerce_event.store.model import Accepted, NewEvent
+from commerce_event.store.model import Accepted, Claimed, NewEvent
 from commerce_event.store.port import StoreUnavailableError
 
 Result = list[Accepted] | Awaitable[list[Accepted]]
@@ -171,6 +171,28 @@ async def test_submit_matched_event_keeps_no_decoded_body(bench: Bench) -> None:
     assert event.data is None
     [answer] = await bench.node.intake.submit([event])  # it is decoded again if need be
     assert answer.deliveries == 1
+
+
+async def test_submit_bulk_events_sends_them_within_their_share_of_the_slots(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.endpoint("/ok", max_in_flight=1)
+    dispatcher, launched = bench.node.dispatcher, list[Claimed]()
+    launch = dispatcher.launch
+
+    def launch_noted(claimed: Claimed) -> None:
+        launched.append(claimed)
+        launch(claimed)
+
+    monkeypatch.setattr(dispatcher, "launch", launch_noted)
+    bulk, other = [pending() for _ in range(5)], [pending()]
+    for event in bulk:
+        event.bulk = True
+    await bench.node.intake.submit([*bulk, *other])
+
+    assert [each.bulk for each in launched] == [True, False]  # the others wait in the store
+    assert [each.state for each in await bench.until_settled()] == ["delivered"] * 6
+    assert dispatcher.in_flight == 0
 
 
 async def test_close_refuses_events_that_are_being_matched(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

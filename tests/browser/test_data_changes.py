@@ -45,13 +45,13 @@ async def test_setting_is_previewed_corrected_and_saved_with_its_sentence(page: 
     await row.get_by_role("link", name="Add").click()
 
     await page.get_by_label("City", exact=True).check()
-    await page.get_by_label("Other fields").fill("Zp")
+    await page.get_by_label("Other fields").fill("Zipp")
     await page.get_by_role("button", name="Add setting").click()
     fields = page.get_by_role("group", name="Fields that count")
     await shown(fields.locator(".error")).to_contain_text("did you mean Zip?")
     await shown(fields.get_by_label("City", exact=True)).to_be_checked()
 
-    await fields.get_by_label("Zp", exact=True).uncheck()
+    await fields.get_by_label("Zipp", exact=True).uncheck()
     await page.get_by_role("button", name="Preview").click()
     preview = page.locator("#preview")
     await shown(preview).to_contain_text("Over the 3 changes of this entity that are kept, it would have raised 3")
@@ -93,6 +93,7 @@ async def test_fields_to_choose_follow_the_entity(page: Page, api: Api) -> None:
     await page.get_by_label("Entity").select_option("tClientCustomer")
     await shown(page.get_by_label("Zip", exact=True)).to_be_visible()
     await page.get_by_label("Zip", exact=True).check()
+    await page.get_by_label("Entity").focus()
     await page.get_by_label("Entity").select_option("tClientCustomerFlag")
     await shown(page.get_by_label("City", exact=True)).to_have_count(0)
     await shown(page.get_by_label("Zip", exact=True)).to_be_checked()
@@ -188,7 +189,7 @@ async def test_source_with_a_lost_slot_is_an_alert_that_says_what_to_do(page: Pa
     await shown(page.locator(".alerts")).to_contain_text("slot lost")
     await page.get_by_role("link", name="Change source crm").click()
 
-    await shown(page.locator("#reader.bad")).to_contain_text("changes after 0/1A may be missing")
+    await shown(page.locator("#reader.bad")).to_contain_text("Changes after 0/1A may be missing.")
     await shown(page.locator("#command-2")).to_contain_text("--source crm --accept-gap")
 
 
@@ -199,7 +200,7 @@ async def test_key_of_one_client_sees_and_changes_its_own_only(page: Page, api: 
     await source(api)
     await source(api, "secret-source", 2)
     await sign_in(page, key["key"])
-    for address in (f"types/{TYPE}/settings", f"types/{TYPE}/settings?client_id=", "changes", "sources", "audit", ""):
+    for address in (f"types/{TYPE}/settings", f"types/{TYPE}/settings?client_id=", "changes", "sources", "audit"):
         await page.goto(f"/admin/{address}")
         text = await page.content()
         assert foreign["id"] not in text, address
@@ -221,7 +222,7 @@ async def test_key_of_one_client_sees_and_changes_its_own_only(page: Page, api: 
 
 
 async def test_values_and_names_of_fields_are_shown_and_never_run(page: Page, api: Api) -> None:
-    made = await setting(api, fields=[EVIL], filter={f"after.{EVIL}": {"ne": EVIL}})
+    made = await setting(api, fields=[EVIL], filter={f"after.{EVIL}": EVIL})
     changed = await change(api, before={EVIL: "<b>x"}, after={EVIL: EVIL, "Nested": {EVIL: [EVIL]}})
     part = await change(api, "insert", entity="tClientProductSku", key={"PartNo": EVIL}, after={"Name": EVIL})
     await source(api)
@@ -232,7 +233,7 @@ async def test_values_and_names_of_fields_are_shown_and_never_run(page: Page, ap
     page.on("console", lambda message: trouble.append(message.text) if "Content Security" in message.text else None)
     await sign_in(page)
     for address in (
-        "", "changes", f"changes/{changed['id']}", f"changes/{part['id']}", f"types/{TYPE}/settings?client_id=1",
+        "events", "changes", f"changes/{changed['id']}", f"changes/{part['id']}", f"types/{TYPE}/settings?client_id=1",
         f"event-settings/{made['id']}/edit", f"types/{TYPE}/settings/new?client_id=1&entity=tClientCustomer", "sources",
         "sources/crm", "audit",
     ):  # fmt: skip

@@ -68,7 +68,8 @@ FILL = """(texts) => {
 }"""
 SCREENS = (
     "", "/events", "/endpoints", "/endpoints/new", "/dead", "/replays", "/replays/new", "/types", "/audit", "/keys", "/system",
-    "/types/OrderConfirmedEvent",
+    "/types/OrderConfirmedEvent", "/changes", "/sources", "/types/SkuChangedNotification/settings",
+    "/types/SkuChangedNotification/settings/new",
 )  # fmt: skip
 
 
@@ -153,7 +154,7 @@ async def test_screens_forms_and_problems_run_no_xss_vector(page: Page, api: Api
         await look(f"replay {vector}")
     for start in range(0, len(VECTORS), 4):
         texts = [VECTORS[(start + step) % len(VECTORS)] for step in range(4)]
-        for address in ("/endpoints/new", "/keys", "/replays/new"):
+        for address in ("/endpoints/new", "/keys", "/replays/new", "/types/SkuChangedNotification/settings/new"):
             await page.goto(f"/admin{address}")
             async with page.expect_navigation():
                 await page.evaluate(FILL, texts)

@@ -129,6 +129,14 @@ async def test_explanation_shows_each_rule_with_the_value_found(api: Api) -> Non
     assert rules["filter"]["found"][0]["found"] == "Ystad"
 
 
+async def test_explanation_of_an_operation_that_does_not_count_names_it(api: Api) -> None:
+    await setting(api, on_delete=False)
+    deleted = await send(api, operation="delete", after=None)
+
+    [decision] = (await explain(api, deleted["id"]))["settings"]
+    assert decision["verdict"] == "it is a delete; the setting asks for insert or update"
+
+
 async def test_explanation_uses_the_settings_of_the_time_of_the_change(api: Api) -> None:
     made = await setting(api)
     answer = await send(api)

@@ -146,6 +146,50 @@ def test_starved_when_only_the_node_lacks_slots(load: dict[str, Any], node: dict
     assert found.starved is starved
 
 
+BULK_TABLE: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], tuple[int, int, int, int, int]]] = [
+    # what, endpoint's limits, its load, the node's load, (fresh, fresh bulk, first tries, retries, bulk)
+    ("bulk leaves a quarter of the slots", {}, {}, {}, (8, 6, 0, 0, 0)),
+    ("bulk that is due goes before new bulk", {}, {"due_bulk": 2}, {}, (6, 4, 0, 0, 2)),
+    ("new events keep a quarter for bulk that is due", {}, {"due_bulk": MANY}, {}, (6, 0, 0, 0, 6)),
+    ("bulk that holds its part keeps no more", {}, {"due_bulk": MANY, "bulk": 2, "in_flight": 2}, {}, (6, 0, 0, 0, 4)),
+    ("bulk at its limit", {}, {"due_bulk": MANY, "bulk": 6, "in_flight": 6}, {}, (2, 0, 0, 0, 0)),
+    ("next to first tries, every fourth slot", {}, {"due_first_tries": MANY, "due_bulk": MANY}, {}, (0, 0, 6, 0, 2)),
+    ("of all three kinds", {"max_in_flight": 8}, {"due_first_tries": MANY, "retries_due": True, "due_bulk": MANY}, {},
+     (0, 0, 9, 3, 4)),
+    ("first tries alone once bulk holds its part", {},
+     {"due_first_tries": MANY, "due_bulk": MANY, "bulk": 2, "in_flight": 2}, {}, (0, 0, 6, 0, 0)),
+    ("what few first tries leave", {}, {"due_first_tries": 1, "due_bulk": MANY}, {}, (5, 0, 1, 0, 6)),
+    ("one slot goes to first tries", {"max_in_flight": 1}, {"circuit": FAILING, "due_first_tries": 1, "due_bulk": 1}, {},
+     (0, 0, 1, 0, 0)),
+    ("and in every fourth round to bulk", {"max_in_flight": 1},
+     {"circuit": FAILING, "due_first_tries": 1, "due_bulk": 1}, {"round": 1}, (0, 0, 0, 0, 1)),
+    ("rate allowance goes to first tries", {"rate_limit": 50.0},
+     {"allowance": 3.0, "due_first_tries": MANY, "due_bulk": MANY}, {}, (0, 0, 2, 0, 1)),
+    ("bulk of the node is at its limit", {}, {"due_bulk": MANY}, {"in_flight": 48, "bulk": 48}, (2, 0, 0, 0, 0)),
+    ("bulk elsewhere leaves room for others", {"max_in_flight": 64}, {"trusted": True, "bulk": 48, "in_flight": 48},
+     {"in_flight": 48, "bulk": 48}, (7, 0, 0, 0, 0)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("limits", "load", "node", "expected"), [r[1:] for r in BULK_TABLE], ids=[r[0] for r in BULK_TABLE]
+)
+def test_capacity_for_bulk_in_each_case(
+    limits: dict[str, Any], load: dict[str, Any], node: dict[str, Any], expected: tuple[int, int, int, int, int]
+) -> None:
+    node = {"in_flight": load.get("in_flight", 0), "bulk": load.get("bulk", 0)} | node
+    client = ClientLoad(node["in_flight"], bulk=node["bulk"])
+    found = capacity(
+        EndpointLimits(**{"max_in_flight": 4} | limits),
+        EndpointLoad(**{"circuit": circuit()} | load),
+        client,
+        NodeLoad(**{"limit": 64} | node),
+        NOW,
+    )
+
+    assert (found.fresh, found.fresh_bulk, found.first_tries, found.retries, found.bulk) == expected
+
+
 @pytest.mark.parametrize(
     ("nodes", "expected"),
     [(1, EndpointLimits(32, 10.0)), (2, EndpointLimits(16, 5.0)), (3, EndpointLimits(10, 10 / 3)),
@@ -205,9 +249,11 @@ def loads(draw: st.DrawFn) -> EndpointLoad:
     return EndpointLoad(
         circuit=draw(CIRCUITS),
         in_flight=in_flight,
-        retries=draw(st.integers(0, in_flight)),
+        retries=(retries := draw(st.integers(0, in_flight))),
+        bulk=draw(st.integers(0, in_flight - retries)),
         due_first_tries=draw(st.integers(0, 20) | st.just(MANY)),
         retries_due=draw(BOOLEANS),
+        due_bulk=draw(st.integers(0, 20) | st.just(MANY)),
         trusted=draw(BOOLEANS),
         paused_until=draw(st.sampled_from([0.0, NOW, NOW + 5.0])),
         allowance=draw(st.floats(-100, 100)),
@@ -219,17 +265,24 @@ def clients(draw: st.DrawFn, load: EndpointLoad, node: NodeLoad) -> ClientLoad:
     """Return the load of the endpoint's client, which has the endpoint's slots and some of the others'."""
     others = draw(st.integers(0, node.in_flight - load.in_flight))
     own = 0 if load.trusted else load.in_flight
-    return ClientLoad(load.in_flight + others, own + draw(st.integers(0, min(others, node.untrusted - own))))
+    untrusted = draw(st.integers(0, min(others, node.untrusted - own)))
+    return ClientLoad(
+        load.in_flight + others,
+        own + untrusted,
+        load.bulk + draw(st.integers(0, min(others, node.bulk - load.bulk))),
+        0 if load.trusted else load.bulk,
+    )
 
 
 @st.composite
 def nodes(draw: st.DrawFn, load: EndpointLoad) -> NodeLoad:
     """Return the load of a node that has the endpoint's share in it, and other endpoints'."""
-    others, retries, untrusted = (draw(st.integers(0, 300)) for _ in range(3))
+    others, retries, untrusted, bulk = (draw(st.integers(0, 300)) for _ in range(4))
     return NodeLoad(
         limit=draw(st.integers(1, 600)),
         in_flight=load.in_flight + others,
         retries=load.retries + min(retries, others),
+        bulk=load.bulk + min(bulk, others),
         untrusted=(0 if load.trusted else load.in_flight) + min(untrusted, others),
         round=draw(st.integers(0, 9)),
     )
@@ -243,9 +296,9 @@ def test_capacity_is_never_negative_and_never_above_a_limit(
     client = data.draw(clients(load, node))
     found: Capacity = capacity(limits, load, client, node, NOW)
 
-    claimed = found.first_tries + found.retries
-    assert min(found.fresh, found.first_tries, found.retries) >= 0
-    for taken in (found.fresh, claimed):
+    claimed = found.first_tries + found.retries + found.bulk
+    assert min(found.fresh, found.fresh_bulk, found.first_tries, found.retries, found.bulk) >= 0
+    for taken in (found.fresh, found.fresh_bulk, claimed):
         assert taken == 0 or load.in_flight + taken <= 2 * limits.max_in_flight
         assert taken == 0 or node.in_flight + taken <= node.limit
         assert taken == 0 or limits.rate_limit is None or taken <= load.allowance + 1e-6
@@ -253,6 +306,10 @@ def test_capacity_is_never_negative_and_never_above_a_limit(
         assert taken <= 1 or load.circuit.state == "closed"
     assert found.first_tries <= load.due_first_tries
     assert found.retries == 0 or load.retries_due
+    assert found.bulk <= load.due_bulk
+    for taken in (found.fresh_bulk, found.bulk):
+        assert taken == 0 or node.bulk + taken <= max(1, node.limit * 3 // 4)
+        assert taken == 0 or load.bulk + taken <= max(1, 2 * limits.max_in_flight - max(1, limits.max_in_flight // 2))
     assert found.retries == 0 or load.retries + found.retries <= max(1, limits.max_in_flight * 3 // 4)
     assert found.retries == 0 or node.retries + found.retries <= max(1, node.limit * 3 // 4)
 
@@ -265,7 +322,7 @@ def test_unhealthy_endpoint_never_takes_slots_beyond_its_own(
     found = capacity(limits, load, data.draw(clients(load, node)), node, NOW)
 
     if load.circuit.failures:
-        taken = max(found.fresh, found.first_tries + found.retries)
+        taken = max(found.fresh, found.fresh_bulk, found.first_tries + found.retries + found.bulk)
         assert taken == 0 or load.in_flight + taken <= limits.max_in_flight
 
 
@@ -278,7 +335,7 @@ def test_new_events_leave_room_for_due_deliveries(
 
     if found.fresh:
         assert load.due_first_tries + found.fresh <= 2 * limits.max_in_flight - load.in_flight
-        assert found.first_tries + found.retries >= min(load.due_first_tries, 1)
+        assert found.first_tries + found.retries + found.bulk >= min(load.due_first_tries, 1)
 
 
 class Hanging(NamedTuple):
@@ -291,21 +348,35 @@ class Hanging(NamedTuple):
         load = EndpointLoad(circuit(), due_first_tries=MANY, retries_due=retries_due, trusted=trusted)
         found = capacity(EndpointLimits(max_in_flight), load, self.client, self.node, NOW)
         taken = found.first_tries + found.retries
-        for each in (self.node, self.client):
-            each.in_flight += taken
-            each.untrusted += 0 if trusted else taken
+        self._hold(taken, trusted=trusted)
         self.node.retries += found.retries
         return taken
 
+    def take_bulk(self, max_in_flight: int, *, trusted: bool) -> None:
+        load = EndpointLoad(circuit(), due_bulk=MANY, trusted=trusted)
+        taken = capacity(EndpointLimits(max_in_flight), load, self.client, self.node, NOW).bulk
+        self._hold(taken, trusted=trusted)
+        for each in (self.node, self.client):
+            each.bulk += taken
+        self.client.untrusted_bulk += 0 if trusted else taken
 
+    def _hold(self, taken: int, *, trusted: bool) -> None:
+        for each in (self.node, self.client):
+            each.in_flight += taken
+            each.untrusted += 0 if trusted else taken
+
+
+BULK = st.lists(st.tuples(st.integers(1, 1_000), BOOLEANS), max_size=20)
 HANGING = st.lists(st.tuples(st.integers(1, 1_000), BOOLEANS, BOOLEANS), min_size=1, max_size=40)
 
 
-@given(st.integers(4, 600), HANGING)
+@given(st.integers(4, 600), BULK, HANGING)
 def test_quarter_of_the_slots_stays_free_however_many_endpoints_hang(
-    limit: int, endpoints: list[tuple[int, bool, bool]]
+    limit: int, bulk: list[tuple[int, bool]], endpoints: list[tuple[int, bool, bool]]
 ) -> None:
     node, client = NodeLoad(limit), ClientLoad()
+    for max_in_flight, _ in bulk if limit >= 16 else ():  # a quarter of fewer is too little for two clients
+        Hanging(node, client).take_bulk(max_in_flight, trusted=False)
     for max_in_flight, retries_due, _ in endpoints:
         Hanging(node, client).take(max_in_flight, retries_due=retries_due, trusted=False)
 
@@ -314,15 +385,22 @@ def test_quarter_of_the_slots_stays_free_however_many_endpoints_hang(
     assert capacity(EndpointLimits(1), healthy, client, node, NOW).fresh >= 1
 
 
-@given(st.integers(2, 10_000), HANGING, BOOLEANS, BOOLEANS)
+@given(st.integers(2, 10_000), BULK, HANGING, BOOLEANS, BOOLEANS)
 def test_client_without_slots_gets_one_however_many_endpoints_of_another_hang(
-    limit: int, endpoints: list[tuple[int, bool, bool]], lost_trust: bool, trusted: bool
+    limit: int,
+    bulk: list[tuple[int, bool]],
+    endpoints: list[tuple[int, bool, bool]],
+    lost_trust: bool,
+    trusted: bool,
 ) -> None:
     node, client = NodeLoad(limit), ClientLoad()
+    for max_in_flight, was_trusted in bulk:
+        Hanging(node, client).take_bulk(max_in_flight, trusted=was_trusted)
     for max_in_flight, retries_due, was_trusted in endpoints:
         Hanging(node, client).take(max_in_flight, retries_due=retries_due, trusted=was_trusted)
     if lost_trust:
         node.untrusted = client.untrusted = client.in_flight
+        client.untrusted_bulk = client.bulk
 
     for max_in_flight in (1, 32, 1_000):
         fresh = EndpointLoad(circuit(), trusted=trusted)
@@ -366,6 +444,57 @@ def test_no_single_endpoint_takes_more_than_half_of_the_node(limit: int, max_in_
         node.in_flight = held
 
     assert held <= (limit + 1) // 2
+
+
+@given(st.integers(16, 10_000), st.lists(st.tuples(st.integers(1, 1_000), BOOLEANS), min_size=1, max_size=40), BOOLEANS)
+def test_other_delivery_gets_a_slot_however_many_bulk_deliveries_wait(
+    limit: int, endpoints: list[tuple[int, bool]], same_client: bool
+) -> None:
+    """Also at an endpoint whose bulk deliveries hold all that they may, and of the same client."""
+    node, client = NodeLoad(limit), ClientLoad()
+    held = []
+    for max_in_flight, trusted in endpoints:
+        before = client.bulk
+        Hanging(node, client).take_bulk(max_in_flight, trusted=trusted)
+        held.append(client.bulk - before)
+
+    for (max_in_flight, trusted), bulk in zip(endpoints, held, strict=True):
+        load = EndpointLoad(circuit(), in_flight=bulk, bulk=bulk, trusted=trusted)
+        owner = client if same_client else ClientLoad(bulk, 0 if trusted else bulk, bulk, 0 if trusted else bulk)
+        assert capacity(EndpointLimits(max_in_flight), load, owner, node, NOW).fresh >= 1
+
+
+class Share(NamedTuple):
+    """How many slots each kind of deliveries of an endpoint got."""
+
+    others: int
+    bulk: int
+
+
+@given(
+    st.integers(1, 64),
+    st.none() | st.floats(1.0, 1_000.0),
+    st.sampled_from([circuit(), FAILING]),
+    BOOLEANS,
+    st.integers(0, 3),
+)
+def test_bulk_and_others_both_get_their_share_while_both_wait(
+    max_in_flight: int, rate_limit: float | None, state: Circuit, retries_due: bool, first_round: int
+) -> None:
+    """All slots are freed and claimed again, many times."""
+    limits, node = EndpointLimits(max_in_flight, rate_limit), NodeLoad(10_000)
+    got = Share(0, 0)
+    for round_number in range(first_round, first_round + 64):
+        node.round = round_number
+        load = EndpointLoad(
+            state, due_first_tries=MANY, retries_due=retries_due, due_bulk=MANY, trusted=True, allowance=1.0
+        )
+        found = capacity(limits, load, ClientLoad(), node, NOW)
+        got = Share(got.others + found.first_tries + found.retries, got.bulk + found.bulk)
+        assert found.first_tries + found.retries + found.bulk >= 1
+
+    assert got.bulk >= (got.others + got.bulk) // 7  # a quarter, rounded down: at worst one of seven slots
+    assert got.others >= (got.others + got.bulk) * 3 // 4 - 1
 
 
 @given(LIMITS, loads())

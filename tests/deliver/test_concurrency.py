@@ -18,7 +18,7 @@ from commerce_event.deliver import concurrency as concurrency_module
 from commerce_event.deliver.concurrency import Concurrency
 from commerce_event.deliver.endpoint_state import EndpointState
 from commerce_event.registry.registry import Registry
-from commerce_event.store.model import ClaimRequest
+from commerce_event.store.model import Claimed, ClaimRequest
 
 ENDPOINT = Endpoint(
     id=7, client_id=1, url="https://a.example/", event_types=("*",), secrets=(), max_in_flight=4
@@ -33,15 +33,15 @@ class OneEndpoint:
         self.registry = registry
         self.state = concurrency.state(ENDPOINT.id)
 
-    def reserve_all(self) -> int:
+    def reserve_all(self, *, bulk: bool = False) -> int:
         count = 0
-        while self.concurrency.reserve(ENDPOINT):
+        while self.concurrency.reserve(ENDPOINT, bulk=bulk):
             count += 1
         return count
 
-    def free(self, count: int) -> None:
+    def free(self, count: int, kind: DeliveryKind = DeliveryKind.FIRST) -> None:
         for _ in range(count):
-            self.concurrency.finish(self.state, DeliveryKind.FIRST)
+            self.concurrency.finish(self.state, kind)
 
 
 @pytest.fixture
@@ -81,6 +81,102 @@ def test_reserve_with_uncounted_backlog_holds_no_slot(one: OneEndpoint) -> None:
     one.concurrency.mark_due(ENDPOINT.id, DeliveryKind.FIRST)
     assert one.reserve_all() == 0
     assert one.concurrency.claim_requests() == [ClaimRequest(ENDPOINT.id, DeliveryKind.FIRST, limit=8)]
+
+
+def test_reserve_for_bulk_leaves_a_quarter_of_the_slots(one: OneEndpoint) -> None:
+    assert one.reserve_all(bulk=True) == 6
+    assert one.reserve_all() == 2
+
+
+def test_reserve_with_uncounted_bulk_backlog_holds_a_slot_for_others_only(one: OneEndpoint) -> None:
+    one.concurrency.mark_due(ENDPOINT.id, DeliveryKind.BULK)
+    assert not one.concurrency.reserve(ENDPOINT, bulk=True)
+    assert one.concurrency.claim_requests() == [ClaimRequest(ENDPOINT.id, DeliveryKind.BULK, limit=6)]
+    assert one.reserve_all() == 2
+
+
+def test_claim_requests_with_both_kinds_due_claim_both(one: OneEndpoint) -> None:
+    one.concurrency.mark_due(ENDPOINT.id, DeliveryKind.BULK)
+    one.concurrency.mark_due(ENDPOINT.id, DeliveryKind.FIRST)
+    assert one.concurrency.claim_requests() == [
+        ClaimRequest(ENDPOINT.id, DeliveryKind.FIRST, limit=6),
+        ClaimRequest(ENDPOINT.id, DeliveryKind.BULK, limit=2),
+    ]
+
+
+def test_claim_of_a_kind_that_is_exhausted_leads_to_another_for_the_other_kind(one: OneEndpoint) -> None:
+    one.concurrency.mark_due(ENDPOINT.id, DeliveryKind.FIRST)
+    one.concurrency.mark_due(ENDPOINT.id, DeliveryKind.RETRY)
+    requests = one.concurrency.claim_requests()
+    assert not one.concurrency.may_claim_more
+
+    assert one.concurrency.claimed(requests[:1], ()) is False
+    assert one.concurrency.may_claim_more
+
+
+def test_claim_that_finds_the_end_of_an_uncounted_bulk_backlog_is_reported(one: OneEndpoint) -> None:
+    one.concurrency.mark_due(ENDPOINT.id, DeliveryKind.BULK)
+    assert one.concurrency.claimed(one.concurrency.claim_requests(), ())
+    assert one.concurrency.in_flight == 0
+
+    one.concurrency.notice(ENDPOINT.id, DeliveryKind.BULK)
+    assert not one.concurrency.claimed(one.concurrency.claim_requests(), ())
+
+
+def test_slots_of_bulk_are_counted_back_to_none(one: OneEndpoint) -> None:
+    client = one.state.client
+    assert one.reserve_all(bulk=True) == 6
+    assert (client.in_flight, client.bulk, client.untrusted_bulk, one.state.bulk) == (6, 6, 6, 6)
+
+    one.concurrency.record(one.state, Outcome(started_ms=0, duration_ms=1.0, status=200, error=None))
+    assert (client.bulk, client.untrusted_bulk) == (6, 0)
+    one.concurrency.release(ENDPOINT.id, bulk=True)
+    one.free(4, DeliveryKind.BULK)
+    one.concurrency.record(one.state, Outcome(started_ms=0, duration_ms=1.0, status=500, error="http_500"))
+    assert (client.bulk, client.untrusted_bulk) == (1, 1)
+    one.free(1, DeliveryKind.BULK)
+    assert (client.in_flight, client.bulk, client.untrusted_bulk, one.state.bulk) == (0, 0, 0, 0)
+
+
+def test_bulk_that_finishes_leads_to_a_claim_once_the_node_has_room_for_many(one: OneEndpoint) -> None:
+    one.state.workers = 4
+    one.concurrency.mark_due(ENDPOINT.id, DeliveryKind.BULK)
+    one.concurrency.claim_requests()
+    one.concurrency._node.bulk += 40  # of other endpoints; the limit is 48 of 64
+
+    assert not one.concurrency.finish(one.state, DeliveryKind.BULK)
+    one.concurrency._node.bulk -= 10
+    assert one.concurrency.finish(one.state, DeliveryKind.BULK)
+
+
+def claimed_delivery(number: int, *, bulk: bool) -> Claimed:
+    return Claimed(
+        delivery_id=number,
+        endpoint_id=7,
+        number=1,
+        failure_count=0,
+        run_id=1,
+        lease_until_ms=0,
+        replay_id=None,
+        event_id=number,
+        client_id=1,
+        sequence=number,
+        type="OrderConfirmedEvent",
+        traceparent=None,
+        body=b"{}",
+        bulk=bulk,
+    )
+
+
+def test_take_ready_returns_one_bulk_delivery_of_four_while_both_kinds_are_ready() -> None:
+    state = EndpointState(7, Circuit(), 0.0, ClientLoad())
+    for number in range(6):
+        state.add_ready(claimed_delivery(number, bulk=True))
+    for number in range(10, 18):
+        state.add_ready(claimed_delivery(number, bulk=False))
+
+    taken = [each.delivery_id for each in iter(state.take_ready, None)]
+    assert taken == [10, 11, 12, 0, 13, 14, 15, 1, 16, 17, 2, 3, 4, 5]
 
 
 def test_may_send_with_open_circuit_allows_one_probe_after_the_pause() -> None:

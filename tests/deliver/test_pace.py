@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from commerce_event.deliver import pace
 from commerce_event.deliver.pace import Pace
 
@@ -13,11 +15,11 @@ class Starts:
         self.pace = Pace()
         self.begun: list[int] = []
 
-    def add(self, client_id: int, count: int, weight: int = 1) -> list[asyncio.Task[None]]:
-        return [asyncio.create_task(self._start(client_id, weight)) for _ in range(count)]
+    def add(self, client_id: int, count: int, weight: int = 1, *, bulk: bool = False) -> list[asyncio.Task[None]]:
+        return [asyncio.create_task(self._start(client_id, weight, bulk)) for _ in range(count)]
 
-    async def _start(self, client_id: int, weight: int) -> None:
-        await self.pace.wait_for_turn(client_id, weight)
+    async def _start(self, client_id: int, weight: int, bulk: bool) -> None:
+        await self.pace.wait_for_turn(client_id, bulk=bulk, weight=weight)
         self.begun.append(client_id)
 
 
@@ -61,3 +63,30 @@ async def test_wait_for_turn_of_a_cancelled_request_is_skipped() -> None:
     await asyncio.wait(tasks)
     assert len(starts.begun) == 20
     await starts.pace.wait_for_turn(2)
+
+
+async def test_wait_for_turn_of_bulk_rests_between_turns_while_others_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "_REST_S", 3_600.0)
+    starts = Starts()
+    await asyncio.gather(*starts.add(1, 1))
+    bulk = starts.add(2, 100, bulk=True)
+    await asyncio.gather(*starts.add(1, 100))
+
+    assert starts.begun.count(1) == 101
+    assert starts.begun.count(2) == pace._BULK_STARTS_MAX
+    for task in bulk:
+        task.cancel()
+
+
+async def test_wait_for_turn_of_bulk_goes_on_after_a_rest() -> None:
+    starts = Starts()
+    await asyncio.gather(*starts.add(1, 1), *starts.add(2, 50, bulk=True))
+
+    assert starts.begun.count(2) == 50
+
+
+async def test_wait_for_turn_of_bulk_alone_has_no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "_REST_S", 3_600.0)
+    starts = Starts()
+
+    await asyncio.gather(*starts.add(2, 100, bulk=True))

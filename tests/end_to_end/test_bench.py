@@ -20,7 +20,13 @@ COMMAND = (sys.executable, "-m", "commerce_event", "bench", "--quick")
 DEVELOPER_COMMAND = (sys.executable, "-m", "benchmarks.full", "--quick")
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 200.0
-RATIOS = {"of the HTTP server alone", "of the HTTP client alone"}
+RATIOS = {
+    "of the HTTP server alone",
+    "of the HTTP client alone",
+    "p99, same endpoint/quiet",
+    "p99, another endpoint/quiet",
+    "server peak memory, backlog/quiet",
+}
 DEVELOPER_RATIOS = RATIOS | {
     "queue, 1 endpoint, large/small backlog",
     "queue, 8 endpoints, large/small backlog",

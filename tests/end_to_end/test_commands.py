@@ -128,6 +128,32 @@ async def test_truncated_list_says_that_there_is_more(shell: Shell) -> None:
     assert ([event["sequence"] for event in later.json], "There are more" in later.err) == ([2], True)
 
 
+async def test_simulate_changes_raises_notifications_by_the_settings_of_the_shop(shell: Shell) -> None:
+    settings = (await shell("simulate", "--print-settings", "--client", "7")).out
+    applied = await shell("event-settings", "apply", "-", stdin=settings)
+    arguments = ("simulate", "--changes", "--client", "7", "--rate", "0", "--count", "150", "--seed", "5")
+    printed = [json.loads(line) for line in (await shell(*arguments, "--print-only")).out.splitlines()]
+    first = await shell.json(*arguments)
+    second = await shell.json(*arguments)
+    raised = await shell.json("events", "list", "--client", "7", "--limit", "500")
+
+    assert applied.code == 0, applied.err
+    assert first == {"accepted": 150, "duplicates": 0, "refused": 0, "refusals": []}
+    assert second == {"accepted": 0, "duplicates": 150, "refused": 0, "refusals": []}
+    assert [change["client_id"] for change in printed] == [7] * 150
+    assert {event["type"] for event in raised} >= {"CustomerChangedNotification", "SkuChangedNotification"}
+
+
+async def test_simulate_changes_with_events_sends_no_notifications(shell: Shell) -> None:
+    printed = await shell("simulate", "--changes", "--with-events", "--count", "200", "--print-only")
+    alone = await shell("simulate", "--with-events", "--print-only")
+
+    items = [json.loads(line) for line in printed.out.splitlines()]
+    assert {item["type"].endswith("Event") for item in items if "type" in item} == {True}
+    assert any("entity" in item for item in items)
+    assert (alone.code, "--changes" in alone.err) == (2, True)
+
+
 async def test_simulate_twice_with_one_seed_creates_no_duplicates(shell: Shell) -> None:
     first = await shell.json("simulate", "--rate", "0", "--count", "200", "--seed", "5")
     second = await shell.json("simulate", "--rate", "0", "--count", "200", "--seed", "5")
@@ -581,6 +607,17 @@ async def test_demo_once_delivers_and_exits_0() -> None:
     assert done.json["missing"] == done.json["forged"] == 0
     assert done.json["arrived"] >= done.json["expected"] > 120
     assert done.json["balanced"] is True
+
+
+async def test_demo_once_raises_what_the_shop_tells_of() -> None:
+    done = await run("demo", "--once", "--count", "200", "--json")
+
+    assert done.code == 0, done.err
+    summary = done.json
+    assert summary["changes"] > 50
+    assert summary["raised"] + summary["merged"] == summary["told"] > 20
+    assert summary["mismatches"] == 0
+    assert "It raised " in summary["explained"]
 
 
 async def test_help_lists_every_command_without_a_server() -> None:

@@ -114,7 +114,7 @@ class Prediction:
     fired: dict[str, bool]  # by the id of each setting that counts
 
 
-def predict(changes: list[SentChange], wishes: list[Wish], epochs: int) -> list[Prediction]:
+def predict(changes: list[SentChange], wishes: list[Wish]) -> list[Prediction]:
     """Predict what every change raises: the changes of a row in the order of their ids."""
     known: dict[tuple[int, str], tuple[int, Values]] = {}  # by row: the epoch of the last change, and the values
     found = []

@@ -231,10 +231,14 @@ def _events(api: httpx.Client, client_id: int) -> Iterator[RaisedEvent]:
         if not items:
             return
         for item in items:
-            accepted_ms = datetime.fromisoformat(item["accepted_at"]).timestamp() * 1000
             if item["type"] in FORMS:
+                accepted_ms = _time_ms(item["accepted_at"])
                 yield RaisedEvent(item["id"], item["sequence"], item["type"], item["data"], accepted_ms)
         after = items[-1]["sequence"]
+
+
+def _time_ms(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp() * 1000
 
 
 def _changes(api: httpx.Client, client_id: int) -> Iterator[Values]:
@@ -252,8 +256,9 @@ def _explain(server: Server, record: ChangeRecord, ids: list[str]) -> None:
     def read(part: list[str]) -> None:
         with server.api() as api:
             for change_id in part:
-                answer = api.get(f"/v1/changes/{change_id}/explain").raise_for_status().json()
-                record.explanations[change_id] = answer
+                explanation = api.get(f"/v1/changes/{change_id}/explain").raise_for_status().json()
+                explanation["change"]["accepted_ms"] = _time_ms(explanation["change"]["accepted_at"])
+                record.explanations[change_id] = explanation
 
     with ThreadPoolExecutor(_CALLERS) as callers:
         list(callers.map(read, [ids[turn::_CALLERS] for turn in range(_CALLERS)]))

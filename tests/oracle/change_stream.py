@@ -89,7 +89,7 @@ class Changes:
             return {"OnHandValue": on_hand, "MinimumValue": rng.choice((5, 5, 4)), "WarehouseCode": "GBG"}
         if entity == "tCategory":
             return {"Name": rng.choice(("Tools", "Garden")), "SortOrder": rng.randint(1, 9)}
-        return {"CostValue": rng.choice((1, 2, 2.0, 3)), "OnHandValue": rng.randint(0, 3), "Level": rng.randint(1, 9)}
+        return {"CostValue": rng.choice((1, 2, 2.0, 3)), "OnHandValue": rng.randint(0, 3), "Level": rng.choice((2, 8))}
 
 
 _ENTITIES = (

@@ -3,7 +3,6 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -78,7 +77,7 @@ class _Case:
     @cached_property
     def predictions(self) -> list[Prediction]:
         """In the order of the changes."""
-        return predict(self.record.sent, self.record.wishes, self.record.epochs)
+        return predict(self.record.sent, self.record.wishes)
 
     @cached_property
     def notices(self) -> list[Notice]:
@@ -95,9 +94,17 @@ class _Case:
         return {each["setting_id"]: each for each in explanation["settings"]}
 
     def _said(self, notice: Notice) -> dict[str, Any] | None:
-        decision = self.decisions(notice.change_id).get(notice.wish.id, {"notifications": []})
-        same = [each for each in decision["notifications"] if canonical(each["body"]) == notice.body]
-        return same[0] if same else None
+        return self._explained.get((notice.change_id, notice.wish.id, notice.body))
+
+    @cached_property
+    def _explained(self) -> dict[tuple[str, str, str], dict[str, Any]]:
+        """Every notification of the explanations by change, setting and body."""
+        return {
+            (change_id, setting["setting_id"], canonical(notification["body"])): notification
+            for change_id, explanation in self.record.explanations.items()
+            for setting in explanation["settings"]
+            for notification in setting["notifications"]
+        }
 
     @cached_property
     def unexplained(self) -> set[tuple[str, str]]:
@@ -187,14 +194,17 @@ def _too_many(case: _Case) -> Iterator[str]:
 
 def _merged(case: _Case) -> Iterator[str]:
     rows = {change.id: change.row for change in case.record.sent}
-    said = {each["event_id"]: each["merged"] for _, each in case.found if each is not None}
+    said: dict[str, set[int]] = defaultdict(set)
+    for _, each in case.found:
+        if each is not None:
+            said[each["event_id"]].add(each["merged"])
     for event_id, notices in case.groups.items():
         event = case.events.get(event_id)
         if event is None:
             continue
         if not notices[0].wish.window_s and len(notices) != 1:
             yield f"{event_id} has {len(notices)} changes and no window"
-        if said[event_id] != len(notices):
+        if said[event_id] != {len(notices)}:
             yield f"{event_id} says that it merged {said[event_id]} changes; there are {len(notices)}"
         if len({(notice.wish.id, notice.subject) for notice in notices}) != 1:
             yield f"{event_id} merged what is not about the same thing"
@@ -220,19 +230,12 @@ def _interleaved(case: _Case, rows: dict[str, Any]) -> Iterator[str]:
 
 
 def _early(case: _Case) -> Iterator[str]:
-    accepted_ms = {
-        change_id: _time_ms(explanation["change"]["accepted_at"])
-        for change_id, explanation in case.record.explanations.items()
-    }
+    accepted_ms = {name: each["change"]["accepted_ms"] for name, each in case.record.explanations.items()}
     for event_id, notices in case.groups.items():
         window_s = notices[0].wish.window_s
         first_ms = min(accepted_ms[notice.change_id] for notice in notices)
         if event_id in case.events and case.events[event_id].accepted_ms < first_ms + window_s * 1000 - 2:
             yield f"{event_id} was raised {case.events[event_id].accepted_ms - first_ms:.0f} ms after its first change"
-
-
-def _time_ms(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp() * 1000
 
 
 def _explained(case: _Case) -> Iterator[str]:

@@ -101,6 +101,30 @@ async def test_change_setting_after_another_nodes_change_applies_to_the_new_sett
     assert (changed.on_delete, changed.fields) == (False, ("Name",))
 
 
+async def test_change_setting_concurrent_changes_of_two_nodes_are_all_kept(store: Store, registry: Registry) -> None:
+    await registry.change_settings.add_setting(setting(5), limit=9)
+    other = await loaded(store)
+
+    def later(found: EventSetting) -> EventSetting:
+        return msgspec.structs.replace(found, coalesce_s=found.coalesce_s + 1)
+
+    nodes = [registry, other] * 8
+    await asyncio.gather(*(node.change_settings.change_setting(5, later) for node in nodes))
+
+    await registry.refresh()
+    found = registry.change_settings.setting_in(EVERYONE, 5)
+    assert found is not None
+    assert found.coalesce_s == 16
+
+
+async def test_change_setting_deleted_by_another_node_returns_none(store: Store, registry: Registry) -> None:
+    await registry.change_settings.add_setting(setting(5), limit=9)
+    other = await loaded(store)
+    await other.change_settings.delete_setting(5, START_MS)
+
+    assert await registry.change_settings.change_setting(5, lambda found: found) is None
+
+
 async def test_change_setting_that_raises_stores_nothing(registry: Registry) -> None:
     saved = await registry.change_settings.add_setting(setting(5), limit=9)
 
@@ -162,6 +186,22 @@ async def test_put_source_is_read_by_other_nodes(store: Store, registry: Registr
     await other.change_settings.delete_source("erp")
     await registry.refresh()
     assert registry.source("erp") is other.source("erp") is None
+
+
+async def test_refresh_reads_only_changed_sources(store: Store, registry: Registry) -> None:
+    await registry.change_settings.put_source("a", lambda _: source("a"), limit=9)
+    await registry.change_settings.put_source("b", lambda _: source("b"), limit=9)
+    await registry.change_settings.put_source("c", lambda _: source("c"), limit=9)
+    other = await loaded(store)
+    kept = other.source("a")
+    changed = await registry.change_settings.put_source("c", lambda _: source("c", client_id=5), limit=9)
+    await registry.change_settings.delete_source("b")
+
+    await other.refresh()
+
+    assert other.source("a") is kept
+    assert other.source("c") == changed
+    assert [each.name for each in other.change_settings.sources(EVERYONE)] == ["a", "c"]
 
 
 async def test_put_source_of_another_nodes_name_is_a_change(store: Store, registry: Registry) -> None:

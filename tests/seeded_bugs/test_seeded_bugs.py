@@ -19,7 +19,13 @@ for name in ALL_BUGS:
         raise SystemExit(f"{name} does not fit")
 """
 # Most of the others need a disk of their own, PostgreSQL or many kills; `make chaos` tries them all.
-TRIED = [*BUGS, "attempt_not_on_record_before_it_is_sent"]
+TRIED = [
+    *BUGS,
+    "attempt_not_on_record_before_it_is_sent",
+    "last_known_values_not_in_the_commit_of_their_change",
+    "last_known_values_lost_when_a_node_starts",
+    "waiting_notification_raised_twice",
+]
 
 
 def test_every_seeded_bug_fits_the_code_it_is_put_into() -> None:

@@ -107,7 +107,9 @@ class Actors:
             body=msgspec.json.encode({**data, "Number": number}), order_id=order, begin_s=self._loop.time(),
         )  # fmt: skip
         self._record.published.append(event)
-        pending_event = PendingEvent(client, kind, None, data, event.body, idempotency_key=event.key)
+        pending_event = PendingEvent(
+            client, kind, None, data, event.body, idempotency_key=event.key, bulk=number % 3 == 0
+        )
         wait_s = 1.0
         while event.event_id is None:
             try:

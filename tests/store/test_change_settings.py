@@ -8,7 +8,7 @@ import pytest
 
 from commerce_event.core.changes.model import ChangeSource, EventSetting, SourceState, TableMapping
 from commerce_event.store.model import ChangeBatch, PositionWrite
-from commerce_event.store.port import SettingExistsError, SourceExistsError, Store
+from commerce_event.store.port import SettingChangedError, SettingExistsError, SourceExistsError, Store
 
 replace = msgspec.structs.replace
 
@@ -69,6 +69,17 @@ async def test_settings_at_are_those_of_that_config_version(store: Store) -> Non
     assert [each.id for each in await settings_at(2, four)] == [7]
 
 
+async def test_change_of_another_revision_of_a_setting_is_refused(store: Store) -> None:
+    put = store.change_settings.put_setting
+    first = await put(new_setting(5))
+    second = await put(replace(new_setting(5), enabled=False), expected_revision=first)
+    for changed, expected in ((new_setting(5), first), (new_setting(6, 2), 1)):
+        with pytest.raises(SettingChangedError):
+            await put(changed, expected_revision=expected)
+    assert await store.registry.config_version() == second
+    assert [(each.id, each.enabled) for each in await store.change_settings.settings()] == [(5, False)]
+
+
 async def test_second_setting_of_the_same_thing_is_refused(store: Store) -> None:
     put = store.change_settings.put_setting
     await put(new_setting(5))
@@ -104,6 +115,9 @@ async def test_source_reads_back_as_it_was_put(store: Store) -> None:
     versions = [await store.change_settings.put_source(each, is_new=True) for each in (SOURCE, other)]
     kept = [replace(SOURCE, revision=versions[0]), replace(other, revision=versions[1])]
     assert await store.change_settings.sources() == kept
+    assert await store.change_settings.sources([kept[1].name, "unknown"]) == kept[1:]
+    assert await store.change_settings.sources([]) == []
+    assert await store.change_settings.source_revisions() == {each.name: each.revision for each in kept}
     with pytest.raises(SourceExistsError):
         await store.change_settings.put_source(SOURCE, is_new=True)
     assert await store.registry.config_version() == versions[1]

@@ -24,8 +24,8 @@ from change_batches import (
 from stores import START_MS, Engine, accept_events, new_event
 
 from commerce_event.core.model import Scope
-from commerce_event.store.change_rows import FIELDS_MAX
 from commerce_event.store.model import (
+    FIELDS_MAX,
     ChangeQuery,
     KnownRow,
     Page,

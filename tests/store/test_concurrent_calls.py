@@ -105,6 +105,7 @@ CALLS: dict[str, Callable[[Store], Awaitable[Any]]] = {
     "change_settings.settings_at": lambda store: store.change_settings.settings_at(1, 1),
     "change_settings.put_source": lambda store: store.change_settings.put_source(SOURCE),
     "change_settings.delete_source": lambda store: store.change_settings.delete_source("erp"),
+    "change_settings.source_revisions": lambda store: store.change_settings.source_revisions(),
     "change_settings.sources": lambda store: store.change_settings.sources(),
     "change_settings.source_states": lambda store: store.change_settings.source_states(),
     "change_settings.report_source": lambda store: store.change_settings.report_source("erp", "{}", now_ms=1),

@@ -123,6 +123,7 @@ class Intake:
         """
         if self._closed:
             raise StoreUnavailableError("the server is shutting down")
+        self.turns.note_other_work()
 
         def finish(result: Result) -> None:
             self._give_back(submission)

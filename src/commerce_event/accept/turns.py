@@ -12,6 +12,8 @@ from commerce_event.store.port import StoreUnavailableError
 TURN_S: Final = 0.002  # of the work of one owner, before other tasks run
 _LONG_S: Final = 0.004  # a turn that took so long, because of one large step, is followed by a rest
 _REST_MAX_S: Final = 0.05
+_BULK_REST_MIN_S: Final = 0.001  # after a turn of bulk work, while other work arrives
+_OTHERS_S: Final = 1.0  # since other work arrived last: then bulk work is alone
 
 T = TypeVar("T")
 Steps = Generator[None, None, T]
@@ -21,11 +23,12 @@ log = structlog.get_logger(__name__)
 
 
 class _Job:
-    __slots__ = ("on_done", "steps")
+    __slots__ = ("bulk", "on_done", "steps")
 
-    def __init__(self, steps: Steps[Any], on_done: Callable[[Any], None]) -> None:
+    def __init__(self, steps: Steps[Any], on_done: Callable[[Any], None], *, bulk: bool) -> None:
         self.steps = steps
         self.on_done = on_done
+        self.bulk = bulk
 
 
 class Turns:
@@ -35,26 +38,34 @@ class Turns:
     turn. The jobs of one owner run one after the other.
 
     After a turn with a step that took much longer, the loop is left to other tasks for as long as it took: a publish
-    of another caller needs several turns of the loop, and a thread that writes.
+    of another caller needs several turns of the loop, and a thread that writes. After a turn of bulk work it is left
+    to others as well, while they have work.
     """
 
     def __init__(self) -> None:
         self._jobs: dict[str, deque[_Job]] = {}
         self._running: asyncio.Task[None] | None = None
         self._closed = False
+        self._others_until = 0.0  # loop time
 
-    def start(self, owner: str, steps: Steps[T], on_done: Callable[[T | BaseException], None]) -> None:
+    def note_other_work(self) -> None:
+        """Note that work arrived that bulk work must not delay."""
+        self._others_until = asyncio.get_running_loop().time() + _OTHERS_S
+
+    def start(
+        self, owner: str, steps: Steps[T], on_done: Callable[[T | BaseException], None], *, bulk: bool = False
+    ) -> None:
         """Queue work; later, call ``on_done`` with what the generator returns or raises.
 
         Raises StoreUnavailableError after ``close``.
         """
         if self._closed:
             raise StoreUnavailableError("the server is shutting down")
-        self._jobs.setdefault(owner, deque()).append(_Job(steps, on_done))
+        self._jobs.setdefault(owner, deque()).append(_Job(steps, on_done, bulk=bulk))
         if self._running is None:
             self._running = asyncio.create_task(self._run())
 
-    async def run(self, owner: str, steps: Steps[T]) -> T:
+    async def run(self, owner: str, steps: Steps[T], *, bulk: bool = False) -> T:
         """Run work and return what the generator returns. The work ends when the caller is cancelled."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
@@ -76,7 +87,7 @@ class Turns:
                 yield
             raise asyncio.CancelledError
 
-        self.start(owner, until_cancelled(), resolve)
+        self.start(owner, until_cancelled(), resolve, bulk=bulk)
         return await future
 
     def close(self) -> None:
@@ -91,11 +102,17 @@ class Turns:
         try:
             await asyncio.sleep(0)
             while self._jobs:
-                for owner in list(self._jobs):
-                    took_s = self._take_turn(owner)
-                    await asyncio.sleep(min(took_s, _REST_MAX_S) if took_s >= _LONG_S else 0)
+                for owner, queue in list(self._jobs.items()):
+                    bulk = queue[0].bulk
+                    await asyncio.sleep(self._rest_s(self._take_turn(owner), bulk=bulk))
         finally:
             self._running = None
+
+    def _rest_s(self, took_s: float, *, bulk: bool) -> float:
+        """Return how long other tasks have the loop after a turn."""
+        if bulk and asyncio.get_running_loop().time() < self._others_until:
+            return min(max(took_s, _BULK_REST_MIN_S), _REST_MAX_S)
+        return min(took_s, _REST_MAX_S) if took_s >= _LONG_S else 0.0
 
     def _take_turn(self, owner: str) -> float:
         """Run steps of an owner for ``TURN_S``; return how many seconds it took."""

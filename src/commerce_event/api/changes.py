@@ -31,6 +31,7 @@ from commerce_event.store.model import ChangeQuery, Page
 COUNTED_MAX: Final = 1_000
 _NOTIFICATIONS_MAX: Final = 100  # that an explanation shows of one setting
 _WHAT: Final = "change"
+_OPERATIONS: Final = {"insert": "an insert", "update": "an update", "delete": "a delete"}
 _REASONS: Final = {
     "enabled": "the setting was off",
     "fields": "no field that counts has changed",
@@ -254,7 +255,7 @@ def _reason(decision: Decision) -> str:
     """Return in words why a setting raised nothing: the first rule that failed."""
     failed = next(rule for rule in decision.rules if not rule.passed)
     if failed.name == "operation":
-        return f"it is an {failed.found}; the setting asks for {' or '.join(failed.wanted) or 'nothing'}"
+        return f"it is {_OPERATIONS[failed.found]}; the setting asks for {' or '.join(failed.wanted) or 'nothing'}"
     if failed.name == "value":
         return f"{failed.wanted} has not changed"
     if failed.name == "properties":

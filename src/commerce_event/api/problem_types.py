@@ -5,6 +5,7 @@ from typing import Final
 import msgspec
 
 from commerce_event.accept import errors
+from commerce_event.changes import errors as change_errors
 from commerce_event.core.problems import TITLES, Problem, RejectedError, slug
 from commerce_event.http.media_types import UnsupportedMediaError
 
@@ -28,6 +29,9 @@ _REJECTIONS: Final[tuple[type[RejectedError], ...]] = (
     UnsupportedMediaError,
     errors.InvalidEventError,
     errors.InvalidItemError,
+    change_errors.InvalidChangeError,
+    change_errors.ChangeTooLargeError,
+    change_errors.UnknownSourceError,
 )
 _SEE_ERRORS: Final = "Each entry of errors has a location and a reason."
 _TEXTS: Final[dict[str, tuple[str, str]]] = {
@@ -56,6 +60,9 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     "too-many-events": ("One request has more events than the limit.", "Send them in several requests."),
     "the-event-breaks-the-contract": ("The event does not follow its contract.", _SEE_ERRORS),
     "the-event-is-wrapped-wrongly": ("A batch item has the wrong form.", "Send {type, data, id}, or a CloudEvent."),
+    "the-change-is-invalid": ("The data change, or its row, cannot be used.", _SEE_ERRORS),
+    "change-too-large": ("The data change is larger than the limit.", "Send less, or set COMMERCE_EVENT_MAX_BODY."),
+    "unknown-change-source": ("There is no change source of that name.", "GET /v1/change-sources lists them."),
 }  # fmt: skip
 
 

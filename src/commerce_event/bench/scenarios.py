@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
+from commerce_event.bench import bulk_backlog
+from commerce_event.bench.bulk_backlog import BulkBacklog
 from commerce_event.bench.harness import (
     CONNECTIONS,
     WAIT_S,
@@ -33,10 +35,11 @@ class Size(msgspec.Struct, frozen=True):
 
     seconds: float  # under load, for each figure
     backlog: int  # deliveries that wait when sending begins
+    bulk_backlog: int  # bulk deliveries that wait while order events are published
 
 
-FULL: Final = Size(5.0, 10_000)
-QUICK: Final = Size(0.5, 3_000)
+FULL: Final = Size(5.0, 10_000, 100_000)
+QUICK: Final = Size(0.5, 3_000, 50_000)
 
 
 class SendResult(msgspec.Struct, frozen=True):
@@ -54,10 +57,12 @@ def measure(folder: Path, postgres: str | None, size: Size, show: ShowProgress, 
     The goals hold for SQLite; a run on PostgreSQL has none.
     """
     stores = StoreFactory(folder, postgres)
-    steps = Steps(show, ACCEPT_STEPS + 1 + SEND_STEPS + LATENCY_STEPS)
+    steps = Steps(show, ACCEPT_STEPS + 1 + SEND_STEPS + LATENCY_STEPS + bulk_backlog.STEPS)
     with start_module("commerce_event.bench.receiver") as receiver:
-        scenarios = Scenarios(Harness(size.seconds, receiver, arrivals), stores, steps)
+        harness = Harness(size.seconds, receiver, arrivals)
+        scenarios = Scenarios(harness, stores, steps)
         figures = [*scenarios.accept(), *scenarios.send(size.backlog), *scenarios.end_to_end(fan_out=1)]
+        figures += BulkBacklog(harness, stores, steps, size.bulk_backlog).measure()
     return figures if postgres is None else [msgspec.structs.replace(each, goal=None, met=None) for each in figures]
 
 

@@ -57,8 +57,10 @@ class PositionProblem(ProblemBody, frozen=True, omit_defaults=True, kw_only=True
     position: str | None
 
 
-def change_view(answer: ChangeAnswer) -> tuple[int, ChangeView]:
-    """Return status and body of the answer for one change. Raises Problem 409."""
+def change_view(answer: ChangeAnswer | Problem) -> tuple[int, ChangeView]:
+    """Return status and body of the answer for one change. Raises Problem, 409 for an id of another change."""
+    if isinstance(answer, Problem):
+        raise answer
     if answer.outcome == "conflict":
         first = ids.encode("chg", answer.id)
         raise Problem(409, f"This id was used for another change, {first}; choose a new id for a new change.")
@@ -79,8 +81,6 @@ def item_view(index: int, answer: ChangeAnswer | Problem | None) -> ChangeItemVi
     if answer is None:
         return ChangeItemView(index=index, status=200, ignored=True)
     try:
-        if isinstance(answer, Problem):
-            raise answer
         status, view = change_view(answer)
     except Problem as problem:
         return ChangeItemView(

@@ -7,7 +7,8 @@ stored between them.
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import structlog
@@ -27,6 +28,8 @@ from commerce_event.core.changes.model import Change
 from commerce_event.core.clock import Clock
 from commerce_event.core.fair_budget import FairBudget
 from commerce_event.core.ids import IdMaker
+from commerce_event.core.problems import Problem
+from commerce_event.http.problems import problem_of
 from commerce_event.registry.registry import Registry
 from commerce_event.store.model import Accepted, NewEvent, PositionWrite
 from commerce_event.store.port import (
@@ -39,11 +42,12 @@ from commerce_event.store.port import (
 )
 
 _BATCH_MAX: Final = 128  # changes in one commit: some 5 ms of the write lock
-_OWNERS_MAX: Final = 4  # whose batches are evaluated or stored at the same time
+_STORED_MAX: Final = 4  # batches that the store reads or writes at the same time
 _TRIES_MAX: Final = 20  # while other nodes change what a batch was decided by
 _WAITING_MAX: Final = 20_000  # changes that may wait
 _WAITING_BYTES_MAX: Final = 32 * 1024**2
 _ANSWER_S: Final = 2 * ANSWER_S
+_FULL: Final = "more changes arrive than can be stored; try again in a moment"
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +55,7 @@ log = structlog.get_logger(__name__)
 class _Submission:
     """Changes that are stored in one commit, and the future for their answers."""
 
-    __slots__ = ("changes", "future", "position")
+    __slots__ = ("changes", "future", "position", "size")
 
     def __init__(
         self,
@@ -60,6 +64,7 @@ class _Submission:
         future: asyncio.Future[list[ChangeAnswer]],
     ) -> None:
         self.changes = changes
+        self.size = sum(map(_size_of, changes))
         self.position = position
         self.future = future
 
@@ -85,50 +90,68 @@ class ChangeIntake:
         self._seen = SeenFields()
         self._queues: dict[str, deque[_Submission]] = {}  # by owner
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._places = asyncio.Semaphore(_OWNERS_MAX)
+        self._places = asyncio.Semaphore(_STORED_MAX)
         self._waiting = FairBudget(_WAITING_MAX)
         self._waiting_bytes = FairBudget(_WAITING_BYTES_MAX)
         self._closed = False
 
-    async def submit(
+    async def submit(self, owner: str, changes: Sequence[Change], *, size: int) -> list[ChangeAnswer | Problem]:
+        """Store changes in pieces; return an answer for each, in order, once they are durable with what they raised.
+
+        ``size`` is in bytes. When the store fails after the first pieces, the others get the problem as their answer.
+        Raises StoreUnavailableError when nothing was stored, OutcomeUnknownError.
+        """
+        with self._share(owner, changes, size):
+            answers: list[ChangeAnswer | Problem] = []
+            for piece in _pieces(changes):
+                try:
+                    answers += await self._store_piece(owner, piece)
+                except StoreUnavailableError as error:
+                    if not answers:
+                        raise
+                    return [*answers, *[problem_of(error)] * (len(changes) - len(answers))]
+            return answers
+
+    async def submit_together(
         self, owner: str, changes: Sequence[Change], *, size: int, position: PositionWrite | None = None
     ) -> list[ChangeAnswer]:
-        """Store changes; return an answer for each, in order, once they are durable with what they raised.
+        """Store changes, and the position of their source, in one commit; return an answer for each.
 
-        ``size`` is in bytes. Changes with a position are stored in one commit with it; others in pieces, in order.
-        Raises PositionChangedError, OutcomeUnknownError, and StoreUnavailableError when nothing, or only the first
-        pieces, were stored.
+        Raises PositionChangedError, OutcomeUnknownError, StoreUnavailableError.
         """
+        with self._share(owner, changes, size):
+            return await self._store_piece(owner, changes, position)
+
+    @contextmanager
+    def _share(self, owner: str, changes: Sequence[Change], size: int) -> Iterator[None]:
+        """Take the owner's share of what may wait. Raises IntakeFullError."""
         if self._closed:
             raise StoreUnavailableError("the server is shutting down")
         if not self._waiting.take(owner, len(changes)):
-            raise IntakeFullError("more changes arrive than can be stored; try again in a moment")
+            raise IntakeFullError(_FULL)
         try:
-            if not self._waiting_bytes.take(owner, size) and self._waiting_bytes.used:
-                raise IntakeFullError("more changes arrive than can be stored; try again in a moment")
+            if not self._waiting_bytes.take(owner, size):
+                raise IntakeFullError(_FULL)
             try:
-                return await self._submit(owner, changes, position)
+                yield
             finally:
                 self._waiting_bytes.give_back(owner, size)
         finally:
             self._waiting.give_back(owner, len(changes))
 
-    async def _submit(
-        self, owner: str, changes: Sequence[Change], position: PositionWrite | None
+    async def _store_piece(
+        self, owner: str, changes: Sequence[Change], position: PositionWrite | None = None
     ) -> list[ChangeAnswer]:
-        answers: list[ChangeAnswer] = []
-        step = max(1, len(changes)) if position is not None else _BATCH_MAX
-        for start in range(0, max(1, len(changes)), step):
-            future: asyncio.Future[list[ChangeAnswer]] = asyncio.get_running_loop().create_future()
-            self._queues.setdefault(owner, deque()).append(_Submission(changes[start : start + step], position, future))
-            if owner not in self._running:
-                self._running[owner] = asyncio.create_task(self._run(owner))
-            try:
-                async with asyncio.timeout(_ANSWER_S):
-                    answers += await future
-            except TimeoutError:
-                raise OutcomeUnknownError from None
-        return answers
+        """Queue changes for a commit, and wait for it."""
+        future: asyncio.Future[list[ChangeAnswer]] = asyncio.get_running_loop().create_future()
+        self._queues.setdefault(owner, deque()).append(_Submission(changes, position, future))
+        if owner not in self._running:
+            self._running[owner] = asyncio.create_task(self._run(owner))
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                return await future
+        except TimeoutError:
+            raise OutcomeUnknownError from None
 
     async def close(self, within_s: float) -> None:
         """Refuse new changes, and store the waiting ones as far as the store can in that time."""
@@ -151,8 +174,7 @@ class ChangeIntake:
         try:
             await asyncio.sleep(0)  # so that callers of this turn of the event loop share the batch
             while queue:
-                async with self._places:
-                    await self._store_batch(owner, _next_batch(queue))
+                await self._store_batch(owner, _next_batch(queue))
         finally:
             del self._running[owner], self._queues[owner]
 
@@ -180,24 +202,24 @@ class ChangeIntake:
         changes = [change for submission in batch for change in submission.changes]
         for _ in range(_TRIES_MAX):
             version = self._registry.version
-            known = Known(
-                await self._store.changes.known_rows(row_ids(changes, self._registry)),
-                await self._store.changes.first_changes(idempotency_ids(changes)),
-            )
+            async with self._places:
+                known = Known(
+                    await self._store.changes.known_rows(row_ids(changes, self._registry)),
+                    await self._store.changes.first_changes(idempotency_ids(changes)),
+                )
             evaluation = Evaluation(self._registry, self._intake, self._ids, self._seen, known, self._clock.now_ms())
-            await self._intake.turns.run(owner, evaluation.steps(changes, version))
+            await self._intake.turns.run(owner, evaluation.steps(changes, version), bulk=True)
             if self._registry.version != version:
                 continue
             try:
-                events = await self._intake.store_with(
-                    evaluation.events, self._commit_of(evaluation, batch[0].position)
-                )
+                commit = self._commit_of(evaluation, batch[0].position)
+                async with self._places:
+                    events = await self._intake.store_with(evaluation.events, commit)
             except (ConfigChangedError, ChangesOutdatedError):
                 continue
-            if evaluation.has_deferred:
-                await self._release.release_due()  # before the next batch, so that newer values come later
-            elif evaluation.has_waiting:
+            if evaluation.has_waiting:
                 self._release.notice()
+            await self._release.release(evaluation.deferred)  # before the next batch, so that newer values come later
             return evaluation.answers(events)
         raise StoreUnavailableError("settings or rows are being changed faster than changes can be evaluated")
 
@@ -209,12 +231,29 @@ class ChangeIntake:
         return commit
 
 
+def _pieces(changes: Sequence[Change]) -> Iterator[Sequence[Change]]:
+    """Split changes into pieces for one commit each."""
+    start = size = 0
+    for index, change in enumerate(changes):
+        more = _size_of(change)
+        if size and size + more > _BATCH_MAX:
+            yield changes[start:index]
+            start, size = index, 0
+        size += more
+    yield changes[start:]
+
+
+def _size_of(change: Change) -> int:
+    """Return as how many changes one counts: one for each part that its key lists."""
+    return max([1, *[len(part) for part in change.key.values() if isinstance(part, list)]])
+
+
 def _next_batch(queue: deque[_Submission]) -> list[_Submission]:
     """Take submissions for one commit. One with a position has a commit of its own."""
     batch = [queue.popleft()]
-    size = len(batch[0].changes)
+    size = batch[0].size
     while queue and batch[0].position is None and queue[0].position is None:
-        size += len(queue[0].changes)
+        size += queue[0].size
         if size > _BATCH_MAX:
             break
         batch.append(queue.popleft())

@@ -107,9 +107,9 @@ class Evaluation:
         return bool(self._waiting)
 
     @property
-    def has_deferred(self) -> bool:
-        """Whether more was raised than one commit stores: the rest is due at once."""
-        return any(each.due_ms <= self._now_ms for each in self._waiting.values())
+    def deferred(self) -> list[WaitingNotification]:
+        """What was raised beyond what one commit stores: it is due at once."""
+        return [each for each in self._waiting.values() if each.due_ms <= self._now_ms]
 
     def steps(self, changes: Sequence[Change], config_version: int) -> Steps[None]:
         """Evaluate the changes. Yields after each small step."""

@@ -153,7 +153,7 @@ class ChangeReceiver:
         stored: list[ChangeAnswer] = []
         if changes or position is not None:
             owner = _owner_of(key)
-            stored = await self._change_intake.submit(owner, changes, size=len(body), position=position)
+            stored = await self._change_intake.submit_together(owner, changes, size=len(body), position=position)
         self._count(stored)
         if _is_one(headers, body) and stored:
             await answer(send, *change_view(stored[0]))
@@ -176,7 +176,7 @@ class ChangeReceiver:
                 yield
             return checked
 
-        return await self._intake.turns.run(_owner_of(key), steps())
+        return await self._intake.turns.run(_owner_of(key), steps(), bulk=True)
 
     def _read_change(self, piece: bytes, key: Key) -> Change:
         self._check_size(piece)
@@ -218,10 +218,12 @@ class ChangeReceiver:
             raise _invalid_parameter("position", f"must have 1 to {_POSITION_MAX} printable characters")
         return source, PositionWrite(source=name, position=position, expected=query.get("after") or None)
 
-    def _count(self, answers: Sequence[ChangeAnswer]) -> None:
+    def _count(self, answers: Sequence[ChangeAnswer | Problem]) -> None:
         counters = self._counters
         for each in answers:
-            if each.outcome == "new":
+            if isinstance(each, Problem):
+                counters.refused_change(each)
+            elif each.outcome == "new":
                 counters.accepted_changes.inc()
                 if each.note is not None:
                     counters.unmapped_changes.inc()
@@ -262,7 +264,7 @@ def _invalid_parameter(name: str, message: str) -> InvalidChangeError:
 async def _answer_position(receive: Receive, send: Send, error: PositionChangedError) -> None:
     """Answer that the source is at another position, with that position."""
     at = "not read yet" if error.position is None else f"at {error.position}"
-    body = Problem(409, f"The source {error.source} is {at}; continue from there.", title="Other position").body()
+    body = Problem(409, f"The source {error.source} is {at}; continue from there.").body()
     problem = PositionProblem(**msgspec.structs.asdict(body), position=error.position)
     encoded = encode(problem)
     headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(encoded))]

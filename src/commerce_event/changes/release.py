@@ -38,7 +38,6 @@ class NotificationRelease:
         self._clock = clock
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._lock = asyncio.Lock()  # held while notifications are raised
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run())
@@ -53,16 +52,21 @@ class NotificationRelease:
         """Note that a notification waits."""
         self._wake.set()
 
-    async def release_due(self) -> None:
-        """Raise every notification whose time has come. Raises StoreError."""
-        async with self._lock:
-            while await self._release_some():
-                pass
+    async def release(self, waiting: Sequence[WaitingNotification]) -> None:
+        """Raise these notifications, in their order, unless the store cannot do it now; then they are raised later."""
+        for start in range(0, len(waiting), _BATCH_MAX):
+            pairs = [(each.setting_id, each.subject) for each in waiting[start : start + _BATCH_MAX]]
+            try:
+                while due := await self._store.changes.waiting(pairs):
+                    await self._release_first([due[pair] for pair in pairs if pair in due])
+            except StoreError:
+                return
 
     async def _run(self) -> None:
         while True:
             try:
-                await self.release_due()
+                while due := await self._store.changes.due(now_ms=self._clock.now_ms(), limit=_BATCH_MAX):
+                    await self._release_first(due)
                 next_ms = await self._store.changes.next_due_ms()
                 wait_s = _LOOK_S if next_ms is None else (next_ms - self._clock.now_ms()) / 1000
             except StoreError as error:
@@ -76,19 +80,15 @@ class NotificationRelease:
                     await self._wake.wait()
             self._wake.clear()
 
-    async def _release_some(self) -> bool:
-        """Raise some due notifications in one commit; return whether there may be more."""
-        due = await self._store.changes.due(now_ms=self._clock.now_ms(), limit=_BATCH_MAX)
-        if not due:
-            return False
+    async def _release_first(self, due: Sequence[WaitingNotification]) -> None:
+        """Raise the first of these notifications in one commit: none when they, or the registry, change meanwhile."""
         version = self._registry.version
-        events = await self._intake.turns.run(_OWNER, self._match_steps(due))
+        events = await self._intake.turns.run(_OWNER, self._match_steps(due), bulk=True)
         if self._registry.version != version:
-            return True
+            return
         released = due[: len(events)]
         with suppress(ConfigChangedError, ChangesOutdatedError):
             await self._intake.store_with(events, self._commit_of(released))
-        return True
 
     def _commit_of(self, released: Sequence[WaitingNotification]) -> Commit:
         async def commit(events: Sequence[NewEvent], config_version: int) -> list[Accepted]:

@@ -15,17 +15,24 @@ _ONCE_RATE = 1_000.0
 
 
 def demo(
-    once: Annotated[bool, typer.Option("--once", help="Publish 300 events, check that all arrive, and exit.")] = False,
-    rate: Annotated[float, typer.Option(min=0.1, max=5_000, help="Events per second.")] = 20.0,
-    count: Annotated[int | None, typer.Option(min=1, max=100_000, help="Stop after this many events.")] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same events.")] = 1,
+    once: Annotated[
+        bool, typer.Option("--once", help="Send 300 events and changes, check what arrives, and exit.")
+    ] = False,
+    rate: Annotated[float, typer.Option(min=0.1, max=5_000, help="Events and changes per second.")] = 20.0,
+    count: Annotated[
+        int | None, typer.Option(min=1, max=100_000, help="Stop once this many events and changes are sent.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same events and changes.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Watch events leave a simulated shop, become durable and arrive at receivers on this machine.
 
+    The shop sends its changes of data too: stock, prices, customers. Event settings turn them into notifications, and
+    these are compared with what the shop itself says that it has to tell.
+
     Everything runs on 127.0.0.1 and in a temporary folder. Some requests are answered 503, to show retries. The exit
-    code is 0 when every event arrived at every endpoint that matches it, 1 when not, and 130 after Ctrl-C, because then
-    nothing was checked.
+    code is 0 when the changes raised what they must and every event arrived at every endpoint that matches it, 1 when
+    not, and 130 after Ctrl-C, because then nothing was checked.
     """
     import uvloop
 
@@ -42,7 +49,10 @@ def demo(
         console().print(demo_runner.summary_table(summary))
     if not summary["checked"]:
         raise interrupted(
-            f"{summary['events']} events published, {summary['arrived']} deliveries arrived; the rest was not checked"
+            f"{summary['events']} events published, {summary['changes']} changes sent, {summary['arrived']} deliveries "
+            "arrived; the rest was not checked"
         )
+    if summary["mismatches"]:
+        raise WorkFailedError(f"{summary['mismatches']} notifications are not as the shop tells")
     if summary["missing"] or summary["forged"]:
         raise WorkFailedError(f"{summary['missing']} deliveries are missing, {summary['forged']} had a bad signature")

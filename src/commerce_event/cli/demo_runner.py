@@ -2,13 +2,12 @@
 
 import asyncio
 import contextlib
-import itertools
 import secrets
 import sys
 import tempfile
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -20,17 +19,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from commerce_event.cli.demo_changes import DemoChanges
 from commerce_event.cli.signals import stop_event
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.http.uvicorn_server import http_server, listen
 from commerce_event.server import Node
 from commerce_event.settings import Settings
 from commerce_event.simulate.receiver import Receiver
+from commerce_event.simulate.rows import SimulatedChange
 from commerce_event.simulate.shop import Shop, SimulatedEvent
 
 CLIENT_ID: Final = 1
 _ARRIVAL_MAX_S: Final = 60.0  # until the last delivery of a bounded run; retries have the documented delays
 _PRINT_EVERY_S: Final = 3.0
+_LOOK_S: Final = 0.2  # between two looks at what changes have raised
 _FAIL_EVERY: Final = 40  # every 40th first attempt is answered 503
 _RECEIVERS: Final = (
     ("/erp/orders", ["Order"], "ERP: orders"),
@@ -43,7 +45,7 @@ Show = Literal["screen", "lines", "nothing"]
 
 
 class _Demo:
-    """The running demo: a node with its HTTP API, a receiver, and a client of the API."""
+    """The running demo: a node with its HTTP API, a receiver, a client of the API, and the changes of the shop."""
 
     def __init__(self, node: Node, receiver: Receiver, api: httpx.AsyncClient, url: str, key: str) -> None:
         self.node = node
@@ -51,6 +53,7 @@ class _Demo:
         self.api = api
         self.url = url
         self.screens = f"{url}/admin, key {key}"
+        self.changes = DemoChanges(api, CLIENT_ID)
         self.published: Counter[str] = Counter()
         self.wanted: dict[str, list[str]] = {path: [] for path, _, _ in _RECEIVERS}
         self.latest: deque[tuple[str, str]] = deque(maxlen=8)
@@ -62,9 +65,17 @@ class _Demo:
         answer.raise_for_status()
         self.published[event.type] += 1
         self.latest.append((event.type, _business_key(event.data)))
-        names = {"*", event.type, EVENT_TYPES[event.type].category}
+        self._expect(event.type, answer.json()["id"])
+
+    async def look(self) -> None:
+        """Read what changes have raised since the last time, and expect its deliveries."""
+        for event_type, event_id in await self.changes.read_raised():
+            self._expect(event_type, event_id)
+
+    def _expect(self, event_type: str, event_id: str) -> None:
+        names = {"*", event_type, EVENT_TYPES[event_type].category}
         for path in (path for path, types, _ in _RECEIVERS if names & set(types)):
-            self.wanted[path].append(answer.json()["id"])
+            self.wanted[path].append(event_id)
 
     def missing(self) -> int:
         """Count deliveries of accepted events that the receivers have not counted yet."""
@@ -73,18 +84,28 @@ class _Demo:
 
 
 async def run(*, total: int | None, rate: float, seed: int, show: Show) -> dict[str, Any]:
-    """Publish, wait for the last delivery, and return the summary. A signal ends the run early, without the check."""
+    """Publish events and send changes, wait for the last delivery, and return the summary.
+
+    A signal ends the run early, without the check.
+    """
     started = time.monotonic()
     stop = stop_event()
     async with _start() as demo:
         async with _display(demo, total, show):
-            checked = await _run_until(stop, _publish_and_wait(demo, total, rate, seed))
+            checked = await _run_until(stop, _live_and_wait(demo, total, rate, seed))
+        changes = demo.changes
         books = (await demo.api.get("/v1/books")).json()
         expected, missing = sum(map(len, demo.wanted.values())), demo.missing()
         return {
             "checked": checked,
             "events": demo.published.total(),
             "types": len(demo.published),
+            "changes": changes.sent,
+            "told": changes.told,
+            "raised": changes.raised,
+            "merged": changes.merged,
+            "mismatches": changes.mismatches(),
+            "explained": await changes.explained(),
             "expected": expected,
             "arrived": expected - missing,
             "missing": missing,
@@ -95,12 +116,29 @@ async def run(*, total: int | None, rate: float, seed: int, show: Show) -> dict[
         }
 
 
-async def _publish_and_wait(demo: _Demo, total: int | None, rate: float, seed: int) -> None:
-    await _publish_all(demo, itertools.islice(Shop(seed, CLIENT_ID).events(), total), rate)
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_ARRIVAL_MAX_S):
-            while demo.missing():
-                await demo.receiver.next_taken()
+async def _live_and_wait(demo: _Demo, total: int | None, rate: float, seed: int) -> None:
+    living = asyncio.create_task(_live(demo, total, rate, seed))
+    sending = asyncio.create_task(demo.changes.run())
+    following = asyncio.create_task(_follow(demo, living))
+    tasks = (living, sending, following)
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ARRIVAL_MAX_S):
+                await following
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _follow(demo: _Demo, living: asyncio.Task[None]) -> None:
+    """Follow what changes raise, until the shop has no more to tell and everything has arrived."""
+    while not living.done() or demo.changes.mismatches() or demo.missing():
+        await demo.look()
+        await asyncio.sleep(_LOOK_S)
 
 
 async def _run_until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
@@ -138,22 +176,40 @@ async def _print_progress(demo: _Demo) -> None:
     while True:
         await asyncio.sleep(_PRINT_EVERY_S)
         events, wanted = demo.published.total(), sum(map(len, demo.wanted.values()))
-        print(f"{events} events published, {wanted - demo.missing()} of {wanted} deliveries arrived", file=sys.stderr)
+        sent, raised = demo.changes.sent, demo.changes.raised
+        changes = f"{sent} changes sent, {raised} notifications raised"
+        arrived = f"{wanted - demo.missing()} of {wanted} deliveries arrived"
+        print(f"{events} events published, {changes}, {arrived}", file=sys.stderr)
 
 
-async def _publish_all(demo: _Demo, events: Iterator[SimulatedEvent], rate: float) -> None:
-    """Publish at a steady rate, several at a time, so that slow answers do not slow down the shop."""
-    start = time.monotonic()
+async def _live(demo: _Demo, total: int | None, rate: float, seed: int) -> None:
+    """Live the life of the shop at a steady rate until so many events and changes are sent.
+
+    Several events are published at a time, so that slow answers do not slow down the shop. Notifications that the shop
+    tells of are not published: its changes raise them.
+    """
+    start, sent = time.monotonic(), 0
     in_progress: set[asyncio.Task[None]] = set()
     try:
-        for number, event in enumerate(events):
-            await asyncio.sleep(max(0.0, start + number / rate - time.monotonic()))
-            in_progress.add(asyncio.create_task(demo.publish(event)))
+        for step in Shop(seed, CLIENT_ID).steps():
+            if total is not None and sent >= total:
+                break
+            await asyncio.sleep(max(0.0, start + sent / rate - time.monotonic()))
+            for each in step:
+                if isinstance(each, SimulatedChange):
+                    demo.changes.put(each)
+                elif EVENT_TYPES[each.type].kind == "notification":
+                    demo.changes.tell(each)
+                    continue
+                else:
+                    in_progress.add(asyncio.create_task(demo.publish(each)))
+                sent += 1
             done = {task for task in in_progress if task.done()}
             for task in done:
                 task.result()
             in_progress -= done
         await asyncio.gather(*in_progress)
+        await demo.changes.until_sent()
     finally:
         for task in in_progress:
             task.cancel()
@@ -183,8 +239,10 @@ async def _start() -> AsyncIterator[_Demo]:
             base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30, trust_env=False
         ) as api:
             await _subscribe(api, receiver, receiver_listener.getsockname()[1])
+            demo = _Demo(node, receiver, api, url, key)
+            await demo.changes.set_up()
             try:
-                yield _Demo(node, receiver, api, url, key)
+                yield demo
             finally:
                 servers[0].should_exit = True
                 await serving[0]
@@ -214,8 +272,12 @@ def _business_key(data: dict[str, Any]) -> str:
 
 
 def _view(demo: _Demo, total: int | None) -> Group:
-    progress = Progress(TextColumn("published"), BarColumn(), MofNCompleteColumn())
-    progress.add_task("", total=total, completed=demo.published.total())
+    progress = Progress(TextColumn("sent"), BarColumn(), MofNCompleteColumn())
+    progress.add_task("", total=total, completed=demo.published.total() + demo.changes.sent)
+    changes = (
+        f"{demo.published.total()} events published · {demo.changes.sent} data changes sent, "
+        f"which raised {demo.changes.raised} notifications"
+    )
     deliveries = Table(expand=True, box=None)
     for title, justify in (("receiver", "left"), ("expected", "right"), ("arrived", "right"), ("in progress", "right")):
         deliveries.add_column(title, justify=justify)  # type: ignore[arg-type]
@@ -227,14 +289,26 @@ def _view(demo: _Demo, total: int | None) -> Group:
         latest.add_row(event_type, key)
     bad = f"{demo.receiver.refused} answered 503 and retried after 5 s · stop with Ctrl-C"
     screens = Text(f"screens: {demo.screens}", overflow="fold")
-    return Group(progress, Panel(deliveries, title="deliveries"), Panel(latest, title="latest events"), bad, screens)
+    return Group(
+        progress, changes, Panel(deliveries, title="deliveries"), Panel(latest, title="latest events"), bad, screens
+    )
 
 
 def summary_table(summary: dict[str, Any]) -> Table:
-    title = "events are missing" if summary["missing"] else "every event arrived"
+    title = "every event arrived"
+    if summary["mismatches"]:
+        title = "changes did not raise what the shop tells of"
+    elif summary["missing"]:
+        title = "events are missing"
     table = Table(title=title if summary["checked"] else "stopped early; arrivals were not checked", show_header=False)
     rows = {
         "events published": f"{summary['events']} of {summary['types']} types",
+        "data changes sent": summary["changes"],
+        "notifications the shop tells of": summary["told"],
+        "raised from the changes": summary["raised"],
+        "merged into a newer one": summary["merged"],
+        "not as the shop tells" if summary["checked"] else "not raised yet": summary["mismatches"],
+        "one change explained": summary["explained"],
         "deliveries expected": summary["expected"],
         "arrived": summary["arrived"],
         "missing" if summary["checked"] else "in progress": summary["missing"],

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -24,13 +24,18 @@ _ID = re.compile(r"[ -~]{1,256}")
 _ID_PREFIX_MAX = 200
 _FILE_MAX_BYTES = 1024**3  # a file is read into memory as a whole
 _PIECE_BYTES = 1024**2
+_EVENTS = "/v1/events"
+_CHANGES = "/v1/changes"
+
+T = TypeVar("T")
 
 
 class _Item(NamedTuple):
-    """One event of many: its line in the file, from 1, and the item that is sent."""
+    """One event or change of many: its line in the file, from 1, the item that is sent, and the call that takes it."""
 
     line: int
     encoded: bytes
+    path: str = _EVENTS
 
 
 def publish(
@@ -91,26 +96,51 @@ def publish(
 
 def simulate(
     rate: Annotated[
-        float, typer.Option(min=0, help="Events per second; 0: as fast as the server accepts them.")
+        float, typer.Option(min=0, help="Events or changes per second; 0: as fast as the server accepts them.")
     ] = 10.0,
-    count: Annotated[int, typer.Option(min=1, help="How many events.")] = 100,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same events.")] = 1,
+    count: Annotated[int, typer.Option(min=1, help="How many events or changes.")] = 100,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same events and changes.")] = 1,
     client_id: Annotated[int, typer.Option("--client", help="The shop's ClientId.")] = 1,
-    print_only: Annotated[bool, typer.Option("--print", help="Print JSON Lines instead of publishing.")] = False,
+    changes: Annotated[
+        bool,
+        typer.Option(
+            "--changes",
+            help="Send raw data changes instead of events; event settings decide which of them raise a notification.",
+        ),
+    ] = False,
+    with_events: Annotated[
+        bool,
+        typer.Option(
+            "--with-events", help="With --changes: send the shop's events too, but no notifications of its own."
+        ),
+    ] = False,
+    print_settings: Annotated[
+        bool,
+        typer.Option(
+            "--print-settings", help="Print the shop's event settings for `event-settings apply`, and send nothing."
+        ),
+    ] = False,
+    print_only: Annotated[
+        bool, typer.Option("--print", "--print-only", help="Print JSON Lines instead of sending.")
+    ] = False,
     url: Url = DEFAULT_URL,
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
     """Simulate a shop: orders received, paid, confirmed, delivered or cancelled; stock, prices, customers, jobs."""
-    from commerce_event.simulate.shop import Shop
-
-    events = itertools.islice(Shop(seed, client_id).events(), count)
-    items: Iterator[dict[str, Any]] = ({"type": each.type, "data": each.data, "id": each.key} for each in events)
+    if with_events and not changes:
+        raise UsageError("--with-events needs --changes; without it, events are all that is sent")
+    if print_settings:
+        _print_settings(client_id)
+        return
+    items = itertools.islice(_life(seed, client_id, changes=changes, events=with_events or not changes), count)
     if print_only:
-        for item in items:
+        for _, item in items:
             print(json.dumps(item, ensure_ascii=False))
         return
-    encoded = (_Item(number, json.dumps(item).encode()) for number, item in enumerate(_paced(items, rate), 1))
+    encoded = (
+        _Item(number, json.dumps(item).encode(), path) for number, (path, item) in enumerate(_paced(items, rate), 1)
+    )
     batch = max(1, min(_BATCH, int(rate / 5) or _BATCH))
     with Api(url, key) as api:
         _Publishing(api, count, [], resume_hint="run the same command again to continue without duplicates").run(
@@ -118,8 +148,28 @@ def simulate(
         )
 
 
+def _life(seed: int, client_id: int, *, changes: bool, events: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield what a shop sends and the call that takes it. With changes, the server raises the notifications."""
+    from commerce_event.contract.catalogue import EVENT_TYPES
+    from commerce_event.simulate.shop import Shop, SimulatedEvent
+
+    for each in Shop(seed, client_id).life():
+        if isinstance(each, SimulatedEvent):
+            if events and not (changes and EVENT_TYPES[each.type].kind == "notification"):
+                yield _EVENTS, {"type": each.type, "data": each.data, "id": each.key}
+        elif changes:
+            yield _CHANGES, each.body
+
+
+def _print_settings(client_id: int) -> None:
+    from commerce_event.cli.yaml_file import write_yaml
+    from commerce_event.simulate.event_settings import settings_of
+
+    print(write_yaml({"event_settings": settings_of(client_id)}), end="")
+
+
 class _Publishing:
-    """Publishes many events batch by batch, and knows how far it is."""
+    """Sends many events and changes batch by batch, and knows how far it is."""
 
     def __init__(self, api: Api, total: int, refused: list[dict[str, Any]], *, resume_hint: str | None = None) -> None:
         self._api = api
@@ -146,13 +196,15 @@ class _Publishing:
 
     def _publish(self, piece: list[_Item]) -> None:
         self._sent = piece[-1].line
-        lines = b"\n".join(item.encoded for item in piece)
-        answer = self._api.post_raw("/v1/events", lines, {"Content-Type": "application/x-ndjson"})
-        for name in self._counts:
-            self._counts[name] += answer[name]
-        self._refused += [
-            {"line": piece[item["index"]].line, **item} for item in answer["items"] if item["status"] >= 400
-        ]
+        for path in dict.fromkeys(item.path for item in piece):
+            items = [item for item in piece if item.path == path]
+            lines = b"\n".join(item.encoded for item in items)
+            answer = self._api.post_raw(path, lines, {"Content-Type": "application/x-ndjson"})
+            for name in self._counts:
+                self._counts[name] += answer[name]
+            self._refused += [
+                {"line": items[item["index"]].line, **item} for item in answer["items"] if item["status"] >= 400
+            ]
         self._line = piece[-1].line
 
     def _progress_text(self) -> str:
@@ -173,7 +225,7 @@ class _Publishing:
             )
         if refused:
             first = refused[0]
-            faults = [f"{fault['pointer'] or 'the event'} {fault['message']}" for fault in first.get("errors") or []]
+            faults = [f"{fault['pointer'] or 'the item'} {fault['message']}" for fault in first.get("errors") or []]
             reason = f"{first['detail'].rstrip('.')} ({'; '.join(faults)})" if faults else first["detail"]
             raise WorkFailedError(f"{len(refused)} refused; the first is line {first['line']}: {reason}")
 
@@ -235,7 +287,7 @@ def _pieces(items: Iterable[_Item], count: int) -> Iterator[list[_Item]]:
         yield piece
 
 
-def _paced(items: Iterator[dict[str, Any]], rate: float) -> Iterator[dict[str, Any]]:
+def _paced(items: Iterator[T], rate: float) -> Iterator[T]:
     start = time.monotonic()
     for number, item in enumerate(items):
         if rate:

@@ -114,8 +114,16 @@ def client_room(client: ClientLoad, node: NodeLoad, *, trusted: bool, bulk: bool
     return max(few, share)
 
 
-def capacity(limits: EndpointLimits, load: EndpointLoad, client: ClientLoad, node: NodeLoad, now: float) -> Capacity:
-    """Return how many more deliveries an endpoint may take on now."""
+def capacity(
+    limits: EndpointLimits,
+    load: EndpointLoad,
+    client: ClientLoad,
+    node: NodeLoad,
+    now: float,
+    *,
+    with_fresh_bulk: bool = True,
+) -> Capacity:
+    """Return how many more deliveries an endpoint may take on now. ``fresh_bulk`` costs time, and may be left out."""
     slots = limits.max_in_flight
     if now < load.paused_until:
         own = 0
@@ -132,13 +140,15 @@ def capacity(limits: EndpointLimits, load: EndpointLoad, client: ClientLoad, nod
     fair = (free - (load.in_flight - load.bulk) + 1) // 2
     fair = min(fair, client_room(client, node, trusted=load.trusted))
     room = max(0, min(own, fair))
-    fair_bulk = min((free - load.in_flight + 1) // 2, _bulk_room(client, node, trusted=load.trusted))
-    part = max(1, slots // _BULK_PART)
-    bulk_room = max(0, min(own, fair_bulk, max(1, slots - part) - load.bulk))
+    fair_bulk = bulk_room = kept_bulk = bulk = 0
+    if load.due_bulk or with_fresh_bulk:
+        part = max(1, slots // _BULK_PART)
+        fair_bulk = min((free - load.in_flight + 1) // 2, _bulk_room(client, node, trusted=load.trusted))
+        bulk_room = max(0, min(own, fair_bulk, max(1, slots - part) - load.bulk))
+        kept_bulk = max(0, min(part - load.bulk, load.due_bulk))
+        if load.due_first_tries or load.retries_due:  # they leave every fourth slot to it, until it has its part
+            bulk = min(kept_bulk, bulk_room, (room + (node.round + 2) % 4) // 4)
 
-    others_due = load.due_first_tries > 0 or load.retries_due
-    kept_bulk = max(0, min(part - load.bulk, load.due_bulk))
-    bulk = min(kept_bulk, bulk_room, (room + (node.round + 2) % 4) // 4) if others_due else 0
     left = room - bulk
     retries = kept = 0
     if load.retries_due:

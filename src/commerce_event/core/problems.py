@@ -113,8 +113,10 @@ def invalid(pointer: str, message: str) -> Problem:
 
 
 def as_sentence(message: str) -> str:
-    """Return a message with a capital letter and an end."""
-    return f"{message[:1].upper()}{message[1:]}{'' if message.endswith('?') else '.'}"
+    """Return a message with a capital letter and an end. A name in mixed case, such as tClientCustomer, is kept."""
+    word = message.partition(" ")[0]
+    begin = message if word != word.lower() else message[:1].upper() + message[1:]
+    return f"{begin}{'' if message.endswith('?') else '.'}"
 
 
 def together(problems: Sequence[Problem]) -> Problem:

@@ -113,7 +113,8 @@ class Concurrency:
             return False
         now = self._clock.monotonic()
         limits = state.limits(endpoint, self._store.nodes)
-        found = capacity(limits, state.load(limits, now), state.client, self._node, now)
+        load = state.load(limits, now)
+        found = capacity(limits, load, state.client, self._node, now, with_fresh_bulk=bulk)
         self._starved = self._starved or found.starved
         if (found.fresh_bulk if bulk else found.fresh) == 0:
             return False
@@ -166,7 +167,8 @@ class Concurrency:
             self._unmark(state)  # until it has some again
             return
         limits = state.limits(endpoint, self._store.nodes)
-        found = capacity(limits, state.load(limits, now), state.client, self._node, now)
+        load = state.load(limits, now)
+        found = capacity(limits, load, state.client, self._node, now, with_fresh_bulk=False)
         self._starved = self._starved or found.starved
         self._starved_bulk = self._starved_bulk or found.starved_bulk
         counts = (found.first_tries, found.retries, found.bulk)

@@ -83,9 +83,10 @@ class ResultWriter:
         wait_s = _FIRST_WAIT_S
         await asyncio.sleep(0)  # let the results of this turn of the event loop join the batch
         while self._results or self._released:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_BULK_WAIT_S):
-                    await self._hurry.wait()
+            if not self._hurry.is_set():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_BULK_WAIT_S):
+                        await self._hurry.wait()
             self._hurry.clear()
             try:
                 await self._record_batch()

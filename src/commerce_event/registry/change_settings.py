@@ -1,7 +1,7 @@
 """Event settings and change sources in memory, where every change of data looks them up."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
@@ -9,14 +9,14 @@ from commerce_event.core.changes.model import ChangeSource, EventSetting
 from commerce_event.core.changes.rules import ActiveSetting
 from commerce_event.core.changes.setting_table import SettingTable
 from commerce_event.core.model import Scope
-from commerce_event.store.port import ChangeSettingStore, SourceExistsError
+from commerce_event.store.port import ChangeSettingStore, SettingChangedError, SourceExistsError
 
 
 class ReadChangeSettings(msgspec.Struct, frozen=True):
     """What has been read from the store and is not in use yet."""
 
     settings: Sequence[EventSetting]
-    sources: Sequence[ChangeSource]
+    sources: dict[str, ChangeSource]  # by name
     is_complete: bool  # the settings are all there are, not only those that have changed
 
 
@@ -47,9 +47,19 @@ class ChangeSettings:
 
     async def read(self, *, since_version: int) -> ReadChangeSettings:
         """Read what changed after that config version; everything for 0."""
+        settings = await self._store.settings(since_version=since_version)
         return ReadChangeSettings(
-            await self._store.settings(since_version=since_version), await self._store.sources(), not since_version
+            settings, await self._read_sources(self._sources if since_version else {}), not since_version
         )
+
+    async def _read_sources(self, known: Mapping[str, ChangeSource]) -> dict[str, ChangeSource]:
+        """Return the sources by name; read only those that have changed, since one may have many tables."""
+        revisions = await self._store.source_revisions()
+        found = {name: source for name, source in known.items() if revisions.get(name) == source.revision}
+        changed = [name for name in revisions if name not in found]
+        if changed:
+            found |= {source.name: source for source in await self._store.sources(changed)}
+        return dict(sorted(found.items()))
 
     def use(self, read: ReadChangeSettings) -> None:
         """Use what was read from now on."""
@@ -58,7 +68,7 @@ class ChangeSettings:
         else:
             for setting in read.settings:
                 self._table.put(setting)
-        self._sources = {source.name: source for source in read.sources}
+        self._sources = read.sources
 
     # -- settings
 
@@ -104,12 +114,18 @@ class ChangeSettings:
     ) -> EventSetting | None:
         """Store the result of ``changed`` and return it; None when the setting is unknown or deleted.
 
-        When ``changed`` raises, nothing is stored and the error is passed on. Raises SettingExistsError.
+        When ``changed`` raises, nothing is stored and the error is passed on. When another node changes the setting in
+        between, ``changed`` is called again with the new setting.
         """
         async with self._lock:
-            await self._refresh()
-            setting = self._table.get(setting_id)
-            return None if setting is None else await self._put(changed(setting))
+            while True:
+                setting = self._table.get(setting_id)
+                if setting is None:
+                    return None
+                try:
+                    return await self._put(changed(setting), expected_revision=setting.revision)
+                except SettingChangedError:
+                    await self._refresh()
 
     async def delete_setting(self, setting_id: int, now_ms: int) -> EventSetting | None:
         """Mark a setting as deleted and return it; its past revisions stay readable."""
@@ -117,8 +133,8 @@ class ChangeSettings:
             setting_id, lambda setting: msgspec.structs.replace(setting, deleted_ms=now_ms, updated_ms=now_ms)
         )
 
-    async def _put(self, setting: EventSetting) -> EventSetting:
-        version = await self._store.put_setting(setting)
+    async def _put(self, setting: EventSetting, *, expected_revision: int | None = None) -> EventSetting:
+        version = await self._store.put_setting(setting, expected_revision=expected_revision)
         saved = msgspec.structs.replace(setting, revision=version)
         self._table.put(saved)
         self._advance(version)

@@ -7,6 +7,7 @@ the demo can compare the two.
 """
 
 import heapq
+import itertools
 import random
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -126,20 +127,24 @@ class Shop:
         for activity, every_s in self._activities():
             self._repeat(activity, every_s)
 
-    def life(self) -> Iterator[SimulatedEvent | SimulatedChange]:
-        """Yield events and changes in order, without end; the changes of an activity before what is told of them."""
+    def steps(self) -> Iterator[list[SimulatedEvent | SimulatedChange]]:
+        """Yield what each activity does, without end: its changes of rows, then its events and notifications."""
         while True:
             self._now_s, _, step = heapq.heappop(self._schedule)
             step()
-            for body in self._rows.made:
-                yield SimulatedChange(body, self._now_s)
-            self._rows.made.clear()
+            done: list[SimulatedEvent | SimulatedChange] = []
+            done += [SimulatedChange(body, self._now_s) for body in self._rows.made]
             for event_type, data in self._emitted:
                 self._events += 1
-                yield SimulatedEvent(
-                    event_type, data, f"sim-{self._seed}-{self._client_id}-{self._events}", self._now_s
-                )
+                key = f"sim-{self._seed}-{self._client_id}-{self._events}"
+                done.append(SimulatedEvent(event_type, data, key, self._now_s))
+            self._rows.made.clear()
             self._emitted.clear()
+            yield done
+
+    def life(self) -> Iterator[SimulatedEvent | SimulatedChange]:
+        """Yield events and changes in order, without end."""
+        return itertools.chain.from_iterable(self.steps())
 
     def events(self) -> Iterator[SimulatedEvent]:
         """Yield events in order, without end, with the notifications of changed rows."""

@@ -9,6 +9,7 @@ import msgspec
 
 from commerce_event.core.changes.model import Change, ChangeSource, EventSetting, Operation, StoredChange, Values
 from commerce_event.store.model import (
+    FIELDS_MAX,
     ChangeBatch,
     FirstChange,
     KnownRow,
@@ -21,7 +22,6 @@ from commerce_event.store.model import (
 from commerce_event.store.port import ChangesOutdatedError, PositionChangedError
 from commerce_event.store.row_mapping import Row, build
 
-FIELDS_MAX: Final = 500  # names that are kept of a client and an entity
 FIELD_LENGTH_MAX: Final = 200  # longer names are not kept
 _KEY_BYTES_MAX: Final = 500  # of a text in an index
 

@@ -9,6 +9,7 @@ from commerce_event.core.changes.model import Change
 from commerce_event.core.model import Attempt, DeliveryKind, DeliveryState, RefusalState, Scope
 from commerce_event.core.problems import Fault
 
+FIELDS_MAX: Final = 500  # names of fields that are kept of a client and an entity
 REVISIONS_MAX: Final = 1_000  # the newest of an endpoint, in which its state at a time is looked for
 ATTEMPTS_MAX: Final = 200  # the newest of a delivery; the number of manual retries has no limit
 
@@ -236,7 +237,10 @@ class RowWrite(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WaitingNotification(msgspec.Struct, frozen=True, kw_only=True):
-    """A notification that waits for its time, so that later changes of the same thing are merged into it."""
+    """A notification that waits for its time, so that later changes of the same thing are merged into it.
+
+    A subject of more than 500 bytes is kept as its digest.
+    """
 
     setting_id: int
     subject: str
@@ -251,7 +255,10 @@ class WaitingNotification(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RaisedEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """The event of a notification, and the changes that raised it: one, or all in that range that were merged."""
+    """The event of a notification, and the changes that raised it: one, or all in that range that were merged.
+
+    A subject of more than 500 bytes is kept as its digest.
+    """
 
     event_id: int
     client_id: int

@@ -77,6 +77,10 @@ class SettingExistsError(Exception):
     """There is a setting of that client, application, type and entity; nothing was stored."""
 
 
+class SettingChangedError(Exception):
+    """The setting was changed or deleted since it was read; nothing was stored."""
+
+
 class SourceExistsError(Exception):
     """There is a change source of that name; nothing was stored."""
 
@@ -475,8 +479,9 @@ class ChangeStore(Protocol):
     ) -> list[Accepted]:
         """Store changes, and the events that they raise with their deliveries, in one commit.
 
-        Return an answer for each event, as ``JournalStore.accept`` does. Raises ConfigChangedError,
-        ChangesOutdatedError and PositionChangedError; then nothing was stored.
+        Return an answer for each event, as ``JournalStore.accept`` does; an event that is a duplicate raises nothing.
+        Raises ConfigChangedError, ChangesOutdatedError and PositionChangedError; then nothing was stored. While another
+        node has locked the rows for a second, it raises StoreUnavailableError.
         """
         ...
 
@@ -495,7 +500,10 @@ class ChangeStore(Protocol):
     async def change(self, change_id: int, scope: Scope) -> StoredChange | None: ...
 
     async def changes(self, query: ChangeQuery, page: Page) -> list[StoredChange]:
-        """Return changes, the newest first; with ``page.after`` the oldest first, above that id."""
+        """Return changes, the newest first; with ``page.after`` the oldest first, above that id.
+
+        Times are compared with those in the ids.
+        """
         ...
 
     async def count_unmapped(self, scope: Scope, *, limit: int) -> int:
@@ -515,7 +523,7 @@ class ChangeStore(Protocol):
         ...
 
     async def fields(self, client_id: int, entity: str) -> list[str]:
-        """Return the names of the fields that changes of the entity had, in order."""
+        """Return the names of the fields that changes of the entity had, in order; at most FIELDS_MAX are kept."""
         ...
 
     async def oldest_ms(self) -> int | None:
@@ -523,11 +531,17 @@ class ChangeStore(Protocol):
         ...
 
     async def expire(self, *, before_ms: int, limit: int) -> int:
-        """Delete older changes, at most ``limit``; return how many."""
+        """Delete older changes, at most ``limit``; return how many.
+
+        Which changes raised an event stays known as long as the event.
+        """
         ...
 
     async def forget_rows(self, client_id: int, entity: str, *, before_ms: int, limit: int) -> int:
-        """Delete last known values that were written before a time, at most ``limit``; return how many."""
+        """Delete last known values that were written before a time, at most ``limit``; return how many.
+
+        It is for entities that are no longer tracked: its cost grows with the rows of the entity that are newer.
+        """
         ...
 
     async def row_entities(self) -> list[tuple[int, str]]:
@@ -538,10 +552,11 @@ class ChangeStore(Protocol):
 class ChangeSettingStore(Protocol):
     """Event settings and change sources. Each change raises the config version."""
 
-    async def put_setting(self, setting: EventSetting) -> int:
+    async def put_setting(self, setting: EventSetting, *, expected_revision: int | None = None) -> int:
         """Insert or change a setting, and keep it as a revision; return the new config version, its revision.
 
-        Raises SettingExistsError when another setting that is not deleted has its client, application, type and entity.
+        Raises SettingChangedError when ``expected_revision`` is given and is no longer the setting's, and
+        SettingExistsError when another setting that is not deleted has its client, application, type and entity.
         """
         ...
 
@@ -564,8 +579,12 @@ class ChangeSettingStore(Protocol):
         """Delete a source with its position; return the new config version."""
         ...
 
-    async def sources(self) -> list[ChangeSource]:
-        """Return every source, by name."""
+    async def source_revisions(self) -> dict[str, int]:
+        """Return the revision of each source by its name."""
+        ...
+
+    async def sources(self, names: Sequence[str] | None = None) -> list[ChangeSource]:
+        """Return those of the sources that exist, by name; every source without ``names``."""
         ...
 
     async def source_states(self) -> dict[str, SourceState]:

@@ -1,12 +1,12 @@
 """Event settings and change sources: small tables, rarely written."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
 from commerce_event.core.changes.model import ChangeSource, EventSetting, SourceState
 from commerce_event.store import change_rows
-from commerce_event.store.port import SettingExistsError, SourceExistsError
+from commerce_event.store.port import SettingChangedError, SettingExistsError, SourceExistsError
 from commerce_event.store.postgres.cluster import Cluster
 from commerce_event.store.postgres.executor import Executor
 from commerce_event.store.postgres.sql import Connection, execute, fetch, fetch_value
@@ -19,8 +19,12 @@ class PostgresChangeSettings:
         self._executor = executor
         self._cluster = cluster
 
-    async def put_setting(self, setting: EventSetting) -> int:
+    async def put_setting(self, setting: EventSetting, *, expected_revision: int | None = None) -> int:
         async def work(connection: Connection, version: int) -> None:  # changes of other nodes wait for the version
+            if expected_revision is not None:
+                present = await fetch_value(connection, "event_setting_revision", setting.id)
+                if present != expected_revision:
+                    raise SettingChangedError
             names = (setting.client_id, setting.event_type, setting.entity, setting.application_id, setting.id)
             if setting.deleted_ms is None and await fetch_value(connection, "has_other_event_setting", *names):
                 raise SettingExistsError
@@ -58,8 +62,13 @@ class PostgresChangeSettings:
 
         return await self._change(work)
 
-    async def sources(self) -> list[ChangeSource]:
-        rows = await self._executor.read(lambda connection: fetch(connection, "change_sources"))
+    async def source_revisions(self) -> dict[str, int]:
+        rows = await self._executor.read(lambda connection: fetch(connection, "change_source_revisions"))
+        return {row.name: row.revision for row in rows}
+
+    async def sources(self, names: Sequence[str] | None = None) -> list[ChangeSource]:
+        wanted = None if names is None else list(names)
+        rows = await self._executor.read(lambda connection: fetch(connection, "change_sources", wanted))
         return [change_rows.source(row) for row in rows]
 
     async def source_states(self) -> dict[str, SourceState]:

@@ -675,6 +675,9 @@ ON CONFLICT (id) DO UPDATE SET client_id = excluded.client_id, application_id = 
   event_type = excluded.event_type, entity = excluded.entity, revision = excluded.revision,
   deleted_ms = excluded.deleted_ms, config = excluded.config
 
+-- name: event_setting_revision
+SELECT revision FROM event_setting WHERE id = $1
+
 -- name: insert_event_setting_revision
 INSERT INTO event_setting_revision (setting_id, revision, client_id, config) VALUES ($1, $2, $3, $4)
 
@@ -708,8 +711,11 @@ DELETE FROM change_source WHERE name = $1
 -- name: delete_source_state
 DELETE FROM source_state WHERE source = $1
 
+-- name: change_source_revisions
+SELECT name, revision FROM change_source ORDER BY name
+
 -- name: change_sources
-SELECT config FROM change_source ORDER BY name
+SELECT config FROM change_source WHERE $1::text[] IS NULL OR name = ANY ($1) ORDER BY name
 
 -- name: source_states
 SELECT source, position, report, reported_ms FROM source_state ORDER BY source

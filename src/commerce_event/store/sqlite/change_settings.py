@@ -1,15 +1,15 @@
 """Event settings and change sources: small tables, rarely written."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import apsw
 import msgspec
 
 from commerce_event.core.changes.model import ChangeSource, EventSetting, SourceState
 from commerce_event.store import change_rows
-from commerce_event.store.port import SettingExistsError, SourceExistsError
+from commerce_event.store.port import SettingChangedError, SettingExistsError, SourceExistsError
 from commerce_event.store.sqlite.access import Access
-from commerce_event.store.sqlite.sql import execute, fetch, fetch_value, write_rows
+from commerce_event.store.sqlite.sql import as_json, execute, fetch, fetch_value, write_rows
 
 
 class SqliteChangeSettings:
@@ -18,8 +18,12 @@ class SqliteChangeSettings:
     def __init__(self, access: Access) -> None:
         self._access = access
 
-    async def put_setting(self, setting: EventSetting) -> int:
+    async def put_setting(self, setting: EventSetting, *, expected_revision: int | None = None) -> int:
         def work(connection: apsw.Connection, version: int) -> None:
+            if expected_revision is not None:
+                present = fetch_value(connection, "event_setting_revision", setting.id)
+                if present != expected_revision:
+                    raise SettingChangedError
             names = (setting.client_id, setting.event_type, setting.entity, setting.application_id, setting.id)
             if setting.deleted_ms is None and fetch_value(connection, "has_other_event_setting", *names):
                 raise SettingExistsError
@@ -59,9 +63,15 @@ class SqliteChangeSettings:
 
         return await self._change(work)
 
-    async def sources(self) -> list[ChangeSource]:
+    async def source_revisions(self) -> dict[str, int]:
         return await self._access.read(
-            lambda connection: [change_rows.source(row) for row in fetch(connection, "change_sources")]
+            lambda connection: {row.name: row.revision for row in fetch(connection, "change_source_revisions")}
+        )
+
+    async def sources(self, names: Sequence[str] | None = None) -> list[ChangeSource]:
+        wanted = None if names is None else as_json(names)
+        return await self._access.read(
+            lambda connection: [change_rows.source(row) for row in fetch(connection, "change_sources", wanted)]
         )
 
     async def source_states(self) -> dict[str, SourceState]:

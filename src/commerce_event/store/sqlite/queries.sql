@@ -482,6 +482,9 @@ ON CONFLICT (id) DO UPDATE SET client_id = excluded.client_id, application_id = 
   event_type = excluded.event_type, entity = excluded.entity, revision = excluded.revision,
   deleted_ms = excluded.deleted_ms, config = excluded.config
 
+-- name: event_setting_revision
+SELECT revision FROM event_setting WHERE id = ?
+
 -- name: insert_event_setting_revision
 INSERT INTO event_setting_revision (setting_id, revision, client_id, config) VALUES (?, ?, ?, ?)
 
@@ -514,8 +517,11 @@ DELETE FROM change_source WHERE name = ?
 -- name: delete_source_state
 DELETE FROM source_state WHERE source = ?
 
+-- name: change_source_revisions
+SELECT name, revision FROM change_source ORDER BY name
+
 -- name: change_sources
-SELECT config FROM change_source ORDER BY name
+SELECT config FROM change_source WHERE ?1 IS NULL OR name IN (SELECT value FROM json_each(?1)) ORDER BY name
 
 -- name: source_states
 SELECT source, position, report, reported_ms FROM source_state ORDER BY source
