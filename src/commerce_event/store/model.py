@@ -249,8 +249,8 @@ class WaitingNotification(msgspec.Struct, frozen=True, kw_only=True):
     event_type: str
     body: bytes
     due_ms: int  # stays that of the first change
-    first_change_id: int
-    change_id: int  # of the newest values
+    first_change_id: int  # the lowest id of the merged changes
+    change_id: int  # the highest one; on several nodes, the newest values may be those of another
     merged: int = 1  # changes
 
 

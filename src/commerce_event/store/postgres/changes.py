@@ -94,7 +94,7 @@ class PostgresChanges:
         if batch.changes:
             await execute(connection, "insert_changes", *columns(change_rows.change_rows(batch.changes), 9))
         if batch.released:
-            released = columns(change_rows.released_rows(batch.released), 3)
+            released = columns(change_rows.released_rows(batch.released), 4)
             check_count(await fetch_value(connection, "release_waiting", *released), len(batch.released))
         if batch.waiting:
             await execute(connection, "put_waiting", *columns(change_rows.merge_waiting(batch.waiting), 10))
