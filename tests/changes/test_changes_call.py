@@ -25,6 +25,7 @@ STOCK: Json = {
     "key": {"PartNo": "A-1", "WarehouseId": 1, "LocationId": 2},
 }
 LINES = {"Content-Type": "application/x-ndjson"}
+JSON = {"Content-Type": "application/json"}
 
 
 async def setting(api: Api, **fields: Any) -> Json:
@@ -291,6 +292,14 @@ class Rows:
             "source": {"schema": "public", "table": table, "lsn": lsn},
             "ts_ms": 1_700_000_000_000,
         }
+
+
+async def test_debezium_tombstone_alone_is_ignored(api: Api) -> None:
+    rows = Rows(api)
+    await rows.create()
+
+    answer = expect(await api.admin.post("/v1/changes/debezium?source=crm", content="null", headers=JSON), 200)
+    assert answer["items"] == [{"index": 0, "status": 200, "ignored": True}]
 
 
 async def test_debezium_rows_are_mapped_and_raise_notifications(api: Api) -> None:

@@ -144,7 +144,7 @@ class ChangeReceiver:
     ) -> None:
         source, position = self._source_of(key, scope)
         body = await read_body(receive, headers, BATCH_BYTES_MAX, share)
-        pieces = _split(headers, body) if body.strip() not in {b"", b"[]"} else []
+        pieces = _split_events(headers, body)
         checked = await self._read_all(key, pieces, lambda piece: self._read_row(piece, source, key))
         for index, each in enumerate(checked):
             if isinstance(each, Problem):
@@ -241,6 +241,14 @@ def _owner_of(key: Key) -> str:
 def _split(headers: Headers, body: bytes) -> Sequence[Piece]:
     content_type = headers.get(b"content-type", b"").decode("latin-1")
     return split_documents(content_type, body, max_items=BATCH_MAX)
+
+
+def _split_events(headers: Headers, body: bytes) -> Sequence[Piece]:
+    """Split the events of Debezium; there may be none, and one may be null."""
+    whole = body.strip()
+    if whole in {b"", b"[]"}:
+        return []
+    return [whole] if whole == b"null" else _split(headers, body)
 
 
 def _is_one(headers: Headers, body: bytes) -> bool:
