@@ -219,3 +219,9 @@ async def test_list_sources_pages_by_the_last_change(api: Api) -> None:
     rest = expect(await api.admin.get(PATH, params={"cursor": first["next_cursor"]}), 200)
     assert [each["name"] for each in first["items"] + rest["items"]] == ["a", "c", "b"]
     assert rest["next_cursor"] is None
+
+
+async def test_position_that_cannot_be_stored_everywhere_is_refused(api: Api) -> None:
+    expect(await api.admin.put(f"{PATH}/erp", json={"client_id": 1, "tables": {"public.customer": TABLE}}), 201)
+
+    expect_problem(await api.admin.put(f"{PATH}/erp/position", json={"position": "1\0"}), 422, "/position")

@@ -13,6 +13,7 @@ from commerce_event.core.model import Scope
 from commerce_event.store import change_rows, row_mapping
 from commerce_event.store.change_rows import RowId, RowWrites, check_count, index_key
 from commerce_event.store.model import (
+    RAISED_MAX,
     Accepted,
     ChangeBatch,
     ChangeQuery,
@@ -114,9 +115,9 @@ class SqliteChanges:
         values = (*where.values, limit)
         return await self._access.read(lambda connection: int(connection.execute(sql, values).get))
 
-    async def raised_by(self, change_id: int) -> list[RaisedEvent]:
+    async def raised_by(self, change_id: int, *, limit: int = RAISED_MAX) -> list[RaisedEvent]:
         return await self._access.read(
-            lambda connection: [change_rows.raised(row) for row in fetch(connection, "raised_by", change_id)]
+            lambda connection: [change_rows.raised(row) for row in fetch(connection, "raised_by", change_id, limit)]
         )
 
     async def raised_for(self, setting_id: int, subject: str, change_id: int) -> RaisedEvent | None:
