@@ -11,6 +11,7 @@ import yaml
 from commerce_event.api.change_source_fields import FIELDS_MAX, KEY_MAX, TABLES_MAX, ChangeSourceFields, source_of
 from commerce_event.api.change_sources import SOURCES_MAX
 from commerce_event.api.event_setting_fields import COALESCE_MAX_S, NewEventSetting, find_source
+from commerce_event.api.event_setting_fields import FIELDS_MAX as SETTING_FIELDS_MAX
 from commerce_event.api.event_settings import PER_CLIENT_MAX
 from commerce_event.api.validation import convert
 from commerce_event.changes.debezium import read_debezium
@@ -119,11 +120,9 @@ def test_reference_lists_the_entities_and_keys_of_every_notification() -> None:
     [
         ("fields in `before`, and in `after`, of a change", (NAMES_MAX,)),
         ("key of a change", (PARTS_MAX,)),
-        ("event settings of a client", (PER_CLIENT_MAX,)),
-        ("an event setting", (COALESCE_MAX_S,)),
+        ("event settings of a client", (PER_CLIENT_MAX, SETTING_FIELDS_MAX, COALESCE_MAX_S)),
         ("preview of an event setting", (CHANGES_MAX, SAMPLES_MAX)),
-        ("change sources", (SOURCES_MAX,)),
-        ("a change source", (TABLES_MAX, KEY_MAX, FIELDS_MAX)),
+        ("change sources of a client", (SOURCES_MAX, TABLES_MAX, KEY_MAX, FIELDS_MAX)),
     ],
 )
 def test_limits_of_changes_are_documented(what: str, figures: tuple[int, ...]) -> None:

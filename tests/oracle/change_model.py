@@ -86,6 +86,8 @@ class SentChange:
     answered_first: bool = False  # the answer is that of the first try
     at_once: tuple[str, ...] = ()
     waiting: int = 0
+    sent_at: float = 0.0
+    acknowledged_at: float = 0.0
 
     @property
     def row(self) -> tuple[int, str]:
@@ -115,10 +117,10 @@ class Prediction:
 
 
 def predict(changes: list[SentChange], wishes: list[Wish]) -> list[Prediction]:
-    """Predict what every change raises: the changes of a row in the order of their ids."""
+    """Predict what every change raises; the changes of each row come in the order in which they were stored."""
     known: dict[tuple[int, str], tuple[int, Values]] = {}  # by row: the epoch of the last change, and the values
     found = []
-    for change in sorted(changes, key=lambda each: each.id):
+    for change in changes:
         entity, client_id = change.body["entity"], change.body["client_id"]
         of_entity = [wish for wish in wishes if (wish.client_id, wish.entity) == (client_id, entity)]
         tracked_since = _tracked_since(of_entity, change.epoch)

@@ -129,6 +129,7 @@ def nodes(plan: ChangePlan, folder: Path) -> Iterator[list[Server]]:
 def wait_for_changes(stream: ChangeStream, count: int) -> None:
     """Wait until so many more are acknowledged. Raises SystemExit when none is for a minute."""
     enough, seen, moved_at = len(stream.sent) + count, 0, time.monotonic()
+    stream.allow(count)
     while len(stream.sent) < enough:
         time.sleep(0.01)
         if len(stream.sent) > seen:
@@ -180,6 +181,7 @@ def live(plan: ChangePlan, servers: list[Server], receiver: Receiver, record: Ch
         wait_for_changes(stream, plan.between)
         for turn in range(plan.cycles):
             hit = servers if turn % 2 == 0 else [rng.choice(servers)]
+            stream.allow(plan.between)
             for server in hit:
                 server.kill()
             for server in hit:

@@ -76,8 +76,8 @@ class _Case:
 
     @cached_property
     def predictions(self) -> list[Prediction]:
-        """In the order of the changes."""
-        return predict(self.record.sent, self.record.wishes)
+        """By row, in the order in which the changes were stored."""
+        return predict(_in_order(self.record), self.record.wishes)
 
     @cached_property
     def notices(self) -> list[Notice]:
@@ -123,6 +123,30 @@ class _Case:
             if said is not None and said["event_id"] is not None:
                 groups[said["event_id"]].append(notice)
         return groups
+
+
+def _in_order(record: ChangeRecord) -> list[SentChange]:
+    """Return the changes of each row in the order in which they were stored: that of their ids.
+
+    Deleting a row that is not there stores nothing, so it may come before other changes that were sent meanwhile.
+    """
+    rows: dict[Any, list[SentChange]] = defaultdict(list)
+
+    def saw_none(change: SentChange) -> bool:
+        return record.explanations.get(change.id, {"change": {"known": 0}})["change"]["known"] is None
+
+    for change in sorted(record.sent, key=lambda each: each.id):
+        stored = rows[change.row]
+        place = len(stored)
+        if change.body["operation"] == "delete" and saw_none(change):
+            while place and stored[place - 1].acknowledged_at > change.sent_at:
+                place -= 1
+                if saw_none(stored[place]):
+                    break
+            else:
+                place = len(stored)
+        stored.insert(place, change)
+    return [change for stored in rows.values() for change in stored]
 
 
 def judge(record: ChangeRecord) -> list[Finding]:

@@ -377,6 +377,17 @@ async def test_waiting_notification_becomes_one_event(store: Store) -> None:
     assert len(await store.history.events_after(1, 0, 10)) == 1
 
 
+async def test_notification_merged_with_an_older_change_of_another_node_has_both_in_its_range(store: Store) -> None:
+    await accept(store, waiting=[waiting("s", 7)])
+    outdated = await store.changes.due(now_ms=START_MS, limit=100)
+    await accept(store, waiting=[waiting("s", 5)])
+    [held] = await store.changes.due(now_ms=START_MS, limit=100)
+
+    assert (held.first_change_id, held.change_id, held.merged) == (5, 7, 2)
+    with pytest.raises(ChangesOutdatedError):
+        await accept(store, new_event(1), released=outdated)
+
+
 async def test_notification_that_was_merged_since_is_not_released(store: Store) -> None:
     await accept(store, waiting=[waiting("s", 5), waiting("t", 5)])
     held = await store.changes.due(now_ms=START_MS, limit=9)

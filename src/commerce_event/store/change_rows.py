@@ -197,9 +197,12 @@ def waiting(row: Row) -> WaitingNotification:
     return build(WaitingNotification, row)
 
 
-def released_rows(released: Iterable[WaitingNotification]) -> list[tuple[int, str, int]]:
-    """Return setting, subject and expected change of notifications, in the order of their keys."""
-    return sorted([(each.setting_id, index_key(each.subject), each.change_id) for each in released])
+def released_rows(released: Iterable[WaitingNotification]) -> list[tuple[int, str, int, int]]:
+    """Return setting, subject, and the expected change and number of changes, in the order of their keys.
+
+    The number tells of a change that was merged later and has a lower id, as another node may have made it.
+    """
+    return sorted([(each.setting_id, index_key(each.subject), each.change_id, each.merged) for each in released])
 
 
 def raised_rows(raised: Iterable[RaisedEvent], new_ids: frozenset[int]) -> list[tuple[Any, ...]]:

@@ -11,6 +11,7 @@ from commerce_event.core.problems import Fault
 
 FIELDS_MAX: Final = 500  # names of fields that are kept of a client and an entity
 REVISIONS_MAX: Final = 1_000  # the newest of an endpoint, in which its state at a time is looked for
+RAISED_MAX: Final = 10_000  # events of a change that are read; it lists at most 1,000 parts
 ATTEMPTS_MAX: Final = 200  # the newest of a delivery; the number of manual retries has no limit
 
 
@@ -249,8 +250,8 @@ class WaitingNotification(msgspec.Struct, frozen=True, kw_only=True):
     event_type: str
     body: bytes
     due_ms: int  # stays that of the first change
-    first_change_id: int
-    change_id: int  # of the newest values
+    first_change_id: int  # the lowest id of the merged changes
+    change_id: int  # the highest one; on several nodes, the newest values may be those of another
     merged: int = 1  # changes
 
 

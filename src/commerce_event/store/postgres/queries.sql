@@ -578,16 +578,18 @@ SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::t
                      $8::bigint[], $9::bigint[], $10::bigint[])
 ON CONFLICT (setting_id, subject) DO UPDATE
 SET application_id = excluded.application_id, event_type = excluded.event_type, body = excluded.body,
-    change_id = excluded.change_id, merged = w.merged + excluded.merged
+    first_change_id = least(w.first_change_id, excluded.first_change_id),
+    change_id = greatest(w.change_id, excluded.change_id), merged = w.merged + excluded.merged
 
 -- name: release_waiting
 -- notifications are locked in the order of their keys, so that no deadlock can arise
 WITH held AS MATERIALIZED (
-  SELECT w.place FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS released (setting_id, subject, change_id)
+  SELECT w.place
+  FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) AS released (setting_id, subject, change_id, merged)
   CROSS JOIN LATERAL (
     SELECT ctid AS place FROM waiting_notification
     WHERE waiting_notification.setting_id = released.setting_id AND waiting_notification.subject = released.subject
-      AND waiting_notification.change_id = released.change_id
+      AND waiting_notification.change_id = released.change_id AND waiting_notification.merged = released.merged
     LIMIT 1 FOR UPDATE) AS w
 ), gone AS (
   DELETE FROM waiting_notification WHERE ctid = ANY (ARRAY (SELECT place FROM held))
@@ -645,7 +647,7 @@ WHERE event_id = $1
 -- name: raised_by
 -- index raised_event_change
 SELECT event_id, client_id, setting_id, subject, first_change_id, change_id, merged FROM raised_event
-WHERE change_id = $1 ORDER BY event_id
+WHERE change_id = $1 ORDER BY event_id LIMIT $2
 
 -- name: raised_for
 -- index raised_event_subject

@@ -396,15 +396,17 @@ INSERT INTO waiting_notification (setting_id, subject, client_id, application_id
 VALUES {rows:10}
 ON CONFLICT (setting_id, subject) DO UPDATE
 SET application_id = excluded.application_id, event_type = excluded.event_type, body = excluded.body,
-    change_id = excluded.change_id, merged = merged + excluded.merged
+    first_change_id = min(first_change_id, excluded.first_change_id), change_id = max(change_id, excluded.change_id),
+    merged = merged + excluded.merged
 
 -- name: count_expected_waiting
--- how many of these notifications were last written by the expected change
-SELECT count(*) AS count FROM (VALUES {rows:3}) AS wanted CROSS JOIN waiting_notification AS w
+-- how many of these notifications have the expected newest change, and have merged as many
+SELECT count(*) AS count FROM (VALUES {rows:4}) AS wanted CROSS JOIN waiting_notification AS w
 WHERE w.setting_id = wanted.column1 AND w.subject = wanted.column2 AND w.change_id = wanted.column3
+  AND w.merged = wanted.column4
 
 -- name: delete_waiting
-DELETE FROM waiting_notification WHERE (setting_id, subject, change_id) IN (VALUES {rows:3})
+DELETE FROM waiting_notification WHERE (setting_id, subject, change_id, merged) IN (VALUES {rows:4})
 
 -- name: waiting
 -- the primary key
@@ -455,7 +457,7 @@ WHERE event_id = ?
 -- name: raised_by
 -- index raised_event_change
 SELECT event_id, client_id, setting_id, subject, first_change_id, change_id, merged FROM raised_event
-WHERE change_id = ? ORDER BY event_id
+WHERE change_id = ? ORDER BY event_id LIMIT ?
 
 -- name: raised_for
 -- index raised_event_subject
