@@ -5,11 +5,16 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+
+from commerce_event.cli.main import app
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")])
+COMMANDS = typer.main.get_command(app)
 TEST = re.compile(r"`(test_\w+)`")
 PATH = re.compile(r"`((?:src|tests|docs|deploy|requirements|benchmarks)(?:/\w[\w.-]*)+/?)`")
 ROOMS = sorted(
@@ -87,3 +92,26 @@ def test_troubleshooting_quotes_messages_that_exist() -> None:
     assert len(symptoms) >= 3
     for symptom in symptoms:
         assert symptom.strip("… ").lower() in source, symptom
+
+
+def documented_commands(page: Path) -> list[str]:
+    """Return what a page shows after ``commerce-event``, in blocks and in the text."""
+    text = page.read_text("utf-8").replace("\\\n", " ")
+    blocks = re.findall(r"^(?: {4,}|.*\$ |sudo .*)?(?:\S+/)?commerce-event (.*)", text, re.MULTILINE)
+    return [*blocks, *re.findall(r"`commerce-event ([^`]*)`", text)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_page_names_commands_and_options_that_exist(page: Path) -> None:
+    for shown in documented_commands(page):
+        command: Any = COMMANDS
+        words = re.sub(r" [|>#].*", "", shown).split()
+        while words and not words[0].startswith("-") and hasattr(command, "commands"):
+            name = words.pop(0).strip(",.;")
+            assert name in command.commands or name == "…", f"{shown}: there is no {name}"
+            command = command.commands.get(name, command)
+        options = {option for each in command.params for option in (*each.opts, *each.secondary_opts)} | {"--help"}
+        options |= {"--install-completion"}
+        for word in words:
+            if re.match(r"--[a-z]", word):
+                assert word.partition("=")[0].strip(",.;)") in options, f"{shown}: there is no {word}"

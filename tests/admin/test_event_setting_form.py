@@ -46,7 +46,8 @@ def test_read_fields_of_a_break_point_have_no_fields_and_no_delete() -> None:
     ("name", "typed", "words"),
     [
         ("client_id", "", "client's number"), ("client_id", "x", "whole number"), ("entity", " ", "data table"),
-        ("application_id", "1.5", "whole number"), ("coalesce_s", "soon", "Enter a number"), ("filter", "{", "not valid JSON"),
+        ("application_id", "1.5", "whole number"), ("coalesce_s", "soon", "Enter a number"), ("filter", "{", "The filter is not JSON"),
+        ("filter", "[" * 9_999, "nested more than 64"), ("coalesce_s", "nan", "Enter a number"), ("client_id", "9" * 9_999, "whole number"),
     ],
 )  # fmt: skip
 def test_read_fields_tells_what_cannot_be_read(name: str, typed: str, words: str) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from api_server import Api, Json, expect, expect_problem
 
-from commerce_event.api import change_sources
+from commerce_event.api import change_sources, metrics
 
 PATH = "/v1/change-sources"
 TABLE: Json = {
@@ -143,17 +143,28 @@ async def test_publisher_reads_its_source_and_reports_its_status(api: Api) -> No
     assert found == {**status, "reported_by": "db-1", "reported_at": found["reported_at"]}
     [listed] = expect(await api.admin.get(PATH), 200)["items"]
     assert (listed["state"], listed["table_count"], listed["entities"]) == (found, 1, ["tClientCustomer"])
-    metrics = (await api.admin.get("/metrics")).text
-    assert 'commerce_event_source_lag_bytes{source="erp"} 2048.0\n' in metrics
-    assert 'commerce_event_source_lag_seconds{source="erp"} 1.5\n' in metrics
-    assert 'commerce_event_source_up{source="erp"} 0.0\n' in metrics
+    text = (await api.admin.get("/metrics")).text
+    assert 'commerce_event_source_lag_bytes{source="erp"} 2048.0\n' in text
+    assert 'commerce_event_source_lag_seconds{source="erp"} 1.5\n' in text
+    assert 'commerce_event_source_up{source="erp"} 0.0\n' in text
 
     expect(await publisher.put(f"{PATH}/erp/status", json={"state": "running"}), 204)
-    metrics = (await api.admin.get("/metrics")).text
-    assert 'commerce_event_source_up{source="erp"} 1.0\n' in metrics
-    assert "commerce_event_source_lag_bytes{" not in metrics
+    text = (await api.admin.get("/metrics")).text
+    assert 'commerce_event_source_up{source="erp"} 1.0\n' in text
+    assert "commerce_event_source_lag_bytes{" not in text
     expect(await api.admin.delete(f"{PATH}/erp"), 204)
     assert 'source="erp"' not in (await api.admin.get("/metrics")).text
+
+
+async def test_metrics_have_the_sources_that_reported_last(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "_SOURCES_MAX", 2)
+    for name in ("a", "b", "c"):
+        await put(api, name)
+    for name in ("a", "b", "a", "c"):
+        expect(await api.admin.put(f"{PATH}/{name}/status", json={"state": "running"}), 204)
+
+    text = (await api.admin.get("/metrics")).text
+    assert [name for name in "abc" if f'commerce_event_source_up{{source="{name}"}}' in text] == ["a", "c"]
 
 
 async def test_report_with_an_unknown_state_is_refused(api: Api) -> None:
@@ -208,3 +219,9 @@ async def test_list_sources_pages_by_the_last_change(api: Api) -> None:
     rest = expect(await api.admin.get(PATH, params={"cursor": first["next_cursor"]}), 200)
     assert [each["name"] for each in first["items"] + rest["items"]] == ["a", "c", "b"]
     assert rest["next_cursor"] is None
+
+
+async def test_position_that_cannot_be_stored_everywhere_is_refused(api: Api) -> None:
+    expect(await api.admin.put(f"{PATH}/erp", json={"client_id": 1, "tables": {"public.customer": TABLE}}), 201)
+
+    expect_problem(await api.admin.put(f"{PATH}/erp/position", json={"position": "1\0"}), 422, "/position")

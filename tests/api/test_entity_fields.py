@@ -2,13 +2,13 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 import pytest
-from api_server import Api, expect, expect_problem, running_api
+from api_server import Api, Json, expect, expect_problem, running_api
 
-PATH = "/v1/event-settings/fields"
-CUSTOMER: dict[str, Any] = {"client_id": 1, "entity": "tClientCustomer"}
+PATH: Final = "/v1/event-settings/fields"
+CUSTOMER: Final[Json] = {"client_id": 1, "entity": "tClientCustomer"}
 
 
 @pytest.fixture

@@ -151,6 +151,12 @@ async def test_field_that_is_not_in_the_mapping_of_a_source_is_refused(api: Api,
     expect(await api.admin.post(PATH, json=wanted(client_id=2 if client_id == 1 else 1, fields=["Zip"])), 201)
 
 
+async def test_field_of_a_mapping_that_takes_every_column_is_accepted(api: Api) -> None:
+    await map_entity(api)
+
+    await create(api, fields=["Nickname"])
+
+
 async def test_field_of_another_clients_source_is_not_known(api: Api) -> None:
     await map_entity(api, "City", client_id=2)
 

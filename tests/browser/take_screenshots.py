@@ -80,6 +80,7 @@ async def fill(api: Api) -> dict[str, str]:
         await api.admin.post("/v1/events/OrderConfirmedEvent", json=wrong)
     await api.admin.post("/v1/events/SkuStockChanged", json={"ClientId": 1, "PartNo": "A-7", "Stock": 4})
     refused = (await api.admin.get("/v1/refusals")).json()["items"]
+    changed = await change_data(api)
     replay = await api.admin.post(
         "/v1/replays",
         json={"endpoint_id": endpoints["erp/orders"]["id"], "since": "2020-01-01T00:00:00Z", "only": "all"},
@@ -98,11 +99,62 @@ async def fill(api: Api) -> dict[str, str]:
         "replays": "/admin/replays",
         "event-types": "/admin/types",
         "event-type": "/admin/types/OrderConfirmedEvent",
+        **changed,
         "keys": "/admin/keys",
         "audit": "/admin/audit",
         "system": "/admin/system",
         "reference": "/reference",
         "reference-call": "/reference#createEndpoint",
+    }
+
+
+async def change_data(api: Api) -> dict[str, str]:
+    """Make event settings and sources, and change data; return the address of each screen."""
+    setting = {"client_id": 1, "event_type": "CustomerChangedNotification"}
+    for fields in (
+        {"entity": "tClientCustomer", "fields": ["FirstName", "LastName", "Email"]},
+        {"entity": "tClientCustomerAddress", "on_delete": False, "filter": {"after.Country": "SE"}, "coalesce_s": 600},
+        {"entity": "tClientCustomerFlag", "enabled": False},
+    ):
+        (await api.admin.post("/v1/event-settings", json={**setting, **fields})).raise_for_status()
+    customer = {
+        "entity": "tClientCustomer", "key": {"CustomerId": "id"},
+        "fields": {"FirstName": "first_name", "LastName": "last_name", "Email": "email", "Newsletter": "newsletter"},
+    }  # fmt: skip
+    address = {
+        "entity": "tClientCustomerAddress", "key": {"CustomerId": "customer_id", "AddressId": "id"},
+        "fields": {"City": "city", "Zip": "zip", "Country": "country"},
+    }  # fmt: skip
+    tables = {"public.customer": customer, "public.address": address}
+    (await api.admin.put("/v1/change-sources/shop", json={"client_id": 1, "tables": tables})).raise_for_status()
+    report = {"state": "running", "lag_ms": 38, "retained_bytes": 16_777_216, "reported_by": "shop-db-1"}
+    (await api.admin.put("/v1/change-sources/shop/status", json=report)).raise_for_status()
+    columns = {"id": 12, "first_name": "Anna", "last_name": "Berg", "email": "anna@example.com", "newsletter": True}
+    for table, op, before, after in (
+        ("customer", "c", None, columns),
+        ("customer", "u", columns, {**columns, "first_name": "Anne"}),
+        ("cart", "c", None, {"id": 5}),
+        ("address", "c", None, {"id": 3, "customer_id": 12, "city": "Lund", "zip": "22100", "country": "SE"}),
+        ("customer", "u", columns, {**columns, "newsletter": False}),
+    ):
+        row = {
+            "before": before,
+            "after": after,
+            "op": op,
+            "source": {"schema": "public", "table": table},
+            "ts_ms": None,
+        }
+        (await api.admin.post("/v1/changes/debezium?source=shop", json=row)).raise_for_status()
+    changes = (await api.admin.get("/v1/changes?entity=tClientCustomer")).json()["items"]
+    settings = "/admin/types/CustomerChangedNotification/settings"
+    return {
+        "changes": "/admin/changes",
+        "change-raised": f"/admin/changes/{changes[1]['id']}",
+        "change": f"/admin/changes/{changes[0]['id']}",
+        "event-settings": f"{settings}?client_id=1",
+        "event-setting-form": f"{settings}/new?client_id=1&entity=tClientCustomerAddress",
+        "change-sources": "/admin/sources",
+        "change-source": "/admin/sources/shop",
     }
 
 

@@ -191,6 +191,9 @@ async def test_source_with_a_lost_slot_is_an_alert_that_says_what_to_do(page: Pa
 
     await shown(page.locator("#reader.bad")).to_contain_text("Changes after 0/1A may be missing.")
     await shown(page.locator("#command-2")).to_contain_text("--source crm --accept-gap")
+    expect(await api.admin.put("/v1/change-sources/crm/status", json={"state": "running", "lag_ms": 40}), 204)
+    await shown(page.locator("#reader.good")).to_be_visible()  # without a reload
+    await shown(page.get_by_text("40 ms")).to_be_visible()
 
 
 async def test_key_of_one_client_sees_and_changes_its_own_only(page: Page, api: Api) -> None:

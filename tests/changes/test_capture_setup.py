@@ -35,6 +35,7 @@ async def test_setup_twice_changes_nothing(followed: Followed, capture: Capture)
 
     assert any("Made the publication" in each for each in first)
     assert any("Made the slot" in each for each in first)
+    assert any("max_slot_wal_keep_size sets no limit" in each for each in first)
     assert not [each for each in second if each.startswith(("Made", "Making", "Added"))]
     assert await followed.value(SLOTS) == 1
 
@@ -60,6 +61,25 @@ async def test_setup_says_that_values_before_are_missing(followed: Followed, cap
 
     told = [each.partition(":")[0] for each in capture.said if "without the values before" in each]
     assert told == ["public.customer"]
+
+
+async def test_setup_says_which_columns_deletes_lack(
+    followed: Followed, receiver: ChangeReceiver, capture: Capture
+) -> None:
+    receiver.client_id = {"column": "shop"}
+    await followed.run(
+        "CREATE TABLE customer (id int PRIMARY KEY, shop int)",
+        "CREATE TABLE part (id int, shop int, PRIMARY KEY (shop, id))",
+        "CREATE TABLE stock (id int PRIMARY KEY, shop int)",
+        "ALTER TABLE stock REPLICA IDENTITY FULL",
+    )
+
+    await capture.set_up("public.customer", "public.part", "public.stock")
+
+    told = [each for each in capture.said if "deletes come without" in each]
+    assert len(told) == 1
+    assert told[0].startswith("public.customer: deletes come without shop,")
+    assert 'ALTER TABLE "public"."customer" REPLICA IDENTITY FULL' in told[0]
 
 
 @pytest.mark.parametrize(

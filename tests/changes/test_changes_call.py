@@ -25,6 +25,7 @@ STOCK: Json = {
     "key": {"PartNo": "A-1", "WarehouseId": 1, "LocationId": 2},
 }
 LINES = {"Content-Type": "application/x-ndjson"}
+JSON = {"Content-Type": "application/json"}
 
 
 async def setting(api: Api, **fields: Any) -> Json:
@@ -127,6 +128,14 @@ async def test_explanation_shows_each_rule_with_the_value_found(api: Api) -> Non
     assert decision["verdict"] == "the filter does not let it pass"
     assert (rules["fields"]["passed"], rules["fields"]["found"]) == (True, ["City"])
     assert rules["filter"]["found"][0]["found"] == "Ystad"
+
+
+async def test_explanation_of_an_operation_that_does_not_count_names_it(api: Api) -> None:
+    await setting(api, on_delete=False)
+    deleted = await send(api, operation="delete", after=None)
+
+    [decision] = (await explain(api, deleted["id"]))["settings"]
+    assert decision["verdict"] == "it is a delete; the setting asks for insert or update"
 
 
 async def test_explanation_uses_the_settings_of_the_time_of_the_change(api: Api) -> None:
@@ -285,6 +294,14 @@ class Rows:
         }
 
 
+async def test_debezium_tombstone_alone_is_ignored(api: Api) -> None:
+    rows = Rows(api)
+    await rows.create()
+
+    answer = expect(await api.admin.post("/v1/changes/debezium?source=crm", content="null", headers=JSON), 200)
+    assert answer["items"] == [{"index": 0, "status": 200, "ignored": True}]
+
+
 async def test_debezium_rows_are_mapped_and_raise_notifications(api: Api) -> None:
     await setting(api)
     rows = Rows(api)
@@ -364,3 +381,71 @@ async def test_client_in_a_column_must_be_one_of_the_key(api: Api) -> None:
 
     expect(await own.post("/v1/changes/debezium", params={"source": "crm"}, json=rows.row(1, "x")), 202)
     expect_problem(await own.post("/v1/changes/debezium", params={"source": "crm"}, json=rows.row(2, "x")), 403)
+
+
+async def test_position_of_every_client_is_not_set_by_a_key_of_one(api: Api) -> None:
+    rows = Rows(api)
+    await rows.create(client_id={"column": "id"})
+    expect(await rows.post(rows.row(1, "Eve"), position="10"), 200)
+    own, _ = await api.key("publish", 1)
+
+    for query in ({"position": "99", "after": "10"}, {"position": "99"}):
+        response = await own.post("/v1/changes/debezium", params={"source": "crm", **query}, json=rows.row(1, "x"))
+        assert "10" not in expect_problem(response, 403)["detail"]
+    assert expect(await api.admin.get("/v1/change-sources/crm"), 200)["position"] == "10"
+
+
+async def test_row_that_is_sent_again_after_its_mapping_changed_is_a_duplicate(api: Api) -> None:
+    await setting(api)
+    rows = Rows(api)
+    await rows.create()
+    expect(await rows.post(rows.row(7, "Eve"), rows.row(8, "Bo")), 200)
+    table = {"entity": "tClientCustomer", "key": {"CustomerId": "id"}, "fields": {"Name": "first_name"}}
+    source = {"client_id": 1, "tables": {"public.customer": table}}
+    expect(await api.admin.put("/v1/change-sources/crm", json=source), 200)
+
+    again = expect(await rows.post(rows.row(7, "Eve"), rows.row(8, "Bo")), 200)
+    assert (again["duplicates"], again["refused"]) == (2, 0)
+    assert len(await events(api)) == 2
+
+
+async def test_unmapped_row_that_is_sent_again_after_it_was_mapped_raises_its_notification(api: Api) -> None:
+    await setting(api)
+    rows = Rows(api)
+    await rows.create()
+    first = expect(await rows.post(rows.row(7, "Eve", table="guest")), 200)["items"][0]
+    table = {"entity": "tClientCustomer", "key": {"CustomerId": "id"}}
+    source = {"client_id": 1, "tables": {"public.guest": table}}
+    expect(await api.admin.put("/v1/change-sources/crm", json=source), 200)
+
+    again = expect(await rows.post(rows.row(7, "Eve", table="guest")), 200)["items"][0]
+    assert (first["events"], again["status"], len(again["events"])) == ([], 202, 1)
+
+
+async def test_request_that_lists_too_many_parts_is_refused_whole(api: Api) -> None:
+    parts = [str(number) for number in range(1_000)]
+    change = {"client_id": 1, "entity": "tCategory", "operation": "insert", "key": {"PartNo": parts}, "after": {}}
+
+    expect_problem(await api.admin.post("/v1/changes", json=[change] * 11), 413)
+    assert expect(await api.admin.get("/v1/changes"), 200)["items"] == []
+
+
+async def test_list_shows_some_of_the_events_of_a_change_of_many_parts(api: Api) -> None:
+    await setting(api, event_type="SkuChangedNotification", entity="tCategory")
+    parts = [str(number) for number in range(60)]
+    answer = await send(
+        api, entity="tCategory", operation="insert", key={"PartNo": parts}, before=None, after={"Name": "x"}
+    )
+
+    [shown] = expect(await api.admin.get("/v1/changes", params={"expand": "true"}), 200)["items"]
+    assert [each["event_id"] for each in shown["raised"]] == answer["events"][:50]
+    assert expect(await api.admin.get(f"/v1/changes/{answer['id']}"), 200)["events"] == answer["events"]
+
+
+async def test_partial_updates_of_one_row_do_not_make_its_known_values_grow_without_end(api: Api) -> None:
+    await setting(api)
+    for number in range(4):
+        answer = await send(api, before=None, after={f"Field{number}": "x" * 100_000})
+
+    change = expect(await api.admin.get(f"/v1/changes/{answer['id']}"), 200)
+    assert set(change["known"]) == {"Field2"}

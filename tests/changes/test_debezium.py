@@ -85,6 +85,56 @@ def test_decimal_in_bytes_is_read_by_its_schema() -> None:
     assert mapped(document).after == {"City": "-249.00"}
 
 
+def decimal_schema(**column: Any) -> dict[str, Any]:
+    decimal = {"field": "city", "name": "org.apache.kafka.connect.data.Decimal", "parameters": {"scale": "2"}}
+    return {"fields": [{"field": "after", "fields": [decimal | column]}]}
+
+
+def test_decimal_of_many_digits_keeps_each_of_them() -> None:
+    raw = base64.b64encode((12345678901234567890123456789012345678).to_bytes(17, "big")).decode()
+    document = {"schema": decimal_schema(), "payload": envelope(after={"id": 12, "city": raw})}
+
+    assert mapped(document).after == {"City": "123456789012345678901234567890123456.78"}
+
+
+def test_decimal_that_is_too_long_to_be_read_stays_as_it_is() -> None:
+    raw = base64.b64encode(b"\x7f" * 100_000).decode()
+    document = {"schema": decimal_schema(), "payload": envelope(after={"id": 12, "city": raw})}
+
+    assert mapped(document).after == {"City": raw}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        5,
+        {"fields": 5},
+        {"fields": {"field": "after"}},
+        {"fields": [{"field": "after", "fields": 5}]},
+        {"fields": [{"field": ["after"], "fields": [5, None]}]},
+        decimal_schema(parameters={"scale": "²"}),
+        decimal_schema(parameters={"scale": [2]}),
+        decimal_schema(field=["city"]),
+    ],
+)
+def test_schema_that_is_none_is_ignored(schema: Any) -> None:
+    assert mapped({"schema": schema, "payload": envelope()}) == mapped(envelope())
+
+
+def test_scale_of_the_wrong_type_means_no_digits_behind_the_point() -> None:
+    raw = base64.b64encode((249).to_bytes(2, "big")).decode()
+    document = {"schema": decimal_schema(parameters="x"), "payload": envelope(after={"id": 12, "city": raw})}
+
+    assert mapped(document).after == {"City": "249"}
+
+
+@pytest.mark.parametrize("at_ms", [2**48 - 1, -1, 10**30, "now", [5]])
+def test_time_that_cannot_be_shown_is_left_out(at_ms: Any) -> None:
+    source = envelope()["source"] | {"ts_ms": at_ms}
+
+    assert mapped(envelope(source=source)).at_ms is None
+
+
 @pytest.mark.parametrize(
     "document",
     [

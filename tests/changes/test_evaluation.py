@@ -166,11 +166,17 @@ def test_split_of_a_batch_does_not_change_what_is_raised(changes: list[Change], 
 
 @given(changes=CHANGES)
 def test_merged_notification_has_the_newest_values_and_counts_every_change(changes: list[Change]) -> None:
-    store = StoredChanges([msgspec.structs.replace(SETTINGS[1], fields=None)])
-    answers = store.commit(changes)
+    low = msgspec.structs.replace(SETTINGS[0], on_delete=False)
+    alone, merged = StoredChanges([low]), StoredChanges([msgspec.structs.replace(low, coalesce_s=30)])
+    alone.commit(changes)
+    merged.commit(changes)
 
-    waited = sum(answer.waiting for answer in answers)
-    assert sum(each.merged for each in store.waiting.values()) == waited
+    raised: dict[str, list[bytes]] = {}
+    for _, body in alone.events:
+        raised.setdefault(msgspec.json.decode(body)["PartNo"], []).append(body)
+    waiting = {msgspec.json.decode(each.body)["PartNo"]: (each.body, each.merged) for each in merged.waiting.values()}
+    assert waiting == {part: (bodies[-1], len(bodies)) for part, bodies in raised.items()}
+    assert merged.events == []
 
 
 def test_repeated_change_is_evaluated_once() -> None:

@@ -46,6 +46,9 @@ def test_table_of_the_open_list_needs_a_part_number() -> None:
         ({"entity": "tClientCustomr"}, "/entity", "did you mean tClientCustomer?"),
         ({"entity": "customer\0"}, "/entity", "write it like tClientCustomer"),
         ({"entity": None}, "/entity", "is required"),
+        ({"operation": ["update"]}, "/operation", "must be one of insert, update, delete"),
+        ({"at": "9999-12-31T23:59:59-12:00"}, "/at", "must be a time such as"),
+        ({"at": "0001-01-01T00:00:00+12:00"}, "/at", "must be a time such as"),
         ({"operation": "upsert"}, "/operation", "must be one of insert, update, delete"),
         ({"key": {}}, "/key", "must be an object with 1 to 10 names"),
         ({"key": {"CustomerId": None}}, "/key/CustomerId", "must be a text or a number"),
@@ -81,3 +84,9 @@ def test_subject_may_stand_in_the_values() -> None:
     change = read(entity="tClientCustomerAddress", key={"AddressId": 3}, after={"CustomerId": 12})
 
     assert change.key == {"AddressId": 3}
+
+
+def test_unknown_members_are_named_up_to_a_number_in_their_order() -> None:
+    with pytest.raises(RejectedError) as refusal:
+        read(**{f"extra{number}": 1 for number in range(20_000)})
+    assert [fault.pointer for fault in refusal.value.faults] == [f"/extra{number}" for number in range(20)]

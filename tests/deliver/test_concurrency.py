@@ -179,6 +179,19 @@ def test_take_ready_returns_one_bulk_delivery_of_four_while_both_kinds_are_ready
     assert taken == [10, 11, 12, 0, 13, 14, 15, 1, 16, 17, 2, 3, 4, 5]
 
 
+def test_take_ready_returns_no_bulk_delivery_while_those_under_way_are_three_quarters() -> None:
+    state = EndpointState(7, Circuit(), 0.0, ClientLoad())
+    state.limits(ENDPOINT, nodes=1)
+    state.add_ready(claimed_delivery(1, bulk=True))
+    state.sending_bulk = 3  # of 4
+    assert state.take_ready() is None
+
+    state.add_ready(claimed_delivery(2, bulk=False))
+    assert [each.delivery_id for each in iter(state.take_ready, None)] == [2]
+    state.sending_bulk = 2
+    assert [each.delivery_id for each in iter(state.take_ready, None)] == [1]
+
+
 def test_may_send_with_open_circuit_allows_one_probe_after_the_pause() -> None:
     state = EndpointState(7, Circuit(threshold=2, min_span_s=0.0, first_pause_s=1.0), 0.0, ClientLoad())
     assert state.may_send(0.0)

@@ -1,50 +1,24 @@
 """Run the tutorial and the README's first event as a reader does: same code and commands, with other ports."""
 
-import asyncio
 import re
 import shlex
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from command_line import Shell
 from ports import free_port
 from processes import ServerProcess
+from receiver_program import receiving, until_it_says
 
 ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = (ROOT / "docs/tutorial/first-event.md").read_text("utf-8")
 README: Final = (ROOT / "README.md").read_text("utf-8")
-DEADLINE_S: Final = 60.0
 
 
 def code_of(step: str) -> str:
     """Return what is indented in a step, without the indentation."""
     section = PAGE.partition(f"\n## {step}")[2].partition("\n## ")[0]
     return "\n".join(line[4:] for line in section.splitlines() if line.startswith("    ") or not line)
-
-
-@contextmanager
-def receiving(folder: Path, code: str) -> Iterator[Path]:
-    """Run a page's receiver; yields the file that it prints into."""
-    program = folder / "receiver.py"
-    program.write_text(code, "utf-8")
-    printed = folder / "printed"
-    with printed.open("wb") as output:
-        process = subprocess.Popen([sys.executable, "-u", str(program)], stdout=output, stderr=output)
-        try:
-            yield printed
-        finally:
-            process.kill()
-            process.wait()
-
-
-async def until_it_says(printed: Path, text: str) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while text not in printed.read_text("utf-8"):
-            await asyncio.sleep(0.05)
 
 
 async def test_tutorial_receiver_prints_the_event_and_rejects_another_secret(

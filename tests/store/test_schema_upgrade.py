@@ -94,7 +94,8 @@ def add_rows(connection: apsw.Connection, version: int) -> None:
     for event_id, client_id, state in ((10, 1, "delivered"), (20, 1, "dead"), (30, 2, "pending")):
         due_ms, finished_ms = (START_MS, None) if state == "pending" else (None, START_MS)
         connection.execute(
-            "INSERT INTO delivery VALUES (?, ?, 7, ?, ?, 1, 0, ?, NULL, NULL, NULL, NULL, 0, NULL, ?, ?)",
+            "INSERT INTO delivery (id, event_id, endpoint_id, client_id, state, attempt_count, failure_count, due_ms, "
+            "replayed, created_ms, finished_ms) VALUES (?, ?, 7, ?, ?, 1, 0, ?, 0, ?, ?)",
             (event_id + 1, event_id, client_id, state, due_ms, START_MS, finished_ms),
         )
     connection.execute(f"INSERT INTO {counts_table(version)} VALUES (7, 1, 3, 1, 1, 0, 1)")

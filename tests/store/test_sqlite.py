@@ -13,19 +13,21 @@ from typing import Any
 
 import apsw
 import pytest
-from stores import accept_events, claim, new_event, result
+from change_batches import accept, found, new_change, row, row_key, values_of, waiting
+from stores import START_MS, accept_events, claim, new_event, result
 
 from commerce_event.core import clock
 from commerce_event.core.clock import SystemClock
 from commerce_event.core.model import Scope
 from commerce_event.maintenance.clock_watcher import ClockWatcher
-from commerce_event.store.model import EventQuery, Page
+from commerce_event.store.model import EventQuery, Page, PositionWrite
 from commerce_event.store.port import StoreBrokenError, StoreRefusedError, StoreUnavailableError
 from commerce_event.store.sqlite import SqliteStore, checkpoints, files, journal, sql
 from commerce_event.store.sqlite import clock as stored_clock
 from commerce_event.store.sqlite.writer import Writer
 
 EVERYONE = Scope.everyone()
+SUPPORT = Path(__file__).parents[1] / "support"
 
 WRITER = """
 import asyncio, sys
@@ -46,6 +48,38 @@ async def main():
             for _ in range(20)
         ]
         await store.journal.accept([events])
+        print(*[event.id for event in events], flush=True)
+
+asyncio.run(main())
+"""
+
+CHANGES_WRITER = """
+import asyncio, sys
+from pathlib import Path
+from commerce_event.core.ids import IdMaker
+from commerce_event.store.model import ChangeBatch, PositionWrite
+from commerce_event.store.sqlite import SqliteStore
+sys.path.insert(0, sys.argv[2])
+from change_batches import new_change, raised, row, row_key
+from stores import START_MS, event_at
+
+async def main():
+    store = SqliteStore(Path(sys.argv[1]))
+    await store.open()
+    ids = IdMaker(after=await store.last_id())
+    while True:
+        known = (await store.changes.known_rows([(1, row_key(1))])).get((1, row_key(1)))
+        count = 0 if known is None else known.values["n"]
+        position = None if known is None else str(count)
+        changes = [new_change(accepted_ms=START_MS + 100 * count + n, idempotency_key=f"{count} {n}") for n in range(20)]
+        events = [event_at(ids, START_MS) for _ in changes]
+        last = changes[-1].id
+        await store.changes.accept(ChangeBatch(
+            changes=changes,
+            rows=[row(1, last, None if known is None else known.change_id, values={"n": count + 1})],
+            raised=[raised(event, change.id, change.id) for event, change in zip(events, changes)],
+            positions=[PositionWrite(source="erp", position=str(count + 1), expected=position)],
+        ), events)
         print(*[event.id for event in events], flush=True)
 
 asyncio.run(main())
@@ -289,23 +323,28 @@ async def test_full_disk_refuses_and_goes_on_by_itself_once_there_is_space(tmp_p
         await store.close()
 
 
+async def write_and_kill(lines: int, *command: str) -> set[int]:
+    """Run a writer, kill it after so many batches; return the ids of all events that it was answered for."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", *command, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    acknowledged: list[int] = []
+    for _ in range(lines):
+        acknowledged += map(int, (await process.stdout.readline()).split())
+    process.kill()
+    rest = await process.stdout.read()
+    for line in rest.splitlines(keepends=True):
+        if line.endswith(b"\n"):
+            acknowledged += map(int, line.split())
+    await process.wait()
+    return set(acknowledged)
+
+
 @pytest.mark.parametrize("cycle", range(3))
 async def test_kill_9_in_the_middle_of_writing_loses_nothing_acknowledged(tmp_path: Path, cycle: int) -> None:
     path = tmp_path / "events.db"
-    acknowledged: list[int] = []
+    acknowledged: set[int] = set()
     for _ in range(2):
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", WRITER, str(path), stdout=asyncio.subprocess.PIPE
-        )
-        assert process.stdout is not None
-        for _ in range(40 + 17 * cycle):
-            acknowledged += map(int, (await process.stdout.readline()).split())
-        process.kill()
-        rest = await process.stdout.read()
-        for line in rest.splitlines(keepends=True):
-            if line.endswith(b"\n"):
-                acknowledged += map(int, line.split())
-        await process.wait()
+        acknowledged |= await write_and_kill(40 + 17 * cycle, WRITER, str(path))
 
     store = SqliteStore(path)
     await store.open()
@@ -315,9 +354,32 @@ async def test_kill_9_in_the_middle_of_writing_loses_nothing_acknowledged(tmp_pa
     info = await store.info()
     await store.close()
     assert info.unclean_starts == 2
-    assert set(acknowledged) <= stored
+    assert acknowledged <= stored
     assert sequences == list(range(1, len(stored) + 1))
     assert book.difference == 0
+
+
+@pytest.mark.parametrize("cycle", range(2))
+async def test_kill_9_in_the_middle_of_changes_leaves_whole_batches(tmp_path: Path, cycle: int) -> None:
+    path = tmp_path / "events.db"
+    acknowledged: set[int] = set()
+    for _ in range(2):
+        acknowledged |= await write_and_kill(20 + 13 * cycle, CHANGES_WRITER, str(path), str(SUPPORT))
+
+    store = SqliteStore(path)
+    await store.open()
+    events = await store.history.events_after(1, 0, 100_000)
+    changes = await found(store)
+    known = await store.changes.known_rows([(1, row_key(1))])
+    states = await store.change_settings.source_states()
+    raised_by = [await store.changes.raised(event.id) for event in events]
+    await store.close()
+    batches = known[1, row_key(1)].values["n"]
+    assert acknowledged <= {event.id for event in events}
+    assert [event.sequence for event in events] == list(range(1, 20 * batches + 1))
+    assert [each.change_id for each in raised_by if each is not None] == sorted(changes)
+    assert len(changes) == 20 * batches
+    assert states["erp"].position == str(batches)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere; it has the test with a mount")
@@ -374,6 +436,32 @@ async def test_batch_that_met_a_full_disk_is_not_there_by_halves(tmp_path: Path)
         assert await store.queue.settle([result(claimed)]) == [True]
         answers = await accept_events(store, batch)
         assert [(answer.outcome, answer.sequence) for answer in answers] == [("new", 2 + n) for n in range(50)]
+        await store.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system takes root")
+async def test_batch_of_changes_that_met_a_full_disk_is_not_there_by_halves(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "small") as small:
+        store = SqliteStore(small / "events.db")
+        await store.open()
+        await accept(store, new_event(7), rows=[row(0, 5)], waiting=[waiting("s", 5)])
+        fill(small / "ballast", leave=200_000)
+        made = [new_change(idempotency_key=f"k{number}", after={"n": "y" * 20_000}) for number in range(50)]
+        rows = [row(0, 6, 5), *(row(number, 6) for number in range(1, 50))]
+        events = [new_event(7, body=b"y" * 20_000) for _ in range(50)]
+        position = PositionWrite(source="erp", position="1", expected=None)
+        parts: dict[str, Any] = {"changes": made, "rows": rows, "waiting": [waiting("s", 6)], "positions": [position]}
+        with pytest.raises(StoreUnavailableError):
+            await accept(store, *events, **parts)
+
+        assert await found(store) == []
+        assert await values_of(store, 0, 1) == [5, None]
+        assert [each.merged for each in await store.changes.due(now_ms=2 * START_MS, limit=9)] == [1]
+        assert await store.change_settings.source_states() == {}
+        (small / "ballast").unlink()
+        answers = await accept(store, *events, **parts)
+        assert [answer.sequence for answer in answers] == list(range(2, 52))
+        assert len(await found(store)) == 50
         await store.close()
 
 

@@ -19,6 +19,7 @@ class ChangeReceiver:
     def __init__(self) -> None:
         self.url = ""
         self.tables: dict[str, dict[str, Any]] = {}
+        self.client_id: Any = 1
         self.position: str | None = None
         self.positions: list[str] = []
         self.rows: list[dict[str, Any]] = []
@@ -81,7 +82,7 @@ class ChangeReceiver:
             self.reports.append(json.loads(body))
             return 200, {}
         if path == f"/v1/change-sources/{SOURCE}":
-            return 200, {"name": SOURCE, "client_id": 1, "tables": self.tables, "position": self.position}
+            return 200, {"name": SOURCE, "client_id": self.client_id, "tables": self.tables, "position": self.position}
         if path != "/v1/changes/debezium" or query["source"] != [SOURCE]:
             return 404, {"detail": "There is no such source", "status": 404}
         if self.failures:

@@ -14,6 +14,7 @@ from commerce_event.api.paging import LIMIT_MAX
 from commerce_event.core.clock import parse_rfc3339
 
 SHOWN_MAX: Final = 8
+SOURCES_MAX: Final = 1_000  # change sources that are looked at, those changed last
 _LATE_MS: Final = 60_000  # a delivery that has been due for longer raises an alert
 
 
@@ -46,10 +47,10 @@ class SourceAlert(msgspec.Struct, frozen=True):
 
 
 async def source_alerts(context: ScreenContext) -> tuple[list[SourceAlert], int]:
-    """Return the change sources whose readers need attention, and how many more there are."""
+    """Return the change sources whose readers need attention, and how many more there are, among SOURCES_MAX."""
     found: list[SourceAlert] = []
     cursor: str | None = None
-    while True:
+    for _ in range(SOURCES_MAX // LIMIT_MAX):
         page = await context.call("listChangeSources", query={"limit": LIMIT_MAX, "cursor": cursor})
         for source in page.items:
             condition = source_condition(source.name, source.state, context.now_ms)
@@ -58,7 +59,8 @@ async def source_alerts(context: ScreenContext) -> tuple[list[SourceAlert], int]
                 found.append(SourceAlert(source.name, condition, message))
         cursor = page.next_cursor
         if cursor is None:
-            return found[:SHOWN_MAX], len(found[SHOWN_MAX:])
+            break
+    return found[:SHOWN_MAX], len(found[SHOWN_MAX:])
 
 
 async def endpoint_alerts(context: ScreenContext, stats: list[EndpointStatsItem]) -> tuple[list[EndpointAlerts], int]:

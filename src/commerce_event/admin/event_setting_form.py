@@ -1,10 +1,13 @@
 """The form of an event setting: from what was typed to a request body, and from errors back to the fields."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
 
+from commerce_event.accept.errors import NotJsonError
+from commerce_event.accept.strict_json import load
 from commerce_event.api.event_settings import EventSettingView
 from commerce_event.contract.entities import NotificationSource
 from commerce_event.core.problems import Problem, as_sentence
@@ -104,9 +107,12 @@ def _number(type_: type[int] | type[float], text: str) -> float | None:
     if not text:
         return None
     try:
-        return type_(text.replace(",", "."))
+        number = type_(text.replace(",", "."))
     except (ValueError, OverflowError):
-        raise _UnreadableError(f"Enter a {'whole ' if type_ is int else ''}number.") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise _UnreadableError(f"Enter a {'whole ' if type_ is int else ''}number.")
+    return number
 
 
 def _client(text: str) -> float:
@@ -126,6 +132,6 @@ def _filter(text: str) -> Any:
     if not text:
         return None
     try:
-        return msgspec.json.decode(text)
-    except ValueError as error:
-        raise _UnreadableError(f"This is not valid JSON: {error}.") from None
+        return load(text.encode())
+    except NotJsonError as error:
+        raise _UnreadableError(error.detail.replace("The body is", "The filter is", 1)) from None

@@ -17,7 +17,7 @@ _TONES: Final[dict[ReaderState, str]] = {
 _TEXTS: Final[dict[ReaderState, str]] = {
     "running": "It follows the database.",
     "waiting": "It cannot reach the database or this server, and tries again by itself.",
-    "failing": "It has given up. Do what its message says, then start it again.",
+    "failing": "It cannot go on until a person does what its message says.",
     "slot_lost": "Its replication slot is gone, so changes since the last position may be missing.",
     "stopped": "It was stopped; changes wait in the database until it is started again.",
 }

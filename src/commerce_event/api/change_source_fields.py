@@ -15,7 +15,7 @@ from commerce_event.core.problems import Fault, child, invalid, together
 
 TABLES_MAX: Final = 200
 FIELDS_MAX: Final = 200  # of a table
-KEY_MAX: Final = 16  # columns
+KEY_MAX: Final = 10  # columns, as in the key of a change
 _FAULTS_MAX: Final = 50  # in one answer
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
 

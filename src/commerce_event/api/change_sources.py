@@ -21,7 +21,7 @@ from commerce_event.api.parameters import Int32, scope_for
 from commerce_event.core.changes.model import ChangeSource, SourceState
 from commerce_event.core.changes.source_words import describe_source_change
 from commerce_event.core.clock import rfc3339
-from commerce_event.core.problems import Problem, not_found
+from commerce_event.core.problems import Problem, invalid, not_found
 from commerce_event.registry.authentication import NotAllowedError, check_client
 from commerce_event.registry.change_settings import LimitReachedError
 
@@ -185,6 +185,8 @@ async def report_change_source(call: Call) -> Reply:
 
 async def set_source_position(call: Call) -> Reply:
     wanted: SourcePosition = call.body
+    if not wanted.position.isprintable():
+        raise invalid("/position", "write printable characters only")
     source = await _reset(call, wanted.position)
     return Reply(_view(source, await _state(call, source.name)))
 

@@ -29,8 +29,10 @@ from commerce_event.http.asgi import encode
 from commerce_event.store.model import ChangeQuery, Page
 
 COUNTED_MAX: Final = 1_000
+RAISED_MAX: Final = 50  # events that a list shows of a change
 _NOTIFICATIONS_MAX: Final = 100  # that an explanation shows of one setting
 _WHAT: Final = "change"
+_OPERATIONS: Final = {"insert": "an insert", "update": "an update", "delete": "a delete"}
 _REASONS: Final = {
     "enabled": "the setting was off",
     "fields": "no field that counts has changed",
@@ -254,7 +256,7 @@ def _reason(decision: Decision) -> str:
     """Return in words why a setting raised nothing: the first rule that failed."""
     failed = next(rule for rule in decision.rules if not rule.passed)
     if failed.name == "operation":
-        return f"it is an {failed.found}; the setting asks for {' or '.join(failed.wanted) or 'nothing'}"
+        return f"it is {_OPERATIONS[failed.found]}; the setting asks for {' or '.join(failed.wanted) or 'nothing'}"
     if failed.name == "value":
         return f"{failed.wanted} has not changed"
     if failed.name == "properties":
@@ -283,9 +285,9 @@ async def _detail(call: Call, stored: StoredChange) -> ChangeDetailView:
 
 
 async def _raised(call: Call, stored: StoredChange) -> list[RaisedEventView]:
-    """Return the events whose values are those of the change."""
+    """Return the first events whose values are those of the change."""
     found = []
-    for raised in await call.services.store.changes.raised_by(stored.id):
+    for raised in await call.services.store.changes.raised_by(stored.id, limit=RAISED_MAX):
         setting = call.services.registry.change_settings.setting_in(call.scope, raised.setting_id)
         found.append(
             RaisedEventView(
@@ -333,8 +335,8 @@ OPERATIONS = (
         problems=(422,),
         description=(
             "Newest first, without values. `unmapped=true` lists those that no source maps to an entity. "
-            "`expand=true` adds to each the events that have its values. Changes are kept for seven days, unless the "
-            "server is set otherwise."
+            "`expand=true` adds to each the first events that have its values. Changes are kept for seven days, unless "
+            "the server is set otherwise."
         ),
     ),
     Operation(

@@ -113,13 +113,11 @@ def find_source(event_type: str, entity: str, pointer: str = "") -> Notification
 
 async def known_fields(call: Call, client_id: int, entity: str) -> KnownFields:
     """Return the fields of an entity: those that sources map, that the contract names, and that changes had."""
-    names: set[str] = set()
-    is_mapped = False
-    for source in call.services.registry.change_settings.sources_for(client_id):
-        for mapping in source.tables.values():
-            if mapping.entity == entity:
-                is_mapped = True
-                names.update(mapping.key, mapping.fields)
+    sources = call.services.registry.change_settings.sources_for(client_id)
+    mappings = [mapping for source in sources for mapping in source.tables.values() if mapping.entity == entity]
+    names = {name for mapping in mappings for name in (*mapping.key, *mapping.fields)}
+    # A mapping without fields takes every column by its own name.
+    is_mapped = bool(mappings) and all(mapping.fields for mapping in mappings)
     names |= contract_fields(entity)
     names.update(await call.services.store.changes.fields(client_id, entity))
     return KnownFields(entity, names, is_mapped=is_mapped)

@@ -23,6 +23,7 @@ from commerce_event.loop_monitor import LoopMonitor
 from commerce_event.maintenance.runner import Maintenance
 
 _PLAIN: Final = exposition.CONTENT_TYPE_PLAIN_0_0_4
+_SOURCES_MAX: Final = 1_000
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -118,7 +119,10 @@ class Metrics(Collector):
 
     def report_source(self, name: str, report: SourceReport) -> None:
         """Keep the last report of a change source; this node shows those that it received itself."""
+        self._sources.pop(name, None)
         self._sources[name] = report
+        if len(self._sources) > _SOURCES_MAX:  # sources that were deleted on other nodes are forgotten at last
+            del self._sources[next(iter(self._sources))]
 
     def forget_source(self, name: str) -> None:
         self._sources.pop(name, None)

@@ -59,6 +59,8 @@ class BulkBacklog:
                 found = self._harness.take_figures()["by_address"]
         if not left:
             raise BenchError(f"{self._backlog:,} bulk deliveries were not enough for this machine")
+        if not {*_QUIET, _SAME, _OTHER} <= found.keys():
+            raise BenchError("No order event arrived while bulk deliveries were sent")
         name = f"order events, {self._backlog:,} bulk deliveries"
         yield Figure(name, load.rate, "events/s", cores=used)
         for figure in ("p50_ms", "p99_ms"):

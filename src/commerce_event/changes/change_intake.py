@@ -64,7 +64,7 @@ class _Submission:
         future: asyncio.Future[list[ChangeAnswer]],
     ) -> None:
         self.changes = changes
-        self.size = sum(map(_size_of, changes))
+        self.size = sum(map(size_of, changes))
         self.position = position
         self.future = future
 
@@ -101,7 +101,7 @@ class ChangeIntake:
         ``size`` is in bytes. When the store fails after the first pieces, the others get the problem as their answer.
         Raises StoreUnavailableError when nothing was stored, OutcomeUnknownError.
         """
-        with self._share(owner, changes, size):
+        with self._share(owner, sum(map(size_of, changes)), size):
             answers: list[ChangeAnswer | Problem] = []
             for piece in _pieces(changes):
                 try:
@@ -119,15 +119,15 @@ class ChangeIntake:
 
         Raises PositionChangedError, OutcomeUnknownError, StoreUnavailableError.
         """
-        with self._share(owner, changes, size):
+        with self._share(owner, sum(map(size_of, changes)), size):
             return await self._store_piece(owner, changes, position)
 
     @contextmanager
-    def _share(self, owner: str, changes: Sequence[Change], size: int) -> Iterator[None]:
+    def _share(self, owner: str, count: int, size: int) -> Iterator[None]:
         """Take the owner's share of what may wait. Raises IntakeFullError."""
         if self._closed:
             raise StoreUnavailableError("the server is shutting down")
-        if not self._waiting.take(owner, len(changes)):
+        if not self._waiting.take(owner, count):
             raise IntakeFullError(_FULL)
         try:
             if not self._waiting_bytes.take(owner, size):
@@ -137,7 +137,7 @@ class ChangeIntake:
             finally:
                 self._waiting_bytes.give_back(owner, size)
         finally:
-            self._waiting.give_back(owner, len(changes))
+            self._waiting.give_back(owner, count)
 
     async def _store_piece(
         self, owner: str, changes: Sequence[Change], position: PositionWrite | None = None
@@ -235,7 +235,7 @@ def _pieces(changes: Sequence[Change]) -> Iterator[Sequence[Change]]:
     """Split changes into pieces for one commit each."""
     start = size = 0
     for index, change in enumerate(changes):
-        more = _size_of(change)
+        more = size_of(change)
         if size and size + more > _BATCH_MAX:
             yield changes[start:index]
             start, size = index, 0
@@ -243,7 +243,7 @@ def _pieces(changes: Sequence[Change]) -> Iterator[Sequence[Change]]:
     yield changes[start:]
 
 
-def _size_of(change: Change) -> int:
+def size_of(change: Change) -> int:
     """Return as how many changes one counts: one for each part that its key lists."""
     return max([1, *[len(part) for part in change.key.values() if isinstance(part, list)]])
 

@@ -15,6 +15,7 @@ from commerce_event.accept.strict_json import load
 from commerce_event.changes.errors import InvalidChangeError
 from commerce_event.core.changes.model import Operation
 from commerce_event.core.changes.sources import SourceRow
+from commerce_event.core.clock import TIME_MAX_MS
 from commerce_event.core.problems import Fault
 
 UNAVAILABLE: Final = "__debezium_unavailable_value"  # stands for a value that the database did not give
@@ -32,6 +33,7 @@ _POSITIONS: Final = (
     "lsn", "txId", "gtid", "file", "pos", "row", "change_lsn", "event_serial_no", "scn", "rs_id", "ssn", "ord",
     "resume_token",
 )  # fmt: skip
+_DECIMAL_MAX: Final = 256  # characters of base64: some 450 digits; the cost of more grows with their square
 _DEPTH_MAX: Final = 66  # the envelope is around the row
 
 
@@ -62,7 +64,7 @@ def read_debezium(body: bytes, source_name: str) -> SourceRow | None:
         operation=operation,
         before=before,
         after=after,
-        at_ms=at_ms if type(at_ms) is int and 0 <= at_ms < 2**48 else None,
+        at_ms=at_ms if type(at_ms) is int and 0 <= at_ms <= TIME_MAX_MS else None,
         idempotency_key=_position_key(data, origin, source_name),
     )
 
@@ -109,28 +111,40 @@ def _row(data: Mapping[str, Any], name: str, prefix: str, schema: Any) -> dict[s
 
 def _decimal_scales(schema: Any, name: str) -> dict[str, int]:
     """Return the scale of each column that is a decimal in bytes, by the schema of the event."""
-    if not isinstance(schema, dict):
-        return {}
     scales: dict[str, int] = {}
-    for part in schema.get("fields") or ():
-        if isinstance(part, dict) and part.get("field") == name:
-            for column in part.get("fields") or ():
-                if isinstance(column, dict) and column.get("name") == _DECIMAL:
-                    scale = (column.get("parameters") or {}).get("scale", "0")
-                    if str(scale).isdigit() and len(str(scale)) <= 2 and isinstance(column.get("field"), str):
-                        scales[column["field"]] = int(scale)
+    for part in _fields(schema):
+        if part.get("field") == name:
+            for column in _fields(part):
+                scale = _scale(column)
+                if scale is not None and isinstance(column.get("field"), str):
+                    scales[column["field"]] = scale
     return scales
 
 
+def _fields(schema: Any) -> list[dict[str, Any]]:
+    """Return the schemas of the fields of a schema; none when it is not a schema."""
+    fields = schema.get("fields") if isinstance(schema, dict) else None
+    return [each for each in fields if isinstance(each, dict)] if isinstance(fields, list) else []
+
+
+def _scale(column: Mapping[str, Any]) -> int | None:
+    """Return the scale of a column that is a decimal in bytes; None for any other column."""
+    if column.get("name") != _DECIMAL:
+        return None
+    parameters = column.get("parameters")
+    scale = str(parameters.get("scale", "0")) if isinstance(parameters, dict) else "0"
+    return int(scale) if scale.isdecimal() and len(scale) <= 2 else None
+
+
 def _decimal(value: Any, scale: int) -> Any:
-    """Return a decimal as text, such as ``249.00``; the value itself when it is none."""
-    if not isinstance(value, str):
+    """Return a decimal as text, such as ``249.00``; the value itself when it is none, or too long."""
+    if not isinstance(value, str) or len(value) > _DECIMAL_MAX:
         return value
     try:
         unscaled = int.from_bytes(base64.b64decode(value, validate=True), "big", signed=True)
     except ValueError:
         return value
-    return format(Decimal(unscaled).scaleb(-scale), "f")
+    return format(Decimal(f"{unscaled}e-{scale}"), "f")  # exact, whatever the number of digits
 
 
 def _position_key(data: Mapping[str, Any], origin: Mapping[str, Any], source_name: str) -> str | None:

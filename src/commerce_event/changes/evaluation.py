@@ -310,7 +310,12 @@ def _client_of(change: Change) -> int:
 
 
 def _is_same(first: Change, change: Change) -> bool:
-    """Tell whether a change repeats the first one of its idempotency key."""
+    """Tell whether a change repeats the first one of its idempotency key.
+
+    The key of a source's row has the row itself in it: it is the same one, also when the source maps it otherwise now.
+    """
+    if change.source is not None and change.source == first.source:
+        return True
     return (first.entity, first.operation, first.key, first.before, first.after) == (
         change.entity,
         change.operation,

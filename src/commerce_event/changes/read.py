@@ -41,7 +41,8 @@ class _Reader:
 
     def change(self) -> Change:
         data = self._data
-        for name in data.keys() - set(_MEMBERS):
+        unknown = [name for name in data if name not in _MEMBERS]
+        for name in unknown[:_FAULTS_MAX]:
             near = nearest_name(name, _MEMBERS)
             self._fault(child("", name), f"is unknown{f'; did you mean {near}?' if near else ''}")
         client_id = self._int32("client_id", required=True)
@@ -49,6 +50,7 @@ class _Reader:
         entity = self._entity()
         operation = data.get("operation")
         if operation not in _OPERATIONS:
+            operation = None
             self._fault("/operation", f"must be one of {', '.join(_OPERATIONS)}")
         key = self._key()
         before, after = self._values("before"), self._values("after")

@@ -11,7 +11,7 @@ from commerce_event.accept.intake import Intake
 from commerce_event.accept.publish import BATCH_BYTES_MAX, BATCH_MAX, Count
 from commerce_event.accept.turns import Steps
 from commerce_event.changes.answers import PositionProblem, batch_view, change_view
-from commerce_event.changes.change_intake import ChangeIntake
+from commerce_event.changes.change_intake import ChangeIntake, size_of
 from commerce_event.changes.debezium import read_debezium
 from commerce_event.changes.errors import ChangeTooLargeError, InvalidChangeError, UnknownSourceError
 from commerce_event.changes.evaluation import ChangeAnswer
@@ -36,7 +36,7 @@ from commerce_event.http.asgi import (
 from commerce_event.http.body_budget import BodyBudget, BodyShare
 from commerce_event.http.media_types import is_json, read_media_type
 from commerce_event.http.problems import MEDIA_TYPE, problem_of
-from commerce_event.registry.authentication import authenticate, check_client, check_role
+from commerce_event.registry.authentication import NotAllowedError, authenticate, check_client, check_role
 from commerce_event.registry.registry import Registry
 from commerce_event.store.model import PositionWrite
 from commerce_event.store.port import PositionChangedError
@@ -44,6 +44,7 @@ from commerce_event.store.port import PositionChangedError
 PATH: Final = "/v1/changes"
 DEBEZIUM_PATH: Final = "/v1/changes/debezium"
 _POSITION_MAX: Final = 200
+_PARTS_MAX: Final = 10_000  # in a request; a change that lists none counts as one
 _PARAMETERS: Final = ("source", "after", "position")
 
 T = TypeVar("T")
@@ -124,6 +125,9 @@ class ChangeReceiver:
         pieces = _split(headers, body)
         checked = await self._read_all(key, pieces, lambda piece: self._read_change(piece, key))
         changes = [each for each in checked if isinstance(each, Change)]
+        parts = sum(map(size_of, changes))
+        if parts > _PARTS_MAX:
+            raise ChangeTooLargeError(f"The changes list {parts} parts; the limit is {_PARTS_MAX} in one request.")
         stored = await self._change_intake.submit(_owner_of(key), changes, size=len(body)) if changes else []
         self._count(stored)
         if _is_one(headers, body):
@@ -144,7 +148,7 @@ class ChangeReceiver:
     ) -> None:
         source, position = self._source_of(key, scope)
         body = await read_body(receive, headers, BATCH_BYTES_MAX, share)
-        pieces = _split(headers, body) if body.strip() not in {b"", b"[]"} else []
+        pieces = _split_events(headers, body)
         checked = await self._read_all(key, pieces, lambda piece: self._read_row(piece, source, key))
         for index, each in enumerate(checked):
             if isinstance(each, Problem):
@@ -214,6 +218,8 @@ class ChangeReceiver:
         position = query.get("position")
         if position is None:
             return source, None
+        if not key.scope.allows(source.client_id):
+            raise NotAllowedError("The position of a source counts for all its clients: setting it takes an admin key.")
         if not 0 < len(position) <= _POSITION_MAX or not position.isprintable():
             raise _invalid_parameter("position", f"must have 1 to {_POSITION_MAX} printable characters")
         return source, PositionWrite(source=name, position=position, expected=query.get("after") or None)
@@ -241,6 +247,14 @@ def _owner_of(key: Key) -> str:
 def _split(headers: Headers, body: bytes) -> Sequence[Piece]:
     content_type = headers.get(b"content-type", b"").decode("latin-1")
     return split_documents(content_type, body, max_items=BATCH_MAX)
+
+
+def _split_events(headers: Headers, body: bytes) -> Sequence[Piece]:
+    """Split the events of Debezium; there may be none, and one may be null."""
+    whole = body.strip()
+    if whole in {b"", b"[]"}:
+        return []
+    return [whole] if whole == b"null" else _split(headers, body)
 
 
 def _is_one(headers: Headers, body: bytes) -> bool:

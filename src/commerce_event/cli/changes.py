@@ -76,7 +76,7 @@ def send_changes(
     else:
         console().print(
             "{accepted} accepted, {duplicates} accepted before, {refused} refused; "
-            "{notifications} notifications raised, {waiting} waiting".format(**counts)
+            "notifications: {notifications} raised, {waiting} waiting".format(**counts)
         )
     if refused:
         first = refused[0]

@@ -35,6 +35,11 @@ class EndpointLimits(msgspec.Struct, frozen=True):
     max_in_flight: int
     rate_limit: float | None = None  # deliveries a second
 
+    @property
+    def max_bulk_in_flight(self) -> int:
+        """How many requests of bulk deliveries may be under way: the others find one free at once."""
+        return max(1, int(self.max_in_flight * _SHARE))
+
 
 class EndpointLoad(msgspec.Struct, frozen=True):
     """What one node knows of an endpoint at a moment."""

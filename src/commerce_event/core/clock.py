@@ -10,6 +10,8 @@ import time
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
+TIME_MIN_MS: Final = -62_135_596_800_000  # the year 1, since 1970: the first that RFC 3339 can write here
+TIME_MAX_MS: Final = 253_402_300_799_999  # the end of the year 9999
 _HOLD_MAX_MS: Final = 1_000  # up to this, SharedClock waits until time has caught up instead of running backwards
 
 
@@ -108,8 +110,14 @@ def rfc3339(ms: int) -> str:
 
 
 def parse_rfc3339(text: str) -> int:
-    """Return milliseconds since 1970 for an RFC 3339 time. Raises ValueError for other text, or without an offset."""
+    """Return milliseconds since 1970 for an RFC 3339 time.
+
+    Raises ValueError for other text, without an offset, and for a time that ``rfc3339`` cannot write.
+    """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone; write for example 2026-01-31T00:00:00Z")
-    return round(moment.timestamp() * 1000)
+    ms = round(moment.timestamp() * 1000)
+    if not TIME_MIN_MS <= ms <= TIME_MAX_MS:
+        raise ValueError(f"{text!r} is not between the years 1 and 9999 in UTC")
+    return ms

@@ -18,7 +18,7 @@ from commerce_event.store.model import Claimed, ClaimRequest
 from commerce_event.store.port import Store
 
 _REQUESTS_MAX: Final = 128  # in one round of claiming; the next round begins at once
-_FEW_BULK: Final = 0.625  # of the slots: held by bulk deliveries, so it is worth to claim more, up to three quarters
+_FEW_BULK: Final = 0.7  # of the slots: held by bulk deliveries, so it is worth to claim more, up to three quarters
 
 
 class Concurrency:

@@ -98,7 +98,7 @@ class Dispatcher:
         self._closing = True
         self._claim_loop.stop()
         for state in self._concurrency.states:
-            while (claimed := state.take_ready()) is not None:
+            for claimed in state.take_all_ready():
                 self._results.release_claims(claimed)
                 self._concurrency.finish(state, claimed.kind)
 
@@ -184,11 +184,13 @@ class Dispatcher:
         """Send an endpoint's ready deliveries, one after the other, until none is left."""
         try:
             while (claimed := state.take_ready()) is not None:
+                state.sending_bulk += claimed.bulk
                 try:
                     await self._send(state, claimed)
                 except Exception:  # the delivery comes back when its lease ends; the others must not suffer
                     log.exception("an attempt failed by an internal error", delivery=claimed.delivery_id)
                 finally:
+                    state.sending_bulk -= claimed.bulk
                     if self._concurrency.finish(state, claimed.kind):
                         self._claim_loop.claim_now()
         finally:

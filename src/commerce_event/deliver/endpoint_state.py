@@ -52,6 +52,7 @@ class EndpointState:
         "paused_until",
         "retries",
         "sending",
+        "sending_bulk",
         "trusted",
         "workers",
     )
@@ -65,6 +66,7 @@ class EndpointState:
         self._ahead = 0  # how many were sent before the first of them
         self.workers = 0
         self.sending = 0  # requests under way
+        self.sending_bulk = 0  # workers that send a bulk delivery, or wait for the turn to do so
         self.in_flight = 0  # slots held: claimed or reserved, and not answered yet
         self.retries = 0  # of them, by retries
         self.bulk = 0  # of them, by bulk deliveries
@@ -126,13 +128,21 @@ class EndpointState:
 
     def take_ready(self) -> Claimed | None:
         """Return the delivery to send next, None if there is none. Of four, one is bulk while both kinds are ready."""
-        if not self._ready_bulk or (self._ready and self._ahead < _AHEAD_MAX):
-            if not self._ready:
-                return None
-            self._ahead += bool(self._ready_bulk)
-            return self._ready.popleft()
-        self._ahead = 0
-        return self._ready_bulk.popleft()
+        may_take_bulk = self._ready_bulk and self.sending_bulk < self._limits.max_bulk_in_flight
+        if may_take_bulk and (not self._ready or self._ahead >= _AHEAD_MAX):
+            self._ahead = 0
+            return self._ready_bulk.popleft()
+        if not self._ready:
+            return None
+        self._ahead += bool(self._ready_bulk)
+        return self._ready.popleft()
+
+    def take_all_ready(self) -> list[Claimed]:
+        """Return the deliveries that are not sent yet; the endpoint forgets them."""
+        taken = [*self._ready, *self._ready_bulk]
+        self._ready.clear()
+        self._ready_bulk.clear()
+        return taken
 
     @property
     def is_running_out(self) -> bool:

@@ -1,13 +1,15 @@
 """Spread the start of requests over turns of the event loop, so that no turn delays other work for long."""
 
 import asyncio
+import time
 from collections import deque
 from typing import Final
 
 _STARTS_MAX: Final = 16  # in one turn of the loop: a few ms
 _BULK_STARTS_MAX: Final = 4  # of bulk deliveries in one turn, while other deliveries are made
 _REST_S: Final = 0.001  # at least, between two such turns
-_REST_FACTOR: Final = 2.0  # at least so many times as long as the starts took
+_REST_MAX_S: Final = 0.02
+_REST_FACTOR: Final = 2.0  # at least so many times as long as the loop has worked since the last rest
 _OTHERS_S: Final = 60.0  # since the last other delivery: then bulk deliveries are alone
 
 
@@ -17,8 +19,8 @@ class Pace:
     Without it, all receivers that answer at the same time have their next requests built in one turn: with hundreds in
     flight, every other caller waits for that, several times for each of its own requests.
 
-    Bulk deliveries rest between their turns while other deliveries are made. So the loop has time left, and what a new
-    event waits for does not depend on how many bulk deliveries there are.
+    Bulk deliveries rest between their turns while other deliveries are made, the longer the more the loop has to do. So
+    the loop has time left, and what a new event waits for does not depend on how many bulk deliveries there are.
     """
 
     def __init__(self) -> None:
@@ -47,6 +49,7 @@ class _Gate:
         self._started = 0  # in this turn
         self._waiting: dict[int, deque[tuple[asyncio.Future[None], int]]] = {}
         self._is_scheduled = False
+        self._worked_s = 0.0  # processor time of the loop's thread when the last rest began
 
     async def wait(self, client_id: int, weight: int, starts_max: int, *, rests: bool = False) -> None:
         """Wait for a turn. ``starts_max`` and ``rests`` hold from the next turn on."""
@@ -54,7 +57,7 @@ class _Gate:
         self._starts_max, self._rests = starts_max, rests
         if not self._is_scheduled:
             self._is_scheduled = True
-            loop.call_soon(self._end_turn, loop.time())
+            loop.call_soon(self._end_turn)
         if self._started < starts_max and not self._waiting:
             self._started += weight
             return
@@ -75,12 +78,12 @@ class _Gate:
                 self._started += weight
         self._is_scheduled = self._started > 0
         if self._is_scheduled:  # called after those that have just begun
-            loop = asyncio.get_running_loop()
-            loop.call_soon(self._end_turn, loop.time())
+            asyncio.get_running_loop().call_soon(self._end_turn)
 
-    def _end_turn(self, begun_at: float) -> None:
-        loop = asyncio.get_running_loop()
-        if self._rests:
-            loop.call_later(max(_REST_S, _REST_FACTOR * (loop.time() - begun_at)), self._begin_turn)
-        else:
+    def _end_turn(self) -> None:
+        if not self._rests:
             self._begin_turn()
+            return
+        before_s, self._worked_s = self._worked_s, time.thread_time()
+        rest_s = min(_REST_MAX_S, max(_REST_S, _REST_FACTOR * (self._worked_s - before_s)))
+        asyncio.get_running_loop().call_later(rest_s, self._begin_turn)

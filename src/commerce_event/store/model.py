@@ -9,8 +9,9 @@ from commerce_event.core.changes.model import Change
 from commerce_event.core.model import Attempt, DeliveryKind, DeliveryState, RefusalState, Scope
 from commerce_event.core.problems import Fault
 
-REVISIONS_MAX: Final = 1_000  # the newest of an endpoint, in which its state at a time is looked for
 FIELDS_MAX: Final = 500  # names of fields that are kept of a client and an entity
+REVISIONS_MAX: Final = 1_000  # the newest of an endpoint, in which its state at a time is looked for
+RAISED_MAX: Final = 10_000  # events of a change that are read; it lists at most 1,000 parts
 ATTEMPTS_MAX: Final = 200  # the newest of a delivery; the number of manual retries has no limit
 
 

@@ -25,6 +25,7 @@ from commerce_event.core.model import (
 )
 from commerce_event.core.refusal_limits import LIMITS, RefusalLimits
 from commerce_event.store.model import (
+    RAISED_MAX,
     Accepted,
     Activity,
     ChangeBatch,
@@ -510,8 +511,8 @@ class ChangeStore(Protocol):
         """Count the changes of no entity, and stop at ``limit``."""
         ...
 
-    async def raised_by(self, change_id: int) -> list[RaisedEvent]:
-        """Return the events whose newest values come from the change, by event."""
+    async def raised_by(self, change_id: int, *, limit: int = RAISED_MAX) -> list[RaisedEvent]:
+        """Return the first events whose newest values come from the change, by event."""
         ...
 
     async def raised_for(self, setting_id: int, subject: str, change_id: int) -> RaisedEvent | None:

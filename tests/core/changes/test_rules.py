@@ -12,11 +12,13 @@ from commerce_event.accept.parse import parse_event
 from commerce_event.contract.entities import NOTIFICATIONS, sources_of
 from commerce_event.core.changes.model import Change, EventSetting
 from commerce_event.core.changes.rules import (
+    ROW_NAMES_MAX,
     ActiveSetting,
     RowChange,
     applicable,
     explain_change,
     raise_notifications,
+    row_key,
 )
 
 KEY: Mapping[str, Any] = {
@@ -281,3 +283,33 @@ def test_explanation_agrees_with_what_is_raised_and_every_body_is_valid(
     assert decision.fired is all(rule.passed for rule in decision.rules)
     for body in bodies:
         parse_event(event_type, msgspec.json.encode(body), max_bytes=10_000)
+
+
+def test_number_and_its_text_in_a_key_name_one_row() -> None:
+    keys = [row_key(change("tCategory", "insert", key={"CategoryId": value})) for value in (12, "12", 12.0)]
+    lists = [row_key(change("tCategory", "insert", key={"PartNo": value})) for value in ([12, "A"], ["12", "A"])]
+
+    assert len(set(keys)) == len(set(lists)) == 1
+    assert row_key(change("tCategory", "insert", key={"CategoryId": "012"})) != keys[0]
+
+
+def test_part_that_is_listed_as_number_and_as_text_is_told_once() -> None:
+    category = setting("SkuChangedNotification", "tCategory")
+
+    bodies = raised(change("tCategory", "insert", key={"PartNo": ["12", 12, "A"]}), category)
+    assert [body["PartNo"] for body in bodies] == ["12", "A"]
+
+
+def test_row_with_too_many_fields_keeps_those_of_the_newest_change() -> None:
+    known = {f"Old{number}": 1 for number in range(ROW_NAMES_MAX)}
+    update = change("tClientCustomer", "update", before=None, after={"City": "Lund"})
+
+    assert RowChange(update, known).row == {"City": "Lund"}
+    assert RowChange(update, dict(list(known.items())[1:])).row == {**dict(list(known.items())[1:]), "City": "Lund"}
+
+
+def test_empty_before_values_are_not_said_to_be_compared_with() -> None:
+    update = change("tClientCustomer", "update", before={}, after={"City": "Lund"})
+
+    assert RowChange(update, {"City": "Lund"}).previous_from == "last known"
+    assert RowChange(update, None).previous_from == "none"

@@ -176,13 +176,14 @@ async def _render_list(context: ScreenContext) -> Response:
     clients = await _clients(context, source)
     chosen = context.query["client_id"] or (str(clients[0]) if len(clients) == 1 else "")
     settings, more = await _settings(context, source, chosen)
+    client_id: int | None = msgspec.convert(chosen, int, strict=False) if chosen else None
     return context.render(
         "event_settings.html",
         event_type=context.catalogue.types[source.event_type],
         source=source,
         clients=clients,
         chosen=chosen,
-        tables=_tables(source, settings, int(chosen) if chosen else None),
+        tables=_tables(source, settings, client_id),
         has_settings=bool(settings),
         more=more,
         off=OFF,

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
@@ -24,10 +25,11 @@ _JSON: Final = {"Content-Type": "application/json"}
 
 
 class Source(NamedTuple):
-    """What the server knows of a source: the columns it needs of each table, and the stored position."""
+    """What the server knows of a source: the columns it reads of each table, and the stored position."""
 
     name: str
     columns: dict[tuple[str, str], frozenset[str]]  # by schema and table
+    owner_columns: dict[tuple[str, str], frozenset[str]]  # those that say whose and which row it is: deletes need them
     position: Position | None
 
     @property
@@ -48,9 +50,13 @@ class ChangeServer:
     async def source(self) -> Source:
         found = _json(await self._call("GET", self._path))
         try:
-            columns = {split_table(table): _columns(mapping, found) for table, mapping in found["tables"].items()}
+            tables = {split_table(table): mapping for table, mapping in found["tables"].items()}
+            owners = {table: _owner_columns(mapping, found) for table, mapping in tables.items()}
+            columns = {
+                table: owners[table] | _names(mapping.get("fields", {}).values()) for table, mapping in tables.items()
+            }
             text = found.get("position")
-            return Source(self._source, columns, Position.parse(text) if text else None)
+            return Source(self._source, columns, owners, Position.parse(text) if text else None)
         except (AttributeError, KeyError, TypeError):
             raise NeedsPersonError(f"{self._shown} does not answer like a commerce-event server") from None
         except ValueError as error:
@@ -114,17 +120,19 @@ class ChangeServer:
             raise UnavailableError(sentence, _retry_after_s(answer))
         if answer.status_code == 404:
             sentence = (
-                f"{self._shown} has no source {self._source!r}; make it with: commerce-event sources, or list them"
+                f"{self._shown} has no source {self._source!r}; list them with: commerce-event change-sources list"
             )
         raise NeedsPersonError(sentence)
 
 
-def _columns(mapping: dict[str, Any], source: dict[str, Any]) -> frozenset[str]:
-    """Return the columns that a table's mapping reads."""
-    found = [*mapping.get("key", {}).values(), *mapping.get("fields", {}).values()]
+def _owner_columns(mapping: dict[str, Any], source: dict[str, Any]) -> frozenset[str]:
+    """Return the columns of the key, the client and the application."""
     owners = (source.get("client_id"), mapping.get("application_id"))
-    found += [each.get("column") for each in owners if isinstance(each, dict)]
-    return frozenset(name for each in found for name in (each if isinstance(each, list) else [each]) if name)
+    return _names([*mapping.get("key", {}).values(), *(each["column"] for each in owners if isinstance(each, dict))])
+
+
+def _names(columns: Iterable[Any]) -> frozenset[str]:
+    return frozenset(name for each in columns for name in (each if isinstance(each, list) else [each]))
 
 
 def _json(answer: httpx.Response) -> Any:

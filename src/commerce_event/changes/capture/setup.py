@@ -14,7 +14,9 @@ from commerce_event.changes.capture.position import lsn_text
 _TABLE: Final = """
 SELECT root.relkind::text AS kind, root.relpersistence::text AS persistence, leaf.oid::regclass::text AS leaf,
        leaf.relkind = 'r' AS has_rows, leaf.relreplident::text AS identity,
-       EXISTS (SELECT FROM pg_index WHERE indrelid = leaf.oid AND indisprimary) AS has_primary_key
+       (SELECT array_agg(attname::text) FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY (indkey)
+        WHERE indrelid = leaf.oid AND CASE leaf.relreplident WHEN 'i' THEN indisreplident ELSE indisprimary END
+       ) AS identity_columns
 FROM pg_class AS root
 JOIN pg_namespace AS schema ON schema.oid = root.relnamespace
 JOIN pg_class AS leaf ON leaf.oid = root.oid OR leaf.oid IN (SELECT relid FROM pg_partition_tree(root.oid))
@@ -45,7 +47,7 @@ async def set_up(database: SourceDatabase, source: Source, say: Callable[[str], 
     if not source.columns:
         raise NeedsPersonError(f"The source {source.name} has no tables; add them to it first")
     for table in source.columns:
-        await _check_table(database, table, say)
+        await _check_table(database, table, source.owner_columns[table], say)
     await _publish(database, source, say)
     slot = await database.slot_state()
     if slot.exists and not slot.is_lost:
@@ -58,6 +60,11 @@ async def set_up(database: SourceDatabase, source: Source, say: Callable[[str], 
     create = _CREATE_FAILOVER_SLOT if cluster.version >= FAILOVER_SINCE else _CREATE_SLOT
     lsn = await database.value(create, database.slot, limit_s=_SLOT_S)
     say(f"Made the slot {database.slot}, from {lsn} on.")
+    if await database.retention_limit_bytes() is None:
+        say(
+            "max_slot_wal_keep_size sets no limit: while no capture runs, the log that is kept for it can fill the "
+            "disk. To limit it: ALTER SYSTEM SET max_slot_wal_keep_size = '20GB'"
+        )
     if source.position is not None:
         say(
             f"The source was captured up to {lsn_text(source.position.lsn)} before. Changes since then are not in the "
@@ -116,7 +123,10 @@ async def inspect(database: SourceDatabase, source: Source) -> Inspection:
     return Inspection(state, warnings)
 
 
-async def _check_table(database: SourceDatabase, table: tuple[str, str], say: Callable[[str], None]) -> None:
+async def _check_table(
+    database: SourceDatabase, table: tuple[str, str], owner_columns: frozenset[str], say: Callable[[str], None]
+) -> None:
+    """Raise NeedsPersonError for a table that cannot be captured; say what its changes will lack."""
     name = ".".join(table)
     rows = await database.rows(_TABLE, *table)
     if not rows or rows[0]["kind"] not in {"r", "p"}:
@@ -124,17 +134,22 @@ async def _check_table(database: SourceDatabase, table: tuple[str, str], say: Ca
     if rows[0]["persistence"] != "p":
         raise NeedsPersonError(f"The table {name} is unlogged or temporary, so its changes are not in the log")
     for row in rows:
-        has_identity = row["identity"] in {"f", "i"} or (row["identity"] == "d" and row["has_primary_key"])
+        has_identity = row["identity"] == "f" or (row["identity"] != "n" and row["identity_columns"])
         if row["has_rows"] and not has_identity:
             raise NeedsPersonError(
                 f"The table {row['leaf']} has no primary key: once it is in a publication, PostgreSQL refuses its "
                 "updates and deletes. Add a primary key, or run there: "
                 f"ALTER TABLE {row['leaf']} REPLICA IDENTITY FULL"
             )
-    if any(row["has_rows"] and row["identity"] != "f" for row in rows):
+    partial = [row for row in rows if row["has_rows"] and row["identity"] != "f"]
+    if not partial:
+        return
+    say(f"{name}: updates come without the values before (REPLICA IDENTITY is not FULL); the last known row counts.")
+    missing = sorted({column for row in partial for column in owner_columns.difference(row["identity_columns"])})
+    if missing:
         say(
-            f"{name}: changes come without the values before (REPLICA IDENTITY is not FULL); the last known row counts "
-            "instead."
+            f"{name}: deletes come without {', '.join(missing)}, which the source needs to know whose row it was, so "
+            f"they will be unmapped. To have them: ALTER TABLE {quoted(*table)} REPLICA IDENTITY FULL"
         )
 
 

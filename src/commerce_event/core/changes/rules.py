@@ -18,6 +18,9 @@ from commerce_event.core.routing import Rule
 
 PreviousFrom = Literal["before", "last known", "none"]
 
+ROW_NAMES_MAX: Final = 1_000
+ROW_BYTES_MAX: Final = 256 * 1024  # of the last known values of a row, as JSON
+
 _MINIMUM: Final = "MinimumValue"
 _QUANTITY: Final = "QuantityBreak"  # names the subject of a price together with the key
 
@@ -45,9 +48,7 @@ class RowChange:
     def __init__(self, change: Change, known: Values | None) -> None:
         self.change = change
         self.known = known
-        self.previous_from: PreviousFrom = (
-            "before" if change.before is not None else "none" if known is None else "last known"
-        )
+        self.previous_from: PreviousFrom = "before" if change.before else "none" if known is None else "last known"
         self.previous: Values = {**(known or {}), **(change.before or {})}
         self.current: Values = self._current()
         self.changed = self._changed_fields()
@@ -70,13 +71,16 @@ class RowChange:
 
     @property
     def row(self) -> Values | None:
-        """The last known values from now on; None when the row is gone. Existing rows do not replace newer values."""
-        operation = self.change.operation
-        if operation in {"delete", "truncate"}:
+        """The last known values from now on; None when the row is gone. Existing rows do not replace newer values.
+
+        When partial updates have made a row too large, only the values of the last one are known from then on.
+        """
+        change = self.change
+        if change.operation in {"delete", "truncate"}:
             return None
-        if operation == "read" and self.known is not None:
+        if change.operation == "read" and self.known is not None:
             return self.known
-        return self.current
+        return self.current if self.known is None or _is_small(self.current) else dict(change.after or {})
 
     @cached_property
     def filter_data(self) -> Mapping[str, Any]:
@@ -161,8 +165,22 @@ def applicable(settings: Sequence[ActiveSetting], application_id: int | None) ->
 
 
 def row_key(change: Change) -> str:
-    """Return the identity of the row of a change among those of its client."""
-    return canonical([change.entity, change.application_id, change.key])
+    """Return the identity of the row of a change among those of its client: 12 and "12" name the same row."""
+    key = {name: _identity(value) for name, value in change.key.items()}
+    return canonical([change.entity, change.application_id, key])
+
+
+def _identity(value: Any) -> Any:
+    """Return a value of a key as text, since some producers write numbers as text, or as 12.0."""
+    if isinstance(value, list):
+        return [_identity(each) for each in value]
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _is_small(values: Values) -> bool:
+    return len(values) <= ROW_NAMES_MAX and len(msgspec.json.encode(values)) <= ROW_BYTES_MAX
 
 
 def _rules(row: RowChange, active: ActiveSetting) -> Iterator[Rule]:
@@ -233,7 +251,8 @@ def _notifications(row: RowChange, active: ActiveSetting) -> Iterator[Notificati
     if change.application_id is not None:
         head["ApplicationId"] = change.application_id
     lists = [name for name in source.key if _is_list(row, name)]
-    for part in dict.fromkeys(change.key[lists[0]]) if lists else (None,):
+    parts = [as_property(part, source.formats[lists[0]]) for part in change.key[lists[0]]] if lists else [None]
+    for part in dict.fromkeys(parts):  # 12 and "12" are one part
         body = dict(head)
         for name in source.formats:
             if name in head:
@@ -241,7 +260,7 @@ def _notifications(row: RowChange, active: ActiveSetting) -> Iterator[Notificati
             if name == ENTITY_CHANGED:
                 value: Any = change.entity
             elif lists and name == lists[0]:
-                value = as_property(part, source.formats[name])
+                value = part
             else:
                 value = row.property(name, source)
             if value is not UNSET:

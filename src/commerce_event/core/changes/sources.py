@@ -29,7 +29,10 @@ class _UnmappedError(Exception):
 
 
 def map_row(row: SourceRow, source: ChangeSource) -> Change:
-    """Return the change of a row; one without an entity, and with a note, when the source does not map it."""
+    """Return the change of a row; one without an entity, and with a note, when the source does not map it.
+
+    That one has no idempotency key, so that the row can be sent again when the source maps it.
+    """
     table = next((name for name in row.tables if name in source.tables), None)
     columns: Mapping[str, Any] = {**(row.before or {}), **(row.after or {})}
     client_id = source.client_id
@@ -59,7 +62,6 @@ def map_row(row: SourceRow, source: ChangeSource) -> Change:
             operation=row.operation,
             key={},
             at_ms=row.at_ms,
-            idempotency_key=row.idempotency_key,
             source=source.name,
             table=table or row.tables[0],
             note=str(reason),

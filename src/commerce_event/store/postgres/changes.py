@@ -11,6 +11,7 @@ from commerce_event.core.model import Scope
 from commerce_event.store import change_rows, row_mapping
 from commerce_event.store.change_rows import RowId, RowWrites, check_count, index_key
 from commerce_event.store.model import (
+    RAISED_MAX,
     Accepted,
     ChangeBatch,
     ChangeQuery,
@@ -145,8 +146,8 @@ class PostgresChanges:
         sql = f"SELECT count(*) FROM (SELECT FROM change WHERE entity IS NULL AND {where.sql} LIMIT {place}) AS found"
         return int(await self._executor.read(lambda connection: connection.fetchval(sql, *where.values)))
 
-    async def raised_by(self, change_id: int) -> list[RaisedEvent]:
-        rows = await self._executor.read(lambda connection: fetch(connection, "raised_by", change_id))
+    async def raised_by(self, change_id: int, *, limit: int = RAISED_MAX) -> list[RaisedEvent]:
+        rows = await self._executor.read(lambda connection: fetch(connection, "raised_by", change_id, limit))
         return [change_rows.raised(row) for row in rows]
 
     async def raised_for(self, setting_id: int, subject: str, change_id: int) -> RaisedEvent | None:

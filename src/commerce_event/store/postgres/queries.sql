@@ -647,7 +647,7 @@ WHERE event_id = $1
 -- name: raised_by
 -- index raised_event_change
 SELECT event_id, client_id, setting_id, subject, first_change_id, change_id, merged FROM raised_event
-WHERE change_id = $1 ORDER BY event_id
+WHERE change_id = $1 ORDER BY event_id LIMIT $2
 
 -- name: raised_for
 -- index raised_event_subject

@@ -13,6 +13,7 @@ from commerce_event.core.model import Scope
 from commerce_event.store import change_rows, row_mapping
 from commerce_event.store.change_rows import RowId, RowWrites, check_count, index_key
 from commerce_event.store.model import (
+    RAISED_MAX,
     Accepted,
     ChangeBatch,
     ChangeQuery,
@@ -105,15 +106,7 @@ class SqliteChanges:
         return await self._access.read(work)
 
     async def changes(self, query: ChangeQuery, page: Page) -> list[StoredChange]:
-        clients = query.scope.sorted_ids
-        looks = [_listing(query, page, client_id) for client_id in ([None] if clients is None else clients)]
-
-        def work(connection: apsw.Connection) -> list[StoredChange]:
-            rows = list(chain.from_iterable(by_name(connection.execute(sql, values)) for sql, values in looks))
-            rows.sort(key=lambda row: row.id, reverse=page.after is None)
-            return [change_rows.stored_change(row) for row in rows[: page.limit]]
-
-        return await self._access.read_snapshot(work)
+        return await self._access.read_snapshot(lambda connection: list_changes(connection, query, page))
 
     async def count_unmapped(self, scope: Scope, *, limit: int) -> int:
         where = Conditions()
@@ -122,9 +115,9 @@ class SqliteChanges:
         values = (*where.values, limit)
         return await self._access.read(lambda connection: int(connection.execute(sql, values).get))
 
-    async def raised_by(self, change_id: int) -> list[RaisedEvent]:
+    async def raised_by(self, change_id: int, *, limit: int = RAISED_MAX) -> list[RaisedEvent]:
         return await self._access.read(
-            lambda connection: [change_rows.raised(row) for row in fetch(connection, "raised_by", change_id)]
+            lambda connection: [change_rows.raised(row) for row in fetch(connection, "raised_by", change_id, limit)]
         )
 
     async def raised_for(self, setting_id: int, subject: str, change_id: int) -> RaisedEvent | None:
@@ -205,6 +198,15 @@ def _add_fields(connection: apsw.Connection, batch: ChangeBatch) -> None:
 
 def _count(connection: apsw.Connection, statement: str, rows: Sequence[Sequence[Any]]) -> int:
     return sum(row.count for row in fetch_rows(connection, statement, rows))
+
+
+def list_changes(connection: apsw.Connection, query: ChangeQuery, page: Page) -> list[StoredChange]:
+    """Return changes by id: each client's page is read from an index, then they are merged."""
+    clients = query.scope.sorted_ids
+    looks = [_listing(query, page, client_id) for client_id in ([None] if clients is None else clients)]
+    rows = list(chain.from_iterable(by_name(connection.execute(sql, values)) for sql, values in looks))
+    rows.sort(key=lambda row: row.id, reverse=page.after is None)
+    return [change_rows.stored_change(row) for row in rows[: page.limit]]
 
 
 def _listing(query: ChangeQuery, page: Page, client_id: int | None) -> tuple[str, tuple[Any, ...]]:
