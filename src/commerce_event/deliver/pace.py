@@ -1,8 +1,8 @@
 """Spread the start of requests over turns of the event loop, so that no turn delays other work for long."""
 
 import asyncio
-import time
 from collections import deque
+from time import thread_time
 from typing import Final
 
 _STARTS_MAX: Final = 16  # in one turn of the loop: a few ms
@@ -84,6 +84,6 @@ class _Gate:
         if not self._rests:
             self._begin_turn()
             return
-        before_s, self._worked_s = self._worked_s, time.thread_time()
+        before_s, self._worked_s = self._worked_s, thread_time()
         rest_s = min(_REST_MAX_S, max(_REST_S, _REST_FACTOR * (self._worked_s - before_s)))
         asyncio.get_running_loop().call_later(rest_s, self._begin_turn)
