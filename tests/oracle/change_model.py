@@ -153,7 +153,7 @@ def _predict_one(change: SentChange, last: Values | None, of_entity: list[Wish])
     previous = {**(last or {}), **(before or {})}
     current = {"insert": after, "update": {**previous, **after}, "delete": previous}[operation]
     changed = {name for name, value in after.items() if name not in previous or not _same(previous[name], value)}
-    previous_from = "before" if before is not None else "none" if last is None else "last known"
+    previous_from = "before" if before else "none" if last is None else "last known"
     notices: list[Notice] = []
     fired = {}
     for wish in of_entity:

@@ -38,6 +38,7 @@ _STALLED_S = 60.0
 _WRONG_MAX = 20
 _SETTLE_S = 60.0
 _CALLERS = 3
+_SWITCHED_OFF = 4  # settings at a time
 
 
 @dataclass(frozen=True)
@@ -158,17 +159,16 @@ def subscribe(server: Server, receiver: Receiver, wanted: list[Wish]) -> list[st
 
 
 def switch(servers: list[Server], stream: ChangeStream, record: ChangeRecord, rng: random.Random) -> None:
-    """Switch some settings off or on between two changes; more are on than off."""
-    on = {wish.id for wish in record.wishes if stream.epoch in wish.on_in}
+    """Switch on what is off, and some others off, between two changes."""
+    on = [wish for wish in record.wishes if stream.epoch in wish.on_in]
+    off = rng.sample(on, _SWITCHED_OFF)
     with stream.paused():
-        for wish in rng.sample(record.wishes, 4):
-            enabled = wish.id not in on
-            with rng.choice(servers).api() as api:
-                answer = api.patch(f"/v1/event-settings/{wish.id}", json={"enabled": enabled})
-            answer.raise_for_status()
-            on = on | {wish.id} if enabled else on - {wish.id}
         for wish in record.wishes:
-            if wish.id in on:
+            if wish in off or wish not in on:
+                with rng.choice(servers).api() as api:
+                    answer = api.patch(f"/v1/event-settings/{wish.id}", json={"enabled": wish not in off})
+                answer.raise_for_status()
+            if wish not in off:
                 wish.on_in.add(stream.epoch + 1)
 
 

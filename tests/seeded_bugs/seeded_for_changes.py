@@ -24,9 +24,13 @@ replace = msgspec.structs.replace
 CHANGE_BUGS: dict[str, Bug] = {}
 
 
-def _bug(told_by: str, engine: str = "sqlite") -> Callable[[Callable[[], None]], Callable[[], None]]:
+def _bug(
+    told_by: str, engine: str = "sqlite", faults: tuple[str, ...] = ("kill",)
+) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    """After each fault, settings are switched: what was off is on after the second."""
+
     def remember(put_in: Callable[[], None]) -> Callable[[], None]:
-        CHANGE_BUGS[put_in.__name__] = Bug(put_in, told_by, engine)
+        CHANGE_BUGS[put_in.__name__] = Bug(put_in, told_by, engine, faults)
         return put_in
 
     return remember
@@ -83,7 +87,7 @@ def numbers_compared_as_they_are_written() -> None:
     _wrap(rules, "is_same_number", is_same_number)
 
 
-@_bug(COMPARED)
+@_bug(COMPARED, faults=("kill", "kill"))
 def values_from_before_a_setting_was_off_count() -> None:
     """What was known when a setting was switched off counts when it is on again."""
 

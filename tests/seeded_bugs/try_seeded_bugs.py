@@ -30,8 +30,8 @@ _SEEDS = 3
 def broken_by(bug: str, folder: Path, seed: int) -> dict[str, list[str]]:
     """Run the product with a bug under the faults that show it; return what is broken, by invariant."""
     if bug in CHANGE_BUGS:
-        plan_with_changes = change_run.ChangePlan(ALL_BUGS[bug].engine, 1, _CHANGES_BETWEEN, seed, bug)
-        _, findings = change_run.run(plan_with_changes, folder)
+        engine, faults = ALL_BUGS[bug].engine, ALL_BUGS[bug].faults
+        _, findings = change_run.run(change_run.ChangePlan(engine, len(faults), _CHANGES_BETWEEN, seed, bug), folder)
         return {finding.invariant: finding.broken for finding in findings if finding.broken}
     engine, faults = ("sqlite", ("kill",)) if bug == "none" else (ALL_BUGS[bug].engine, ALL_BUGS[bug].faults)
     idle_s = 4.0 if bug == "file_leaked_now_and_then" else 0.0
