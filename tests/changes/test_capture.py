@@ -344,16 +344,15 @@ async def test_capture_connects_again_when_the_database_ends_its_connection(
     await capture.set_up("public.customer")
 
     async with capture.running():
-        await followed.run("INSERT INTO customer VALUES (1)")
-        await receiver.until_rows(1)
-        await followed.run(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE application_name = 'commerce-event capture' AND datname = current_database()"
-        )
-        await followed.run("INSERT INTO customer VALUES (2)")
-        await receiver.until_rows(2)
+        for number in range(12):  # at whatever moment of a step
+            await followed.run(f"INSERT INTO customer VALUES ({number})")
+            await receiver.until_rows(number + 1)
+            await followed.run(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE application_name = 'commerce-event capture' AND datname = current_database()"
+            )
 
-    assert receiver.values() == [1, 2]
+    assert receiver.values() == list(range(12))
 
 
 async def test_capture_idle_table_does_not_hold_the_log(

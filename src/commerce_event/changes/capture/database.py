@@ -31,6 +31,15 @@ _IN_USE: Final = "55006"
 # Connection, resources, intervention by an operator, the system, conflicts, internal: they may pass.
 _TEMPORARY: Final = ("08", "53", "57", "58", "40", "XX")
 
+# The driver has an internal error when the server ends the connection between two statements.
+_LOST: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.TargetServerAttributeNotMatched,
+)
+
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 _SETTINGS: Final = SESSION | {
@@ -148,7 +157,7 @@ class SourceDatabase:
         if connection is not None:
             try:
                 await connection.close(timeout=_CLOSE_S)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except (*_LOST, asyncpg.PostgresError):
                 connection.terminate()
 
     async def lock(self) -> bool:
@@ -289,7 +298,7 @@ class SourceDatabase:
             raise NeedsPersonError(f"{self.shown} is no address of a PostgreSQL database ({error})") from None
         except asyncpg.PostgresError as error:
             raise self._of_postgres(error) from None
-        except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.TargetServerAttributeNotMatched) as error:
+        except _LOST as error:
             raise UnavailableError(f"{self.shown} cannot be reached ({error or type(error).__name__})") from None
 
     def _of_postgres(self, error: asyncpg.PostgresError) -> CaptureError:
