@@ -171,15 +171,16 @@ class Evaluation:
         previous_from: PreviousFrom = "none"
         if change.client_id is not None and change.entity is not None and change.operation != "truncate":
             tracked_ms = self._settings.tracked_since(change.client_id, change.entity)
-            known = None if tracked_ms is None else self._known_values(change, tracked_ms)
+            row_id = None if tracked_ms is None else (change.client_id, row_key(change))
+            known = None if row_id is None else self._known_values(row_id, tracked_ms)
             row = RowChange(change, known)
             previous_from = row.previous_from
             if change.operation != "read":
                 settings = self._settings.active_settings(change.client_id, change.entity, change.application_id)
                 notifications = yield from raise_steps(row, settings)
-            if tracked_ms is not None:
-                self._write_row(change, change_id, row.row)
-            if tracked_ms is not None or change.entity in ENTITIES:  # there is no end of other names
+            if row_id is not None:
+                self._write_row(row_id, change_id, row.row)
+            if row_id is not None or change.entity in ENTITIES:  # there is no end of other names
                 self._fields |= self._seen.new(change)
         for notification in notifications:
             waiting += yield from self._raise(notification, change, change_id)
@@ -199,16 +200,15 @@ class Evaluation:
             ChangeAnswer(outcome="new", id=change_id, waiting=waiting, previous_from=previous_from, note=change.note)
         )
 
-    def _known_values(self, change: Change, tracked_ms: int) -> Values | None:
-        row_id = (_client_of(change), row_key(change))
+    def _known_values(self, row_id: RowId, tracked_ms: int | None) -> Values | None:
+        """Return the last known values of a row, unless they are from before it was tracked."""
         written = self._rows.get(row_id)
         if written is not None:
             return written.values
         row = self._known.rows.get(row_id)
-        return None if row is None or row.updated_ms < tracked_ms else row.values
+        return None if row is None or tracked_ms is None or row.updated_ms < tracked_ms else row.values
 
-    def _write_row(self, change: Change, change_id: int, values: Values | None) -> None:
-        row_id = (_client_of(change), row_key(change))
+    def _write_row(self, row_id: RowId, change_id: int, values: Values | None) -> None:
         stored = self._known.rows.get(row_id)
         self._rows[row_id] = RowWrite(
             client_id=row_id[0],
