@@ -46,6 +46,7 @@ class Preview:
         self._rows: dict[str, bytes] = {}
         self._windows: dict[str, _Window] = {}
         self._size = 0  # of both, in bytes
+        self.bytes_seen = 0  # of the rows' values, so that less is read at once when they are large
         self.changes = 0
         self.notifications = 0
         self.samples: list[Sample] = []
@@ -91,6 +92,7 @@ class Preview:
             self._size -= len(key) + len(kept) + _ENTRY_SIZE
         if values is not None:
             self._rows[key] = made = msgspec.json.encode(values)
+            self.bytes_seen += len(made)
             self._size += len(key) + len(made) + _ENTRY_SIZE
 
     def _raise(self, notification: Notification, stored: StoredChange) -> None:
