@@ -35,10 +35,7 @@ class Preview:
     """Evaluates one setting over changes, as accepting them would with the setting on from the first of them."""
 
     def __init__(self, setting: EventSetting, others: Sequence[EventSetting] = ()) -> None:
-        """``others`` are the other settings of the client for that type and entity: they may take its place.
-
-        Raises InvalidFilterError.
-        """
+        """``others`` are the other settings of the client for that type and entity: they may take its place."""
         self._active = ActiveSetting(msgspec.structs.replace(setting, enabled=True, deleted_ms=None))
         self._all = [self._active, *(ActiveSetting(other) for other in others)]
         self._applications = {other.application_id for other in others}
