@@ -8,10 +8,10 @@ from api_server import Api, Json, expect, expect_problem
 
 from commerce_event.api import event_setting_preview
 from commerce_event.core import ids
-from commerce_event.core.changes.model import Change
+from commerce_event.core.changes.model import Change, StoredChange
 from commerce_event.core.clock import rfc3339
 from commerce_event.core.ids import IdMaker
-from commerce_event.store.model import ChangeBatch, NewChange
+from commerce_event.store.model import ChangeBatch, ChangeQuery, NewChange, Page
 
 PATH = "/v1/event-settings/preview"
 ADDRESS = "tClientCustomerAddress"
@@ -121,3 +121,19 @@ async def test_preview_of_another_client_is_refused(api: Api) -> None:
     caller, _ = await api.key("manage", 1)
 
     expect_problem(await caller.post(PATH, json={"setting": wanted(2)}), 403)
+
+
+async def test_preview_reads_few_large_changes_at_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    await store_changes(api, *["x" * 200_000] * 30)
+    pages: list[int] = []
+    changes = api.node.store.changes.changes
+
+    async def noted(query: ChangeQuery, page: Page) -> list[StoredChange]:
+        found = await changes(query, page)
+        pages.append(len(found))
+        return found
+
+    monkeypatch.setattr(api.node.store.changes, "changes", noted)
+
+    assert (await preview(api))["changes"] == sum(pages) == 30
+    assert max(pages) * 200_000 <= 1024 * 1024

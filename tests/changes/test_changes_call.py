@@ -8,6 +8,8 @@ import httpx
 import pytest
 from api_server import Api, Json, expect, expect_problem
 
+from commerce_event.store.model import ChangeBatch
+
 DEADLINE_S = 60.0
 CUSTOMER: Json = {
     "client_id": 1,
@@ -449,3 +451,22 @@ async def test_partial_updates_of_one_row_do_not_make_its_known_values_grow_with
 
     change = expect(await api.admin.get(f"/v1/changes/{answer['id']}"), 200)
     assert set(change["known"]) == {"Field2"}
+
+
+async def test_large_changes_are_stored_in_commits_of_a_bounded_size(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    await setting(api)
+    commits: list[int] = []
+    accept = api.node.store.changes.accept
+
+    async def counting(batch: ChangeBatch, *given: Any, **options: Any) -> Any:
+        commits.append(len(batch.changes))
+        return await accept(batch, *given, **options)
+
+    monkeypatch.setattr(api.node.store.changes, "accept", counting)
+    changes = [{**CUSTOMER, "key": {"CustomerId": number}, "after": {"Note": "x" * 200_000}} for number in range(50)]
+
+    answer = expect(await api.admin.post("/v1/changes", json=changes), 200)
+    assert (answer["accepted"], sum(commits)) == (50, 50)
+    assert max(commits) * 200_000 <= 4 * 1024**2
+    ids = [item["id"] for item in answer["items"]]
+    assert ids == sorted(ids)

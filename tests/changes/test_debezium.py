@@ -4,6 +4,7 @@ import base64
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from commerce_event.changes.debezium import UNAVAILABLE, read_debezium
@@ -196,6 +197,16 @@ def test_client_in_a_column_is_read_from_the_row() -> None:
     assert map_row(row, source).client_id == 5
     other = ChangeSource(name="erp", client_id=None, client_column="city", tables=SOURCE.tables)
     assert map_row(row, other).note == "the column city holds no client number"
+
+
+def test_row_that_comes_from_another_client_is_new_and_hides_its_earlier_values() -> None:
+    source = msgspec.structs.replace(SOURCE, client_id=None, client_column="client")
+    before, after = {"id": 12, "first_name": "Ann", "client": 1}, {"id": 12, "first_name": "Eve", "client": "2"}
+    for earlier, operation, values in ((before, "insert", None), (after, "update", {"FirstName": "Eve"})):
+        row = read(envelope(before=earlier, after=after))
+        assert row is not None
+        change = map_row(row, source)
+        assert (change.client_id, change.operation, change.before) == (2, operation, values)
 
 
 def test_same_place_in_the_log_gives_the_same_idempotency_key() -> None:

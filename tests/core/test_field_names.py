@@ -42,3 +42,11 @@ def test_fault_of_a_long_name_is_short() -> None:
 
     [fault] = many.field_faults(["x" * 100], "")
     assert len(fault.message) < 200
+
+
+def test_long_names_do_not_make_the_search_for_the_nearest_one_long() -> None:
+    long = [f"{number:03}{'x' * 36}" for number in range(200)]
+    known = KnownFields("tX", ["City", *long], is_mapped=True)
+
+    faults = list(known.field_faults(["Citty", long[0] + "y", long[-1] + "y"], "/fields"))
+    assert ["did you mean" in fault.message for fault in faults] == [True, True, False]

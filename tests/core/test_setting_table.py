@@ -3,10 +3,13 @@
 from typing import Any
 
 import msgspec
+import pytest
 
+from commerce_event.core.changes import rules
 from commerce_event.core.changes.model import EventSetting
 from commerce_event.core.changes.rules import ActiveSetting
 from commerce_event.core.changes.setting_table import SettingTable
+from commerce_event.core.filters import CompiledFilter
 
 CUSTOMER, COMPANY = "tClientCustomer", "tClientCompany"
 
@@ -111,3 +114,18 @@ def test_setting_of_an_unknown_type_or_with_an_unknown_filter_is_left_out() -> N
 
     assert ids(table.active(1, CUSTOMER, None)) == [1]
     assert len(table.all()) == 3
+
+
+def test_active_compiles_only_the_filters_that_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[Any] = []
+
+    def compile_noted(filter_: Any) -> CompiledFilter:
+        compiled.append(filter_)
+        return CompiledFilter(filter_)
+
+    monkeypatch.setattr(rules, "CompiledFilter", compile_noted)
+    table = SettingTable([setting(number, application_id=number, filter={"City": str(number)}) for number in range(9)])
+
+    assert table.tracked_since(1, CUSTOMER) == 0
+    assert ids(table.active(1, CUSTOMER, 5)) == ids(table.active(1, CUSTOMER, 5)) == [5]
+    assert compiled == [{"City": "5"}]

@@ -16,7 +16,9 @@ from commerce_event.core.model import Scope
 from commerce_event.registry.authentication import check_client
 from commerce_event.store.model import ChangeQuery, Page
 
-_PAGE: Final = 100  # changes read at once: of the largest, some MiB
+_PAGE: Final = 100  # changes read at once
+_FIRST_PAGE: Final = 4
+_PAGE_BYTES: Final = 1024 * 1024  # of their rows, about; decoded they take many times as much
 
 
 class PreviewRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,13 +61,16 @@ async def preview_event_setting(call: Call) -> Reply:
     ]
     preview = Preview(setting, others)
     query = ChangeQuery(scope=Scope.of(client_id), entity=setting.entity, since_ms=since_ms)
-    after = 0
+    after, limit = 0, _FIRST_PAGE
     while not preview.truncated:
-        page = await call.services.store.changes.changes(query, Page(_PAGE, after=after))
+        seen = preview.bytes_seen
+        page = await call.services.store.changes.changes(query, Page(limit, after=after))
         await call.services.intake.turns.run(call.key.owner, preview.steps(page))
-        if len(page) < _PAGE:
+        if len(page) < limit:
             break
         after = page[-1].id
+        size = (preview.bytes_seen - seen) // len(page) + 1  # of a row
+        limit = max(1, min(_PAGE, 2 * limit, _PAGE_BYTES // size))
     return Reply(
         PreviewView(
             sentence=describe_setting(setting),

@@ -42,6 +42,7 @@ from commerce_event.store.port import (
 )
 
 _BATCH_MAX: Final = 128  # changes in one commit: some 5 ms of the write lock
+_BATCH_BYTES_MAX: Final = 4 * 1024**2  # of them, unless it is one change, or one request with a position
 _STORED_MAX: Final = 4  # batches that the store reads or writes at the same time
 _TRIES_MAX: Final = 20  # while other nodes change what a batch was decided by
 _WAITING_MAX: Final = 20_000  # changes that may wait
@@ -55,15 +56,17 @@ log = structlog.get_logger(__name__)
 class _Submission:
     """Changes that are stored in one commit, and the future for their answers."""
 
-    __slots__ = ("changes", "future", "position", "size")
+    __slots__ = ("bytes", "changes", "future", "position", "size")
 
     def __init__(
         self,
         changes: Sequence[Change],
+        size: int,
         position: PositionWrite | None,
         future: asyncio.Future[list[ChangeAnswer]],
     ) -> None:
         self.changes = changes
+        self.bytes = size
         self.size = sum(map(size_of, changes))
         self.position = position
         self.future = future
@@ -103,9 +106,10 @@ class ChangeIntake:
         """
         with self._share(owner, sum(map(size_of, changes)), size):
             answers: list[ChangeAnswer | Problem] = []
-            for piece in _pieces(changes):
+            change_bytes = size // max(len(changes), 1)  # on average: they are counted together
+            for piece in _pieces(changes, change_bytes):
                 try:
-                    answers += await self._store_piece(owner, piece)
+                    answers += await self._store_piece(owner, piece, change_bytes * len(piece))
                 except StoreUnavailableError as error:
                     if not answers:
                         raise
@@ -120,7 +124,7 @@ class ChangeIntake:
         Raises PositionChangedError, OutcomeUnknownError, StoreUnavailableError.
         """
         with self._share(owner, sum(map(size_of, changes)), size):
-            return await self._store_piece(owner, changes, position)
+            return await self._store_piece(owner, changes, size, position)
 
     @contextmanager
     def _share(self, owner: str, count: int, size: int) -> Iterator[None]:
@@ -140,11 +144,11 @@ class ChangeIntake:
             self._waiting.give_back(owner, count)
 
     async def _store_piece(
-        self, owner: str, changes: Sequence[Change], position: PositionWrite | None = None
+        self, owner: str, changes: Sequence[Change], size: int, position: PositionWrite | None = None
     ) -> list[ChangeAnswer]:
         """Queue changes for a commit, and wait for it."""
         future: asyncio.Future[list[ChangeAnswer]] = asyncio.get_running_loop().create_future()
-        self._queues.setdefault(owner, deque()).append(_Submission(changes, position, future))
+        self._queues.setdefault(owner, deque()).append(_Submission(changes, size, position, future))
         if owner not in self._running:
             self._running[owner] = asyncio.create_task(self._run(owner))
         try:
@@ -231,12 +235,12 @@ class ChangeIntake:
         return commit
 
 
-def _pieces(changes: Sequence[Change]) -> Iterator[Sequence[Change]]:
-    """Split changes into pieces for one commit each."""
+def _pieces(changes: Sequence[Change], change_bytes: int) -> Iterator[Sequence[Change]]:
+    """Split changes, of that many bytes each, into pieces for one commit each."""
     start = size = 0
     for index, change in enumerate(changes):
         more = size_of(change)
-        if size and size + more > _BATCH_MAX:
+        if size and (size + more > _BATCH_MAX or (index + 1 - start) * change_bytes > _BATCH_BYTES_MAX):
             yield changes[start:index]
             start, size = index, 0
         size += more
@@ -251,10 +255,11 @@ def size_of(change: Change) -> int:
 def _next_batch(queue: deque[_Submission]) -> list[_Submission]:
     """Take submissions for one commit. One with a position has a commit of its own."""
     batch = [queue.popleft()]
-    size = batch[0].size
+    size, count = batch[0].bytes, batch[0].size
     while queue and batch[0].position is None and queue[0].position is None:
-        size += queue[0].size
-        if size > _BATCH_MAX:
+        size += queue[0].bytes
+        count += queue[0].size
+        if count > _BATCH_MAX or size > _BATCH_BYTES_MAX:
             break
         batch.append(queue.popleft())
     return batch

@@ -1,6 +1,7 @@
 """Check the field names of event settings against the fields that an entity is known to have."""
 
 from collections.abc import Collection, Iterator
+from itertools import accumulate
 from typing import Final
 
 from commerce_event.contract.near_names import nearest_name
@@ -10,6 +11,7 @@ from commerce_event.core.problems import Fault, child
 
 _NEAR_MAX: Final = 200  # known names among which the nearest one is looked for
 _NEAR_LENGTH_MAX: Final = 40  # characters of such a name
+_SPELLINGS_MAX: Final = 30_000  # of all such names: one of n letters has about n * n / 2
 _PREFIXES: Final = ("before.", "after.")
 
 
@@ -24,8 +26,13 @@ class KnownFields:
         self._entity = entity
         self.names = frozenset(names)
         self.is_mapped = is_mapped
-        near = sorted(name for name in self.names if len(name) <= _NEAR_LENGTH_MAX)
-        self._near = frozenset(near[:_NEAR_MAX])
+        near = sorted(
+            [name for name in self.names if len(name) <= _NEAR_LENGTH_MAX], key=lambda name: (len(name), name)
+        )
+        spellings = accumulate(len(name) ** 2 // 2 for name in near)
+        self._near = frozenset(
+            [name for name, count in zip(near[:_NEAR_MAX], spellings, strict=False) if count <= _SPELLINGS_MAX]
+        )
 
     def field_faults(self, fields: Collection[str], pointer: str) -> Iterator[Fault]:
         """Yield a fault for each name in a list of fields that is refused."""

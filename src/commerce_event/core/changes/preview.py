@@ -35,10 +35,7 @@ class Preview:
     """Evaluates one setting over changes, as accepting them would with the setting on from the first of them."""
 
     def __init__(self, setting: EventSetting, others: Sequence[EventSetting] = ()) -> None:
-        """``others`` are the other settings of the client for that type and entity: they may take its place.
-
-        Raises InvalidFilterError.
-        """
+        """``others`` are the other settings of the client for that type and entity: they may take its place."""
         self._active = ActiveSetting(msgspec.structs.replace(setting, enabled=True, deleted_ms=None))
         self._all = [self._active, *(ActiveSetting(other) for other in others)]
         self._applications = {other.application_id for other in others}
@@ -46,6 +43,7 @@ class Preview:
         self._rows: dict[str, bytes] = {}
         self._windows: dict[str, _Window] = {}
         self._size = 0  # of both, in bytes
+        self.bytes_seen = 0  # of the rows' values, so that less is read at once when they are large
         self.changes = 0
         self.notifications = 0
         self.samples: list[Sample] = []
@@ -91,6 +89,7 @@ class Preview:
             self._size -= len(key) + len(kept) + _ENTRY_SIZE
         if values is not None:
             self._rows[key] = made = msgspec.json.encode(values)
+            self.bytes_seen += len(made)
             self._size += len(key) + len(made) + _ENTRY_SIZE
 
     def _raise(self, notification: Notification, stored: StoredChange) -> None:

@@ -26,16 +26,17 @@ _QUANTITY: Final = "QuantityBreak"  # names the subject of a price together with
 
 
 class ActiveSetting:
-    """A setting, with its filter compiled."""
-
-    __slots__ = ("fields", "filter", "setting", "source")
+    """A setting that is ready to be evaluated. Its filter is compiled when it is needed: that takes long."""
 
     def __init__(self, setting: EventSetting) -> None:
-        """Raises InvalidFilterError."""
         self.setting = setting
         self.source = NOTIFICATIONS[setting.event_type]
         self.fields = None if setting.fields is None else frozenset(setting.fields)
-        self.filter = None if setting.filter is None else CompiledFilter(setting.filter)
+
+    @cached_property
+    def filter(self) -> CompiledFilter | None:
+        """Raises InvalidFilterError."""
+        return None if self.setting.filter is None else CompiledFilter(self.setting.filter)
 
 
 class RowChange:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from commerce_event.contract.entities import NOTIFICATIONS
 from commerce_event.core.changes.model import EventSetting
 from commerce_event.core.changes.rules import ActiveSetting, applicable
 from commerce_event.core.filters import InvalidFilterError
@@ -76,9 +77,9 @@ class _ClientSettings:
         self._known: dict[tuple[str, int | None], tuple[ActiveSetting, ...]] = {}
         self.tracked_since: dict[str, int] = {}
         for setting in settings:
-            active = compiled.get(setting.id) or _compile(setting)
-            if active is None:
+            if setting.event_type not in NOTIFICATIONS:  # another version knows it
                 continue
+            active = compiled.get(setting.id) or ActiveSetting(setting)
             compiled[setting.id] = active
             entity = setting.entity
             self._by_entity.setdefault(entity, []).append(active)
@@ -97,13 +98,15 @@ class _ClientSettings:
         if known is None:
             # A setting that is off still replaces the one of all applications.
             counting = applicable(self._by_entity[entity], application)
-            known = self._known[entity, application] = tuple([each for each in counting if each.setting.live])
+            usable = [each for each in counting if each.setting.live and _is_usable(each)]
+            known = self._known[entity, application] = tuple(usable)
         return known
 
 
-def _compile(setting: EventSetting) -> ActiveSetting | None:
-    """Return the setting with its filter compiled; None when this version does not know its type or its filter."""
+def _is_usable(active: ActiveSetting) -> bool:
+    """Compile the filter of a setting; return whether this version knows all of it."""
     try:
-        return ActiveSetting(setting)
-    except (InvalidFilterError, KeyError):
-        return None
+        _ = active.filter
+    except InvalidFilterError:
+        return False
+    return True

@@ -31,8 +31,11 @@ class _UnmappedError(Exception):
 def map_row(row: SourceRow, source: ChangeSource) -> Change:
     """Return the change of a row; one without an entity, and with a note, when the source does not map it.
 
-    That one has no idempotency key, so that the row can be sent again when the source maps it.
+    That one has no idempotency key, so that the row can be sent again when the source maps it. A row that has come from
+    another client is a new one of its client, which does not see the values that it had there.
     """
+    if _has_changed_client(row, source):
+        row = msgspec.structs.replace(row, operation="insert", before=None)
     table = next((name for name in row.tables if name in source.tables), None)
     columns: Mapping[str, Any] = {**(row.before or {}), **(row.after or {})}
     client_id = source.client_id
@@ -66,6 +69,14 @@ def map_row(row: SourceRow, source: ChangeSource) -> Change:
             table=table or row.tables[0],
             note=str(reason),
         )
+
+
+def _has_changed_client(row: SourceRow, source: ChangeSource) -> bool:
+    column = source.client_column
+    if row.operation != "update" or column is None or not row.before or not row.after:
+        return False
+    clients = [as_property(columns.get(column), "int32") for columns in (row.before, row.after)]
+    return UNSET not in clients and clients[0] != clients[1]
 
 
 def _client_of(columns: Mapping[str, Any], source: ChangeSource, operation: Operation) -> int | None:
