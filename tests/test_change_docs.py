@@ -120,9 +120,11 @@ def test_reference_lists_the_entities_and_keys_of_every_notification() -> None:
     [
         ("fields in `before`, and in `after`, of a change", (NAMES_MAX,)),
         ("key of a change", (PARTS_MAX,)),
-        ("event settings of a client", (PER_CLIENT_MAX, SETTING_FIELDS_MAX, COALESCE_MAX_S)),
+        ("event settings of a client", (PER_CLIENT_MAX,)),
+        ("an event setting", (SETTING_FIELDS_MAX, COALESCE_MAX_S)),
         ("preview of an event setting", (CHANGES_MAX, SAMPLES_MAX)),
-        ("change sources of a client", (SOURCES_MAX, TABLES_MAX, KEY_MAX, FIELDS_MAX)),
+        ("change sources", (SOURCES_MAX,)),
+        ("a change source", (TABLES_MAX, KEY_MAX, FIELDS_MAX)),
     ],
 )
 def test_limits_of_changes_are_documented(what: str, figures: tuple[int, ...]) -> None:

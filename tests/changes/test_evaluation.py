@@ -213,6 +213,22 @@ def test_change_without_a_setting_is_stored_and_raises_nothing(entity: str | Non
     assert store.rows == {}
 
 
+@pytest.mark.parametrize(("entity", "is_kept"), [("tClientProductSku", True), ("tClientProductSkuMadeUp", False)])
+def test_field_names_of_entities_without_end_are_kept_only_with_a_setting(entity: str, is_kept: bool) -> None:
+    change = Change(client_id=1, entity=entity, operation="insert", key={"PartNo": "A"}, after={"Name": "x"})
+    made_up = EventSetting(id=5, client_id=1, event_type="SkuChangedNotification", entity=entity, coalesce_s=1)
+
+    assert bool(field_names(change, [])) is is_kept
+    assert field_names(change, [made_up]) == {"PartNo", "Name"}
+
+
+def field_names(change: Change, settings: Sequence[EventSetting]) -> set[str]:
+    known = Known(rows={}, firsts={})
+    evaluation = Evaluation(FixedSettings(settings), OneEndpointEach(), IdMaker(), SeenFields(), known, NOW_MS)
+    finish(evaluation.steps([change], 1))
+    return {name for _, _, name in evaluation.batch([], None).fields}
+
+
 def _pieces(changes: Sequence[Change], cuts: set[int]) -> Iterator[Sequence[Change]]:
     start = 0
     for cut in [*sorted(cuts), len(changes)]:

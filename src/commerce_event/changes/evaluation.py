@@ -8,6 +8,7 @@ import msgspec
 from commerce_event.accept.commit_batcher import PendingEvent
 from commerce_event.accept.turns import Steps
 from commerce_event.contract.catalogue import EVENT_TYPES
+from commerce_event.contract.entities import ENTITIES
 from commerce_event.core.changes.model import Change, Notification, Values
 from commerce_event.core.changes.rules import ActiveSetting, PreviousFrom, RowChange, raise_steps, row_key
 from commerce_event.core.ids import IdMaker
@@ -178,7 +179,8 @@ class Evaluation:
                 notifications = yield from raise_steps(row, settings)
             if tracked_ms is not None:
                 self._write_row(change, change_id, row.row)
-            self._fields |= self._seen.new(change)
+            if tracked_ms is not None or change.entity in ENTITIES:  # there is no end of other names
+                self._fields |= self._seen.new(change)
         for notification in notifications:
             waiting += yield from self._raise(notification, change, change_id)
         self._changes.append(

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from commerce_event.cli.api import Api, at
+from commerce_event.cli.change_rules import rule_rows
 from commerce_event.cli.errors import UsageError, WorkFailedError
 from commerce_event.cli.options import DEFAULT_URL, AsJson, ClientId, Key, Limit, Since, Until, Url, moment
 from commerce_event.cli.output import Columns, console, print_items, print_json, print_thing
@@ -23,19 +24,11 @@ def _key(change: Any) -> str:
     return ", ".join(f"{name} {value}" for name, value in change["key"].items())
 
 
-def _rule(rule: Any) -> str:
-    return f"{'passed' if rule['passed'] else 'failed'}: wanted {_short(rule['wanted'])}, found {_short(rule['found'])}"
-
-
-def _short(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
 _COLUMNS: Columns = {
     "id": "id", "accepted": "accepted_at", "client": "client_id", "entity": "entity", "operation": "operation",
     "key": _key, "source": "source", "unmapped": "unmapped",
 }  # fmt: skip
-_RULES: Columns = {"rule": "name", "result": _rule}
+_RULES: Columns = {"rule": "rule", "result": "result"}
 _EVENTS: Columns = {
     "event": lambda each: each["event_id"] or "waits", "merged": "merged", "waits until": "waits_until",
     "deliveries": lambda each: ", ".join(f"{count} {state}" for state, count in each["deliveries"].items()),
@@ -134,7 +127,8 @@ def explain_change(id_: ChangeId, url: Url = DEFAULT_URL, key: Key = None, as_js
     print(explanation["verdict"])
     for setting in explanation["settings"]:
         print(f"\n{setting['setting_id']}  {setting['event_type']}: {setting['verdict']}")
-        print_items(setting["rules"], _RULES, as_json=False, empty="")
+        rows = [row for rule in setting["rules"] for row in rule_rows(rule)]
+        print_items(rows, _RULES, as_json=False, empty="")
         if setting["notifications"]:
             print_items(setting["notifications"], _EVENTS, as_json=False, empty="")
     if explanation["without_setting"]:
