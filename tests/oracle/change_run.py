@@ -158,6 +158,18 @@ def subscribe(server: Server, receiver: Receiver, wanted: list[Wish]) -> list[st
         return [answer.raise_for_status().json()["key"] for answer in made]
 
 
+def wait_for_keys(servers: list[Server], keys: list[str]) -> None:
+    """Wait until every node knows the keys; the others need a moment to learn of them."""
+    end = time.monotonic() + _SETTLE_S
+    for server in servers:
+        for key in keys:
+            headers = {"authorization": f"Bearer {key}"}
+            while httpx.post(f"{server.url}/v1/changes", json=[], headers=headers).status_code == 401:
+                if time.monotonic() > end:
+                    raise SystemExit(f"{server.name} does not know a key of another node")
+                time.sleep(0.05)
+
+
 def switch(servers: list[Server], stream: ChangeStream, record: ChangeRecord, rng: random.Random) -> None:
     """Switch on what is off, and some others off, between two changes."""
     on = [wish for wish in record.wishes if stream.epoch in wish.on_in]
@@ -176,6 +188,7 @@ def live(plan: ChangePlan, servers: list[Server], receiver: Receiver, record: Ch
     """Send changes, kill one node or all, and switch settings, turn by turn."""
     rng = random.Random(plan.seed)
     keys = subscribe(servers[0], receiver, record.wishes)
+    wait_for_keys(servers, keys)
     stream = ChangeStream(servers, plan.seed, keys)
     try:
         wait_for_changes(stream, plan.between)
