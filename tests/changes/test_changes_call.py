@@ -195,6 +195,18 @@ async def test_changes_within_the_window_become_one_notification_with_the_newest
         assert (shown["event_id"], shown["merged"]) == (event["id"], 3)
 
 
+async def test_notification_no_longer_waits_when_its_setting_merges_no_more(api: Api) -> None:
+    price = {**STOCK, "entity": "tClientProductSkuPriceList", "key": {"PartNo": "A-1", "PricelistId": 20}}
+    made = await setting(
+        api, event_type="SkuPriceChangedNotification", entity="tClientProductSkuPriceList", coalesce_s=3_600
+    )
+    assert (await send(api, **price, before=None, after={"PriceSaleValue": 10}))["waiting"] == 1
+
+    expect(await api.admin.patch(f"/v1/event-settings/{made['id']}", json={"coalesce_s": 0}), 200)
+    [event] = await until_event_count(api, 1)
+    assert event["data"]["PriceSaleValue"] == 10
+
+
 async def test_change_of_very_many_parts_raises_each_once_and_in_order(api: Api) -> None:
     await setting(api, event_type="SkuChangedNotification", entity="tCategory")
     parts = [f"P-{number:03}" for number in range(450)]

@@ -356,6 +356,17 @@ async def test_waiting_notification_takes_the_newest_values_and_keeps_its_time(s
     assert await store.changes.waiting([(5, "s"), (6, "s"), (5, "none")]) == {(5, "s"): merged}
 
 
+async def test_end_waiting_makes_the_notifications_of_a_setting_due(store: Store) -> None:
+    late = [waiting(f"a-{number}", number, due_ms=START_MS + 100 + number) for number in range(3)]
+    other = waiting("a", 9, setting=6, due_ms=START_MS + 100)
+    await accept(store, waiting=[*late, other])
+    assert await store.changes.end_waiting(5, now_ms=START_MS, limit=2) == 2
+    assert await store.changes.end_waiting(5, now_ms=START_MS, limit=2) == 1
+    assert await store.changes.end_waiting(5, now_ms=START_MS, limit=2) == 0
+    due = await store.changes.due(now_ms=START_MS, limit=10)
+    assert [(each.subject, each.due_ms) for each in due] == [(f"a-{number}", START_MS) for number in range(3)]
+
+
 async def test_due_notifications_of_many_clients_are_returned_in_turns(store: Store) -> None:
     first = [waiting(f"a-{number}", number, client_id=1, due_ms=START_MS + number) for number in range(1, 6)]
     other = waiting("b", 9, client_id=2, due_ms=START_MS + 9)

@@ -86,6 +86,7 @@ CALLS: dict[str, Callable[[Store], Awaitable[Any]]] = {
     "changes.known_rows": lambda store: store.changes.known_rows([(1, ROW_KEY)]),
     "changes.first_changes": lambda store: store.changes.first_changes([(1, "k")]),
     "changes.accept": lambda store: store.changes.accept(ChangeBatch(), [new_event(7)]),
+    "changes.end_waiting": lambda store: store.changes.end_waiting(1, now_ms=1, limit=1),
     "changes.due": lambda store: store.changes.due(now_ms=1, limit=1),
     "changes.next_due_ms": lambda store: store.changes.next_due_ms(),
     "changes.waiting": lambda store: store.changes.waiting([(5, "s")]),

@@ -125,13 +125,16 @@ def _routes(services: Services, pages: Sequence[BaseRoute]) -> Starlette:
 
 
 def _management(services: Services) -> list[Route]:
-    """Return one route for each path, so that a wrong method gets all allowed methods in the answer."""
+    """Return one route for each path, so that a wrong method gets all allowed methods in the answer.
+
+    Paths without a parameter come first, so that none is taken for the id of another.
+    """
     by_path: dict[str, dict[str, Handler]] = {}
     for operation in OPERATIONS:
         by_path.setdefault(operation.path, {})[operation.method] = endpoint_of(operation, services)
     return [
         Route(path, _by_method(handlers), methods=[*handlers, *_PUBLISH_METHODS.get(path, ())])
-        for path, handlers in by_path.items()
+        for path, handlers in sorted(by_path.items(), key=lambda item: "{" in item[0])
     ]
 
 

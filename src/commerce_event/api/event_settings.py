@@ -26,6 +26,7 @@ from commerce_event.registry.change_settings import LimitReachedError
 from commerce_event.store.port import SettingExistsError
 
 PER_CLIENT_MAX: Final = 500
+_STEP: Final = 1_000  # waiting notifications that one commit makes due
 _NONE: Final = "none"
 
 
@@ -110,6 +111,9 @@ async def change_event_setting(call: Call) -> Reply:
     saved = await call.services.registry.change_settings.change_setting(found.id, changed)
     if saved is None:
         raise not_found("event setting")
+    if saved.coalesce_s < before.coalesce_s:  # what waits must not come after newer values
+        while await call.services.store.changes.end_waiting(saved.id, now_ms=call.now_ms, limit=_STEP):
+            pass
     call.is_about(saved.client_id, ids.encode("set", saved.id), _difference(before, saved))
     return Reply(setting_view(saved))
 

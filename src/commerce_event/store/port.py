@@ -494,6 +494,10 @@ class ChangeStore(Protocol):
         """Return when the next waiting notification is due, None when none waits."""
         ...
 
+    async def end_waiting(self, setting_id: int, *, now_ms: int, limit: int) -> int:
+        """Make notifications of a setting due that wait longer, at most ``limit``; return how many."""
+        ...
+
     async def waiting(self, pairs: Sequence[tuple[int, str]]) -> dict[tuple[int, str], WaitingNotification]:
         """Return the notifications that wait, by (setting, subject)."""
         ...

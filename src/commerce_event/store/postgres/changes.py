@@ -117,6 +117,12 @@ class PostgresChanges:
         found: int | None = await self._executor.read(lambda connection: fetch_value(connection, "next_waiting_ms"))
         return found
 
+    async def end_waiting(self, setting_id: int, *, now_ms: int, limit: int) -> int:
+        async def work(connection: Connection) -> int:
+            return len(await fetch_column(connection, "end_waiting", setting_id, now_ms, limit))
+
+        return await self._executor.write(work)
+
     async def waiting(self, pairs: Sequence[tuple[int, str]]) -> dict[tuple[int, str], WaitingNotification]:
         asked = {(setting_id, index_key(subject)): (setting_id, subject) for setting_id, subject in pairs}
         wanted = columns(list(asked), 2)

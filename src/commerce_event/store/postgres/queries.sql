@@ -623,6 +623,12 @@ FROM clients CROSS JOIN LATERAL (
 ) AS w
 ORDER BY turn, due_ms, first_change_id LIMIT $2
 
+-- name: end_waiting
+-- the primary key
+UPDATE waiting_notification SET due_ms = $2 WHERE ctid = ANY (ARRAY (
+  SELECT ctid FROM waiting_notification WHERE setting_id = $1 AND due_ms > $2 LIMIT $3 FOR UPDATE SKIP LOCKED))
+RETURNING 1
+
 -- name: next_waiting_ms
 -- index waiting_notification_due: a seek for each client
 WITH RECURSIVE clients (client_id) AS (

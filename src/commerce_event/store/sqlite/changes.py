@@ -89,6 +89,11 @@ class SqliteChanges:
     async def next_due_ms(self) -> int | None:
         return await self._access.read(lambda connection: fetch_value(connection, "next_waiting_ms"))
 
+    async def end_waiting(self, setting_id: int, *, now_ms: int, limit: int) -> int:
+        return await self._access.write(
+            lambda connection: len(fetch_column(connection, "end_waiting", now_ms, setting_id, now_ms, limit))
+        )
+
     async def waiting(self, pairs: Sequence[tuple[int, str]]) -> dict[tuple[int, str], WaitingNotification]:
         asked = {(setting_id, index_key(subject)): (setting_id, subject) for setting_id, subject in pairs}
         return await self._access.read(

@@ -433,6 +433,11 @@ WITH RECURSIVE clients (client_id) AS (
 SELECT setting_id, subject, client_id, application_id, event_type, body, due_ms, first_change_id, change_id, merged
 FROM due ORDER BY turn, due_ms, first_change_id LIMIT ?2
 
+-- name: end_waiting
+-- the primary key
+UPDATE waiting_notification SET due_ms = ? WHERE rowid IN (
+  SELECT rowid FROM waiting_notification WHERE setting_id = ? AND due_ms > ? LIMIT ?) RETURNING 1
+
 -- name: next_waiting_ms
 -- index waiting_notification_due: a seek for each client
 WITH RECURSIVE clients (client_id) AS (
