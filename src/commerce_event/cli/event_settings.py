@@ -61,7 +61,9 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the setting (set_â€
 File = Annotated[str, typer.Argument(metavar="FILE or -", help="YAML with event_settings; - reads standard input.")]
 Since = Annotated[str | None, typer.Option(help=SINCE_HELP.replace("From this time on", "Changes from this time on"))]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the difference and change nothing.")]
-Prune = Annotated[bool, typer.Option("--prune", help="Remove what the file lacks, of the clients that it names.")]
+Prune = Annotated[
+    bool, typer.Option("--prune", help="Remove settings that are not in the file, of the clients that it names.")
+]
 
 _COLUMNS: Columns = {
     "id": "id",
@@ -176,7 +178,7 @@ def preview(
     if as_json:
         print_json(seen)
         return
-    more = " The rest was not looked at; choose a later --since." if seen["truncated"] else ""
+    more = " A limit ended the preview; choose a later --since." if seen["truncated"] else ""
     print(f"{seen['changes']:,} changes would have raised {seen['notifications']:,} notifications.{more}")
     if seen["samples"]:
         print_items(seen["samples"], _SAMPLES, as_json=False, empty="")
@@ -205,7 +207,7 @@ def apply_(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make event settings as a file wants them; everything is checked before anything is changed."""
+    """Apply a file of event settings; everything is checked before anything is changed."""
     read = read_yaml(file)
     wanted = _wanted(read)
     with Api(url, key) as api:
