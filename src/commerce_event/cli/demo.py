@@ -27,7 +27,7 @@ def demo(
 ) -> None:
     """Watch events leave a simulated shop, become durable and arrive at receivers on this machine.
 
-    The shop sends its changes of data too: stock, prices, customers. Event settings turn them into notifications, and
+    The shop sends its data changes too: stock, prices, customers. Event settings turn them into notifications, and
     these are compared with the notifications that the shop expects.
 
     Everything runs on 127.0.0.1 and in a temporary folder. Some requests are answered 503, to show retries. The exit

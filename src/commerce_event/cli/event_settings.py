@@ -1,4 +1,4 @@
-"""`commerce-event event-settings`: which changes of data raise a notification for a client."""
+"""`commerce-event event-settings`: which data changes raise a notification for a client."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from commerce_event.cli.options import DEFAULT_URL, SINCE_HELP, AsJson, ClientId
 from commerce_event.cli.output import Columns, clean, print_done, print_items, print_json, print_thing
 from commerce_event.cli.yaml_file import YamlFile, read_yaml, write_yaml
 
-app = typer.Typer(no_args_is_help=True, help="Manage event settings: which changes of data raise a notification.")
+app = typer.Typer(no_args_is_help=True, help="Manage event settings: which data changes raise a notification.")
 
 _PATH: Final = "/v1/event-settings"
 _SECTION: Final = "event_settings"

@@ -1,4 +1,4 @@
-"""Event settings and change sources in memory, where every change of data looks them up."""
+"""Event settings and change sources in memory, where every data change looks them up."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
