@@ -1,4 +1,4 @@
-"""Measure data changes beside events: the rate of accepting, the cost of settings, and what an import does to orders.
+"""Measure data changes next to events: the accept rate, the cost of settings, and the effect of an import on orders.
 
 Run with `python -m benchmarks.changes [--seconds S] [--changes N]`.
 """
@@ -85,11 +85,11 @@ def import_beside_orders(harness: Harness, server: Server, rate: float, changes:
     stop.set()
     thread.join()
     accepted = sum(each["accepted"] for each in imported)
-    name = f"import of {accepted:,} changes beside orders"
+    name = f"import of {accepted:,} changes next to orders"
     p99, quiet_p99 = statistics.median(busy), statistics.median(quiet)
     yield Figure("p99 of orders, quiet", quiet_p99, "ms")
     yield Figure(name, accepted / sum(each["seconds"] for each in imported), "changes/s")
-    yield Figure("p99 of orders meanwhile", p99, "ms", name)
+    yield Figure("p99 of orders during the import", p99, "ms", name)
     yield Figure("of the quiet p99", p99 / quiet_p99, "ratio", name, **at_most(2, p99 / quiet_p99))
     ratio = server.peak_memory_bytes() / memory
     yield Figure("peak memory, of the quiet one", ratio, "ratio", name, **at_most(1.3, ratio))

@@ -50,7 +50,7 @@ def test_read_fields_of_a_break_point_have_no_fields_and_no_delete() -> None:
         ("filter", "[" * 9_999, "nested more than 64"), ("coalesce_s", "nan", "Enter a number"), ("client_id", "9" * 9_999, "whole number"),
     ],
 )  # fmt: skip
-def test_read_fields_tells_what_cannot_be_read(name: str, typed: str, words: str) -> None:
+def test_read_fields_reports_values_that_cannot_be_read(name: str, typed: str, words: str) -> None:
     _, errors = read_fields({**FORM, name: [typed]}, CUSTOMER, is_new=True)
 
     assert list(errors) == [name]

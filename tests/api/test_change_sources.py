@@ -189,7 +189,7 @@ async def test_position_is_set_and_forgotten_by_a_person(api: Api) -> None:
     ]
 
 
-async def test_source_after_deletion_begins_anew(api: Api) -> None:
+async def test_source_created_after_deletion_has_no_position(api: Api) -> None:
     await put(api)
     expect(await api.admin.put(f"{PATH}/erp/position", json={"position": "0/1A"}), 200)
     expect(await api.admin.delete(f"{PATH}/erp"), 204)

@@ -65,7 +65,7 @@ async def test_setting_is_previewed_corrected_and_saved_with_its_sentence(page: 
     await shown(page.locator(f"[id='{saved['id']}']")).to_contain_text(saved["sentence"])
 
     await page.get_by_role("link", name="Edit tClientCustomer").click()
-    await page.get_by_label("Delete: a row that is gone").uncheck()
+    await page.get_by_label("Delete: a deleted row").uncheck()
     await page.get_by_label("Filter").fill('{"Cty": "Lund"}')
     await page.get_by_role("button", name="Save").click()
     await shown(page.locator("#h-filter .error")).to_contain_text("did you mean City?")

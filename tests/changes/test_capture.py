@@ -302,7 +302,7 @@ async def test_capture_reads_a_backlog_in_steps(
     assert receiver.values() == list(range(300))
 
 
-async def test_capture_lost_answer_doubles_nothing(
+async def test_capture_lost_answer_duplicates_nothing(
     followed: Followed, receiver: ChangeReceiver, capture: Capture
 ) -> None:
     await followed.run(CUSTOMER)

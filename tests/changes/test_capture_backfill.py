@@ -105,7 +105,7 @@ async def test_backfill_comes_after_every_change_that_is_in_the_rows(
             assert version <= known  # the server has it, or a newer one, and keeps that
 
 
-async def test_backfill_lost_answer_doubles_nothing(
+async def test_backfill_lost_answer_duplicates_nothing(
     followed: Followed, receiver: ChangeReceiver, capture: Capture
 ) -> None:
     await followed.run(PART, f"INSERT INTO part SELECT i, {ROW} FROM generate_series(1, 20) AS i")

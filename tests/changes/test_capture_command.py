@@ -63,8 +63,8 @@ async def test_command_sets_up_follows_and_tears_down(
     removed = await command.run("--teardown")
 
     assert (missing.code, made.code, status.code, stopped.code, idle.code, removed.code) == (1, 0, 0, 0, 1, 0)
-    assert "make it with --setup" in missing.err
-    assert "Made the publication commerce_event_shop for public.customer." in made.out
+    assert "create it with --setup" in missing.err
+    assert "Created the publication commerce_event_shop for public.customer." in made.out
     assert status.json["slot_state"] == "ok"
     assert status.json["warnings"] == []
     assert "stop with Ctrl-C" in stopped.err
@@ -74,7 +74,7 @@ async def test_command_sets_up_follows_and_tears_down(
     assert "Dropped the slot" in removed.out
 
 
-async def test_command_killed_at_any_moment_loses_and_doubles_nothing(
+async def test_command_killed_at_any_moment_loses_and_duplicates_nothing(
     followed: Followed, receiver: ChangeReceiver, command: CaptureCommand
 ) -> None:
     assert (await command.run("--setup")).code == 0

@@ -1,4 +1,4 @@
-"""However a stream of messages is split and repeated, each change is in the batches once and in order."""
+"""For any split and repeat of a stream of messages, each change is in the batches once and in order."""
 
 import json
 import struct
@@ -65,7 +65,7 @@ def test_batches_have_every_change_once_and_growing_positions(transactions: list
 
 
 @given(TRANSACTIONS, st.integers(1, 5), st.data())
-def test_reading_again_from_any_stored_position_loses_and_doubles_nothing(
+def test_reading_again_from_any_stored_position_loses_and_duplicates_nothing(
     transactions: list[tuple[int, int]], most: int, data: st.DataObject
 ) -> None:
     messages, end = stream(transactions)

@@ -1,4 +1,4 @@
-"""A capture follows a failover of its database when the slot is there too, and tells of a gap when it is not."""
+"""A capture follows a failover of its database when the slot is there too, and reports a gap when it is not."""
 
 from collections.abc import AsyncIterator
 from typing import Final
@@ -21,7 +21,9 @@ async def pair(request: pytest.FixtureRequest) -> AsyncIterator[FollowedPair]:
 
 
 @pytest.mark.parametrize("pair", [18], indirect=True)
-async def test_failover_with_the_slot_loses_and_doubles_nothing(pair: FollowedPair, receiver: ChangeReceiver) -> None:
+async def test_failover_with_the_slot_loses_and_duplicates_nothing(
+    pair: FollowedPair, receiver: ChangeReceiver
+) -> None:
     capture = Capture(pair.both, receiver)
     await pair.primary.run(CUSTOMER)
     await capture.set_up("public.customer")
@@ -45,7 +47,7 @@ async def test_failover_with_the_slot_loses_and_doubles_nothing(pair: FollowedPa
 
 
 @pytest.mark.parametrize("pair", [18], indirect=True)
-async def test_failover_to_a_server_that_lacks_captured_changes_is_told(
+async def test_failover_to_a_server_that_lacks_captured_changes_is_reported(
     pair: FollowedPair, receiver: ChangeReceiver
 ) -> None:
     capture = Capture(pair.both, receiver)

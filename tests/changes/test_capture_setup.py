@@ -1,4 +1,4 @@
-"""Setup makes what a capture needs, once; errors of what a person must mend say how."""
+"""Setup creates what a capture needs, once; errors say what to correct."""
 
 from typing import Final
 
@@ -33,8 +33,8 @@ async def test_setup_twice_changes_nothing(followed: Followed, capture: Capture)
     await capture.set_up()
     second = capture.said[len(first) :]
 
-    assert any("Made the publication" in each for each in first)
-    assert any("Made the slot" in each for each in first)
+    assert any("Created the publication" in each for each in first)
+    assert any("Created the slot" in each for each in first)
     assert any("max_slot_wal_keep_size sets no limit" in each for each in first)
     assert not [each for each in second if each.startswith(("Made", "Making", "Added"))]
     assert await followed.value(SLOTS) == 1
@@ -135,7 +135,7 @@ async def test_teardown_of_a_running_capture_is_refused(
     assert await followed.value(SLOTS) == 1
 
 
-async def test_inspect_tells_the_state_of_a_capture(
+async def test_inspect_returns_the_state_of_a_capture(
     followed: Followed, receiver: ChangeReceiver, capture: Capture
 ) -> None:
     await followed.run(CUSTOMER)
@@ -162,7 +162,7 @@ async def test_inspect_tells_the_state_of_a_capture(
     assert running == ("ok", True, "")
 
 
-async def test_capture_without_slot_says_how_to_make_it(
+async def test_capture_without_slot_says_how_to_create_it(
     followed: Followed, receiver: ChangeReceiver, capture: Capture
 ) -> None:
     await followed.run(
@@ -170,11 +170,11 @@ async def test_capture_without_slot_says_how_to_make_it(
     )
     receiver.map_table("public.customer")
 
-    assert "make it with --setup" in await capture.run_to_error()
+    assert "create it with --setup" in await capture.run_to_error()
     assert receiver.reports[-1]["state"] == "failing"
 
 
-async def test_capture_without_publication_says_how_to_make_it(
+async def test_capture_without_publication_says_how_to_create_it(
     followed: Followed, receiver: ChangeReceiver, capture: Capture
 ) -> None:
     await followed.run(CUSTOMER)

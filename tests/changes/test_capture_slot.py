@@ -1,4 +1,4 @@
-"""A slot that was lost is told, with what may be missing, and never passed over."""
+"""A lost slot is reported, with what may be missing, and never ignored."""
 
 import re
 from typing import Final
@@ -38,7 +38,7 @@ async def test_slot_dropped_while_stopped_ends_the_capture(
     assert receiver.reports[-1]["message"] == sentence
 
 
-async def test_slot_made_again_ends_the_capture_until_the_gap_is_accepted(
+async def test_slot_created_again_ends_the_capture_until_the_gap_is_accepted(
     followed: Followed, receiver: ChangeReceiver, capture: Capture
 ) -> None:
     await capture_one(followed, receiver, capture)
@@ -90,7 +90,7 @@ async def test_slot_that_another_program_read_from_ends_the_capture(
     assert MAY_BE_MISSING.search(await capture.run_to_error())
 
 
-async def test_slot_invalidated_ends_the_capture_and_setup_makes_it_again(
+async def test_slot_invalidated_ends_the_capture_and_setup_creates_it_again(
     followed: Followed, receiver: ChangeReceiver, capture: Capture
 ) -> None:
     await capture_one(followed, receiver, capture)

@@ -112,7 +112,7 @@ async def test_captured_changes_raise_notifications(shop: Shop) -> None:
     assert source["position"] is not None
 
 
-async def test_kills_of_both_sides_lose_and_double_nothing(shop: Shop) -> None:
+async def test_kills_of_both_sides_lose_and_duplicate_nothing(shop: Shop) -> None:
     written = 0
     process = await shop.start()
     for number in range(4):

@@ -127,7 +127,7 @@ async def test_explanation_shows_each_rule_with_the_value_found(api: Api) -> Non
     [decision] = explained["settings"]
     rules = {rule["name"]: rule for rule in decision["rules"]}
     assert (decision["setting_id"], decision["fired"]) == (made["id"], False)
-    assert decision["verdict"] == "the filter does not let it pass"
+    assert decision["verdict"] == "the filter does not match"
     assert (rules["fields"]["passed"], rules["fields"]["found"]) == (True, ["City"])
     assert rules["filter"]["found"][0]["found"] == "Ystad"
 
@@ -164,7 +164,7 @@ async def test_setting_that_was_off_has_tracked_nothing(api: Api) -> None:
     assert (answer["previous"], len(answer["events"])) == ("none", 1)
 
 
-async def test_stock_that_stays_low_is_told_once(api: Api) -> None:
+async def test_stock_that_stays_low_raises_one_notification(api: Api) -> None:
     await setting(api, event_type="SkuOnHandBreakPointNotification", entity="tClientProductSkuOnHand", on_delete=False)
     told = []
     for on_hand in (12, 10, 3, 11, 9):

@@ -80,7 +80,7 @@ def test_body_that_is_no_object_is_refused(body: bytes) -> None:
         read_change(body)
 
 
-def test_subject_may_stand_in_the_values() -> None:
+def test_subject_may_be_in_the_values() -> None:
     change = read(entity="tClientCustomerAddress", key={"AddressId": 3}, after={"CustomerId": 12})
 
     assert change.key == {"AddressId": 3}

@@ -73,7 +73,7 @@ def test_sent_body_of_which_nothing_is_left_out_is_the_accepted_body() -> None:
 
 
 @pytest.mark.parametrize("name", [rb"\u0045mail", rb"\u0045\u006d\u0061\u0069\u006c", b"email", b"Email "])
-def test_sent_body_with_a_name_in_disguise_does_not_leak_it(name: bytes) -> None:
+def test_sent_body_leaves_out_a_name_in_other_capitals_or_escapes(name: bytes) -> None:
     sent = sent_body(b'{"ClientId":1,"' + name + b'":"a@example.com"}', ORDER, ())
     assert sent == b'{"ClientId":1}'
 

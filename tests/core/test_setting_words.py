@@ -54,7 +54,7 @@ TELL = "tell client 1006's endpoints with CustomerChangedNotification (tClientCu
         ),
         (
             setting(LOW, "tClientProductSkuOnHand", on_delete=False),
-            "When a product's stock is inserted or updated and its OnHandValue comes down to MinimumValue, tell "
+            "When a product's stock is inserted or updated and its OnHandValue reaches or falls below MinimumValue, tell "
             "client 1006's endpoints with SkuOnHandBreakPointNotification (tClientProductSkuOnHand).",
         ),
         (

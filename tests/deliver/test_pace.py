@@ -65,8 +65,10 @@ async def test_wait_for_turn_of_a_cancelled_request_is_skipped() -> None:
     await starts.pace.wait_for_turn(2)
 
 
-async def test_wait_for_turn_of_bulk_rests_between_turns_while_others_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "_REST_S", 3_600.0)
+async def test_wait_for_turn_of_bulk_pauses_between_turns_while_others_are_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pace, "_PAUSE_S", 3_600.0)
     starts = Starts()
     await asyncio.gather(*starts.add(1, 1))
     bulk = starts.add(2, 100, bulk=True)
@@ -78,15 +80,15 @@ async def test_wait_for_turn_of_bulk_rests_between_turns_while_others_are_sent(m
         task.cancel()
 
 
-async def test_wait_for_turn_of_bulk_goes_on_after_a_rest() -> None:
+async def test_wait_for_turn_of_bulk_continues_after_a_pause() -> None:
     starts = Starts()
     await asyncio.gather(*starts.add(1, 1), *starts.add(2, 50, bulk=True))
 
     assert starts.begun.count(2) == 50
 
 
-async def test_wait_for_turn_of_bulk_alone_has_no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "_REST_S", 3_600.0)
+async def test_wait_for_turn_of_bulk_alone_has_no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "_PAUSE_S", 3_600.0)
     starts = Starts()
 
     await asyncio.gather(*starts.add(2, 100, bulk=True))

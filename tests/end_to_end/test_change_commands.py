@@ -105,7 +105,7 @@ async def test_apply_settings_shows_the_difference_and_makes_it(shell: Shell, tm
         "- on_delete: true", "+ on_delete: false", '- fields: ["City"]', '+ fields: ["City", "Zip"]',
         "- coalesce_s: 0.0", "+ coalesce_s: 30.0", '+ filter.Country: ["SE", "NO"]',
         "Event settings: 1 added, 1 changed, 0 removed, 0 as in the file.",
-        "The file lacks 1, which stays; --prune removes.",
+        "Kept although not in the file: 1; --prune removes it.",
     ]  # fmt: skip
     pruned = await shell.json("event-settings", "apply", str(file), "--prune")
     assert (pruned["added"], pruned["changed"], pruned["same"], len(pruned["removed"])) == ([], [], 2, 1)
@@ -167,7 +167,7 @@ async def test_sources_can_be_applied_shown_and_removed(shell: Shell, tmp_path: 
     done = await shell("change-sources", "apply", str(file))
     assert "- tables.public.customer.fields.FirstName: first_name" in done.out
     assert "0 added, 1 changed, 0 removed, 0 as in the file" in done.out
-    assert "The file lacks 1, which stays; --prune removes." in done.out
+    assert "Kept although not in the file: 1; --prune removes it." in done.out
     file.write_text(SOURCES.replace("CustomerId: id", "Id: id"))
     wrong = await shell("change-sources", "apply", str(file))
     assert (wrong.code, "line 8, column 9: /change_sources/erp/tables/public.customer/key" in wrong.err) == (2, True)

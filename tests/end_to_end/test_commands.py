@@ -609,13 +609,13 @@ async def test_demo_once_delivers_and_exits_0() -> None:
     assert done.json["balanced"] is True
 
 
-async def test_demo_once_raises_what_the_shop_tells_of() -> None:
+async def test_demo_once_raises_the_notifications_of_the_shop() -> None:
     done = await run("demo", "--once", "--count", "200", "--json")
 
     assert done.code == 0, done.err
     summary = done.json
     assert summary["changes"] > 50
-    assert summary["raised"] + summary["merged"] == summary["told"] > 20
+    assert summary["raised"] + summary["merged"] == summary["notifications_expected"] > 20
     assert summary["mismatches"] == 0
     assert "It raised " in summary["explained"]
 

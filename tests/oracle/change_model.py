@@ -17,7 +17,7 @@ class Form:
     texts: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     value: str = ""  # must differ as a number
-    low: bool = False  # OnHandValue must come down to MinimumValue
+    low: bool = False  # OnHandValue must reach or fall below MinimumValue
     says_entity: bool = True
 
 

@@ -291,8 +291,8 @@ def run(plan: ChangePlan, folder: Path) -> tuple[ChangeRecord, list[Finding]]:
 
 
 def report(record: ChangeRecord, findings: list[Finding], seconds: float) -> bool:
-    """Print what was looked at, and what is broken; return whether anything is."""
-    looked = Table("invariant", Column("looked at", justify="right"), Column("broken", justify="right"))
+    """Print how much was checked, and what is broken; return whether anything is."""
+    looked = Table("invariant", Column("checked", justify="right"), Column("broken", justify="right"))
     for finding in findings:
         looked.add_row(finding.invariant, f"{finding.looked_at:,}", str(len(finding.broken)))
     console = Console(width=110)

@@ -106,7 +106,7 @@ _ENTITIES = (
 
 
 class ChangeStream:
-    """Threads that send changes. What was not acknowledged is sent again, to another node where there is one."""
+    """Threads that send changes. A change that was not acknowledged is sent again, to another node if there is one."""
 
     def __init__(self, servers: list[Server], seed: int, keys: list[str]) -> None:
         """Every key has a thread of its own: nodes take changes of different keys at the same time."""
@@ -130,14 +130,14 @@ class ChangeStream:
             thread.start()
 
     def allow(self, count: int) -> None:
-        """Let about so many more be sent, so that a long fault does not make a long verdict."""
+        """Allow about so many more to be sent, so that a long fault does not make judging long."""
         with self._gate:
             self._limit = len(self.sent) + count
             self._gate.notify_all()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Wait until everything that was begun is acknowledged; nothing is sent meanwhile. A new epoch begins."""
+        """Wait until everything that was begun is acknowledged, without sending more. A new epoch begins."""
         with self._gate:
             self._closed = True
             self._gate.wait_for(lambda: not self._busy)

@@ -173,7 +173,7 @@ def report(ledger: Ledger, findings: list[Finding], seconds: float) -> bool:
         lasted_s = sum(fault.ended - fault.begun for fault in same)
         accepted, refused = sum(fault.acknowledged for fault in same), sum(fault.refused for fault in same)
         done.add_row(kind, str(len(same)), f"{lasted_s:.1f}", f"{accepted:,}", f"{refused:,}")
-    looked = Table("invariant", Column("looked at", justify="right"), Column("broken", justify="right"))
+    looked = Table("invariant", Column("checked", justify="right"), Column("broken", justify="right"))
     for finding in findings:
         looked.add_row(finding.invariant, f"{finding.looked_at:,}", str(len(finding.broken)))
     console = Console(width=110)

@@ -128,7 +128,7 @@ class _Case:
 def _in_order(record: ChangeRecord) -> list[SentChange]:
     """Return the changes of each row in the order in which they were stored: that of their ids.
 
-    Deleting a row that is not there stores nothing, so it may come before other changes that were sent meanwhile.
+    Deleting a row that is not there stores nothing, so it may come before other changes that were sent at the same time.
     """
     rows: dict[Any, list[SentChange]] = defaultdict(list)
 

@@ -50,7 +50,7 @@ def last_known_values_not_in_the_commit_of_their_change() -> None:
 
 @_bug(COMPARED)
 def last_known_values_lost_when_a_node_starts() -> None:
-    """What was known before a restart is not used after it, so a crossing is told once more."""
+    """What was known before a restart is not used after it, so a crossing is raised once more."""
     started_ms = time.time_ns() // 1_000_000
 
     def known_values(before: Any, self: Evaluation, change: Any, tracked_ms: int) -> Any:
@@ -61,7 +61,7 @@ def last_known_values_lost_when_a_node_starts() -> None:
 
 @_bug(TOO_MANY)
 def waiting_notification_raised_twice() -> None:
-    """Its event is stored, and it waits on."""
+    """Its event is stored, and it still waits."""
     now_and_then = _every(3)
 
     class _Kept(list[WaitingNotification]):

@@ -1,4 +1,4 @@
-"""The simulated shop has a life that holds together, and the same one for the same seed."""
+"""The simulated shop is consistent, and the same for the same seed."""
 
 import itertools
 from collections import defaultdict
@@ -137,14 +137,14 @@ def test_changes_of_the_same_seed_are_the_same() -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_changes_raise_the_notifications_that_the_shop_tells_of(seed: int) -> None:
+def test_changes_raise_the_notifications_of_the_shop(seed: int) -> None:
     settings = [ActiveSetting(EventSetting(id=n, **setting)) for n, setting in enumerate(settings_of(1), 1)]
     known: dict[str, Values | None] = {}
-    raised, told = [], []
+    raised, expected = [], []
     for each in itertools.islice(Shop(seed).life(), 6_000):
         if isinstance(each, SimulatedEvent):
             if EVENT_TYPES[each.type].kind == "notification":
-                told.append((each.type, each.data))
+                expected.append((each.type, each.data))
             continue
         change = read_change(msgspec.json.encode(each.body))
         row = RowChange(change, known.get(row_key(change)))
@@ -152,7 +152,7 @@ def test_changes_raise_the_notifications_that_the_shop_tells_of(seed: int) -> No
         of_entity = [active for active in settings if active.setting.entity == change.entity]
         raised += [(found.setting.event_type, found.body) for found in raise_notifications(row, of_entity)]
 
-    assert raised == told
-    assert {event_type for event_type, _ in told} == {
+    assert raised == expected
+    assert {event_type for event_type, _ in expected} == {
         name for name, event_type in EVENT_TYPES.items() if event_type.kind == "notification"
     }

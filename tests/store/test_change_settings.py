@@ -143,7 +143,7 @@ async def test_state_of_a_source_is_kept_without_a_config_version(store: Store) 
     assert await store.registry.config_version() == version
 
 
-async def test_source_made_anew_starts_without_the_position_of_a_former_one(store: Store) -> None:
+async def test_source_created_again_has_no_position(store: Store) -> None:
     await store.change_settings.put_source(SOURCE, is_new=True)
     await store.change_settings.reset_position("erp", "0/9")
     await store.change_settings.delete_source("erp")

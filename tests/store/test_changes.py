@@ -299,7 +299,7 @@ async def test_batch_decided_by_an_outdated_row_stores_nothing(store: Store, out
     assert await everything(store) == before
 
 
-async def test_deleted_row_may_be_written_anew(store: Store) -> None:
+async def test_deleted_row_may_be_written_again(store: Store) -> None:
     await accept(store, rows=[row(1, 5)])
     await accept(store, rows=[row(1, 6, 5, values=None), row(2, 6, values=None)])
     assert await values_of(store, 1, 2) == [None, None]
@@ -409,7 +409,7 @@ async def test_notification_that_was_merged_since_is_not_released(store: Store) 
     assert await everything(store) == before
 
 
-async def test_subjects_of_any_length_are_told_apart(store: Store) -> None:
+async def test_subjects_of_any_length_are_different(store: Store) -> None:
     subjects = ["s" * 500, "s" * 501, "ü" * 250, "ü" * 251, LONG, LONG + "y"]
     await accept(store, waiting=[waiting(each, number) for number, each in enumerate(subjects)])
     await accept(store, waiting=[waiting(each, number + 10) for number, each in enumerate(subjects)])

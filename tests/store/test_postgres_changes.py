@@ -128,7 +128,7 @@ async def test_nodes_that_delete_and_add_rows_at_once_never_deadlock(engine: Pos
 async def test_batch_that_waits_to_add_a_row_has_only_locked_its_others(
     engine: PostgresEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else two batches that each add what the other changes could wait for each other."""
+    """Otherwise two batches that each add what the other changes could wait for each other."""
     monkeypatch.setattr(connections, "_LOCK_WAIT", "60s")
     store = await engine.open()
     await accept(store, rows=[row(1, 5), row(2, 5)])
@@ -262,7 +262,7 @@ async def test_dropped_week_takes_the_raised_events_along(engine: PostgresEngine
     assert await store.history.event(events[0].id, EVERYONE) is None
 
 
-async def test_settings_and_changes_of_one_node_are_told_to_the_other(engine: PostgresEngine) -> None:
+async def test_settings_and_changes_of_one_node_reach_the_other(engine: PostgresEngine) -> None:
     one, two = await engine.open(), await engine.open()
     told: asyncio.Queue[str] = asyncio.Queue()
     two.on_notice = told.put_nowait

@@ -440,7 +440,7 @@ async def test_batch_that_met_a_full_disk_is_not_there_by_halves(tmp_path: Path)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system takes root")
-async def test_batch_of_changes_that_met_a_full_disk_is_not_there_by_halves(tmp_path: Path) -> None:
+async def test_batch_of_changes_on_a_full_disk_is_stored_whole_or_not_at_all(tmp_path: Path) -> None:
     with small_disk(tmp_path / "small") as small:
         store = SqliteStore(small / "events.db")
         await store.open()

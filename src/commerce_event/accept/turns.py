@@ -10,9 +10,9 @@ import structlog
 from commerce_event.store.port import StoreUnavailableError
 
 TURN_S: Final = 0.002  # of the work of one owner, before other tasks run
-_LONG_S: Final = 0.004  # a turn that took so long, because of one large step, is followed by a rest
-_REST_MAX_S: Final = 0.05
-_BULK_REST_MIN_S: Final = 0.001  # after a turn of bulk work, while other work arrives
+_LONG_S: Final = 0.004  # a turn that took so long, because of one large step, is followed by a pause
+_PAUSE_MAX_S: Final = 0.05
+_BULK_PAUSE_MIN_S: Final = 0.001  # after a turn of bulk work, while other work arrives
 _OTHERS_S: Final = 1.0  # since other work arrived last: then bulk work is alone
 
 T = TypeVar("T")
@@ -111,8 +111,8 @@ class Turns:
     def _rest_s(self, took_s: float, *, bulk: bool) -> float:
         """Return how long other tasks have the loop after a turn."""
         if bulk and asyncio.get_running_loop().time() < self._others_until:
-            return min(max(took_s, _BULK_REST_MIN_S), _REST_MAX_S)
-        return min(took_s, _REST_MAX_S) if took_s >= _LONG_S else 0.0
+            return min(max(took_s, _BULK_PAUSE_MIN_S), _PAUSE_MAX_S)
+        return min(took_s, _PAUSE_MAX_S) if took_s >= _LONG_S else 0.0
 
     def _take_turn(self, owner: str) -> float:
         """Run steps of an owner for ``TURN_S``; return how many seconds it took."""

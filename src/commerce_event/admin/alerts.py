@@ -14,7 +14,7 @@ from commerce_event.api.paging import LIMIT_MAX
 from commerce_event.core.clock import parse_rfc3339
 
 SHOWN_MAX: Final = 8
-SOURCES_MAX: Final = 1_000  # change sources that are looked at, those changed last
+SOURCES_MAX: Final = 1_000  # change sources that are checked, those changed last
 _LATE_MS: Final = 60_000  # a delivery that has been due for longer raises an alert
 
 
@@ -39,7 +39,7 @@ class EndpointAlerts(msgspec.Struct, frozen=True):
 
 
 class SourceAlert(msgspec.Struct, frozen=True):
-    """A change source whose reader needs attention. ``message`` is what the reader said last, empty for nothing."""
+    """A change source whose reader needs attention. ``message`` is from the last report of the reader; empty: none."""
 
     name: str
     condition: SourceCondition

@@ -17,14 +17,14 @@ _TONES: Final[dict[ReaderState, str]] = {
 _TEXTS: Final[dict[ReaderState, str]] = {
     "running": "It follows the database.",
     "waiting": "It cannot reach the database or this server, and tries again by itself.",
-    "failing": "It cannot go on until a person does what its message says.",
+    "failing": "It cannot continue until you correct what its message says.",
     "slot_lost": "Its replication slot is gone, so changes since the last position may be missing.",
     "stopped": "It was stopped; changes wait in the database until it is started again.",
 }
 
 
 class SourceCondition(msgspec.Struct, frozen=True, kw_only=True):
-    """How the reader of a source is doing. ``needs_attention``: a person has to do something."""
+    """The state of the reader of a source. ``needs_attention``: a person has to do something."""
 
     word: str
     tone: str
@@ -41,7 +41,7 @@ def source_condition(name: str, reader: ReaderView | None, now_ms: int) -> Sourc
         return SourceCondition(word="no reader", tone="", text=text, needs_attention=False, commands=((_START, start),))
     silent_ms = now_ms - parse_rfc3339(reader.reported_at)
     if reader.state in {"running", "waiting"} and silent_ms > SILENT_MS:
-        text = f"It has not reported for {duration(silent_ms / 1000)}. Look whether it still runs, or start it again."
+        text = f"It has not reported for {duration(silent_ms / 1000)}. Check that it still runs, or start it again."
         return SourceCondition(word="silent", tone="bad", text=text, needs_attention=True, commands=((_START, start),))
     return SourceCondition(
         word=reader.state.replace("_", " "),

@@ -57,7 +57,7 @@ class NewChangeSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 def check_name(name: str, pointer: str) -> None:
-    """Raise Problem 422 for a name that cannot stand in a path and in a metric."""
+    """Raise Problem 422 for a name that cannot be in a path and in a metric."""
     if not _NAME.fullmatch(name):
         message = "write 1 to 60 letters, digits, dots, hyphens and underscores, a letter or digit first"
         raise invalid(pointer, message)

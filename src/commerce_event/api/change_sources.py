@@ -1,4 +1,4 @@
-"""Change sources: which tables and columns are which entity, how far they have been read, and how their reader is."""
+"""Change sources: which tables and columns are which entity, their positions, and the state of their reader."""
 
 from typing import Annotated, Final, Literal
 
@@ -25,7 +25,7 @@ from commerce_event.core.problems import Problem, invalid, not_found
 from commerce_event.registry.authentication import NotAllowedError, check_client
 from commerce_event.registry.change_settings import LimitReachedError
 
-SOURCES_MAX: Final = 100  # of a client; those whose client stands in a column together
+SOURCES_MAX: Final = 100  # of a client; those that take the client from a column together
 
 ReaderState = Literal["running", "waiting", "failing", "slot_lost", "stopped"]
 Amount = Annotated[int, Meta(ge=0, le=2**62)]
@@ -67,7 +67,7 @@ class ChangeSourceSummaryView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChangeSourceView(msgspec.Struct, frozen=True, kw_only=True):
-    """Which tables and columns are which entity, how far they have been read, and how their reader is."""
+    """Which tables and columns are which entity, their positions, and the state of their reader."""
 
     name: str
     client_id: int | Column
@@ -136,7 +136,9 @@ async def _put(call: Call, name: str, wanted: ChangeSourceFields | NewChangeSour
 def _check_all_clients(call: Call) -> None:
     """Raise NotAllowedError when the caller may not read a source that has the rows of every client."""
     if not call.scope.allows(None):
-        raise NotAllowedError("A source whose client stands in a column may have rows of every client: it takes admin.")
+        raise NotAllowedError(
+            "A source that takes the client from a column may have rows of every client; use an admin key."
+        )
 
 
 async def list_change_sources(call: Call) -> Reply:
@@ -266,8 +268,8 @@ OPERATIONS = (
         answers={201: ChangeSourceView},
         problems=(409, 415, 422),
         description=(
-            "A source says which tables and columns of another system are which entity, key and fields. One whose "
-            "client stands in a column takes an admin key."
+            "A source says which tables and columns of another system are which entity, key and fields. One that "
+            "takes the client from a column needs an admin key."
         ),
     ),
     Operation(
@@ -318,7 +320,7 @@ OPERATIONS = (
         run=delete_change_source,
         answers={204: None},
         problems=(404,),
-        description="With its position: a source of that name that is created later begins anew.",
+        description="With its position: a source of that name that is created later has no position.",
     ),
     Operation(
         method="PUT",
@@ -331,7 +333,7 @@ OPERATIONS = (
         body=SourceStatus,
         answers={204: None},
         problems=(404, 415, 422),
-        description="The reader of a source tells how it is, every few seconds; the last report is kept.",
+        description="The reader of a source reports its state every few seconds; the last report is kept.",
     ),
     Operation(
         method="PUT",
@@ -345,7 +347,7 @@ OPERATIONS = (
         answers={200: ChangeSourceView},
         problems=(404, 415, 422),
         description=(
-            "Its reader goes on from there at its next start. Changes between the two positions are read again, or "
+            "Its reader continues from there at its next start. Changes between the two positions are read again, or "
             "never; a reader that runs is refused and stops."
         ),
     ),
@@ -359,6 +361,6 @@ OPERATIONS = (
         run=forget_source_position,
         answers={204: None},
         problems=(404,),
-        description="Its reader begins anew at its next start.",
+        description="Its reader starts without a position.",
     ),
 )

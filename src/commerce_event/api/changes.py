@@ -36,8 +36,8 @@ _OPERATIONS: Final = {"insert": "an insert", "update": "an update", "delete": "a
 _REASONS: Final = {
     "enabled": "the setting was off",
     "fields": "no field that counts has changed",
-    "break_point": "stock did not come down to its minimum",
-    "filter": "the filter does not let it pass",
+    "break_point": "stock did not reach or fall below its minimum",
+    "filter": "the filter does not match",
 }
 
 
@@ -54,7 +54,7 @@ class ChangesQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class ChangeCountsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whose changes to count."""
+    """Filters of the count."""
 
     client_id: Int32 | None = None
 
@@ -112,7 +112,7 @@ class NotificationView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
-    """What a setting made of a change, with all its rules."""
+    """The result of one setting for a change, with all its rules."""
 
     setting_id: str
     event_type: str
@@ -213,7 +213,7 @@ async def _decision_view(call: Call, stored: StoredChange, decision: Decision) -
 async def _notification_view(
     call: Call, stored: StoredChange, setting: EventSetting, subject: str, body: Any
 ) -> NotificationView:
-    """Return where a notification is now. One that was not merged may have waited alone, for want of room."""
+    """Return where a notification is now. One that was not merged may have waited because its commit was full."""
     changes = call.services.store.changes
     for name in (subject, f"{subject}#{stored.id}"):
         raised = await changes.raised_for(setting.id, name, stored.id)
@@ -245,7 +245,7 @@ def _verdict(stored: StoredChange, decisions: Sequence[Decision]) -> str:
     if change.operation == "read":
         return "It raised nothing: it is an existing row, kept as its last known values."
     if change.operation == "truncate":
-        return "It raised nothing: the whole table was emptied, and no row is named."
+        return "It raised nothing: the whole table was truncated, and no row is named."
     if not decisions:
         return f"It raised nothing: client {change.client_id} has no setting for {change.entity}."
     fired = [decision.setting.event_type for decision in decisions if decision.fired]
@@ -260,7 +260,7 @@ def _reason(decision: Decision) -> str:
     if failed.name == "value":
         return f"{failed.wanted} has not changed"
     if failed.name == "properties":
-        return f"the change does not say {' and '.join(failed.found['missing'])}"
+        return f"the change has no usable {' and '.join(failed.found['missing'])}"
     return _REASONS[failed.name]
 
 

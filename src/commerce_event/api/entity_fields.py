@@ -1,4 +1,4 @@
-"""The fields that changes of an entity are known to have, for those who write event settings."""
+"""List the known fields of an entity, for event settings."""
 
 from typing import Annotated, Final
 
@@ -14,7 +14,7 @@ FIELDS_MAX: Final = 1_000
 
 
 class EntityFieldsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The entity, and the client whose changes and sources count."""
+    """Filters: the entity, and the client whose changes and sources count."""
 
     client_id: Annotated[Int32, Meta(examples=[1006])]
     entity: Annotated[str, Meta(min_length=1, max_length=100, examples=["tClientCustomerAddress"])]

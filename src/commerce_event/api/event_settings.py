@@ -1,4 +1,4 @@
-"""Event settings: which changes of data raise a notification for a client."""
+"""Event settings: which data changes raise a notification for a client."""
 
 from typing import Annotated, Final
 

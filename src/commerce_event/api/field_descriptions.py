@@ -235,7 +235,7 @@ EXCEPTIONS: Final = {
     "EntityFieldsView.complete": "Whether there are no others: a change source maps the entity.",
     "EntityFieldsView.fields": "The names that a setting can list, in order.",
     "PreviewView.sentence": "What the setting does, in words.",
-    "PreviewView.changes": "Changes of the entity that were looked at.",
+    "PreviewView.changes": "Changes of the entity that were evaluated.",
     "PreviewView.notifications": "Notifications that they would have raised.",
     "PreviewSampleView.at": "When the last change in it was accepted (RFC 3339, UTC).",
     "PreviewSampleView.body": "The body of the notification.",
@@ -255,8 +255,8 @@ EXCEPTIONS: Final = {
         for view in ("ReaderView", "SourceStatus")
         for name, text in {
             "message": "What is wrong, or what it waits for; null: nothing.",
-            "state": "running; waiting: for the source or for us; failing: it tries again; slot_lost: changes may be "
-            "missing; stopped: by a person.",
+            "state": "running; waiting: for the source or for this server; failing: it tries again; slot_lost: changes "
+            "may be missing; stopped: by a person.",
         }.items()
     },
     "readBooks.items": "false: give the totals only.",

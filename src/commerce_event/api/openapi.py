@@ -365,7 +365,7 @@ def _accepting_changes(shown: dict[Any, Any]) -> dict[str, Any]:
     changes = {
         "operationId": "sendChanges",
         "tags": ["Changes"],
-        "summary": "Send changes of data",
+        "summary": "Send data changes",
         "description": (
             f"One object, an array or JSON Lines of up to {BATCH_MAX} changes. 202 once the change is durable with the "
             "notifications that it raised and their deliveries; for many, a result each, in order."
@@ -585,10 +585,10 @@ def _tags() -> list[dict[str, str]]:
         {"name": "Deliveries", "description": "Deliveries, their attempts, and dead letters"},
         {"name": "Replays", "description": "Send past events again"},
         {"name": "Refused events", "description": "Events that were not accepted: find, accept or discard them"},
-        {"name": "Changes", "description": "Changes of data, and the notifications that they raise"},
+        {"name": "Changes", "description": "Data changes, and the notifications that they raise"},
         {"name": "Endpoints", "description": "Where events are sent"},
         {"name": "Catalogue", "description": "Event types of the contract, and your own"},
-        {"name": "Event settings", "description": "Which changes of data raise a notification"},
+        {"name": "Event settings", "description": "Which data changes raise a notification"},
         {"name": "Change sources", "description": "Which tables and columns changes come from"},
         {"name": "Validation", "description": "What happens to events that break the contract"},
         {"name": "Keys", "description": "API keys"},

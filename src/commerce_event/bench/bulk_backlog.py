@@ -72,7 +72,7 @@ class BulkBacklog:
                 if figure == "p99_ms":
                     ratio = value / base
                     yield Figure(f"p99, {where}/quiet", ratio, "ratio", name, **at_most(2, ratio))
-        yield Figure("bulk deliveries meanwhile", (self._backlog - left) / sending_s, "deliveries/s", name)
+        yield Figure("bulk deliveries at the same time", (self._backlog - left) / sending_s, "deliveries/s", name)
         yield Figure("server peak memory, backlog/quiet", growth, "ratio", name, **at_most(1.3, growth))
 
     def _add_endpoint(self, server: Server, address: str) -> str:

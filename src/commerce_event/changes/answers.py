@@ -1,4 +1,4 @@
-"""Answers to those who send changes: for one change, and for many."""
+"""Responses to requests that send changes: for one change, and for many."""
 
 from typing import Literal
 

@@ -1,7 +1,7 @@
 """The intake of changes: evaluate the changes of each caller in turn, and store them with what they raise.
 
 Changes of one owner are evaluated and stored one batch after the other, because a later change is compared with what an
-earlier one has left. Owners do not wait for each other. Batches are small, so events that are published meanwhile are
+earlier one has left. Owners do not wait for each other. Batches are small, so that published events are
 stored between them.
 """
 

@@ -144,7 +144,7 @@ def _decimal(value: Any, scale: int) -> Any:
         unscaled = int.from_bytes(base64.b64decode(value, validate=True), "big", signed=True)
     except ValueError:
         return value
-    return format(Decimal(f"{unscaled}e-{scale}"), "f")  # exact, whatever the number of digits
+    return format(Decimal(f"{unscaled}e-{scale}"), "f")  # exact, for any number of digits
 
 
 def _position_key(data: Mapping[str, Any], origin: Mapping[str, Any], source_name: str) -> str | None:

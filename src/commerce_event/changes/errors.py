@@ -1,4 +1,4 @@
-"""Errors of accepting changes: why a change or a request is refused."""
+"""Errors of accepting changes."""
 
 from commerce_event.core.problems import RejectedError
 

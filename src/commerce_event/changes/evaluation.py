@@ -126,7 +126,7 @@ class Evaluation:
             yield
 
     def batch(self, events: Sequence[NewEvent], position: PositionWrite | None) -> ChangeBatch:
-        """Return what is stored beside the events, which have their ids now."""
+        """Return what is stored with the events, which have their ids now."""
         raised = [
             RaisedEvent(
                 event_id=event.id,
@@ -220,7 +220,7 @@ class Evaluation:
         )
 
     def _raise(self, notification: Notification, change: Change, change_id: int) -> Steps[int]:
-        """Add the event of a notification, or let it wait; return how many wait."""
+        """Add the event of a notification, or queue it as waiting; return how many were queued."""
         body = msgspec.json.encode(notification.body)
         setting = notification.setting
         if setting.coalesce_s > 0:
@@ -239,7 +239,7 @@ class Evaluation:
         return 1
 
     def _wait(self, notification: Notification, body: bytes, change: Change, change_id: int, due_ms: int) -> None:
-        """Let a notification wait; merge it into the one of its subject that waits already."""
+        """Queue a waiting notification; merge it into the one of its subject that waits already."""
         setting = notification.setting
         pair = (setting.id, notification.subject)
         earlier = self._waiting.get(pair)
@@ -258,7 +258,7 @@ class Evaluation:
 
 
 class SeenFields:
-    """The names of fields that changes have had, so that settings can be checked against them. Bounded."""
+    """A bounded set of the field names that changes had. Settings are checked against them."""
 
     def __init__(self) -> None:
         self._names: set[tuple[int, str, str]] = set()

@@ -1,6 +1,6 @@
 """Raise waiting notifications when their time has come: each becomes an event, and stops waiting, in one commit.
 
-On several nodes, whoever commits first raises a notification; the others find that it no longer waits.
+On several nodes, the first commit raises a notification; the other nodes find that it no longer waits.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ from commerce_event.store.port import ChangesOutdatedError, ConfigChangedError, 
 
 _BATCH_MAX: Final = 100  # notifications in one commit
 _DELIVERIES_MAX: Final = 1_000
-_LOOK_S: Final = 2.0  # between two looks at what other nodes let wait
-_REST_S: Final = 1.0  # after the store has failed
+_POLL_S: Final = 2.0  # between two reads of notifications that other nodes let wait
+_RETRY_S: Final = 1.0  # after the store has failed
 _OWNER: Final = "waiting notifications"
 
 log = structlog.get_logger(__name__)
@@ -68,20 +68,20 @@ class NotificationRelease:
                 while due := await self._store.changes.due(now_ms=self._clock.now_ms(), limit=_BATCH_MAX):
                     await self._release_first(due)
                 next_ms = await self._store.changes.next_due_ms()
-                wait_s = _LOOK_S if next_ms is None else (next_ms - self._clock.now_ms()) / 1000
+                wait_s = _POLL_S if next_ms is None else (next_ms - self._clock.now_ms()) / 1000
             except StoreError as error:
                 log.warning("waiting notifications are raised later", error=str(error))
-                wait_s = _REST_S
+                wait_s = _RETRY_S
             except Exception:
                 log.exception("waiting notifications could not be raised")
-                wait_s = _REST_S
+                wait_s = _RETRY_S
             with suppress(TimeoutError):
-                async with asyncio.timeout(min(max(wait_s, 0.01), _LOOK_S)):
+                async with asyncio.timeout(min(max(wait_s, 0.01), _POLL_S)):
                     await self._wake.wait()
             self._wake.clear()
 
     async def _release_first(self, due: Sequence[WaitingNotification]) -> None:
-        """Raise the first of these notifications in one commit: none when they, or the registry, change meanwhile."""
+        """Raise the first of these notifications in one commit: none when they, or the registry, have changed."""
         version = self._registry.version
         events = await self._intake.turns.run(_OWNER, self._match_steps(due), bulk=True)
         if self._registry.version != version:

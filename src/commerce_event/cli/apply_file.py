@@ -17,11 +17,11 @@ _STYLES = {"+": "green", "-": "red", "~": "yellow"}
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing of the configuration: as it is on the server, and as the file wants it."""
+    """One setting or source: as it is on the server, and as it is in the file."""
 
     name: str
     before: Values | None  # None: it is new
-    after: Values | None  # None: the file lacks it
+    after: Values | None  # None: it is not in the file
     pointer: str = ""  # in the file
 
     @property
@@ -46,11 +46,11 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What has to be done so that the server is as the file wants it."""
+    """The changes that make the server match the file."""
 
     entries: Sequence[Entry]  # that differ
     same: int  # entries that do not
-    left: int  # entries that the file lacks and that stay
+    left: int  # entries that are not in the file and are kept
 
     def of(self, sign: str) -> list[Entry]:
         return [entry for entry in self.entries if entry.sign == sign]
@@ -88,7 +88,9 @@ def print_plan(plan: Plan, *, what: str, dry_run: bool, as_json: bool) -> None:
     counts = f"{len(added)} {would}added, {len(changed)} {would}changed, {len(removed)} {would}removed"
     out.print(Text(f"{what}: {counts}, {plan.same} as in the file."))
     if plan.left:
-        out.print(Text(f"The file lacks {plan.left}, which {'stays' if plan.left == 1 else 'stay'}; --prune removes."))
+        out.print(
+            Text(f"Kept although not in the file: {plan.left}; --prune removes {'it' if plan.left == 1 else 'them'}.")
+        )
 
 
 @contextmanager

@@ -42,17 +42,18 @@ def capture(
         str | None, typer.Option(help="The publication. (default: commerce_event_ and the source)")
     ] = None,
     setup: Annotated[
-        bool, typer.Option("--setup", help="Make publication and slot where they are missing, and end.")
+        bool, typer.Option("--setup", help="Create publication and slot where they are missing, and exit.")
     ] = False,
-    teardown: Annotated[bool, typer.Option("--teardown", help="Remove slot and publication, and end.")] = False,
+    teardown: Annotated[bool, typer.Option("--teardown", help="Remove slot and publication, and exit.")] = False,
     status: Annotated[
-        bool, typer.Option("--status", help="Show slot, lag and retained log, and end; 1 if something needs attention.")
+        bool,
+        typer.Option("--status", help="Show slot, lag and retained log, and exit; 1 if something needs attention."),
     ] = False,
     backfill: Annotated[
         str | None,
         typer.Option(
             metavar="TABLE",
-            help="Send the existing rows of a table as last known values, which raises nothing, and end.",
+            help="Send the existing rows of a table as last known values, which raises nothing, and exit.",
         ),
     ] = None,
     where: Annotated[str | None, typer.Option(metavar="SQL", help="Only rows that meet this condition.")] = None,
@@ -71,7 +72,7 @@ def capture(
     """Follow a PostgreSQL database by logical decoding, and post its row changes to the server, until Ctrl-C.
 
     Start with --setup, once. The server stores the position with the changes, so a capture that was killed continues
-    without loss and without doubles.
+    without loss and without duplicates.
     """
     import uvloop
 
@@ -151,7 +152,7 @@ def _send_rows(database: "SourceDatabase", server: "ChangeServer", selection: "S
     print(f"{count:,} rows of {clean(selection.table)} will be sent {how}.", file=sys.stderr, flush=True)
     if not yes and count:
         if not sys.stdin.isatty():
-            raise UsageError("Nobody can be asked here; give --yes to send the rows")
+            raise UsageError("There is no terminal to confirm on; give --yes to send the rows")
         if not typer.confirm("Send them?", err=True):
             raise WorkFailedError("Nothing was sent")
     if count:

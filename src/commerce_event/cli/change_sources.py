@@ -21,7 +21,9 @@ _FIELDS: Final = ("client_id", "tables")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the source.")]
 File = Annotated[str, typer.Argument(metavar="FILE or -", help="YAML with change_sources; - reads standard input.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the difference and change nothing.")]
-Prune = Annotated[bool, typer.Option("--prune", help="Remove the sources that the file lacks, with their positions.")]
+Prune = Annotated[
+    bool, typer.Option("--prune", help="Remove the sources that are not in the file, with their positions.")
+]
 
 
 def _client(source: Mapping[str, Any]) -> str:
@@ -90,7 +92,7 @@ def apply_(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make change sources as a file wants them; everything is checked before anything is changed."""
+    """Apply a file of change sources; everything is checked before anything is changed."""
     read = read_yaml(file)
     wanted = _wanted(read)
     with Api(url, key) as api:

@@ -27,8 +27,8 @@ def demo(
 ) -> None:
     """Watch events leave a simulated shop, become durable and arrive at receivers on this machine.
 
-    The shop sends its changes of data too: stock, prices, customers. Event settings turn them into notifications, and
-    these are compared with what the shop itself says that it has to tell.
+    The shop sends its data changes too: stock, prices, customers. Event settings turn them into notifications, and
+    these are compared with the notifications that the shop expects.
 
     Everything runs on 127.0.0.1 and in a temporary folder. Some requests are answered 503, to show retries. The exit
     code is 0 when the changes raised what they must and every event arrived at every endpoint that matches it, 1 when
@@ -53,6 +53,6 @@ def demo(
             "arrived; the rest was not checked"
         )
     if summary["mismatches"]:
-        raise WorkFailedError(f"{summary['mismatches']} notifications are not as the shop tells")
+        raise WorkFailedError(f"{summary['mismatches']} notifications are not as expected")
     if summary["missing"] or summary["forged"]:
         raise WorkFailedError(f"{summary['missing']} deliveries are missing, {summary['forged']} had a bad signature")

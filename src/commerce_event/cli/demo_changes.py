@@ -1,4 +1,4 @@
-"""The changes of the demo: send them, follow what they raise, and compare it with what the shop tells of itself."""
+"""The changes of the demo: send them, and compare what they raise with the notifications that the shop expects."""
 
 import asyncio
 import json
@@ -15,17 +15,17 @@ from commerce_event.simulate.shop import SimulatedEvent
 
 _BATCH_MAX: Final = 200
 _PAGE: Final = 200
-_EXAMPLES_MAX: Final = 20  # changes that are looked at to find a merged one
+_EXAMPLES_MAX: Final = 20  # changes among which a merged one is looked for
 _NOTIFICATIONS: Final = frozenset(name for name, each in EVENT_TYPES.items() if each.kind == "notification")
 _WINDOWED: Final = frozenset(setting["event_type"] for setting in SETTINGS if "coalesce_s" in setting)
 
-Told = tuple[str, str]  # type and body
+Notification = tuple[str, str]  # type and body
 
 
 class DemoChanges:
-    """The changes that were sent, the notifications that the shop tells of, and those that the server raised.
+    """The changes that were sent, the notifications that the shop expects, and those that the server raised.
 
-    The shop decides by itself what is to be told, so the two are counted independently.
+    The shop decides by its own rules, so the two are counted independently.
     """
 
     def __init__(self, api: httpx.AsyncClient, client_id: int) -> None:
@@ -33,11 +33,11 @@ class DemoChanges:
         self._client_id = client_id
         self._queue: asyncio.Queue[SimulatedChange] = asyncio.Queue()
         self._read_to = 0  # sequence of the client's events
-        self._told: Counter[Told] = Counter()
-        self._raised: Counter[Told] = Counter()
-        self._newest_told: dict[Told, str] = {}  # of each subject with a window
-        self._newest_raised: dict[Told, str] = {}
-        self._told_windowed = self._raised_windowed = self._waited = 0
+        self._expected: Counter[Notification] = Counter()
+        self._raised: Counter[Notification] = Counter()
+        self._newest_expected: dict[Notification, str] = {}  # of each subject with a window
+        self._newest_raised: dict[Notification, str] = {}
+        self._expected_windowed = self._raised_windowed = self._waited = 0
         self._examples: list[str] = []
         self.sent = 0
 
@@ -50,10 +50,10 @@ class DemoChanges:
         """Queue a change. Changes are sent one request after the other, so that their order is kept."""
         self._queue.put_nowait(change)
 
-    def tell(self, event: SimulatedEvent) -> None:
-        """Note a notification that the shop tells of: a change must raise it."""
-        self._told_windowed += event.type in _WINDOWED
-        _note(self._told, self._newest_told, event.type, event.data)
+    def expect(self, event: SimulatedEvent) -> None:
+        """Count a notification that a change must raise."""
+        self._expected_windowed += event.type in _WINDOWED
+        _note(self._expected, self._newest_expected, event.type, event.data)
 
     async def run(self) -> None:
         """Send what is queued until cancelled."""
@@ -103,21 +103,21 @@ class DemoChanges:
         return self._raised.total() + self._raised_windowed
 
     @property
-    def told(self) -> int:
+    def expected(self) -> int:
         """How many notifications there would be if none were merged."""
-        return self._told.total() + self._told_windowed
+        return self._expected.total() + self._expected_windowed
 
     @property
     def merged(self) -> int:
         """How many notifications are in one with newer values."""
-        return self._told_windowed - self._raised_windowed
+        return self._expected_windowed - self._raised_windowed
 
     def mismatches(self) -> int:
         """Count notifications that are missing, too many, or without the newest values."""
-        at_once = (self._told - self._raised).total() + (self._raised - self._told).total()
-        subjects = self._newest_told.keys() | self._newest_raised.keys()
-        newest = sum(self._newest_told.get(each) != self._newest_raised.get(each) for each in subjects)
-        return at_once + newest + abs(self._told_windowed - self._waited) + max(0, -self.merged)
+        at_once = (self._expected - self._raised).total() + (self._raised - self._expected).total()
+        subjects = self._newest_expected.keys() | self._newest_raised.keys()
+        newest = sum(self._newest_expected.get(each) != self._newest_raised.get(each) for each in subjects)
+        return at_once + newest + abs(self._expected_windowed - self._waited) + max(0, -self.merged)
 
     async def explained(self) -> str:
         """Return one change in words: what it raised and where that went; a merged one if there is any."""
@@ -132,7 +132,9 @@ class DemoChanges:
         return sentence
 
 
-def _note(counts: Counter[Told], newest: dict[Told, str], event_type: str, data: Mapping[str, Any]) -> None:
+def _note(
+    counts: Counter[Notification], newest: dict[Notification, str], event_type: str, data: Mapping[str, Any]
+) -> None:
     body = json.dumps(data, sort_keys=True)
     if event_type in _WINDOWED:
         newest[event_type, data["PartNo"]] = body

@@ -32,7 +32,7 @@ from commerce_event.simulate.shop import Shop, SimulatedEvent
 CLIENT_ID: Final = 1
 _ARRIVAL_MAX_S: Final = 60.0  # until the last delivery of a bounded run; retries have the documented delays
 _PRINT_EVERY_S: Final = 3.0
-_LOOK_S: Final = 0.2  # between two looks at what changes have raised
+_POLL_S: Final = 0.2  # between two reads of what changes have raised
 _FAIL_EVERY: Final = 40  # every 40th first attempt is answered 503
 _RECEIVERS: Final = (
     ("/erp/orders", ["Order"], "ERP: orders"),
@@ -67,7 +67,7 @@ class _Demo:
         self.latest.append((event.type, _business_key(event.data)))
         self._expect(event.type, answer.json()["id"])
 
-    async def look(self) -> None:
+    async def read_raised(self) -> None:
         """Read what changes have raised since the last time, and expect its deliveries."""
         for event_type, event_id in await self.changes.read_raised():
             self._expect(event_type, event_id)
@@ -101,7 +101,7 @@ async def run(*, total: int | None, rate: float, seed: int, show: Show) -> dict[
             "events": demo.published.total(),
             "types": len(demo.published),
             "changes": changes.sent,
-            "told": changes.told,
+            "notifications_expected": changes.expected,
             "raised": changes.raised,
             "merged": changes.merged,
             "mismatches": changes.mismatches(),
@@ -135,10 +135,10 @@ async def _live_and_wait(demo: _Demo, total: int | None, rate: float, seed: int)
 
 
 async def _follow(demo: _Demo, living: asyncio.Task[None]) -> None:
-    """Follow what changes raise, until the shop has no more to tell and everything has arrived."""
+    """Follow what changes raise, until the shop has ended and everything has arrived."""
     while not living.done() or demo.changes.mismatches() or demo.missing():
-        await demo.look()
-        await asyncio.sleep(_LOOK_S)
+        await demo.read_raised()
+        await asyncio.sleep(_POLL_S)
 
 
 async def _run_until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
@@ -183,10 +183,10 @@ async def _print_progress(demo: _Demo) -> None:
 
 
 async def _live(demo: _Demo, total: int | None, rate: float, seed: int) -> None:
-    """Live the life of the shop at a steady rate until so many events and changes are sent.
+    """Run the shop at a steady rate until so many events and changes are sent.
 
-    Several events are published at a time, so that slow answers do not slow down the shop. Notifications that the shop
-    tells of are not published: its changes raise them.
+    Several events are published at a time, so that slow answers do not slow down the shop. Notifications of the
+    shop are not published: its changes raise them.
     """
     start, sent = time.monotonic(), 0
     in_progress: set[asyncio.Task[None]] = set()
@@ -199,7 +199,7 @@ async def _live(demo: _Demo, total: int | None, rate: float, seed: int) -> None:
                 if isinstance(each, SimulatedChange):
                     demo.changes.put(each)
                 elif EVENT_TYPES[each.type].kind == "notification":
-                    demo.changes.tell(each)
+                    demo.changes.expect(each)
                     continue
                 else:
                     in_progress.add(asyncio.create_task(demo.publish(each)))
@@ -297,17 +297,17 @@ def _view(demo: _Demo, total: int | None) -> Group:
 def summary_table(summary: dict[str, Any]) -> Table:
     title = "every event arrived"
     if summary["mismatches"]:
-        title = "changes did not raise what the shop tells of"
+        title = "changes did not raise the notifications that the shop expects"
     elif summary["missing"]:
         title = "events are missing"
     table = Table(title=title if summary["checked"] else "stopped early; arrivals were not checked", show_header=False)
     rows = {
         "events published": f"{summary['events']} of {summary['types']} types",
         "data changes sent": summary["changes"],
-        "notifications the shop tells of": summary["told"],
+        "notifications expected": summary["notifications_expected"],
         "raised from the changes": summary["raised"],
         "merged into a newer one": summary["merged"],
-        "not as the shop tells" if summary["checked"] else "not raised yet": summary["mismatches"],
+        "not as expected" if summary["checked"] else "not raised yet": summary["mismatches"],
         "one change explained": summary["explained"],
         "deliveries expected": summary["expected"],
         "arrived": summary["arrived"],

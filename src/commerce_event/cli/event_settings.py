@@ -1,4 +1,4 @@
-"""`commerce-event event-settings`: which changes of data raise a notification for a client."""
+"""`commerce-event event-settings`: which data changes raise a notification for a client."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from commerce_event.cli.options import DEFAULT_URL, SINCE_HELP, AsJson, ClientId
 from commerce_event.cli.output import Columns, clean, print_done, print_items, print_json, print_thing
 from commerce_event.cli.yaml_file import YamlFile, read_yaml, write_yaml
 
-app = typer.Typer(no_args_is_help=True, help="Manage event settings: which changes of data raise a notification.")
+app = typer.Typer(no_args_is_help=True, help="Manage event settings: which data changes raise a notification.")
 
 _PATH: Final = "/v1/event-settings"
 _SECTION: Final = "event_settings"
@@ -61,7 +61,9 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the setting (set_â€
 File = Annotated[str, typer.Argument(metavar="FILE or -", help="YAML with event_settings; - reads standard input.")]
 Since = Annotated[str | None, typer.Option(help=SINCE_HELP.replace("From this time on", "Changes from this time on"))]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the difference and change nothing.")]
-Prune = Annotated[bool, typer.Option("--prune", help="Remove what the file lacks, of the clients that it names.")]
+Prune = Annotated[
+    bool, typer.Option("--prune", help="Remove settings that are not in the file, of the clients that it names.")
+]
 
 _COLUMNS: Columns = {
     "id": "id",
@@ -176,7 +178,7 @@ def preview(
     if as_json:
         print_json(seen)
         return
-    more = " The rest was not looked at; choose a later --since." if seen["truncated"] else ""
+    more = " A limit ended the preview; choose a later --since." if seen["truncated"] else ""
     print(f"{seen['changes']:,} changes would have raised {seen['notifications']:,} notifications.{more}")
     if seen["samples"]:
         print_items(seen["samples"], _SAMPLES, as_json=False, empty="")
@@ -205,7 +207,7 @@ def apply_(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make event settings as a file wants them; everything is checked before anything is changed."""
+    """Apply a file of event settings; everything is checked before anything is changed."""
     read = read_yaml(file)
     wanted = _wanted(read)
     with Api(url, key) as api:

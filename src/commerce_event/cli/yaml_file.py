@@ -43,7 +43,7 @@ class YamlFile:
         self._places = places
 
     def section(self, name: str, kind: type[T]) -> T:
-        """Return what stands under a name at the top of the file. Raises UsageError."""
+        """Return the value of a name at the top of the file. Raises UsageError."""
         wanted = "a list" if kind is list else "an object"
         if not isinstance(self.content, dict) or name not in self.content:
             raise UsageError(f"{self.name} has no {name}; write {wanted} under that name")

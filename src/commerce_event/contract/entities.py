@@ -11,8 +11,8 @@ from commerce_event.contract import properties as p
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.contract.schema import Format
 
-# What must be true of a change, beyond the setting: nothing; that the value differs; or that stock has come down to
-# its minimum.
+# What must be true of a change, beyond the setting: nothing; that the value differs; or that stock has reached or
+# fallen below its minimum.
 NotificationRule = Literal["any", "value", "break_point"]
 
 ENTITY_CHANGED: Final = "EntityChanged"

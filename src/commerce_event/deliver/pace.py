@@ -7,9 +7,9 @@ from typing import Final
 
 _STARTS_MAX: Final = 16  # in one turn of the loop: a few ms
 _BULK_STARTS_MAX: Final = 4  # of bulk deliveries in one turn, while other deliveries are made
-_REST_S: Final = 0.001  # at least, between two such turns
-_REST_MAX_S: Final = 0.02
-_REST_FACTOR: Final = 2.0  # at least so many times as long as the loop has worked since the last rest
+_PAUSE_S: Final = 0.001  # at least, between two such turns
+_PAUSE_MAX_S: Final = 0.02
+_PAUSE_FACTOR: Final = 2.0  # at least so many times as long as the loop has worked since the last pause
 _OTHERS_S: Final = 60.0  # since the last other delivery: then bulk deliveries are alone
 
 
@@ -19,7 +19,7 @@ class Pace:
     Without it, all receivers that answer at the same time have their next requests built in one turn: with hundreds in
     flight, every other caller waits for that, several times for each of its own requests.
 
-    Bulk deliveries rest between their turns while other deliveries are made, the longer the more the loop has to do. So
+    Bulk deliveries pause between their turns while other deliveries are made, longer when the loop has more to do. So
     the loop has time left, and what a new event waits for does not depend on how many bulk deliveries there are.
     """
 
@@ -37,7 +37,7 @@ class Pace:
         elif now >= self._others_until:
             await self._bulk.wait(client_id, weight, _STARTS_MAX)
         else:
-            await self._bulk.wait(client_id, weight, _BULK_STARTS_MAX, rests=True)
+            await self._bulk.wait(client_id, weight, _BULK_STARTS_MAX, pauses=True)
 
 
 class _Gate:
@@ -45,16 +45,16 @@ class _Gate:
 
     def __init__(self) -> None:
         self._starts_max = 0  # in each turn
-        self._rests = False
+        self._pauses = False
         self._started = 0  # in this turn
         self._waiting: dict[int, deque[tuple[asyncio.Future[None], int]]] = {}
         self._is_scheduled = False
-        self._worked_s = 0.0  # processor time of the loop's thread when the last rest began
+        self._worked_s = 0.0  # processor time of the loop's thread when the last pause began
 
-    async def wait(self, client_id: int, weight: int, starts_max: int, *, rests: bool = False) -> None:
-        """Wait for a turn. ``starts_max`` and ``rests`` hold from the next turn on."""
+    async def wait(self, client_id: int, weight: int, starts_max: int, *, pauses: bool = False) -> None:
+        """Wait for a turn. ``starts_max`` and ``pauses`` hold from the next turn on."""
         loop = asyncio.get_running_loop()
-        self._starts_max, self._rests = starts_max, rests
+        self._starts_max, self._pauses = starts_max, pauses
         if not self._is_scheduled:
             self._is_scheduled = True
             loop.call_soon(self._end_turn)
@@ -81,9 +81,9 @@ class _Gate:
             asyncio.get_running_loop().call_soon(self._end_turn)
 
     def _end_turn(self) -> None:
-        if not self._rests:
+        if not self._pauses:
             self._begin_turn()
             return
         before_s, self._worked_s = self._worked_s, thread_time()
-        rest_s = min(_REST_MAX_S, max(_REST_S, _REST_FACTOR * (self._worked_s - before_s)))
-        asyncio.get_running_loop().call_later(rest_s, self._begin_turn)
+        pause_s = min(_PAUSE_MAX_S, max(_PAUSE_S, _PAUSE_FACTOR * (self._worked_s - before_s)))
+        asyncio.get_running_loop().call_later(pause_s, self._begin_turn)

@@ -1,4 +1,4 @@
-"""Event settings and change sources in memory, where every change of data looks them up."""
+"""Event settings and change sources in memory, where every data change looks them up."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ class LimitReachedError(Exception):
 
 
 class ChangeSettings:
-    """The event settings and change sources of all clients. The registry reads them, and tells of its version."""
+    """The event settings and change sources of all clients. The registry reads them, and passes its version."""
 
     def __init__(
         self,
@@ -143,11 +143,11 @@ class ChangeSettings:
     # -- sources
 
     def sources(self, scope: Scope) -> list[ChangeSource]:
-        """Return the sources in scope by name; those whose client stands in a column only for every client."""
+        """Return the sources in scope by name; those that take the client from a column only for every client."""
         return [source for source in self._sources.values() if scope.allows(source.client_id)]
 
     def sources_for(self, client_id: int) -> list[ChangeSource]:
-        """Return the sources that may have changes of a client: its own, and those whose client stands in a column."""
+        """Return the sources that may have a client's changes: its own, and those with the client in a column."""
         return [source for source in self._sources.values() if source.client_id in {client_id, None}]
 
     def source(self, name: str) -> ChangeSource | None:
@@ -159,7 +159,7 @@ class ChangeSettings:
         """Store the result of ``changed``, which gets the source of that name or None; return it with its revision.
 
         When ``changed`` raises, nothing is stored and the error is passed on. Raises LimitReachedError when a source is
-        new and its client already has ``limit``; those whose client stands in a column are counted together.
+        new and its client already has ``limit``; those that take the client from a column are counted together.
         """
         async with self._lock:
             while True:

@@ -1,4 +1,4 @@
-"""The event settings of the simulated shop: those with which its changes raise the notifications that it tells of."""
+"""The event settings of the simulated shop: with them its changes raise the notifications that it expects."""
 
 from typing import Any, Final
 

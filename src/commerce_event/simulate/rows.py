@@ -25,7 +25,7 @@ class Rows:
         self._id_prefix = id_prefix
         self._rows: dict[tuple[str, str], Data] = {}
         self._changes = 0
-        self.made: list[Data] = []  # bodies of changes that nobody has taken yet
+        self.made: list[Data] = []  # bodies of changes that were not taken yet
 
     def put(self, entity: str, key: Data, **values: Any) -> None:
         """Add a row that exists since before the shop opened: no change."""

@@ -2,8 +2,8 @@
 
 A customer exists before the first order. An order is received, paid, confirmed, and then either delivered (in parts, or
 picked up) or cancelled. Orders take stock, and deliveries refill it; customers move house; prices, suppliers,
-translations and jobs change meanwhile. What is told of changed rows is decided here, not by the server's rules, so that
-the demo can compare the two.
+translations and jobs change as well. The notifications of changed rows are decided here, not by the server's rules, so
+that the demo can compare the two.
 """
 
 import heapq
@@ -101,7 +101,7 @@ class _Order(msgspec.Struct):
 
 
 class Shop:
-    """The shop of one client; its life never ends."""
+    """The shop of one client. It runs without end."""
 
     def __init__(self, seed: int, client_id: int = 1, application_ids: tuple[int, ...] = (1, 2)) -> None:
         self._rng = random.Random(seed)  # noqa: S311 - a simulation, not a secret
@@ -128,7 +128,7 @@ class Shop:
             self._repeat(activity, every_s)
 
     def steps(self) -> Iterator[list[SimulatedEvent | SimulatedChange]]:
-        """Yield what each activity does, without end: its changes of rows, then its events and notifications."""
+        """Yield the results of each activity, without end: its changes of rows, then its events and notifications."""
         while True:
             self._now_s, _, step = heapq.heappop(self._schedule)
             step()
@@ -251,7 +251,7 @@ class Shop:
         )
 
     def _take_from_stock(self, product: _Product, count: int) -> None:
-        """Take parts from the stock of a warehouse; tell of it when they come down to their minimum."""
+        """Take parts from the stock of a warehouse; notify when stock reaches or falls below its minimum."""
         warehouse_id, code = self._rng.choice(_WAREHOUSES)
         key = _stock_key(product, warehouse_id)
         stock = self._rows.of(_STOCK, key)
@@ -304,7 +304,7 @@ class Shop:
         self._tell_of_customer(flag, _FLAG)
 
     def _visit_shop(self) -> None:
-        """A field changes of which nothing is told."""
+        """Change a field that raises no notification."""
         if self._customers:
             key = {"CustomerId": self._rng.choice(self._customers)["CustomerId"]}
             self._rows.update(_CUSTOMER, key, LastVisit=int(self._now_s))
@@ -336,7 +336,7 @@ class Shop:
         self._emit("SkuPriceChangedNotification", **key, **self._rows.of(_PRICE, key))
 
     def _import_prices(self) -> None:
-        """Write some prices again as they are, as text: nothing is told of an equal number."""
+        """Write some prices again as they are, as text: an equal number raises no notification."""
         for product in self._repriced[-3:]:
             key = {"PartNo": product.part_no, "PricelistId": _PRICE_LIST}
             self._rows.update(_PRICE, key, PriceSaleValue=f"{product.price:.2f}")
@@ -433,7 +433,7 @@ class Shop:
         )
 
     def _open(self) -> None:
-        """Put in the rows that exist before the shop opens."""
+        """Add the rows that exist before the shop opens."""
         rows = self._rows
         for product in self._products:
             part, supplied = {"PartNo": product.part_no}, {"SupplierId": product.supplier_id, "PartNo": product.part_no}
@@ -462,7 +462,7 @@ class Shop:
             rows.put(_COMPANY_ADDRESS, {"CompanyId": company_id}, City="Borås", Revision=1)
 
     def _address(self) -> Data:
-        """Return an address with a house number that nobody had before."""
+        """Return an address with a house number that was not used before."""
         zip_code, city = self._rng.choice(_CITIES)
         street = f"{self._rng.choice(_STREETS)} {self._next_number()}"
         return {"Street": street, "ZipCode": zip_code, "City": city}

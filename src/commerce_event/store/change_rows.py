@@ -200,7 +200,7 @@ def waiting(row: Row) -> WaitingNotification:
 def released_rows(released: Iterable[WaitingNotification]) -> list[tuple[int, str, int, int]]:
     """Return setting, subject, and the expected change and number of changes, in the order of their keys.
 
-    The number tells of a change that was merged later and has a lower id, as another node may have made it.
+    The number shows that a change with a lower id was merged later: another node may have accepted it.
     """
     return sorted([(each.setting_id, index_key(each.subject), each.change_id, each.merged) for each in released])
 

@@ -279,7 +279,7 @@ class PositionWrite(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChangeBatch(msgspec.Struct, frozen=True, kw_only=True):
-    """What one commit stores of changes, beside the events that they raise.
+    """What one commit stores of changes, in addition to the events that they raise.
 
     ``waiting`` are added, or merged into those of the same setting and subject. ``released`` have become events, if
     they still have the ``change_id`` with which they were read. ``fields`` are (client, entity, name) seen first.

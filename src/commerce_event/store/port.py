@@ -91,7 +91,7 @@ class EventTypeUsedError(Exception):
 
 
 class ChangesOutdatedError(Exception):
-    """What changes were decided by is no longer so: a row, an idempotency key or a waiting notification. Read again."""
+    """A row, an idempotency key or a waiting notification has changed since it was read. Read again."""
 
 
 class PositionChangedError(Exception):

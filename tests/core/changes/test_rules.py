@@ -132,7 +132,7 @@ def test_unknown_value_is_neither_null_nor_changed() -> None:
         (None, 10, True),
     ],
 )
-def test_price_fires_only_when_the_number_differs(before: object, after: object, fires: bool) -> None:
+def test_price_is_raised_only_when_the_number_differs(before: object, after: object, fires: bool) -> None:
     price = setting("SkuPriceChangedNotification", "tClientProductSkuPriceList")
     update = change(
         "tClientProductSkuPriceList", "update", before={"PriceSaleValue": before}, after={"PriceSaleValue": after}
@@ -163,7 +163,7 @@ def test_price_has_its_price_list_and_quantity_break() -> None:
     ]
 
 
-def test_break_point_fires_once_and_again_only_after_stock_was_above() -> None:
+def test_break_point_is_raised_once_and_again_only_after_stock_was_above() -> None:
     low = setting("SkuOnHandBreakPointNotification", "tClientProductSkuOnHand")
     known: dict[str, Any] | None = {"OnHandValue": 12, "MinimumValue": 10}
     fired = []
@@ -175,7 +175,7 @@ def test_break_point_fires_once_and_again_only_after_stock_was_above() -> None:
     assert fired == [False, True, False, False, False, True]
 
 
-def test_break_point_fires_when_the_minimum_is_raised_above_the_stock() -> None:
+def test_break_point_is_raised_when_the_minimum_is_raised_above_the_stock() -> None:
     low = setting("SkuOnHandBreakPointNotification", "tClientProductSkuOnHand")
     update = change("tClientProductSkuOnHand", "update", before={"OnHandValue": 5, "MinimumValue": 2}, after=LOW)
 
@@ -293,7 +293,7 @@ def test_number_and_its_text_in_a_key_name_one_row() -> None:
     assert row_key(change("tCategory", "insert", key={"CategoryId": "012"})) != keys[0]
 
 
-def test_part_that_is_listed_as_number_and_as_text_is_told_once() -> None:
+def test_part_that_is_listed_as_number_and_as_text_raises_one_notification() -> None:
     category = setting("SkuChangedNotification", "tCategory")
 
     bodies = raised(change("tCategory", "insert", key={"PartNo": ["12", 12, "A"]}), category)

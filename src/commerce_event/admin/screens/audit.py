@@ -34,7 +34,7 @@ _ACTIONS: Final = {
     "changeEventSetting": "changed an event setting",
     "deleteEventSetting": "deleted an event setting",
     "createChangeSource": "created a change source",
-    "putChangeSource": "put a change source",
+    "putChangeSource": "created or replaced a change source",
     "deleteChangeSource": "deleted a change source",
     "setSourcePosition": "set the position of a change source",
     "forgetSourcePosition": "forgot the position of a change source",

@@ -38,7 +38,7 @@ class ChangeRow(msgspec.Struct, frozen=True):
 
 
 class DecisionCard(msgspec.Struct, frozen=True):
-    """What a setting made of a change."""
+    """The result of one setting for a change."""
 
     decision: DecisionView
     rules: list[RuleRow]

@@ -1,4 +1,4 @@
-"""Event settings of a notification: which changes of data raise it, for each client and application."""
+"""Event settings of a notification: which data changes raise it, for each client and application."""
 
 from collections.abc import Mapping
 from typing import Any, Final

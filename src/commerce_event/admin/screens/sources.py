@@ -1,4 +1,4 @@
-"""Change sources: which tables are which entity, how far they have been read, and how their reader is."""
+"""Change sources: which tables are which entity, their positions, and the state of their reader."""
 
 from typing import Final
 from urllib.parse import quote, urlencode

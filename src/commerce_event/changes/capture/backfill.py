@@ -18,7 +18,7 @@ from commerce_event.changes.capture.pgoutput import Column, Relation
 from commerce_event.changes.capture.position import lsn_text, parse_lsn
 
 _FIRST_OWN_OID: Final = 16_384
-_LOOK_S: Final = 0.2
+_POLL_S: Final = 0.2
 _COUNT_S: Final = 600.0
 _COLUMNS: Final = """
 SELECT attname AS name, atttypid AS type_oid, class.oid AS table_oid,
@@ -68,7 +68,7 @@ class Backfill:
     async def send(self, say: Callable[[str], None], on_rows: Callable[[int], None], stop: asyncio.Event) -> None:
         """Send the rows in the order of their key, until all are sent or ``stop`` is set. Raises CaptureError.
 
-        ``on_rows`` is told how many rows have been sent in each request. Needs ``count`` first.
+        ``on_rows`` gets how many rows have been sent in each request. Needs ``count`` first.
         """
         cluster = await self._database.connect()
         columns = await self._database.rows(_COLUMNS, self._schema, self._table)
@@ -106,15 +106,15 @@ class Backfill:
 
     async def _wait_for_capture(self, lsn: int, say: Callable[[str], None], stop: asyncio.Event) -> None:
         """Wait until the server has everything that was committed before ``lsn``."""
-        told = False
+        has_said = False
         while not stop.is_set():
             position = (await self._server.source()).position
             if position is not None and position.lsn >= lsn:
                 return
-            if not told:
+            if not has_said:
                 say(f"Waiting until the running capture has reached {lsn_text(lsn)}")
-                told = True
-            await asyncio.sleep(_LOOK_S)
+                has_said = True
+            await asyncio.sleep(_POLL_S)
 
     def _from(self) -> str:
         condition = self._selection.condition

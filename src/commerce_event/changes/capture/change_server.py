@@ -29,7 +29,9 @@ class Source(NamedTuple):
 
     name: str
     columns: dict[tuple[str, str], frozenset[str]]  # by schema and table
-    owner_columns: dict[tuple[str, str], frozenset[str]]  # those that say whose and which row it is: deletes need them
+    owner_columns: dict[
+        tuple[str, str], frozenset[str]
+    ]  # those of the client, the application and the key: deletes need them
     position: Position | None
 
     @property
@@ -86,7 +88,7 @@ class ChangeServer:
         await self._persist("/v1/changes/debezium", {"source": self._source}, b"[%b]" % b",".join(rows))
 
     async def report(self, status: dict[str, Any]) -> None:
-        """Tell the server how the capture is. Raises CaptureError."""
+        """Report the state of the capture to the server. Raises CaptureError."""
         await self._call("PUT", f"{self._path}/status", content=msgspec.json.encode(status), headers=_JSON)
 
     async def _persist(self, path: str, query: dict[str, str], body: bytes) -> httpx.Response:
@@ -105,7 +107,7 @@ class ChangeServer:
             pause = min(2 * pause, _PAUSE_MAX_S)
 
     async def _call(self, method: str, path: str, **arguments: Any) -> httpx.Response:
-        """Return an answer that is a success or a 409. The call runs in a thread: meanwhile rows can be decoded."""
+        """Return an answer that is a success or a 409. The call runs in a thread, so rows can be decoded meanwhile."""
         try:
             request = partial(self._client.request, method, path, **arguments)
             answer = await asyncio.get_running_loop().run_in_executor(self._threads, request)

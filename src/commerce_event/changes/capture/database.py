@@ -169,7 +169,7 @@ class SourceDatabase:
         via_root = await self.value(_PUBLICATION, self.publication)
         if via_root is None:
             raise NeedsPersonError(
-                f"There is no publication {self.publication} in {self.shown}; make it with --setup, or name another "
+                f"There is no publication {self.publication} in {self.shown}; create it with --setup, or name another "
                 "with --publication"
             )
         if not via_root:
@@ -211,7 +211,7 @@ class SourceDatabase:
         """Yield messages of the slot in blocks, each with the slot's state after it was read.
 
         All of a transaction come, and at least READ_MAX_ROWS messages if there are so many. The slot stays where it is.
-        A transaction is open meanwhile: let nothing wait for long.
+        A transaction stays open until the last block: do not wait long between blocks.
         """
         with self._errors():
             async with self._open().transaction(readonly=True):
@@ -233,7 +233,7 @@ class SourceDatabase:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[None]:
-        """See the database as it is at the first statement inside the block, and change nothing."""
+        """Read the database as it is at the first statement inside the block; writing is refused."""
         with self._errors():
             async with self._open().transaction(isolation="repeatable_read", readonly=True):
                 yield
@@ -248,7 +248,7 @@ class SourceDatabase:
                 wanted = _next_count(wanted, sum(len(value) for row in block for value in row if value))
 
     async def advance(self, lsn: int) -> None:
-        """Let the slot forget what was committed before ``lsn``."""
+        """Advance the slot to ``lsn``; PostgreSQL can delete the log before it."""
         await self.value(_ADVANCE, self.slot, lsn_text(lsn), limit_s=_READ_S)
 
     async def base_types(self, type_oids: set[int]) -> dict[int, int]:
@@ -304,10 +304,10 @@ class SourceDatabase:
     def _of_postgres(self, error: asyncpg.PostgresError) -> CaptureError:
         state = error.sqlstate or ""
         if state.startswith("28"):
-            return NeedsPersonError(f"{self.shown} did not let the user in ({error}); check user and password")
+            return NeedsPersonError(f"{self.shown} refused the login ({error}); check user and password")
         if state == _NO_SUCH_OBJECT and "publication" in str(error):
             return NeedsPersonError(
-                f"{error} at the time of the next change in the log, so PostgreSQL cannot read it; make slot and "
+                f"{error} at the time of the next change in the log, so PostgreSQL cannot read it; create slot and "
                 "publication again with --teardown and --setup, and continue with --accept-gap"
             )
         if state in {_NO_SUCH_OBJECT, _NOT_IN_STATE}:

@@ -2,7 +2,7 @@
 
 
 class CaptureError(Exception):
-    """A capture cannot go on as it is."""
+    """A capture cannot continue."""
 
 
 class NeedsPersonError(CaptureError):
@@ -18,7 +18,7 @@ class UnavailableError(CaptureError):
 
 
 class SlotChangedError(UnavailableError):
-    """The slot or the publication is not as it was; look at them again."""
+    """The slot or the publication has changed; check them again."""
 
 
 class PositionMovedError(CaptureError):

@@ -23,13 +23,13 @@ from commerce_event.changes.capture.position import Position, lsn_text
 
 _IDLE_FIRST_S: Final = 0.005
 _IDLE_MAX_S: Final = 0.05
-_REST_MAX_S: Final = 1.0
+_WAIT_MAX_S: Final = 1.0
 _HEARTBEAT_S: Final = 10.0
 _HEARTBEAT_BYTES: Final = 16 * 1024**2
 _REPORT_S: Final = 5.0
 _REPORT_MAX_S: Final = 5.0
 _CHECK_S: Final = 10.0
-_GRACE_S: Final = 2.0  # for what is under way when the capture is told to stop
+_GRACE_S: Final = 2.0  # for what is under way when the capture is stopped
 _BACKOFF_FIRST_S: Final = 0.2
 _BACKOFF_MAX_S: Final = 15.0
 _MESSAGE_MAX: Final = 500
@@ -60,7 +60,7 @@ class Progress:
         self.retained_bytes = 0
 
     def status(self) -> dict[str, Any]:
-        """Return what the server is told."""
+        """Return the report for the server."""
         return {
             "state": self.state,
             "message": None if self.message is None else self.message[:_MESSAGE_MAX],
@@ -93,7 +93,7 @@ def retention_warning(slot: Slot, limit_bytes: int | None) -> str | None:
 
 
 class Follower:
-    """Follows one database for one source until it is told to stop."""
+    """Follows one database for one source until it is stopped."""
 
     def __init__(
         self, database: SourceDatabase, server: ChangeServer, *, accept_gap: bool, warn: Callable[[str], None]
@@ -173,7 +173,7 @@ class Follower:
         if stored is None:
             if not slot.exists:
                 raise NeedsPersonError(
-                    f"There is no slot {self._database.slot} in {self._database.shown}; make it with --setup"
+                    f"There is no slot {self._database.slot} in {self._database.shown}; create it with --setup"
                 )
             stored = begin
             if usable:
@@ -185,7 +185,7 @@ class Follower:
             sentence = f"{gap}. Changes from {lsn_text(gap.first_lsn)} {until} may be missing"
         if not usable:
             raise SlotLostError(
-                f"{sentence}. Make the slot again with --setup, continue with --accept-gap, and read the rows again "
+                f"{sentence}. Create the slot again with --setup, continue with --accept-gap, and read the rows again "
                 "with --backfill"
             )
         if not self._accept_gap:
@@ -220,11 +220,11 @@ class Follower:
                 )
                 position = position._replace(lsn=end_lsn, changes=0)
         if slot.confirmed_lsn > position.lsn:
-            raise _GapError(f"{name} was made again, or another program read from it", position.lsn)
+            raise _GapError(f"{name} was dropped and created again, or another program read from it", position.lsn)
         return position
 
     async def report(self) -> None:
-        """Tell the server how it goes, unless the last report was a moment ago or is still under way."""
+        """Report the progress to the server, unless the last report was a moment ago or is still under way."""
         if time.monotonic() - self._reported_at >= _REPORT_S and (
             self._report_task is None or self._report_task.done()
         ):
@@ -237,7 +237,7 @@ class Follower:
         await self._report()
 
     async def _report(self) -> None:
-        with suppress(CaptureError, TimeoutError):  # what fails here fails for the changes too, which tell of it
+        with suppress(CaptureError, TimeoutError):  # posting changes fails in the same way, and reports it
             async with asyncio.timeout(_REPORT_MAX_S):
                 await self._server.report(self.progress.status())
 
@@ -294,16 +294,16 @@ class _Reading:
                 started = time.monotonic()
                 found = await self._step(slot, stop)
                 pause = _IDLE_FIRST_S if found else min(2 * pause, _IDLE_MAX_S)
-                rest = min(max(pause, time.monotonic() - started), _REST_MAX_S)  # half of the time at most
-                rest = rest if self._read_lsn >= slot.flushed_lsn else 0.0
+                wait_s = min(max(pause, time.monotonic() - started), _WAIT_MAX_S)  # half of the time at most
+                wait_s = wait_s if self._read_lsn >= slot.flushed_lsn else 0.0
             else:
                 self._follower.progress.lag_ms = 0
-                pause = rest = min(2 * pause, _IDLE_MAX_S)
-            await self._look_around(slot)
-            await _wait(stop, rest)
+                pause = wait_s = min(2 * pause, _IDLE_MAX_S)
+            await self._update_report(slot)
+            await _wait(stop, wait_s)
 
     async def end(self) -> None:
-        """Wait a moment for the request that is under way. The stored position tells its outcome."""
+        """Wait a moment for the request that is under way. The stored position shows its outcome."""
         if self._posting is not None:
             await asyncio.wait([self._posting], timeout=_GRACE_S)
             self._posting.cancel()
@@ -339,7 +339,7 @@ class _Reading:
         return count > 0
 
     def _is_heartbeat_due(self, position: Position) -> bool:
-        """Tell whether the server should store a position without changes, so that the slot lets go of the log."""
+        """Tell whether the server should store a position without changes, to let PostgreSQL delete its log."""
         waited = time.monotonic() - self._posted_at >= _HEARTBEAT_S
         return position.lsn - self._stored_lsn >= (1 if waited else _HEARTBEAT_BYTES)
 
@@ -365,13 +365,13 @@ class _Reading:
             progress.lag_ms = max(0, time.time_ns() // 1_000_000 - batch.committed_ms)
 
     def _check_slot(self, slot: Slot) -> None:
-        """Raise SlotChangedError when the slot may lack changes: then it is looked at again from the start.
+        """Raise SlotChangedError when the slot may lack changes: then it is checked again from the start.
 
-        It is looked at before and after it is read, so a slot that was made again in between is noticed: it begins
+        It is checked before and after it is read, so a slot that was created again in between is noticed: it begins
         later than the position up to which the server has everything.
         """
         if not slot.exists or slot.is_lost or slot.confirmed_lsn > self._stored_lsn:
-            raise SlotChangedError(f"The slot {self._database.slot} is not as it was")
+            raise SlotChangedError(f"The slot {self._database.slot} has changed")
 
     def _check_table(self, relation: Relation) -> None:
         """Warn when a table, as it is in the log, is not what the source describes."""
@@ -386,8 +386,8 @@ class _Reading:
                 f"The table {name} has no column {', '.join(missing)} (any more) that the source reads; change it"
             )
 
-    async def _look_around(self, slot: Slot) -> None:
-        """Update what is told of the capture, and check from time to time what others may change."""
+    async def _update_report(self, slot: Slot) -> None:
+        """Update the report of the capture, and check from time to time the state that others may change."""
         progress = self._follower.progress
         progress.lag_bytes = max(0, slot.flushed_lsn - self._read_lsn)
         progress.retained_bytes = slot.retained_bytes
@@ -406,7 +406,7 @@ class _Reading:
 
 
 async def _run_until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
-    """Run until the work ends; cancel it when it goes on after ``stop`` is set, as in a long wait for a server."""
+    """Run until the work ends; cancel it when it still runs after ``stop`` is set, as in a long wait for a server."""
     task = asyncio.create_task(work)
     stopping = asyncio.create_task(stop.wait())
     try:

@@ -47,7 +47,7 @@ class Column(NamedTuple):
 
 
 class Relation(NamedTuple):
-    """What a table looks like from here on."""
+    """The columns of a table, for the changes that follow."""
 
     oid: int
     schema: str

@@ -10,7 +10,7 @@ class Position(NamedTuple):
     """The server has every transaction whose commit record begins before ``lsn``.
 
     Of the transaction whose commit record begins at ``lsn``, it has the first ``changes`` changes. ``system_id`` and
-    ``timeline`` tell of which database cluster, and of which history of it, after a failover or a restore.
+    ``timeline`` identify the database cluster and its history, after a failover or a restore.
     """
 
     system_id: int

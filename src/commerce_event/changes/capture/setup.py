@@ -1,4 +1,4 @@
-"""Make, remove and inspect what a capture needs in the database: a publication and a replication slot."""
+"""Create, remove and inspect what a capture needs in the database: a publication and a replication slot."""
 
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
@@ -39,7 +39,7 @@ class Inspection(NamedTuple):
 
 
 async def set_up(database: SourceDatabase, source: Source, say: Callable[[str], None]) -> None:
-    """Make the publication for the tables of the source, then the slot. What exists is kept. ``say`` is told each step.
+    """Create the publication for the tables of the source, then the slot. What exists is kept. ``say`` gets each step.
 
     Raises CaptureError.
     """
@@ -56,10 +56,10 @@ async def set_up(database: SourceDatabase, source: Source, say: Callable[[str], 
     if slot.is_lost:
         await database.value(_DROP_SLOT, database.slot)
         say(f"Dropped the slot {database.slot}, which was invalidated.")
-    say(f"Making the slot {database.slot}; this waits for transactions that are running.")
+    say(f"Creating the slot {database.slot}; this waits for transactions that are running.")
     create = _CREATE_FAILOVER_SLOT if cluster.version >= FAILOVER_SINCE else _CREATE_SLOT
     lsn = await database.value(create, database.slot, limit_s=_SLOT_S)
-    say(f"Made the slot {database.slot}, from {lsn} on.")
+    say(f"Created the slot {database.slot}, from {lsn} on.")
     if await database.retention_limit_bytes() is None:
         say(
             "max_slot_wal_keep_size sets no limit: while no capture runs, the log that is kept for it can fill the "
@@ -98,9 +98,9 @@ async def inspect(database: SourceDatabase, source: Source) -> Inspection:
     stored = source.position
     warnings = []
     if not slot.exists:
-        warnings.append(f"There is no slot {database.slot}; make it with --setup")
+        warnings.append(f"There is no slot {database.slot}; create it with --setup")
     elif slot.is_lost:
-        warnings.append(f"The slot {database.slot} was invalidated; make it again with --setup")
+        warnings.append(f"The slot {database.slot} was invalidated; create it again with --setup")
     elif not is_followed:
         warnings.append(
             f"Nothing follows the slot {database.slot}, and the database keeps its log for it; start the capture, or "
@@ -148,8 +148,8 @@ async def _check_table(
     missing = sorted({column for row in partial for column in owner_columns.difference(row["identity_columns"])})
     if missing:
         say(
-            f"{name}: deletes come without {', '.join(missing)}, which the source needs to know whose row it was, so "
-            f"they will be unmapped. To have them: ALTER TABLE {quoted(*table)} REPLICA IDENTITY FULL"
+            f"{name}: deletes come without {', '.join(missing)}, which the source needs to find client and key, so "
+            f"they will be unmapped. To log these columns: ALTER TABLE {quoted(*table)} REPLICA IDENTITY FULL"
         )
 
 
@@ -159,7 +159,7 @@ async def _publish(database: SourceDatabase, source: Source, say: Callable[[str]
     if not await database.value(_PUBLICATION_EXISTS, database.publication):
         tables = ", ".join(quoted(*table) for table in source.columns)
         await database.execute(f"CREATE PUBLICATION {publication} FOR TABLE {tables} WITH {options}")
-        say(f"Made the publication {database.publication} for {', '.join(source.tables)}.")
+        say(f"Created the publication {database.publication} for {', '.join(source.tables)}.")
         return
     published = await database.published_tables()
     missing = [table for table in source.tables if table not in published]

@@ -47,7 +47,7 @@ def _bytea(value: bytes) -> bytes:
 
 
 def _timestamp(value: bytes) -> bytes:
-    """Return RFC 3339; one without time zone counts as UTC. What RFC 3339 lacks (infinity, BC) stays as it is."""
+    """Return RFC 3339; one without time zone counts as UTC. Infinity and years BC stay as they are."""
     found = _TIMESTAMP.fullmatch(value)
     return text_to_json(value) if found is None else b'"%bT%bZ"' % found.groups()
 

@@ -18,7 +18,7 @@ _PREFIXES: Final = ("before.", "after.")
 class KnownFields:
     """The fields that changes of an entity are known to have.
 
-    When a change source maps the entity, there are no others. Otherwise the list may lack some, so only a name that
+    When a change source maps the entity, there are no others. Otherwise the list may be incomplete, so only a name that
     looks like a misspelt one is refused.
     """
 

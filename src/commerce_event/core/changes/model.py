@@ -1,4 +1,4 @@
-"""Changes of data, and the settings that say which of them raise a notification. Times (``_ms``) since 1970 in ms."""
+"""Data changes, and the settings that say which of them raise a notification. Times (``_ms``) since 1970 in ms."""
 
 from collections.abc import Mapping
 from typing import Any, Final, Literal

@@ -8,11 +8,11 @@ import msgspec
 from commerce_event.core.changes.model import EventSetting, Notification, StoredChange, Values
 from commerce_event.core.changes.rules import ActiveSetting, RowChange, applicable, raise_steps, row_key
 
-CHANGES_MAX: Final = 100_000  # that are looked at
+CHANGES_MAX: Final = 100_000  # that are evaluated
 NOTIFICATIONS_MAX: Final = 100_000  # that are counted: one change may raise one for each part in its key
 SAMPLES_MAX: Final = 20
 _MEMORY_MAX: Final = 32 * 1024 * 1024  # bytes of last known values and of what waits
-_ENTRY_SIZE: Final = 200  # bytes, about, of an entry beside its text
+_ENTRY_SIZE: Final = 200  # bytes, about, of an entry in addition to its text
 
 
 class Sample(msgspec.Struct, kw_only=True):
@@ -50,7 +50,7 @@ class Preview:
         self.truncated = False
 
     def steps(self, page: Sequence[StoredChange]) -> Generator[None, None, None]:
-        """Look at some changes, oldest first. ``truncated`` is set when a bound ends it early.
+        """Evaluate some changes, oldest first. ``truncated`` is set when a bound ends it early.
 
         Yields after each small step.
         """

@@ -40,7 +40,7 @@ class ActiveSetting:
 
 
 class RowChange:
-    """A change beside the earlier values of its row.
+    """A change with the earlier values of its row.
 
     ``known`` are the last known values. The values before the change are those that the change itself gives; where it
     gives none, the last known ones count. A field whose earlier value is not known counts as changed.
@@ -102,7 +102,7 @@ class RowChange:
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """What a change raises for one setting, with the rules that were looked at; all of them in an explanation."""
+    """What a change raises for one setting, with the rules that were checked; all of them in an explanation."""
 
     setting: EventSetting
     rules: tuple[Rule, ...]

@@ -1,4 +1,4 @@
-"""Find the event settings that count for a change, at the cost of one look-up however many settings there are."""
+"""Find the event settings that count for a change with one lookup, for any number of settings."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final

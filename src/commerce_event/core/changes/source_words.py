@@ -1,4 +1,4 @@
-"""Say what was changed in a change source, for people."""
+"""Describe what was changed in a change source."""
 
 from collections.abc import Mapping
 from typing import Any, Final

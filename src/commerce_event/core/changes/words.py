@@ -1,4 +1,4 @@
-"""Say in a sentence what an event setting does, for people."""
+"""Describe an event setting in a sentence."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -88,7 +88,7 @@ def _when(setting: EventSetting) -> str:
         verbs = [verb for verb, wanted in (("inserted", setting.on_insert), ("updated", setting.on_update)) if wanted]
         if not verbs:
             return f"When no change of {what} counts"
-        return f"When {what} is {' or '.join(verbs)} and its {source.value} comes down to MinimumValue"
+        return f"When {what} is {' or '.join(verbs)} and its {source.value} reaches or falls below MinimumValue"
     verbs = [verb for verb, wanted in (("inserted", setting.on_insert), ("deleted", setting.on_delete)) if wanted]
     changed = _changed(setting, source.value if source is not None else None) if setting.on_update else None
     if setting.on_update and changed is None:

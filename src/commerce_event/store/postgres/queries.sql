@@ -509,8 +509,8 @@ WITH added AS (
 SELECT count(*) FROM added
 
 -- name: put_change_rows
--- The rows are locked already. An upsert needs no plan: it finds each row by the primary key, whatever the planner believes
--- about the table.
+-- The rows are locked already. An upsert needs no plan: it finds each row by the primary key, for any statistics of
+-- the table.
 INSERT INTO change_row (client_id, entity, row_key, data, change_id, updated_ms)
 SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])
 ON CONFLICT (client_id, entity, row_key) DO UPDATE

@@ -33,7 +33,7 @@ class Retention:
         )
         for week in weeks:
             events, after_id = 0, week.first_id - 1
-            # First what lies in tables without weeks. After an interruption this finds nothing to do and goes on.
+            # First the rows of tables without weeks. After an interruption there are none left.
             while some := await self._delete_keys(week, after_id):
                 count, after_id = some
                 events += count

@@ -1,4 +1,4 @@
--- Bulk deliveries, which wait in a queue of their own. Only the pending deliveries are written anew.
+-- Bulk deliveries, which wait in a queue of their own. Only the pending deliveries are rewritten.
 
 ALTER TABLE finished ADD COLUMN bulk boolean NOT NULL DEFAULT false;
 ALTER TABLE queue ADD COLUMN bulk boolean NOT NULL DEFAULT false;
