@@ -3,6 +3,7 @@
 import asyncio
 import json
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import pytest
@@ -191,6 +192,34 @@ async def test_changes_within_the_window_become_one_notification_with_the_newest
     for merged in (answers[0], answers[1], answers[3]):
         [shown] = (await explain(api, merged["id"]))["settings"][0]["notifications"]
         assert (shown["event_id"], shown["merged"]) == (event["id"], 3)
+
+
+async def test_change_that_waits_for_the_store_is_evaluated_again_when_a_setting_was_switched_off(api: Api) -> None:
+    made = await setting(api)
+    intake, places = api.node.intake.turns, api.node.change_intake._places
+    free = places._value
+    evaluated = asyncio.Event()
+
+    async def run_and_take_the_places(*arguments: Any, **options: Any) -> Any:
+        result = await run(*arguments, **options)
+        if not evaluated.is_set() and arguments[1].__qualname__ == "Evaluation.steps":
+            for _ in range(free):
+                await places.acquire()
+            evaluated.set()
+        return result
+
+    run = intake.run
+    with patch.object(intake, "run", run_and_take_the_places):
+        sending = asyncio.create_task(send(api))
+        async with asyncio.timeout(DEADLINE_S):
+            await evaluated.wait()
+        expect(await api.admin.patch(f"/v1/event-settings/{made['id']}", json={"enabled": False}), 200)
+        for _ in range(free):
+            places.release()
+        answer = await sending
+
+    assert answer["events"] == []
+    assert await events(api) == []
 
 
 async def test_change_of_very_many_parts_raises_each_once_and_in_order(api: Api) -> None:

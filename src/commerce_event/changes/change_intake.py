@@ -209,14 +209,14 @@ class ChangeIntake:
                 )
             evaluation = Evaluation(self._registry, self._intake, self._ids, self._seen, known, self._clock.now_ms())
             await self._intake.turns.run(owner, evaluation.steps(changes, version), bulk=True)
-            if self._registry.version != version:
-                continue
-            try:
-                commit = self._commit_of(evaluation, batch[0].position)
-                async with self._places:
+            commit = self._commit_of(evaluation, batch[0].position)
+            async with self._places:
+                if self._registry.version != version:  # it may have changed while a place was awaited
+                    continue
+                try:
                     events = await self._intake.store_with(evaluation.events, commit)
-            except (ConfigChangedError, ChangesOutdatedError):
-                continue
+                except (ConfigChangedError, ChangesOutdatedError):
+                    continue
             if evaluation.has_waiting:
                 self._release.notice()
             await self._release.release(evaluation.deferred)  # before the next batch, so that newer values come later
