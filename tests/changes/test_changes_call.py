@@ -108,6 +108,20 @@ async def test_many_changes_get_a_result_each_and_faults_do_not_stop_the_others(
     assert array["accepted"] == 1
 
 
+async def test_refused_changes_are_counted_alone_and_among_others(api: Api) -> None:
+    first, other = {**CUSTOMER, "id": "1"}, {**CUSTOMER, "id": "1", "operation": "insert"}
+    wrong = {**CUSTOMER, "entity": "tClientCustomr"}
+
+    for body in (first, other, wrong, [first, other, wrong]):
+        await api.admin.post("/v1/changes", json=body)
+    metrics = (await api.admin.get("/metrics")).text.splitlines()
+    counts = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in metrics if "_changes_total" in line}
+    refused = {name.split('"')[1]: count for name, count in counts.items() if "refused" in name}
+    assert refused == {"conflict": 2, "the-change-is-invalid": 2}
+    assert counts["commerce_event_accepted_changes_total"] == 1
+    assert counts["commerce_event_duplicate_changes_total"] == 1
+
+
 async def test_change_without_before_values_is_compared_with_the_last_known_row(api: Api) -> None:
     await setting(api, fields=["FirstName"])
 
