@@ -9,6 +9,7 @@ from msgspec import UNSET
 from commerce_event.api.changes import ChangeDetailView
 from commerce_event.core.changes.model import Change
 from commerce_event.core.changes.rules import RowChange
+from commerce_event.core.changes.words import cut
 from commerce_event.web.highlight import value_text
 
 _TEXT_MAX: Final = 300  # characters of a value in the table; the whole one is in the JSON below it
@@ -76,8 +77,8 @@ def _row_change(view: ChangeDetailView) -> RowChange:
 
 def _part_text(value: Any) -> str:
     if not isinstance(value, list):
-        return _cut(value_text(value), _KEY_TEXT_MAX)
-    shown = ", ".join(_cut(value_text(each), _KEY_TEXT_MAX) for each in value[:_PARTS_SHOWN])
+        return cut(value_text(value), _KEY_TEXT_MAX)
+    shown = ", ".join(cut(value_text(each), _KEY_TEXT_MAX) for each in value[:_PARTS_SHOWN])
     more = len(value) - _PARTS_SHOWN
     return f"{shown} and {more} more" if more > 0 else shown
 
@@ -85,8 +86,4 @@ def _part_text(value: Any) -> str:
 def _text(value: Any) -> str | None:
     if value is UNSET:
         return None
-    return _cut('""' if value == "" else value_text(value), _TEXT_MAX)
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"
+    return cut('""' if value == "" else value_text(value), _TEXT_MAX)

@@ -110,7 +110,7 @@ def _changed(setting: EventSetting, value: str | None) -> tuple[str, str] | None
         return value, "changes"
     if fields is None:
         return None
-    names = _listed([_cut(name) for name in fields])
+    names = _listed([cut(name) for name in fields])
     return (names, "changes") if value is None else (value, f"changes together with its {names}")
 
 
@@ -156,8 +156,8 @@ def _field(name: str) -> str:
     plain = name.removeprefix("$.")
     for prefix in ("before", "after"):
         if plain.startswith(f"{prefix}."):
-            return f"{_cut(plain[len(prefix) + 1 :])} {prefix} the change"
-    return _cut(plain)
+            return f"{cut(plain[len(prefix) + 1 :])} {prefix} the change"
+    return cut(plain)
 
 
 def _value(value: Any) -> str:
@@ -165,7 +165,7 @@ def _value(value: Any) -> str:
         return "empty"
     if isinstance(value, bool):
         return "true" if value else "false"
-    return _cut(str(value)) if value != "" else '""'
+    return cut(str(value)) if value != "" else '""'
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -176,8 +176,9 @@ def _listed(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _TEXT_MAX else f"{text[: _TEXT_MAX - 1]}…"
+def cut(text: str, length: int = _TEXT_MAX) -> str:
+    """Return a text of at most so many characters."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def _count(number: int, word: str) -> str:
