@@ -9,6 +9,8 @@ import httpx
 import pytest
 from api_server import Api, Json, expect, expect_problem
 
+from commerce_event.core.changes.model import EventSetting
+
 DEADLINE_S = 60.0
 CUSTOMER: Json = {
     "client_id": 1,
@@ -163,6 +165,17 @@ async def test_explanation_uses_the_settings_of_the_time_of_the_change(api: Api)
     assert decision["fired"] is True
     assert decision["notifications"][0]["event_id"] == answer["events"][0]
     assert (await send(api))["events"] == []
+
+
+async def test_setting_that_this_version_does_not_know_raises_nothing_and_is_not_explained(api: Api) -> None:
+    newer = EventSetting(id=1, client_id=1, event_type="CustomerMovedNotification", entity="tClientCustomer")
+    await api.node.registry.change_settings.add_setting(newer, limit=9)
+    await setting(api)
+
+    answer = await send(api)
+    [explained] = (await explain(api, answer["id"]))["settings"]
+    assert explained["event_type"] == "CustomerChangedNotification"
+    assert len(answer["events"]) == 1
 
 
 async def test_setting_that_was_off_has_tracked_nothing(api: Api) -> None:

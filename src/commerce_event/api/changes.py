@@ -16,13 +16,13 @@ from commerce_event.core import ids
 from commerce_event.core.changes.model import EventSetting, StoredChange
 from commerce_event.core.changes.model import Operation as ChangeOperation
 from commerce_event.core.changes.rules import (
-    ActiveSetting,
     Decision,
     PreviousFrom,
     RowChange,
     applicable,
     explain_steps,
 )
+from commerce_event.core.changes.setting_table import compile_setting
 from commerce_event.core.clock import rfc3339
 from commerce_event.core.problems import not_found
 from commerce_event.http.asgi import encode
@@ -191,7 +191,8 @@ async def explain_change(call: Call) -> Reply:
 
 
 def _explain(stored: StoredChange, settings: Sequence[EventSetting]) -> Steps[list[Decision]]:
-    active = applicable([ActiveSetting(each) for each in settings], stored.change.application_id)
+    known = filter(None, map(compile_setting, settings))
+    active = applicable([*known], stored.change.application_id)
     return (yield from explain_steps(RowChange(stored.change, stored.known), active))
 
 

@@ -76,7 +76,7 @@ class _ClientSettings:
         self._known: dict[tuple[str, int | None], tuple[ActiveSetting, ...]] = {}
         self.tracked_since: dict[str, int] = {}
         for setting in settings:
-            active = compiled.get(setting.id) or _compile(setting)
+            active = compiled.get(setting.id) or compile_setting(setting)
             if active is None:
                 continue
             compiled[setting.id] = active
@@ -101,7 +101,7 @@ class _ClientSettings:
         return known
 
 
-def _compile(setting: EventSetting) -> ActiveSetting | None:
+def compile_setting(setting: EventSetting) -> ActiveSetting | None:
     """Return the setting with its filter compiled; None when this version does not know its type or its filter."""
     try:
         return ActiveSetting(setting)
