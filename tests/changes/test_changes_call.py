@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -219,6 +221,28 @@ async def test_changes_within_the_window_become_one_notification_with_the_newest
     for merged in (answers[0], answers[1], answers[3]):
         [shown] = (await explain(api, merged["id"]))["settings"][0]["notifications"]
         assert (shown["event_id"], shown["merged"]) == (event["id"], 3)
+
+
+async def test_explanation_finds_a_notification_that_is_raised_while_it_is_made(api: Api) -> None:
+    await setting(api, coalesce_s=3600)
+    answer = await send(api)
+    changes = api.node.store.changes
+    reads = [("waiting", changes.waiting), ("raised_for", changes.raised_for)]
+    due = await changes.due(now_ms=2**50, limit=9)
+
+    async def raise_after(read: Any, *arguments: Any) -> Any:
+        found = await read(*arguments)
+        while due:
+            await api.node.release.release([due.pop()])
+        return found
+
+    with ExitStack() as patches:
+        for name, read in reads:
+            patches.enter_context(patch.object(changes, name, partial(raise_after, read)))
+        [shown] = (await explain(api, answer["id"]))["settings"][0]["notifications"]
+
+    [event] = await events(api)
+    assert (shown["event_id"], shown["waits_until"]) == (event["id"], None)
 
 
 async def test_change_that_waits_for_the_store_is_evaluated_again_when_a_setting_was_switched_off(api: Api) -> None:

@@ -216,7 +216,10 @@ async def _notification_view(
 ) -> NotificationView:
     """Return where a notification is now. One that was not merged may have waited alone, for want of room."""
     changes = call.services.store.changes
-    for name in (subject, f"{subject}#{stored.id}"):
+    names = (subject, f"{subject}#{stored.id}")
+    # Looked for first: when it is raised in between, its event is found.
+    waiting = await changes.waiting([(setting.id, name) for name in names])
+    for name in names:
         raised = await changes.raised_for(setting.id, name, stored.id)
         if raised is not None:
             states = await call.services.store.history.delivery_states([raised.event_id], call.scope)
@@ -227,7 +230,6 @@ async def _notification_view(
                 deliveries={state: count for state, count in states.get(raised.event_id, {}).items()},  # noqa: C416
                 waits_until=None,
             )
-    waiting = await changes.waiting([(setting.id, subject), (setting.id, f"{subject}#{stored.id}")])
     first = next(iter(waiting.values()), None)
     return NotificationView(
         body=dict(body),
