@@ -11,7 +11,8 @@ import httpx
 import pytest
 from api_server import Api, Json, expect, expect_problem
 
-from commerce_event.core.changes.model import EventSetting
+from commerce_event.changes.evaluation import ChangeAnswer
+from commerce_event.core.changes.model import Change, EventSetting
 
 DEADLINE_S = 60.0
 CUSTOMER: Json = {
@@ -243,6 +244,17 @@ async def test_explanation_finds_a_notification_that_is_raised_while_it_is_made(
 
     [event] = await events(api)
     assert (shown["event_id"], shown["waits_until"]) == (event["id"], None)
+
+
+async def test_close_stores_every_piece_of_a_request(api: Api) -> None:
+    intake = api.node.change_intake
+    change = Change(client_id=1, entity="tClientCustomer", operation="insert", key={"CustomerId": 1}, after={})
+    sending = asyncio.create_task(intake.submit("a producer", [change] * 300, size=1))
+    await asyncio.sleep(0)
+
+    await intake.close(DEADLINE_S)
+    assert not intake._running
+    assert [type(each) for each in await sending] == [ChangeAnswer] * 300
 
 
 async def test_change_that_waits_for_the_store_is_evaluated_again_when_a_setting_was_switched_off(api: Api) -> None:

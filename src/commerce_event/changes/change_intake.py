@@ -8,7 +8,7 @@ stored between them.
 import asyncio
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import structlog
@@ -156,9 +156,11 @@ class ChangeIntake:
     async def close(self, within_s: float) -> None:
         """Refuse new changes, and store the waiting ones as far as the store can in that time."""
         self._closed = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while self._running:  # the next piece of a request is queued when the one before is stored
+                    await asyncio.wait(list(self._running.values()))
         tasks = list(self._running.values())
-        if tasks:
-            await asyncio.wait(tasks, timeout=within_s)
         for task in tasks:
             task.cancel()
         error = StoreUnavailableError("the server is shutting down")
