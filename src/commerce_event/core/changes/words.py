@@ -1,6 +1,6 @@
-"""Say in a sentence what an event setting does, for people."""
+"""Say what an event setting does, and which row a change is of, for people."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from commerce_event.contract.entities import NOTIFICATIONS
@@ -9,6 +9,8 @@ from commerce_event.core.model import Filter
 
 _NAMES_MAX: Final = 8  # fields or values in a row; the rest is counted
 _TEXT_MAX: Final = 40  # characters of a name or a value
+_KEY_TEXT_MAX: Final = 80  # characters of a value in a key
+_PARTS_SHOWN: Final = 3  # of a list in a key
 _CONDITIONS_MAX: Final = 10  # of a filter; the rest is counted
 
 _ENTITIES: Final = {
@@ -62,6 +64,19 @@ _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"))  # s
 def describe_entity(entity: str) -> str:
     """Return what a row of the entity is: ``a customer's address``; for an unknown one ``a row of tName``."""
     return _ENTITIES.get(entity, f"a row of {entity}")
+
+
+def describe_key(key: Mapping[str, Any]) -> str:
+    """Return the key of a change in one line, such as ``CustomerId 12``; long lists and texts are cut."""
+    return ", ".join(f"{name} {_key_part(value)}" for name, value in key.items())
+
+
+def _key_part(value: Any) -> str:
+    if not isinstance(value, list):
+        return _value(value, _KEY_TEXT_MAX)
+    shown = ", ".join([_value(each, _KEY_TEXT_MAX) for each in value[:_PARTS_SHOWN]])
+    more = len(value) - _PARTS_SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def describe_setting(setting: EventSetting) -> str:
@@ -160,12 +175,12 @@ def _field(name: str) -> str:
     return cut(plain)
 
 
-def _value(value: Any) -> str:
+def _value(value: Any, length: int = _TEXT_MAX) -> str:
     if value is None:
         return "empty"
     if isinstance(value, bool):
         return "true" if value else "false"
-    return cut(str(value)) if value != "" else '""'
+    return cut(str(value), length) if value != "" else '""'
 
 
 def _listed(words: Sequence[str]) -> str:
