@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from commerce_event.admin.change_values import ValueRow, key_text, previous_sentence, value_rows
+from commerce_event.admin.change_values import ValueRow, previous_sentence, value_rows
 from commerce_event.api.changes import ChangeDetailView
 
 
@@ -57,8 +57,3 @@ def test_previous_sentence_says_which_earlier_values_were_used(operation: Any, p
     sentence = previous_sentence(view(operation, previous=previous))
 
     assert words in sentence if words else not sentence
-
-
-def test_key_text_is_one_short_line() -> None:
-    assert key_text({"PartNo": ["A", "B", "C", "D"], "WarehouseId": 1}) == "PartNo A, B, C and 1 more, WarehouseId 1"
-    assert key_text({"PartNo": ["A"], "Name": "n" * 99}) == f"PartNo A, Name {'n' * 79}…"

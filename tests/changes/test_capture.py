@@ -10,7 +10,7 @@ from running_capture import Capture
 
 from commerce_event.changes.capture import database as capture_database
 from commerce_event.changes.capture import envelopes, follow
-from commerce_event.changes.capture.envelopes import UNAVAILABLE
+from commerce_event.changes.debezium import UNAVAILABLE
 
 CUSTOMER: Final = "CREATE TABLE customer (id int PRIMARY KEY, name text, note text)"
 LONG: Final = "(SELECT string_agg(md5(i::text), '') FROM generate_series(1, 400) AS i)"  # is stored apart from the row

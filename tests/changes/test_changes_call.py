@@ -2,12 +2,17 @@
 
 import asyncio
 import json
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import pytest
 from api_server import Api, Json, expect, expect_problem
 
+from commerce_event.changes.evaluation import ChangeAnswer
+from commerce_event.core.changes.model import Change, EventSetting
 from commerce_event.store.model import ChangeBatch
 
 DEADLINE_S = 60.0
@@ -109,6 +114,20 @@ async def test_many_changes_get_a_result_each_and_faults_do_not_stop_the_others(
     assert array["accepted"] == 1
 
 
+async def test_refused_changes_are_counted_alone_and_among_others(api: Api) -> None:
+    first, other = {**CUSTOMER, "id": "1"}, {**CUSTOMER, "id": "1", "operation": "insert"}
+    wrong = {**CUSTOMER, "entity": "tClientCustomr"}
+
+    for body in (first, other, wrong, [first, other, wrong]):
+        await api.admin.post("/v1/changes", json=body)
+    metrics = (await api.admin.get("/metrics")).text.splitlines()
+    counts = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in metrics if "_changes_total" in line}
+    refused = {name.split('"')[1]: count for name, count in counts.items() if "refused" in name}
+    assert refused == {"conflict": 2, "the-change-is-invalid": 2}
+    assert counts["commerce_event_accepted_changes_total"] == 1
+    assert counts["commerce_event_duplicate_changes_total"] == 1
+
+
 async def test_change_without_before_values_is_compared_with_the_last_known_row(api: Api) -> None:
     await setting(api, fields=["FirstName"])
 
@@ -150,6 +169,17 @@ async def test_explanation_uses_the_settings_of_the_time_of_the_change(api: Api)
     assert decision["fired"] is True
     assert decision["notifications"][0]["event_id"] == answer["events"][0]
     assert (await send(api))["events"] == []
+
+
+async def test_setting_that_this_version_does_not_know_raises_nothing_and_is_not_explained(api: Api) -> None:
+    newer = EventSetting(id=1, client_id=1, event_type="CustomerMovedNotification", entity="tClientCustomer")
+    await api.node.registry.change_settings.add_setting(newer, limit=9)
+    await setting(api)
+
+    answer = await send(api)
+    [explained] = (await explain(api, answer["id"]))["settings"]
+    assert explained["event_type"] == "CustomerChangedNotification"
+    assert len(answer["events"]) == 1
 
 
 async def test_setting_that_was_off_has_tracked_nothing(api: Api) -> None:
@@ -205,6 +235,67 @@ async def test_notification_no_longer_waits_when_its_setting_merges_no_more(api:
     expect(await api.admin.patch(f"/v1/event-settings/{made['id']}", json={"coalesce_s": 0}), 200)
     [event] = await until_event_count(api, 1)
     assert event["data"]["PriceSaleValue"] == 10
+
+
+async def test_explanation_finds_a_notification_that_is_raised_while_it_is_made(api: Api) -> None:
+    await setting(api, coalesce_s=3600)
+    answer = await send(api)
+    changes = api.node.store.changes
+    reads = [("waiting", changes.waiting), ("raised_for", changes.raised_for)]
+    due = await changes.due(now_ms=2**50, limit=9)
+
+    async def raise_after(read: Any, *arguments: Any) -> Any:
+        found = await read(*arguments)
+        while due:
+            await api.node.release.release([due.pop()])
+        return found
+
+    with ExitStack() as patches:
+        for name, read in reads:
+            patches.enter_context(patch.object(changes, name, partial(raise_after, read)))
+        [shown] = (await explain(api, answer["id"]))["settings"][0]["notifications"]
+
+    [event] = await events(api)
+    assert (shown["event_id"], shown["waits_until"]) == (event["id"], None)
+
+
+async def test_close_stores_every_piece_of_a_request(api: Api) -> None:
+    intake = api.node.change_intake
+    change = Change(client_id=1, entity="tClientCustomer", operation="insert", key={"CustomerId": 1}, after={})
+    sending = asyncio.create_task(intake.submit("a producer", [change] * 300, size=1))
+    await asyncio.sleep(0)
+
+    await intake.close(DEADLINE_S)
+    assert not intake._running
+    assert [type(each) for each in await sending] == [ChangeAnswer] * 300
+
+
+async def test_change_that_waits_for_the_store_is_evaluated_again_when_a_setting_was_switched_off(api: Api) -> None:
+    made = await setting(api)
+    intake, places = api.node.intake.turns, api.node.change_intake._places
+    free = places._value
+    evaluated = asyncio.Event()
+
+    async def run_and_take_the_places(*arguments: Any, **options: Any) -> Any:
+        result = await run(*arguments, **options)
+        if not evaluated.is_set() and arguments[1].__qualname__ == "Evaluation.steps":
+            for _ in range(free):
+                await places.acquire()
+            evaluated.set()
+        return result
+
+    run = intake.run
+    with patch.object(intake, "run", run_and_take_the_places):
+        sending = asyncio.create_task(send(api))
+        async with asyncio.timeout(DEADLINE_S):
+            await evaluated.wait()
+        expect(await api.admin.patch(f"/v1/event-settings/{made['id']}", json={"enabled": False}), 200)
+        for _ in range(free):
+            places.release()
+        answer = await sending
+
+    assert answer["events"] == []
+    assert await events(api) == []
 
 
 async def test_change_of_very_many_parts_raises_each_once_and_in_order(api: Api) -> None:

@@ -15,6 +15,7 @@ from commerce_event.core.changes.model import Change, EventSetting, Values
 from commerce_event.core.changes.rules import ActiveSetting, applicable
 from commerce_event.core.filters import finish
 from commerce_event.core.ids import IdMaker
+from commerce_event.core.model import Endpoint
 from commerce_event.core.routing import Candidates
 from commerce_event.store.model import FirstChange, KnownRow, NewEvent, WaitingNotification
 
@@ -201,6 +202,36 @@ def test_change_of_many_parts_lets_those_wait_that_one_commit_cannot_store() -> 
     assert len(answer.event_ids) == 200
     assert (answer.waiting, again.waiting) == (800, 1_000)
     assert sorted(msgspec.json.decode(body)["PartNo"] for body in bodies) == sorted([*parts, *parts])
+
+
+class EndpointCounts:
+    """Matches each event with the next number of endpoints."""
+
+    def __init__(self, *counts: int) -> None:
+        self._counts = iter(counts)
+
+    def match_steps(self, event: PendingEvent) -> Steps[None]:
+        endpoint = Endpoint(id=1, client_id=1, url="https://receiver.example", event_types=("*",))
+        event.match = Match(Candidates(), (endpoint,) * next(self._counts), None)
+        yield
+
+
+def test_notification_does_not_overtake_one_that_had_too_many_deliveries() -> None:
+    changes = [
+        Change(client_id=1, entity="tClientCustomer", operation="insert", key={"CustomerId": number}, after={"a": 1})
+        for number in (1, 2, 3)
+    ]
+    evaluation = Evaluation(
+        FixedSettings(SETTINGS), EndpointCounts(1, 1_000, 1), IdMaker(), SeenFields(), Known({}, {}), NOW_MS
+    )
+
+    finish(evaluation.steps(changes, 1))
+    assert [customer_of(event.body) for event in evaluation.events] == [1]
+    assert [customer_of(each.body) for each in evaluation.deferred] == [2, 3]
+
+
+def customer_of(body: bytes) -> int:
+    return int(msgspec.json.decode(body)["CustomerId"])
 
 
 @pytest.mark.parametrize("entity", [None, "tClientCustomer"])

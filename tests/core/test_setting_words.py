@@ -6,7 +6,7 @@ import pytest
 
 from commerce_event.contract.entities import ENTITIES
 from commerce_event.core.changes.model import EventSetting
-from commerce_event.core.changes.words import describe_entity, describe_setting
+from commerce_event.core.changes.words import describe_entity, describe_key, describe_setting
 
 CUSTOMER, PRICE, LOW = "CustomerChangedNotification", "SkuPriceChangedNotification", "SkuOnHandBreakPointNotification"
 
@@ -99,3 +99,10 @@ def test_describe_entity_has_words_for_each_of_the_contract(entity: str) -> None
 
 def test_describe_entity_of_another_table_names_it() -> None:
     assert describe_entity("tClientProductSkuBarcode") == "a row of tClientProductSkuBarcode"
+
+
+def test_describe_key_is_one_short_line() -> None:
+    assert (
+        describe_key({"PartNo": ["A", "B", "C", "D"], "WarehouseId": 1}) == "PartNo A, B, C and 1 more, WarehouseId 1"
+    )
+    assert describe_key({"PartNo": ["A"], "Name": "n" * 99}) == f"PartNo A, Name {'n' * 79}…"

@@ -86,11 +86,10 @@ async def found(store: Store, scope: Scope = EVERYONE, page: Page = ALL, **condi
     return [each.id for each in await store.changes.changes(ChangeQuery(scope=scope, **conditions), page)]
 
 
-async def values_of(store: Store, *numbers: Any, client: int = 1) -> list[Any]:
-    known = await store.changes.known_rows([(client, row_key(number)) for number in numbers])
-    return [
-        known[client, row_key(number)].change_id if (client, row_key(number)) in known else None for number in numbers
-    ]
+async def values_of(store: Store, *numbers: Any, client: int = 1, entity: str = "Skus") -> list[Any]:
+    keys = [(client, row_key(number, entity)) for number in numbers]
+    known = await store.changes.known_rows(keys)
+    return [known[key].change_id if key in known else None for key in keys]
 
 
 async def write_until_current(store: Store, numbers: Sequence[int], change_id: int, rng: random.Random) -> None:

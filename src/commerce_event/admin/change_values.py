@@ -1,6 +1,5 @@
-"""The values of a change before and after, side by side, and its key in one line."""
+"""The values of a change before and after, side by side."""
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -9,11 +8,10 @@ from msgspec import UNSET
 from commerce_event.api.changes import ChangeDetailView
 from commerce_event.core.changes.model import Change
 from commerce_event.core.changes.rules import RowChange
+from commerce_event.core.changes.words import cut
 from commerce_event.web.highlight import value_text
 
 _TEXT_MAX: Final = 300  # characters of a value in the table; the whole one is in the JSON below it
-_KEY_TEXT_MAX: Final = 80
-_PARTS_SHOWN: Final = 3
 
 _SOURCES: Final = {
     "before": "The change itself says what the row was before.",
@@ -57,11 +55,6 @@ def previous_sentence(view: ChangeDetailView) -> str:
     return _SOURCES[view.previous] if view.operation in {"update", "delete"} else ""
 
 
-def key_text(key: Mapping[str, Any]) -> str:
-    """Return a key in one line, such as ``CustomerId 12``; long lists and texts are cut."""
-    return ", ".join(f"{name} {_part_text(value)}" for name, value in key.items())
-
-
 def _row_change(view: ChangeDetailView) -> RowChange:
     change = Change(
         client_id=view.client_id,
@@ -74,19 +67,7 @@ def _row_change(view: ChangeDetailView) -> RowChange:
     return RowChange(change, view.known)
 
 
-def _part_text(value: Any) -> str:
-    if not isinstance(value, list):
-        return _cut(value_text(value), _KEY_TEXT_MAX)
-    shown = ", ".join(_cut(value_text(each), _KEY_TEXT_MAX) for each in value[:_PARTS_SHOWN])
-    more = len(value) - _PARTS_SHOWN
-    return f"{shown} and {more} more" if more > 0 else shown
-
-
 def _text(value: Any) -> str | None:
     if value is UNSET:
         return None
-    return _cut('""' if value == "" else value_text(value), _TEXT_MAX)
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"
+    return cut('""' if value == "" else value_text(value), _TEXT_MAX)

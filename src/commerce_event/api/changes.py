@@ -16,13 +16,13 @@ from commerce_event.core import ids
 from commerce_event.core.changes.model import EventSetting, StoredChange
 from commerce_event.core.changes.model import Operation as ChangeOperation
 from commerce_event.core.changes.rules import (
-    ActiveSetting,
     Decision,
     PreviousFrom,
     RowChange,
     applicable,
     explain_steps,
 )
+from commerce_event.core.changes.setting_table import compile_setting
 from commerce_event.core.clock import rfc3339
 from commerce_event.core.problems import not_found
 from commerce_event.http.asgi import encode
@@ -191,7 +191,8 @@ async def explain_change(call: Call) -> Reply:
 
 
 def _explain(stored: StoredChange, settings: Sequence[EventSetting]) -> Steps[list[Decision]]:
-    active = applicable([ActiveSetting(each) for each in settings], stored.change.application_id)
+    known = filter(None, map(compile_setting, settings))
+    active = applicable([*known], stored.change.application_id)
     return (yield from explain_steps(RowChange(stored.change, stored.known), active))
 
 
@@ -215,7 +216,10 @@ async def _notification_view(
 ) -> NotificationView:
     """Return where a notification is now. One that was not merged may have waited because its commit was full."""
     changes = call.services.store.changes
-    for name in (subject, f"{subject}#{stored.id}"):
+    names = (subject, f"{subject}#{stored.id}")
+    # Looked for first: when it is raised in between, its event is found.
+    waiting = await changes.waiting([(setting.id, name) for name in names])
+    for name in names:
         raised = await changes.raised_for(setting.id, name, stored.id)
         if raised is not None:
             states = await call.services.store.history.delivery_states([raised.event_id], call.scope)
@@ -226,7 +230,6 @@ async def _notification_view(
                 deliveries={state: count for state, count in states.get(raised.event_id, {}).items()},  # noqa: C416
                 waits_until=None,
             )
-    waiting = await changes.waiting([(setting.id, subject), (setting.id, f"{subject}#{stored.id}")])
     first = next(iter(waiting.values()), None)
     return NotificationView(
         body=dict(body),

@@ -57,13 +57,18 @@ class PositionProblem(ProblemBody, frozen=True, omit_defaults=True, kw_only=True
     position: str | None
 
 
+def conflict_as_problem(answer: ChangeAnswer | Problem) -> ChangeAnswer | Problem:
+    """Return the problem, 409, of an id that was used for another change; any other answer as it is."""
+    if isinstance(answer, Problem) or answer.outcome != "conflict":
+        return answer
+    first = ids.encode("chg", answer.id)
+    return Problem(409, f"This id was used for another change, {first}; choose a new id for a new change.")
+
+
 def change_view(answer: ChangeAnswer | Problem) -> tuple[int, ChangeView]:
-    """Return status and body of the answer for one change. Raises Problem, 409 for an id of another change."""
+    """Return status and body of the answer for one change. Raises it when it is a problem."""
     if isinstance(answer, Problem):
         raise answer
-    if answer.outcome == "conflict":
-        first = ids.encode("chg", answer.id)
-        raise Problem(409, f"This id was used for another change, {first}; choose a new id for a new change.")
     duplicate = answer.outcome == "duplicate"
     view = ChangeView(
         id=ids.encode("chg", answer.id),

@@ -8,7 +8,7 @@ stored between them.
 import asyncio
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import structlog
@@ -160,9 +160,11 @@ class ChangeIntake:
     async def close(self, within_s: float) -> None:
         """Refuse new changes, and store the waiting ones as far as the store can in that time."""
         self._closed = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while self._running:  # the next piece of a request is queued when the one before is stored
+                    await asyncio.wait(list(self._running.values()))
         tasks = list(self._running.values())
-        if tasks:
-            await asyncio.wait(tasks, timeout=within_s)
         for task in tasks:
             task.cancel()
         error = StoreUnavailableError("the server is shutting down")
@@ -213,14 +215,14 @@ class ChangeIntake:
                 )
             evaluation = Evaluation(self._registry, self._intake, self._ids, self._seen, known, self._clock.now_ms())
             await self._intake.turns.run(owner, evaluation.steps(changes, version), bulk=True)
-            if self._registry.version != version:
-                continue
-            try:
-                commit = self._commit_of(evaluation, batch[0].position)
-                async with self._places:
+            commit = self._commit_of(evaluation, batch[0].position)
+            async with self._places:
+                if self._registry.version != version:  # it may have changed while a place was awaited
+                    continue
+                try:
                     events = await self._intake.store_with(evaluation.events, commit)
-            except (ConfigChangedError, ChangesOutdatedError):
-                continue
+                except (ConfigChangedError, ChangesOutdatedError):
+                    continue
             if evaluation.has_waiting:
                 self._release.notice()
             await self._release.release(evaluation.deferred)  # before the next batch, so that newer values come later

@@ -96,6 +96,7 @@ class Evaluation:
         self._waiting: dict[tuple[int, str], WaitingNotification] = {}
         self._raised: list[_Raised] = []
         self._deliveries = 0
+        self._is_full = False  # what is raised from now on waits for the next commits
         self._fields: set[tuple[int, str, str]] = set()
 
     @property
@@ -227,13 +228,15 @@ class Evaluation:
             self._wait(notification, body, change, change_id, self._now_ms + round(setting.coalesce_s * 1000))
             return 1
         event = pending_event(setting.event_type, change.client_id, change.application_id, body)
-        if len(self._raised) < _EVENTS_MAX:
+        if not self._is_full:
             yield from self._intake.match_steps(event)
             yield
             if not self._raised or self._deliveries + event.delivery_count <= _DELIVERIES_MAX:
                 self._deliveries += event.delivery_count
                 self._raised.append(_Raised(event, change_id, notification))
+                self._is_full = len(self._raised) >= _EVENTS_MAX
                 return 0
+            self._is_full = True  # also for smaller events: no newer one may come before this one
         alone = msgspec.structs.replace(notification, subject=f"{notification.subject}#{change_id}")
         self._wait(alone, body, change, change_id, self._now_ms)
         return 1

@@ -10,7 +10,7 @@ from commerce_event.accept.batch import Piece, split_documents
 from commerce_event.accept.intake import Intake
 from commerce_event.accept.publish import BATCH_BYTES_MAX, BATCH_MAX, Count
 from commerce_event.accept.turns import Steps
-from commerce_event.changes.answers import PositionProblem, batch_view, change_view
+from commerce_event.changes.answers import PositionProblem, batch_view, change_view, conflict_as_problem
 from commerce_event.changes.change_intake import ChangeIntake, size_of
 from commerce_event.changes.debezium import read_debezium
 from commerce_event.changes.errors import ChangeTooLargeError, InvalidChangeError, UnknownSourceError
@@ -128,19 +128,17 @@ class ChangeReceiver:
         parts = sum(map(size_of, changes))
         if parts > _PARTS_MAX:
             raise ChangeTooLargeError(f"The changes list {parts} parts; the limit is {_PARTS_MAX} in one request.")
-        stored = await self._change_intake.submit(_owner_of(key), changes, size=len(body)) if changes else []
-        self._count(stored)
+        found = await self._change_intake.submit(_owner_of(key), changes, size=len(body)) if changes else []
+        stored = [conflict_as_problem(each) for each in found]
         if _is_one(headers, body):
             [only] = checked
             if isinstance(only, Problem):
                 raise only
-            await answer(send, *change_view(stored[0]))
+            await self._answer_one(send, stored[0])
             return
-        for each in checked:
-            if isinstance(each, Problem):
-                self._counters.refused_change(each)
         remaining = iter(stored)
         answers = [each if isinstance(each, Problem) else next(remaining) for each in checked]
+        self._count(answers)
         await answer(send, 200, batch_view([*answers]))
 
     async def _take_debezium(
@@ -154,17 +152,24 @@ class ChangeReceiver:
             if isinstance(each, Problem):
                 raise each if _is_one(headers, body) else _at(index, each)
         changes = [each for each in checked if isinstance(each, Change)]
-        stored: list[ChangeAnswer] = []
+        stored: list[ChangeAnswer | Problem] = []
         if changes or position is not None:
             owner = _owner_of(key)
-            stored = await self._change_intake.submit_together(owner, changes, size=len(body), position=position)
-        self._count(stored)
+            found = await self._change_intake.submit_together(owner, changes, size=len(body), position=position)
+            stored = [conflict_as_problem(each) for each in found]
         if _is_one(headers, body) and stored:
-            await answer(send, *change_view(stored[0]))
+            await self._answer_one(send, stored[0])
             return
+        self._count(stored)
         remaining = iter(stored)
         answers = [None if each is None else next(remaining) for each in checked]
         await answer(send, 200, batch_view([*answers], None if position is None else position.position))
+
+    async def _answer_one(self, send: Send, only: ChangeAnswer | Problem) -> None:
+        """Answer a request with one change. Raises Problem when it was refused, which is then counted as such."""
+        view = change_view(only)
+        self._count([only])
+        await answer(send, *view)
 
     async def _read_all(self, key: Key, pieces: Sequence[Piece], read: Callable[[bytes], T]) -> list[T | Problem]:
         """Read the changes of a request in turns; return a problem for each that is refused."""

@@ -45,8 +45,7 @@ class NotificationRelease:
     async def close(self) -> None:
         if self._task is not None:
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait([self._task])
 
     def notice(self) -> None:
         """Note that a notification waits."""

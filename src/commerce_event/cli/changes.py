@@ -21,7 +21,9 @@ _LINES = {"Content-Type": "application/x-ndjson"}
 
 
 def _key(change: Any) -> str:
-    return ", ".join(f"{name} {value}" for name, value in change["key"].items())
+    from commerce_event.core.changes.words import describe_key
+
+    return describe_key(change["key"])
 
 
 _COLUMNS: Columns = {

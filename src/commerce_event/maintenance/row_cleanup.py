@@ -8,6 +8,8 @@ from commerce_event.registry.registry import Registry
 from commerce_event.store.port import ChangeStore
 
 _ROWS_PER_STEP: Final = 500
+# Younger rows of an untracked entity stay: another node may have enabled a setting that this one has not read yet.
+UNTRACKED_MS: Final = 60_000
 
 
 class RowCleanup:
@@ -22,7 +24,7 @@ class RowCleanup:
         """Delete in steps that leave the store to others for half of the time."""
         for client_id, entity in await self._store.row_entities():
             since_ms = self._registry.tracked_since(client_id, entity)
-            before_ms = self._clock.now_ms() if since_ms is None else since_ms
+            before_ms = self._clock.now_ms() - UNTRACKED_MS if since_ms is None else since_ms
             begin_s = self._clock.monotonic()
             while await self._store.forget_rows(client_id, entity, before_ms=before_ms, limit=_ROWS_PER_STEP):
                 await asyncio.sleep(self._clock.monotonic() - begin_s)

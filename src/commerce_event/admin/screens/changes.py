@@ -7,7 +7,7 @@ from msgspec import UNSET
 from starlette.responses import Response
 
 from commerce_event.admin.change_rules import RuleRow, rule_row
-from commerce_event.admin.change_values import key_text, previous_sentence, value_rows
+from commerce_event.admin.change_values import previous_sentence, value_rows
 from commerce_event.admin.endpoint_form import errors_as_worded
 from commerce_event.admin.event_filters import full_time
 from commerce_event.admin.screen_context import ScreenContext
@@ -20,7 +20,7 @@ from commerce_event.api.changes import (
 )
 from commerce_event.api.paging import Listing
 from commerce_event.contract.entities import ENTITIES
-from commerce_event.core.changes.words import describe_entity
+from commerce_event.core.changes.words import describe_entity, describe_key
 from commerce_event.core.problems import Problem
 from commerce_event.web.commands import change_command
 from commerce_event.web.highlight import json_text
@@ -78,7 +78,7 @@ async def show_change(context: ScreenContext) -> Response:
     return context.render(
         "change.html",
         change=change,
-        key=key_text(change.key),
+        key=describe_key(change.key),
         what="" if change.entity is None else describe_entity(change.entity),
         verdict=explained.verdict,
         tone=_tone(explained),
@@ -91,7 +91,7 @@ async def show_change(context: ScreenContext) -> Response:
 
 
 def _row(change: ChangeSummaryView) -> ChangeRow:
-    return ChangeRow(change, key_text(change.key), [] if change.raised is UNSET else change.raised)
+    return ChangeRow(change, describe_key(change.key), [] if change.raised is UNSET else change.raised)
 
 
 def _tone(explained: ChangeExplanationView) -> str:

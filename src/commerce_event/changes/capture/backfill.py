@@ -11,13 +11,12 @@ from typing import Final, NamedTuple
 
 from commerce_event.changes.capture.change_server import ChangeServer
 from commerce_event.changes.capture.database import SourceDatabase
-from commerce_event.changes.capture.envelopes import BATCH_MAX_BYTES, read_rows
+from commerce_event.changes.capture.envelopes import BATCH_MAX_BYTES, FIRST_OWN_OID, read_rows
 from commerce_event.changes.capture.errors import NeedsPersonError
 from commerce_event.changes.capture.names import quoted, split_table
 from commerce_event.changes.capture.pgoutput import Column, Relation
 from commerce_event.changes.capture.position import lsn_text, parse_lsn
 
-_FIRST_OWN_OID: Final = 16_384
 _POLL_S: Final = 0.2
 _COUNT_S: Final = 600.0
 _COLUMNS: Final = """
@@ -79,7 +78,7 @@ class Backfill:
             "d",
             tuple(Column(row["name"], row["is_key"], row["type_oid"]) for row in columns),
         )
-        types = {column.type_oid for column in relation.columns if column.type_oid >= _FIRST_OWN_OID}
+        types = {column.type_oid for column in relation.columns if column.type_oid >= FIRST_OWN_OID}
         base_types = await self._database.base_types(types) if types else {}
         source = await self._server.source()
         async with self._database.snapshot():

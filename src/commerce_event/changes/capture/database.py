@@ -64,7 +64,7 @@ SELECT (SELECT system_identifier FROM pg_control_system())::text AS system_id,
 _SLOT: Final = """
 SELECT slot.restart_lsn::text, slot.confirmed_flush_lsn::text, slot.plugin, slot.wal_status,
        slot.database = current_database() AS is_here, pg_current_wal_flush_lsn()::text AS flushed,
-       (pg_current_wal_lsn() - slot.restart_lsn)::bigint AS retained_bytes, slot.safe_wal_size
+       (pg_current_wal_lsn() - slot.restart_lsn)::bigint AS retained_bytes
 FROM (VALUES (1)) AS one LEFT JOIN pg_replication_slots AS slot ON slot.slot_name = $1
 """
 _KEEP_SIZE: Final = "SELECT setting::bigint FROM pg_settings WHERE name = 'max_slot_wal_keep_size'"
@@ -104,7 +104,6 @@ class Slot(NamedTuple):
     is_lost: bool
     confirmed_lsn: int  # the slot has every transaction whose commit record begins here or later
     retained_bytes: int  # of log that the slot keeps from being deleted
-    safe_bytes: int | None  # of log that can still be written before the slot may be lost; None: no limit
     flushed_lsn: int
 
 
@@ -191,7 +190,7 @@ class SourceDatabase:
         row = await self.row(_SLOT, self.slot)
         flushed = parse_lsn(row["flushed"])
         if row["plugin"] is None:
-            return Slot(False, False, 0, 0, None, flushed)
+            return Slot(False, False, 0, 0, flushed)
         if row["plugin"] != "pgoutput":
             raise NeedsPersonError(
                 f"The slot {self.slot} is of the plugin {row['plugin']}, not pgoutput; name another with --slot"
@@ -200,7 +199,7 @@ class SourceDatabase:
             raise NeedsPersonError(f"The slot {self.slot} is of another database; name another with --slot")
         is_lost = row["wal_status"] == "lost" or row["restart_lsn"] is None
         confirmed = parse_lsn(row["confirmed_flush_lsn"] or "0/0")
-        return Slot(True, is_lost, confirmed, row["retained_bytes"] or 0, row["safe_wal_size"], flushed)
+        return Slot(True, is_lost, confirmed, row["retained_bytes"] or 0, flushed)
 
     async def retention_limit_bytes(self) -> int | None:
         """Return how much log slots may keep (max_slot_wal_keep_size); None: there is no limit."""

@@ -28,15 +28,15 @@ from commerce_event.changes.capture.pgoutput import (
 )
 from commerce_event.changes.capture.position import Position
 from commerce_event.changes.capture.values import converter
+from commerce_event.changes.debezium import UNAVAILABLE
 
-UNAVAILABLE: Final = "__debezium_unavailable_value"
 ROWS_MAX: Final = 1_000  # of a request
 BATCH_MAX_BYTES: Final = 8 * 1024**2
 ENVELOPE_MAX_BYTES: Final = 192 * 1024  # the server takes 256 KiB
 # Values longer than this are left out of an envelope that is too large, until it fits.
 _VALUE_LIMITS: Final = (64 * 1024, 4 * 1024, 256, 0)
 _UNAVAILABLE_JSON: Final = msgspec.json.encode(UNAVAILABLE)
-_FIRST_OWN_OID: Final = 16_384  # types below it are PostgreSQL's own
+FIRST_OWN_OID: Final = 16_384  # types below it are PostgreSQL's own
 
 
 class Batch:
@@ -145,7 +145,7 @@ class EnvelopeWriter:
             for data in messages
             if data[:1] == b"R" and data not in self._known
             for column in decode_relation(data).columns
-            if column.type_oid >= _FIRST_OWN_OID and column.type_oid not in self._base_types
+            if column.type_oid >= FIRST_OWN_OID and column.type_oid not in self._base_types
         }
 
     @property

@@ -7,6 +7,7 @@ import msgspec
 
 from commerce_event.core.changes.model import EventSetting, Notification, StoredChange, Values
 from commerce_event.core.changes.rules import ActiveSetting, RowChange, applicable, raise_steps, row_key
+from commerce_event.core.changes.setting_table import compile_setting
 
 CHANGES_MAX: Final = 100_000  # that are evaluated
 NOTIFICATIONS_MAX: Final = 100_000  # that are counted: one change may raise one for each part in its key
@@ -37,7 +38,7 @@ class Preview:
     def __init__(self, setting: EventSetting, others: Sequence[EventSetting] = ()) -> None:
         """``others`` are the other settings of the client for that type and entity: they may take its place."""
         self._active = ActiveSetting(msgspec.structs.replace(setting, enabled=True, deleted_ms=None))
-        self._all = [self._active, *(ActiveSetting(other) for other in others)]
+        self._all = [self._active, *filter(None, map(compile_setting, others))]
         self._applications = {other.application_id for other in others}
         self._counts: dict[int | None, bool] = {}  # by application: whether the setting counts for it
         self._rows: dict[str, bytes] = {}

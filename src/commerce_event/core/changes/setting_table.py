@@ -103,6 +103,14 @@ class _ClientSettings:
         return known
 
 
+def compile_setting(setting: EventSetting) -> ActiveSetting | None:
+    """Return the setting with its filter compiled; None when this version does not know its type or its filter."""
+    if setting.event_type not in NOTIFICATIONS:
+        return None
+    active = ActiveSetting(setting)
+    return active if _is_usable(active) else None
+
+
 def _is_usable(active: ActiveSetting) -> bool:
     """Compile the filter of a setting; return whether this version knows all of it."""
     try:

@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from commerce_event.core.changes.model import ChangeSource
+from commerce_event.core.changes.words import cut
 
 _LINES_MAX: Final = 20  # of a difference; the rest is counted
 _TEXT_MAX: Final = 60  # characters of a name or a value
@@ -16,7 +17,7 @@ def describe_source_change(before: ChangeSource | None, after: ChangeSource | No
     """Return each place that differs, with what it was and is, as one line of bounded length."""
     old, new = _places(before), _places(after)
     changed = [name for name in dict.fromkeys([*old, *new]) if old.get(name) != new.get(name)]
-    lines = [f"{_cut(name)}: {_value(old, name)} → {_value(new, name)}" for name in changed[:_LINES_MAX]]
+    lines = [f"{cut(name, _TEXT_MAX)}: {_value(old, name)} → {_value(new, name)}" for name in changed[:_LINES_MAX]]
     rest = len(changed) - len(lines)
     return "; ".join([*lines, *([f"{rest} more"] if rest else [])]) or "nothing"
 
@@ -37,8 +38,4 @@ def _places(source: ChangeSource | None) -> dict[str, Any]:
 
 
 def _value(places: Mapping[str, Any], name: str) -> str:
-    return _cut(str(places[name])) if name in places else _ABSENT
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _TEXT_MAX else f"{text[: _TEXT_MAX - 1]}…"
+    return cut(str(places[name]), _TEXT_MAX) if name in places else _ABSENT

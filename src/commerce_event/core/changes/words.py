@@ -1,6 +1,6 @@
-"""Describe an event setting in a sentence."""
+"""Say what an event setting does, and which row a change is of, for people."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from commerce_event.contract.entities import NOTIFICATIONS
@@ -9,6 +9,8 @@ from commerce_event.core.model import Filter
 
 _NAMES_MAX: Final = 8  # fields or values in a row; the rest is counted
 _TEXT_MAX: Final = 40  # characters of a name or a value
+_KEY_TEXT_MAX: Final = 80  # characters of a value in a key
+_PARTS_SHOWN: Final = 3  # of a list in a key
 _CONDITIONS_MAX: Final = 10  # of a filter; the rest is counted
 
 _ENTITIES: Final = {
@@ -64,6 +66,19 @@ def describe_entity(entity: str) -> str:
     return _ENTITIES.get(entity, f"a row of {entity}")
 
 
+def describe_key(key: Mapping[str, Any]) -> str:
+    """Return the key of a change in one line, such as ``CustomerId 12``; long lists and texts are cut."""
+    return ", ".join(f"{name} {_key_part(value)}" for name, value in key.items())
+
+
+def _key_part(value: Any) -> str:
+    if not isinstance(value, list):
+        return _value(value, _KEY_TEXT_MAX)
+    shown = ", ".join([_value(each, _KEY_TEXT_MAX) for each in value[:_PARTS_SHOWN]])
+    more = len(value) - _PARTS_SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
 def describe_setting(setting: EventSetting) -> str:
     """Return what a setting does, as one sentence of bounded length."""
     sentence = f"{_when(setting)}, tell {_whom(setting)} with {setting.event_type} ({setting.entity})"
@@ -110,7 +125,7 @@ def _changed(setting: EventSetting, value: str | None) -> tuple[str, str] | None
         return value, "changes"
     if fields is None:
         return None
-    names = _listed([_cut(name) for name in fields])
+    names = _listed([cut(name) for name in fields])
     return (names, "changes") if value is None else (value, f"changes together with its {names}")
 
 
@@ -156,16 +171,16 @@ def _field(name: str) -> str:
     plain = name.removeprefix("$.")
     for prefix in ("before", "after"):
         if plain.startswith(f"{prefix}."):
-            return f"{_cut(plain[len(prefix) + 1 :])} {prefix} the change"
-    return _cut(plain)
+            return f"{cut(plain[len(prefix) + 1 :])} {prefix} the change"
+    return cut(plain)
 
 
-def _value(value: Any) -> str:
+def _value(value: Any, length: int = _TEXT_MAX) -> str:
     if value is None:
         return "empty"
     if isinstance(value, bool):
         return "true" if value else "false"
-    return _cut(str(value)) if value != "" else '""'
+    return cut(str(value), length) if value != "" else '""'
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -176,8 +191,9 @@ def _listed(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _TEXT_MAX else f"{text[: _TEXT_MAX - 1]}…"
+def cut(text: str, length: int = _TEXT_MAX) -> str:
+    """Return a text of at most so many characters."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def _count(number: int, word: str) -> str:
