@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any, Final
 
 import msgspec
+import typer
 from rich.text import Text
 
 from commerce_event.cli.errors import CommandError
@@ -12,7 +13,9 @@ from commerce_event.cli.output import as_json_text, clean, console, print_json
 from commerce_event.cli.yaml_file import YamlFile
 from commerce_event.core.problems import Problem
 
+ALL: Final = 100_000  # more entries than a server may have
 Values = Mapping[str, Any]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the difference and change nothing.")]
 _STYLES = {"+": "green", "-": "red", "~": "yellow"}
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from commerce_event.cli.api import Api, at
-from commerce_event.cli.apply_file import Entry, faults_at, make_plan, print_plan
+from commerce_event.cli.apply_file import ALL, DryRun, Entry, faults_at, make_plan, print_plan
 from commerce_event.cli.options import DEFAULT_URL, AsJson, ClientId, Key, Limit, Url
 from commerce_event.cli.output import Columns, print_done, print_items, print_json, print_thing
 from commerce_event.cli.yaml_file import YamlFile, read_yaml, write_yaml
@@ -15,12 +15,10 @@ app = typer.Typer(no_args_is_help=True, help="Manage change sources: which table
 
 _PATH: Final = "/v1/change-sources"
 _SECTION: Final = "change_sources"
-_ALL: Final = 100_000
 _FIELDS: Final = ("client_id", "tables")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the source.")]
 File = Annotated[str, typer.Argument(metavar="FILE or -", help="YAML with change_sources; - reads standard input.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the difference and change nothing.")]
 Prune = Annotated[
     bool, typer.Option("--prune", help="Remove the sources that are not in the file, with their positions.")
 ]
@@ -142,7 +140,7 @@ def _checked(name: str, source: Any) -> dict[str, Any]:
 
 def _read(api: Api, client_id: int | None) -> dict[str, dict[str, Any]]:
     """Return the sources of the server by name, as they are written in a request."""
-    names = sorted(each["name"] for each in api.items(_PATH, _ALL, client_id=client_id))
+    names = sorted(each["name"] for each in api.items(_PATH, ALL, client_id=client_id))
     read = {name: api.get(at("change-sources", name)) for name in names}
     return {name: {field: source[field] for field in _FIELDS} for name, source in read.items()}
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from commerce_event.cli.api import Api, at
-from commerce_event.cli.apply_file import Entry, faults_at, make_plan, print_plan
+from commerce_event.cli.apply_file import ALL, DryRun, Entry, faults_at, make_plan, print_plan
 from commerce_event.cli.errors import UsageError
 from commerce_event.cli.options import DEFAULT_URL, SINCE_HELP, AsJson, ClientId, Key, Limit, Url, moment
 from commerce_event.cli.output import Columns, clean, print_done, print_items, print_json, print_thing
@@ -17,7 +17,6 @@ app = typer.Typer(no_args_is_help=True, help="Manage event settings: which data 
 
 _PATH: Final = "/v1/event-settings"
 _SECTION: Final = "event_settings"
-_ALL: Final = 100_000
 _NEVER: Final = "2089-01-01T00:00:00Z"  # no change was accepted since then, so a preview only checks
 _SUBJECT: Final = ("client_id", "application_id", "event_type", "entity")
 _VALUES: Final = ("enabled", "on_insert", "on_update", "on_delete", "fields", "filter", "coalesce_s")
@@ -60,7 +59,6 @@ Coalesce = Annotated[
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the setting (set_…).")]
 File = Annotated[str, typer.Argument(metavar="FILE or -", help="YAML with event_settings; - reads standard input.")]
 Since = Annotated[str | None, typer.Option(help=SINCE_HELP.replace("From this time on", "Changes from this time on"))]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the difference and change nothing.")]
 Prune = Annotated[
     bool, typer.Option("--prune", help="Remove settings that are not in the file, of the clients that it names.")
 ]
@@ -188,7 +186,7 @@ def preview(
 def export(client_id: ClientId = None, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
     """Print event settings as YAML, for `event-settings apply`."""
     with Api(url, key) as api:
-        found = sorted(api.items(_PATH, _ALL, client_id=client_id), key=lambda each: _order(_key(each)))
+        found = sorted(api.items(_PATH, ALL, client_id=client_id), key=lambda each: _order(_key(each)))
     if as_json:
         print_json({_SECTION: [_exported(each) for each in found]})
         return
@@ -212,7 +210,7 @@ def apply_(
     wanted = _wanted(read)
     with Api(url, key) as api:
         clients = sorted({each["client_id"] for _, each in wanted})
-        found = {_key(each): each for client in clients for each in api.items(_PATH, _ALL, client_id=client)}
+        found = {_key(each): each for client in clients for each in api.items(_PATH, ALL, client_id=client)}
         plan = make_plan(_entries(wanted, found), prune=prune)
         for entry in plan.entries:
             if entry.after is not None:
@@ -272,7 +270,7 @@ def _wanted(file: YamlFile) -> list[tuple[str, dict[str, Any]]]:
 def _find(api: Api, subject: Mapping[str, Any]) -> Any:
     """Return the setting of a subject, None when there is none."""
     wanted = {name: subject[name] for name in ("client_id", "event_type", "entity")}
-    same = [each for each in api.items(_PATH, _ALL, **wanted) if _key(each) == _key(subject)]
+    same = [each for each in api.items(_PATH, ALL, **wanted) if _key(each) == _key(subject)]
     return same[0] if same else None
 
 
