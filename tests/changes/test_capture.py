@@ -344,7 +344,7 @@ async def test_capture_connects_again_when_the_database_ends_its_connection(
     await capture.set_up("public.customer")
 
     async with capture.running():
-        for number in range(12):  # at whatever moment of a step
+        for number in range(12):  # each at another moment of a step
             await followed.run(f"INSERT INTO customer VALUES ({number})")
             await receiver.until_rows(number + 1)
             await followed.run(

@@ -13,7 +13,7 @@ from followed_database import Followed
 from running_capture import Capture
 
 CUSTOMER = "CREATE TABLE customer (id int PRIMARY KEY, name text)"
-SECRET = "a-secret-that-nobody-may-see"
+SECRET = "a-secret-that-must-stay-hidden"
 
 
 class CaptureCommand:
