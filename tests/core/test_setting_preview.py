@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from commerce_event.core.changes import preview
 from commerce_event.core.changes.model import Change, EventSetting, Notification, StoredChange, Values
 from commerce_event.core.changes.preview import Preview
-from commerce_event.core.changes.rules import ActiveSetting, RowChange, raise_notifications, row_key
+from commerce_event.core.changes.rules import ActiveSetting, RowChange, raise_notifications
 
 CUSTOMER, ADDRESS = "CustomerChangedNotification", "tClientCustomerAddress"
 
@@ -128,7 +128,7 @@ def accepted(of: EventSetting, changes: Sequence[StoredChange]) -> list[tuple[in
     for stored in changes:
         if stored.change.operation == "truncate":
             continue
-        key = row_key(stored.change)
+        key = stored.change.row_key
         row = RowChange(stored.change, rows.get(key))
         rows[key] = row.row
         if of.application_id in {None, stored.change.application_id}:

@@ -12,7 +12,7 @@ from commerce_event.accept.parse import parse_event
 from commerce_event.changes.read import read_change
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core.changes.model import EventSetting, Values
-from commerce_event.core.changes.rules import ActiveSetting, RowChange, raise_notifications, row_key
+from commerce_event.core.changes.rules import ActiveSetting, RowChange, raise_notifications
 from commerce_event.simulate.event_settings import settings_of
 from commerce_event.simulate.rows import SimulatedChange
 from commerce_event.simulate.shop import Shop, SimulatedEvent
@@ -147,8 +147,8 @@ def test_changes_raise_the_notifications_of_the_shop(seed: int) -> None:
                 expected.append((each.type, each.data))
             continue
         change = read_change(msgspec.json.encode(each.body))
-        row = RowChange(change, known.get(row_key(change)))
-        known[row_key(change)] = row.row
+        row = RowChange(change, known.get(change.row_key))
+        known[change.row_key] = row.row
         of_entity = [active for active in settings if active.setting.entity == change.entity]
         raised += [(found.setting.event_type, found.body) for found in raise_notifications(row, of_entity)]
 

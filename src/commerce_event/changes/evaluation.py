@@ -10,7 +10,7 @@ from commerce_event.accept.turns import Steps
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.contract.entities import ENTITIES
 from commerce_event.core.changes.model import Change, Notification, Values
-from commerce_event.core.changes.rules import ActiveSetting, PreviousFrom, RowChange, raise_steps, row_key
+from commerce_event.core.changes.rules import ActiveSetting, PreviousFrom, RowChange, raise_steps
 from commerce_event.core.ids import IdMaker
 from commerce_event.store.model import (
     ChangeBatch,
@@ -172,7 +172,7 @@ class Evaluation:
         previous_from: PreviousFrom = "none"
         if change.client_id is not None and change.entity is not None and change.operation != "truncate":
             tracked_ms = self._settings.tracked_since(change.client_id, change.entity)
-            row_id = None if tracked_ms is None else (change.client_id, row_key(change))
+            row_id = None if tracked_ms is None else (change.client_id, change.row_key)
             known = None if row_id is None else self._known_values(row_id, tracked_ms)
             row = RowChange(change, known)
             previous_from = row.previous_from
@@ -289,7 +289,7 @@ def row_ids(changes: Sequence[Change], settings: Settings) -> list[RowId]:
         if change.client_id is None or change.entity is None or change.operation == "truncate":
             continue
         if settings.tracked_since(change.client_id, change.entity) is not None:
-            found[change.client_id, row_key(change)] = None
+            found[change.client_id, change.row_key] = None
     return list(found)
 
 

@@ -18,7 +18,6 @@ from commerce_event.core.changes.rules import (
     applicable,
     explain_change,
     raise_notifications,
-    row_key,
 )
 
 KEY: Mapping[str, Any] = {
@@ -286,11 +285,11 @@ def test_explanation_agrees_with_what_is_raised_and_every_body_is_valid(
 
 
 def test_number_and_its_text_in_a_key_name_one_row() -> None:
-    keys = [row_key(change("tCategory", "insert", key={"CategoryId": value})) for value in (12, "12", 12.0)]
-    lists = [row_key(change("tCategory", "insert", key={"PartNo": value})) for value in ([12, "A"], ["12", "A"])]
+    keys = [change("tCategory", "insert", key={"CategoryId": value}).row_key for value in (12, "12", 12.0)]
+    lists = [change("tCategory", "insert", key={"PartNo": value}).row_key for value in ([12, "A"], ["12", "A"])]
 
     assert len(set(keys)) == len(set(lists)) == 1
-    assert row_key(change("tCategory", "insert", key={"CategoryId": "012"})) != keys[0]
+    assert change("tCategory", "insert", key={"CategoryId": "012"}).row_key != keys[0]
 
 
 def test_part_that_is_listed_as_number_and_as_text_raises_one_notification() -> None:

@@ -1,10 +1,12 @@
 """Data changes, and the settings that say which of them raise a notification. Times (``_ms``) since 1970 in ms."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Final, Literal
 
 import msgspec
 
+from commerce_event.core.changes.values import canonical, identity
 from commerce_event.core.model import Filter
 
 # ``read``: an existing row, read once as its last known values. ``truncate``: all rows of a table were deleted.
@@ -13,7 +15,7 @@ Values = dict[str, Any]
 PARTS_MAX: Final = 1_000  # that one change may list in its key
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class Change(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A row of a data table that was inserted, updated or deleted.
 
     A value that is not known is absent from ``before`` and ``after``. ``entity`` is None for a row whose table no
@@ -32,6 +34,12 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     source: str | None = None  # the name of the change source
     table: str | None = None  # in the source
     note: str | None = None  # why no entity is known
+
+    @cached_property
+    def row_key(self) -> str:
+        """The identity of the row among those of its client: 12 and "12" name the same row."""
+        key = {name: identity(value) for name, value in self.key.items()}
+        return canonical([self.entity, self.application_id, key])
 
 
 class StoredChange(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from commerce_event.core.changes.model import EventSetting, Notification, StoredChange, Values
-from commerce_event.core.changes.rules import ActiveSetting, RowChange, applicable, raise_steps, row_key
+from commerce_event.core.changes.rules import ActiveSetting, RowChange, applicable, raise_steps
 from commerce_event.core.changes.setting_table import compile_setting
 
 CHANGES_MAX: Final = 100_000  # that are evaluated
@@ -67,7 +67,7 @@ class Preview:
         change = stored.change
         if change.operation == "truncate":
             return
-        key = row_key(change)
+        key = change.row_key
         kept = self._rows.get(key)
         known: Values | None = None if kept is None else msgspec.json.decode(kept)
         row = RowChange(change, known)

@@ -165,21 +165,6 @@ def applicable(settings: Sequence[ActiveSetting], application_id: int | None) ->
     ]
 
 
-def row_key(change: Change) -> str:
-    """Return the identity of the row of a change among those of its client: 12 and "12" name the same row."""
-    key = {name: _identity(value) for name, value in change.key.items()}
-    return canonical([change.entity, change.application_id, key])
-
-
-def _identity(value: Any) -> Any:
-    """Return a value of a key as text, since some producers write numbers as text, or as 12.0."""
-    if isinstance(value, list):
-        return [_identity(each) for each in value]
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
 def _is_small(values: Values) -> bool:
     return len(values) <= ROW_NAMES_MAX and len(msgspec.json.encode(values)) <= ROW_BYTES_MAX
 

@@ -64,6 +64,15 @@ def as_property(value: Any, format_: Format) -> Any:
     return int(number)
 
 
+def identity(value: Any) -> Any:
+    """Return a value of a key as text, since some producers write numbers as text, or as 12.0."""
+    if isinstance(value, list):
+        return [identity(each) for each in value]
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
 def canonical(values: Any) -> str:
     """Return JSON with names in order, so that equal values give equal text."""
     return msgspec.json.encode(values, order="deterministic").decode()
