@@ -10,8 +10,10 @@ from commerce_event.core.problems import Fault
 DeliveryState = Literal["pending", "delivered", "dead", "cancelled"]
 Role = Literal["admin", "manage", "publish", "read"]
 Ordering = Literal["none", "key"]
-ReplayOf = Literal["failed", "waiting", "all"]
+ReplayOf = Literal["failed", "waiting", "missed", "all"]
+ReplayState = Literal["running", "cancelling", "done", "cancelled"]
 Signing = Literal["hmac", "ed25519"]
+Phase = Literal["name", "connect", "tls", "request", "waiting", "reading"]  # of an attempt, in this order
 RefusalState = Literal["open", "accepted", "discarded"]
 ValidationMode = Literal["reject", "warn", "off"]  # of events that break the contract
 Filter = dict[str, Any]
@@ -85,8 +87,10 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     client_id: int
     url: str
     event_types: tuple[str, ...]  # names, categories or "*"
+    except_types: tuple[str, ...] = ()  # names or categories that are left out of ``event_types``
     application_id: int | None = None
     enabled: bool = True
+    paused: bool = False  # while enabled: deliveries are created and held
     disabled_reason: str | None = None  # "gone" after a 410; "unreadable": its row is damaged
     description: str = ""
     headers: dict[str, str] = {}
@@ -108,7 +112,13 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def live(self) -> bool:
+        """Whether events are matched with it."""
         return self.enabled and self.deleted_ms is None
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether its deliveries are sent."""
+        return self.live and not self.paused
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +131,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     digest: bytes
     created_ms: int
     revoked_ms: int | None = None
+    expires_ms: int | None = None
 
     @property
     def scope(self) -> Scope:
@@ -139,17 +150,30 @@ def client_owner(client_id: int) -> str:
     return f"client {client_id}"
 
 
+AUTOMATIC_ID: Final = -1  # the key id of what the server changed by itself
+
+
+class FieldChange(msgspec.Struct, frozen=True):
+    """A field of a setting that was changed. Secret values are masked."""
+
+    field: str  # its name in the API
+    before: Any  # JSON
+    after: Any
+
+
 class AuditEntry(msgspec.Struct, frozen=True):
-    """A change through the API or the screens, and who made it."""
+    """A change through the API or the screens, or by the server itself, and who made it."""
 
     id: int
     at_ms: int
     client_id: int | None  # None: no particular client
-    key_id: int  # 0: the operator's key
+    key_id: int  # 0: the operator's key; AUTOMATIC_ID: the server
     key_name: str  # at the time
     action: str  # the operation's name in the OpenAPI document
     target: str  # the id of what was changed, in text form
-    detail: str | None = None  # what it was before and after
+    detail: str | None = None  # what it was before and after, in words
+    name: str | None = None  # what people called the target at the time
+    changes: tuple[FieldChange, ...] = ()
 
 
 class ValidationEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,6 +227,32 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     finished_ms: int | None
 
 
+class Redirect(msgspec.Struct, frozen=True):
+    """A redirect that an attempt was answered with: the status, and where it led."""
+
+    status: int
+    location: str
+
+
+class Certificate(msgspec.Struct, frozen=True, kw_only=True):
+    """The certificate that a receiver showed. Times are since 1970 in ms."""
+
+    subject: str
+    issuer: str
+    names: tuple[str, ...]  # hosts that it is valid for
+    not_before_ms: int
+    not_after_ms: int
+
+
+class AttemptDetails(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where an attempt went and how far it came, kept when it failed or was redirected."""
+
+    phase: Phase | None = None  # in which it failed; None when it was answered in full
+    address: str | None = None  # that was dialled last, with the port
+    redirects: tuple[Redirect, ...] = ()  # in order, those that were followed and the one that was not
+    certificate: Certificate | None = None  # when it was the reason of the failure
+
+
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """An attempt: the answer, or why there was none."""
 
@@ -213,6 +263,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None
     response_headers: tuple[tuple[str, str], ...] = ()
     response_body: bytes = b""
+    details: AttemptDetails | None = None
 
     @property
     def ended_ms(self) -> int:
@@ -229,7 +280,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     until_ms: int
     types: tuple[str, ...]  # empty: every type
     only: ReplayOf
-    state: Literal["running", "done", "cancelled"]
+    state: ReplayState
     cursor: int
     looked_at: int
     queued: int

@@ -113,6 +113,26 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     due_ms: int | None
     reason: str | None
     has_order_key: bool = False
+    is_internal: bool = False  # the fault is ours: it says nothing about the endpoint's health
+
+
+class EndpointHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """How an endpoint has answered, kept in the commits that record its attempts.
+
+    Equal on every node, in the order in which results were recorded. A span of failures that reached FAILING_FROM
+    is kept as the former one when a success ends it.
+    """
+
+    endpoint_id: int
+    client_id: int
+    failures: int = 0  # in a row
+    failing_since_ms: int | None = None  # the first of them began; None without failures
+    last_success_ms: int | None = None
+    last_failure_ms: int | None = None
+    last_status: int | None = None  # of the newest failure
+    last_error: str | None = None  # of the newest failure
+    former_since_ms: int | None = None  # of the last span of failures that has ended
+    former_until_ms: int | None = None
 
 
 class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ Both engines pass the same suite (``tests/store``). Every call guarantees:
 - No read goes without a scope (which clients the caller may see), unless its caller has checked one.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from commerce_event.core.changes.model import ChangeSource, EventSetting, SourceState, StoredChange
@@ -37,6 +37,7 @@ from commerce_event.store.model import (
     DeliveryCounts,
     DeliveryQuery,
     EndpointBacklog,
+    EndpointHealth,
     EndpointRow,
     EventQuery,
     FirstChange,
@@ -211,6 +212,14 @@ class QueueStore(Protocol):
         """
         ...
 
+    async def discard(self, delivery_ids: Sequence[int], *, reason: str, now_ms: int) -> int:
+        """Finish dead deliveries as cancelled, with this reason; skip all others. Return how many."""
+        ...
+
+    async def finish_replay(self, replay_id: int, *, state: DeliveryState, reason: str, now_ms: int, limit: int) -> int:
+        """Finish up to ``limit`` pending deliveries of a replay; an attempt under way is fenced off. Return how many."""
+        ...
+
     async def put_replay(self, replay: Replay, *, expected_cursor: int | None = None) -> None:
         """Insert or change a replay.
 
@@ -251,6 +260,22 @@ class RegistryStore(Protocol):
         ...
 
     async def keys(self) -> list[Key]: ...
+
+    async def note_key_uses(self, uses: Mapping[int, int]) -> None:
+        """Keep when keys were last used (ms), by key; an earlier time changes nothing. The config version stays."""
+        ...
+
+    async def key_uses(self) -> dict[int, int]:
+        """Return when each key was last used (ms), by key."""
+        ...
+
+    async def put_client_name(self, client_id: int, name: str | None) -> int:
+        """Set or remove (None) what people call a client; return the new config version."""
+        ...
+
+    async def client_names(self) -> dict[int, str]:
+        """Return what people call clients, by client."""
+        ...
 
     async def end_session(self, session_id: str, *, ends_ms: int, now_ms: int) -> int:
         """Remember that a session was ended before its expiry ``ends_ms``; return the new config version.
@@ -308,7 +333,7 @@ class HistoryStore(Protocol):
     async def replay(self, replay_id: int) -> Replay | None: ...
 
     async def replays(self, scope: Scope, page: Page, *, running: bool = False) -> list[Replay]:
-        """Return replays, the newest first; with ``running`` only those that are running, the oldest first."""
+        """Return replays, the newest first; with ``running`` only those running or cancelling, the oldest first."""
         ...
 
     async def replay_states(self, replay_id: int) -> dict[DeliveryState, int]:
@@ -361,6 +386,24 @@ class HistoryStore(Protocol):
         """Count the deliveries of each event by state; an event without deliveries is left out."""
         ...
 
+    async def events_with_delivery(self, endpoint_id: int, event_ids: Sequence[int]) -> set[int]:
+        """Return which of the events have a delivery to the endpoint, in any state."""
+        ...
+
+    async def dead_in_group(
+        self, endpoint_id: int, *, reason: str | None, error: str | None, before: int | None, limit: int
+    ) -> tuple[list[int], int | None]:
+        """Return the dead deliveries with that reason and that error of their last attempt, the newest first.
+
+        Looks at the next ``limit`` dead deliveries of the endpoint below the id ``before``. The second value is the id
+        to continue below, None at the end.
+        """
+        ...
+
+    async def endpoint_health(self, scope: Scope) -> list[EndpointHealth]:
+        """Return the health of every endpoint that was sent anything, by endpoint."""
+        ...
+
     async def recent_attempts(self, endpoint_id: int, limit: int) -> list[Attempt]:
         """Return the last attempt of each of the endpoint's newest finished deliveries."""
         ...
@@ -407,6 +450,8 @@ class AuditLogStore(Protocol):
     async def add(self, entry: AuditEntry) -> None:
         """Store an entry, and delete those that are older than AUDIT_KEPT_MS."""
         ...
+
+    async def entry(self, entry_id: int, scope: Scope) -> AuditEntry | None: ...
 
     async def entries(self, scope: Scope, page: Page, *, target: str | None = None) -> list[AuditEntry]:
         """Return entries, the newest first, of one target when it is given."""
