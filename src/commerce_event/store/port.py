@@ -217,7 +217,7 @@ class QueueStore(Protocol):
         ...
 
     async def finish_replay(self, replay_id: int, *, state: DeliveryState, reason: str, now_ms: int, limit: int) -> int:
-        """Finish up to ``limit`` pending deliveries of a replay; an attempt under way is fenced off. Return how many."""
+        """Finish up to ``limit`` pending deliveries of a replay, and fence off attempts under way; return how many."""
         ...
 
     async def put_replay(self, replay: Replay, *, expected_cursor: int | None = None) -> None:
