@@ -26,7 +26,7 @@ DESCRIPTIONS: Final = {
     "event and the endpoint's `properties` at that time. null: not known, as the endpoint was changed too often since.",
     "cancelled": "Deliveries that were cancelled before they succeeded.",
     "category": "The group of the contract: Customer, Order, Product, Supplier or System.",
-    "cause": "Why the last attempt failed, in words; null: it did not, or there was none.",
+    "cause": "Why the attempt failed, in words; null: it did not.",
     "certificate": "The certificate that the receiver showed, when it is the reason of the failure and could be read; "
     "null: it is not, or it could not.",
     "circuit": "closed: normal; open: after many failures in a row, one request at a time is sent, with pauses.",
@@ -287,8 +287,6 @@ EXCEPTIONS: Final = {
     "NodeView.timeout_s": "How long an attempt may take by default, in seconds.",
     "ReasonView.cause": "Why the last attempt of the newest delivery failed, in words; null: it did not, or there was "
     "none.",
-    "AttemptView.cause": "Why the attempt failed, in words; null: it did not.",
-    "AttemptSummary.cause": "Why the attempt failed, in words; null: it did not.",
     "ReasonView.description": "What people call the endpoint now.",
     "ReasonView.url": "The endpoint's URL when the event was accepted.",
     "ReasonView.body_sent": "The body of the newest delivery's last attempt, where it is not the event's; with "
