@@ -5,7 +5,6 @@ from typing import Final
 import msgspec
 
 from commerce_event.admin.endpoint_condition import FAILING_FROM
-from commerce_event.admin.error_messages import error_message
 from commerce_event.admin.number_format import duration
 from commerce_event.admin.screen_context import ScreenContext
 from commerce_event.admin.source_condition import SourceCondition, source_condition
@@ -89,11 +88,8 @@ async def _last_error(context: ScreenContext, endpoint_id: str) -> str:
     """Return the last error with its meaning, such as ``HTTP 503: the receiver is not available now``."""
     recent = await context.call("listRecentAttempts", path={"id": endpoint_id}, query={"limit": 1})
     for attempt in recent.items:
-        message = error_message(attempt.status, attempt.error)
-        if attempt.status is not None and not 200 <= attempt.status <= 299:
-            return f"HTTP {attempt.status}: {message}"
-        if attempt.error:
-            return f"{attempt.error}: {message}"
+        if attempt.cause is not None:
+            return attempt.cause if attempt.status is None else f"HTTP {attempt.status}: {attempt.cause}"
     return ""
 
 

@@ -32,7 +32,7 @@ _EVENT: Final = {
 _DELIVERY: Final = {
     "id": DELIVERY_ID, "event_id": EVENT_ID, "endpoint_id": ENDPOINT_ID, "client_id": _CLIENT, "state": "delivered",
     "attempt_count": 1, "next_attempt_at": None, "reason": None, "replay_id": None, "created_at": _ACCEPTED,
-    "finished_at": _FINISHED, "failure_count": 0, "sending": False,
+    "finished_at": _FINISHED, "failure_count": 0, "attempts_max": None, "gives_up_at": None, "sending": False,
 }  # fmt: skip
 _SUMMARY: Final = {
     "id": ENDPOINT_ID, "client_id": _CLIENT, "url": URL, "description": "ERP: orders",
@@ -40,6 +40,7 @@ _SUMMARY: Final = {
 }  # fmt: skip
 _ATTEMPT: Final = {
     "number": 1, "started_at": "2026-01-31T12:00:00.167Z", "duration_ms": 17.072, "status": 204, "error": None,
+    "cause": None, "phase": None, "address": None, "redirects": [], "certificate": None,
     "response_headers": [["content-length", "0"]], "response_body": "",
 }  # fmt: skip
 _RULES: Final = [
@@ -52,7 +53,7 @@ _RULES: Final = [
 _REASON: Final = {
     "endpoint_id": ENDPOINT_ID, "url": URL, "description": "ERP: orders", "endpoint": _SUMMARY, "retries": 16,
     "matched": True, "verdict": "delivered after 1 attempt",
-    "held": None, "rules": _RULES, "deliveries": [_DELIVERY], "last_status": 204, "last_error": None,
+    "held": None, "rules": _RULES, "deliveries": [_DELIVERY], "last_status": 204, "last_error": None, "cause": None,
 }  # fmt: skip
 _REFUSAL: Final = {
     "id": REFUSAL_ID, "at": _EARLIER, "client_id": _CLIENT, "type": ORDER.name, "label": "Order 100234569",
