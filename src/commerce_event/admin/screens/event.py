@@ -1,7 +1,6 @@
 """One event: its deliveries to each endpoint, the reasons, and what a person can do about them."""
 
 import asyncio
-import hashlib
 import shlex
 from collections import Counter
 from typing import Final
@@ -20,9 +19,7 @@ from commerce_event.contract.labels import label_of
 from commerce_event.core import ids
 from commerce_event.web.commands import publish_command
 from commerce_event.web.highlight import json_text, value_text
-from commerce_event.web.pages import HEADERS
 
-_REFRESH_S: Final = 2
 _SUMMARY_WORDS: Final = {
     "delivered": "delivered to",
     "dead": "dead at",
@@ -65,9 +62,6 @@ async def show_event(context: ScreenContext) -> Response:
     event, explained = await asyncio.gather(
         context.call("getEvent", path=path), context.call("explainEvent", path=path, query={"expand": True})
     )
-    version = _version(explained.endpoints)
-    if context.is_partial and context.query.get("version") == version:
-        return Response(status_code=204, headers=HEADERS)  # unchanged: the page stays as it is
     sent_to = [_endpoint_card(context, event, reason) for reason in explained.endpoints if reason.deliveries]
     sent_to.sort(key=lambda card: WORST_FIRST.index(card.deliveries[0].delivery.state))
     body = bytes(event.data)
@@ -85,8 +79,6 @@ async def show_event(context: ScreenContext) -> Response:
         ],
         left_out=explained.left_out,
         in_progress=any(each.state == "pending" for reason in explained.endpoints for each in reason.deliveries),
-        refresh_s=_REFRESH_S,
-        version=version,
         curl=publish_command(context.origin, event.type, body),
         description=context.catalogue.of_event(event.type).description,
         rule_text=_rule_text,
@@ -123,16 +115,6 @@ def _refusal_id(event: EventView) -> str:
     except ids.InvalidIdError:
         return ""
     return event.idempotency_key or ""
-
-
-def _version(reasons: list[ReasonView]) -> str:
-    """Return a short text that changes when a delivery of the event changes."""
-    facts = [
-        (each.id, each.state, each.attempt_count, each.next_attempt_at, reason.held)
-        for reason in reasons
-        for each in reason.deliveries
-    ]
-    return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:16]
 
 
 def _endpoint_card(context: ScreenContext, event: EventView, reason: ReasonView) -> EndpointCard:
