@@ -36,6 +36,7 @@ from commerce_event.core.vault import Vault
 from commerce_event.registry.authentication import Needed
 from commerce_event.web.highlight import highlight_json, value_text
 from commerce_event.web.pages import HEADERS, Pages
+from commerce_event.web.payload import readable_text, visible_controls
 
 _MENU = (
     ("overview", "Overview", ROOT),
@@ -57,8 +58,10 @@ TEMPLATE_GLOBALS = {
     "field_time": field_time,
     "highlight_json": highlight_json,
     "latency": latency,
+    "readable_text": readable_text,
     "short": short,
     "value_text": value_text,
+    "visible_controls": visible_controls,
 }
 # Reading needs the role "read", changing "manage", as in the API.
 _SCREENS: Sequence[tuple[str, str, Needed, Screen]] = (

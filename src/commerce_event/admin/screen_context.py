@@ -36,7 +36,7 @@ from commerce_event.web.pages import HEADERS, Pages
 FORM_MAX: Final = 64 * 1024
 ROOT: Final = "/admin"
 LIVE_S: Final = 5  # after which a page is read again; a template sets its own live_s
-STANDS_STILL: Final = frozenset({"cursor", "q", "page"})  # older pages of a list, and searches, which cost more
+STANDS_STILL: Final = frozenset({"cursor", "q", "page", "payload"})  # older pages of lists, and what costs more
 _FORMS: Final = ("/new", "/edit", "/test")
 FLASH_COOKIE: Final = "commerce_event_flash"
 _OPERATIONS: Final = {operation.name: operation for operation in OPERATIONS}
@@ -172,7 +172,7 @@ class ScreenContext:
         return self._factory.pages.page(f"admin/{template}", shown, status)
 
     def _is_readable(self, status: int) -> bool:
-        """Whether the page shows what is stored, so that it can be read again: neither an answer to a form nor a form."""
+        """Whether the page can be read again: it is neither a form, nor the answer to one, nor shown only once."""
         is_form = self.request.url.path.endswith(_FORMS) or ONE_TIME_COOKIE in self.request.cookies
         return self.request.method == "GET" and status == 200 and not is_form
 

@@ -19,6 +19,7 @@ from commerce_event.contract.labels import label_of
 from commerce_event.core import ids
 from commerce_event.web.commands import publish_command
 from commerce_event.web.highlight import json_text, value_text
+from commerce_event.web.payload import payload
 
 _SUMMARY_WORDS: Final = {
     "delivered": "delivered to",
@@ -72,7 +73,7 @@ async def show_event(context: ScreenContext) -> Response:
         label=label_of(event.type, body),
         summary=_summary(sent_to, len(explained.endpoints) + explained.left_out),
         tone="bad" if "dead" in states else "good" if states == {"delivered"} else "wait",
-        payload=json_text(body),
+        payload=payload(body, whole=context.query["payload"] == "full"),
         sent_to=sent_to,
         not_sent_to=[
             (_name(reason), reason, _why_not(reason)) for reason in explained.endpoints if not reason.deliveries
