@@ -6,7 +6,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
 from commerce_event.accept.strict_json import load
 from commerce_event.admin.csrf import HostCheck, check_origin
@@ -124,6 +124,10 @@ class ScreenContext:
         content = None if operation.body is None else convert({} if body is None else body, operation.body, where="")
         call = Call(self._factory.services, self.session.key, path or {}, parameters, content, raw_body)
         return (await perform(operation, call)).content
+
+    async def call_in_turn(self, name: str, *, query: Mapping[str, Any]) -> Any:
+        """Run an API operation that reads after the answer has begun, in turn with the other reads of this key."""
+        return await run_in_turn(self._factory.services.reads, self.session.key, self.call(name, query=query))
 
     async def all_endpoints(self) -> list[EndpointView]:
         """Return every endpoint that this person may see, oldest first."""
@@ -243,6 +247,8 @@ class ScreenFactory:
                 for cookie, path in ((FLASH_COOKIE, ROOT), (ONE_TIME_COOKIE, request.url.path)):
                     if cookie in request.cookies:
                         response.delete_cookie(cookie, path=path)
+            if isinstance(response, StreamingResponse):
+                return response  # its size is bounded by that of a page
             if request.method == "GET":
                 response = finished(request, response)
             return SharedResponse(response, self.services.bodies, session.key.owner)

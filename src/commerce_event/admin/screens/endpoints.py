@@ -40,6 +40,7 @@ async def list_endpoints(context: ScreenContext) -> Response:
     return context.render(
         "endpoints.html",
         rows=rows[(number - 1) * _PAGE_SIZE : number * _PAGE_SIZE],
+        total=len(rows),
         errors=errors,
         filters=sum(name in context.query for name in ("q", "client_id", "health")),
         conditions=[("failing", "Failing or degraded"), ("off", "Off"), ("healthy", "Healthy")],

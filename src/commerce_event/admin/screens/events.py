@@ -37,7 +37,7 @@ class EventRow(msgspec.Struct, frozen=True):
 
 async def list_events(context: ScreenContext) -> Response:
     """List events. An id in the search redirects to its screen; empty fields are dropped from the address."""
-    address = _screen_of(context.query.get("q", "").strip())
+    address = screen_of(context.query.get("q", "").strip())
     if address is None and len(context.query) < len(context.request.query_params):
         address = context.request.url.path + (f"?{urlencode(context.query)}" if context.query else "")
     if address is not None:
@@ -92,7 +92,7 @@ def _row(event: EventView, text: str) -> EventRow:
     return EventRow(event, label, hit, tuple((state, counts[state]) for state in WORST_FIRST if state in counts))
 
 
-def _screen_of(text: str) -> str | None:
+def screen_of(text: str) -> str | None:
     """Return the screen of an id; None when the text is not an id."""
     for prefix, screen in _SCREENS.items():
         try:
