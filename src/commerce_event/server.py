@@ -285,6 +285,7 @@ def _browser_routes(services: Services, vault: Vault) -> list[BaseRoute]:
     pages = Pages(assets, *packages, **admin.TEMPLATE_GLOBALS)
     return [
         assets.route(),
+        assets.icon_route(),
         *admin.routes(services, vault, pages),
         *reference.routes(pages, lambda: services.registry.catalogue),
     ]

@@ -1,7 +1,6 @@
 """One event: its deliveries to each endpoint, the reasons, and what a person can do about them."""
 
 import asyncio
-import hashlib
 import shlex
 from collections import Counter
 from typing import Any, Final
@@ -21,9 +20,8 @@ from commerce_event.core import ids
 from commerce_event.core.type_selection import describe_types
 from commerce_event.web.commands import publish_command
 from commerce_event.web.highlight import json_text, value_text
-from commerce_event.web.pages import HEADERS
+from commerce_event.web.payload import payload
 
-_REFRESH_S: Final = 2
 _SUMMARY_WORDS: Final = {
     "delivered": "delivered to",
     "dead": "dead at",
@@ -66,9 +64,6 @@ async def show_event(context: ScreenContext) -> Response:
     event, explained = await asyncio.gather(
         context.call("getEvent", path=path), context.call("explainEvent", path=path, query={"expand": True})
     )
-    version = _version(explained.endpoints)
-    if context.is_partial and context.query.get("version") == version:
-        return Response(status_code=204, headers=HEADERS)  # unchanged: the page stays as it is
     sent_to = [_endpoint_card(context, event, reason) for reason in explained.endpoints if reason.deliveries]
     sent_to.sort(key=lambda card: WORST_FIRST.index(card.deliveries[0].delivery.state))
     body = bytes(event.data)
@@ -79,15 +74,13 @@ async def show_event(context: ScreenContext) -> Response:
         label=label_of(event.type, body),
         summary=_summary(sent_to, len(explained.endpoints) + explained.left_out),
         tone="bad" if "dead" in states else "good" if states == {"delivered"} else "wait",
-        payload=json_text(body),
+        payload=payload(body, whole=context.query["payload"] == "full"),
         sent_to=sent_to,
         not_sent_to=[
             (_name(reason), reason, _why_not(reason)) for reason in explained.endpoints if not reason.deliveries
         ],
         left_out=explained.left_out,
         in_progress=any(each.state == "pending" for reason in explained.endpoints for each in reason.deliveries),
-        refresh_s=_REFRESH_S,
-        version=version,
         curl=publish_command(context.origin, event.type, body),
         description=context.catalogue.of_event(event.type).description,
         rule_text=_rule_text,
@@ -124,16 +117,6 @@ def _refusal_id(event: EventView) -> str:
     except ids.InvalidIdError:
         return ""
     return event.idempotency_key or ""
-
-
-def _version(reasons: list[ReasonView]) -> str:
-    """Return a short text that changes when a delivery of the event changes."""
-    facts = [
-        (each.id, each.state, each.attempt_count, each.next_attempt_at, reason.held)
-        for reason in reasons
-        for each in reason.deliveries
-    ]
-    return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:16]
 
 
 def _endpoint_card(context: ScreenContext, event: EventView, reason: ReasonView) -> EndpointCard:
