@@ -286,7 +286,7 @@ def _browser_routes(services: Services, vault: Vault) -> list[BaseRoute]:
     return [
         assets.route(),
         *admin.routes(services, vault, pages),
-        *reference.routes(pages, lambda: services.registry.catalogue),
+        *reference.routes(pages, services.settings, lambda: services.registry.catalogue),
     ]
 
 
