@@ -151,7 +151,6 @@ DESCRIPTIONS: Final = {
     "response_body": "The first KiB of the answer's body.",
     "response_headers": "The headers of the answer: names and values.",
     "resume": "What resuming it, or switching it on, would mean for what waits, in words.",
-    "retry_schedule": "Delays before each retry, in seconds or as `5s`, `1m`, `1h`; null: the 16 documented delays.",
     "retry_schedule": "Delays before each retry, in seconds or as `5s`, `1m`, `1h`; null: the server's.",
     "revoked_at": "When it was revoked (RFC 3339, UTC); null: it is valid.",
     "role": "publish: publish events; read: read everything of its clients; manage: both, and make changes; admin: "
