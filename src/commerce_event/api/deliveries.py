@@ -133,6 +133,8 @@ async def retry_delivery(call: Call) -> Reply:
     if endpoint is not None and not endpoint.enabled:
         why = "it answered 410 Gone" if endpoint.disabled_reason == "gone" else "nothing is sent to it"
         raise Problem(409, f"The endpoint of this delivery is off ({why}); switch it on, then retry.")
+    if endpoint is not None and endpoint.paused:
+        raise Problem(409, "The endpoint of this delivery is paused; resume it, then retry.")
     changed = await call.services.store.queue.requeue([delivery.id], now_ms=call.now_ms)
     if not changed:
         raise Problem(409, "This delivery is being sent now; try again in a moment.")

@@ -176,15 +176,15 @@ def _held(call: Call, delivery: Delivery) -> str | None:
     if delivery.state != "pending" or delivery.leased or delivery.due_ms is None or delivery.due_ms > now_ms:
         return None
     endpoint = call.services.registry.endpoint(delivery.endpoint_id)
-    if endpoint is None or not endpoint.live:
-        return "the endpoint is disabled"
+    if endpoint is None or not endpoint.is_sending:
+        return f"the endpoint is {'paused' if endpoint is not None and endpoint.live else 'off'}"
     if call.services.settings.hold_deliveries:
         return "this server holds all deliveries"
-    health = call.services.dispatcher.health(endpoint.id)
-    if health.circuit != "closed":
-        return f"the endpoint failed {health.consecutive_failures} times in a row and gets one attempt at a time"
-    if health.paused_for_s is not None:
-        return f"the endpoint asked for a pause of another {health.paused_for_s:.0f} s"
+    treatment = call.services.dispatcher.treatment(endpoint.id)
+    if treatment.circuit != "closed":
+        return f"the endpoint failed {treatment.consecutive_failures} times in a row and gets one attempt at a time"
+    if treatment.paused_for_s is not None:
+        return f"the endpoint asked for a pause of another {treatment.paused_for_s:.0f} s"
     return "other deliveries of this endpoint are before it"
 
 

@@ -1,7 +1,7 @@
 """Models of the answers: names in snake_case, ids and times as text. Only new secrets are shown."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -25,6 +25,7 @@ from commerce_event.core.model import (
     Redirect,
     Replay,
     ReplayOf,
+    ReplayState,
     Role,
     Signing,
 )
@@ -44,7 +45,9 @@ class EndpointSummary(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     description: str
     event_types: list[str]
+    except_types: list[str] = msgspec.field(name="except")
     enabled: bool
+    paused: bool
     disabled_reason: str | None
 
 
@@ -142,6 +145,12 @@ class DeliveryDetailView(DeliveryView, frozen=True, kw_only=True):
     body_sent: msgspec.Raw | None
 
 
+class SecretEnd(msgspec.Struct, frozen=True):
+    """A secret that requests are signed with now, and until when."""
+
+    expires_at: str | None
+
+
 class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     """An endpoint. Values of static headers are masked; the secret is shown only when created or rotated."""
 
@@ -150,7 +159,10 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     application_id: int | None
     url: str
     event_types: list[str]
+    except_types: list[str] = msgspec.field(name="except")
     enabled: bool
+    paused: bool
+    state_since: str
     disabled_reason: str | None
     description: str
     headers: dict[str, str]
@@ -165,6 +177,7 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     follow_redirects: bool
     signing: Signing
     public_key: str | None
+    secrets: list[SecretEnd]
     created_at: str
     updated_at: str
 
@@ -210,7 +223,7 @@ class ReplayView(msgspec.Struct, frozen=True, kw_only=True):
     until: str
     types: list[str]
     only: ReplayOf
-    state: Literal["running", "done", "cancelled"]
+    state: ReplayState
     looked_at: int
     queued: int
     deliveries: dict[str, int]
@@ -294,7 +307,9 @@ def endpoint_summary(endpoint: Endpoint | None) -> EndpointSummary | None:
         url=endpoint.url,
         description=endpoint.description,
         event_types=list(endpoint.event_types),
+        except_types=list(endpoint.except_types),
         enabled=endpoint.enabled,
+        paused=endpoint.paused,
         disabled_reason=endpoint.disabled_reason,
     )
 
@@ -369,7 +384,7 @@ def delivery_fields(
     }
 
 
-def endpoint_fields(endpoint: Endpoint) -> dict[str, Any]:
+def endpoint_fields(endpoint: Endpoint, now_ms: int) -> dict[str, Any]:
     schedule = endpoint.retry_schedule_s
     return {
         "id": ids.encode("end", endpoint.id),
@@ -377,7 +392,10 @@ def endpoint_fields(endpoint: Endpoint) -> dict[str, Any]:
         "application_id": endpoint.application_id,
         "url": endpoint.url,
         "event_types": list(endpoint.event_types),
+        "except_types": list(endpoint.except_types),
         "enabled": endpoint.enabled,
+        "paused": endpoint.paused,
+        "state_since": rfc3339(endpoint.state_since_ms),
         "disabled_reason": endpoint.disabled_reason,
         "description": endpoint.description,
         "headers": dict.fromkeys(endpoint.headers, MASK),
@@ -392,6 +410,11 @@ def endpoint_fields(endpoint: Endpoint) -> dict[str, Any]:
         "follow_redirects": endpoint.follow_redirects,
         "signing": endpoint.signing,
         "public_key": public_key_of(endpoint),
+        "secrets": [
+            SecretEnd(shown_time(each.expires_ms))
+            for each in endpoint.secrets
+            if each.expires_ms is None or each.expires_ms > now_ms
+        ],
         "created_at": rfc3339(endpoint.created_ms),
         "updated_at": rfc3339(endpoint.updated_ms),
     }
@@ -407,12 +430,12 @@ def shared_secret_of(endpoint: Endpoint) -> str | None:
     return endpoint.secrets[0].value if endpoint.signing == "hmac" else None
 
 
-def endpoint_view(endpoint: Endpoint) -> EndpointView:
-    return EndpointView(**endpoint_fields(endpoint))
+def endpoint_view(endpoint: Endpoint, now_ms: int) -> EndpointView:
+    return EndpointView(**endpoint_fields(endpoint, now_ms))
 
 
-def new_endpoint_view(endpoint: Endpoint) -> NewEndpointView:
-    return NewEndpointView(**endpoint_fields(endpoint), secret=shared_secret_of(endpoint))
+def new_endpoint_view(endpoint: Endpoint, now_ms: int) -> NewEndpointView:
+    return NewEndpointView(**endpoint_fields(endpoint, now_ms), secret=shared_secret_of(endpoint))
 
 
 def key_fields(key: Key) -> dict[str, Any]:
