@@ -16,6 +16,7 @@ from commerce_event.accept.publish import Publisher
 from commerce_event.accept.refusals import RefusalRecorder
 from commerce_event.admin import routes as admin
 from commerce_event.api.app import create_app
+from commerce_event.api.automatic_changes import AutomaticChanges
 from commerce_event.api.metrics import Metrics
 from commerce_event.api.read_limits import read_slots
 from commerce_event.api.services import Services
@@ -181,6 +182,7 @@ class Node:
             body_max=settings.max_body,
         )
         self.dispatcher.on_attempt.append(self.metrics.attempt)
+        self.dispatcher.on_switched_off.append(AutomaticChanges(store, ids, clock).record_switch_off)
         services = Services(
             settings=settings,
             clock=clock,

@@ -16,6 +16,7 @@ from commerce_event.api.response_models import (
     delivery_detail_view,
     delivery_fields,
     delivery_view,
+    endpoint_name,
     endpoint_summary,
     event_view,
 )
@@ -90,7 +91,6 @@ async def get_delivery(call: Call) -> Reply:
     if not found:
         raise not_found("delivery")
     [(delivery, attempts)] = found
-    call.is_about(delivery.client_id, ids.encode("dlv", delivery.id))
     return Reply(delivery_detail_view(delivery, attempts, await _body_sent(call, delivery, attempts)))
 
 
@@ -135,7 +135,9 @@ async def _find(call: Call) -> Delivery:
     delivery = await call.services.store.history.delivery(call.id("dlv", "delivery"), call.scope)
     if delivery is None:
         raise not_found("delivery")
-    call.is_about(delivery.client_id, ids.encode("dlv", delivery.id))
+    endpoint = call.services.registry.endpoint(delivery.endpoint_id)
+    name = None if endpoint is None else f"to {endpoint_name(endpoint)}"
+    call.is_about(delivery.client_id, ids.encode("dlv", delivery.id), name=name)
     return delivery
 
 

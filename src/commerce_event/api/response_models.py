@@ -1,12 +1,12 @@
 """Models of the answers: names in snake_case, ids and times as text. Only new secrets are shown."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from commerce_event.core import ids
+from commerce_event.core import field_changes, ids
 from commerce_event.core.clock import rfc3339
 from commerce_event.core.model import (
     Attempt,
@@ -27,7 +27,11 @@ from commerce_event.core.receiver_text import receiver_text
 from commerce_event.core.signatures import public_key
 from commerce_event.store.model import DeliveryCounts, RaisedEvent
 
-MASK = "***"
+MASK: Final = field_changes.MASK
+NOT_AUDITED: Final = frozenset(  # fields that follow others
+    {"id", "created_at", "updated_at", "active_since", "sentence", "disabled_reason"}
+)
+AUDITED_SECRETS: Final = frozenset({"headers", "secret"})  # of an endpoint
 
 
 class EndpointSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -375,6 +379,21 @@ def shared_secret_of(endpoint: Endpoint) -> str | None:
 
 def endpoint_view(endpoint: Endpoint) -> EndpointView:
     return EndpointView(**endpoint_fields(endpoint))
+
+
+def endpoint_name(endpoint: Endpoint) -> str:
+    """Return what people call an endpoint."""
+    return endpoint.description or endpoint.url
+
+
+def audited_endpoint(endpoint: Endpoint) -> dict[str, Any]:
+    """Return the fields of an endpoint as they are compared for the audit log, with AUDITED_SECRETS in clear."""
+    fields = {name: value for name, value in endpoint_fields(endpoint).items() if name not in NOT_AUDITED}
+    return {
+        **fields,
+        "headers": endpoint.headers,
+        "secret": endpoint.secrets[0].value if endpoint.secrets else None,
+    }
 
 
 def new_endpoint_view(endpoint: Endpoint) -> NewEndpointView:

@@ -41,6 +41,12 @@ class AttemptListener(Protocol):
     def __call__(self, endpoint: Endpoint, outcome: Outcome, decision: Decision, /) -> None: ...
 
 
+class SwitchOffListener(Protocol):
+    """Called when an endpoint was switched off because it answered 410, for the audit log. Raises nothing."""
+
+    async def __call__(self, before: Endpoint, after: Endpoint, /) -> None: ...
+
+
 class Dispatcher:
     """Delivers: moves due deliveries from the store to the sender, and their outcomes back."""
 
@@ -82,6 +88,7 @@ class Dispatcher:
         self._own_faults: dict[int, int] = {}  # in a row, by delivery; the latest last
         self._closing = False
         self.on_attempt: list[AttemptListener] = []
+        self.on_switched_off: list[SwitchOffListener] = []
 
     # -- life
 
@@ -244,11 +251,15 @@ class Dispatcher:
             return
         log.warning("endpoint switched off: it answered 410 Gone", endpoint=endpoint.id)
         try:
-            await self._registry.switch_off(
+            switched_off = await self._registry.switch_off(
                 endpoint.id, "gone", self._clock.now_ms(), expected_revision=endpoint.revision
             )
         except StoreUnavailableError as error:
             log.warning("cannot switch the endpoint off now; its next 410 does", endpoint=endpoint.id, error=str(error))
+        else:
+            if switched_off is not None:
+                for listen in self.on_switched_off:
+                    await listen(endpoint, switched_off)
         self.wake()
 
     def _on_recorded(self, settlement: Settlement) -> None:

@@ -186,10 +186,10 @@ class Registry:
 
     async def switch_off(
         self, endpoint_id: int, reason: str, now_ms: int, *, expected_revision: int | None = None
-    ) -> None:
-        """Disable an endpoint because of what its receiver answered; a person enables it again.
+    ) -> Endpoint | None:
+        """Disable an endpoint because of what its receiver answered, and return it; a person enables it again.
 
-        Does nothing when the endpoint is no longer at ``expected_revision``.
+        None: nothing was done, because the endpoint is no longer at ``expected_revision``.
         """
 
         def off(endpoint: Endpoint) -> Endpoint:
@@ -198,7 +198,8 @@ class Registry:
             return msgspec.structs.replace(endpoint, enabled=False, disabled_reason=reason, updated_ms=now_ms)
 
         with suppress(_OutdatedError):
-            await self.change(endpoint_id, off)
+            return await self.change(endpoint_id, off)
+        return None
 
     async def endpoints_at(self, client_id: int, config_version: int) -> list[Endpoint]:
         """Return the client's endpoints as they were at a config version, deleted ones included, without secrets."""
