@@ -1,13 +1,15 @@
 """Models of the answers: names in snake_case, ids and times as text. Only new secrets are shown."""
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from commerce_event.core import field_changes, ids
 from commerce_event.core.clock import rfc3339
+from commerce_event.core.endpoint_warnings import EndpointStanding
+from commerce_event.core.health import Health
 from commerce_event.core.model import (
     Attempt,
     Delivery,
@@ -19,11 +21,13 @@ from commerce_event.core.model import (
     Ordering,
     Replay,
     ReplayOf,
+    ReplayState,
     Role,
     Signing,
 )
 from commerce_event.core.problems import Fault
 from commerce_event.core.receiver_text import receiver_text
+from commerce_event.core.replay_progress import progress_of, state_of
 from commerce_event.core.signatures import public_key
 from commerce_event.store.model import DeliveryCounts, RaisedEvent
 
@@ -196,14 +200,19 @@ class ReplayView(msgspec.Struct, frozen=True, kw_only=True):
     until: str
     types: list[str]
     only: ReplayOf
-    state: Literal["running", "done", "cancelled"]
+    state: ReplayState
     looked_at: int
     queued: int
     deliveries: dict[str, int]
     has_pending: bool
     has_dead: bool
+    pace_per_s: float | None
+    ends_at: str | None
     endpoint: EndpointSummary | None
+    endpoint_health: Health | None
+    warning: str | None
     created_at: str
+    queued_at: str | None
     finished_at: str | None
 
 
@@ -422,7 +431,12 @@ def replay_view(
     *,
     has_pending: bool,
     has_dead: bool,
+    standing: EndpointStanding | None,
+    now_ms: int,
 ) -> ReplayView:
+    state = state_of(replay, has_pending=has_pending)
+    progress = progress_of(replay, states, now_ms=now_ms)
+    warning = standing.warning if standing is not None and state == "running" else None
     return ReplayView(
         id=ids.encode("rpl", replay.id),
         client_id=replay.client_id,
@@ -431,15 +445,20 @@ def replay_view(
         until=rfc3339(replay.until_ms),
         types=list(replay.types),
         only=replay.only,
-        state=replay.state,
+        state=state,
         looked_at=replay.looked_at,
         queued=replay.queued,
         deliveries={str(state): count for state, count in states.items()},
         has_pending=has_pending,
         has_dead=has_dead,
+        pace_per_s=progress.pace_per_s,
+        ends_at=None if warning else shown_time(progress.ends_ms),
         endpoint=endpoint_summary(endpoint),
+        endpoint_health=None if standing is None else standing.health,
+        warning=warning,
         created_at=rfc3339(replay.created_ms),
-        finished_at=shown_time(replay.finished_ms),
+        queued_at=shown_time(replay.finished_ms),
+        finished_at=None,
     )
 
 
