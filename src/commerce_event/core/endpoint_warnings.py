@@ -25,11 +25,11 @@ def standing_of(health: Health, *, failures: int, failing_since_ms: int | None, 
     if health != "failing":
         return EndpointStanding(health, _WARNINGS.get(health))
     times = f"{failures:,} times in a row" if failures > 1 else "at its newest attempt"
-    since = (
-        ""
-        if failing_since_ms is None
-        else f" since {datetime.fromtimestamp(failing_since_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
-    )
+    since = "" if failing_since_ms is None else f" since {_moment(failing_since_ms)}"
     why = f": {cause}" if cause else ""
     end = "" if why.endswith("?") else "."
     return EndpointStanding(health, f"The endpoint has failed {times}{since}{why}{end} Fix it or send a test first.")
+
+
+def _moment(ms: int) -> str:
+    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"

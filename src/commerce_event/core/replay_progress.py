@@ -19,7 +19,7 @@ class ReplayProgress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def state_of(replay: Replay, *, has_pending: bool) -> ReplayState:
-    """Return the state that people see: the stored ``done`` means queued, so it is ``running`` while some are pending."""
+    """Return the state that people see. The stored ``done`` means queued: it is ``running`` while some are pending."""
     return "running" if replay.state == "done" and has_pending else replay.state
 
 

@@ -58,7 +58,8 @@ class Counted(msgspec.Struct, frozen=True):
 class Replays:
     """Runs replays one step at a time, and resumes after a restart at the last commit.
 
-    Every node runs all replays, also those that another one started: when two nodes make the same step, the store accepts one.
+    Every node runs all replays, also those that another one started. When two nodes make the same step, the store
+    accepts one.
     """
 
     def __init__(
