@@ -22,7 +22,7 @@ from commerce_event.api.response_models import (
 )
 from commerce_event.core import ids
 from commerce_event.core.delivery import can_cancel, can_retry
-from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event
+from commerce_event.core.model import Attempt, Delivery, DeliveryState, Endpoint, Event
 from commerce_event.core.payload import sent_body
 from commerce_event.core.problems import Problem, not_found
 from commerce_event.store.model import DeliveryQuery
@@ -108,18 +108,22 @@ async def retry_delivery(call: Call) -> Reply:
     delivery = await _find(call)
     if not can_retry(delivery.state):
         raise Problem(409, "This delivery is delivered; to send the event again, start a replay.")
-    endpoint = call.services.registry.endpoint(delivery.endpoint_id)
-    if endpoint is not None and endpoint.deleted_ms is not None:
-        raise Problem(409, "The endpoint of this delivery was deleted, so it cannot be retried.")
-    if endpoint is not None and not endpoint.enabled:
-        why = "it answered 410 Gone" if endpoint.disabled_reason == "gone" else "nothing is sent to it"
-        raise Problem(409, f"The endpoint of this delivery is off ({why}); switch it on, then retry.")
+    check_can_send(call.services.registry.endpoint(delivery.endpoint_id))
     changed = await call.services.store.queue.requeue([delivery.id], now_ms=call.now_ms)
     if not changed:
         raise Problem(409, "This delivery is being sent now; try again in a moment.")
     call.services.dispatcher.wake()
     view = delivery_view(await _find(call))
     return Reply(view, 202, {"Location": f"/v1/deliveries/{view.id}"})
+
+
+def check_can_send(endpoint: Endpoint | None) -> None:
+    """Raise Problem 409 when nothing would be sent to the endpoint of a delivery: it is off or was deleted."""
+    if endpoint is not None and endpoint.deleted_ms is not None:
+        raise Problem(409, "The endpoint of this delivery was deleted, so it cannot be retried.")
+    if endpoint is not None and not endpoint.enabled:
+        why = "it answered 410 Gone" if endpoint.disabled_reason == "gone" else "nothing is sent to it"
+        raise Problem(409, f"The endpoint of this delivery is off ({why}); switch it on, then retry.")
 
 
 async def cancel_delivery(call: Call) -> Reply:
