@@ -15,7 +15,13 @@ def test_changes_are_the_fields_whose_values_differ() -> None:
 
 
 def test_changes_of_something_created_leave_out_what_is_empty() -> None:
-    created = {"url": "https://a.example/", "description": "", "headers": {}, "filter": None, "enabled": False}
+    created: dict[str, object] = {
+        "url": "https://a.example/",
+        "description": "",
+        "headers": {},
+        "filter": None,
+        "enabled": False,
+    }
 
     assert find_changes(None, created) == (
         FieldChange("url", None, "https://a.example/"),

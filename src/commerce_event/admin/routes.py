@@ -113,6 +113,8 @@ _SCREENS: Sequence[tuple[str, str, Needed, Screen]] = (
     ("GET", "/sources", "read", sources.list_sources),
     ("GET", "/sources/{name}", "read", sources.show_source),
     ("GET", "/audit", "read", audit.list_entries),
+    ("GET", "/audit/{id}", "read", audit.show_entry),
+    ("POST", "/audit/{id}/restore", "manage", audit.restore_entry),
     ("GET", "/keys", "admin", keys.list_keys),
     ("POST", "/keys", "admin", keys.create_key),
     ("POST", "/keys/{id}/revoke", "admin", keys.revoke_key),

@@ -16,6 +16,7 @@ from commerce_event.api.parameters import Int32, scope_for
 from commerce_event.api.response_models import EndpointView, audited_endpoint, endpoint_view
 from commerce_event.api.validation import convert
 from commerce_event.core import ids
+from commerce_event.core.audit_words import sentence_of
 from commerce_event.core.changes.model import EventSetting
 from commerce_event.core.clock import rfc3339
 from commerce_event.core.field_changes import is_kept_whole, shortened
@@ -49,6 +50,7 @@ class AuditEntryView(msgspec.Struct, frozen=True, kw_only=True):
     action: str
     target: str
     name: str | None
+    sentence: str
     detail: str | None
     changes: tuple[FieldChange, ...]
     restorable: bool
@@ -165,6 +167,7 @@ def _view(entry: AuditEntry) -> AuditEntryView:
         action=entry.action,
         target=entry.target,
         name=entry.name,
+        sentence=sentence_of(entry),
         detail=entry.detail,
         changes=entry.changes,
         restorable=any(_is_restorable(each, fields) for each in entry.changes),

@@ -279,6 +279,7 @@ EXCEPTIONS: Final = {
     "AuditEntryView.detail": "What was done, in words; null: `changes` say it.",
     "AuditEntryView.key_id": "The key that was used, `key_…`; null: the operator's key, or none.",
     "AuditEntryView.name": "What people called the target at the time; null: not recorded.",
+    "AuditEntryView.sentence": "What was done, in words.",
     "AuditEntryView.restorable": "Whether values of before can be put back.",
     "AuditEntryView.client_id": "The client that the change concerns; null: no particular one.",
     "ReplayCountView.deliveries": "Deliveries that the replay would send.",

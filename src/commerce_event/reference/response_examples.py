@@ -240,7 +240,8 @@ EXAMPLES: Final[dict[str, Any]] = CHANGE_EXAMPLES | {
     "DiscardRefusal": {"reason": "A test of the shop"},
     "AuditEntryView": {
         "id": AUDIT_ID, "at": _ACCEPTED, "client_id": _CLIENT, "key_id": KEY_ID, "key_name": "support",
-        "automatic": False, "action": "changeEndpoint", "target": ENDPOINT_ID, "name": "ERP: orders", "detail": None,
+        "automatic": False, "action": "changeEndpoint", "target": ENDPOINT_ID, "name": "ERP: orders",
+        "sentence": "Switched off ERP: orders", "detail": None,
         "changes": [_FIELD_CHANGE], "restorable": True,
     },
     "FieldChange": _FIELD_CHANGE,
