@@ -1,18 +1,21 @@
 """Dead letters: grouped by endpoint, reason and last error; send them again, or discard them."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from commerce_event.api.deliveries import check_can_send
+from commerce_event.api.endpoint_standing import standings_of
 from commerce_event.api.operations import Call, Operation, Reply, Subject
 from commerce_event.api.paging import Listing
 from commerce_event.api.parameters import Int32, read_id, scope_for
 from commerce_event.api.response_models import EndpointSummary, endpoint_name, endpoint_summary
 from commerce_event.core import ids
 from commerce_event.core.clock import rfc3339
+from commerce_event.core.endpoint_warnings import EndpointStanding
+from commerce_event.core.health import Health
 from commerce_event.core.model import Endpoint, Scope
 from commerce_event.core.problems import Problem, child, invalid, not_found
 from commerce_event.store.model import DeadGroup, DeliveryQuery, Page
@@ -63,6 +66,8 @@ class DeadGroupView(msgspec.Struct, frozen=True, kw_only=True):
     oldest_at: str
     newest_at: str
     endpoint: EndpointSummary | None
+    endpoint_health: Health | None
+    warning: str | None
 
 
 class DeadLettersChangedView(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,8 +95,9 @@ async def list_groups(call: Call) -> Reply:
     scope = scope_for(call, query.client_id)
     endpoint_id = read_id("end", query.endpoint_id, "?endpoint_id")
     groups = await call.services.store.history.dead_groups(scope, endpoint_id=endpoint_id, limit=GROUPED_MAX)
-    registry = call.services.registry
-    return Reply(Listing([_view(each, registry.endpoint_in(scope, each.endpoint_id)) for each in groups], None))
+    found = {each.endpoint_id: call.services.registry.endpoint_in(scope, each.endpoint_id) for each in groups}
+    standings = await standings_of(call, [each for each in found.values() if each is not None])
+    return Reply(Listing([_view(each, found[each.endpoint_id], standings) for each in groups], None))
 
 
 async def retry_dead_letters(call: Call) -> Reply:
@@ -196,7 +202,8 @@ async def _of_endpoint(call: Call, endpoint: Endpoint, wanted: DeadLetterSelecti
     return _Found({endpoint.id: selected[: wanted.limit][::-1]}, more)
 
 
-def _view(group: DeadGroup, endpoint: Endpoint | None) -> DeadGroupView:
+def _view(group: DeadGroup, endpoint: Endpoint | None, standings: Mapping[int, EndpointStanding]) -> DeadGroupView:
+    standing = standings.get(group.endpoint_id)
     return DeadGroupView(
         endpoint_id=ids.encode("end", group.endpoint_id),
         reason=group.reason,
@@ -205,6 +212,8 @@ def _view(group: DeadGroup, endpoint: Endpoint | None) -> DeadGroupView:
         oldest_at=rfc3339(group.oldest_ms),
         newest_at=rfc3339(group.newest_ms),
         endpoint=endpoint_summary(endpoint),
+        endpoint_health=None if standing is None else standing.health,
+        warning=None if standing is None else standing.warning,
     )
 
 

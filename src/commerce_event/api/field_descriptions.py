@@ -323,7 +323,7 @@ EXCEPTIONS: Final = {
     "pending; cancelled: by a person, or with its endpoint.",
     **{
         f"{view}.{name}": text
-        for view in ("ReplayView", "ReplayCountView")
+        for view in ("ReplayView", "ReplayCountView", "DeadGroupView")
         for name, text in {
             "endpoint_health": "ok, failing, slow, recovering, paused or off; null: the endpoint was deleted.",
             "warning": "Why deliveries would not arrive now; null: nothing speaks against it.",

@@ -66,6 +66,7 @@ _REFUSED_BODY: Final = {name: value for name, value in ORDER.example.items() if 
 _DEAD_GROUP: Final = {
     "endpoint_id": "end_0sapa4r740000", "reason": "attempts_exhausted", "error": "http_500", "count": 12,
     "oldest_at": _EARLIER, "newest_at": _ACCEPTED, "endpoint": {**_SUMMARY, "id": "end_0sapa4r740000"},
+    "endpoint_health": "ok", "warning": None,
 }  # fmt: skip
 _REPLAY: Final = {
     "id": REPLAY_ID, "client_id": _CLIENT, "endpoint_id": ENDPOINT_ID, "since": "2026-01-31T00:00:00.000Z",
