@@ -16,7 +16,6 @@ from commerce_event.accept.publish import Publisher
 from commerce_event.accept.refusals import RefusalRecorder
 from commerce_event.admin import routes as admin
 from commerce_event.api.app import create_app
-from commerce_event.api.automatic_changes import AutomaticChanges
 from commerce_event.api.metrics import Metrics
 from commerce_event.api.read_limits import read_slots
 from commerce_event.api.services import Services
@@ -132,7 +131,7 @@ class Node:
         try:
             key_file = KeyFile(settings.secret_key, settings.store_path())
             vault = Vault(key_file.key)
-            self.registry = Registry(store, vault, ids, admin_key=settings.admin_key)
+            self.registry = Registry(store, vault, ids, admin_key=settings.admin_key, clock=clock)
             await self.registry.load()
         except VaultError as error:
             raise StoreRefusedError(str(error)) from None
@@ -182,7 +181,6 @@ class Node:
             body_max=settings.max_body,
         )
         self.dispatcher.on_attempt.append(self.metrics.attempt)
-        self.dispatcher.on_switched_off.append(AutomaticChanges(store, ids, clock).record_switch_off)
         services = Services(
             settings=settings,
             clock=clock,
@@ -287,6 +285,7 @@ def _browser_routes(services: Services, vault: Vault) -> list[BaseRoute]:
     pages = Pages(assets, *packages, **admin.TEMPLATE_GLOBALS)
     return [
         assets.route(),
+        assets.icon_route(),
         *admin.routes(services, vault, pages),
         *reference.routes(pages, lambda: services.registry.catalogue),
     ]

@@ -93,7 +93,9 @@ async def restore_audit_entry(call: Call) -> Reply:
             return endpoint_change
 
         saved = await store_endpoint_change(call, _endpoint_id(call, entry), for_endpoint)
-        view = RestoredView(restored=names, left_out=left_out, endpoint=endpoint_view(saved), event_setting=None)
+        view = RestoredView(
+            restored=names, left_out=left_out, endpoint=endpoint_view(saved, call.now_ms), event_setting=None
+        )
         return Reply(view)
     setting_change = convert(body, EventSettingChange, where="")
 

@@ -13,6 +13,7 @@ from commerce_event.api.paging import Listing
 from commerce_event.api.parameters import Int32, read_id, scope_for
 from commerce_event.api.response_models import EndpointSummary, endpoint_name, endpoint_summary
 from commerce_event.core import ids
+from commerce_event.core.causes import cause_of_code
 from commerce_event.core.clock import rfc3339
 from commerce_event.core.endpoint_warnings import EndpointStanding
 from commerce_event.core.health import Health
@@ -62,6 +63,7 @@ class DeadGroupView(msgspec.Struct, frozen=True, kw_only=True):
     endpoint_id: str
     reason: str | None
     error: str | None
+    cause: str
     count: int
     oldest_at: str
     newest_at: str
@@ -208,6 +210,7 @@ def _view(group: DeadGroup, endpoint: Endpoint | None, standings: Mapping[int, E
         endpoint_id=ids.encode("end", group.endpoint_id),
         reason=group.reason,
         error=group.error,
+        cause=cause_of_code(group.error),
         count=group.count,
         oldest_at=rfc3339(group.oldest_ms),
         newest_at=rfc3339(group.newest_ms),

@@ -58,6 +58,7 @@ async def create_endpoint(call: Call) -> Reply:
         id=call.services.ids.next(now_ms),
         created_ms=now_ms,
         updated_ms=now_ms,
+        switched_ms=now_ms,
         secrets=(Secret(new_secret(wanted.signing)),),
         **check_fields(fields, call.services.policy, call.services.registry.catalogue),
     )
@@ -65,7 +66,7 @@ async def create_endpoint(call: Call) -> Reply:
     if saved is None:
         raise Problem(409, f"A client has at most {PER_CLIENT_MAX} endpoints; delete an unused one.")
     _audit(call, None, saved)
-    view = new_endpoint_view(saved)
+    view = new_endpoint_view(saved, now_ms)
     return Reply(view, 201, {"Location": f"/v1/endpoints/{view.id}"})
 
 
@@ -77,15 +78,16 @@ async def list_endpoints(call: Call) -> Reply:
         for endpoint in reversed(call.services.registry.endpoints(scope_for(call, query.client_id)))
         if before is None or endpoint.id < before
     ]
-    return Reply(listing(newest_first, query, endpoint_view))
+    return Reply(listing(newest_first, query, lambda endpoint: endpoint_view(endpoint, call.now_ms)))
 
 
 async def get_endpoint(call: Call) -> Reply:
-    return Reply(endpoint_view(find_endpoint(call)))
+    return Reply(endpoint_view(find_endpoint(call), call.now_ms))
 
 
 async def change_endpoint(call: Call) -> Reply:
-    return Reply(endpoint_view(await store_endpoint_change(call, find_endpoint(call).id, lambda _: call.body)))
+    saved = await store_endpoint_change(call, find_endpoint(call).id, lambda _: call.body)
+    return Reply(endpoint_view(saved, call.now_ms))
 
 
 async def store_endpoint_change(
@@ -133,11 +135,20 @@ def _changed(call: Call, endpoint: Endpoint, change: EndpointChange) -> Endpoint
         fields["headers"] = {n: kept.get(n.lower(), v) if v == MASK else v for n, v in fields["headers"].items()}
     if fields.get("enabled"):
         fields["disabled_reason"] = None
-    present: dict[str, Any] = {"event_types": list(endpoint.event_types), "filter": endpoint.filter}
-    if "event_types" in fields:  # a selection must fit them
+    present: dict[str, Any] = {
+        "event_types": list(endpoint.event_types),
+        "except_types": list(endpoint.except_types),
+        "filter": endpoint.filter,
+    }
+    if fields.keys() & {"event_types", "except_types"}:  # a selection must fit them
         present["properties"] = endpoint.properties
     usable = check_fields({**present, **fields}, call.services.policy, call.services.registry.catalogue)
-    return msgspec.structs.replace(endpoint, updated_ms=call.now_ms, **usable)
+    switched = endpoint.switched(
+        call.now_ms,
+        enabled=usable.pop("enabled", endpoint.enabled),
+        paused=usable.pop("paused", endpoint.paused),
+    )
+    return msgspec.structs.replace(switched, updated_ms=call.now_ms, **usable)
 
 
 async def delete_endpoint(call: Call) -> Reply:
@@ -239,7 +250,10 @@ OPERATIONS = (
         body=EndpointChange,
         answers={200: EndpointView},
         problems=(404, 415, 422),
-        description="While disabled, new events are not tracked, and pending deliveries are held until it is enabled.",
+        description=(
+            "While disabled, new events are not tracked, and pending deliveries are held until it is enabled. While "
+            "paused, new events are tracked, and their deliveries are held until it is resumed: nothing is lost."
+        ),
     ),
     Operation(
         method="DELETE",

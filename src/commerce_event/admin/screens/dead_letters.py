@@ -7,11 +7,11 @@ from urllib.parse import urlencode
 import msgspec
 from starlette.responses import Response
 
-from commerce_event.admin.error_messages import error_code_message, error_message, reason_message
 from commerce_event.admin.screen_context import ROOT, ScreenContext
 from commerce_event.admin.screens.endpoint import DeliveryRow, delivery_rows, display_name
 from commerce_event.api.dead_letters import GROUPED_MAX, NOTE_MAX, DeadGroupView, DeadLettersChangedView
-from commerce_event.api.response_models import EndpointSummary
+from commerce_event.api.response_models import BooksView, EndpointSummary
+from commerce_event.core.causes import reason_in_words
 from commerce_event.core.problems import Problem
 
 _PAGE_SIZE: Final = 50
@@ -22,7 +22,6 @@ class CauseRow(msgspec.Struct, frozen=True):
     """The dead letters of an endpoint with one cause. ``query`` selects them on other pages."""
 
     group: DeadGroupView
-    cause: str
     reason: str
     query: str
     is_all: bool  # of the endpoint's dead letters
@@ -76,7 +75,7 @@ async def list_dead_letters(context: ScreenContext) -> Response:
         message = problem.detail if is_foreign else "Enter the client's number."
         return context.render(
             "dead_letters.html", 422, errors={"client_id": message}, groups=[], truncated_at=0, rows=[], first=True,
-            this_url=context.url_with(), next_url="", first_url="",
+            total=None, this_url=context.url_with(), next_url="", first_url="",
         )  # fmt: skip
     first = "cursor" not in context.query
     groups = (await context.call("listDeadLetters", query=query)).items if first and replay_id is None else []
@@ -88,6 +87,7 @@ async def list_dead_letters(context: ScreenContext) -> Response:
         truncated_at=GROUPED_MAX if sum(group.count for group in groups) >= GROUPED_MAX else 0,
         rows=[_row(row) for row in delivery_rows(found.items)],
         first=first,
+        total=await _total(context, {**query, "replay_id": replay_id}),
         this_url=context.url_with(),
         next_url=context.url_with(cursor=found.next_cursor) if found.next_cursor else "",
         first_url="" if first else context.url_with(cursor=None),
@@ -168,7 +168,7 @@ async def _selected(context: ScreenContext, given: Mapping[str, str]) -> Selecte
             endpoint=endpoint,
             name=_name(endpoint, delivery.endpoint_id),
             count=1 if delivery.state == "dead" else 0,
-            cause="" if last is None else error_message(last.status, last.error),
+            cause="" if last is None else last.cause or "",
             warning=None,
         )
     endpoint_id = given.get("endpoint_id") or ""
@@ -185,7 +185,7 @@ async def _selected(context: ScreenContext, given: Mapping[str, str]) -> Selecte
         endpoint=endpoint,
         name=_name(endpoint, endpoint_id),
         count=sum(each.count for each in groups),
-        cause=error_code_message(body["error"]) if "error" in body else "",
+        cause=groups[0].cause if groups and "error" in body else "",
         warning=groups[0].warning if groups else None,
     )
 
@@ -198,6 +198,15 @@ async def _endpoint(context: ScreenContext, endpoint_id: str) -> EndpointSummary
             raise
         return None
     return msgspec.convert(view, EndpointSummary, from_attributes=True)
+
+
+async def _total(context: ScreenContext, query: Mapping[str, str | None]) -> int | None:
+    """Return how many dead letters the list has, from the counts of the endpoints; None where they do not tell."""
+    if query["client_id"] is not None or query["replay_id"] is not None:
+        return None
+    books: BooksView = await context.call("readBooks")
+    wanted = query["endpoint_id"]
+    return sum(book.dead for book in books.items if wanted in (None, book.endpoint_id))
 
 
 def _typed(context: ScreenContext) -> dict[str, str]:
@@ -229,15 +238,14 @@ def _cause_row(group: DeadGroupView, dead: int) -> CauseRow:
     selection = {"endpoint_id": group.endpoint_id, "cause": "1", "reason": group.reason, "error": group.error}
     return CauseRow(
         group=group,
-        cause=error_code_message(group.error),
-        reason=reason_message(group.reason),
+        reason=reason_in_words(group.reason),
         query=urlencode({name: value for name, value in selection.items() if value is not None}),
         is_all=group.count >= dead,
     )
 
 
 def _row(row: DeliveryRow) -> DeadLetterRow:
-    message = "never attempted" if row.last is None else error_message(row.last.status, row.last.error)
+    message = "never attempted" if row.last is None else row.last.cause or ""
     return DeadLetterRow(row, row.endpoint, _name(row.endpoint, row.delivery.endpoint_id), message)
 
 
