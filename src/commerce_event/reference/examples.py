@@ -39,6 +39,8 @@ _IN_PATH: Final = {
     "refusals/{id}": f"refusals/{REFUSAL_ID}",
     "keys/{id}": f"keys/{KEY_ID}",
     "changes/{id}": f"changes/{CHANGE_ID}",
+    "incidents/{id}": f"incidents/{ENDPOINT_ID}",
+    "timelines/{kind}": "timelines/order",
 }
 
 
