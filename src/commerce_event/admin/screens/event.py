@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from commerce_event.admin.screen_context import ROOT, ScreenContext, safe_next
 from commerce_event.admin.screens.events import WORST_FIRST
+from commerce_event.admin.screens.timelines import links_of
 from commerce_event.admin.timeline import TimelineEntry, timeline
 from commerce_event.api.explanations import ReasonView, RuleView
 from commerce_event.api.response_models import MASK, DeliveryView, EndpointSummary, EventView
@@ -76,6 +77,7 @@ async def show_event(context: ScreenContext) -> Response:
         "event.html",
         event=event,
         label=label_of(event.type, body),
+        links=links_of(body, event.client_id),
         summary=_summary(sent_to, len(explained.endpoints) + explained.left_out),
         tone="bad" if "dead" in states else "good" if states == {"delivered"} else "wait",
         payload=json_text(body),
