@@ -131,7 +131,7 @@ class Node:
         try:
             key_file = KeyFile(settings.secret_key, settings.store_path())
             vault = Vault(key_file.key)
-            self.registry = Registry(store, vault, ids, admin_key=settings.admin_key)
+            self.registry = Registry(store, vault, ids, admin_key=settings.admin_key, clock=clock)
             await self.registry.load()
         except VaultError as error:
             raise StoreRefusedError(str(error)) from None
@@ -285,6 +285,7 @@ def _browser_routes(services: Services, vault: Vault) -> list[BaseRoute]:
     pages = Pages(assets, *packages, **admin.TEMPLATE_GLOBALS)
     return [
         assets.route(),
+        assets.icon_route(),
         *admin.routes(services, vault, pages),
         *reference.routes(pages, lambda: services.registry.catalogue),
     ]

@@ -12,7 +12,6 @@ from commerce_event.admin.source_condition import SourceCondition, source_condit
 from commerce_event.api.endpoint_stats import EndpointStatsItem
 from commerce_event.api.incidents import IncidentsView
 from commerce_event.api.paging import LIMIT_MAX
-from commerce_event.core.causes import cause
 from commerce_event.core.clock import parse_rfc3339
 
 SHOWN_MAX: Final = 8
@@ -111,9 +110,8 @@ async def _last_error(context: ScreenContext, endpoint_id: str) -> str:
     """Return the last error in words, such as ``HTTP 503: the receiver is not available now``."""
     recent = await context.call("listRecentAttempts", path={"id": endpoint_id}, query={"limit": 1})
     for attempt in recent.items:
-        words = cause(attempt.status, attempt.error)
-        if words is not None:
-            return words if attempt.status is None else f"HTTP {attempt.status}: {words}"
+        if attempt.cause is not None:
+            return attempt.cause if attempt.status is None else f"HTTP {attempt.status}: {attempt.cause}"
     return ""
 
 
@@ -124,11 +122,12 @@ def _alerts(stats: EndpointStatsItem, now_ms: int) -> list[Alert]:
     if stats.dead:
         text = f"{stats.dead:,} dead letter{'s' if stats.dead > 1 else ''}"
         found.append(Alert(min(800_000, stats.dead), "bad", "dead letters", text))
-    if stats.oldest_due_at is not None and endpoint.enabled:
+    if stats.oldest_due_at is not None and stats.health not in {"off", "paused"}:
         late_ms = now_ms - parse_rfc3339(stats.oldest_due_at)
         if late_ms > _LATE_MS:
             text = f"{stats.pending:,} pending; the oldest has been due for {duration(late_ms / 1000)}"
             found.append(Alert(700_000, "wait", "late", text))
-    if not endpoint.enabled and endpoint.disabled_reason is None and stats.pending:
-        found.append(Alert(10, "wait", "held", f"It is switched off and holds {stats.pending:,} deliveries."))
+    if stats.health in {"off", "paused"} and endpoint.disabled_reason is None and stats.pending:
+        state = "switched off" if stats.health == "off" else "paused"
+        found.append(Alert(10, "wait", "held", f"It is {state} and holds {stats.pending:,} deliveries."))
     return found

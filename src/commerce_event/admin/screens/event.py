@@ -1,10 +1,9 @@
 """One event: its deliveries to each endpoint, the reasons, and what a person can do about them."""
 
 import asyncio
-import hashlib
 import shlex
 from collections import Counter
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -19,11 +18,11 @@ from commerce_event.api.explanations import ReasonView, RuleView
 from commerce_event.api.response_models import MASK, DeliveryView, EndpointSummary, EventView
 from commerce_event.contract.labels import label_of
 from commerce_event.core import ids
+from commerce_event.core.type_selection import describe_types
 from commerce_event.web.commands import publish_command
 from commerce_event.web.highlight import json_text, value_text
-from commerce_event.web.pages import HEADERS
+from commerce_event.web.payload import payload
 
-_REFRESH_S: Final = 2
 _SUMMARY_WORDS: Final = {
     "delivered": "delivered to",
     "dead": "dead at",
@@ -66,9 +65,6 @@ async def show_event(context: ScreenContext) -> Response:
     event, explained = await asyncio.gather(
         context.call("getEvent", path=path), context.call("explainEvent", path=path, query={"expand": True})
     )
-    version = _version(explained.endpoints)
-    if context.is_partial and context.query.get("version") == version:
-        return Response(status_code=204, headers=HEADERS)  # unchanged: the page stays as it is
     sent_to = [_endpoint_card(context, event, reason) for reason in explained.endpoints if reason.deliveries]
     sent_to.sort(key=lambda card: WORST_FIRST.index(card.deliveries[0].delivery.state))
     body = bytes(event.data)
@@ -80,15 +76,13 @@ async def show_event(context: ScreenContext) -> Response:
         links=links_of(body, event.client_id),
         summary=_summary(sent_to, len(explained.endpoints) + explained.left_out),
         tone="bad" if "dead" in states else "good" if states == {"delivered"} else "wait",
-        payload=json_text(body),
+        payload=payload(body, whole=context.query["payload"] == "full"),
         sent_to=sent_to,
         not_sent_to=[
             (_name(reason), reason, _why_not(reason)) for reason in explained.endpoints if not reason.deliveries
         ],
         left_out=explained.left_out,
         in_progress=any(each.state == "pending" for reason in explained.endpoints for each in reason.deliveries),
-        refresh_s=_REFRESH_S,
-        version=version,
         curl=publish_command(context.origin, event.type, body),
         description=context.catalogue.of_event(event.type).description,
         rule_text=_rule_text,
@@ -125,16 +119,6 @@ def _refusal_id(event: EventView) -> str:
     except ids.InvalidIdError:
         return ""
     return event.idempotency_key or ""
-
-
-def _version(reasons: list[ReasonView]) -> str:
-    """Return a short text that changes when a delivery of the event changes."""
-    facts = [
-        (each.id, each.state, each.attempt_count, each.next_attempt_at, reason.held)
-        for reason in reasons
-        for each in reason.deliveries
-    ]
-    return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:16]
 
 
 def _endpoint_card(context: ScreenContext, event: EventView, reason: ReasonView) -> EndpointCard:
@@ -202,7 +186,7 @@ def _why_not(reason: ReasonView) -> str:
 
 def _failed_rule(rule: RuleView) -> str:
     if rule.name == "type":
-        return f"type not subscribed: it subscribes to {', '.join(rule.wanted)}"
+        return f"type not subscribed: it takes {_types_text(rule.wanted)}"
     if rule.name == "application":
         has = "none" if rule.found is None else rule.found
         return f"another application: it subscribes to {rule.wanted}, the event has {has}"
@@ -215,8 +199,17 @@ def _failed_rule(rule: RuleView) -> str:
     return f"{rule.name} did not match"
 
 
+def _types_text(wanted: Any) -> str:
+    """Return the types that the type rule wants, with those that are left out."""
+    if isinstance(wanted, dict):
+        return describe_types(wanted["event_types"], wanted["except"])
+    return describe_types(wanted, ())
+
+
 def _rule_text(value: object, blank: str) -> str:
     """Return what a rule compares as text: lists with commas, and ``blank`` for null or an empty list."""
+    if isinstance(value, dict) and value.keys() == {"event_types", "except"}:
+        return _types_text(value)
     if value is None or value == []:
         return blank
     if isinstance(value, bool):
