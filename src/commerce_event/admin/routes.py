@@ -25,6 +25,7 @@ from commerce_event.admin.screens import (
     event_types,
     events,
     exports,
+    incidents,
     keys,
     overview,
     palette,
@@ -32,6 +33,7 @@ from commerce_event.admin.screens import (
     replays,
     sources,
     system,
+    timelines,
     validation,
 )
 from commerce_event.admin.sign_in import SignIn, sign_out
@@ -84,6 +86,12 @@ _SCREENS: Sequence[tuple[str, str, Needed, Screen]] = (
     ("GET", "/deliveries/{id}", "read", event.show_delivery),
     ("POST", "/deliveries/{id}/retry", "manage", event.retry_delivery),
     ("POST", "/deliveries/{id}/cancel", "manage", event.cancel_delivery),
+    *(
+        ("GET", f"/{path}/{{value:path}}", "read", timelines.timeline_screen(kind))
+        for kind, path in timelines.PATHS.items()
+    ),
+    ("GET", "/incidents/{id}", "read", incidents.show_incident),
+    ("POST", "/incidents/{id}/test", "manage", incidents.send_test),
     ("GET", "/changes", "read", changes.list_changes),
     ("GET", "/changes/{id}", "read", changes.show_change),
     ("GET", "/endpoints", "read", endpoints.list_endpoints),

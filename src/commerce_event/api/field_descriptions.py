@@ -7,6 +7,7 @@ operation, such as ``ReplayView.state``.
 from typing import Final
 
 from commerce_event.api.change_descriptions import CHANGE_FIELDS
+from commerce_event.api.timeline_descriptions import TIMELINE_FIELDS
 
 DESCRIPTIONS: Final = {
     "accepted": "Events that were accepted.",
@@ -429,4 +430,4 @@ EXCEPTIONS: Final = {
 def describe(place: str, name: str) -> str:
     """Return the description of a field in a schema or operation. Raises KeyError when there is none."""
     full = f"{place}.{name}"
-    return EXCEPTIONS.get(full) or CHANGE_FIELDS.get(full) or DESCRIPTIONS[name]
+    return EXCEPTIONS.get(full) or CHANGE_FIELDS.get(full) or TIMELINE_FIELDS.get(full) or DESCRIPTIONS[name]

@@ -41,6 +41,8 @@ _IN_PATH: Final = {
     "audit/{id}": f"audit/{AUDIT_ID}",
     "keys/{id}": f"keys/{KEY_ID}",
     "changes/{id}": f"changes/{CHANGE_ID}",
+    "incidents/{id}": f"incidents/{ENDPOINT_ID}",
+    "timelines/{kind}": "timelines/order",
 }
 
 

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.reference.change_examples import CHANGE_EXAMPLES
+from commerce_event.reference.timeline_examples import TIMELINE_EXAMPLES
 
 ORDER: Final = EVENT_TYPES["OrderConfirmedEvent"]
 JOB: Final = EVENT_TYPES["JobCompletedEvent"]
@@ -156,7 +157,7 @@ _TYPE: Final = {
     "own": False,
 }  # fmt: skip
 
-EXAMPLES: Final[dict[str, Any]] = CHANGE_EXAMPLES | {
+EXAMPLES: Final[dict[str, Any]] = CHANGE_EXAMPLES | TIMELINE_EXAMPLES | {
     "AcceptedView": _ACCEPTED_VIEW,
     "ItemView": {"index": 0, "status": 202, **_ACCEPTED_VIEW},
     "BatchView": {

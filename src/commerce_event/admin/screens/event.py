@@ -11,6 +11,7 @@ from msgspec import UNSET
 from starlette.responses import Response
 
 from commerce_event.admin.screen_context import ROOT, ScreenContext, safe_next
+from commerce_event.admin.screens.timelines import links_of
 from commerce_event.admin.timeline import TimelineEntry, timeline
 from commerce_event.api.explanations import ReasonView, RuleView
 from commerce_event.api.response_models import MASK, DeliveryView, EndpointSummary, EventView
@@ -72,6 +73,7 @@ async def show_event(context: ScreenContext) -> Response:
         "event.html",
         event=event,
         label=label_of(event.type, body),
+        links=links_of(body, event.client_id),
         summary=_summary(sent_to, len(explained.endpoints) + explained.left_out),
         tone="bad" if "dead" in states else "good" if states == {"delivered"} else "wait",
         payload=payload(body, whole=context.query["payload"] == "full"),
