@@ -24,6 +24,7 @@ from commerce_event.core.problems import Problem, unavailable
 from commerce_event.daemon_threads import DaemonThreads
 from commerce_event.http.asgi import HEADERS, Receive, Scope, Send
 from commerce_event.http.problems import problem_of
+from commerce_event.web.problem_pages import ProblemPages, wants_page
 
 Handler = Callable[[Request], Awaitable[Response]]
 # One at a time: with many event types it takes seconds, and the others then get what it has made.
@@ -36,12 +37,17 @@ class App:
     """Passes events to the publisher, changes to their receiver, and everything else to the routes."""
 
     def __init__(
-        self, services: Services, publisher: Publisher, changes: ChangeReceiver, pages: Sequence[BaseRoute]
+        self,
+        services: Services,
+        publisher: Publisher,
+        changes: ChangeReceiver,
+        pages: Sequence[BaseRoute],
+        problem_pages: ProblemPages,
     ) -> None:
         self.publisher = publisher  # also called by the HTTP server, with whole requests
         self._changes = {CHANGES_PATH: changes.receive_changes, DEBEZIUM_PATH: changes.receive_debezium}
         self._metrics = services.metrics
-        self._routes = _routes(services, pages)
+        self._routes = _routes(services, pages, problem_pages)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST":
@@ -63,13 +69,17 @@ class App:
 
 
 def create_app(
-    services: Services, publisher: Publisher, changes: ChangeReceiver, pages: Sequence[BaseRoute] = ()
+    services: Services,
+    publisher: Publisher,
+    changes: ChangeReceiver,
+    pages: Sequence[BaseRoute],
+    problem_pages: ProblemPages,
 ) -> App:
-    """Return the application. ``pages`` are the routes of screens and other pages."""
-    return App(services, publisher, changes, pages)
+    """Return the application. ``pages`` are the routes of screens; browsers get problems as ``problem_pages``."""
+    return App(services, publisher, changes, pages, problem_pages)
 
 
-def _routes(services: Services, pages: Sequence[BaseRoute]) -> Starlette:
+def _routes(services: Services, pages: Sequence[BaseRoute], problem_pages: ProblemPages) -> Starlette:
     readiness = Readiness(services.store)
     shared = partial(SharedResponse, bodies=services.bodies, owner="anybody")
 
@@ -86,9 +96,21 @@ def _routes(services: Services, pages: Sequence[BaseRoute]) -> Starlette:
 
     async def explain_problem(request: Request) -> Response:
         try:
-            return json_response(Reply(problem_type(request.path_params["name"])))
+            kind = problem_type(request.path_params["name"])
         except Problem as problem:
-            return problem_response(problem)
+            return await http_problem(request, HTTPException(problem.status))
+        if wants_page(request):
+            meaning, remedy = (text.replace("`", "") for text in (kind.meaning, kind.remedy))
+            return problem_pages.page(request, kind.title, (meaning, remedy), 200)
+        response = json_response(Reply(kind))
+        response.headers["Vary"] = "Accept"
+        return response
+
+    async def http_problem(request: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException) and error.status_code == 404 and wants_page(request):
+            texts = ("There is no page at this address. It may have been mistyped.",)
+            return problem_pages.page(request, "Page not found", texts, 404)
+        return await _http_problem(request, error)
 
     async def metrics(request: Request) -> Response:
         text, media_type = services.metrics.text(",".join(request.headers.getlist("accept")))
@@ -118,7 +140,7 @@ def _routes(services: Services, pages: Sequence[BaseRoute]) -> Starlette:
             *(Route(path, handler, methods=["GET"]) for path, handler in plain.items()),
             *pages,
         ],
-        exception_handlers={HTTPException: _http_problem, Exception: _internal_error},
+        exception_handlers={HTTPException: http_problem, Exception: _internal_error},
     )
     routes.router.redirect_slashes = False  # it would redirect to any Host that the caller sends
     return routes
