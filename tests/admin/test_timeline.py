@@ -6,6 +6,7 @@ import msgspec
 
 from commerce_event.admin.timeline import TimelineEntry, attempts_before_restart, timeline
 from commerce_event.api.response_models import AttemptView, DeliveryView
+from commerce_event.core.causes import cause
 from commerce_event.core.clock import rfc3339
 
 BORN_MS = 1_800_000_000_000
@@ -19,6 +20,11 @@ def attempts(*answers: int | str) -> list[AttemptView]:
             duration_ms=5,
             status=answer if isinstance(answer, int) else None,
             error=None if isinstance(answer, int) else answer,
+            cause=cause(answer, None) if isinstance(answer, int) else cause(None, answer),
+            phase=None,
+            address=None,
+            redirects=(),
+            certificate=None,
             response_headers=[],
             response_body="",
         )
@@ -31,6 +37,7 @@ def delivery(state: str = "dead", tries: int = 0, failures: int = 0, **fields: A
         "id": "dlv_5", "event_id": "evt_4", "endpoint_id": "end_7", "client_id": 1, "state": state, "attempt_count": tries,
         "failure_count": failures, "next_attempt_at": None, "sending": False, "replay_id": None, "reason": None,
         "created_at": rfc3339(BORN_MS), "finished_at": None if state == "pending" else rfc3339(BORN_MS + 60_000),
+        "attempts_max": None, "gives_up_at": None,
     }  # fmt: skip
     return DeliveryView(**(given | fields))
 

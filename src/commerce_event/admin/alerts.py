@@ -4,8 +4,6 @@ from typing import Final
 
 import msgspec
 
-from commerce_event.admin.endpoint_condition import FAILING_FROM
-from commerce_event.admin.error_messages import error_message
 from commerce_event.admin.number_format import duration
 from commerce_event.admin.screen_context import ScreenContext
 from commerce_event.admin.source_condition import SourceCondition, source_condition
@@ -89,11 +87,8 @@ async def _last_error(context: ScreenContext, endpoint_id: str) -> str:
     """Return the last error with its meaning, such as ``HTTP 503: the receiver is not available now``."""
     recent = await context.call("listRecentAttempts", path={"id": endpoint_id}, query={"limit": 1})
     for attempt in recent.items:
-        message = error_message(attempt.status, attempt.error)
-        if attempt.status is not None and not 200 <= attempt.status <= 299:
-            return f"HTTP {attempt.status}: {message}"
-        if attempt.error:
-            return f"{attempt.error}: {message}"
+        if attempt.cause is not None:
+            return attempt.cause if attempt.status is None else f"HTTP {attempt.status}: {attempt.cause}"
     return ""
 
 
@@ -101,17 +96,18 @@ def _alerts(stats: EndpointStatsItem, now_ms: int) -> list[Alert]:
     endpoint, found = stats.endpoint, []
     if endpoint.disabled_reason == "gone" and not endpoint.enabled:
         found.append(Alert(1_000_000, "bad", "switched off", "The receiver answered 410 Gone, so it was switched off."))
-    if endpoint.enabled and (stats.circuit != "closed" or stats.consecutive_failures >= FAILING_FROM):
+    if stats.health == "failing":
         text = f"The last {stats.consecutive_failures:,} attempts in a row failed."
         found.append(Alert(900_000, "bad", "failing", text))
     if stats.dead:
         text = f"{stats.dead:,} dead letter{'s' if stats.dead > 1 else ''}"
         found.append(Alert(min(800_000, stats.dead), "bad", "dead letters", text))
-    if stats.oldest_due_at is not None and endpoint.enabled:
+    if stats.oldest_due_at is not None and stats.health not in {"off", "paused"}:
         late_ms = now_ms - parse_rfc3339(stats.oldest_due_at)
         if late_ms > _LATE_MS:
             text = f"{stats.pending:,} pending; the oldest has been due for {duration(late_ms / 1000)}"
             found.append(Alert(700_000, "wait", "late", text))
-    if not endpoint.enabled and endpoint.disabled_reason is None and stats.pending:
-        found.append(Alert(10, "wait", "held", f"It is switched off and holds {stats.pending:,} deliveries."))
+    if stats.health in {"off", "paused"} and endpoint.disabled_reason is None and stats.pending:
+        state = "switched off" if stats.health == "off" else "paused"
+        found.append(Alert(10, "wait", "held", f"It is {state} and holds {stats.pending:,} deliveries."))
     return found

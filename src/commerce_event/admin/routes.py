@@ -92,7 +92,14 @@ _SCREENS: Sequence[tuple[str, str, Needed, Screen]] = (
     ("GET", "/endpoints/{id}", "read", endpoint.show_endpoint),
     ("GET", "/endpoints/{id}/edit", "manage", endpoint_changes.edit_endpoint),
     ("POST", "/endpoints/{id}/edit", "manage", endpoint_changes.change_endpoint),
-    ("POST", "/endpoints/{id}/switch", "manage", endpoint_changes.switch_endpoint),
+    *(
+        ("GET", f"/endpoints/{{id}}/{action}", "manage", endpoint_changes.ask)
+        for action in ("pause", "resume", "off", "on", "delete")
+    ),
+    ("POST", "/endpoints/{id}/pause", "manage", endpoint_changes.pause_endpoint),
+    ("POST", "/endpoints/{id}/resume", "manage", endpoint_changes.resume_endpoint),
+    ("POST", "/endpoints/{id}/off", "manage", endpoint_changes.switch_off),
+    ("POST", "/endpoints/{id}/on", "manage", endpoint_changes.switch_on),
     ("POST", "/endpoints/{id}/delete", "manage", endpoint_changes.delete_endpoint),
     ("POST", "/endpoints/{id}/rotate", "manage", endpoint_changes.rotate_secret),
     ("GET", "/endpoints/{id}/test", "manage", endpoint_test.show_test),

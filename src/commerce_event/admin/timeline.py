@@ -6,8 +6,8 @@ from typing import Final
 import msgspec
 from msgspec import UNSET
 
-from commerce_event.admin.error_messages import error_message, reason_message
 from commerce_event.api.response_models import AttemptView, DeliveryView
+from commerce_event.core.causes import reason_in_words
 from commerce_event.core.clock import parse_rfc3339, rfc3339
 
 _NOT_COUNTED: Final = frozenset({"interrupted", "internal", "connection_stale"})  # errors that use up no retry
@@ -61,9 +61,9 @@ def timeline(
         entries.append(TimelineEntry(title=title, replay_id=restarted_by))
     entries += [_attempt_entry(attempt) for attempt in attempts[restarted_after:]]
     if delivery.state == "dead":
-        entries.append(_given_up(delivery.finished_at, reason_message(delivery.reason), delivery.attempt_count))
+        entries.append(_given_up(delivery.finished_at, reason_in_words(delivery.reason), delivery.attempt_count))
     elif delivery.state == "cancelled":
-        text = reason_message(delivery.reason)
+        text = reason_in_words(delivery.reason)
         entries.append(TimelineEntry(title="Cancelled", at=delivery.finished_at, text=text))
     elif delivery.state == "pending":
         entries.append(_next_entry(delivery, now_ms, held))
@@ -105,7 +105,7 @@ def _attempt_entry(attempt: AttemptView) -> TimelineEntry:
         title=f"Attempt {attempt.number}",
         tone="good" if attempt.status is not None and 200 <= attempt.status <= 299 else "bad",
         at=attempt.started_at,
-        text=error_message(attempt.status, attempt.error),
+        text=attempt.cause or "",
         attempt=attempt,
         answer=answer_text(attempt.status, attempt.response_headers, attempt.response_body),
     )

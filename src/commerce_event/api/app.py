@@ -94,24 +94,6 @@ def _routes(services: Services, pages: Sequence[BaseRoute], problem_pages: Probl
             return problem_response(unavailable("deliveries have stopped; see the log"))
         return JSONResponse({"status": "ready"}, headers=HEADERS)
 
-    async def explain_problem(request: Request) -> Response:
-        try:
-            kind = problem_type(request.path_params["name"])
-        except Problem as problem:
-            return await http_problem(request, HTTPException(problem.status))
-        if wants_page(request):
-            meaning, remedy = (text.replace("`", "") for text in (kind.meaning, kind.remedy))
-            return problem_pages.page(request, kind.title, (meaning, remedy), 200)
-        response = json_response(Reply(kind))
-        response.headers["Vary"] = "Accept"
-        return response
-
-    async def http_problem(request: Request, error: Exception) -> Response:
-        if isinstance(error, HTTPException) and error.status_code == 404 and wants_page(request):
-            texts = ("There is no page at this address. It may have been mistyped.",)
-            return problem_pages.page(request, "Page not found", texts, 404)
-        return await _http_problem(request, error)
-
     async def metrics(request: Request) -> Response:
         text, media_type = services.metrics.text(",".join(request.headers.getlist("accept")))
         return Response(text, headers=HEADERS | {"Vary": "Accept", "Content-Type": media_type})
@@ -126,13 +108,13 @@ def _routes(services: Services, pages: Sequence[BaseRoute], problem_pages: Probl
         text = await loop.run_in_executor(_YAML_THREAD, document_yaml, services.registry.catalogue)
         return shared(Response(text, headers=HEADERS, media_type="application/yaml"))
 
-    plain = {
+    plain: dict[str, Handler] = {
         "/healthz": healthz,
         "/readyz": readyz,
         "/metrics": metrics,
         "/openapi.json": openapi_json,
         "/openapi.yaml": openapi_yaml,
-        "/problems/{name}": explain_problem,
+        "/problems/{name}": partial(_explain_problem, problem_pages),
     }
     routes = Starlette(
         routes=[
@@ -140,7 +122,7 @@ def _routes(services: Services, pages: Sequence[BaseRoute], problem_pages: Probl
             *(Route(path, handler, methods=["GET"]) for path, handler in plain.items()),
             *pages,
         ],
-        exception_handlers={HTTPException: http_problem, Exception: _internal_error},
+        exception_handlers={HTTPException: partial(_http_problem, problem_pages), Exception: _internal_error},
     )
     routes.router.redirect_slashes = False  # it would redirect to any Host that the caller sends
     return routes
@@ -167,9 +149,28 @@ def _by_method(handlers: dict[str, Handler]) -> Handler:
     return handle
 
 
-async def _http_problem(request: Request, error: Exception) -> Response:
+async def _explain_problem(pages: ProblemPages, request: Request) -> Response:
+    try:
+        kind = problem_type(request.path_params["name"])
+    except Problem as problem:
+        return _no_page(pages, request) if wants_page(request) else problem_response(problem)
+    if wants_page(request):
+        meaning, remedy = (text.replace("`", "") for text in (kind.meaning, kind.remedy))
+        return pages.page(request, kind.title, (meaning, remedy), 200)
+    response = json_response(Reply(kind))
+    response.headers["Vary"] = "Accept"
+    return response
+
+
+def _no_page(pages: ProblemPages, request: Request) -> Response:
+    return pages.page(request, "Page not found", ("There is no page at this address. It may have been mistyped.",), 404)
+
+
+async def _http_problem(pages: ProblemPages, request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         return await _internal_error(request, error)
+    if error.status_code == 404 and wants_page(request):
+        return _no_page(pages, request)
     details = {
         404: "No call has this path; GET /openapi.json lists them.",
         405: f"{request.method} is not allowed here; the Allow header lists what is.",

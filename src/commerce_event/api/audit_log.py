@@ -45,7 +45,7 @@ def _view(entry: AuditEntry) -> AuditEntryView:
         id=ids.encode("aud", entry.id),
         at=rfc3339(entry.at_ms),
         client_id=entry.client_id,
-        key_id=ids.encode("key", entry.key_id) if entry.key_id else None,
+        key_id=ids.encode("key", entry.key_id) if entry.key_id > 0 else None,
         key_name=entry.key_name,
         action=entry.action,
         target=entry.target,

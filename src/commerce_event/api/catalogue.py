@@ -100,7 +100,9 @@ async def delete_type(call: Call) -> Reply:
     names = {event_type.name}
     if sum(each.category == event_type.category for each in registry.catalogue.types.values()) == 1:
         names.add(event_type.category)
-    used = sum(not names.isdisjoint(each.event_types) for each in registry.endpoints(Scope.everyone()))
+    used = sum(
+        not names.isdisjoint((*each.event_types, *each.except_types)) for each in registry.endpoints(Scope.everyone())
+    )
     if used:
         named = " or ".join(sorted(names))
         raise Problem(409, f"{used} endpoint{'s name' if used > 1 else ' names'} {named}; change them first.")

@@ -56,13 +56,14 @@ async def create_endpoint(call: Call) -> Reply:
         id=call.services.ids.next(now_ms),
         created_ms=now_ms,
         updated_ms=now_ms,
+        switched_ms=now_ms,
         secrets=(Secret(new_secret(wanted.signing)),),
         **check_fields(fields, call.services.policy, call.services.registry.catalogue),
     )
     saved = await call.services.registry.add(endpoint, limit=PER_CLIENT_MAX)
     if saved is None:
         raise Problem(409, f"A client has at most {PER_CLIENT_MAX} endpoints; delete an unused one.")
-    view = new_endpoint_view(saved)
+    view = new_endpoint_view(saved, now_ms)
     call.is_about(saved.client_id, view.id)
     return Reply(view, 201, {"Location": f"/v1/endpoints/{view.id}"})
 
@@ -75,17 +76,17 @@ async def list_endpoints(call: Call) -> Reply:
         for endpoint in reversed(call.services.registry.endpoints(scope_for(call, query.client_id)))
         if before is None or endpoint.id < before
     ]
-    return Reply(listing(newest_first, query, endpoint_view))
+    return Reply(listing(newest_first, query, lambda endpoint: endpoint_view(endpoint, call.now_ms)))
 
 
 async def get_endpoint(call: Call) -> Reply:
-    return Reply(endpoint_view(find_endpoint(call)))
+    return Reply(endpoint_view(find_endpoint(call), call.now_ms))
 
 
 async def change_endpoint(call: Call) -> Reply:
     saved = await _change(call, lambda endpoint: _changed(call, endpoint))
     call.services.dispatcher.wake()
-    return Reply(endpoint_view(saved))
+    return Reply(endpoint_view(saved, call.now_ms))
 
 
 async def _change(call: Call, changed: Callable[[Endpoint], Endpoint]) -> Endpoint:
@@ -103,11 +104,20 @@ def _changed(call: Call, endpoint: Endpoint) -> Endpoint:
         fields["headers"] = {n: kept.get(n.lower(), v) if v == MASK else v for n, v in fields["headers"].items()}
     if fields.get("enabled"):
         fields["disabled_reason"] = None
-    present: dict[str, Any] = {"event_types": list(endpoint.event_types), "filter": endpoint.filter}
-    if "event_types" in fields:  # a selection must fit them
+    present: dict[str, Any] = {
+        "event_types": list(endpoint.event_types),
+        "except_types": list(endpoint.except_types),
+        "filter": endpoint.filter,
+    }
+    if fields.keys() & {"event_types", "except_types"}:  # a selection must fit them
         present["properties"] = endpoint.properties
     usable = check_fields({**present, **fields}, call.services.policy, call.services.registry.catalogue)
-    changed = msgspec.structs.replace(endpoint, updated_ms=call.now_ms, **usable)
+    switched = endpoint.switched(
+        call.now_ms,
+        enabled=usable.pop("enabled", endpoint.enabled),
+        paused=usable.pop("paused", endpoint.paused),
+    )
+    changed = msgspec.structs.replace(switched, updated_ms=call.now_ms, **usable)
     if changed.properties != endpoint.properties:
         detail = f"properties: {_selection_text(endpoint)} → {_selection_text(changed)}"
         call.is_about(endpoint.client_id, ids.encode("end", endpoint.id), detail)
@@ -219,7 +229,10 @@ OPERATIONS = (
         body=EndpointChange,
         answers={200: EndpointView},
         problems=(404, 415, 422),
-        description="While disabled, new events are not tracked, and pending deliveries are held until it is enabled.",
+        description=(
+            "While disabled, new events are not tracked, and pending deliveries are held until it is enabled. While "
+            "paused, new events are tracked, and their deliveries are held until it is resumed: nothing is lost."
+        ),
     ),
     Operation(
         method="DELETE",

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from commerce_event.cli.api import Api, at
 from commerce_event.cli.errors import UsageError, WorkFailedError
-from commerce_event.cli.history import DELIVERIES, Endpoint
+from commerce_event.cli.history import DELIVERIES, Endpoint, error_text
 from commerce_event.cli.options import (
     DEFAULT_URL,
     SINCE_HELP,
@@ -26,6 +26,7 @@ from commerce_event.cli.options import (
 )
 from commerce_event.cli.output import Columns, console, print_items, print_json, print_thing
 from commerce_event.cli.signals import report_interrupt
+from commerce_event.core.causes import cause_of_code, reason_in_words
 from commerce_event.core.model import ReplayOf
 
 dead = typer.Typer(no_args_is_help=True, help="Read and retry dead letters: deliveries that failed for good.")
@@ -48,8 +49,8 @@ _DEAD: Columns = {
     "attempts": "attempt_count", "last answer": "last", "dead since": "finished_at",
 }  # fmt: skip
 _GROUPS: Columns = {
-    "dead": "count", "endpoint": "endpoint_id", "reason": "reason", "last error": "error", "oldest": "oldest_at",
-    "newest": "newest_at",
+    "dead": "count", "endpoint": "endpoint_id", "reason": lambda group: _in_words(group)[0],
+    "last error": lambda group: _in_words(group)[1], "oldest": "oldest_at", "newest": "newest_at",
 }  # fmt: skip
 _REPLAYS: Columns = {
     "id": "id", "endpoint": "endpoint_id", "only": "only", "progress": lambda item: _progress_text(item),  # noqa: PLW0108 - it stands below
@@ -206,13 +207,18 @@ def _progress_text(replay: dict[str, Any]) -> str:
     return "; ".join([queued[replay["state"]].format(replay["queued"]), *filter(None, [", ".join(by_state)])])
 
 
+def _in_words(group: Any) -> tuple[str, str]:
+    """Return the reason and the last error of a group of dead letters."""
+    return reason_in_words(group["reason"]), cause_of_code(group["error"])
+
+
 def _described(api: Api, deliveries: Iterator[Any]) -> Iterator[Any]:
-    """Yield dead deliveries with the event type and the last answer."""
+    """Yield dead deliveries with the event type, the reason and the last answer in words."""
     types: dict[str, str] = {}
     for each in deliveries:
         event_id = each["event_id"]
         if event_id not in types:
             types[event_id] = api.get(at("events", event_id))["type"]
         attempts = api.get(at("deliveries", each["id"]))["attempts"]
-        last = str(attempts[-1]["error"] or attempts[-1]["status"]) if attempts else None
-        yield {**each, "type": types[event_id], "last": last}
+        last = error_text(attempts[-1]["status"], attempts[-1]["cause"]) if attempts else None
+        yield {**each, "type": types[event_id], "last": last, "reason": reason_in_words(each["reason"])}

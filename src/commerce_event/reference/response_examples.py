@@ -32,14 +32,15 @@ _EVENT: Final = {
 _DELIVERY: Final = {
     "id": DELIVERY_ID, "event_id": EVENT_ID, "endpoint_id": ENDPOINT_ID, "client_id": _CLIENT, "state": "delivered",
     "attempt_count": 1, "next_attempt_at": None, "reason": None, "replay_id": None, "created_at": _ACCEPTED,
-    "finished_at": _FINISHED, "failure_count": 0, "sending": False,
+    "finished_at": _FINISHED, "failure_count": 0, "attempts_max": None, "gives_up_at": None, "sending": False,
 }  # fmt: skip
 _SUMMARY: Final = {
     "id": ENDPOINT_ID, "client_id": _CLIENT, "url": URL, "description": "ERP: orders",
-    "event_types": ["Order", JOB.name], "enabled": True, "disabled_reason": None,
+    "event_types": ["Order", JOB.name], "except": [], "enabled": True, "paused": False, "disabled_reason": None,
 }  # fmt: skip
 _ATTEMPT: Final = {
     "number": 1, "started_at": "2026-01-31T12:00:00.167Z", "duration_ms": 17.072, "status": 204, "error": None,
+    "cause": None, "phase": None, "address": None, "redirects": [], "certificate": None,
     "response_headers": [["content-length", "0"]], "response_body": "",
 }  # fmt: skip
 _RULES: Final = [
@@ -52,7 +53,7 @@ _RULES: Final = [
 _REASON: Final = {
     "endpoint_id": ENDPOINT_ID, "url": URL, "description": "ERP: orders", "endpoint": _SUMMARY, "retries": 16,
     "matched": True, "verdict": "delivered after 1 attempt",
-    "held": None, "rules": _RULES, "deliveries": [_DELIVERY], "last_status": 204, "last_error": None,
+    "held": None, "rules": _RULES, "deliveries": [_DELIVERY], "last_status": 204, "last_error": None, "cause": None,
 }  # fmt: skip
 _REFUSAL: Final = {
     "id": REFUSAL_ID, "at": _EARLIER, "client_id": _CLIENT, "type": ORDER.name, "label": "Order 100234569",
@@ -74,10 +75,11 @@ _REPLAY: Final = {
 }  # fmt: skip
 _ENDPOINT: Final = {
     "id": ENDPOINT_ID, "client_id": _CLIENT, "application_id": None, "url": URL,
-    "event_types": ["Order", JOB.name], "enabled": True, "disabled_reason": None, "description": "ERP: orders",
-    "headers": {}, "filter": None, "properties": None, "timeout_s": None, "retry_schedule": None, "jitter": 0.0,
+    "event_types": ["Order", JOB.name], "except": [], "enabled": True, "paused": False, "state_since": _EARLIER,
+    "disabled_reason": None, "description": "ERP: orders", "headers": {}, "filter": None,
+     "properties": None, "timeout_s": None, "retry_schedule": None, "jitter": 0.0,
     "max_in_flight": 32, "rate_limit": None, "ordering": "none", "follow_redirects": True, "signing": "hmac",
-    "public_key": None, "created_at": _EARLIER, "updated_at": _EARLIER,
+    "public_key": None, "secrets": [{"expires_at": None}], "created_at": _EARLIER, "updated_at": _EARLIER,
 }  # fmt: skip
 _BOOK: Final = {
     "endpoint_id": ENDPOINT_ID, "client_id": _CLIENT, "matched": 4711, "delivered": 4699, "dead": 0, "cancelled": 0,
@@ -85,10 +87,12 @@ _BOOK: Final = {
 }  # fmt: skip
 _TOTALS: Final = {"matched": 4711, "delivered": 4699, "dead": 0, "cancelled": 0, "pending": 12}
 _LAST_HOUR: Final = {"delivered": 118, "failed": 4, "latency_p95_ms": 84.0}
-_STATS_ITEM: Final = {
-    "endpoint": _SUMMARY, **_TOTALS, "oldest_due_at": _ACCEPTED, "in_flight": 2, "circuit": "closed",
-    "consecutive_failures": 0, "paused_for_s": None, "next_try_in_s": None, "last_hour": _LAST_HOUR,
+_STATE: Final = {
+    **_TOTALS, "oldest_due_at": _ACCEPTED, "health": "ok", "state_since": _EARLIER, "failing_since": None,
+    "last_success_at": _FINISHED, "cause": None, "consecutive_failures": 0, "in_flight": 2, "circuit": "closed",
+    "paused_for_s": None, "next_try_in_s": None, "tries_every_s": None,
 }  # fmt: skip
+_STATS_ITEM: Final = {"endpoint": _SUMMARY, **_STATE, "last_hour": _LAST_HOUR}
 _KEY: Final = {
     "id": KEY_ID, "role": "publish", "client_ids": [_CLIENT], "name": "shop", "created_at": _EARLIER,
     "revoked_at": None,
@@ -189,11 +193,18 @@ EXAMPLES: Final[dict[str, Any]] = CHANGE_EXAMPLES | {
         "request_headers": [["content-type", "application/json"], ["webhook-id", "evt_0sapa4rq80001"]],
         "request_body": '{"ClientId":1006,"JobId":918273,"StatusId":2}', "attempt": _ATTEMPT,
     },
+    "SecretEnd": {"expires_at": None},
+    "EndpointImpactView": {
+        "endpoint_id": ENDPOINT_ID, "pending": 12, "in_flight": 2, "events_per_hour": 340.0, "off_since": None,
+        "pause": "Pausing holds about 340 events an hour and the 12 pending deliveries; nothing is lost.",
+        "resume": "12 pending deliveries are sent now, then new events at once.",
+        "off": "Switching off tracks nothing: about 340 events an hour would get no delivery here; 12 pending "
+        "deliveries are held.",
+        "delete": "Deleting cancels 12 pending deliveries; the history is kept.",
+    },
     "StatsView": {
-        "endpoint_id": ENDPOINT_ID, "matched": 4711, "delivered": 4699, "dead": 0, "cancelled": 0, "pending": 12,
-        "oldest_due_at": _ACCEPTED, "in_flight": 2, "circuit": "closed", "consecutive_failures": 0,
-        "paused_for_s": None, "next_try_in_s": None, "recent": 100,
-        "success_ratio": 1.0, "latency_p50_ms": 17.0, "latency_p95_ms": 42.0,
+        "endpoint_id": ENDPOINT_ID, **_STATE, "recent": 100, "success_ratio": 1.0, "latency_p50_ms": 17.0,
+        "latency_p95_ms": 42.0,
         "latency_p99_ms": 61.0,
     },
     "EndpointSummary": _SUMMARY,

@@ -6,11 +6,11 @@ from typing import Final
 import msgspec
 from starlette.responses import Response
 
-from commerce_event.admin.error_messages import error_code_message, error_message, reason_message
 from commerce_event.admin.screen_context import ScreenContext
 from commerce_event.admin.screens.endpoint import DeliveryRow, delivery_rows, display_name
 from commerce_event.api.dead_letters import GROUPED_MAX, DeadGroupView
 from commerce_event.api.response_models import BooksView, EndpointSummary
+from commerce_event.core.causes import cause_of_code, reason_in_words
 from commerce_event.core.problems import Problem
 
 _PAGE_SIZE: Final = 50
@@ -48,9 +48,18 @@ async def list_dead_letters(context: ScreenContext) -> Response:
             raise
         message = problem.detail if is_foreign else "Enter the client's number."
         return context.render(
-            "dead_letters.html", 422, errors={"client_id": message}, groups=[], truncated_at=0, rows=[], first=True, total=None,
-            this_url=context.url_with(), next_url="", first_url="",
-        )  # fmt: skip
+            "dead_letters.html",
+            422,
+            errors={"client_id": message},
+            groups=[],
+            truncated_at=0,
+            rows=[],
+            first=True,
+            total=None,
+            this_url=context.url_with(),
+            next_url="",
+            first_url="",
+        )
     first = "cursor" not in context.query
     groups = (await context.call("listDeadLetters", query=query)).items if first else []
     return context.render(
@@ -64,8 +73,8 @@ async def list_dead_letters(context: ScreenContext) -> Response:
         this_url=context.url_with(),
         next_url=context.url_with(cursor=found.next_cursor) if found.next_cursor else "",
         first_url="" if first else context.url_with(cursor=None),
-        error_code_message=error_code_message,
-        reason_message=reason_message,
+        cause_of_code=cause_of_code,
+        reason_in_words=reason_in_words,
     )
 
 
@@ -99,7 +108,7 @@ async def _by_endpoint(context: ScreenContext, groups: list[DeadGroupView]) -> l
 
 
 def _row(row: DeliveryRow) -> DeadLetterRow:
-    message = "never attempted" if row.last is None else error_message(row.last.status, row.last.error)
+    message = "never attempted" if row.last is None else row.last.cause or ""
     return DeadLetterRow(row, row.endpoint, _name(row.endpoint, row.delivery.endpoint_id), message)
 
 

@@ -11,7 +11,6 @@ from urllib.parse import quote
 import msgspec
 from starlette.responses import Response
 
-from commerce_event.admin.error_messages import error_message
 from commerce_event.admin.screen_context import ROOT, ScreenContext
 from commerce_event.admin.screens.endpoint import display_name, type_names
 from commerce_event.admin.timeline import answer_text
@@ -45,7 +44,7 @@ async def show_test(context: ScreenContext) -> Response:
         chosen=context.query["type"],
         test=result,
         test_body="" if result is None else json_text(result.request_body.encode()),
-        message="" if attempt is None else error_message(attempt.status, attempt.error),
+        message="" if attempt is None else attempt.cause or "",
         answer=None
         if attempt is None
         else answer_text(attempt.status, attempt.response_headers, attempt.response_body),

@@ -3,7 +3,7 @@
 import asyncio
 import shlex
 from collections import Counter
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -17,6 +17,7 @@ from commerce_event.api.explanations import ReasonView, RuleView
 from commerce_event.api.response_models import MASK, DeliveryView, EndpointSummary, EventView
 from commerce_event.contract.labels import label_of
 from commerce_event.core import ids
+from commerce_event.core.type_selection import describe_types
 from commerce_event.web.commands import publish_command
 from commerce_event.web.highlight import json_text, value_text
 from commerce_event.web.payload import payload
@@ -183,7 +184,7 @@ def _why_not(reason: ReasonView) -> str:
 
 def _failed_rule(rule: RuleView) -> str:
     if rule.name == "type":
-        return f"type not subscribed: it subscribes to {', '.join(rule.wanted)}"
+        return f"type not subscribed: it takes {_types_text(rule.wanted)}"
     if rule.name == "application":
         has = "none" if rule.found is None else rule.found
         return f"another application: it subscribes to {rule.wanted}, the event has {has}"
@@ -196,8 +197,17 @@ def _failed_rule(rule: RuleView) -> str:
     return f"{rule.name} did not match"
 
 
+def _types_text(wanted: Any) -> str:
+    """Return the types that the type rule wants, with those that are left out."""
+    if isinstance(wanted, dict):
+        return describe_types(wanted["event_types"], wanted["except"])
+    return describe_types(wanted, ())
+
+
 def _rule_text(value: object, blank: str) -> str:
     """Return what a rule compares as text: lists with commas, and ``blank`` for null or an empty list."""
+    if isinstance(value, dict) and value.keys() == {"event_types", "except"}:
+        return _types_text(value)
     if value is None or value == []:
         return blank
     if isinstance(value, bool):

@@ -111,6 +111,10 @@ def _legend(series: list[Series]) -> tuple[tuple[str, str], ...]:
 
 
 def _oldest_s(stats: list[EndpointStatsItem], now_ms: int) -> float | None:
-    """Return how long the oldest delivery of an enabled endpoint has been due; None when none is due."""
-    due_ms = [parse_rfc3339(each.oldest_due_at) for each in stats if each.oldest_due_at and each.endpoint.enabled]
+    """Return how long the oldest delivery that is not held has been due; None when none is due."""
+    due_ms = [
+        parse_rfc3339(each.oldest_due_at)
+        for each in stats
+        if each.oldest_due_at and each.health not in {"off", "paused"}
+    ]
     return max(0.0, (now_ms - min(due_ms)) / 1000) if due_ms else None
