@@ -35,7 +35,7 @@ ALLOWED: dict[str, set[str]] = {
 KINDS = {
     "events": "event", "deliveries": "delivery", "endpoints": "endpoint", "replays": "replay", "refusals": "refusal",
     "keys": "key", "event-settings": "setting", "changes": "change", "audit": "audit",
-    "keys": "key", "event-settings": "setting", "changes": "change", "incidents": "endpoint",
+    "incidents": "endpoint",
 }  # fmt: skip
 UNKNOWN = {
     "event": "evt_", "delivery": "dlv_", "endpoint": "end_", "replay": "rpl_", "refusal": "rfs_", "key": "key_",
