@@ -213,7 +213,7 @@ async def endpoint_stats(call: Call) -> Reply:
 async def recent_attempts(call: Call) -> Reply:
     endpoint = find_endpoint(call)
     found = await call.services.store.history.recent_attempts(endpoint.id, call.query.limit)
-    return Reply(RecentAttemptsView(items=[attempt_view(each) for each in found]))
+    return Reply(RecentAttemptsView(items=[attempt_view(each, endpoint) for each in found]))
 
 
 def _no_counts(endpoint: Endpoint) -> DeliveryCounts:

@@ -46,7 +46,7 @@ async def send_test_event(call: Call) -> Reply:
             url=endpoint.url,
             request_headers=preview,
             request_body=call.services.sender.body_preview(endpoint, claimed).decode(),
-            attempt=attempt_view(outcome.attempt(1)),
+            attempt=attempt_view(outcome.attempt(1), endpoint),
         )
     )
 

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from commerce_event.accept.turns import Steps
+from commerce_event.api.deliveries import delivery_view, fields_of_delivery
 from commerce_event.api.events import find_event
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.response_models import (
@@ -14,10 +15,10 @@ from commerce_event.api.response_models import (
     DeliveryView,
     EndpointSummary,
     attempt_view,
-    delivery_fields,
     endpoint_summary,
 )
 from commerce_event.core import ids
+from commerce_event.core.causes import cause_of
 from commerce_event.core.clock import rfc3339
 from commerce_event.core.filters import CONDITIONS_MAX, Condition
 from commerce_event.core.model import Attempt, Delivery, Endpoint, Event, Scope
@@ -72,6 +73,7 @@ class ReasonView(msgspec.Struct, frozen=True, kw_only=True):
     deliveries: list[DeliveryView]
     last_status: int | None  # of the newest delivery's last attempt
     last_error: str | None
+    cause: str | None
     request: RequestPreview | UnsetType | None = UNSET  # with ?expand=true
     body_sent: msgspec.Raw | UnsetType | None = UNSET  # with ?expand=true, when it is not the event's
 
@@ -266,6 +268,7 @@ def _view(
         deliveries=[_delivery(call, number, each, sent) for number, each in enumerate(sent.deliveries)],
         last_status=None if sent.last is None else sent.last.status,
         last_error=None if sent.last is None else sent.last.error,
+        cause=None if sent.last is None else cause_of(sent.last, now.signing),
         request=_preview(call, now, event, sent) if call.query.expand else UNSET,
         body_sent=_body_sent(call, event, sent) if call.query.expand and sent.deliveries else UNSET,
     )
@@ -273,9 +276,10 @@ def _view(
 
 def _delivery(call: Call, number: int, delivery: Delivery, sent: _Sent) -> DeliveryView:
     if not call.query.expand or number >= _EXPANDED_MAX:
-        return DeliveryView(**delivery_fields(delivery))
-    attempts = [attempt_view(each) for each in sent.attempts.get(delivery.id, [])]
-    return DeliveryView(**delivery_fields(delivery), attempts=attempts)
+        return delivery_view(call, delivery)
+    endpoint = call.services.registry.endpoint(delivery.endpoint_id)
+    attempts = [attempt_view(each, endpoint) for each in sent.attempts.get(delivery.id, [])]
+    return DeliveryView(**fields_of_delivery(call, delivery), attempts=attempts)
 
 
 def _preview(call: Call, endpoint: Endpoint, event: Event, sent: _Sent) -> RequestPreview | None:

@@ -1,15 +1,21 @@
 """Models of the answers: names in snake_case, ids and times as text. Only new secrets are shown."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from commerce_event.core import ids
+from commerce_event.core import field_changes, ids
+from commerce_event.core.causes import cause_of
 from commerce_event.core.clock import rfc3339
+from commerce_event.core.delivery import outlook
+from commerce_event.core.endpoint_warnings import EndpointStanding
+from commerce_event.core.health import Health
 from commerce_event.core.model import (
     Attempt,
+    AttemptDetails,
+    Certificate,
     Delivery,
     DeliveryState,
     Endpoint,
@@ -17,6 +23,8 @@ from commerce_event.core.model import (
     Filter,
     Key,
     Ordering,
+    Phase,
+    Redirect,
     Replay,
     ReplayOf,
     ReplayState,
@@ -25,10 +33,15 @@ from commerce_event.core.model import (
 )
 from commerce_event.core.problems import Fault
 from commerce_event.core.receiver_text import receiver_text
+from commerce_event.core.replay_progress import progress_of, state_of
 from commerce_event.core.signatures import public_key
 from commerce_event.store.model import DeliveryCounts, RaisedEvent
 
-MASK = "***"
+MASK: Final = field_changes.MASK
+NOT_AUDITED: Final = frozenset(  # fields that follow others
+    {"id", "created_at", "updated_at", "active_since", "sentence", "disabled_reason", "state_since", "secrets"}
+)
+AUDITED_SECRETS: Final = frozenset({"headers", "secret"})  # of an endpoint
 
 
 class EndpointSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,16 +89,14 @@ class EventDetailView(EventView, frozen=True, kw_only=True):
     raised_by: RaisedByView | None
 
 
-class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt: the answer, or why there was none."""
+class CertificateView(msgspec.Struct, frozen=True, kw_only=True):
+    """The certificate that a receiver showed."""
 
-    number: int
-    started_at: str
-    duration_ms: float
-    status: int | None
-    error: str | None
-    response_headers: list[tuple[str, str]]
-    response_body: str
+    subject: str
+    issuer: str
+    names: tuple[str, ...]
+    not_before: str
+    not_after: str
 
 
 class AttemptSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +107,18 @@ class AttemptSummary(msgspec.Struct, frozen=True, kw_only=True):
     duration_ms: float
     status: int | None
     error: str | None
+    cause: str | None
+    phase: Phase | None
+    address: str | None
+    redirects: tuple[Redirect, ...]
+    certificate: CertificateView | None
+
+
+class AttemptView(AttemptSummary, frozen=True, kw_only=True):
+    """An attempt: the answer, or why there was none."""
+
+    response_headers: list[tuple[str, str]]
+    response_body: str
 
 
 class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +136,8 @@ class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str
     finished_at: str | None
     failure_count: int
+    attempts_max: int | None
+    gives_up_at: str | None
     sending: bool
     event: EventView | UnsetType | None = UNSET  # this and the next three: with ?expand=true
     endpoint: EndpointSummary | UnsetType | None = UNSET
@@ -211,8 +236,13 @@ class ReplayView(msgspec.Struct, frozen=True, kw_only=True):
     deliveries: dict[str, int]
     has_pending: bool
     has_dead: bool
+    pace_per_s: float | None
+    ends_at: str | None
     endpoint: EndpointSummary | None
+    endpoint_health: Health | None
+    warning: str | None
     created_at: str
+    queued_at: str | None
     finished_at: str | None
 
 
@@ -296,31 +326,57 @@ def endpoint_summary(endpoint: Endpoint | None) -> EndpointSummary | None:
     )
 
 
-def attempt_summary(attempt: Attempt | None) -> AttemptSummary | None:
-    if attempt is None:
-        return None
-    return AttemptSummary(
-        number=attempt.number,
-        started_at=rfc3339(attempt.started_ms),
-        duration_ms=round(attempt.duration_ms, 3),
-        status=attempt.status,
-        error=attempt.error,
-    )
+def attempt_summary(attempt: Attempt | None, endpoint: Endpoint | None = None) -> AttemptSummary | None:
+    return None if attempt is None else AttemptSummary(**_attempt_fields(attempt, endpoint))
 
 
-def attempt_view(attempt: Attempt) -> AttemptView:
+def attempt_view(attempt: Attempt, endpoint: Endpoint | None = None) -> AttemptView:
     return AttemptView(
-        number=attempt.number,
-        started_at=rfc3339(attempt.started_ms),
-        duration_ms=round(attempt.duration_ms, 3),
-        status=attempt.status,
-        error=attempt.error,
+        **_attempt_fields(attempt, endpoint),
         response_headers=list(attempt.response_headers),
         response_body=receiver_text(attempt.response_body),
     )
 
 
-def delivery_fields(delivery: Delivery) -> dict[str, Any]:
+def _attempt_fields(attempt: Attempt, endpoint: Endpoint | None) -> dict[str, Any]:
+    """Return the fields of both views; the cause is worded by how the endpoint signs."""
+    details = attempt.details or AttemptDetails()
+    return {
+        "number": attempt.number,
+        "started_at": rfc3339(attempt.started_ms),
+        "duration_ms": round(attempt.duration_ms, 3),
+        "status": attempt.status,
+        "error": attempt.error,
+        "cause": cause_of(attempt, "hmac" if endpoint is None else endpoint.signing),
+        "phase": details.phase,
+        "address": details.address,
+        "redirects": details.redirects,
+        "certificate": certificate_view(details.certificate),
+    }
+
+
+def certificate_view(certificate: Certificate | None) -> CertificateView | None:
+    if certificate is None:
+        return None
+    return CertificateView(
+        subject=certificate.subject,
+        issuer=certificate.issuer,
+        names=certificate.names,
+        not_before=rfc3339(certificate.not_before_ms),
+        not_after=rfc3339(certificate.not_after_ms),
+    )
+
+
+def delivery_fields(
+    delivery: Delivery, endpoint: Endpoint | None, default_schedule_s: Sequence[float]
+) -> dict[str, Any]:
+    """Return the fields of a delivery; ``default_schedule_s`` are the retry delays of endpoints without their own."""
+    own = None if endpoint is None else endpoint.retry_schedule_s
+    left = outlook(
+        delivery,
+        default_schedule_s if own is None else own,
+        is_sending=endpoint is not None and endpoint.is_sending,
+    )
     return {
         "id": ids.encode("dlv", delivery.id),
         "event_id": ids.encode("evt", delivery.event_id),
@@ -334,20 +390,10 @@ def delivery_fields(delivery: Delivery) -> dict[str, Any]:
         "created_at": rfc3339(delivery.created_ms),
         "finished_at": shown_time(delivery.finished_ms),
         "failure_count": delivery.failure_count,
+        "attempts_max": None if left is None else left.attempts_max,
+        "gives_up_at": None if left is None else shown_time(left.last_attempt_ms),
         "sending": delivery.leased,
     }
-
-
-def delivery_view(delivery: Delivery) -> DeliveryView:
-    return DeliveryView(**delivery_fields(delivery))
-
-
-def delivery_detail_view(delivery: Delivery, attempts: list[Attempt], body_sent: bytes | None) -> DeliveryDetailView:
-    return DeliveryDetailView(
-        **delivery_fields(delivery),
-        attempts=[attempt_view(attempt) for attempt in attempts],
-        body_sent=None if body_sent is None else msgspec.Raw(body_sent),
-    )
 
 
 def endpoint_fields(endpoint: Endpoint, now_ms: int) -> dict[str, Any]:
@@ -400,6 +446,21 @@ def endpoint_view(endpoint: Endpoint, now_ms: int) -> EndpointView:
     return EndpointView(**endpoint_fields(endpoint, now_ms))
 
 
+def endpoint_name(endpoint: Endpoint) -> str:
+    """Return what people call an endpoint."""
+    return endpoint.description or endpoint.url
+
+
+def audited_endpoint(endpoint: Endpoint) -> dict[str, Any]:
+    """Return the fields of an endpoint as they are compared for the audit log, with AUDITED_SECRETS in clear."""
+    fields = endpoint_fields(endpoint, endpoint.updated_ms)
+    return {
+        **{name: value for name, value in fields.items() if name not in NOT_AUDITED},
+        "headers": endpoint.headers,
+        "secret": endpoint.secrets[0].value if endpoint.secrets else None,
+    }
+
+
 def new_endpoint_view(endpoint: Endpoint, now_ms: int) -> NewEndpointView:
     return NewEndpointView(**endpoint_fields(endpoint, now_ms), secret=shared_secret_of(endpoint))
 
@@ -426,7 +487,12 @@ def replay_view(
     *,
     has_pending: bool,
     has_dead: bool,
+    standing: EndpointStanding | None,
+    now_ms: int,
 ) -> ReplayView:
+    state = state_of(replay, has_pending=has_pending)
+    progress = progress_of(replay, states, now_ms=now_ms)
+    warning = standing.warning if standing is not None and state == "running" else None
     return ReplayView(
         id=ids.encode("rpl", replay.id),
         client_id=replay.client_id,
@@ -435,15 +501,20 @@ def replay_view(
         until=rfc3339(replay.until_ms),
         types=list(replay.types),
         only=replay.only,
-        state=replay.state,
+        state=state,
         looked_at=replay.looked_at,
         queued=replay.queued,
         deliveries={str(state): count for state, count in states.items()},
         has_pending=has_pending,
         has_dead=has_dead,
+        pace_per_s=progress.pace_per_s,
+        ends_at=None if warning else shown_time(progress.ends_ms),
         endpoint=endpoint_summary(endpoint),
+        endpoint_health=None if standing is None else standing.health,
+        warning=warning,
         created_at=rfc3339(replay.created_ms),
-        finished_at=shown_time(replay.finished_ms),
+        queued_at=shown_time(replay.finished_ms),
+        finished_at=None,
     )
 
 

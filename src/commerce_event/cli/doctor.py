@@ -13,7 +13,6 @@ import typer
 
 from commerce_event.cli.api import Api
 from commerce_event.cli.errors import CommandError, UsageError, WorkFailedError
-from commerce_event.cli.history import error_text
 from commerce_event.cli.options import DEFAULT_URL, AsJson, Key, Url
 from commerce_event.cli.output import Columns, print_items, print_json
 from commerce_event.cli.proxies import open_client

@@ -10,10 +10,11 @@ import typer
 
 from commerce_event.cli.api import Api, at
 from commerce_event.cli.errors import UsageError, WorkFailedError
+from commerce_event.cli.history import error_text
 from commerce_event.cli.options import DEFAULT_URL, AsJson, ClientId, Key, Limit, Url, complete_types, complete_wanted
 from commerce_event.cli.output import Columns, clean, console, print_done, print_items, print_json, print_thing
-from commerce_event.core.type_selection import describe_types
 from commerce_event.core.model import DEFAULT_MAX_IN_FLIGHT, Ordering, Signing
+from commerce_event.core.type_selection import describe_types
 
 app = typer.Typer(no_args_is_help=True, help="Manage endpoints: where events are sent.")
 
@@ -89,11 +90,19 @@ _DEFAULTS: Final[dict[Field, dict[str, Any]]] = {
 Unset = Annotated[list[Field] | None, typer.Option(help="Reset this field to its default; may be repeated.")]
 UnsetHeader = Annotated[list[str] | None, typer.Option(metavar="NAME", help="Remove this header; may be repeated.")]
 
+
+def _health_since(item: dict[str, Any]) -> str:
+    """Return since when an endpoint has been failing, paused or off; empty otherwise."""
+    if item["health"] in {"paused", "off"}:
+        return str(item["state_since"])
+    return str(item["failing_since"] or "") if item["health"] == "failing" else ""
+
+
 _COLUMNS: Columns = {
     "id": "id",
     "client": "client_id",
     "health": "health",
-    "since": lambda item: health_since(item),
+    "since": _health_since,
     "last success": lambda item: item["last_success_at"] or "never",
     "cause": "cause",
     "pending": "pending",
@@ -237,7 +246,7 @@ def update(
 def pause(id_: Id, yes: Yes = False, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
     """Pause an endpoint: deliveries are held, and nothing is lost."""
     with Api(url, key) as api:
-        confirm(api.get(at("endpoints", id_, "impact"))["pause"], yes=yes)
+        _confirm(api.get(at("endpoints", id_, "impact"))["pause"], yes=yes)
         print_thing(api.patch(at("endpoints", id_), {"paused": True}), as_json=as_json)
 
 
@@ -252,7 +261,7 @@ def resume(id_: Id, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = F
 def off(id_: Id, yes: Yes = False, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
     """Switch an endpoint off; new events are not tracked for it. To lose nothing, pause it instead."""
     with Api(url, key) as api:
-        confirm(api.get(at("endpoints", id_, "impact"))["off"], yes=yes)
+        _confirm(api.get(at("endpoints", id_, "impact"))["off"], yes=yes)
         print_thing(api.patch(at("endpoints", id_), {"enabled": False}), as_json=as_json)
 
 
@@ -261,7 +270,7 @@ def on(id_: Id, yes: Yes = False, url: Url = DEFAULT_URL, key: Key = None, as_js
     """Switch an endpoint on; held deliveries are sent, and it says how to send what was missed."""
     with Api(url, key) as api:
         impact = api.get(at("endpoints", id_, "impact"))
-        confirm(impact["resume"], yes=yes)
+        _confirm(impact["resume"], yes=yes)
         print_thing(api.patch(at("endpoints", id_), {"enabled": True}), as_json=as_json)
     if impact["off_since"]:
         console(stderr=True).print(_MISSED.format(id=clean(id_), since=impact["off_since"]))
@@ -271,7 +280,7 @@ def on(id_: Id, yes: Yes = False, url: Url = DEFAULT_URL, key: Key = None, as_js
 def delete(id_: Id, yes: Yes = False, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
     """Delete an endpoint and cancel its pending deliveries."""
     with Api(url, key) as api:
-        confirm(api.get(at("endpoints", id_, "impact"))["delete"], yes=yes)
+        _confirm(api.get(at("endpoints", id_, "impact"))["delete"], yes=yes)
         api.delete(at("endpoints", id_))
     print_done({"id": id_, "deleted": True}, f"Endpoint {id_} is deleted.", as_json=as_json)
 
@@ -309,14 +318,18 @@ def send_test(
     else:
         _print_message(f"POST {tested['url']}", tested["request_headers"], tested["request_body"])
         answered = f"Answered {attempt['status']}" if attempt["status"] is not None else "Not answered"
-        error = f": {attempt['error']}" if attempt["error"] else ""
+        error = f": {attempt['cause']}" if attempt["cause"] else ""
+        for redirect in attempt["redirects"]:
+            print(clean(f"Redirected ({redirect['status']}) to {redirect['location']}"))
+        if attempt["phase"]:
+            print(clean(" ".join(["Failed at:", attempt["phase"], attempt["address"] or ""]).strip()))
         _print_message(
             f"{answered} after {attempt['duration_ms']:.0f} ms{error}",
             attempt["response_headers"],
             attempt["response_body"],
         )
     if not tested["delivered"]:
-        raise WorkFailedError(f"The example was not delivered: {attempt['error'] or attempt['status']}")
+        raise WorkFailedError(f"The example was not delivered: {error_text(attempt['status'], attempt['cause'])}")
 
 
 @app.command()
@@ -326,7 +339,7 @@ def stats(id_: Id, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = Fa
         print_thing(api.get(at("endpoints", id_, "stats")), as_json=as_json)
 
 
-def confirm(sentence: str, *, yes: bool) -> None:
+def _confirm(sentence: str, *, yes: bool) -> None:
     """Say what would happen and ask for it. Raises UsageError when nobody can answer, WorkFailedError on a no."""
     if yes:
         return
@@ -340,13 +353,6 @@ def _with_health(endpoint: dict[str, Any], stats: dict[str, Any]) -> dict[str, A
     """Return an endpoint with how it is doing."""
     names = ("health", "state_since", "failing_since", "last_success_at", "cause", "consecutive_failures")
     return {**endpoint, **{name: stats[name] for name in (*names, "pending", "dead")}}
-
-
-def health_since(item: dict[str, Any]) -> str:
-    """Return since when an endpoint has been failing, paused or off; empty otherwise."""
-    if item["health"] in {"paused", "off"}:
-        return str(item["state_since"])
-    return str(item["failing_since"] or "") if item["health"] == "failing" else ""
 
 
 def _print_message(title: str, headers: Iterable[tuple[str, str]], body: str) -> None:

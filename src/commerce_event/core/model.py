@@ -260,6 +260,7 @@ class AttemptDetails(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """Where an attempt went and how far it came, kept when it failed or was redirected."""
 
     phase: Phase | None = None  # in which it failed; None when it was answered in full
+    host: str | None = None  # that was asked for last: a name, or an address
     address: str | None = None  # that was dialled last, with the port
     redirects: tuple[Redirect, ...] = ()  # in order, those that were followed and the one that was not
     certificate: Certificate | None = None  # when it was the reason of the failure

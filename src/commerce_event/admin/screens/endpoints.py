@@ -39,6 +39,7 @@ async def list_endpoints(context: ScreenContext) -> Response:
     return context.render(
         "endpoints.html",
         rows=[EndpointListRow(each, _success_ratio(each)) for each in shown],
+        total=len(stats),
         errors=errors,
         filters=sum(name in context.query for name in ("q", "client_id", "health")),
         healths=WORST_FIRST,
