@@ -111,7 +111,7 @@ _COLUMNS: Columns = {
     "url": "url",
     "description": "description",
 }
-_MISSED: Final = "To send what it missed: commerce-event replays start {id} --only missed --since {since}"
+_MISSED: Final = "To send what it missed: commerce-event replays start --endpoint {id} --only missed --since {since}"
 
 
 @app.command("list")
