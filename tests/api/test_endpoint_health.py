@@ -44,7 +44,7 @@ async def test_paused_endpoint_stays_paused_after_a_restart(tmp_path: Path) -> N
 
 
 async def test_exceptions_leave_types_out_of_a_wildcard(api: Api) -> None:
-    endpoint = await api.endpoint(event_types=["*"], **{"except": ["Product", "OrderConfirmedEvent"]})
+    endpoint = await api.endpoint(1, event_types=["*"], **{"except": ["Product", "OrderConfirmedEvent"]})
     assert (endpoint["event_types"], endpoint["except"]) == (["*"], ["Product", "OrderConfirmedEvent"])
     left_out, taken = await api.publish(), await api.publish(type_="OrderReceivedEvent")
     assert (left_out["deliveries"], taken["deliveries"]) == (0, 1)
@@ -74,7 +74,7 @@ async def test_unusable_exceptions_are_refused_where_they_stand(api: Api, fields
 
 
 async def test_kept_exceptions_must_leave_one_of_the_changed_types(api: Api) -> None:
-    endpoint = await api.endpoint(**{"except": ["System"]})
+    endpoint = await api.endpoint(1, **{"except": ["System"]})
     expect_problem(
         await api.admin.patch(f"{PATH}/{endpoint['id']}", json={"event_types": ["JobCompletedEvent"]}), 422, "/except/0"
     )
@@ -138,6 +138,6 @@ async def test_old_secret_is_listed_with_its_end(api: Api) -> None:
 
 
 async def test_example_of_an_endpoint_with_exceptions_is_of_a_type_that_it_takes(api: Api) -> None:
-    endpoint = await api.endpoint(event_types=["Customer"], **{"except": ["CompanyChangedNotification"]})
+    endpoint = await api.endpoint(1, event_types=["Customer"], **{"except": ["CompanyChangedNotification"]})
     expect(await api.admin.post(f"{PATH}/{endpoint['id']}/test"), 200)
     assert api.receiver.arrived[0].headers["commerce-event-type"] == "CustomerChangedNotification"

@@ -5,6 +5,7 @@ import re
 from urllib.parse import urlsplit
 
 from api_server import DEADLINE_S, Api
+from api_server import expect as expect_json
 from browser_actions import search, sign_in
 from playwright.async_api import BrowserContext, Page, expect
 
