@@ -108,6 +108,8 @@ async def _show(context: ScreenContext, kind: TimelineKind) -> Response:
         "timeline.html",
         timeline=found,
         rows=rows[::-1] if kind == "order" else rows,
+        notable=[each for each in found.receivers if each.tone != "good" or each.late],
+        usual=[each for each in found.receivers if each.tone == "good" and not each.late],
         has_columns=len(found.receivers) <= COLUMNS_MAX,
         others=[(each, timeline_address(kind, each.value, found.client_id, each.property)) for each in found.others],
         refresh_s=_REFRESH_S if found.in_progress else _REFRESH_SLOWLY_S,
