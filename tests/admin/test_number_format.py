@@ -28,7 +28,16 @@ def test_duration_uses_the_two_largest_units(seconds: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.05, "0.05 s"), (15, "15 s"), (60, "1 min"), (90, "90 s"), (3_600, "1 h"), (86_400, "1 d")]
+    ("seconds", "text"),
+    [
+        (0.05, "0.05 s"),
+        (15, "15 s"),
+        (60, "1 min"),
+        (90, "1 min 30 s"),
+        (3_600, "1 h"),
+        (5_400.5, "1 h 30 min 0.5 s"),
+        (86_400, "1 d"),
+    ],
 )
 def test_setting_duration_is_exact(seconds: float, text: str) -> None:
     assert setting_duration(seconds) == text
