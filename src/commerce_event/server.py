@@ -288,7 +288,7 @@ def _browser_routes(services: Services, vault: Vault) -> tuple[list[BaseRoute], 
         assets.route(),
         assets.icon_route(),
         *admin.routes(services, vault, pages),
-        *reference.routes(pages, lambda: services.registry.catalogue),
+        *reference.routes(pages, services.settings, lambda: services.registry.catalogue),
     ]
     return routes, ProblemPages(pages)
 

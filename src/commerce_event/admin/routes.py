@@ -25,6 +25,7 @@ from commerce_event.admin.screens import (
     event_types,
     events,
     exports,
+    incidents,
     keys,
     overview,
     palette,
@@ -32,6 +33,7 @@ from commerce_event.admin.screens import (
     replays,
     sources,
     system,
+    timelines,
     validation,
 )
 from commerce_event.admin.sign_in import SignIn, sign_out
@@ -84,6 +86,12 @@ _SCREENS: Sequence[tuple[str, str, Needed, Screen]] = (
     ("GET", "/deliveries/{id}", "read", event.show_delivery),
     ("POST", "/deliveries/{id}/retry", "manage", event.retry_delivery),
     ("POST", "/deliveries/{id}/cancel", "manage", event.cancel_delivery),
+    *(
+        ("GET", f"/{path}/{{value:path}}", "read", timelines.timeline_screen(kind))
+        for kind, path in timelines.PATHS.items()
+    ),
+    ("GET", "/incidents/{id}", "read", incidents.show_incident),
+    ("POST", "/incidents/{id}/test", "manage", incidents.send_test),
     ("GET", "/changes", "read", changes.list_changes),
     ("GET", "/changes/{id}", "read", changes.show_change),
     ("GET", "/endpoints", "read", endpoints.list_endpoints),
@@ -105,6 +113,11 @@ _SCREENS: Sequence[tuple[str, str, Needed, Screen]] = (
     ("GET", "/endpoints/{id}/test", "manage", endpoint_test.show_test),
     ("POST", "/endpoints/{id}/test", "manage", endpoint_test.send_test),
     ("GET", "/dead", "read", dead_letters.list_dead_letters),
+    ("GET", "/dead/send", "manage", dead_letters.ask_to_send),
+    ("POST", "/dead/send", "manage", dead_letters.send_again),
+    ("POST", "/dead/send-one", "manage", dead_letters.send_one),
+    ("GET", "/dead/discard", "manage", dead_letters.ask_to_discard),
+    ("POST", "/dead/discard", "manage", dead_letters.discard),
     ("GET", "/refusals", "read", refusals.list_refusals),
     ("GET", "/refusals/{id}", "read", refusals.show_refusal),
     ("POST", "/refusals/{id}/accept", "manage", refusals.accept_refusal),
@@ -114,6 +127,7 @@ _SCREENS: Sequence[tuple[str, str, Needed, Screen]] = (
     ("GET", "/replays/new", "manage", replays.new_replay),
     ("POST", "/replays/new", "manage", replays.start_replay),
     ("GET", "/replays/{id}", "read", replays.show_replay),
+    ("POST", "/replays/{id}/cancel", "manage", replays.cancel_replay),
     ("GET", "/types", "read", event_types.list_types),
     ("GET", "/types/new", "admin", event_type_changes.new_type),
     ("POST", "/types/new", "admin", event_type_changes.create_type),
@@ -136,6 +150,8 @@ _SCREENS: Sequence[tuple[str, str, Needed, Screen]] = (
     ("GET", "/sources", "read", sources.list_sources),
     ("GET", "/sources/{name}", "read", sources.show_source),
     ("GET", "/audit", "read", audit.list_entries),
+    ("GET", "/audit/{id}", "read", audit.show_entry),
+    ("POST", "/audit/{id}/restore", "manage", audit.restore_entry),
     ("GET", "/keys", "admin", keys.list_keys),
     ("POST", "/keys", "admin", keys.create_key),
     ("POST", "/keys/{id}/revoke", "admin", keys.revoke_key),

@@ -140,10 +140,10 @@ class ScreenContext:
             if cursor is None:
                 return found[::-1]
 
-    async def count_dead_letters(self) -> None:
-        """Set the number in the menu, as of the last recount, which is in memory."""
+    async def count_dead_letters(self, *, as_stored: bool = False) -> None:
+        """Set the number in the menu, as of the last recount, which is in memory; or as it is stored now."""
         try:
-            books: BooksView = await self.call("readBooks", query={"recounted": True, "items": False})
+            books: BooksView = await self.call("readBooks", query={"recounted": not as_stored, "items": False})
         except Problem:  # this key may not read
             return
         self.dead_letter_count = books.totals.dead

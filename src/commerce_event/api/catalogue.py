@@ -81,7 +81,7 @@ async def create_type(call: Call) -> Reply:
             raise Problem(409, f"There are {TYPES_MAX} event types of your own already; delete one first.")
     except EventTypeExistsError:
         raise Problem(409, f"There is an event type {wanted.name} already; choose another name.") from None
-    call.is_about(None, wanted.name)
+    call.is_about(None, wanted.name, name=wanted.name, after=_view(event_type))
     return Reply(_view(event_type), 201, {"Location": f"/v1/event-types/{wanted.name}"})
 
 
@@ -90,7 +90,8 @@ async def change_type(call: Call) -> Reply:
     event_type = _build_type(present.event_type.name, present.event_type.category, call.body)
     own = msgspec.structs.replace(present, event_type=event_type, updated_ms=call.now_ms)
     await call.services.registry.change_own_type(own)
-    call.is_about(None, event_type.name)
+    name = event_type.name
+    call.is_about(None, name, name=name, before=_view(present.event_type), after=_view(event_type))
     return Reply(_view(event_type))
 
 
@@ -111,7 +112,7 @@ async def delete_type(call: Call) -> Reply:
     except EventTypeUsedError:
         detail = f"There are events of type {event_type.name}; it can be deleted when they have expired."
         raise Problem(409, detail) from None
-    call.is_about(None, event_type.name)
+    call.is_about(None, event_type.name, name=event_type.name, before=_view(event_type))
     return Reply(None, 204)
 
 

@@ -17,12 +17,13 @@ from commerce_event.api.response_models import (
     attempt_summary,
     attempt_view,
     delivery_fields,
+    endpoint_name,
     endpoint_summary,
     event_view,
 )
 from commerce_event.core import ids
 from commerce_event.core.delivery import can_cancel, can_retry
-from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event
+from commerce_event.core.model import Attempt, Delivery, DeliveryState, Endpoint, Event
 from commerce_event.core.payload import sent_body
 from commerce_event.core.problems import Problem, not_found
 from commerce_event.store.model import DeliveryQuery
@@ -101,7 +102,6 @@ async def get_delivery(call: Call) -> Reply:
     if not found:
         raise not_found("delivery")
     [(delivery, attempts)] = found
-    call.is_about(delivery.client_id, ids.encode("dlv", delivery.id))
     body_sent = await _body_sent(call, delivery, attempts)
     endpoint = call.services.registry.endpoint(delivery.endpoint_id)
     return Reply(
@@ -127,7 +127,17 @@ async def retry_delivery(call: Call) -> Reply:
     delivery = await _find(call)
     if not can_retry(delivery.state):
         raise Problem(409, "This delivery is delivered; to send the event again, start a replay.")
-    endpoint = call.services.registry.endpoint(delivery.endpoint_id)
+    check_can_send(call.services.registry.endpoint(delivery.endpoint_id))
+    changed = await call.services.store.queue.requeue([delivery.id], now_ms=call.now_ms)
+    if not changed:
+        raise Problem(409, "This delivery is being sent now; try again in a moment.")
+    call.services.dispatcher.wake()
+    view = delivery_view(call, await _find(call))
+    return Reply(view, 202, {"Location": f"/v1/deliveries/{view.id}"})
+
+
+def check_can_send(endpoint: Endpoint | None) -> None:
+    """Raise Problem 409 when nothing would be sent to the endpoint of a delivery: it is off or was deleted."""
     if endpoint is not None and endpoint.deleted_ms is not None:
         raise Problem(409, "The endpoint of this delivery was deleted, so it cannot be retried.")
     if endpoint is not None and not endpoint.enabled:
@@ -135,12 +145,6 @@ async def retry_delivery(call: Call) -> Reply:
         raise Problem(409, f"The endpoint of this delivery is off ({why}); switch it on, then retry.")
     if endpoint is not None and endpoint.paused:
         raise Problem(409, "The endpoint of this delivery is paused; resume it, then retry.")
-    changed = await call.services.store.queue.requeue([delivery.id], now_ms=call.now_ms)
-    if not changed:
-        raise Problem(409, "This delivery is being sent now; try again in a moment.")
-    call.services.dispatcher.wake()
-    view = delivery_view(call, await _find(call))
-    return Reply(view, 202, {"Location": f"/v1/deliveries/{view.id}"})
 
 
 async def cancel_delivery(call: Call) -> Reply:
@@ -156,7 +160,9 @@ async def _find(call: Call) -> Delivery:
     delivery = await call.services.store.history.delivery(call.id("dlv", "delivery"), call.scope)
     if delivery is None:
         raise not_found("delivery")
-    call.is_about(delivery.client_id, ids.encode("dlv", delivery.id))
+    endpoint = call.services.registry.endpoint(delivery.endpoint_id)
+    name = None if endpoint is None else f"to {endpoint_name(endpoint)}"
+    call.is_about(delivery.client_id, ids.encode("dlv", delivery.id), name=name)
     return delivery
 
 

@@ -11,10 +11,13 @@ from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing, PageQuery, listing
 from commerce_event.api.parameters import Int32, scope_for
 from commerce_event.api.response_models import (
+    AUDITED_SECRETS,
     MASK,
     EndpointView,
     NewEndpointView,
     SecretView,
+    audited_endpoint,
+    endpoint_name,
     endpoint_view,
     new_endpoint_view,
     public_key_of,
@@ -31,7 +34,6 @@ from commerce_event.registry.authentication import check_client
 PER_CLIENT_MAX: Final = 200
 OVERLAP_DEFAULT: Final = "24h"
 _OVERLAP_MAX_S: Final = 30 * 86_400
-_DETAIL_MAX: Final = 500  # characters of a selection in the audit log
 _SECRETS_MAX: Final = 8  # a receiver checks at most 8 signatures
 
 
@@ -63,8 +65,8 @@ async def create_endpoint(call: Call) -> Reply:
     saved = await call.services.registry.add(endpoint, limit=PER_CLIENT_MAX)
     if saved is None:
         raise Problem(409, f"A client has at most {PER_CLIENT_MAX} endpoints; delete an unused one.")
+    _audit(call, None, saved)
     view = new_endpoint_view(saved, now_ms)
-    call.is_about(saved.client_id, view.id)
     return Reply(view, 201, {"Location": f"/v1/endpoints/{view.id}"})
 
 
@@ -84,20 +86,49 @@ async def get_endpoint(call: Call) -> Reply:
 
 
 async def change_endpoint(call: Call) -> Reply:
-    saved = await _change(call, lambda endpoint: _changed(call, endpoint))
-    call.services.dispatcher.wake()
+    saved = await store_endpoint_change(call, find_endpoint(call).id, lambda _: call.body)
     return Reply(endpoint_view(saved, call.now_ms))
 
 
-async def _change(call: Call, changed: Callable[[Endpoint], Endpoint]) -> Endpoint:
-    saved = await call.services.registry.change(find_endpoint(call).id, changed)
-    if saved is None:
-        raise not_found("endpoint")
+async def store_endpoint_change(
+    call: Call, endpoint_id: int, change_for: Callable[[Endpoint], EndpointChange]
+) -> Endpoint:
+    """Store the change that ``change_for`` returns for the endpoint as it is now. Raises Problem."""
+    saved = await _change(call, endpoint_id, lambda endpoint: _changed(call, endpoint, change_for(endpoint)))
+    call.services.dispatcher.wake()
     return saved
 
 
-def _changed(call: Call, endpoint: Endpoint) -> Endpoint:
-    change: EndpointChange = call.body
+async def _change(call: Call, endpoint_id: int, changed: Callable[[Endpoint], Endpoint]) -> Endpoint:
+    before: Endpoint | None = None
+
+    def remembered(endpoint: Endpoint) -> Endpoint:
+        nonlocal before
+        before = endpoint
+        return changed(endpoint)
+
+    saved = await call.services.registry.change(endpoint_id, remembered)
+    if saved is None:
+        raise not_found("endpoint")
+    _audit(call, before, saved)
+    return saved
+
+
+def _audit(call: Call, before: Endpoint | None, after: Endpoint | None) -> None:
+    """Set what the call changes: an endpoint. None before: it is created; None after: it is deleted."""
+    endpoint = after or before
+    if endpoint is not None:
+        call.is_about(
+            endpoint.client_id,
+            ids.encode("end", endpoint.id),
+            name=endpoint_name(endpoint),
+            before=None if before is None else audited_endpoint(before),
+            after=None if after is None else audited_endpoint(after),
+            secret=AUDITED_SECRETS,
+        )
+
+
+def _changed(call: Call, endpoint: Endpoint, change: EndpointChange) -> Endpoint:
     fields = {name: value for name, value in msgspec.structs.asdict(change).items() if value is not UNSET}
     if "headers" in fields:
         kept = {name.lower(): value for name, value in endpoint.headers.items()}
@@ -117,23 +148,13 @@ def _changed(call: Call, endpoint: Endpoint) -> Endpoint:
         enabled=usable.pop("enabled", endpoint.enabled),
         paused=usable.pop("paused", endpoint.paused),
     )
-    changed = msgspec.structs.replace(switched, updated_ms=call.now_ms, **usable)
-    if changed.properties != endpoint.properties:
-        detail = f"properties: {_selection_text(endpoint)} → {_selection_text(changed)}"
-        call.is_about(endpoint.client_id, ids.encode("end", endpoint.id), detail)
-    return changed
-
-
-def _selection_text(endpoint: Endpoint) -> str:
-    """Return which properties the endpoint's deliveries have, as a text for the audit log."""
-    if endpoint.properties is None:
-        return "all"
-    text = ", ".join(("the required ones", *endpoint.properties))
-    return text if len(text) <= _DETAIL_MAX else f"{text[:_DETAIL_MAX]}… ({len(endpoint.properties)} names)"
+    return msgspec.structs.replace(switched, updated_ms=call.now_ms, **usable)
 
 
 async def delete_endpoint(call: Call) -> Reply:
-    await call.services.registry.delete(find_endpoint(call).id, call.now_ms)
+    endpoint = find_endpoint(call)
+    await call.services.registry.delete(endpoint.id, call.now_ms)
+    _audit(call, endpoint, None)
     call.services.dispatcher.wake()
     return Reply(None, 204)
 
@@ -153,7 +174,7 @@ async def rotate_secret(call: Call) -> Reply:
         secrets = (Secret(new_secret(endpoint.signing)), *_kept(endpoint.secrets, expires_ms, now_ms))
         return msgspec.structs.replace(endpoint, secrets=secrets, updated_ms=now_ms)
 
-    saved = await _change(call, rotated)
+    saved = await _change(call, find_endpoint(call).id, rotated)
     return Reply(
         SecretView(
             secret=shared_secret_of(saved),
@@ -174,7 +195,7 @@ def find_endpoint(call: Call) -> Endpoint:
     endpoint = call.services.registry.endpoint_in(call.scope, call.id("end", "endpoint"))
     if endpoint is None:
         raise not_found("endpoint")
-    call.is_about(endpoint.client_id, ids.encode("end", endpoint.id))
+    call.is_about(endpoint.client_id, ids.encode("end", endpoint.id), name=endpoint_name(endpoint))
     return endpoint
 
 

@@ -7,6 +7,7 @@ operation, such as ``ReplayView.state``.
 from typing import Final
 
 from commerce_event.api.change_descriptions import CHANGE_FIELDS
+from commerce_event.api.timeline_descriptions import TIMELINE_FIELDS
 
 DESCRIPTIONS: Final = {
     "accepted": "Events that were accepted.",
@@ -85,7 +86,6 @@ DESCRIPTIONS: Final = {
     "items": "The entries, in order.",
     "jitter": "Random extra delay, as a share of each retry delay (0 to 1).",
     "key": "The key itself. It is shown only once and not stored.",
-    "key_id": "The key that made the change, `key_…`; null: the operator's key from the settings.",
     "key_name": "The name of that key at the time.",
     "label": "What people call the subject, such as `Order 100234569`; empty without one.",
     "kind": "event: carries what happened; notification: names what changed.",
@@ -118,7 +118,7 @@ DESCRIPTIONS: Final = {
     "oldest_due_at": "When the oldest pending delivery became due (RFC 3339, UTC); null: none is due.",
     "oldest_due_s": "How long the oldest pending delivery had been due, in seconds; the largest value during the step.",
     "only": "failed: dead deliveries, with new retries; waiting: deliveries that wait for their next attempt, due now; "
-    "all: every event that matches now.",
+    "missed: events that match now and have no delivery to the endpoint; all: every event that matches now.",
     "ordering": "key: events of one order, customer or product are sent in accept order; none: in any order.",
     "own": "Whether it is a type of your own, not of the contract.",
     "overlap": "How long requests are signed with the old secret as well, such as `24h`; at most 30 days.",
@@ -151,7 +151,7 @@ DESCRIPTIONS: Final = {
     "response_body": "The first KiB of the answer's body.",
     "response_headers": "The headers of the answer: names and values.",
     "resume": "What resuming it, or switching it on, would mean for what waits, in words.",
-    "retry_schedule": "Delays before each retry, in seconds or as `5s`, `1m`, `1h`; null: the 16 documented delays.",
+    "retry_schedule": "Delays before each retry, in seconds or as `5s`, `1m`, `1h`; null: the server's.",
     "revoked_at": "When it was revoked (RFC 3339, UTC); null: it is valid.",
     "role": "publish: publish events; read: read everything of its clients; manage: both, and make changes; admin: "
     "everything, for all clients.",
@@ -313,7 +313,13 @@ EXCEPTIONS: Final = {
     "StoreView.version": "The version of the engine.",
     "listEndpointStats.last_hour": "false: leave the last hour out.",
     "listEndpointStats.q": "Text in the URL, the description or the id.",
-    "AuditEntryView.detail": "What it was before and after, such as `reject → warn`; null: not recorded.",
+    "AuditEntryView.automatic": "Whether the server did it by itself, as when a receiver answers 410.",
+    "AuditEntryView.changes": "The fields that were changed, with the values before and after.",
+    "AuditEntryView.detail": "What was done, in words; null: `changes` say it.",
+    "AuditEntryView.key_id": "The key that was used, `key_…`; null: the operator's key, or none.",
+    "AuditEntryView.name": "What people called the target at the time; null: not recorded.",
+    "AuditEntryView.sentence": "What was done, in words.",
+    "AuditEntryView.restorable": "Whether values of before can be put back.",
     "AuditEntryView.client_id": "The client that the change concerns; null: no particular one.",
     "ReplayCountView.deliveries": "Deliveries that the replay would send.",
     "ActivityView.delivered": "Attempts that were answered with 2xx.",
@@ -346,7 +352,45 @@ EXCEPTIONS: Final = {
         }.items()
     },
     "ReplayView.deliveries": "Number of queued deliveries by state.",
-    "ReplayView.state": "running; done: all is queued, perhaps not yet delivered; cancelled: the endpoint was deleted.",
+    "ReplayView.ends_at": "When the last delivery is finished at this pace (RFC 3339, UTC); null: unknown.",
+    "ReplayView.finished_at": "When the last delivery was finished (RFC 3339, UTC); null: it was not, or "
+    "`counts=false`.",
+    "ReplayView.pace_per_s": "Finished deliveries per second since the start; null: it does not run, or none is "
+    "finished.",
+    "ReplayView.queued_at": "When everything was queued, or the replay was cancelled (RFC 3339, UTC); null: not yet.",
+    "ReplayView.state": "running: events are queued, or deliveries are pending; cancelling; done: no delivery is "
+    "pending; cancelled: by a person, or with its endpoint.",
+    **{
+        f"{view}.{name}": text
+        for view in ("ReplayView", "ReplayCountView", "DeadGroupView")
+        for name, text in {
+            "endpoint_health": "ok, failing, slow, recovering, paused or off; null: the endpoint was deleted.",
+            "warning": "Why deliveries would not arrive now; null: nothing speaks against it.",
+        }.items()
+    },
+    "DeadGroupView.cause": "What the error means.",
+    "DeadLettersChangedView.count": "Dead letters that were changed.",
+    "DeadLettersChangedView.more": "Whether there are more of the selection: repeat the call.",
+    "DeadLettersChangedView.newest_id": "The newest of them, `dlv_…`; null: none was selected.",
+    **{
+        f"{view}.{name}": text
+        for view in ("DeadLetterSelection", "DeadLetterDiscard")
+        for name, text in {
+            "delivery_ids": "Deliveries, `dlv_…`; those that are not dead are skipped.",
+            "endpoint_id": "The endpoint whose dead letters are selected, `end_…`.",
+            "reason": "Only those of a group: its reason, or null. `error` must be given too.",
+            "error": "Only those of a group: the error of its last attempts, or null. `reason` must be given too.",
+            "limit": "How many at most, the newest first.",
+        }.items()
+    },
+    "DeadLetterDiscard.note": "Why they are discarded; kept with each delivery.",
+    "FieldChange.field": "The name of the field; a static header is `headers.` and its name.",
+    "FieldChange.before": "The value before; null: it had none. Secrets are `***`; a long value is only its beginning.",
+    "FieldChange.after": "The value after; null: it has none. Secrets are `***`; a long value is only its beginning.",
+    "RestoredView.restored": "Fields that have their value of before again.",
+    "RestoredView.left_out": "Fields whose values of before are not in the audit log.",
+    "RestoredView.endpoint": "The endpoint now; null: it is an event setting.",
+    "RestoredView.event_setting": "The event setting now; null: it is an endpoint.",
     "RuleView.name": "The name of the rule.",
     "StepView.delivered": "Attempts that were answered with 2xx.",
     "StepView.pending": "The largest number of pending deliveries during the step.",
@@ -386,4 +430,4 @@ EXCEPTIONS: Final = {
 def describe(place: str, name: str) -> str:
     """Return the description of a field in a schema or operation. Raises KeyError when there is none."""
     full = f"{place}.{name}"
-    return EXCEPTIONS.get(full) or CHANGE_FIELDS.get(full) or DESCRIPTIONS[name]
+    return EXCEPTIONS.get(full) or CHANGE_FIELDS.get(full) or TIMELINE_FIELDS.get(full) or DESCRIPTIONS[name]

@@ -29,10 +29,12 @@ from commerce_event.api import (
     event_settings,
     events,
     explanations,
+    incidents,
     keys,
     refusals,
     replays,
     system,
+    timelines,
     validation_modes,
 )
 from commerce_event.api.field_descriptions import describe
@@ -47,6 +49,7 @@ from commerce_event.http.problems import MEDIA_TYPE
 OPERATIONS: Final[tuple[Operation, ...]] = (
     *events.OPERATIONS,
     *explanations.OPERATIONS,
+    *timelines.OPERATIONS,
     *deliveries.OPERATIONS,
     *dead_letters.OPERATIONS,
     *replays.OPERATIONS,
@@ -61,6 +64,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *event_settings.OPERATIONS,
     *event_setting_preview.OPERATIONS,
     *change_sources.OPERATIONS,
+    *incidents.OPERATIONS,
     *books.OPERATIONS,
     *validation_modes.OPERATIONS,
     *activity.OPERATIONS,

@@ -1,15 +1,17 @@
 """Models of the answers: names in snake_case, ids and times as text. Only new secrets are shown."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from commerce_event.core import ids
+from commerce_event.core import field_changes, ids
 from commerce_event.core.causes import cause_of
 from commerce_event.core.clock import rfc3339
 from commerce_event.core.delivery import outlook
+from commerce_event.core.endpoint_warnings import EndpointStanding
+from commerce_event.core.health import Health
 from commerce_event.core.model import (
     Attempt,
     AttemptDetails,
@@ -31,10 +33,15 @@ from commerce_event.core.model import (
 )
 from commerce_event.core.problems import Fault
 from commerce_event.core.receiver_text import receiver_text
+from commerce_event.core.replay_progress import progress_of, state_of
 from commerce_event.core.signatures import public_key
 from commerce_event.store.model import DeliveryCounts, RaisedEvent
 
-MASK = "***"
+MASK: Final = field_changes.MASK
+NOT_AUDITED: Final = frozenset(  # fields that follow others
+    {"id", "created_at", "updated_at", "active_since", "sentence", "disabled_reason", "state_since", "secrets"}
+)
+AUDITED_SECRETS: Final = frozenset({"headers", "secret"})  # of an endpoint
 
 
 class EndpointSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -229,8 +236,13 @@ class ReplayView(msgspec.Struct, frozen=True, kw_only=True):
     deliveries: dict[str, int]
     has_pending: bool
     has_dead: bool
+    pace_per_s: float | None
+    ends_at: str | None
     endpoint: EndpointSummary | None
+    endpoint_health: Health | None
+    warning: str | None
     created_at: str
+    queued_at: str | None
     finished_at: str | None
 
 
@@ -434,6 +446,21 @@ def endpoint_view(endpoint: Endpoint, now_ms: int) -> EndpointView:
     return EndpointView(**endpoint_fields(endpoint, now_ms))
 
 
+def endpoint_name(endpoint: Endpoint) -> str:
+    """Return what people call an endpoint."""
+    return endpoint.description or endpoint.url
+
+
+def audited_endpoint(endpoint: Endpoint) -> dict[str, Any]:
+    """Return the fields of an endpoint as they are compared for the audit log, with AUDITED_SECRETS in clear."""
+    fields = endpoint_fields(endpoint, endpoint.updated_ms)
+    return {
+        **{name: value for name, value in fields.items() if name not in NOT_AUDITED},
+        "headers": endpoint.headers,
+        "secret": endpoint.secrets[0].value if endpoint.secrets else None,
+    }
+
+
 def new_endpoint_view(endpoint: Endpoint, now_ms: int) -> NewEndpointView:
     return NewEndpointView(**endpoint_fields(endpoint, now_ms), secret=shared_secret_of(endpoint))
 
@@ -460,7 +487,12 @@ def replay_view(
     *,
     has_pending: bool,
     has_dead: bool,
+    standing: EndpointStanding | None,
+    now_ms: int,
 ) -> ReplayView:
+    state = state_of(replay, has_pending=has_pending)
+    progress = progress_of(replay, states, now_ms=now_ms)
+    warning = standing.warning if standing is not None and state == "running" else None
     return ReplayView(
         id=ids.encode("rpl", replay.id),
         client_id=replay.client_id,
@@ -469,15 +501,20 @@ def replay_view(
         until=rfc3339(replay.until_ms),
         types=list(replay.types),
         only=replay.only,
-        state=replay.state,
+        state=state,
         looked_at=replay.looked_at,
         queued=replay.queued,
         deliveries={str(state): count for state, count in states.items()},
         has_pending=has_pending,
         has_dead=has_dead,
+        pace_per_s=progress.pace_per_s,
+        ends_at=None if warning else shown_time(progress.ends_ms),
         endpoint=endpoint_summary(endpoint),
+        endpoint_health=None if standing is None else standing.health,
+        warning=warning,
         created_at=rfc3339(replay.created_ms),
-        finished_at=shown_time(replay.finished_ms),
+        queued_at=shown_time(replay.finished_ms),
+        finished_at=None,
     )
 
 

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.reference.change_examples import CHANGE_EXAMPLES
+from commerce_event.reference.timeline_examples import TIMELINE_EXAMPLES
 
 ORDER: Final = EVENT_TYPES["OrderConfirmedEvent"]
 JOB: Final = EVENT_TYPES["JobCompletedEvent"]
@@ -15,6 +16,7 @@ REFUSAL_ID: Final = "rfs_0sapa4r640000"
 SETTING_ID: Final = "set_0sapa4r640000"
 SOURCE_NAME: Final = "erp"
 KEY_ID: Final = "key_0sapa4q1g0000"
+AUDIT_ID: Final = "aud_0sapa4r740003"
 URL: Final = "https://erp.example.com/webhooks"
 _CLIENT: Final = ORDER.example["ClientId"]
 _SHOP: Final = ORDER.example["ApplicationId"]
@@ -64,14 +66,17 @@ _REFUSAL: Final = {
 }  # fmt: skip
 _REFUSED_BODY: Final = {name: value for name, value in ORDER.example.items() if name != "OrderId"}
 _DEAD_GROUP: Final = {
-    "endpoint_id": "end_0sapa4r740000", "reason": "attempts_exhausted", "error": "http_500", "count": 12,
+    "endpoint_id": "end_0sapa4r740000", "reason": "attempts_exhausted", "error": "http_500",
+    "cause": "the receiver had an internal error", "count": 12,
     "oldest_at": _EARLIER, "newest_at": _ACCEPTED, "endpoint": {**_SUMMARY, "id": "end_0sapa4r740000"},
+    "endpoint_health": "ok", "warning": None,
 }  # fmt: skip
 _REPLAY: Final = {
     "id": REPLAY_ID, "client_id": _CLIENT, "endpoint_id": ENDPOINT_ID, "since": "2026-01-31T00:00:00.000Z",
     "until": "2026-01-31T14:30:00.000Z", "types": [], "only": "failed", "state": "running", "looked_at": 0,
-    "queued": 0, "deliveries": {}, "has_pending": False, "has_dead": False, "endpoint": _SUMMARY,
-    "created_at": "2026-01-31T14:30:00.000Z", "finished_at": None,
+    "queued": 0, "deliveries": {}, "has_pending": False, "has_dead": False, "pace_per_s": None, "ends_at": None,
+    "endpoint": _SUMMARY, "endpoint_health": "ok", "warning": None, "created_at": "2026-01-31T14:30:00.000Z",
+    "queued_at": None, "finished_at": None,
 }  # fmt: skip
 _ENDPOINT: Final = {
     "id": ENDPOINT_ID, "client_id": _CLIENT, "application_id": None, "url": URL,
@@ -81,6 +86,7 @@ _ENDPOINT: Final = {
     "max_in_flight": 32, "rate_limit": None, "ordering": "none", "follow_redirects": True, "signing": "hmac",
     "public_key": None, "secrets": [{"expires_at": None}], "created_at": _EARLIER, "updated_at": _EARLIER,
 }  # fmt: skip
+_FIELD_CHANGE: Final = {"field": "enabled", "before": True, "after": False}
 _BOOK: Final = {
     "endpoint_id": ENDPOINT_ID, "client_id": _CLIENT, "matched": 4711, "delivered": 4699, "dead": 0, "cancelled": 0,
     "pending": 12, "difference": 0, "endpoint": _SUMMARY,
@@ -151,7 +157,7 @@ _TYPE: Final = {
     "own": False,
 }  # fmt: skip
 
-EXAMPLES: Final[dict[str, Any]] = CHANGE_EXAMPLES | {
+EXAMPLES: Final[dict[str, Any]] = CHANGE_EXAMPLES | TIMELINE_EXAMPLES | {
     "AcceptedView": _ACCEPTED_VIEW,
     "ItemView": {"index": 0, "status": 202, **_ACCEPTED_VIEW},
     "BatchView": {
@@ -177,7 +183,12 @@ EXAMPLES: Final[dict[str, Any]] = CHANGE_EXAMPLES | {
     },
     "DeadGroupView": _DEAD_GROUP,
     "ReplayView": _REPLAY,
-    "ReplayCountView": {"deliveries": 53, "more": False},
+    "ReplayCountView": {"deliveries": 53, "more": False, "endpoint_health": "ok", "warning": None},
+    "DeadLetterSelection": {
+        "endpoint_id": "end_0sapa4r740000", "reason": "attempts_exhausted", "error": "http_500",
+    },
+    "DeadLetterDiscard": {"delivery_ids": [DELIVERY_ID], "note": "A test of the shop"},
+    "DeadLettersChangedView": {"count": 12, "more": False, "newest_id": DELIVERY_ID},
     "NewReplay": {"endpoint_id": ENDPOINT_ID, "since": "2026-01-31T00:00:00Z", "only": "failed"},
     "EndpointView": _ENDPOINT,
     "NewEndpointView": {**_ENDPOINT, "secret": _SECRET},
@@ -242,9 +253,13 @@ EXAMPLES: Final[dict[str, Any]] = CHANGE_EXAMPLES | {
     "CorrectedEvent": {"data": ORDER.example},
     "DiscardRefusal": {"reason": "A test of the shop"},
     "AuditEntryView": {
-        "id": "aud_0sapa4r740003", "at": _ACCEPTED, "client_id": _CLIENT, "key_id": KEY_ID, "key_name": "support",
-        "action": "changeEndpoint", "target": ENDPOINT_ID, "detail": None,
+        "id": AUDIT_ID, "at": _ACCEPTED, "client_id": _CLIENT, "key_id": KEY_ID, "key_name": "support",
+        "automatic": False, "action": "changeEndpoint", "target": ENDPOINT_ID, "name": "ERP: orders",
+        "sentence": "Switched off ERP: orders", "detail": None,
+        "changes": [_FIELD_CHANGE], "restorable": True,
     },
+    "FieldChange": _FIELD_CHANGE,
+    "RestoredView": {"restored": ["enabled"], "left_out": [], "endpoint": _ENDPOINT, "event_setting": None},
     "ValidationView": {**_VALIDATION, "updated_at": _EARLIER},
     "NewValidation": _VALIDATION,
     "EventSettingView": _SETTING,
