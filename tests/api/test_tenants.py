@@ -126,6 +126,7 @@ async def call(
         "countReplay": {"endpoint_id": things.endpoint, "since": LONG_AGO},
         "createEndpoint": {"client_id": things.client_id, "url": "https://a.example/", "event_types": ["*"]},
         "changeEndpoint": {"description": "changed"},
+        "previewEndpoint": {"client_id": things.client_id, "event_types": ["*"]},
         "createKey": {"role": "admin"},
         "createEventType": OWN_TYPE,
         "changeEventType": {name: OWN_TYPE[name] for name in ("schema", "example")},

@@ -312,8 +312,31 @@ EXCEPTIONS: Final = {
     "RuleView.name": "The name of the rule.",
     "StepView.delivered": "Attempts that were answered with 2xx.",
     "StepView.pending": "The largest number of pending deliveries during the step.",
+    **{
+        f"EndpointPreviewRequest.{name}": text
+        for name, text in {
+            "application_id": "Only events of this application; null: of all.",
+            "client_id": "The client whose events are evaluated.",
+            "event_types": "Names of event types, categories or `*`.",
+            "except": "Names of event types or categories that are left out of `event_types`.",
+            "filter": "The filter to evaluate; null: none.",
+        }.items()
+    },
+    "EndpointPreviewView.checked": "Events that were evaluated.",
+    "EndpointPreviewView.matched": "How many of them the endpoint would get.",
+    "EndpointPreviewView.samples": "The events, the newest first.",
+    "EndpointPreviewView.truncated": "Whether a limit of size left events out.",
+    "EndpointPreviewSample.event_id": "The event, `evt_…`.",
+    "EndpointPreviewSample.matched": "Whether the endpoint would get it.",
+    "EndpointPreviewSample.rules": "The rules that it did not pass, in order.",
+    "EndpointPreviewSample.type": "Its event type.",
+    "EndpointPreviewSample.why": "Why the endpoint would not get it, for people; null: it would.",
     "EndpointTestResult.attempt": "The attempt and its answer.",
     "EndpointTestResult.delivered": "Whether the answer was 2xx.",
+    "EndpointTestResult.signature_checked": "Whether the receiver refused a wrong signature: true for 401 and 403, "
+    "false for 2xx; null: its answer does not tell, or the signature was right.",
+    "EndpointTestRequest.signature": "wrong: sign with a secret that the receiver does not have, to see whether it "
+    "checks signatures; it should answer 401 or 403.",
     "EndpointTestRequest.type": "The name of the event type; left out: the first type that the endpoint accepts.",
     "publishEvent.id": "The name of the event type.",
     "EventTypeView.description": "What events of this type mean.",

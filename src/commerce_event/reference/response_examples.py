@@ -54,6 +54,21 @@ _REASON: Final = {
     "matched": True, "verdict": "delivered after 1 attempt",
     "held": None, "rules": _RULES, "deliveries": [_DELIVERY], "last_status": 204, "last_error": None,
 }  # fmt: skip
+_PREVIEW_SAMPLE: Final = {
+    "event_id": EVENT_ID, "type": ORDER.name, "label": "Order 100234567", "accepted_at": _ACCEPTED, "matched": False,
+    "why": "Source is WEB: no, it is POS",
+    "rules": [
+        {
+            "name": "filter", "passed": False, "wanted": {"Source": "WEB"},
+            "found": [
+                {
+                    "pointer": "/Source", "path": "Source", "operator": "eq", "wanted": "WEB", "found": "POS",
+                    "passed": False,
+                },
+            ],
+        },
+    ],
+}  # fmt: skip
 _REFUSAL: Final = {
     "id": REFUSAL_ID, "at": _EARLIER, "client_id": _CLIENT, "type": ORDER.name, "label": "Order 100234569",
     "key_id": KEY_ID, "key_name": "shop", "status": 422,
@@ -183,11 +198,17 @@ EXAMPLES: Final[dict[str, Any]] = CHANGE_EXAMPLES | {
     "EndpointChange": {"enabled": False},
     "SecretView": {"secret": _SECRET, "public_key": None, "old_secret_expires_at": "2026-02-01T12:00:00.000Z"},
     "Rotation": {"overlap": "24h"},
+    "EndpointPreviewRequest": {
+        "client_id": _CLIENT, "event_types": ["Order"], "except": ["OrderCancelledEvent"], "filter": {"Source": "WEB"},
+    },
+    "EndpointPreviewSample": _PREVIEW_SAMPLE,
+    "EndpointPreviewView": {"checked": 100, "matched": 41, "samples": [_PREVIEW_SAMPLE], "truncated": False},
     "EndpointTestRequest": {"type": ORDER.name},
     "EndpointTestResult": {
         "delivered": True, "url": URL,
         "request_headers": [["content-type", "application/json"], ["webhook-id", "evt_0sapa4rq80001"]],
         "request_body": '{"ClientId":1006,"JobId":918273,"StatusId":2}', "attempt": _ATTEMPT,
+        "signature_checked": None,
     },
     "StatsView": {
         "endpoint_id": ENDPOINT_ID, "matched": 4711, "delivered": 4699, "dead": 0, "cancelled": 0, "pending": 12,

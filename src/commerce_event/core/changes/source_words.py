@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from commerce_event.core.changes.model import ChangeSource
-from commerce_event.core.changes.words import cut
+from commerce_event.core.filter_words import cut
 
 _LINES_MAX: Final = 20  # of a difference; the rest is counted
 _TEXT_MAX: Final = 60  # characters of a name or a value
