@@ -15,6 +15,7 @@ from commerce_event.admin.screens import (
     dead_letters,
     endpoint,
     endpoint_changes,
+    endpoint_path,
     endpoint_test,
     endpoints,
     event,
@@ -34,7 +35,7 @@ from commerce_event.admin.sign_in import SignIn, sign_out
 from commerce_event.api.services import Services
 from commerce_event.core.vault import Vault
 from commerce_event.registry.authentication import Needed
-from commerce_event.web.highlight import highlight_json, value_text
+from commerce_event.web.highlight import highlight_code, highlight_json, value_text
 from commerce_event.web.pages import HEADERS, Pages
 
 _MENU = (
@@ -55,6 +56,7 @@ TEMPLATE_GLOBALS = {
     "menu": _MENU,
     "duration": duration,
     "field_time": field_time,
+    "highlight_code": highlight_code,
     "highlight_json": highlight_json,
     "latency": latency,
     "short": short,
@@ -71,14 +73,15 @@ _SCREENS: Sequence[tuple[str, str, Needed, Screen]] = (
     ("GET", "/changes", "read", changes.list_changes),
     ("GET", "/changes/{id}", "read", changes.show_change),
     ("GET", "/endpoints", "read", endpoints.list_endpoints),
-    ("GET", "/endpoints/new", "manage", endpoint_changes.new_endpoint),
-    ("POST", "/endpoints/new", "manage", endpoint_changes.create_endpoint),
+    ("GET", "/endpoints/new", "manage", endpoint_path.new_endpoint),
+    ("POST", "/endpoints/new", "manage", endpoint_path.create_endpoint),
     ("GET", "/endpoints/{id}", "read", endpoint.show_endpoint),
     ("GET", "/endpoints/{id}/edit", "manage", endpoint_changes.edit_endpoint),
     ("POST", "/endpoints/{id}/edit", "manage", endpoint_changes.change_endpoint),
     ("POST", "/endpoints/{id}/switch", "manage", endpoint_changes.switch_endpoint),
     ("POST", "/endpoints/{id}/delete", "manage", endpoint_changes.delete_endpoint),
     ("POST", "/endpoints/{id}/rotate", "manage", endpoint_changes.rotate_secret),
+    ("GET", "/endpoints/{id}/secret", "manage", endpoint_path.show_secret),
     ("GET", "/endpoints/{id}/test", "manage", endpoint_test.show_test),
     ("POST", "/endpoints/{id}/test", "manage", endpoint_test.send_test),
     ("GET", "/dead", "read", dead_letters.list_dead_letters),

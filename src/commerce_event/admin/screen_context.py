@@ -64,6 +64,12 @@ class ScreenContext:
         return self.session.key.role in _CHANGING
 
     @property
+    def own_client(self) -> int | None:
+        """The client of a person who may see only one: no screen asks for it."""
+        clients = self.session.key.client_ids
+        return clients[0] if clients is not None and len(clients) == 1 else None
+
+    @property
     def is_partial(self) -> bool:
         """Whether htmx asks for a part of the page."""
         return "hx-request" in self.request.headers
@@ -152,6 +158,7 @@ class ScreenContext:
         shown = {
             "session": self.session,
             "may_change": self.may_change,
+            "own_client": self.own_client,
             "path": self.request.url.path,
             "query": self.query,
             "menu_item": "",

@@ -15,6 +15,7 @@ from commerce_event.core.problems import Problem, invalid
 from commerce_event.core.signatures import new_secret
 from commerce_event.store.model import Claimed
 
+SignedWith = Literal["right", "wrong"]
 _REFUSED: Final = frozenset({401, 403})  # what a receiver answers to a wrong signature
 
 
@@ -22,7 +23,7 @@ class EndpointTestRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     """The event type to send, by default the first one that the endpoint accepts, and how to sign it."""
 
     type: Annotated[str, Meta(max_length=100)] | None = None
-    signature: Literal["right", "wrong"] = "right"
+    signature: SignedWith = "right"
 
 
 class EndpointTestResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +34,7 @@ class EndpointTestResult(msgspec.Struct, frozen=True, kw_only=True):
     request_headers: list[tuple[str, str]]
     request_body: str
     attempt: AttemptView
+    signature: SignedWith = "right"
     signature_checked: bool | None = None
 
 
@@ -55,6 +57,7 @@ async def send_test_event(call: Call) -> Reply:
             request_headers=preview,
             request_body=call.services.sender.body_preview(endpoint, claimed).decode(),
             attempt=attempt_view(outcome.attempt(1)),
+            signature=wanted.signature,
             signature_checked=_signature_checked(outcome.status) if is_wrong else None,
         )
     )

@@ -313,6 +313,11 @@ EXCEPTIONS: Final = {
     "StepView.delivered": "Attempts that were answered with 2xx.",
     "StepView.pending": "The largest number of pending deliveries during the step.",
     **{
+        f"{view}.old_secret_expires_at": "Until this time, requests are signed with the secret from before the last "
+        "rotation as well (RFC 3339, UTC); null: it was never rotated."
+        for view in ("EndpointView", "NewEndpointView")
+    },
+    **{
         f"EndpointPreviewRequest.{name}": text
         for name, text in {
             "application_id": "Only events of this application; null: of all.",
@@ -335,6 +340,7 @@ EXCEPTIONS: Final = {
     "EndpointTestResult.delivered": "Whether the answer was 2xx.",
     "EndpointTestResult.signature_checked": "Whether the receiver refused a wrong signature: true for 401 and 403, "
     "false for 2xx; null: its answer does not tell, or the signature was right.",
+    "EndpointTestResult.signature": "How the request was signed: right or wrong.",
     "EndpointTestRequest.signature": "wrong: sign with a secret that the receiver does not have, to see whether it "
     "checks signatures; it should answer 401 or 403.",
     "EndpointTestRequest.type": "The name of the event type; left out: the first type that the endpoint accepts.",

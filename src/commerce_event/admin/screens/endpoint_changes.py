@@ -1,4 +1,4 @@
-"""Create, edit, switch and delete endpoints, and rotate their secrets."""
+"""Edit, switch and delete endpoints, and rotate their secrets. ``endpoint_path`` creates them."""
 
 from collections.abc import Mapping
 
@@ -6,34 +6,15 @@ from starlette.responses import Response
 
 from commerce_event.admin.endpoint_form import (
     LABELS,
-    blank_form,
-    check_fields,
     errors_as_sentences,
     form_of,
-    read_fields,
+    read_form,
 )
-from commerce_event.admin.payload_selection import property_groups
 from commerce_event.admin.screen_context import ROOT, ScreenContext, safe_next
+from commerce_event.admin.screens.endpoint_path import change_filter, choices, preview_of
+from commerce_event.api.endpoint_preview import EndpointPreviewView
 from commerce_event.api.response_models import EndpointView
-from commerce_event.core.comparisons import COMPARISONS
 from commerce_event.core.problems import Problem
-
-
-async def new_endpoint(context: ScreenContext) -> Response:
-    return await _form(context, None, blank_form(context.query.get("client_id", "")), {})
-
-
-async def create_endpoint(context: ScreenContext) -> Response:
-    fields, errors = read_fields(context.form)
-    errors = {**check_fields(fields, context.address_policy, context.catalogue), **errors}
-    if errors:
-        return await _form(context, None, context.form, errors, 422)
-    try:
-        created = await context.call("createEndpoint", body=fields)
-    except Problem as problem:
-        return await _form(context, None, context.form, errors_as_sentences(problem), problem.status)
-    path = f"{ROOT}/endpoints/{created.id}"
-    return context.redirect(path, flash="The endpoint is created.", one_time=created.secret)
 
 
 async def edit_endpoint(context: ScreenContext) -> Response:
@@ -43,13 +24,17 @@ async def edit_endpoint(context: ScreenContext) -> Response:
 
 async def change_endpoint(context: ScreenContext) -> Response:
     endpoint = await context.call("getEndpoint", path={"id": context.path_id})
-    fields, errors = read_fields(context.form)
-    for name in ("client_id", "signing"):  # these cannot be changed
-        fields.pop(name, None)
-        errors.pop(name, None)
-    errors = {**check_fields(fields, context.address_policy, context.catalogue, kept=endpoint.headers), **errors}
+    form, was_changed = change_filter(context.form, context.field("go"))
+    if was_changed:
+        return await _form(context, endpoint, form, {})
+    form = {**form, "client_id": [str(endpoint.client_id)], "signing": [endpoint.signing]}
+    fields, errors = read_form(form, context.address_policy, context.catalogue, kept=endpoint.headers)
     if errors:
-        return await _form(context, endpoint, context.form, errors, 422)
+        return await _form(context, endpoint, form, errors, 422)
+    if context.field("go") == "try":
+        return await _form(context, endpoint, form, {}, preview=await preview_of(context, fields))
+    for name in ("client_id", "signing"):  # these cannot be changed
+        del fields[name]
     try:
         await context.call("changeEndpoint", path={"id": endpoint.id}, body=fields)
     except Problem as problem:
@@ -71,15 +56,17 @@ async def delete_endpoint(context: ScreenContext) -> Response:
 
 async def rotate_secret(context: ScreenContext) -> Response:
     rotated = await context.call("rotateSecret", path={"id": context.path_id}, body={})
-    return context.redirect(f"{ROOT}/endpoints/{context.path_id}", one_time=rotated.secret)
+    return context.redirect(f"{ROOT}/endpoints/{context.path_id}/secret", one_time=rotated.secret or rotated.public_key)
 
 
 async def _form(
     context: ScreenContext,
-    endpoint: EndpointView | None,
+    endpoint: EndpointView,
     form: Mapping[str, list[str]],
     errors: Mapping[str, str],
     status: int = 200,
+    *,
+    preview: EndpointPreviewView | None = None,
 ) -> Response:
     return context.render(
         "endpoint_form.html",
@@ -88,16 +75,12 @@ async def _form(
         form=form,
         errors=errors,
         labels=LABELS,
-        categories=context.catalogue.by_category(),
-        property_groups=property_groups(context.catalogue),
-        comparisons=COMPARISONS,
+        preview=preview,
         back=_back(context.field("back") or context.query["back"], endpoint),
-        timeout_s=(await context.call("readNode")).timeout_s,
+        **await choices(context, form),
     )
 
 
-def _back(path: str, endpoint: EndpointView | None) -> str:
+def _back(path: str, endpoint: EndpointView) -> str:
     """Return the page that the person came from; by default the endpoint."""
-    if path:
-        return safe_next(path)
-    return f"{ROOT}/endpoints/{endpoint.id}" if endpoint is not None else f"{ROOT}/endpoints"
+    return safe_next(path) if path else f"{ROOT}/endpoints/{endpoint.id}"
