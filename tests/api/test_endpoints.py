@@ -12,7 +12,7 @@ PATH = "/v1/endpoints"
 FIELDS = {
     "id", "client_id", "application_id", "url", "event_types", "enabled", "disabled_reason", "description", "headers",
     "filter", "properties", "timeout_s", "retry_schedule", "jitter", "max_in_flight", "rate_limit", "ordering", "follow_redirects",
-    "signing", "public_key", "old_secret_expires_at", "created_at", "updated_at",
+    "signing", "public_key", "created_at", "updated_at",
 }  # fmt: skip
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 

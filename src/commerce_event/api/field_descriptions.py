@@ -313,11 +313,6 @@ EXCEPTIONS: Final = {
     "StepView.delivered": "Attempts that were answered with 2xx.",
     "StepView.pending": "The largest number of pending deliveries during the step.",
     **{
-        f"{view}.old_secret_expires_at": "Until this time, requests are signed with the secret from before the last "
-        "rotation as well (RFC 3339, UTC); null: it was never rotated."
-        for view in ("EndpointView", "NewEndpointView")
-    },
-    **{
         f"EndpointPreviewRequest.{name}": text
         for name, text in {
             "application_id": "Only events of this application; null: of all.",

@@ -147,7 +147,6 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     follow_redirects: bool
     signing: Signing
     public_key: str | None
-    old_secret_expires_at: str | None
     created_at: str
     updated_at: str
 
@@ -359,9 +358,6 @@ def endpoint_fields(endpoint: Endpoint) -> dict[str, Any]:
         "follow_redirects": endpoint.follow_redirects,
         "signing": endpoint.signing,
         "public_key": public_key_of(endpoint),
-        "old_secret_expires_at": shown_time(
-            max((s.expires_ms for s in endpoint.secrets if s.expires_ms), default=None)
-        ),
         "created_at": rfc3339(endpoint.created_ms),
         "updated_at": rfc3339(endpoint.updated_ms),
     }

@@ -92,7 +92,7 @@ _ENDPOINT: Final = {
     "event_types": ["Order", JOB.name], "enabled": True, "disabled_reason": None, "description": "ERP: orders",
     "headers": {}, "filter": None, "properties": None, "timeout_s": None, "retry_schedule": None, "jitter": 0.0,
     "max_in_flight": 32, "rate_limit": None, "ordering": "none", "follow_redirects": True, "signing": "hmac",
-    "public_key": None, "old_secret_expires_at": None, "created_at": _EARLIER, "updated_at": _EARLIER,
+    "public_key": None, "created_at": _EARLIER, "updated_at": _EARLIER,
 }  # fmt: skip
 _BOOK: Final = {
     "endpoint_id": ENDPOINT_ID, "client_id": _CLIENT, "matched": 4711, "delivered": 4699, "dead": 0, "cancelled": 0,

@@ -24,7 +24,6 @@ from commerce_event.admin.payload_selection import property_groups
 from commerce_event.admin.screen_context import ROOT, ScreenContext
 from commerce_event.admin.screens.endpoint import display_name
 from commerce_event.api.endpoint_preview import EndpointPreviewView
-from commerce_event.core.clock import rfc3339
 from commerce_event.core.problems import Problem
 
 _SUGGESTED_MAX: Final = 300  # properties that the filter's fields suggest
@@ -89,7 +88,7 @@ async def show_secret(context: ScreenContext) -> Response:
         endpoint=endpoint,
         name=display_name(endpoint),
         secret=context.one_time_secret.take(context.request),
-        now=rfc3339(context.now_ms),
+        old_secret_ends_at=max((each.expires_at or "" for each in endpoint.secrets[1:]), default=""),
         steps=STEPS,
         step="secret",
     )
