@@ -132,7 +132,7 @@ class Node:
         try:
             key_file = KeyFile(settings.secret_key, settings.store_path())
             vault = Vault(key_file.key)
-            self.registry = Registry(store, vault, ids, admin_key=settings.admin_key)
+            self.registry = Registry(store, vault, ids, admin_key=settings.admin_key, clock=clock)
             await self.registry.load()
         except VaultError as error:
             raise StoreRefusedError(str(error)) from None

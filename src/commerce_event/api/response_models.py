@@ -1,7 +1,7 @@
 """Models of the answers: names in snake_case, ids and times as text. Only new secrets are shown."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -19,6 +19,7 @@ from commerce_event.core.model import (
     Ordering,
     Replay,
     ReplayOf,
+    ReplayState,
     Role,
     Signing,
 )
@@ -192,7 +193,7 @@ class ReplayView(msgspec.Struct, frozen=True, kw_only=True):
     until: str
     types: list[str]
     only: ReplayOf
-    state: Literal["running", "done", "cancelled"]
+    state: ReplayState
     looked_at: int
     queued: int
     deliveries: dict[str, int]

@@ -274,4 +274,5 @@ def _settlement(claimed: Claimed, outcome: Outcome, decision: Decision) -> Settl
         due_ms=decision.due_ms,
         reason=decision.reason,
         has_order_key=claimed.has_order_key,
+        is_internal=outcome.is_internal,
     )

@@ -229,7 +229,7 @@ EXAMPLES: Final[dict[str, Any]] = CHANGE_EXAMPLES | {
         "allowed_hosts": ["events.example.com"], "allow_networks": [], "max_body_bytes": 262144,
     },
     "StoreView": {
-        "engine": "sqlite", "version": "3.51.0", "location": "commerce-event.db", "schema_version": 13,
+        "engine": "sqlite", "version": "3.51.0", "location": "commerce-event.db", "schema_version": 14,
         "durability": "synchronous=FULL", "size_bytes": 1048576, "free_bytes": 10737418240,
     },
     "EventTypeView": _TYPE,

@@ -220,11 +220,12 @@ class QueueStore(Protocol):
         """Finish up to ``limit`` pending deliveries of a replay, and fence off attempts under way; return how many."""
         ...
 
-    async def put_replay(self, replay: Replay, *, expected_cursor: int | None = None) -> None:
-        """Insert or change a replay.
+    async def put_replay(self, replay: Replay, *, expected_cursor: int | None = None) -> bool:
+        """Insert or change a replay; return whether it was stored.
 
-        With ``expected_cursor``, store nothing at all unless the replay is still running at that cursor: another node
-        was first.
+        With ``expected_cursor``, store nothing at all unless the replay is still at that cursor, and its state may be
+        followed by the new one: a replay that was cancelled never runs again, and one that is done may only be
+        cancelled. Otherwise another node was first.
         """
         ...
 
