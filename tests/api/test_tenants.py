@@ -46,7 +46,7 @@ PUBLISHING = {"reportChangeSource"}
 WITH_SOURCE = [o.name for o in OPERATIONS if o.path.startswith("/v1/change-sources/{name}")]
 OWN_TYPES = {"createEventType", "changeEventType", "deleteEventType"}
 WITHOUT_IDS = {  # tests of their own
-    "readActivity", "readNode", "countRefusals", "countChanges", "listEntityFields", "listValidation",
+    "listClients", "readActivity", "readNode", "countRefusals", "countChanges", "listEntityFields", "listValidation",
 }  # fmt: skip
 LISTS = [
     o.name
@@ -119,7 +119,7 @@ async def call(
     part = operation.path.split("/")[2]
     found = id_ or (getattr(things, KINDS[part]) if part in KINDS else "")
     name = things.source if part == "change-sources" else "OrderConfirmedEvent"
-    path = operation.path.replace("{id}", found).replace("{name}", name)
+    path = operation.path.replace("{id}", found).replace("{name}", name).replace("{client_id}", str(things.client_id))
     setting, source = {**SETTING, "client_id": things.client_id}, {**SOURCE, "client_id": things.client_id}
     bodies: dict[str, Json] = {
         "startReplay": {"endpoint_id": things.endpoint, "since": LONG_AGO, "until": LONG_AGO},
@@ -128,6 +128,8 @@ async def call(
         "changeEndpoint": {"description": "changed"},
         "previewEndpoint": {"client_id": things.client_id, "event_types": ["*"]},
         "createKey": {"role": "admin"},
+        "nameClient": {"name": f"marked-{things.client_id}"},
+        "createPortalLink": {"client_id": things.client_id, "expires_in_s": 60},
         "createEventType": OWN_TYPE,
         "changeEventType": {name: OWN_TYPE[name] for name in ("schema", "example")},
         "createEventSetting": setting,

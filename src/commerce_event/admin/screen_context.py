@@ -122,7 +122,8 @@ class ScreenContext:
         if raw_body:
             body = load(raw_body)
         content = None if operation.body is None else convert({} if body is None else body, operation.body, where="")
-        call = Call(self._factory.services, self.session.key, path or {}, parameters, content, raw_body)
+        services, key = self._factory.services, self.session.key
+        call = Call(services, key, path or {}, parameters, content, raw_body, origin=self.origin)
         return (await perform(operation, call)).content
 
     async def all_endpoints(self) -> list[EndpointView]:

@@ -312,6 +312,31 @@ EXCEPTIONS: Final = {
     "RuleView.name": "The name of the rule.",
     "StepView.delivered": "Attempts that were answered with 2xx.",
     "StepView.pending": "The largest number of pending deliveries during the step.",
+    "/v1/clients/{client_id}.client_id": "The number of the client.",
+    "ClientView.client_id": "The number of the client.",
+    "ClientView.endpoints": "How many endpoints it has.",
+    "ClientView.name": "What people call it; null: it has no name.",
+    "ClientName.name": "What people call the client; null removes the name.",
+    "NewPortalLink.client_id": "The client whose screens the link opens.",
+    "NewPortalLink.expires_in_s": "How long the link works, in seconds: a minute to 30 days.",
+    "NewPortalLink.role": "read: see everything of the client; manage: also make changes.",
+    "PortalLinkView.client_id": "The client whose screens the link opens.",
+    "PortalLinkView.expires_at": "When the link and its sessions end (RFC 3339, UTC).",
+    "PortalLinkView.key_id": "The key that stands for the link, `key_…`; revoke it to end the link.",
+    "PortalLinkView.role": "What the link allows.",
+    "PortalLinkView.url": "The link, shown only once. Whoever has it may open the screens.",
+    "NewKey.expires_at": "When the key expires (RFC 3339), at most ten years from now; left out: never.",
+    "NewKey.expires_in_s": "After how many seconds the key expires; left out: never.",
+    **{
+        f"{view}.{name}": text
+        for view in ("KeyView", "NewKeyView")
+        for name, text in {
+            "expires_at": "When it expires or expired (RFC 3339, UTC); null: never.",
+            "last_used_at": "When it was last used (RFC 3339, UTC), to the minute; null: never.",
+            "state": "active, expired or revoked.",
+            "warning": "What to look at: that it expires within 7 days, or was never used in 7 days; null: nothing.",
+        }.items()
+    },
     **{
         f"EndpointPreviewRequest.{name}": text
         for name, text in {

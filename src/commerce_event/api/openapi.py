@@ -18,6 +18,7 @@ from commerce_event.api import (
     catalogue,
     change_sources,
     changes,
+    clients,
     dead_letters,
     deliveries,
     endpoint_preview,
@@ -30,6 +31,7 @@ from commerce_event.api import (
     events,
     explanations,
     keys,
+    portal_links,
     refusals,
     replays,
     system,
@@ -66,6 +68,8 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *activity.OPERATIONS,
     *system.OPERATIONS,
     *audit_log.OPERATIONS,
+    *clients.OPERATIONS,
+    *portal_links.OPERATIONS,
     *keys.OPERATIONS,
 )
 # Problems that the HTTP server answers with before any call: invalid or slow HTTP, a URL or head that is too large, an
@@ -593,6 +597,7 @@ def _tags() -> list[dict[str, str]]:
         {"name": "Event settings", "description": "Which data changes raise a notification"},
         {"name": "Change sources", "description": "Which tables and columns changes come from"},
         {"name": "Validation", "description": "What happens to events that break the contract"},
+        {"name": "Clients", "description": "Names of clients, and links that open the screens for one of them"},
         {"name": "Keys", "description": "API keys"},
         {"name": "Audit log", "description": "Changes and who made them"},
         {"name": "Monitoring", "description": "Health, metrics and activity"},

@@ -8,6 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from commerce_event.core import ids
 from commerce_event.core.clock import rfc3339
+from commerce_event.core.key_state import KeyState, state_of, warning_of
 from commerce_event.core.model import (
     Attempt,
     Delivery,
@@ -174,7 +175,11 @@ class KeyView(msgspec.Struct, frozen=True, kw_only=True):
     client_ids: list[int] | None
     name: str
     created_at: str
+    expires_at: str | None
+    last_used_at: str | None
     revoked_at: str | None
+    state: KeyState
+    warning: str | None
 
 
 class NewKeyView(KeyView, frozen=True, kw_only=True):
@@ -382,19 +387,19 @@ def new_endpoint_view(endpoint: Endpoint) -> NewEndpointView:
     return NewEndpointView(**endpoint_fields(endpoint), secret=shared_secret_of(endpoint))
 
 
-def key_fields(key: Key) -> dict[str, Any]:
+def key_fields(key: Key, used_ms: int | None, now_ms: int) -> dict[str, Any]:
     return {
         "id": ids.encode("key", key.id),
         "role": key.role,
         "client_ids": None if key.client_ids is None else list(key.client_ids),
         "name": key.name,
         "created_at": rfc3339(key.created_ms),
+        "expires_at": shown_time(key.expires_ms),
+        "last_used_at": shown_time(used_ms),
         "revoked_at": shown_time(key.revoked_ms),
+        "state": state_of(key, now_ms),
+        "warning": warning_of(key, used_ms, now_ms),
     }
-
-
-def key_view(key: Key) -> KeyView:
-    return KeyView(**key_fields(key))
 
 
 def replay_view(

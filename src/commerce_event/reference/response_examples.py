@@ -106,7 +106,8 @@ _STATS_ITEM: Final = {
 }  # fmt: skip
 _KEY: Final = {
     "id": KEY_ID, "role": "publish", "client_ids": [_CLIENT], "name": "shop", "created_at": _EARLIER,
-    "revoked_at": None,
+    "expires_at": "2027-01-31T00:00:00.000Z", "last_used_at": _ACCEPTED, "revoked_at": None, "state": "active",
+    "warning": None,
 }  # fmt: skip
 _STEP: Final = {
     "start": "2026-01-31T12:00:00.000Z", "accepted": 61, "delivered": 118, "failed": 4, "dead": 0,
@@ -282,6 +283,13 @@ EXAMPLES: Final[dict[str, Any]] = CHANGE_EXAMPLES | {
     "Fault": {"pointer": "/OrderNo", "message": "must be text, not a number"},
     "KeyView": _KEY,
     "NewKeyView": {**_KEY, "key": f"{KEY_ID}_…"},
-    "NewKey": {"role": "publish", "client_ids": [_CLIENT], "name": "shop"},
+    "NewKey": {"role": "publish", "client_ids": [_CLIENT], "name": "shop", "expires_in_s": 31536000},
+    "ClientView": {"client_id": _CLIENT, "name": "Acme", "endpoints": 3},
+    "ClientName": {"name": "Acme"},
+    "NewPortalLink": {"client_id": _CLIENT, "role": "read", "expires_in_s": 604800},
+    "PortalLinkView": {
+        "url": "https://events.example.com/admin/portal?link=…", "key_id": KEY_ID, "client_id": _CLIENT, "role": "read",
+        "expires_at": "2026-02-07T12:00:00.000Z",
+    },
 }  # fmt: skip
 EXAMPLES_BY_STATUS: Final = {("AcceptedView", "200"): {**_ACCEPTED_VIEW, "duplicate": True}}

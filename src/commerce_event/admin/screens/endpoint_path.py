@@ -88,7 +88,7 @@ async def show_secret(context: ScreenContext) -> Response:
         endpoint=endpoint,
         name=display_name(endpoint),
         secret=context.one_time_secret.take(context.request),
-        old_secret_ends_at=max((each.expires_at or "" for each in endpoint.secrets[1:]), default=""),
+        old_secret_ends_at=max((each.expires_at or "" for each in getattr(endpoint, "secrets", [])[1:]), default=""),
         steps=STEPS,
         step="secret",
     )
