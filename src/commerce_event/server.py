@@ -286,8 +286,9 @@ def _browser_routes(services: Services, vault: Vault) -> list[BaseRoute]:
     pages = Pages(assets, *packages, handlers=HANDLERS, **admin.TEMPLATE_GLOBALS)
     return [
         assets.route(),
+        assets.icon_route(),
         *admin.routes(services, vault, pages),
-        *reference.routes(pages, lambda: services.registry.catalogue),
+        *reference.routes(pages, services.settings, lambda: services.registry.catalogue),
     ]
 
 

@@ -35,6 +35,15 @@ async def test_preview_of_a_filter_says_of_each_event_why(api: Api) -> None:
     assert job["why"] == "its type is not chosen"
 
 
+async def test_preview_of_exceptions_says_that_the_type_is_left_out(api: Api) -> None:
+    await api.publish()
+    await api.publish(type_="JobCompletedEvent")
+
+    found = await preview(api, **{"except": ["Order"]})
+
+    assert [each["why"] for each in found["samples"]] == [None, "its type is left out"]
+
+
 async def test_preview_of_an_application_names_the_application_of_the_event(api: Api) -> None:
     await api.publish(ApplicationId=5)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from commerce_event.core.key_state import state_of, warning_of
+from commerce_event.core.key_state import key_state, key_warning
 from commerce_event.core.model import Key
 
 DAY = 86_400_000
@@ -25,8 +25,8 @@ def key(*, age: int = 0, left: int | None = None, revoked: bool = False) -> Key:
         (key(left=0, revoked=True), "revoked"),
     ],
 )
-def test_state_of_a_key(given: Key, state: str) -> None:
-    assert state_of(given, NOW) == state
+def test_key_state_a_key(given: Key, state: str) -> None:
+    assert key_state(given, NOW) == state
 
 
 @pytest.mark.parametrize(
@@ -44,5 +44,5 @@ def test_state_of_a_key(given: Key, state: str) -> None:
         (key(age=30 * DAY, revoked=True), None, None),
     ],
 )
-def test_warning_of_a_key(given: Key, used_ms: int | None, warning: str | None) -> None:
-    assert warning_of(given, used_ms, NOW) == warning
+def test_key_warning_a_key(given: Key, used_ms: int | None, warning: str | None) -> None:
+    assert key_warning(given, used_ms, NOW) == warning

@@ -1,13 +1,12 @@
 """Preview an endpoint: which of the client's newest events its event types and its filter would select."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
-from msgspec import Meta
 
 from commerce_event.accept.turns import Steps
-from commerce_event.api.endpoint_fields import NewEndpoint, Types, check_fields
+from commerce_event.api.endpoint_fields import Exceptions, NewEndpoint, Types, check_fields
 from commerce_event.api.explanations import RuleView, shown_rules
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import read_within
@@ -32,7 +31,7 @@ class EndpointPreviewRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_u
 
     client_id: Int32
     event_types: Types
-    except_types: Annotated[list[str], Meta(max_length=50)] = msgspec.field(default=[], name="except")
+    except_types: Exceptions = msgspec.field(default_factory=list, name="except")
     application_id: Int32 | None = None
     filter: Filter | None = None
 
@@ -114,7 +113,10 @@ def _why(failed: Sequence[Rule]) -> str:
     """Return in words why an event did not pass these rules; a type that is not chosen is reason enough."""
     found = {rule.name: rule.found for rule in failed}
     if "type" in found:
-        return "its type is not chosen"
+        (wanted,) = (rule.wanted for rule in failed if rule.name == "type")
+        chosen = wanted["event_types"] if isinstance(wanted, dict) else ()  # there are exceptions
+        is_chosen = not {"*", *found["type"]}.isdisjoint(chosen)
+        return "its type is left out" if is_chosen else "its type is not chosen"
     reasons = []
     if "application" in found:
         application_id = found["application"]

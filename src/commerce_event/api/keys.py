@@ -10,7 +10,8 @@ from commerce_event.api.paging import Listing, PageQuery, listing
 from commerce_event.api.parameters import Int32, Time, read_time
 from commerce_event.api.response_models import KeyView, NewKeyView, key_fields
 from commerce_event.core import ids
-from commerce_event.core.key_state import state_of
+from commerce_event.core.clock import rfc3339
+from commerce_event.core.key_state import key_state
 from commerce_event.core.model import Key, Role
 from commerce_event.core.problems import Problem, invalid, not_found
 
@@ -64,8 +65,9 @@ async def create_key(call: Call) -> Reply:
     key, text = await call.services.registry.add_key(
         wanted.role, clients, wanted.name, call.now_ms, expires_ms=expires_ms
     )
-    view = NewKeyView(**key_fields(key, None, call.now_ms), key=text)
-    call.is_about(None, view.id)
+    fields = key_fields(key, None, call.now_ms)
+    view = NewKeyView(**fields, key=text)
+    call.is_about(None, view.id, name=key.name, after=KeyView(**fields))
     return Reply(view, 201, {"Location": f"/v1/keys/{view.id}"})
 
 
@@ -82,18 +84,25 @@ async def revoke_key(call: Call) -> Reply:
     key = next((key for key in call.services.registry.all_keys() if key.id == key_id), None)
     if key is None:
         raise not_found("key")
-    call.is_about(None, ids.encode("key", key_id))
+    call.is_about(None, ids.encode("key", key_id), name=key.name)
     if key.revoked_ms is None:
         if not call.query.force:
             _check_revocable(call, key)
         await call.services.registry.revoke_key(key_id, call.now_ms)
+        call.is_about(
+            None,
+            ids.encode("key", key_id),
+            name=key.name,
+            before={"revoked_at": None},
+            after={"revoked_at": rfc3339(call.now_ms)},
+        )
     return Reply(None, 204)
 
 
 def _check_revocable(call: Call, key: Key) -> None:
     """Raise Problem 409 for the last admin key, and for the caller's own key."""
     admins = [each for each in call.services.registry.all_keys() if each.role == "admin"]
-    live_admins = [each for each in admins if state_of(each, call.now_ms) == "active"]
+    live_admins = [each for each in admins if key_state(each, call.now_ms) == "active"]
     if live_admins == [key] and call.services.settings.admin_key is None:
         raise Problem(409, "This is the last admin key; create another one first, or revoke it with force=true.")
     if key.id == call.key.id:

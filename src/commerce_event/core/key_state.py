@@ -11,16 +11,16 @@ _DAY_MS: Final = 86_400_000
 _HOUR_MS: Final = 3_600_000
 
 
-def state_of(key: Key, now_ms: int) -> KeyState:
+def key_state(key: Key, now_ms: int) -> KeyState:
     """Return whether the key is accepted now, and if not, why."""
     if key.revoked_ms is not None:
         return "revoked"
     return "expired" if key.expires_ms is not None and key.expires_ms <= now_ms else "active"
 
 
-def warning_of(key: Key, used_ms: int | None, now_ms: int) -> str | None:
+def key_warning(key: Key, used_ms: int | None, now_ms: int) -> str | None:
     """Return what an admin should look at: an active key that ends soon, or that nobody has ever used."""
-    if state_of(key, now_ms) != "active":
+    if key_state(key, now_ms) != "active":
         return None
     if key.expires_ms is not None and key.expires_ms - now_ms <= SOON_MS:
         return f"expires in {_span(key.expires_ms - now_ms)}"

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
+import structlog
 
 from commerce_event.contract.catalogue import CONTRACT, Catalogue, EventType
 from commerce_event.core import ids
@@ -20,13 +21,26 @@ from commerce_event.core.changes.model import ChangeSource
 from commerce_event.core.changes.rules import ActiveSetting
 from commerce_event.core.clock import Clock, SystemClock
 from commerce_event.core.ids import IdMaker
-from commerce_event.core.model import PORTAL_LINK_MARK, Endpoint, Key, Role, Scope, ValidationEntry, ValidationMode
+from commerce_event.core.model import (
+    AUTOMATIC_ID,
+    PORTAL_LINK_MARK,
+    AuditEntry,
+    Endpoint,
+    FieldChange,
+    Key,
+    Role,
+    Scope,
+    ValidationEntry,
+    ValidationMode,
+)
 from commerce_event.core.routing import Candidates, RouteTable
 from commerce_event.core.vault import Vault, VaultError
 from commerce_event.registry.change_settings import ChangeSettings
 from commerce_event.registry.own_types import OwnType, from_row, to_row
 from commerce_event.registry.sealed_rows import open_row, open_rows, seal_row
-from commerce_event.store.port import EndpointChangedError, Store
+from commerce_event.store.port import EndpointChangedError, Store, StoreError
+
+log = structlog.get_logger(__name__)
 
 OPERATOR_ID: Final = 0  # of the operator's own key, which is not stored
 CLIENT_NAMES_MAX: Final = 10_000
@@ -208,16 +222,37 @@ class Registry:
     ) -> None:
         """Disable an endpoint because of what its receiver answered; a person enables it again.
 
-        Does nothing when the endpoint is no longer at ``expected_revision``.
+        Does nothing when the endpoint is no longer at ``expected_revision``. The audit log says that it was automatic.
         """
 
         def off(endpoint: Endpoint) -> Endpoint:
             if expected_revision is not None and endpoint.revision != expected_revision:
                 raise _OutdatedError
-            return msgspec.structs.replace(endpoint, enabled=False, disabled_reason=reason, updated_ms=now_ms)
+            switched = endpoint.switched(now_ms, enabled=False, paused=endpoint.paused)
+            return msgspec.structs.replace(switched, disabled_reason=reason, updated_ms=now_ms)
 
         with suppress(_OutdatedError):
-            await self.change(endpoint_id, off)
+            saved = await self.change(endpoint_id, off)
+            if saved is not None:
+                await self._note_switched_off(saved, reason, now_ms)
+
+    async def _note_switched_off(self, endpoint: Endpoint, reason: str, now_ms: int) -> None:
+        entry = AuditEntry(
+            id=self._ids.next(now_ms),
+            at_ms=now_ms,
+            client_id=endpoint.client_id,
+            key_id=AUTOMATIC_ID,
+            key_name="automatic",
+            action="changeEndpoint",
+            target=ids.encode("end", endpoint.id),
+            detail="the receiver answered 410 Gone" if reason == "gone" else reason,
+            name=endpoint.description or endpoint.url,
+            changes=(FieldChange("enabled", before=True, after=False),),
+        )
+        try:
+            await self._store.audit_log.add(entry)
+        except StoreError as error:  # it is off all the same
+            log.error("an audit log entry is lost", target=entry.target, error=str(error))
 
     async def endpoints_at(self, client_id: int, config_version: int) -> list[Endpoint]:
         """Return the client's endpoints as they were at a config version, deleted ones included, without secrets."""

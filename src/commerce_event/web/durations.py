@@ -6,8 +6,13 @@ _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"))  # s
 
 
 def setting_duration(seconds: float) -> str:
-    """Return a duration exactly, in the largest unit that it is a whole number of: 90 s, 1 min, 2 h."""
+    """Return a duration exactly, in at most four units: 15 s, 1 min 30 s, 2 h, 30 d."""
+    milliseconds = round(seconds * 1000)
+    parts = []
     for size, unit in _UNITS:
-        if seconds >= size and seconds % size == 0:
-            return f"{seconds / size:g} {unit}"
-    return f"{seconds:g} s"
+        count, milliseconds = divmod(milliseconds, size * 1000)
+        if count:
+            parts.append(f"{count} {unit}")
+    if milliseconds or not parts:
+        parts.append(f"{milliseconds / 1000:g} s")
+    return " ".join(parts)

@@ -5,6 +5,7 @@ Each step is a form that carries what was typed in the others, so it works witho
 
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import msgspec
 from starlette.responses import Response
@@ -24,8 +25,11 @@ from commerce_event.admin.payload_selection import property_groups
 from commerce_event.admin.screen_context import ROOT, ScreenContext
 from commerce_event.admin.screens.endpoint import display_name
 from commerce_event.api.endpoint_preview import EndpointPreviewView
+from commerce_event.api.response_models import EndpointView
+from commerce_event.core.clock import parse_rfc3339, rfc3339
 from commerce_event.core.problems import Problem
 
+_EARLIER_MS: Final = 86_400_000  # before its creation: events that a new endpoint is offered
 _SUGGESTED_MAX: Final = 300  # properties that the filter's fields suggest
 
 
@@ -74,7 +78,7 @@ async def create_endpoint(context: ScreenContext) -> Response:
         except Problem as problem:
             errors = errors_as_sentences(problem)
         else:
-            path = f"{ROOT}/endpoints/{created.id}/secret"
+            path = f"{ROOT}/endpoints/{created.id}/secret?new=1"
             return context.redirect(path, flash="The endpoint is created.", one_time=created.secret or "")
     first = next((each for each in _STEPS if any(_step_of(name) == each for name in errors)), step)
     return await _show(context, first, form, errors, 422)
@@ -82,16 +86,28 @@ async def create_endpoint(context: ScreenContext) -> Response:
 
 async def show_secret(context: ScreenContext) -> Response:
     """Show a new secret once, and what the receiver does with it."""
-    endpoint = await context.call("getEndpoint", path={"id": context.path_id})
+    endpoint: EndpointView = await context.call("getEndpoint", path={"id": context.path_id})
     return context.render(
         "endpoint_secret.html",
         endpoint=endpoint,
         name=display_name(endpoint),
         secret=context.one_time_secret.take(context.request),
-        old_secret_ends_at=max((each.expires_at or "" for each in getattr(endpoint, "secrets", [])[1:]), default=""),
+        old_secret_ends_at=max((each.expires_at or "" for each in endpoint.secrets[1:]), default=""),
         steps=STEPS,
         step="secret",
+        is_new=bool(context.query["new"]),
+        endpoint_url=offer_to(endpoint) if context.query["new"] else f"{ROOT}/endpoints/{endpoint.id}",
     )
+
+
+def offer_to(endpoint: EndpointView) -> str:
+    """Return the page of a new endpoint, which offers to send the events of the day before."""
+    return with_offer(endpoint.id, rfc3339(parse_rfc3339(endpoint.created_at) - _EARLIER_MS))
+
+
+def with_offer(endpoint_id: str, since: str) -> str:
+    """Return the page of an endpoint that offers to send what it missed since then."""
+    return f"{ROOT}/endpoints/{endpoint_id}?{urlencode({'missed_since': since})}"
 
 
 def change_filter(form: Form, go: str) -> tuple[dict[str, list[str]], bool]:

@@ -11,10 +11,10 @@ from urllib.parse import urlencode
 import msgspec
 from starlette.responses import Response
 
-from commerce_event.admin.error_messages import error_message
+from commerce_event.admin.diagnosis import diagnosis
 from commerce_event.admin.screen_context import ROOT, ScreenContext
 from commerce_event.admin.screens.endpoint import display_name, type_names
-from commerce_event.admin.screens.endpoint_path import STEPS
+from commerce_event.admin.screens.endpoint_path import STEPS, offer_to
 from commerce_event.admin.timeline import answer_text
 from commerce_event.api.endpoint_test import EndpointTestResult
 from commerce_event.web.highlight import json_text
@@ -46,9 +46,11 @@ async def show_test(context: ScreenContext) -> Response:
         type_names=type_names(context.catalogue, endpoint),
         chosen=context.query["type"],
         steps=STEPS if context.query["path"] else (),
+        endpoint_url=offer_to(endpoint) if context.query["path"] == "new" else f"{ROOT}/endpoints/{endpoint.id}",
         test=result,
         test_body="" if result is None else json_text(result.request_body.encode()),
-        message="" if attempt is None else error_message(attempt.status, attempt.error),
+        message="" if attempt is None else attempt.cause or "",
+        found=None if result is None else diagnosis(result.attempt, result.url),
         answer=None
         if attempt is None
         else answer_text(attempt.status, attempt.response_headers, attempt.response_body),
@@ -62,7 +64,9 @@ def pack_result(result: EndpointTestResult) -> str:
         text = _compress(msgspec.structs.replace(result, attempt=shorter))
         if len(text) <= _COOKIE_TEXT_MAX:
             return text
-    bare = msgspec.structs.replace(result.attempt, response_body="", response_headers=[])
+    bare = msgspec.structs.replace(
+        result.attempt, response_body="", response_headers=[], redirects=result.attempt.redirects[-1:], certificate=None
+    )
     text = _compress(msgspec.structs.replace(result, attempt=bare, request_headers=[]))
     return text if len(text) <= _COOKIE_TEXT_MAX else ""
 
