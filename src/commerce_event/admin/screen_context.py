@@ -83,6 +83,11 @@ class ScreenContext:
         clients = self.session.key.client_ids
         return clients[0] if clients is not None and len(clients) == 1 else None
 
+    @property
+    def chosen_client(self) -> str:
+        """The client that a screen is limited to, as the address has it; the own one of a person who sees only one."""
+        return self.query["client_id"] or ("" if self.own_client is None else str(self.own_client))
+
     def client_text(self, client_id: int) -> str:
         """Return what people call a client, with its number: ``Acme (7)``; without a name ``7``."""
         return client_text(self._factory.services.registry, client_id)
@@ -292,6 +297,8 @@ class ScreenFactory:
         with self.services.bodies.share(context.session.key.owner) as share:
             context.form = await read_form(context.request, share)
             check_origin(context.request)
+            if context.own_client is not None and not context.field("client_id"):
+                context.form["client_id"] = [str(context.own_client)]
             if not context.session.allows(context.field("csrf")):
                 raise Problem(403, "This form is out of date. Load the page again and repeat it.")
             return await screen(context)

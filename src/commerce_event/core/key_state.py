@@ -19,8 +19,11 @@ def key_state(key: Key, now_ms: int) -> KeyState:
 
 
 def key_warning(key: Key, used_ms: int | None, now_ms: int) -> str | None:
-    """Return what an admin should look at: an active key that ends soon, or that nobody has ever used."""
-    if key_state(key, now_ms) != "active":
+    """Return what an admin should look at: an active key that ends soon, or that nobody has ever used.
+
+    A portal link is meant to end soon.
+    """
+    if key_state(key, now_ms) != "active" or key.is_portal_link:
         return None
     if key.expires_ms is not None and key.expires_ms - now_ms <= SOON_MS:
         return f"expires in {_span(key.expires_ms - now_ms)}"

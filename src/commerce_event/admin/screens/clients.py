@@ -37,7 +37,7 @@ async def new_portal_link(context: ScreenContext) -> Response:
 
 
 async def create_portal_link(context: ScreenContext) -> Response:
-    client_id = context.field("client_id") if context.own_client is None else str(context.own_client)
+    client_id = context.field("client_id")
     body: dict[str, object] = {"role": context.field("role") or "read"}
     try:
         body["client_id"] = int(client_id)

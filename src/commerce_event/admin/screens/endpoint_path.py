@@ -64,8 +64,6 @@ async def create_endpoint(context: ScreenContext) -> Response:
         return await _show(context, step, form, {})
     if go == "back":
         return await _show(context, _STEPS[max(0, number - 1)], form, {})
-    if context.own_client is not None:
-        form = {**form, "client_id": [str(context.own_client)]}
     fields, errors = read_form(form, context.address_policy, context.catalogue)
     if go == "next":
         here = {name: text for name, text in errors.items() if _step_of(name) == step}
