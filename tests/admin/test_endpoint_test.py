@@ -15,6 +15,7 @@ def result(
 ) -> endpoint_test.EndpointTestResult:
     attempt = AttemptView(
         number=1, started_at="2026-01-31T00:00:00.000Z", duration_ms=3.5, status=404, error="http_404",
+        cause="nothing is at this path: check the URL", phase=None, address=None, redirects=(), certificate=None,
         response_headers=headers, response_body=body,
     )  # fmt: skip
     return endpoint_test.EndpointTestResult(

@@ -21,9 +21,9 @@ def test_latency_of_a_second_or_more_is_in_seconds(duration_ms: float, text: str
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0 s"), (119, "119 s"), (503, "8 min"), (7_200, "2 h"), (200_000, "2 days")]
+    ("seconds", "text"), [(0, "0 s"), (119, "1 min 59 s"), (480, "8 min"), (7_200, "2 h"), (200_000, "2 days 8 h")]
 )
-def test_duration_uses_the_largest_fitting_unit(seconds: float, text: str) -> None:
+def test_duration_uses_the_two_largest_units(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 

@@ -459,7 +459,7 @@ async def test_what_is_due_and_held_by_an_endpoint_that_is_switched_off_is_told(
     await api.until_arrived(1)
     expect(await api.admin.patch(f"/v1/endpoints/{endpoint['id']}", json={"enabled": False}), 200)
 
-    assert await held(api, accepted["id"], endpoint["id"]) == "the endpoint is disabled"
+    assert await held(api, accepted["id"], endpoint["id"]) == "the endpoint is off"
 
 
 async def test_what_is_due_and_held_by_a_pause_that_was_asked_for_is_told(api: Api) -> None:

@@ -34,11 +34,12 @@ ALLOWED: dict[str, set[str]] = {
 }
 KINDS = {
     "events": "event", "deliveries": "delivery", "endpoints": "endpoint", "replays": "replay", "refusals": "refusal",
-    "keys": "key", "event-settings": "setting", "changes": "change",
+    "keys": "key", "event-settings": "setting", "changes": "change", "audit": "audit",
+    "incidents": "endpoint",
 }  # fmt: skip
 UNKNOWN = {
     "event": "evt_", "delivery": "dlv_", "endpoint": "end_", "replay": "rpl_", "refusal": "rfs_", "key": "key_",
-    "setting": "set_", "change": "chg_",
+    "setting": "set_", "change": "chg_", "audit": "aud_",
 }  # fmt: skip
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
 WITH_ID = [o.name for o in OPERATIONS if "{id}" in o.path]
@@ -47,6 +48,7 @@ WITH_SOURCE = [o.name for o in OPERATIONS if o.path.startswith("/v1/change-sourc
 OWN_TYPES = {"createEventType", "changeEventType", "deleteEventType"}
 WITHOUT_IDS = {  # tests of their own
     "readActivity", "readNode", "countRefusals", "countChanges", "listEntityFields", "listValidation",
+    "listIncidents",
 }  # fmt: skip
 LISTS = [
     o.name
@@ -68,11 +70,12 @@ class Things(msgspec.Struct):
     setting: str
     source: str
     change: str
+    audit: str  # the entry of a change of the endpoint
 
     def ids(self) -> set[str]:
         return {
             self.event, self.delivery, self.endpoint, self.replay, self.refusal, self.key, self.setting, self.source,
-            self.change,
+            self.change, self.audit,
         }  # fmt: skip
 
 
@@ -82,8 +85,9 @@ async def things_of(api: Api, client_id: int) -> Things:
     api.receiver.statuses[path] = 500
     url = api.receiver.url + path
     endpoint = await api.endpoint(client_id, url=url, retry_schedule=[], description=f"marked-{client_id}")
-    accepted = await api.publish(client_id, FirstName=f"marked-{client_id}")
-    (delivery,) = await api.until_state("dead", event_id=accepted["id"])
+    for _ in range(3):  # so many that it is an incident
+        accepted = await api.publish(client_id, FirstName=f"marked-{client_id}", OrderNo=f"SO-{client_id}")
+        (delivery,) = await api.until_state("dead", event_id=accepted["id"])
     wanted = {"endpoint_id": endpoint["id"], "since": LONG_AGO, "until": LONG_AGO}
     replay = expect(await api.admin.post("/v1/replays", json=wanted), 202)
     async with asyncio.timeout(60):
@@ -98,6 +102,8 @@ async def things_of(api: Api, client_id: int) -> Things:
     expect(await api.admin.put(f"/v1/change-sources/{source}", json={**SOURCE, "client_id": client_id}), 201)
     moved = {"entity": "tClientCompany", "operation": "insert", "key": {"CompanyId": 7}, "after": {"Name": "marked"}}
     change = expect(await api.admin.post("/v1/changes", json={**moved, "client_id": client_id}), 202)
+    expect(await api.admin.patch(f"/v1/endpoints/{endpoint['id']}", json={"timeout_s": 2}), 200)
+    [entry, *_] = expect(await api.admin.get("/v1/audit", params={"target": endpoint["id"]}), 200)["items"]
     return Things(
         client_id,
         accepted["id"],
@@ -109,6 +115,7 @@ async def things_of(api: Api, client_id: int) -> Things:
         setting["id"],
         source,
         change["id"],
+        entry["id"],
     )
 
 
@@ -119,10 +126,12 @@ async def call(
     part = operation.path.split("/")[2]
     found = id_ or (getattr(things, KINDS[part]) if part in KINDS else "")
     name = things.source if part == "change-sources" else "OrderConfirmedEvent"
-    path = operation.path.replace("{id}", found).replace("{name}", name)
+    path = operation.path.replace("{id}", found).replace("{name}", name).replace("{kind}", "order")
     setting, source = {**SETTING, "client_id": things.client_id}, {**SOURCE, "client_id": things.client_id}
     bodies: dict[str, Json] = {
         "startReplay": {"endpoint_id": things.endpoint, "since": LONG_AGO, "until": LONG_AGO},
+        "retryDeadLetters": {"delivery_ids": [things.delivery]},
+        "discardDeadLetters": {"endpoint_id": things.endpoint, "note": "a test"},
         "countReplay": {"endpoint_id": things.endpoint, "since": LONG_AGO},
         "createEndpoint": {"client_id": things.client_id, "url": "https://a.example/", "event_types": ["*"]},
         "changeEndpoint": {"description": "changed"},
@@ -143,6 +152,8 @@ async def call(
     )
     if query is not None:
         await caller.put(path, json=bodies["setValidation"])
+    if operation.name == "readTimeline":
+        query = {"value": f"SO-{things.client_id}"}
     if operation.name == "listEntityFields":
         query = {"client_id": things.client_id, "entity": SETTING["entity"]}
     return await caller.request(operation.method, path, params=query, json=bodies.get(operation.name))
@@ -267,6 +278,26 @@ async def test_replay_to_a_foreign_endpoint_answers_like_an_unknown_endpoint(api
     assert answers[0].content == answers[1].content
 
 
+@pytest.mark.parametrize(("call_name", "rest"), [("retry", {}), ("discard", {"note": "a test"})])
+async def test_dead_letters_of_another_client_answer_like_unknown_ones(api: Api, call_name: str, rest: Json) -> None:
+    foreign = await things_of(api, FOREIGN)
+    before = await snapshot(api)
+    caller, _ = await api.key("manage", OWN)
+    path = f"/v1/dead-letters/{call_name}"
+    of_endpoint = [
+        await caller.post(path, json={"endpoint_id": each, **rest}) for each in (foreign.endpoint, "end_7zzzzzzzzzzzz")
+    ]
+    expect_problem(of_endpoint[0], 404)
+    assert of_endpoint[0].content == of_endpoint[1].content
+    by_id = [
+        await caller.post(path, json={"delivery_ids": [each], **rest})
+        for each in (foreign.delivery, "dlv_7zzzzzzzzzzzz")
+    ]
+    expect_problem(by_id[0], 404)
+    assert by_id[0].text.replace(foreign.delivery, "") == by_id[1].text.replace("dlv_7zzzzzzzzzzzz", "")
+    assert await snapshot(api) == before
+
+
 @pytest.mark.parametrize("name", WITH_SOURCE)
 async def test_source_of_another_client_answers_like_an_unknown_one(api: Api, name: str) -> None:
     operation = BY_NAME[name]
@@ -334,6 +365,7 @@ async def test_secrets_are_in_no_answer_log_or_file(
         "set_7zzzzzzzzzzzz",
         "source-of-1",
         "chg_7zzzzzzzzzzzz",
+        "aud_7zzzzzzzzzzzz",
     )
     once = {"createKey", "createEndpoint", "rotateSecret", "deleteEndpoint", "revokeKey"}
     for operation in OPERATIONS:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from commerce_event.contract.catalogue import EVENT_TYPES
+from commerce_event.contract.catalogue import CONTRACT, EVENT_TYPES
 from commerce_event.core.model import Endpoint
 from commerce_event.core.routing import MatchExplanation, RouteTable, explain
 
@@ -52,6 +52,32 @@ def test_event_of_a_client_without_endpoints_matches_nothing() -> None:
 def test_types_are_chosen_by_name_category_or_star(event_types: tuple[str, ...], wanted: set[str]) -> None:
     table = RouteTable([an_endpoint(event_types=event_types)])
     assert {kind.name for kind in (CONFIRMED, DELIVERED, JOB) if matched_ids(table, kind)} == wanted
+
+
+@pytest.mark.parametrize(
+    ("event_types", "except_types", "wanted"),
+    [
+        (("*",), ("OrderConfirmedEvent",), {"OrderDeliveredEvent", "JobCompletedEvent"}),
+        (("*",), ("Order",), {"JobCompletedEvent"}),
+        (("Order", "OrderConfirmedEvent"), ("OrderConfirmedEvent",), {"OrderDeliveredEvent"}),
+        (("Order",), ("Product",), {"OrderConfirmedEvent", "OrderDeliveredEvent"}),
+        (("OrderConfirmedEvent",), ("Order",), set()),
+    ],
+)
+def test_types_that_are_left_out_never_match(
+    event_types: tuple[str, ...], except_types: tuple[str, ...], wanted: set[str]
+) -> None:
+    endpoint = an_endpoint(event_types=event_types, except_types=except_types)
+    table = RouteTable([endpoint])
+    assert {kind.name for kind in (CONFIRMED, DELIVERED, JOB) if matched_ids(table, kind)} == wanted
+    assert {each.name for each in CONTRACT.select(event_types, except_types)} >= wanted
+    rule = explain(endpoint, 1, CONFIRMED, None, DATA).rules[2]
+    assert rule.wanted == {"event_types": event_types, "except": except_types}
+    assert rule.passed is ("OrderConfirmedEvent" in wanted)
+
+
+def test_paused_endpoint_matches_as_usual() -> None:
+    assert matched_ids(RouteTable([an_endpoint(paused=True)])) == [1]
 
 
 @pytest.mark.parametrize(("application_id", "expected"), [(None, [1]), (7, [1, 2]), (8, [1, 3]), (9, [1]), (0, [1])])
@@ -187,6 +213,9 @@ ENDPOINTS = st.builds(
     event_types=st.lists(st.sampled_from(["*", "Order", "System", "OrderConfirmedEvent", "JobCompletedEvent"])).map(
         tuple
     ),
+    except_types=st.just(())
+    | st.sampled_from([("Order",), ("OrderConfirmedEvent",), ("System", "OrderDeliveredEvent")]),
+    paused=st.booleans(),
     enabled=st.booleans() | st.just(True),
     deleted_ms=st.none() | st.just(3),
     filter=st.sampled_from([None, {}, {"OrderNo": "A"}, {"not": {"OrderNo": "A"}}, {"$.N": {"gt": 1}}]),

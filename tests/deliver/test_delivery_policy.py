@@ -109,7 +109,7 @@ async def test_retry_after_pauses_the_whole_endpoint(bench: Bench) -> None:
     await bench.publish()
 
     async def paused() -> bool:
-        return bench.node.dispatcher.health(endpoint.id).paused_for_s is not None
+        return bench.node.dispatcher.treatment(endpoint.id).paused_for_s is not None
 
     await bench.until(paused)
     await bench.publish(5)
@@ -123,7 +123,7 @@ async def test_retry_after_pauses_claimed_deliveries_too(bench: Bench) -> None:
     await bench.publish(100)
 
     async def all_quiet() -> bool:
-        paused = bench.node.dispatcher.health(endpoint.id).paused_for_s is not None
+        paused = bench.node.dispatcher.treatment(endpoint.id).paused_for_s is not None
         return paused and not any(each.leased for each in await bench.deliveries())
 
     await bench.until(all_quiet)

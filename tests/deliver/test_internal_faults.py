@@ -134,7 +134,7 @@ async def test_internal_faults_do_not_count_as_failures_of_the_endpoint(
             return all(each.attempt_count > 0 and not each.leased for each in await bench.deliveries())
 
         await bench.until(all_tried)
-    assert bench.node.dispatcher.health(endpoint.id).consecutive_failures == 0
+    assert bench.node.dispatcher.treatment(endpoint.id).consecutive_failures == 0
 
 
 async def test_requeued_delivery_after_internal_fault_is_retried_soon(

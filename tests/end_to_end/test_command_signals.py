@@ -114,7 +114,7 @@ async def test_interrupted_replay_command_leaves_the_replay_running(server: Serv
     )  # fmt: skip
     id_ = (await line_with(process.stderr, "is started")).split()[1]
     async with asyncio.timeout(DEADLINE_S):
-        while (await shell.json("replays", "get", id_))["state"] != "done":
+        while (await shell.json("replays", "get", id_))["queued_at"] is None:
             pass
     done = await interrupt(process, signal.SIGINT)
 

@@ -236,6 +236,23 @@ async def test_maintenance_deletes_refused_events_past_their_own_retention(
     assert await store.refusals.count_open(Scope.everyone(), limit=9) == 2
 
 
+async def test_maintenance_writes_key_uses_while_it_runs_and_when_it_is_closed(engine: Engine) -> None:
+    store, clock = await engine.open(), SystemClock()
+    registry = empty_registry(store)
+    maintenance = runner.Maintenance(
+        store, registry, clock, ActivityRecorder(clock), retention_s=0, refusal_retention_s=0, change_retention_s=0
+    )
+    registry.note_use(3)
+    maintenance.start()
+    async with asyncio.timeout(60):
+        while set(await store.registry.key_uses()) != {3}:
+            await asyncio.sleep(0.005)
+    registry.note_use(4)
+    await maintenance.close()
+
+    assert set(await store.registry.key_uses()) == {3, 4}
+
+
 async def test_due_times_follow_a_clock_that_was_set_back_while_the_store_was_away() -> None:
     moved: list[int] = []
     clock = SystemClock()

@@ -106,6 +106,6 @@ def replay(server: Server, ledger: Ledger, paths: dict[str, str]) -> None:
     with server.api() as api:
         found = api.post("/v1/replays", json=wanted).raise_for_status().json()
         end = time.monotonic() + _REPLAYED_S
-        while found["finished_at"] is None and time.monotonic() < end:
+        while found["queued_at"] is None and time.monotonic() < end:
             time.sleep(0.05)
             found = api.get(f"/v1/replays/{found['id']}").raise_for_status().json()

@@ -26,6 +26,9 @@ class OneKey(Registry):
     def authenticate(self, token: str) -> Key | None:
         return KEY if token == "secret" else None
 
+    def is_expired(self, token: str) -> bool:
+        return token == "old"
+
 
 @pytest.mark.parametrize("authorization", ["Bearer secret", "bearer secret", "Bearer  secret "])
 def test_authenticate_known_key_is_returned(authorization: str) -> None:
@@ -41,6 +44,11 @@ def test_authenticate_anything_else_is_401_with_a_challenge(authorization: str |
     assert (body.type, body.title, body.status) == ("/problems/not-signed-in", "Not signed in", 401)
     assert raised.value.headers == {"WWW-Authenticate": 'Bearer realm="commerce-event"'}
     assert isinstance(raised.value, RejectedError)
+
+
+def test_authenticate_expired_key_is_401_and_says_so() -> None:
+    with pytest.raises(NotSignedInError, match=r"This key has expired\. Ask an admin for a new one\."):
+        authenticate(OneKey(), "Bearer old")
 
 
 @pytest.mark.parametrize(

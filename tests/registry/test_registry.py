@@ -5,16 +5,18 @@ from typing import Any
 
 import msgspec
 import pytest
-from stores import START_MS
+from stores import START_MS, Engine, FakeClock
 
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.contract.own_types import own_type
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import Endpoint, Scope, Secret, ValidationEntry
 from commerce_event.core.vault import Vault, VaultError
+from commerce_event.registry import registry as registry_module
 from commerce_event.registry.own_types import OwnType, to_row
-from commerce_event.registry.registry import Registry
-from commerce_event.store.port import EventTypeExistsError, Store
+from commerce_event.registry.registry import OPERATOR_ID, Registry
+from commerce_event.registry.sealed_rows import seal_row
+from commerce_event.store.port import EventTypeExistsError, Store, StoreUnavailableError
 
 EVERYONE = Scope.everyone()
 VAULT = Vault(b"k" * 32)
@@ -283,3 +285,86 @@ async def test_own_type_with_a_schema_that_is_not_allowed_any_more_is_left_out(s
     await registry.load()
 
     assert [each.name for each in registry.catalogue.own] == ["Another"]
+
+
+async def test_key_is_refused_from_its_expiry_on(store: Store) -> None:
+    clock = FakeClock()
+    registry = Registry(store, VAULT, IdMaker(), clock=clock)
+    key, text = await registry.add_key("read", (1,), "", START_MS, expires_ms=START_MS + 1_000)
+    _, other = await registry.add_key("read", (1,), "", START_MS)
+
+    clock.ms = START_MS + 999
+    assert (registry.authenticate(text), registry.key(key.id), registry.is_expired(text)) == (key, key, False)
+    clock.ms = START_MS + 1_000
+    assert (registry.authenticate(text), registry.key(key.id), registry.is_expired(text)) == (None, None, True)
+    assert (registry.is_expired(other), registry.is_expired("unknown")) == (False, False)
+
+
+async def test_key_uses_are_kept_in_memory_and_written_by_the_flush(store: Store) -> None:
+    clock = FakeClock()
+    registry = Registry(store, VAULT, IdMaker(), clock=clock, admin_key="operator")
+    key, text = await registry.add_key("read", (1,), "", START_MS)
+    registry.authenticate(text)
+    registry.authenticate("operator")
+    registry.note_use(OPERATOR_ID)
+
+    assert await registry.key_uses() == {key.id: START_MS}
+    assert await store.registry.key_uses() == {}
+    await registry.flush_key_uses()
+    assert await store.registry.key_uses() == {key.id: START_MS}
+    clock.ms += 5
+    registry.note_use(key.id)
+    assert await registry.key_uses() == {key.id: START_MS + 5}
+
+
+async def test_key_uses_that_cannot_be_written_are_kept_for_the_next_flush(engine: Engine) -> None:
+    store = await engine.open()
+    registry = Registry(store, VAULT, IdMaker(), clock=FakeClock())
+    registry.note_use(3)
+    await store.close()
+    with pytest.raises(StoreUnavailableError):
+        await registry.flush_key_uses()
+    await store.open()
+
+    await registry.flush_key_uses()
+    assert await store.registry.key_uses() == {3: START_MS}
+
+
+async def test_client_names_are_read_by_other_nodes_and_within_the_scope(registry: Registry, store: Store) -> None:
+    other = Registry(store, VAULT, IdMaker())
+    await other.load()
+    assert await registry.set_client_name(7, "Acme")
+    assert await registry.set_client_name(8, "Shop")
+    assert await registry.set_client_name(8, None)
+    await other.refresh()
+
+    for each in (registry, other):
+        assert (each.client_name(7), each.client_name(8)) == ("Acme", None)
+        assert (each.client_names(EVERYONE), each.client_names(Scope.of(8))) == ({7: "Acme"}, {})
+        assert each.version == await store.registry.config_version()
+
+
+async def test_set_client_name_beyond_the_limit_changes_nothing(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry_module, "CLIENT_NAMES_MAX", 1)
+    assert await registry.set_client_name(7, "Acme")
+
+    assert not await registry.set_client_name(8, "Shop")
+    assert await registry.set_client_name(7, "Acme Ltd")
+    assert await registry.set_client_name(8, None)
+    assert registry.client_names(EVERYONE) == {7: "Acme Ltd"}
+
+
+async def test_load_reads_paused_and_except_types_and_rows_that_lack_them(registry: Registry, store: Store) -> None:
+    await registry.save(msgspec.structs.replace(endpoint(7), paused=True, except_types=("Customer",)))
+    row = seal_row(endpoint(8), VAULT)
+    config = msgspec.json.decode(row.config)
+    former = {name: value for name, value in config.items() if name not in {"paused", "except_types"}}
+    assert len(former) == len(config) - 2
+    await store.registry.put_endpoint(msgspec.structs.replace(row, config=msgspec.json.encode(former)))
+    await registry.load()
+
+    first, second = registry.endpoints(EVERYONE)
+    assert (first.paused, first.except_types, first.is_sending) == (True, ("Customer",), False)
+    assert (second.paused, second.except_types, second.is_sending) == (False, (), True)

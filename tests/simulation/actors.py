@@ -125,7 +125,10 @@ class Actors:
     async def act_now_and_then(self, over_s: float) -> None:
         """Do what people do, a dozen times or so."""
         until_s = self._loop.time() + over_s
-        acts = (self._edit, self._edit, self._pause, self._delete, self._retry, self._retry, self.cancel, self._replay)
+        acts = (
+            self._edit, self._edit, self._hold, self._pause, self._delete, self._retry, self._retry, self.cancel,
+            self._replay,
+        )  # fmt: skip
         while self._loop.time() < until_s:
             await asyncio.sleep(self._rng.expovariate(14 / over_s))
             act, endpoint_id = self._rng.choice(acts), self._rng.choice(sorted(self._record.forms))
@@ -144,10 +147,16 @@ class Actors:
             {"retry_schedule_s": self._rng.choice(_SCHEDULES)},
             {"rate_limit": self._rng.choice((None, 0.5, 5.0))},
             {"event_types": self._rng.choice(_WANTED)},
+            {"except_types": self._rng.choice(((), ("Customer",), ("OrderDeliveredEvent",)))},
             {"timeout_s": self._rng.choice((None, 1.0, 20.0)), "max_in_flight": self._rng.choice((1, 4, 32))},
             {"ordering": self._rng.choice(("none", "key"))},
         )
         await self.change(endpoint_id, "edit", **self._rng.choice(options))
+
+    async def _hold(self, endpoint_id: int) -> None:
+        await self.change(endpoint_id, "pause", paused=True)
+        await asyncio.sleep(self._rng.choice((60.0, HOUR_S, 20 * HOUR_S)))
+        await self.change(endpoint_id, "resume", paused=False)
 
     async def _pause(self, endpoint_id: int) -> None:
         await self.change(endpoint_id, "off", enabled=False)

@@ -1,6 +1,9 @@
 """Seeded bugs, one in each node; the judge must find every one."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
+from unittest.mock import patch
 
 import msgspec
 from simulated_node import Node
@@ -11,8 +14,14 @@ from commerce_event.core.model import Attempt, DeliveryKind, Endpoint, Scope
 from commerce_event.deliver.concurrency import Concurrency
 from commerce_event.deliver.dispatcher import Dispatcher, SendsEvents
 from commerce_event.registry.registry import Registry
-from commerce_event.store.model import Claimed, Settlement
+from commerce_event.store.model import Claimed, ClaimRequest, Settlement
 from commerce_event.store.port import Store
+
+
+@contextmanager
+def _sending_while_paused() -> Iterator[None]:
+    with patch.object(Endpoint, "is_sending", property(lambda endpoint: endpoint.live)):
+        yield
 
 
 def _last(dispatcher: Dispatcher) -> Settlement | None:
@@ -102,6 +111,28 @@ class _TwofoldDispatcher(Dispatcher):
         await super()._send(state, claimed)
 
 
+class _RestlessConcurrency(Concurrency):
+    """Claims due deliveries of paused endpoints as well."""
+
+    def _claim_for(self, state: Any, now: float, requests: list[ClaimRequest]) -> None:
+        with _sending_while_paused():
+            super()._claim_for(state, now, requests)
+
+
+class _RestlessDispatcher(Dispatcher):
+    """Sends to paused endpoints."""
+
+    def __init__(self, store: Store, registry: Registry, sender: SendsEvents, clock: Clock, **more: Any) -> None:
+        super().__init__(store, registry, sender, clock, **more)
+        self._concurrency.__class__ = _RestlessConcurrency
+
+    async def _send(self, state: Any, claimed: Claimed) -> None:
+        endpoint = self._registry.endpoint(claimed.endpoint_id)
+        if endpoint is not None and endpoint.paused:
+            await self._sender.send(endpoint, claimed)
+        await super()._send(state, claimed)
+
+
 class _LeakyConcurrency(Concurrency):
     """Never gives the slots of retries back."""
 
@@ -164,6 +195,7 @@ BUGS: Final[dict[str, tuple[type[Dispatcher], str]]] = {
     "makes one attempt too many": (_TirelessDispatcher, "one too many"),
     "sends to a wrong endpoint": (_StrayDispatcher, "a wrong one"),
     "sends twice": (_TwofoldDispatcher, "sent twice under one number"),
+    "sends to a paused endpoint": (_RestlessDispatcher, "to a paused endpoint"),
     "leaks slots": (_LeakyDispatcher, "slots held"),
     "blames the receiver for its own faults": (_BlamingDispatcher, "before its schedule ended"),
 }

@@ -104,11 +104,20 @@ class Judge:
         for earlier, later in pairwise(sent):
             if later.begin_s < earlier.end_s:
                 self._violation(f"delivery {delivery.id} was sent twice at once, at {later.begin_s:.3f} s")
+        for arrival in sent:
+            if self._was_not_sending(arrival):
+                self._violation(f"delivery {delivery.id} was sent at {arrival.begin_s:.3f} s, to a paused endpoint")
         self._end(kept)
         rows = {row.number: row for row in kept.attempts}
         self._rows_fit(kept, rows)
         self._schedule(kept, rows)
         self._duplicates(kept, rows)
+
+    def _was_not_sending(self, arrival: Arrival) -> bool:
+        """Whether the endpoint was certainly off or paused when the request began."""
+        forms = self._record.forms[arrival.endpoint.id]
+        known = [form for form in forms if form.begin_s <= arrival.begin_s <= form.end_s]
+        return bool(known) and not any(form.endpoint.is_sending for form in known)
 
     def _end(self, kept: Kept) -> None:
         delivery, sent = kept.delivery, self._sent[kept.delivery.id]
@@ -222,5 +231,6 @@ def _wants(endpoint: Endpoint, event: Published) -> bool:
         and endpoint.enabled
         and endpoint.deleted_ms is None
         and any(entry in {"*", event.category, event.type} for entry in endpoint.event_types)
+        and not any(entry in {event.category, event.type} for entry in endpoint.except_types)
         and (endpoint.filter is None or event.order_id < 40)
     )

@@ -18,7 +18,7 @@ class Lateness:
         for arrival in record.arrivals:
             spans[arrival.endpoint.id].append((arrival.begin_s, arrival.end_s + arrival.pause_s))
         for endpoint_id, forms in record.forms.items():
-            off = [(form.begin_s, form.end_s) for form in forms if not form.endpoint.live]
+            off = [(form.begin_s, form.end_s) for form in forms if not form.endpoint.is_sending]
             spans[endpoint_id] += off + [(begin, end + _GET_GOING_S) for begin, end in record.outages]
         self._spans = {endpoint_id: _merged(found) for endpoint_id, found in spans.items()}
 

@@ -72,8 +72,8 @@ class SimulatedRun:
         self._disk.full = False
         await asyncio.sleep(60.0)
         for endpoint in self._node.registry.endpoints(_EVERYONE):
-            if not endpoint.enabled:
-                await self._actors.change(endpoint.id, "on", enabled=True, disabled_reason=None)
+            if not endpoint.is_sending:
+                await self._actors.change(endpoint.id, "on", enabled=True, paused=False, disabled_reason=None)
 
     async def _until_quiet(self) -> None:
         give_up_s = self._loop.time() + _QUIET_WITHIN_S

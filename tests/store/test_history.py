@@ -5,9 +5,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from stores import START_MS, accept_events, claim, new_event, new_replay, result
+from stores import START_MS, accept_events, attempts_of, claim, new_event, new_replay, result
 
-from commerce_event.core.model import Attempt, DeliveryState, Scope
+from commerce_event.core.model import Attempt, AttemptDetails, Certificate, DeliveryState, Redirect, Scope
 from commerce_event.store.model import DeliveryQuery, EventQuery, Page
 from commerce_event.store.port import Store
 from commerce_event.store.postgres import history as postgres_history
@@ -347,3 +347,28 @@ async def test_delivery_and_its_attempts_are_one_snapshot(store: Store, monkeypa
     [(delivery, attempts)] = await store.history.deliveries_with_attempts([5, claimed.delivery_id], EVERYONE)
     assert (delivery.state, [each.number for each in attempts]) == ("delivered", [1])
     assert await store.history.deliveries_with_attempts([claimed.delivery_id], Scope.of(event.client_id + 1)) == []
+
+
+DETAILS = AttemptDetails(
+    phase="tls",
+    address="192.0.2.7:443",
+    redirects=(Redirect(302, "https://b.example/"),),
+    certificate=Certificate(subject="a", issuer="b", names=("a.example",), not_before_ms=1, not_after_ms=2),
+)
+
+
+async def test_settle_keeps_details_of_attempts(store: Store) -> None:
+    await accept_events(store, [new_event(7), new_event(7)])
+    first, second = await claim(store, 7)
+    await store.queue.settle(
+        [
+            result(first, "dead", reason="attempts_exhausted", status=None, error="tls_expired", details=DETAILS),
+            result(second),
+        ]
+    )
+
+    assert [each.details for each in await attempts_of(store, first.delivery_id)] == [DETAILS]
+    assert [each.details for each in await attempts_of(store, second.delivery_id)] == [None]
+    assert {each.details for each in await store.history.recent_attempts(7, 9)} == {DETAILS, None}
+    _, last = await store.history.deliveries_with_last_attempts(DeliveryQuery(scope=EVERYONE), Page(9))
+    assert (last[first.delivery_id].details, last[second.delivery_id].details) == (DETAILS, None)

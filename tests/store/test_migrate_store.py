@@ -23,7 +23,18 @@ from stores import START_MS, FakeClock, SqliteEngine, accept_events, attempts_of
 
 from commerce_event.core.changes.model import Change, ChangeSource, EventSetting, SourceState
 from commerce_event.core.ids import IdMaker
-from commerce_event.core.model import DeliveryKind, Endpoint, Key, Refusal, Scope, Secret, ValidationEntry
+from commerce_event.core.model import (
+    AttemptDetails,
+    AuditEntry,
+    DeliveryKind,
+    Endpoint,
+    FieldChange,
+    Key,
+    Refusal,
+    Scope,
+    Secret,
+    ValidationEntry,
+)
 from commerce_event.core.problems import Fault
 from commerce_event.core.signatures import new_secret
 from commerce_event.core.vault import Vault, new_key, parse_key
@@ -62,6 +73,7 @@ ALL = Page(limit=10_000)
 WEEK_MS = 7 * 86_400_000
 CLIENTS = {1: (7, 8), 2: (9,)}  # and their endpoints
 ENDPOINTS = (7, 8, 9)
+DETAILS = AttemptDetails(address="192.0.2.1:443")
 CUT = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND application_name = 'commerce-event'
@@ -134,7 +146,7 @@ class Shop:
         for each in claimed[: self._random.randint(0, len(claimed))]:
             state = self._random.choice(["delivered", "delivered", "pending", "dead"])
             due_ms = self._now_ms + self._random.randint(1, WEEK_MS) if state == "pending" else None
-            failed = {} if state == "delivered" else {"status": 500, "error": "answered 500"}
+            failed = {} if state == "delivered" else {"status": 500, "error": "answered 500", "details": DETAILS}
             reason = "gave up" if state == "dead" else None
             attempt: dict[str, Any] = {"response_headers": (("X-N", "é"),), "response_body": b"\x00\xff", **failed}
             made = result(each, state, due_ms=due_ms, reason=reason, **attempt)  # type: ignore[arg-type]
@@ -180,8 +192,14 @@ class Shop:
             digest=self._random.randbytes(32),
             created_ms=self._now_ms,
             revoked_ms=self._random.choice([None, self._now_ms]),
+            expires_ms=self._random.choice([None, self._now_ms]),
         )
         await self._store.registry.put_key(key)
+        await self._store.registry.note_key_uses({key.id: self._now_ms})
+        await self._store.registry.put_client_name(self._random.choice([1, 2]), self._random.choice(["Büro", None]))
+        changes = self._random.choice([(), (FieldChange("name", None, "Büro\0"),)])
+        entry = AuditEntry(self._id([]), self._now_ms, 1, 0, "", "createKey", "key_1", None, "Büro", changes)
+        await self._store.audit_log.add(entry)
 
     async def change_validation(self) -> None:
         entry = ValidationEntry(client_id=self._random.choice([1, 2]), event_type="Order", mode="warn", updated_ms=5)
@@ -301,6 +319,10 @@ async def view(store: Store) -> dict[str, Any]:
         "endpoints": await store.registry.endpoints(),
         "revisions": [await store.registry.endpoint_revisions(1, version) for version in range(1, 6)],
         "keys": await store.registry.keys(),
+        "key uses": await store.registry.key_uses(),
+        "client names": await store.registry.client_names(),
+        "audit log": await store.audit_log.entries(EVERYONE, ALL),
+        "health": await store.history.endpoint_health(EVERYONE),
         "validation": await store.contract.validation(),
         "own types": await store.contract.own_types(["B", "a", "ExportDelivered"]),
         "replays": replays,
@@ -635,7 +657,9 @@ async def test_text_with_nul_of_an_older_version_is_moved_with_another_character
 ) -> None:
     path = await filled(engine)
     with closing(apsw.Connection(str(path))) as connection:
-        connection.execute("INSERT INTO audit_entry VALUES (1, 1, NULL, 0, ?, 'createKey', ?, NULL)", ("a\0b", "\0"))
+        connection.execute(
+            "INSERT INTO audit_entry VALUES (1, 1, NULL, 0, ?, 'createKey', ?, NULL, ?, NULL)", ("a\0b", "\0", "\0c")
+        )
         connection.execute("UPDATE attempt SET error = ? WHERE error IS NOT NULL", ("c\0d",))
         connection.execute(
             "INSERT INTO api_key (id, role, name, digest, created_ms) VALUES (1, 'admin', ?, x'00', 1)", ("k\0",)
@@ -643,7 +667,10 @@ async def test_text_with_nul_of_an_older_version_is_moved_with_another_character
 
     await move(path, database)
 
-    assert await ask(database, "SELECT key_name || target FROM audit_entry WHERE id = 1") == "a\ufffdb\ufffd"
+    assert (
+        await ask(database, "SELECT key_name || target || name FROM audit_entry WHERE id = 1")
+        == "a\ufffdb\ufffd\ufffdc"
+    )
     assert await ask(database, "SELECT name FROM api_key WHERE id = 1") == "k\ufffd"
 
 

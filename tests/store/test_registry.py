@@ -8,7 +8,7 @@ import pytest
 from stores import START_MS, Engine, accept_events, claim, new_event, result
 
 from commerce_event.core.ids import IdMaker, at_time
-from commerce_event.core.model import AuditEntry, Key, Replay, Scope
+from commerce_event.core.model import AuditEntry, FieldChange, Key, Replay, Scope
 from commerce_event.store.model import AUDIT_KEPT_MS, EndpointRow, NewDelivery, Page
 from commerce_event.store.port import Store
 from commerce_event.store.postgres import registry as postgres_registry
@@ -91,7 +91,7 @@ async def test_endpoint_revisions_hold_no_secrets(store: Store) -> None:
 
 async def test_put_key_stores_and_replaces_keys(engine: Engine) -> None:
     store = await engine.open()
-    key = Key(id=3, role="publish", client_ids=(1, 2), name="shop", digest=b"\x01" * 32, created_ms=5)
+    key = Key(id=3, role="publish", client_ids=(1, 2), name="shop", digest=b"\x01" * 32, created_ms=5, expires_ms=8)
     everyone = Key(id=4, role="admin", client_ids=None, name="", digest=b"\x02" * 32, created_ms=6)
     await store.registry.put_key(key)
     await store.registry.put_key(everyone)
@@ -161,6 +161,29 @@ async def test_put_key_gets_the_next_config_version(store: Store) -> None:
 
     assert version == before + 1 == await store.registry.config_version()
     assert [each.client_ids for each in await store.registry.keys()] == [()]  # none at all is not every one
+
+
+async def test_key_uses_keep_the_latest_and_change_no_version(engine: Engine) -> None:
+    store = await engine.open()
+    before = await store.registry.config_version()
+    for uses in ({3: 10, 4: 20}, {3: 9, 4: 21}, {}):
+        await store.registry.note_key_uses(uses)
+    await store.close()
+    store = await engine.open()
+
+    assert await store.registry.key_uses() == {3: 10, 4: 21}
+    assert await store.registry.config_version() == before
+
+
+async def test_client_names_are_set_changed_and_removed_with_the_next_version(store: Store) -> None:
+    before = await store.registry.config_version()
+    versions = [
+        await store.registry.put_client_name(client_id, name)
+        for client_id, name in ((7, "Acme"), (8, "Åland & Co"), (7, "Acme Ltd"), (8, None), (9, None))
+    ]
+
+    assert versions == [before + n for n in range(1, 6)]
+    assert await store.registry.client_names() == {7: "Acme Ltd"}
 
 
 async def test_ended_sessions_are_kept_until_they_expire(engine: Engine) -> None:
@@ -261,6 +284,34 @@ async def test_replay_that_ended_gets_no_further_step_or_state(store: Store) -> 
     assert await store.history.replay_states(1) == {}
 
 
+@pytest.mark.parametrize(
+    ("present", "state", "is_stored"),
+    [
+        ("running", "running", True), ("running", "cancelling", True), ("running", "done", True),
+        ("done", "cancelling", True), ("done", "running", False), ("cancelling", "cancelling", True),
+        ("cancelling", "cancelled", True), ("cancelling", "running", False), ("cancelling", "done", False),
+        ("cancelled", "running", False), ("cancelled", "cancelling", False),
+    ],
+)  # fmt: skip
+async def test_put_replay_at_the_expected_cursor_never_resumes_what_was_cancelled(
+    store: Store, present: str, state: str, is_stored: bool
+) -> None:
+    await store.queue.put_replay(replay(1, state=present))
+    step = replay(1, state=state, queued=3)
+
+    assert await store.queue.put_replay(step, expected_cursor=1) is False
+    assert await store.queue.put_replay(step, expected_cursor=0) is is_stored
+    assert await store.history.replay(1) == (step if is_stored else replay(1, state=present))
+    assert await store.queue.put_replay(replay(2), expected_cursor=0) is False
+
+
+async def test_replays_running_include_those_that_are_being_cancelled(store: Store) -> None:
+    for number, state in enumerate(("running", "cancelling", "done", "cancelled"), 1):
+        await store.queue.put_replay(replay(number, state=state))
+
+    assert [each.id for each in await store.history.replays(Scope.of(1), Page(9), running=True)] == [1, 2]
+
+
 async def test_add_deliveries_makes_a_new_delivery_of_the_same_event(store: Store) -> None:
     event = new_event(7, body=b'{ "n": 1 }')
     [answer] = await accept_events(store, [event])
@@ -305,6 +356,17 @@ async def test_audit_entries_are_listed_newest_first_within_the_scope(store: Sto
     assert await store.audit_log.entries(Scope.of(1), Page(10)) == [entries[0]]
     assert await store.audit_log.entries(Scope.of(2), Page(10), target="end_0") == []
     assert await store.last_id() == entries[2].id
+
+
+async def test_audit_entry_keeps_name_and_changes_within_the_scope(store: Store) -> None:
+    changes = (FieldChange("paused", False, True), FieldChange("event_types", ["*"], ["Order", "Customer"]))
+    entry = msgspec.structs.replace(audit_entry(5), name="shop ✓", changes=changes)
+    await store.audit_log.add(entry)
+
+    assert await store.audit_log.entry(5, Scope.of(1)) == entry
+    assert await store.audit_log.entries(Scope.of(1), Page(10)) == [entry]
+    assert await store.audit_log.entry(5, Scope.of(2)) is None
+    assert await store.audit_log.entry(6, Scope.everyone()) is None
 
 
 async def test_audit_entries_expire(store: Store) -> None:

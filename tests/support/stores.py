@@ -202,6 +202,7 @@ def result(
     due_ms: int | None = None,
     failure_count: int | None = None,
     reason: str | None = None,
+    is_internal: bool = False,
     **attempt: Any,
 ) -> Settlement:
     fields = {"started_ms": START_MS, "duration_ms": 2.5, "status": 200, "error": None} | attempt
@@ -215,6 +216,7 @@ def result(
         failure_count=failures,
         due_ms=due_ms,
         reason=reason,
+        is_internal=is_internal,
     )
 
 

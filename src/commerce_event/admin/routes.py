@@ -1,16 +1,18 @@
 """The routes of the screens."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from commerce_event.admin.event_filters import field_time
+from commerce_event.admin.list_position import after_rows, export_url, range_text
 from commerce_event.admin.number_format import duration, latency, short
 from commerce_event.admin.screen_context import ROOT, Handler, Screen, ScreenFactory, not_found_screen
 from commerce_event.admin.screens import (
     audit,
+    bulk,
     changes,
     dead_letters,
     endpoint,
@@ -22,12 +24,16 @@ from commerce_event.admin.screens import (
     event_type_changes,
     event_types,
     events,
+    exports,
+    incidents,
     keys,
     overview,
+    palette,
     refusals,
     replays,
     sources,
     system,
+    timelines,
     validation,
 )
 from commerce_event.admin.sign_in import SignIn, sign_out
@@ -36,6 +42,7 @@ from commerce_event.core.vault import Vault
 from commerce_event.registry.authentication import Needed
 from commerce_event.web.highlight import highlight_json, value_text
 from commerce_event.web.pages import HEADERS, Pages
+from commerce_event.web.payload import readable_text, visible_controls
 
 _MENU = (
     ("overview", "Overview", ROOT),
@@ -53,21 +60,38 @@ _MENU = (
 )
 TEMPLATE_GLOBALS = {
     "menu": _MENU,
+    "after_rows": after_rows,
     "duration": duration,
+    "export_url": export_url,
     "field_time": field_time,
     "highlight_json": highlight_json,
     "latency": latency,
+    "range_text": range_text,
+    "readable_text": readable_text,
     "short": short,
     "value_text": value_text,
+    "visible_controls": visible_controls,
 }
+_NEEDED: Mapping[str, Needed] = {"keys": "admin"}
 # Reading needs the role "read", changing "manage", as in the API.
 _SCREENS: Sequence[tuple[str, str, Needed, Screen]] = (
     ("GET", "", "read", overview.show_overview),
+    *(("GET", f"/{name}/export", _NEEDED.get(name, "read"), exports.export_of(name)) for name in exports.NAMES),
+    ("GET", "/palette", "read", palette.show_palette),
+    ("POST", "/events/send-again", "manage", bulk.send_events_again),
+    ("POST", "/endpoints/pause", "manage", bulk.pause_endpoints),
+    ("GET", "/events/{id}/payload", "read", exports.download_payload),
     ("GET", "/events", "read", events.list_events),
     ("GET", "/events/{id}", "read", event.show_event),
     ("GET", "/deliveries/{id}", "read", event.show_delivery),
     ("POST", "/deliveries/{id}/retry", "manage", event.retry_delivery),
     ("POST", "/deliveries/{id}/cancel", "manage", event.cancel_delivery),
+    *(
+        ("GET", f"/{path}/{{value:path}}", "read", timelines.timeline_screen(kind))
+        for kind, path in timelines.PATHS.items()
+    ),
+    ("GET", "/incidents/{id}", "read", incidents.show_incident),
+    ("POST", "/incidents/{id}/test", "manage", incidents.send_test),
     ("GET", "/changes", "read", changes.list_changes),
     ("GET", "/changes/{id}", "read", changes.show_change),
     ("GET", "/endpoints", "read", endpoints.list_endpoints),
@@ -76,12 +100,24 @@ _SCREENS: Sequence[tuple[str, str, Needed, Screen]] = (
     ("GET", "/endpoints/{id}", "read", endpoint.show_endpoint),
     ("GET", "/endpoints/{id}/edit", "manage", endpoint_changes.edit_endpoint),
     ("POST", "/endpoints/{id}/edit", "manage", endpoint_changes.change_endpoint),
-    ("POST", "/endpoints/{id}/switch", "manage", endpoint_changes.switch_endpoint),
+    *(
+        ("GET", f"/endpoints/{{id}}/{action}", "manage", endpoint_changes.ask)
+        for action in ("pause", "resume", "off", "on", "delete")
+    ),
+    ("POST", "/endpoints/{id}/pause", "manage", endpoint_changes.pause_endpoint),
+    ("POST", "/endpoints/{id}/resume", "manage", endpoint_changes.resume_endpoint),
+    ("POST", "/endpoints/{id}/off", "manage", endpoint_changes.switch_off),
+    ("POST", "/endpoints/{id}/on", "manage", endpoint_changes.switch_on),
     ("POST", "/endpoints/{id}/delete", "manage", endpoint_changes.delete_endpoint),
     ("POST", "/endpoints/{id}/rotate", "manage", endpoint_changes.rotate_secret),
     ("GET", "/endpoints/{id}/test", "manage", endpoint_test.show_test),
     ("POST", "/endpoints/{id}/test", "manage", endpoint_test.send_test),
     ("GET", "/dead", "read", dead_letters.list_dead_letters),
+    ("GET", "/dead/send", "manage", dead_letters.ask_to_send),
+    ("POST", "/dead/send", "manage", dead_letters.send_again),
+    ("POST", "/dead/send-one", "manage", dead_letters.send_one),
+    ("GET", "/dead/discard", "manage", dead_letters.ask_to_discard),
+    ("POST", "/dead/discard", "manage", dead_letters.discard),
     ("GET", "/refusals", "read", refusals.list_refusals),
     ("GET", "/refusals/{id}", "read", refusals.show_refusal),
     ("POST", "/refusals/{id}/accept", "manage", refusals.accept_refusal),
@@ -91,6 +127,7 @@ _SCREENS: Sequence[tuple[str, str, Needed, Screen]] = (
     ("GET", "/replays/new", "manage", replays.new_replay),
     ("POST", "/replays/new", "manage", replays.start_replay),
     ("GET", "/replays/{id}", "read", replays.show_replay),
+    ("POST", "/replays/{id}/cancel", "manage", replays.cancel_replay),
     ("GET", "/types", "read", event_types.list_types),
     ("GET", "/types/new", "admin", event_type_changes.new_type),
     ("POST", "/types/new", "admin", event_type_changes.create_type),
@@ -113,6 +150,8 @@ _SCREENS: Sequence[tuple[str, str, Needed, Screen]] = (
     ("GET", "/sources", "read", sources.list_sources),
     ("GET", "/sources/{name}", "read", sources.show_source),
     ("GET", "/audit", "read", audit.list_entries),
+    ("GET", "/audit/{id}", "read", audit.show_entry),
+    ("POST", "/audit/{id}/restore", "manage", audit.restore_entry),
     ("GET", "/keys", "admin", keys.list_keys),
     ("POST", "/keys", "admin", keys.create_key),
     ("POST", "/keys/{id}/revoke", "admin", keys.revoke_key),

@@ -1,11 +1,12 @@
 """One request to a screen: who asks, what was sent, and the API operations on that person's behalf."""
 
+import hashlib
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
 from commerce_event.accept.strict_json import load
 from commerce_event.admin.csrf import HostCheck, check_origin
@@ -20,6 +21,7 @@ from commerce_event.api.services import Services
 from commerce_event.api.validation import convert
 from commerce_event.contract.catalogue import Catalogue
 from commerce_event.core.addresses import AddressPolicy
+from commerce_event.core.clock import rfc3339
 from commerce_event.core.model import Role
 from commerce_event.core.problems import Problem, not_found
 from commerce_event.core.vault import Vault
@@ -27,11 +29,15 @@ from commerce_event.http.asgi import DisconnectedError, read_body
 from commerce_event.http.body_budget import BodyShare
 from commerce_event.http.problems import problem_of
 from commerce_event.registry.authentication import Needed, check_role
+from commerce_event.web.compression import compress
 from commerce_event.web.origin import origin_of, over_tls
 from commerce_event.web.pages import HEADERS, Pages
 
 FORM_MAX: Final = 64 * 1024
 ROOT: Final = "/admin"
+LIVE_S: Final = 5  # after which a page is read again; a template sets its own live_s
+STANDS_STILL: Final = frozenset({"cursor", "q", "page", "payload"})  # older pages of lists, and what costs more
+_FORMS: Final = ("/new", "/edit", "/test")
 FLASH_COOKIE: Final = "commerce_event_flash"
 _OPERATIONS: Final = {operation.name: operation for operation in OPERATIONS}
 _CHANGING: Final[frozenset[Role]] = frozenset({"admin", "manage"})
@@ -119,6 +125,10 @@ class ScreenContext:
         call = Call(self._factory.services, self.session.key, path or {}, parameters, content, raw_body)
         return (await perform(operation, call)).content
 
+    async def call_in_turn(self, name: str, *, query: Mapping[str, Any]) -> Any:
+        """Run an API operation that reads after the answer has begun, in turn with the other reads of this key."""
+        return await run_in_turn(self._factory.services.reads, self.session.key, self.call(name, query=query))
+
     async def all_endpoints(self) -> list[EndpointView]:
         """Return every endpoint that this person may see, oldest first."""
         found: list[EndpointView] = []
@@ -130,10 +140,10 @@ class ScreenContext:
             if cursor is None:
                 return found[::-1]
 
-    async def count_dead_letters(self) -> None:
-        """Set the number in the menu, as of the last recount, which is in memory."""
+    async def count_dead_letters(self, *, as_stored: bool = False) -> None:
+        """Set the number in the menu, as of the last recount, which is in memory; or as it is stored now."""
         try:
-            books: BooksView = await self.call("readBooks", query={"recounted": True, "items": False})
+            books: BooksView = await self.call("readBooks", query={"recounted": not as_stored, "items": False})
         except Problem:  # this key may not read
             return
         self.dead_letter_count = books.totals.dead
@@ -156,10 +166,19 @@ class ScreenContext:
             "query": self.query,
             "menu_item": "",
             "dead_letter_count": self.dead_letter_count,
+            "now": "" if self.is_partial else rfc3339(self.now_ms),  # else no page would be as it was
+            "page_url": self.url_with(),
+            "is_readable": self._is_readable(status),
+            "live_s": 0 if STANDS_STILL & self.query.keys() else LIVE_S,
             "flash": bytes.fromhex(flash).decode(errors="replace") if _is_hex(flash) else "",
             **context,
         }
         return self._factory.pages.page(f"admin/{template}", shown, status)
+
+    def _is_readable(self, status: int) -> bool:
+        """Whether the page can be read again: it is neither a form, nor the answer to one, nor shown only once."""
+        is_form = self.request.url.path.endswith(_FORMS) or ONE_TIME_COOKIE in self.request.cookies
+        return self.request.method == "GET" and status == 200 and not is_form
 
     def redirect(self, path: str, *, flash: str = "", one_time: str = "") -> Response:
         """Redirect the browser, with a message for the next page, and what only that page shows, once."""
@@ -228,6 +247,10 @@ class ScreenFactory:
                 for cookie, path in ((FLASH_COOKIE, ROOT), (ONE_TIME_COOKIE, request.url.path)):
                     if cookie in request.cookies:
                         response.delete_cookie(cookie, path=path)
+            if isinstance(response, StreamingResponse):
+                return response  # its size is bounded by that of a page
+            if request.method == "GET":
+                response = finished(request, response)
             return SharedResponse(response, self.services.bodies, session.key.owner)
 
         return handle
@@ -245,6 +268,17 @@ class ScreenFactory:
             if not context.session.allows(context.field("csrf")):
                 raise Problem(403, "This form is out of date. Load the page again and repeat it.")
             return await screen(context)
+
+
+def finished(request: Request, response: Response) -> Response:
+    """Return a page that is renewed as 304 when it is as the browser has it, and compress any other."""
+    if response.status_code == 200 and "hx-request" in request.headers:
+        etag = f'W/"{hashlib.sha256(response.body).hexdigest()[:16]}"'  # weak: it may be compressed
+        if request.headers.get("if-none-match") == etag:
+            return Response(status_code=304, headers={**HEADERS, "ETag": etag})
+        response.headers["ETag"] = etag
+    compress(request, response)
+    return response
 
 
 async def read_form(request: Request, share: BodyShare, limit: int = FORM_MAX) -> Form:

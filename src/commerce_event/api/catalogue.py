@@ -81,7 +81,7 @@ async def create_type(call: Call) -> Reply:
             raise Problem(409, f"There are {TYPES_MAX} event types of your own already; delete one first.")
     except EventTypeExistsError:
         raise Problem(409, f"There is an event type {wanted.name} already; choose another name.") from None
-    call.is_about(None, wanted.name)
+    call.is_about(None, wanted.name, name=wanted.name, after=_view(event_type))
     return Reply(_view(event_type), 201, {"Location": f"/v1/event-types/{wanted.name}"})
 
 
@@ -90,7 +90,8 @@ async def change_type(call: Call) -> Reply:
     event_type = _build_type(present.event_type.name, present.event_type.category, call.body)
     own = msgspec.structs.replace(present, event_type=event_type, updated_ms=call.now_ms)
     await call.services.registry.change_own_type(own)
-    call.is_about(None, event_type.name)
+    name = event_type.name
+    call.is_about(None, name, name=name, before=_view(present.event_type), after=_view(event_type))
     return Reply(_view(event_type))
 
 
@@ -100,7 +101,9 @@ async def delete_type(call: Call) -> Reply:
     names = {event_type.name}
     if sum(each.category == event_type.category for each in registry.catalogue.types.values()) == 1:
         names.add(event_type.category)
-    used = sum(not names.isdisjoint(each.event_types) for each in registry.endpoints(Scope.everyone()))
+    used = sum(
+        not names.isdisjoint((*each.event_types, *each.except_types)) for each in registry.endpoints(Scope.everyone())
+    )
     if used:
         named = " or ".join(sorted(names))
         raise Problem(409, f"{used} endpoint{'s name' if used > 1 else ' names'} {named}; change them first.")
@@ -109,7 +112,7 @@ async def delete_type(call: Call) -> Reply:
     except EventTypeUsedError:
         detail = f"There are events of type {event_type.name}; it can be deleted when they have expired."
         raise Problem(409, detail) from None
-    call.is_about(None, event_type.name)
+    call.is_about(None, event_type.name, name=event_type.name, before=_view(event_type))
     return Reply(None, 204)
 
 

@@ -19,7 +19,7 @@ from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing, PageQuery, listing
 from commerce_event.api.parameters import Int32, scope_for
 from commerce_event.core.changes.model import ChangeSource, SourceState
-from commerce_event.core.changes.source_words import describe_source_change
+from commerce_event.core.changes.source_words import values_by_place
 from commerce_event.core.clock import rfc3339
 from commerce_event.core.problems import Problem, invalid, not_found
 from commerce_event.registry.authentication import NotAllowedError, check_client
@@ -31,7 +31,6 @@ ReaderState = Literal["running", "waiting", "failing", "slot_lost", "stopped"]
 Amount = Annotated[int, Meta(ge=0, le=2**62)]
 _READING: Final = frozenset({"running", "waiting"})
 _NEW: Final = SourceState()
-_NONE: Final = "none"
 Position = Annotated[str, Meta(min_length=1, max_length=500, examples=["0/1A2B3C8"])]
 
 
@@ -128,7 +127,7 @@ async def _put(call: Call, name: str, wanted: ChangeSourceFields | NewChangeSour
         saved = await call.services.registry.change_settings.put_source(name, changed, limit=SOURCES_MAX)
     except LimitReachedError:
         raise Problem(409, f"There are at most {SOURCES_MAX} change sources; delete an unused one.") from None
-    call.is_about(saved.client_id, name, describe_source_change(before, saved))
+    _audit(call, before, saved)
     view = _view(saved, await _state(call, name))
     return Reply(view) if before is not None else Reply(view, 201, {"Location": f"/v1/change-sources/{name}"})
 
@@ -163,7 +162,7 @@ async def delete_change_source(call: Call) -> Reply:
     source = _find(call)
     await call.services.registry.change_settings.delete_source(source.name)
     call.services.metrics.forget_source(source.name)
-    call.is_about(source.client_id, source.name, describe_source_change(source, None))
+    _audit(call, source, None)
     return Reply(None, 204)
 
 
@@ -202,8 +201,23 @@ async def _reset(call: Call, position: str | None) -> ChangeSource:
     source = _find(call)
     before = (await _state(call, source.name)).position
     await call.services.store.change_settings.reset_position(source.name, position)
-    call.is_about(source.client_id, source.name, f"position {before or _NONE} → {position or _NONE}")
+    call.is_about(
+        source.client_id, source.name, name=source.name, before={"position": before}, after={"position": position}
+    )
     return source
+
+
+def _audit(call: Call, before: ChangeSource | None, after: ChangeSource | None) -> None:
+    """Set what the call changes: a source. None before: it is created; None after: it is deleted."""
+    source = after or before
+    if source is not None:
+        call.is_about(
+            source.client_id,
+            source.name,
+            name=source.name,
+            before=None if before is None else values_by_place(before),
+            after=None if after is None else values_by_place(after),
+        )
 
 
 def _find(call: Call) -> ChangeSource:

@@ -1,9 +1,11 @@
 """Deliveries: list, read with attempts, retry, cancel."""
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, Any
 
+import msgspec
 from msgspec import Meta
 
 from commerce_event.api.operations import Call, Operation, Reply
@@ -13,15 +15,15 @@ from commerce_event.api.response_models import (
     DeliveryDetailView,
     DeliveryView,
     attempt_summary,
-    delivery_detail_view,
+    attempt_view,
     delivery_fields,
-    delivery_view,
+    endpoint_name,
     endpoint_summary,
     event_view,
 )
 from commerce_event.core import ids
 from commerce_event.core.delivery import can_cancel, can_retry
-from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event
+from commerce_event.core.model import Attempt, Delivery, DeliveryState, Endpoint, Event
 from commerce_event.core.payload import sent_body
 from commerce_event.core.problems import Problem, not_found
 from commerce_event.store.model import DeliveryQuery
@@ -49,21 +51,31 @@ async def list_deliveries(call: Call) -> Reply:
     )
     history = call.services.store.history
     if not query.expand:
-        return Reply(listing(await history.deliveries(wanted, query.page()), query, delivery_view))
+        return Reply(listing(await history.deliveries(wanted, query.page()), query, partial(delivery_view, call)))
     found, last_attempts = await history.deliveries_with_last_attempts(wanted, query.page())
     page = listing(found, query, lambda delivery: delivery)
     deliveries, events = await _with_events(call, page.items)
     more = page.next_cursor is not None or len(deliveries) < len(page.items)
     views = [
         DeliveryView(
-            **delivery_fields(each),
+            **fields_of_delivery(call, each),
             event=event_view(events[each.event_id]) if each.event_id in events else None,
             endpoint=endpoint_summary(call.services.registry.endpoint_in(call.scope, each.endpoint_id)),
-            last_attempt=attempt_summary(last_attempts.get(each.id)),
+            last_attempt=attempt_summary(last_attempts.get(each.id), call.services.registry.endpoint(each.endpoint_id)),
         )
         for each in deliveries
     ]
     return Reply(Listing(views, cursor_after(deliveries[-1], more=more) if deliveries else None))
+
+
+def fields_of_delivery(call: Call, delivery: Delivery) -> dict[str, Any]:
+    """Return the fields of a delivery, with what is left for it by the retry schedule in force."""
+    endpoint = call.services.registry.endpoint(delivery.endpoint_id)
+    return delivery_fields(delivery, endpoint, call.services.settings.retry_schedule_s)
+
+
+def delivery_view(call: Call, delivery: Delivery) -> DeliveryView:
+    return DeliveryView(**fields_of_delivery(call, delivery))
 
 
 async def _with_events(call: Call, deliveries: Sequence[Delivery]) -> tuple[list[Delivery], dict[int, Event]]:
@@ -90,8 +102,15 @@ async def get_delivery(call: Call) -> Reply:
     if not found:
         raise not_found("delivery")
     [(delivery, attempts)] = found
-    call.is_about(delivery.client_id, ids.encode("dlv", delivery.id))
-    return Reply(delivery_detail_view(delivery, attempts, await _body_sent(call, delivery, attempts)))
+    body_sent = await _body_sent(call, delivery, attempts)
+    endpoint = call.services.registry.endpoint(delivery.endpoint_id)
+    return Reply(
+        DeliveryDetailView(
+            **fields_of_delivery(call, delivery),
+            attempts=[attempt_view(attempt, endpoint) for attempt in attempts],
+            body_sent=None if body_sent is None else msgspec.Raw(body_sent),
+        )
+    )
 
 
 async def _body_sent(call: Call, delivery: Delivery, attempts: Sequence[Attempt]) -> bytes | None:
@@ -108,18 +127,24 @@ async def retry_delivery(call: Call) -> Reply:
     delivery = await _find(call)
     if not can_retry(delivery.state):
         raise Problem(409, "This delivery is delivered; to send the event again, start a replay.")
-    endpoint = call.services.registry.endpoint(delivery.endpoint_id)
+    check_can_send(call.services.registry.endpoint(delivery.endpoint_id))
+    changed = await call.services.store.queue.requeue([delivery.id], now_ms=call.now_ms)
+    if not changed:
+        raise Problem(409, "This delivery is being sent now; try again in a moment.")
+    call.services.dispatcher.wake()
+    view = delivery_view(call, await _find(call))
+    return Reply(view, 202, {"Location": f"/v1/deliveries/{view.id}"})
+
+
+def check_can_send(endpoint: Endpoint | None) -> None:
+    """Raise Problem 409 when nothing would be sent to the endpoint of a delivery: it is off or was deleted."""
     if endpoint is not None and endpoint.deleted_ms is not None:
         raise Problem(409, "The endpoint of this delivery was deleted, so it cannot be retried.")
     if endpoint is not None and not endpoint.enabled:
         why = "it answered 410 Gone" if endpoint.disabled_reason == "gone" else "nothing is sent to it"
         raise Problem(409, f"The endpoint of this delivery is off ({why}); switch it on, then retry.")
-    changed = await call.services.store.queue.requeue([delivery.id], now_ms=call.now_ms)
-    if not changed:
-        raise Problem(409, "This delivery is being sent now; try again in a moment.")
-    call.services.dispatcher.wake()
-    view = delivery_view(await _find(call))
-    return Reply(view, 202, {"Location": f"/v1/deliveries/{view.id}"})
+    if endpoint is not None and endpoint.paused:
+        raise Problem(409, "The endpoint of this delivery is paused; resume it, then retry.")
 
 
 async def cancel_delivery(call: Call) -> Reply:
@@ -128,14 +153,16 @@ async def cancel_delivery(call: Call) -> Reply:
         raise Problem(409, f"This delivery is {delivery.state}; only a pending one can be cancelled.")
     await call.services.store.queue.cancel([delivery.id], reason="cancelled_by_user", now_ms=call.now_ms)
     call.services.dispatcher.wake()
-    return Reply(delivery_view(await _find(call)))
+    return Reply(delivery_view(call, await _find(call)))
 
 
 async def _find(call: Call) -> Delivery:
     delivery = await call.services.store.history.delivery(call.id("dlv", "delivery"), call.scope)
     if delivery is None:
         raise not_found("delivery")
-    call.is_about(delivery.client_id, ids.encode("dlv", delivery.id))
+    endpoint = call.services.registry.endpoint(delivery.endpoint_id)
+    name = None if endpoint is None else f"to {endpoint_name(endpoint)}"
+    call.is_about(delivery.client_id, ids.encode("dlv", delivery.id), name=name)
     return delivery
 
 

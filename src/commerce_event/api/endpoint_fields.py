@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 from commerce_event.api.parameters import Int32, unknown_type
 from commerce_event.api.response_models import MASK
 from commerce_event.api.validation import convert
-from commerce_event.contract.catalogue import Catalogue
+from commerce_event.contract.catalogue import Catalogue, EventType
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.filters import InvalidFilterError, Kind, check_filter
 from commerce_event.core.headers import InvalidHeaderError, check_headers
@@ -20,11 +20,12 @@ from commerce_event.core.retry import InvalidDurationError, check_schedule, pars
 from commerce_event.core.urls import InvalidUrlError, parse_url
 
 _ANY: Final = "*"
-_DEPENDS_ON_TYPES: Final = frozenset({"filter", "properties"})
+_CHECKED_AFTER: Final = {"except": 1, "filter": 2, "properties": 2}  # the event types, on which they depend
 _KINDS: Final[dict[str, Kind]] = {"string": "text", "integer": "number", "number": "number"}
 
 Url = Annotated[str, Meta(max_length=2_048, examples=["https://erp.example.com/webhooks"])]
 Types = Annotated[list[str], Meta(min_length=1, max_length=50, examples=[["Order", "JobCompletedEvent"]])]
+Exceptions = Annotated[list[str], Meta(max_length=50, examples=[["SkuPriceChangedNotification"]])]
 Description = Annotated[str, Meta(max_length=500)]
 Properties = Annotated[
     list[Annotated[str, Meta(max_length=NAME_MAX)]],
@@ -44,8 +45,10 @@ class NewEndpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     client_id: Int32
     url: Url
     event_types: Types
+    except_types: Exceptions = msgspec.field(default_factory=list, name="except")
     application_id: Int32 | None = None
     enabled: bool = True
+    paused: bool = False
     description: Description = ""
     headers: Headers = {}
     filter: Filter | None = None
@@ -65,8 +68,10 @@ class EndpointChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     url: Url | UnsetType = UNSET
     event_types: Types | UnsetType = UNSET
+    except_types: Exceptions | UnsetType = msgspec.field(default=UNSET, name="except")
     application_id: Int32 | UnsetType | None = UNSET
     enabled: bool | UnsetType = UNSET
+    paused: bool | UnsetType = UNSET
     description: Description | UnsetType = UNSET
     headers: Headers | UnsetType = UNSET
     filter: Filter | UnsetType | None = UNSET
@@ -82,11 +87,13 @@ class EndpointChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 def check_fields(fields: dict[str, Any], policy: AddressPolicy, catalogue: Catalogue) -> dict[str, Any]:
     """Return the fields of an endpoint from those of a request. Raises Problem 422 with every fault."""
+    chosen = catalogue.select(fields["event_types"], fields["except_types"])
     checks: dict[str, Callable[[Any], Any]] = {
         "url": lambda text: _url(policy, text),
         "event_types": lambda names: _types(catalogue, names),
-        "filter": lambda filter_: _filter(catalogue, filter_, fields["event_types"]),
-        "properties": lambda names: _properties(catalogue, names, fields["event_types"]),
+        "except_types": lambda names: _exceptions(catalogue, names, fields["event_types"]),
+        "filter": lambda filter_: _filter(chosen, filter_),
+        "properties": lambda names: _properties(chosen, names),
         "headers": _headers,
         "retry_schedule": _schedule,
     }
@@ -109,14 +116,14 @@ def faults_of(fields: Mapping[str, Any], policy: AddressPolicy, catalogue: Catal
     """Return every fault in the fields of an endpoint. Each field is checked with valid values of the others."""
     valid: dict[str, Any] = {"client_id": 1, "url": "https://shop.example/events", "event_types": [_ANY]}
     found: list[Fault] = []
-    for name in sorted(fields, key=_DEPENDS_ON_TYPES.__contains__):  # those last
+    for name in sorted(fields, key=lambda each: _CHECKED_AFTER.get(each, 0)):
         try:
             wanted = convert({**valid, name: fields[name]}, NewEndpoint, where="")
             check_fields(msgspec.structs.asdict(wanted), policy, catalogue)
         except Problem as problem:
             found += problem.faults
         else:
-            if name == "event_types":
+            if name in {"event_types", "except"}:
                 valid[name] = fields[name]
     return found
 
@@ -129,9 +136,20 @@ def _url(policy: AddressPolicy, text: str) -> str:
 
 
 def _types(catalogue: Catalogue, names: Sequence[str]) -> tuple[str, ...]:
-    known = catalogue.entries
+    return _known_entries("/event_types", names, catalogue.entries, "categories and * do too")
+
+
+def _exceptions(catalogue: Catalogue, names: Sequence[str], types: Sequence[str]) -> tuple[str, ...]:
+    """Return the names or categories that are left out. At least one of the types must stay."""
+    found = _known_entries("/except", names, catalogue.entries[1:], "categories do too")
+    if found and catalogue.select(types) and not catalogue.select(types, found):
+        raise invalid("/except/0", "no event type is left: leave one, or disable the endpoint")
+    return found
+
+
+def _known_entries(pointer: str, names: Sequence[str], known: Sequence[str], also: str) -> tuple[str, ...]:
     problems = [
-        invalid(f"/event_types/{index}", unknown_type(name, known, "categories and * do too"))
+        invalid(f"{pointer}/{index}", unknown_type(name, known, also))
         for index, name in enumerate(names)
         if name not in known
     ]
@@ -140,8 +158,7 @@ def _types(catalogue: Catalogue, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _filter(catalogue: Catalogue, raw: Filter, types: Sequence[str]) -> Filter:
-    chosen = catalogue.select(types)
+def _filter(chosen: Sequence[EventType], raw: Filter) -> Filter:
     if not chosen:
         return raw  # the types are at fault, and say so
     kinds: dict[str, set[Kind]] = {}
@@ -158,8 +175,7 @@ def _filter(catalogue: Catalogue, raw: Filter, types: Sequence[str]) -> Filter:
         raise invalid(f"/filter{error.pointer}", str(error)) from None
 
 
-def _properties(catalogue: Catalogue, names: Sequence[str], types: Sequence[str]) -> tuple[str, ...]:
-    chosen = catalogue.select(types)
+def _properties(chosen: Sequence[EventType], names: Sequence[str]) -> tuple[str, ...]:
     if chosen:  # else the types are at fault, and say so
         faults = find_selection_faults(names, frozenset().union(*(each.properties for each in chosen)))
         if faults:

@@ -1,6 +1,7 @@
 """Statistics: counts, health and recent attempts of one endpoint, and of every endpoint in one call."""
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -21,9 +22,12 @@ from commerce_event.api.response_models import (
     shown_time,
 )
 from commerce_event.core import ids
+from commerce_event.core.causes import cause
+from commerce_event.core.clock import rfc3339
+from commerce_event.core.health import Health, LastHour, health_of
 from commerce_event.core.model import Endpoint, Scope
 from commerce_event.core.search_words import fold
-from commerce_event.store.model import Activity, DeliveryCounts
+from commerce_event.store.model import Activity, DeliveryCounts, EndpointHealth
 
 _STEP_S = 60
 _RECENT_MAX: Final = 500  # attempts that ratio and latencies are computed from
@@ -46,7 +50,7 @@ class LastHourView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndpointState(msgspec.Struct, frozen=True, kw_only=True):
-    """An endpoint's deliveries since it was made, and how this node treats it now."""
+    """An endpoint's deliveries since it was made, its health as stored by all nodes, and how this node treats it."""
 
     matched: int
     delivered: int
@@ -54,15 +58,21 @@ class EndpointState(msgspec.Struct, frozen=True, kw_only=True):
     cancelled: int
     pending: int
     oldest_due_at: str | None
+    health: Health
+    state_since: str
+    failing_since: str | None
+    last_success_at: str | None
+    cause: str | None
+    consecutive_failures: int
     in_flight: int
     circuit: str
-    consecutive_failures: int
     paused_for_s: float | None
     next_try_in_s: float | None
+    tries_every_s: float | None
 
 
 class EndpointStatsItem(EndpointState, frozen=True, kw_only=True):
-    """An endpoint, its deliveries since it was made, and how this node treats it now."""
+    """An endpoint, its deliveries since it was made, its health, and how this node treats it now."""
 
     endpoint: EndpointSummary
     last_hour: LastHourView | None
@@ -104,11 +114,10 @@ async def list_endpoint_stats(call: Call) -> Reply:
     history = call.services.store.history
     counts = await history.delivery_counts(scope)
     by_endpoint = {each.endpoint_id: each for each in counts}
-    last_hour: dict[int, Activity] = {}
-    if query.last_hour:
-        since_ms = call.now_ms - HOUR_S * 1000
-        found = await call.services.store.activity.by_endpoint(scope, step_s=_STEP_S, since_ms=since_ms)
-        last_hour = {each.endpoint_id: each for each in found}
+    health = {each.endpoint_id: each for each in await history.endpoint_health(scope)}
+    since_ms = call.now_ms - HOUR_S * 1000
+    found = await call.services.store.activity.by_endpoint(scope, step_s=_STEP_S, since_ms=since_ms)
+    last_hours = {each.endpoint_id: _last_hour([each]) for each in found}
     text = fold(query.q or "")
     items = []
     for endpoint in reversed(call.services.registry.endpoints(scope)):
@@ -116,7 +125,13 @@ async def list_endpoint_stats(call: Call) -> Reply:
         summary = endpoint_summary(endpoint)
         if summary is not None and (not text or any(text in fold(each) for each in named)):
             own_counts = by_endpoint.get(endpoint.id) or _no_counts(endpoint)
-            items.append(_item(call, summary, own_counts, last_hour.get(endpoint.id)))
+            last_hour = last_hours.get(endpoint.id)
+            item = EndpointStatsItem(
+                endpoint=summary,
+                **_state(call, endpoint, own_counts, health.get(endpoint.id), last_hour),
+                last_hour=_last_hour_view(last_hour) if query.last_hour else None,
+            )
+            items.append(item)
     return Reply(
         EndpointStatsView(
             items=items,
@@ -125,28 +140,44 @@ async def list_endpoint_stats(call: Call) -> Reply:
     )
 
 
-def _item(call: Call, summary: EndpointSummary, counts: DeliveryCounts, activity: Activity | None) -> EndpointStatsItem:
-    return EndpointStatsItem(
-        endpoint=summary,
-        **_state(call, counts),
-        last_hour=None
-        if activity is None
-        else LastHourView(
-            delivered=activity.delivered,
-            failed=activity.failed,
-            latency_p95_ms=percentile_ms(activity.latency, 0.95),
+def _last_hour(found: Sequence[Activity]) -> LastHour | None:
+    """Return the attempts of one endpoint; None when there were none."""
+    if not found:
+        return None
+    return LastHour(
+        delivered=sum(each.delivered for each in found),
+        failed=sum(each.failed for each in found),
+        latency_p95_ms=percentile_ms(
+            [sum(column) for column in zip(*(each.latency for each in found), strict=True)], 0.95
         ),
     )
 
 
-def _state(call: Call, counts: DeliveryCounts) -> dict[str, Any]:
+def _last_hour_view(last_hour: LastHour | None) -> LastHourView | None:
+    return None if last_hour is None else LastHourView(**msgspec.structs.asdict(last_hour))
+
+
+def _state(
+    call: Call, endpoint: Endpoint, counts: DeliveryCounts, health: EndpointHealth | None, last_hour: LastHour | None
+) -> dict[str, Any]:
     """Return the fields of EndpointState."""
-    health = call.services.dispatcher.health(counts.endpoint_id)
+    default_s = call.services.settings.timeout_s
+    timeout_s = default_s if endpoint.timeout_s is None else endpoint.timeout_s
+    failures = 0 if health is None else health.failures
+    treatment = call.services.dispatcher.treatment(endpoint.id)
     return {
         "matched": counts.matched, "delivered": counts.delivered, "dead": counts.dead, "cancelled": counts.cancelled,
-        "pending": counts.pending, "oldest_due_at": shown_time(counts.oldest_due_ms), "in_flight": health.in_flight,
-        "circuit": health.circuit, "consecutive_failures": health.consecutive_failures,
-        "paused_for_s": health.paused_for_s, "next_try_in_s": health.next_try_in_s,
+        "pending": counts.pending, "oldest_due_at": shown_time(counts.oldest_due_ms),
+        "health": health_of(endpoint, failures=failures, last_hour=last_hour, timeout_s=timeout_s),
+        "state_since": rfc3339(endpoint.state_since_ms),
+        "failing_since": None if health is None else shown_time(health.failing_since_ms),
+        "last_success_at": None if health is None else shown_time(health.last_success_ms),
+        "cause": None if health is None or not failures else cause(
+            health.last_status, health.last_error, signing=endpoint.signing
+        ),
+        "consecutive_failures": failures, "in_flight": treatment.in_flight, "circuit": treatment.circuit,
+        "paused_for_s": treatment.paused_for_s, "next_try_in_s": treatment.next_try_in_s,
+        "tries_every_s": treatment.tries_every_s,
     }  # fmt: skip
 
 
@@ -155,13 +186,21 @@ async def endpoint_stats(call: Call) -> Reply:
     services = call.services
     all_counts = await services.store.history.delivery_counts(Scope.of(endpoint.client_id))
     counts = next((each for each in all_counts if each.endpoint_id == endpoint.id), _no_counts(endpoint))
+    all_health = await services.store.history.endpoint_health(Scope.of(endpoint.client_id))
+    health = next((each for each in all_health if each.endpoint_id == endpoint.id), None)
+    last_hour = await services.store.activity.by_step(
+        Scope.of(endpoint.client_id),
+        step_s=_STEP_S,
+        since_ms=call.now_ms - HOUR_S * 1000,
+        endpoint_id=endpoint.id,
+    )
     recent = await services.store.history.recent_attempts(endpoint.id, _RECENT_MAX)
     took = sorted(attempt.duration_ms for attempt in recent if attempt.status is not None)
     succeeded = sum(attempt.status is not None and 200 <= attempt.status <= 299 for attempt in recent)
     return Reply(
         StatsView(
             endpoint_id=ids.encode("end", endpoint.id),
-            **_state(call, counts),
+            **_state(call, endpoint, counts, health, _last_hour(last_hour)),
             recent=len(recent),
             success_ratio=round(succeeded / len(recent), 4) if recent else None,
             latency_p50_ms=nearest_rank(took, 0.50),
@@ -174,7 +213,7 @@ async def endpoint_stats(call: Call) -> Reply:
 async def recent_attempts(call: Call) -> Reply:
     endpoint = find_endpoint(call)
     found = await call.services.store.history.recent_attempts(endpoint.id, call.query.limit)
-    return Reply(RecentAttemptsView(items=[attempt_view(each) for each in found]))
+    return Reply(RecentAttemptsView(items=[attempt_view(each, endpoint) for each in found]))
 
 
 def _no_counts(endpoint: Endpoint) -> DeliveryCounts:
@@ -201,7 +240,10 @@ OPERATIONS = (
         query=EndpointStatsQuery,
         answers={200: EndpointStatsView},
         problems=(422,),
-        description="All endpoints in one answer, newest first, without deleted ones.",
+        description=(
+            "All endpoints in one answer, newest first, without deleted ones. Counts and health are the same on every "
+            "node; `in_flight`, `circuit` and pauses are those of this node."
+        ),
     ),
     Operation(
         method="GET",

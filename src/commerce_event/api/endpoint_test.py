@@ -46,7 +46,7 @@ async def send_test_event(call: Call) -> Reply:
             url=endpoint.url,
             request_headers=preview,
             request_body=call.services.sender.body_preview(endpoint, claimed).decode(),
-            attempt=attempt_view(outcome.attempt(1)),
+            attempt=attempt_view(outcome.attempt(1), endpoint),
         )
     )
 
@@ -56,7 +56,7 @@ def _type(catalogue: Catalogue, endpoint: Endpoint, name: str | None) -> EventTy
         if name not in catalogue.types:
             raise invalid("/type", unknown_type(name, catalogue.types, "name one"))
         return catalogue.types[name]
-    chosen = catalogue.select(endpoint.event_types)
+    chosen = catalogue.select(endpoint.event_types, endpoint.except_types)
     if not chosen:
         raise Problem(409, "The event types of this endpoint were deleted; choose others first.")
     return chosen[0]

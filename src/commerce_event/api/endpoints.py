@@ -11,10 +11,13 @@ from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing, PageQuery, listing
 from commerce_event.api.parameters import Int32, scope_for
 from commerce_event.api.response_models import (
+    AUDITED_SECRETS,
     MASK,
     EndpointView,
     NewEndpointView,
     SecretView,
+    audited_endpoint,
+    endpoint_name,
     endpoint_view,
     new_endpoint_view,
     public_key_of,
@@ -31,7 +34,6 @@ from commerce_event.registry.authentication import check_client
 PER_CLIENT_MAX: Final = 200
 OVERLAP_DEFAULT: Final = "24h"
 _OVERLAP_MAX_S: Final = 30 * 86_400
-_DETAIL_MAX: Final = 500  # characters of a selection in the audit log
 _SECRETS_MAX: Final = 8  # a receiver checks at most 8 signatures
 
 
@@ -56,14 +58,15 @@ async def create_endpoint(call: Call) -> Reply:
         id=call.services.ids.next(now_ms),
         created_ms=now_ms,
         updated_ms=now_ms,
+        switched_ms=now_ms,
         secrets=(Secret(new_secret(wanted.signing)),),
         **check_fields(fields, call.services.policy, call.services.registry.catalogue),
     )
     saved = await call.services.registry.add(endpoint, limit=PER_CLIENT_MAX)
     if saved is None:
         raise Problem(409, f"A client has at most {PER_CLIENT_MAX} endpoints; delete an unused one.")
-    view = new_endpoint_view(saved)
-    call.is_about(saved.client_id, view.id)
+    _audit(call, None, saved)
+    view = new_endpoint_view(saved, now_ms)
     return Reply(view, 201, {"Location": f"/v1/endpoints/{view.id}"})
 
 
@@ -75,55 +78,83 @@ async def list_endpoints(call: Call) -> Reply:
         for endpoint in reversed(call.services.registry.endpoints(scope_for(call, query.client_id)))
         if before is None or endpoint.id < before
     ]
-    return Reply(listing(newest_first, query, endpoint_view))
+    return Reply(listing(newest_first, query, lambda endpoint: endpoint_view(endpoint, call.now_ms)))
 
 
 async def get_endpoint(call: Call) -> Reply:
-    return Reply(endpoint_view(find_endpoint(call)))
+    return Reply(endpoint_view(find_endpoint(call), call.now_ms))
 
 
 async def change_endpoint(call: Call) -> Reply:
-    saved = await _change(call, lambda endpoint: _changed(call, endpoint))
+    saved = await store_endpoint_change(call, find_endpoint(call).id, lambda _: call.body)
+    return Reply(endpoint_view(saved, call.now_ms))
+
+
+async def store_endpoint_change(
+    call: Call, endpoint_id: int, change_for: Callable[[Endpoint], EndpointChange]
+) -> Endpoint:
+    """Store the change that ``change_for`` returns for the endpoint as it is now. Raises Problem."""
+    saved = await _change(call, endpoint_id, lambda endpoint: _changed(call, endpoint, change_for(endpoint)))
     call.services.dispatcher.wake()
-    return Reply(endpoint_view(saved))
-
-
-async def _change(call: Call, changed: Callable[[Endpoint], Endpoint]) -> Endpoint:
-    saved = await call.services.registry.change(find_endpoint(call).id, changed)
-    if saved is None:
-        raise not_found("endpoint")
     return saved
 
 
-def _changed(call: Call, endpoint: Endpoint) -> Endpoint:
-    change: EndpointChange = call.body
+async def _change(call: Call, endpoint_id: int, changed: Callable[[Endpoint], Endpoint]) -> Endpoint:
+    before: Endpoint | None = None
+
+    def remembered(endpoint: Endpoint) -> Endpoint:
+        nonlocal before
+        before = endpoint
+        return changed(endpoint)
+
+    saved = await call.services.registry.change(endpoint_id, remembered)
+    if saved is None:
+        raise not_found("endpoint")
+    _audit(call, before, saved)
+    return saved
+
+
+def _audit(call: Call, before: Endpoint | None, after: Endpoint | None) -> None:
+    """Set what the call changes: an endpoint. None before: it is created; None after: it is deleted."""
+    endpoint = after or before
+    if endpoint is not None:
+        call.is_about(
+            endpoint.client_id,
+            ids.encode("end", endpoint.id),
+            name=endpoint_name(endpoint),
+            before=None if before is None else audited_endpoint(before),
+            after=None if after is None else audited_endpoint(after),
+            secret=AUDITED_SECRETS,
+        )
+
+
+def _changed(call: Call, endpoint: Endpoint, change: EndpointChange) -> Endpoint:
     fields = {name: value for name, value in msgspec.structs.asdict(change).items() if value is not UNSET}
     if "headers" in fields:
         kept = {name.lower(): value for name, value in endpoint.headers.items()}
         fields["headers"] = {n: kept.get(n.lower(), v) if v == MASK else v for n, v in fields["headers"].items()}
     if fields.get("enabled"):
         fields["disabled_reason"] = None
-    present: dict[str, Any] = {"event_types": list(endpoint.event_types), "filter": endpoint.filter}
-    if "event_types" in fields:  # a selection must fit them
+    present: dict[str, Any] = {
+        "event_types": list(endpoint.event_types),
+        "except_types": list(endpoint.except_types),
+        "filter": endpoint.filter,
+    }
+    if fields.keys() & {"event_types", "except_types"}:  # a selection must fit them
         present["properties"] = endpoint.properties
     usable = check_fields({**present, **fields}, call.services.policy, call.services.registry.catalogue)
-    changed = msgspec.structs.replace(endpoint, updated_ms=call.now_ms, **usable)
-    if changed.properties != endpoint.properties:
-        detail = f"properties: {_selection_text(endpoint)} → {_selection_text(changed)}"
-        call.is_about(endpoint.client_id, ids.encode("end", endpoint.id), detail)
-    return changed
-
-
-def _selection_text(endpoint: Endpoint) -> str:
-    """Return which properties the endpoint's deliveries have, as a text for the audit log."""
-    if endpoint.properties is None:
-        return "all"
-    text = ", ".join(("the required ones", *endpoint.properties))
-    return text if len(text) <= _DETAIL_MAX else f"{text[:_DETAIL_MAX]}… ({len(endpoint.properties)} names)"
+    switched = endpoint.switched(
+        call.now_ms,
+        enabled=usable.pop("enabled", endpoint.enabled),
+        paused=usable.pop("paused", endpoint.paused),
+    )
+    return msgspec.structs.replace(switched, updated_ms=call.now_ms, **usable)
 
 
 async def delete_endpoint(call: Call) -> Reply:
-    await call.services.registry.delete(find_endpoint(call).id, call.now_ms)
+    endpoint = find_endpoint(call)
+    await call.services.registry.delete(endpoint.id, call.now_ms)
+    _audit(call, endpoint, None)
     call.services.dispatcher.wake()
     return Reply(None, 204)
 
@@ -143,7 +174,7 @@ async def rotate_secret(call: Call) -> Reply:
         secrets = (Secret(new_secret(endpoint.signing)), *_kept(endpoint.secrets, expires_ms, now_ms))
         return msgspec.structs.replace(endpoint, secrets=secrets, updated_ms=now_ms)
 
-    saved = await _change(call, rotated)
+    saved = await _change(call, find_endpoint(call).id, rotated)
     return Reply(
         SecretView(
             secret=shared_secret_of(saved),
@@ -164,7 +195,7 @@ def find_endpoint(call: Call) -> Endpoint:
     endpoint = call.services.registry.endpoint_in(call.scope, call.id("end", "endpoint"))
     if endpoint is None:
         raise not_found("endpoint")
-    call.is_about(endpoint.client_id, ids.encode("end", endpoint.id))
+    call.is_about(endpoint.client_id, ids.encode("end", endpoint.id), name=endpoint_name(endpoint))
     return endpoint
 
 
@@ -219,7 +250,10 @@ OPERATIONS = (
         body=EndpointChange,
         answers={200: EndpointView},
         problems=(404, 415, 422),
-        description="While disabled, new events are not tracked, and pending deliveries are held until it is enabled.",
+        description=(
+            "While disabled, new events are not tracked, and pending deliveries are held until it is enabled. While "
+            "paused, new events are tracked, and their deliveries are held until it is resumed: nothing is lost."
+        ),
     ),
     Operation(
         method="DELETE",

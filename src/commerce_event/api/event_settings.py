@@ -1,5 +1,6 @@
 """Event settings: which data changes raise a notification for a client."""
 
+from collections.abc import Callable
 from typing import Annotated, Final
 
 import msgspec
@@ -27,7 +28,6 @@ from commerce_event.store.port import SettingExistsError
 
 PER_CLIENT_MAX: Final = 500
 _STEP: Final = 1_000  # waiting notifications that one commit makes due
-_NONE: Final = "none"
 
 
 class EventSettingsQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,7 +71,7 @@ async def create_event_setting(call: Call) -> Reply:
     except SettingExistsError:
         raise _conflict(settings.setting_for(setting)) from None
     view = setting_view(saved)
-    call.is_about(saved.client_id, view.id, _difference(None, saved))
+    _audit(call, None, saved)
     return Reply(view, 201, {"Location": f"/v1/event-settings/{view.id}"})
 
 
@@ -98,31 +98,36 @@ async def get_event_setting(call: Call) -> Reply:
 
 
 async def change_event_setting(call: Call) -> Reply:
-    change: EventSettingChange = call.body
-    found = _find(call)
+    return Reply(setting_view(await store_setting_change(call, _find(call), lambda _: call.body)))
+
+
+async def store_setting_change(
+    call: Call, found: EventSetting, change_for: Callable[[EventSetting], EventSettingChange]
+) -> EventSetting:
+    """Store the change that ``change_for`` returns for the setting as it is now. Raises Problem."""
     known = await known_fields(call, found.client_id, found.entity)
     before = found
 
     def changed(setting: EventSetting) -> EventSetting:
         nonlocal before
         before = setting
-        return changed_setting(setting, change, known, call.now_ms)
+        return changed_setting(setting, change_for(setting), known, call.now_ms)
 
     saved = await call.services.registry.change_settings.change_setting(found.id, changed)
     if saved is None:
         raise not_found("event setting")
+    _audit(call, before, saved)
     if saved.coalesce_s < before.coalesce_s:  # what waits must not come after newer values
         while await call.services.store.changes.end_waiting(saved.id, now_ms=call.now_ms, limit=_STEP):
             pass
-    call.is_about(saved.client_id, ids.encode("set", saved.id), _difference(before, saved))
-    return Reply(setting_view(saved))
+    return saved
 
 
 async def delete_event_setting(call: Call) -> Reply:
     found = _find(call)
     if await call.services.registry.change_settings.delete_setting(found.id, call.now_ms) is None:
         raise not_found("event setting")
-    call.is_about(found.client_id, ids.encode("set", found.id), _difference(found, None))
+    _audit(call, found, None)
     return Reply(None, 204)
 
 
@@ -134,9 +139,17 @@ def _find(call: Call) -> EventSetting:
     return setting
 
 
-def _difference(before: EventSetting | None, after: EventSetting | None) -> str:
-    """Return what a setting was and is, in words."""
-    return " → ".join(_NONE if setting is None else describe_setting(setting) for setting in (before, after))
+def _audit(call: Call, before: EventSetting | None, after: EventSetting | None) -> None:
+    """Set what the call changes: a setting. None before: it is created; None after: it is deleted."""
+    setting = after or before
+    if setting is not None:
+        call.is_about(
+            setting.client_id,
+            ids.encode("set", setting.id),
+            name=f"{setting.event_type} of {setting.entity}",
+            before=None if before is None else setting_view(before),
+            after=None if after is None else setting_view(after),
+        )
 
 
 def setting_view(setting: EventSetting) -> EventSettingView:

@@ -1,10 +1,12 @@
 """Events: list and search, read, list deliveries, and read a client's sequence for reconciliation."""
 
+from functools import partial
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from commerce_event.api.deliveries import delivery_view
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing, PageQuery, cursor_after, cursor_after_sequence, listing, read_within
 from commerce_event.api.parameters import Int32, Time, read_time, read_types, scope_for
@@ -12,7 +14,6 @@ from commerce_event.api.response_models import (
     DeliveryView,
     EventDetailView,
     EventView,
-    delivery_view,
     event_view,
     raised_by_view,
 )
@@ -110,7 +111,7 @@ async def event_deliveries(call: Call) -> Reply:
     event = await find_event(call)
     wanted = DeliveryQuery(scope=call.scope, event_id=event.id)
     found = await call.services.store.history.deliveries(wanted, call.query.page())
-    return Reply(listing(found, call.query, delivery_view))
+    return Reply(listing(found, call.query, partial(delivery_view, call)))
 
 
 _TAG = "Events"

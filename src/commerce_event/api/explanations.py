@@ -7,6 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from commerce_event.accept.turns import Steps
+from commerce_event.api.deliveries import delivery_view, fields_of_delivery
 from commerce_event.api.events import find_event
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.response_models import (
@@ -14,10 +15,10 @@ from commerce_event.api.response_models import (
     DeliveryView,
     EndpointSummary,
     attempt_view,
-    delivery_fields,
     endpoint_summary,
 )
 from commerce_event.core import ids
+from commerce_event.core.causes import cause_of
 from commerce_event.core.clock import rfc3339
 from commerce_event.core.filters import CONDITIONS_MAX, Condition
 from commerce_event.core.model import Attempt, Delivery, Endpoint, Event, Scope
@@ -72,6 +73,7 @@ class ReasonView(msgspec.Struct, frozen=True, kw_only=True):
     deliveries: list[DeliveryView]
     last_status: int | None  # of the newest delivery's last attempt
     last_error: str | None
+    cause: str | None
     request: RequestPreview | UnsetType | None = UNSET  # with ?expand=true
     body_sent: msgspec.Raw | UnsetType | None = UNSET  # with ?expand=true, when it is not the event's
 
@@ -174,15 +176,15 @@ def _held(call: Call, delivery: Delivery) -> str | None:
     if delivery.state != "pending" or delivery.leased or delivery.due_ms is None or delivery.due_ms > now_ms:
         return None
     endpoint = call.services.registry.endpoint(delivery.endpoint_id)
-    if endpoint is None or not endpoint.live:
-        return "the endpoint is disabled"
+    if endpoint is None or not endpoint.is_sending:
+        return f"the endpoint is {'paused' if endpoint is not None and endpoint.live else 'off'}"
     if call.services.settings.hold_deliveries:
         return "this server holds all deliveries"
-    health = call.services.dispatcher.health(endpoint.id)
-    if health.circuit != "closed":
-        return f"the endpoint failed {health.consecutive_failures} times in a row and gets one attempt at a time"
-    if health.paused_for_s is not None:
-        return f"the endpoint asked for a pause of another {health.paused_for_s:.0f} s"
+    treatment = call.services.dispatcher.treatment(endpoint.id)
+    if treatment.circuit != "closed":
+        return f"the endpoint failed {treatment.consecutive_failures} times in a row and gets one attempt at a time"
+    if treatment.paused_for_s is not None:
+        return f"the endpoint asked for a pause of another {treatment.paused_for_s:.0f} s"
     return "other deliveries of this endpoint are before it"
 
 
@@ -266,6 +268,7 @@ def _view(
         deliveries=[_delivery(call, number, each, sent) for number, each in enumerate(sent.deliveries)],
         last_status=None if sent.last is None else sent.last.status,
         last_error=None if sent.last is None else sent.last.error,
+        cause=None if sent.last is None else cause_of(sent.last, now.signing),
         request=_preview(call, now, event, sent) if call.query.expand else UNSET,
         body_sent=_body_sent(call, event, sent) if call.query.expand and sent.deliveries else UNSET,
     )
@@ -273,9 +276,10 @@ def _view(
 
 def _delivery(call: Call, number: int, delivery: Delivery, sent: _Sent) -> DeliveryView:
     if not call.query.expand or number >= _EXPANDED_MAX:
-        return DeliveryView(**delivery_fields(delivery))
-    attempts = [attempt_view(each) for each in sent.attempts.get(delivery.id, [])]
-    return DeliveryView(**delivery_fields(delivery), attempts=attempts)
+        return delivery_view(call, delivery)
+    endpoint = call.services.registry.endpoint(delivery.endpoint_id)
+    attempts = [attempt_view(each, endpoint) for each in sent.attempts.get(delivery.id, [])]
+    return DeliveryView(**fields_of_delivery(call, delivery), attempts=attempts)
 
 
 def _preview(call: Call, endpoint: Endpoint, event: Event, sent: _Sent) -> RequestPreview | None:

@@ -7,28 +7,35 @@ operation, such as ``ReplayView.state``.
 from typing import Final
 
 from commerce_event.api.change_descriptions import CHANGE_FIELDS
+from commerce_event.api.timeline_descriptions import TIMELINE_FIELDS
 
 DESCRIPTIONS: Final = {
     "accepted": "Events that were accepted.",
     "accepted_at": "When the event became durable (RFC 3339, UTC).",
     "action": "What was done: the call's operationId in this document.",
+    "address": "The address and port that were dialled last; null: none, or one that is not shown, as a redirect led "
+    "to a private address by name.",
     "after": "A number of the client's sequence; the events after it are returned, in accept order.",
     "application_id": "The sales application; null: no particular one.",
     "at": "When it happened (RFC 3339, UTC).",
     "attempt_count": "Number of attempts, including one in progress.",
+    "attempts_max": "How many attempts there are at most, those made included; null: it has ended.",
     "attempts": "The newest 200 attempts, oldest first.",
     "balanced": "Whether all counts add up.",
     "body": "The body as it was sent; a string when it is not JSON.",
     "body_sent": "The body of the last attempt; before the first one, the body that it would have now. Made from the "
     "event and the endpoint's `properties` at that time. null: not known, as the endpoint was changed too often since.",
     "cancelled": "Deliveries that were cancelled before they succeeded.",
+    "cause": "In words, why the attempt failed (of an endpoint: the newest one); null: it did not.",
     "category": "The group of the contract: Customer, Order, Product, Supplier or System.",
+    "certificate": "The certificate that the receiver showed, when it is the reason of the failure and could be read; "
+    "null: it is not, or it could not.",
     "circuit": "closed: normal; open: after many failures in a row, one request at a time is sent, with pauses.",
     "client_id": "The client (tenant) it belongs to.",
     "client_ids": "The clients that the key may access; null: all clients.",
     "closed_at": "When it was accepted or discarded (RFC 3339, UTC); null: it is open.",
     "config_version": "The version of the configuration that the decision was made with.",
-    "consecutive_failures": "Failed attempts in a row.",
+    "consecutive_failures": "Failed attempts in a row, as stored by all nodes.",
     "count": "How many.",
     "counted_at": "When pending deliveries were last recounted in the queue; null: not yet.",
     "created_at": "When it was created (RFC 3339, UTC).",
@@ -37,6 +44,7 @@ DESCRIPTIONS: Final = {
     "dead": "Deliveries that were given up: dead letters.",
     "dead_letters": "The largest number of dead letters during the step.",
     "delivered": "Deliveries that the receiver answered with 2xx.",
+    "delete": "What deleting it would mean, in words.",
     "deliveries": "Number of endpoints that the event is sent to.",
     "description": "A note for people.",
     "detail": "What happened and what to do.",
@@ -55,26 +63,35 @@ DESCRIPTIONS: Final = {
     "event_type": "The name of an event type, a category, or `*` for all.",
     "event_types": "Names of event types, categories, or `*` for all.",
     "example": "An example of the body.",
+    "events_per_hour": "How many events an hour it got in the last day.",
+    "except": "Names of event types or categories that are left out of `event_types`, also of `*`.",
     "failed": "Attempts that failed.",
+    "failing_since": "When the first of the failures in a row began (RFC 3339, UTC); null: the newest did not fail.",
     "filter": "Conditions on the properties of the body; null: all events.",
     "finished_at": "When it ended (RFC 3339, UTC); null: it has not ended.",
     "follow_redirects": "Whether redirects are followed; every target is checked like the first address.",
     "force": "true: revoke the key even if it is the caller's own or the last admin key.",
     "found": "The event's value.",
+    "gives_up_at": "When the last attempt would be made if every one fails (RFC 3339, UTC), not counting random extra "
+    "delays; null: nothing is due, it is being sent, or it has ended.",
+    "health": "ok; failing: several attempts in a row failed, or the newest and too many of the last hour; slow: "
+    "answers take more than half of the timeout; recovering: the newest attempt succeeded, and too many of the last "
+    "hour failed; paused: deliveries are held; off: nothing is tracked.",
     "headers": "Static headers sent with every request. When read, each value is `***`.",
     "id": "The id; its prefix is evt, dlv, end, rpl, key or aud.",
     "idempotency_key": "The key that makes publishing again safe; null: published without one.",
     "in_flight": "Requests in progress on this node.",
     "index": "Position in the batch, from 0.",
+    "issuer": "Who issued the certificate, as RFC 4514 writes names.",
     "items": "The entries, in order.",
     "jitter": "Random extra delay, as a share of each retry delay (0 to 1).",
     "key": "The key itself. It is shown only once and not stored.",
-    "key_id": "The key that made the change, `key_…`; null: the operator's key from the settings.",
     "key_name": "The name of that key at the time.",
     "label": "What people call the subject, such as `Order 100234569`; empty without one.",
     "kind": "event: carries what happened; notification: names what changed.",
     "last_error": "The error of the last attempt; null: no error, or no attempt.",
     "last_status": "The HTTP status of the last attempt; null: no answer, or no attempt.",
+    "last_success_at": "When an attempt last succeeded (RFC 3339, UTC); null: never.",
     "latency_p50_ms": "Median time until the answer, in milliseconds; null: no answers.",
     "latency_p95_ms": "95th percentile of the time until the answer, in milliseconds; null: no answers.",
     "latency_p99_ms": "99th percentile of the time until the answer, in milliseconds; null: no answers.",
@@ -87,23 +104,32 @@ DESCRIPTIONS: Final = {
     "mode": "reject: events that break the contract are refused; warn: accepted with warnings; off: accepted without.",
     "more": "Whether there are more than counted.",
     "name": "The name.",
+    "names": "The hosts that the certificate is for; at most 20.",
     "newest_at": "When the newest delivery of the group was given up (RFC 3339, UTC).",
     "next_attempt_at": "When the next attempt is due (RFC 3339, UTC); null: being sent, waiting, or ended.",
     "next_cursor": "The `cursor` of the next page; null: this is the last page.",
+    "not_after": "Until when the certificate is valid (RFC 3339, UTC).",
+    "not_before": "From when the certificate is valid (RFC 3339, UTC).",
     "number": "Number of the attempt, from 1.",
+    "off": "What switching it off would mean, in words.",
+    "off_since": "When it was switched off (RFC 3339, UTC); events since then were not tracked. null: it is on.",
     "old_secret_expires_at": "Until this time, requests are signed with the old secret as well (RFC 3339, UTC).",
     "oldest_at": "When the oldest delivery of the group was given up (RFC 3339, UTC).",
     "oldest_due_at": "When the oldest pending delivery became due (RFC 3339, UTC); null: none is due.",
     "oldest_due_s": "How long the oldest pending delivery had been due, in seconds; the largest value during the step.",
     "only": "failed: dead deliveries, with new retries; waiting: deliveries that wait for their next attempt, due now; "
-    "all: every event that matches now.",
+    "missed: events that match now and have no delivery to the endpoint; all: every event that matches now.",
     "ordering": "key: events of one order, customer or product are sent in accept order; none: in any order.",
     "own": "Whether it is a type of your own, not of the contract.",
     "overlap": "How long requests are signed with the old secret as well, such as `24h`; at most 30 days.",
     "passed": "Whether the rule let the event pass.",
     "next_try_in_s": "Seconds until an open circuit allows the next attempt; null: no open circuit.",
+    "pause": "What pausing it would mean, in words.",
+    "paused": "Whether deliveries are held while it is enabled: events are matched, and nothing is lost.",
     "paused_for_s": "Seconds until the pause ends that the receiver asked for with Retry-After; null: no pause.",
     "pending": "Deliveries that wait or are being sent.",
+    "phase": "The phase in which the attempt failed: `name` (lookup), `connect`, `tls`, `request` (sending it), "
+    "`waiting` (for the answer) or `reading`; null: the answer was complete.",
     "parameter": "The query parameter that the error is about.",
     "pointer": "The place in the body (JSON Pointer, RFC 6901); empty: the whole body.",
     "properties": "The properties of delivered bodies, besides ClientId and the required ones of the event type, which "
@@ -117,12 +143,14 @@ DESCRIPTIONS: Final = {
     "rate_limit": "Maximum number of requests per second, over all nodes; null: no limit.",
     "reason": "Why it ended: `attempts_exhausted`, `gone`, …; null: it was delivered or has not ended.",
     "recent": "Number of recent attempts that the ratio and the latencies are computed from.",
+    "redirects": "The redirects that the attempt met, in order; the last one may not have been followed.",
     "refused": "Number of events that were refused.",
     "replay_id": "The replay that created it, `rpl_…`; null: created when the event was accepted.",
     "request_body": "The body that was sent.",
     "request_headers": "The headers that were sent: names and values, in order.",
     "response_body": "The first KiB of the answer's body.",
     "response_headers": "The headers of the answer: names and values.",
+    "resume": "What resuming it, or switching it on, would mean for what waits, in words.",
     "retry_schedule": "Delays before each retry, in seconds or as `5s`, `1m`, `1h`; null: the server's.",
     "revoked_at": "When it was revoked (RFC 3339, UTC); null: it is valid.",
     "role": "publish: publish events; read: read everything of its clients; manage: both, and make changes; admin: "
@@ -130,6 +158,7 @@ DESCRIPTIONS: Final = {
     "rules": "The rules that were checked, in order.",
     "schema": "The JSON Schema of the body.",
     "secret": "The signing secret, shown only once; null: receivers verify with public_key.",
+    "secrets": "The secrets that requests are signed with now, newest first, without the secrets themselves.",
     "sequence": "Position in the client's sequence of events, which has no gaps.",
     "signing": "hmac: with a shared secret; ed25519: with a key pair.",
     "since": "Events accepted from this time on (RFC 3339).",
@@ -138,12 +167,15 @@ DESCRIPTIONS: Final = {
     "started_at": "When the attempt started (RFC 3339, UTC).",
     "state": "pending: it waits or is being sent; delivered: answered with 2xx; dead: given up; cancelled: by a person "
     "or with its endpoint.",
+    "state_since": "Since when it has been sending, paused or off (RFC 3339, UTC).",
     "status": "The HTTP status of the answer; null: no answer.",
     "step_s": "Length of a step, in seconds.",
+    "subject": "Whom the certificate is for, as RFC 4514 writes names.",
     "success_ratio": "Share of the recent attempts that were answered with 2xx; null: no attempts.",
     "target": "The id or the name of what was changed.",
     "timeout_s": "Time limit of an attempt, in seconds; null: the server's default.",
     "title": "The kind of problem, for people.",
+    "tries_every_s": "While the circuit is open: how many seconds this node waits between two attempts; null: closed.",
     "type": "The event type's name.",
     "types": "Names of event types or categories; empty: all. When read, only names of event types.",
     "until": "Events accepted up to this time (RFC 3339); left out: now.",
@@ -262,20 +294,32 @@ EXCEPTIONS: Final = {
     "readBooks.items": "false: give the totals only.",
     "DeliveryView.attempts": "Every attempt, the first one first; with `expand=true`.",
     "DeliveryView.endpoint": "The endpoint as it is now; with `expand=true`. null: it was deleted.",
+    "Redirect.location": "Where it leads, at most 500 characters: the whole URL if it was followed, else as it was "
+    "answered. Credentials are masked.",
+    "Redirect.status": "The HTTP status of the redirect.",
     "LastHourView.delivered": "Attempts that were answered with 2xx.",
     "NodeView.in_flight": "Attempts under way on this node.",
     "NodeView.retry_schedule": "The server's delays before each retry, in seconds.",
     "NodeView.timeout_s": "How long an attempt may take by default, in seconds.",
+    "ReasonView.cause": "Why the last attempt of the newest delivery failed, in words; null: it did not, or there was "
+    "none.",
     "ReasonView.description": "What people call the endpoint now.",
     "ReasonView.url": "The endpoint's URL when the event was accepted.",
     "ReasonView.body_sent": "The body of the newest delivery's last attempt, where it is not the event's; with "
     "`expand=true`. null: not known, as the endpoint was changed too often since.",
     "RequestPreview.body": "The body, where it is not the event's.",
     "RequestPreview.headers": "The headers, names and values, in order.",
+    "SecretEnd.expires_at": "Until when requests are signed with it as well (RFC 3339, UTC); null: it has no end.",
     "StoreView.version": "The version of the engine.",
     "listEndpointStats.last_hour": "false: leave the last hour out.",
     "listEndpointStats.q": "Text in the URL, the description or the id.",
-    "AuditEntryView.detail": "What it was before and after, such as `reject → warn`; null: not recorded.",
+    "AuditEntryView.automatic": "Whether the server did it by itself, as when a receiver answers 410.",
+    "AuditEntryView.changes": "The fields that were changed, with the values before and after.",
+    "AuditEntryView.detail": "What was done, in words; null: `changes` say it.",
+    "AuditEntryView.key_id": "The key that was used, `key_…`; null: the operator's key, or none.",
+    "AuditEntryView.name": "What people called the target at the time; null: not recorded.",
+    "AuditEntryView.sentence": "What was done, in words.",
+    "AuditEntryView.restorable": "Whether values of before can be put back.",
     "AuditEntryView.client_id": "The client that the change concerns; null: no particular one.",
     "ReplayCountView.deliveries": "Deliveries that the replay would send.",
     "ActivityView.delivered": "Attempts that were answered with 2xx.",
@@ -308,7 +352,45 @@ EXCEPTIONS: Final = {
         }.items()
     },
     "ReplayView.deliveries": "Number of queued deliveries by state.",
-    "ReplayView.state": "running; done: all is queued, perhaps not yet delivered; cancelled: the endpoint was deleted.",
+    "ReplayView.ends_at": "When the last delivery is finished at this pace (RFC 3339, UTC); null: unknown.",
+    "ReplayView.finished_at": "When the last delivery was finished (RFC 3339, UTC); null: it was not, or "
+    "`counts=false`.",
+    "ReplayView.pace_per_s": "Finished deliveries per second since the start; null: it does not run, or none is "
+    "finished.",
+    "ReplayView.queued_at": "When everything was queued, or the replay was cancelled (RFC 3339, UTC); null: not yet.",
+    "ReplayView.state": "running: events are queued, or deliveries are pending; cancelling; done: no delivery is "
+    "pending; cancelled: by a person, or with its endpoint.",
+    **{
+        f"{view}.{name}": text
+        for view in ("ReplayView", "ReplayCountView", "DeadGroupView")
+        for name, text in {
+            "endpoint_health": "ok, failing, slow, recovering, paused or off; null: the endpoint was deleted.",
+            "warning": "Why deliveries would not arrive now; null: nothing speaks against it.",
+        }.items()
+    },
+    "DeadGroupView.cause": "What the error means.",
+    "DeadLettersChangedView.count": "Dead letters that were changed.",
+    "DeadLettersChangedView.more": "Whether there are more of the selection: repeat the call.",
+    "DeadLettersChangedView.newest_id": "The newest of them, `dlv_…`; null: none was selected.",
+    **{
+        f"{view}.{name}": text
+        for view in ("DeadLetterSelection", "DeadLetterDiscard")
+        for name, text in {
+            "delivery_ids": "Deliveries, `dlv_…`; those that are not dead are skipped.",
+            "endpoint_id": "The endpoint whose dead letters are selected, `end_…`.",
+            "reason": "Only those of a group: its reason, or null. `error` must be given too.",
+            "error": "Only those of a group: the error of its last attempts, or null. `reason` must be given too.",
+            "limit": "How many at most, the newest first.",
+        }.items()
+    },
+    "DeadLetterDiscard.note": "Why they are discarded; kept with each delivery.",
+    "FieldChange.field": "The name of the field; a static header is `headers.` and its name.",
+    "FieldChange.before": "The value before; null: it had none. Secrets are `***`; a long value is only its beginning.",
+    "FieldChange.after": "The value after; null: it has none. Secrets are `***`; a long value is only its beginning.",
+    "RestoredView.restored": "Fields that have their value of before again.",
+    "RestoredView.left_out": "Fields whose values of before are not in the audit log.",
+    "RestoredView.endpoint": "The endpoint now; null: it is an event setting.",
+    "RestoredView.event_setting": "The event setting now; null: it is an endpoint.",
     "RuleView.name": "The name of the rule.",
     "StepView.delivered": "Attempts that were answered with 2xx.",
     "StepView.pending": "The largest number of pending deliveries during the step.",
@@ -348,4 +430,4 @@ EXCEPTIONS: Final = {
 def describe(place: str, name: str) -> str:
     """Return the description of a field in a schema or operation. Raises KeyError when there is none."""
     full = f"{place}.{name}"
-    return EXCEPTIONS.get(full) or CHANGE_FIELDS.get(full) or DESCRIPTIONS[name]
+    return EXCEPTIONS.get(full) or CHANGE_FIELDS.get(full) or TIMELINE_FIELDS.get(full) or DESCRIPTIONS[name]

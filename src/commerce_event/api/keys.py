@@ -10,6 +10,7 @@ from commerce_event.api.paging import Listing, PageQuery, listing
 from commerce_event.api.parameters import Int32
 from commerce_event.api.response_models import KeyView, NewKeyView, key_fields, key_view
 from commerce_event.core import ids
+from commerce_event.core.clock import rfc3339
 from commerce_event.core.model import Key, Role
 from commerce_event.core.problems import Problem, invalid, not_found
 
@@ -46,7 +47,7 @@ async def create_key(call: Call) -> Reply:
     clients = clients_of(wanted)
     key, text = await call.services.registry.add_key(wanted.role, clients, wanted.name, call.now_ms)
     view = NewKeyView(**key_fields(key), key=text)
-    call.is_about(None, view.id)
+    call.is_about(None, view.id, name=key.name, after=key_view(key))
     return Reply(view, 201, {"Location": f"/v1/keys/{view.id}"})
 
 
@@ -62,11 +63,18 @@ async def revoke_key(call: Call) -> Reply:
     key = next((key for key in call.services.registry.all_keys() if key.id == key_id), None)
     if key is None:
         raise not_found("key")
-    call.is_about(None, ids.encode("key", key_id))
+    call.is_about(None, ids.encode("key", key_id), name=key.name)
     if key.revoked_ms is None:
         if not call.query.force:
             _check_revocable(call, key)
         await call.services.registry.revoke_key(key_id, call.now_ms)
+        call.is_about(
+            None,
+            ids.encode("key", key_id),
+            name=key.name,
+            before={"revoked_at": None},
+            after={"revoked_at": rfc3339(call.now_ms)},
+        )
     return Reply(None, 204)
 
 

@@ -1,7 +1,7 @@
 """Operations: every management call is described once, for its route and for the OpenAPI document."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -12,10 +12,12 @@ from starlette.responses import Response
 from commerce_event.accept.batch import envelope_max
 from commerce_event.accept.strict_json import load
 from commerce_event.api.read_limits import SharedResponse, problem_response, run_in_turn
+from commerce_event.api.response_models import NOT_AUDITED
 from commerce_event.api.services import Services
 from commerce_event.api.validation import convert
 from commerce_event.core import ids
-from commerce_event.core.model import AuditEntry, Key, Scope
+from commerce_event.core.field_changes import find_changes
+from commerce_event.core.model import AuditEntry, FieldChange, Key, Scope
 from commerce_event.core.problems import Fault, Problem
 from commerce_event.http.asgi import (
     HEADERS,
@@ -47,7 +49,9 @@ class Subject(msgspec.Struct, frozen=True):
 
     client_id: int | None
     target: str
-    detail: str | None = None  # what it was before and after
+    name: str | None = None  # what people call it
+    detail: str | None = None  # what was done, in words
+    changes: tuple[FieldChange, ...] = ()
 
 
 class Call:
@@ -62,11 +66,30 @@ class Call:
         self.query = query
         self.body = body
         self.raw_body = raw_body  # as it was sent
-        self.subject: Subject | None = None  # for the audit log, once it is known
+        self.subjects: list[Subject] = []  # for the audit log, once they are known
 
-    def is_about(self, client_id: int | None, target: str, detail: str | None = None) -> None:
-        """Set what the call changes, for the audit log; ``detail`` is what it was before and after."""
-        self.subject = Subject(client_id, target, detail)
+    def is_about(
+        self,
+        client_id: int | None,
+        target: str,
+        *,
+        name: str | None = None,
+        before: Any = None,
+        after: Any = None,
+        secret: Collection[str] = (),
+        detail: str | None = None,
+    ) -> None:
+        """Set what the call changes, for the audit log.
+
+        ``before`` and ``after`` are response models or objects of JSON. Their differences are kept, masked in the
+        fields of ``secret``. None before: it is created; None after: it is deleted.
+        """
+        changes = find_changes(_audited(before), _audited(after), secret=secret)
+        self.subjects = [Subject(client_id, target, name or None, detail, changes)]
+
+    def is_about_all(self, subjects: Iterable[Subject]) -> None:
+        """Set the things that the call changes, for the audit log: an entry for each."""
+        self.subjects = list(subjects)
 
     @property
     def scope(self) -> Scope:
@@ -123,8 +146,9 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 async def perform(operation: Operation, call: Call) -> Reply:
     """Run a call, and write what it changed to the audit log. Raises Problem."""
     reply = await operation.run(call)
-    if operation.method != "GET" and call.subject is not None:
-        await _write_audit_entry(operation.name, call, call.subject)
+    if operation.method != "GET" and not operation.reads:
+        for subject in call.subjects:
+            await _write_audit_entry(operation.name, call, subject)
     return reply
 
 
@@ -139,12 +163,22 @@ async def _write_audit_entry(action: str, call: Call, subject: Subject) -> None:
         action=action,
         target=subject.target,
         detail=subject.detail,
+        name=subject.name,
+        changes=subject.changes,
     )
     log.info("changed", action=action, target=subject.target, key=ids.encode("key", key.id) if key.id else key.name)
     try:
         await call.services.store.audit_log.add(entry)
     except StoreError as error:  # the change is done, so the caller gets its answer
         log.error("an audit log entry is lost", action=action, target=subject.target, error=str(error))
+
+
+def _audited(value: Any) -> dict[str, Any] | None:
+    """Return the fields of a response model that a person can change."""
+    if value is None:
+        return None
+    fields: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(value))
+    return {name: each for name, each in fields.items() if name not in NOT_AUDITED}
 
 
 def endpoint_of(operation: Operation, services: Services) -> Callable[[Request], Awaitable[Response]]:

@@ -127,7 +127,7 @@ async def accept_refusal(call: Call) -> Reply:
         raise InvalidEventError(
             error.detail, [Fault(f"/data{each.pointer}", each.message) for each in error.faults]
         ) from None
-    call.is_about(accepted.accepting_for, ids.encode("rfs", refusal.id))
+    call.is_about(accepted.accepting_for, ids.encode("rfs", refusal.id), name=_name(refusal))
     return Reply(_detail_view(accepted))
 
 
@@ -139,9 +139,13 @@ async def discard_refusal(call: Call) -> Reply:
         now = await _find(call)
         check_open(now)
         raise acceptance_in_progress(now.accepting_for or 0)
-    call.is_about(refusal.client_id, ids.encode("rfs", refusal.id))
+    call.is_about(refusal.client_id, ids.encode("rfs", refusal.id), name=_name(refusal), detail=call.body.reason)
     discarded = msgspec.structs.replace(refusal, state="discarded", reason=call.body.reason, closed_ms=now_ms)
     return Reply(_detail_view(discarded))
+
+
+def _name(refusal: Refusal) -> str | None:
+    return " ".join(filter(None, (refusal.label, refusal.type))) or None
 
 
 async def _find(call: Call) -> Refusal:

@@ -1,17 +1,21 @@
 """Replays: send past events again, and read the progress."""
 
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from commerce_event.api.endpoint_standing import standings_of
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing, PageQuery, listing
 from commerce_event.api.parameters import Int32, Time, read_id, read_time, read_types, scope_for
-from commerce_event.api.response_models import ReplayView, replay_view
-from commerce_event.core.model import Endpoint, Replay, ReplayOf
+from commerce_event.api.response_models import ReplayView, endpoint_name, replay_view
+from commerce_event.core import ids
+from commerce_event.core.health import Health
+from commerce_event.core.model import DeliveryState, Endpoint, Replay, ReplayOf
 from commerce_event.core.problems import Problem, invalid, not_found
-from commerce_event.deliver.replays import COUNTED_MAX, RUNNING_MAX, TooManyReplaysError
+from commerce_event.deliver.replays import COUNTED_MAX, RUNNING_MAX, ReplayFinishedError, TooManyReplaysError
 
 
 class NewReplay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,6 +40,8 @@ class ReplayCountView(msgspec.Struct, frozen=True):
 
     deliveries: int
     more: bool
+    endpoint_health: Health
+    warning: str | None
 
 
 class _Selection(msgspec.Struct, frozen=True):
@@ -54,9 +60,25 @@ async def start_replay(call: Call) -> Reply:
         )
     except TooManyReplaysError:
         raise Problem(409, f"A client has at most {RUNNING_MAX} running replays; wait until one is done.") from None
-    view = replay_view(replay, wanted.endpoint, {}, has_pending=False, has_dead=False)
-    call.is_about(replay.client_id, view.id)
+    _audit(call, replay)
+    view = await _view(call, replay)
     return Reply(view, 202, {"Location": f"/v1/replays/{view.id}"})
+
+
+async def cancel_replay(call: Call) -> Reply:
+    replay = await _find(call)
+    _audit(call, replay)
+    try:
+        await call.services.replays.cancel(replay.id)
+    except ReplayFinishedError:
+        raise Problem(409, "This replay is finished: none of its deliveries is pending.") from None
+    return Reply(await _view(call, await _find(call)), 202)
+
+
+def _audit(call: Call, replay: Replay) -> None:
+    endpoint = call.services.registry.endpoint(replay.endpoint_id)
+    name = None if endpoint is None else f"{replay.only} to {endpoint_name(endpoint)}"
+    call.is_about(replay.client_id, ids.encode("rpl", replay.id), name=name)
 
 
 async def count_replay(call: Call) -> Reply:
@@ -64,7 +86,8 @@ async def count_replay(call: Call) -> Reply:
     found = await call.services.replays.count(
         wanted.endpoint, wanted.since_ms, wanted.until_ms, wanted.types, wanted.only
     )
-    return Reply(ReplayCountView(found.deliveries, found.more))
+    standing = (await standings_of(call, [wanted.endpoint]))[wanted.endpoint.id]
+    return Reply(ReplayCountView(found.deliveries, found.more, standing.health, standing.warning))
 
 
 def _selection(call: Call) -> _Selection:
@@ -90,31 +113,62 @@ async def list_replays(call: Call) -> Reply:
     found = await history.replays(scope_for(call, query.client_id), query.page())
     page = listing(found, query, lambda replay: replay)
     if query.counts:
-        return Reply(Listing([await _view(call, replay) for replay in page.items], page.next_cursor))
+        counts = {each.id: await history.replay_states(each.id) for each in page.items}
+        return Reply(Listing(await _views(call, page.items, counts), page.next_cursor))
     numbers = [replay.id for replay in page.items]
-    pending, dead = await history.replays_with(numbers, "pending"), await history.replays_with(numbers, "dead")
-    views = [
-        replay_view(each, _endpoint(call, each), {}, has_pending=each.id in pending, has_dead=each.id in dead)
-        for each in page.items
-    ]
+    with_pending, with_dead = (
+        await history.replays_with(numbers, "pending"),
+        await history.replays_with(numbers, "dead"),
+    )
+    views = await _views(call, page.items, {}, with_pending=with_pending, with_dead=with_dead)
     return Reply(Listing(views, page.next_cursor))
 
 
 async def get_replay(call: Call) -> Reply:
+    return Reply(await _view(call, await _find(call)))
+
+
+async def _find(call: Call) -> Replay:
     replay = await call.services.store.history.replay(call.id("rpl", "replay"))
     if replay is None or not call.scope.allows(replay.client_id):
         raise not_found("replay")
-    return Reply(await _view(call, replay))
+    return replay
 
 
 async def _view(call: Call, replay: Replay) -> ReplayView:
-    states = await call.services.store.history.replay_states(replay.id)
-    has_pending, has_dead = bool(states.get("pending")), bool(states.get("dead"))
-    return replay_view(replay, _endpoint(call, replay), states, has_pending=has_pending, has_dead=has_dead)
+    counts = await call.services.store.history.replay_states(replay.id)
+    [view] = await _views(call, [replay], {replay.id: counts})
+    return view
 
 
-def _endpoint(call: Call, replay: Replay) -> Endpoint | None:
-    return call.services.registry.endpoint_in(call.scope, replay.endpoint_id)
+async def _views(
+    call: Call,
+    replays: Sequence[Replay],
+    counts: Mapping[int, dict[DeliveryState, int]],
+    *,
+    with_pending: Collection[int] = (),
+    with_dead: Collection[int] = (),
+) -> list[ReplayView]:
+    """Return replays as answers. Those without counts name what is pending and dead among their deliveries."""
+    endpoints = {each.id: call.services.registry.endpoint_in(call.scope, each.endpoint_id) for each in replays}
+    standings = await standings_of(call, [each for each in endpoints.values() if each is not None])
+    views = []
+    for replay in replays:
+        states = counts.get(replay.id, {})
+        has_pending = bool(states.get("pending")) or replay.id in with_pending
+        endpoint = endpoints[replay.id]
+        views.append(
+            replay_view(
+                replay,
+                endpoint,
+                states,
+                has_pending=has_pending,
+                has_dead=bool(states.get("dead")) or replay.id in with_dead,
+                standing=None if endpoint is None else standings[endpoint.id],
+                now_ms=call.now_ms,
+            )
+        )
+    return views
 
 
 _TAG = "Replays"
@@ -130,7 +184,10 @@ OPERATIONS = (
         body=NewReplay,
         answers={202: ReplayView},
         problems=(404, 409, 415, 422),
-        description="`failed` gives dead deliveries all their retries again; `all` sends every event that matches now.",
+        description=(
+            "`failed` gives dead deliveries all their retries again; `missed` sends the events that match now and have "
+            "no delivery to the endpoint, as after it was off; `all` sends every event that matches now."
+        ),
     ),
     Operation(
         method="POST",
@@ -172,5 +229,21 @@ OPERATIONS = (
         answers={200: ReplayView},
         problems=(404,),
         description="How far it is, and the states of the deliveries that it queued.",
+    ),
+    Operation(
+        method="POST",
+        path="/v1/replays/{id}/cancel",
+        name="cancelReplay",
+        summary="Cancel a replay",
+        tag=_TAG,
+        needs="manage",
+        run=cancel_replay,
+        answers={202: ReplayView},
+        problems=(404, 409),
+        description=(
+            "Nothing more is queued, and its pending deliveries end in steps; `state` is `cancelling` meanwhile. "
+            "Deliveries that it created are `cancelled`; dead letters are dead again, with the reason "
+            "`replay_cancelled`; deliveries that waited for a retry stay pending. 409: it is finished."
+        ),
     ),
 )

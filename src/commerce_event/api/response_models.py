@@ -1,15 +1,21 @@
 """Models of the answers: names in snake_case, ids and times as text. Only new secrets are shown."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from commerce_event.core import ids
+from commerce_event.core import field_changes, ids
+from commerce_event.core.causes import cause_of
 from commerce_event.core.clock import rfc3339
+from commerce_event.core.delivery import outlook
+from commerce_event.core.endpoint_warnings import EndpointStanding
+from commerce_event.core.health import Health
 from commerce_event.core.model import (
     Attempt,
+    AttemptDetails,
+    Certificate,
     Delivery,
     DeliveryState,
     Endpoint,
@@ -17,17 +23,25 @@ from commerce_event.core.model import (
     Filter,
     Key,
     Ordering,
+    Phase,
+    Redirect,
     Replay,
     ReplayOf,
+    ReplayState,
     Role,
     Signing,
 )
 from commerce_event.core.problems import Fault
 from commerce_event.core.receiver_text import receiver_text
+from commerce_event.core.replay_progress import progress_of, state_of
 from commerce_event.core.signatures import public_key
 from commerce_event.store.model import DeliveryCounts, RaisedEvent
 
-MASK = "***"
+MASK: Final = field_changes.MASK
+NOT_AUDITED: Final = frozenset(  # fields that follow others
+    {"id", "created_at", "updated_at", "active_since", "sentence", "disabled_reason", "state_since", "secrets"}
+)
+AUDITED_SECRETS: Final = frozenset({"headers", "secret"})  # of an endpoint
 
 
 class EndpointSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +52,9 @@ class EndpointSummary(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     description: str
     event_types: list[str]
+    except_types: list[str] = msgspec.field(name="except")
     enabled: bool
+    paused: bool
     disabled_reason: str | None
 
 
@@ -73,16 +89,14 @@ class EventDetailView(EventView, frozen=True, kw_only=True):
     raised_by: RaisedByView | None
 
 
-class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt: the answer, or why there was none."""
+class CertificateView(msgspec.Struct, frozen=True, kw_only=True):
+    """The certificate that a receiver showed."""
 
-    number: int
-    started_at: str
-    duration_ms: float
-    status: int | None
-    error: str | None
-    response_headers: list[tuple[str, str]]
-    response_body: str
+    subject: str
+    issuer: str
+    names: tuple[str, ...]
+    not_before: str
+    not_after: str
 
 
 class AttemptSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +107,18 @@ class AttemptSummary(msgspec.Struct, frozen=True, kw_only=True):
     duration_ms: float
     status: int | None
     error: str | None
+    cause: str | None
+    phase: Phase | None
+    address: str | None
+    redirects: tuple[Redirect, ...]
+    certificate: CertificateView | None
+
+
+class AttemptView(AttemptSummary, frozen=True, kw_only=True):
+    """An attempt: the answer, or why there was none."""
+
+    response_headers: list[tuple[str, str]]
+    response_body: str
 
 
 class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +136,8 @@ class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str
     finished_at: str | None
     failure_count: int
+    attempts_max: int | None
+    gives_up_at: str | None
     sending: bool
     event: EventView | UnsetType | None = UNSET  # this and the next three: with ?expand=true
     endpoint: EndpointSummary | UnsetType | None = UNSET
@@ -124,6 +152,12 @@ class DeliveryDetailView(DeliveryView, frozen=True, kw_only=True):
     body_sent: msgspec.Raw | None
 
 
+class SecretEnd(msgspec.Struct, frozen=True):
+    """A secret that requests are signed with now, and until when."""
+
+    expires_at: str | None
+
+
 class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     """An endpoint. Values of static headers are masked; the secret is shown only when created or rotated."""
 
@@ -132,7 +166,10 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     application_id: int | None
     url: str
     event_types: list[str]
+    except_types: list[str] = msgspec.field(name="except")
     enabled: bool
+    paused: bool
+    state_since: str
     disabled_reason: str | None
     description: str
     headers: dict[str, str]
@@ -147,6 +184,7 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     follow_redirects: bool
     signing: Signing
     public_key: str | None
+    secrets: list[SecretEnd]
     created_at: str
     updated_at: str
 
@@ -192,14 +230,19 @@ class ReplayView(msgspec.Struct, frozen=True, kw_only=True):
     until: str
     types: list[str]
     only: ReplayOf
-    state: Literal["running", "done", "cancelled"]
+    state: ReplayState
     looked_at: int
     queued: int
     deliveries: dict[str, int]
     has_pending: bool
     has_dead: bool
+    pace_per_s: float | None
+    ends_at: str | None
     endpoint: EndpointSummary | None
+    endpoint_health: Health | None
+    warning: str | None
     created_at: str
+    queued_at: str | None
     finished_at: str | None
 
 
@@ -276,36 +319,64 @@ def endpoint_summary(endpoint: Endpoint | None) -> EndpointSummary | None:
         url=endpoint.url,
         description=endpoint.description,
         event_types=list(endpoint.event_types),
+        except_types=list(endpoint.except_types),
         enabled=endpoint.enabled,
+        paused=endpoint.paused,
         disabled_reason=endpoint.disabled_reason,
     )
 
 
-def attempt_summary(attempt: Attempt | None) -> AttemptSummary | None:
-    if attempt is None:
-        return None
-    return AttemptSummary(
-        number=attempt.number,
-        started_at=rfc3339(attempt.started_ms),
-        duration_ms=round(attempt.duration_ms, 3),
-        status=attempt.status,
-        error=attempt.error,
-    )
+def attempt_summary(attempt: Attempt | None, endpoint: Endpoint | None = None) -> AttemptSummary | None:
+    return None if attempt is None else AttemptSummary(**_attempt_fields(attempt, endpoint))
 
 
-def attempt_view(attempt: Attempt) -> AttemptView:
+def attempt_view(attempt: Attempt, endpoint: Endpoint | None = None) -> AttemptView:
     return AttemptView(
-        number=attempt.number,
-        started_at=rfc3339(attempt.started_ms),
-        duration_ms=round(attempt.duration_ms, 3),
-        status=attempt.status,
-        error=attempt.error,
+        **_attempt_fields(attempt, endpoint),
         response_headers=list(attempt.response_headers),
         response_body=receiver_text(attempt.response_body),
     )
 
 
-def delivery_fields(delivery: Delivery) -> dict[str, Any]:
+def _attempt_fields(attempt: Attempt, endpoint: Endpoint | None) -> dict[str, Any]:
+    """Return the fields of both views; the cause is worded by how the endpoint signs."""
+    details = attempt.details or AttemptDetails()
+    return {
+        "number": attempt.number,
+        "started_at": rfc3339(attempt.started_ms),
+        "duration_ms": round(attempt.duration_ms, 3),
+        "status": attempt.status,
+        "error": attempt.error,
+        "cause": cause_of(attempt, "hmac" if endpoint is None else endpoint.signing),
+        "phase": details.phase,
+        "address": details.address,
+        "redirects": details.redirects,
+        "certificate": certificate_view(details.certificate),
+    }
+
+
+def certificate_view(certificate: Certificate | None) -> CertificateView | None:
+    if certificate is None:
+        return None
+    return CertificateView(
+        subject=certificate.subject,
+        issuer=certificate.issuer,
+        names=certificate.names,
+        not_before=rfc3339(certificate.not_before_ms),
+        not_after=rfc3339(certificate.not_after_ms),
+    )
+
+
+def delivery_fields(
+    delivery: Delivery, endpoint: Endpoint | None, default_schedule_s: Sequence[float]
+) -> dict[str, Any]:
+    """Return the fields of a delivery; ``default_schedule_s`` are the retry delays of endpoints without their own."""
+    own = None if endpoint is None else endpoint.retry_schedule_s
+    left = outlook(
+        delivery,
+        default_schedule_s if own is None else own,
+        is_sending=endpoint is not None and endpoint.is_sending,
+    )
     return {
         "id": ids.encode("dlv", delivery.id),
         "event_id": ids.encode("evt", delivery.event_id),
@@ -319,23 +390,13 @@ def delivery_fields(delivery: Delivery) -> dict[str, Any]:
         "created_at": rfc3339(delivery.created_ms),
         "finished_at": shown_time(delivery.finished_ms),
         "failure_count": delivery.failure_count,
+        "attempts_max": None if left is None else left.attempts_max,
+        "gives_up_at": None if left is None else shown_time(left.last_attempt_ms),
         "sending": delivery.leased,
     }
 
 
-def delivery_view(delivery: Delivery) -> DeliveryView:
-    return DeliveryView(**delivery_fields(delivery))
-
-
-def delivery_detail_view(delivery: Delivery, attempts: list[Attempt], body_sent: bytes | None) -> DeliveryDetailView:
-    return DeliveryDetailView(
-        **delivery_fields(delivery),
-        attempts=[attempt_view(attempt) for attempt in attempts],
-        body_sent=None if body_sent is None else msgspec.Raw(body_sent),
-    )
-
-
-def endpoint_fields(endpoint: Endpoint) -> dict[str, Any]:
+def endpoint_fields(endpoint: Endpoint, now_ms: int) -> dict[str, Any]:
     schedule = endpoint.retry_schedule_s
     return {
         "id": ids.encode("end", endpoint.id),
@@ -343,7 +404,10 @@ def endpoint_fields(endpoint: Endpoint) -> dict[str, Any]:
         "application_id": endpoint.application_id,
         "url": endpoint.url,
         "event_types": list(endpoint.event_types),
+        "except_types": list(endpoint.except_types),
         "enabled": endpoint.enabled,
+        "paused": endpoint.paused,
+        "state_since": rfc3339(endpoint.state_since_ms),
         "disabled_reason": endpoint.disabled_reason,
         "description": endpoint.description,
         "headers": dict.fromkeys(endpoint.headers, MASK),
@@ -358,6 +422,11 @@ def endpoint_fields(endpoint: Endpoint) -> dict[str, Any]:
         "follow_redirects": endpoint.follow_redirects,
         "signing": endpoint.signing,
         "public_key": public_key_of(endpoint),
+        "secrets": [
+            SecretEnd(shown_time(each.expires_ms))
+            for each in endpoint.secrets
+            if each.expires_ms is None or each.expires_ms > now_ms
+        ],
         "created_at": rfc3339(endpoint.created_ms),
         "updated_at": rfc3339(endpoint.updated_ms),
     }
@@ -373,12 +442,27 @@ def shared_secret_of(endpoint: Endpoint) -> str | None:
     return endpoint.secrets[0].value if endpoint.signing == "hmac" else None
 
 
-def endpoint_view(endpoint: Endpoint) -> EndpointView:
-    return EndpointView(**endpoint_fields(endpoint))
+def endpoint_view(endpoint: Endpoint, now_ms: int) -> EndpointView:
+    return EndpointView(**endpoint_fields(endpoint, now_ms))
 
 
-def new_endpoint_view(endpoint: Endpoint) -> NewEndpointView:
-    return NewEndpointView(**endpoint_fields(endpoint), secret=shared_secret_of(endpoint))
+def endpoint_name(endpoint: Endpoint) -> str:
+    """Return what people call an endpoint."""
+    return endpoint.description or endpoint.url
+
+
+def audited_endpoint(endpoint: Endpoint) -> dict[str, Any]:
+    """Return the fields of an endpoint as they are compared for the audit log, with AUDITED_SECRETS in clear."""
+    fields = endpoint_fields(endpoint, endpoint.updated_ms)
+    return {
+        **{name: value for name, value in fields.items() if name not in NOT_AUDITED},
+        "headers": endpoint.headers,
+        "secret": endpoint.secrets[0].value if endpoint.secrets else None,
+    }
+
+
+def new_endpoint_view(endpoint: Endpoint, now_ms: int) -> NewEndpointView:
+    return NewEndpointView(**endpoint_fields(endpoint, now_ms), secret=shared_secret_of(endpoint))
 
 
 def key_fields(key: Key) -> dict[str, Any]:
@@ -403,7 +487,12 @@ def replay_view(
     *,
     has_pending: bool,
     has_dead: bool,
+    standing: EndpointStanding | None,
+    now_ms: int,
 ) -> ReplayView:
+    state = state_of(replay, has_pending=has_pending)
+    progress = progress_of(replay, states, now_ms=now_ms)
+    warning = standing.warning if standing is not None and state == "running" else None
     return ReplayView(
         id=ids.encode("rpl", replay.id),
         client_id=replay.client_id,
@@ -412,15 +501,20 @@ def replay_view(
         until=rfc3339(replay.until_ms),
         types=list(replay.types),
         only=replay.only,
-        state=replay.state,
+        state=state,
         looked_at=replay.looked_at,
         queued=replay.queued,
         deliveries={str(state): count for state, count in states.items()},
         has_pending=has_pending,
         has_dead=has_dead,
+        pace_per_s=progress.pace_per_s,
+        ends_at=None if warning else shown_time(progress.ends_ms),
         endpoint=endpoint_summary(endpoint),
+        endpoint_health=None if standing is None else standing.health,
+        warning=warning,
         created_at=rfc3339(replay.created_ms),
-        finished_at=shown_time(replay.finished_ms),
+        queued_at=shown_time(replay.finished_ms),
+        finished_at=None,
     )
 
 

@@ -14,7 +14,6 @@ from commerce_event.core.problems import Problem, invalid
 from commerce_event.registry.authentication import check_client
 
 ENTRIES_MAX: Final = 100  # of a client
-_NOT_SET: Final = "not set"
 
 TypeName = Annotated[str, Meta(min_length=1, max_length=100)]
 
@@ -70,7 +69,7 @@ async def set_validation(call: Call) -> Reply:
     saved = await registry.set_validation(entry, limit=ENTRIES_MAX)
     if saved is None:
         raise Problem(409, f"The client has {ENTRIES_MAX} entries already; remove one first.")
-    call.is_about(saved.client_id, saved.event_type, f"{_NOT_SET if before is None else before.mode} → {saved.mode}")
+    _audit(call, wanted, before, saved)
     return Reply(_view(saved))
 
 
@@ -82,8 +81,15 @@ async def remove_validation(call: Call) -> Reply:
     if before is None:
         raise Problem(404, f"No mode is set for {query.event_type!r} of client {query.client_id}.")
     await registry.remove_validation(query.client_id, query.event_type)
-    call.is_about(query.client_id, query.event_type, f"{before.mode} → {_NOT_SET}")
+    _audit(call, query, before, None)
     return Reply(None, 204)
+
+
+def _audit(
+    call: Call, of: NewValidation | ValidationKey, before: ValidationEntry | None, after: ValidationEntry | None
+) -> None:
+    modes = [{"mode": None if each is None else each.mode} for each in (before, after)]
+    call.is_about(of.client_id, of.event_type, name=of.event_type, before=modes[0], after=modes[1])
 
 
 def _view(entry: ValidationEntry) -> ValidationView:

@@ -19,11 +19,11 @@ _TEMPORARY = frozenset({408, 409, 429})  # the request was not wrong, the state 
 _KINDS = {
     "endpoints": "an endpoint", "events": "an event", "deliveries": "a delivery", "replays": "a replay",
     "refusals": "a refused event", "keys": "a key", "changes": "a change", "event-settings": "an event setting",
-    "change-sources": "a change source",
+    "change-sources": "a change source", "audit": "an audit entry",
 }  # fmt: skip
 _PREFIXES = {  # of ids
     "end": "endpoints", "evt": "events", "dlv": "deliveries", "rpl": "replays", "rfs": "refusals", "key": "keys",
-    "chg": "changes", "set": "event-settings",
+    "chg": "changes", "set": "event-settings", "aud": "audit",
 }  # fmt: skip
 _PREDICATES = ("must ", "is ", "has ", "occurs ", "may ")
 # Fields of requests, and the options that set them.
@@ -35,6 +35,7 @@ _OPTIONS = {
     "event_type": "TYPE", "event_types": "--type", "fields": "--field",
     "filter": "--filter", "headers": "--header", "jitter": "--jitter", "max_in_flight": "--max-in-flight",
     "name": "--name", "on_delete": "--delete", "on_update": "--update",
+    "delivery_ids": "ID", "error": "--error", "note": "--note",
     "only": "--only", "ordering": "--ordering", "overlap": "--overlap", "q": "--search",
     "rate_limit": "--rate-limit", "reason": "--reason", "replay_id": "--replay",
     "retry_schedule": "--retry-schedule", "role": "--role",

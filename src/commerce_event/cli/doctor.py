@@ -174,7 +174,7 @@ def _failing(api: Api, item: Any) -> str:
     if not tried:  # none waits any more: they are dead letters
         tried = api.get(f"/v1/endpoints/{endpoint['id']}/recent-attempts", limit=1)["items"]
     last = max(tried, key=lambda attempt: str(attempt["started_at"]), default=None)
-    error = error_text(last["status"], last["error"]) if last else ""
+    error = error_text(last["status"], last["cause"]) if last else ""
     times = "once" if item["consecutive_failures"] == 1 else f"{item['consecutive_failures']} times in a row"
     since = f", the oldest due since {item['oldest_due_at']}" if item["oldest_due_at"] else ""
     return f"{endpoint['id']} ({endpoint['url']}) failed {times}{error and f': {error}'}; {item['pending']} wait{since}"

@@ -9,6 +9,7 @@ import typer
 
 from commerce_event.cli.api import Api, at
 from commerce_event.cli.errors import UsageError, WorkFailedError
+from commerce_event.cli.history import error_text
 from commerce_event.cli.options import DEFAULT_URL, AsJson, ClientId, Key, Limit, Url, complete_types, complete_wanted
 from commerce_event.cli.output import Columns, clean, print_done, print_items, print_json, print_thing
 from commerce_event.core.model import DEFAULT_MAX_IN_FLIGHT, Ordering, Signing
@@ -263,14 +264,18 @@ def send_test(
     else:
         _print_message(f"POST {tested['url']}", tested["request_headers"], tested["request_body"])
         answered = f"Answered {attempt['status']}" if attempt["status"] is not None else "Not answered"
-        error = f": {attempt['error']}" if attempt["error"] else ""
+        error = f": {attempt['cause']}" if attempt["cause"] else ""
+        for redirect in attempt["redirects"]:
+            print(clean(f"Redirected ({redirect['status']}) to {redirect['location']}"))
+        if attempt["phase"]:
+            print(clean(" ".join(["Failed at:", attempt["phase"], attempt["address"] or ""]).strip()))
         _print_message(
             f"{answered} after {attempt['duration_ms']:.0f} ms{error}",
             attempt["response_headers"],
             attempt["response_body"],
         )
     if not tested["delivered"]:
-        raise WorkFailedError(f"The example was not delivered: {attempt['error'] or attempt['status']}")
+        raise WorkFailedError(f"The example was not delivered: {error_text(attempt['status'], attempt['cause'])}")
 
 
 @app.command()

@@ -18,6 +18,7 @@ from commerce_event.cli.options import (
     moment,
 )
 from commerce_event.cli.output import Columns, as_json_text, clean, print_items, print_json, print_thing
+from commerce_event.core.causes import reason_in_words
 from commerce_event.core.model import DeliveryState
 
 events = typer.Typer(no_args_is_help=True, help="Read accepted events.")
@@ -29,18 +30,22 @@ Endpoint = Annotated[str | None, typer.Option("--endpoint", help="Only this endp
 State = Annotated[DeliveryState | None, typer.Option(help="Only deliveries in this state.")]
 
 
-def error_text(status: int | None, error: str | None) -> str:
-    """Return what is wrong with an answer, or why there was none, in the words of the screens."""
-    from commerce_event.admin.error_messages import error_message
-
-    if status is None and error is None:
-        return ""
-    words = error_message(status, error)
-    return f"{status}: {words}" if status is not None and words else words
+def error_text(status: int | None, cause: str | None) -> str:
+    """Return what is wrong with an answer, or why there was none; empty when nothing is."""
+    return f"{status}: {cause}" if status is not None and cause else cause or ""
 
 
 def _last_error(reason: Any) -> str:
-    return error_text(reason["last_status"], reason["last_error"])
+    return error_text(reason["last_status"], reason["cause"])
+
+
+def _reason(delivery: Any) -> str:
+    return reason_in_words(delivery["reason"])
+
+
+def _place(attempt: Any) -> str:
+    """Return where an attempt went and how far it came, such as ``connect 198.51.100.7:443``."""
+    return " ".join(filter(None, [attempt["phase"], attempt["address"]]))
 
 
 def _about(event_type: str, data: Any) -> str:
@@ -83,7 +88,7 @@ _RULES: Columns = {
 }  # fmt: skip
 DELIVERIES: Columns = {
     "id": "id", "event": "event_id", "endpoint": "endpoint_id", "state": "state", "attempts": "attempt_count",
-    "next attempt": "next_attempt_at", "reason": "reason",
+    "next attempt": "next_attempt_at", "reason": _reason,
 }  # fmt: skip
 
 
@@ -207,10 +212,10 @@ def get_delivery(id_: DeliveryId, url: Url = DEFAULT_URL, key: Key = None, as_js
         print_json(delivery)
         return
     attempts = delivery.pop("attempts")
-    print_thing(delivery, as_json=False)
+    print_thing({**delivery, "reason": _reason(delivery)}, as_json=False)
     columns: Columns = {
         "attempt": "number", "started": "started_at", "ms": "duration_ms", "status": "status",
-        "error": lambda attempt: error_text(attempt["status"], attempt["error"]),
+        "error": lambda attempt: error_text(attempt["status"], attempt["cause"]), "failed at": _place,
         "answer": lambda attempt: attempt["response_body"][:80],
     }  # fmt: skip
     print_items(attempts, columns, as_json=False, empty="No attempts yet.")

@@ -62,6 +62,11 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """The names of the properties that a body must have; ClientId is always one of them."""
         return frozenset(("ClientId", *self.schema()["required"]))
 
+    def is_selected(self, entries: Iterable[str], except_entries: Iterable[str] = ()) -> bool:
+        """Tell whether entries (names, categories or ``*``) include the type, and the exceptions do not."""
+        names = {"*", self.category, self.name}
+        return not names.isdisjoint(entries) and names.isdisjoint(except_entries)
+
     @property
     def is_own(self) -> bool:
         return self.own_schema is not None
@@ -166,10 +171,10 @@ class Catalogue:
         """Return the type of a stored event; a type that was deleted has no category and no properties."""
         return self.types.get(name) or _deleted_type(name)
 
-    def select(self, entries: Iterable[str]) -> list[EventType]:
-        """Return the types that are named by themselves, by their category or by ``*``."""
-        wanted = set(entries)
-        return [each for each in self.types.values() if wanted & {"*", each.category, each.name}]
+    def select(self, entries: Iterable[str], except_entries: Iterable[str] = ()) -> list[EventType]:
+        """Return the types that entries name: by themselves, by their category or by ``*``; without the exceptions."""
+        wanted, left_out = frozenset(entries), frozenset(except_entries)
+        return [each for each in self.types.values() if each.is_selected(wanted, left_out)]
 
     def by_category(self) -> list[tuple[str, list[EventType]]]:
         return [(name, [each for each in self.types.values() if each.category == name]) for name in self.categories]

@@ -75,6 +75,11 @@ class Circuit:
             return max(0, limit - in_flight)
         return 1 if in_flight == 0 and now >= self._retry_at else 0
 
+    @property
+    def pause_s(self) -> float | None:
+        """How long it waits between two attempts; None while it is closed."""
+        return None if self.opened_at is None else self._pause_s
+
     def next_at(self, now: float) -> float | None:
         """Return when time alone allows the next attempt; None when only an answer can."""
         return self._retry_at if self.opened_at is not None and now < self._retry_at else None

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from commerce_event.core.model import Attempt, DeliveryState
+from commerce_event.core.model import Attempt, AttemptDetails, Delivery, DeliveryState
 
 RETRY_AFTER_MAX_S: Final = 3_600.0
 OWN_FAULT_DELAY_S: Final = 5.0  # doubled with each further fault
@@ -29,6 +29,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     response_headers: tuple[tuple[str, str], ...] = ()
     response_body: bytes = b""
     retry_after_s: float | None = None
+    details: AttemptDetails | None = None
     is_internal: bool = False
 
     def attempt(self, number: int) -> Attempt:
@@ -41,6 +42,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
             error=self.error,
             response_headers=self.response_headers,
             response_body=self.response_body,
+            details=self.details,
         )
 
     @property
@@ -96,6 +98,29 @@ def decide(
         return Decision("dead", failures, None, "attempts_exhausted", pause_s=pause_s)
     wait_s = max(schedule_s[failures - 1] * (1 + jitter * jitter_draw), pause_s or 0.0)
     return Decision("pending", failures, now_ms + math.ceil(wait_s * 1000), pause_s=pause_s)
+
+
+class Outlook(msgspec.Struct, frozen=True):
+    """What is left for a delivery: how many attempts it has at most, and when the last one is made."""
+
+    attempts_max: int
+    last_attempt_ms: int | None  # None: not known, as nothing is due or sent
+
+
+def outlook(delivery: Delivery, schedule_s: Sequence[float], *, is_sending: bool) -> Outlook | None:
+    """Return what is left for a pending delivery if every attempt fails; None for one that has ended.
+
+    ``schedule_s`` are the retry delays in force, ``is_sending`` is whether its endpoint is sent to. Jitter, and what a
+    receiver asks for with Retry-After, may make it later.
+    """
+    if delivery.state != "pending":
+        return None
+    made = delivery.attempt_count - delivery.leased  # one that is under way is still to be answered
+    left = max(1, len(schedule_s) + 1 - delivery.failure_count)
+    if delivery.leased or delivery.due_ms is None or not is_sending:
+        return Outlook(made + left, None)
+    waits_s = sum(schedule_s[delivery.failure_count :])
+    return Outlook(made + left, delivery.due_ms + math.ceil(waits_s * 1000))
 
 
 def parse_retry_after(values: Sequence[str], now_ms: int) -> float | None:

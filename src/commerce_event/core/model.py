@@ -91,6 +91,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     application_id: int | None = None
     enabled: bool = True
     paused: bool = False  # while enabled: deliveries are created and held
+    switched_ms: int | None = None  # when it was last paused or resumed while on, or switched on or off
     disabled_reason: str | None = None  # "gone" after a 410; "unreadable": its row is damaged
     description: str = ""
     headers: dict[str, str] = {}
@@ -119,6 +120,17 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     def is_sending(self) -> bool:
         """Whether its deliveries are sent."""
         return self.live and not self.paused
+
+    @property
+    def state_since_ms(self) -> int:
+        """Since when it has been as it is: sending, paused or off."""
+        return self.updated_ms if self.switched_ms is None else self.switched_ms
+
+    def switched(self, now_ms: int, *, enabled: bool, paused: bool) -> Self:
+        """Return the endpoint switched on or off, paused or resumed. What changes nothing keeps its time."""
+        is_other = enabled != self.enabled or (enabled and paused != self.paused)
+        switched_ms = now_ms if is_other else self.switched_ms
+        return msgspec.structs.replace(self, enabled=enabled, paused=paused, switched_ms=switched_ms)
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
@@ -248,6 +260,7 @@ class AttemptDetails(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """Where an attempt went and how far it came, kept when it failed or was redirected."""
 
     phase: Phase | None = None  # in which it failed; None when it was answered in full
+    host: str | None = None  # that was asked for last: a name, or an address
     address: str | None = None  # that was dialled last, with the port
     redirects: tuple[Redirect, ...] = ()  # in order, those that were followed and the one that was not
     certificate: Certificate | None = None  # when it was the reason of the failure

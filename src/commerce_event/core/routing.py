@@ -117,7 +117,7 @@ class _ClientRoutes:
         return known
 
     def _find_candidates(self, event_type: EventType, application_id: int | None) -> Candidates:
-        matching = [e for e in self._endpoints if _takes_application(e, application_id) and _takes_type(e, event_type)]
+        matching = [e for e in self._endpoints if _takes_application(e, application_id) and takes_type(e, event_type)]
         filtered = tuple((e, self._predicate(e), self._filter(e)) for e in matching if e.filter)
         return Candidates(
             plain=tuple(e for e in matching if not e.filter),
@@ -151,7 +151,7 @@ def explain_steps(
     rules = (
         Rule("client", endpoint.client_id == client_id, endpoint.client_id, client_id),
         Rule("application", _takes_application(endpoint, application_id), endpoint.application_id, application_id),
-        Rule("type", _takes_type(endpoint, event_type), endpoint.event_types, (event_type.name, event_type.category)),
+        Rule("type", takes_type(endpoint, event_type), _wanted_types(endpoint), (event_type.name, event_type.category)),
         Rule("enabled", endpoint.live, "on", _state_of(endpoint)),
         filter_rule,
     )
@@ -162,8 +162,16 @@ def _takes_application(endpoint: Endpoint, application_id: int | None) -> bool:
     return endpoint.application_id is None or endpoint.application_id == application_id
 
 
-def _takes_type(endpoint: Endpoint, event_type: EventType) -> bool:
-    return any(entry in {"*", event_type.category, event_type.name} for entry in endpoint.event_types)
+def takes_type(endpoint: Endpoint, event_type: EventType) -> bool:
+    """Tell whether the endpoint subscribes to the type and does not leave it out."""
+    return event_type.is_selected(endpoint.event_types, endpoint.except_types)
+
+
+def _wanted_types(endpoint: Endpoint) -> Any:
+    """Return what the type rule wants: the types, with those that are left out when there are any."""
+    if not endpoint.except_types:
+        return endpoint.event_types
+    return {"event_types": endpoint.event_types, "except": endpoint.except_types}
 
 
 def _state_of(endpoint: Endpoint) -> str:

@@ -90,7 +90,7 @@ class ClaimLoop:
         self._wake.set()
 
     def scan_now(self) -> None:
-        """Scan the store and start a round: something was retried, replayed, switched on or deleted."""
+        """Scan the store and start a round: something was retried, replayed, resumed, switched on or deleted."""
         self._next_scan = 0.0
         self._wake.set()
 

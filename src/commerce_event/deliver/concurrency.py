@@ -106,7 +106,12 @@ class Concurrency:
     # -- taking slots
 
     def reserve(self, endpoint: Endpoint, *, bulk: bool = False) -> bool:
-        """Hold a slot for the delivery of a new event, unless deliveries that are due in the store need it."""
+        """Hold a slot for the delivery of a new event, unless deliveries that are due in the store need it.
+
+        A paused endpoint gets none: its deliveries wait in the store.
+        """
+        if not endpoint.is_sending:
+            return False
         state = self.state(endpoint.id)
         kind = DeliveryKind.of(1, bulk=bulk)
         if state.due[kind] >= self._node.limit:
@@ -163,8 +168,8 @@ class Concurrency:
     def _claim_for(self, state: EndpointState, now: float, requests: list[ClaimRequest]) -> None:
         """Hold slots for one endpoint's due deliveries, and add what to claim for it."""
         endpoint = self._registry.endpoint(state.endpoint_id) if state.has_due else None
-        if endpoint is None or not endpoint.live:
-            self._unmark(state)  # until it has some again
+        if endpoint is None or not endpoint.is_sending:
+            self._unmark(state)  # until it has some again, or the next scan after it was resumed
             return
         limits = state.limits(endpoint, self._store.nodes)
         load = state.load(limits, now)
@@ -262,7 +267,7 @@ class Concurrency:
         """Yield the endpoints with due deliveries; forget the others until they have some again."""
         for state in [state for states in self._due.values() for state in states]:
             endpoint = self._registry.endpoint(state.endpoint_id) if state.has_due else None
-            if endpoint is not None and endpoint.live:
+            if endpoint is not None and endpoint.is_sending:
                 yield endpoint, state
             else:
                 self._unmark(state)

@@ -8,6 +8,7 @@ from typing import Final, cast
 import httptools
 import msgspec
 
+from commerce_event.core.model import Phase
 from commerce_event.core.receiver_text import receiver_line, without_cut_character
 from commerce_event.deliver.lax_head import end_of_head, strict_head
 from commerce_event.deliver.resolver import TransportError
@@ -35,6 +36,7 @@ class Response(msgspec.Struct, frozen=True):
     raw_headers: tuple[tuple[bytes, bytes], ...]  # all, as received
     body: bytes
     complete: bool  # the whole body arrived
+    address: str = ""  # that answered
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
@@ -255,13 +257,21 @@ class Connection(asyncio.Protocol):
         response = cast("asyncio.Future[Response]", self._response)
         if not response.done():
             body = self._body if len(self._body) < BODY_KEPT else without_cut_character(self._body)
-            response.set_result(Response(self._status, tuple(self._headers), body, complete))
+            response.set_result(Response(self._status, tuple(self._headers), body, complete, self.address))
 
     def _fail(self, failure: TransportError) -> None:
         self.reusable = False
         response = cast("asyncio.Future[Response]", self._response)
         if not response.done():  # otherwise the response was complete, and invalid data followed it
+            failure.phase, failure.address = failure.phase or self._phase(), self.address
             response.set_exception(failure)
+
+    def _phase(self) -> Phase:
+        """Return how far a request came that has no complete header block yet."""
+        if self._head_bytes:
+            return "reading"
+        is_sent = cast("asyncio.Transport", self._transport).get_write_buffer_size() == 0
+        return "waiting" if is_sent else "request"
 
     def _lost_error(self, exc: Exception | None) -> TransportError:
         """Return the error for a connection that was lost before a header block was complete."""

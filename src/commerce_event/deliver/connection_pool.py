@@ -4,6 +4,7 @@ Why our own: docs/decisions/0003-own-http-sender.md.
 """
 
 import asyncio
+import socket
 import ssl
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from typing import Final
 import structlog
 
 from commerce_event.core.file_shares import IDLE_MAX
+from commerce_event.core.model import Phase
 from commerce_event.core.urls import Target
 from commerce_event.deliver.connection import STALE, Connection, Response
 from commerce_event.deliver.resolver import INTERNAL_ERRNOS, Resolver, TransportError
@@ -176,7 +178,11 @@ class ConnectionPool:
 
     async def _connect(self, target: Target, deadline: float, client: int) -> Connection:
         timeout_s = deadline - asyncio.get_running_loop().time()
-        addresses = await self._resolver.addresses(target.host, target.port, timeout_s, client=client)
+        try:
+            addresses = await self._resolver.addresses(target.host, target.port, timeout_s, client=client)
+        except TransportError as failure:
+            failure.phase = "connect" if target.literal else "name"
+            raise
         if len(addresses) == 1:
             return await self._open(target, addresses[0], deadline)
         return await self._race(target, addresses, deadline)
@@ -233,29 +239,49 @@ class ConnectionPool:
         self, target: Target, address: str, deadline: float, on_end: Callable[[], None]
     ) -> Connection:
         loop = asyncio.get_running_loop()
-        secure = target.scheme == "https"
+        make = partial(Connection, address, on_end)
+        phase: Phase = "connect"
         try:
             async with asyncio.timeout_at(deadline):
+                if target.scheme == "http":
+                    _, connection = await loop.create_connection(make, address, target.port)
+                    return connection
+                connected = await _connected(loop, address, target.port)
+                phase = "tls"
                 _, connection = await loop.create_connection(
-                    partial(Connection, address, on_end),
-                    address,
-                    target.port,
-                    ssl=self._tls if secure else None,
-                    server_hostname=target.host if secure else None,
+                    make, sock=connected, ssl=self._tls, server_hostname=target.host
                 )
-        except TimeoutError:
-            raise TransportError("timeout", "no connection in time") from None
-        except ssl.SSLError as error:
-            raise tls_failure(error) from None
-        except ConnectionRefusedError:
-            raise TransportError("connect_refused", "the receiver refused the connection") from None
-        except ConnectionResetError:
-            raise TransportError("connection_reset", "the receiver reset the connection") from None
+                return connection
         except OSError as error:
-            raise TransportError(
-                "connect_failed", "the receiver cannot be reached", is_internal=error.errno in INTERNAL_ERRNOS
-            ) from None
-        return connection
+            failure = _open_failure(error)
+            failure.phase, failure.address = failure.phase or phase, address
+            raise failure from None
+
+
+async def _connected(loop: asyncio.AbstractEventLoop, address: str, port: int) -> socket.socket:
+    """Return a TCP connection without TLS, so that it is known which of the two failed."""
+    opened = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        opened.setblocking(False)
+        await loop.sock_connect(opened, (address, port))
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def _open_failure(error: OSError) -> TransportError:
+    if isinstance(error, TimeoutError):
+        return TransportError("timeout", "no connection in time")
+    if isinstance(error, ssl.SSLError):
+        return tls_failure(error)
+    if isinstance(error, ConnectionRefusedError):
+        return TransportError("connect_refused", "the receiver refused the connection")
+    if isinstance(error, ConnectionResetError):
+        return TransportError("connection_reset", "the receiver reset the connection")
+    return TransportError(
+        "connect_failed", "the receiver cannot be reached", is_internal=error.errno in INTERNAL_ERRNOS
+    )
 
 
 def _has_failed(attempt: "asyncio.Task[Connection]") -> bool:

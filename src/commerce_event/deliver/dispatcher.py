@@ -15,7 +15,7 @@ from commerce_event.core.delivery import Decision, Outcome, decide
 from commerce_event.core.model import DeliveryKind, Endpoint
 from commerce_event.deliver.claim_loop import ClaimLoop
 from commerce_event.deliver.concurrency import Concurrency
-from commerce_event.deliver.endpoint_state import EndpointState, Health
+from commerce_event.deliver.endpoint_state import EndpointState, NodeTreatment
 from commerce_event.deliver.leases import RECORD_S, Leases
 from commerce_event.deliver.pace import Pace
 from commerce_event.deliver.payloads import weight_of
@@ -158,11 +158,12 @@ class Dispatcher:
     # -- for people
 
     def wake(self) -> None:
-        """Scan the store now: something was retried, replayed, switched on or deleted."""
+        """Scan the store now: something was retried, replayed, resumed, switched on or deleted."""
         self._claim_loop.scan_now()
 
-    def health(self, endpoint_id: int) -> Health:
-        return self._concurrency.state(endpoint_id).health(self._clock.monotonic())
+    def treatment(self, endpoint_id: int) -> NodeTreatment:
+        """Return how this node treats an endpoint now."""
+        return self._concurrency.state(endpoint_id).treatment(self._clock.monotonic())
 
     @property
     def in_flight(self) -> int:
@@ -198,7 +199,7 @@ class Dispatcher:
 
     async def _send(self, state: EndpointState, claimed: Claimed) -> None:
         endpoint = self._registry.endpoint(claimed.endpoint_id)
-        if endpoint is None or not endpoint.live or self._closing or self._leases.is_too_short(endpoint, claimed):
+        if endpoint is None or not endpoint.is_sending or self._closing or self._leases.is_too_short(endpoint, claimed):
             self._results.release_claims(claimed)
             return
         if not state.may_send(self._clock.monotonic()):
@@ -274,4 +275,5 @@ def _settlement(claimed: Claimed, outcome: Outcome, decision: Decision) -> Settl
         due_ms=decision.due_ms,
         reason=decision.reason,
         has_order_key=claimed.has_order_key,
+        is_internal=outcome.is_internal,
     )

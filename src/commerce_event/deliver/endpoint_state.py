@@ -20,14 +20,15 @@ _AHEAD_MAX: Final = 3  # deliveries that are sent before a bulk one that is read
 _FIRST, _RETRY, _BULK = DeliveryKind
 
 
-class Health(msgspec.Struct, frozen=True):
-    """How an endpoint is doing on this node, as the API and the screens show it."""
+class NodeTreatment(msgspec.Struct, frozen=True):
+    """How this node treats an endpoint now."""
 
     in_flight: int
     circuit: str
-    consecutive_failures: int
+    consecutive_failures: int  # that this node saw
     paused_for_s: float | None
     next_try_in_s: float | None = None  # of an open circuit; None when a try may start now
+    tries_every_s: float | None = None  # while the circuit is open
 
 
 class EndpointState:
@@ -193,13 +194,14 @@ class EndpointState:
         self.retries += count * (kind is _RETRY)
         self.bulk += count * (kind is _BULK)
 
-    def health(self, now: float) -> Health:
+    def treatment(self, now: float) -> NodeTreatment:
         pause = self.paused_until - now
         next_at = self.circuit.next_at(now)
-        return Health(
+        return NodeTreatment(
             in_flight=self.workers,
             circuit=self.circuit.state,
             consecutive_failures=self.circuit.failures,
             paused_for_s=pause if pause > 0 else None,
             next_try_in_s=None if next_at is None else next_at - now,
+            tries_every_s=self.circuit.pause_s,
         )

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from typing import Final, Literal, Protocol, TypeVar
 
 import msgspec
@@ -17,12 +18,16 @@ from commerce_event.registry.registry import Registry
 from commerce_event.store.model import DeliveryQuery, NewDelivery, Page
 from commerce_event.store.port import Store, StoreUnavailableError
 
+_OF_EVENTS: Final[frozenset[ReplayOf]] = frozenset({"all", "missed"})  # these queue new deliveries
 _STEP: Final = 200  # events or deliveries
 _COUNT_STEP: Final = 50  # events: several clients may count at once
 _ROUND: Final = 100  # replays that take turns, the oldest first
 RUNNING_MAX: Final = 10  # of one client at once, so its replays do not delay those of others
 _STORE_WAIT_S: Final = 1.0
 COUNTED_MAX: Final = 10_000
+CANCELLED: Final = "replay_cancelled"  # the reason of deliveries that a cancelled replay ended
+_LOOK_S: Final = 5.0  # how often a node looks for replays that another one started, and may not finish
+_CANCEL_TRIES: Final = 100  # a step of a running replay may be committed in between
 
 T = TypeVar("T")
 
@@ -39,6 +44,10 @@ class TooManyReplaysError(Exception):
     """The client has as many running replays as it may have."""
 
 
+class ReplayFinishedError(Exception):
+    """The replay is done or cancelled, and none of its deliveries is pending."""
+
+
 class Counted(msgspec.Struct, frozen=True):
     """How many deliveries a replay would queue; with ``more`` there are more than were counted."""
 
@@ -49,7 +58,8 @@ class Counted(msgspec.Struct, frozen=True):
 class Replays:
     """Runs replays one step at a time, and resumes after a restart at the last commit.
 
-    Every node runs all replays: when two nodes make the same step, the store accepts one.
+    Every node runs all replays, also those that another one started. When two nodes make the same step, the store
+    accepts one.
     """
 
     def __init__(
@@ -96,8 +106,8 @@ class Replays:
         """Store a replay and start it.
 
         ``all`` queues every event of the time range that matches the endpoint now, also those it was never sent;
-        ``failed`` requeues its dead deliveries of that range, ``waiting`` those that wait for a retry. Raises
-        TooManyReplaysError.
+        ``missed`` those of them that have no delivery to the endpoint; ``failed`` requeues its dead deliveries of that
+        range, ``waiting`` those that wait for a retry. Raises TooManyReplaysError.
         """
         scope = Scope.of(endpoint.client_id)
         if len(await self._store.history.replays(scope, Page(RUNNING_MAX), running=True)) >= RUNNING_MAX:
@@ -122,12 +132,34 @@ class Replays:
         self._wake.set()
         return replay
 
+    async def cancel(self, replay_id: int) -> None:
+        """Stop to queue, and end the deliveries of the replay that are pending.
+
+        New ones become cancelled, requeued dead letters become dead again, and those that waited for a retry stay
+        pending. It is done in steps, which a restart continues. Raises ReplayFinishedError.
+        """
+        for _ in range(_CANCEL_TRIES):
+            replay = await self._store.history.replay(replay_id)
+            if replay is None or replay.state == "cancelled":
+                raise ReplayFinishedError
+            if replay.state == "done":  # all is queued
+                if replay_id not in await self._store.history.replays_with([replay_id], "pending"):
+                    raise ReplayFinishedError
+                await self._store.queue.put_replay(msgspec.structs.replace(replay, state="cancelling"))
+            elif replay.state == "running":
+                cancelling = msgspec.structs.replace(replay, state="cancelling")
+                await self._store.queue.put_replay(cancelling, expected_cursor=replay.cursor)
+                continue  # unless a step was committed since it was read, it is cancelling now
+            self._wake.set()
+            return
+        raise StoreUnavailableError("the replay changes all the time; try again")
+
     async def count(
         self, endpoint: Endpoint, since_ms: int, until_ms: int, types: Sequence[str], only: ReplayOf
     ) -> Counted:
         """Count what ``start`` would queue, looking at COUNTED_MAX events or deliveries at most."""
-        if only == "all":
-            return await self._count_matching(endpoint, since_ms, until_ms, types)
+        if only in _OF_EVENTS:
+            return await self._count_matching(endpoint, since_ms, until_ms, types, only)
         query = DeliveryQuery(
             scope=Scope.of(endpoint.client_id),
             endpoint_id=endpoint.id,
@@ -140,27 +172,36 @@ class Replays:
         found = await self._store.history.count_deliveries(query, limit=COUNTED_MAX + 1)
         return Counted(min(found, COUNTED_MAX), found > COUNTED_MAX)
 
-    async def _count_matching(self, endpoint: Endpoint, since_ms: int, until_ms: int, types: Sequence[str]) -> Counted:
+    async def _count_matching(
+        self, endpoint: Endpoint, since_ms: int, until_ms: int, types: Sequence[str], only: ReplayOf
+    ) -> Counted:
         after_id, count = ids.at_time(since_ms) - 1, 0
         for _ in range(COUNTED_MAX // _COUNT_STEP):
             events = await self._store.history.events_between(
                 endpoint.client_id, after_id=after_id, until_ms=until_ms, types=types, limit=_COUNT_STEP
             )
-            count += len(await self._matching(endpoint, events, since_ms))
+            count += len(await self._matching(endpoint, events, since_ms, only))
             if len(events) < _COUNT_STEP:
                 return Counted(count, more=False)
             after_id = events[-1].id
         return Counted(count, more=True)
 
-    async def _matching(self, endpoint: Endpoint, events: Sequence[Event], since_ms: int) -> list[Event]:
+    async def _matching(
+        self, endpoint: Endpoint, events: Sequence[Event], since_ms: int, only: ReplayOf
+    ) -> list[Event]:
         candidates = [event for event in events if event.accepted_ms >= since_ms]
+        if only == "missed":
+            sent = await self._store.history.events_with_delivery(endpoint.id, [event.id for event in candidates])
+            candidates = [event for event in candidates if event.id not in sent]
         return await self._run_in_turns(
             client_owner(endpoint.client_id), _matching_steps(self._registry.catalogue, endpoint, candidates)
         )
 
     async def _run(self) -> None:
         while True:
-            await self._wake.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_S):
+                    await self._wake.wait()
             self._wake.clear()
             try:
                 while running := await self._store.history.replays(Scope.everyone(), Page(_ROUND), running=True):
@@ -177,20 +218,35 @@ class Replays:
 
     async def _step(self, replay: Replay) -> None:
         endpoint = self._registry.endpoint(replay.endpoint_id)
-        if endpoint is None or endpoint.deleted_ms is not None:
+        if replay.state == "cancelling":
+            await self._end_deliveries(replay)
+        elif endpoint is None or endpoint.deleted_ms is not None:
             await self._store.queue.put_replay(self._finished(replay, "cancelled"), expected_cursor=replay.cursor)
-        elif replay.only == "all":
+        elif replay.only in _OF_EVENTS:
             await self._queue_events(replay, endpoint)
         else:
             await self._requeue(replay, "dead" if replay.only == "failed" else "pending")
         self._on_queued()
+
+    async def _end_deliveries(self, replay: Replay) -> None:
+        ended = 0
+        if replay.only != "waiting":  # those were pending before
+            ended = await self._store.queue.finish_replay(
+                replay.id,
+                state="dead" if replay.only == "failed" else "cancelled",
+                reason=CANCELLED,
+                now_ms=self._clock.now_ms(),
+                limit=_STEP,
+            )
+        if ended < _STEP:
+            await self._store.queue.put_replay(self._finished(replay, "cancelled"))
 
     async def _queue_events(self, replay: Replay, endpoint: Endpoint) -> None:
         after = max(replay.cursor, ids.at_time(replay.since_ms) - 1)
         events = await self._store.history.events_between(
             replay.client_id, after_id=after, until_ms=replay.until_ms, types=replay.types, limit=_STEP
         )
-        matching = await self._matching(endpoint, events, replay.since_ms)
+        matching = await self._matching(endpoint, events, replay.since_ms, replay.only)
         step = msgspec.structs.replace(
             replay,
             cursor=events[-1].id if events else after,

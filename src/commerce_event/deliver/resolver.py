@@ -18,6 +18,7 @@ from collections.abc import Callable, Collection
 from typing import Any, Final, Literal, get_args
 
 from commerce_event.core.addresses import AddressPolicy
+from commerce_event.core.model import Phase
 from commerce_event.daemon_threads import DaemonThreads
 
 _LOOKUPS_MAX: Final = 16  # threads
@@ -45,12 +46,25 @@ Lookup = Callable[..., list[tuple[Any, ...]]]
 
 
 class TransportError(Exception):
-    """A request got no answer. ``code`` is stable; ``is_internal`` when the fault is on our side."""
+    """A request got no answer. ``code`` is stable; ``is_internal`` when the fault is on our side.
 
-    def __init__(self, code: str, detail: str, *, is_internal: bool = False) -> None:
+    ``phase`` is how far it came, and ``address`` the one that was dialled; None where that is not known.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        *,
+        is_internal: bool = False,
+        phase: Phase | None = None,
+        address: str | None = None,
+    ) -> None:
         super().__init__(detail)
         self.code = code
         self.is_internal = is_internal
+        self.phase = phase
+        self.address = address
 
 
 class Resolver:

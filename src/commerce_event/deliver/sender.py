@@ -1,6 +1,7 @@
 """The sender: builds an attempt's signed request, sends it, follows redirects by our rules, and returns the outcome."""
 
 import asyncio
+import re
 import ssl
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,21 +13,27 @@ import structlog
 from commerce_event import __version__
 from commerce_event.contract.catalogue import CONTRACT, EventType
 from commerce_event.core import ids
+from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.clock import Clock
 from commerce_event.core.delivery import POISON, Outcome, parse_retry_after
-from commerce_event.core.model import Endpoint, Secret
-from commerce_event.core.receiver_text import receiver_text
+from commerce_event.core.model import AttemptDetails, Endpoint, Phase, Redirect, Secret
+from commerce_event.core.receiver_text import receiver_line, receiver_text
 from commerce_event.core.signatures import InvalidSecretError, Signer
 from commerce_event.core.urls import InvalidUrlError, RefusedAddressError, Target, parse_url, resolve_location
-from commerce_event.deliver.connection import STALE, Response
+from commerce_event.deliver.certificates import Certificates
+from commerce_event.deliver.connection import STALE, VALUE_KEPT, Response
 from commerce_event.deliver.connection_pool import OPEN_MAX, ConnectionPool
 from commerce_event.deliver.payloads import Payloads
 from commerce_event.deliver.redaction import MASK, Redactor
 from commerce_event.deliver.resolver import Resolver, TransportError
+from commerce_event.deliver.tls_errors import CERTIFICATE_ERRORS
 from commerce_event.store.model import Claimed
 
 _REDIRECTS_MAX: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 307, 308})
+_LOCATION_KEPT: Final = 500  # characters of where a redirect leads
+_USER_INFO: Final = re.compile(r"//[^/?#]*@")
+_PUBLIC: Final = AddressPolicy()
 _PREPARED_MAX: Final = 10_000
 _FIXED_HEADERS: Final = (
     f"content-type: application/json\r\naccept-encoding: identity\r\nuser-agent: commerce-event/{__version__}\r\n"
@@ -52,6 +59,18 @@ class _Prepared(msgspec.Struct, frozen=True):
     signer: Signer
     static: bytes  # header lines
     redactor: Redactor
+
+
+class _Route:
+    """Where an attempt went: the redirects that it met, and the target of its last request."""
+
+    __slots__ = ("deadline", "dialled", "redirects", "target")
+
+    def __init__(self) -> None:
+        self.target: Target | None = None
+        self.redirects: list[Redirect] = []
+        self.dialled: str | None = None  # the address of a request that got no answer
+        self.deadline = 0.0  # of the attempt (loop time)
 
 
 class _RedirectError(Exception):
@@ -88,13 +107,16 @@ class Sender:
         self._pool = ConnectionPool(resolver, tls=tls, open_max=connections_max)
         self._prepared: dict[int, _Prepared] = {}
         self._payloads = Payloads(event_type_of)
+        self._certificates = Certificates()
 
     async def send(self, endpoint: Endpoint, claimed: Claimed) -> Outcome:
         """Make one attempt. Never raises: every failure is an outcome."""
         started_ms, started = self._clock.now_ms(), self._clock.monotonic()
+        route = _Route()
+        details = None
         try:
             prepared = self._prepare(endpoint, started_ms)
-            response, error = await self._post(prepared, endpoint, self._as_sent(endpoint, claimed), started_ms)
+            response, error = await self._post(prepared, endpoint, self._as_sent(endpoint, claimed), started_ms, route)
             return Outcome(
                 started_ms=started_ms,
                 duration_ms=(self._clock.monotonic() - started) * 1000,
@@ -103,14 +125,26 @@ class Sender:
                 response_headers=prepared.redactor.headers(response.headers),
                 response_body=prepared.redactor.body(response.body),
                 retry_after_s=_retry_after(response, started_ms),
+                details=_details_of_answer(prepared, route, response) if error or route.redirects else None,
             )
         except TransportError as failure:
             error, internal = failure.code, failure.is_internal
+            route.dialled = failure.address
+            details = _details(prepared, route, failure.phase, failure.address)
         except Exception:
             log.exception("sending failed by an internal error", delivery=claimed.delivery_id)
             error, internal = POISON, True
         duration_ms = (self._clock.monotonic() - started) * 1000
-        return Outcome(started_ms=started_ms, duration_ms=duration_ms, status=None, error=error, is_internal=internal)
+        if error in CERTIFICATE_ERRORS and details is not None:
+            details = await self._with_certificate(endpoint, route, details)
+        return Outcome(
+            started_ms=started_ms,
+            duration_ms=duration_ms,
+            status=None,
+            error=error,
+            is_internal=internal,
+            details=details,
+        )
 
     def request_preview(self, endpoint: Endpoint, claimed: Claimed, *, reveal: bool = False) -> list[tuple[str, str]]:
         """Return the headers that an attempt would carry now; static headers are masked unless ``reveal``."""
@@ -135,18 +169,22 @@ class Sender:
         self._resolver.close()
 
     async def _post(
-        self, prepared: _Prepared, endpoint: Endpoint, claimed: Claimed, now_ms: int
+        self, prepared: _Prepared, endpoint: Endpoint, claimed: Claimed, now_ms: int, route: _Route
     ) -> tuple[Response, str | None]:
-        """Return the final response, and an error code unless it means success. Raises TransportError without one."""
+        """Return the final response, and an error code unless it means success. Raises TransportError without one.
+
+        Notes in ``route`` where the requests went.
+        """
         first = prepared.target
         if first is None:
             raise TransportError(prepared.refused, "the endpoint's URL is no longer allowed")
         timeout_s = self._timeout_s if endpoint.timeout_s is None else endpoint.timeout_s
-        deadline = asyncio.get_running_loop().time() + timeout_s
+        deadline = route.deadline = asyncio.get_running_loop().time() + timeout_s
         common = self._headers(prepared, claimed, now_ms)
         target = first
         force_new = False
         for left in range(_REDIRECTS_MAX, -1, -1):
+            route.target = target
             headers = common + prepared.static if target is first or target.origin == first.origin else common
             post = partial(
                 self._pool.post,
@@ -165,13 +203,26 @@ class Sender:
                 # Once per attempt: no later request of it is sent on a connection that was used before.
                 force_new = True
                 response = await post(force_new=True)
-            if response.status < 300 or response.status > 399 or not endpoint.follow_redirects:
+            if response.status < 300 or response.status > 399:
+                break
+            if not endpoint.follow_redirects:
+                _note_redirect(prepared, route, response)
                 break
             try:
                 target = self._next_target(target, response, left)
             except _RedirectError as refused:
+                _note_redirect(prepared, route, response)
                 return response, refused.code
+            _note_redirect(prepared, route, response, target)
         return response, _error_of(response)
+
+    async def _with_certificate(self, endpoint: Endpoint, route: _Route, details: AttemptDetails) -> AttemptDetails:
+        """Return details with the certificate that the receiver showed."""
+        target, dialled = route.target, route.dialled
+        if target is None or dialled is None:
+            return details
+        certificate = await self._certificates.read(endpoint.id, target, dialled, route.deadline)
+        return msgspec.structs.replace(details, certificate=certificate)
 
     def _as_sent(self, endpoint: Endpoint, claimed: Claimed) -> Claimed:
         """Return the delivery with the body that the endpoint gets."""
@@ -252,6 +303,42 @@ def _signer(secrets: Sequence[Secret]) -> Signer:
     if not secrets:  # nothing is sent unsigned
         raise InvalidSecretError("the endpoint has no valid secret")
     return Signer([secret.value for secret in secrets])
+
+
+def _note_redirect(prepared: _Prepared, route: _Route, response: Response, target: Target | None = None) -> None:
+    """Note where a redirect leads: to ``target``; if it is not followed, what its answer says."""
+    if response.status not in _REDIRECTS and response.status != 303:
+        return
+    locations = response.values(b"location")
+    text = target.text if target is not None else receiver_line(locations[0]) if len(locations) == 1 else ""
+    [(_, masked)] = prepared.redactor.headers((("location", text[:VALUE_KEPT]),))
+    masked = _USER_INFO.sub(f"//{MASK}@", masked)
+    route.redirects.append(Redirect(response.status, masked[:_LOCATION_KEPT]))
+
+
+def _details_of_answer(prepared: _Prepared, route: _Route, response: Response) -> AttemptDetails:
+    return _details(prepared, route, None if response.complete else "reading", response.address)
+
+
+def _details(prepared: _Prepared, route: _Route, phase: Phase | None, address: str | None) -> AttemptDetails:
+    target = route.target
+    return AttemptDetails(
+        phase=phase,
+        host=None if target is None else target.host,
+        address=None if target is None or not address else _shown_address(prepared, target, address),
+        redirects=tuple(route.redirects),
+    )
+
+
+def _shown_address(prepared: _Prepared, target: Target, address: str) -> str | None:
+    """Return an address with the port; None for a private one that the endpoint's URL does not name or lead to.
+
+    Otherwise a receiver could find out by redirects which addresses private names have.
+    """
+    is_named = target.literal or (prepared.target is not None and target.host == prepared.target.host)
+    if not is_named and _PUBLIC.refusal(address) is not None:
+        return None
+    return f"[{address}]:{target.port}" if ":" in address else f"{address}:{target.port}"
 
 
 def _error_of(response: Response) -> str | None:

@@ -27,6 +27,7 @@ _VERIFY_BACKOFF_FACTOR: Final = 20.0  # pause as a multiple of the time it took:
 _ACTIVITY_EVERY_S: Final = 2.0
 _DISK_EVERY_S: Final = 10.0
 _EXPIRE_EVERY_S: Final = 30.0
+_KEY_USES_EVERY_S: Final = 60.0
 _FREE_DISK_MIN_BYTES: Final = 1024**3  # less is warned of
 
 log = structlog.get_logger(__name__)
@@ -71,6 +72,7 @@ class Maintenance:
             "verify counts": (self._verify_counts_and_rest, _VERIFY_EVERY_S),
             "write activity": (self.write_activity, _ACTIVITY_EVERY_S),
             "check disk": (self._check_disk, _DISK_EVERY_S),
+            "write key uses": (self._registry.flush_key_uses, _KEY_USES_EVERY_S),
             "forget rows": (self._row_cleanup.forget, _EXPIRE_EVERY_S),
         }
         if self._retention is not None:
@@ -88,6 +90,8 @@ class Maintenance:
             await asyncio.wait(self._tasks)
             with suppress(Exception):  # it is only for charts; closing goes on
                 await self.write_activity()
+            with suppress(Exception):  # the last minute of them
+                await self._registry.flush_key_uses()
 
     async def write_activity(self) -> None:
         """Write the recorded activity to the store."""

@@ -8,6 +8,7 @@ from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.reference.change_examples import CHANGE_ID
 from commerce_event.reference.properties import Schema, Schemas, items_of, link_of, without_null
 from commerce_event.reference.response_examples import (
+    AUDIT_ID,
     DELIVERY_ID,
     ENDPOINT_ID,
     EVENT_ID,
@@ -37,8 +38,11 @@ _IN_PATH: Final = {
     "endpoints/{id}": f"endpoints/{ENDPOINT_ID}",
     "replays/{id}": f"replays/{REPLAY_ID}",
     "refusals/{id}": f"refusals/{REFUSAL_ID}",
+    "audit/{id}": f"audit/{AUDIT_ID}",
     "keys/{id}": f"keys/{KEY_ID}",
     "changes/{id}": f"changes/{CHANGE_ID}",
+    "incidents/{id}": f"incidents/{ENDPOINT_ID}",
+    "timelines/{kind}": "timelines/order",
 }
 
 

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.reference.change_examples import CHANGE_EXAMPLES
+from commerce_event.reference.timeline_examples import TIMELINE_EXAMPLES
 
 ORDER: Final = EVENT_TYPES["OrderConfirmedEvent"]
 JOB: Final = EVENT_TYPES["JobCompletedEvent"]
@@ -15,6 +16,7 @@ REFUSAL_ID: Final = "rfs_0sapa4r640000"
 SETTING_ID: Final = "set_0sapa4r640000"
 SOURCE_NAME: Final = "erp"
 KEY_ID: Final = "key_0sapa4q1g0000"
+AUDIT_ID: Final = "aud_0sapa4r740003"
 URL: Final = "https://erp.example.com/webhooks"
 _CLIENT: Final = ORDER.example["ClientId"]
 _SHOP: Final = ORDER.example["ApplicationId"]
@@ -32,14 +34,15 @@ _EVENT: Final = {
 _DELIVERY: Final = {
     "id": DELIVERY_ID, "event_id": EVENT_ID, "endpoint_id": ENDPOINT_ID, "client_id": _CLIENT, "state": "delivered",
     "attempt_count": 1, "next_attempt_at": None, "reason": None, "replay_id": None, "created_at": _ACCEPTED,
-    "finished_at": _FINISHED, "failure_count": 0, "sending": False,
+    "finished_at": _FINISHED, "failure_count": 0, "attempts_max": None, "gives_up_at": None, "sending": False,
 }  # fmt: skip
 _SUMMARY: Final = {
     "id": ENDPOINT_ID, "client_id": _CLIENT, "url": URL, "description": "ERP: orders",
-    "event_types": ["Order", JOB.name], "enabled": True, "disabled_reason": None,
+    "event_types": ["Order", JOB.name], "except": [], "enabled": True, "paused": False, "disabled_reason": None,
 }  # fmt: skip
 _ATTEMPT: Final = {
     "number": 1, "started_at": "2026-01-31T12:00:00.167Z", "duration_ms": 17.072, "status": 204, "error": None,
+    "cause": None, "phase": None, "address": None, "redirects": [], "certificate": None,
     "response_headers": [["content-length", "0"]], "response_body": "",
 }  # fmt: skip
 _RULES: Final = [
@@ -52,7 +55,7 @@ _RULES: Final = [
 _REASON: Final = {
     "endpoint_id": ENDPOINT_ID, "url": URL, "description": "ERP: orders", "endpoint": _SUMMARY, "retries": 16,
     "matched": True, "verdict": "delivered after 1 attempt",
-    "held": None, "rules": _RULES, "deliveries": [_DELIVERY], "last_status": 204, "last_error": None,
+    "held": None, "rules": _RULES, "deliveries": [_DELIVERY], "last_status": 204, "last_error": None, "cause": None,
 }  # fmt: skip
 _REFUSAL: Final = {
     "id": REFUSAL_ID, "at": _EARLIER, "client_id": _CLIENT, "type": ORDER.name, "label": "Order 100234569",
@@ -63,32 +66,39 @@ _REFUSAL: Final = {
 }  # fmt: skip
 _REFUSED_BODY: Final = {name: value for name, value in ORDER.example.items() if name != "OrderId"}
 _DEAD_GROUP: Final = {
-    "endpoint_id": "end_0sapa4r740000", "reason": "attempts_exhausted", "error": "http_500", "count": 12,
+    "endpoint_id": "end_0sapa4r740000", "reason": "attempts_exhausted", "error": "http_500",
+    "cause": "the receiver had an internal error", "count": 12,
     "oldest_at": _EARLIER, "newest_at": _ACCEPTED, "endpoint": {**_SUMMARY, "id": "end_0sapa4r740000"},
+    "endpoint_health": "ok", "warning": None,
 }  # fmt: skip
 _REPLAY: Final = {
     "id": REPLAY_ID, "client_id": _CLIENT, "endpoint_id": ENDPOINT_ID, "since": "2026-01-31T00:00:00.000Z",
     "until": "2026-01-31T14:30:00.000Z", "types": [], "only": "failed", "state": "running", "looked_at": 0,
-    "queued": 0, "deliveries": {}, "has_pending": False, "has_dead": False, "endpoint": _SUMMARY,
-    "created_at": "2026-01-31T14:30:00.000Z", "finished_at": None,
+    "queued": 0, "deliveries": {}, "has_pending": False, "has_dead": False, "pace_per_s": None, "ends_at": None,
+    "endpoint": _SUMMARY, "endpoint_health": "ok", "warning": None, "created_at": "2026-01-31T14:30:00.000Z",
+    "queued_at": None, "finished_at": None,
 }  # fmt: skip
 _ENDPOINT: Final = {
     "id": ENDPOINT_ID, "client_id": _CLIENT, "application_id": None, "url": URL,
-    "event_types": ["Order", JOB.name], "enabled": True, "disabled_reason": None, "description": "ERP: orders",
-    "headers": {}, "filter": None, "properties": None, "timeout_s": None, "retry_schedule": None, "jitter": 0.0,
+    "event_types": ["Order", JOB.name], "except": [], "enabled": True, "paused": False, "state_since": _EARLIER,
+    "disabled_reason": None, "description": "ERP: orders", "headers": {}, "filter": None,
+     "properties": None, "timeout_s": None, "retry_schedule": None, "jitter": 0.0,
     "max_in_flight": 32, "rate_limit": None, "ordering": "none", "follow_redirects": True, "signing": "hmac",
-    "public_key": None, "created_at": _EARLIER, "updated_at": _EARLIER,
+    "public_key": None, "secrets": [{"expires_at": None}], "created_at": _EARLIER, "updated_at": _EARLIER,
 }  # fmt: skip
+_FIELD_CHANGE: Final = {"field": "enabled", "before": True, "after": False}
 _BOOK: Final = {
     "endpoint_id": ENDPOINT_ID, "client_id": _CLIENT, "matched": 4711, "delivered": 4699, "dead": 0, "cancelled": 0,
     "pending": 12, "difference": 0, "endpoint": _SUMMARY,
 }  # fmt: skip
 _TOTALS: Final = {"matched": 4711, "delivered": 4699, "dead": 0, "cancelled": 0, "pending": 12}
 _LAST_HOUR: Final = {"delivered": 118, "failed": 4, "latency_p95_ms": 84.0}
-_STATS_ITEM: Final = {
-    "endpoint": _SUMMARY, **_TOTALS, "oldest_due_at": _ACCEPTED, "in_flight": 2, "circuit": "closed",
-    "consecutive_failures": 0, "paused_for_s": None, "next_try_in_s": None, "last_hour": _LAST_HOUR,
+_STATE: Final = {
+    **_TOTALS, "oldest_due_at": _ACCEPTED, "health": "ok", "state_since": _EARLIER, "failing_since": None,
+    "last_success_at": _FINISHED, "cause": None, "consecutive_failures": 0, "in_flight": 2, "circuit": "closed",
+    "paused_for_s": None, "next_try_in_s": None, "tries_every_s": None,
 }  # fmt: skip
+_STATS_ITEM: Final = {"endpoint": _SUMMARY, **_STATE, "last_hour": _LAST_HOUR}
 _KEY: Final = {
     "id": KEY_ID, "role": "publish", "client_ids": [_CLIENT], "name": "shop", "created_at": _EARLIER,
     "revoked_at": None,
@@ -147,7 +157,7 @@ _TYPE: Final = {
     "own": False,
 }  # fmt: skip
 
-EXAMPLES: Final[dict[str, Any]] = CHANGE_EXAMPLES | {
+EXAMPLES: Final[dict[str, Any]] = CHANGE_EXAMPLES | TIMELINE_EXAMPLES | {
     "AcceptedView": _ACCEPTED_VIEW,
     "ItemView": {"index": 0, "status": 202, **_ACCEPTED_VIEW},
     "BatchView": {
@@ -173,7 +183,12 @@ EXAMPLES: Final[dict[str, Any]] = CHANGE_EXAMPLES | {
     },
     "DeadGroupView": _DEAD_GROUP,
     "ReplayView": _REPLAY,
-    "ReplayCountView": {"deliveries": 53, "more": False},
+    "ReplayCountView": {"deliveries": 53, "more": False, "endpoint_health": "ok", "warning": None},
+    "DeadLetterSelection": {
+        "endpoint_id": "end_0sapa4r740000", "reason": "attempts_exhausted", "error": "http_500",
+    },
+    "DeadLetterDiscard": {"delivery_ids": [DELIVERY_ID], "note": "A test of the shop"},
+    "DeadLettersChangedView": {"count": 12, "more": False, "newest_id": DELIVERY_ID},
     "NewReplay": {"endpoint_id": ENDPOINT_ID, "since": "2026-01-31T00:00:00Z", "only": "failed"},
     "EndpointView": _ENDPOINT,
     "NewEndpointView": {**_ENDPOINT, "secret": _SECRET},
@@ -189,11 +204,18 @@ EXAMPLES: Final[dict[str, Any]] = CHANGE_EXAMPLES | {
         "request_headers": [["content-type", "application/json"], ["webhook-id", "evt_0sapa4rq80001"]],
         "request_body": '{"ClientId":1006,"JobId":918273,"StatusId":2}', "attempt": _ATTEMPT,
     },
+    "SecretEnd": {"expires_at": None},
+    "EndpointImpactView": {
+        "endpoint_id": ENDPOINT_ID, "pending": 12, "in_flight": 2, "events_per_hour": 340.0, "off_since": None,
+        "pause": "Pausing holds about 340 events an hour and the 12 pending deliveries; nothing is lost.",
+        "resume": "12 pending deliveries are sent now, then new events at once.",
+        "off": "Switching off tracks nothing: about 340 events an hour would get no delivery here; 12 pending "
+        "deliveries are held.",
+        "delete": "Deleting cancels 12 pending deliveries; the history is kept.",
+    },
     "StatsView": {
-        "endpoint_id": ENDPOINT_ID, "matched": 4711, "delivered": 4699, "dead": 0, "cancelled": 0, "pending": 12,
-        "oldest_due_at": _ACCEPTED, "in_flight": 2, "circuit": "closed", "consecutive_failures": 0,
-        "paused_for_s": None, "next_try_in_s": None, "recent": 100,
-        "success_ratio": 1.0, "latency_p50_ms": 17.0, "latency_p95_ms": 42.0,
+        "endpoint_id": ENDPOINT_ID, **_STATE, "recent": 100, "success_ratio": 1.0, "latency_p50_ms": 17.0,
+        "latency_p95_ms": 42.0,
         "latency_p99_ms": 61.0,
     },
     "EndpointSummary": _SUMMARY,
@@ -208,7 +230,7 @@ EXAMPLES: Final[dict[str, Any]] = CHANGE_EXAMPLES | {
         "allowed_hosts": ["events.example.com"], "allow_networks": [], "max_body_bytes": 262144,
     },
     "StoreView": {
-        "engine": "sqlite", "version": "3.51.0", "location": "commerce-event.db", "schema_version": 13,
+        "engine": "sqlite", "version": "3.51.0", "location": "commerce-event.db", "schema_version": 14,
         "durability": "synchronous=FULL", "size_bytes": 1048576, "free_bytes": 10737418240,
     },
     "EventTypeView": _TYPE,
@@ -231,9 +253,13 @@ EXAMPLES: Final[dict[str, Any]] = CHANGE_EXAMPLES | {
     "CorrectedEvent": {"data": ORDER.example},
     "DiscardRefusal": {"reason": "A test of the shop"},
     "AuditEntryView": {
-        "id": "aud_0sapa4r740003", "at": _ACCEPTED, "client_id": _CLIENT, "key_id": KEY_ID, "key_name": "support",
-        "action": "changeEndpoint", "target": ENDPOINT_ID, "detail": None,
+        "id": AUDIT_ID, "at": _ACCEPTED, "client_id": _CLIENT, "key_id": KEY_ID, "key_name": "support",
+        "automatic": False, "action": "changeEndpoint", "target": ENDPOINT_ID, "name": "ERP: orders",
+        "sentence": "Switched off ERP: orders", "detail": None,
+        "changes": [_FIELD_CHANGE], "restorable": True,
     },
+    "FieldChange": _FIELD_CHANGE,
+    "RestoredView": {"restored": ["enabled"], "left_out": [], "endpoint": _ENDPOINT, "event_setting": None},
     "ValidationView": {**_VALIDATION, "updated_at": _EARLIER},
     "NewValidation": _VALIDATION,
     "EventSettingView": _SETTING,

@@ -45,6 +45,8 @@ def authenticate(registry: Registry, authorization: str | None) -> Key:
         raise NotSignedInError("Write Bearer before the key: Authorization: Bearer KEY.")
     key = registry.authenticate(token.strip()) if scheme.lower() == "bearer" else None
     if key is None:
+        if scheme.lower() == "bearer" and registry.is_expired(token.strip()):
+            raise NotSignedInError("This key has expired. Ask an admin for a new one.")
         raise NotSignedInError("This key is unknown or revoked. Ask an admin for a new one.")
     return key
 

@@ -1,6 +1,7 @@
 """Endpoints, keys, ended sessions and validation modes in memory, where every event and request looks them up.
 
-Reads cost no I/O; changes are written to the store first. ``refresh`` reads what other nodes changed.
+So are the names of clients. Reads cost no I/O; changes are written to the store first. ``refresh`` reads what other
+nodes changed.
 """
 
 import asyncio
@@ -11,21 +12,36 @@ from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
+import structlog
 
 from commerce_event.contract.catalogue import CONTRACT, Catalogue, EventType
 from commerce_event.core import ids
 from commerce_event.core.changes.model import ChangeSource
 from commerce_event.core.changes.rules import ActiveSetting
+from commerce_event.core.clock import Clock, SystemClock
 from commerce_event.core.ids import IdMaker
-from commerce_event.core.model import Endpoint, Key, Role, Scope, ValidationEntry, ValidationMode
+from commerce_event.core.model import (
+    AUTOMATIC_ID,
+    AuditEntry,
+    Endpoint,
+    FieldChange,
+    Key,
+    Role,
+    Scope,
+    ValidationEntry,
+    ValidationMode,
+)
 from commerce_event.core.routing import Candidates, RouteTable
 from commerce_event.core.vault import Vault
 from commerce_event.registry.change_settings import ChangeSettings
 from commerce_event.registry.own_types import OwnType, from_row, to_row
 from commerce_event.registry.sealed_rows import open_row, open_rows, seal_row
-from commerce_event.store.port import EndpointChangedError, Store
+from commerce_event.store.port import EndpointChangedError, Store, StoreError
+
+log = structlog.get_logger(__name__)
 
 OPERATOR_ID: Final = 0  # of the operator's own key, which is not stored
+CLIENT_NAMES_MAX: Final = 10_000
 
 
 class _OutdatedError(Exception):
@@ -38,8 +54,17 @@ class Registry:
     ``change_settings`` are their event settings and change sources.
     """
 
-    def __init__(self, store: Store, vault: Vault, id_maker: IdMaker, *, admin_key: str | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        vault: Vault,
+        id_maker: IdMaker,
+        *,
+        admin_key: str | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         """``admin_key`` is the operator's own key, from the settings; it is never stored."""
+        self._clock = clock or SystemClock()
         self._store = store
         self._vault = vault
         self._ids = id_maker
@@ -48,6 +73,8 @@ class Registry:
         self._ended_sessions: frozenset[str] = frozenset()
         self._by_digest: dict[bytes, Key] = {}
         self._by_token: dict[str, Key] = {}  # a cache, so that a token is hashed only once
+        self._key_uses: dict[int, int] = {}  # by key: its last use (ms) since the last flush
+        self._client_names: dict[int, str] = {}
         self._routes = RouteTable()
         self._validation: dict[int, dict[str, ValidationEntry]] = {}  # by client and type; the last change last
         self._own_types: dict[str, OwnType] = {}
@@ -78,6 +105,7 @@ class Registry:
         since = self.version if self.version < version else 0
         rows, keys = await self._store.registry.endpoints(since_version=since), await self._store.registry.keys()
         self._ended_sessions = await self._store.registry.ended_sessions()
+        client_names = await self._store.registry.client_names()
         validation = await self._store.contract.validation()
         own_types = await self._read_own_types(self._own_types if since else {})
         change_settings = await self.change_settings.read(since_version=since)
@@ -90,6 +118,7 @@ class Registry:
             self._routes.put(endpoint)
         self._keys = {key.id: key for key in keys}
         self._index_keys()
+        self._client_names = client_names
         self._validation = {}
         for entry in validation:
             self._put_validation(entry)
@@ -189,16 +218,37 @@ class Registry:
     ) -> None:
         """Disable an endpoint because of what its receiver answered; a person enables it again.
 
-        Does nothing when the endpoint is no longer at ``expected_revision``.
+        Does nothing when the endpoint is no longer at ``expected_revision``. The audit log says that it was automatic.
         """
 
         def off(endpoint: Endpoint) -> Endpoint:
             if expected_revision is not None and endpoint.revision != expected_revision:
                 raise _OutdatedError
-            return msgspec.structs.replace(endpoint, enabled=False, disabled_reason=reason, updated_ms=now_ms)
+            switched = endpoint.switched(now_ms, enabled=False, paused=endpoint.paused)
+            return msgspec.structs.replace(switched, disabled_reason=reason, updated_ms=now_ms)
 
         with suppress(_OutdatedError):
-            await self.change(endpoint_id, off)
+            saved = await self.change(endpoint_id, off)
+            if saved is not None:
+                await self._note_switched_off(saved, reason, now_ms)
+
+    async def _note_switched_off(self, endpoint: Endpoint, reason: str, now_ms: int) -> None:
+        entry = AuditEntry(
+            id=self._ids.next(now_ms),
+            at_ms=now_ms,
+            client_id=endpoint.client_id,
+            key_id=AUTOMATIC_ID,
+            key_name="automatic",
+            action="changeEndpoint",
+            target=ids.encode("end", endpoint.id),
+            detail="the receiver answered 410 Gone" if reason == "gone" else reason,
+            name=endpoint.description or endpoint.url,
+            changes=(FieldChange("enabled", before=True, after=False),),
+        )
+        try:
+            await self._store.audit_log.add(entry)
+        except StoreError as error:  # it is off all the same
+            log.error("an audit log entry is lost", target=entry.target, error=str(error))
 
     async def endpoints_at(self, client_id: int, config_version: int) -> list[Endpoint]:
         """Return the client's endpoints as they were at a config version, deleted ones included, without secrets."""
@@ -331,26 +381,76 @@ class Registry:
         return list(self._keys.values())
 
     def key(self, key_id: int) -> Key | None:
-        """Return a key unless it is unknown or revoked. The operator's own key is included."""
+        """Return a key unless it is unknown, revoked or expired. The operator's own key is included."""
         if self._operator is not None and key_id == self._operator.id:
             return self._operator
         key = self._keys.get(key_id)
-        return key if key is not None and key.revoked_ms is None else None
+        return key if key is not None and key.revoked_ms is None and not self._has_expired(key) else None
 
     def authenticate(self, token: str) -> Key | None:
-        """Return the key of a bearer token; None when it is unknown or revoked."""
+        """Return the key of a bearer token, and note its use; None when it is unknown, revoked or expired."""
         key = self._by_token.get(token)
         if key is None:
             key = self._by_digest.get(_digest(token))
             if key is not None:
                 self._by_token[token] = key
+        if key is None or self._has_expired(key):
+            return None
+        self.note_use(key.id)
         return key
 
-    async def add_key(self, role: Role, client_ids: tuple[int, ...] | None, name: str, now_ms: int) -> tuple[Key, str]:
+    def is_expired(self, token: str) -> bool:
+        """Tell whether a bearer token is that of a key that has expired."""
+        key = self._by_digest.get(_digest(token))
+        return key is not None and self._has_expired(key)
+
+    def _has_expired(self, key: Key) -> bool:
+        return key.expires_ms is not None and key.expires_ms <= self._clock.now_ms()
+
+    def note_use(self, key_id: int) -> None:
+        """Note that a key is used now; ``flush_key_uses`` writes it."""
+        if key_id != OPERATOR_ID:
+            self._key_uses[key_id] = self._clock.now_ms()
+
+    async def key_uses(self) -> dict[int, int]:
+        """Return when each key was last used (ms), by key: on this node up to now, on others up to a minute ago."""
+        uses = await self._store.registry.key_uses()
+        for key_id, used_ms in self._key_uses.items():
+            uses[key_id] = max(used_ms, uses.get(key_id, used_ms))
+        return uses
+
+    async def flush_key_uses(self) -> None:
+        """Write the noted uses to the store. Those that cannot be written are kept for the next flush."""
+        uses, self._key_uses = self._key_uses, {}
+        if not uses:
+            return
+        try:
+            await self._store.registry.note_key_uses(uses)
+        except BaseException:
+            self._key_uses = uses | self._key_uses
+            raise
+
+    async def add_key(
+        self,
+        role: Role,
+        client_ids: tuple[int, ...] | None,
+        name: str,
+        now_ms: int,
+        *,
+        expires_ms: int | None = None,
+    ) -> tuple[Key, str]:
         """Create a key and return it with its text, which is never stored."""
         number = self._ids.next(now_ms)
         text = f"{ids.encode('key', number)}_{secrets.token_urlsafe(32)}"
-        key = Key(id=number, role=role, client_ids=client_ids, name=name, digest=_digest(text), created_ms=now_ms)
+        key = Key(
+            id=number,
+            role=role,
+            client_ids=client_ids,
+            name=name,
+            digest=_digest(text),
+            created_ms=now_ms,
+            expires_ms=expires_ms,
+        )
         await self._put_key(key)
         return key, text
 
@@ -364,6 +464,29 @@ class Registry:
             self._keys[key.id] = key
             self._index_keys()
             self._advance(version)
+
+    # -- names of clients
+
+    def client_name(self, client_id: int) -> str | None:
+        """Return what people call a client."""
+        return self._client_names.get(client_id)
+
+    def client_names(self, scope: Scope) -> dict[int, str]:
+        """Return what people call the clients in scope, by client."""
+        return {client_id: name for client_id, name in self._client_names.items() if scope.allows(client_id)}
+
+    async def set_client_name(self, client_id: int, name: str | None) -> bool:
+        """Set or remove (None) what people call a client; return False when CLIENT_NAMES_MAX others have a name."""
+        async with self._lock:
+            others = len(self._client_names.keys() - {client_id})
+            if name is not None and others >= CLIENT_NAMES_MAX:
+                return False
+            version = await self._store.registry.put_client_name(client_id, name)
+            self._client_names.pop(client_id, None)
+            if name is not None:
+                self._client_names[client_id] = name
+            self._advance(version)
+            return True
 
     # -- sessions
 

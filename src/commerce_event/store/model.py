@@ -6,12 +6,13 @@ from typing import Any, Final, Literal, Self
 import msgspec
 
 from commerce_event.core.changes.model import Change
-from commerce_event.core.model import Attempt, DeliveryKind, DeliveryState, RefusalState, Scope
+from commerce_event.core.model import Attempt, DeliveryKind, DeliveryState, RefusalState, ReplayState, Scope
 from commerce_event.core.problems import Fault
 
 FIELDS_MAX: Final = 500  # names of fields that are kept of a client and an entity
 REVISIONS_MAX: Final = 1_000  # the newest of an endpoint, in which its state at a time is looked for
 RAISED_MAX: Final = 10_000  # events of a change that are read; it lists at most 1,000 parts
+PENDING_EXAMINED_MAX: Final = 10_000  # pending deliveries of an endpoint, to find the oldest
 ATTEMPTS_MAX: Final = 200  # the newest of a delivery; the number of manual retries has no limit
 
 
@@ -127,12 +128,25 @@ class EndpointHealth(msgspec.Struct, frozen=True, kw_only=True):
     client_id: int
     failures: int = 0  # in a row
     failing_since_ms: int | None = None  # the first of them began; None without failures
-    last_success_ms: int | None = None
+    last_success_ms: int | None = None  # up to a second too early while the endpoint stays healthy
     last_failure_ms: int | None = None
     last_status: int | None = None  # of the newest failure
     last_error: str | None = None  # of the newest failure
     former_since_ms: int | None = None  # of the last span of failures that has ended
     former_until_ms: int | None = None
+
+
+def may_follow(present: ReplayState, state: ReplayState) -> bool:
+    """Tell whether a step may put a replay from one state into another: what is cancelled never runs again."""
+    return state in _NEXT_REPLAY_STATES[present]
+
+
+_NEXT_REPLAY_STATES: Final[dict[ReplayState, frozenset[ReplayState]]] = {
+    "running": frozenset({"running", "cancelling", "done", "cancelled"}),
+    "done": frozenset({"cancelling"}),
+    "cancelling": frozenset({"cancelling", "cancelled"}),
+    "cancelled": frozenset(),
+}
 
 
 class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -220,11 +220,12 @@ class QueueStore(Protocol):
         """Finish up to ``limit`` pending deliveries of a replay, and fence off attempts under way; return how many."""
         ...
 
-    async def put_replay(self, replay: Replay, *, expected_cursor: int | None = None) -> None:
-        """Insert or change a replay.
+    async def put_replay(self, replay: Replay, *, expected_cursor: int | None = None) -> bool:
+        """Insert or change a replay; return whether it was stored.
 
-        With ``expected_cursor``, store nothing at all unless the replay is still running at that cursor: another node
-        was first.
+        With ``expected_cursor``, store nothing at all unless the replay is still at that cursor, and its state may be
+        followed by the new one: a replay that was cancelled never runs again, and one that is done may only be
+        cancelled. Otherwise another node was first.
         """
         ...
 
@@ -380,6 +381,22 @@ class HistoryStore(Protocol):
 
     async def count_deliveries(self, query: DeliveryQuery, *, limit: int) -> int:
         """Count deliveries, and stop at ``limit``."""
+        ...
+
+    async def deliveries_of_events(
+        self, event_ids: Sequence[int], scope: Scope, *, limit: int
+    ) -> tuple[list[Delivery], dict[int, Attempt]]:
+        """Return the deliveries of these events, those of the newest event first, at most ``limit``.
+
+        The second value is the last attempt of each by delivery, without its response; from one snapshot.
+        """
+        ...
+
+    async def oldest_pending(self, endpoint_ids: Sequence[int], *, limit: int) -> list[Delivery]:
+        """Return the oldest pending deliveries of each endpoint, by id, at most ``limit`` of each.
+
+        Of an endpoint with more than PENDING_EXAMINED_MAX, only that many are examined, those that are due first.
+        """
         ...
 
     async def delivery_states(self, event_ids: Sequence[int], scope: Scope) -> dict[int, dict[DeliveryState, int]]:

@@ -2,19 +2,33 @@
 
 import json
 from collections import namedtuple
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
 from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
-from commerce_event.core.model import Attempt, Delivery, DeliveryKind, DeliveryState, Event, Key, Refusal, Replay, Scope
+from commerce_event.core.model import (
+    Attempt,
+    AttemptDetails,
+    AuditEntry,
+    Delivery,
+    DeliveryKind,
+    DeliveryState,
+    Event,
+    FieldChange,
+    Key,
+    Refusal,
+    Replay,
+    Scope,
+)
 from commerce_event.core.problems import Fault
 from commerce_event.store.model import LATENCY_BOUNDS_MS, Activity, Claimed, EndpointBacklog, EndpointRow
 
 # The columns of listings.
 EVENT: Final = ", ".join(f"e.{name}" for name in Event.__struct_fields__)
 DELIVERY: Final = ", ".join(f"d.{name}" for name in Delivery.__struct_fields__ if name != "leased")
+AUDIT: Final = ", ".join(AuditEntry.__struct_fields__)
 REPLAY: Final = ", ".join(json.dumps(name) for name in Replay.__struct_fields__)  # "only" is an SQL keyword
 _REFUSAL: Final = tuple(name for name in Refusal.__struct_fields__ if name != "body")
 REFUSAL: Final = ", ".join(_REFUSAL)  # without the body
@@ -25,6 +39,8 @@ Row: TypeAlias = Any  # a named tuple
 
 _HEADERS: Final = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 _FAULTS: Final = msgspec.json.Decoder(tuple[Fault, ...])
+_DETAILS: Final = msgspec.json.Decoder(AttemptDetails)
+_CHANGES: Final = msgspec.json.Decoder(tuple[FieldChange, ...])
 _LATENCY: Final = tuple(f"latency_{n}" for n in range(len(LATENCY_BOUNDS_MS) + 1))
 
 
@@ -49,7 +65,26 @@ def delivery(row: Row) -> Delivery:
 
 def attempt(row: Row) -> Attempt:
     headers = _HEADERS.decode(row.response_headers or "[]")
-    return build(Attempt, row, response_headers=headers, response_body=row.response_body or b"")
+    return build(
+        Attempt, row, response_headers=headers, response_body=row.response_body or b"", details=_details(row.details)
+    )
+
+
+def attempt_row(attempt: Attempt) -> tuple[Any, ...]:
+    """Return the columns of an attempt from its start on."""
+    return (
+        attempt.started_ms,
+        attempt.duration_ms,
+        attempt.status,
+        attempt.error,
+        msgspec.json.encode(attempt.response_headers).decode(),
+        attempt.response_body,
+        None if attempt.details is None else msgspec.json.encode(attempt.details).decode(),
+    )
+
+
+def _details(text: str | None) -> AttemptDetails | None:
+    return None if text is None else _DETAILS.decode(text)
 
 
 def last_attempts(rows: Iterable[Row]) -> dict[int, Attempt]:
@@ -62,6 +97,7 @@ def last_attempts(rows: Iterable[Row]) -> dict[int, Attempt]:
             duration_ms=row.duration_ms,
             status=row.status,
             error=row.error,
+            details=_details(row.details),
         )
     return found
 
@@ -111,6 +147,31 @@ def endpoint(row: Row) -> EndpointRow:
 def key(row: Row, client_ids: Iterable[int] | None) -> Key:
     """Return a key; each engine stores its clients in its own way."""
     return build(Key, row, client_ids=None if client_ids is None else tuple(client_ids))
+
+
+def audit_entry(row: Row) -> AuditEntry:
+    return build(AuditEntry, row, changes=() if row.changes is None else _CHANGES.decode(row.changes))
+
+
+def audit_entry_row(entry: AuditEntry) -> tuple[Any, ...]:
+    """Return the row of an audit entry."""
+    return (
+        *msgspec.structs.astuple(entry)[:-1],
+        msgspec.json.encode(entry.changes).decode() if entry.changes else None,
+    )
+
+
+def key_row(key: Key, client_ids: Any) -> tuple[Any, ...]:
+    """Return the row of a key; each engine stores its clients in its own way."""
+    return (key.id, key.role, client_ids, key.name, key.digest, key.created_ms, key.revoked_ms, key.expires_ms)
+
+
+def in_dead_group(
+    rows: Sequence[Row], reason: str | None, error: str | None, limit: int
+) -> tuple[list[int], int | None]:
+    """Return those of the dead deliveries that are in the group, and the id to continue below."""
+    found = [row.id for row in rows if row.reason == reason and row.error == error]
+    return found, rows[-1].id if len(rows) == limit else None
 
 
 def refusal(row: Row, **others: Any) -> Refusal:

@@ -1,5 +1,6 @@
 """Static files, served from memory under a versioned path, so that browsers cache them for good."""
 
+import gzip
 import hashlib
 import mimetypes
 from collections.abc import Iterator, Mapping
@@ -12,16 +13,25 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from commerce_event.web.compression import SIZE_MIN, accepts_gzip
+
 _ROOT: Final = "/assets"
 _HEADERS: Final = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
-_TYPES: Final = {".woff2": "font/woff2", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
+_ICON_HEADERS: Final = {**_HEADERS, "Cache-Control": "public, max-age=86400"}  # its path has no version
+_TYPES: Final = {
+    ".ico": "image/x-icon",
+    ".woff2": "font/woff2",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+}
 
 
 class Asset(msgspec.Struct, frozen=True):
-    """A static file and its media type."""
+    """A static file and its media type. ``gzipped`` is empty when compressing it saves nothing."""
 
     content: bytes
     media_type: str
+    gzipped: bytes = b""
 
 
 class Assets:
@@ -31,7 +41,7 @@ class Assets:
         self._files: dict[str, Asset] = {}
         for package in packages:
             for name, content in _read(files(package) / "static"):
-                self._files[name] = Asset(content, _media_type(name))
+                self._files[name] = _asset(name, content)
         self._version = _version_of(self._files)
 
     def url(self, name: str) -> str:
@@ -46,11 +56,35 @@ class Assets:
     def route(self) -> Route:
         return Route(_ROOT + "/{version}/{name:path}", self._serve, methods=["GET"])
 
+    def icon_route(self) -> Route:
+        """Return the route of the icon, which browsers and other programs look for without reading a page."""
+
+        async def serve(request: Request) -> Response:
+            return _response(request, self._files["favicon.ico"], _ICON_HEADERS)
+
+        return Route("/favicon.ico", serve, methods=["GET"])
+
     async def _serve(self, request: Request) -> Response:
         asset = self._files.get(request.path_params["name"])
         if asset is None or request.path_params["version"] != self._version:
             return Response("There is no such file.", 404, media_type="text/plain")
-        return Response(asset.content, headers=_HEADERS, media_type=asset.media_type)
+        return _response(request, asset, _HEADERS)
+
+
+def _response(request: Request, asset: Asset, headers: Mapping[str, str]) -> Response:
+    if not asset.gzipped:
+        return Response(asset.content, headers=headers, media_type=asset.media_type)
+    varied = {**headers, "Vary": "Accept-Encoding"}
+    if not accepts_gzip(request):
+        return Response(asset.content, headers=varied, media_type=asset.media_type)
+    return Response(asset.gzipped, headers={**varied, "Content-Encoding": "gzip"}, media_type=asset.media_type)
+
+
+def _asset(name: str, content: bytes) -> Asset:
+    """Return a file, compressed once; fonts are compressed already."""
+    media_type = _media_type(name)
+    gzipped = b"" if len(content) < SIZE_MIN or media_type.startswith("font/") else gzip.compress(content, mtime=0)
+    return Asset(content, media_type, gzipped if len(gzipped) < len(content) else b"")
 
 
 def _read(folder: Traversable, above: str = "") -> Iterator[tuple[str, bytes]]:

@@ -1,4 +1,4 @@
-"""The audit log: who changed what, with links to the changed objects."""
+"""The audit log: who changed what, with the values before and after, and a way to put them back."""
 
 from typing import Final
 
@@ -7,38 +7,15 @@ from starlette.responses import Response
 
 from commerce_event.admin.endpoint_form import errors_as_worded
 from commerce_event.admin.screen_context import ROOT, ScreenContext
-from commerce_event.api.audit_log import AuditEntryView
+from commerce_event.api.audit_log import AuditEntryView, RestoredView
 from commerce_event.api.paging import Listing
+from commerce_event.core.audit_words import label_of_field, value_in_words
+from commerce_event.core.field_changes import MASK
+from commerce_event.core.model import FieldChange
 from commerce_event.core.problems import Problem
 
 _PAGE_SIZE: Final = 50
-_ACTIONS: Final = {
-    "createEndpoint": "created an endpoint",
-    "changeEndpoint": "changed an endpoint",
-    "deleteEndpoint": "deleted an endpoint",
-    "rotateSecret": "rotated a secret",
-    "testEndpoint": "sent a test",
-    "retryDelivery": "retried a delivery",
-    "cancelDelivery": "cancelled a delivery",
-    "startReplay": "started a replay",
-    "acceptRefusal": "accepted a refused event",
-    "discardRefusal": "discarded a refused event",
-    "createKey": "created a key",
-    "revokeKey": "revoked a key",
-    "setValidation": "set a validation mode",
-    "createEventType": "created an event type",
-    "changeEventType": "changed an event type",
-    "deleteEventType": "deleted an event type",
-    "removeValidation": "removed a validation mode",
-    "createEventSetting": "created an event setting",
-    "changeEventSetting": "changed an event setting",
-    "deleteEventSetting": "deleted an event setting",
-    "createChangeSource": "created a change source",
-    "putChangeSource": "created or replaced a change source",
-    "deleteChangeSource": "deleted a change source",
-    "setSourcePosition": "set the position of a change source",
-    "forgetSourcePosition": "forgot the position of a change source",
-}
+_CHANGES_SHOWN: Final = 4  # of an entry in the list
 _SCREENS: Final = {
     "end": "endpoints",
     "dlv": "deliveries",
@@ -48,12 +25,23 @@ _SCREENS: Final = {
 }  # by the prefix of an id
 
 
+class ChangeRow(msgspec.Struct, frozen=True):
+    """A change of a field as it is shown; a masked value that was replaced has no other words."""
+
+    field: str
+    before: str
+    after: str
+    is_masked: bool
+
+
 class AuditRow(msgspec.Struct, frozen=True):
     """An entry as it is shown; ``url`` is the screen of its target, empty when there is none."""
 
     entry: AuditEntryView
-    action: str
+    who: str
     url: str
+    changes: list[ChangeRow]
+    more: int
 
 
 async def list_entries(context: ScreenContext) -> Response:
@@ -72,13 +60,62 @@ async def list_entries(context: ScreenContext) -> Response:
     return context.render(
         "audit.html",
         status,
-        rows=[AuditRow(each, _ACTIONS.get(each.action, each.action), _url(each.target)) for each in found.items],
+        rows=[_row(each, _CHANGES_SHOWN) for each in found.items],
         errors=errors,
         next_url=context.url_with(cursor=found.next_cursor) if found.next_cursor else "",
         first_url=context.url_with(cursor=None) if "cursor" in context.query else "",
     )
 
 
-def _url(target: str) -> str:
-    screen = _SCREENS.get(target.partition("_")[0])
-    return "" if screen is None else f"{ROOT}/{screen}/{target}"
+async def show_entry(context: ScreenContext) -> Response:
+    return await _render_entry(context, None)
+
+
+async def restore_entry(context: ScreenContext) -> Response:
+    try:
+        restored: RestoredView = await context.call("restoreAuditEntry", path={"id": context.path_id})
+    except Problem as problem:
+        if problem.status not in (409, 422):
+            raise
+        return await _render_entry(context, problem)
+    names = ", ".join(map(label_of_field, restored.restored))
+    path = (
+        f"{ROOT}/event-settings/{restored.event_setting.id}"
+        if restored.endpoint is None and restored.event_setting is not None
+        else f"{ROOT}/endpoints/{restored.endpoint.id if restored.endpoint else ''}"
+    )
+    return context.redirect(path, flash=f"Put back: {names}.")
+
+
+async def _render_entry(context: ScreenContext, problem: Problem | None) -> Response:
+    entry: AuditEntryView = await context.call("getAuditEntry", path={"id": context.path_id})
+    return context.render(
+        "audit_entry.html",
+        200 if problem is None else problem.status,
+        row=_row(entry, len(entry.changes)),
+        problem=problem,
+    )
+
+
+def _row(entry: AuditEntryView, limit: int) -> AuditRow:
+    changes = list(map(_change, entry.changes[:limit]))
+    who = "automatic" if entry.automatic else entry.key_name or "unnamed key"
+    return AuditRow(entry, who, _url(entry), changes, len(entry.changes) - len(changes))
+
+
+def _change(change: FieldChange) -> ChangeRow:
+    is_masked = change.before == change.after == MASK
+    return ChangeRow(
+        label_of_field(change.field), value_in_words(change.before), value_in_words(change.after), is_masked
+    )
+
+
+def _url(entry: AuditEntryView) -> str:
+    screen = _SCREENS.get(entry.target.partition("_")[0])
+    if screen is not None:
+        return f"{ROOT}/{screen}/{entry.target}"
+    if entry.action.endswith("Key"):
+        return f"{ROOT}/keys"
+    if entry.action.endswith(("ChangeSource", "SourcePosition")):
+        return f"{ROOT}/sources/{entry.target}"
+    return f"{ROOT}/types/{entry.target}" if entry.action.endswith("EventType") else ""

@@ -8,7 +8,6 @@ from msgspec import UNSET
 from starlette.responses import Response
 
 from commerce_event.admin.charts import Series, column_chart
-from commerce_event.admin.endpoint_condition import condition_of
 from commerce_event.admin.number_format import duration
 from commerce_event.admin.payload_selection import payload_text
 from commerce_event.admin.screen_context import ScreenContext
@@ -16,6 +15,7 @@ from commerce_event.api.response_models import AttemptSummary, DeliveryView, End
 from commerce_event.api.system import NodeView
 from commerce_event.contract.catalogue import Catalogue
 from commerce_event.contract.labels import EventLabel, label_of
+from commerce_event.core.clock import parse_rfc3339, rfc3339
 from commerce_event.web.durations import setting_duration
 from commerce_event.web.highlight import json_text
 
@@ -56,7 +56,10 @@ async def show_endpoint(context: ScreenContext) -> Response:
         name=display_name(endpoint),
         secret=context.one_time_secret.take(context.request),
         stats=stats,
-        condition=condition_of(endpoint, stats, last_hour),
+        last_hour=last_hour,
+        actions=actions_for(endpoint),
+        missed_since=missed_since(context),
+        old_secret_end=max((each.expires_at for each in endpoint.secrets if each.expires_at), default=None),
         deliveries=delivery_rows(deliveries.items),
         states=_STATES,
         chosen_state=state,
@@ -80,6 +83,22 @@ async def show_endpoint(context: ScreenContext) -> Response:
     )
 
 
+def actions_for(endpoint: EndpointView) -> list[tuple[str, str]]:
+    """Return what a person can do to the endpoint as it is now: the end of the path, and the label of the button."""
+    if not endpoint.enabled:
+        return [("on", "Switch on"), ("delete", "Delete")]
+    change = ("resume", "Resume") if endpoint.paused else ("pause", "Pause")
+    return [change, ("off", "Switch off"), ("delete", "Delete")]
+
+
+def missed_since(context: ScreenContext) -> str:
+    """Return the time since when the endpoint may have missed events, from the address; empty without one."""
+    try:
+        return rfc3339(parse_rfc3339(context.query["missed_since"]))
+    except (ValueError, OverflowError):
+        return ""
+
+
 def delivery_rows(deliveries: list[DeliveryView]) -> list[DeliveryRow]:
     """Return the rows of deliveries that were listed with ``expand``."""
     rows = []
@@ -99,7 +118,7 @@ def display_name(endpoint: EndpointView | EndpointSummary) -> str:
 
 def type_names(catalogue: Catalogue, endpoint: EndpointView) -> list[str]:
     """Return the names of the event types that the endpoint subscribes to."""
-    return [each.name for each in catalogue.select(endpoint.event_types)]
+    return [each.name for each in catalogue.select(endpoint.event_types, endpoint.except_types)]
 
 
 def _retries(own: list[float] | None, default: list[float]) -> str:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import msgspec
 from starlette.responses import Response
 
-from commerce_event.admin.error_messages import error_message
+from commerce_event.admin.diagnosis import diagnosis
 from commerce_event.admin.screen_context import ROOT, ScreenContext
 from commerce_event.admin.screens.endpoint import display_name, type_names
 from commerce_event.admin.timeline import answer_text
@@ -45,7 +45,8 @@ async def show_test(context: ScreenContext) -> Response:
         chosen=context.query["type"],
         test=result,
         test_body="" if result is None else json_text(result.request_body.encode()),
-        message="" if attempt is None else error_message(attempt.status, attempt.error),
+        message="" if attempt is None else attempt.cause or "",
+        found=None if result is None else diagnosis(result.attempt, result.url),
         answer=None
         if attempt is None
         else answer_text(attempt.status, attempt.response_headers, attempt.response_body),
@@ -59,7 +60,9 @@ def pack_result(result: EndpointTestResult) -> str:
         text = _compress(msgspec.structs.replace(result, attempt=shorter))
         if len(text) <= _COOKIE_TEXT_MAX:
             return text
-    bare = msgspec.structs.replace(result.attempt, response_body="", response_headers=[])
+    bare = msgspec.structs.replace(
+        result.attempt, response_body="", response_headers=[], redirects=result.attempt.redirects[-1:], certificate=None
+    )
     text = _compress(msgspec.structs.replace(result, attempt=bare, request_headers=[]))
     return text if len(text) <= _COOKIE_TEXT_MAX else ""
 

@@ -1,24 +1,23 @@
-"""The list of endpoints with their condition, the worst first."""
+"""The list of endpoints with their health, the worst first."""
 
 from typing import Final
 
 import msgspec
 from starlette.responses import Response
 
-from commerce_event.admin.endpoint_condition import WORST_FIRST, EndpointCondition, condition_of
 from commerce_event.admin.screen_context import ScreenContext
 from commerce_event.api.endpoint_stats import EndpointStatsItem
+from commerce_event.core.health import WORST_FIRST
 from commerce_event.core.problems import Problem
 
 _PAGE_SIZE: Final = 50
-_CONDITIONS: Final = {"failing": ("failing", "degraded"), "off": ("off",), "healthy": ("healthy",)}
 
 
 class EndpointListRow(msgspec.Struct, frozen=True):
-    """An endpoint in the list."""
+    """An endpoint in the list. ``success_ratio`` is that of the last hour."""
 
     stats: EndpointStatsItem
-    condition: EndpointCondition
+    success_ratio: float | None
 
 
 async def list_endpoints(context: ScreenContext) -> Response:
@@ -31,18 +30,25 @@ async def list_endpoints(context: ScreenContext) -> Response:
         if "client_id" not in context.query or problem.status not in {403, 422}:
             raise
         errors["client_id"] = problem.detail if problem.status == 403 else "Enter the client's number."
-    conditions = _CONDITIONS.get(context.query["health"])
-    rows = [EndpointListRow(each, condition_of(each.endpoint, each, each.last_hour)) for each in stats]
-    rows = [row for row in rows if conditions is None or row.condition.condition in conditions]
-    rows.sort(key=lambda row: WORST_FIRST.index(row.condition.condition))
+    if context.query["health"] in WORST_FIRST:
+        stats = [each for each in stats if each.health == context.query["health"]]
+    stats.sort(key=lambda each: WORST_FIRST.index(each.health))
     text = context.query["page"]
     number = max(1, int(text)) if text.isascii() and text.isdecimal() and len(text) < 7 else 1
+    shown = stats[(number - 1) * _PAGE_SIZE : number * _PAGE_SIZE]
     return context.render(
         "endpoints.html",
-        rows=rows[(number - 1) * _PAGE_SIZE : number * _PAGE_SIZE],
+        rows=[EndpointListRow(each, _success_ratio(each)) for each in shown],
+        total=len(stats),
         errors=errors,
         filters=sum(name in context.query for name in ("q", "client_id", "health")),
-        conditions=[("failing", "Failing or degraded"), ("off", "Off"), ("healthy", "Healthy")],
-        next_url=context.url_with(page=str(number + 1)) if number * _PAGE_SIZE < len(rows) else "",
+        healths=WORST_FIRST,
+        next_url=context.url_with(page=str(number + 1)) if number * _PAGE_SIZE < len(stats) else "",
         first_url=context.url_with(page=None) if number > 1 else "",
     )
+
+
+def _success_ratio(stats: EndpointStatsItem) -> float | None:
+    hour = stats.last_hour
+    attempts = 0 if hour is None else hour.delivered + hour.failed
+    return hour.delivered / attempts if hour is not None and attempts else None

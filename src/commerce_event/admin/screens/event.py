@@ -1,10 +1,9 @@
 """One event: its deliveries to each endpoint, the reasons, and what a person can do about them."""
 
 import asyncio
-import hashlib
 import shlex
 from collections import Counter
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -12,17 +11,17 @@ from msgspec import UNSET
 from starlette.responses import Response
 
 from commerce_event.admin.screen_context import ROOT, ScreenContext, safe_next
-from commerce_event.admin.screens.events import WORST_FIRST
+from commerce_event.admin.screens.timelines import links_of
 from commerce_event.admin.timeline import TimelineEntry, timeline
 from commerce_event.api.explanations import ReasonView, RuleView
 from commerce_event.api.response_models import MASK, DeliveryView, EndpointSummary, EventView
 from commerce_event.contract.labels import label_of
 from commerce_event.core import ids
+from commerce_event.core.type_selection import describe_types
 from commerce_event.web.commands import publish_command
 from commerce_event.web.highlight import json_text, value_text
-from commerce_event.web.pages import HEADERS
+from commerce_event.web.payload import payload
 
-_REFRESH_S: Final = 2
 _SUMMARY_WORDS: Final = {
     "delivered": "delivered to",
     "dead": "dead at",
@@ -52,6 +51,7 @@ class EndpointCard(msgspec.Struct, frozen=True):
     more: int  # deliveries that are not shown
     curl: str
     has_masked_headers: bool
+    request: str  # the head of the request as it would be sent now; empty: there is none
     body_title: str  # empty: the body is the event's
     body: str  # empty: it is not known
 
@@ -65,28 +65,24 @@ async def show_event(context: ScreenContext) -> Response:
     event, explained = await asyncio.gather(
         context.call("getEvent", path=path), context.call("explainEvent", path=path, query={"expand": True})
     )
-    version = _version(explained.endpoints)
-    if context.is_partial and context.query.get("version") == version:
-        return Response(status_code=204, headers=HEADERS)  # unchanged: the page stays as it is
     sent_to = [_endpoint_card(context, event, reason) for reason in explained.endpoints if reason.deliveries]
-    sent_to.sort(key=lambda card: WORST_FIRST.index(card.deliveries[0].delivery.state))
+    sent_to.sort(key=lambda card: (card.name.casefold(), card.reason.endpoint_id))  # so that cards keep their places
     body = bytes(event.data)
     states = {card.state for card in sent_to}
     return context.render(
         "event.html",
         event=event,
         label=label_of(event.type, body),
+        links=links_of(body, event.client_id),
         summary=_summary(sent_to, len(explained.endpoints) + explained.left_out),
         tone="bad" if "dead" in states else "good" if states == {"delivered"} else "wait",
-        payload=json_text(body),
+        payload=payload(body, whole=context.query["payload"] == "full"),
         sent_to=sent_to,
         not_sent_to=[
             (_name(reason), reason, _why_not(reason)) for reason in explained.endpoints if not reason.deliveries
         ],
         left_out=explained.left_out,
         in_progress=any(each.state == "pending" for reason in explained.endpoints for each in reason.deliveries),
-        refresh_s=_REFRESH_S,
-        version=version,
         curl=publish_command(context.origin, event.type, body),
         description=context.catalogue.of_event(event.type).description,
         rule_text=_rule_text,
@@ -125,16 +121,6 @@ def _refusal_id(event: EventView) -> str:
     return event.idempotency_key or ""
 
 
-def _version(reasons: list[ReasonView]) -> str:
-    """Return a short text that changes when a delivery of the event changes."""
-    facts = [
-        (each.id, each.state, each.attempt_count, each.next_attempt_at, reason.held)
-        for reason in reasons
-        for each in reason.deliveries
-    ]
-    return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:16]
-
-
 def _endpoint_card(context: ScreenContext, event: EventView, reason: ReasonView) -> EndpointCard:
     shown = [each for each in reason.deliveries if each.attempts is not UNSET]
     url = reason.url if reason.endpoint is None else reason.endpoint.url
@@ -142,10 +128,12 @@ def _endpoint_card(context: ScreenContext, event: EventView, reason: ReasonView)
     for delivery in shown:
         entries = timeline(
             delivery,
+            url=url,
             retries=reason.retries,
             accepted_with_event=delivery.created_at == event.accepted_at,
             now_ms=context.now_ms,
             held=reason.held if delivery is reason.deliveries[0] else None,
+            is_newest=delivery is reason.deliveries[0],
         )
         attempts = [] if delivery.attempts is UNSET else delivery.attempts
         last = attempts[-1].status if attempts else 200
@@ -164,6 +152,7 @@ def _endpoint_card(context: ScreenContext, event: EventView, reason: ReasonView)
         more=len(reason.deliveries) - len(cards),
         curl=_request_command(url, headers, bytes(body)) if headers else "",
         has_masked_headers=any(value == MASK and name != "webhook-signature" for name, value in headers),
+        request="\n".join([f"POST {url}", *(f"{name}: {value}" for name, value in headers)]) if headers else "",
         body_title=_body_title(reason),
         body="" if sent is None else json_text(bytes(sent)),
     )
@@ -200,7 +189,7 @@ def _why_not(reason: ReasonView) -> str:
 
 def _failed_rule(rule: RuleView) -> str:
     if rule.name == "type":
-        return f"type not subscribed: it subscribes to {', '.join(rule.wanted)}"
+        return f"type not subscribed: it takes {_types_text(rule.wanted)}"
     if rule.name == "application":
         has = "none" if rule.found is None else rule.found
         return f"another application: it subscribes to {rule.wanted}, the event has {has}"
@@ -213,8 +202,17 @@ def _failed_rule(rule: RuleView) -> str:
     return f"{rule.name} did not match"
 
 
+def _types_text(wanted: Any) -> str:
+    """Return the types that the type rule wants, with those that are left out."""
+    if isinstance(wanted, dict):
+        return describe_types(wanted["event_types"], wanted["except"])
+    return describe_types(wanted, ())
+
+
 def _rule_text(value: object, blank: str) -> str:
     """Return what a rule compares as text: lists with commas, and ``blank`` for null or an empty list."""
+    if isinstance(value, dict) and value.keys() == {"event_types", "except"}:
+        return _types_text(value)
     if value is None or value == []:
         return blank
     if isinstance(value, bool):

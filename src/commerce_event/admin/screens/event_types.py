@@ -1,25 +1,37 @@
 """Event types: the contract of each, and the endpoints that subscribe to it."""
 
-from collections.abc import Sequence
 from typing import Final
+from urllib.parse import urlencode
 
 import msgspec
 from starlette.responses import Response
 
 from commerce_event.admin.screen_context import ROOT, ScreenContext
+from commerce_event.admin.screens.endpoint import missed_since
 from commerce_event.api.response_models import EndpointView
-from commerce_event.contract.catalogue import CONTRACT, Catalogue, EventType
+from commerce_event.contract.catalogue import Catalogue, EventType
 from commerce_event.contract.entities import NOTIFICATIONS
 from commerce_event.core.problems import Problem, not_found
+from commerce_event.core.search_words import fold
+from commerce_event.core.type_selection import TypeSelection
 from commerce_event.web.commands import publish_command
 from commerce_event.web.highlight import json_text
 
+COLUMNS_MAX: Final = 6  # endpoints in one table with the types; more are shown as rows
 _MODES_SHOWN: Final = 100
+_ROWS_MAX: Final = 200
 _LAST_TYPE: Final = "This is the only type that the endpoint subscribes to. Switch the endpoint itself off instead."
 
 
+class EndpointTypes(msgspec.Struct, frozen=True):
+    """An endpoint, and for each category how many of how many types it takes."""
+
+    endpoint: EndpointView
+    counts: list[tuple[int, int]]
+
+
 class EventTypeRow(msgspec.Struct, frozen=True):
-    """An event type, its subscribers, and for every endpoint whether it subscribes to the type."""
+    """An event type, its subscribers, and for each endpoint of the table whether it subscribes to the type."""
 
     event_type: EventType
     subscribers: list[EndpointView]
@@ -35,6 +47,11 @@ async def render_types(context: ScreenContext, errors: dict[str, str], status: i
     everyone = await context.all_endpoints()
     chosen = context.query.get("client_id", "")
     endpoints = [each for each in everyone if not chosen or str(each.client_id) == chosen]
+    alone = next((each for each in endpoints if each.id == context.query["endpoint_id"]), None)
+    is_long = len(endpoints) > COLUMNS_MAX
+    text = fold(context.query["q"].strip()[:200])
+    found = [each for each in endpoints if not text or any(text in fold(name) for name in (each.description, each.url))]
+    columns = [alone] if alone is not None else [] if is_long else endpoints
     client_id = next((each.client_id for each in endpoints), None) if chosen else None
     modes = await context.call("listValidation", query={"client_id": client_id, "limit": _MODES_SHOWN})
     return context.render(
@@ -49,11 +66,18 @@ async def render_types(context: ScreenContext, errors: dict[str, str], status: i
         own_count=len(context.catalogue.own),
         clients=sorted({endpoint.client_id for endpoint in everyone}),
         chosen=chosen,
-        columns=endpoints,
+        columns=columns,
+        alone=alone,
+        missed=next((each for each in endpoints if each.id == context.query["missed_id"]), None),
+        missed_since=missed_since(context),
+        counts=[_counts(context.catalogue, each) for each in found[:_ROWS_MAX]] if chosen and is_long else [],
+        more_counts=max(0, len(found) - _ROWS_MAX),
+        is_long=is_long,
         refused=context.query["refused"],
         refusal=_LAST_TYPE,
         categories=[
-            (name, [_row(each, endpoints) for each in types]) for name, types in context.catalogue.by_category()
+            (name, [_row(each, endpoints, columns) for each in types])
+            for name, types in context.catalogue.by_category()
         ],
     )
 
@@ -69,7 +93,7 @@ async def show_type(context: ScreenContext, problem: Problem | None = None) -> R
         problem=problem,
         event_type=event_type,
         has_settings=event_type.name in NOTIFICATIONS,
-        row=_row(event_type, await context.all_endpoints()),
+        row=_row(event_type, await context.all_endpoints(), []),
         example=json_text(described.example),
         schema=json_text(described.schema),
         publish=publish_command(context.origin, event_type.name, msgspec.json.encode(described.example)),
@@ -84,34 +108,36 @@ async def switch_type(context: ScreenContext) -> Response:
     if event_type is None:
         raise not_found("event type")
     on = context.field("on") == "1"
-    present = endpoint.event_types
-    types = with_type(present, event_type) if on else without_type(present, event_type, context.catalogue)
+    present = _selection(endpoint)
+    changed = present.with_type(event_type, context.catalogue) if on else present.without_type(event_type)
     back = f"{ROOT}/types?client_id={endpoint.client_id}"
-    if not types:
+    if context.field("alone"):  # the page shows the types of this endpoint alone
+        back += f"&endpoint_id={endpoint.id}"
+    if not context.catalogue.select(changed.event_types, changed.except_types):
         return context.redirect(f"{back}&refused={name}#type-{name}")
-    await context.call("changeEndpoint", path={"id": endpoint_id}, body={"event_types": types})
+    body = {"event_types": changed.event_types, "except": changed.except_types}
+    await context.call("changeEndpoint", path={"id": endpoint_id}, body=body)
+    if on:  # offer the events of the type that it has not got
+        back += f"&{urlencode({'missed_id': endpoint.id, 'missed_since': endpoint.updated_at})}"
     flash = f"{name} is {'on' if on else 'off'} for {endpoint.description or endpoint.url}."
     return context.redirect(f"{back}#type-{name}", flash=flash)
 
 
-def with_type(types: Sequence[str], event_type: EventType) -> list[str]:
-    """Return the types of an endpoint with this type added."""
-    return [*types, event_type.name] if not _includes(types, event_type) else list(types)
+def _selection(endpoint: EndpointView) -> TypeSelection:
+    return TypeSelection.of(endpoint.event_types, endpoint.except_types)
 
 
-def without_type(types: Sequence[str], event_type: EventType, catalogue: Catalogue = CONTRACT) -> list[str]:
-    """Return the types of an endpoint without this type; `*` and its category are replaced by the other types."""
-    kept = [name for name in types if name not in {"*", event_type.category, event_type.name}]
-    for each in catalogue.types.values():
-        if each != event_type and _includes(types, each) and not _includes(kept, each):
-            kept.append(each.name)
-    return kept
+def _row(event_type: EventType, endpoints: list[EndpointView], columns: list[EndpointView]) -> EventTypeRow:
+    return EventTypeRow(
+        event_type,
+        [each for each in endpoints if _selection(each).includes(event_type)],
+        [(each, _selection(each).includes(event_type)) for each in columns],
+    )
 
 
-def _includes(types: Sequence[str], event_type: EventType) -> bool:
-    return not {"*", event_type.category, event_type.name}.isdisjoint(types)
-
-
-def _row(event_type: EventType, endpoints: list[EndpointView]) -> EventTypeRow:
-    cells = [(endpoint, _includes(endpoint.event_types, event_type)) for endpoint in endpoints]
-    return EventTypeRow(event_type, [endpoint for endpoint, on in cells if on], cells)
+def _counts(catalogue: Catalogue, endpoint: EndpointView) -> EndpointTypes:
+    selection = _selection(endpoint)
+    return EndpointTypes(
+        endpoint,
+        [(sum(map(selection.includes, types)), len(types)) for _, types in catalogue.by_category()],
+    )

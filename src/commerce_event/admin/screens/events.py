@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from commerce_event.admin.event_filters import FILTERS, FilterErrors, search
 from commerce_event.admin.screen_context import ROOT, ScreenContext
+from commerce_event.admin.screens.timelines import TimelineLink, links_for
 from commerce_event.admin.search_hits import SearchHit, search_hit
 from commerce_event.api.response_models import EventView
 from commerce_event.contract.labels import EventLabel, label_of
@@ -19,7 +20,6 @@ from commerce_event.core.model import DeliveryState
 from commerce_event.core.search_words import no_result_message
 
 _PAGE_SIZE: Final = 40
-_REFRESH_S: Final = 2
 _SCREENS: Final[dict[ids.Prefix, str]] = {
     "evt": "events", "dlv": "deliveries", "end": "endpoints", "rpl": "replays", "rfs": "refusals", "chg": "changes",
     "set": "event-settings",
@@ -38,7 +38,7 @@ class EventRow(msgspec.Struct, frozen=True):
 
 async def list_events(context: ScreenContext) -> Response:
     """List events. An id in the search redirects to its screen; empty fields are dropped from the address."""
-    address = _screen_of(context.query.get("q", "").strip())
+    address = screen_of(context.query.get("q", "").strip())
     if address is None and len(context.query) < len(context.request.query_params):
         address = context.request.url.path + (f"?{urlencode(context.query)}" if context.query else "")
     if address is not None:
@@ -47,22 +47,26 @@ async def list_events(context: ScreenContext) -> Response:
     errors: dict[str, str] = found if isinstance(found, FilterErrors) else {}
     items, next_cursor = ([], None) if isinstance(found, FilterErrors) else (found.items, found.next_cursor)
     filters = {name: context.query.get(name) for name in FILTERS}
-    live = context.query.get("live") == "1" and "cursor" not in context.query and not errors
     return context.render(
         "events.html",
         rows=await _rows(items, context.query["q"]),
+        links=await _links(context, items),
         no_result_message=_no_result_message(filters),
         errors=errors,
         filters=filters,
         filter_count=sum(value is not None for value in filters.values()),
-        live=live,
-        refresh_s=_REFRESH_S,
-        live_url=context.url_with(live=None if live else "1", cursor=None),
-        next_url=context.url_with(cursor=next_cursor, live=None) if next_cursor else "",
+        next_url=context.url_with(cursor=next_cursor) if next_cursor else "",
         first_url=context.url_with(cursor=None) if "cursor" in context.query else "",
         refusals_query=_refusals_query(filters),
         types=[(name, [each.name for each in types]) for name, types in context.catalogue.by_category()],
     )
+
+
+async def _links(context: ScreenContext, events: Sequence[EventView]) -> list[TimelineLink]:
+    """Return the pages of orders and the like that the search names exactly."""
+    if not context.query["q"] or context.is_partial or "cursor" in context.query:
+        return []
+    return await links_for(context, context.query["q"], [(each.client_id, bytes(each.data)) for each in events])
 
 
 def _no_result_message(filters: Mapping[str, str | None]) -> str:
@@ -97,7 +101,7 @@ def _row(event: EventView, text: str) -> EventRow:
     return EventRow(event, label, hit, tuple((state, counts[state]) for state in WORST_FIRST if state in counts))
 
 
-def _screen_of(text: str) -> str | None:
+def screen_of(text: str) -> str | None:
     """Return the screen of an id; None when the text is not an id."""
     for prefix, screen in _SCREENS.items():
         try:

@@ -14,6 +14,7 @@ from commerce_event.contract.labels import label_of
 from commerce_event.contract.near_names import nearest_name
 from commerce_event.core.problems import Problem
 from commerce_event.web.highlight import json_text
+from commerce_event.web.payload import payload
 
 _PAGE_SIZE: Final = 50
 _FILTERS: Final = ("state", "type", "client_id")
@@ -94,7 +95,9 @@ async def _render(context: ScreenContext, problem: Problem | None = None, **type
         200 if problem is None else problem.status,
         refusal=refusal,
         label=label_of(refusal.type or "", bytes(refusal.body)),
-        text=text,
+        payload=payload(
+            body.encode() if isinstance(body, str) else bytes(refusal.body), whole=context.query["payload"] == "full"
+        ),
         editable=len(text.encode()) <= _EDITABLE_MAX,
         is_known=is_known,
         typed=typed.get("typed", text),

@@ -14,10 +14,33 @@ from commerce_event.api.response_models import BookView, ReplayView
 from commerce_event.core.problems import Problem
 
 _PAGE_SIZE: Final = 50
-_FINISHED: Final = ("delivered", "dead", "cancelled")
 _EARLIEST: Final = "1970-01-01T00:00:00Z"
 _FIELDS: Final = ("endpoint_id", "only", "since", "until")
 LABELS: Final = {"endpoint_id": "Endpoint", "since": "From", "until": "To", "types": "Types", "only": "What"}
+
+
+KINDS: Final = {
+    "failed": "Dead letters",
+    "waiting": "Pending deliveries",
+    "missed": "Missed events",
+    "all": "All events",
+}
+_TITLES: Final = {
+    "failed": "Replay of dead letters",
+    "waiting": "Replay of pending deliveries",
+    "missed": "Replay of missed events",
+    "all": "Replay of past events",
+}
+_OUTCOMES: Final = (("delivered", "good"), ("dead", "bad"), ("cancelled", "idle"), ("pending", "wait"))
+
+
+class OutcomeBar(msgspec.Struct, frozen=True):
+    """A part of the bar that shows what became of the deliveries; start and width are percent."""
+
+    state: str
+    tone: str
+    start: float
+    width: float
 
 
 class ReplayRow(msgspec.Struct, frozen=True):
@@ -35,6 +58,7 @@ async def list_replays(context: ScreenContext) -> Response:
     return context.render(
         "replays.html",
         rows=[ReplayRow(replay, _endpoint_name(replay), *replay_progress(replay)) for replay in found.items],
+        kinds=KINDS,
         next_url=context.url_with(cursor=found.next_cursor) if found.next_cursor else "",
         first_url=context.url_with(cursor=None) if "cursor" in context.query else "",
     )
@@ -42,16 +66,40 @@ async def list_replays(context: ScreenContext) -> Response:
 
 async def show_replay(context: ScreenContext) -> Response:
     replay: ReplayView = await context.call("getReplay", path={"id": context.path_id})
-    finished = sum(replay.deliveries.get(state, 0) for state in _FINISHED)
+    return await _render_replay(context, replay)
+
+
+async def cancel_replay(context: ScreenContext) -> Response:
+    path = {"id": context.path_id}
+    try:
+        await context.call("cancelReplay", path=path)
+    except Problem as problem:
+        if problem.status != 409:
+            raise
+        return await _render_replay(context, await context.call("getReplay", path=path), problem)
+    return context.redirect(f"{ROOT}/replays/{context.path_id}", flash="The replay is being cancelled.")
+
+
+async def _render_replay(context: ScreenContext, replay: ReplayView, problem: Problem | None = None) -> Response:
+    total = sum(replay.deliveries.values())
+    pending = replay.deliveries.get("pending", 0)
     progress, tone = replay_progress(replay)
+    await context.count_dead_letters(as_stored=True)
     return context.render(
         "replay.html",
+        200 if problem is None else problem.status,
         replay=replay,
-        finished=finished,
-        in_progress=replay.state == "running" or finished < replay.queued,
+        title=_TITLES[replay.only],
+        total=total,
+        finished=total - pending,
+        bars=_bars(replay, total),
+        is_queueing=replay.state == "running" and replay.queued_at is None,
+        in_progress=replay.state in ("running", "cancelling"),
+        pace="" if replay.pace_per_s is None else pace_text(replay.pace_per_s),
         progress=progress,
         tone=tone,
         name=_endpoint_name(replay),
+        problem=problem,
     )
 
 
@@ -72,6 +120,7 @@ async def new_replay(context: ScreenContext) -> Response:
         "replay_check.html",
         form=form,
         counted=counted,
+        kind=KINDS.get(body["only"], ""),
         endpoint=await context.call("getEndpoint", path={"id": body["endpoint_id"]}),
         since=body["since"] if body["since"] != _EARLIEST else "",
         until=body.get("until", ""),
@@ -91,16 +140,34 @@ async def start_replay(context: ScreenContext) -> Response:
 
 
 def replay_progress(replay: ReplayView) -> tuple[str, str]:
-    """Return the progress of a replay in words, and its tone."""
-    if replay.state == "running":
-        return "queueing", "info"
-    if replay.state == "cancelled":
-        return "cancelled", ""
-    if replay.has_pending:
-        return "sending", "info"
+    """Return the state of a replay with its outcome in words, and its tone."""
+    if replay.state != "done":
+        return replay.state, "" if replay.state == "cancelled" else "info"
     if not replay.queued:
-        return "nothing to send", ""
-    return ("finished, some dead", "bad") if replay.has_dead else ("finished", "good")
+        return "done, nothing to send", ""
+    if not replay.has_dead:
+        return "done", "good"
+    dead = replay.deliveries.get("dead")
+    return f"done, {f'{dead:,}' if dead else 'some'} dead", "bad"
+
+
+def pace_text(per_s: float) -> str:
+    """Return a pace in the unit that gives a number of 1 or more: 12.3 per second, 4 per minute."""
+    for factor, unit in ((1, "second"), (60, "minute")):
+        if per_s * factor >= 1:
+            return f"{per_s * factor:,.3g} per {unit}"
+    return f"{per_s * 3_600:.3g} per hour"
+
+
+def _bars(replay: ReplayView, total: int) -> list[OutcomeBar]:
+    found: list[OutcomeBar] = []
+    start = 0.0
+    for state, tone in _OUTCOMES:
+        width = 100 * replay.deliveries.get(state, 0) / max(1, total)
+        if width:
+            found.append(OutcomeBar(state, tone, round(start, 3), round(width, 3)))
+        start += width
+    return found
 
 
 def _read(form: Form) -> tuple[dict[str, Any], dict[str, str]]:

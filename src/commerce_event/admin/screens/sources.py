@@ -17,7 +17,6 @@ from commerce_event.core.problems import Problem
 from commerce_event.web.commands import source_command
 
 _PAGE_SIZE: Final = 50
-_REFRESH_S: Final = 5
 _UNMAPPED_SHOWN: Final = 5
 _UNMAPPED_COUNTED: Final = 100
 
@@ -47,7 +46,6 @@ async def list_sources(context: ScreenContext) -> Response:
         status,
         rows=[SourceRow(each, source_condition(each.name, each.state, context.now_ms)) for each in found.items],
         errors=errors,
-        refresh_s=_REFRESH_S,
         counts=await context.call("countChanges"),
         command=source_command(context.origin),
         next_url=context.url_with(cursor=found.next_cursor) if found.next_cursor else "",
@@ -63,7 +61,6 @@ async def show_source(context: ScreenContext) -> Response:
     return context.render(
         "source.html",
         source=source,
-        refresh_s=_REFRESH_S,
         condition=source_condition(source.name, source.state, context.now_ms),
         notifications={mapping.entity: _notifications(mapping.entity) for mapping in source.tables.values()},
         unmapped=unmapped.items[:_UNMAPPED_SHOWN],

@@ -27,6 +27,8 @@ _WHOLE: Final = (
     "api_key",
     "replay",
     "delivery_counts",
+    "endpoint_health",
+    "client_name",
 )  # in the fingerprint
 _GROWING: Final = ("event", "delivery")
 

@@ -82,11 +82,13 @@ TABLES: Final = (
     Table(
         name="api_key",
         source="api_key",
-        columns=_names("id role client_ids name digest created_ms revoked_ms"),
+        columns=_names("id role client_ids name digest created_ms revoked_ms expires_ms"),
         key=("id",),
         converters={"client_ids": _list, "name": _without_nul},
         hashed=frozenset({"digest"}),
     ),
+    Table(name="key_use", source="key_use", columns=_names("key_id used_ms"), key=("key_id",)),
+    Table(name="client_name", source="client_name", columns=_names("client_id name"), key=("client_id",)),
     Table(
         name="ended_session",
         source="ended_session",
@@ -110,9 +112,9 @@ TABLES: Final = (
     Table(
         name="audit_entry",
         source="audit_entry",
-        columns=_names("id at_ms client_id key_id key_name action target detail"),
+        columns=_names("id at_ms client_id key_id key_name action target detail name changes"),
         key=("id",),
-        converters={"key_name": _without_nul, "target": _without_nul},
+        converters={"key_name": _without_nul, "target": _without_nul, "name": _without_nul},
     ),
     Table(
         name="refusal",
@@ -193,6 +195,16 @@ TABLES: Final = (
         key=("endpoint_id",),
     ),
     Table(
+        name="endpoint_health",
+        source="endpoint_health",
+        columns=_names(
+            "endpoint_id client_id failures failing_since_ms last_success_ms last_failure_ms last_status last_error "
+            "former_since_ms former_until_ms"
+        ),
+        key=("endpoint_id",),
+        converters={"last_error": _without_nul},
+    ),
+    Table(
         name="activity",
         source="activity",
         columns=_names(
@@ -250,7 +262,7 @@ TABLES: Final = (
             "number": "attempt.number",
             "response_headers": "coalesce(attempt.response_headers, '[]')",
             "response_body": "coalesce(attempt.response_body, x'')",
-            **{name: f"attempt.{name}" for name in ("started_ms", "duration_ms", "status", "error")},
+            **{name: f"attempt.{name}" for name in ("started_ms", "duration_ms", "status", "error", "details")},
         },
         key=("delivery_id", "number"),
         converters={"error": _without_nul},

@@ -5,7 +5,16 @@ from collections.abc import Sequence
 from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event, Replay, Scope
 from commerce_event.store import row_mapping
 from commerce_event.store.fair_slots import search_slots
-from commerce_event.store.model import ATTEMPTS_MAX, DeadGroup, DeliveryCounts, DeliveryQuery, EventQuery, Page
+from commerce_event.store.model import (
+    ATTEMPTS_MAX,
+    PENDING_EXAMINED_MAX,
+    DeadGroup,
+    DeliveryCounts,
+    DeliveryQuery,
+    EndpointHealth,
+    EventQuery,
+    Page,
+)
 from commerce_event.store.postgres import delivery_listing, event_listing
 from commerce_event.store.postgres.conditions import Conditions
 from commerce_event.store.postgres.executor import Executor
@@ -29,7 +38,7 @@ class PostgresHistory:
         where.add_scope(scope, "client_id")
         where.add_bounds("id", None, page.before)
         if running:
-            where.add("state = 'running'")
+            where.add("state IN ('running', 'cancelling')")
         limit, order = where.place(page.limit), "ASC" if running else "DESC"
         sql = f"SELECT {row_mapping.REPLAY} FROM replay WHERE {where.sql} ORDER BY id {order} LIMIT {limit}"
         rows = by_name(await self._executor.read(lambda connection: connection.fetch(sql, *where.values)))
@@ -98,6 +107,26 @@ class PostgresHistory:
 
         return await self._executor.read_snapshot(work)
 
+    async def deliveries_of_events(
+        self, event_ids: Sequence[int], scope: Scope, *, limit: int
+    ) -> tuple[list[Delivery], dict[int, Attempt]]:
+        ids = list(event_ids)
+
+        async def work(connection: Connection) -> tuple[list[Delivery], dict[int, Attempt]]:
+            rows = await fetch(connection, "deliveries_of_events", ids, limit)
+            found = [row_mapping.delivery(row) for row in rows if scope.allows(row.client_id)]
+            last = await fetch(connection, "last_attempts", [each.id for each in found])
+            return found, row_mapping.last_attempts(last)
+
+        return await self._executor.read_snapshot(work)
+
+    async def oldest_pending(self, endpoint_ids: Sequence[int], *, limit: int) -> list[Delivery]:
+        ids = list(endpoint_ids)
+        rows = await self._executor.read(
+            lambda connection: fetch(connection, "oldest_pending", ids, PENDING_EXAMINED_MAX, limit)
+        )
+        return [row_mapping.delivery(row) for row in rows]
+
     async def count_deliveries(self, query: DeliveryQuery, *, limit: int) -> int:
         where = delivery_listing.conditions_of(query, Page(limit))
         most = where.place(limit)
@@ -108,6 +137,27 @@ class PostgresHistory:
         ids = list(event_ids)
         rows = await self._executor.read(lambda connection: fetch(connection, "delivery_states", ids))
         return row_mapping.delivery_states(rows, scope)
+
+    async def events_with_delivery(self, endpoint_id: int, event_ids: Sequence[int]) -> set[int]:
+        ids = list(event_ids)
+        return set(
+            await self._executor.read(
+                lambda connection: fetch_column(connection, "events_with_delivery", endpoint_id, ids)
+            )
+        )
+
+    async def dead_in_group(
+        self, endpoint_id: int, *, reason: str | None, error: str | None, before: int | None, limit: int
+    ) -> tuple[list[int], int | None]:
+        end = 2**63 - 1 if before is None else before
+        rows = await self._executor.read(
+            lambda connection: fetch(connection, "dead_with_errors", endpoint_id, end, limit)
+        )
+        return row_mapping.in_dead_group(rows, reason, error, limit)
+
+    async def endpoint_health(self, scope: Scope) -> list[EndpointHealth]:
+        rows = await self._executor.read(lambda connection: fetch(connection, "endpoint_health"))
+        return [build(EndpointHealth, row) for row in rows if scope.allows(row.client_id)]
 
     async def recent_attempts(self, endpoint_id: int, limit: int) -> list[Attempt]:
         rows = await self._executor.read(lambda connection: fetch(connection, "recent_attempts", endpoint_id, limit))

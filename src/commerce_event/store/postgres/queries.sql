@@ -147,16 +147,17 @@ WITH held AS MATERIALIZED (
          q.bulk
   FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::text[], $6::integer[], $7::bigint[], $8::text[],
               $9::bigint[], $10::bigint[], $11::double precision[], $12::integer[], $13::text[], $14::text[],
-              $15::bytea[])
+              $15::bytea[], $16::text[])
     AS r (id, run_id, number, state, failure_count, due_ms, reason, finished_ms, started_ms, duration_ms, status, error,
-          response_headers, response_body)
+          response_headers, response_body, details)
   CROSS JOIN LATERAL (
     SELECT * FROM queue WHERE queue.id = r.id AND queue.run_id = r.run_id AND queue.attempt_count = r.number
     LIMIT 1 FOR UPDATE) AS q
 ), recorded AS (
   INSERT INTO attempt (event_id, delivery_id, number, started_ms, duration_ms, status, error, response_headers,
-                       response_body)
-  SELECT event_id, id, number, started_ms, duration_ms, status, error, response_headers, response_body FROM held
+                       response_body, details)
+  SELECT event_id, id, number, started_ms, duration_ms, status, error, response_headers, response_body, details
+  FROM held
 ), gone AS (
   DELETE FROM queue WHERE id = ANY (ARRAY (SELECT id FROM held WHERE state <> 'pending'))
 ), ended AS (
@@ -178,6 +179,45 @@ WITH held AS MATERIALIZED (
       cancelled = c.cancelled + excluded.cancelled, pending = c.pending + excluded.pending
 )
 SELECT id, number, run_id, CASE WHEN state <> 'pending' THEN endpoint_id END AS endpoint_id, order_key FROM held
+
+-- name: record_health
+-- $1: FAILING_FROM, $2: SUCCESS_STEP_MS. Endpoints are sorted, so that no deadlock can arise. One that stays healthy is
+-- left out, because its row would be locked: nodes that deliver to it would wait for each other's commits
+WITH change AS MATERIALIZED (
+  SELECT r.*, (SELECT client_id FROM delivery_counts AS c WHERE c.endpoint_id = r.endpoint_id LIMIT 1) AS client_id
+  FROM unnest($3::bigint[], $4::integer[], $5::bigint[], $6::bigint[], $7::integer[], $8::bigint[], $9::bigint[],
+              $10::bigint[], $11::integer[], $12::text[], $13::bigint[], $14::bigint[])
+    AS r (endpoint_id, first_failures, first_since_ms, first_success_ms, failures, failing_since_ms, last_success_ms,
+          last_failure_ms, last_status, last_error, former_since_ms, former_until_ms)
+)
+INSERT INTO endpoint_health AS h (endpoint_id, client_id, failures, failing_since_ms, last_success_ms, last_failure_ms, last_status, last_error,
+                                  former_since_ms, former_until_ms)
+SELECT endpoint_id, client_id, CASE WHEN first_success_ms IS NULL THEN first_failures ELSE failures END,
+       CASE WHEN first_success_ms IS NULL THEN first_since_ms ELSE failing_since_ms END, last_success_ms,
+       last_failure_ms, last_status, last_error,
+       CASE WHEN former_since_ms IS NULL AND first_success_ms IS NOT NULL AND first_failures >= $1::integer THEN first_since_ms
+            ELSE former_since_ms END,
+       CASE WHEN former_since_ms IS NULL AND first_success_ms IS NOT NULL AND first_failures >= $1::integer
+            THEN first_success_ms ELSE former_until_ms END
+FROM change WHERE client_id IS NOT NULL AND NOT EXISTS (
+  SELECT FROM endpoint_health AS present
+  WHERE present.endpoint_id = change.endpoint_id AND present.failures = 0 AND change.last_failure_ms IS NULL
+    AND abs(change.last_success_ms - present.last_success_ms) < $2::bigint) ORDER BY endpoint_id
+ON CONFLICT (endpoint_id) DO UPDATE SET (failures, failing_since_ms, last_success_ms, last_failure_ms, last_status,
+                                         last_error, former_since_ms, former_until_ms) = (
+  SELECT CASE WHEN c.first_success_ms IS NULL THEN h.failures + c.first_failures ELSE c.failures END,
+         CASE WHEN c.first_success_ms IS NULL THEN coalesce(h.failing_since_ms, c.first_since_ms)
+              ELSE c.failing_since_ms END,
+         coalesce(c.last_success_ms, h.last_success_ms), coalesce(c.last_failure_ms, h.last_failure_ms),
+         CASE WHEN c.last_failure_ms IS NULL THEN h.last_status ELSE c.last_status END,
+         CASE WHEN c.last_failure_ms IS NULL THEN h.last_error ELSE c.last_error END,
+         CASE WHEN c.former_since_ms IS NOT NULL THEN c.former_since_ms
+              WHEN c.first_success_ms IS NOT NULL AND h.failures + c.first_failures >= $1::integer
+              THEN coalesce(h.failing_since_ms, c.first_since_ms) ELSE h.former_since_ms END,
+         CASE WHEN c.former_since_ms IS NOT NULL THEN c.former_until_ms
+              WHEN c.first_success_ms IS NOT NULL AND h.failures + c.first_failures >= $1::integer
+              THEN c.first_success_ms ELSE h.former_until_ms END
+  FROM change AS c WHERE c.endpoint_id = h.endpoint_id)
 
 -- name: release_claims
 -- the end of the lease tells a claim from a later one of the same run, which may have the same attempt number;
@@ -244,6 +284,25 @@ INSERT INTO queue (id, event_id, endpoint_id, client_id, attempt_count, failure_
 SELECT back.id, event_id, endpoint_id, client_id, attempt_count, 0, again.due_ms, order_key, coalesce($3, replay_id),
        replayed, turn, created_ms, bulk
 FROM unnest($1::bigint[], $2::bigint[]) AS again (id, due_ms) JOIN back ON back.id = again.id
+
+-- name: discard
+WITH held AS MATERIALIZED (
+  SELECT id, endpoint_id, client_id FROM finished WHERE id = ANY ($2::bigint[]) AND state = 'dead'
+  ORDER BY id FOR UPDATE
+), discarded AS (
+  UPDATE finished SET state = 'cancelled', reason = $3, finished_ms = $4 WHERE id = ANY (ARRAY (SELECT id FROM held))
+), counted AS (
+  INSERT INTO delivery_counts AS c (slot, endpoint_id, client_id, matched, delivered, dead, cancelled, pending)
+  SELECT $1::integer, endpoint_id, min(client_id), 0, 0, -count(*), count(*), 0
+  FROM held GROUP BY endpoint_id ORDER BY endpoint_id
+  ON CONFLICT (endpoint_id, slot) DO UPDATE
+  SET dead = c.dead + excluded.dead, cancelled = c.cancelled + excluded.cancelled
+)
+SELECT count(*) FROM held
+
+-- name: pending_of_replay
+-- index queue_replay
+SELECT id FROM queue WHERE replay_id = $1 LIMIT $2
 
 -- name: vacuum_queue
 VACUUM (SKIP_LOCKED) queue
@@ -337,12 +396,31 @@ FROM (SELECT * FROM endpoint_revision WHERE endpoint_id = $1 ORDER BY revision D
 WHERE updated_ms <= $2 ORDER BY revision DESC LIMIT 1
 
 -- name: put_key
-INSERT INTO api_key (id, role, client_ids, name, digest, created_ms, revoked_ms) VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO api_key (id, role, client_ids, name, digest, created_ms, revoked_ms, expires_ms)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (id) DO UPDATE SET role = excluded.role, client_ids = excluded.client_ids, name = excluded.name,
-  digest = excluded.digest, revoked_ms = excluded.revoked_ms
+  digest = excluded.digest, revoked_ms = excluded.revoked_ms, expires_ms = excluded.expires_ms
 
 -- name: keys
-SELECT id, role, client_ids, name, digest, created_ms, revoked_ms FROM api_key ORDER BY id
+SELECT id, role, client_ids, name, digest, created_ms, revoked_ms, expires_ms FROM api_key ORDER BY id
+
+-- name: note_key_uses
+-- keys are sorted, so that no deadlock can arise
+INSERT INTO key_use AS u (key_id, used_ms) SELECT * FROM unnest($1::bigint[], $2::bigint[])
+ON CONFLICT (key_id) DO UPDATE SET used_ms = greatest(u.used_ms, excluded.used_ms)
+
+-- name: key_uses
+SELECT key_id, used_ms FROM key_use
+
+-- name: put_client_name
+INSERT INTO client_name (client_id, name) VALUES ($1, $2)
+ON CONFLICT (client_id) DO UPDATE SET name = excluded.name
+
+-- name: delete_client_name
+DELETE FROM client_name WHERE client_id = $1
+
+-- name: client_names
+SELECT client_id, name FROM client_name ORDER BY client_id
 
 -- name: end_session
 INSERT INTO ended_session (id, ends_ms) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING
@@ -400,9 +478,9 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 ON CONFLICT (id) DO UPDATE SET state = excluded.state, cursor = excluded.cursor, looked_at = excluded.looked_at,
   queued = excluded.queued, finished_ms = excluded.finished_ms
 
--- name: running_cursor
+-- name: replay_progress
 -- another node that runs the same replay waits to the end of the transaction, and then sees another cursor
-SELECT cursor FROM replay WHERE id = $1 AND state = 'running' FOR UPDATE
+SELECT state, cursor FROM replay WHERE id = $1 FOR UPDATE
 
 -- name: replay_states
 -- indexes queue_replay and finished_replay
@@ -416,8 +494,11 @@ FROM replay WHERE id = $1
 -- Audit log ----------------------------------------------------------------------------------------------------
 
 -- name: insert_audit_entry
-INSERT INTO audit_entry (id, at_ms, client_id, key_id, key_name, action, target, detail)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO audit_entry (id, at_ms, client_id, key_id, key_name, action, target, detail, name, changes)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+
+-- name: audit_entry
+SELECT id, at_ms, client_id, key_id, key_name, action, target, detail, name, changes FROM audit_entry WHERE id = $1
 
 -- name: delete_old_audit_entries
 -- the primary key
@@ -765,12 +846,12 @@ SELECT id, event_id, endpoint_id, client_id, state, attempt_count, failure_count
 FROM delivery WHERE id = $1
 
 -- name: attempts
-SELECT number, started_ms, duration_ms, status, error, response_headers, response_body
+SELECT number, started_ms, duration_ms, status, error, response_headers, response_body, details
 FROM attempt WHERE delivery_id = $1 ORDER BY number DESC LIMIT $2
 
 -- name: recent_attempts
 -- index finished_when
-SELECT a.number, a.started_ms, a.duration_ms, a.status, a.error, a.response_headers, a.response_body
+SELECT a.number, a.started_ms, a.duration_ms, a.status, a.error, a.response_headers, a.response_body, a.details
 FROM (SELECT id, event_id, attempt_count, finished_ms FROM finished
       WHERE endpoint_id = $1 ORDER BY finished_ms DESC LIMIT $2) AS f
 CROSS JOIN LATERAL (
@@ -779,13 +860,50 @@ CROSS JOIN LATERAL (
   LIMIT 1) AS a
 ORDER BY f.finished_ms DESC
 
+-- name: deliveries_of_events
+-- indexes queue_event and finished_event
+SELECT id, event_id, endpoint_id, client_id, state, attempt_count, failure_count, due_ms, leased, order_key, replay_id,
+       reason, created_ms, finished_ms
+FROM delivery WHERE event_id = ANY ($1::bigint[]) ORDER BY event_id DESC, id DESC LIMIT $2
+
+-- name: oldest_pending
+-- index queue_due
+SELECT d.id, d.event_id, d.endpoint_id, d.client_id, d.state, d.attempt_count, d.failure_count, d.due_ms, d.leased,
+       d.order_key, d.replay_id, d.reason, d.created_ms, d.finished_ms
+FROM unnest($1::bigint[]) AS wanted (endpoint_id)
+CROSS JOIN LATERAL (
+  SELECT n.id FROM (SELECT id FROM queue WHERE queue.endpoint_id = wanted.endpoint_id
+                    ORDER BY kind, due_ms LIMIT $2) AS n ORDER BY n.id LIMIT $3) AS oldest
+CROSS JOIN LATERAL (SELECT * FROM delivery WHERE delivery.id = oldest.id LIMIT 1) AS d
+ORDER BY d.id
+
 -- name: delivery_states
 -- indexes queue_event and finished_event
 SELECT event_id, client_id, state, count(*) AS count FROM delivery WHERE event_id = ANY ($1::bigint[])
 GROUP BY event_id, client_id, state
 
+-- name: events_with_delivery
+-- indexes queue_event and finished_event
+SELECT DISTINCT event_id FROM delivery WHERE event_id = ANY ($2::bigint[]) AND endpoint_id = $1
+
+-- name: dead_with_errors
+-- index finished_ended_endpoint
+SELECT n.id, n.reason, a.error
+FROM (SELECT id, event_id, reason, attempt_count FROM finished
+      WHERE endpoint_id = $1 AND state = 'dead' AND id < $2 ORDER BY id DESC LIMIT $3) AS n
+LEFT JOIN LATERAL (
+  SELECT error FROM attempt
+  WHERE attempt.delivery_id = n.id AND attempt.number = n.attempt_count AND attempt.event_id = n.event_id
+  LIMIT 1) AS a ON true
+ORDER BY n.id DESC
+
+-- name: endpoint_health
+SELECT endpoint_id, client_id, failures, failing_since_ms, last_success_ms, last_failure_ms, last_status, last_error,
+       former_since_ms, former_until_ms
+FROM endpoint_health ORDER BY endpoint_id
+
 -- name: last_attempts
-SELECT d.id AS delivery_id, a.number, a.started_ms, a.duration_ms, a.status, a.error
+SELECT d.id AS delivery_id, a.number, a.started_ms, a.duration_ms, a.status, a.error, a.details
 FROM (SELECT id, event_id, attempt_count FROM delivery WHERE id = ANY ($1::bigint[])) AS d
 CROSS JOIN LATERAL (
   SELECT * FROM attempt

@@ -3,18 +3,21 @@
 Results are recorded only while the claim holds (fencing by run_id).
 
 Every transaction locks in the same order, so that no deadlock can arise: the endpoint or the replay, order keys,
-deliveries by id, counts by endpoint.
+deliveries by id, counts by endpoint, health by endpoint.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from itertools import compress
 from typing import Any, Final
 
 import msgspec
 
+from commerce_event.core.health import FAILING_FROM
 from commerce_event.core.model import DeliveryState, Replay
 from commerce_event.store import row_mapping
+from commerce_event.store.endpoint_health import SUCCESS_STEP_MS, health_changes
 from commerce_event.store.insert_rows import OrderKey, must_wait, order_keys_of, replayed_row
 from commerce_event.store.model import (
     DAMAGED,
@@ -24,6 +27,7 @@ from commerce_event.store.model import (
     EndpointBacklog,
     NewDelivery,
     Settlement,
+    may_follow,
 )
 from commerce_event.store.port import StoreUnavailableError
 from commerce_event.store.postgres.cluster import Cluster
@@ -90,22 +94,23 @@ class PostgresQueue:
         finished_ms = max((each.attempt.ended_ms for each in settlements), default=0)
         slot = finishing_slot(self._cluster.run_id)
 
-        async def work(connection: Connection) -> tuple[list[Row], bool]:
+        async def work(connection: Connection) -> tuple[list[bool], bool]:
             if not settlements:
                 return [], False
             with_order_key = await fetch(connection, "pending_order_keys", finishing_ids, endpoints)
             await lock_order_keys(connection, {(row.endpoint_id, row.order_key) for row in with_order_key})
-            held = await fetch(connection, "settle", slot, *columns(results, 14))
-            return held, await _release_next(
-                connection, [row for row in held if row.endpoint_id is not None], finished_ms
-            )
+            held = await fetch(connection, "settle", slot, *columns(results, 15))
+            finished = [row for row in held if row.endpoint_id is not None]
+            released = await _release_next(connection, finished, finished_ms)
+            recorded = _recorded(settlements, held)
+            await _record_health(connection, compress(settlements, recorded))
+            return recorded, released
 
-        held, released = await self._executor.write(work)
+        recorded, released = await self._executor.write(work)
         self._vacuum.count_settled(len(settlements))
         if released:
             self._cluster.tell("work")
-        recorded = {(row.id, row.number, row.run_id) for row in held}
-        return [(each.delivery_id, each.attempt.number, each.run_id) in recorded for each in settlements]
+        return recorded
 
     async def release_claims(self, claimed: Sequence[Claimed], *, now_ms: int) -> None:
         claims = sorted((each.delivery_id, each.run_id, each.number, each.lease_until_ms) for each in claimed)
@@ -217,8 +222,25 @@ class PostgresQueue:
         await self._executor.write(work)
         self._cluster.tell("work")
 
-    async def put_replay(self, replay: Replay, *, expected_cursor: int | None = None) -> None:
-        await self._executor.write(lambda connection: _put_replay(connection, replay, expected_cursor))
+    async def discard(self, delivery_ids: Sequence[int], *, reason: str, now_ms: int) -> int:
+        slot = finishing_slot(self._cluster.run_id)
+        return int(
+            await self._executor.run(
+                lambda connection: fetch_value(connection, "discard", slot, delivery_ids, reason, now_ms)
+            )
+        )
+
+    async def finish_replay(self, replay_id: int, *, state: DeliveryState, reason: str, now_ms: int, limit: int) -> int:
+        async def work(connection: Connection) -> int:
+            ids = await fetch_column(connection, "pending_of_replay", replay_id, limit)
+            return await self._finish(connection, ids, state=state, reason=reason, now_ms=now_ms, leased=True)
+
+        count = await self._executor.write(work)
+        self._cluster.tell("work")
+        return count
+
+    async def put_replay(self, replay: Replay, *, expected_cursor: int | None = None) -> bool:
+        return await self._executor.write(lambda connection: _put_replay(connection, replay, expected_cursor))
 
     async def _finish(
         self,
@@ -249,20 +271,28 @@ def _result_row(settlement: Settlement) -> tuple[Any, ...]:
         settlement.due_ms,
         settlement.reason,
         None if settlement.state == "pending" else attempt.ended_ms,
-        attempt.started_ms,
-        attempt.duration_ms,
-        attempt.status,
-        attempt.error,
-        msgspec.json.encode(attempt.response_headers).decode(),
-        attempt.response_body,
+        *row_mapping.attempt_row(attempt),
     )
 
 
+def _recorded(settlements: Sequence[Settlement], held: Iterable[Row]) -> list[bool]:
+    """Tell for each settlement whether its claim was held."""
+    claims = {(row.id, row.number, row.run_id) for row in held}
+    return [(each.delivery_id, each.attempt.number, each.run_id) in claims for each in settlements]
+
+
+async def _record_health(connection: Connection, recorded: Iterable[Settlement]) -> None:
+    """Update the health of endpoints, last in a transaction, so that other nodes wait only for its commit."""
+    changes = [msgspec.structs.astuple(change) for change in health_changes(recorded)]
+    if changes:
+        await execute(connection, "record_health", FAILING_FROM, SUCCESS_STEP_MS, *columns(changes, 12))
+
+
 async def _put_replay(connection: Connection, replay: Replay, expected_cursor: int | None) -> bool:
-    """Store a replay. Return False, with nothing stored, unless it is still running at the expected cursor."""
+    """Store a replay. Return False, with nothing stored, when another step was first: see ``put_replay``."""
     if expected_cursor is not None:
-        present = await fetch_value(connection, "running_cursor", replay.id)
-        if present != expected_cursor:
+        present = next(iter(await fetch(connection, "replay_progress", replay.id)), None)
+        if present is None or present.cursor != expected_cursor or not may_follow(present.state, replay.state):
             return False
     await execute(connection, "put_replay", *msgspec.structs.astuple(replay))
     return True

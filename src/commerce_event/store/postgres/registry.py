@@ -1,4 +1,6 @@
-"""Endpoints, keys and ended sessions: small tables, seldom written, read whole."""
+"""Endpoints, keys, ended sessions and names of clients: small tables, seldom written, read whole."""
+
+from collections.abc import Mapping
 
 from commerce_event.core.model import Key
 from commerce_event.store import row_mapping
@@ -6,7 +8,7 @@ from commerce_event.store.model import REVISIONS_MAX, EndpointRow
 from commerce_event.store.port import EndpointChangedError
 from commerce_event.store.postgres.cluster import Cluster
 from commerce_event.store.postgres.executor import Executor
-from commerce_event.store.postgres.sql import Connection, execute, fetch, fetch_column, fetch_value
+from commerce_event.store.postgres.sql import Connection, columns, execute, fetch, fetch_column, fetch_value
 
 
 class PostgresRegistry:
@@ -54,7 +56,7 @@ class PostgresRegistry:
 
     async def put_key(self, key: Key) -> int:
         clients = None if key.client_ids is None else list(key.client_ids)
-        values = (key.id, key.role, clients, key.name, key.digest, key.created_ms, key.revoked_ms)
+        values = row_mapping.key_row(key, clients)
 
         async def work(connection: Connection) -> int:
             version = int(await fetch_value(connection, "increment_meta", "config_version"))
@@ -68,6 +70,31 @@ class PostgresRegistry:
     async def keys(self) -> list[Key]:
         rows = await self._executor.read(lambda connection: fetch(connection, "keys"))
         return [row_mapping.key(row, row.client_ids) for row in rows]
+
+    async def note_key_uses(self, uses: Mapping[int, int]) -> None:
+        rows = columns(sorted(uses.items()), 2)
+        await self._executor.run(lambda connection: execute(connection, "note_key_uses", *rows))
+
+    async def key_uses(self) -> dict[int, int]:
+        rows = await self._executor.read(lambda connection: fetch(connection, "key_uses"))
+        return {row.key_id: row.used_ms for row in rows}
+
+    async def put_client_name(self, client_id: int, name: str | None) -> int:
+        async def work(connection: Connection) -> int:
+            version = int(await fetch_value(connection, "increment_meta", "config_version"))
+            if name is None:
+                await execute(connection, "delete_client_name", client_id)
+            else:
+                await execute(connection, "put_client_name", client_id, name)
+            return version
+
+        version = await self._executor.write(work)
+        self._cluster.tell("config")
+        return version
+
+    async def client_names(self) -> dict[int, str]:
+        rows = await self._executor.read(lambda connection: fetch(connection, "client_names"))
+        return {row.client_id: row.name for row in rows}
 
     async def end_session(self, session_id: str, *, ends_ms: int, now_ms: int) -> int:
         async def work(connection: Connection) -> int:

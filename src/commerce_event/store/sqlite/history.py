@@ -8,7 +8,16 @@ import msgspec
 
 from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event, Replay, Scope
 from commerce_event.store import row_mapping
-from commerce_event.store.model import ATTEMPTS_MAX, DeadGroup, DeliveryCounts, DeliveryQuery, EventQuery, Page
+from commerce_event.store.model import (
+    ATTEMPTS_MAX,
+    PENDING_EXAMINED_MAX,
+    DeadGroup,
+    DeliveryCounts,
+    DeliveryQuery,
+    EndpointHealth,
+    EventQuery,
+    Page,
+)
 from commerce_event.store.row_mapping import Row, build
 from commerce_event.store.sqlite import delivery_listing, event_listing
 from commerce_event.store.sqlite.access import Access
@@ -33,7 +42,7 @@ class SqliteHistory:
         where.add_scope(scope, "client_id")
         where.add_bounds("id", None, page.before)
         if running:
-            where.add("state = 'running'")
+            where.add("state IN ('running', 'cancelling')")
         order = "ASC" if running else "DESC"
         sql = f"SELECT {row_mapping.REPLAY} FROM replay WHERE {where.sql} ORDER BY id {order} LIMIT ?"
         values = (*where.values, page.limit)
@@ -108,6 +117,24 @@ class SqliteHistory:
 
         return await self._access.read_snapshot(work)
 
+    async def deliveries_of_events(
+        self, event_ids: Sequence[int], scope: Scope, *, limit: int
+    ) -> tuple[list[Delivery], dict[int, Attempt]]:
+        def work(connection: apsw.Connection) -> tuple[list[Delivery], dict[int, Attempt]]:
+            rows = fetch(connection, "deliveries_of_events", as_json(event_ids), limit)
+            found = [row_mapping.delivery(row) for row in rows if scope.allows(row.client_id)]
+            last = fetch(connection, "last_attempts", as_json([each.id for each in found]))
+            return found, row_mapping.last_attempts(last)
+
+        return await self._access.read_snapshot(work)
+
+    async def oldest_pending(self, endpoint_ids: Sequence[int], *, limit: int) -> list[Delivery]:
+        def work(connection: apsw.Connection) -> list[Delivery]:
+            rows = fetch(connection, "oldest_pending", as_json(endpoint_ids), PENDING_EXAMINED_MAX, limit)
+            return [row_mapping.delivery(row) for row in rows]
+
+        return await self._access.read(work)
+
     async def count_deliveries(self, query: DeliveryQuery, *, limit: int) -> int:
         where = delivery_listing.conditions_of(query, Page(limit))
         sql = f"SELECT count(*) FROM (SELECT 1 FROM delivery AS d WHERE {where.sql} LIMIT ?)"
@@ -117,6 +144,30 @@ class SqliteHistory:
         ids = as_json(event_ids)
         return await self._access.read(
             lambda connection: row_mapping.delivery_states(fetch(connection, "delivery_states", ids), scope)
+        )
+
+    async def events_with_delivery(self, endpoint_id: int, event_ids: Sequence[int]) -> set[int]:
+        ids = as_json(event_ids)
+        return await self._access.read(
+            lambda connection: set(fetch_column(connection, "events_with_delivery", endpoint_id, ids))
+        )
+
+    async def dead_in_group(
+        self, endpoint_id: int, *, reason: str | None, error: str | None, before: int | None, limit: int
+    ) -> tuple[list[int], int | None]:
+        end = 2**63 - 1 if before is None else before
+        rows = await self._access.read(
+            lambda connection: list(fetch(connection, "dead_with_errors", endpoint_id, end, limit))
+        )
+        return row_mapping.in_dead_group(rows, reason, error, limit)
+
+    async def endpoint_health(self, scope: Scope) -> list[EndpointHealth]:
+        return await self._access.read(
+            lambda connection: [
+                build(EndpointHealth, row)
+                for row in fetch(connection, "endpoint_health")
+                if scope.allows(row.client_id)
+            ]
         )
 
     async def recent_attempts(self, endpoint_id: int, limit: int) -> list[Attempt]:

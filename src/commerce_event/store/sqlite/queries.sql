@@ -59,8 +59,9 @@ FROM (VALUES {rows:1}) AS claimed
 WHERE delivery.id = claimed.column1
 
 -- name: insert_attempts
-INSERT INTO attempt (delivery_id, number, started_ms, duration_ms, status, error, response_headers, response_body)
-VALUES {rows:8}
+INSERT INTO attempt (delivery_id, number, started_ms, duration_ms, status, error, response_headers, response_body,
+                     details)
+VALUES {rows:9}
 
 -- name: count_held_claims
 -- how many of these attempts (delivery, run, number) may still be settled
@@ -72,6 +73,46 @@ UPDATE delivery SET state = result.column2, failure_count = result.column3, due_
        reason = result.column5, finished_ms = result.column6, run_id = NULL, leased_ms = NULL
 FROM (VALUES {rows:6}) AS result
 WHERE delivery.id = result.column1
+
+-- name: record_health
+-- ?: FAILING_FROM, SUCCESS_STEP_MS. One that stays healthy is left out
+WITH settings (failing_from, success_step_ms) AS (VALUES (?, ?)), change AS (
+  SELECT r.column1 AS endpoint_id, r.column2 AS first_failures, r.column3 AS first_since_ms,
+         r.column4 AS first_success_ms, r.column5 AS failures, r.column6 AS failing_since_ms,
+         r.column7 AS last_success_ms, r.column8 AS last_failure_ms, r.column9 AS last_status,
+         r.column10 AS last_error, r.column11 AS former_since_ms, r.column12 AS former_until_ms,
+         c.client_id, s.failing_from, s.success_step_ms
+  FROM (VALUES {rows:12}) AS r CROSS JOIN settings AS s
+  CROSS JOIN delivery_counts AS c ON c.endpoint_id = r.column1
+)
+INSERT INTO endpoint_health AS h (endpoint_id, client_id, failures, failing_since_ms, last_success_ms, last_failure_ms, last_status, last_error,
+                                  former_since_ms, former_until_ms)
+SELECT endpoint_id, client_id, CASE WHEN first_success_ms IS NULL THEN first_failures ELSE failures END,
+       CASE WHEN first_success_ms IS NULL THEN first_since_ms ELSE failing_since_ms END, last_success_ms,
+       last_failure_ms, last_status, last_error,
+       CASE WHEN former_since_ms IS NULL AND first_success_ms IS NOT NULL AND first_failures >= failing_from THEN first_since_ms
+            ELSE former_since_ms END,
+       CASE WHEN former_since_ms IS NULL AND first_success_ms IS NOT NULL AND first_failures >= failing_from
+            THEN first_success_ms ELSE former_until_ms END
+FROM change WHERE NOT EXISTS (
+  SELECT 1 FROM endpoint_health AS present
+  WHERE present.endpoint_id = change.endpoint_id AND present.failures = 0 AND change.last_failure_ms IS NULL
+    AND abs(change.last_success_ms - present.last_success_ms) < change.success_step_ms)
+ON CONFLICT (endpoint_id) DO UPDATE SET (failures, failing_since_ms, last_success_ms, last_failure_ms, last_status,
+                                         last_error, former_since_ms, former_until_ms) = (
+  SELECT CASE WHEN c.first_success_ms IS NULL THEN h.failures + c.first_failures ELSE c.failures END,
+         CASE WHEN c.first_success_ms IS NULL THEN coalesce(h.failing_since_ms, c.first_since_ms)
+              ELSE c.failing_since_ms END,
+         coalesce(c.last_success_ms, h.last_success_ms), coalesce(c.last_failure_ms, h.last_failure_ms),
+         CASE WHEN c.last_failure_ms IS NULL THEN h.last_status ELSE c.last_status END,
+         CASE WHEN c.last_failure_ms IS NULL THEN h.last_error ELSE c.last_error END,
+         CASE WHEN c.former_since_ms IS NOT NULL THEN c.former_since_ms
+              WHEN c.first_success_ms IS NOT NULL AND h.failures + c.first_failures >= failing_from
+              THEN coalesce(h.failing_since_ms, c.first_since_ms) ELSE h.former_since_ms END,
+         CASE WHEN c.former_since_ms IS NOT NULL THEN c.former_until_ms
+              WHEN c.first_success_ms IS NOT NULL AND h.failures + c.first_failures >= failing_from
+              THEN c.first_success_ms ELSE h.former_until_ms END
+  FROM change AS c WHERE c.endpoint_id = h.endpoint_id)
 
 -- name: release_claims
 UPDATE delivery SET attempt_count = attempt_count - 1, due_ms = ?, run_id = NULL, leased_ms = NULL
@@ -132,6 +173,15 @@ UPDATE delivery SET state = 'pending', failure_count = 0, due_ms = again.column2
 FROM (VALUES {rows:2}) AS again
 WHERE delivery.id = again.column1
 
+-- name: discard
+UPDATE delivery SET state = 'cancelled', reason = ?, finished_ms = ?
+FROM (VALUES {rows:1}) AS discarded
+WHERE delivery.id = discarded.column1
+
+-- name: pending_of_replay
+-- index delivery_replay
+SELECT id FROM delivery INDEXED BY delivery_replay WHERE replay_id = ? AND state = 'pending' LIMIT ?
+
 -- name: count_new_deliveries
 INSERT INTO delivery_counts (endpoint_id, client_id, matched, delivered, dead, cancelled, pending)
 SELECT column1, column2, column3, 0, 0, 0, column3 FROM (VALUES {rows:3}) WHERE true
@@ -190,12 +240,29 @@ FROM (SELECT * FROM endpoint_revision WHERE endpoint_id = ?1 ORDER BY revision D
 WHERE updated_ms <= ?2 ORDER BY revision DESC LIMIT 1
 
 -- name: put_key
-INSERT INTO api_key (id, role, client_ids, name, digest, created_ms, revoked_ms) VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO api_key (id, role, client_ids, name, digest, created_ms, revoked_ms, expires_ms)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET role = excluded.role, client_ids = excluded.client_ids, name = excluded.name,
-  digest = excluded.digest, revoked_ms = excluded.revoked_ms
+  digest = excluded.digest, revoked_ms = excluded.revoked_ms, expires_ms = excluded.expires_ms
 
 -- name: keys
-SELECT id, role, client_ids, name, digest, created_ms, revoked_ms FROM api_key ORDER BY id
+SELECT id, role, client_ids, name, digest, created_ms, revoked_ms, expires_ms FROM api_key ORDER BY id
+
+-- name: note_key_uses
+INSERT INTO key_use (key_id, used_ms) VALUES {rows:2}
+ON CONFLICT (key_id) DO UPDATE SET used_ms = max(used_ms, excluded.used_ms)
+
+-- name: key_uses
+SELECT key_id, used_ms FROM key_use
+
+-- name: put_client_name
+INSERT INTO client_name (client_id, name) VALUES (?, ?) ON CONFLICT (client_id) DO UPDATE SET name = excluded.name
+
+-- name: delete_client_name
+DELETE FROM client_name WHERE client_id = ?
+
+-- name: client_names
+SELECT client_id, name FROM client_name ORDER BY client_id
 
 -- name: end_session
 INSERT INTO ended_session (id, ends_ms) VALUES (?, ?) ON CONFLICT (id) DO NOTHING
@@ -253,8 +320,8 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET state = excluded.state, cursor = excluded.cursor, looked_at = excluded.looked_at,
   queued = excluded.queued, finished_ms = excluded.finished_ms
 
--- name: running_cursor
-SELECT cursor FROM replay WHERE id = ? AND state = 'running'
+-- name: replay_progress
+SELECT state, cursor FROM replay WHERE id = ?
 
 -- name: replay_states
 -- index delivery_replay
@@ -268,8 +335,11 @@ FROM replay WHERE id = ?
 -- Audit log ----------------------------------------------------------------------------------------------------
 
 -- name: insert_audit_entry
-INSERT INTO audit_entry (id, at_ms, client_id, key_id, key_name, action, target, detail)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO audit_entry (id, at_ms, client_id, key_id, key_name, action, target, detail, name, changes)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: audit_entry
+SELECT id, at_ms, client_id, key_id, key_name, action, target, detail, name, changes FROM audit_entry WHERE id = ?
 
 -- name: delete_old_audit_entries
 -- the primary key
@@ -569,23 +639,60 @@ SELECT id, event_id, endpoint_id, client_id, state, attempt_count, failure_count
 FROM delivery WHERE id = ?
 
 -- name: attempts
-SELECT number, started_ms, duration_ms, status, error, response_headers, response_body
+SELECT number, started_ms, duration_ms, status, error, response_headers, response_body, details
 FROM attempt WHERE delivery_id = ? ORDER BY number DESC LIMIT ?
 
 -- name: recent_attempts
 -- index delivery_finished
-SELECT a.number, a.started_ms, a.duration_ms, a.status, a.error, a.response_headers, a.response_body
+SELECT a.number, a.started_ms, a.duration_ms, a.status, a.error, a.response_headers, a.response_body, a.details
 FROM (SELECT id, attempt_count FROM delivery INDEXED BY delivery_finished
       WHERE endpoint_id = ? AND finished_ms IS NOT NULL ORDER BY finished_ms DESC LIMIT ?) AS d
 CROSS JOIN attempt AS a ON a.delivery_id = d.id AND a.number = d.attempt_count
+
+-- name: deliveries_of_events
+-- index delivery_event
+SELECT d.id, d.event_id, d.endpoint_id, d.client_id, d.state, d.attempt_count, d.failure_count, d.due_ms,
+       d.run_id IS NOT NULL AS leased, d.order_key, d.replay_id, d.reason, d.created_ms, d.finished_ms
+FROM json_each(?) AS wanted CROSS JOIN delivery AS d ON d.event_id = wanted.value
+ORDER BY d.event_id DESC, d.id DESC LIMIT ?
+
+-- name: oldest_pending
+-- index delivery_due, which has the ids
+SELECT d.id, d.event_id, d.endpoint_id, d.client_id, d.state, d.attempt_count, d.failure_count, d.due_ms,
+       d.run_id IS NOT NULL AS leased, d.order_key, d.replay_id, d.reason, d.created_ms, d.finished_ms
+FROM json_each(?1) AS wanted
+CROSS JOIN delivery AS d ON d.id IN (
+  SELECT id FROM (SELECT id FROM delivery INDEXED BY delivery_due
+                  WHERE state = 'pending' AND endpoint_id = wanted.value LIMIT ?2) ORDER BY id LIMIT ?3)
+ORDER BY d.id
 
 -- name: delivery_states
 -- index delivery_event; the ids come as JSON, here and below
 SELECT d.event_id, d.client_id, d.state, count(*) AS count
 FROM json_each(?) AS wanted CROSS JOIN delivery AS d ON d.event_id = wanted.value GROUP BY d.event_id, d.state
 
+-- name: events_with_delivery
+-- index delivery_event
+SELECT DISTINCT d.event_id FROM json_each(?2) AS wanted
+CROSS JOIN delivery AS d INDEXED BY delivery_event ON d.event_id = wanted.value
+WHERE d.endpoint_id = ?1
+
+-- name: dead_with_errors
+-- index delivery_ended_endpoint
+SELECT n.id, n.reason, a.error
+FROM (SELECT id, reason, attempt_count FROM delivery INDEXED BY delivery_ended_endpoint
+      WHERE endpoint_id = ? AND state = 'dead' AND state IN ('dead', 'cancelled') AND id < ?
+      ORDER BY id DESC LIMIT ?) AS n
+LEFT JOIN attempt AS a ON a.delivery_id = n.id AND a.number = n.attempt_count
+ORDER BY n.id DESC
+
+-- name: endpoint_health
+SELECT endpoint_id, client_id, failures, failing_since_ms, last_success_ms, last_failure_ms, last_status, last_error,
+       former_since_ms, former_until_ms
+FROM endpoint_health ORDER BY endpoint_id
+
 -- name: last_attempts
-SELECT d.id AS delivery_id, a.number, a.started_ms, a.duration_ms, a.status, a.error
+SELECT d.id AS delivery_id, a.number, a.started_ms, a.duration_ms, a.status, a.error, a.details
 FROM json_each(?) AS wanted CROSS JOIN delivery AS d ON d.id = wanted.value
 CROSS JOIN attempt AS a ON a.delivery_id = d.id AND a.number = d.attempt_count
 

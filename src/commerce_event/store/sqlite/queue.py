@@ -10,8 +10,10 @@ from typing import Final
 import apsw
 import msgspec
 
+from commerce_event.core.health import FAILING_FROM
 from commerce_event.core.model import DeliveryState, Replay
 from commerce_event.store import row_mapping
+from commerce_event.store.endpoint_health import SUCCESS_STEP_MS, health_changes
 from commerce_event.store.insert_rows import must_wait, replayed_row
 from commerce_event.store.model import (
     DAMAGED,
@@ -21,6 +23,7 @@ from commerce_event.store.model import (
     EndpointBacklog,
     NewDelivery,
     Settlement,
+    may_follow,
 )
 from commerce_event.store.row_mapping import Row
 from commerce_event.store.sqlite.access import Access
@@ -77,16 +80,7 @@ class SqliteQueue:
             held = _held_claims(connection, settlements)
             kept = [settlement for settlement, is_held in zip(settlements, held, strict=True) if is_held]
             attempts = [
-                (
-                    settlement.delivery_id,
-                    settlement.attempt.number,
-                    settlement.attempt.started_ms,
-                    settlement.attempt.duration_ms,
-                    settlement.attempt.status,
-                    settlement.attempt.error,
-                    msgspec.json.encode(settlement.attempt.response_headers).decode(),
-                    settlement.attempt.response_body,
-                )
+                (settlement.delivery_id, settlement.attempt.number, *row_mapping.attempt_row(settlement.attempt))
                 for settlement in kept
             ]
             results = [
@@ -107,6 +101,8 @@ class SqliteQueue:
             if finished:
                 ids = [settlement.delivery_id for settlement in finished]
                 _release_next(connection, ids, max(settlement.attempt.ended_ms for settlement in finished))
+            changes = [msgspec.structs.astuple(change) for change in health_changes(kept)]
+            write_rows(connection, "record_health", changes, before=(FAILING_FROM, SUCCESS_STEP_MS))
             return held
 
         return await self._access.write(work)
@@ -196,8 +192,24 @@ class SqliteQueue:
 
         await self._access.write(work)
 
-    async def put_replay(self, replay: Replay, *, expected_cursor: int | None = None) -> None:
-        await self._access.write(lambda connection: _put_replay(connection, replay, expected_cursor))
+    async def discard(self, delivery_ids: Sequence[int], *, reason: str, now_ms: int) -> int:
+        def work(connection: apsw.Connection) -> int:
+            rows = [row for row in _deliveries_by_id(connection, delivery_ids) if row.state == "dead"]
+            write_rows(connection, "discard", [(row.id,) for row in rows], before=(reason, now_ms))
+            _move_counts(connection, ((row.endpoint_id, "dead", "cancelled") for row in rows))
+            return len(rows)
+
+        return await self._access.write(work)
+
+    async def finish_replay(self, replay_id: int, *, state: DeliveryState, reason: str, now_ms: int, limit: int) -> int:
+        def work(connection: apsw.Connection) -> int:
+            ids = fetch_column(connection, "pending_of_replay", replay_id, limit)
+            return _finish(connection, ids, state=state, reason=reason, now_ms=now_ms)
+
+        return await self._access.write(work)
+
+    async def put_replay(self, replay: Replay, *, expected_cursor: int | None = None) -> bool:
+        return await self._access.write(lambda connection: _put_replay(connection, replay, expected_cursor))
 
 
 def release_former_claims(connection: apsw.Connection, now_ms: int) -> int:
@@ -208,9 +220,11 @@ def release_former_claims(connection: apsw.Connection, now_ms: int) -> int:
 
 
 def _put_replay(connection: apsw.Connection, replay: Replay, expected_cursor: int | None) -> bool:
-    """Store a replay. Return False, with nothing stored, unless it is still running at the expected cursor."""
-    if expected_cursor is not None and fetch_value(connection, "running_cursor", replay.id) != expected_cursor:
-        return False
+    """Store a replay. Return False, with nothing stored, when another step was first: see ``put_replay``."""
+    if expected_cursor is not None:
+        present = next(fetch(connection, "replay_progress", replay.id), None)
+        if present is None or present.cursor != expected_cursor or not may_follow(present.state, replay.state):
+            return False
     values = msgspec.structs.asdict(replay) | {"types": as_json(replay.types)}
     execute(connection, "put_replay", *values.values())
     return True
@@ -248,7 +262,7 @@ def _finish(
 def _record_interrupted(connection: apsw.Connection, claims: Sequence[tuple[int, int, int]], now_ms: int) -> None:
     """Write an attempt for each (delivery, number, leased since) that was never answered."""
     rows = [
-        (delivery_id, number, since_ms, max(0, now_ms - since_ms), None, INTERRUPTED, "[]", b"")
+        (delivery_id, number, since_ms, max(0, now_ms - since_ms), None, INTERRUPTED, "[]", b"", None)
         for delivery_id, number, since_ms in claims
     ]
     write_rows(connection, "insert_attempts", rows)

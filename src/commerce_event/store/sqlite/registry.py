@@ -1,5 +1,6 @@
-"""Endpoints, keys and ended sessions: small tables, seldom written, read whole."""
+"""Endpoints, keys, ended sessions and names of clients: small tables, seldom written, read whole."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import apsw
@@ -10,7 +11,7 @@ from commerce_event.store import row_mapping
 from commerce_event.store.model import REVISIONS_MAX, EndpointRow
 from commerce_event.store.port import EndpointChangedError
 from commerce_event.store.sqlite.access import Access
-from commerce_event.store.sqlite.sql import as_json, execute, fetch, fetch_column, fetch_value
+from commerce_event.store.sqlite.sql import as_json, execute, fetch, fetch_column, fetch_value, write_rows
 
 
 class SqliteRegistry:
@@ -56,9 +57,7 @@ class SqliteRegistry:
 
     async def put_key(self, key: Key) -> int:
         def work(connection: apsw.Connection) -> int:
-            clients = as_json(key.client_ids)
-            values = (key.id, key.role, clients, key.name, key.digest, key.created_ms, key.revoked_ms)
-            execute(connection, "put_key", *values)
+            execute(connection, "put_key", *row_mapping.key_row(key, as_json(key.client_ids)))
             return int(fetch_value(connection, "increment_meta", "config_version"))
 
         return await self._access.write(work)
@@ -70,6 +69,29 @@ class SqliteRegistry:
             return [row_mapping.key(row, client_ids) for row, client_ids in zip(rows, clients, strict=True)]
 
         return await self._access.read(work)
+
+    async def note_key_uses(self, uses: Mapping[int, int]) -> None:
+        await self._access.write(lambda connection: write_rows(connection, "note_key_uses", list(uses.items())))
+
+    async def key_uses(self) -> dict[int, int]:
+        return await self._access.read(
+            lambda connection: {row.key_id: row.used_ms for row in fetch(connection, "key_uses")}
+        )
+
+    async def put_client_name(self, client_id: int, name: str | None) -> int:
+        def work(connection: apsw.Connection) -> int:
+            if name is None:
+                execute(connection, "delete_client_name", client_id)
+            else:
+                execute(connection, "put_client_name", client_id, name)
+            return int(fetch_value(connection, "increment_meta", "config_version"))
+
+        return await self._access.write(work)
+
+    async def client_names(self) -> dict[int, str]:
+        return await self._access.read(
+            lambda connection: {row.client_id: row.name for row in fetch(connection, "client_names")}
+        )
 
     async def end_session(self, session_id: str, *, ends_ms: int, now_ms: int) -> int:
         def work(connection: apsw.Connection) -> int:

@@ -4,12 +4,16 @@
   const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
   const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
   const old = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric" });
+  const named = new Intl.DateTimeFormat(undefined, { hour: "2-digit", timeZoneName: "short" });
+  const zoneOf = (moment) => named.formatToParts(moment).find((part) => part.type === "timeZoneName")?.value ?? "";
 
-  const timeText = (moment) => {
+  // Date, time and zone. The date of today and the zone are shown on phones and paper, and by a click elsewhere.
+  const timeParts = (moment) => {
     const now = new Date();
-    if (moment.toDateString() === now.toDateString()) return clock.format(moment);
-    const date = (moment.getFullYear() === now.getFullYear() ? day : old).format(moment);
-    return `${date}, ${clock.format(moment)}`;
+    const part = (name, text) => Object.assign(document.createElement("span"), { className: name, textContent: text });
+    const isToday = moment.toDateString() === now.toDateString();
+    const date = `${(moment.getFullYear() === now.getFullYear() ? day : old).format(moment)}, `;
+    return [isToday ? part("today", date) : date, clock.format(moment), part("zone", ` ${zoneOf(moment)}`)];
   };
   const labelFormats = {
     clock: new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" }),
@@ -39,9 +43,14 @@
       const moment = new Date(element.dateTime);
       element.dataset.local = "";
       element.title = `${full.format(moment)}\n${element.dateTime}`;
-      element.textContent = timeText(moment);
+      element.replaceChildren(...timeParts(moment));
     }
   };
+
+  document.addEventListener("click", (event) => {
+    const element = event.target.closest("time[data-local]");
+    if (element && !event.target.closest("a, button, summary, label")) element.classList.toggle("whole");
+  });
 
   const announce = (text) => {
     const region = document.getElementById("announcer");
@@ -68,7 +77,7 @@
   }, true);
   document.addEventListener("keydown", (event) => {
     const typing = event.target.closest("input, textarea, select");
-    if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.defaultPrevented || event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
     const search = document.querySelector("[data-search]");
     if (search) { event.preventDefault(); search.focus(); search.select(); }
   });
@@ -113,4 +122,5 @@
     }
   });
   document.addEventListener("htmx:load", (event) => localTimes(event.target.parentNode ?? document));
+  document.addEventListener("page:parsed", (event) => localTimes(event.detail));
 })();

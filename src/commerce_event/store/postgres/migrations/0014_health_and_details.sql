@@ -11,7 +11,7 @@ CREATE TABLE endpoint_health (
   last_error       text,
   former_since_ms  bigint,           -- the last span of failures that has ended
   former_until_ms  bigint
-);
+) WITH (fillfactor = 50);
 
 ALTER TABLE attempt ADD COLUMN details text;      -- JSON; NULL for most
 ALTER TABLE audit_entry ADD COLUMN name text;     -- of the target, at the time

@@ -1,0 +1,60 @@
+"""Rows of a list as CSV or JSON Lines."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import UNSET
+
+Format = Literal["csv", "jsonl"]
+
+MEDIA_TYPES: Final[dict[Format, str]] = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl; charset=utf-8"}
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the beginning of a formula
+_BYTE_ORDER_MARK: Final = "\ufeff"  # without it, Excel reads UTF-8 as the code page of the machine
+
+
+def columns_of(view: type[msgspec.Struct]) -> list[str]:
+    """Return the columns of a view, by the names of the API; those of an object in it as ``endpoint.url``."""
+    columns: list[str] = []
+    for field in msgspec.structs.fields(view):
+        inner = field.type
+        is_object = isinstance(inner, type) and issubclass(inner, msgspec.Struct)
+        columns += [f"{field.encode_name}.{each}" for each in columns_of(inner)] if is_object else [field.encode_name]
+    return columns
+
+
+def header(columns: Sequence[str], format_: Format) -> bytes:
+    """Return what comes before the rows."""
+    return (_BYTE_ORDER_MARK + _csv_line(columns)).encode() if format_ == "csv" else b""
+
+
+def rows(items: Sequence[Any], columns: Sequence[str], format_: Format) -> Iterator[bytes]:
+    """Return each item as a line. In CSV, lists and objects are JSON, and no cell begins like a formula."""
+    for item in items:
+        if format_ == "jsonl":
+            yield msgspec.json.encode(item) + b"\n"
+        else:
+            yield _csv_line([_cell(_value(item, column)) for column in columns]).encode("utf-8", "replace")
+
+
+def _value(item: Any, column: str) -> Any:
+    for name in column.split("."):
+        item = getattr(item, name, None)
+    return item
+
+
+def _cell(value: Any) -> str:
+    if value is None or value is UNSET:
+        return ""
+    if isinstance(value, bool | int | float):
+        return msgspec.json.encode(value).decode()
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _csv_line(cells: Sequence[str]) -> str:
+    line = io.StringIO()
+    csv.writer(line).writerow(cells)
+    return line.getvalue()
