@@ -2,7 +2,6 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -29,14 +28,14 @@ async def expect_accessible(page: Page) -> None:
     assert not found, (page.url, found)
 
 
-async def layout_faults(page: Page) -> Iterator[str]:
+async def layout_faults(page: Page) -> list[str]:
     """Return what is wrong with the size of a page: it scrolls sideways, or it is endlessly high."""
     width, wanted, height = await page.evaluate(
         "[document.documentElement.scrollWidth, innerWidth, document.documentElement.scrollHeight]"
     )
     wide = [f"is {width} px wide in a window of {wanted} px"] if width > wanted else []
     high = [f"is {height} px high"] if height > HEIGHT_MAX_PX else []
-    return iter([*wide, *high])
+    return [*wide, *high]
 
 
 async def repeated_names(page: Page) -> list[str]:
