@@ -58,7 +58,11 @@ async def test_incident_is_understood_mended_and_closed(page: Page, site: Site) 
 
 async def test_incident_is_the_same_on_every_node(browser: Browser, tmp_path: Path) -> None:
     name = await empty_database()
-    settings: dict[str, Any] = {"store": in_database(server_url(), name), "secret_key": new_key(), "retry_schedule_s": (3_600.0,)}
+    settings: dict[str, Any] = {
+        "store": in_database(server_url(), name),
+        "secret_key": new_key(),
+        "retry_schedule_s": (3_600.0,),
+    }
     try:
         async with (
             running_receiver() as receiver,
