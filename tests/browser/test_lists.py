@@ -131,7 +131,9 @@ async def test_date_fields_show_their_whole_value_at_1280(browser: Browser, api:
     page = await context.new_page()
     await sign_in(page)
     await page.goto("/admin/events?since=2026-12-28T10:20:30Z")
-    assert (await page.locator("#e-since").bounding_box() or {})["width"] >= 230
+    box = await page.locator("#e-since").bounding_box()
+    assert box is not None
+    assert box["width"] >= 230
 
 
 @pytest.mark.parametrize("address", ["/nothing", "/problems/not-found", "/problems/nothing"])
