@@ -39,7 +39,7 @@ async def test_paused_endpoint_stays_paused_after_a_restart(tmp_path: Path) -> N
     async with running_api(tmp_path) as api:
         stats = await stats_of(api, endpoint)
         assert (stats["health"], stats["state_since"], stats["pending"]) == ("paused", since, 1)
-        await patch(api, endpoint, paused=False)
+        await patch(api, endpoint, paused=False, url=f"{api.receiver.url}/hook")
         await api.until_state("delivered", event_id=accepted["id"])
 
 
