@@ -21,14 +21,23 @@ def test_latency_of_a_second_or_more_is_in_seconds(duration_ms: float, text: str
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0 s"), (119, "119 s"), (503, "8 min"), (7_200, "2 h"), (200_000, "2 days")]
+    ("seconds", "text"), [(0, "0 s"), (119, "1 min 59 s"), (480, "8 min"), (7_200, "2 h"), (200_000, "2 days 8 h")]
 )
-def test_duration_uses_the_largest_fitting_unit(seconds: float, text: str) -> None:
+def test_duration_uses_the_two_largest_units(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.05, "0.05 s"), (15, "15 s"), (60, "1 min"), (90, "90 s"), (3_600, "1 h"), (86_400, "1 d")]
+    ("seconds", "text"),
+    [
+        (0.05, "0.05 s"),
+        (15, "15 s"),
+        (60, "1 min"),
+        (90, "1 min 30 s"),
+        (3_600, "1 h"),
+        (5_400.5, "1 h 30 min 0.5 s"),
+        (86_400, "1 day"),
+    ],
 )
 def test_setting_duration_is_exact(seconds: float, text: str) -> None:
     assert setting_duration(seconds) == text

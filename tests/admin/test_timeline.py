@@ -50,7 +50,9 @@ def entries_of(
     one: DeliveryView, tries: list[AttemptView], held: str | None = None, *, accepted: bool = True
 ) -> list[TimelineEntry]:
     full = msgspec.structs.replace(one, attempts=tries)
-    return timeline(full, retries=1, accepted_with_event=accepted, now_ms=BORN_MS + 70_000, held=held)
+    return timeline(
+        full, url="https://erp.example/", retries=1, accepted_with_event=accepted, now_ms=BORN_MS + 70_000, held=held
+    )
 
 
 def test_timeline_dead_delivery_ends_with_given_up() -> None:
@@ -93,3 +95,38 @@ def test_attempts_before_restart_follow_from_counted_failures() -> None:
     assert attempts_before_restart(delivery(tries=3, failures=2), attempts(404, "connection_stale", 500)) == 0
     assert attempts_before_restart(delivery("pending", tries=3, failures=1), attempts(404, 404, 500)) == 2
     assert attempts_before_restart(delivery("pending", tries=2, failures=0), attempts(404, 404)) == 2
+
+
+def test_timeline_of_pending_delivery_tells_the_place_and_end_of_the_next_attempt() -> None:
+    ends = rfc3339(BORN_MS + 900_000)
+    waiting = delivery(
+        "pending", tries=2, failures=2, next_attempt_at=rfc3339(BORN_MS + 90_000), attempts_max=17, gives_up_at=ends
+    )
+
+    next_one = entries_of(waiting, attempts(404, 404))[-1]
+
+    assert (next_one.title, next_one.place, next_one.gives_up_at) == ("Next attempt", "attempt 3 of 17", ends)
+
+
+def test_timeline_of_delivery_being_sent_tells_the_place_of_the_attempt_under_way() -> None:
+    entries = entries_of(delivery("pending", tries=3, failures=2, sending=True, attempts_max=17), attempts(404, 404))
+
+    assert (entries[-1].title, entries[-1].place) == ("Sending now", "attempt 3 of 17")
+
+
+def test_timeline_opens_the_newest_failure_only() -> None:
+    entries = entries_of(delivery(tries=2, failures=2), attempts(404, 500))
+
+    assert [entry.is_open for entry in entries] == [False, False, True, False]
+
+
+def test_timeline_opens_the_newest_failure_after_it_is_sent_again_too() -> None:
+    again = delivery("pending", tries=2, failures=0, next_attempt_at=rfc3339(BORN_MS))
+
+    assert [
+        entry.attempt.number for entry in entries_of(again, attempts(404, 500)) if entry.attempt and entry.is_open
+    ] == [2]
+
+
+def test_timeline_of_delivered_delivery_opens_nothing() -> None:
+    assert not any(entry.is_open for entry in entries_of(delivery("delivered", tries=2), attempts(404, 200)))

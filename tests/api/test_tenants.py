@@ -34,7 +34,7 @@ ALLOWED: dict[str, set[str]] = {
 }
 KINDS = {
     "events": "event", "deliveries": "delivery", "endpoints": "endpoint", "replays": "replay", "refusals": "refusal",
-    "keys": "key", "event-settings": "setting", "changes": "change", "audit": "audit",
+    "keys": "key", "event-settings": "setting", "changes": "change", "audit": "audit", "incidents": "endpoint",
 }  # fmt: skip
 UNKNOWN = {
     "event": "evt_", "delivery": "dlv_", "endpoint": "end_", "replay": "rpl_", "refusal": "rfs_", "key": "key_",
@@ -47,6 +47,7 @@ WITH_SOURCE = [o.name for o in OPERATIONS if o.path.startswith("/v1/change-sourc
 OWN_TYPES = {"createEventType", "changeEventType", "deleteEventType"}
 WITHOUT_IDS = {  # tests of their own
     "readActivity", "readNode", "countRefusals", "countChanges", "listEntityFields", "listValidation",
+    "listIncidents", "listClients",
 }  # fmt: skip
 LISTS = [
     o.name
@@ -83,8 +84,9 @@ async def things_of(api: Api, client_id: int) -> Things:
     api.receiver.statuses[path] = 500
     url = api.receiver.url + path
     endpoint = await api.endpoint(client_id, url=url, retry_schedule=[], description=f"marked-{client_id}")
-    accepted = await api.publish(client_id, FirstName=f"marked-{client_id}")
-    (delivery,) = await api.until_state("dead", event_id=accepted["id"])
+    for _ in range(3):  # so many that it is an incident
+        accepted = await api.publish(client_id, FirstName=f"marked-{client_id}", OrderNo=f"SO-{client_id}")
+        (delivery,) = await api.until_state("dead", event_id=accepted["id"])
     wanted = {"endpoint_id": endpoint["id"], "since": LONG_AGO, "until": LONG_AGO}
     replay = expect(await api.admin.post("/v1/replays", json=wanted), 202)
     async with asyncio.timeout(60):
@@ -123,7 +125,8 @@ async def call(
     part = operation.path.split("/")[2]
     found = id_ or (getattr(things, KINDS[part]) if part in KINDS else "")
     name = things.source if part == "change-sources" else "OrderConfirmedEvent"
-    path = operation.path.replace("{id}", found).replace("{name}", name)
+    path = operation.path.replace("{id}", found).replace("{name}", name).replace("{kind}", "order")
+    path = path.replace("{client_id}", str(things.client_id))
     setting, source = {**SETTING, "client_id": things.client_id}, {**SOURCE, "client_id": things.client_id}
     bodies: dict[str, Json] = {
         "startReplay": {"endpoint_id": things.endpoint, "since": LONG_AGO, "until": LONG_AGO},
@@ -132,7 +135,10 @@ async def call(
         "countReplay": {"endpoint_id": things.endpoint, "since": LONG_AGO},
         "createEndpoint": {"client_id": things.client_id, "url": "https://a.example/", "event_types": ["*"]},
         "changeEndpoint": {"description": "changed"},
+        "previewEndpoint": {"client_id": things.client_id, "event_types": ["*"]},
         "createKey": {"role": "admin"},
+        "nameClient": {"name": f"marked-{things.client_id}"},
+        "createPortalLink": {"client_id": things.client_id, "expires_in_s": 60},
         "createEventType": OWN_TYPE,
         "changeEventType": {name: OWN_TYPE[name] for name in ("schema", "example")},
         "createEventSetting": setting,
@@ -149,6 +155,8 @@ async def call(
     )
     if query is not None:
         await caller.put(path, json=bodies["setValidation"])
+    if operation.name == "readTimeline":
+        query = {"value": f"SO-{things.client_id}"}
     if operation.name == "listEntityFields":
         query = {"client_id": things.client_id, "entity": SETTING["entity"]}
     return await caller.request(operation.method, path, params=query, json=bodies.get(operation.name))

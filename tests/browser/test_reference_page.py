@@ -1,4 +1,4 @@
-"""The reference page in a browser: filter, deep links, phone layout, no foreign requests."""
+"""The reference page in a browser: search, print, deep links, phone layout, no foreign requests."""
 
 import json
 
@@ -31,33 +31,81 @@ async def test_reference_has_no_errors_and_no_foreign_requests(page: Page, brows
         assert await page.locator(f"article#{name}").count() == 1
 
 
-async def test_contents_filter_narrows_and_enter_opens(page: Page, browser_errors: list[str]) -> None:
+async def test_search_finds_a_property_in_its_events(page: Page, browser_errors: list[str]) -> None:
     await page.goto("/reference")
-    links = page.locator("#contents li:visible")
-    before = await links.count()
     await page.keyboard.press("/")
-    await page.keyboard.type("partly")
+    await page.keyboard.type("ClientOrderRef")
 
-    await expect(links.first).to_be_visible()
-    assert 0 < await links.count() < before
-    assert all("partly" in text.lower() for text in await links.all_inner_texts())
+    found = page.locator("#found > ul > li").first
+    await expect(found.locator("p")).to_have_text("ClientOrderRef string")
+    wanted = [name for name, each in EVENT_TYPES.items() if "ClientOrderRef" in {field.name for field in each.fields}]
+    assert sorted(await found.locator("a").all_inner_texts()) == sorted(wanted)
+    await expect(page.locator("#contents").get_by_text("Getting started")).to_be_hidden()
+
+    await page.keyboard.press("ArrowDown")
+    await page.keyboard.press("ArrowDown")
+    await page.keyboard.press("ArrowUp")
+    await expect(found.locator("a").first).to_be_focused()
+    name = await found.locator("a").first.inner_text()
     await page.keyboard.press("Enter")
-    await expect(page.locator(f"article#{EVENT}")).to_be_in_viewport()
-    assert page.url.endswith(f"#{EVENT}")
+    await expect(page.locator(f"[id='{name}.ClientOrderRef']")).to_be_in_viewport()
+    assert page.url.endswith(f"#{name}.ClientOrderRef")
 
     await page.keyboard.press("/")
     await page.keyboard.type("no such thing")
-    await expect(page.get_by_text("No entry matches.")).to_be_visible()
+    await expect(page.locator("#found .count")).to_have_text("Nothing is found.")
     await page.keyboard.press("Escape")
-    await expect(links).to_have_count(before)
+    await expect(page.locator("#found")).to_be_hidden()
+    await expect(page.locator("#contents").get_by_text("Getting started")).to_be_visible()
     assert not browser_errors
 
 
-async def test_contents_filter_finds_operation_by_path(page: Page) -> None:
+@pytest.mark.parametrize(
+    ("text", "first", "target"),
+    [
+        ("partly", f"{EVENT} Webhook", EVENT),
+        ("/v1/replays/{id}", "Read a replay's progress GET", "getReplay"),
+        ("listEvents", "List and search events GET", "listEvents"),
+        ("verify the sig", "Verify the signature Heading", "receiving-signature"),
+        ("traceparent", "", "CompanyChangedNotification.traceparent"),
+        ("unknown event type", "Unknown event type Problem 404", "problem-unknown-event-type"),
+        ("hmac-sha256", "Verify the signature Heading", "receiving-signature"),
+        ("ProblemFault", "ProblemFault Schema", "schema-ProblemFault"),
+    ],
+)
+async def test_search_first_result_leads_to(page: Page, text: str, first: str, target: str) -> None:
     await page.goto("/reference")
-    await page.get_by_label("Filter the contents").fill("/v1/replays/{id}")
+    await page.get_by_label("Search the reference").fill(text)
+    link = page.locator("#found a").first
+    if first:
+        await expect(link).to_have_text(first)
+    await page.keyboard.press("Enter")
+    await expect(page.locator(f"[id='{target}']")).to_be_in_viewport()
 
-    await expect(page.locator("#contents li:visible")).to_have_text(["GETRead a replay's progress"])
+
+async def test_search_result_inside_closed_details_is_opened(page: Page) -> None:
+    await page.goto("/reference")
+    await page.goto("/reference#createEndpoint")
+    inner = page.locator("details.inside:not([open]) .properties > li[id]").first
+    place = await inner.get_attribute("id")
+    await expect(inner).to_be_hidden()
+
+    await page.goto(f"/reference#{place}")
+    await expect(page.locator(f"[id='{place}']")).to_be_in_viewport()
+
+
+async def test_reference_on_paper_is_short_and_has_nothing_to_click(page: Page) -> None:
+    await page.goto("/reference")
+    pages = (await page.pdf(format="A4")).count(b"/Type /Page\n")
+    assert 10 < pages < 64
+
+    await page.emulate_media(media="print")
+    await expect(page.locator("#contents")).to_be_hidden()
+    await expect(page.locator("[data-copy]").filter(visible=True)).to_have_count(0)
+    await expect(page.locator("#OrderConfirmedEvent .properties").first).to_be_visible()
+    await expect(page.locator("#schema-EndpointView .properties").first).to_be_visible()
+    await expect(page.locator("#example-request")).to_be_visible()
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 @pytest.mark.parametrize("place", [EVENT, "createEndpoint", f"schema-{EVENT}", "group-Supplier", "handlers"])

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from email.utils import formatdate
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,12 +17,14 @@ from commerce_event.core.delivery import (
     POISON,
     Decision,
     Outcome,
+    Outlook,
     can_cancel,
     can_retry,
     decide,
+    outlook,
     parse_retry_after,
 )
-from commerce_event.core.model import DeliveryState
+from commerce_event.core.model import Delivery, DeliveryState
 from commerce_event.core.retry import DEFAULT_SCHEDULE_S
 
 NOW_MS = 1_800_000_000_000
@@ -322,3 +325,57 @@ def test_parse_retry_after_never_raises_and_is_never_negative(values: list[str],
     seconds = parse_retry_after(values, now_ms)
 
     assert seconds is None or 0 <= seconds < math.inf
+
+
+# -- what is left
+
+
+def a_pending(attempts: int, failures: int, due_ms: int | None = 5_000, *, leased: bool = False) -> Delivery:
+    return Delivery(
+        id=1, event_id=2, endpoint_id=3, client_id=1, state="pending", attempt_count=attempts, failure_count=failures,
+        due_ms=due_ms, leased=leased, order_key=None, replay_id=None, reason=None, created_ms=0, finished_ms=None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("attempts", "failures", "attempts_max", "last_ms"),
+    [
+        (0, 0, 4, 5_000 + 7_000),
+        (2, 2, 4, 5_000 + 4_000),
+        (3, 3, 4, 5_000),
+        (5, 2, 7, 5_000 + 4_000),  # three were interrupted, or made before it was sent again
+        (9, 9, 10, 5_000),  # the schedule was shortened: one more
+    ],
+)
+def test_outlook_of_pending_delivery(attempts: int, failures: int, attempts_max: int, last_ms: int) -> None:
+    assert outlook(a_pending(attempts, failures), (1, 2, 4), is_sending=True) == Outlook(attempts_max, last_ms)
+
+
+def test_outlook_follows_what_decide_does() -> None:
+    schedule = (1.0, 2.0, 4.0)
+    one = a_pending(0, 0)
+    before = outlook(one, schedule, is_sending=True)
+    now_ms, attempts, state, failures = 5_000, 0, "pending", 0
+    while state == "pending":
+        attempts += 1
+        last_ms = now_ms
+        made = decide(
+            Outcome(started_ms=now_ms, duration_ms=0, status=500, error="http_500"),
+            failure_count=failures, schedule_s=schedule, jitter=0, jitter_draw=0, now_ms=now_ms,
+        )  # fmt: skip
+        state, failures, now_ms = made.state, made.failure_count, made.due_ms or now_ms
+
+    assert before == Outlook(attempts, last_ms)
+
+
+def test_outlook_of_attempt_under_way_counts_it_once_and_knows_no_end() -> None:
+    assert outlook(a_pending(1, 0, leased=True), (1, 2, 4), is_sending=True) == Outlook(4, None)
+
+
+def test_outlook_of_held_or_waiting_delivery_knows_no_end() -> None:
+    assert outlook(a_pending(0, 0), (1, 2, 4), is_sending=False) == Outlook(4, None)
+    assert outlook(a_pending(0, 0, None), (1, 2, 4), is_sending=True) == Outlook(4, None)
+
+
+def test_outlook_of_ended_delivery_is_none() -> None:
+    assert outlook(msgspec.structs.replace(a_pending(4, 4, None), state="dead"), (1, 2, 4), is_sending=True) is None

@@ -15,9 +15,11 @@ from unittest.mock import patch
 
 import pytest
 from api_server import Api, expect, running_api
+from markupsafe import escape
 
 from commerce_event.api import openapi
 from commerce_event.api.openapi import document
+from commerce_event.api.problem_types import problem_types
 from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
 from commerce_event.reference import routes
 from commerce_event.reference.from_openapi import reference_page
@@ -114,6 +116,39 @@ async def test_reference_links_document_screens_and_handlers(api: Api) -> None:
     for sample in (*HANDLERS, PUBLISH):
         shown = text[text.index(f'id="code-{sample.language}"') :].split("</pre>", 1)[0].split(">", 1)[1]
         assert html.unescape(re.sub(r"<[^>]+>", "", shown)) == sample.text
+
+
+async def test_reference_shows_the_settings_in_force(tmp_path: Path) -> None:
+    async with running_api(tmp_path, retry_schedule_s=(60.0, 120.0), timeout_s=2.0, max_body=2048) as api:
+        text = await page(api)
+
+    receiving = text[text.index('id="receiving"') : text.index('id="handlers"')]
+    assert "<b>This server: 2 retries over 3 min</b>; the contract: 16 retries over 22 h." in receiving
+    assert ">Answer within 2 s</h3>" in receiving
+    assert re.findall(r"<li>([^<]+)</li>", receiving) == ["1 min", "2 min"]
+    assert "An event has at most 2 KiB." in text
+    assert '<th scope="row">Largest event</th><td><b>2 KiB</b></td><td>256 KiB</td>' in text
+
+
+async def test_reference_without_retries_says_so(tmp_path: Path) -> None:
+    async with running_api(tmp_path, retry_schedule_s=()) as api:
+        assert "A delivery is attempted only once" in await page(api)
+
+
+async def test_reference_every_call_that_needs_a_key_says_its_role(api: Api) -> None:
+    text = await page(api)
+    document = expect(await api.admin.get("/openapi.json"), 200)
+    for call in (call for path in document["paths"].values() for call in path.values()):
+        part = text[text.index(f'<article class="entry" id="{call["operationId"]}"') :].split("</article>", 1)[0]
+        assert ("Needs no key." in part) == (not call["security"]), call["operationId"]
+
+
+async def test_reference_lists_every_problem_with_its_remedy(api: Api) -> None:
+    text = await page(api)
+    for name, kind in problem_types().items():
+        part = text[text.index(f'<div id="problem-{name}">') :].split("</div>", 1)[0]
+        assert str(kind.status) in part
+        assert str(escape(kind.remedy)) in part
 
 
 async def test_reference_unchanged_answers_304(api: Api) -> None:

@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commerce_event.core.retry import DEFAULT_SCHEDULE_S, parse_duration
-from commerce_event.reference.example_request import SECRET, example_request, retry_delays, retry_hours
+from commerce_event.reference.example_request import SECRET, example_request
 from commerce_event.reference.prose import prose
 from commerce_event.reference.samples import SAMPLES, Sample
+from commerce_event.reference.server_settings import server_settings
+from commerce_event.settings import Settings
 from commerce_event.web.highlight import highlight_code, highlight_json, json_text
 from commerce_event.web.pages import breakable
 
@@ -95,11 +97,44 @@ def test_example_request_has_a_valid_signature() -> None:
     assert int(headers["content-length"]) == len(body.encode())
 
 
-def test_retry_delays_are_those_of_the_schedule() -> None:
-    said = [parse_duration(each.replace("min", "m")) for each in retry_delays()]
+def test_server_settings_of_defaults_are_the_documented_ones() -> None:
+    shown = server_settings(Settings())
 
-    assert tuple(said) == DEFAULT_SCHEDULE_S
-    assert retry_hours() == 22
+    assert (shown.timeout, shown.retries, shown.max_body) == ("5 s", "16 retries over 22 h", "256 KiB")
+    assert [parse_duration(each.replace("min", "m")) for each in shown.delays] == list(DEFAULT_SCHEDULE_S)
+    assert [each.name for each in shown.table if each.value != each.documented] == []
+
+
+def test_server_settings_that_differ_stand_beside_the_documented_ones() -> None:
+    shown = server_settings(
+        Settings(
+            timeout_s=1.5, retry_schedule_s=(60, 120), max_body=100_000, retention_s=0.0, circuit_failures=0,
+            hold_deliveries=True, allow_networks=("10.0.0.0/8",),
+        )
+    )  # fmt: skip
+
+    assert {(each.name, each.value, each.documented) for each in shown.table if each.value != each.documented} == {
+        ("Time limit of an attempt", "1.5 s", "5 s"),
+        ("Retries", "2 retries over 3 min", "16 retries over 22 h"),
+        ("Largest event", "100,000 bytes", "256 KiB"),
+        ("Events are kept", "for ever", "30 days"),
+        ("An endpoint is tried less often", "never", "after 20 failures in a row"),
+        ("Deliveries are sent", "no: they are held", "yes"),
+    }
+    assert "10.0.0.0" not in repr(shown)
+
+
+@pytest.mark.parametrize(
+    ("delays_s", "text"),
+    [
+        ((), "no retry"),
+        ((0.05,), "1 retry over 0.05 s"),
+        ((5_400,), "1 retry over 1 h 30 min"),
+        ((200_000,), "1 retry over 2 days"),
+    ],
+)
+def test_server_settings_retries_are_counted_with_their_span(delays_s: tuple[float, ...], text: str) -> None:
+    assert server_settings(Settings(retry_schedule_s=delays_s)).retries == text
 
 
 def test_samples_have_unique_languages_and_files() -> None:

@@ -1,13 +1,16 @@
-"""Alerts of the overview: endpoints and change sources that need attention, each with what is wrong."""
+"""What needs attention on the overview: incidents, and endpoints and change sources with something else wrong."""
 
+from collections.abc import Collection
 from typing import Final
 
 import msgspec
 
 from commerce_event.admin.number_format import duration
 from commerce_event.admin.screen_context import ScreenContext
+from commerce_event.admin.screens.incidents import IncidentLine, incident_line
 from commerce_event.admin.source_condition import SourceCondition, source_condition
 from commerce_event.api.endpoint_stats import EndpointStatsItem
+from commerce_event.api.incidents import IncidentsView
 from commerce_event.api.paging import LIMIT_MAX
 from commerce_event.core.clock import parse_rfc3339
 
@@ -44,6 +47,24 @@ class SourceAlert(msgspec.Struct, frozen=True):
     message: str
 
 
+class Incidents(msgspec.Struct, frozen=True):
+    """The open incidents, a line for each; ``endpoints`` are the ids of all endpoints in them."""
+
+    lines: list[IncidentLine]
+    more: int
+    endpoints: frozenset[str]
+
+
+async def open_incidents(context: ScreenContext) -> Incidents:
+    """Return the open incidents, those that began first, and how many are not shown."""
+    found: IncidentsView = await context.call("listIncidents")
+    return Incidents(
+        [incident_line(each, context.now_ms) for each in found.items[:SHOWN_MAX]],
+        len(found.items[SHOWN_MAX:]),
+        frozenset(one.endpoint.id for each in found.items for one in each.endpoints),
+    )
+
+
 async def source_alerts(context: ScreenContext) -> tuple[list[SourceAlert], int]:
     """Return the change sources whose readers need attention, and how many more there are, among SOURCES_MAX."""
     found: list[SourceAlert] = []
@@ -61,11 +82,13 @@ async def source_alerts(context: ScreenContext) -> tuple[list[SourceAlert], int]
     return found[:SHOWN_MAX], len(found[SHOWN_MAX:])
 
 
-async def endpoint_alerts(context: ScreenContext, stats: list[EndpointStatsItem]) -> tuple[list[EndpointAlerts], int]:
-    """Return the endpoints with the most severe alerts, and how many more have alerts."""
+async def endpoint_alerts(
+    context: ScreenContext, stats: list[EndpointStatsItem], in_incident: Collection[str]
+) -> tuple[list[EndpointAlerts], int]:
+    """Return the endpoints with the most severe alerts, and how many more have alerts; without those in incidents."""
     found = []
     for each in reversed(stats):  # of two alike the older endpoint comes first
-        alerts = _alerts(each, context.now_ms)
+        alerts = [] if each.endpoint.id in in_incident else _alerts(each, context.now_ms)
         if alerts:
             found.append((each, sorted(alerts, key=lambda alert: -alert.weight)))
     found.sort(key=lambda pair: -pair[1][0].weight)
@@ -84,7 +107,7 @@ async def endpoint_alerts(context: ScreenContext, stats: list[EndpointStatsItem]
 
 
 async def _last_error(context: ScreenContext, endpoint_id: str) -> str:
-    """Return the last error with its meaning, such as ``HTTP 503: the receiver is not available now``."""
+    """Return the last error in words, such as ``HTTP 503: the receiver is not available now``."""
     recent = await context.call("listRecentAttempts", path={"id": endpoint_id}, query={"limit": 1})
     for attempt in recent.items:
         if attempt.cause is not None:
@@ -96,9 +119,6 @@ def _alerts(stats: EndpointStatsItem, now_ms: int) -> list[Alert]:
     endpoint, found = stats.endpoint, []
     if endpoint.disabled_reason == "gone" and not endpoint.enabled:
         found.append(Alert(1_000_000, "bad", "switched off", "The receiver answered 410 Gone, so it was switched off."))
-    if stats.health == "failing":
-        text = f"The last {stats.consecutive_failures:,} attempts in a row failed."
-        found.append(Alert(900_000, "bad", "failing", text))
     if stats.dead:
         text = f"{stats.dead:,} dead letter{'s' if stats.dead > 1 else ''}"
         found.append(Alert(min(800_000, stats.dead), "bad", "dead letters", text))

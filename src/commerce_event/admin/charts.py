@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from commerce_event.admin.number_format import short
+from commerce_event.core.clock import rfc3339
 
 WIDTH: Final = 520
 HEIGHT: Final = 180
@@ -53,12 +54,13 @@ class AxisTick(msgspec.Struct, frozen=True):
 
 
 class ChartStep(msgspec.Struct, frozen=True):
-    """The area of one time step, with the text of its tooltip."""
+    """The area of one time step, with the text of its tooltip. ``until`` is its last millisecond."""
 
     x: float
     width: float
     time: str
     text: str
+    until: str
 
 
 class Chart(msgspec.Struct, frozen=True):
@@ -147,7 +149,8 @@ class _Frame:
                 f"{each.name} {each.values[number]:,.6g}{unit}" for each in series if each.values[number] is not None
             ]
             text = "\n".join(shown) or "no data"
-            found.append(ChartStep(_round(self.x(number)), _round(self.step), start, text))
+            until = rfc3339(_ms(start) + _step_ms(self.starts) - 1)
+            found.append(ChartStep(_round(self.x(number)), _round(self.step), start, text, until))
         return tuple(found)
 
     def _times(self, step_ms: int, every_ms: int) -> tuple[AxisTick, ...]:

@@ -1,8 +1,8 @@
 """Numbers as people read them: three significant digits, in a unit that fits."""
 
-from typing import Final
+from commerce_event.core.durations import duration_text as duration
 
-_UNITS: Final = ((86_400, "days"), (3_600, "h"), (60, "min"))  # s
+__all__ = ["duration", "latency", "short"]
 
 
 def short(value: float) -> str:
@@ -16,11 +16,3 @@ def short(value: float) -> str:
 def latency(duration_ms: float) -> tuple[str, str]:
     """Return a latency and its unit: ms, or s from a second on."""
     return (f"{duration_ms:.3g}", "ms") if duration_ms < 999.5 else (f"{duration_ms / 1000:.3g}", "s")
-
-
-def duration(seconds: float) -> str:
-    """Return a measured duration, rounded to whole seconds, minutes, hours or days: 119 s, 8 min, 2 h, 3 days."""
-    for size, unit in _UNITS:
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET
 
+from commerce_event.admin.diagnosis import Diagnosis, diagnosis
 from commerce_event.api.response_models import AttemptView, DeliveryView
 from commerce_event.core.causes import reason_in_words
 from commerce_event.core.clock import parse_rfc3339, rfc3339
@@ -30,16 +31,28 @@ class TimelineEntry(msgspec.Struct, frozen=True, kw_only=True):
     text: str = ""
     attempt: AttemptView | None = None
     answer: AnswerText | None = None
+    diagnosis: Diagnosis | None = None
+    is_open: bool = False  # it is the newest failure: its answer is shown at once
+    place: str = ""  # of the next attempt among all, such as "attempt 4 of 17"
+    gives_up_at: str | None = None
     replay_id: str | None = None
 
 
 def timeline(
-    delivery: DeliveryView, *, retries: int, accepted_with_event: bool, now_ms: int, held: str | None
+    delivery: DeliveryView,
+    *,
+    url: str,
+    retries: int,
+    accepted_with_event: bool,
+    now_ms: int,
+    held: str | None,
+    is_newest: bool = True,
 ) -> list[TimelineEntry]:
     """Return what happened to a delivery, in order.
 
-    ``retries`` is how many its endpoint allows now, ``accepted_with_event`` is False for a delivery that a replay made,
-    and ``held`` says why it was not sent although it is due.
+    ``url`` is where it is sent, ``retries`` is how many its endpoint allows now, ``accepted_with_event`` is False for
+    a delivery that a replay made, and ``held`` says why it was not sent although it is due. The answer of the last
+    attempt is open when it failed and the delivery ``is_newest`` of its endpoint.
     """
     attempts = [] if delivery.attempts is UNSET else delivery.attempts
     restarted_after = attempts_before_restart(delivery, attempts)
@@ -51,15 +64,19 @@ def timeline(
             title="Queued by a replay", tone="good", at=delivery.created_at, replay_id=delivery.replay_id
         )
         entries, restarted_by = [made], None
+    newest = attempts[-1] if attempts and is_newest and delivery.state != "delivered" else None
+    shown = [
+        _attempt_entry(attempt, url, is_open=attempt is newest and attempt.cause is not None) for attempt in attempts
+    ]
     earlier = attempts[:restarted_after]
-    entries += [_attempt_entry(attempt) for attempt in earlier]
+    entries += shown[:restarted_after]
     if earlier:
         if earlier[-1].status == 410 or sum(map(_is_counted, earlier)) > retries:
             ended_ms = parse_rfc3339(earlier[-1].started_at) + round(earlier[-1].duration_ms)
             entries.append(_given_up(rfc3339(ended_ms), "", len(earlier)))
         title = "Sent again by a replay" if restarted_by else "Sent again with a new retry budget"
         entries.append(TimelineEntry(title=title, replay_id=restarted_by))
-    entries += [_attempt_entry(attempt) for attempt in attempts[restarted_after:]]
+    entries += shown[restarted_after:]
     if delivery.state == "dead":
         entries.append(_given_up(delivery.finished_at, reason_in_words(delivery.reason), delivery.attempt_count))
     elif delivery.state == "cancelled":
@@ -100,7 +117,7 @@ def _given_up(at: str | None, reason: str, attempts: int) -> TimelineEntry:
     return TimelineEntry(title=title, tone="bad", at=at, text=reason)
 
 
-def _attempt_entry(attempt: AttemptView) -> TimelineEntry:
+def _attempt_entry(attempt: AttemptView, url: str, *, is_open: bool = False) -> TimelineEntry:
     return TimelineEntry(
         title=f"Attempt {attempt.number}",
         tone="good" if attempt.status is not None and 200 <= attempt.status <= 299 else "bad",
@@ -108,13 +125,23 @@ def _attempt_entry(attempt: AttemptView) -> TimelineEntry:
         text=attempt.cause or "",
         attempt=attempt,
         answer=answer_text(attempt.status, attempt.response_headers, attempt.response_body),
+        diagnosis=diagnosis(attempt, url),
+        is_open=is_open,
     )
 
 
 def _next_entry(delivery: DeliveryView, now_ms: int, held: str | None) -> TimelineEntry:
+    number = delivery.attempt_count + (not delivery.sending)
+    place = "" if delivery.attempts_max is None else f"attempt {number:,} of {delivery.attempts_max:,}"
     if delivery.sending:
-        return TimelineEntry(title="Sending now", tone="wait")
+        return TimelineEntry(title="Sending now", tone="wait", place=place)
     if delivery.next_attempt_at is None:
-        return TimelineEntry(title="Waiting for an earlier event with the same key", tone="wait")
-    title = "Due since" if parse_rfc3339(delivery.next_attempt_at) <= now_ms else "Next attempt"
-    return TimelineEntry(title=title, tone="wait", at=delivery.next_attempt_at, text=held or "")
+        return TimelineEntry(title="Waiting for an earlier event with the same key", tone="wait", place=place)
+    return TimelineEntry(
+        title="Due since" if parse_rfc3339(delivery.next_attempt_at) <= now_ms else "Next attempt",
+        tone="wait",
+        at=delivery.next_attempt_at,
+        text=held or "",
+        place=place,
+        gives_up_at=delivery.gives_up_at,
+    )

@@ -24,6 +24,7 @@ from commerce_event.cli import (
     event_settings,
     event_types,
     history,
+    incidents,
     keys,
     migrate_store,
     publish,
@@ -31,6 +32,7 @@ from commerce_event.cli import (
     refusals,
     replays,
     serve,
+    timelines,
     validation,
 )
 from commerce_event.cli.errors import CommandError
@@ -73,7 +75,9 @@ app.command()(publish.publish)
 app.command()(publish.simulate)
 app.add_typer(endpoints.app, name="endpoints")
 app.add_typer(history.events, name="events")
+history.events.command("timeline")(timelines.show_timeline)
 app.add_typer(history.deliveries, name="deliveries")
+app.add_typer(incidents.app, name="incidents")
 app.add_typer(replays.dead, name="dead")
 app.add_typer(replays.replays, name="replays")
 app.add_typer(refusals.app, name="refusals")
@@ -89,6 +93,7 @@ app.command()(reference.openapi)
 app.command()(reference.types)
 app.command()(bench.bench)
 app.command()(doctor.doctor)
+app.command()(incidents.status)
 app.command()(backup.backup)
 app.command("migrate-store")(migrate_store.migrate_store)
 for _command in app.registered_commands:  # join the lines of docstrings: a terminal has its own width

@@ -1,5 +1,6 @@
 """What people call the subject of an event: its order, product or customer."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ _NUMBERS: Final = (
 )
 _KEYS: Final = {"order": ("ClientOrderRef", "Order ref.")}
 _READ: Final = (*(name for name, _ in _NUMBERS), *(name for name, _ in _KEYS.values()))
+_WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _DECODER: Final = msgspec.json.Decoder(msgspec.defstruct("_Read", [(name, Any, None) for name in _READ]))
 
 
@@ -68,3 +70,9 @@ def plain_text(value: Any) -> str:
     if value is None or isinstance(value, dict | list):
         return ""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def type_words(event_type: str) -> str:
+    """Return the name of an event type as words: ``Order confirmed`` for OrderConfirmedEvent."""
+    base = event_type.removesuffix("Event").removesuffix("Notification") or event_type
+    return " ".join(_WORD.findall(base)).capitalize() or event_type

@@ -1,4 +1,4 @@
-"""The example request on the page, with a valid signature, and the default retry delays."""
+"""The example request on the page, with a valid signature."""
 
 from typing import Final
 
@@ -6,9 +6,7 @@ import msgspec
 
 from commerce_event import __version__
 from commerce_event.contract.catalogue import EVENT_TYPES
-from commerce_event.core.retry import DEFAULT_SCHEDULE_S
 from commerce_event.core.signatures import Signer
-from commerce_event.web.durations import setting_duration
 
 # A secret only for the page: readers can check their code against the signature that it gives.
 SECRET: Final = "whsec_dGhpcyBzZWNyZXQgaXMgZm9yIHRoZSBwYWdlIG9ubHk="  # noqa: S105
@@ -36,13 +34,3 @@ def example_request() -> str:
     )
     lines = ["POST /webhooks HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
     return "\n".join([*lines, "", body.decode()])
-
-
-def retry_delays() -> tuple[str, ...]:
-    """Return the delays of the default schedule, such as ``15 s`` and ``2 h``."""
-    return tuple(setting_duration(seconds) for seconds in DEFAULT_SCHEDULE_S)
-
-
-def retry_hours() -> int:
-    """Return how many hours the default schedule takes."""
-    return round(sum(DEFAULT_SCHEDULE_S) / 3_600)

@@ -33,6 +33,7 @@ _IN_PATH: Final = {
     "change-sources/{name}": f"change-sources/{SOURCE_NAME}",
     "event-settings/{id}": f"event-settings/{SETTING_ID}",
     "{name}": JOB.name,
+    "{client_id}": str(ORDER.example["ClientId"]),
     "events/{id}": f"events/{EVENT_ID}",
     "deliveries/{id}": f"deliveries/{DELIVERY_ID}",
     "endpoints/{id}": f"endpoints/{ENDPOINT_ID}",
@@ -41,6 +42,8 @@ _IN_PATH: Final = {
     "audit/{id}": f"audit/{AUDIT_ID}",
     "keys/{id}": f"keys/{KEY_ID}",
     "changes/{id}": f"changes/{CHANGE_ID}",
+    "incidents/{id}": f"incidents/{ENDPOINT_ID}",
+    "timelines/{kind}": "timelines/order",
 }
 
 

@@ -84,6 +84,26 @@ class TagDoc(msgspec.Struct, frozen=True):
     operations: tuple[OperationDoc, ...]
 
 
+class SettingDoc(msgspec.Struct, frozen=True):
+    """A setting of this server, and what the contract documents."""
+
+    name: str
+    value: str
+    documented: str
+
+
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings in force, as text, beside the documented ones."""
+
+    timeout: str
+    documented_timeout: str
+    delays: tuple[str, ...]
+    retries: str
+    documented_retries: str
+    max_body: str
+    table: tuple[SettingDoc, ...]
+
+
 class ReferencePage(msgspec.Struct, frozen=True, kw_only=True):
     """The whole page."""
 

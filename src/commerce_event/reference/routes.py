@@ -12,16 +12,20 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from commerce_event.api.openapi import OPERATIONS, document
+from commerce_event.api.problem_types import problem_types
 from commerce_event.contract.catalogue import CONTRACT, Catalogue
 from commerce_event.daemon_threads import DaemonThreads
-from commerce_event.reference.example_request import SECRET, example_request, retry_delays, retry_hours
+from commerce_event.reference.example_request import SECRET, example_request
 from commerce_event.reference.from_openapi import reference_page
 from commerce_event.reference.prose import prose
 from commerce_event.reference.samples import HANDLERS, PUBLISH
+from commerce_event.reference.server_settings import server_settings
+from commerce_event.settings import Settings
 from commerce_event.web.highlight import highlight_code, highlight_json
 from commerce_event.web.pages import HEADERS, Pages
 
-_ROLES: Final = {"publishEvent": "publish", "publishEvents": "publish"} | {each.name: each.needs for each in OPERATIONS}
+_PUBLISHING: Final = ("publishEvent", "publishEvents", "sendChanges", "sendDebeziumEvents")
+_ROLES: Final = dict.fromkeys(_PUBLISHING, "publish") | {each.name: each.needs for each in OPERATIONS}
 
 _THREAD: Final = DaemonThreads(1, name="reference")  # one page at a time: it may take seconds
 
@@ -39,17 +43,17 @@ class _RenderedPage(msgspec.Struct, frozen=True):
     etag: str
 
 
-def routes(pages: Pages, catalogue: Callable[[], Catalogue] = lambda: CONTRACT) -> list[BaseRoute]:
+def routes(pages: Pages, settings: Settings, catalogue: Callable[[], Catalogue] = lambda: CONTRACT) -> list[BaseRoute]:
     """Return the routes. The page is rendered at the first request after the event types have changed.
 
-    ``catalogue`` returns the event types that there are now.
+    ``settings`` are those in force; ``catalogue`` returns the event types that there are now.
     """
     rendered: dict[Catalogue, _RenderedPage] = {}
 
     def render(now: Catalogue) -> _RenderedPage:
         page = rendered.get(now)
         if page is None:  # not rendered while this call waited for the thread
-            page = _render(pages, now)
+            page = _render(pages, settings, now)
             rendered.clear()
             rendered[now] = page
         return page
@@ -70,7 +74,7 @@ def routes(pages: Pages, catalogue: Callable[[], Catalogue] = lambda: CONTRACT) 
     return [Route("/reference", reference, methods=["GET"])]
 
 
-def _render(pages: Pages, catalogue: Catalogue) -> _RenderedPage:
+def _render(pages: Pages, settings: Settings, catalogue: Catalogue) -> _RenderedPage:
     context = {
         "content": reference_page(document(catalogue), _ROLES, catalogue),
         "handlers": HANDLERS,
@@ -78,8 +82,9 @@ def _render(pages: Pages, catalogue: Catalogue) -> _RenderedPage:
         "example_request": example_request(),
         "secret": SECRET,
         "shell": _SHELL,
-        "delays": retry_delays(),
-        "hours": retry_hours(),
+        "server": server_settings(settings),
+        "problems": sorted(problem_types().values(), key=lambda each: (each.status, each.type)),
+        "webhook_names": catalogue.types.keys(),
         "highlight_json": highlight_json,
         "highlight_code": highlight_code,
         "prose": prose,

@@ -387,6 +387,22 @@ class HistoryStore(Protocol):
         """Count deliveries, and stop at ``limit``."""
         ...
 
+    async def deliveries_of_events(
+        self, event_ids: Sequence[int], scope: Scope, *, limit: int
+    ) -> tuple[list[Delivery], dict[int, Attempt]]:
+        """Return the deliveries of these events, those of the newest event first, at most ``limit``.
+
+        The second value is the last attempt of each by delivery, without its response; from one snapshot.
+        """
+        ...
+
+    async def oldest_pending(self, endpoint_ids: Sequence[int], *, limit: int) -> list[Delivery]:
+        """Return the oldest pending deliveries of each endpoint, by id, at most ``limit`` of each.
+
+        Of an endpoint with more than PENDING_EXAMINED_MAX, only that many are examined, those that are due first.
+        """
+        ...
+
     async def delivery_states(self, event_ids: Sequence[int], scope: Scope) -> dict[int, dict[DeliveryState, int]]:
         """Count the deliveries of each event by state; an event without deliveries is left out."""
         ...

@@ -11,7 +11,7 @@ from msgspec import UNSET
 from starlette.responses import Response
 
 from commerce_event.admin.screen_context import ROOT, ScreenContext, safe_next
-from commerce_event.admin.screens.events import WORST_FIRST
+from commerce_event.admin.screens.timelines import links_of
 from commerce_event.admin.timeline import TimelineEntry, timeline
 from commerce_event.api.explanations import ReasonView, RuleView
 from commerce_event.api.response_models import MASK, DeliveryView, EndpointSummary, EventView
@@ -51,6 +51,7 @@ class EndpointCard(msgspec.Struct, frozen=True):
     more: int  # deliveries that are not shown
     curl: str
     has_masked_headers: bool
+    request: str  # the head of the request as it would be sent now; empty: there is none
     body_title: str  # empty: the body is the event's
     body: str  # empty: it is not known
 
@@ -65,13 +66,14 @@ async def show_event(context: ScreenContext) -> Response:
         context.call("getEvent", path=path), context.call("explainEvent", path=path, query={"expand": True})
     )
     sent_to = [_endpoint_card(context, event, reason) for reason in explained.endpoints if reason.deliveries]
-    sent_to.sort(key=lambda card: WORST_FIRST.index(card.deliveries[0].delivery.state))
+    sent_to.sort(key=lambda card: (card.name.casefold(), card.reason.endpoint_id))  # so that cards keep their places
     body = bytes(event.data)
     states = {card.state for card in sent_to}
     return context.render(
         "event.html",
         event=event,
         label=label_of(event.type, body),
+        links=links_of(body, event.client_id),
         summary=_summary(sent_to, len(explained.endpoints) + explained.left_out),
         tone="bad" if "dead" in states else "good" if states == {"delivered"} else "wait",
         payload=payload(body, whole=context.query["payload"] == "full"),
@@ -126,10 +128,12 @@ def _endpoint_card(context: ScreenContext, event: EventView, reason: ReasonView)
     for delivery in shown:
         entries = timeline(
             delivery,
+            url=url,
             retries=reason.retries,
             accepted_with_event=delivery.created_at == event.accepted_at,
             now_ms=context.now_ms,
             held=reason.held if delivery is reason.deliveries[0] else None,
+            is_newest=delivery is reason.deliveries[0],
         )
         attempts = [] if delivery.attempts is UNSET else delivery.attempts
         last = attempts[-1].status if attempts else 200
@@ -148,6 +152,7 @@ def _endpoint_card(context: ScreenContext, event: EventView, reason: ReasonView)
         more=len(reason.deliveries) - len(cards),
         curl=_request_command(url, headers, bytes(body)) if headers else "",
         has_masked_headers=any(value == MASK and name != "webhook-signature" for name, value in headers),
+        request="\n".join([f"POST {url}", *(f"{name}: {value}" for name, value in headers)]) if headers else "",
         body_title=_body_title(reason),
         body="" if sent is None else json_text(bytes(sent)),
     )

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from commerce_event.admin.event_filters import FILTERS, FilterErrors, search
 from commerce_event.admin.screen_context import ROOT, ScreenContext
+from commerce_event.admin.screens.timelines import TimelineLink, links_for
 from commerce_event.admin.search_hits import SearchHit, search_hit
 from commerce_event.api.response_models import EventView
 from commerce_event.contract.labels import EventLabel, label_of
@@ -49,6 +50,7 @@ async def list_events(context: ScreenContext) -> Response:
     return context.render(
         "events.html",
         rows=await _rows(items, context.query["q"]),
+        links=await _links(context, items),
         no_result_message=_no_result_message(filters),
         errors=errors,
         filters=filters,
@@ -58,6 +60,13 @@ async def list_events(context: ScreenContext) -> Response:
         refusals_query=_refusals_query(filters),
         types=[(name, [each.name for each in types]) for name, types in context.catalogue.by_category()],
     )
+
+
+async def _links(context: ScreenContext, events: Sequence[EventView]) -> list[TimelineLink]:
+    """Return the pages of orders and the like that the search names exactly."""
+    if not context.query["q"] or "cursor" in context.query:
+        return []
+    return await links_for(context, context.query["q"], [(each.client_id, bytes(each.data)) for each in events])
 
 
 def _no_result_message(filters: Mapping[str, str | None]) -> str:

@@ -6,8 +6,9 @@ from typing import Final
 import msgspec
 from starlette.responses import Response
 
-from commerce_event.admin.alerts import endpoint_alerts, source_alerts
+from commerce_event.admin.alerts import endpoint_alerts, open_incidents, source_alerts
 from commerce_event.admin.charts import Chart, Series, column_chart, line_chart
+from commerce_event.admin.number_format import duration
 from commerce_event.admin.screen_context import ScreenContext
 from commerce_event.api.activity import ActivityView, StepView
 from commerce_event.api.endpoint_stats import EndpointStatsItem, EndpointStatsView
@@ -16,6 +17,7 @@ from commerce_event.core.clock import parse_rfc3339
 from commerce_event.web.commands import publish_command
 
 _STEPS: Final = {60: "per minute", 900: "per 15 minutes", 7_200: "per 2 hours"}
+_IN_VIEW: Final = 3  # charts beside what needs attention
 _TONES: Final = {"p50": "", "p95": "wait", "p99": "bad"}
 
 
@@ -35,31 +37,49 @@ async def show_overview(context: ScreenContext) -> Response:
     books = await context.call("readBooks", query={"recounted": True, "items": False})
     node = await context.call("readNode")
     refused = await context.call("countRefusals")
-    alerts, more_alerts = await endpoint_alerts(context, stats.items)
+    incidents = await open_incidents(context)
+    alerts, more_alerts = await endpoint_alerts(context, stats.items, incidents.endpoints)
     sources, more_sources = await source_alerts(context)
     oldest_s = _oldest_s(stats.items, context.now_ms)
     cards = _chart_cards(activity, (stats.totals.pending, stats.totals.dead, oldest_s or 0.0))
-    newest = activity.items[-2:]  # the last step has only begun
+    last_hour = activity if span == "hour" else await context.call("readActivity", query={"span": "hour"})
+    accepted_per_s = _accepted_per_s(last_hour, context.now_ms)
     return context.render(
         "overview.html",
         span=span,
         activity=activity,
-        accepted_per_s=sum(step.accepted for step in newest) / (activity.step_s * max(1, len(newest))),
+        accepted_per_s=accepted_per_s,
+        none_for="" if accepted_per_s else await _none_for(context),
         totals=stats.totals,
         dead_letter_count=stats.totals.dead,
         oldest_s=oldest_s,
         endpoints=len(stats.items),
         held=node.held,
         balanced=books.balanced,
+        incidents=incidents,
         alerts=alerts,
         more_alerts=more_alerts,
         sources=sources,
         more_sources=more_sources,
         refused=refused,
-        cards=cards,
+        cards_in_view=cards[:_IN_VIEW],
+        cards=cards[_IN_VIEW:],
         quiet=all(card.chart.empty for card in cards),
         publish=_publish_command(context, stats.items),
     )
+
+
+def _accepted_per_s(last_hour: ActivityView, now_ms: int) -> float:
+    """Return the rate of the last minute: of the minute that has begun, and the rest from the one before."""
+    *_, before, begun = last_hour.items
+    elapsed = min(1.0, max(0.0, (now_ms - parse_rfc3339(begun.start)) / 60_000))
+    return (begun.accepted + before.accepted * (1 - elapsed)) / 60
+
+
+async def _none_for(context: ScreenContext) -> str:
+    """Return how long no event was accepted; empty when none ever was."""
+    newest = (await context.call("listEvents", query={"limit": 1})).items
+    return duration((context.now_ms - parse_rfc3339(newest[0].accepted_at)) / 1000) if newest else ""
 
 
 def _publish_command(context: ScreenContext, stats: list[EndpointStatsItem]) -> str:
@@ -98,9 +118,9 @@ def _chart_cards(activity: ActivityView, now: tuple[int, int, float]) -> list[Ch
     return [
         ChartCard("Events accepted", per_step, column_chart("Events accepted", starts, accepted)),
         ChartCard("Attempts", per_step, column_chart("Attempts by result", starts, attempts), _legend(attempts)),
+        ChartCard("Pending", "maximum", line_chart("Pending deliveries", starts, pending)),
         ChartCard("Success rate", "%", line_chart("Success rate", starts, ratio, " %", top=100)),
         ChartCard("Latency", "ms", line_chart("Latency", starts, latency, " ms"), _legend(latency)),
-        ChartCard("Pending", "maximum", line_chart("Pending deliveries", starts, pending)),
         ChartCard("Dead letters", "total", line_chart("Dead letters", starts, dead)),
         ChartCard("Age of the oldest", "s due", column_chart("Age of the oldest", starts, age, " s")),
     ]

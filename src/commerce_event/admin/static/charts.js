@@ -45,6 +45,10 @@
     const chart = event.target.closest?.(".chart");
     if (chart && !chart.contains(event.relatedTarget)) hide(chart);
   });
+  document.addEventListener("click", (event) => {
+    const step = event.target.closest?.(".chart .step[data-href]");
+    if (step) location.assign(step.dataset.href);
+  });
   document.addEventListener("focusin", (event) => {
     if (event.target.matches?.(".chart:focus-visible")) {
       const steps = event.target.querySelectorAll(".step");
@@ -61,6 +65,7 @@
     const at = steps.findIndex((step) => step.classList.contains("chosen"));
     const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: steps.length - 1 }[event.key];
     if (event.key === "Escape") hide(chart);
+    if (event.key === "Enter" && steps[at]?.dataset.href) location.assign(steps[at].dataset.href);
     if (to === undefined) return;
     event.preventDefault();
     const next = steps[Math.min(steps.length - 1, Math.max(0, to))];

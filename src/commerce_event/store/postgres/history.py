@@ -7,6 +7,7 @@ from commerce_event.store import row_mapping
 from commerce_event.store.fair_slots import search_slots
 from commerce_event.store.model import (
     ATTEMPTS_MAX,
+    PENDING_EXAMINED_MAX,
     DeadGroup,
     DeliveryCounts,
     DeliveryQuery,
@@ -111,6 +112,26 @@ class PostgresHistory:
             return found, row_mapping.last_attempts(rows)
 
         return await self._executor.read_snapshot(work)
+
+    async def deliveries_of_events(
+        self, event_ids: Sequence[int], scope: Scope, *, limit: int
+    ) -> tuple[list[Delivery], dict[int, Attempt]]:
+        ids = list(event_ids)
+
+        async def work(connection: Connection) -> tuple[list[Delivery], dict[int, Attempt]]:
+            rows = await fetch(connection, "deliveries_of_events", ids, limit)
+            found = [row_mapping.delivery(row) for row in rows if scope.allows(row.client_id)]
+            last = await fetch(connection, "last_attempts", [each.id for each in found])
+            return found, row_mapping.last_attempts(last)
+
+        return await self._executor.read_snapshot(work)
+
+    async def oldest_pending(self, endpoint_ids: Sequence[int], *, limit: int) -> list[Delivery]:
+        ids = list(endpoint_ids)
+        rows = await self._executor.read(
+            lambda connection: fetch(connection, "oldest_pending", ids, PENDING_EXAMINED_MAX, limit)
+        )
+        return [row_mapping.delivery(row) for row in rows]
 
     async def count_deliveries(self, query: DeliveryQuery, *, limit: int) -> int:
         where = delivery_listing.conditions_of(query, Page(limit))

@@ -864,6 +864,23 @@ CROSS JOIN LATERAL (
   LIMIT 1) AS a
 ORDER BY f.finished_ms DESC
 
+-- name: deliveries_of_events
+-- indexes queue_event and finished_event
+SELECT id, event_id, endpoint_id, client_id, state, attempt_count, failure_count, due_ms, leased, order_key, replay_id,
+       reason, created_ms, finished_ms
+FROM delivery WHERE event_id = ANY ($1::bigint[]) ORDER BY event_id DESC, id DESC LIMIT $2
+
+-- name: oldest_pending
+-- index queue_due
+SELECT d.id, d.event_id, d.endpoint_id, d.client_id, d.state, d.attempt_count, d.failure_count, d.due_ms, d.leased,
+       d.order_key, d.replay_id, d.reason, d.created_ms, d.finished_ms
+FROM unnest($1::bigint[]) AS wanted (endpoint_id)
+CROSS JOIN LATERAL (
+  SELECT n.id FROM (SELECT id FROM queue WHERE queue.endpoint_id = wanted.endpoint_id
+                    ORDER BY kind, due_ms LIMIT $2) AS n ORDER BY n.id LIMIT $3) AS oldest
+CROSS JOIN LATERAL (SELECT * FROM delivery WHERE delivery.id = oldest.id LIMIT 1) AS d
+ORDER BY d.id
+
 -- name: delivery_states
 -- indexes queue_event and finished_event
 SELECT event_id, client_id, state, count(*) AS count FROM delivery WHERE event_id = ANY ($1::bigint[])

@@ -10,6 +10,7 @@ from commerce_event.core.model import Attempt, Delivery, DeliveryState, Event, R
 from commerce_event.store import row_mapping
 from commerce_event.store.model import (
     ATTEMPTS_MAX,
+    PENDING_EXAMINED_MAX,
     DeadGroup,
     DeliveryCounts,
     DeliveryQuery,
@@ -118,6 +119,24 @@ class SqliteHistory:
             return found, row_mapping.last_attempts(rows)
 
         return await self._access.read_snapshot(work)
+
+    async def deliveries_of_events(
+        self, event_ids: Sequence[int], scope: Scope, *, limit: int
+    ) -> tuple[list[Delivery], dict[int, Attempt]]:
+        def work(connection: apsw.Connection) -> tuple[list[Delivery], dict[int, Attempt]]:
+            rows = fetch(connection, "deliveries_of_events", as_json(event_ids), limit)
+            found = [row_mapping.delivery(row) for row in rows if scope.allows(row.client_id)]
+            last = fetch(connection, "last_attempts", as_json([each.id for each in found]))
+            return found, row_mapping.last_attempts(last)
+
+        return await self._access.read_snapshot(work)
+
+    async def oldest_pending(self, endpoint_ids: Sequence[int], *, limit: int) -> list[Delivery]:
+        def work(connection: apsw.Connection) -> list[Delivery]:
+            rows = fetch(connection, "oldest_pending", as_json(endpoint_ids), PENDING_EXAMINED_MAX, limit)
+            return [row_mapping.delivery(row) for row in rows]
+
+        return await self._access.read(work)
 
     async def count_deliveries(self, query: DeliveryQuery, *, limit: int) -> int:
         where = delivery_listing.conditions_of(query, Page(limit))

@@ -653,6 +653,23 @@ FROM (SELECT id, attempt_count FROM delivery INDEXED BY delivery_finished
       WHERE endpoint_id = ? AND finished_ms IS NOT NULL ORDER BY finished_ms DESC LIMIT ?) AS d
 CROSS JOIN attempt AS a ON a.delivery_id = d.id AND a.number = d.attempt_count
 
+-- name: deliveries_of_events
+-- index delivery_event
+SELECT d.id, d.event_id, d.endpoint_id, d.client_id, d.state, d.attempt_count, d.failure_count, d.due_ms,
+       d.run_id IS NOT NULL AS leased, d.order_key, d.replay_id, d.reason, d.created_ms, d.finished_ms
+FROM json_each(?) AS wanted CROSS JOIN delivery AS d ON d.event_id = wanted.value
+ORDER BY d.event_id DESC, d.id DESC LIMIT ?
+
+-- name: oldest_pending
+-- index delivery_due, which has the ids
+SELECT d.id, d.event_id, d.endpoint_id, d.client_id, d.state, d.attempt_count, d.failure_count, d.due_ms,
+       d.run_id IS NOT NULL AS leased, d.order_key, d.replay_id, d.reason, d.created_ms, d.finished_ms
+FROM json_each(?1) AS wanted
+CROSS JOIN delivery AS d ON d.id IN (
+  SELECT id FROM (SELECT id FROM delivery INDEXED BY delivery_due
+                  WHERE state = 'pending' AND endpoint_id = wanted.value LIMIT ?2) ORDER BY id LIMIT ?3)
+ORDER BY d.id
+
 -- name: delivery_states
 -- index delivery_event; the ids come as JSON, here and below
 SELECT d.event_id, d.client_id, d.state, count(*) AS count
