@@ -498,7 +498,8 @@ def replay_view(
 ) -> ReplayView:
     state = state_of(replay, has_pending=has_pending)
     progress = progress_of(replay, states, now_ms=now_ms)
-    warning = standing.warning if standing is not None and state == "running" else None
+    is_open = state == "running" or (state == "done" and has_dead)
+    warning = standing.warning if standing is not None and is_open else None
     return ReplayView(
         id=ids.encode("rpl", replay.id),
         client_id=replay.client_id,
