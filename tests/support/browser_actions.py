@@ -16,7 +16,7 @@ async def sign_in(page: Page, key: str = ADMIN_KEY) -> None:
 
 
 async def search(page: Page, text: str) -> None:
-    await page.get_by_role("searchbox", name="Search events").fill(text)
+    await page.get_by_role("combobox", name="Search events").fill(text)
     await page.keyboard.press("Enter")
     await page.wait_for_url("**/admin/events?*")
 
