@@ -43,6 +43,11 @@ _BODY = (
     "|| '\"]}}'"
 )
 
+_HEALTH = (  # eight incidents
+    "INSERT INTO endpoint_health SELECT client, client, 9, {first_ms}, NULL, {first_ms}, 500 + client, NULL, NULL, NULL "
+    "FROM made WHERE client <= 8 GROUP BY client"
+)
+
 
 def rows(events: int, dead: int, first_ms: int, series: str) -> str:
     """Return a SELECT of what each event is made of, named."""
@@ -67,14 +72,14 @@ def fill_sqlite(path: Path, events: int, dead: int, first_ms: int) -> None:
     with connection:
         connection.execute(
             "INSERT INTO event SELECT id, client, row_number() OVER (PARTITION BY client ORDER BY n), type, n % 5, ms, 1, 1, "
-            "NULL, NULL, CAST(body AS BLOB) FROM made ORDER BY id"
+            "NULL, NULL, CAST(body AS BLOB), NULL FROM made ORDER BY id"
         )
         connection.execute(
             "INSERT INTO delivery SELECT id + 1, id, client, client, state, 1, 0, iif(state = 'pending', ms, NULL), NULL, "
             "NULL, NULL, NULL, 0, NULL, ms, iif(state = 'pending', NULL, ms + 20), 0 FROM made ORDER BY id"
         )
         connection.execute(
-            "INSERT INTO attempt SELECT id + 1, 1, ms, 5.0, iif(state = 'dead', 500, 200), NULL, '[]', x'' FROM made "
+            "INSERT INTO attempt SELECT id + 1, 1, ms, 5.0, iif(state = 'dead', 500, 200), NULL, '[]', x'', NULL FROM made "
             "WHERE state <> 'pending' ORDER BY id"
         )
         connection.execute(
@@ -82,6 +87,7 @@ def fill_sqlite(path: Path, events: int, dead: int, first_ms: int) -> None:
             "sum(state = 'cancelled'), sum(state = 'pending') FROM made GROUP BY client"
         )
         connection.execute("INSERT INTO client SELECT client, count(*) FROM made GROUP BY client")
+        connection.execute(_HEALTH.format(first_ms=first_ms))
     connection.close()
 
 
@@ -96,12 +102,13 @@ async def fill_postgres(url: str, events: int, dead: int, first_ms: int) -> None
         "FROM made WHERE state <> 'pending' ORDER BY id",
         "INSERT INTO queue (id, event_id, endpoint_id, client_id, attempt_count, failure_count, due_ms, replayed, turn, "
         "created_ms) SELECT id + 1, id, client, client, 1, 0, ms, false, n, ms FROM made WHERE state = 'pending'",
-        "INSERT INTO attempt SELECT id, id + 1, 1, ms, 5.0, CASE WHEN state = 'dead' THEN 500 ELSE 200 END, NULL, '[]', '' "
+        "INSERT INTO attempt SELECT id, id + 1, 1, ms, 5.0, CASE WHEN state = 'dead' THEN 500 ELSE 200 END, NULL, '[]', '', NULL "
         "FROM made WHERE state <> 'pending' ORDER BY id",
         "INSERT INTO delivery_counts SELECT client, 0, client, count(*), count(*) FILTER (WHERE state = 'delivered'), "
         "count(*) FILTER (WHERE state = 'dead'), count(*) FILTER (WHERE state = 'cancelled'), "
         "count(*) FILTER (WHERE state = 'pending') FROM made GROUP BY client",
         "INSERT INTO client SELECT client, count(*) FROM made GROUP BY client",
+        _HEALTH.format(first_ms=first_ms),
         "INSERT INTO text_todo SELECT id FROM made",
         "ANALYZE",
     ):
@@ -140,6 +147,9 @@ def pages(events: int, first_ms: int, a_key: str) -> list[str]:
         "/v1/events?client_id=1&after=1000",
         *(f"/v1/deliveries?{query}" for query in deliveries),
         *(f"/v1/dead-letters{query}" for query in ("", "?client_id=1", "?client_id=4", f"?endpoint_id={endpoint}")),
+        *(f"/v1/timelines/order?value={value}&client_id=1" for value in (f"SO-{events // 2 + 1}", "B-777", "SO-1")),
+        f"/v1/timelines/order?value=SO-{events // 2}",
+        *("/v1/incidents", "/v1/incidents?state=ended", f"/v1/incidents/{endpoint}"),
         *("/v1/books", "/v1/activity?span=week", f"/v1/endpoints/{endpoint}/stats"),
         *(f"/v1/events/{event}", f"/v1/events/{event}/deliveries", f"/v1/events/{event}/explain"),
         *(f"/admin{path}" for path in ("", "/events", "/endpoints", "/dead", "/replays", "/types", "/keys", "/system")),
@@ -150,6 +160,9 @@ def pages(events: int, first_ms: int, a_key: str) -> list[str]:
             "/admin/dead?client_id=4",
             f"/admin/endpoints/{endpoint}",
             f"/admin/events/{event}",
+            *(f"/admin/orders/{value}?client_id=1" for value in (f"SO-{events // 2 + 1}", "B-777")),
+            *(f"/admin/events?q={value}" for value in (f"SO-{events // 2 + 1}", "B-777")),
+            f"/admin/incidents/{endpoint}",
             a_key,
         ),
     ]
