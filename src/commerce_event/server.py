@@ -47,6 +47,7 @@ from commerce_event.store.postgres import PostgresStore
 from commerce_event.store.sqlite import SqliteStore
 from commerce_event.web.assets import Assets
 from commerce_event.web.pages import Pages
+from commerce_event.web.problem_pages import ProblemPages
 
 _STOP_MAX_S: Final = 7.5  # from the signal to the end of all work: longer than an attempt, which takes 5 s by default
 _RECORD_S: Final = 2.0  # the last part of it, reserved for writing the results of the last attempts
@@ -216,7 +217,7 @@ class Node:
             services.bodies,
             change_max=settings.max_body,
         )
-        self.app = create_app(services, publisher, changes, _browser_routes(services, vault))
+        self.app = create_app(services, publisher, changes, *_browser_routes(services, vault))
         if settings.admin_key is None and not any(
             key.role == "admin" and key.revoked_ms is None for key in self.registry.all_keys()
         ):
@@ -279,17 +280,18 @@ def make_store(settings: Settings, clock: Clock) -> Store:
     return PostgresStore(settings.store, clock=clock) if path is None else SqliteStore(path, clock=clock)
 
 
-def _browser_routes(services: Services, vault: Vault) -> list[BaseRoute]:
-    """Return the routes of the screens, the reference page and their assets."""
+def _browser_routes(services: Services, vault: Vault) -> tuple[list[BaseRoute], ProblemPages]:
+    """Return the routes of the screens, the reference page and their assets, and the pages of problems."""
     packages = ("commerce_event.admin", "commerce_event.reference", "commerce_event.web")
     assets = Assets(*packages)
     pages = Pages(assets, *packages, handlers=HANDLERS, **admin.TEMPLATE_GLOBALS)
-    return [
+    routes = [
         assets.route(),
         assets.icon_route(),
         *admin.routes(services, vault, pages),
         *reference.routes(pages, services.settings, lambda: services.registry.catalogue),
     ]
+    return routes, ProblemPages(pages)
 
 
 def tune_collector() -> None:

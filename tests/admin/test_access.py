@@ -521,7 +521,7 @@ async def test_changes_on_screens_are_in_the_audit_log(api: Api, visitor: httpx.
     _, key = await api.key("manage", 1)
     await sign_in(visitor, key["key"])
     path = f"/admin/endpoints/{made['id']}"
-    await visitor.post(f"{path}/switch", data={"csrf": await csrf_token(visitor)})
+    await visitor.post(f"{path}/pause", data={"csrf": await csrf_token(visitor)})
 
     shown = (await visitor.get("/admin/audit", params={"target": made["id"]})).text
 

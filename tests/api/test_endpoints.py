@@ -10,7 +10,8 @@ from commerce_event.core.signatures import InvalidSignatureError, verify
 
 PATH = "/v1/endpoints"
 FIELDS = {
-    "id", "client_id", "application_id", "url", "event_types", "enabled", "disabled_reason", "description", "headers",
+    "id", "client_id", "application_id", "url", "event_types", "except", "enabled", "paused",
+    "state_since", "secrets", "disabled_reason", "description", "headers",
     "filter", "properties", "timeout_s", "retry_schedule", "jitter", "max_in_flight", "rate_limit", "ordering", "follow_redirects",
     "signing", "public_key", "created_at", "updated_at",
 }  # fmt: skip

@@ -5,6 +5,7 @@ import re
 from urllib.parse import urlsplit
 
 from api_server import DEADLINE_S, Api
+from api_server import expect as expect_json
 from browser_actions import search, sign_in
 from playwright.async_api import BrowserContext, Page, expect
 
@@ -297,7 +298,7 @@ async def test_endpoint_test_reload_sends_nothing(page: Page, api: Api) -> None:
 
 
 async def test_type_switch_turns_a_type_off_and_on(page: Page, api: Api) -> None:
-    await api.endpoint(event_types=["Order"])
+    endpoint = await api.endpoint(event_types=["*"])
     await sign_in(page)
     await page.goto("/admin/types")
     await page.get_by_role("combobox", name="Client").select_option("1")
@@ -314,6 +315,9 @@ async def test_type_switch_turns_a_type_off_and_on(page: Page, api: Api) -> None
 
     await switch.click()
     await expect(page.get_by_text("OrderConfirmedEvent is on for")).to_be_visible()
+    await expect(page.get_by_role("link", name="Send what it missed")).to_be_visible()
+    kept = expect_json(await api.admin.get(f"/v1/endpoints/{endpoint['id']}"), 200)
+    assert (kept["event_types"], kept["except"]) == (["*"], [])
     assert (await api.publish())["deliveries"] == 1
 
 

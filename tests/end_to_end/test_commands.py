@@ -243,7 +243,29 @@ async def test_endpoint_update_changes_only_the_given_fields(shell: Shell) -> No
     assert (both.code, absent.code) == (2, 2)
     assert "exclude each other" in both.err
     assert "has no header x-nine" in absent.err
-    assert (await shell("endpoints", "delete", made["id"], "--json")).json == {"id": made["id"], "deleted": True}
+    unasked = await shell("endpoints", "delete", made["id"])
+    assert (unasked.code, "Add --yes to do it." in unasked.err) == (2, True)
+    deleted = await shell("endpoints", "delete", made["id"], "--yes", "--json")
+    assert deleted.json == {"id": made["id"], "deleted": True}
+
+
+async def test_endpoint_is_paused_switched_and_listed_with_its_health(shell: Shell, receiver: LocalReceiver) -> None:
+    made = await endpoint(shell, receiver, "/hook", "--except", "Product")
+    assert (made["event_types"], made["except"]) == (["*"], ["Product"])
+    asked = await shell("endpoints", "pause", made["id"])
+    assert (asked.code, "nothing is lost" in asked.err) == (2, True)
+    assert (await shell.json("endpoints", "pause", made["id"], "--yes"))["paused"] is True
+    await shell.json("publish", "OrderConfirmedEvent", stdin=json.dumps(ORDER))
+    [listed] = await shell.json("endpoints", "list")
+    assert (listed["health"], listed["pending"], listed["last_success_at"]) == ("paused", 1, None)
+    assert "everything except Product" in (await shell("endpoints", "list")).out
+
+    assert (await shell.json("endpoints", "resume", made["id"]))["paused"] is False
+    await receiver.until_taken(1)
+    assert (await shell.json("endpoints", "off", made["id"], "--yes"))["enabled"] is False
+    on = await shell("endpoints", "on", made["id"], "--yes")
+    assert f"commerce-event replays start --endpoint {made['id']} --only missed --since " in on.err
+    assert (await shell.json("endpoints", "update", made["id"], "--unset", "except"))["except"] == []
 
 
 async def test_endpoint_properties_are_selected_emptied_and_unset(shell: Shell, receiver: LocalReceiver) -> None:

@@ -121,6 +121,7 @@ CALLS: dict[str, Callable[[Store], Awaitable[Any]]] = {
     "queue.put_replay": lambda store: store.queue.put_replay(REPLAY),
     "history.replay": lambda store: store.history.replay(1),
     "history.replays": lambda store: store.history.replays(EVERYONE, Page(1)),
+    "history.replay_ended_ms": lambda store: store.history.replay_ended_ms(1),
     "history.replay_states": lambda store: store.history.replay_states(1),
     "history.event": lambda store: store.history.event(1, EVERYONE),
     "history.events": lambda store: store.history.events(EventQuery(scope=EVERYONE), Page(1)),

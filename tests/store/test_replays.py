@@ -46,6 +46,20 @@ async def test_finish_replay_finishes_its_pending_deliveries_in_steps_and_fences
     assert (found.state, found.reason, found.finished_ms) == ("cancelled", "replay_cancelled", START_MS + 5)
 
 
+async def test_replay_ended_ms_is_the_time_of_its_last_finished_delivery(store: Store) -> None:
+    event = new_event(8)
+    await accept_events(store, [event])
+    deliveries = [NewDelivery(new_event().id, 7) for _ in range(2)]
+    await store.queue.add_deliveries(deliveries, [event.id] * 2, replay=new_replay(1), now_ms=START_MS)
+    assert await store.history.replay_ended_ms(1) is None
+
+    for number in (5, 9):
+        await store.queue.finish_replay(1, state="cancelled", reason="x", now_ms=START_MS + number, limit=1)
+
+    assert await store.history.replay_ended_ms(1) == START_MS + 9
+    assert await store.history.replay_ended_ms(2) is None
+
+
 async def test_finish_replay_releases_the_next_of_an_order_key(store: Store) -> None:
     event = new_event(8)
     await accept_events(store, [event])

@@ -36,12 +36,13 @@ class Portal:
             return self._page({"problem": problem}, problem.status)
         assert key.client_ids is not None and key.expires_ms is not None  # noqa: S101, PT018 - as each link is made
         now_ms = self._factory.services.clock.now_ms()
+        registry = self._factory.services.registry
         former = self._factory.sessions.read(request.cookies.get(COOKIE))
         return self._page(
             {
                 "problem": None,
                 "link": link,
-                "client": client_text(self._factory.services.registry, key.client_ids[0]),
+                "client": client_text(registry.client_name(key.client_ids[0]), key.client_ids[0]),
                 "may_change": key.role == "manage",
                 "ends_at": rfc3339(key.expires_ms),
                 "is_long": key.expires_ms - now_ms > LIFETIME_S * 1000,

@@ -24,6 +24,7 @@ from commerce_event.core.problems import Problem, unavailable
 from commerce_event.daemon_threads import DaemonThreads
 from commerce_event.http.asgi import HEADERS, Receive, Scope, Send
 from commerce_event.http.problems import problem_of
+from commerce_event.web.problem_pages import ProblemPages, wants_page
 
 Handler = Callable[[Request], Awaitable[Response]]
 # One at a time: with many event types it takes seconds, and the others then get what it has made.
@@ -36,12 +37,17 @@ class App:
     """Passes events to the publisher, changes to their receiver, and everything else to the routes."""
 
     def __init__(
-        self, services: Services, publisher: Publisher, changes: ChangeReceiver, pages: Sequence[BaseRoute]
+        self,
+        services: Services,
+        publisher: Publisher,
+        changes: ChangeReceiver,
+        pages: Sequence[BaseRoute],
+        problem_pages: ProblemPages,
     ) -> None:
         self.publisher = publisher  # also called by the HTTP server, with whole requests
         self._changes = {CHANGES_PATH: changes.receive_changes, DEBEZIUM_PATH: changes.receive_debezium}
         self._metrics = services.metrics
-        self._routes = _routes(services, pages)
+        self._routes = _routes(services, pages, problem_pages)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST":
@@ -63,13 +69,17 @@ class App:
 
 
 def create_app(
-    services: Services, publisher: Publisher, changes: ChangeReceiver, pages: Sequence[BaseRoute] = ()
+    services: Services,
+    publisher: Publisher,
+    changes: ChangeReceiver,
+    pages: Sequence[BaseRoute],
+    problem_pages: ProblemPages,
 ) -> App:
-    """Return the application. ``pages`` are the routes of screens and other pages."""
-    return App(services, publisher, changes, pages)
+    """Return the application. ``pages`` are the routes of screens; browsers get problems as ``problem_pages``."""
+    return App(services, publisher, changes, pages, problem_pages)
 
 
-def _routes(services: Services, pages: Sequence[BaseRoute]) -> Starlette:
+def _routes(services: Services, pages: Sequence[BaseRoute], problem_pages: ProblemPages) -> Starlette:
     readiness = Readiness(services.store)
     shared = partial(SharedResponse, bodies=services.bodies, owner="anybody")
 
@@ -83,12 +93,6 @@ def _routes(services: Services, pages: Sequence[BaseRoute]) -> Starlette:
         if not services.dispatcher.running and not services.settings.hold_deliveries:
             return problem_response(unavailable("deliveries have stopped; see the log"))
         return JSONResponse({"status": "ready"}, headers=HEADERS)
-
-    async def explain_problem(request: Request) -> Response:
-        try:
-            return json_response(Reply(problem_type(request.path_params["name"])))
-        except Problem as problem:
-            return problem_response(problem)
 
     async def metrics(request: Request) -> Response:
         text, media_type = services.metrics.text(",".join(request.headers.getlist("accept")))
@@ -104,13 +108,13 @@ def _routes(services: Services, pages: Sequence[BaseRoute]) -> Starlette:
         text = await loop.run_in_executor(_YAML_THREAD, document_yaml, services.registry.catalogue)
         return shared(Response(text, headers=HEADERS, media_type="application/yaml"))
 
-    plain = {
+    plain: dict[str, Handler] = {
         "/healthz": healthz,
         "/readyz": readyz,
         "/metrics": metrics,
         "/openapi.json": openapi_json,
         "/openapi.yaml": openapi_yaml,
-        "/problems/{name}": explain_problem,
+        "/problems/{name}": partial(_explain_problem, problem_pages),
     }
     routes = Starlette(
         routes=[
@@ -118,7 +122,7 @@ def _routes(services: Services, pages: Sequence[BaseRoute]) -> Starlette:
             *(Route(path, handler, methods=["GET"]) for path, handler in plain.items()),
             *pages,
         ],
-        exception_handlers={HTTPException: _http_problem, Exception: _internal_error},
+        exception_handlers={HTTPException: partial(_http_problem, problem_pages), Exception: _internal_error},
     )
     routes.router.redirect_slashes = False  # it would redirect to any Host that the caller sends
     return routes
@@ -145,9 +149,28 @@ def _by_method(handlers: dict[str, Handler]) -> Handler:
     return handle
 
 
-async def _http_problem(request: Request, error: Exception) -> Response:
+async def _explain_problem(pages: ProblemPages, request: Request) -> Response:
+    try:
+        kind = problem_type(request.path_params["name"])
+    except Problem as problem:
+        return _no_page(pages, request) if wants_page(request) else problem_response(problem)
+    if wants_page(request):
+        meaning, remedy = (text.replace("`", "") for text in (kind.meaning, kind.remedy))
+        return pages.page(request, kind.title, (meaning, remedy), 200)
+    response = json_response(Reply(kind))
+    response.headers["Vary"] = "Accept"
+    return response
+
+
+def _no_page(pages: ProblemPages, request: Request) -> Response:
+    return pages.page(request, "Page not found", ("There is no page at this address. It may have been mistyped.",), 404)
+
+
+async def _http_problem(pages: ProblemPages, request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         return await _internal_error(request, error)
+    if error.status_code == 404 and wants_page(request):
+        return _no_page(pages, request)
     details = {
         404: "No call has this path; GET /openapi.json lists them.",
         405: f"{request.method} is not allowed here; the Allow header lists what is.",

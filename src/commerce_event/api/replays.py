@@ -165,10 +165,18 @@ async def _views(
                 has_pending=has_pending,
                 has_dead=bool(states.get("dead")) or replay.id in with_dead,
                 standing=None if endpoint is None else standings[endpoint.id],
+                ended_ms=await _ended_ms(call, replay, has_pending=has_pending) if states else None,
                 now_ms=call.now_ms,
             )
         )
     return views
+
+
+async def _ended_ms(call: Call, replay: Replay, *, has_pending: bool) -> int | None:
+    """Return when the last delivery of a replay was finished; None while it goes on."""
+    if has_pending or replay.state not in {"done", "cancelled"}:
+        return None
+    return await call.services.store.history.replay_ended_ms(replay.id)
 
 
 _TAG = "Replays"

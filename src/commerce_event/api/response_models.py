@@ -493,6 +493,7 @@ def replay_view(
     has_pending: bool,
     has_dead: bool,
     standing: EndpointStanding | None,
+    ended_ms: int | None,
     now_ms: int,
 ) -> ReplayView:
     state = state_of(replay, has_pending=has_pending)
@@ -519,7 +520,7 @@ def replay_view(
         warning=warning,
         created_at=rfc3339(replay.created_ms),
         queued_at=shown_time(replay.finished_ms),
-        finished_at=None,
+        finished_at=shown_time(ended_ms),
     )
 
 

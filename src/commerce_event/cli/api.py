@@ -32,7 +32,7 @@ _OPTIONS = {
     "cursor": "--limit",
     "data": "the event",
     "description": "--description", "endpoint_id": "--endpoint", "entity": "ENTITY", "event_id": "--event",
-    "event_type": "TYPE", "event_types": "--type", "fields": "--field",
+    "event_type": "TYPE", "event_types": "--type", "except": "--except", "fields": "--field",
     "filter": "--filter", "headers": "--header", "jitter": "--jitter", "max_in_flight": "--max-in-flight",
     "name": "--name", "on_delete": "--delete", "on_update": "--update",
     "delivery_ids": "ID", "error": "--error", "note": "--note",

@@ -13,7 +13,6 @@ import typer
 
 from commerce_event.cli.api import Api
 from commerce_event.cli.errors import CommandError, UsageError, WorkFailedError
-from commerce_event.cli.history import error_text
 from commerce_event.cli.options import DEFAULT_URL, AsJson, Key, Url
 from commerce_event.cli.output import Columns, print_items, print_json
 from commerce_event.cli.proxies import open_client
@@ -145,39 +144,36 @@ def _endpoints(url: str, key: str) -> Iterator[Finding]:
     try:
         with Api(url, key) as api:
             items = api.get("/v1/endpoint-stats", last_hour="false")["items"]
-            failing = [each for each in items if each["consecutive_failures"] or each["circuit"] != "closed"]
+            failing = [each for each in items if each["health"] == "failing"]
             for each in failing[:_SHOWN_MAX]:
-                yield "endpoint", "warning", _failing(api, each)
+                yield "endpoint", "warning", _failing(each)
     except (CommandError, KeyError, TypeError) as error:
         yield "endpoints", "problem", f"not checked: {error}"
         return
     if len(failing) > _SHOWN_MAX:
         yield "endpoints", "warning", f"{len(failing) - _SHOWN_MAX} more fail; see: commerce-event endpoints list"
     due = min((each["oldest_due_at"] for each in items if each["oldest_due_at"]), default=None)
-    off = [each for each in items if not each["endpoint"]["enabled"] and each["pending"]]
-    if off:
-        waiting = sum(each["pending"] for each in off)
-        yield (
-            "endpoints",
-            "warning",
-            f"{waiting} deliveries wait for endpoints that are off, such as {off[0]['endpoint']['id']}",
-        )
+    for health in ("off", "paused"):
+        held = [each for each in items if each["health"] == health and each["pending"]]
+        if held:
+            waiting = sum(each["pending"] for each in held)
+            such = held[0]["endpoint"]["id"]
+            yield "endpoints", "warning", f"{waiting} deliveries wait for endpoints that are {health}, such as {such}"
     if due and not failing:
         yield "endpoints", "ok", f"none fails now; the oldest delivery that waits was due {due}"
 
 
-def _failing(api: Api, item: Any) -> str:
-    """Describe an endpoint that fails: how often, the last error in words, and what waits."""
-    endpoint = item["endpoint"]
-    query = {"endpoint_id": endpoint["id"], "state": "pending", "limit": 20, "expand": "true"}
-    tried = [each["last_attempt"] for each in api.get("/v1/deliveries", **query)["items"] if each["last_attempt"]]
-    if not tried:  # none waits any more: they are dead letters
-        tried = api.get(f"/v1/endpoints/{endpoint['id']}/recent-attempts", limit=1)["items"]
-    last = max(tried, key=lambda attempt: str(attempt["started_at"]), default=None)
-    error = error_text(last["status"], last["cause"]) if last else ""
-    times = "once" if item["consecutive_failures"] == 1 else f"{item['consecutive_failures']} times in a row"
-    since = f", the oldest due since {item['oldest_due_at']}" if item["oldest_due_at"] else ""
-    return f"{endpoint['id']} ({endpoint['url']}) failed {times}{error and f': {error}'}; {item['pending']} wait{since}"
+def _failing(item: Any) -> str:
+    """Describe an endpoint that fails: since when, how often, why, and what waits."""
+    endpoint, count = item["endpoint"], item["consecutive_failures"]
+    times = "once" if count == 1 else f"{count} times in a row"
+    last = f"last success {item['last_success_at']}" if item["last_success_at"] else "it never succeeded"
+    cause = f": {item['cause']}" if item["cause"] else ""
+    waits = f", the oldest due since {item['oldest_due_at']}" if item["oldest_due_at"] else ""
+    return (
+        f"{endpoint['id']} ({endpoint['url']}) failed {times} since {item['failing_since']}{cause}; {last}; "
+        f"{item['pending']} wait{waits}"
+    )
 
 
 def _store(settings: "Settings", path: Path | None) -> Finding:

@@ -1,6 +1,7 @@
 """`commerce-event endpoints`: manage where events are sent."""
 
 import json
+import sys
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Any, Final
@@ -11,8 +12,9 @@ from commerce_event.cli.api import Api, at
 from commerce_event.cli.errors import UsageError, WorkFailedError
 from commerce_event.cli.history import error_text
 from commerce_event.cli.options import DEFAULT_URL, AsJson, ClientId, Key, Limit, Url, complete_types, complete_wanted
-from commerce_event.cli.output import Columns, clean, print_done, print_items, print_json, print_thing
+from commerce_event.cli.output import Columns, clean, console, print_done, print_items, print_json, print_thing
 from commerce_event.core.model import DEFAULT_MAX_IN_FLIGHT, Ordering, Signing
+from commerce_event.core.type_selection import describe_types
 
 app = typer.Typer(no_args_is_help=True, help="Manage endpoints: where events are sent.")
 
@@ -22,6 +24,13 @@ Types = Annotated[
     list[str] | None,
     typer.Option("--type", help="Event type, category or *; may be repeated.", autocompletion=complete_wanted),
 ]
+Exceptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--except", help="Event type or category to leave out; may be repeated.", autocompletion=complete_wanted
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 Application = Annotated[int | None, typer.Option(help="Only events of this ApplicationId.")]
 Description = Annotated[str | None, typer.Option(help="A description for people.")]
 Headers = Annotated[list[str] | None, typer.Option("--header", help="Static header 'Name: value'; may be repeated.")]
@@ -51,6 +60,7 @@ class Field(StrEnum):
 
     APPLICATION = "application"
     DESCRIPTION = "description"
+    EXCEPT = "except"
     FILTER = "filter"
     HEADER = "header"
     JITTER = "jitter"
@@ -65,6 +75,7 @@ class Field(StrEnum):
 _DEFAULTS: Final[dict[Field, dict[str, Any]]] = {
     Field.APPLICATION: {"application_id": None},
     Field.DESCRIPTION: {"description": ""},
+    Field.EXCEPT: {"except": []},
     Field.FILTER: {"filter": None},
     Field.HEADER: {"headers": {}},
     Field.JITTER: {"jitter": 0.0},
@@ -79,14 +90,28 @@ _DEFAULTS: Final[dict[Field, dict[str, Any]]] = {
 Unset = Annotated[list[Field] | None, typer.Option(help="Reset this field to its default; may be repeated.")]
 UnsetHeader = Annotated[list[str] | None, typer.Option(metavar="NAME", help="Remove this header; may be repeated.")]
 
+
+def _health_since(item: dict[str, Any]) -> str:
+    """Return since when an endpoint has been failing, paused or off; empty otherwise."""
+    if item["health"] in {"paused", "off"}:
+        return str(item["state_since"])
+    return str(item["failing_since"] or "") if item["health"] == "failing" else ""
+
+
 _COLUMNS: Columns = {
     "id": "id",
     "client": "client_id",
-    "on": lambda item: "on" if item["enabled"] else item["disabled_reason"] or "off",
-    "types": lambda item: ", ".join(item["event_types"]),
+    "health": "health",
+    "since": _health_since,
+    "last success": lambda item: item["last_success_at"] or "never",
+    "cause": "cause",
+    "pending": "pending",
+    "dead": "dead",
+    "types": lambda item: describe_types(item["event_types"], item["except"]),
     "url": "url",
     "description": "description",
 }
+_MISSED: Final = "To send what it missed: commerce-event replays start --endpoint {id} --only missed --since {since}"
 _SAMPLES: Columns = {
     "event": "event_id", "type": "type", "label": "label", "sent": lambda item: "yes" if item["matched"] else "no",
     "why not": lambda item: item["why"] or "",
@@ -97,9 +122,12 @@ _SAMPLES: Columns = {
 def list_(
     client_id: ClientId = None, limit: Limit = 100, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False
 ) -> None:
-    """List endpoints, newest first."""
+    """List endpoints with their health, newest first."""
     with Api(url, key) as api:
-        found = api.items("/v1/endpoints", limit, client_id=client_id)
+        stats = api.get("/v1/endpoint-stats", client_id=client_id, last_hour="false")["items"]
+        by_id = {each["endpoint"]["id"]: each for each in stats}
+        endpoints = api.items("/v1/endpoints", limit, client_id=client_id)
+        found = [_with_health(each, by_id[each["id"]]) for each in endpoints if each["id"] in by_id]
         print_items(
             found, _COLUMNS, as_json=as_json, empty="No endpoints yet; create one with: commerce-event endpoints create"
         )
@@ -107,9 +135,10 @@ def list_(
 
 @app.command()
 def get(id_: Id, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
-    """Show an endpoint."""
+    """Show an endpoint with its health."""
     with Api(url, key) as api:
-        print_thing(api.get(at("endpoints", id_)), as_json=as_json)
+        found = api.get(at("endpoints", id_))
+        print_thing(_with_health(found, api.get(at("endpoints", id_, "stats"))), as_json=as_json)
 
 
 @app.command()
@@ -117,6 +146,7 @@ def create(
     client_id: Annotated[int, typer.Option("--client", help="The client whose events are sent (ClientId).")],
     to: Annotated[str, typer.Option("--to", help="URL to deliver to.")],
     types: Types = None,
+    exceptions: Exceptions = None,
     application: Application = None,
     description: Description = None,
     header: Headers = None,
@@ -142,6 +172,7 @@ def create(
     body = _fields(
         url=to,
         event_types=types or ["*"],
+        **{"except": exceptions},
         application_id=application,
         description=description,
         headers=_headers(header),
@@ -166,6 +197,7 @@ def update(
     id_: Id,
     to: To = None,
     types: Types = None,
+    exceptions: Exceptions = None,
     application: Application = None,
     description: Description = None,
     header: Headers = None,
@@ -189,6 +221,7 @@ def update(
     given = _fields(
         url=to,
         event_types=types,
+        **{"except": exceptions},
         application_id=application,
         description=description,
         headers=_headers(header),
@@ -249,23 +282,44 @@ def preview(
 
 
 @app.command()
-def enable(id_: Id, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
-    """Enable an endpoint; held deliveries are sent."""
+def pause(id_: Id, yes: Yes = False, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
+    """Pause an endpoint: deliveries are held, and nothing is lost."""
     with Api(url, key) as api:
-        print_thing(api.patch(at("endpoints", id_), {"enabled": True}), as_json=as_json)
+        _confirm(api.get(at("endpoints", id_, "impact"))["pause"], yes=yes)
+        print_thing(api.patch(at("endpoints", id_), {"paused": True}), as_json=as_json)
 
 
 @app.command()
-def disable(id_: Id, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
-    """Disable an endpoint; new events are not tracked for it."""
+def resume(id_: Id, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
+    """Resume a paused endpoint; held deliveries are sent."""
     with Api(url, key) as api:
+        print_thing(api.patch(at("endpoints", id_), {"paused": False}), as_json=as_json)
+
+
+@app.command()
+def off(id_: Id, yes: Yes = False, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
+    """Switch an endpoint off; new events are not tracked for it. To lose nothing, pause it instead."""
+    with Api(url, key) as api:
+        _confirm(api.get(at("endpoints", id_, "impact"))["off"], yes=yes)
         print_thing(api.patch(at("endpoints", id_), {"enabled": False}), as_json=as_json)
 
 
 @app.command()
-def delete(id_: Id, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
+def on(id_: Id, yes: Yes = False, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
+    """Switch an endpoint on; held deliveries are sent, and it says how to send what was missed."""
+    with Api(url, key) as api:
+        impact = api.get(at("endpoints", id_, "impact"))
+        _confirm(impact["resume"], yes=yes)
+        print_thing(api.patch(at("endpoints", id_), {"enabled": True}), as_json=as_json)
+    if impact["off_since"]:
+        console(stderr=True).print(_MISSED.format(id=clean(id_), since=impact["off_since"]))
+
+
+@app.command()
+def delete(id_: Id, yes: Yes = False, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
     """Delete an endpoint and cancel its pending deliveries."""
     with Api(url, key) as api:
+        _confirm(api.get(at("endpoints", id_, "impact"))["delete"], yes=yes)
         api.delete(at("endpoints", id_))
     print_done({"id": id_, "deleted": True}, f"Endpoint {id_} is deleted.", as_json=as_json)
 
@@ -331,6 +385,22 @@ def stats(id_: Id, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = Fa
     """Show statistics of an endpoint."""
     with Api(url, key) as api:
         print_thing(api.get(at("endpoints", id_, "stats")), as_json=as_json)
+
+
+def _confirm(sentence: str, *, yes: bool) -> None:
+    """Say what would happen and ask for it. Raises UsageError when nobody can answer, WorkFailedError on a no."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(f"{sentence} Add --yes to do it.")
+    if not typer.confirm(clean(f"{sentence} Do it?"), err=True):
+        raise WorkFailedError("Nothing was changed.")
+
+
+def _with_health(endpoint: dict[str, Any], stats: dict[str, Any]) -> dict[str, Any]:
+    """Return an endpoint with how it is doing."""
+    names = ("health", "state_since", "failing_since", "last_success_at", "cause", "consecutive_failures")
+    return {**endpoint, **{name: stats[name] for name in (*names, "pending", "dead")}}
 
 
 def _print_message(title: str, headers: Iterable[tuple[str, str]], body: str) -> None:

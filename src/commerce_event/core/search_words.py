@@ -1,8 +1,8 @@
 """Words of a text as a search compares them. Texts and queries are cut by the same rule, so engines only match words.
 
 Case, marks on letters and signs do not count: Yıldız is YILDIZ, Acme™ is acme. Letters and digits are separate words,
-so SO10023, SO-10023 and SO 10023 are the same two. In scripts without spaces, each letter begins a word of two letters,
-so a part of a name is found: 京市 in 北京市.
+so SO10023, SO-10023 and SO 10023 are the same two. Numerals that are no decimal digits, such as ፩, count as letters. In
+scripts without spaces, each letter begins a word of two letters, so a part of a name is found: 京市 in 北京市.
 """
 
 import re

@@ -142,16 +142,14 @@ class Replays:
             replay = await self._store.history.replay(replay_id)
             if replay is None or replay.state == "cancelled":
                 raise ReplayFinishedError
-            if replay.state == "done":  # all is queued
-                if replay_id not in await self._store.history.replays_with([replay_id], "pending"):
-                    raise ReplayFinishedError
-                await self._store.queue.put_replay(msgspec.structs.replace(replay, state="cancelling"))
-            elif replay.state == "running":
-                cancelling = msgspec.structs.replace(replay, state="cancelling")
-                await self._store.queue.put_replay(cancelling, expected_cursor=replay.cursor)
-                continue  # unless a step was committed since it was read, it is cancelling now
-            self._wake.set()
-            return
+            if replay.state == "done" and not await self._store.history.replays_with([replay_id], "pending"):
+                raise ReplayFinishedError
+            cancelling = msgspec.structs.replace(replay, state="cancelling")
+            if replay.state == "cancelling" or await self._store.queue.put_replay(
+                cancelling, expected_cursor=replay.cursor
+            ):
+                self._wake.set()
+                return
         raise StoreUnavailableError("the replay changes all the time; try again")
 
     async def count(
@@ -239,7 +237,7 @@ class Replays:
                 limit=_STEP,
             )
         if ended < _STEP:
-            await self._store.queue.put_replay(self._finished(replay, "cancelled"))
+            await self._store.queue.put_replay(self._finished(replay, "cancelled"), expected_cursor=replay.cursor)
 
     async def _queue_events(self, replay: Replay, endpoint: Endpoint) -> None:
         after = max(replay.cursor, ids.at_time(replay.since_ms) - 1)

@@ -6,7 +6,8 @@ _CLIENT: Final = 1006
 _ERP: Final = "end_0sapa4r640000"
 _ENDPOINT: Final = {
     "id": _ERP, "client_id": _CLIENT, "url": "https://erp.example.com/webhooks", "description": "ERP: orders",
-    "event_types": ["Order", "JobCompletedEvent"], "enabled": True, "disabled_reason": None,
+    "event_types": ["Order", "JobCompletedEvent"], "except": [], "enabled": True, "paused": False,
+    "disabled_reason": None,
 }  # fmt: skip
 _IDENTIFIERS: Final = [
     {"property": "OrderNo", "value": "100234567"}, {"property": "ClientOrderRef", "value": "884211"},

@@ -341,6 +341,10 @@ class HistoryStore(Protocol):
         """Count the deliveries of a replay by state."""
         ...
 
+    async def replay_ended_ms(self, replay_id: int) -> int | None:
+        """Return when the last finished delivery of a replay was finished; None without one."""
+        ...
+
     async def replays_with(self, replay_ids: Sequence[int], state: DeliveryState) -> set[int]:
         """Return which of the replays have a delivery in that state; the cost grows with replays, not their size."""
         ...

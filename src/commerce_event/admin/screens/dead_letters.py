@@ -74,9 +74,18 @@ async def list_dead_letters(context: ScreenContext) -> Response:
             raise
         message = problem.detail if is_foreign else "Enter the client's number."
         return context.render(
-            "dead_letters.html", 422, errors={"client_id": message}, groups=[], truncated_at=0, rows=[], first=True,
-            total=None, this_url=context.url_with(), next_url="", first_url="",
-        )  # fmt: skip
+            "dead_letters.html",
+            422,
+            errors={"client_id": message},
+            groups=[],
+            truncated_at=0,
+            rows=[],
+            first=True,
+            total=None,
+            this_url=context.url_with(),
+            next_url="",
+            first_url="",
+        )
     first = "cursor" not in context.query
     groups = (await context.call("listDeadLetters", query=query)).items if first and replay_id is None else []
     await context.count_dead_letters(as_stored=True)

@@ -64,7 +64,7 @@ async def list_events(context: ScreenContext) -> Response:
 
 async def _links(context: ScreenContext, events: Sequence[EventView]) -> list[TimelineLink]:
     """Return the pages of orders and the like that the search names exactly."""
-    if not context.query["q"] or context.is_partial or "cursor" in context.query:
+    if not context.query["q"] or "cursor" in context.query:
         return []
     return await links_for(context, context.query["q"], [(each.client_id, bytes(each.data)) for each in events])
 

@@ -81,7 +81,7 @@ async def download_payload(context: ScreenContext) -> Response:
 
 
 def _format(text: str) -> Format:
-    if text == "csv":
+    if text in {"", "csv"}:
         return "csv"
     if text == "jsonl":
         return "jsonl"

@@ -1,7 +1,6 @@
 """An incident: since when and why an endpoint fails, what waits, and the steps to its end."""
 
-import hashlib
-from typing import Any, Final
+from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
@@ -16,18 +15,11 @@ from commerce_event.core.causes import cause
 from commerce_event.core.clock import parse_rfc3339
 from commerce_event.core.durations import duration_text
 from commerce_event.web.durations import setting_duration
-from commerce_event.web.highlight import value_text
-from commerce_event.web.pages import HEADERS
-
-_REFRESH_S: Final = 5
 
 
 async def show_incident(context: ScreenContext) -> Response:
     path = {"id": context.path_id}
     found: IncidentDetailView = await context.call("getIncident", path=path)
-    version = _version(found)
-    if context.is_partial and context.query.get("version") == version:
-        return Response(status_code=204, headers=HEADERS)  # unchanged: the page stays as it is
     test = unpack_result(context.one_time_secret.take(context.request))
     newest = found.newest_attempt
     return context.render(
@@ -50,10 +42,7 @@ async def show_incident(context: ScreenContext) -> Response:
         test_answer=None
         if test is None
         else answer_text(test.attempt.status, test.attempt.response_headers, test.attempt.response_body),
-        value_text=value_text,
-        version_url=context.url_with(version=version),
         back=context.request.url.path,
-        refresh_s=_REFRESH_S,
     )
 
 
@@ -75,12 +64,6 @@ async def _one_to_send(context: ScreenContext, incident: IncidentDetailView) -> 
 def _replay_url(incident: IncidentDetailView, only: str) -> str:
     given: dict[str, Any] = {"endpoint_id": incident.endpoint_id, "only": only, "check": 1}
     return f"{ROOT}/replays/new?{urlencode(given)}"
-
-
-def _version(incident: IncidentDetailView) -> str:
-    """Return a short text that changes when something about the incident changes, but not with the time."""
-    facts = msgspec.structs.replace(incident, first_dies_at=None)
-    return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:16]
 
 
 def _what_fails(incident: IncidentView) -> str:

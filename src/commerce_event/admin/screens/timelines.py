@@ -1,7 +1,6 @@
 """An order, a part, a customer or a company: all of its events on one time line, and what each receiver has."""
 
 import asyncio
-import hashlib
 from collections.abc import Sequence
 from typing import Final
 from urllib.parse import quote, urlencode
@@ -29,7 +28,6 @@ from commerce_event.core.timelines import (
     latency_text,
     named_by,
 )
-from commerce_event.web.pages import HEADERS
 
 PATHS: Final[dict[TimelineKind, str]] = {
     "order": "orders", "part": "parts", "customer": "customers", "company": "companies",
@@ -37,6 +35,7 @@ PATHS: Final[dict[TimelineKind, str]] = {
 COLUMNS_MAX: Final = 4  # receivers that have a column each
 _REFRESH_S: Final = 2  # while a delivery is pending
 _REFRESH_SLOWLY_S: Final = 10
+_LINKS_MAX: Final = 5
 
 
 class TimelineLink(msgspec.Struct, frozen=True):
@@ -101,9 +100,6 @@ async def _show(context: ScreenContext, kind: TimelineKind) -> Response:
             "timeline_missing.html", 404, kind=kind, subject=SUBJECTS[kind], value=value, problem=problem,
             search_url=f"{ROOT}/events?{urlencode({'q': value})}",
         )  # fmt: skip
-    version = hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(found, summary=""))).hexdigest()[:16]
-    if context.is_partial and context.query.get("version") == version:
-        return Response(status_code=204, headers=HEADERS)  # unchanged: the page stays as it is
     if found.client_id is None:
         clients = [(each, timeline_address(kind, value, each.client_id)) for each in found.clients]
         return context.render("timeline_clients.html", timeline=found, clients=clients)
@@ -112,12 +108,12 @@ async def _show(context: ScreenContext, kind: TimelineKind) -> Response:
         "timeline.html",
         timeline=found,
         rows=rows[::-1] if kind == "order" else rows,
+        notable=[each for each in found.receivers if each.tone != "good" or each.late],
+        usual=[each for each in found.receivers if each.tone == "good" and not each.late],
         has_columns=len(found.receivers) <= COLUMNS_MAX,
         others=[(each, timeline_address(kind, each.value, found.client_id, each.property)) for each in found.others],
-        version=version,
-        version_url=context.url_with(version=version),
         refresh_s=_REFRESH_S if found.in_progress else _REFRESH_SLOWLY_S,
-        back=context.url_with(version=None),
+        back=context.url_with(),
     )
 
 
@@ -131,7 +127,7 @@ def _row(event: TimelineEventView, receivers: Sequence[ReceiverView]) -> Row:
 
 
 def _cell(receiver: ReceiverView, delivery: TimelineDeliveryView) -> Cell:
-    can_send = receiver.endpoint is not None and receiver.endpoint.enabled
+    can_send = receiver.endpoint is not None and receiver.endpoint.enabled and not receiver.endpoint.paused
     return Cell(
         receiver=receiver,
         delivery=delivery,
@@ -190,9 +186,6 @@ async def links_for(context: ScreenContext, text: str, bodies: Sequence[tuple[in
         (kind, value, client_id), *_ = found
         links[0] = await _with_verdict(context, links[0], kind, value, client_id)
     return links
-
-
-_LINKS_MAX: Final = 5
 
 
 async def _with_verdict(

@@ -50,7 +50,7 @@
 
   // -- Change one tree into another, keeping the elements that are in both.
   const keyOf = (node) => node.nodeType !== Node.ELEMENT_NODE ? ""
-    : node.id || node.dataset.key || (node.matches("tr, li") && node.querySelector("a[href]")?.getAttribute("href")) || "";
+    : node.id || node.dataset.row || (node.matches("tr, li") && node.querySelector("a[href]")?.getAttribute("href")) || "";
   const isList = (element) => element.matches("tbody, .item-list");
   const inUse = (list) => (canHover.matches && list.matches(":hover")) || list.contains(document.activeElement);
   const keysOf = (list) => [...list.children].map(keyOf);

@@ -102,7 +102,7 @@
   document.addEventListener("keydown", (event) => {
     const isCommand = (event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey && event.key.toLowerCase() === "k";
     const isSlash = event.key === "/" && !event.ctrlKey && !event.metaKey && !event.altKey
-      && !event.target.closest?.("input, textarea, select, [contenteditable]");
+      && !event.target.closest?.("input:not([type=checkbox], [type=radio]), textarea, select, dialog");
     if (!isCommand && !isSlash) return;
     event.preventDefault();
     event.stopImmediatePropagation();

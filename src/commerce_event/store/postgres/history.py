@@ -18,7 +18,7 @@ from commerce_event.store.model import (
 from commerce_event.store.postgres import delivery_listing, event_listing
 from commerce_event.store.postgres.conditions import Conditions
 from commerce_event.store.postgres.executor import Executor
-from commerce_event.store.postgres.sql import Connection, by_name, fetch, fetch_column
+from commerce_event.store.postgres.sql import Connection, by_name, fetch, fetch_column, fetch_value
 from commerce_event.store.row_mapping import build
 
 
@@ -47,6 +47,12 @@ class PostgresHistory:
     async def replay_states(self, replay_id: int) -> dict[DeliveryState, int]:
         rows = await self._executor.read(lambda connection: fetch(connection, "replay_states", replay_id))
         return {row.state: row.count for row in rows}
+
+    async def replay_ended_ms(self, replay_id: int) -> int | None:
+        ended_ms: int | None = await self._executor.read(
+            lambda connection: fetch_value(connection, "replay_ended_ms", replay_id)
+        )
+        return ended_ms
 
     async def replays_with(self, replay_ids: Sequence[int], state: DeliveryState) -> set[int]:
         ids = list(replay_ids)

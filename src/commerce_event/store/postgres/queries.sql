@@ -486,6 +486,10 @@ SELECT state, cursor FROM replay WHERE id = $1 FOR UPDATE
 -- indexes queue_replay and finished_replay
 SELECT state, count(*) AS count FROM delivery WHERE replay_id = $1 GROUP BY state
 
+-- name: replay_ended_ms
+-- index finished_replay
+SELECT max(finished_ms) FROM finished WHERE replay_id = $1
+
 -- name: replay
 SELECT id, client_id, endpoint_id, since_ms, until_ms, types, "only", state, cursor, looked_at, queued, created_ms,
        finished_ms

@@ -22,7 +22,7 @@ from commerce_event.store.row_mapping import Row, build
 from commerce_event.store.sqlite import delivery_listing, event_listing
 from commerce_event.store.sqlite.access import Access
 from commerce_event.store.sqlite.conditions import Conditions
-from commerce_event.store.sqlite.sql import as_json, by_name, fetch, fetch_column
+from commerce_event.store.sqlite.sql import as_json, by_name, fetch, fetch_column, fetch_value
 
 _TYPES: Final = msgspec.json.Decoder(list[str])
 
@@ -54,6 +54,9 @@ class SqliteHistory:
         return await self._access.read(
             lambda connection: {row.state: row.count for row in fetch(connection, "replay_states", replay_id)}
         )
+
+    async def replay_ended_ms(self, replay_id: int) -> int | None:
+        return await self._access.read(lambda connection: fetch_value(connection, "replay_ended_ms", replay_id))
 
     async def replays_with(self, replay_ids: Sequence[int], state: DeliveryState) -> set[int]:
         ids = as_json(replay_ids)

@@ -327,6 +327,10 @@ SELECT state, cursor FROM replay WHERE id = ?
 -- index delivery_replay
 SELECT state, count(*) AS count FROM delivery WHERE replay_id = ? GROUP BY state
 
+-- name: replay_ended_ms
+-- index delivery_replay
+SELECT max(finished_ms) FROM delivery WHERE replay_id = ?
+
 -- name: replay
 SELECT id, client_id, endpoint_id, since_ms, until_ms, types, only, state, cursor, looked_at, queued, created_ms,
        finished_ms
