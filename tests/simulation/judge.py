@@ -16,6 +16,7 @@ _REASONS: dict[str, set[str | None]] = {
     "dead": {"attempts_exhausted", "gone"},
     "cancelled": {"cancelled_by_user", "endpoint_deleted"},
 }
+_SAYS_NOTHING = {INTERRUPTED, "no_sockets"}  # errors that are no fault of the receiver
 _EARLY_S = 0.002  # the node counts in milliseconds
 
 
@@ -58,7 +59,7 @@ class Judge:
         """The health of each endpoint is that of its recorded attempts, of which those at once have no order."""
         attempts: dict[int, list[Attempt]] = defaultdict(list)
         for kept in self._record.kept:
-            ended = [each for each in kept.attempts if each.error != INTERRUPTED]
+            ended = [each for each in kept.attempts if each.error not in _SAYS_NOTHING]
             if ended:
                 attempts[kept.delivery.endpoint_id] += ended
         if attempts.keys() != self._record.health.keys():
