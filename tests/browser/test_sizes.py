@@ -85,7 +85,7 @@ def let_die(path: Path, endpoint_id: int, now_ms: int) -> None:
             (UNBROKEN, endpoint_id),
         )
         connection.execute(
-            "UPDATE delivery SET state = 'dead', attempt_count = 1, due_ms = NULL, reason = 'exhausted', "
+            "UPDATE delivery SET state = 'dead', attempt_count = 1, due_ms = NULL, reason = 'attempts_exhausted', "
             "finished_ms = created_ms WHERE endpoint_id = ? AND state = 'pending'",
             (endpoint_id,),
         )
@@ -116,7 +116,7 @@ async def make_many(site: Site, folder: Path, endpoints: int, dead: int) -> dict
     made = await make_something(api)
     for start in range(0, dead, 1_000):
         batch = [
-            {"type": "OrderConfirmedEvent", "data": example(OrderNo=f"SO-{number}", FirstName=ARABIC if number % 2 else "Åsa")}
+            {"type": "OrderConfirmedEvent", "data": example(OrderNo=f"SO-{number}", OrderId=number, ClientOrderRef=f"B-{number // 60}", FirstName=ARABIC if number % 2 else "Åsa")}
             for number in range(start, min(dead, start + 1_000))
         ]  # fmt: skip
         expect(await api.admin.post("/v1/events", json=batch), 200)
@@ -131,13 +131,13 @@ async def make_many(site: Site, folder: Path, endpoints: int, dead: int) -> dict
     [delivery] = await api.until_state("dead", event_id=big["id"])
     wanted = {"endpoint_id": orders["id"], "since": "2020-01-01T00:00:00Z", "types": ["OrderCancelledEvent"]}
     replay = expect(await api.admin.post("/v1/replays", json=wanted), 202)
-    group = f"?endpoint_id={orders['id']}&reason=exhausted"
+    part = UNBROKEN[:60]
+    await api.publish(type_="SkuChangedNotification", PartNo=part)
+    group = f"?endpoint_id={orders['id']}"
     return {
         **made,
         "/orders/{value:path}": "SO-7",
-        "/parts/{value:path}": "nothing",
-        "/customers/{value:path}": UNBROKEN[:100],
-        "/companies/{value:path}": "7",
+        "/parts/{value:path}": part,
         "/incidents/{id}": orders["id"],
         "/dead/send": group,
         "/dead/discard": group,

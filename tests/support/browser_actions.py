@@ -29,11 +29,11 @@ async def sign_out_elsewhere(api: Api, session: str) -> None:
         assert (await client.post("/admin/sign-out", data={"csrf": csrf[1]})).status_code == 303
 
 
-async def find(page: Page, text: str) -> None:
-    """Type a text into the palette and open what it offers first."""
+async def find(page: Page, text: str, choice: str) -> None:
+    """Type a text into the palette and open what it offers first, which must be this."""
     await page.keyboard.press("/")
     await page.keyboard.type(text)
-    await expect(page.get_by_role("option").first).to_be_visible()
+    await expect(page.get_by_role("option").first).to_have_text(choice)
     await page.keyboard.press("ArrowDown")
     await page.keyboard.press("Enter")
 

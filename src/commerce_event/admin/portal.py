@@ -36,12 +36,13 @@ class Portal:
             return self._page({"problem": problem}, problem.status)
         assert key.client_ids is not None and key.expires_ms is not None  # noqa: S101, PT018 - as each link is made
         now_ms = self._factory.services.clock.now_ms()
+        registry = self._factory.services.registry
         former = self._factory.sessions.read(request.cookies.get(COOKIE))
         return self._page(
             {
                 "problem": None,
                 "link": link,
-                "client": client_text(self._factory.services.registry, key.client_ids[0]),
+                "client": client_text(registry.client_name(key.client_ids[0]), key.client_ids[0]),
                 "may_change": key.role == "manage",
                 "ends_at": rfc3339(key.expires_ms),
                 "is_long": key.expires_ms - now_ms > LIFETIME_S * 1000,
@@ -66,7 +67,7 @@ class Portal:
         return start_session(self._factory, request, key, ROOT)
 
     def _key(self, link: str) -> Key:
-        """Return the key of a link that works now. Raises Problem 404 or 410."""
+        """Return the key of a link that works now. Raises Problem 404."""
         key = self._factory.services.registry.portal_link(link) if len(link) <= _LINK_MAX else None
         if key is None:
             raise Problem(404, "The link is not complete. Copy all of it, or ask for a new one.")
@@ -74,7 +75,7 @@ class Portal:
         if state == "active":
             return key
         ended = "This link was revoked." if state == "revoked" else "This link has ended."
-        raise Problem(410, f"{ended} Ask the person who sent it for a new one.")
+        raise Problem(404, f"{ended} Ask the person who sent it for a new one.")
 
     def _page(self, shown: dict[str, object], status: int = 200) -> Response:
         response = self._factory.pages.page("admin/portal.html", shown, status)

@@ -29,7 +29,6 @@ from commerce_event.http.asgi import DisconnectedError, read_body
 from commerce_event.http.body_budget import BodyShare
 from commerce_event.http.problems import problem_of
 from commerce_event.registry.authentication import Needed, check_role
-from commerce_event.registry.registry import Registry
 from commerce_event.web.compression import compress
 from commerce_event.web.origin import origin_of, over_tls
 from commerce_event.web.pages import HEADERS, Pages
@@ -48,9 +47,8 @@ _NAMES_SUGGESTED: Final = 500
 Form = dict[str, list[str]]
 
 
-def client_text(registry: Registry, client_id: int) -> str:
+def client_text(name: str | None, client_id: int) -> str:
     """Return what people call a client, with its number: ``Acme (7)``; without a name ``7``."""
-    name = registry.client_name(client_id)
     return str(client_id) if name is None else f"{name} ({client_id})"
 
 
@@ -90,7 +88,7 @@ class ScreenContext:
 
     def client_text(self, client_id: int) -> str:
         """Return what people call a client, with its number: ``Acme (7)``; without a name ``7``."""
-        return client_text(self._factory.services.registry, client_id)
+        return client_text(self._factory.services.registry.client_name(client_id), client_id)
 
     def client_names(self) -> list[tuple[int, str]]:
         """Return the clients with a name that this person may see, by name, for suggestions."""

@@ -458,7 +458,7 @@ def endpoint_name(endpoint: Endpoint) -> str:
 
 def audited_endpoint(endpoint: Endpoint) -> dict[str, Any]:
     """Return the fields of an endpoint as they are compared for the audit log, with AUDITED_SECRETS in clear."""
-    fields = endpoint_fields(endpoint, endpoint.updated_ms)
+    fields = msgspec.to_builtins(endpoint_view(endpoint, endpoint.updated_ms))  # by their names in the API
     return {
         **{name: value for name, value in fields.items() if name not in NOT_AUDITED},
         "headers": endpoint.headers,

@@ -17,7 +17,7 @@ async def test_dead_letters_are_sent_and_discarded_by_keys(page: Page, site: Sit
     await site.api.until_state("dead")
     site.receiver.status = 200
 
-    await find(page, "Dead letters")
+    await find(page, "Dead letters", "Send dead letters again")
     await page.wait_for_url("**/admin/dead*")
     await expect_accessible(page)
     assert await repeated_names(page) == []

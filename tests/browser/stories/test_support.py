@@ -17,7 +17,7 @@ async def test_order_is_found_understood_mended_and_answered(page: Page, site: S
     await site.api.publish(type_="OrderCancelledEvent", OrderNo="SO-10023", ClientOrderRef="B-7")
     await site.api.until_finished(4)
 
-    await find(page, "SO-10023")
+    await find(page, "SO-10023", "Order SO-10023")
     await page.wait_for_url("**/admin/orders/*")
     verdict = page.locator(".verdict")
     await expect(verdict).to_contain_text("Warehouse")
@@ -37,9 +37,11 @@ async def test_order_is_found_understood_mended_and_answered(page: Page, site: S
     await expect(page.get_by_text("404").first).to_be_visible()
     await expect_accessible(page)
     await page.get_by_role("link", name=re.compile("^Fix URL")).click()
+    await page.wait_for_url("**/edit?*")
     await page.get_by_label("URL").fill(f"{receiver.url}/right")
     await expect_accessible(page)
     await page.get_by_role("button", name="Save").first.click()
+    await page.wait_for_url("**/admin/events/*")
 
     await page.goto(order)
     for left in (1, 0):
