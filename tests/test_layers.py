@@ -149,8 +149,8 @@ BEHIND_THE_OPERATIONS = (
 )  # fmt: skip
 # The session cookie names a key, and signing in checks one: both come before the person whom an operation runs for.
 # The context makes the calls of operations, which take the services.
-SIGN_IN = {"admin/sessions.py", "admin/sign_in.py"}
-CALLS_OPERATIONS = {"admin/screen_context.py", "admin/sign_in.py"}
+SIGN_IN = {"admin/portal.py", "admin/sessions.py", "admin/sign_in.py"}
+CALLS_OPERATIONS = {"admin/portal.py", "admin/screen_context.py", "admin/sign_in.py"}
 
 
 def shortcuts(source: str, package: str, *, may_read_keys: bool, may_hold_services: bool) -> list[str]:

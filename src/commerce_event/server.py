@@ -38,6 +38,7 @@ from commerce_event.loop_monitor import LoopMonitor
 from commerce_event.maintenance.activity_recorder import ActivityRecorder
 from commerce_event.maintenance.runner import Maintenance
 from commerce_event.reference import routes as reference
+from commerce_event.reference.samples import HANDLERS
 from commerce_event.registry.key_file import KeyFile
 from commerce_event.registry.registry import Registry
 from commerce_event.settings import Settings
@@ -283,7 +284,7 @@ def _browser_routes(services: Services, vault: Vault) -> tuple[list[BaseRoute], 
     """Return the routes of the screens, the reference page and their assets, and the pages of problems."""
     packages = ("commerce_event.admin", "commerce_event.reference", "commerce_event.web")
     assets = Assets(*packages)
-    pages = Pages(assets, *packages, **admin.TEMPLATE_GLOBALS)
+    pages = Pages(assets, *packages, handlers=HANDLERS, **admin.TEMPLATE_GLOBALS)
     routes = [
         assets.route(),
         assets.icon_route(),

@@ -36,7 +36,7 @@ def test_duration_uses_the_two_largest_units(seconds: float, text: str) -> None:
         (90, "1 min 30 s"),
         (3_600, "1 h"),
         (5_400.5, "1 h 30 min 0.5 s"),
-        (86_400, "1 d"),
+        (86_400, "1 day"),
     ],
 )
 def test_setting_duration_is_exact(seconds: float, text: str) -> None:

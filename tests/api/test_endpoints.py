@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from api_server import MEDIA, Api, Json, example, expect, expect_problem
 
-from commerce_event.core.signatures import verify
+from commerce_event.core.signatures import InvalidSignatureError, verify
 
 PATH = "/v1/endpoints"
 FIELDS = {
@@ -359,6 +359,26 @@ async def test_a_test_request_that_fails_says_why(api: Api) -> None:
     made = await api.endpoint()
     tested = expect(await api.admin.post(f"{PATH}/{made['id']}/test"), 200)
     assert (tested["delivered"], tested["attempt"]["status"]) == (False, 503)
+
+
+@pytest.mark.parametrize(("status", "checked"), [(401, True), (403, True), (204, False), (500, None)])
+async def test_endpoint_test_with_a_wrong_signature_tells_whether_it_is_checked(
+    api: Api, status: int, checked: bool | None
+) -> None:
+    made = await api.endpoint()
+    path = f"{PATH}/{made['id']}/test"
+    right = expect(await api.admin.post(path, json={"signature": "right"}), 200)
+    api.receiver.status = status
+    wrong = expect(await api.admin.post(path, json={"signature": "wrong"}), 200)
+    api.receiver.status = 204
+    again = expect(await api.admin.post(path), 200)
+
+    assert [each["signature_checked"] for each in (right, wrong, again)] == [None, checked, None]
+    first, second, third = api.receiver.arrived
+    for each in (first, third):
+        verify([made["secret"]], each.headers, each.body, int(each.headers["webhook-timestamp"]))
+    with pytest.raises(InvalidSignatureError):
+        verify([made["secret"]], second.headers, second.body, int(second.headers["webhook-timestamp"]))
 
 
 async def test_a_test_request_does_not_reach_ourselves(api: Api) -> None:

@@ -56,7 +56,7 @@ async def test_failing_endpoint_is_an_incident_with_its_cause(api: Api) -> None:
 async def test_endpoints_with_the_same_host_and_cause_are_one_incident(api: Api) -> None:
     api.receiver.status = 500
     api.receiver.statuses["/other"] = 404
-    schedule: Json = {"retry_schedule": ["1h"]}
+    schedule: dict[str, Any] = {"retry_schedule": ["1h"]}
     first = await api.endpoint(url=f"{api.receiver.url}/a", **schedule)
     second = await api.endpoint(url=f"{api.receiver.url}/b", **schedule)
     other = await api.endpoint(url=f"{api.receiver.url}/other", **schedule)

@@ -64,6 +64,20 @@ async def test_select_all_ticks_the_page_and_its_bar_says_how_many(page: Page, a
     await expect(bar).to_contain_text("3 selected")
 
 
+async def test_ticked_dead_letters_are_discarded_with_a_reason(page: Page, api: Api) -> None:
+    await api.endpoint(retry_schedule=[])
+    api.receiver.status = 500
+    await dead_event(api)
+    await sign_in(page)
+    await page.goto("/admin/dead")
+    await page.get_by_role("checkbox", name=re.compile("Select Order SO-1")).check()
+    await page.get_by_label("Why they are discarded").fill("Entered by hand")
+    await page.get_by_role("form", name="Selected dead letters").get_by_role("button", name="Discard").click()
+    await expect(page.get_by_text("1 dead letter is discarded.")).to_be_visible()
+    (delivery,) = await api.deliveries()
+    assert (delivery["state"], delivery["reason"]) == ("cancelled", "discarded: Entered by hand")
+
+
 async def test_endpoints_are_paused_and_resumed_together(page: Page, api: Api) -> None:
     made = [await api.endpoint(description=f"Receiver {number}") for number in range(2)]
     await sign_in(page)
@@ -131,7 +145,9 @@ async def test_date_fields_show_their_whole_value_at_1280(browser: Browser, api:
     page = await context.new_page()
     await sign_in(page)
     await page.goto("/admin/events?since=2026-12-28T10:20:30Z")
-    assert (await page.locator("#e-since").bounding_box() or {})["width"] >= 230
+    box = await page.locator("#e-since").bounding_box()
+    assert box is not None
+    assert box["width"] >= 230
 
 
 @pytest.mark.parametrize("address", ["/nothing", "/problems/not-found", "/problems/nothing"])

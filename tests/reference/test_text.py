@@ -117,7 +117,7 @@ def test_server_settings_that_differ_stand_beside_the_documented_ones() -> None:
         ("Time limit of an attempt", "1.5 s", "5 s"),
         ("Retries", "2 retries over 3 min", "16 retries over 22 h"),
         ("Largest event", "100,000 bytes", "256 KiB"),
-        ("Events are kept", "for ever", "30 d"),
+        ("Events are kept", "for ever", "30 days"),
         ("An endpoint is tried less often", "never", "after 20 failures in a row"),
         ("Deliveries are sent", "no: they are held", "yes"),
     }
@@ -130,7 +130,7 @@ def test_server_settings_that_differ_stand_beside_the_documented_ones() -> None:
         ((), "no retry"),
         ((0.05,), "1 retry over 0.05 s"),
         ((5_400,), "1 retry over 1 h 30 min"),
-        ((200_000,), "1 retry over 2 d"),
+        ((200_000,), "1 retry over 2 days"),
     ],
 )
 def test_server_settings_retries_are_counted_with_their_span(delays_s: tuple[float, ...], text: str) -> None:

@@ -26,8 +26,8 @@ class OneKey(Registry):
     def authenticate(self, token: str) -> Key | None:
         return KEY if token == "secret" else None
 
-    def is_expired(self, token: str) -> bool:
-        return token == "old"
+    def expired_ms(self, token: str) -> int | None:
+        return 1_790_000_000_000 if token == "old" else None
 
 
 @pytest.mark.parametrize("authorization", ["Bearer secret", "bearer secret", "Bearer  secret "])
@@ -47,7 +47,7 @@ def test_authenticate_anything_else_is_401_with_a_challenge(authorization: str |
 
 
 def test_authenticate_expired_key_is_401_and_says_so() -> None:
-    with pytest.raises(NotSignedInError, match=r"This key has expired\. Ask an admin for a new one\."):
+    with pytest.raises(NotSignedInError, match=r"This key expired on 2026-09-21 at 14:13 UTC\. Ask an admin"):
         authenticate(OneKey(), "Bearer old")
 
 

@@ -294,10 +294,10 @@ async def test_key_is_refused_from_its_expiry_on(store: Store) -> None:
     _, other = await registry.add_key("read", (1,), "", START_MS)
 
     clock.ms = START_MS + 999
-    assert (registry.authenticate(text), registry.key(key.id), registry.is_expired(text)) == (key, key, False)
+    assert (registry.authenticate(text), registry.key(key.id), registry.expired_ms(text)) == (key, key, None)
     clock.ms = START_MS + 1_000
-    assert (registry.authenticate(text), registry.key(key.id), registry.is_expired(text)) == (None, None, True)
-    assert (registry.is_expired(other), registry.is_expired("unknown")) == (False, False)
+    assert (registry.authenticate(text), registry.key(key.id), registry.expired_ms(text)) == (None, None, clock.ms)
+    assert (registry.expired_ms(other), registry.expired_ms("unknown")) == (None, None)
 
 
 async def test_key_uses_are_kept_in_memory_and_written_by_the_flush(store: Store) -> None:

@@ -197,9 +197,9 @@ def expect_problem(response: httpx.Response, status: int, *pointers: str) -> Jso
 
 
 @asynccontextmanager
-async def listening(app: object, limits: Limits = _DEFAULT_LIMITS) -> AsyncIterator[Listening]:
-    """Serve an ASGI application at a free port of this machine; closes without uvicorn's pauses."""
-    listener = listen("127.0.0.1", 0)
+async def listening(app: object, limits: Limits = _DEFAULT_LIMITS, port: int = 0) -> AsyncIterator[Listening]:
+    """Serve an ASGI application at a port of this machine, a free one by default; closes without uvicorn's pauses."""
+    listener = listen("127.0.0.1", port)
     server = http_server(app, limits)
     server.config.load()
     server.lifespan = server.config.lifespan_class(server.config)
@@ -216,6 +216,14 @@ async def listening(app: object, limits: Limits = _DEFAULT_LIMITS) -> AsyncItera
         async with asyncio.timeout(DEADLINE_S):
             while server.server_state.connections or server.server_state.tasks:
                 await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def running_receiver() -> AsyncIterator[Receiver]:
+    receiver = Receiver()
+    async with listening(receiver) as place:
+        receiver.url = f"http://127.0.0.1:{place.port}"
+        yield receiver
 
 
 class _Later:
@@ -235,8 +243,18 @@ class _Later:
 
 
 @asynccontextmanager
-async def running_api(folder: Path, *, limits: Limits = _DEFAULT_LIMITS, **settings: Any) -> AsyncIterator[Api]:
-    """Run a node on a store in this folder, unless the settings name another one."""
+async def running_api(
+    folder: Path,
+    *,
+    limits: Limits = _DEFAULT_LIMITS,
+    at_port: int = 0,
+    receiver: Receiver | None = None,
+    **settings: Any,
+) -> AsyncIterator[Api]:
+    """Run a node on a store in this folder, unless the settings name another one.
+
+    A ``receiver`` that is given listens already; by default there is one that lives as long as the node.
+    """
     chosen: Json = {
         "store": f"sqlite:///{folder / 'events.db'}",
         "admin_key": ADMIN_KEY,
@@ -246,12 +264,11 @@ async def running_api(folder: Path, *, limits: Limits = _DEFAULT_LIMITS, **setti
         **settings,
     }
     node = Node(Settings(**chosen))
-    receiver = Receiver()
     async with AsyncExitStack() as closing:
-        taken = await closing.enter_async_context(listening(receiver))
-        receiver.url = f"http://127.0.0.1:{taken.port}"
+        if receiver is None:
+            receiver = await closing.enter_async_context(running_receiver())
         app = _Later()
-        place = await closing.enter_async_context(listening(app, limits))
+        place = await closing.enter_async_context(listening(app, limits, at_port))
         with patch.object(connection_pool, "_default_tls", _shared_tls):
             await node.start(own_addresses=frozenset({(place.host, place.port)}))
         closing.push_async_callback(node.stop)

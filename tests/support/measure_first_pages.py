@@ -23,11 +23,17 @@ from commerce_event.core.signatures import new_secret
 from commerce_event.server import Node
 from commerce_event.settings import Settings
 
+FAILING: Final = 4  # the endpoint with most dead letters
 CLIENTS: Final = 100  # client 1 has half of all events; each has one endpoint
 DAYS: Final = 20
 ROUNDS: Final = 5
 DAY_MS: Final = 86_400_000
 _KEY: Final = "cek_" + "A" * 43
+
+HEALTH: Final = (
+    f"INSERT INTO endpoint_health (endpoint_id, client_id, failures, failing_since_ms, last_failure_ms, last_status) "
+    f"VALUES ({FAILING}, {FAILING}, 20000, {{now}} - 86400000, {{now}}, 500)"
+)
 
 # Event n, in the words of both engines; {…} are their own.
 _CLIENT = "CASE WHEN n % 2 = 1 THEN 1 ELSE 2 + n % 99 END"
@@ -41,11 +47,6 @@ _BODY = (
     '\'","FirstName":"Åsa","LastName":"Lind","Rows":[{{"PartNo":"P-\' || (n % 700) || \'","Quantity":2}}],"Notes":["\' || '
     "CASE WHEN n * 10 < {all} THEN 'Early' ELSE 'Late' END || '\",\"' || CASE WHEN {client} = 4 THEN 'Own' ELSE 'Others' END "
     "|| '\"]}}'"
-)
-
-_HEALTH = (  # eight incidents
-    "INSERT INTO endpoint_health SELECT client, client, 9, {first_ms}, NULL, {first_ms}, 500 + client, NULL, NULL, NULL "
-    "FROM made WHERE client <= 8 GROUP BY client"
 )
 
 
@@ -71,15 +72,15 @@ def fill_sqlite(path: Path, events: int, dead: int, first_ms: int) -> None:
     connection.execute(f"CREATE TEMP TABLE made AS {rows(events, dead, first_ms, numbers)}")
     with connection:
         connection.execute(
-            "INSERT INTO event SELECT id, client, row_number() OVER (PARTITION BY client ORDER BY n), type, n % 5, ms, 1, 1, "
-            "NULL, NULL, CAST(body AS BLOB), NULL FROM made ORDER BY id"
+            "INSERT INTO event (id, client_id, sequence, type, application_id, accepted_ms, config_version, match_count, idempotency_key, traceparent, body) SELECT id, client, row_number() OVER (PARTITION BY client ORDER BY n), type, n % 5, ms, 1, 1, "
+            "NULL, NULL, CAST(body AS BLOB) FROM made ORDER BY id"
         )
         connection.execute(
-            "INSERT INTO delivery SELECT id + 1, id, client, client, state, 1, 0, iif(state = 'pending', ms, NULL), NULL, "
+            "INSERT INTO delivery (id, event_id, endpoint_id, client_id, state, attempt_count, failure_count, due_ms, run_id, leased_ms, order_key, replay_id, replayed, reason, created_ms, finished_ms, bulk) SELECT id + 1, id, client, client, state, 1, 0, iif(state = 'pending', ms, NULL), NULL, "
             "NULL, NULL, NULL, 0, NULL, ms, iif(state = 'pending', NULL, ms + 20), 0 FROM made ORDER BY id"
         )
         connection.execute(
-            "INSERT INTO attempt SELECT id + 1, 1, ms, 5.0, iif(state = 'dead', 500, 200), NULL, '[]', x'', NULL FROM made "
+            "INSERT INTO attempt (delivery_id, number, started_ms, duration_ms, status, error, response_headers, response_body) SELECT id + 1, 1, ms, 5.0, iif(state = 'dead', 500, 200), NULL, '[]', x'' FROM made "
             "WHERE state <> 'pending' ORDER BY id"
         )
         connection.execute(
@@ -87,7 +88,7 @@ def fill_sqlite(path: Path, events: int, dead: int, first_ms: int) -> None:
             "sum(state = 'cancelled'), sum(state = 'pending') FROM made GROUP BY client"
         )
         connection.execute("INSERT INTO client SELECT client, count(*) FROM made GROUP BY client")
-        connection.execute(_HEALTH.format(first_ms=first_ms))
+        connection.execute(HEALTH.format(now=first_ms + DAYS * DAY_MS))
     connection.close()
 
 
@@ -96,19 +97,19 @@ async def fill_postgres(url: str, events: int, dead: int, first_ms: int) -> None
     made = rows(events, dead, first_ms, f"generate_series(0::bigint, {events - 1}) AS number (n)")
     for statement in (
         f"CREATE TEMP TABLE made AS {made}",
-        "INSERT INTO event SELECT id, client, row_number() OVER (PARTITION BY client ORDER BY n), type, n % 5, ms, 1, 1, "
+        "INSERT INTO event (id, client_id, sequence, type, application_id, accepted_ms, config_version, match_count, idempotency_key, traceparent, body) SELECT id, client, row_number() OVER (PARTITION BY client ORDER BY n), type, n % 5, ms, 1, 1, "
         "NULL, NULL, convert_to(body, 'UTF8') FROM made ORDER BY id",
         "INSERT INTO finished SELECT id + 1, id, client, client, state, 1, 0, NULL, NULL, false, n, NULL, ms, ms + 20 "
         "FROM made WHERE state <> 'pending' ORDER BY id",
         "INSERT INTO queue (id, event_id, endpoint_id, client_id, attempt_count, failure_count, due_ms, replayed, turn, "
         "created_ms) SELECT id + 1, id, client, client, 1, 0, ms, false, n, ms FROM made WHERE state = 'pending'",
-        "INSERT INTO attempt SELECT id, id + 1, 1, ms, 5.0, CASE WHEN state = 'dead' THEN 500 ELSE 200 END, NULL, '[]', '', NULL "
+        "INSERT INTO attempt (id, delivery_id, number, started_ms, duration_ms, status, error, response_headers, response_body) SELECT id, id + 1, 1, ms, 5.0, CASE WHEN state = 'dead' THEN 500 ELSE 200 END, NULL, '[]', '' "
         "FROM made WHERE state <> 'pending' ORDER BY id",
         "INSERT INTO delivery_counts SELECT client, 0, client, count(*), count(*) FILTER (WHERE state = 'delivered'), "
         "count(*) FILTER (WHERE state = 'dead'), count(*) FILTER (WHERE state = 'cancelled'), "
         "count(*) FILTER (WHERE state = 'pending') FROM made GROUP BY client",
         "INSERT INTO client SELECT client, count(*) FROM made GROUP BY client",
-        _HEALTH.format(first_ms=first_ms),
+        HEALTH.format(now=first_ms + DAYS * DAY_MS),
         "INSERT INTO text_todo SELECT id FROM made",
         "ANALYZE",
     ):
@@ -164,7 +165,27 @@ def pages(events: int, first_ms: int, a_key: str) -> list[str]:
             *(f"/admin/events?q={value}" for value in (f"SO-{events // 2 + 1}", "B-777")),
             f"/admin/incidents/{endpoint}",
             a_key,
+            *new_screens(events),
         ),
+    ]
+
+
+def new_screens(events: int) -> list[str]:
+    """Return the addresses of time lines, incidents, the palette, exports and what stands beside them."""
+    order, many = f"SO-{events // 2 + 1}", "P-13"  # one event; thousands
+    failing = ids.encode("end", FAILING)
+    return [
+        *(f"/v1/timelines/order?value={value}" for value in (order, "B-777", "nowhere1")),
+        *(f"/v1/timelines/part?value={many}&client_id={client}" for client in (1, 4)),
+        *("/v1/incidents", f"/v1/incidents/{failing}", f"/v1/endpoints/{failing}/impact", "/v1/clients", "/v1/audit"),
+        *(
+            f"/admin/{path}"
+            for path in (f"orders/{order}?client_id=1", "orders/B-777?client_id=1", f"parts/{many}?client_id=1")
+        ),
+        *(f"/admin/palette?q={text}" for text in ("", order, many, "Lind", "777")),
+        *(f"/admin/incidents/{failing}", f"/admin/endpoints/{failing}/off", f"/admin/endpoints/{failing}/delete"),
+        *(f"/admin/{name}/export?format=csv" for name in ("events", "dead", "endpoints")),
+        *("/admin/events/export?format=jsonl&client_id=4", "/admin/audit", "/admin/refusals", "/reference"),
     ]
 
 

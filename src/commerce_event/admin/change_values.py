@@ -8,7 +8,7 @@ from msgspec import UNSET
 from commerce_event.api.changes import ChangeDetailView
 from commerce_event.core.changes.model import Change
 from commerce_event.core.changes.rules import RowChange
-from commerce_event.core.changes.words import cut
+from commerce_event.core.filter_words import cut
 from commerce_event.web.highlight import value_text
 
 _TEXT_MAX: Final = 300  # characters of a value in the table; the whole one is in the JSON below it

@@ -1,16 +1,25 @@
 """The form of an endpoint: from what was typed to a request body, and from errors back to the fields."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
+from commerce_event.admin.filter_rows import (
+    ROWS_MAX,
+    FilterRow,
+    UnreadableRowError,
+    condition_of,
+    filter_of,
+    property_kinds,
+    rows_of,
+)
 from commerce_event.admin.payload_selection import unlisted
 from commerce_event.api.endpoint_fields import faults_of
 from commerce_event.api.response_models import MASK, EndpointView
 from commerce_event.contract.catalogue import Catalogue
 from commerce_event.core.addresses import AddressPolicy
-from commerce_event.core.model import DEFAULT_MAX_IN_FLIGHT
+from commerce_event.core.model import DEFAULT_MAX_IN_FLIGHT, Filter
 from commerce_event.core.problems import Fault, Problem
 
 Form = Mapping[str, list[str]]
@@ -24,6 +33,7 @@ LABELS: Final = {
     "event_types": "Event types",
     "except": "Left out",
     "filter": "Filter",
+    **{f"filter_row_{number}": f"Condition {number}" for number in range(1, ROWS_MAX + 1)},
     "properties": "Payload",
     "headers": "Static headers",
     "timeout_s": "Timeout",
@@ -55,6 +65,7 @@ def blank_form(client_id: str) -> dict[str, list[str]]:
     return {
         "client_id": [client_id],
         "event_types": ["*"],
+        "filter_mode": ["none"],
         "payload": ["all"],
         "enabled": ["1"],
         "follow_redirects": ["1"],
@@ -69,6 +80,7 @@ def form_of(endpoint: EndpointView, catalogue: Catalogue) -> dict[str, list[str]
     """Return the form filled in with an endpoint."""
     schedule = endpoint.retry_schedule
     properties = endpoint.properties or []
+    rows = rows_of(endpoint.filter)
     return {
         "client_id": [str(endpoint.client_id)],
         "application_id": [_text(endpoint.application_id)],
@@ -82,7 +94,9 @@ def form_of(endpoint: EndpointView, catalogue: Catalogue) -> dict[str, list[str]
         "enabled": ["1"] if endpoint.enabled else [],
         "follow_redirects": ["1"] if endpoint.follow_redirects else [],
         "headers": ["\n".join(f"{name}: {value}" for name, value in endpoint.headers.items())],
-        "filter": ["" if endpoint.filter is None else msgspec.json.encode(endpoint.filter).decode()],
+        "filter_mode": ["json" if rows is None else "rows" if rows.rows else "none"],
+        "filter": [msgspec.json.encode(endpoint.filter).decode()] if rows is None else [],
+        **({} if rows is None else {"filter_join": [rows.join], **_row_fields(rows.rows)}),
         "timeout_s": [_text(endpoint.timeout_s)],
         "retry_schedule": ["" if schedule is None else ", ".join(f"{delay:g}s" for delay in schedule)],
         "jitter": [_text(endpoint.jitter)],
@@ -93,8 +107,48 @@ def form_of(endpoint: EndpointView, catalogue: Catalogue) -> dict[str, list[str]
     }
 
 
-def read_fields(form: Form) -> tuple[dict[str, Any], Errors]:
-    """Return the request body of what was typed, and errors of the fields that are missing in it."""
+def filter_rows(form: Form) -> list[FilterRow]:
+    """Return the rows of the filter as they were typed, blank ones included."""
+    columns = (form.get(f"filter_{name}", []) for name in ("name", "comparison", "value"))
+    return [FilterRow(*cells) for cells in zip(*columns, strict=False)][:ROWS_MAX]
+
+
+def with_filter_rows(form: Form, rows: Sequence[FilterRow]) -> dict[str, list[str]]:
+    """Return the form with these rows of a filter."""
+    return {**form, **_row_fields(rows)}
+
+
+def _row_fields(rows: Sequence[FilterRow]) -> dict[str, list[str]]:
+    return {
+        "filter_name": [row.name for row in rows],
+        "filter_comparison": [row.comparison for row in rows],
+        "filter_value": [row.value for row in rows],
+    }
+
+
+def read_form(
+    form: Form, policy: AddressPolicy, catalogue: Catalogue, *, kept: Mapping[str, str] | None = None
+) -> tuple[dict[str, Any], Errors]:
+    """Return the request body of what was typed, and everything that the API would reject in it, by field.
+
+    ``kept`` are headers whose values may be masked.
+    """
+    fields, errors = _read_fields(form)
+    filter_, filter_errors = _read_filter(form, policy, catalogue, fields.get("event_types", ["*"]))
+    if not filter_errors:
+        fields["filter"] = filter_
+    checked = dict(fields)
+    if kept and "headers" in checked:
+        known = {name.lower() for name in kept}
+        checked["headers"] = {
+            name: "kept" if value == MASK and name.lower() in known else value
+            for name, value in checked["headers"].items()
+        }
+    return fields, {**_by_field(faults_of(checked, policy, catalogue)), **filter_errors, **errors}
+
+
+def _read_fields(form: Form) -> tuple[dict[str, Any], Errors]:
+    """Return the request body without the filter, and errors of the fields that are missing in it."""
     errors: Errors = {}
     chosen = form.get("event_types", [])
     schedule = _first(form, "retry_schedule")
@@ -109,9 +163,7 @@ def read_fields(form: Form) -> tuple[dict[str, Any], Errors]:
         "signing": _first(form, "signing") or "hmac",
         "retry_schedule": [part.strip() for part in schedule.split(",")] if schedule else None,
     }
-    readers = {
-        **dict.fromkeys(_NUMBERS, _number), "headers": _headers, "filter": _filter, "properties": _properties,
-    }  # fmt: skip
+    readers = {**dict.fromkeys(_NUMBERS, _number), "headers": _headers, "properties": _properties}
     for name, read in readers.items():
         try:
             fields[name] = read(form, name)
@@ -123,22 +175,36 @@ def read_fields(form: Form) -> tuple[dict[str, Any], Errors]:
     return fields, errors
 
 
-def check_fields(
-    fields: Mapping[str, Any],
-    policy: AddressPolicy,
-    catalogue: Catalogue,
-    *,
-    kept: Mapping[str, str] | None = None,
-) -> Errors:
-    """Return everything that the API would reject, by field. ``kept`` are headers whose values may be masked."""
-    checked = dict(fields)
-    if kept and "headers" in checked:
-        known = {name.lower() for name in kept}
-        checked["headers"] = {
-            name: "kept" if value == MASK and name.lower() in known else value
-            for name, value in checked["headers"].items()
-        }
-    return _by_field(faults_of(checked, policy, catalogue))
+def _read_filter(
+    form: Form, policy: AddressPolicy, catalogue: Catalogue, types: Sequence[str]
+) -> tuple[Filter | None, Errors]:
+    """Return the filter that was typed, and the errors of its rows or of its JSON."""
+    mode = _first(form, "filter_mode") or "json"
+    if mode == "none":
+        return None, {}
+    if mode == "json":
+        try:
+            return _json(form), {}
+        except _UnreadableError as error:
+            return None, {"filter": str(error)}
+    known = [name for name in types if name in catalogue.entries] or ["*"]
+    kinds = property_kinds(catalogue.select(known))
+    conditions: list[Filter] = []
+    errors: Errors = {}
+    for number, row in enumerate(filter_rows(form), start=1):
+        if row.is_blank:
+            continue
+        try:
+            conditions.append(condition_of(row, kinds))
+        except UnreadableRowError as unreadable:
+            errors[f"filter_row_{number}"] = str(unreadable)
+            continue
+        faults = faults_of({"event_types": known, "filter": conditions[-1]}, policy, catalogue)
+        if faults:
+            errors[f"filter_row_{number}"] = _sentence("value", "", faults[0].message)
+    if not conditions and not errors:
+        errors["filter_row_1"] = "Choose a property, or choose “Every event”."
+    return filter_of("any" if _first(form, "filter_join") == "any" else "all", conditions), errors
 
 
 def errors_as_sentences(problem: Problem) -> Errors:
@@ -203,8 +269,8 @@ def _headers(form: Form, name: str) -> dict[str, str]:
     return headers
 
 
-def _filter(form: Form, name: str) -> Any:
-    text = _first(form, name)
+def _json(form: Form) -> Any:
+    text = _first(form, "filter")
     if not text:
         return None
     try:

@@ -9,14 +9,17 @@ from starlette.routing import BaseRoute, Route
 from commerce_event.admin.event_filters import field_time
 from commerce_event.admin.list_position import after_rows, export_url, range_text
 from commerce_event.admin.number_format import duration, latency, short
+from commerce_event.admin.portal import Portal
 from commerce_event.admin.screen_context import ROOT, Handler, Screen, ScreenFactory, not_found_screen
 from commerce_event.admin.screens import (
     audit,
     bulk,
     changes,
+    clients,
     dead_letters,
     endpoint,
     endpoint_changes,
+    endpoint_path,
     endpoint_test,
     endpoints,
     event,
@@ -40,7 +43,7 @@ from commerce_event.admin.sign_in import SignIn, sign_out
 from commerce_event.api.services import Services
 from commerce_event.core.vault import Vault
 from commerce_event.registry.authentication import Needed
-from commerce_event.web.highlight import highlight_json, value_text
+from commerce_event.web.highlight import highlight_code, highlight_json, value_text
 from commerce_event.web.pages import HEADERS, Pages
 from commerce_event.web.payload import readable_text, visible_controls
 
@@ -55,6 +58,7 @@ _MENU = (
     ("types", "Event types", f"{ROOT}/types"),
     ("sources", "Change sources", f"{ROOT}/sources"),
     ("audit", "Audit log", f"{ROOT}/audit"),
+    ("clients", "Clients", f"{ROOT}/clients"),
     ("keys", "Keys", f"{ROOT}/keys"),
     ("system", "System", f"{ROOT}/system"),
 )
@@ -64,6 +68,7 @@ TEMPLATE_GLOBALS = {
     "duration": duration,
     "export_url": export_url,
     "field_time": field_time,
+    "highlight_code": highlight_code,
     "highlight_json": highlight_json,
     "latency": latency,
     "range_text": range_text,
@@ -78,6 +83,7 @@ _SCREENS: Sequence[tuple[str, str, Needed, Screen]] = (
     ("GET", "", "read", overview.show_overview),
     *(("GET", f"/{name}/export", _NEEDED.get(name, "read"), exports.export_of(name)) for name in exports.NAMES),
     ("GET", "/palette", "read", palette.show_palette),
+    ("POST", "/dead/selected", "manage", bulk.change_dead_letters),
     ("POST", "/events/send-again", "manage", bulk.send_events_again),
     ("POST", "/endpoints/pause", "manage", bulk.pause_endpoints),
     ("GET", "/events/{id}/payload", "read", exports.download_payload),
@@ -95,8 +101,8 @@ _SCREENS: Sequence[tuple[str, str, Needed, Screen]] = (
     ("GET", "/changes", "read", changes.list_changes),
     ("GET", "/changes/{id}", "read", changes.show_change),
     ("GET", "/endpoints", "read", endpoints.list_endpoints),
-    ("GET", "/endpoints/new", "manage", endpoint_changes.new_endpoint),
-    ("POST", "/endpoints/new", "manage", endpoint_changes.create_endpoint),
+    ("GET", "/endpoints/new", "manage", endpoint_path.new_endpoint),
+    ("POST", "/endpoints/new", "manage", endpoint_path.create_endpoint),
     ("GET", "/endpoints/{id}", "read", endpoint.show_endpoint),
     ("GET", "/endpoints/{id}/edit", "manage", endpoint_changes.edit_endpoint),
     ("POST", "/endpoints/{id}/edit", "manage", endpoint_changes.change_endpoint),
@@ -110,6 +116,7 @@ _SCREENS: Sequence[tuple[str, str, Needed, Screen]] = (
     ("POST", "/endpoints/{id}/on", "manage", endpoint_changes.switch_on),
     ("POST", "/endpoints/{id}/delete", "manage", endpoint_changes.delete_endpoint),
     ("POST", "/endpoints/{id}/rotate", "manage", endpoint_changes.rotate_secret),
+    ("GET", "/endpoints/{id}/secret", "manage", endpoint_path.show_secret),
     ("GET", "/endpoints/{id}/test", "manage", endpoint_test.show_test),
     ("POST", "/endpoints/{id}/test", "manage", endpoint_test.send_test),
     ("GET", "/dead", "read", dead_letters.list_dead_letters),
@@ -152,6 +159,10 @@ _SCREENS: Sequence[tuple[str, str, Needed, Screen]] = (
     ("GET", "/audit", "read", audit.list_entries),
     ("GET", "/audit/{id}", "read", audit.show_entry),
     ("POST", "/audit/{id}/restore", "manage", audit.restore_entry),
+    ("GET", "/clients", "read", clients.list_clients),
+    ("POST", "/clients", "manage", clients.name_client),
+    ("GET", "/portal-links/new", "manage", clients.new_portal_link),
+    ("POST", "/portal-links/new", "manage", clients.create_portal_link),
     ("GET", "/keys", "admin", keys.list_keys),
     ("POST", "/keys", "admin", keys.create_key),
     ("POST", "/keys/{id}/revoke", "admin", keys.revoke_key),
@@ -165,7 +176,13 @@ def routes(services: Services, vault: Vault, pages: Pages) -> list[BaseRoute]:
     """Return the routes. The templates of ``pages`` need the functions in TEMPLATE_GLOBALS."""
     factory = ScreenFactory(services, vault, pages)
     sign_in = SignIn(factory)
-    handlers: list[tuple[str, str, Handler]] = [("GET", "/sign-in", sign_in.show), ("POST", "/sign-in", sign_in.submit)]
+    portal = Portal(factory)
+    handlers: list[tuple[str, str, Handler]] = [
+        ("GET", "/sign-in", sign_in.show),
+        ("POST", "/sign-in", sign_in.submit),
+        ("GET", "/portal", portal.show),
+        ("POST", "/portal", portal.open),
+    ]
     handlers += [(method, path, factory.handler(screen, needs)) for method, path, needs, screen in _SCREENS]
     screens = [
         Route(ROOT + path, factory.at_known_host(handler), methods=[method]) for method, path, handler in handlers

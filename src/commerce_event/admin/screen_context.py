@@ -42,8 +42,14 @@ FLASH_COOKIE: Final = "commerce_event_flash"
 _OPERATIONS: Final = {operation.name: operation for operation in OPERATIONS}
 _CHANGING: Final[frozenset[Role]] = frozenset({"admin", "manage"})
 _LIST_LIMIT: Final = 200
+_NAMES_SUGGESTED: Final = 500
 
 Form = dict[str, list[str]]
+
+
+def client_text(name: str | None, client_id: int) -> str:
+    """Return what people call a client, with its number: ``Acme (7)``; without a name ``7``."""
+    return str(client_id) if name is None else f"{name} ({client_id})"
 
 
 class _Query(dict[str, str]):
@@ -68,6 +74,26 @@ class ScreenContext:
     @property
     def may_change(self) -> bool:
         return self.session.key.role in _CHANGING
+
+    @property
+    def own_client(self) -> int | None:
+        """The client of a person who may see only one: no screen asks for it."""
+        clients = self.session.key.client_ids
+        return clients[0] if clients is not None and len(clients) == 1 else None
+
+    @property
+    def chosen_client(self) -> str:
+        """The client that a screen is limited to, as the address has it; the own one of a person who sees only one."""
+        return self.query["client_id"] or ("" if self.own_client is None else str(self.own_client))
+
+    def client_text(self, client_id: int) -> str:
+        """Return what people call a client, with its number: ``Acme (7)``; without a name ``7``."""
+        return client_text(self._factory.services.registry.client_name(client_id), client_id)
+
+    def client_names(self) -> list[tuple[int, str]]:
+        """Return the clients with a name that this person may see, by name, for suggestions."""
+        names = self._factory.services.registry.client_names(self.session.key.scope)
+        return sorted(names.items(), key=lambda each: each[1].casefold())[:_NAMES_SUGGESTED]
 
     @property
     def is_partial(self) -> bool:
@@ -122,7 +148,8 @@ class ScreenContext:
         if raw_body:
             body = load(raw_body)
         content = None if operation.body is None else convert({} if body is None else body, operation.body, where="")
-        call = Call(self._factory.services, self.session.key, path or {}, parameters, content, raw_body)
+        services, key = self._factory.services, self.session.key
+        call = Call(services, key, path or {}, parameters, content, raw_body, origin=self.origin)
         return (await perform(operation, call)).content
 
     async def call_in_turn(self, name: str, *, query: Mapping[str, Any]) -> Any:
@@ -162,6 +189,9 @@ class ScreenContext:
         shown = {
             "session": self.session,
             "may_change": self.may_change,
+            "own_client": self.own_client,
+            "client": self.client_text,
+            "client_names": self.client_names,
             "path": self.request.url.path,
             "query": self.query,
             "menu_item": "",
@@ -265,6 +295,8 @@ class ScreenFactory:
         with self.services.bodies.share(context.session.key.owner) as share:
             context.form = await read_form(context.request, share)
             check_origin(context.request)
+            if context.own_client is not None and not context.field("client_id"):
+                context.form["client_id"] = [str(context.own_client)]
             if not context.session.allows(context.field("csrf")):
                 raise Problem(403, "This form is out of date. Load the page again and repeat it.")
             return await screen(context)

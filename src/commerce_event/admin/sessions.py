@@ -15,7 +15,7 @@ from commerce_event.registry.registry import Registry
 COOKIE: Final = "commerce_event_session"
 LIFETIME_S: Final = 12 * 3600
 _CONTEXT: Final = b"session"
-_DIGEST_BYTES: Final = 8
+_DIGEST_BYTES: Final = 8  # the end of a portal link's digest is the same for all
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -47,15 +47,17 @@ class Sessions:
         self._clock = clock
 
     def new_cookie(self, key: Key) -> str:
-        """Return the cookie of a new session with this key."""
+        """Return the cookie of a new session with this key, which ends with the key at the latest."""
         ends_ms = self._clock.now_ms() + LIFETIME_S * 1000
+        if key.expires_ms is not None:
+            ends_ms = min(ends_ms, key.expires_ms)
         content = _CookieContent(
             key.id, key.digest[:_DIGEST_BYTES], ends_ms, secrets.token_urlsafe(24), secrets.token_hex(16)
         )
         return base64.urlsafe_b64encode(self._vault.seal(msgspec.msgpack.encode(content), _CONTEXT)).decode()
 
     def read(self, cookie: str | None) -> Session | None:
-        """Return the session; None when the cookie is not valid, the session has ended or its key is revoked."""
+        """Return the session and note the use of its key; None when the session or its key has ended."""
         if not cookie:
             return None
         try:
@@ -68,6 +70,7 @@ class Sessions:
         key = self._registry.key(found.key_id)
         if key is None or key.digest[:_DIGEST_BYTES] != found.digest:
             return None
+        self._registry.note_use(key.id)
         return Session(key, found.csrf, found.id, found.ends_ms)
 
     async def end(self, session: Session) -> None:

@@ -22,16 +22,32 @@ from commerce_event.core.model import Key
 from commerce_event.core.problems import Problem
 from commerce_event.http.asgi import DisconnectedError
 from commerce_event.http.problems import problem_of
+from commerce_event.registry.authentication import why_refused
 from commerce_event.registry.registry import OPERATOR_ID
 from commerce_event.web.origin import over_tls
 from commerce_event.web.pages import HEADERS
 
 _ATTEMPTS_MAX: Final = 10
 _WINDOW_S: Final = 60.0
-_OWNER: Final = "sign-in"  # of the bytes of all forms by people who are not signed in yet
-_FORM_MAX: Final = 8 * 1024  # bytes: as many as may connect at once do not use up the memory for bodies
+SIGN_IN_OWNER: Final = "sign-in"  # of the bytes of all forms by people who are not signed in yet
+SIGN_IN_FORM_MAX: Final = 8 * 1024  # bytes: as many as may connect at once do not use up the memory for bodies
 _ADDRESSES_MAX: Final = 10_000
 _REMEMBERED_S: Final = LIFETIME_S + 7 * 86_400  # the cookie outlives its session, so that we can say that it ended
+
+
+def start_session(factory: ScreenFactory, request: Request, key: Key, path: str) -> Response:
+    """Redirect to a screen, with the cookie of a new session."""
+    response = RedirectResponse(path, 303, HEADERS)
+    response.set_cookie(
+        COOKIE,
+        factory.sessions.new_cookie(key),
+        max_age=_REMEMBERED_S,
+        path=ROOT,
+        httponly=True,
+        samesite="strict",
+        secure=over_tls(request),
+    )
+    return response
 
 
 class AttemptLimit:
@@ -72,8 +88,8 @@ class SignIn:
 
     async def submit(self, request: Request) -> Response:
         try:
-            with self._factory.services.bodies.share(_OWNER) as share:
-                form = await read_form(request, share, _FORM_MAX)
+            with self._factory.services.bodies.share(SIGN_IN_OWNER) as share:
+                form = await read_form(request, share, SIGN_IN_FORM_MAX)
             check_origin(request)
         except DisconnectedError:
             return Response(status_code=400)
@@ -90,17 +106,7 @@ class SignIn:
             response = self._form(next_path, problem.detail, problem.status)
             set_retry_after(response, problem)
             return response
-        response = RedirectResponse(safe_next(next_path), 303, HEADERS)
-        response.set_cookie(
-            COOKIE,
-            self._factory.sessions.new_cookie(key),
-            max_age=_REMEMBERED_S,
-            path=ROOT,
-            httponly=True,
-            samesite="strict",
-            secure=over_tls(request),
-        )
-        return response
+        return start_session(self._factory, request, key, safe_next(next_path))
 
     def _check(self, token: str, address: str) -> Key:
         """Return the key of a person who may sign in. Raises Problem 422 or 429.
@@ -121,7 +127,7 @@ class SignIn:
             )
         if key is None:
             self._limit.failed(address)
-            raise Problem(422, "This key is unknown or revoked.")
+            raise Problem(422, why_refused(self._factory.services.registry, token))
         if key.role == "publish":
             raise Problem(
                 422, "This key can only publish events. Sign in with one whose role is read, manage or admin."

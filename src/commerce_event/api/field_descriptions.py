@@ -394,8 +394,57 @@ EXCEPTIONS: Final = {
     "RuleView.name": "The name of the rule.",
     "StepView.delivered": "Attempts that were answered with 2xx.",
     "StepView.pending": "The largest number of pending deliveries during the step.",
+    "/v1/clients/{client_id}.client_id": "The number of the client.",
+    "ClientView.client_id": "The number of the client.",
+    "ClientView.endpoints": "How many endpoints it has.",
+    "ClientView.name": "What people call it; null: it has no name.",
+    "ClientName.name": "What people call the client; null removes the name.",
+    "NewPortalLink.client_id": "The client whose screens the link opens.",
+    "NewPortalLink.expires_in_s": "How long the link works, in seconds: a minute to 30 days.",
+    "NewPortalLink.role": "read: see everything of the client; manage: also make changes.",
+    "PortalLinkView.client_id": "The client whose screens the link opens.",
+    "PortalLinkView.expires_at": "When the link and its sessions end (RFC 3339, UTC).",
+    "PortalLinkView.key_id": "The key that stands for the link, `key_…`; revoke it to end the link.",
+    "PortalLinkView.role": "What the link allows.",
+    "PortalLinkView.url": "The link, shown only once. Whoever has it may open the screens.",
+    "NewKey.expires_at": "When the key expires (RFC 3339), at most ten years from now; left out: never.",
+    "NewKey.expires_in_s": "After how many seconds the key expires; left out: never.",
+    **{
+        f"{view}.{name}": text
+        for view in ("KeyView", "NewKeyView")
+        for name, text in {
+            "expires_at": "When it expires or expired (RFC 3339, UTC); null: never.",
+            "last_used_at": "When it was last used (RFC 3339, UTC), to the minute; null: never.",
+            "state": "active, expired or revoked.",
+            "warning": "What to look at: that it expires within 7 days, or was never used in 7 days; null: nothing.",
+        }.items()
+    },
+    **{
+        f"EndpointPreviewRequest.{name}": text
+        for name, text in {
+            "application_id": "Only events of this application; null: of all.",
+            "client_id": "The client whose events are evaluated.",
+            "event_types": "Names of event types, categories or `*`.",
+            "except": "Names of event types or categories that are left out of `event_types`.",
+            "filter": "The filter to evaluate; null: none.",
+        }.items()
+    },
+    "EndpointPreviewView.checked": "Events that were evaluated.",
+    "EndpointPreviewView.matched": "How many of them the endpoint would get.",
+    "EndpointPreviewView.samples": "The events, the newest first.",
+    "EndpointPreviewView.truncated": "Whether a limit of size left events out.",
+    "EndpointPreviewSample.event_id": "The event, `evt_…`.",
+    "EndpointPreviewSample.matched": "Whether the endpoint would get it.",
+    "EndpointPreviewSample.rules": "The rules that it did not pass, in order.",
+    "EndpointPreviewSample.type": "Its event type.",
+    "EndpointPreviewSample.why": "Why the endpoint would not get it, for people; null: it would.",
     "EndpointTestResult.attempt": "The attempt and its answer.",
     "EndpointTestResult.delivered": "Whether the answer was 2xx.",
+    "EndpointTestResult.signature_checked": "Whether the receiver refused a wrong signature: true for 401 and 403, "
+    "false for 2xx; null: its answer does not tell, or the signature was right.",
+    "EndpointTestResult.signature": "How the request was signed: right or wrong.",
+    "EndpointTestRequest.signature": "wrong: sign with a secret that the receiver does not have, to see whether it "
+    "checks signatures; it should answer 401 or 403.",
     "EndpointTestRequest.type": "The name of the event type; left out: the first type that the endpoint accepts.",
     "publishEvent.id": "The name of the event type.",
     "EventTypeView.description": "What events of this type mean.",

@@ -12,7 +12,6 @@ from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.parameters import Int32, scope_for
 from commerce_event.api.response_models import AttemptView, EndpointSummary, attempt_view, endpoint_summary, shown_time
 from commerce_event.core import ids
-from commerce_event.core.causes import cause
 from commerce_event.core.clock import rfc3339
 from commerce_event.core.health import LastHour
 from commerce_event.core.incidents import (
@@ -262,7 +261,7 @@ def _incident(
         "paused": endpoint.paused,
         "since": rfc3339(min(each.since_ms for each in group)),
         "until": shown_time(_until_ms(health, state)),
-        "cause": cause(health.last_status, health.last_error, signing=endpoint.signing),
+        "cause": health.last_cause,
         "last_status": health.last_status,
         "last_error": health.last_error,
         "failures": health.failures,

@@ -32,6 +32,7 @@ from commerce_event.http.media_types import is_json, read_media_type
 from commerce_event.http.problems import problem_of
 from commerce_event.registry.authentication import Needed, authenticate, check_role
 from commerce_event.store.port import StoreError
+from commerce_event.web.origin import origin_of
 
 BODY_MAX: Final = 256 * 1024  # bytes of a management call
 
@@ -58,7 +59,15 @@ class Call:
     """One request to an operation; query and body are already checked."""
 
     def __init__(
-        self, services: Services, key: Key, path: Mapping[str, str], query: Any, body: Any, raw_body: bytes = b""
+        self,
+        services: Services,
+        key: Key,
+        path: Mapping[str, str],
+        query: Any,
+        body: Any,
+        raw_body: bytes = b"",
+        *,
+        origin: str = "",
     ) -> None:
         self.services = services
         self.key = key
@@ -66,6 +75,7 @@ class Call:
         self.query = query
         self.body = body
         self.raw_body = raw_body  # as it was sent
+        self.origin = origin  # of the server, as the caller has it
         self.subjects: list[Subject] = []  # for the audit log, once they are known
 
     def is_about(
@@ -191,7 +201,8 @@ def endpoint_of(operation: Operation, services: Services) -> Callable[[Request],
             query = _read_query(operation, request)
             with services.bodies.share(key.owner) as share:
                 raw = await _read_raw_body(operation, services, request, share)
-                call = Call(services, key, request.path_params, query, _read_body(operation, request, raw), raw)
+                body = _read_body(operation, request, raw)
+                call = Call(services, key, request.path_params, query, body, raw, origin=origin_of(request))
                 working = perform(operation, call)
                 if operation.is_read:
                     is_search = getattr(query, "q", None) is not None

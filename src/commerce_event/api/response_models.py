@@ -12,6 +12,7 @@ from commerce_event.core.clock import rfc3339
 from commerce_event.core.delivery import outlook
 from commerce_event.core.endpoint_warnings import EndpointStanding
 from commerce_event.core.health import Health
+from commerce_event.core.key_state import KeyState, key_state, key_warning
 from commerce_event.core.model import (
     Attempt,
     AttemptDetails,
@@ -211,7 +212,11 @@ class KeyView(msgspec.Struct, frozen=True, kw_only=True):
     client_ids: list[int] | None
     name: str
     created_at: str
+    expires_at: str | None
+    last_used_at: str | None
     revoked_at: str | None
+    state: KeyState
+    warning: str | None
 
 
 class NewKeyView(KeyView, frozen=True, kw_only=True):
@@ -453,7 +458,7 @@ def endpoint_name(endpoint: Endpoint) -> str:
 
 def audited_endpoint(endpoint: Endpoint) -> dict[str, Any]:
     """Return the fields of an endpoint as they are compared for the audit log, with AUDITED_SECRETS in clear."""
-    fields = endpoint_fields(endpoint, endpoint.updated_ms)
+    fields = msgspec.to_builtins(endpoint_view(endpoint, endpoint.updated_ms))  # by their names in the API
     return {
         **{name: value for name, value in fields.items() if name not in NOT_AUDITED},
         "headers": endpoint.headers,
@@ -465,19 +470,19 @@ def new_endpoint_view(endpoint: Endpoint, now_ms: int) -> NewEndpointView:
     return NewEndpointView(**endpoint_fields(endpoint, now_ms), secret=shared_secret_of(endpoint))
 
 
-def key_fields(key: Key) -> dict[str, Any]:
+def key_fields(key: Key, used_ms: int | None, now_ms: int) -> dict[str, Any]:
     return {
         "id": ids.encode("key", key.id),
         "role": key.role,
         "client_ids": None if key.client_ids is None else list(key.client_ids),
         "name": key.name,
         "created_at": rfc3339(key.created_ms),
+        "expires_at": shown_time(key.expires_ms),
+        "last_used_at": shown_time(used_ms),
         "revoked_at": shown_time(key.revoked_ms),
+        "state": key_state(key, now_ms),
+        "warning": key_warning(key, used_ms, now_ms),
     }
-
-
-def key_view(key: Key) -> KeyView:
-    return KeyView(**key_fields(key))
 
 
 def replay_view(
@@ -493,7 +498,8 @@ def replay_view(
 ) -> ReplayView:
     state = state_of(replay, has_pending=has_pending)
     progress = progress_of(replay, states, now_ms=now_ms)
-    warning = standing.warning if standing is not None and state == "running" else None
+    is_open = state == "running" or (state == "done" and has_dead)
+    warning = standing.warning if standing is not None and is_open else None
     return ReplayView(
         id=ids.encode("rpl", replay.id),
         client_id=replay.client_id,

@@ -112,6 +112,10 @@ _COLUMNS: Columns = {
     "description": "description",
 }
 _MISSED: Final = "To send what it missed: commerce-event replays start --endpoint {id} --only missed --since {since}"
+_SAMPLES: Columns = {
+    "event": "event_id", "type": "type", "label": "label", "sent": lambda item: "yes" if item["matched"] else "no",
+    "why not": lambda item: item["why"] or "",
+}  # fmt: skip
 
 
 @app.command("list")
@@ -243,6 +247,41 @@ def update(
 
 
 @app.command()
+def preview(
+    client_id: Annotated[int, typer.Option("--client", help="The client whose newest events are evaluated.")],
+    types: Types = None,
+    except_: Annotated[
+        list[str] | None, typer.Option("--except", help="Event type or category to leave out; may be repeated.")
+    ] = None,
+    application: Application = None,
+    filter_: Filter = None,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show which of a client's newest events an endpoint would get, and why not the others. Nothing is saved.
+
+    Example: commerce-event endpoints preview --client 1 --type Order --filter '{"Source": "WEB"}'
+    """
+    body = _fields(
+        client_id=client_id,
+        event_types=types or ["*"],
+        application_id=application,
+        filter=_json(filter_),
+        **{"except": except_},
+    )
+    with Api(url, key) as api:
+        seen = api.post(at("endpoints", "preview"), body)
+    if as_json:
+        print_json(seen)
+        return
+    more = " They are large, so older ones were left out." if seen["truncated"] else ""
+    print(f"{seen['matched']} of the {seen['checked']} newest events would be sent.{more}")
+    if seen["samples"]:
+        print_items(seen["samples"], _SAMPLES, as_json=False, empty="")
+
+
+@app.command()
 def pause(id_: Id, yes: Yes = False, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
     """Pause an endpoint: deliveries are held, and nothing is lost."""
     with Api(url, key) as api:
@@ -304,13 +343,19 @@ def send_test(
     event_type: Annotated[
         str | None, typer.Option("--type", help="The event type to send.", autocompletion=complete_types)
     ] = None,
+    wrong_signature: Annotated[
+        bool, typer.Option("--wrong-signature", help="Sign it wrongly; a receiver that checks signatures refuses it.")
+    ] = False,
     url: Url = DEFAULT_URL,
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send an example event now; show the request and the answer. Exit 1 when it is not delivered."""
+    """Send an example event now; show the request and the answer. Exit 1 when it is not delivered.
+
+    With --wrong-signature: exit 1 unless the receiver refuses it with 401 or 403.
+    """
     with Api(url, key) as api:
-        body = {} if event_type is None else {"type": event_type}
+        body = _fields(type=event_type, signature="wrong" if wrong_signature else None)
         tested = api.post(at("endpoints", id_, "test"), body)
     attempt = tested["attempt"]
     if as_json:
@@ -328,7 +373,10 @@ def send_test(
             attempt["response_headers"],
             attempt["response_body"],
         )
-    if not tested["delivered"]:
+    if wrong_signature:
+        if not tested["signature_checked"]:
+            raise WorkFailedError("The receiver did not refuse the wrong signature: it must answer 401 or 403.")
+    elif not tested["delivered"]:
         raise WorkFailedError(f"The example was not delivered: {error_text(attempt['status'], attempt['cause'])}")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from typing import Annotated, Any
 
 import typer
@@ -12,11 +13,16 @@ from commerce_event.cli.options import DEFAULT_URL, AsJson, Key, Limit, Url
 from commerce_event.cli.output import Columns, print_done, print_items, print_thing
 from commerce_event.core.model import Role
 
+Expires = Annotated[
+    str | None, typer.Option(help="When it expires: after a time span such as 30d, or at a date or time (UTC).")
+]
 app = typer.Typer(no_args_is_help=True, help="Manage API keys.")
 
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _COLUMNS: Columns = {
     "id": "id", "role": "role", "clients": lambda item: "all" if item["client_ids"] is None else item["client_ids"],
-    "name": "name", "created": "created_at", "revoked": "revoked_at",
+    "name": "name", "created": "created_at", "last used": lambda item: item["last_used_at"] or "never",
+    "expires": "expires_at", "state": lambda item: item["warning"] or item["state"],
 }  # fmt: skip
 
 
@@ -43,6 +49,7 @@ def create(
         list[int] | None, typer.Option("--client", help="A client that the key may access (ClientId); may be repeated.")
     ] = None,
     name: Annotated[str, typer.Option(help="A name for people.")] = "",
+    expires: Expires = None,
     store: Annotated[
         str | None, typer.Option(help="Write to this store directly while no server runs on it: for a lost admin key.")
     ] = None,
@@ -52,11 +59,13 @@ def create(
 ) -> None:
     """Create a key; it is shown only once.
 
-    Example: commerce-event keys create --role publish --client 1 --name "web shop"
+    Example: commerce-event keys create --role publish --client 1 --name "web shop" --expires 90d
     """
     body: dict[str, Any] = {"role": role, "name": name}
     if clients:
         body["client_ids"] = clients
+    if expires is not None:
+        body |= expiry(expires)
     if store is not None:
         print_thing(asyncio.run(_create_in_store(store, body)), as_json=as_json)
         return
@@ -80,10 +89,26 @@ def revoke(
     print_done({"id": id_, "revoked": True}, f"Key {id_} is revoked.", as_json=as_json)
 
 
+def expiry(text: str) -> dict[str, Any]:
+    """Return the fields of a key that expires after a time span (``30d``), or at a date or time."""
+    from commerce_event.core.retry import InvalidDurationError, parse_duration
+
+    if "T" in text:
+        return {"expires_at": text}
+    if _DATE.fullmatch(text):
+        return {"expires_at": f"{text}T00:00:00Z"}
+    try:
+        return {"expires_in_s": round(parse_duration(text))}
+    except InvalidDurationError:
+        raise UsageError(
+            "--expires must be a time span such as 30d, a date, or a time such as 2027-01-31T00:00:00Z"
+        ) from None
+
+
 async def _create_in_store(store: str, body: dict[str, Any]) -> dict[str, Any]:
     import msgspec
 
-    from commerce_event.api.keys import NewKey, clients_of
+    from commerce_event.api.keys import NewKey, clients_of, expiry_of
     from commerce_event.api.response_models import NewKeyView, key_fields
     from commerce_event.api.validation import convert
     from commerce_event.core.problems import Problem
@@ -100,6 +125,11 @@ async def _create_in_store(store: str, body: dict[str, Any]) -> dict[str, Any]:
     if path is not None and not path.exists():
         raise UsageError(f"There is no store {path}; name the file that the server was started with")
     async with open_registry(settings) as (registry, clock):
-        made, text = await registry.add_key(wanted.role, clients, wanted.name, clock.now_ms())
-        view: dict[str, Any] = msgspec.to_builtins(NewKeyView(**key_fields(made), key=text))
+        now_ms = clock.now_ms()
+        try:
+            expires_ms = expiry_of(wanted, now_ms)
+        except Problem as problem:
+            raise UsageError(problem.detail) from None
+        made, text = await registry.add_key(wanted.role, clients, wanted.name, now_ms, expires_ms=expires_ms)
+        view: dict[str, Any] = msgspec.to_builtins(NewKeyView(**key_fields(made, None, now_ms), key=text))
         return view

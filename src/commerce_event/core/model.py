@@ -133,6 +133,9 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, enabled=enabled, paused=paused, switched_ms=switched_ms)
 
 
+PORTAL_LINK_MARK: Final = b"portal link"  # ends the digest of a portal link's key
+
+
 class Key(msgspec.Struct, frozen=True, kw_only=True):
     """An API key: only the hash of its secret is kept."""
 
@@ -144,6 +147,11 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     created_ms: int
     revoked_ms: int | None = None
     expires_ms: int | None = None
+
+    @property
+    def is_portal_link(self) -> bool:
+        """Whether it stands for a portal link: no token has this digest, so nobody can use it as a key."""
+        return self.digest.endswith(PORTAL_LINK_MARK)
 
     @property
     def scope(self) -> Scope:

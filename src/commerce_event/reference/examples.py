@@ -33,6 +33,7 @@ _IN_PATH: Final = {
     "change-sources/{name}": f"change-sources/{SOURCE_NAME}",
     "event-settings/{id}": f"event-settings/{SETTING_ID}",
     "{name}": JOB.name,
+    "{client_id}": str(ORDER.example["ClientId"]),
     "events/{id}": f"events/{EVENT_ID}",
     "deliveries/{id}": f"deliveries/{DELIVERY_ID}",
     "endpoints/{id}": f"endpoints/{ENDPOINT_ID}",

@@ -57,6 +57,21 @@ _REASON: Final = {
     "matched": True, "verdict": "delivered after 1 attempt",
     "held": None, "rules": _RULES, "deliveries": [_DELIVERY], "last_status": 204, "last_error": None, "cause": None,
 }  # fmt: skip
+_PREVIEW_SAMPLE: Final = {
+    "event_id": EVENT_ID, "type": ORDER.name, "label": "Order 100234567", "accepted_at": _ACCEPTED, "matched": False,
+    "why": "Source is WEB: no, it is POS",
+    "rules": [
+        {
+            "name": "filter", "passed": False, "wanted": {"Source": "WEB"},
+            "found": [
+                {
+                    "pointer": "/Source", "path": "Source", "operator": "eq", "wanted": "WEB", "found": "POS",
+                    "passed": False,
+                },
+            ],
+        },
+    ],
+}  # fmt: skip
 _REFUSAL: Final = {
     "id": REFUSAL_ID, "at": _EARLIER, "client_id": _CLIENT, "type": ORDER.name, "label": "Order 100234569",
     "key_id": KEY_ID, "key_name": "shop", "status": 422,
@@ -101,7 +116,8 @@ _STATE: Final = {
 _STATS_ITEM: Final = {"endpoint": _SUMMARY, **_STATE, "last_hour": _LAST_HOUR}
 _KEY: Final = {
     "id": KEY_ID, "role": "publish", "client_ids": [_CLIENT], "name": "shop", "created_at": _EARLIER,
-    "revoked_at": None,
+    "expires_at": "2027-01-31T00:00:00.000Z", "last_used_at": _ACCEPTED, "revoked_at": None, "state": "active",
+    "warning": None,
 }  # fmt: skip
 _STEP: Final = {
     "start": "2026-01-31T12:00:00.000Z", "accepted": 61, "delivered": 118, "failed": 4, "dead": 0,
@@ -198,11 +214,17 @@ EXAMPLES: Final[dict[str, Any]] = CHANGE_EXAMPLES | TIMELINE_EXAMPLES | {
     "EndpointChange": {"enabled": False},
     "SecretView": {"secret": _SECRET, "public_key": None, "old_secret_expires_at": "2026-02-01T12:00:00.000Z"},
     "Rotation": {"overlap": "24h"},
+    "EndpointPreviewRequest": {
+        "client_id": _CLIENT, "event_types": ["Order"], "except": ["OrderCancelledEvent"], "filter": {"Source": "WEB"},
+    },
+    "EndpointPreviewSample": _PREVIEW_SAMPLE,
+    "EndpointPreviewView": {"checked": 100, "matched": 41, "samples": [_PREVIEW_SAMPLE], "truncated": False},
     "EndpointTestRequest": {"type": ORDER.name},
     "EndpointTestResult": {
         "delivered": True, "url": URL,
         "request_headers": [["content-type", "application/json"], ["webhook-id", "evt_0sapa4rq80001"]],
         "request_body": '{"ClientId":1006,"JobId":918273,"StatusId":2}', "attempt": _ATTEMPT,
+        "signature": "right", "signature_checked": None,
     },
     "SecretEnd": {"expires_at": None},
     "EndpointImpactView": {
@@ -287,6 +309,13 @@ EXAMPLES: Final[dict[str, Any]] = CHANGE_EXAMPLES | TIMELINE_EXAMPLES | {
     "Fault": {"pointer": "/OrderNo", "message": "must be text, not a number"},
     "KeyView": _KEY,
     "NewKeyView": {**_KEY, "key": f"{KEY_ID}_…"},
-    "NewKey": {"role": "publish", "client_ids": [_CLIENT], "name": "shop"},
+    "NewKey": {"role": "publish", "client_ids": [_CLIENT], "name": "shop", "expires_in_s": 31536000},
+    "ClientView": {"client_id": _CLIENT, "name": "Acme", "endpoints": 3},
+    "ClientName": {"name": "Acme"},
+    "NewPortalLink": {"client_id": _CLIENT, "role": "read", "expires_in_s": 604800},
+    "PortalLinkView": {
+        "url": "https://events.example.com/admin/portal?link=…", "key_id": KEY_ID, "client_id": _CLIENT, "role": "read",
+        "expires_at": "2026-02-07T12:00:00.000Z",
+    },
 }  # fmt: skip
 EXAMPLES_BY_STATUS: Final = {("AcceptedView", "200"): {**_ACCEPTED_VIEW, "duplicate": True}}

@@ -2,6 +2,7 @@
 
 from typing import Final, Literal
 
+from commerce_event.core.clock import rfc3339
 from commerce_event.core.model import Key, Role
 from commerce_event.core.problems import TITLES, RejectedError
 from commerce_event.registry.registry import Registry
@@ -15,6 +16,7 @@ _ROLES: Final[dict[Needed, frozenset[Role]]] = {
     "manage": frozenset({"admin", "manage"}),
     "admin": frozenset({"admin"}),
 }
+_UNKNOWN: Final = "This key is unknown or revoked."
 _CHALLENGE: Final = 'Bearer realm="commerce-event"'
 
 
@@ -45,10 +47,18 @@ def authenticate(registry: Registry, authorization: str | None) -> Key:
         raise NotSignedInError("Write Bearer before the key: Authorization: Bearer KEY.")
     key = registry.authenticate(token.strip()) if scheme.lower() == "bearer" else None
     if key is None:
-        if scheme.lower() == "bearer" and registry.is_expired(token.strip()):
-            raise NotSignedInError("This key has expired. Ask an admin for a new one.")
-        raise NotSignedInError("This key is unknown or revoked. Ask an admin for a new one.")
+        reason = why_refused(registry, token.strip()) if scheme.lower() == "bearer" else _UNKNOWN
+        raise NotSignedInError(f"{reason} Ask an admin for a new one.")
     return key
+
+
+def why_refused(registry: Registry, token: str) -> str:
+    """Return why a token is refused, as a sentence."""
+    expired_ms = registry.expired_ms(token)
+    if expired_ms is None:
+        return _UNKNOWN
+    moment = rfc3339(expired_ms)
+    return f"This key expired on {moment[:10]} at {moment[11:16]} UTC."
 
 
 def check_role(key: Key, needed: Needed) -> None:

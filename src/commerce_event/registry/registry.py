@@ -5,6 +5,7 @@ nodes changed.
 """
 
 import asyncio
+import base64
 import hashlib
 import secrets
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,7 @@ from commerce_event.core.clock import Clock, SystemClock
 from commerce_event.core.ids import IdMaker
 from commerce_event.core.model import (
     AUTOMATIC_ID,
+    PORTAL_LINK_MARK,
     AuditEntry,
     Endpoint,
     FieldChange,
@@ -32,7 +34,7 @@ from commerce_event.core.model import (
     ValidationMode,
 )
 from commerce_event.core.routing import Candidates, RouteTable
-from commerce_event.core.vault import Vault
+from commerce_event.core.vault import Vault, VaultError
 from commerce_event.registry.change_settings import ChangeSettings
 from commerce_event.registry.own_types import OwnType, from_row, to_row
 from commerce_event.registry.sealed_rows import open_row, open_rows, seal_row
@@ -42,6 +44,8 @@ log = structlog.get_logger(__name__)
 
 OPERATOR_ID: Final = 0  # of the operator's own key, which is not stored
 CLIENT_NAMES_MAX: Final = 10_000
+_DIGEST_BYTES: Final = 32
+_PORTAL_CONTEXT: Final = b"portal link"
 
 
 class _OutdatedError(Exception):
@@ -399,10 +403,10 @@ class Registry:
         self.note_use(key.id)
         return key
 
-    def is_expired(self, token: str) -> bool:
-        """Tell whether a bearer token is that of a key that has expired."""
+    def expired_ms(self, token: str) -> int | None:
+        """Return when the key of a bearer token expired; None when it has not, or is unknown or revoked."""
         key = self._by_digest.get(_digest(token))
-        return key is not None and self._has_expired(key)
+        return key.expires_ms if key is not None and self._has_expired(key) else None
 
     def _has_expired(self, key: Key) -> bool:
         return key.expires_ms is not None and key.expires_ms <= self._clock.now_ms()
@@ -453,6 +457,34 @@ class Registry:
         )
         await self._put_key(key)
         return key, text
+
+    async def add_portal_link(
+        self, role: Role, client_id: int, name: str, now_ms: int, *, expires_ms: int
+    ) -> tuple[Key, str]:
+        """Create the key of a portal link and return it with the link's text, which only the vault can make."""
+        digest = secrets.token_bytes(_DIGEST_BYTES - len(PORTAL_LINK_MARK)) + PORTAL_LINK_MARK
+        key = Key(
+            id=self._ids.next(now_ms),
+            role=role,
+            client_ids=(client_id,),
+            name=name,
+            digest=digest,
+            created_ms=now_ms,
+            expires_ms=expires_ms,
+        )
+        await self._put_key(key)
+        sealed = self._vault.seal(msgspec.msgpack.encode((key.id, digest)), _PORTAL_CONTEXT)
+        return key, base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+
+    def portal_link(self, text: str) -> Key | None:
+        """Return the key of a portal link, also when it is revoked or has expired; None when the text is no link."""
+        try:
+            sealed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            key_id, digest = msgspec.msgpack.decode(self._vault.open(sealed, _PORTAL_CONTEXT), type=tuple[int, bytes])
+        except (ValueError, VaultError, msgspec.DecodeError):
+            return None
+        key = self._keys.get(key_id)
+        return key if key is not None and key.digest == digest else None
 
     async def revoke_key(self, key_id: int, now_ms: int) -> None:
         """Revoke a key."""

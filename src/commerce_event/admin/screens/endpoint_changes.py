@@ -1,48 +1,24 @@
-"""Create, edit, pause, switch and delete endpoints, and rotate their secrets. What loses events is asked first."""
+"""Edit, pause, switch and delete endpoints, and rotate their secrets. What loses events is asked first."""
 
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import urlencode
 
 from starlette.responses import Response
 
 from commerce_event.admin.endpoint_form import (
     LABELS,
-    blank_form,
-    check_fields,
     errors_as_sentences,
     form_of,
-    read_fields,
+    read_form,
 )
-from commerce_event.admin.payload_selection import property_groups
 from commerce_event.admin.screen_context import ROOT, ScreenContext, safe_next
 from commerce_event.admin.screens.endpoint import actions_for, display_name
+from commerce_event.admin.screens.endpoint_path import change_filter, choices, preview_of, with_offer
+from commerce_event.api.endpoint_preview import EndpointPreviewView
 from commerce_event.api.response_models import EndpointView
-from commerce_event.core.clock import parse_rfc3339, rfc3339
-from commerce_event.core.comparisons import COMPARISONS
 from commerce_event.core.problems import Problem
 
-_EARLIER_MS: Final = 86_400_000  # before its creation: events that a new endpoint is offered
 _LOSING: Final = frozenset({"pause", "off", "delete"})  # actions whose difference is said
-
-
-async def new_endpoint(context: ScreenContext) -> Response:
-    return await _form(context, None, blank_form(context.query.get("client_id", "")), {})
-
-
-async def create_endpoint(context: ScreenContext) -> Response:
-    fields, errors = read_fields(context.form)
-    errors = {**check_fields(fields, context.address_policy, context.catalogue), **errors}
-    if errors:
-        return await _form(context, None, context.form, errors, 422)
-    try:
-        created = await context.call("createEndpoint", body=fields)
-    except Problem as problem:
-        return await _form(context, None, context.form, errors_as_sentences(problem), problem.status)
-    since_ms = parse_rfc3339(created.created_at) - _EARLIER_MS
-    return context.redirect(
-        _with_offer(created.id, rfc3339(since_ms)), flash="The endpoint is created.", one_time=created.secret
-    )
 
 
 async def edit_endpoint(context: ScreenContext) -> Response:
@@ -52,20 +28,24 @@ async def edit_endpoint(context: ScreenContext) -> Response:
 
 async def change_endpoint(context: ScreenContext) -> Response:
     endpoint = await context.call("getEndpoint", path={"id": context.path_id})
-    fields, errors = read_fields(context.form)
-    for name in ("client_id", "signing", "enabled"):  # these cannot be changed, or are asked on a page of their own
-        fields.pop(name, None)
-        errors.pop(name, None)
-    errors = {**check_fields(fields, context.address_policy, context.catalogue, kept=endpoint.headers), **errors}
+    form, was_changed = change_filter(context.form, context.field("go"))
+    if was_changed:
+        return await _form(context, endpoint, form, {})
+    form = {**form, "client_id": [str(endpoint.client_id)], "signing": [endpoint.signing]}
+    fields, errors = read_form(form, context.address_policy, context.catalogue, kept=endpoint.headers)
     if errors:
-        return await _form(context, endpoint, context.form, errors, 422)
+        return await _form(context, endpoint, form, errors, 422)
+    if context.field("go") == "try":
+        return await _form(context, endpoint, form, {}, preview=await preview_of(context, fields))
+    for name in ("client_id", "signing", "enabled"):  # these cannot be changed, or are asked on a page of their own
+        del fields[name]
     try:
         changed = await context.call("changeEndpoint", path={"id": endpoint.id}, body=fields)
     except Problem as problem:
         return await _form(context, endpoint, context.form, errors_as_sentences(problem), problem.status)
     back = _back(context.field("back"), endpoint)
     if back == f"{ROOT}/endpoints/{endpoint.id}" and _wanted(changed) != _wanted(endpoint):
-        back = _with_offer(endpoint.id, endpoint.updated_at)
+        back = with_offer(endpoint.id, endpoint.updated_at)
     return context.redirect(back, flash="Saved.")
 
 
@@ -113,18 +93,13 @@ async def switch_on(context: ScreenContext) -> Response:
     off = await context.call("getEndpoint", path={"id": context.path_id})
     await context.call("changeEndpoint", path={"id": off.id}, body={"enabled": True})
     return context.redirect(
-        f"{ROOT}/endpoints/{off.id}" if off.enabled else _with_offer(off.id, off.state_since), flash="Switched on."
+        f"{ROOT}/endpoints/{off.id}" if off.enabled else with_offer(off.id, off.state_since), flash="Switched on."
     )
 
 
 async def _switch(context: ScreenContext, change: dict[str, bool], flash: str) -> Response:
     await context.call("changeEndpoint", path={"id": context.path_id}, body=change)
     return context.redirect(f"{ROOT}/endpoints/{context.path_id}", flash=flash)
-
-
-def _with_offer(endpoint_id: str, since: str) -> str:
-    """Return the page of an endpoint that offers to send what it missed since then."""
-    return f"{ROOT}/endpoints/{endpoint_id}?{urlencode({'missed_since': since})}"
 
 
 def _wanted(endpoint: EndpointView) -> tuple[object, ...]:
@@ -140,15 +115,17 @@ async def delete_endpoint(context: ScreenContext) -> Response:
 
 async def rotate_secret(context: ScreenContext) -> Response:
     rotated = await context.call("rotateSecret", path={"id": context.path_id}, body={})
-    return context.redirect(f"{ROOT}/endpoints/{context.path_id}", one_time=rotated.secret)
+    return context.redirect(f"{ROOT}/endpoints/{context.path_id}/secret", one_time=rotated.secret or rotated.public_key)
 
 
 async def _form(
     context: ScreenContext,
-    endpoint: EndpointView | None,
+    endpoint: EndpointView,
     form: Mapping[str, list[str]],
     errors: Mapping[str, str],
     status: int = 200,
+    *,
+    preview: EndpointPreviewView | None = None,
 ) -> Response:
     return context.render(
         "endpoint_form.html",
@@ -157,16 +134,12 @@ async def _form(
         form=form,
         errors=errors,
         labels=LABELS,
-        categories=context.catalogue.by_category(),
-        property_groups=property_groups(context.catalogue),
-        comparisons=COMPARISONS,
+        preview=preview,
         back=_back(context.field("back") or context.query["back"], endpoint),
-        timeout_s=(await context.call("readNode")).timeout_s,
+        **await choices(context, form),
     )
 
 
-def _back(path: str, endpoint: EndpointView | None) -> str:
+def _back(path: str, endpoint: EndpointView) -> str:
     """Return the page that the person came from; by default the endpoint."""
-    if path:
-        return safe_next(path)
-    return f"{ROOT}/endpoints/{endpoint.id}" if endpoint is not None else f"{ROOT}/endpoints"
+    return safe_next(path) if path else f"{ROOT}/endpoints/{endpoint.id}"

@@ -6,7 +6,7 @@ A test is not stored: its result is carried past the redirect in a cookie, so th
 import base64
 import zlib
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 import msgspec
 from starlette.responses import Response
@@ -14,6 +14,7 @@ from starlette.responses import Response
 from commerce_event.admin.diagnosis import diagnosis
 from commerce_event.admin.screen_context import ROOT, ScreenContext
 from commerce_event.admin.screens.endpoint import display_name, type_names
+from commerce_event.admin.screens.endpoint_path import STEPS, offer_to
 from commerce_event.admin.timeline import answer_text
 from commerce_event.api.endpoint_test import EndpointTestResult
 from commerce_event.web.highlight import json_text
@@ -24,13 +25,14 @@ _BODY_LENGTHS: Final = (1_024, 512, 256, 0)  # of the answer, tried in turn
 
 async def send_test(context: ScreenContext) -> Response:
     chosen = context.field("type")
-    result = await context.call("testEndpoint", path={"id": context.path_id}, body={"type": chosen} if chosen else {})
+    body = {name: value for name in ("type", "signature") if (value := context.field(name))}
+    result = await context.call("testEndpoint", path={"id": context.path_id}, body=body)
     packed = pack_result(result)
     outcome = "accepted" if result.delivered else "did not accept"
     flash = "" if packed else f"The receiver {outcome} the test. Request and answer are too long to be shown."
-    return context.redirect(
-        f"{ROOT}/endpoints/{context.path_id}/test?type={quote(chosen)}", flash=flash, one_time=packed
-    )
+    query = {"type": chosen, "path": context.field("path")}
+    address = f"{ROOT}/endpoints/{context.path_id}/test?{urlencode({n: v for n, v in query.items() if v})}"
+    return context.redirect(address, flash=flash, one_time=packed)
 
 
 async def show_test(context: ScreenContext) -> Response:
@@ -43,6 +45,8 @@ async def show_test(context: ScreenContext) -> Response:
         name=display_name(endpoint),
         type_names=type_names(context.catalogue, endpoint),
         chosen=context.query["type"],
+        steps=STEPS if context.query["path"] else (),
+        endpoint_url=offer_to(endpoint) if context.query["path"] == "new" else f"{ROOT}/endpoints/{endpoint.id}",
         test=result,
         test_body="" if result is None else json_text(result.request_body.encode()),
         message="" if attempt is None else attempt.cause or "",

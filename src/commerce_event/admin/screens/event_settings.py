@@ -94,7 +94,7 @@ async def delete_setting(context: ScreenContext) -> Response:
 async def list_fields(context: ScreenContext) -> Response:
     """Answer with the fields to choose from, for the part of the form that depends on client and entity."""
     chosen = context.request.query_params.getlist("fields")
-    form = {"client_id": [context.query["client_id"]], "entity": [context.query["entity"]], "fields": chosen}
+    form = {"client_id": [context.chosen_client], "entity": [context.query["entity"]], "fields": chosen}
     offered = await _offered(context, None, form)
     return context.render("event_setting_fields.html", source=_source(context), setting=None, offered=offered)
 
@@ -132,7 +132,7 @@ async def _form(
     status: int = 200,
     preview: PreviewView | None = None,
 ) -> Response:
-    client_id = setting.client_id if setting is not None else context.query["client_id"]
+    client_id = setting.client_id if setting is not None else context.chosen_client
     return context.render(
         "event_setting_form.html",
         status,

@@ -45,7 +45,7 @@ async def list_types(context: ScreenContext) -> Response:
 async def render_types(context: ScreenContext, errors: dict[str, str], status: int = 200) -> Response:
     """Answer with the event types and the validation modes. ``errors`` are those of the form of a mode."""
     everyone = await context.all_endpoints()
-    chosen = context.query.get("client_id", "")
+    chosen = context.chosen_client
     endpoints = [each for each in everyone if not chosen or str(each.client_id) == chosen]
     alone = next((each for each in endpoints if each.id == context.query["endpoint_id"]), None)
     is_long = len(endpoints) > COLUMNS_MAX

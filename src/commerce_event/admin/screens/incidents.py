@@ -13,7 +13,6 @@ from commerce_event.admin.timeline import answer_text
 from commerce_event.api.audit_log import AuditEntryView
 from commerce_event.api.incidents import IncidentDetailView, IncidentView
 from commerce_event.core.audit_words import label_of_field, value_in_words
-from commerce_event.core.causes import cause
 from commerce_event.core.clock import parse_rfc3339
 from commerce_event.core.durations import duration_text
 from commerce_event.web.durations import setting_duration
@@ -41,7 +40,7 @@ async def show_incident(context: ScreenContext) -> Response:
         dead_url=_replay_url(found, "failed"),
         waiting_url=_replay_url(found, "waiting"),
         test=test,
-        test_cause="" if test is None else cause(test.attempt.status, test.attempt.error) or "",
+        test_cause="" if test is None else test.attempt.cause or "",
         test_answer=None
         if test is None
         else answer_text(test.attempt.status, test.attempt.response_headers, test.attempt.response_body),

@@ -1,6 +1,7 @@
 // "All event types" replaces every other choice of event types, on the page as on the server.
 (() => {
   const all = document.querySelector("[data-all-types]");
+  if (!all) return;
   const others = [...document.querySelectorAll("[data-type]")];
   const update = () => {
     for (const each of others) {
@@ -16,7 +17,8 @@
 // and a sentence says what is sent and what is left out.
 (() => {
   const LISTED_MAX = 12;
-  const form = document.querySelector("[data-properties]").closest("form");
+  const form = document.querySelector("[data-properties]")?.closest("form");
+  if (!form) return;
   const selected = form.querySelector("[data-payload='selected']");
   const picker = form.querySelector("[data-properties]");
   const groups = [...picker.querySelectorAll("[data-group-of]")];
@@ -41,7 +43,7 @@
     return `Sent: ${required}. Left out: ${listed(names(false), [unknown])}.`;
   };
   const update = () => {
-    const chosen = new Set([...form.querySelectorAll("input[name='event_types']:checked")].map((each) => each.value));
+    const chosen = new Set([...form.querySelectorAll("input[name='event_types']:is(:checked, [type='hidden'])")].map((each) => each.value));
     for (const group of groups) {
       group.hidden = !["*", group.dataset.category, group.dataset.groupOf].some((each) => chosen.has(each));
       const optional = boxesOf(group);

@@ -1,17 +1,14 @@
 """Say what an event setting does, and which row a change is of, for people."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from commerce_event.contract.entities import NOTIFICATIONS
 from commerce_event.core.changes.model import EventSetting
-from commerce_event.core.model import Filter
+from commerce_event.core.filter_words import cut, describe_filter, listed, value_words
 
-_NAMES_MAX: Final = 8  # fields or values in a row; the rest is counted
-_TEXT_MAX: Final = 40  # characters of a name or a value
 _KEY_TEXT_MAX: Final = 80  # characters of a value in a key
 _PARTS_SHOWN: Final = 3  # of a list in a key
-_CONDITIONS_MAX: Final = 10  # of a filter; the rest is counted
 
 _ENTITIES: Final = {
     "tApplicationAccount": "an application account",
@@ -45,19 +42,6 @@ _ENTITIES: Final = {
     "tSupplierProductSkuClient": "a supplier's product at a client",
     "tSupplierProductSkuOnHand": "a supplier's stock",
 }
-_COMPARISONS: Final = {
-    "eq": "is",
-    "ne": "is not",
-    "in": "is one of",
-    "not_in": "is none of",
-    "gt": "is more than",
-    "gte": "is at least",
-    "lt": "is less than",
-    "lte": "is at most",
-    "prefix": "begins with",
-    "suffix": "ends with",
-    "contains": "contains",
-}
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"))  # s
 
 
@@ -73,8 +57,8 @@ def describe_key(key: Mapping[str, Any]) -> str:
 
 def _key_part(value: Any) -> str:
     if not isinstance(value, list):
-        return _value(value, _KEY_TEXT_MAX)
-    shown = ", ".join([_value(each, _KEY_TEXT_MAX) for each in value[:_PARTS_SHOWN]])
+        return value_words(value, _KEY_TEXT_MAX)
+    shown = ", ".join([value_words(each, _KEY_TEXT_MAX) for each in value[:_PARTS_SHOWN]])
     more = len(value) - _PARTS_SHOWN
     return f"{shown} and {more} more" if more > 0 else shown
 
@@ -83,7 +67,7 @@ def describe_setting(setting: EventSetting) -> str:
     """Return what a setting does, as one sentence of bounded length."""
     sentence = f"{_when(setting)}, tell {_whom(setting)} with {setting.event_type} ({setting.entity})"
     if setting.filter:
-        sentence += f", where {_Filter().clauses(setting.filter)}"
+        sentence += f", where {describe_filter(setting.filter)}"
     if setting.coalesce_s:
         sentence += f"; changes within {_duration(setting.coalesce_s)} become one"
     if setting.live:
@@ -112,7 +96,7 @@ def _when(setting: EventSetting) -> str:
         return (
             f"When no change of {what} counts" if changed is None else f"When the {changed[0]} of {what} {changed[1]}"
         )
-    sentence = f"When {what} is {_listed(verbs)}"
+    sentence = f"When {what} is {listed(verbs)}"
     if changed is None:
         return sentence
     return f"{sentence}{', or' if len(verbs) > 1 else ' or'} its {changed[0]} {changed[1]}"
@@ -125,79 +109,8 @@ def _changed(setting: EventSetting, value: str | None) -> tuple[str, str] | None
         return value, "changes"
     if fields is None:
         return None
-    names = _listed([cut(name) for name in fields])
+    names = listed([cut(name) for name in fields])
     return (names, "changes") if value is None else (value, f"changes together with its {names}")
-
-
-class _Filter:
-    """Says a filter in words, up to a number of conditions."""
-
-    def __init__(self) -> None:
-        self._left = _CONDITIONS_MAX
-        self._more = 0
-
-    def clauses(self, filter_: Filter) -> str:
-        text = self._all(filter_)
-        return f"{text}, and {_count(self._more, 'more condition')}" if self._more else text
-
-    def _all(self, filter_: Filter) -> str:
-        return " and ".join([said for name, value in filter_.items() if (said := self._clause(name, value))])
-
-    def _clause(self, name: str, value: Any) -> str:
-        if name == "not":
-            said = self._all(value)
-            return f"not ({said})" if said else ""
-        if name in {"any", "all"}:
-            members = [said for each in value if (said := self._all(each))]
-            joint = " or " if name == "any" else " and "
-            return f"({joint.join(members)})" if len(members) > 1 else "".join(members)
-        comparisons = value if isinstance(value, dict) else {"in" if isinstance(value, list) else "eq": value}
-        found = [self._comparison(name, comparison, wanted) for comparison, wanted in comparisons.items()]
-        return " and ".join([each for each in found if each])
-
-    def _comparison(self, name: str, comparison: str, wanted: Any) -> str:
-        if not self._left:
-            self._more += 1
-            return ""
-        self._left -= 1
-        if comparison == "exists":
-            return f"{_field(name)} is {'known' if wanted else 'absent'}"
-        values = [_value(each) for each in wanted] if isinstance(wanted, list) else [_value(wanted)]
-        return f"{_field(name)} {_COMPARISONS.get(comparison, comparison)} {_listed(values)}"
-
-
-def _field(name: str) -> str:
-    """Return a name or path of a filter: ``before.Zip`` is ``Zip before``."""
-    plain = name.removeprefix("$.")
-    for prefix in ("before", "after"):
-        if plain.startswith(f"{prefix}."):
-            return f"{cut(plain[len(prefix) + 1 :])} {prefix} the change"
-    return cut(plain)
-
-
-def _value(value: Any, length: int = _TEXT_MAX) -> str:
-    if value is None:
-        return "empty"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return cut(str(value), length) if value != "" else '""'
-
-
-def _listed(words: Sequence[str]) -> str:
-    """Return words as a person says them: ``A, B or C``, the last ones counted when there are many."""
-    if len(words) > _NAMES_MAX:
-        rest = len(words) - _NAMES_MAX + 1
-        words = [*words[: _NAMES_MAX - 1], f"{rest} others"]
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
-
-
-def cut(text: str, length: int = _TEXT_MAX) -> str:
-    """Return a text of at most so many characters."""
-    return text if len(text) <= length else f"{text[: length - 1]}…"
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def _duration(seconds: float) -> str:

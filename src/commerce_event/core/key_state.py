@@ -1,0 +1,40 @@
+"""The state of an API key, and what an admin should look at."""
+
+from typing import Final, Literal
+
+from commerce_event.core.model import Key
+
+KeyState = Literal["active", "expired", "revoked"]
+
+SOON_MS: Final = 7 * 86_400_000  # before its end; and since its creation without a use
+_DAY_MS: Final = 86_400_000
+_HOUR_MS: Final = 3_600_000
+
+
+def key_state(key: Key, now_ms: int) -> KeyState:
+    """Return whether the key is accepted now, and if not, why."""
+    if key.revoked_ms is not None:
+        return "revoked"
+    return "expired" if key.expires_ms is not None and key.expires_ms <= now_ms else "active"
+
+
+def key_warning(key: Key, used_ms: int | None, now_ms: int) -> str | None:
+    """Return what an admin should look at: an active key that ends soon, or that nobody has ever used.
+
+    A portal link is meant to end soon.
+    """
+    if key_state(key, now_ms) != "active" or key.is_portal_link:
+        return None
+    if key.expires_ms is not None and key.expires_ms - now_ms <= SOON_MS:
+        return f"expires in {_span(key.expires_ms - now_ms)}"
+    if used_ms is None and now_ms - key.created_ms >= SOON_MS:
+        return f"never used in {_span(now_ms - key.created_ms)}"
+    return None
+
+
+def _span(ms: int) -> str:
+    for size, unit in ((_DAY_MS, "day"), (_HOUR_MS, "hour"), (60_000, "minute")):
+        if ms >= size:
+            count = ms // size
+            return f"{count:,} {unit}{'s' if count > 1 else ''}"
+    return "less than a minute"
