@@ -46,7 +46,7 @@ async def test_commands_tell_what_became_of_an_order_and_what_fails(shell: Shell
         2, "commerce-event: There are no time lines of 'orders'; write one of order, part, customer, company.\n",
     )  # fmt: skip
     missing = await shell("events", "timeline", "order", "SO-9")
-    assert missing.code == 1
+    assert missing.code == 2
     assert "No stored event that your key may read has “SO-9” as OrderNo" in missing.err
 
     shown = (await shell("incidents", "show", made["id"])).out

@@ -28,7 +28,6 @@ from commerce_event.core.timelines import (
     latency_text,
     named_by,
 )
-from commerce_event.store.port import StoreError
 
 PATHS: Final[dict[TimelineKind, str]] = {
     "order": "orders", "part": "parts", "customer": "customers", "company": "companies",
@@ -195,7 +194,7 @@ async def _with_verdict(
     try:
         query = {"value": value, "client_id": client_id}
         timeline: TimelineView = await context.call("readTimeline", path={"kind": kind}, query=query)
-    except (Problem, StoreError):  # its events have expired, or there are too many searches now
+    except Problem:  # its events have expired meanwhile
         return link
     return msgspec.structs.replace(
         link, title=timeline.title, verdict=timeline.verdict, tone=timeline.tone, events=len(timeline.events)
