@@ -183,9 +183,9 @@ async def test_position_is_set_and_forgotten_by_a_person(api: Api) -> None:
     expect(await api.admin.delete(f"{PATH}/erp/position"), 204)
     assert expect(await api.admin.get(f"{PATH}/erp"), 200)["position"] is None
     entries = expect(await api.admin.get("/v1/audit", params={"target": "erp"}), 200)["items"]
-    assert [entry["detail"] for entry in entries if "Position" in entry["action"]] == [
-        "position 0/1A → none",
-        "position none → 0/1A",
+    assert [entry["changes"] for entry in entries if "Position" in entry["action"]] == [
+        [{"field": "position", "before": "0/1A", "after": None}],
+        [{"field": "position", "before": None, "after": "0/1A"}],
     ]
 
 
@@ -204,10 +204,14 @@ async def test_audit_log_has_each_place_of_a_source_that_differs(api: Api) -> No
 
     entries = expect(await api.admin.get("/v1/audit", params={"target": "erp"}), 200)["items"]
     assert [each["action"] for each in entries] == ["deleteChangeSource", "putChangeSource", "putChangeSource"]
-    assert entries[1]["detail"] == (
-        "public.customer fields.FirstName: first_name → none; public.customer fields.City: none → city"
-    )
-    assert entries[2]["detail"].startswith("client: none → 1; public.customer entity: none → tClientCustomer; ")
+    assert entries[1]["changes"] == [
+        {"field": "public.customer fields.FirstName", "before": "first_name", "after": None},
+        {"field": "public.customer fields.City", "before": None, "after": "city"},
+    ]
+    assert entries[2]["changes"][:2] == [
+        {"field": "client", "before": None, "after": 1},
+        {"field": "public.customer entity", "before": None, "after": "tClientCustomer"},
+    ]
 
 
 async def test_list_sources_pages_by_the_last_change(api: Api) -> None:

@@ -39,7 +39,7 @@ async def test_paused_endpoint_stays_paused_after_a_restart(tmp_path: Path) -> N
     async with running_api(tmp_path) as api:
         stats = await stats_of(api, endpoint)
         assert (stats["health"], stats["state_since"], stats["pending"]) == ("paused", since, 1)
-        await patch(api, endpoint, paused=False)
+        await patch(api, endpoint, paused=False, url=f"{api.receiver.url}/hook")
         await api.until_state("delivered", event_id=accepted["id"])
 
 
@@ -141,3 +141,14 @@ async def test_example_of_an_endpoint_with_exceptions_is_of_a_type_that_it_takes
     endpoint = await api.endpoint(1, event_types=["Customer"], **{"except": ["CompanyChangedNotification"]})
     expect(await api.admin.post(f"{PATH}/{endpoint['id']}/test"), 200)
     assert api.receiver.arrived[0].headers["commerce-event-type"] == "CustomerChangedNotification"
+
+
+async def test_exceptions_and_pause_are_audited_by_their_names_and_put_back(api: Api) -> None:
+    endpoint = await api.endpoint()
+    await patch(api, endpoint, paused=True, **{"except": ["Product"]})
+    entry = expect(await api.admin.get(f"/v1/audit?target={endpoint['id']}"), 200)["items"][0]
+    changes = {each["field"]: (each["before"], each["after"]) for each in entry["changes"]}
+    assert changes == {"except": ([], ["Product"]), "paused": (False, True)}
+
+    restored = expect(await api.admin.post(f"/v1/audit/{entry['id']}/restore"), 200)["endpoint"]
+    assert (restored["except"], restored["paused"]) == ([], False)

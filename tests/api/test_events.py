@@ -556,7 +556,8 @@ async def test_counting_stops_where_it_would_become_slow(api: Api, monkeypatch: 
     for only in ("failed", "all"):
         wanted = {"endpoint_id": made["id"], "since": LONG_AGO, "only": only}
         counted = expect(await api.admin.post("/v1/replays/count", json=wanted), 200)
-        assert counted == {"deliveries": 2, "more": True}, only
+        assert (counted["deliveries"], counted["more"]) == (2, True), only
+        assert (counted["endpoint_health"], "3 times in a row" in counted["warning"]) == ("failing", True)
 
 
 async def test_replay_of_failed_requeues_only_dead_deliveries(api: Api) -> None:

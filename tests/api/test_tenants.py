@@ -216,7 +216,8 @@ async def snapshot(api: Api) -> list[Any]:
         "/v1/endpoints", "/v1/deliveries", "/v1/replays", "/v1/events", "/v1/refusals", "/v1/event-settings",
         "/v1/change-sources", "/v1/changes",
     )  # fmt: skip
-    return [expect(await api.admin.get(path, params={"limit": 200}), 200)["items"] for path in paths]
+    found = [expect(await api.admin.get(path, params={"limit": 200}), 200)["items"] for path in paths]
+    return [[{**each, "endpoint_health": None} for each in items] for items in found]  # the health changes by itself
 
 
 @pytest.mark.parametrize("name", LISTS)

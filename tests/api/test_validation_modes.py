@@ -181,8 +181,8 @@ async def test_changes_of_validation_are_in_the_audit_log_with_before_and_after(
     await set_mode(api, "off", "Order")
     await api.admin.delete(PATH, params={"client_id": 1, "event_type": "Order"})
     found = expect(await api.admin.get("/v1/audit", params={"target": "Order"}), 200)["items"]
-    assert [(each["client_id"], each["action"], each["detail"]) for each in reversed(found)] == [
-        (1, "setValidation", "not set → warn"),
-        (1, "setValidation", "warn → off"),
-        (1, "removeValidation", "off → not set"),
+    assert [(each["client_id"], each["action"], each["changes"]) for each in reversed(found)] == [
+        (1, "setValidation", [{"field": "mode", "before": None, "after": "warn"}]),
+        (1, "setValidation", [{"field": "mode", "before": "warn", "after": "off"}]),
+        (1, "removeValidation", [{"field": "mode", "before": "off", "after": None}]),
     ]

@@ -64,6 +64,20 @@ async def test_select_all_ticks_the_page_and_its_bar_says_how_many(page: Page, a
     await expect(bar).to_contain_text("3 selected")
 
 
+async def test_ticked_dead_letters_are_discarded_with_a_reason(page: Page, api: Api) -> None:
+    await api.endpoint(retry_schedule=[])
+    api.receiver.status = 500
+    await dead_event(api)
+    await sign_in(page)
+    await page.goto("/admin/dead")
+    await page.get_by_role("checkbox", name=re.compile("Select Order SO-1")).check()
+    await page.get_by_label("Why they are discarded").fill("Entered by hand")
+    await page.get_by_role("form", name="Selected dead letters").get_by_role("button", name="Discard").click()
+    await expect(page.get_by_text("1 dead letter is discarded.")).to_be_visible()
+    (delivery,) = await api.deliveries()
+    assert (delivery["state"], delivery["reason"]) == ("cancelled", "discarded: Entered by hand")
+
+
 async def test_endpoints_are_paused_and_resumed_together(page: Page, api: Api) -> None:
     made = [await api.endpoint(description=f"Receiver {number}") for number in range(2)]
     await sign_in(page)

@@ -36,7 +36,7 @@ def test_sentence_of_one_change_has_the_values() -> None:
 def test_sentence_of_several_changes_names_the_fields() -> None:
     changes = FieldChange("timeout_s", None, 5), FieldChange("headers.X-Token", "***", "***")
 
-    assert sentence_of(entry("changeEndpoint", *changes)) == "Changed ERP: orders: timeout s, header X-Token"
+    assert sentence_of(entry("changeEndpoint", *changes)) == "Changed ERP: orders: timeout in seconds, header X-Token"
     assert change_in_words(changes[1]) == "header X-Token has another value"
 
 

@@ -160,7 +160,7 @@ def test_cause_after_redirects_counts_them_and_names_the_last() -> None:
     words = cause(404, "http_404", details=details(redirects=redirects))
 
     assert words == (
-        "redirected 2 times (301, 307) at last to https://b.example/x; there, nothing is at this path: check the URL"
+        "redirected 2 times (301, 307), at last to https://b.example/x; there, nothing is at this path: check the URL"
     )
 
 

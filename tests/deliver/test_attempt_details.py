@@ -169,7 +169,7 @@ async def test_redirects_to_a_dead_address_are_kept_in_order() -> None:
     found = details_of(outcome)
     assert [(each.status, each.location) for each in found.redirects] == [(307, second), (302, dead)]
     assert (found.phase, found.address) == ("connect", f"127.0.0.1:{port}")
-    assert words_of(outcome) == f"redirected 2 times (307, 302) at last to {dead}, where nothing listens"
+    assert words_of(outcome) == f"redirected 2 times (307, 302), at last to {dead}, where nothing listens"
 
 
 async def test_redirect_to_a_name_without_address_names_the_redirect() -> None:

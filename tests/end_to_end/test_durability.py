@@ -51,6 +51,26 @@ async def test_sequence_after_kills_has_no_gap(server: ServerProcess) -> None:
     assert await sequences(server) == list(range(1, len(publisher.acknowledged) + 1))
 
 
+async def test_server_killed_while_an_endpoint_is_paused_holds_its_deliveries(
+    server: ServerProcess, receiver: LocalReceiver
+) -> None:
+    await server.start()
+    endpoint_id = await subscribe(server, receiver, "/hook", paused=True)
+    async with server.client() as client:
+        ids = {(await client.post("/v1/events/OrderConfirmedEvent", json=order(n))).json()["id"] for n in range(20)}
+    server.kill()
+    await server.start()
+    async with server.client() as client:
+        stats = (await client.get(f"/v1/endpoints/{endpoint_id}/stats")).json()
+        assert (stats["health"], stats["pending"], receiver.arrived["/hook"]) == ("paused", 20, {})
+        assert (await client.patch(f"/v1/endpoints/{endpoint_id}", json={"paused": False})).status_code == 200
+
+    await until_arrived(receiver, "/hook", ids)
+    [book] = await until_settled(server)
+    assert book["delivered"] == 20
+    assert receiver.arrived["/hook"].keys() == ids
+
+
 async def test_attempt_interrupted_by_a_crash_is_recorded_and_repeated(
     server: ServerProcess, receiver: LocalReceiver
 ) -> None:

@@ -231,3 +231,25 @@ async def test_refused_event_accepted_on_two_nodes_at_once_becomes_one_event(
     assert all(event["id"] in answer.text for answer in answers)
     for node in nodes:
         await node.aclose()
+
+
+async def test_endpoint_paused_on_one_node_is_held_and_resumed_by_the_other(
+    cluster: Cluster, receiver: LocalReceiver
+) -> None:
+    await cluster.start()
+    endpoint_id = await subscribe(cluster.first, receiver, "/hook", paused=True)
+    path = f"/v1/endpoints/{endpoint_id}"
+    async with cluster.first.client() as first, cluster.second.client() as second:
+        async with asyncio.timeout(DEADLINE_S):
+            while (await second.get(path)).status_code == 404:  # the other node reads the change a moment later
+                await asyncio.sleep(0.05)
+        nodes = (first, second)
+        ids = {
+            (await nodes[n % 2].post("/v1/events/OrderConfirmedEvent", json=order(n))).json()["id"] for n in range(10)
+        }
+        stats = [(await node.get(f"{path}/stats")).json() for node in nodes]
+        assert [(each["health"], each["pending"]) for each in stats] == [("paused", 10)] * 2
+        assert stats[0]["state_since"] == stats[1]["state_since"]
+        assert receiver.arrived["/hook"] == {}
+        assert (await second.patch(path, json={"paused": False})).status_code == 200
+    await until_arrived(receiver, "/hook", ids)

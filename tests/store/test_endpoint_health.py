@@ -82,6 +82,16 @@ async def test_endpoint_health_success_ends_a_span_that_is_kept_when_long(
     assert kept == ((at(0), at(9, 10)) if is_kept else (None, None))
 
 
+async def test_endpoint_health_keeps_the_cause_of_the_newest_failure(store: Store) -> None:
+    first, second, third = await claimed(store, 3)
+    for each, words in ((failure(first, 1), "refused"), (failure(second, 2), "no answer"), (success(third, 3), None)):
+        await store.queue.settle([msgspec.structs.replace(each, cause=words)])
+
+    found = await health(store)
+    assert found is not None
+    assert (found.failures, found.last_cause) == (0, "no answer")
+
+
 async def test_endpoint_health_is_read_within_the_scope(store: Store) -> None:
     for endpoint, client in ((8, 2), (7, 1)):
         [each] = await claimed(store, 1, endpoint=endpoint, client=client)

@@ -15,32 +15,43 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes f
 _BYTE_ORDER_MARK: Final = "\ufeff"  # without it, Excel reads UTF-8 as the code page of the machine
 
 
-def columns_of(view: type[msgspec.Struct]) -> list[str]:
+class Column(msgspec.Struct, frozen=True):
+    """A column: its name in the file, and the attributes that lead to its value."""
+
+    name: str
+    path: tuple[str, ...]
+
+
+def columns_of(view: type[msgspec.Struct]) -> list[Column]:
     """Return the columns of a view, by the names of the API; those of an object in it as ``endpoint.url``."""
-    columns: list[str] = []
+    columns: list[Column] = []
     for field in msgspec.structs.fields(view):
         inner = field.type
-        is_object = isinstance(inner, type) and issubclass(inner, msgspec.Struct)
-        columns += [f"{field.encode_name}.{each}" for each in columns_of(inner)] if is_object else [field.encode_name]
+        if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
+            columns += [
+                Column(f"{field.encode_name}.{each.name}", (field.name, *each.path)) for each in columns_of(inner)
+            ]
+        else:
+            columns.append(Column(field.encode_name, (field.name,)))
     return columns
 
 
-def header(columns: Sequence[str], format_: Format) -> bytes:
+def header(columns: Sequence[Column], format_: Format) -> bytes:
     """Return what comes before the rows."""
-    return (_BYTE_ORDER_MARK + _csv_line(columns)).encode() if format_ == "csv" else b""
+    return (_BYTE_ORDER_MARK + _csv_line([each.name for each in columns])).encode() if format_ == "csv" else b""
 
 
-def rows(items: Sequence[Any], columns: Sequence[str], format_: Format) -> Iterator[bytes]:
+def rows(items: Sequence[Any], columns: Sequence[Column], format_: Format) -> Iterator[bytes]:
     """Return each item as a line. In CSV, lists and objects are JSON, and no cell begins like a formula."""
     for item in items:
         if format_ == "jsonl":
             yield msgspec.json.encode(item) + b"\n"
         else:
-            yield _csv_line([_cell(_value(item, column)) for column in columns]).encode("utf-8", "replace")
+            yield _csv_line([_cell(_value(item, each.path)) for each in columns]).encode("utf-8", "replace")
 
 
-def _value(item: Any, column: str) -> Any:
-    for name in column.split("."):
+def _value(item: Any, path: Sequence[str]) -> Any:
+    for name in path:
         item = getattr(item, name, None)
     return item
 

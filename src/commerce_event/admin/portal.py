@@ -67,7 +67,7 @@ class Portal:
         return start_session(self._factory, request, key, ROOT)
 
     def _key(self, link: str) -> Key:
-        """Return the key of a link that works now. Raises Problem 404 or 410."""
+        """Return the key of a link that works now. Raises Problem 404."""
         key = self._factory.services.registry.portal_link(link) if len(link) <= _LINK_MAX else None
         if key is None:
             raise Problem(404, "The link is not complete. Copy all of it, or ask for a new one.")
@@ -75,7 +75,7 @@ class Portal:
         if state == "active":
             return key
         ended = "This link was revoked." if state == "revoked" else "This link has ended."
-        raise Problem(410, f"{ended} Ask the person who sent it for a new one.")
+        raise Problem(404, f"{ended} Ask the person who sent it for a new one.")
 
     def _page(self, shown: dict[str, object], status: int = 200) -> Response:
         response = self._factory.pages.page("admin/portal.html", shown, status)

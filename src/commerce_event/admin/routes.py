@@ -83,6 +83,7 @@ _SCREENS: Sequence[tuple[str, str, Needed, Screen]] = (
     ("GET", "", "read", overview.show_overview),
     *(("GET", f"/{name}/export", _NEEDED.get(name, "read"), exports.export_of(name)) for name in exports.NAMES),
     ("GET", "/palette", "read", palette.show_palette),
+    ("POST", "/dead/selected", "manage", bulk.change_dead_letters),
     ("POST", "/events/send-again", "manage", bulk.send_events_again),
     ("POST", "/endpoints/pause", "manage", bulk.pause_endpoints),
     ("GET", "/events/{id}/payload", "read", exports.download_payload),

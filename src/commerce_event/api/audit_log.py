@@ -69,11 +69,11 @@ async def list_audit_entries(call: Call) -> Reply:
     query: AuditQuery = call.query
     scope = scope_for(call, query.client_id)
     found = await call.services.store.audit_log.entries(scope, query.page(), target=query.target)
-    return Reply(listing(found, query, _view))
+    return Reply(listing(found, query, audit_entry_view))
 
 
 async def get_audit_entry(call: Call) -> Reply:
-    return Reply(_view(await _find(call)))
+    return Reply(audit_entry_view(await _find(call)))
 
 
 async def restore_audit_entry(call: Call) -> Reply:
@@ -157,7 +157,8 @@ def _setting(call: Call, entry: AuditEntry) -> EventSetting:
     return setting
 
 
-def _view(entry: AuditEntry) -> AuditEntryView:
+def audit_entry_view(entry: AuditEntry) -> AuditEntryView:
+    """Return an entry as the API shows it."""
     fields = _fields_of(entry)
     return AuditEntryView(
         id=ids.encode("aud", entry.id),

@@ -5,7 +5,6 @@ from typing import Final
 
 from commerce_event.api.activity import HOUR_S, percentile_ms
 from commerce_event.api.operations import Call
-from commerce_event.core.causes import cause
 from commerce_event.core.endpoint_warnings import EndpointStanding, standing_of
 from commerce_event.core.health import LastHour, health_of
 from commerce_event.core.model import Endpoint, Scope
@@ -39,6 +38,6 @@ async def standings_of(call: Call, endpoints: Sequence[Endpoint]) -> dict[int, E
             health,
             failures=failures,
             failing_since_ms=None if kept is None else kept.failing_since_ms,
-            cause=None if kept is None else cause(kept.last_status, kept.last_error, signing=endpoint.signing),
+            cause=None if kept is None else kept.last_cause,
         )
     return found

@@ -22,7 +22,6 @@ from commerce_event.api.response_models import (
     shown_time,
 )
 from commerce_event.core import ids
-from commerce_event.core.causes import cause
 from commerce_event.core.clock import rfc3339
 from commerce_event.core.health import Health, LastHour, health_of
 from commerce_event.core.model import Endpoint, Scope
@@ -172,9 +171,7 @@ def _state(
         "state_since": rfc3339(endpoint.state_since_ms),
         "failing_since": None if health is None else shown_time(health.failing_since_ms),
         "last_success_at": None if health is None else shown_time(health.last_success_ms),
-        "cause": None if health is None or not failures else cause(
-            health.last_status, health.last_error, signing=endpoint.signing
-        ),
+        "cause": None if health is None or not failures else health.last_cause,
         "consecutive_failures": failures, "in_flight": treatment.in_flight, "circuit": treatment.circuit,
         "paused_for_s": treatment.paused_for_s, "next_try_in_s": treatment.next_try_in_s,
         "tries_every_s": treatment.tries_every_s,

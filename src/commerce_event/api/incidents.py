@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from commerce_event.api.activity import HOUR_S
+from commerce_event.api.audit_log import AuditEntryView, audit_entry_view
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.parameters import Int32, scope_for
 from commerce_event.api.response_models import AttemptView, EndpointSummary, attempt_view, endpoint_summary, shown_time
 from commerce_event.core import ids
-from commerce_event.core.causes import cause
 from commerce_event.core.clock import rfc3339
 from commerce_event.core.health import LastHour
 from commerce_event.core.incidents import (
@@ -27,7 +27,7 @@ from commerce_event.core.incidents import (
     next_step,
     steps_of,
 )
-from commerce_event.core.model import Attempt, AuditEntry, Delivery, Endpoint, FieldChange, Scope
+from commerce_event.core.model import Attempt, AuditEntry, Delivery, Endpoint, Scope
 from commerce_event.core.problems import not_found
 from commerce_event.store.model import DeliveryCounts, EndpointHealth, Page
 
@@ -85,16 +85,6 @@ class IncidentsView(msgspec.Struct, frozen=True, kw_only=True):
     more: bool
 
 
-class ChangeBeforeView(msgspec.Struct, frozen=True, kw_only=True):
-    """A change of the endpoint shortly before the first failure."""
-
-    id: str
-    at: str
-    key_name: str
-    action: str
-    changes: list[FieldChange]
-
-
 class IncidentStepView(msgspec.Struct, frozen=True, kw_only=True):
     """A step to the end of the incident."""
 
@@ -110,7 +100,7 @@ class IncidentDetailView(IncidentView, frozen=True, kw_only=True):
     timeout_s: float
     oldest_delivery_id: str | None
     newest_attempt: AttemptView | None
-    changes_before: list[ChangeBeforeView]
+    changes_before: list[AuditEntryView]
     steps: list[IncidentStepView]
     next_step: StepName | None
 
@@ -271,7 +261,7 @@ def _incident(
         "paused": endpoint.paused,
         "since": rfc3339(min(each.since_ms for each in group)),
         "until": shown_time(_until_ms(health, state)),
-        "cause": cause(health.last_status, health.last_error, signing=endpoint.signing),
+        "cause": health.last_cause,
         "last_status": health.last_status,
         "last_error": health.last_error,
         "failures": health.failures,
@@ -318,9 +308,7 @@ def _timeout_s(call: Call, endpoint: Endpoint) -> float:
     return call.services.settings.timeout_s if endpoint.timeout_s is None else endpoint.timeout_s
 
 
-async def _audit(
-    call: Call, endpoint: Endpoint, since_ms: int
-) -> tuple[list[ChangeBeforeView], int | None, int | None]:
+async def _audit(call: Call, endpoint: Endpoint, since_ms: int) -> tuple[list[AuditEntryView], int | None, int | None]:
     """Return the changes shortly before the first failure, and when the endpoint was changed and tested since."""
     target = ids.encode("end", endpoint.id)
     entries = call.services.store.audit_log.entries
@@ -328,7 +316,11 @@ async def _audit(
     later = await entries(call.scope, Page(ENTRIES_MAX), target=target)
     since = [each for each in later if each.at_ms > since_ms]
     return (
-        [_change(each) for each in earlier if each.at_ms >= since_ms - CHANGES_BEFORE_MS and not _is_test(each)],
+        [
+            audit_entry_view(each)
+            for each in earlier
+            if each.at_ms >= since_ms - CHANGES_BEFORE_MS and not _is_test(each)
+        ],
         next((each.at_ms for each in since if not _is_test(each)), None),
         next((each.at_ms for each in since if _is_test(each)), None),
     )
@@ -336,16 +328,6 @@ async def _audit(
 
 def _is_test(entry: AuditEntry) -> bool:
     return entry.action == "testEndpoint"
-
-
-def _change(entry: AuditEntry) -> ChangeBeforeView:
-    return ChangeBeforeView(
-        id=ids.encode("aud", entry.id),
-        at=rfc3339(entry.at_ms),
-        key_name=entry.key_name,
-        action=entry.action,
-        changes=list(entry.changes),
-    )
 
 
 async def _newest_attempt(call: Call, endpoint: Endpoint, waiting: Sequence[Delivery]) -> Attempt | None:

@@ -1,7 +1,7 @@
 """Replays: send past events again, and read the progress."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
@@ -16,6 +16,13 @@ from commerce_event.core.health import Health
 from commerce_event.core.model import DeliveryState, Endpoint, Replay, ReplayOf
 from commerce_event.core.problems import Problem, invalid, not_found
 from commerce_event.deliver.replays import COUNTED_MAX, RUNNING_MAX, ReplayFinishedError, TooManyReplaysError
+
+_WHAT: Final[Mapping[ReplayOf, str]] = {
+    "failed": "dead letters",
+    "waiting": "pending deliveries",
+    "missed": "missed events",
+    "all": "all events",
+}
 
 
 class NewReplay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -77,7 +84,7 @@ async def cancel_replay(call: Call) -> Reply:
 
 def _audit(call: Call, replay: Replay) -> None:
     endpoint = call.services.registry.endpoint(replay.endpoint_id)
-    name = None if endpoint is None else f"{replay.only} to {endpoint_name(endpoint)}"
+    name = None if endpoint is None else f"{_WHAT[replay.only]} to {endpoint_name(endpoint)}"
     call.is_about(replay.client_id, ids.encode("rpl", replay.id), name=name)
 
 

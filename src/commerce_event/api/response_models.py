@@ -458,7 +458,7 @@ def endpoint_name(endpoint: Endpoint) -> str:
 
 def audited_endpoint(endpoint: Endpoint) -> dict[str, Any]:
     """Return the fields of an endpoint as they are compared for the audit log, with AUDITED_SECRETS in clear."""
-    fields = endpoint_fields(endpoint, endpoint.updated_ms)
+    fields = msgspec.to_builtins(endpoint_view(endpoint, endpoint.updated_ms))  # by their names in the API
     return {
         **{name: value for name, value in fields.items() if name not in NOT_AUDITED},
         "headers": endpoint.headers,
@@ -498,7 +498,8 @@ def replay_view(
 ) -> ReplayView:
     state = state_of(replay, has_pending=has_pending)
     progress = progress_of(replay, states, now_ms=now_ms)
-    warning = standing.warning if standing is not None and state == "running" else None
+    is_open = state == "running" or (state == "done" and has_dead)
+    warning = standing.warning if standing is not None and is_open else None
     return ReplayView(
         id=ids.encode("rpl", replay.id),
         client_id=replay.client_id,

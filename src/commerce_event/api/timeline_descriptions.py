@@ -84,9 +84,4 @@ TIMELINE_FIELDS: Final = {
     "incident is over.",
     "IncidentStepView.done": "Whether it is done.",
     "IncidentStepView.at": "When it was done (RFC 3339, UTC); null: not done, or not known.",
-    "ChangeBeforeView.id": "The audit entry, `aud_…`.",
-    "ChangeBeforeView.changes": "The fields that were changed, before and after.",
-    "FieldChange.field": "The name of the field.",
-    "FieldChange.before": "Its value before the change; secrets are masked.",
-    "FieldChange.after": "Its value after the change; secrets are masked.",
 }

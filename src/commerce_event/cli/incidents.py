@@ -6,7 +6,7 @@ import typer
 
 from commerce_event.cli.api import Api, at
 from commerce_event.cli.options import DEFAULT_URL, AsJson, ClientId, Key, Url
-from commerce_event.cli.output import Columns, as_json_text, clean, print_items, print_json, print_thing
+from commerce_event.cli.output import Columns, clean, print_items, print_json, print_thing
 
 app = typer.Typer(no_args_is_help=True, help="See which endpoints fail, since when and why.")
 
@@ -30,12 +30,7 @@ _INCIDENTS: Columns = {
     "id": "endpoint_id", "endpoint": _endpoint, "since": "since", "until": "until", "cause": _cause,
     "waiting": "pending", "dead": "dead", "first dies at": "first_dies_at",
 }  # fmt: skip
-_CHANGES: Columns = {
-    "at": "at", "who": "key_name", "what": "action",
-    "before → after": lambda entry: "; ".join(
-        f"{each['field']}: {as_json_text(each['before'])} → {as_json_text(each['after'])}" for each in entry["changes"]
-    ),
-}  # fmt: skip
+_CHANGES: Columns = {"at": "at", "who": "key_name", "what": "sentence"}
 _STEPS: Columns = {"step": "name", "": lambda step: "done" if step["done"] else "not done", "at": "at"}
 
 

@@ -49,6 +49,13 @@ _SWITCHES: Final = {  # of a change of one field
     ("paused", True): "Paused",
     ("paused", False): "Resumed",
 }
+_LABELS: Final = {
+    "timeout_s": "timeout in seconds",
+    "coalesce_s": "merged within seconds",
+    "retry_schedule": "retry delays in seconds",
+    "except_types": "except",
+    "revoked_at": "revoked",
+}
 _WHOLE: Final = ("create", "delete")  # actions whose changes are all fields of a thing
 
 
@@ -70,7 +77,7 @@ def sentence_of(entry: AuditEntry) -> str:
 
 
 def change_in_words(change: FieldChange) -> str:
-    """Return a change of a field, such as ``timeout s 5 → 10``."""
+    """Return a change of a field, such as ``timeout in seconds 5 → 10``."""
     if change.before == change.after == MASK:
         return f"{label_of_field(change.field)} has another value"
     return f"{label_of_field(change.field)} {value_in_words(change.before)} → {value_in_words(change.after)}"
@@ -79,7 +86,9 @@ def change_in_words(change: FieldChange) -> str:
 def label_of_field(field: str) -> str:
     """Return a field's name as people read it; the name of a header stays as it is."""
     kind, dot, member = field.partition(".")
-    return f"{kind[:-1] if kind == 'headers' else kind} {member}" if dot else field.replace("_", " ")
+    return (
+        f"{kind[:-1] if kind == 'headers' else kind} {member}" if dot else _LABELS.get(field) or field.replace("_", " ")
+    )
 
 
 def value_in_words(value: Any) -> str:
@@ -88,8 +97,10 @@ def value_in_words(value: Any) -> str:
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
     if isinstance(value, list) and all(isinstance(each, str | int | float) for each in value):
-        return ", ".join(map(str, value))
+        return ", ".join(map(value_in_words, value))
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 

@@ -199,13 +199,13 @@ def _after_redirects(redirects: tuple[Redirect, ...], status: int | None, error:
     *earlier, last = redirects
     statuses = ", ".join(str(each.status) for each in redirects)
     times = f"{len(redirects)} times " if earlier else ""
-    to = f"at last to {last.location}" if earlier else f"to {last.location}"
+    to = f", at last to {last.location}" if earlier else f" to {last.location}"
     if error == "blocked_address":  # which one is not said
-        to = "at last to" if earlier else "to"
-        return f"redirected {times}({statuses}) {to} an address that this server does not deliver to"
+        to = ", at last to" if earlier else " to"
+        return f"redirected {times}({statuses}){to} an address that this server does not deliver to"
     if not last.location:
         return f"redirected {times}({statuses}) without one valid location"
-    start = f"redirected {times}({statuses}) {to}"
+    start = f"redirected {times}({statuses}){to}"
     if last.status == 303 and status == 303:
         return f"{start}, but 303 asks for a GET, which delivers nothing: answer with 307 or 308"
     if status in _REDIRECTS and error.startswith("http_"):

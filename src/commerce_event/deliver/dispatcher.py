@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from commerce_event.core.causes import cause_of
 from commerce_event.core.clock import Clock
 from commerce_event.core.delivery import Decision, Outcome, decide
 from commerce_event.core.model import DeliveryKind, Endpoint
@@ -232,7 +233,7 @@ class Dispatcher:
                 del self._own_faults[next(iter(self._own_faults))]
         if decision.pause_s is not None:
             state.paused_until = max(state.paused_until, now + decision.pause_s)
-        self._results.put(_settlement(claimed, outcome, decision), bulk=claimed.bulk)
+        self._results.put(_settlement(claimed, endpoint, outcome, decision), bulk=claimed.bulk)
         for listen in self.on_attempt:
             listen(endpoint, outcome, decision)
         if decision.gone:
@@ -264,16 +265,18 @@ class Dispatcher:
             self._claim_loop.claim_now()
 
 
-def _settlement(claimed: Claimed, outcome: Outcome, decision: Decision) -> Settlement:
+def _settlement(claimed: Claimed, endpoint: Endpoint, outcome: Outcome, decision: Decision) -> Settlement:
+    attempt = outcome.attempt(claimed.number)
     return Settlement(
         delivery_id=claimed.delivery_id,
         endpoint_id=claimed.endpoint_id,
         run_id=claimed.run_id,
-        attempt=outcome.attempt(claimed.number),
+        attempt=attempt,
         state=decision.state,
         failure_count=decision.failure_count,
         due_ms=decision.due_ms,
         reason=decision.reason,
         has_order_key=claimed.has_order_key,
+        cause=None if outcome.delivered else cause_of(attempt, endpoint.signing),
         is_internal=outcome.is_internal,
     )

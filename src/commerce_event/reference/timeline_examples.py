@@ -43,18 +43,12 @@ _INCIDENT: Final = {
     "pending": 53, "dead": 0, "oldest_pending_at": "2026-01-31T11:42:09.990Z",
     "first_dies_at": "2026-02-01T09:53:12.000Z", "endpoints": [_FAILING],
 }  # fmt: skip
-_FIELD_CHANGE: Final = {
-    "field": "url", "before": "https://erp.example.com/hooks", "after": "https://erp.example.com/webhooks",
-}  # fmt: skip
-_CHANGE: Final = {
-    "id": "aud_0sapa4r740003", "at": "2026-01-31T11:40:00.000Z", "key_name": "support", "action": "changeEndpoint",
-    "changes": [_FIELD_CHANGE],
-}  # fmt: skip
 _STEPS: Final = [
     {"name": name, "done": False, "at": None} for name in ("mend", "test", "send_one", "send_all", "closed")
 ]
 _ATTEMPT: Final = {
     "number": 9, "started_at": "2026-01-31T12:00:00.167Z", "duration_ms": 17.072, "status": 503, "error": "http_503",
+    "cause": "the receiver is not available now", "phase": None, "address": None, "redirects": [], "certificate": None,
     "response_headers": [["content-length", "11"]], "response_body": "maintenance",
 }  # fmt: skip
 
@@ -69,10 +63,8 @@ TIMELINE_EXAMPLES: Final[dict[str, Any]] = {
     "IncidentsView": {"items": [_INCIDENT], "more": False},
     "IncidentDetailView": {
         **_INCIDENT, "retry_schedule": [15.0, 60.0], "timeout_s": 5.0, "oldest_delivery_id": "dlv_0sapa4r8m0002",
-        "newest_attempt": _ATTEMPT, "changes_before": [_CHANGE], "steps": _STEPS, "next_step": "mend",
+        "newest_attempt": _ATTEMPT, "changes_before": [], "steps": _STEPS, "next_step": "mend",
     },
     "FailingEndpointView": _FAILING,
-    "ChangeBeforeView": _CHANGE,
-    "FieldChange": _FIELD_CHANGE,
     "IncidentStepView": _STEPS[0],
 }  # fmt: skip

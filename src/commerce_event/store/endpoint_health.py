@@ -28,6 +28,7 @@ class HealthChange(msgspec.Struct, kw_only=True):
     last_failure_ms: int | None = None
     last_status: int | None = None
     last_error: str | None = None
+    last_cause: str | None = None
     former_since_ms: int | None = None  # the last long span that began and ended after the first success
     former_until_ms: int | None = None
 
@@ -43,6 +44,7 @@ class HealthChange(msgspec.Struct, kw_only=True):
             self.failures, self.failing_since_ms = 0, None
             return
         self.last_failure_ms, self.last_status, self.last_error = attempt.ended_ms, attempt.status, attempt.error
+        self.last_cause = settlement.cause
         if self.first_success_ms is None:
             self.first_failures += 1
             self.first_since_ms = attempt.started_ms if self.first_since_ms is None else self.first_since_ms

@@ -114,6 +114,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     due_ms: int | None
     reason: str | None
     has_order_key: bool = False
+    cause: str | None = None  # why the attempt failed, in words
     is_internal: bool = False  # the fault is ours: it says nothing about the endpoint's health
 
 
@@ -132,6 +133,7 @@ class EndpointHealth(msgspec.Struct, frozen=True, kw_only=True):
     last_failure_ms: int | None = None
     last_status: int | None = None  # of the newest failure
     last_error: str | None = None  # of the newest failure
+    last_cause: str | None = None  # of the newest failure, in words
     former_since_ms: int | None = None  # of the last span of failures that has ended
     former_until_ms: int | None = None
 

@@ -15,6 +15,7 @@ from commerce_event.core.model import FieldChange
 from commerce_event.core.problems import Problem
 
 _PAGE_SIZE: Final = 50
+_SENTENCE_MAX: Final = 120  # characters that say a change of one field in full
 _CHANGES_SHOWN: Final = 4  # of an entry in the list
 _SCREENS: Final = {
     "end": "endpoints",
@@ -42,6 +43,12 @@ class AuditRow(msgspec.Struct, frozen=True):
     url: str
     changes: list[ChangeRow]
     more: int
+
+    @property
+    def shows_changes(self) -> bool:
+        """Whether the sentence does not say the changes, and they are worth a place in the list."""
+        is_whole = self.entry.action.startswith(("create", "delete"))
+        return not is_whole and (len(self.changes) > 1 or len(self.entry.sentence) > _SENTENCE_MAX)
 
 
 async def list_entries(context: ScreenContext) -> Response:

@@ -1,6 +1,6 @@
 """Actions on the ticked rows of a list."""
 
-from typing import Final
+from typing import Any, Final
 
 from starlette.responses import Response
 
@@ -35,6 +35,22 @@ async def send_events_again(context: ScreenContext) -> Response:
     if not sent + refused:
         text = "Every delivery of these events has arrived. A replay sends them once more."
     return context.redirect(_back(context, "events"), flash=text)
+
+
+async def change_dead_letters(context: ScreenContext) -> Response:
+    """Send the ticked dead letters again, or discard them with the reason that was typed."""
+    wanted: dict[str, Any] = {"delivery_ids": _ids(context)}
+    if context.field("action") == "discard":
+        note = context.field("note")
+        if not note:
+            raise Problem(422, "Say why the dead letters are discarded.")
+        changed = await context.call("discardDeadLetters", body={**wanted, "note": note})
+        done = "discarded"
+    else:
+        changed = await context.call("retryDeadLetters", body=wanted)
+        done = "sent again"
+    text = f"{_count(changed.count, 'dead letter is', 'dead letters are')} {done}."
+    return context.redirect(_back(context, "dead"), flash=text)
 
 
 async def pause_endpoints(context: ScreenContext) -> Response:

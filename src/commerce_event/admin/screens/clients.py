@@ -48,7 +48,8 @@ async def create_portal_link(context: ScreenContext) -> Response:
         text = "Choose how long it works." if wrong == "expires_in_s" else "Enter the client's number."
         return await _render_link(context, {wrong: text}, 422)
     except Problem as problem:
-        errors = {"client_id": problem.detail} if problem.status == 403 else errors_as_worded(problem)
+        place = "client_id" if problem.status == 403 and context.own_client is None else ""
+        errors = {place: problem.detail} if problem.status == 403 else errors_as_worded(problem)
         return await _render_link(context, errors, problem.status)
     return context.redirect(f"{ROOT}/portal-links/new?client_id={created.client_id}", one_time=created.url)
 

@@ -133,7 +133,9 @@ async def send_one(context: ScreenContext) -> Response:
         return context.render("dead_letters_send.html", 409, selected=selected, problem=problem)
     if changed.newest_id is None or not changed.count:
         return context.redirect(_PATH, flash="There is no dead letter of this kind any more.")
-    return context.redirect(f"{ROOT}/deliveries/{changed.newest_id}", flash="One dead letter is sent again.")
+    delivery = await context.call("getDelivery", path={"id": changed.newest_id})
+    path = f"{ROOT}/events/{delivery.event_id}#{delivery.id}"
+    return context.redirect(path, flash="One dead letter is sent again. When it has arrived, send the rest.")
 
 
 async def ask_to_discard(context: ScreenContext) -> Response:

@@ -68,18 +68,19 @@ async def create_endpoint(context: ScreenContext) -> Response:
     if go == "next":
         here = {name: text for name, text in errors.items() if _step_of(name) == step}
         return await _show(context, step, form, here, 422) if here else await _show(context, _STEPS[number + 1], form)
+    status = 422
     if not errors:
         try:
             if go == "try":
                 return await _show(context, step, form, preview=await preview_of(context, fields))
             created = await context.call("createEndpoint", body=fields)
         except Problem as problem:
-            errors = errors_as_sentences(problem)
+            errors, status = errors_as_sentences(problem), problem.status
         else:
             path = f"{ROOT}/endpoints/{created.id}/secret?new=1"
             return context.redirect(path, flash="The endpoint is created.", one_time=created.secret or "")
     first = next((each for each in _STEPS if any(_step_of(name) == each for name in errors)), step)
-    return await _show(context, first, form, errors, 422)
+    return await _show(context, first, form, errors, status)
 
 
 async def show_secret(context: ScreenContext) -> Response:

@@ -10,8 +10,9 @@ from commerce_event.admin.screen_context import ROOT, ScreenContext
 from commerce_event.admin.screens.endpoint import display_name
 from commerce_event.admin.screens.endpoint_test import pack_result, unpack_result
 from commerce_event.admin.timeline import answer_text
+from commerce_event.api.audit_log import AuditEntryView
 from commerce_event.api.incidents import IncidentDetailView, IncidentView
-from commerce_event.core.causes import cause
+from commerce_event.core.audit_words import label_of_field, value_in_words
 from commerce_event.core.clock import parse_rfc3339
 from commerce_event.core.durations import duration_text
 from commerce_event.web.durations import setting_duration
@@ -32,13 +33,14 @@ async def show_incident(context: ScreenContext) -> Response:
         dies_in=_until(found.first_dies_at, context.now_ms),
         schedule=[setting_duration(each) for each in found.retry_schedule],
         answer=None if newest is None else answer_text(newest.status, newest.response_headers, newest.response_body),
+        changes=[(each, _changes(each)) for each in found.changes_before],
         steps={each.name: each for each in found.steps},
         siblings=[(each, display_name(each.endpoint)) for each in found.endpoints if each.endpoint != found.endpoint],
         one=await _one_to_send(context, found),
         dead_url=_replay_url(found, "failed"),
         waiting_url=_replay_url(found, "waiting"),
         test=test,
-        test_cause="" if test is None else cause(test.attempt.status, test.attempt.error) or "",
+        test_cause="" if test is None else test.attempt.cause or "",
         test_answer=None
         if test is None
         else answer_text(test.attempt.status, test.attempt.response_headers, test.attempt.response_body),
@@ -64,6 +66,13 @@ async def _one_to_send(context: ScreenContext, incident: IncidentDetailView) -> 
 def _replay_url(incident: IncidentDetailView, only: str) -> str:
     given: dict[str, Any] = {"endpoint_id": incident.endpoint_id, "only": only, "check": 1}
     return f"{ROOT}/replays/new?{urlencode(given)}"
+
+
+def _changes(entry: AuditEntryView) -> list[tuple[str, str, str]]:
+    """Return the fields of a change with their values before and after, in words."""
+    return [
+        (label_of_field(each.field), value_in_words(each.before), value_in_words(each.after)) for each in entry.changes
+    ]
 
 
 def _what_fails(incident: IncidentView) -> str:

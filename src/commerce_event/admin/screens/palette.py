@@ -115,7 +115,7 @@ async def _endpoints(context: ScreenContext, text: str) -> list[Group]:
         address = f"{ROOT}/endpoints/{each.id}"
         hits.append(Hit(name, address, each.url if each.description else f"client {each.client_id}"))
         if context.may_change:
-            verb = "resume" if getattr(each, "paused", False) else "pause"
+            verb = "resume" if each.paused else "pause"
             choices = [(verb.capitalize(), verb), ("Edit", "edit"), ("Test", "test")]
             actions += [
                 Hit(f"{label}: {name}", f"{address}/{path}")

@@ -33,8 +33,10 @@
     list.hidden = false;
     field.setAttribute("aria-expanded", "true");
   };
+  const isCurrent = () => field.value.trim() === shownFor;
   const load = async () => {
     const text = field.value.trim();
+    clearTimeout(timer);
     request?.abort();
     if (text === shownFor) {
       open();
@@ -79,10 +81,10 @@
       event.preventDefault(); // it would also empty the field
       if (isOpen()) close();
       else field.blur();
-    } else if (event.key === "Enter" && isOpen() && at >= 0) {
+    } else if (event.key === "Enter" && isOpen() && isCurrent() && at >= 0) {
       event.preventDefault();
       all[at].click();
-    } else if (event.key === "ArrowDown" && !isOpen()) {
+    } else if (event.key === "ArrowDown" && (!isOpen() || !isCurrent())) {
       event.preventDefault();
       await load();
       choose(options()[0]);

@@ -199,10 +199,10 @@ TABLES: Final = (
         source="endpoint_health",
         columns=_names(
             "endpoint_id client_id failures failing_since_ms last_success_ms last_failure_ms last_status last_error "
-            "former_since_ms former_until_ms"
+            "last_cause former_since_ms former_until_ms"
         ),
         key=("endpoint_id",),
-        converters={"last_error": _without_nul},
+        converters={"last_error": _without_nul, "last_cause": _without_nul},
     ),
     Table(
         name="activity",

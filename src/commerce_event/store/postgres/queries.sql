@@ -186,15 +186,15 @@ SELECT id, number, run_id, CASE WHEN state <> 'pending' THEN endpoint_id END AS 
 WITH change AS MATERIALIZED (
   SELECT r.*, (SELECT client_id FROM delivery_counts AS c WHERE c.endpoint_id = r.endpoint_id LIMIT 1) AS client_id
   FROM unnest($3::bigint[], $4::integer[], $5::bigint[], $6::bigint[], $7::integer[], $8::bigint[], $9::bigint[],
-              $10::bigint[], $11::integer[], $12::text[], $13::bigint[], $14::bigint[])
+              $10::bigint[], $11::integer[], $12::text[], $13::text[], $14::bigint[], $15::bigint[])
     AS r (endpoint_id, first_failures, first_since_ms, first_success_ms, failures, failing_since_ms, last_success_ms,
-          last_failure_ms, last_status, last_error, former_since_ms, former_until_ms)
+          last_failure_ms, last_status, last_error, last_cause, former_since_ms, former_until_ms)
 )
 INSERT INTO endpoint_health AS h (endpoint_id, client_id, failures, failing_since_ms, last_success_ms, last_failure_ms, last_status, last_error,
-                                  former_since_ms, former_until_ms)
+                                  last_cause, former_since_ms, former_until_ms)
 SELECT endpoint_id, client_id, CASE WHEN first_success_ms IS NULL THEN first_failures ELSE failures END,
        CASE WHEN first_success_ms IS NULL THEN first_since_ms ELSE failing_since_ms END, last_success_ms,
-       last_failure_ms, last_status, last_error,
+       last_failure_ms, last_status, last_error, last_cause,
        CASE WHEN former_since_ms IS NULL AND first_success_ms IS NOT NULL AND first_failures >= $1::integer THEN first_since_ms
             ELSE former_since_ms END,
        CASE WHEN former_since_ms IS NULL AND first_success_ms IS NOT NULL AND first_failures >= $1::integer
@@ -204,13 +204,14 @@ FROM change WHERE client_id IS NOT NULL AND NOT EXISTS (
   WHERE present.endpoint_id = change.endpoint_id AND present.failures = 0 AND change.last_failure_ms IS NULL
     AND abs(change.last_success_ms - present.last_success_ms) < $2::bigint) ORDER BY endpoint_id
 ON CONFLICT (endpoint_id) DO UPDATE SET (failures, failing_since_ms, last_success_ms, last_failure_ms, last_status,
-                                         last_error, former_since_ms, former_until_ms) = (
+                                         last_error, last_cause, former_since_ms, former_until_ms) = (
   SELECT CASE WHEN c.first_success_ms IS NULL THEN h.failures + c.first_failures ELSE c.failures END,
          CASE WHEN c.first_success_ms IS NULL THEN coalesce(h.failing_since_ms, c.first_since_ms)
               ELSE c.failing_since_ms END,
          coalesce(c.last_success_ms, h.last_success_ms), coalesce(c.last_failure_ms, h.last_failure_ms),
          CASE WHEN c.last_failure_ms IS NULL THEN h.last_status ELSE c.last_status END,
          CASE WHEN c.last_failure_ms IS NULL THEN h.last_error ELSE c.last_error END,
+         CASE WHEN c.last_failure_ms IS NULL THEN h.last_cause ELSE c.last_cause END,
          CASE WHEN c.former_since_ms IS NOT NULL THEN c.former_since_ms
               WHEN c.first_success_ms IS NOT NULL AND h.failures + c.first_failures >= $1::integer
               THEN coalesce(h.failing_since_ms, c.first_since_ms) ELSE h.former_since_ms END,
@@ -903,7 +904,7 @@ ORDER BY n.id DESC
 
 -- name: endpoint_health
 SELECT endpoint_id, client_id, failures, failing_since_ms, last_success_ms, last_failure_ms, last_status, last_error,
-       former_since_ms, former_until_ms
+       last_cause, former_since_ms, former_until_ms
 FROM endpoint_health ORDER BY endpoint_id
 
 -- name: last_attempts

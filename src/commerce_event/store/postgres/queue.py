@@ -285,7 +285,7 @@ async def _record_health(connection: Connection, recorded: Iterable[Settlement])
     """Update the health of endpoints, last in a transaction, so that other nodes wait only for its commit."""
     changes = [msgspec.structs.astuple(change) for change in health_changes(recorded)]
     if changes:
-        await execute(connection, "record_health", FAILING_FROM, SUCCESS_STEP_MS, *columns(changes, 12))
+        await execute(connection, "record_health", FAILING_FROM, SUCCESS_STEP_MS, *columns(changes, 13))
 
 
 async def _put_replay(connection: Connection, replay: Replay, expected_cursor: int | None) -> bool:

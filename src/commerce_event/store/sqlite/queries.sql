@@ -80,16 +80,17 @@ WITH settings (failing_from, success_step_ms) AS (VALUES (?, ?)), change AS (
   SELECT r.column1 AS endpoint_id, r.column2 AS first_failures, r.column3 AS first_since_ms,
          r.column4 AS first_success_ms, r.column5 AS failures, r.column6 AS failing_since_ms,
          r.column7 AS last_success_ms, r.column8 AS last_failure_ms, r.column9 AS last_status,
-         r.column10 AS last_error, r.column11 AS former_since_ms, r.column12 AS former_until_ms,
+         r.column10 AS last_error, r.column11 AS last_cause, r.column12 AS former_since_ms,
+         r.column13 AS former_until_ms,
          c.client_id, s.failing_from, s.success_step_ms
-  FROM (VALUES {rows:12}) AS r CROSS JOIN settings AS s
+  FROM (VALUES {rows:13}) AS r CROSS JOIN settings AS s
   CROSS JOIN delivery_counts AS c ON c.endpoint_id = r.column1
 )
 INSERT INTO endpoint_health AS h (endpoint_id, client_id, failures, failing_since_ms, last_success_ms, last_failure_ms, last_status, last_error,
-                                  former_since_ms, former_until_ms)
+                                  last_cause, former_since_ms, former_until_ms)
 SELECT endpoint_id, client_id, CASE WHEN first_success_ms IS NULL THEN first_failures ELSE failures END,
        CASE WHEN first_success_ms IS NULL THEN first_since_ms ELSE failing_since_ms END, last_success_ms,
-       last_failure_ms, last_status, last_error,
+       last_failure_ms, last_status, last_error, last_cause,
        CASE WHEN former_since_ms IS NULL AND first_success_ms IS NOT NULL AND first_failures >= failing_from THEN first_since_ms
             ELSE former_since_ms END,
        CASE WHEN former_since_ms IS NULL AND first_success_ms IS NOT NULL AND first_failures >= failing_from
@@ -99,13 +100,14 @@ FROM change WHERE NOT EXISTS (
   WHERE present.endpoint_id = change.endpoint_id AND present.failures = 0 AND change.last_failure_ms IS NULL
     AND abs(change.last_success_ms - present.last_success_ms) < change.success_step_ms)
 ON CONFLICT (endpoint_id) DO UPDATE SET (failures, failing_since_ms, last_success_ms, last_failure_ms, last_status,
-                                         last_error, former_since_ms, former_until_ms) = (
+                                         last_error, last_cause, former_since_ms, former_until_ms) = (
   SELECT CASE WHEN c.first_success_ms IS NULL THEN h.failures + c.first_failures ELSE c.failures END,
          CASE WHEN c.first_success_ms IS NULL THEN coalesce(h.failing_since_ms, c.first_since_ms)
               ELSE c.failing_since_ms END,
          coalesce(c.last_success_ms, h.last_success_ms), coalesce(c.last_failure_ms, h.last_failure_ms),
          CASE WHEN c.last_failure_ms IS NULL THEN h.last_status ELSE c.last_status END,
          CASE WHEN c.last_failure_ms IS NULL THEN h.last_error ELSE c.last_error END,
+         CASE WHEN c.last_failure_ms IS NULL THEN h.last_cause ELSE c.last_cause END,
          CASE WHEN c.former_since_ms IS NOT NULL THEN c.former_since_ms
               WHEN c.first_success_ms IS NOT NULL AND h.failures + c.first_failures >= failing_from
               THEN coalesce(h.failing_since_ms, c.first_since_ms) ELSE h.former_since_ms END,
@@ -692,7 +694,7 @@ ORDER BY n.id DESC
 
 -- name: endpoint_health
 SELECT endpoint_id, client_id, failures, failing_since_ms, last_success_ms, last_failure_ms, last_status, last_error,
-       former_since_ms, former_until_ms
+       last_cause, former_since_ms, former_until_ms
 FROM endpoint_health ORDER BY endpoint_id
 
 -- name: last_attempts

@@ -9,6 +9,7 @@ CREATE TABLE endpoint_health (
   last_failure_ms  bigint,
   last_status      integer,           -- of the newest failure
   last_error       text,
+  last_cause       text,              -- in words
   former_since_ms  bigint,           -- the last span of failures that has ended
   former_until_ms  bigint
 ) WITH (fillfactor = 50);

@@ -9,6 +9,7 @@ CREATE TABLE endpoint_health (
   last_failure_ms  INTEGER,
   last_status      INTEGER,           -- of the newest failure
   last_error       TEXT,
+  last_cause       TEXT,              -- in words
   former_since_ms  INTEGER,           -- the last span of failures that has ended
   former_until_ms  INTEGER
 ) STRICT;
