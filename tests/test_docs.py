@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import typer
 
+from commerce_event.api.openapi import OPERATIONS
+from commerce_event.api.operations import Operation
 from commerce_event.cli.main import app
 
 ROOT = Path(__file__).parents[1]
@@ -115,3 +117,12 @@ def test_page_names_commands_and_options_that_exist(page: Path) -> None:
         for word in words:
             if re.match(r"--[a-z]", word):
                 assert word.partition("=")[0].strip(",.;)") in options, f"{shown}: there is no {word}"
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.name)
+def test_http_api_page_names_every_call(operation: Operation) -> None:
+    page = (ROOT / "docs/reference/http-api.md").read_text("utf-8")
+    parts = operation.path.split("/")
+    last = next(part for part in reversed(parts) if not part.startswith("{"))
+
+    assert operation.path in page or ("/".join(parts[:3]) in page and f"/{last}" in page)

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
-from api_server import Api, running_api
+from api_server import Api, example, running_api
 from browser_actions import sign_in
 from playwright.async_api import Page, async_playwright
 from rich.progress import track
@@ -25,6 +25,7 @@ from commerce_event.store.model import LATENCY_BOUNDS_MS, Activity
 
 SIZE: Final = {"width": 1360, "height": 850}
 EVENTS: Final = 160
+ORDER_NO: Final = "100777"
 SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 
 
@@ -42,6 +43,8 @@ async def main(folder: Path) -> None:
                 await pages[scheme].goto(address)
                 await pages[scheme].evaluate("document.fonts.ready")
                 await pages[scheme].screenshot(path=folder / f"{name}-{scheme}.png")
+            for scheme in SCHEMES:
+                await by_hand(pages[scheme], scheme, folder, api.receiver.url)
             await browser.close()
 
 
@@ -52,6 +55,61 @@ async def page_of(browser: Any, api: Api, scheme: Literal["light", "dark"], fold
     await page.screenshot(path=folder / f"sign-in-{scheme}.png")
     await sign_in(page)
     return page
+
+
+async def by_hand(page: Page, scheme: str, folder: Path, receiver_url: str) -> None:
+    """Take what has no address of its own: the palette, and the steps to a new endpoint."""
+    await page.goto("/admin")
+    await page.keyboard.press("/")
+    await page.keyboard.type(ORDER_NO)
+    await page.get_by_role("option", name=f"Order {ORDER_NO}", exact=True).wait_for()
+    await page.screenshot(path=folder / f"palette-{scheme}.png")
+    await page.goto("/admin/endpoints/new")
+    await page.get_by_label("URL").fill(f"{receiver_url}/erp/web")
+    await page.get_by_label("Client", exact=True).fill("1")
+    await page.get_by_label("Description").fill(f"ERP: orders of the web shop, {scheme}")
+    await page.get_by_role("button", name="Next: event types").click()
+    await page.locator("input[name=event_types][value=Order]").check()
+    await page.get_by_role("button", name="Next: filter").click()
+    await page.get_by_label("Only events that meet conditions").check()
+    row = page.get_by_role("group", name="Condition 1")
+    await row.get_by_label("Property").fill("Source")
+    await row.get_by_label("Value").fill("WEB")
+    await page.get_by_role("button", name="Try it on the last 100 events").click()
+    await page.locator("#tried").wait_for()
+    await page.screenshot(path=folder / f"endpoint-filter-{scheme}.png")
+    await page.get_by_role("button", name="Create endpoint").click()
+    await page.locator("#secret").wait_for()
+    await page.screenshot(path=folder / f"endpoint-secret-{scheme}.png")
+
+
+async def three_at_night(api: Api, warehouse: str, receiver_url: str) -> dict[str, str]:
+    """Let an order reach one receiver and not the other, and change settings; return the address of each screen."""
+    order: dict[str, Any] = {"OrderNo": ORDER_NO, "ClientOrderRef": "884777", "OrderId": 5_012_777}
+    for event_type in ("OrderReceivedEvent", "OrderConfirmedEvent", "OrderDeliveredEvent"):
+        (await api.admin.post(f"/v1/events/{event_type}", json=example(event_type, **order))).raise_for_status()
+    while any(each["state"] == "pending" for each in await api.deliveries()):
+        await asyncio.sleep(0.05)
+    for client_id, name in ((1, "Nordic Outdoor"), (7, "Acme")):
+        (await api.admin.put(f"/v1/clients/{client_id}", json={"name": name})).raise_for_status()
+    for fields in ({"description": "Warehouse: picking lists"}, {"timeout_s": 2, "except": ["OrderCancelledEvent"]}):
+        changed = await api.admin.patch(
+            f"/v1/endpoints/{warehouse}", json={**fields, "url": f"{receiver_url}/warehouse/picking"}
+        )
+        changed.raise_for_status()
+    link = {"client_id": 7, "role": "read", "expires_in_s": 604_800}
+    (await api.admin.post("/v1/portal-links", json=link)).raise_for_status()
+    entry = (await api.admin.get("/v1/audit", params={"target": warehouse})).json()["items"][0]["id"]
+    return {
+        "order": f"/admin/orders/{ORDER_NO}?client_id=1",
+        "incident": f"/admin/incidents/{warehouse}",
+        "endpoint-off": f"/admin/endpoints/{warehouse}/off",
+        "replay-warning": f"/admin/replays/new?endpoint_id={warehouse}&only=failed&check=1",
+        "dead-letters-discard": f"/admin/dead/discard?endpoint_id={warehouse}",
+        "audit-entry": f"/admin/audit/{entry}",
+        "clients": "/admin/clients",
+        "portal-link": "/admin/portal-links/new",
+    }
 
 
 async def fill(api: Api) -> dict[str, str]:
@@ -71,6 +129,7 @@ async def fill(api: Api) -> dict[str, str]:
     while any(each["state"] == "pending" for each in await api.deliveries()):
         await asyncio.sleep(0.05)
     await past_hour(api, endpoints["erp/orders"]["id"])
+    new = await three_at_night(api, endpoints["warehouse/picking"]["id"], api.receiver.url)
     dead = (await api.deliveries(state="dead"))[0]
     event_id = dead["event_id"]
     for wrong in (
@@ -100,6 +159,7 @@ async def fill(api: Api) -> dict[str, str]:
         "event-types": "/admin/types",
         "event-type": "/admin/types/OrderConfirmedEvent",
         **changed,
+        **new,
         "keys": "/admin/keys",
         "audit": "/admin/audit",
         "system": "/admin/system",

@@ -21,7 +21,7 @@
     linkOf(next).scrollIntoView({ block: "nearest" });
     return true;
   };
-  const actions = (root) => [...root.querySelectorAll("[data-key]")].filter(isShown);
+  const actions = (root) => [...root.querySelectorAll("[data-key]:not([data-key=''])")].filter(isShown);
   const actionOf = (key) => {
     const row = rowOf(document.activeElement);
     const matches = (each) => each.dataset.key === key;

@@ -2,7 +2,7 @@
 // ticks and scroll positions stay; a part that is in use is left as it is. A strip tells when the server is away.
 //
 // <main data-live="5"> is renewed every five seconds; without it the page stands still, and only the server is watched.
-// [data-keep] is never changed. A form that has fields to fill in is never changed either.
+// A form that has fields to fill in is never changed.
 (() => {
   const WATCH_S = 10;
   const main = document.getElementById("main");
@@ -55,7 +55,7 @@
   const inUse = (list) => (canHover.matches && list.matches(":hover")) || list.contains(document.activeElement);
   const keysOf = (list) => [...list.children].map(keyOf);
   const BY_READER = new Set(["open", "aria-expanded", "aria-selected"]);
-  const isLeft = (element) => element.matches("[data-keep]") || element.querySelector(":scope > .tooltip") !== null
+  const isLeft = (element) => element.querySelector(":scope > .tooltip") !== null
     || (element.matches("form") && element.querySelector("input:not([type=hidden]), select, textarea") !== null);
 
   const update = (from, to, held) => {
@@ -106,7 +106,7 @@
     while (at) {
       const gone = at;
       at = at.nextSibling;
-      if (!(gone.nodeType === Node.ELEMENT_NODE && gone.matches("[data-keep]"))) gone.remove();
+      gone.remove();
     }
   };
 
