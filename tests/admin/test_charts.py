@@ -58,3 +58,10 @@ def test_chart_knows_its_newest_values_and_whether_it_is_empty() -> None:
     assert column_chart("x", MINUTES, [counts(1_234)]).newest == "made 1,234"
     assert column_chart("x", MINUTES, [counts()]).empty
     assert column_chart("x", [], []).empty
+
+
+def test_chart_step_ends_before_the_next_one_begins() -> None:
+    first, second, *_ = column_chart("x", MINUTES, [counts(1)]).steps
+
+    assert (first.time, first.until) == ("2026-01-31T12:07:00.000Z", "2026-01-31T12:07:59.999Z")
+    assert second.time == "2026-01-31T12:08:00.000Z"

@@ -10,7 +10,7 @@ from playwright.async_api import Page, expect
 
 async def failing_endpoint(api: Api, count: int = 4) -> Json:
     """Make an endpoint with dead letters: ``count`` with 503, and one with 401."""
-    made = await api.endpoint(description="ERP: orders", retry_schedule=[])
+    made = await api.endpoint(description="ERP: orders", retry_schedule=[], timeout_s=30)
     api.receiver.status = 401
     await api.publish(OrderNo="100776")
     await api.until_finished(1)

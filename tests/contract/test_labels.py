@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from commerce_event.contract.labels import label_of
+from commerce_event.contract.labels import label_of, type_words
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,17 @@ def test_label_of_event_is_the_number_that_people_know(event_type: str, data: di
 @pytest.mark.parametrize("body", [b"", b"no json", b"[1]", b"\xff", b"[" * 100_000])
 def test_label_of_invalid_body_is_empty(body: bytes) -> None:
     assert label_of("OrderConfirmedEvent", body).text == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("OrderConfirmedEvent", "Order confirmed"),
+        ("SupplierSkuOnHandChangedNotification", "Supplier sku on hand changed"),
+        ("ExportDelivered", "Export delivered"),
+        ("Event", "Event"),
+        ("B2BOrder4", "B 2 b order 4"),
+    ],
+)
+def test_type_words_are_those_of_the_name(name: str, text: str) -> None:
+    assert type_words(name) == text

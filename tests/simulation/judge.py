@@ -8,6 +8,7 @@ from record import Act, Arrival, Form, Kept, Published, Record
 
 from commerce_event.core.model import Attempt, Endpoint
 from commerce_event.core.retry import DEFAULT_SCHEDULE_S
+from commerce_event.store.model import INTERRUPTED
 
 _REASONS: dict[str, set[str | None]] = {
     "pending": set(),
@@ -15,6 +16,7 @@ _REASONS: dict[str, set[str | None]] = {
     "dead": {"attempts_exhausted", "gone"},
     "cancelled": {"cancelled_by_user", "endpoint_deleted"},
 }
+_SAYS_NOTHING = {INTERRUPTED, "no_sockets"}  # errors that are no fault of the receiver
 _EARLY_S = 0.002  # the node counts in milliseconds
 
 
@@ -45,10 +47,36 @@ class Judge:
             self._violation(f"delivery {stranger} was sent and the store does not know it")
         for kept in record.kept:
             self._delivery(kept)
+        self._health()
         return self.violations
 
     def _violation(self, sentence: str) -> None:
         self.violations.append(sentence)
+
+    # -- endpoints
+
+    def _health(self) -> None:
+        """The health of each endpoint is that of its recorded attempts, of which those at once have no order."""
+        attempts: dict[int, list[Attempt]] = defaultdict(list)
+        for kept in self._record.kept:
+            ended = [each for each in kept.attempts if each.error not in _SAYS_NOTHING]
+            if ended:
+                attempts[kept.delivery.endpoint_id] += ended
+        if attempts.keys() != self._record.health.keys():
+            self._violation(f"{sorted(self._record.health)} have a health, attempts have {sorted(attempts)}")
+        for endpoint_id, health in self._record.health.items():
+            good = [each for each in attempts[endpoint_id] if each.status is not None and 200 <= each.status <= 299]
+            bad = [each for each in attempts[endpoint_id] if each not in good]
+            successes: set[int | None] = {each.ended_ms for each in good}
+            failures: set[int | None] = {each.ended_ms for each in bad}
+            is_right = (
+                health.last_success_ms in (successes or {None})
+                and health.last_failure_ms in (failures or {None})
+                and (health.failures == len(bad) if not good else health.failures <= len(bad))
+                and health.failing_since_ms in ({each.started_ms for each in bad} if health.failures else {None})
+            )
+            if not is_right:
+                self._violation(f"{health} is not the health of {len(good)} successes and {len(bad)} failures")
 
     # -- events
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from commerce_event.core.model import Attempt, Delivery, Endpoint
+from commerce_event.store.model import EndpointHealth
 
 
 class Arrival(msgspec.Struct, kw_only=True):
@@ -81,6 +82,7 @@ class Record:
         self.healed_s = math.inf
         self.end_s = math.inf
         self.kept: list[Kept] = []
+        self.health: dict[int, EndpointHealth] = {}
         self.balanced = False
         self.left_over = ""
         self.complaints: list[str] = []

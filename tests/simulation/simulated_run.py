@@ -97,6 +97,7 @@ class SimulatedRun:
                 for each, attempts in await node.store.history.deliveries_with_attempts(ids, _EVERYONE)
             ]
             after = found[-1].id
+        record.health = {each.endpoint_id: each for each in await node.store.history.endpoint_health(_EVERYONE)}
         await node.maintenance.counts.verify()
         record.balanced = node.maintenance.counts.report is not None and node.maintenance.counts.report.balanced
         await asyncio.sleep(30.0)

@@ -95,7 +95,7 @@ def form_of(endpoint: EndpointView, catalogue: Catalogue) -> dict[str, list[str]
         "follow_redirects": ["1"] if endpoint.follow_redirects else [],
         "headers": ["\n".join(f"{name}: {value}" for name, value in endpoint.headers.items())],
         "filter_mode": ["json" if rows is None else "rows" if rows.rows else "none"],
-        "filter": [msgspec.json.encode(endpoint.filter).decode()] if rows is None else [],
+        "filter": [msgspec.json.encode(endpoint.filter).decode() if rows is None else ""],
         **({} if rows is None else {"filter_join": [rows.join], **_row_fields(rows.rows)}),
         "timeout_s": [_text(endpoint.timeout_s)],
         "retry_schedule": ["" if schedule is None else ", ".join(f"{delay:g}s" for delay in schedule)],

@@ -34,6 +34,7 @@ from commerce_event.store.model import DeliveryCounts, EndpointHealth, Page
 INCIDENTS_MAX: Final = 200
 OLDEST_MAX: Final = 20  # pending deliveries of an endpoint, to find out which dies first
 SIBLINGS_MAX: Final = 50
+ENDPOINTS_MAX: Final = 400  # of all incidents of an answer, whose pending deliveries are looked at
 ENTRIES_MAX: Final = 50  # audit entries of an endpoint
 _STEP_S: Final = 60
 _ATTEMPTS_OF: Final = 5  # pending deliveries in whose attempts the newest answer is looked for
@@ -231,7 +232,7 @@ def _failing(endpoint: Endpoint, health: EndpointHealth, since_ms: int) -> Faili
 
 async def _oldest(call: Call, groups: Iterable[Sequence[Failing]]) -> dict[int, list[Delivery]]:
     """Return the oldest pending deliveries, by endpoint."""
-    wanted = [each.endpoint_id for group in groups for each in group]
+    wanted = [each.endpoint_id for group in groups for each in group[:SIBLINGS_MAX]][:ENDPOINTS_MAX]
     found: dict[int, list[Delivery]] = {}
     for each in await call.services.store.history.oldest_pending(wanted, limit=OLDEST_MAX):
         found.setdefault(each.endpoint_id, []).append(each)

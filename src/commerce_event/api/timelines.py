@@ -299,8 +299,10 @@ async def _view(
     title = f"{SUBJECTS[kind]} {'' if best is None else best.value}"
     more = len(own) > EVENTS_MAX or not search.is_complete or len(deliveries) == DELIVERIES_MAX
     id_text = {each.id: ids.encode("evt", each.id) for each in shown}
+    name = call.services.registry.client_name(client_id)
+    client = f"client {client_id}" if name is None else f"{name}, client {client_id}"
     summary = summary_text(
-        f"{title} (client {client_id})", ordered(kind, known), verdict, judged, shown,
+        f"{title} ({client})", ordered(kind, known), verdict, judged, shown,
         now_ms=call.now_ms, id_text=id_text, more=more,
     )  # fmt: skip
     return TimelineView(

@@ -18,6 +18,7 @@ from commerce_event.cli import (
     capture,
     change_sources,
     changes,
+    clients,
     demo,
     doctor,
     endpoints,
@@ -82,6 +83,8 @@ app.add_typer(replays.dead, name="dead")
 app.add_typer(replays.replays, name="replays")
 app.add_typer(refusals.app, name="refusals")
 app.add_typer(changes.app, name="changes")
+app.add_typer(clients.app, name="clients")
+app.add_typer(clients.links, name="portal-link")
 app.add_typer(keys.app, name="keys")
 app.add_typer(event_types.app, name="event-types")
 app.add_typer(event_settings.app, name="event-settings")

@@ -12,7 +12,7 @@ from commerce_event.core.problems import Fault
 FIELDS_MAX: Final = 500  # names of fields that are kept of a client and an entity
 REVISIONS_MAX: Final = 1_000  # the newest of an endpoint, in which its state at a time is looked for
 RAISED_MAX: Final = 10_000  # events of a change that are read; it lists at most 1,000 parts
-PENDING_EXAMINED_MAX: Final = 10_000  # pending deliveries of an endpoint, to find the oldest
+PENDING_EXAMINED_MAX: Final = 2_000  # pending deliveries of an endpoint, to find the oldest
 ATTEMPTS_MAX: Final = 200  # the newest of a delivery; the number of manual retries has no limit
 
 

@@ -26,9 +26,21 @@ _SAMPLE_SOURCE: Final = {
 }
 
 
-def publish_command(origin: str, event_type: str, body: bytes) -> str:
-    """Return a curl command that publishes an event at ``origin``; the key comes from the environment."""
-    return _send_command("POST", f"{origin}/v1/events/{event_type}", body)
+def publish_command(origin: str, event_type: str, body: bytes, *, body_file: str = "") -> str:
+    """Return a curl command that publishes an event at ``origin``; the key comes from the environment.
+
+    With ``body_file``, the command reads the body from that file.
+    """
+    return _send_command("POST", f"{origin}/v1/events/{event_type}", body, body_file)
+
+
+def body_option(body: bytes, body_file: str = "") -> str:
+    """Return the option of curl that sends a body, or the bytes of a file."""
+    return (
+        f"--data-binary @{shlex.quote(body_file)}"
+        if body_file
+        else f"-d {shlex.quote(body.decode('utf-8', 'replace'))}"
+    )
 
 
 def change_command(origin: str) -> str:
@@ -41,9 +53,9 @@ def source_command(origin: str) -> str:
     return _send_command("PUT", f"{origin}/v1/change-sources/shop", msgspec.json.encode(_SAMPLE_SOURCE))
 
 
-def _send_command(method: str, url: str, body: bytes) -> str:
+def _send_command(method: str, url: str, body: bytes, body_file: str = "") -> str:
     return (
         f"curl -X {method} {shlex.quote(url)} \\\n"
         f'  -H "Authorization: Bearer $COMMERCE_EVENT_KEY" -H "Content-Type: application/json" \\\n'
-        f"  -d {shlex.quote(body.decode())}"
+        f"  {body_option(body, body_file)}"
     )

@@ -183,6 +183,8 @@ async def _selected(context: ScreenContext, given: Mapping[str, str]) -> Selecte
             warning=None,
         )
     endpoint_id = given.get("endpoint_id") or ""
+    if not endpoint_id:
+        return Selected({}, "", None, "", 0, "", None)
     groups: list[DeadGroupView] = (await context.call("listDeadLetters", query={"endpoint_id": endpoint_id})).items
     endpoint = groups[0].endpoint if groups else await _endpoint(context, endpoint_id)
     body: dict[str, Any] = {"endpoint_id": endpoint_id}

@@ -18,9 +18,9 @@ from commerce_event.api.response_models import MASK, DeliveryView, EndpointSumma
 from commerce_event.contract.labels import label_of
 from commerce_event.core import ids
 from commerce_event.core.type_selection import describe_types
-from commerce_event.web.commands import publish_command
+from commerce_event.web.commands import body_option, publish_command
 from commerce_event.web.highlight import json_text, value_text
-from commerce_event.web.payload import payload
+from commerce_event.web.payload import FOLDED_FROM, payload
 
 _SUMMARY_WORDS: Final = {
     "delivered": "delivered to",
@@ -83,7 +83,8 @@ async def show_event(context: ScreenContext) -> Response:
         ],
         left_out=explained.left_out,
         in_progress=any(each.state == "pending" for reason in explained.endpoints for each in reason.deliveries),
-        curl=publish_command(context.origin, event.type, body),
+        curl=publish_command(context.origin, event.type, body, body_file=_body_file(event, body)),
+        body_file=_body_file(event, body),
         description=context.catalogue.of_event(event.type).description,
         rule_text=_rule_text,
         refusal_id=_refusal_id(event),
@@ -141,6 +142,7 @@ def _endpoint_card(context: ScreenContext, event: EventView, reason: ReasonView)
         cards.append(DeliveryCard(delivery, entries, failed))
     headers = reason.request.headers if reason.request else []
     body = reason.request.body if reason.request and reason.request.body is not UNSET else event.data
+    body_file = _body_file(event, bytes(body)) if body is event.data else ""  # a part of it cannot be downloaded
     sent = None if reason.body_sent is UNSET else reason.body_sent
     return EndpointCard(
         reason=reason,
@@ -150,7 +152,7 @@ def _endpoint_card(context: ScreenContext, event: EventView, reason: ReasonView)
         endpoint=reason.endpoint,
         deliveries=cards,
         more=len(reason.deliveries) - len(cards),
-        curl=_request_command(url, headers, bytes(body)) if headers else "",
+        curl=_request_command(url, headers, bytes(body), body_file) if headers else "",
         has_masked_headers=any(value == MASK and name != "webhook-signature" for name, value in headers),
         request="\n".join([f"POST {url}", *(f"{name}: {value}" for name, value in headers)]) if headers else "",
         body_title=_body_title(reason),
@@ -220,8 +222,13 @@ def _rule_text(value: object, blank: str) -> str:
     return ", ".join(map(value_text, value)) if isinstance(value, list) else value_text(value)
 
 
-def _request_command(url: str, headers: list[tuple[str, str]], body: bytes) -> str:
+def _body_file(event: EventView, body: bytes) -> str:
+    """Return the name of the file that a command reads a long body from; empty for one that stands in the command."""
+    return f"{event.id}.json" if len(body) > FOLDED_FROM else ""
+
+
+def _request_command(url: str, headers: list[tuple[str, str]], body: bytes, body_file: str) -> str:
     """Return the request as a curl command."""
     lines = [f"curl -X POST {shlex.quote(url)}"]
     lines += [f"  -H {shlex.quote(f'{name}: {value}')}" for name, value in headers if name not in _SET_BY_CURL]
-    return " \\\n".join([*lines, f"  -d {shlex.quote(body.decode('utf-8', 'replace'))}"])
+    return " \\\n".join([*lines, f"  {body_option(body, body_file)}"])
