@@ -1,5 +1,6 @@
 """Portal links: who may make them, and for what."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -74,6 +75,14 @@ async def test_portal_links_of_a_client_are_limited(api: Api, monkeypatch: pytes
 
     expect_problem(await api.admin.post(PATH, json=wanted()), 409)
     expect(await api.admin.post(PATH, json=wanted(2)), 201)
+
+
+async def test_portal_links_that_are_made_together_keep_the_limit(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(portal_links, "PER_CLIENT_MAX", 2)
+
+    answers = await asyncio.gather(*(api.admin.post(PATH, json=wanted()) for _ in range(5)))
+
+    assert sorted(answer.status_code for answer in answers) == [201, 201, 409, 409, 409]
 
 
 async def test_portal_link_opens_on_every_node_that_has_read_the_keys(api: Api) -> None:

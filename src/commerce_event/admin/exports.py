@@ -11,7 +11,8 @@ from msgspec import UNSET
 Format = Literal["csv", "jsonl"]
 
 MEDIA_TYPES: Final[dict[Format, str]] = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl; charset=utf-8"}
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the beginning of a formula
+# What a spreadsheet takes for the beginning of a formula; some skip blanks, and read full-width signs as plain ones.
+_FORMULA: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _BYTE_ORDER_MARK: Final = "\ufeff"  # without it, Excel reads UTF-8 as the code page of the machine
 
 
@@ -62,7 +63,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool | int | float):
         return msgspec.json.encode(value).decode()
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
 
 
 def _csv_line(cells: Sequence[str]) -> str:

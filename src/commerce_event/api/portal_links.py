@@ -42,22 +42,22 @@ async def create_portal_link(call: Call) -> Reply:
     if call.key.is_portal_link:  # else revoking a link would leave those that it made
         raise NotAllowedError("A portal link cannot make other links; it takes a key.")
     registry, now_ms = call.services.registry, call.now_ms
-    recent = [
-        key
-        for key in registry.all_keys()
-        if key.is_portal_link
-        and key.client_ids == (wanted.client_id,)
-        and key.created_ms > now_ms - EXPIRES_MAX_S * 1000
-    ]
-    if len(recent) >= PER_CLIENT_MAX:
-        raise Problem(409, f"A client gets at most {PER_CLIENT_MAX} portal links in 30 days; use one that there is.")
     name = registry.client_name(wanted.client_id)
     shown = str(wanted.client_id) if name is None else f"{name} ({wanted.client_id})"
     ends_ms = now_ms + wanted.expires_in_s * 1000
     expires_ms = ends_ms if call.key.expires_ms is None else min(ends_ms, call.key.expires_ms)
-    key, link = await registry.add_portal_link(
-        wanted.role, wanted.client_id, f"Portal link for {shown}"[:100], now_ms, expires_ms=expires_ms
+    added = await registry.add_portal_link(
+        wanted.role,
+        wanted.client_id,
+        f"Portal link for {shown}"[:100],
+        now_ms,
+        expires_ms=expires_ms,
+        since_ms=now_ms - EXPIRES_MAX_S * 1000,
+        limit=PER_CLIENT_MAX,
     )
+    if added is None:
+        raise Problem(409, f"A client gets at most {PER_CLIENT_MAX} portal links in 30 days; use one that there is.")
+    key, link = added
     view = PortalLinkView(
         url=f"{call.origin}{PATH}?link={link}",
         key_id=ids.encode("key", key.id),

@@ -1,5 +1,6 @@
 """Time lines: all events of an order, a part, a customer or a company, and what each receiver has of them."""
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Final
 from urllib.parse import urlsplit
@@ -160,6 +161,7 @@ class _Search:
             some = await self._call.services.store.history.events(query, Page(step, before))
             for each in some:
                 self._add(each, exact)
+                await asyncio.sleep(0)  # a large event takes milliseconds
             read += len(some)
             size += sum(len(each.body) for each in some)
             if len(some) < step:

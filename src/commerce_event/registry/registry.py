@@ -459,9 +459,12 @@ class Registry:
         return key, text
 
     async def add_portal_link(
-        self, role: Role, client_id: int, name: str, now_ms: int, *, expires_ms: int
-    ) -> tuple[Key, str]:
-        """Create the key of a portal link and return it with the link's text, which only the vault can make."""
+        self, role: Role, client_id: int, name: str, now_ms: int, *, expires_ms: int, since_ms: int, limit: int
+    ) -> tuple[Key, str] | None:
+        """Create the key of a portal link and return it with the link's text, which only the vault can make.
+
+        None when the client already has ``limit`` links that were made after ``since_ms``.
+        """
         digest = secrets.token_bytes(_DIGEST_BYTES - len(PORTAL_LINK_MARK)) + PORTAL_LINK_MARK
         key = Key(
             id=self._ids.next(now_ms),
@@ -472,9 +475,19 @@ class Registry:
             created_ms=now_ms,
             expires_ms=expires_ms,
         )
-        await self._put_key(key)
+        async with self._lock:
+            if self._count_portal_links(client_id, since_ms) >= limit:
+                return None
+            await self._save_key(key)
         sealed = self._vault.seal(msgspec.msgpack.encode((key.id, digest)), _PORTAL_CONTEXT)
         return key, base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+
+    def _count_portal_links(self, client_id: int, since_ms: int) -> int:
+        """Return how many links for a client were made after ``since_ms``."""
+        return sum(
+            key.is_portal_link and key.client_ids == (client_id,) and key.created_ms > since_ms
+            for key in self._keys.values()
+        )
 
     def portal_link(self, text: str) -> Key | None:
         """Return the key of a portal link, also when it is revoked or has expired; None when the text is no link."""
@@ -492,10 +505,13 @@ class Registry:
 
     async def _put_key(self, key: Key) -> None:
         async with self._lock:
-            version = await self._store.registry.put_key(key)
-            self._keys[key.id] = key
-            self._index_keys()
-            self._advance(version)
+            await self._save_key(key)
+
+    async def _save_key(self, key: Key) -> None:
+        version = await self._store.registry.put_key(key)
+        self._keys[key.id] = key
+        self._index_keys()
+        self._advance(version)
 
     # -- names of clients
 
