@@ -69,6 +69,7 @@ async def by_hand(page: Page, scheme: str, folder: Path, receiver_url: str) -> N
     await page.get_by_label("Client", exact=True).fill("1")
     await page.get_by_label("Description").fill(f"ERP: orders of the web shop, {scheme}")
     await page.get_by_role("button", name="Next: event types").click()
+    await page.locator("input[name=event_types][value='*']").uncheck()
     await page.locator("input[name=event_types][value=Order]").check()
     await page.get_by_role("button", name="Next: filter").click()
     await page.get_by_label("Only events that meet conditions").check()

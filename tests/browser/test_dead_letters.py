@@ -122,13 +122,13 @@ async def test_change_is_put_back_from_the_audit_log(page: Page, api: Api) -> No
     expect_status(await api.admin.patch(path, json={"event_types": ["Product"]}), 200)
     await sign_in(page)
     await page.goto("/admin/audit")
-    await page.get_by_role("link", name="Put back: Changed Search index: event types * → Product").click()
+    await page.get_by_role("link", name=re.compile("^Put back: Changed Search index")).click()
     await expect(page.get_by_role("row", name="event types * Product")).to_be_visible()
     await page.get_by_role("button", name="Put back").click()
 
     await expect(page.get_by_text("Put back: event types.")).to_be_visible()
     assert expect_status(await api.admin.get(path), 200)["event_types"] == ["*"]
     await page.goto("/admin/audit")
-    await page.get_by_role("link", name="Changed Search index: event types * → Product", exact=True).click()
+    await page.get_by_role("link", name=re.compile("^Changed Search index: event types")).click()
     await page.get_by_role("button", name="Put back").click()
     await expect(page.get_by_text("Changed again since then: event_types.")).to_be_visible()

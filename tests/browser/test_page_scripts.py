@@ -45,14 +45,15 @@ async def add_last_hour(api: Api, endpoint: dict[str, Any]) -> None:
 
 
 async def test_ended_session_says_so_and_restores_the_form(page: Page, api: Api) -> None:
+    endpoint = await api.endpoint(description="The shop")
     await sign_in(page)
-    await page.goto("/admin/endpoints/new")
+    await page.goto(f"/admin/endpoints/{endpoint['id']}/edit")
     await page.get_by_label("URL").fill("https://erp.example.com/webhooks")
     await page.get_by_label("Description").fill("The warehouse")
     await page.get_by_label("Static headers").fill("Authorization: Bearer a-secret-of-the-receiver")
     await end_session(page, api)
 
-    await page.get_by_role("button", name="Create endpoint").click()
+    await page.get_by_role("button", name="Save", exact=True).click()
 
     await expect(page.get_by_text("Your session has ended.")).to_be_visible()
     assert "a-secret" not in await page.evaluate("JSON.stringify(sessionStorage)")
@@ -60,12 +61,12 @@ async def test_ended_session_says_so_and_restores_the_form(page: Page, api: Api)
     await page.get_by_role("button", name="Sign in").click()
     await page.get_by_label("Your key").fill("the-operators-own-admin-key-of-the-tests")
     await page.get_by_role("button", name="Sign in").click()
-    await page.wait_for_url("**/admin/endpoints/new")
+    await page.wait_for_url("**/edit")
     await expect(page.get_by_label("URL")).to_have_value("https://erp.example.com/webhooks")
     await expect(page.get_by_label("Description")).to_have_value("The warehouse")
     await expect(page.get_by_label("Static headers")).to_have_value("")
     await page.reload()
-    await expect(page.get_by_label("Description")).to_have_value("")
+    await expect(page.get_by_label("Description")).to_have_value("The shop")
 
 
 async def test_live_update_after_session_end_leads_to_sign_in_and_back(page: Page, api: Api) -> None:

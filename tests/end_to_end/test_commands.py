@@ -748,3 +748,43 @@ async def test_commands_say_in_words_what_the_screens_know_of_a_failure(shell: S
     await shell("deliveries", "cancel", delivery["id"])
     checked = (await run("doctor", environment=shell.environment)).out
     assert f"failed once: connection refused: nothing listens at {address}; 0 wait" in checked
+
+
+async def test_clients_are_named_and_get_portal_links(shell: Shell) -> None:
+    named = await shell.json("clients", "name", "7", "Acme")
+    link = await shell.json("portal-link", "create", "--client", "7", "--expires", "2h")
+    [key] = await shell.json("keys", "list")
+    too_long = await shell("portal-link", "create", "--client", "7", "--expires", "31d")
+    removed = await shell.json("clients", "name", "7", "--remove")
+
+    assert named == {"client_id": 7, "name": "Acme", "endpoints": 0}
+    assert "/admin/portal?link=" in link["url"]
+    assert (key["id"], key["name"], key["expires_at"]) == (
+        link["key_id"],
+        "Portal link for Acme (7)",
+        link["expires_at"],
+    )
+    assert (too_long.code, "expires_in_s" in too_long.err) == (2, True)
+    assert removed["name"] is None
+    assert await shell.json("clients", "list") == []
+
+
+async def test_preview_and_wrong_signature_of_an_endpoint(shell: Shell, receiver: LocalReceiver) -> None:
+    for source in ("WEB", "POS"):
+        await shell.json("publish", "OrderConfirmedEvent", stdin=json.dumps({**ORDER, "Source": source}))
+    seen = await shell("endpoints", "preview", "--client", "1", "--filter", '{"Source": "WEB"}')
+    made = await endpoint(shell, receiver)
+    wrong = await shell("endpoints", "test", made["id"], "--wrong-signature")
+
+    assert "1 of the 2 newest events would be sent." in seen.out
+    assert "Source is WEB: no, it is POS" in seen.out
+    assert (wrong.code, "Answered" in wrong.out) in {(0, True), (1, True)}
+
+
+async def test_key_with_an_end_is_listed_with_it(shell: Shell) -> None:
+    made = await shell.json("keys", "create", "--role", "read", "--client", "1", "--expires", "3d")
+    dated = await shell.json("keys", "create", "--role", "read", "--client", "1", "--expires", "2035-01-31")
+
+    assert dated["expires_at"] == "2035-01-31T00:00:00.000Z"
+    assert made["warning"].startswith("expires in")
+    assert "expires in" in (await shell("keys", "list")).out

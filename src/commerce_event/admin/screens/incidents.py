@@ -69,7 +69,9 @@ def _replay_url(incident: IncidentDetailView, only: str) -> str:
 
 
 def _changes(entry: AuditEntryView) -> list[tuple[str, str, str]]:
-    """Return the fields of a change with their values before and after, in words."""
+    """Return the fields of a change with their values before and after, in words; none of a creation."""
+    if all(each.before is None for each in entry.changes) and entry.action.startswith("create"):
+        return []
     return [
         (label_of_field(each.field), value_in_words(each.before), value_in_words(each.after)) for each in entry.changes
     ]
