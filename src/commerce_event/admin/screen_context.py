@@ -36,7 +36,7 @@ from commerce_event.web.pages import HEADERS, Pages
 
 FORM_MAX: Final = 64 * 1024
 ROOT: Final = "/admin"
-LIVE_S: Final = 5  # after which a page is read again; a template sets its own live_s
+LIVE_S: Final = 5  # after which a page is read again; a screen may give its own live_s
 STANDS_STILL: Final = frozenset({"cursor", "q", "page", "payload"})  # older pages of lists, and what costs more
 _FORMS: Final = ("/new", "/edit", "/test")
 FLASH_COOKIE: Final = "commerce_event_flash"
@@ -208,9 +208,9 @@ class ScreenContext:
             "now": "" if self.is_partial else rfc3339(self.now_ms),  # else no page would be as it was
             "page_url": self.url_with(),
             "is_readable": self._is_readable(status),
-            "live_s": 0 if STANDS_STILL & self.query.keys() else LIVE_S,
             "flash": bytes.fromhex(flash).decode(errors="replace") if _is_hex(flash) else "",
             **context,
+            "live_s": 0 if STANDS_STILL & self.query.keys() else context.get("live_s", LIVE_S),
         }
         return self._factory.pages.page(f"admin/{template}", shown, status)
 
