@@ -1,7 +1,8 @@
 """One request to a screen: who asks, what was sent, and the API operations on that person's behalf."""
 
+import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -167,14 +168,19 @@ class ScreenContext:
 
     async def all_endpoints(self) -> list[EndpointView]:
         """Return every endpoint that this person may see, oldest first."""
-        found: list[EndpointView] = []
+        return [each async for each in self.endpoints()][::-1]
+
+    async def endpoints(self) -> AsyncIterator[EndpointView]:
+        """Yield every endpoint that this person may see, newest first. Others run between the pages of the list."""
         cursor: str | None = None
         while True:
             page = await self.call("listEndpoints", query={"limit": _LIST_LIMIT, "cursor": cursor})
-            found += page.items
+            for each in page.items:
+                yield each
             cursor = page.next_cursor
             if cursor is None:
-                return found[::-1]
+                return
+            await asyncio.sleep(0)
 
     async def count_dead_letters(self, *, as_stored: bool = False) -> None:
         """Set the number in the menu, as of the last recount, which is in memory; or as it is stored now."""
