@@ -1,4 +1,4 @@
-"""Time lines: all events of an order, a part, a customer or a company, and what each receiver has of them."""
+"""Timelines: all events of an order, a part, a customer or a company, and what each receiver has of them."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -78,7 +78,7 @@ class TimelineClientView(msgspec.Struct, frozen=True):
 
 
 class TimelineDeliveryView(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of an event at a receiver: of its deliveries, the one that counts."""
+    """The state of an event at a receiver: of its deliveries, the one that counts."""
 
     id: str
     endpoint_id: str
@@ -95,7 +95,7 @@ class TimelineDeliveryView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TimelineEventView(msgspec.Struct, frozen=True, kw_only=True):
-    """An event of the time line."""
+    """An event of the timeline."""
 
     id: str
     type: str
@@ -120,7 +120,7 @@ class ReceiverView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TimelineView(msgspec.Struct, frozen=True, kw_only=True):
-    """A time line: the verdict, what identifies the subject, what each receiver has, and the events, newest first."""
+    """A timeline: the verdict, what identifies the subject, what each receiver has, and the events, newest first."""
 
     kind: TimelineKind
     title: str
@@ -216,7 +216,7 @@ def _types(call: Call, kind: TimelineKind) -> tuple[str, ...]:
 async def read_timeline(call: Call) -> Reply:
     kind = _KINDS.get(call.path["kind"])
     if kind is None:
-        raise Problem(404, f"There is no such kind of time line; there are {', '.join(_KINDS)}.")
+        raise Problem(404, f"There is no such kind of timeline; there are {', '.join(_KINDS)}.")
     query: TimelineQuery = call.query
     value = query.value.strip()
     if not words(value):
@@ -364,7 +364,7 @@ def _receiver_view(call: Call, judged: ReceiverVerdict) -> ReceiverView:
 
 
 def _not_sent_to(call: Call, client_id: int, cells: Mapping[int, object]) -> list[EndpointSummary]:
-    """Return the client's endpoints that no event of the time line was sent to."""
+    """Return the client's endpoints that no event of the timeline was sent to."""
     present = call.services.registry.endpoints(Scope.of(client_id))
     summaries = [endpoint_summary(each) for each in present if each.id not in cells]
     return [each for each in summaries if each is not None][:NOT_SENT_MAX]
@@ -405,7 +405,7 @@ OPERATIONS = (
         method="GET",
         path="/v1/timelines/{kind}",
         name="readTimeline",
-        summary="Read the time line of an order, a part, a customer or a company",
+        summary="Read the timeline of an order, a part, a customer or a company",
         tag="Events",
         needs="read",
         run=read_timeline,

@@ -175,7 +175,7 @@ def _name(reason: ReasonView) -> str:
 
 
 def _summary(sent_to: list[EndpointCard], endpoints: int) -> str:
-    """Return what became of the event, such as ``Delivered to 2, dead at 1.``"""
+    """Return the state of the event in words, such as ``Delivered to 2, dead at 1.``"""
     counts = Counter(card.state for card in sent_to)
     parts = [f"{words} {counts[state]}" for state, words in _SUMMARY_WORDS.items() if counts[state]]
     if not parts:
@@ -205,7 +205,7 @@ def _failed_rule(rule: RuleView) -> str:
 
 
 def _types_text(wanted: Any) -> str:
-    """Return the types that the type rule wants, with those that are left out."""
+    """Return the types that the type rule selects, with those that are left out."""
     if isinstance(wanted, dict):
         return describe_types(wanted["event_types"], wanted["except"])
     return describe_types(wanted, ())

@@ -101,7 +101,7 @@ class IncidentLine(msgspec.Struct, frozen=True):
 
     incident: IncidentView
     name: str
-    others: int  # endpoints besides the first
+    others: int  # endpoints other than the first
     lasts: str
     cause: str
     dies_in: str  # empty: nothing waits

@@ -35,7 +35,7 @@ _OUTCOMES: Final = (("delivered", "good"), ("dead", "bad"), ("cancelled", "idle"
 
 
 class OutcomeBar(msgspec.Struct, frozen=True):
-    """A part of the bar that shows what became of the deliveries; start and width are percent."""
+    """A part of the bar that shows the states of the deliveries; start and width are percent."""
 
     state: str
     tone: str
