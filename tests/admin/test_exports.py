@@ -2,14 +2,18 @@
 
 import csv
 import io
+from typing import Any
 
 import httpx
 import msgspec
 import pytest
 from api_server import ADMIN_KEY, Api, plain_client
 
+from commerce_event.admin import screen_context
 from commerce_event.admin.exports import columns_of, header, rows
 from commerce_event.admin.list_position import after_rows, export_url, range_text
+from commerce_event.admin.screens import exports
+from commerce_event.core import ids
 
 
 class Place(msgspec.Struct):
@@ -33,6 +37,14 @@ def test_csv_has_a_column_for_each_value_and_no_formula() -> None:
         {"name": "'=HYPERLINK(1)", "type": "", "place.url": "https://a", "tags": '["x","y"]', "count": "-1"},
         {"name": 'å "b"', "type": "k", "place.url": "'@a", "tags": "[]", "count": "-1"},
     ]
+
+
+@pytest.mark.parametrize(
+    "text", ["=1", " =1", "\n=1", "\t=1", "\r+1", "\u00a0-1", "\uff1d1", "\uff0b1", "\uff201", "@a"]
+)
+def test_csv_cell_that_a_spreadsheet_would_compute_begins_with_a_quote(text: str) -> None:
+    line = b"".join(rows([Place(text)], columns_of(Place), "csv")).decode()
+    assert next(csv.reader(io.StringIO(line, newline=""))) == [f"'{text}"]
 
 
 def test_json_lines_are_the_items_of_the_api() -> None:
@@ -76,6 +88,32 @@ async def test_export_of_another_client_is_refused(api: Api) -> None:
     _, made = await api.key("read", 1)
     assert (await _export(api, "client_id=2", made["key"])).status_code == 403
     assert (await _export(api, "format=xls")).status_code == 422
+
+
+async def test_export_counts_for_its_caller_like_other_large_answers(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screen_context, "_STREAM_BYTES", 2**40)
+
+    refused = await _export(api, "format=csv")
+
+    assert refused.status_code == 503
+    assert "Retry-After" in refused.headers
+
+
+async def test_export_ends_when_its_key_is_revoked_meanwhile(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exports, "LIMIT_MAX", 1)
+    _, made = await api.key("read", 1)
+    for number in range(3):
+        await api.publish(OrderNo=f"SO-{number}")
+    read = screen_context.ScreenContext.call_in_turn
+
+    async def revoke_first(context: screen_context.ScreenContext, name: str, **given: Any) -> Any:
+        await api.node.registry.revoke_key(ids.decode("key", made["id"]), 1)
+        return await read(context, name, **given)
+
+    monkeypatch.setattr(screen_context.ScreenContext, "call_in_turn", revoke_first)
+
+    with pytest.raises(httpx.RemoteProtocolError):
+        await _export(api, "format=csv", made["key"])
 
 
 async def _export(api: Api, query: str, key: str = ADMIN_KEY) -> httpx.Response:

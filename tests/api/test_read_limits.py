@@ -1,15 +1,18 @@
 """What reading may cost: pages have a size, a caller's reads take turns, and unsent answers count for their caller."""
 
 import asyncio
+import re
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
-from api_server import DEADLINE_S, Api, Json, expect
-from starlette.responses import Response
+from api_server import DEADLINE_S, Api, Json, expect, plain_client
+from starlette.responses import Response, StreamingResponse
 
+from commerce_event.admin.endpoint_form import blank_form
 from commerce_event.api import paging
-from commerce_event.api.read_limits import READS_PER_OWNER, SharedResponse
+from commerce_event.api.read_limits import READS_PER_OWNER, SharedResponse, SharedStream
 from commerce_event.core.model import Event
 from commerce_event.http.body_budget import BodyBudget
 
@@ -106,6 +109,25 @@ async def test_reads_of_one_caller_take_turns_and_delay_no_other(api: Api, monke
     assert reads.begun == 10
 
 
+async def test_previews_of_the_endpoint_form_take_turns(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, made = await api.key("manage", 1)
+    async with plain_client(api.url, {}) as person:
+        await person.post("/admin/sign-in", data={"key": made["key"]})
+        csrf = re.findall(r'name="csrf" value="([^"]+)"', (await person.get("/admin")).text)[0]
+        form = blank_form("1") | {
+            "csrf": [csrf], "step": ["filter"], "go": ["try"], "url": [f"{api.receiver.url}/hook"],
+        }  # fmt: skip
+        reads = Reads(api, monkeypatch, client_id=1)
+        many = [asyncio.create_task(person.post("/admin/endpoints/new", data=form)) for _ in range(5)]
+        await reads.until(begun=READS_PER_OWNER)
+        expect(await api.admin.get("/v1/events?client_id=2"), 200)
+        assert reads.begun == READS_PER_OWNER
+
+        reads.may_end.set()
+        assert {each.status_code for each in await asyncio.gather(*many)} == {200}
+        assert reads.begun == 5
+
+
 async def test_read_whose_caller_has_gone_is_cancelled(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     greedy, _ = await api.key("read", 1)
     reads = Reads(api, monkeypatch, client_id=1)
@@ -150,3 +172,41 @@ async def test_shared_response_counts_for_its_owner_until_it_is_sent() -> None:
     assert bodies.used == 0
     assert b"".join(each.get("body", b"") for each in sent) == content
     assert [each.get("more_body") for each in sent[1:]] == [True, True, True, False]
+
+
+async def test_shared_stream_counts_a_piece_for_its_owner_until_all_is_sent() -> None:
+    bodies = BodyBudget(300_000)
+    may_go_on = asyncio.Event()
+    sent: list[Any] = []
+    refused: list[Any] = []
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"a"
+        await may_go_on.wait()
+        yield b"b"
+
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    async def keep(message: Any) -> None:
+        sent.append(message)
+
+    async def quick(message: Any) -> None:
+        refused.append(message)
+
+    def stream() -> SharedStream:
+        return SharedStream(StreamingResponse(pieces(), 200, {"X-Name": "list"}), bodies, "a", 200_000)
+
+    scope: Any = {"type": "http", "method": "GET"}
+    first = asyncio.create_task(stream()(scope, receive, keep))
+    async with asyncio.timeout(DEADLINE_S):
+        while len(sent) < 2:
+            await asyncio.sleep(0)
+        assert bodies.used == 200_000
+        await stream()(scope, receive, quick)
+        assert refused[0]["status"] == 503
+        may_go_on.set()
+        await first
+    assert bodies.used == 0
+    assert (b"x-name", b"list") in sent[0]["headers"]
+    assert b"".join(each.get("body", b"") for each in sent) == b"ab"

@@ -15,7 +15,8 @@ from commerce_event.admin.one_time_secret import OneTimeSecret
 from commerce_event.admin.sessions import COOKIE, Session, Sessions
 from commerce_event.api.openapi import OPERATIONS
 from commerce_event.api.operations import Call, perform, while_caller_waits
-from commerce_event.api.read_limits import SharedResponse, run_in_turn
+from commerce_event.api.paging import BYTES_MAX
+from commerce_event.api.read_limits import SharedResponse, SharedStream, run_in_turn
 from commerce_event.api.response_models import BooksView, EndpointView
 from commerce_event.api.services import Services
 from commerce_event.api.validation import convert
@@ -43,6 +44,7 @@ _OPERATIONS: Final = {operation.name: operation for operation in OPERATIONS}
 _CHANGING: Final[frozenset[Role]] = frozenset({"admin", "manage"})
 _LIST_LIMIT: Final = 200
 _NAMES_SUGGESTED: Final = 500
+_STREAM_BYTES: Final = 2 * BYTES_MAX  # of an export: a page of a list, and its rows as text
 
 Form = dict[str, list[str]]
 
@@ -152,9 +154,16 @@ class ScreenContext:
         call = Call(services, key, path or {}, parameters, content, raw_body, origin=self.origin)
         return (await perform(operation, call)).content
 
-    async def call_in_turn(self, name: str, *, query: Mapping[str, Any]) -> Any:
-        """Run an API operation that reads after the answer has begun, in turn with the other reads of this key."""
-        return await run_in_turn(self._factory.services.reads, self.session.key, self.call(name, query=query))
+    async def call_in_turn(self, name: str, *, query: Mapping[str, Any] | None = None, body: Any = None) -> Any:
+        """Run an API operation that reads, in turn with the other reads of this key.
+
+        For what no turn is taken for yet: a form, and an answer that has begun. Raises Problem, also when the key was
+        revoked or has expired meanwhile.
+        """
+        if self._factory.services.registry.key(self.session.key.id) is None:
+            raise Problem(401, "The key of this session was revoked, or has expired.")
+        working = self.call(name, query=query, body=body)
+        return await run_in_turn(self._factory.services.reads, self.session.key, working)
 
     async def all_endpoints(self) -> list[EndpointView]:
         """Return every endpoint that this person may see, oldest first."""
@@ -278,7 +287,7 @@ class ScreenFactory:
                     if cookie in request.cookies:
                         response.delete_cookie(cookie, path=path)
             if isinstance(response, StreamingResponse):
-                return response  # its size is bounded by that of a page
+                return SharedStream(response, self.services.bodies, session.key.owner, _STREAM_BYTES)
             if request.method == "GET":
                 response = finished(request, response)
             return SharedResponse(response, self.services.bodies, session.key.owner)

@@ -3,7 +3,7 @@
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from commerce_event.core.model import Key
 from commerce_event.core.problems import Problem
@@ -70,3 +70,24 @@ class SharedResponse(Response):
                 more = start + _PIECE < len(body)
                 piece = body[start : start + _PIECE]
                 await send({"type": "http.response.body", "body": piece, "more_body": more})
+
+
+class SharedStream(Response):
+    """An answer that is made in pieces. As many bytes as a piece may have count for its owner until all is sent."""
+
+    def __init__(self, response: StreamingResponse, bodies: BodyBudget, owner: str, piece_bytes: int) -> None:
+        super().__init__(status_code=response.status_code)
+        self.raw_headers = response.raw_headers
+        self._response = response
+        self._bodies = bodies
+        self._owner = owner
+        self._piece_bytes = piece_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._bodies.share(self._owner) as share:
+            try:
+                share.grow_to(self._piece_bytes)
+            except Problem as problem:
+                await problem_response(problem)(scope, receive, send)
+                return
+            await self._response(scope, receive, send)

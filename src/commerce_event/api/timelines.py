@@ -152,7 +152,7 @@ class _Search:
 
     async def add(self, scope: Scope, value: str, wanted: Iterable[Identifier]) -> None:
         """Search for a value, and add the events that have one of these identifiers."""
-        query = EventQuery(scope=scope, types=self._types, text=value)
+        query = EventQuery(scope=scope, types=self._types, text=value, whole_words=True)
         exact = frozenset(wanted)
         read = size = 0
         before: int | None = None

@@ -187,7 +187,10 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which events; all conditions must hold. ``text`` is searched in the payload, ignoring case and accents."""
+    """Which events; all conditions must hold. ``text`` is searched in the payload, ignoring case and accents.
+
+    Its last word may be a beginning, unless ``whole_words`` is set.
+    """
 
     scope: Scope
     types: tuple[str, ...] = ()
@@ -196,6 +199,7 @@ class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
     until_ms: int | None = None
     state: DeliveryState | None = None  # has a delivery in that state
     text: str | None = None
+    whole_words: bool = False
 
     def parts(self) -> "list[EventQuery]":
         """Return a query for each client and type that is named: an index has the newest of each in order."""

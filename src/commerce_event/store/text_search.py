@@ -9,6 +9,7 @@ import msgspec
 
 from commerce_event.core import search_words
 from commerce_event.core.search_words import wanted
+from commerce_event.store.model import EventQuery
 from commerce_event.store.port import StoreUnavailableError
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "index_query",
     "longest_word",
     "wanted",
+    "wanted_by",
 ]
 
 _decode: Final = msgspec.json.Decoder(float_hook=str).decode
@@ -71,9 +73,16 @@ def index_query(wanted_words: Sequence[str], client_ids: Iterable[int] = ()) -> 
     return f"({clients}) & ({words})" if clients else words
 
 
+def wanted_by(query: EventQuery) -> str:
+    """Return what an entry must hold for the text of a query; a blank at the end ends the last word."""
+    found = wanted(query.text or "")
+    return f"{found} " if found and query.whole_words else found
+
+
 def _candidates(wanted_words: str) -> str:
     lexemes = [f"'{word[:_LEXEME_MAX]}'" for word in wanted_words.split()[:_QUERY_WORDS_MAX]]
-    lexemes[-1] += ":*"
+    if not wanted_words.endswith(" "):
+        lexemes[-1] += ":*"
     return f"({' & '.join(lexemes)})"
 
 

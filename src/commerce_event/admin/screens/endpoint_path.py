@@ -123,7 +123,7 @@ def change_filter(form: Form, go: str) -> tuple[dict[str, list[str]], bool]:
 async def preview_of(context: ScreenContext, fields: Mapping[str, Any]) -> EndpointPreviewView:
     """Return which of the client's newest events an endpoint with these fields would get."""
     names = ("client_id", "application_id", "event_types", "except", "filter")
-    found: EndpointPreviewView = await context.call(
+    found: EndpointPreviewView = await context.call_in_turn(
         "previewEndpoint", body={name: fields[name] for name in names if name in fields}
     )
     return found

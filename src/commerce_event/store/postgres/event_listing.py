@@ -108,7 +108,7 @@ def _conditions_of(query: EventQuery, page: Page, ids: Span) -> Conditions:
 
 async def _search(connection: Connection, query: EventQuery, page: Page) -> list[Event]:
     """Scan the events that are not indexed yet, and use the text index; both from one snapshot."""
-    wanted = text_search.wanted(query.text or "")
+    wanted = text_search.wanted_by(query)
     if not wanted:
         return []
     async with connection.transaction(isolation="repeatable_read", readonly=True):

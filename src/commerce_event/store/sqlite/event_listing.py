@@ -118,7 +118,7 @@ def _starts_from_queue(connection: apsw.Connection, query: EventQuery) -> bool:
 
 def _search(connection: apsw.Connection, query: EventQuery, page: Page) -> list[Event]:
     """Scan the newest events, which finds frequent words; then use the text index, which finds rare ones."""
-    wanted = text_search.wanted(query.text or "")
+    wanted = text_search.wanted_by(query)
     if not wanted:
         return []
     if query.state in ENDED:
@@ -183,7 +183,10 @@ def _event_below_newest(connection: apsw.Connection, query: EventQuery, page: Pa
 def _match(scope: Scope, phrases: Sequence[str]) -> str:
     """Return the index query for texts with any of the phrases: all words in that order, the last one as a prefix."""
     # The index stops reading at U+0000.
-    quoted = ['"' + phrase.replace('"', '""').replace("\0", " ") + '" *' for phrase in phrases]
+    quoted = [
+        '"' + phrase.replace('"', '""').replace("\0", " ") + ('"' if phrase.endswith(" ") else '" *')
+        for phrase in phrases
+    ]
     words = f"value : ({' OR '.join(quoted)})"
     ids = scope.sorted_ids
     if ids is None:
