@@ -3,14 +3,13 @@
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Final
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.parameters import Int32, scope_for
-from commerce_event.api.response_models import EndpointSummary, endpoint_summary, shown_time
+from commerce_event.api.response_models import EndpointSummary, display_name, endpoint_summary, shown_time
 from commerce_event.core import ids
 from commerce_event.core.clock import rfc3339
 from commerce_event.core.model import Attempt, Delivery, DeliveryState, Endpoint, Event, Scope
@@ -330,11 +329,6 @@ def _receiver(call: Call, endpoint_id: int) -> Receiver:
     if endpoint is None:
         return Receiver(id=endpoint_id, name=ids.encode("end", endpoint_id))
     return Receiver(id=endpoint_id, name=display_name(endpoint), held=_held(call, endpoint))
-
-
-def display_name(endpoint: Endpoint) -> str:
-    """Return what people call an endpoint: its description, or the host of its URL."""
-    return endpoint.description or urlsplit(endpoint.url).netloc or endpoint.url
 
 
 def _held(call: Call, endpoint: Endpoint) -> str:

@@ -4,7 +4,6 @@ import asyncio
 import shlex
 from collections import Counter
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import UNSET
@@ -14,7 +13,7 @@ from commerce_event.admin.screen_context import ROOT, ScreenContext, safe_next
 from commerce_event.admin.screens.timelines import links_of
 from commerce_event.admin.timeline import TimelineEntry, timeline
 from commerce_event.api.explanations import ReasonView, RuleView
-from commerce_event.api.response_models import MASK, DeliveryView, EndpointSummary, EventView
+from commerce_event.api.response_models import MASK, DeliveryView, EndpointSummary, EventView, display_name
 from commerce_event.contract.labels import label_of
 from commerce_event.core import ids
 from commerce_event.core.type_selection import describe_types
@@ -79,7 +78,7 @@ async def show_event(context: ScreenContext) -> Response:
         payload=payload(body, whole=context.query["payload"] == "full"),
         sent_to=sent_to,
         not_sent_to=[
-            (_name(reason), reason, _why_not(reason)) for reason in explained.endpoints if not reason.deliveries
+            (display_name(reason), reason, _why_not(reason)) for reason in explained.endpoints if not reason.deliveries
         ],
         left_out=explained.left_out,
         in_progress=any(each.state == "pending" for reason in explained.endpoints for each in reason.deliveries),
@@ -146,7 +145,7 @@ def _endpoint_card(context: ScreenContext, event: EventView, reason: ReasonView)
     sent = None if reason.body_sent is UNSET else reason.body_sent
     return EndpointCard(
         reason=reason,
-        name=_name(reason),
+        name=display_name(reason),
         url=url,
         url_then=reason.url if reason.url != url else "",
         endpoint=reason.endpoint,
@@ -167,11 +166,6 @@ def _body_title(reason: ReasonView) -> str:
     is_sent = reason.deliveries[0].attempts not in (UNSET, [])
     newest = " by the newest delivery" if len(reason.deliveries) > 1 else ""
     return f"Body {'sent' if is_sent else 'to be sent'}{newest}"
-
-
-def _name(reason: ReasonView) -> str:
-    """Return the description of an endpoint; without one, the host of its URL."""
-    return reason.description or urlsplit(reason.url).netloc
 
 
 def _summary(sent_to: list[EndpointCard], endpoints: int) -> str:

@@ -9,8 +9,7 @@ from starlette.responses import Response
 from commerce_event.admin.endpoint_form import errors_as_sentences
 from commerce_event.admin.event_filters import full_time, is_reversed
 from commerce_event.admin.screen_context import ROOT, Form, ScreenContext
-from commerce_event.admin.screens.endpoint import display_name
-from commerce_event.api.response_models import BookView, ReplayView
+from commerce_event.api.response_models import BookView, ReplayView, display_name
 from commerce_event.core.problems import Problem
 
 _PAGE_SIZE: Final = 50
