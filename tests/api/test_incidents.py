@@ -48,7 +48,7 @@ async def test_failing_endpoint_is_an_incident_with_its_cause(api: Api) -> None:
     assert found["since"] <= found["last_failure_at"]
     assert found["first_dies_at"] > found["oldest_pending_at"]
     assert {name: detail[name] for name in found} == found
-    assert (detail["retry_schedule"], detail["next_step"]) == ([3_600, 7_200], "mend")
+    assert (detail["retry_schedule"], detail["next_step"]) == ([3_600, 7_200], "fix")
     assert detail["newest_attempt"]["response_body"] == "maintenance"
     assert done(detail) == []
 
@@ -82,16 +82,16 @@ async def test_incident_names_what_was_changed_before_and_which_steps_are_done(a
     assert (detail["dead"], detail["first_dies_at"], done(detail)) == (3, None, [])
 
     expect(await api.admin.patch(address, json={"url": f"{api.receiver.url}/right"}), 200)
-    assert done(await incident(api, endpoint)) == ["mend"]
+    assert done(await incident(api, endpoint)) == ["fix"]
     expect(await api.admin.post(f"{address}/test", json={}), 200)
-    assert done(await incident(api, endpoint)) == ["mend", "test"]
+    assert done(await incident(api, endpoint)) == ["fix", "test"]
     letter = (await api.deliveries(state="dead"))[0]
     expect(await api.admin.post(f"/v1/deliveries/{letter['id']}/retry"), 202)
     async with asyncio.timeout(60):
         while not await api.deliveries(state="delivered"):
             await asyncio.sleep(0.01)
     ended = await incident(api, endpoint)
-    assert (ended["state"], done(ended), ended["next_step"]) == ("ended", ["mend", "test", "send_one"], "send_all")
+    assert (ended["state"], done(ended), ended["next_step"]) == ("ended", ["fix", "test", "send_one"], "send_all")
     assert ended["until"] >= ended["since"]
     assert [each["endpoint_id"] for each in await incidents(api, state="ended")] == [endpoint["id"]]
     assert await incidents(api) == []
@@ -100,7 +100,7 @@ async def test_incident_names_what_was_changed_before_and_which_steps_are_done(a
     async with asyncio.timeout(60):
         while (await incident(api, endpoint))["next_step"] is not None:
             await asyncio.sleep(0.01)
-    assert done(await incident(api, endpoint)) == ["mend", "test", "send_one", "send_all", "closed"]
+    assert done(await incident(api, endpoint)) == ["fix", "test", "send_one", "send_all", "closed"]
 
 
 async def test_incident_of_a_paused_endpoint_stays_and_of_one_that_is_off_ends(api: Api) -> None:

@@ -1,4 +1,4 @@
-"""Time lines: one order from several events, what the receivers have, and whose it is."""
+"""Timelines: one order from several events, what the receivers have, and whose it is."""
 
 import asyncio
 from typing import Any

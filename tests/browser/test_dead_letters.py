@@ -1,4 +1,4 @@
-"""From dead letters to done: warned, mended, one sent, all sent; discarded; a replay cancelled; a change put back."""
+"""From dead letters to done: warned, fixed, one sent, all sent; discarded; a replay cancelled; a change put back."""
 
 import re
 
@@ -33,7 +33,7 @@ async def test_dead_letters_are_sent_again_after_a_warning_and_one_that_arrived(
     await expect(page.get_by_role("button", name="Send anyway")).to_be_visible()
     assert api.receiver.arrived == []
 
-    api.receiver.status = 200  # mended
+    api.receiver.status = 200  # fixed
     await page.get_by_role("button", name="Send one").click()
     await expect(page.get_by_text("One dead letter is sent again. When it has arrived")).to_be_visible()
     await expect(page.get_by_text("Delivered to 1.")).to_be_visible()
@@ -68,7 +68,7 @@ async def test_replay_that_fails_again_follows_to_the_end_and_is_red(page: Page,
     await expect(page.locator("#state")).to_have_class(re.compile(r"\bbad\b"))
     await expect(page.get_by_role("button", name="Cancel replay")).to_have_count(0)
     await expect(page.locator(".sidebar .count")).to_have_text("5")
-    await page.get_by_role("link", name="Show what died").click()
+    await page.get_by_role("link", name="Show dead letters").click()
     await expect(page.locator("#letters tbody tr")).to_have_count(5)
 
 

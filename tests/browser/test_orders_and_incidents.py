@@ -1,4 +1,4 @@
-"""An order and an incident are each understood and mended on one page."""
+"""An order and an incident are each understood and fixed on one page."""
 
 import asyncio
 import re
@@ -23,7 +23,7 @@ async def until_failed(api: Api, endpoint: Json, count: int) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_order_that_never_arrived_is_found_by_its_number_and_mended(page: Page, api: Api) -> None:
+async def test_order_that_never_arrived_is_found_by_its_number_and_fixed(page: Page, api: Api) -> None:
     api.receiver.statuses["/wrong"] = 404
     await api.endpoint(description="Shop", url=f"{api.receiver.url}/shop")
     erp = await api.endpoint(description="ERP", url=f"{api.receiver.url}/wrong", retry_schedule=[])
@@ -121,12 +121,12 @@ async def test_incident_is_followed_from_the_overview_to_its_end(page: Page, api
     await line.get_by_role("link", name="ERP").click()
 
     await expect_page(page.get_by_role("heading", name="ERP is failing")).to_be_visible()
-    await expect_page(page.locator("#state-mend")).to_have_text("next")
+    await expect_page(page.locator("#state-fix")).to_have_text("next")
     await page.get_by_role("link", name="Edit endpoint").click()
     await page.get_by_label("URL", exact=True).fill(f"{api.receiver.url}/right")
     await page.get_by_role("button", name="Save").click()
     await page.wait_for_url(f"**/admin/incidents/{erp['id']}")
-    await expect_page(page.locator("#state-mend")).to_have_text("done")
+    await expect_page(page.locator("#state-fix")).to_have_text("done")
 
     await page.get_by_role("button", name="Send test").click()
     await expect_page(page.locator("#step-test")).to_contain_text("The receiver accepted the test")
@@ -134,7 +134,7 @@ async def test_incident_is_followed_from_the_overview_to_its_end(page: Page, api
     await page.get_by_role("button", name="Send one").click()
     await expect_page(page.get_by_role("heading", name="ERP was failing")).to_be_visible()
     await expect_page(page.locator("#state-send_one")).to_have_text("done")
-    await page.get_by_role("link", name="Send the waiting now").click()
+    await page.get_by_role("link", name="Send pending deliveries now").click()
     await page.get_by_role("button", name="Start").click()
     async with asyncio.timeout(60):
         while any(each["state"] != "delivered" for each in await api.deliveries()):

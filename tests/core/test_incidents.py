@@ -112,21 +112,21 @@ def test_is_failing_counts_a_paused_endpoint_but_not_one_that_is_off() -> None:
 
 def test_steps_are_done_one_after_another() -> None:
     assert done() == []
-    assert done(changed_ms=2_000) == ["mend"]
-    assert done(changed_ms=2_000, tested_ms=1_500) == ["mend"]  # tested before the change
-    assert done(changed_ms=2_000, tested_ms=3_000) == ["mend", "test"]
+    assert done(changed_ms=2_000) == ["fix"]
+    assert done(changed_ms=2_000, tested_ms=1_500) == ["fix"]  # tested before the change
+    assert done(changed_ms=2_000, tested_ms=3_000) == ["fix", "test"]
     ended = {"state": "ended", "until_ms": 4_000}
-    assert done(**ended, dead=2, waiting=0) == ["mend", "test", "send_one"]
-    assert done(**ended, waiting=1) == ["mend", "test", "send_one"]
-    assert done(**ended, waiting=0) == ["mend", "test", "send_one", "send_all", "closed"]
+    assert done(**ended, dead=2, waiting=0) == ["fix", "test", "send_one"]
+    assert done(**ended, waiting=1) == ["fix", "test", "send_one"]
+    assert done(**ended, waiting=0) == ["fix", "test", "send_one", "send_all", "closed"]
     assert done(changed_ms=500, tested_ms=600) == []  # before the first failure
 
 
 def test_a_success_during_failures_counts_as_sent() -> None:
-    assert done(last_success_ms=2_000) == ["mend", "test", "send_one"]
+    assert done(last_success_ms=2_000) == ["fix", "test", "send_one"]
     assert done(last_success_ms=500) == []
 
 
 def test_next_step_is_the_first_that_is_not_done() -> None:
-    assert next_step(steps_of(facts())) == "mend"
+    assert next_step(steps_of(facts())) == "fix"
     assert next_step(steps_of(facts(state="ended", until_ms=4_000, waiting=0))) is None

@@ -1,4 +1,4 @@
-"""Time lines: which events belong together, and the verdict on what the receivers have."""
+"""Timelines: which events belong together, and the verdict on what the receivers have."""
 
 import json
 from typing import Any

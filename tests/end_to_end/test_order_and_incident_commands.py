@@ -1,4 +1,4 @@
-"""Time lines and incidents on the command line."""
+"""Timelines and incidents on the command line."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ async def test_commands_tell_what_became_of_an_order_and_what_fails(shell: Shell
     assert len((await shell.json("events", "timeline", "order", "7", "--property", "OrderId"))["events"]) == 3
     wrong = await shell("events", "timeline", "orders", "7")
     assert (wrong.code, wrong.err) == (
-        2, "commerce-event: There are no time lines of 'orders'; write one of order, part, customer, company.\n",
+        2, "commerce-event: There are no timelines of 'orders'; write one of order, part, customer, company.\n",
     )  # fmt: skip
     missing = await shell("events", "timeline", "order", "SO-9")
     assert missing.code == 2

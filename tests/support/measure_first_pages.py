@@ -171,7 +171,7 @@ def pages(events: int, first_ms: int, a_key: str) -> list[str]:
 
 
 def new_screens(events: int) -> list[str]:
-    """Return the addresses of time lines, incidents, the palette, exports and what stands beside them."""
+    """Return the addresses of timelines, incidents, the palette, exports and what is shown next to them."""
     order, many = f"SO-{events // 2 + 1}", "P-13"  # one event; thousands
     failing = ids.encode("end", FAILING)
     return [

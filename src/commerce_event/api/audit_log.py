@@ -57,7 +57,7 @@ class AuditEntryView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RestoredView(msgspec.Struct, frozen=True, kw_only=True):
-    """An endpoint or an event setting with values of before put back."""
+    """An endpoint or an event setting whose previous values were put back."""
 
     restored: list[str]
     left_out: list[str]
@@ -208,7 +208,7 @@ OPERATIONS = (
         method="POST",
         path="/v1/audit/{id}/restore",
         name=_RESTORE,
-        summary="Put the values of before back",
+        summary="Put the previous values back",
         tag=_TAG,
         needs="manage",
         run=restore_audit_entry,

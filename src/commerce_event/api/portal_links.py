@@ -82,7 +82,7 @@ OPERATIONS = (
         answers={201: PortalLinkView},
         problems=(409, 415, 422),
         description=(
-            "Whoever has the URL may open the screens of that client until the link ends, which is never later than "
+            "Anyone who has the URL may open the screens of that client until the link ends, which is never later than "
             "the key that makes it. It is listed among the keys; revoking it there ends the link and its sessions."
         ),
     ),

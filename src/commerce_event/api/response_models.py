@@ -1,7 +1,8 @@
 """Models of the answers: names in snake_case, ids and times as text. Only new secrets are shown."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -451,8 +452,20 @@ def endpoint_view(endpoint: Endpoint, now_ms: int) -> EndpointView:
     return EndpointView(**endpoint_fields(endpoint, now_ms))
 
 
+class _Named(Protocol):
+    @property
+    def description(self) -> str: ...
+    @property
+    def url(self) -> str: ...
+
+
+def display_name(endpoint: _Named) -> str:
+    """Return the short name of an endpoint: its description; without one, the host of its URL."""
+    return endpoint.description or urlsplit(endpoint.url).netloc
+
+
 def endpoint_name(endpoint: Endpoint) -> str:
-    """Return what people call an endpoint."""
+    """Return the name of an endpoint in the audit log: its description; without one, its whole URL."""
     return endpoint.description or endpoint.url
 
 

@@ -1,4 +1,4 @@
-"""Descriptions of the fields of time lines and incidents, for the OpenAPI document."""
+"""Descriptions of the fields of timelines and incidents, for the OpenAPI document."""
 
 from typing import Final
 
@@ -33,14 +33,14 @@ TIMELINE_FIELDS: Final = {
     "OrderId; else PartNo, CustomerId or CompanyId.",
     "readTimeline.property": "Only what has the value in this property, such as `OrderId`.",
     "readTimeline.client_id": "The client; needed when several clients have the value.",
-    "TimelineView.kind": "What the time line is about: order, part, customer or company.",
+    "TimelineView.kind": "What the timeline is about: order, part, customer or company.",
     "TimelineView.title": "What people call it, such as `Order SO-10023`.",
     "TimelineView.client_id": "The client; null: several clients have the value, and `clients` names them.",
     "TimelineView.identifiers": "What identifies it in the events that were found.",
     "TimelineView.verdict": _VERDICT,
     "TimelineView.tone": f"{_TONE}empty: no receiver.",
     "TimelineView.in_progress": "Whether a delivery is pending.",
-    "TimelineView.summary": "The whole time line as plain text, to paste into a ticket.",
+    "TimelineView.summary": "The whole timeline as plain text, to paste into a ticket.",
     "TimelineView.more": "Whether there are or may be older events that are left out.",
     "TimelineView.clients": "The clients that have events with the value, at most 50.",
     "TimelineView.others": "Others of the client that have the value, in another property; choose with `property`.",
@@ -60,7 +60,7 @@ TIMELINE_FIELDS: Final = {
     "ReceiverView.dead": "Events that were given up.",
     "ReceiverView.cancelled": "Events whose delivery was cancelled.",
     "ReceiverView.late": "Events that it got more than 60 s after they were accepted.",
-    "TimelineEventView.deliveries": "What became of the event at each receiver that it was for.",
+    "TimelineEventView.deliveries": "The state of the event at each receiver that it was for.",
     "TimelineDeliveryView.latency_ms": "From the acceptance of the event until the receiver had it, in milliseconds; "
     "null: it does not have it.",
     "TimelineDeliveryView.late": "Whether that took more than 60 s.",
@@ -79,7 +79,7 @@ TIMELINE_FIELDS: Final = {
     "IncidentDetailView.changes_before": "Changes of the endpoint in the hour before the first failure, newest first.",
     "IncidentDetailView.steps": "The steps to the end, each done or not by what is stored.",
     "IncidentDetailView.next_step": "The first step that is not done; null: all are.",
-    "IncidentStepView.name": "mend: the endpoint was changed or answers again; test: a test was sent, or it answers; "
+    "IncidentStepView.name": "fix: the endpoint was changed or answers again; test: a test was sent, or it answers; "
     "send_one: it accepted a delivery; send_all: nothing is dead, and nothing that failed still waits; closed: the "
     "incident is over.",
     "IncidentStepView.done": "Whether it is done.",

@@ -1,16 +1,15 @@
-"""Time lines: all events of an order, a part, a customer or a company, and what each receiver has of them."""
+"""Timelines: all events of an order, a part, a customer or a company, and what each receiver has of them."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Final
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.parameters import Int32, scope_for
-from commerce_event.api.response_models import EndpointSummary, endpoint_summary, shown_time
+from commerce_event.api.response_models import EndpointSummary, display_name, endpoint_summary, shown_time
 from commerce_event.core import ids
 from commerce_event.core.clock import rfc3339
 from commerce_event.core.model import Attempt, Delivery, DeliveryState, Endpoint, Event, Scope
@@ -78,7 +77,7 @@ class TimelineClientView(msgspec.Struct, frozen=True):
 
 
 class TimelineDeliveryView(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of an event at a receiver: of its deliveries, the one that counts."""
+    """The state of an event at a receiver: of its deliveries, the one that counts."""
 
     id: str
     endpoint_id: str
@@ -95,7 +94,7 @@ class TimelineDeliveryView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TimelineEventView(msgspec.Struct, frozen=True, kw_only=True):
-    """An event of the time line."""
+    """An event of the timeline."""
 
     id: str
     type: str
@@ -120,7 +119,7 @@ class ReceiverView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TimelineView(msgspec.Struct, frozen=True, kw_only=True):
-    """A time line: the verdict, what identifies the subject, what each receiver has, and the events, newest first."""
+    """A timeline: the verdict, what identifies the subject, what each receiver has, and the events, newest first."""
 
     kind: TimelineKind
     title: str
@@ -216,7 +215,7 @@ def _types(call: Call, kind: TimelineKind) -> tuple[str, ...]:
 async def read_timeline(call: Call) -> Reply:
     kind = _KINDS.get(call.path["kind"])
     if kind is None:
-        raise Problem(404, f"There is no such kind of time line; there are {', '.join(_KINDS)}.")
+        raise Problem(404, f"There is no such kind of timeline; there are {', '.join(_KINDS)}.")
     query: TimelineQuery = call.query
     value = query.value.strip()
     if not words(value):
@@ -332,11 +331,6 @@ def _receiver(call: Call, endpoint_id: int) -> Receiver:
     return Receiver(id=endpoint_id, name=display_name(endpoint), held=_held(call, endpoint))
 
 
-def display_name(endpoint: Endpoint) -> str:
-    """Return what people call an endpoint: its description, or the host of its URL."""
-    return endpoint.description or urlsplit(endpoint.url).netloc or endpoint.url
-
-
 def _held(call: Call, endpoint: Endpoint) -> str:
     if endpoint.deleted_ms is not None:
         return "the endpoint was deleted"
@@ -364,7 +358,7 @@ def _receiver_view(call: Call, judged: ReceiverVerdict) -> ReceiverView:
 
 
 def _not_sent_to(call: Call, client_id: int, cells: Mapping[int, object]) -> list[EndpointSummary]:
-    """Return the client's endpoints that no event of the time line was sent to."""
+    """Return the client's endpoints that no event of the timeline was sent to."""
     present = call.services.registry.endpoints(Scope.of(client_id))
     summaries = [endpoint_summary(each) for each in present if each.id not in cells]
     return [each for each in summaries if each is not None][:NOT_SENT_MAX]
@@ -405,7 +399,7 @@ OPERATIONS = (
         method="GET",
         path="/v1/timelines/{kind}",
         name="readTimeline",
-        summary="Read the time line of an order, a part, a customer or a company",
+        summary="Read the timeline of an order, a part, a customer or a company",
         tag="Events",
         needs="read",
         run=read_timeline,

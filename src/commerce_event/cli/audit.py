@@ -60,7 +60,7 @@ def show_entry(id_: EntryId, url: Url = DEFAULT_URL, key: Key = None, as_json: A
 
 @audit.command("restore")
 def restore_entry(id_: EntryId, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
-    """Put the values of before back, of a change of an endpoint or an event setting."""
+    """Put the previous values back, after a change of an endpoint or an event setting."""
     with Api(url, key) as api:
         restored = api.post(at("audit", id_, "restore"))
     text = f"Put back: {', '.join(map(label_of_field, restored['restored']))}."

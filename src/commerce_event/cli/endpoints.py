@@ -388,7 +388,7 @@ def stats(id_: Id, url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = Fa
 
 
 def _confirm(sentence: str, *, yes: bool) -> None:
-    """Say what would happen and ask for it. Raises UsageError when nobody can answer, WorkFailedError on a no."""
+    """Say what would happen and ask for it. Raises UsageError without a terminal, WorkFailedError on a no."""
     if yes:
         return
     if not sys.stdin.isatty():

@@ -25,7 +25,7 @@ def show_timeline(
 ) -> None:
     """Show all events of an order, and what each receiver has of them. Example: events timeline order SO-10023"""
     if kind not in _KINDS:
-        raise UsageError(f"There are no time lines of {kind!r}; write one of {', '.join(_KINDS)}")
+        raise UsageError(f"There are no timelines of {kind!r}; write one of {', '.join(_KINDS)}")
     with Api(url, key) as api:
         found = api.get(at("timelines", kind), value=value, client_id=client_id, property=property_)
     if as_json:

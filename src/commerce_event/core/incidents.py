@@ -13,7 +13,7 @@ from commerce_event.core.health import LastHour, health_of
 from commerce_event.core.model import Delivery, Endpoint
 
 IncidentState = Literal["open", "ended"]
-StepName = Literal["mend", "test", "send_one", "send_all", "closed"]
+StepName = Literal["fix", "test", "send_one", "send_all", "closed"]
 CHANGES_BEFORE_MS: Final = 3_600_000  # changes of the endpoint that long before the first failure may be its cause
 
 
@@ -92,20 +92,20 @@ def first_dies_ms(deliveries: Iterable[Delivery], schedule_s: Sequence[float], n
 def steps_of(facts: Facts) -> tuple[Step, ...]:
     """Return the steps of an incident in order, each done or not by what is stored.
 
-    The receiver may be mended without a change here: then a success shows it. A success also counts as the test and as
+    When the receiver was repaired without a change here, a success shows it. A success also counts as the test and as
     the first delivery that was sent.
     """
     success_ms = facts.until_ms
     if success_ms is None and facts.last_success_ms is not None and facts.last_success_ms > facts.since_ms:
         success_ms = facts.last_success_ms
-    is_mended = success_ms is not None
+    is_fixed = success_ms is not None
     changed_ms = _within(facts.changed_ms, facts.since_ms)
     tested_ms = _within(facts.tested_ms, changed_ms or facts.since_ms)
-    is_sent = is_mended and not facts.dead and not facts.waiting
+    is_sent = is_fixed and not facts.dead and not facts.waiting
     return (
-        Step(name="mend", done=is_mended or changed_ms is not None, at_ms=changed_ms or success_ms),
-        Step(name="test", done=is_mended or tested_ms is not None, at_ms=tested_ms or success_ms),
-        Step(name="send_one", done=is_mended, at_ms=success_ms),
+        Step(name="fix", done=is_fixed or changed_ms is not None, at_ms=changed_ms or success_ms),
+        Step(name="test", done=is_fixed or tested_ms is not None, at_ms=tested_ms or success_ms),
+        Step(name="send_one", done=is_fixed, at_ms=success_ms),
         Step(name="send_all", done=is_sent),
         Step(name="closed", done=facts.state == "ended" and is_sent, at_ms=facts.until_ms if is_sent else None),
     )

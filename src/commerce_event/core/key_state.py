@@ -19,7 +19,7 @@ def key_state(key: Key, now_ms: int) -> KeyState:
 
 
 def key_warning(key: Key, used_ms: int | None, now_ms: int) -> str | None:
-    """Return what an admin should look at: an active key that ends soon, or that nobody has ever used.
+    """Return what an admin should look at: an active key that ends soon, or that was never used.
 
     A portal link is meant to end soon.
     """

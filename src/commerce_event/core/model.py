@@ -150,7 +150,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_portal_link(self) -> bool:
-        """Whether it stands for a portal link: no token has this digest, so nobody can use it as a key."""
+        """Whether it stands for a portal link: no token has this digest, so it cannot be used as a key."""
         return self.digest.endswith(PORTAL_LINK_MARK)
 
     @property

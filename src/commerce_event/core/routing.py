@@ -168,7 +168,7 @@ def takes_type(endpoint: Endpoint, event_type: EventType) -> bool:
 
 
 def _wanted_types(endpoint: Endpoint) -> Any:
-    """Return what the type rule wants: the types, with those that are left out when there are any."""
+    """Return what the type rule selects: the types, with those that are left out when there are any."""
     if not endpoint.except_types:
         return endpoint.event_types
     return {"event_types": endpoint.event_types, "except": endpoint.except_types}

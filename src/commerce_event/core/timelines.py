@@ -1,4 +1,4 @@
-"""What became of an order, a part, a customer or a company: its events on one time line, and who has them. Pure.
+"""The timeline of an order, a part, a customer or a company: its events, and which receivers have them. Pure.
 
 Events belong together when they share an identifier of the kind: an order has several, so events of one order are
 joined from identifier to identifier. Two identifiers are the same only when property and value are.
@@ -44,7 +44,7 @@ class Identifier(msgspec.Struct, frozen=True, order=True):
 
 
 class TimelineEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event of a time line."""
+    """An event of a timeline."""
 
     id: EventId
     type: str
@@ -52,7 +52,7 @@ class TimelineEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Receiver(msgspec.Struct, frozen=True, kw_only=True):
-    """An endpoint that events of a time line were sent to. ``held`` says why nothing is sent to it now."""
+    """An endpoint that events of a timeline were sent to. ``held`` says why nothing is sent to it now."""
 
     id: int
     name: str
@@ -60,7 +60,7 @@ class Receiver(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one event at one receiver: of its deliveries, the one that counts."""
+    """The state of one event at one receiver: of its deliveries, the one that counts."""
 
     event: TimelineEvent
     delivery: Delivery
@@ -167,7 +167,7 @@ def _in_order(kind: TimelineKind, known: Collection[Identifier]) -> list[Identif
 
 
 def cells_of(events: Sequence[TimelineEvent], deliveries: Iterable[Delivery]) -> dict[int, dict[EventId, Cell]]:
-    """Return what became of each event at each endpoint, by endpoint and event.
+    """Return the state of each event at each endpoint, by endpoint and event.
 
     Replays may have made several deliveries: the receiver has the event when one is delivered (the first that was
     counts); it gets it when one is pending; else the newest tells.
@@ -291,7 +291,7 @@ def summary_text(
     id_text: Mapping[EventId, str],
     more: bool,
 ) -> str:
-    """Return the time line as plain text to paste into a ticket, the oldest event first. Control characters go."""
+    """Return the timeline as plain text to paste into a ticket, the oldest event first. Control characters go."""
     lines = [
         f"{title}: {verdict.text}.",
         ", ".join(f"{each.property} {each.value}" for each in known),
@@ -312,7 +312,7 @@ def summary_text(
 
 
 def cell_text(cell: Cell, now_ms: int, *, held: str = "") -> str:
-    """Return what became of an event at a receiver: ``delivered after 4 min 10 s (late)``, ``dead: …``."""
+    """Return the state of an event at a receiver in words: ``delivered after 4 min 10 s (late)``, ``dead: …``."""
     if cell.latency_ms is not None:
         late = " (late)" if cell.is_late else ""
         return f"delivered after {latency_text(cell.latency_ms)}{late}"

@@ -93,7 +93,7 @@ class SettingDoc(msgspec.Struct, frozen=True):
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings in force, as text, beside the documented ones."""
+    """The settings in force, as text, next to the documented ones."""
 
     timeout: str
     documented_timeout: str

@@ -1,4 +1,4 @@
-"""The settings in force on this server beside the documented ones."""
+"""The settings in force on this server, next to the documented ones."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, Final

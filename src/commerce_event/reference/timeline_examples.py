@@ -1,4 +1,4 @@
-"""Examples of time lines and incidents: an order that two receivers have, and an ERP that is not available."""
+"""Examples of timelines and incidents: an order that two receivers have, and an ERP that is not available."""
 
 from typing import Any, Final
 
@@ -44,7 +44,7 @@ _INCIDENT: Final = {
     "first_dies_at": "2026-02-01T09:53:12.000Z", "endpoints": [_FAILING],
 }  # fmt: skip
 _STEPS: Final = [
-    {"name": name, "done": False, "at": None} for name in ("mend", "test", "send_one", "send_all", "closed")
+    {"name": name, "done": False, "at": None} for name in ("fix", "test", "send_one", "send_all", "closed")
 ]
 _ATTEMPT: Final = {
     "number": 9, "started_at": "2026-01-31T12:00:00.167Z", "duration_ms": 17.072, "status": 503, "error": "http_503",
@@ -63,7 +63,7 @@ TIMELINE_EXAMPLES: Final[dict[str, Any]] = {
     "IncidentsView": {"items": [_INCIDENT], "more": False},
     "IncidentDetailView": {
         **_INCIDENT, "retry_schedule": [15.0, 60.0], "timeout_s": 5.0, "oldest_delivery_id": "dlv_0sapa4r8m0002",
-        "newest_attempt": _ATTEMPT, "changes_before": [], "steps": _STEPS, "next_step": "mend",
+        "newest_attempt": _ATTEMPT, "changes_before": [], "steps": _STEPS, "next_step": "fix",
     },
     "FailingEndpointView": _FAILING,
     "IncidentStepView": _STEPS[0],

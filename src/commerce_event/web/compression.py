@@ -1,4 +1,4 @@
-"""Gzip for pages and assets, where it tells nobody what is in them."""
+"""Gzip for pages and assets, where the compressed size discloses nothing."""
 
 import gzip
 from typing import Final

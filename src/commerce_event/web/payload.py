@@ -1,4 +1,4 @@
-"""A payload for people: its size, a readable form beside the exact text, and a fold when it is long."""
+"""A payload for people: its size, a readable form next to the exact text, and a fold when it is long."""
 
 import re
 from typing import Final

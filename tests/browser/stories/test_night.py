@@ -1,4 +1,4 @@
-"""An endpoint fails at night: since when, why, what waits; mend, test, send one, send all, closed."""
+"""An endpoint fails at night: since when, why, what waits; fix, test, send one, send all, closed."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ from site_of_tests import Site
 from commerce_event.core.vault import new_key
 
 
-async def test_incident_is_understood_mended_and_closed(page: Page, site: Site) -> None:
+async def test_incident_is_understood_fixed_and_closed(page: Page, site: Site) -> None:
     site.receiver.statuses["/orders"] = 503
     warehouse = await site.api.endpoint(url=f"{site.receiver.url}/orders", description="Warehouse")
     for number in range(4):
@@ -46,7 +46,7 @@ async def test_incident_is_understood_mended_and_closed(page: Page, site: Site) 
     await expect(page.locator("#step-test")).to_contain_text("The receiver accepted the test")
     await page.locator("#step-send_one").get_by_role("button").click()
     await expect(page.locator("#state-send_one")).to_have_text("done")
-    await page.get_by_role("link", name="Send the waiting now").click()
+    await page.get_by_role("link", name="Send pending deliveries now").click()
     await expect_accessible(page)
     await page.get_by_role("button", name=re.compile("^Start")).click()
     await expect(page.get_by_text("3 of 3 finished")).to_be_visible()

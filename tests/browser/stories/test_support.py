@@ -1,4 +1,4 @@
-"""A customer calls about an order: find it, see who lacks it, mend that, and answer the customer."""
+"""A customer calls about an order: find it, see who lacks it, fix that, and answer the customer."""
 
 import re
 
@@ -8,7 +8,7 @@ from screen_checks import expect_accessible
 from site_of_tests import Site
 
 
-async def test_order_is_found_understood_mended_and_answered(page: Page, site: Site) -> None:
+async def test_order_is_found_understood_fixed_and_answered(page: Page, site: Site) -> None:
     receiver = site.receiver
     receiver.statuses["/wrong"] = 404
     await site.api.endpoint(url=f"{receiver.url}/erp", description="ERP")

@@ -8,9 +8,9 @@ import msgspec
 from starlette.responses import Response
 
 from commerce_event.admin.screen_context import ROOT, ScreenContext
-from commerce_event.admin.screens.endpoint import DeliveryRow, delivery_rows, display_name
+from commerce_event.admin.screens.endpoint import DeliveryRow, delivery_rows
 from commerce_event.api.dead_letters import GROUPED_MAX, NOTE_MAX, DeadGroupView, DeadLettersChangedView
-from commerce_event.api.response_models import BooksView, EndpointSummary
+from commerce_event.api.response_models import BooksView, EndpointSummary, display_name
 from commerce_event.core.causes import reason_in_words
 from commerce_event.core.problems import Problem
 

@@ -1,7 +1,6 @@
 """One endpoint: its condition, its deliveries and its settings."""
 
 from typing import Final
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import UNSET
@@ -11,7 +10,7 @@ from commerce_event.admin.charts import Series, column_chart
 from commerce_event.admin.number_format import duration
 from commerce_event.admin.payload_selection import payload_text
 from commerce_event.admin.screen_context import ScreenContext
-from commerce_event.api.response_models import AttemptSummary, DeliveryView, EndpointSummary, EndpointView
+from commerce_event.api.response_models import AttemptSummary, DeliveryView, EndpointSummary, EndpointView, display_name
 from commerce_event.api.system import NodeView
 from commerce_event.contract.catalogue import Catalogue
 from commerce_event.contract.labels import EventLabel, label_of
@@ -109,11 +108,6 @@ def delivery_rows(deliveries: list[DeliveryView]) -> list[DeliveryRow]:
         label = EventLabel() if event is None else label_of(event.type, bytes(event.data))
         rows.append(DeliveryRow(each, "" if event is None else event.type, label, endpoint, last))
     return rows
-
-
-def display_name(endpoint: EndpointView | EndpointSummary) -> str:
-    """Return the description of an endpoint; without one, the host of its URL."""
-    return endpoint.description or urlsplit(endpoint.url).netloc
 
 
 def type_names(catalogue: Catalogue, endpoint: EndpointView) -> list[str]:

@@ -12,10 +12,10 @@ from commerce_event.admin.endpoint_form import (
     read_form,
 )
 from commerce_event.admin.screen_context import ROOT, ScreenContext, safe_next
-from commerce_event.admin.screens.endpoint import actions_for, display_name
+from commerce_event.admin.screens.endpoint import actions_for
 from commerce_event.admin.screens.endpoint_path import change_filter, choices, preview_of, with_offer
 from commerce_event.api.endpoint_preview import EndpointPreviewView
-from commerce_event.api.response_models import EndpointView
+from commerce_event.api.response_models import EndpointView, display_name
 from commerce_event.core.problems import Problem
 
 _LOSING: Final = frozenset({"pause", "off", "delete"})  # actions whose difference is said

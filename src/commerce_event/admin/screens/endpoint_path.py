@@ -23,9 +23,8 @@ from commerce_event.admin.endpoint_form import (
 from commerce_event.admin.filter_rows import COMPARISONS, ROWS_MAX, FilterRow, property_kinds
 from commerce_event.admin.payload_selection import property_groups
 from commerce_event.admin.screen_context import ROOT, ScreenContext
-from commerce_event.admin.screens.endpoint import display_name
 from commerce_event.api.endpoint_preview import EndpointPreviewView
-from commerce_event.api.response_models import EndpointView
+from commerce_event.api.response_models import EndpointView, display_name
 from commerce_event.core.clock import parse_rfc3339, rfc3339
 from commerce_event.core.problems import Problem
 

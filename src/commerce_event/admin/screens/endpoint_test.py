@@ -13,10 +13,11 @@ from starlette.responses import Response
 
 from commerce_event.admin.diagnosis import diagnosis
 from commerce_event.admin.screen_context import ROOT, ScreenContext
-from commerce_event.admin.screens.endpoint import display_name, type_names
+from commerce_event.admin.screens.endpoint import type_names
 from commerce_event.admin.screens.endpoint_path import STEPS, offer_to
 from commerce_event.admin.timeline import answer_text
 from commerce_event.api.endpoint_test import EndpointTestResult
+from commerce_event.api.response_models import display_name
 from commerce_event.web.highlight import json_text
 
 _COOKIE_TEXT_MAX: Final = 2_800  # what fits into a cookie once it is encrypted

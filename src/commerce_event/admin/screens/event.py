@@ -4,7 +4,6 @@ import asyncio
 import shlex
 from collections import Counter
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import UNSET
@@ -15,7 +14,7 @@ from commerce_event.admin.screen_context import LIVE_S, ROOT, ScreenContext, saf
 from commerce_event.admin.screens.timelines import links_of
 from commerce_event.admin.timeline import TimelineEntry, timeline
 from commerce_event.api.explanations import ReasonView, RuleView
-from commerce_event.api.response_models import MASK, DeliveryView, EndpointSummary, EventView
+from commerce_event.api.response_models import MASK, DeliveryView, EndpointSummary, EventView, display_name
 from commerce_event.contract.labels import label_of
 from commerce_event.core import ids
 from commerce_event.core.type_selection import describe_types
@@ -80,7 +79,7 @@ async def show_event(context: ScreenContext) -> Response:
         payload=payload(body, whole=context.query["payload"] == "full"),
         sent_to=sent_to,
         not_sent_to=[
-            (_name(reason), reason, _why_not(reason)) for reason in explained.endpoints if not reason.deliveries
+            (display_name(reason), reason, _why_not(reason)) for reason in explained.endpoints if not reason.deliveries
         ],
         left_out=explained.left_out,
         live_s=delivery_refresh_s(
@@ -149,7 +148,7 @@ def _endpoint_card(context: ScreenContext, event: EventView, reason: ReasonView)
     sent = None if reason.body_sent is UNSET else reason.body_sent
     return EndpointCard(
         reason=reason,
-        name=_name(reason),
+        name=display_name(reason),
         url=url,
         url_then=reason.url if reason.url != url else "",
         endpoint=reason.endpoint,
@@ -172,13 +171,8 @@ def _body_title(reason: ReasonView) -> str:
     return f"Body {'sent' if is_sent else 'to be sent'}{newest}"
 
 
-def _name(reason: ReasonView) -> str:
-    """Return the description of an endpoint; without one, the host of its URL."""
-    return reason.description or urlsplit(reason.url).netloc
-
-
 def _summary(sent_to: list[EndpointCard], endpoints: int) -> str:
-    """Return what became of the event, such as ``Delivered to 2, dead at 1.``"""
+    """Return the state of the event in words, such as ``Delivered to 2, dead at 1.``"""
     counts = Counter(card.state for card in sent_to)
     parts = [f"{words} {counts[state]}" for state, words in _SUMMARY_WORDS.items() if counts[state]]
     if not parts:
@@ -208,7 +202,7 @@ def _failed_rule(rule: RuleView) -> str:
 
 
 def _types_text(wanted: Any) -> str:
-    """Return the types that the type rule wants, with those that are left out."""
+    """Return the types that the type rule selects, with those that are left out."""
     if isinstance(wanted, dict):
         return describe_types(wanted["event_types"], wanted["except"])
     return describe_types(wanted, ())

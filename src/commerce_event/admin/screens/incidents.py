@@ -7,11 +7,11 @@ import msgspec
 from starlette.responses import Response
 
 from commerce_event.admin.screen_context import ROOT, ScreenContext
-from commerce_event.admin.screens.endpoint import display_name
 from commerce_event.admin.screens.endpoint_test import pack_result, unpack_result
 from commerce_event.admin.timeline import answer_text
 from commerce_event.api.audit_log import AuditEntryView
 from commerce_event.api.incidents import IncidentDetailView, IncidentView
+from commerce_event.api.response_models import display_name
 from commerce_event.core.audit_words import label_of_field, value_in_words
 from commerce_event.core.clock import parse_rfc3339
 from commerce_event.core.durations import duration_text
@@ -101,7 +101,7 @@ class IncidentLine(msgspec.Struct, frozen=True):
 
     incident: IncidentView
     name: str
-    others: int  # endpoints besides the first
+    others: int  # endpoints other than the first
     lasts: str
     cause: str
     dies_in: str  # empty: nothing waits

@@ -17,7 +17,7 @@ from commerce_event.core.clock import parse_rfc3339
 from commerce_event.web.commands import publish_command
 
 _STEPS: Final = {60: "per minute", 900: "per 15 minutes", 7_200: "per 2 hours"}
-_IN_VIEW: Final = 3  # charts beside what needs attention
+_IN_VIEW: Final = 3  # charts next to what needs attention
 _TONES: Final = {"p50": "", "p95": "wait", "p99": "bad"}
 
 

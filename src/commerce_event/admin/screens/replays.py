@@ -10,8 +10,7 @@ from commerce_event.admin.endpoint_form import errors_as_sentences
 from commerce_event.admin.event_filters import full_time, is_reversed
 from commerce_event.admin.refresh import replay_refresh_s
 from commerce_event.admin.screen_context import LIVE_S, ROOT, Form, ScreenContext
-from commerce_event.admin.screens.endpoint import display_name
-from commerce_event.api.response_models import BookView, ReplayView
+from commerce_event.api.response_models import BookView, ReplayView, display_name
 from commerce_event.core.problems import Problem
 
 _PAGE_SIZE: Final = 50
@@ -36,7 +35,7 @@ _OUTCOMES: Final = (("delivered", "good"), ("dead", "bad"), ("cancelled", "idle"
 
 
 class OutcomeBar(msgspec.Struct, frozen=True):
-    """A part of the bar that shows what became of the deliveries; start and width are percent."""
+    """A part of the bar that shows the states of the deliveries; start and width are percent."""
 
     state: str
     tone: str

@@ -1,4 +1,4 @@
-"""An order, a part, a customer or a company: all of its events on one time line, and what each receiver has."""
+"""An order, a part, a customer or a company: all of its events on one timeline, and what each receiver has."""
 
 import asyncio
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ class TimelineLink(msgspec.Struct, frozen=True):
 
 
 class Cell(msgspec.Struct, frozen=True):
-    """What became of an event at a receiver."""
+    """The state of an event at a receiver."""
 
     receiver: ReceiverView
     delivery: TimelineDeliveryView
@@ -151,7 +151,7 @@ def _cell_text(delivery: TimelineDeliveryView) -> str:
 
 
 def timeline_address(kind: TimelineKind, value: str, client_id: int | None, property_: str | None = None) -> str:
-    """Return the address of a time line."""
+    """Return the address of a timeline."""
     given = {"client_id": client_id, "property": property_}
     query = urlencode({name: each for name, each in given.items() if each is not None})
     return f"{ROOT}/{PATHS[kind]}/{quote(value, safe='')}" + (f"?{query}" if query else "")
