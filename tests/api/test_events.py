@@ -200,7 +200,7 @@ async def test_a_delivery_tells_of_every_attempt(api: Api) -> None:
     (dead,) = await api.until_state("dead")
     assert set(dead) == {
         "id", "event_id", "endpoint_id", "client_id", "state", "attempt_count", "next_attempt_at", "reason",
-        "replay_id", "created_at", "finished_at", "failure_count", "sending",
+        "replay_id", "created_at", "finished_at", "failure_count", "sending", "attempts_max", "gives_up_at",
     }  # fmt: skip
     assert (dead["failure_count"], dead["sending"]) == (2, False)
     assert (dead["attempt_count"], dead["reason"], dead["next_attempt_at"]) == (2, "attempts_exhausted", None)
