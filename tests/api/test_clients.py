@@ -37,7 +37,9 @@ async def test_clients_are_listed_by_number_in_pages(api: Api) -> None:
     assert found == [-(2**31), -3, 0, 5, 2**31 - 1]
 
 
-@pytest.mark.parametrize("name", ["", "   ", "x" * 101, "two\nlines", "nul\u0000", "turned \u202e round", 7])
+@pytest.mark.parametrize(
+    "name", ["", "   ", "x" * 101, "two\nlines", "nul\u0000", "turned \u202e round", "\u200b\u2060", 7]
+)
 async def test_client_name_that_is_none_is_refused(api: Api, name: object) -> None:
     expect_problem(await api.admin.put(f"{PATH}/7", json={"name": name}), 422, "/name")
 

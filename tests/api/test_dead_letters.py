@@ -86,7 +86,9 @@ async def test_retry_to_an_endpoint_that_is_off_or_paused_is_refused(api: Api) -
 async def test_discard_of_a_group_keeps_the_reason_and_frees_the_list(api: Api) -> None:
     made = await two_causes(api)
 
-    changed = expect(await api.admin.post(f"{PATH}/discard", json={**group(made), "note": " a test of the shop "}), 200)
+    changed = expect(
+        await api.admin.post(f"{PATH}/discard", json={**group(made), "note": " a test\nof the\u202eshop "}), 200
+    )
 
     assert changed["count"] == 3
     assert await groups(api) == {"http_404": 1}

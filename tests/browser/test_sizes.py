@@ -116,7 +116,7 @@ async def make_many(site: Site, folder: Path, endpoints: int, dead: int) -> dict
     made = await make_something(api)
     for start in range(0, dead, 1_000):
         batch = [
-            {"type": "OrderConfirmedEvent", "data": example(OrderNo=f"SO-{number}", OrderId=number, ClientOrderRef=f"B-{number // 60}", FirstName=ARABIC if number % 2 else "Åsa")}
+            {"type": "OrderConfirmedEvent", "data": example(OrderNo=f"SO-{number}", OrderId=number, ClientOrderRef=f"B-{number // 20}", FirstName=ARABIC if number % 2 else "Åsa")}
             for number in range(start, min(dead, start + 1_000))
         ]  # fmt: skip
         expect(await api.admin.post("/v1/events", json=batch), 200)

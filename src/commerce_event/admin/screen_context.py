@@ -1,7 +1,8 @@
 """One request to a screen: who asks, what was sent, and the API operations on that person's behalf."""
 
+import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -36,7 +37,7 @@ from commerce_event.web.pages import HEADERS, Pages
 
 FORM_MAX: Final = 64 * 1024
 ROOT: Final = "/admin"
-LIVE_S: Final = 5  # after which a page is read again; a template sets its own live_s
+LIVE_S: Final = 5  # after which a page is read again; a screen may give its own live_s
 STANDS_STILL: Final = frozenset({"cursor", "q", "page", "payload"})  # older pages of lists, and what costs more
 _FORMS: Final = ("/new", "/edit", "/test")
 FLASH_COOKIE: Final = "commerce_event_flash"
@@ -167,14 +168,19 @@ class ScreenContext:
 
     async def all_endpoints(self) -> list[EndpointView]:
         """Return every endpoint that this person may see, oldest first."""
-        found: list[EndpointView] = []
+        return [each async for each in self.endpoints()][::-1]
+
+    async def endpoints(self) -> AsyncIterator[EndpointView]:
+        """Yield every endpoint that this person may see, newest first. Others run between the pages of the list."""
         cursor: str | None = None
         while True:
             page = await self.call("listEndpoints", query={"limit": _LIST_LIMIT, "cursor": cursor})
-            found += page.items
+            for each in page.items:
+                yield each
             cursor = page.next_cursor
             if cursor is None:
-                return found[::-1]
+                return
+            await asyncio.sleep(0)
 
     async def count_dead_letters(self, *, as_stored: bool = False) -> None:
         """Set the number in the menu, as of the last recount, which is in memory; or as it is stored now."""
@@ -208,9 +214,9 @@ class ScreenContext:
             "now": "" if self.is_partial else rfc3339(self.now_ms),  # else no page would be as it was
             "page_url": self.url_with(),
             "is_readable": self._is_readable(status),
-            "live_s": 0 if STANDS_STILL & self.query.keys() else LIVE_S,
             "flash": bytes.fromhex(flash).decode(errors="replace") if _is_hex(flash) else "",
             **context,
+            "live_s": 0 if STANDS_STILL & self.query.keys() else context.get("live_s", LIVE_S),
         }
         return self._factory.pages.page(f"admin/{template}", shown, status)
 

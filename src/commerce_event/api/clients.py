@@ -88,7 +88,7 @@ def _checked(name: str | None) -> str | None:
         return None
     if without_controls(name) != name:
         raise invalid("/name", "write it in one line, without control characters")
-    if not name.strip():
+    if not any(letter.isprintable() and not letter.isspace() for letter in name):
         raise invalid("/name", "write a name, or null to remove it")
     return name.strip()
 

@@ -19,6 +19,7 @@ from commerce_event.core.endpoint_warnings import EndpointStanding
 from commerce_event.core.health import Health
 from commerce_event.core.model import Endpoint, Scope
 from commerce_event.core.problems import Problem, child, invalid, not_found
+from commerce_event.core.receiver_text import without_controls
 from commerce_event.store.model import DeadGroup, DeliveryQuery, Page
 
 GROUPED_MAX: Final = 10_000
@@ -115,7 +116,7 @@ async def retry_dead_letters(call: Call) -> Reply:
 
 async def discard_dead_letters(call: Call) -> Reply:
     wanted: DeadLetterDiscard = call.body
-    note = wanted.note.strip()
+    note = without_controls(wanted.note).strip()
     if not note:
         raise invalid("/note", "say why they are discarded")
 

@@ -9,7 +9,8 @@ import msgspec
 from msgspec import UNSET
 from starlette.responses import Response
 
-from commerce_event.admin.screen_context import ROOT, ScreenContext, safe_next
+from commerce_event.admin.refresh import delivery_refresh_s
+from commerce_event.admin.screen_context import LIVE_S, ROOT, ScreenContext, safe_next
 from commerce_event.admin.screens.timelines import links_of
 from commerce_event.admin.timeline import TimelineEntry, timeline
 from commerce_event.api.explanations import ReasonView, RuleView
@@ -81,7 +82,9 @@ async def show_event(context: ScreenContext) -> Response:
             (display_name(reason), reason, _why_not(reason)) for reason in explained.endpoints if not reason.deliveries
         ],
         left_out=explained.left_out,
-        in_progress=any(each.state == "pending" for reason in explained.endpoints for each in reason.deliveries),
+        live_s=delivery_refresh_s(
+            (each for reason in explained.endpoints for each in reason.deliveries), context.now_ms, LIVE_S
+        ),
         curl=publish_command(context.origin, event.type, body, body_file=_body_file(event, body)),
         body_file=_body_file(event, body),
         description=context.catalogue.of_event(event.type).description,

@@ -108,7 +108,7 @@ async def _endpoints(context: ScreenContext, text: str) -> list[Group]:
     if not wanted:
         return []
     hits, actions = [], []
-    for each in await context.all_endpoints():
+    async for each in context.endpoints():
         if wanted not in fold(f"{each.description} {each.url}"):
             continue
         name = each.description or each.url

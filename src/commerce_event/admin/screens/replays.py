@@ -8,7 +8,8 @@ from starlette.responses import Response
 
 from commerce_event.admin.endpoint_form import errors_as_sentences
 from commerce_event.admin.event_filters import full_time, is_reversed
-from commerce_event.admin.screen_context import ROOT, Form, ScreenContext
+from commerce_event.admin.refresh import replay_refresh_s
+from commerce_event.admin.screen_context import LIVE_S, ROOT, Form, ScreenContext
 from commerce_event.api.response_models import BookView, ReplayView, display_name
 from commerce_event.core.problems import Problem
 
@@ -94,6 +95,7 @@ async def _render_replay(context: ScreenContext, replay: ReplayView, problem: Pr
         bars=_bars(replay, total),
         is_queueing=replay.state == "running" and replay.queued_at is None,
         in_progress=replay.state in ("running", "cancelling"),
+        live_s=replay_refresh_s(replay, LIVE_S),
         pace="" if replay.pace_per_s is None else pace_text(replay.pace_per_s),
         progress=progress,
         tone=tone,

@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 from starlette.responses import Response
 
+from commerce_event.admin.refresh import delivery_refresh_s
 from commerce_event.admin.screen_context import ROOT, Screen, ScreenContext
 from commerce_event.api.timelines import (
     SUBJECTS,
@@ -33,7 +34,6 @@ PATHS: Final[dict[TimelineKind, str]] = {
     "order": "orders", "part": "parts", "customer": "customers", "company": "companies",
 }  # fmt: skip
 COLUMNS_MAX: Final = 4  # receivers that have a column each
-_REFRESH_S: Final = 2  # while a delivery is pending
 _REFRESH_SLOWLY_S: Final = 10
 _LINKS_MAX: Final = 5
 
@@ -112,7 +112,9 @@ async def _show(context: ScreenContext, kind: TimelineKind) -> Response:
         usual=[each for each in found.receivers if each.tone == "good" and not each.late],
         has_columns=len(found.receivers) <= COLUMNS_MAX,
         others=[(each, timeline_address(kind, each.value, found.client_id, each.property)) for each in found.others],
-        refresh_s=_REFRESH_S if found.in_progress else _REFRESH_SLOWLY_S,
+        live_s=delivery_refresh_s(
+            (each for event in found.events for each in event.deliveries), context.now_ms, _REFRESH_SLOWLY_S
+        ),
         back=context.url_with(),
     )
 
