@@ -3,7 +3,6 @@
 import pytest
 
 from commerce_event.admin.number_format import duration, latency, short
-from commerce_event.web.durations import setting_duration
 
 
 @pytest.mark.parametrize(
@@ -25,19 +24,3 @@ def test_latency_of_a_second_or_more_is_in_seconds(duration_ms: float, text: str
 )
 def test_duration_uses_the_two_largest_units(seconds: float, text: str) -> None:
     assert duration(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.05, "0.05 s"),
-        (15, "15 s"),
-        (60, "1 min"),
-        (90, "1 min 30 s"),
-        (3_600, "1 h"),
-        (5_400.5, "1 h 30 min 0.5 s"),
-        (86_400, "1 day"),
-    ],
-)
-def test_setting_duration_is_exact(seconds: float, text: str) -> None:
-    assert setting_duration(seconds) == text

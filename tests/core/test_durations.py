@@ -1,10 +1,10 @@
-"""Measured durations: at most two units, and no step backwards."""
+"""Durations: measured ones have at most two units, configured ones are exact."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commerce_event.core.durations import duration_text
+from commerce_event.core.durations import duration_text, setting_duration
 
 _SIZES = {"s": 1, "min": 60, "h": 3_600, "day": 86_400, "days": 86_400}
 
@@ -26,3 +26,19 @@ def test_duration_text_is_near_the_duration(seconds: float) -> None:
     said = sum(int(count) * _SIZES[unit] for count, unit in zip(parts[::2], parts[1::2], strict=True))
     smallest = _SIZES[parts[-1]] if len(parts) == 4 else 1
     assert abs(said - seconds) <= max(smallest, seconds * 0.03, 1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.05, "0.05 s"),
+        (15, "15 s"),
+        (60, "1 min"),
+        (90, "1 min 30 s"),
+        (3_600, "1 h"),
+        (5_400.5, "1 h 30 min 0.5 s"),
+        (86_400, "1 day"),
+    ],
+)
+def test_setting_duration_is_exact(seconds: float, text: str) -> None:
+    assert setting_duration(seconds) == text

@@ -29,7 +29,7 @@ from commerce_event.cli.signals import report_interrupt
 from commerce_event.core.causes import reason_in_words
 from commerce_event.core.model import ReplayOf
 
-dead = typer.Typer(no_args_is_help=True, help="Read, retry and discard dead letters: deliveries that failed for good.")
+dead = typer.Typer(no_args_is_help=True, help="Read, retry and discard dead letters: deliveries that were given up.")
 replays = typer.Typer(no_args_is_help=True, help="Send past events again.")
 
 Wait = Annotated[
@@ -165,7 +165,7 @@ def start_replay(
     only: Annotated[
         ReplayOf,
         typer.Option(
-            help="failed: dead deliveries; waiting: those that wait for a retry; missed: events that match and were "
+            help="failed: dead letters; waiting: pending deliveries; missed: events that match and were "
             "never sent to the endpoint; all: every event that matches."
         ),
     ] = "failed",

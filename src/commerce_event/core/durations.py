@@ -1,4 +1,4 @@
-"""Measured durations as people read them."""
+"""Durations as people read them: measured ones rounded, configured ones exact."""
 
 from typing import Final
 
@@ -18,6 +18,19 @@ def duration_text(seconds: float) -> str:
         count, rest = divmod(whole, size)
         return " ".join([_part(count, unit), *([_part(rest // next_size, next_unit)] if rest else [])])
     return _part(whole, "s")
+
+
+def setting_duration(seconds: float) -> str:
+    """Return a configured duration exactly, in at most four units: 15 s, 1 min 30 s, 2 h, 30 days."""
+    milliseconds = round(seconds * 1000)
+    parts = []
+    for unit, size in _UNITS[:-1]:
+        count, milliseconds = divmod(milliseconds, size * 1000)
+        if count:
+            parts.append(_part(count, unit))
+    if milliseconds or not parts:
+        parts.append(f"{milliseconds / 1000:g} s")
+    return " ".join(parts)
 
 
 def _part(count: int, unit: str) -> str:

@@ -1,4 +1,4 @@
-"""What to warn of before deliveries are sent to an endpoint. Pure."""
+"""Warnings before deliveries are sent to an endpoint. Pure."""
 
 from datetime import UTC, datetime
 from typing import Final
@@ -14,7 +14,7 @@ _WARNINGS: Final[dict[Health, str]] = {
 
 
 class EndpointStanding(msgspec.Struct, frozen=True):
-    """The health of an endpoint, and what to warn of before something is sent to it; None: nothing."""
+    """The health of an endpoint, and the warning before something is sent to it; None: no warning."""
 
     health: Health
     warning: str | None

@@ -2,13 +2,12 @@
 
 from typing import Final, Literal
 
+from commerce_event.core.durations import duration_text
 from commerce_event.core.model import Key
 
 KeyState = Literal["active", "expired", "revoked"]
 
 SOON_MS: Final = 7 * 86_400_000  # before its end; and since its creation without a use
-_DAY_MS: Final = 86_400_000
-_HOUR_MS: Final = 3_600_000
 
 
 def key_state(key: Key, now_ms: int) -> KeyState:
@@ -26,15 +25,7 @@ def key_warning(key: Key, used_ms: int | None, now_ms: int) -> str | None:
     if key_state(key, now_ms) != "active" or key.is_portal_link:
         return None
     if key.expires_ms is not None and key.expires_ms - now_ms <= SOON_MS:
-        return f"expires in {_span(key.expires_ms - now_ms)}"
+        return f"expires in {duration_text((key.expires_ms - now_ms) / 1000)}"
     if used_ms is None and now_ms - key.created_ms >= SOON_MS:
-        return f"never used in {_span(now_ms - key.created_ms)}"
+        return f"never used in {duration_text((now_ms - key.created_ms) / 1000)}"
     return None
-
-
-def _span(ms: int) -> str:
-    for size, unit in ((_DAY_MS, "day"), (_HOUR_MS, "hour"), (60_000, "minute")):
-        if ms >= size:
-            count = ms // size
-            return f"{count:,} {unit}{'s' if count > 1 else ''}"
-    return "less than a minute"

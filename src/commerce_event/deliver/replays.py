@@ -107,7 +107,7 @@ class Replays:
 
         ``all`` queues every event of the time range that matches the endpoint now, also those it was never sent;
         ``missed`` those of them that have no delivery to the endpoint; ``failed`` requeues its dead deliveries of that
-        range, ``waiting`` those that wait for a retry. Raises TooManyReplaysError.
+        range, ``waiting`` pending ones. Raises TooManyReplaysError.
         """
         scope = Scope.of(endpoint.client_id)
         if len(await self._store.history.replays(scope, Page(RUNNING_MAX), running=True)) >= RUNNING_MAX:
@@ -133,7 +133,7 @@ class Replays:
         return replay
 
     async def cancel(self, replay_id: int) -> None:
-        """Stop to queue, and end the deliveries of the replay that are pending.
+        """Stop queueing, and end the deliveries of the replay that are pending.
 
         New ones become cancelled, requeued dead letters become dead again, and those that waited for a retry stay
         pending. It is done in steps, which a restart continues. Raises ReplayFinishedError.
@@ -150,7 +150,7 @@ class Replays:
             ):
                 self._wake.set()
                 return
-        raise StoreUnavailableError("the replay changes all the time; try again")
+        raise StoreUnavailableError("the replay is changed by another request; try again")
 
     async def count(
         self, endpoint: Endpoint, since_ms: int, until_ms: int, types: Sequence[str], only: ReplayOf

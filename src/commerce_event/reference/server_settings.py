@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from commerce_event.core.durations import setting_duration
 from commerce_event.reference.model import ServerSettings, SettingDoc
 from commerce_event.settings import Settings
-from commerce_event.web.durations import setting_duration
 
 _DOCUMENTED: Final = Settings()
 _SIZES: Final = ((1024**2, "MiB"), (1024, "KiB"))  # bytes

@@ -15,7 +15,7 @@ from commerce_event.api.system import NodeView
 from commerce_event.contract.catalogue import Catalogue
 from commerce_event.contract.labels import EventLabel, label_of
 from commerce_event.core.clock import parse_rfc3339, rfc3339
-from commerce_event.web.durations import setting_duration
+from commerce_event.core.durations import setting_duration
 from commerce_event.web.highlight import json_text
 
 _PAGE_SIZE: Final = 20

@@ -14,8 +14,7 @@ from commerce_event.api.incidents import IncidentDetailView, IncidentView
 from commerce_event.api.response_models import display_name
 from commerce_event.core.audit_words import label_of_field, value_in_words
 from commerce_event.core.clock import parse_rfc3339
-from commerce_event.core.durations import duration_text
-from commerce_event.web.durations import setting_duration
+from commerce_event.core.durations import duration_text, setting_duration
 
 
 async def show_incident(context: ScreenContext) -> Response:

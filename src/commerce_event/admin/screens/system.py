@@ -4,7 +4,7 @@ from starlette.responses import Response
 
 from commerce_event.admin.number_format import duration
 from commerce_event.admin.screen_context import ScreenContext
-from commerce_event.web.durations import setting_duration
+from commerce_event.core.durations import setting_duration
 
 
 async def show_system(context: ScreenContext) -> Response:

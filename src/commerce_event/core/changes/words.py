@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from commerce_event.contract.entities import NOTIFICATIONS
 from commerce_event.core.changes.model import EventSetting
+from commerce_event.core.durations import setting_duration
 from commerce_event.core.filter_words import cut, describe_filter, listed, value_words
 
 _KEY_TEXT_MAX: Final = 80  # characters of a value in a key
@@ -42,7 +43,6 @@ _ENTITIES: Final = {
     "tSupplierProductSkuClient": "a supplier's product at a client",
     "tSupplierProductSkuOnHand": "a supplier's stock",
 }
-_UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"))  # s
 
 
 def describe_entity(entity: str) -> str:
@@ -69,7 +69,7 @@ def describe_setting(setting: EventSetting) -> str:
     if setting.filter:
         sentence += f", where {describe_filter(setting.filter)}"
     if setting.coalesce_s:
-        sentence += f"; changes within {_duration(setting.coalesce_s)} become one"
+        sentence += f"; changes within {setting_duration(setting.coalesce_s)} become one"
     if setting.live:
         return f"{sentence}."
     return f"Off, so nothing is tracked. If it were on: {sentence[:1].lower()}{sentence[1:]}."
@@ -111,10 +111,3 @@ def _changed(setting: EventSetting, value: str | None) -> tuple[str, str] | None
         return None
     names = listed([cut(name) for name in fields])
     return (names, "changes") if value is None else (value, f"changes together with its {names}")
-
-
-def _duration(seconds: float) -> str:
-    for size, unit in _UNITS:
-        if seconds >= size and seconds % size == 0:
-            return f"{seconds / size:g} {unit}"
-    return f"{seconds:g} s"
