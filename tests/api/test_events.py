@@ -208,6 +208,7 @@ async def test_a_delivery_tells_of_every_attempt(api: Api) -> None:
     assert [attempt["number"] for attempt in detail["attempts"]] == [1, 2]
     assert set(detail["attempts"][0]) == {
         "number", "started_at", "duration_ms", "status", "error", "response_headers", "response_body",
+        "cause", "phase", "address", "redirects", "certificate",
     }  # fmt: skip
     assert detail["attempts"][0]["status"] == 500
 
