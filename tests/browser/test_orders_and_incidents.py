@@ -106,6 +106,21 @@ async def test_order_with_fourteen_receivers_names_those_that_lack_it(page: Page
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+async def test_order_with_many_events_shows_the_newest_and_leads_to_all(page: Page, api: Api) -> None:
+    await api.endpoint(description="Shop", url=api.receiver.url)
+    for _ in range(21):
+        await api.publish(1, ClientOrderRef=REF)
+    await api.until_finished(21)
+    await sign_in(page)
+    await page.goto(f"/admin/orders/{REF}")
+
+    rows = page.locator(".timeline-table tbody tr")
+    await expect_page(rows).to_have_count(20)
+    await expect_page(page.get_by_text("1 older event is not shown.")).to_be_visible()
+    await page.get_by_role("link", name="Show all 21 events").click()
+    await expect_page(rows).to_have_count(21)
+
+
 async def test_incident_is_followed_from_the_overview_to_its_end(page: Page, api: Api) -> None:
     api.receiver.statuses["/wrong"] = 404
     erp = await api.endpoint(description="ERP", url=f"{api.receiver.url}/right", retry_schedule=["1h", "1h"])

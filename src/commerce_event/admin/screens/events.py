@@ -66,7 +66,7 @@ async def _links(context: ScreenContext, events: Sequence[EventView]) -> list[Ti
     """Return the pages of orders and the like that the search names exactly."""
     if not context.query["q"] or "cursor" in context.query:
         return []
-    return await links_for(context, context.query["q"], [(each.client_id, bytes(each.data)) for each in events])
+    return await links_for(context.query["q"], [(each.client_id, bytes(each.data)) for each in events])
 
 
 def _no_result_message(filters: Mapping[str, str | None]) -> str:

@@ -34,6 +34,7 @@ PATHS: Final[dict[TimelineKind, str]] = {
     "order": "orders", "part": "parts", "customer": "customers", "company": "companies",
 }  # fmt: skip
 COLUMNS_MAX: Final = 4  # receivers that have a column each
+ROWS_MAX: Final = 20  # events that are shown first, and as many older ones that were not delivered in time
 _REFRESH_SLOWLY_S: Final = 10
 _LINKS_MAX: Final = 5
 
@@ -44,6 +45,7 @@ class TimelineLink(msgspec.Struct, frozen=True):
     kind: TimelineKind
     title: str
     address: str
+    verdict_address: str = ""  # where the link with its verdict is read; empty: it is not read
     verdict: str = ""  # empty: not read
     tone: str = ""
     events: int = 0
@@ -103,11 +105,18 @@ async def _show(context: ScreenContext, kind: TimelineKind) -> Response:
     if found.client_id is None:
         clients = [(each, timeline_address(kind, value, each.client_id)) for each in found.clients]
         return context.render("timeline_clients.html", timeline=found, clients=clients)
+    if context.query["part"] == "verdict":
+        address = timeline_address(kind, value, found.client_id, context.query.get("property"))
+        link = TimelineLink(kind, found.title, address, "", found.verdict, found.tone, len(found.events))
+        return context.render("timeline_link.html", each=link)
     rows = [_row(event, found.receivers) for event in found.events]
+    shown = rows if context.query["rows"] == "all" else _shown(rows)
     return context.render(
         "timeline.html",
         timeline=found,
-        rows=rows[::-1] if kind == "order" else rows,
+        rows=shown[::-1] if kind == "order" else shown,
+        left_out=len(rows) - len(shown),
+        all_url=context.url_with(rows="all"),
         notable=[each for each in found.receivers if each.tone != "good" or each.late],
         usual=[each for each in found.receivers if each.tone == "good" and not each.late],
         has_columns=len(found.receivers) <= COLUMNS_MAX,
@@ -117,6 +126,12 @@ async def _show(context: ScreenContext, kind: TimelineKind) -> Response:
         ),
         back=context.url_with(),
     )
+
+
+def _shown(rows: Sequence[Row]) -> list[Row]:
+    """Return the newest rows, and older ones that a person looks for."""
+    older = [row for row in rows[ROWS_MAX:] if row.notable]
+    return [*rows[:ROWS_MAX], *older[:ROWS_MAX]]
 
 
 def _row(event: TimelineEventView, receivers: Sequence[ReceiverView]) -> Row:
@@ -172,10 +187,10 @@ def _link(kind: TimelineKind, identifier: Identifier, client_id: int) -> Timelin
     return TimelineLink(kind, f"{SUBJECTS[kind]} {identifier.value}", address)
 
 
-async def links_for(context: ScreenContext, text: str, bodies: Sequence[tuple[int, bytes]]) -> list[TimelineLink]:
+async def links_for(text: str, bodies: Sequence[tuple[int, bytes]]) -> list[TimelineLink]:
     """Return the pages that a search text names exactly, among the events that it found (client and body of each).
 
-    The first comes with its verdict.
+    The browser reads the verdict of the first: it takes several searches, and the page does not wait for them.
     """
     found: dict[tuple[TimelineKind, str, int], TimelineLink] = {}
     for client_id, body in bodies:
@@ -186,18 +201,6 @@ async def links_for(context: ScreenContext, text: str, bodies: Sequence[tuple[in
     links = list(found.values())[:_LINKS_MAX]
     if links:
         (kind, value, client_id), *_ = found
-        links[0] = await _with_verdict(context, links[0], kind, value, client_id)
+        address = f"{timeline_address(kind, value, client_id)}&part=verdict"
+        links[0] = msgspec.structs.replace(links[0], verdict_address=address)
     return links
-
-
-async def _with_verdict(
-    context: ScreenContext, link: TimelineLink, kind: TimelineKind, value: str, client_id: int
-) -> TimelineLink:
-    try:
-        query = {"value": value, "client_id": client_id}
-        timeline: TimelineView = await context.call("readTimeline", path={"kind": kind}, query=query)
-    except Problem:  # its events have expired meanwhile
-        return link
-    return msgspec.structs.replace(
-        link, title=timeline.title, verdict=timeline.verdict, tone=timeline.tone, events=len(timeline.events)
-    )
