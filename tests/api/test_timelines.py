@@ -83,7 +83,7 @@ async def test_receivers_say_what_they_have_and_what_is_missing(api: Api) -> Non
     assert (cells[dead["id"]]["state"], cells[dead["id"]]["last_status"]) == ("dead", 500)
     assert cells[dead["id"]]["latency_ms"] is None
     assert cells[waits["id"]]["next_attempt_at"] is not None
-    assert "    ERP: dead: attempts exhausted" in found["summary"].splitlines()
+    assert "    ERP: dead: every retry was used" in found["summary"].splitlines()
 
 
 async def test_held_deliveries_say_why_they_wait(api: Api) -> None:
@@ -153,7 +153,7 @@ async def test_parts_customers_and_companies_have_time_lines(api: Api) -> None:
 
     assert [each["type"] for each in customer["events"]] == ["CustomerChangedNotification"]
     assert [each["type"] for each in company["events"]] == ["CompanyChangedNotification"]
-    assert (customer["title"], customer["verdict"]) == ("Customer 12", "no receiver was to get it")
+    assert (customer["title"], customer["verdict"]) == ("Customer 12", "no endpoint matched its events")
 
 
 async def test_empty_and_missing_identifiers_join_nothing(api: Api) -> None:

@@ -199,7 +199,7 @@ def test_judge_says_who_has_it_and_who_got_it_late() -> None:
     assert judge([shop, late, mail]).text == "all three receivers have it; ERP got OrderConfirmedEvent 4 min late"
     assert judge([shop, mail]).text == "both receivers have it"
     assert judge([shop]).text == "Shop has it"
-    assert judge([]).text == "no receiver was to get it"
+    assert judge([]).text == "no endpoint matched its events"
     assert {judge([shop, late, mail]).tone, judge([shop]).tone} == {"good"}
 
 
@@ -238,4 +238,4 @@ def test_summary_is_plain_text_with_the_oldest_event_first() -> None:
     assert lines[0] == "Order SO-1 (client 1): E�RP� has 1 of 2, 1 dead."
     assert lines[1:3] == ["OrderNo SO-1", "As of 30 Oct 2026, 14:00:00 UTC."]
     assert text.index("older events are left out") < text.index("evt_1") < text.index("evt_2")
-    assert "    E�RP�: dead: attempts exhausted" in lines
+    assert "    E�RP�: dead: every retry was used" in lines

@@ -55,4 +55,5 @@ async def test_commands_tell_what_became_of_an_order_and_what_fails(shell: Shell
     status = await shell("status")
     assert (fine.code, status.code) == (0, 1)
     assert "Nothing needs attention." in fine.out
-    assert "3 pending, 0 dead letters, 0 refused events. See: commerce-event incidents show ID" in status.out
+    assert "pending 3 · dead letters 0 · refused events 0" in status.out
+    assert "See: commerce-event incidents show ID" in status.out

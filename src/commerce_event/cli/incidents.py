@@ -6,7 +6,7 @@ import typer
 
 from commerce_event.cli.api import Api, at
 from commerce_event.cli.options import DEFAULT_URL, AsJson, ClientId, Key, Url
-from commerce_event.cli.output import Columns, clean, print_items, print_json, print_thing
+from commerce_event.cli.output import Columns, print_items, print_json, print_thing
 
 app = typer.Typer(no_args_is_help=True, help="See which endpoints fail, since when and why.")
 
@@ -82,7 +82,14 @@ def status(url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> 
         print_json({"fine": is_fine, "incidents": incidents, "totals": totals, "refused": refused})
     else:
         print_items(incidents, _INCIDENTS, as_json=False, empty=_NOTHING)
-        counts = f"{totals['pending']:,} pending, {totals['dead']:,} dead letters, {refused['open']:,} refused events"
-        print(clean(f"{counts}. {'Nothing needs attention.' if is_fine else 'See: commerce-event incidents show ID'}"))
+        print(f"pending {totals['pending']:,} · dead letters {totals['dead']:,} · refused events {refused['open']:,}")
+        print(_advice(incidents=bool(incidents), dead=totals["dead"], refused=refused["open"]))
     if not is_fine:
         raise typer.Exit(1)
+
+
+def _advice(*, incidents: bool, dead: int, refused: int) -> str:
+    """Return the commands that show what needs attention."""
+    commands = {"incidents show ID": incidents, "dead groups": dead, "refusals list": refused}
+    wanted = [f"commerce-event {name}" for name, is_wanted in commands.items() if is_wanted]
+    return f"See: {', '.join(wanted)}" if wanted else "Nothing needs attention."

@@ -27,7 +27,7 @@ class EndpointImpact(msgspec.Struct, frozen=True, kw_only=True):
     def delete(self) -> str:
         """What deleting means."""
         if not self.pending:
-            return "Deleting ends nothing that waits; the history is kept."
+            return "No delivery waits, so deleting cancels none; the history is kept."
         return f"Deleting cancels {self._pending}; the history is kept."
 
     @property

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
+from commerce_event.core.causes import reason_in_words
 from commerce_event.core.durations import duration_text
 from commerce_event.core.model import Delivery, DeliveryState
 from commerce_event.core.search_words import words
@@ -241,7 +242,7 @@ def waiting_text(waiting: Sequence[Delivery], now_ms: int, *, held: str = "") ->
 def judge(receivers: Sequence[ReceiverVerdict]) -> Verdict:
     """Return the verdict over all receivers, such as ``all three receivers have it; the ERP got … 4 min late``."""
     if not receivers:
-        return Verdict("", "no receiver was to get it")
+        return Verdict("", "no endpoint matched its events")
     lacking = [each for each in receivers if not each.has_all]
     late = [each for each in receivers if each.late]
     tone: Tone = "bad" if any(each.counts["dead"] for each in lacking) else "wait" if lacking else "good"
@@ -320,7 +321,7 @@ def cell_text(cell: Cell, now_ms: int, *, held: str = "") -> str:
         attempts = cell.delivery.attempt_count
         tried = f", {attempts} attempt{'s' if attempts != 1 else ''} so far" if attempts else ""
         return f"pending, {waiting_text([cell.delivery], now_ms, held=held)}{tried}"
-    reason = (cell.delivery.reason or "").replace("_", " ")
+    reason = reason_in_words(cell.delivery.reason)
     return f"{cell.state}: {reason}" if reason else cell.state
 
 
