@@ -220,7 +220,7 @@ async def test_key_of_one_client_sees_and_changes_its_own_only(page: Page, api: 
         assert response.status == status, address
     await page.goto(f"/admin/types/{TYPE}/settings/new?client_id=2&entity=tClientCustomer")
     await page.get_by_role("button", name="Add setting").click()
-    await shown(page.locator("#h-client_id .error")).to_be_visible()
+    await shown(page.locator("main .note.bad")).to_be_visible()
     assert len((await api.admin.get("/v1/event-settings")).json()["items"]) == 2
 
 
