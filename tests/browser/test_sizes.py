@@ -27,6 +27,7 @@ UNBROKEN: Final = "W" * 205
 ARABIC: Final = "مستودع الشمال " * 8
 _NO_PAGES: Final = ("/export", "/palette", "/payload", "/fields", "{path:path}")  # downloads, parts, what is not found
 _NEED_A_QUERY: Final = frozenset({"/dead/send", "/dead/discard"})
+_OWN_TYPES: Final = "/types/{name}/edit"  # types of the contract have no such screen
 EMPTY: Final = {"/types/{name}": "JobCompletedEvent", "/types/{name}/settings": "SkuChangedNotification"}
 
 
@@ -40,6 +41,8 @@ def addresses(made: Mapping[str, str], role: str) -> list[str]:
     found = []
     for method, path, needs, _ in _SCREENS:
         if method != "GET" or needs not in roles or path.endswith(_NO_PAGES):
+            continue
+        if path == _OWN_TYPES and path not in made:
             continue
         if "{" in path:
             given = max((each for each in made if "{" in each and path.startswith(each)), key=len, default=None)
