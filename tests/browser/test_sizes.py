@@ -73,7 +73,7 @@ async def make_something(api: Api) -> dict[str, str]:
         "/types/{name}/settings?": "?client_id=1",
         "/event-settings/{id}": await first_of("/v1/event-settings"),
         "/sources/{name}": "crm",
-        "/audit/{id}": await first_of("/v1/audit"),
+        "/audit/{id}": await first_of("/v1/audit?client_id=1"),
     }
 
 
