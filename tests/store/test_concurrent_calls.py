@@ -146,6 +146,8 @@ CALLS: dict[str, Callable[[Store], Awaitable[Any]]] = {
         7, reason=None, error=None, before=None, limit=1
     ),
     "history.endpoint_health": lambda store: store.history.endpoint_health(EVERYONE),
+    "history.deliveries_of_events": lambda store: store.history.deliveries_of_events([1], EVERYONE, limit=1),
+    "history.oldest_pending": lambda store: store.history.oldest_pending([7], limit=1),
     "history.dead_groups": lambda store: store.history.dead_groups(EVERYONE, endpoint_id=None, limit=1),
     "activity.add": lambda store: store.activity.add([], now_ms=1),
     "activity.by_step": lambda store: store.activity.by_step(EVERYONE, step_s=60, since_ms=0),
