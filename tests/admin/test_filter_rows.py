@@ -23,7 +23,7 @@ KINDS = property_kinds(CONTRACT.select(["Order"]))
     ("row", "condition"),
     [
         (FilterRow("Source", "eq", "WEB"), {"Source": "WEB"}),
-        (FilterRow("OrderNo", "eq", "100"), {"OrderNo": "100"}),  # a text, whatever it looks like
+        (FilterRow("OrderNo", "eq", "100"), {"OrderNo": "100"}),  # a text, although it looks like a number
         (FilterRow("OrderId", "gte", " 100 "), {"OrderId": {"gte": 100}}),
         (FilterRow("Source", "in", "WEB, POS,"), {"Source": ["WEB", "POS"]}),
         (FilterRow("OrderId", "not_in", "1, 2"), {"OrderId": {"not_in": [1, 2]}}),

@@ -11,7 +11,7 @@ from commerce_event.api.endpoint_standing import standings_of
 from commerce_event.api.operations import Call, Operation, Reply, Subject
 from commerce_event.api.paging import Listing
 from commerce_event.api.parameters import Int32, read_id, scope_for
-from commerce_event.api.response_models import EndpointSummary, endpoint_name, endpoint_summary
+from commerce_event.api.response_models import EndpointSummary, endpoint_summary
 from commerce_event.core import ids
 from commerce_event.core.causes import cause_of_code
 from commerce_event.core.clock import rfc3339
@@ -146,7 +146,7 @@ async def _change(
                 Subject(
                     endpoint.client_id,
                     ids.encode("end", endpoint_id),
-                    endpoint_name(endpoint),
+                    endpoint.name,
                     f"{amount}: {note}" if note else amount,
                 )
             )

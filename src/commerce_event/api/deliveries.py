@@ -17,7 +17,6 @@ from commerce_event.api.response_models import (
     attempt_summary,
     attempt_view,
     delivery_fields,
-    endpoint_name,
     endpoint_summary,
     event_view,
 )
@@ -161,7 +160,7 @@ async def _find(call: Call) -> Delivery:
     if delivery is None:
         raise not_found("delivery")
     endpoint = call.services.registry.endpoint(delivery.endpoint_id)
-    name = None if endpoint is None else f"to {endpoint_name(endpoint)}"
+    name = None if endpoint is None else f"to {endpoint.name}"
     call.is_about(delivery.client_id, ids.encode("dlv", delivery.id), name=name)
     return delivery
 

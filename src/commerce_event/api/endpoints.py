@@ -17,7 +17,6 @@ from commerce_event.api.response_models import (
     NewEndpointView,
     SecretView,
     audited_endpoint,
-    endpoint_name,
     endpoint_view,
     new_endpoint_view,
     public_key_of,
@@ -121,7 +120,7 @@ def _audit(call: Call, before: Endpoint | None, after: Endpoint | None) -> None:
         call.is_about(
             endpoint.client_id,
             ids.encode("end", endpoint.id),
-            name=endpoint_name(endpoint),
+            name=endpoint.name,
             before=None if before is None else audited_endpoint(before),
             after=None if after is None else audited_endpoint(after),
             secret=AUDITED_SECRETS,
@@ -195,7 +194,7 @@ def find_endpoint(call: Call) -> Endpoint:
     endpoint = call.services.registry.endpoint_in(call.scope, call.id("end", "endpoint"))
     if endpoint is None:
         raise not_found("endpoint")
-    call.is_about(endpoint.client_id, ids.encode("end", endpoint.id), name=endpoint_name(endpoint))
+    call.is_about(endpoint.client_id, ids.encode("end", endpoint.id), name=endpoint.name)
     return endpoint
 
 

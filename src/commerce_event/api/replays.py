@@ -10,7 +10,7 @@ from commerce_event.api.endpoint_standing import standings_of
 from commerce_event.api.operations import Call, Operation, Reply
 from commerce_event.api.paging import Listing, PageQuery, listing
 from commerce_event.api.parameters import Int32, Time, read_id, read_time, read_types, scope_for
-from commerce_event.api.response_models import ReplayView, endpoint_name, replay_view
+from commerce_event.api.response_models import ReplayView, replay_view
 from commerce_event.core import ids
 from commerce_event.core.health import Health
 from commerce_event.core.model import DeliveryState, Endpoint, Replay, ReplayOf
@@ -84,7 +84,7 @@ async def cancel_replay(call: Call) -> Reply:
 
 def _audit(call: Call, replay: Replay) -> None:
     endpoint = call.services.registry.endpoint(replay.endpoint_id)
-    name = None if endpoint is None else f"{_WHAT[replay.only]} to {endpoint_name(endpoint)}"
+    name = None if endpoint is None else f"{_WHAT[replay.only]} to {endpoint.name}"
     call.is_about(replay.client_id, ids.encode("rpl", replay.id), name=name)
 
 

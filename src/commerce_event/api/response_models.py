@@ -464,11 +464,6 @@ def display_name(endpoint: _Named) -> str:
     return endpoint.description or urlsplit(endpoint.url).netloc
 
 
-def endpoint_name(endpoint: Endpoint) -> str:
-    """Return the name of an endpoint in the audit log: its description; without one, its whole URL."""
-    return endpoint.description or endpoint.url
-
-
 def audited_endpoint(endpoint: Endpoint) -> dict[str, Any]:
     """Return the fields of an endpoint as they are compared for the audit log, with AUDITED_SECRETS in clear."""
     fields = msgspec.to_builtins(endpoint_view(endpoint, endpoint.updated_ms))  # by their names in the API

@@ -109,14 +109,10 @@ def retry_dead(
     as_json: AsJson = False,
 ) -> None:
     """Retry dead letters: some by id, or all of an endpoint; they get all their retries again."""
-    if bool(ids) == (endpoint is not None):
-        raise UsageError("Give delivery ids, or an endpoint with --endpoint")
-    is_group = reason is not None or error is not None
+    is_group = _is_group(ids, endpoint, reason, error)
     if (ids or is_group) and (since is not None or wait is not None):
         raise UsageError("--since and --wait need --endpoint, without --reason and --error")
     with Api(url, key) as api:
-        if ids and is_group:
-            raise UsageError("--reason and --error need --endpoint")
         if endpoint is not None and is_group:
             count = _change_all(api, "retry", _selections(api, None, endpoint, reason, error), "sent again")
             print_done({"count": count}, f"{_letters(count)} sent again.", as_json=as_json)
@@ -141,10 +137,7 @@ def discard_dead(
     as_json: AsJson = False,
 ) -> None:
     """Discard dead letters: some by id, or those of an endpoint. They are cancelled, and their history is kept."""
-    if bool(ids) == (endpoint is not None):
-        raise UsageError("Give delivery ids, or an endpoint with --endpoint")
-    if ids and (reason is not None or error is not None):
-        raise UsageError("--reason and --error need --endpoint")
+    _is_group(ids, endpoint, reason, error)
     if not note.strip():
         raise UsageError("--note must say why they are discarded")
     with Api(url, key) as api:
@@ -218,6 +211,16 @@ def cancel_replay(
             time.sleep(_POLL_S)
             replay = api.get(at("replays", id_))
     print_done(replay, f"Replay {replay['id']}: {_progress_text(replay)}.", as_json=as_json)
+
+
+def _is_group(ids: list[str] | None, endpoint: str | None, reason: str | None, error: str | None) -> bool:
+    """Return whether the options name a group of an endpoint. Raises UsageError when they do not fit together."""
+    if bool(ids) == (endpoint is not None):
+        raise UsageError("Give delivery ids, or an endpoint with --endpoint")
+    is_group = reason is not None or error is not None
+    if ids and is_group:
+        raise UsageError("--reason and --error need --endpoint")
+    return is_group
 
 
 def _selections(

@@ -112,6 +112,11 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     deleted_ms: int | None = None
 
     @property
+    def name(self) -> str:
+        """What people call it: its description; without one, its URL."""
+        return self.description or self.url
+
+    @property
     def live(self) -> bool:
         """Whether events are matched with it."""
         return self.enabled and self.deleted_ms is None

@@ -246,7 +246,7 @@ class Registry:
             action="changeEndpoint",
             target=ids.encode("end", endpoint.id),
             detail="the receiver answered 410 Gone" if reason == "gone" else reason,
-            name=endpoint.description or endpoint.url,
+            name=endpoint.name,
             changes=(FieldChange("enabled", before=True, after=False),),
         )
         try:
