@@ -26,6 +26,7 @@ lint: $(VENV)/.dev ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	cd sdk/python && $(CURDIR)/$(BIN)/mypy
 
 lint-openapi: $(VENV)/.dev ## check the OpenAPI document with Redocly, Spectral and a client generator (needs Node.js; skips what is missing)
 	$(BIN)/python tests/openapi_lint/lint.py
@@ -83,9 +84,9 @@ $(VENV)/bin/python:
 	  || { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ..." >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.run: requirements/run.txt pyproject.toml | $(VENV)/bin/python
+$(VENV)/.run: requirements/run.txt pyproject.toml sdk/python/pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e sdk/python
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.run

@@ -48,6 +48,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that start servers, open stores or take seconds."""
     for item in items:
+        if not item.path.is_relative_to(TESTS):  # the SDK marks its own
+            continue
         folder = item.path.relative_to(TESTS).parts[0]
         if folder in INTEGRATION_FOLDERS or INTEGRATION_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.integration)

@@ -16,7 +16,7 @@ SOURCE = Path(commerce_event.__file__).parent
 # commands that start them.
 LAYERS = (
     {"contract"},
-    {"core"},
+    {"core", "codegen"},
     {"settings", "logs", "loop_monitor", "daemon_threads", "web"},
     {"store"},
     {"http", "registry"},

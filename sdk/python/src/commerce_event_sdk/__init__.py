@@ -1,0 +1,79 @@
+"""Receive and publish commerce events.
+
+>>> from commerce_event_sdk import OrderConfirmedEvent, Receiver
+>>> receiver = Receiver(secret="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+>>> @receiver.on(OrderConfirmedEvent)
+... def confirmed(event: OrderConfirmedEvent) -> None:
+...     print(event.OrderNo)
+>>> app = receiver.asgi()  # or receiver.wsgi()
+"""
+
+from commerce_event_sdk.answer import Answer
+from commerce_event_sdk.delivery import DeadLetter, Delivery, Gone, RetryLater
+from commerce_event_sdk.event import Category, CommerceEvent, InvalidEventError, UnknownEvent
+from commerce_event_sdk.models import (
+    MODELS,
+    CompanyChangedNotification,
+    CustomerChangedNotification,
+    InvoiceCaptureCompletedEvent,
+    JobCompletedEvent,
+    OrderCancelledEvent,
+    OrderConfirmedEvent,
+    OrderDeliveredEvent,
+    OrderPartlyDeliveredEvent,
+    OrderPaymentReceivedEvent,
+    OrderReadyForPickupEvent,
+    OrderReceivedEvent,
+    SkuChangedNotification,
+    SkuOnHandBreakPointNotification,
+    SkuPriceChangedNotification,
+    SubscriptionFailedEvent,
+    SupplierSkuChangedNotification,
+    SupplierSkuOnHandChangedNotification,
+    SupplierSkuPriceChangedNotification,
+    TranslationRequestedNotification,
+)
+from commerce_event_sdk.parsing import parse
+from commerce_event_sdk.receiver import Receiver
+from commerce_event_sdk.signatures import InvalidSecretError, InvalidSignatureError, sign, verify
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "MODELS",
+    "Answer",
+    "Category",
+    "CommerceEvent",
+    "CompanyChangedNotification",
+    "CustomerChangedNotification",
+    "DeadLetter",
+    "Delivery",
+    "Gone",
+    "InvalidEventError",
+    "InvalidSecretError",
+    "InvalidSignatureError",
+    "InvoiceCaptureCompletedEvent",
+    "JobCompletedEvent",
+    "OrderCancelledEvent",
+    "OrderConfirmedEvent",
+    "OrderDeliveredEvent",
+    "OrderPartlyDeliveredEvent",
+    "OrderPaymentReceivedEvent",
+    "OrderReadyForPickupEvent",
+    "OrderReceivedEvent",
+    "Receiver",
+    "RetryLater",
+    "SkuChangedNotification",
+    "SkuOnHandBreakPointNotification",
+    "SkuPriceChangedNotification",
+    "SubscriptionFailedEvent",
+    "SupplierSkuChangedNotification",
+    "SupplierSkuOnHandChangedNotification",
+    "SupplierSkuPriceChangedNotification",
+    "TranslationRequestedNotification",
+    "UnknownEvent",
+    "__version__",
+    "parse",
+    "sign",
+    "verify",
+]

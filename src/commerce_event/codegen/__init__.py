@@ -1,0 +1,1 @@
+"""Event classes and handlers for receivers, in several languages, made of the contract."""
