@@ -39,4 +39,4 @@ NOT_POST = failure(405, "Send events with POST.", {"allow": "POST"})
 
 def too_large(max_body_bytes: int) -> Answer:
     """Return the answer to a body over the limit."""
-    return failure(413, f"The body is larger than {max_body_bytes} bytes.", {"connection": "close"})
+    return failure(413, f"The body is larger than {max_body_bytes} bytes.")

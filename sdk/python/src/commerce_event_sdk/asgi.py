@@ -32,6 +32,8 @@ class AsgiApp:
         if answer is None:
             return
         headers = [(name.encode(), value.encode()) for name, value in answer.http_headers().items()]
+        if answer.status == 413 and scope.get("http_version", "1.1").startswith("1"):
+            headers.append((b"connection", b"close"))  # the rest of the body is not read
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
 

@@ -25,8 +25,7 @@ class WsgiApp:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
         answer = self._answer(environ)
-        headers = [(name, value) for name, value in answer.http_headers().items() if name != "connection"]
-        start_response(f"{answer.status} {responses.get(answer.status, '')}", headers)  # PEP 3333 owns connection
+        start_response(f"{answer.status} {responses.get(answer.status, '')}", [*answer.http_headers().items()])
         return [answer.body] if answer.body and environ["REQUEST_METHOD"] != "HEAD" else []
 
     def _answer(self, environ: Environ) -> Answer:
