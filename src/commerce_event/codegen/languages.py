@@ -54,11 +54,14 @@ class Language(msgspec.Struct, frozen=True, kw_only=True):
         if example is _EXAMPLE:
             return text
         subject = _subject(example)
+        class_name = type_names([example])[example.name]
         if self.name == "python" and example.is_own:
+            imported = f"from commerce_event_sdk import Delivery, Receiver\nfrom event_types import {class_name}"
+            text = text.replace("from commerce_event_sdk import Delivery, OrderConfirmedEvent, Receiver", imported)
             text = text.replace("receiver.on(OrderConfirmedEvent)", f"receiver.on({quoted(example.name)}, model=dict)")
             text = text.replace("event.OrderId", f"event[{quoted(subject.name)}]")
         words = {
-            "OrderConfirmedEvent": example.name if self.name == "typescript" else type_names([example])[example.name],
+            "OrderConfirmedEvent": example.name if self.name == "typescript" else class_name,
             "OrderId": subject.name,
             "order_id": re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", subject.name).lower(),
             "INTEGER": "TEXT" if subject.kind == "string" else "INTEGER",

@@ -45,8 +45,8 @@ void Work(SqliteConnection database, SqliteTransaction transaction, object recei
 {
     switch (received)
     {
-        case OrderConfirmedEvent order:
-            Execute(database, transaction, "INSERT INTO work (order_id) VALUES ($value)", order.OrderId);
+        case OrderConfirmedEvent found:
+            Execute(database, transaction, "INSERT INTO work (order_id) VALUES ($value)", found.OrderId);
             break;
     }
 }

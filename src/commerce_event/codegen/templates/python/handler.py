@@ -11,8 +11,7 @@ from contextlib import closing, contextmanager
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from commerce_event_sdk import Delivery, Receiver
-from event_types import OrderConfirmedEvent
+from commerce_event_sdk import Delivery, OrderConfirmedEvent, Receiver
 
 DATABASE = os.environ.get("DATABASE", "events.db")
 TABLES = """

@@ -36,9 +36,9 @@ public final class Handler {
 
     // The work. The sender waits five seconds for the answer: what takes longer is put into a table and done later.
     private void work(Object event) throws SQLException {
-        if (event instanceof Events.OrderConfirmedEvent order) {
+        if (event instanceof Events.OrderConfirmedEvent found) {
             try (PreparedStatement add = database.prepareStatement("INSERT INTO work (order_id) VALUES (?)")) {
-                add.setObject(1, order.OrderId());
+                add.setObject(1, found.OrderId());
                 add.executeUpdate();
             }
         }
