@@ -10,7 +10,7 @@ import pytest
 
 TESTS = Path(__file__).parent
 SUPPORT = TESTS / "support"
-INTEGRATION_FOLDERS = frozenset({"frameworks", "oracle", "packaging", "with_server"})
+INTEGRATION_FOLDERS = frozenset({"frameworks", "oracle", "packaging", "user_programs", "with_server"})
 LEFT_OUT: list[str] = []
 
 

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from interpreters import VERSIONS, find_interpreter, install_wheel, new_environment, run_python
+from interpreters import PROJECT, VERSIONS, build_wheel, find_interpreter, install_wheel, new_environment, run_python
 
-PROJECT = Path(__file__).parents[2]
 SMOKE = Path(__file__).with_name("smoke.py")
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    built = run_python(Path(sys.executable), "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder), cwd=PROJECT)
-    assert built.returncode == 0, built.stdout + built.stderr
-    (found,) = folder.glob("*.whl")
-    return found
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 def test_wheel_holds_the_package_its_licence_and_nothing_else(wheel: Path) -> None:

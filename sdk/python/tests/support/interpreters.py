@@ -1,4 +1,4 @@
-"""The Python interpreters of this machine, and new environments of them."""
+"""The Python interpreters of this machine, new environments of them, and the wheel to install there."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
+PROJECT = Path(__file__).parents[2]
 _SHOW_VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
 
 
@@ -43,6 +44,14 @@ def new_environment(program: Path, folder: Path) -> Path:
     made = run_python(program, "-m", "venv", "--without-pip", str(folder))
     assert made.returncode == 0, made.stdout + made.stderr
     return python_of(folder)
+
+
+def build_wheel(folder: Path) -> Path:
+    """Build the wheel of the SDK in a folder; return the file."""
+    built = run_python(Path(sys.executable), "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder), cwd=PROJECT)
+    assert built.returncode == 0, built.stdout + built.stderr
+    (wheel,) = folder.glob("*.whl")
+    return wheel
 
 
 def install_wheel(program: Path, environment: Path, wheel: Path) -> None:
