@@ -27,6 +27,7 @@ from commerce_event.cli import (
     history,
     incidents,
     keys,
+    listen,
     migrate_store,
     publish,
     reference,
@@ -74,6 +75,7 @@ app.command()(serve.serve)
 app.command()(demo.demo)
 app.command()(publish.publish)
 app.command()(publish.simulate)
+app.command()(listen.listen)
 app.add_typer(endpoints.app, name="endpoints")
 app.add_typer(history.events, name="events")
 history.events.command("timeline")(timelines.show_timeline)
