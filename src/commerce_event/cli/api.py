@@ -1,7 +1,6 @@
 """Client of the server's API: returns answers as data, and raises problems as one sentence."""
 
 import re
-import ssl
 import sys
 from collections.abc import Iterator, Mapping
 from types import TracebackType
@@ -12,6 +11,7 @@ import httpx
 
 from commerce_event.cli.errors import UsageError, WorkFailedError
 from commerce_event.cli.proxies import open_client
+from commerce_event.http.connect_errors import connect_reason
 
 _PAGE_MAX = 200
 _TIMEOUT_S = 60.0
@@ -135,9 +135,9 @@ class Api:
             raise WorkFailedError(f"{self._of_proxy()} refused the connection ({error})") from None
         except httpx.ConnectError as error:
             if self._proxy is not None:
-                raise WorkFailedError(f"{self._of_proxy()} cannot be reached ({_reason(error)})") from None
+                raise WorkFailedError(f"{self._of_proxy()} cannot be reached ({connect_reason(error)})") from None
             raise WorkFailedError(
-                f"No server answers at {self._url} ({_reason(error)}); start one with: commerce-event "
+                f"No server answers at {self._url} ({connect_reason(error)}); start one with: commerce-event "
                 "serve, or check COMMERCE_EVENT_URL"
             ) from None
         except httpx.HTTPError as error:
@@ -179,20 +179,6 @@ def _faults(answer: httpx.Response) -> list[tuple[str, str]]:
         return [(str(each["pointer"]), _as_commands(str(each["message"]))) for each in answer.json().get("errors", [])]
     except (ValueError, KeyError, TypeError, AttributeError):
         return []
-
-
-def _reason(error: httpx.ConnectError) -> str:
-    """Return why a connection failed, in the words of the operating system or of TLS."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return cause.verify_message
-        if isinstance(cause, ssl.SSLError):
-            return str(cause.reason).replace("_", " ").lower()
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-        cause = cause.__cause__ or cause.__context__
-    return "the connection failed"
 
 
 def _sentence(method: str, path: str, answer: httpx.Response) -> str:

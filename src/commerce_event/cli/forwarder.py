@@ -1,17 +1,15 @@
 """Send events to a local program, as the server sends deliveries."""
 
 import time
+from collections.abc import Mapping
 from typing import Final
 
-from commerce_event.cli.errors import UsageError
 from commerce_event.cli.event_stream import FollowedEvent
 from commerce_event.core import ids
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.causes import cause
 from commerce_event.core.delivery import Outcome
 from commerce_event.core.model import Endpoint, Secret
-from commerce_event.core.signatures import InvalidSecretError, Signer
-from commerce_event.core.urls import InvalidUrlError, RefusedAddressError, parse_url
 from commerce_event.deliver.resolver import Resolver
 from commerce_event.deliver.sender import Sender
 from commerce_event.store.model import Claimed
@@ -30,29 +28,11 @@ class _WallClock:
         return time.monotonic()
 
 
-def checked_url(url: str) -> str:
-    """Return the URL of a program in normal form. Raises UsageError."""
-    try:
-        return parse_url(url, _ANYWHERE).text
-    except RefusedAddressError as error:
-        raise UsageError(f"--forward-to has an address that nothing can be sent to ({error.reason})") from None
-    except InvalidUrlError as error:
-        raise UsageError(f"--forward-to: {error}") from None
-
-
-def check_secret(secret: str) -> None:
-    """Raise UsageError unless the secret can sign."""
-    try:
-        Signer([secret])
-    except InvalidSecretError as error:
-        raise UsageError(f"--secret cannot be used: {error}") from None
-
-
 class Forwarder:
     """Sends signed requests to one URL, whose redirects are not followed."""
 
-    def __init__(self, url: str, secret: str, client_id: int) -> None:
-        """``url`` and ``secret`` are checked."""
+    def __init__(self, url: str, secret: str, headers: Mapping[str, str], client_id: int) -> None:
+        """``url``, ``secret`` and static ``headers`` are checked."""
         self._sender = Sender(
             resolver=Resolver(_ANYWHERE), timeout_s=TIMEOUT_S, clock=_WallClock(), installation_id="listen"
         )
@@ -61,6 +41,7 @@ class Forwarder:
             client_id=client_id,
             url=url,
             event_types=("*",),
+            headers=dict(headers),
             follow_redirects=False,
             signing="ed25519" if secret.startswith("whsk_") else "hmac",
             secrets=(Secret(secret),),

@@ -1,9 +1,9 @@
 """`commerce-event listen`: send a client's events to a program on this machine, and show its answers."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Coroutine, Mapping
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -11,10 +11,8 @@ from commerce_event.cli.api import Api
 from commerce_event.cli.errors import UsageError, WorkFailedError
 from commerce_event.cli.key_presses import has_keyboard, key_presses
 from commerce_event.cli.options import DEFAULT_URL, AsJson, Key, Url, complete_wanted
+from commerce_event.cli.receiver_options import Header, Secret, check_secret, checked_headers, checked_url
 from commerce_event.cli.signals import stop_event
-
-if TYPE_CHECKING:
-    from commerce_event.cli.listen_session import Session
 
 _LAST_MAX = 100
 _CLIENTS_SHOWN = 10
@@ -37,13 +35,8 @@ def listen(
         ),
     ] = None,
     last: Annotated[int, typer.Option(min=0, max=_LAST_MAX, help="First send so many of the last events.")] = 0,
-    secret: Annotated[
-        str | None,
-        typer.Option(
-            envvar="COMMERCE_EVENT_SECRET",
-            help="Signing secret (whsec_…) that the program knows; by default one is made and shown.",
-        ),
-    ] = None,
+    secret: Secret = None,
+    header: Header = None,
     print_: Annotated[
         bool, typer.Option("--print", help="Print the bodies of events; without --forward-to, nothing is sent.")
     ] = False,
@@ -58,18 +51,40 @@ def listen(
 
     Example: commerce-event listen --client 1 --forward-to http://localhost:3000/hook
     """
-    from commerce_event.cli.forwarder import check_secret, checked_url
-
     if forward_to is None and not print_:
         raise UsageError("Give --forward-to URL, or --print to see the events without sending them")
     if forward_to is not None:
-        forward_to = checked_url(forward_to)
+        forward_to = checked_url(forward_to, "--forward-to")
     if secret is not None:
         check_secret(secret)
     names = [name.strip() for each in types or [] for name in each.split(",") if name.strip()]
     with Api(url, key) as api:
-        client_id = _client_of(api) if client_id is None else client_id
-        asyncio.run(_listen(api, url, client_id, names, last, forward_to, secret, as_json=as_json, with_bodies=print_))
+        wanted = _Wanted(
+            url=url,
+            client_id=_client_of(api) if client_id is None else client_id,
+            types=names,
+            last=last,
+            forward_to=forward_to,
+            secret=secret,
+            headers=checked_headers(header),
+            with_bodies=print_,
+            as_json=as_json,
+        )
+        asyncio.run(_listen(api, wanted))
+
+
+class _Wanted(NamedTuple):
+    """What a person asked for, checked."""
+
+    url: str
+    client_id: int
+    types: list[str]
+    last: int
+    forward_to: str | None
+    secret: str | None
+    headers: Mapping[str, str]
+    with_bodies: bool
+    as_json: bool
 
 
 def _client_of(api: Api) -> int:
@@ -81,18 +96,7 @@ def _client_of(api: Api) -> int:
     raise UsageError(f"Name the client with --client{f'; there are {shown}' if known else ''}")
 
 
-async def _listen(
-    api: Api,
-    url: str,
-    client_id: int,
-    types: list[str],
-    last: int,
-    forward_to: str | None,
-    secret: str | None,
-    *,
-    as_json: bool,
-    with_bodies: bool,
-) -> None:
+async def _listen(api: Api, wanted: _Wanted) -> None:
     from commerce_event.cli.event_stream import EventStream
     from commerce_event.cli.forwarder import Forwarder
     from commerce_event.cli.listen_display import Display
@@ -100,24 +104,25 @@ async def _listen(
     from commerce_event.core.signatures import new_secret
 
     stop = stop_event()
-    with_keys = forward_to is not None and not as_json and has_keyboard()
-    display = Display(as_json=as_json, with_bodies=with_bodies)
-    forwarder = None
-    used = secret or new_secret("hmac")
-    if forward_to is not None:
-        forwarder = Forwarder(forward_to, used, client_id)
+    display = Display(as_json=wanted.as_json, with_bodies=wanted.with_bodies)
+    with_keys = wanted.forward_to is not None and not wanted.as_json and has_keyboard()
+    forwarder, made, to = None, "", ""
+    if wanted.forward_to is not None:
+        made = "" if wanted.secret else new_secret("hmac")
+        forwarder = Forwarder(wanted.forward_to, wanted.secret or made, wanted.headers, wanted.client_id)
+        to = f", forwarding to {wanted.forward_to}"
 
     def on_ready() -> None:
-        to = "" if forward_to is None else f", forwarding to {forward_to}"
-        display.say(f"Listening to the events of client {client_id} at {url}{to}; stop with Ctrl-C")
-        if forwarder is not None and secret is None:
-            display.secret(used)
+        display.say(f"Listening to the events of client {wanted.client_id} at {wanted.url}{to}; stop with Ctrl-C")
+        if made:
+            display.secret(made)
         if with_keys:
             display.say(KEYS)
 
-    session = Session(EventStream(api, client_id, types, display.say), forwarder, display, stop.set)
+    session = Session(EventStream(api, wanted.client_id, wanted.types, display.say), forwarder, display, stop.set)
     try:
-        await _run(session, stop, last, on_ready, with_keys=with_keys)
+        with key_presses(session.on_key) if with_keys else nullcontext():
+            await _run_until(stop, session.run(wanted.last, on_ready))
     finally:
         await session.close()
         if forwarder is not None:
@@ -127,14 +132,11 @@ async def _listen(
     display.say(session.summary())
 
 
-async def _run(
-    session: "Session", stop: asyncio.Event, last: int, on_ready: Callable[[], None], *, with_keys: bool
-) -> None:
-    """Run the session until it fails, a signal comes or a key ends it."""
-    running, stopping = asyncio.create_task(session.run(last, on_ready)), asyncio.create_task(stop.wait())
+async def _run_until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Run work that has no end, until it raises or ``stop`` is set."""
+    running, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
     try:
-        with key_presses(session.on_key) if with_keys else nullcontext():
-            await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if running.done():
             running.result()
     finally:

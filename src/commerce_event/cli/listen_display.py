@@ -13,12 +13,10 @@ from commerce_event.cli.output import as_json_text, clean, console, print_line
 from commerce_event.contract.labels import label_of
 from commerce_event.core.clock import rfc3339
 from commerce_event.core.delivery import Outcome
-from commerce_event.core.receiver_text import receiver_text
+from commerce_event.receiver_check.reasons import reason_of
 
-_SAID_MAX: Final = 200  # characters of what a body says
 _TYPE_WIDTH: Final = 36
 _SUBJECT_WIDTH: Final = 24
-_REASON_NAMES: Final = ("reason", "detail", "message", "error", "title")
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -84,23 +82,9 @@ class Display:
                 "duration_ms": round(result.outcome.duration_ms, 1),
                 "error": result.outcome.error,
                 "cause": result.cause,
-                "answer": None if result.outcome.delivered else said(result.outcome.response_body),
+                "answer": None if result.outcome.delivered else reason_of(result.outcome.response_body),
             }
         return {**shown, "data": _decoded(event.data)} if self._with_bodies else shown
-
-
-def said(body: bytes) -> str:
-    """Return what the body of an answer says, as one line: a property such as ``detail``, else its first line."""
-    text = receiver_text(body).strip()
-    try:
-        content: Any = json.loads(text)
-    except (ValueError, RecursionError):
-        content = None
-    if isinstance(content, dict):
-        found = next((content[name] for name in _REASON_NAMES if isinstance(content.get(name), str)), None)
-        text = text if found is None else found
-    line = clean(text.partition("\n")[0].strip())
-    return line if len(line) <= _SAID_MAX else f"{line[: _SAID_MAX - 1]}…"
 
 
 def _append_result(line: Text, result: Result) -> None:
@@ -114,7 +98,7 @@ def _append_result(line: Text, result: Result) -> None:
         line.append(f"  attempt {result.attempt}", "dim")
     if result.cause is not None:
         line.append(f"  {clean(result.cause)}", colour)
-        answer = said(outcome.response_body)
+        answer = clean(reason_of(outcome.response_body))
         if answer:
             line.append(f"; it says: {answer}", colour)
 

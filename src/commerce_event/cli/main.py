@@ -18,6 +18,7 @@ from commerce_event.cli import (
     capture,
     change_sources,
     changes,
+    check,
     clients,
     demo,
     doctor,
@@ -35,6 +36,7 @@ from commerce_event.cli import (
     replays,
     serve,
     timelines,
+    trigger,
     validation,
 )
 from commerce_event.cli.errors import CommandError
@@ -76,6 +78,8 @@ app.command()(demo.demo)
 app.command()(publish.publish)
 app.command()(publish.simulate)
 app.command()(listen.listen)
+app.command()(trigger.trigger)
+app.command()(check.check)
 app.add_typer(endpoints.app, name="endpoints")
 app.add_typer(history.events, name="events")
 history.events.command("timeline")(timelines.show_timeline)
