@@ -176,7 +176,7 @@ class Pace:
         """Note that a request failed; return how many seconds to wait before the next."""
         if isinstance(error, UnavailableError) and not error.is_overload:
             self.shrink()
-        longest_s = min(_PAUSE_MAX_S, _FIRST_PAUSE_S * 2 ** min(self.failure_count, 20))
+        longest_s = min(_PAUSE_MAX_S, _FIRST_PAUSE_S * 2.0 ** min(self.failure_count, 20))
         self.failure_count += 1
         pause_s = longest_s * self._rng.uniform(0.5, 1)
         wanted_s = error.retry_after_s if isinstance(error, UnavailableError) else None
