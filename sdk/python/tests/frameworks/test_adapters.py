@@ -11,10 +11,10 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
-from signed_requests import HEADER, ORDER, ORDER_BODY, SECRET, json_of, signed_headers
-from sockets import Reply, asgi_server, request, werkzeug_server, wsgi_server
 
 from commerce_event_sdk import Delivery, OrderConfirmedEvent, Receiver
+from signed_requests import HEADER, ORDER, ORDER_BODY, SECRET, json_of, signed_headers
+from sockets import Reply, asgi_server, request, werkzeug_server, wsgi_server
 
 pytestmark = pytest.mark.integration
 
@@ -172,9 +172,7 @@ def post(port: int, headers: dict[str, str], body: Any = ORDER_BODY, path: str =
     return request(port, path, headers, body)
 
 
-def test_adapter_gives_the_handler_the_event_and_the_bytes(
-    serve: Serve, receiver: Receiver, events: list[Any]
-) -> None:
+def test_adapter_gives_the_handler_the_event_and_the_bytes(serve: Serve, receiver: Receiver, events: list[Any]) -> None:
     body = b" " + json_of({**ORDER, "FirstName": "\u00c5sa"}).replace(b"\\u00c5", "Å".encode()) + b"\n"
     with serve(receiver) as port:
         reply = post(port, signed_headers(body, commerce_event_attempt="2"), body)
