@@ -28,6 +28,7 @@ from commerce_event.cli import (
     history,
     incidents,
     keys,
+    listen,
     migrate_store,
     publish,
     reference,
@@ -76,6 +77,7 @@ app.command()(serve.serve)
 app.command()(demo.demo)
 app.command()(publish.publish)
 app.command()(publish.simulate)
+app.command()(listen.listen)
 app.command()(trigger.trigger)
 app.command()(check.check)
 app.add_typer(endpoints.app, name="endpoints")
