@@ -222,8 +222,8 @@ class _Progress:
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
         self._out = console()
-        error = console(stderr=True)
-        self._status: Status | None = error.status("connecting") if error.is_terminal else None
+        shown = console(stderr=True) if as_json or not self._out.is_terminal else self._out
+        self._status: Status | None = shown.status("connecting") if shown.is_terminal else None
 
     def __enter__(self) -> None:
         if self._status is not None:
@@ -234,15 +234,17 @@ class _Progress:
             self._status.stop()
 
     def head(self, url: str, maker: "RequestMaker") -> None:
+        from rich.text import Text
+
         from commerce_event.receiver_check.report import shown_url
 
         if not self._as_json:
             types = ", ".join(each.name for each in maker.types)
-            print(clean(f"Checking {shown_url(url)} with {types}"), end="\n\n")
+            self._out.print(Text(clean(f"Checking {shown_url(url)} with {types}")), end="\n\n")
 
     def start(self, rule: "Rule") -> None:
         if self._status is not None:
-            self._status.update(f"{rule.name}: {rule.sends}")
+            self._status.update(f"checking {rule.name}")
 
     def end(self, result: "Result") -> None:
         from rich.text import Text
