@@ -211,7 +211,7 @@ def _restart(command: str | None, progress: "_Progress") -> "Restarter | None":
         return None
 
     async def ask() -> str | None:
-        return progress.ask("Restart the receiver now, then press Enter; or enter s to skip this rule: ")
+        return await progress.ask("Restart the receiver now, then press Enter; or enter s to skip this rule: ")
 
     return ask
 
@@ -258,12 +258,24 @@ class _Progress:
         for line in others:
             self._out.print(Text(line))
 
-    def ask(self, question: str) -> str | None:
+    async def ask(self, question: str) -> str | None:
         """Wait for the user. Return why the rule is skipped, if so."""
         if self._status is not None:
             self._status.stop()
         print(question, end="", file=sys.stderr, flush=True)
+        await _line_to_read()
         answer = sys.stdin.readline()
         if self._status is not None:
             self._status.start()
         return "skipped by the user" if not answer or answer.strip().lower().startswith("s") else None
+
+
+async def _line_to_read() -> None:
+    """Wait until a line was entered. Reading at once would block the loop, and with it the end by Ctrl-C."""
+    loop = asyncio.get_running_loop()
+    entered = asyncio.Event()
+    loop.add_reader(sys.stdin.fileno(), entered.set)
+    try:
+        await entered.wait()
+    finally:
+        loop.remove_reader(sys.stdin.fileno())
