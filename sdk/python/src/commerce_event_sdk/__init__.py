@@ -9,6 +9,7 @@
 """
 
 from commerce_event_sdk.answer import Answer
+from commerce_event_sdk.client import AsyncClient, Client
 from commerce_event_sdk.delivery import DeadLetter, Delivery, Gone, RetryLater
 from commerce_event_sdk.event import Category, CommerceEvent, InvalidEventError, UnknownEvent
 from commerce_event_sdk.models import (
@@ -33,7 +34,18 @@ from commerce_event_sdk.models import (
     SupplierSkuPriceChangedNotification,
     TranslationRequestedNotification,
 )
+from commerce_event_sdk.outbox import Outbox
 from commerce_event_sdk.parsing import parse
+from commerce_event_sdk.publishing import (
+    Accepted,
+    BufferFullError,
+    ClientClosedError,
+    EventRefusedError,
+    NotAccepted,
+    NotAcceptedError,
+    PublishError,
+    RequestRefusedError,
+)
 from commerce_event_sdk.receiver import Receiver
 from commerce_event_sdk.signatures import InvalidSecretError, InvalidSignatureError, sign, verify
 
@@ -41,19 +53,27 @@ __version__ = "0.1.0"
 
 __all__ = [
     "MODELS",
+    "Accepted",
     "Answer",
+    "AsyncClient",
+    "BufferFullError",
     "Category",
+    "Client",
+    "ClientClosedError",
     "CommerceEvent",
     "CompanyChangedNotification",
     "CustomerChangedNotification",
     "DeadLetter",
     "Delivery",
+    "EventRefusedError",
     "Gone",
     "InvalidEventError",
     "InvalidSecretError",
     "InvalidSignatureError",
     "InvoiceCaptureCompletedEvent",
     "JobCompletedEvent",
+    "NotAccepted",
+    "NotAcceptedError",
     "OrderCancelledEvent",
     "OrderConfirmedEvent",
     "OrderDeliveredEvent",
@@ -61,7 +81,10 @@ __all__ = [
     "OrderPaymentReceivedEvent",
     "OrderReadyForPickupEvent",
     "OrderReceivedEvent",
+    "Outbox",
+    "PublishError",
     "Receiver",
+    "RequestRefusedError",
     "RetryLater",
     "SkuChangedNotification",
     "SkuOnHandBreakPointNotification",
