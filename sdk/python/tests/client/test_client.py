@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import subprocess
@@ -461,6 +460,5 @@ def until(condition: Any) -> None:
 @pytest.fixture(autouse=True)
 def _no_client_is_left_open() -> Iterator[None]:
     yield
-    gc.collect()
     left = [each.name for each in threading.enumerate() if each.name == "commerce-event-client"]
     assert not left, left
