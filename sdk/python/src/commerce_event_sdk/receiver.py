@@ -159,6 +159,10 @@ class Receiver:
         event = handler.read(delivery.event_type, delivery.body, self._unknown_properties)
         _finish(handler.call(event, delivery))
 
+    def handles(self, event_type: str) -> bool:
+        """Return whether a handler wants events of the type."""
+        return self._handlers.find(event_type) is not None
+
     def asgi(self) -> AsgiApp:
         """Return the receiver as an ASGI application."""
         from commerce_event_sdk.asgi import AsgiApp
