@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
-SUPPORT = TESTS / "support"
+SUPPORT = (TESTS / "support", TESTS / "oracle", TESTS.parents[2] / "tests" / "support")
 INTEGRATION_FOLDERS = frozenset({"frameworks", "oracle", "packaging", "user_programs", "with_server"})
 LEFT_OUT: list[str] = []
 
@@ -45,13 +45,12 @@ def missing_imports(module: Path) -> set[str]:
     waiting, seen = [module], {module}
     while waiting:
         for name in imported_names(waiting.pop()):
-            support = SUPPORT / f"{name}.py"
-            if support.is_file():
-                if support not in seen:
-                    seen.add(support)
-                    waiting.append(support)
-            elif find_spec(name) is None:
+            support = next((path for folder in SUPPORT if (path := folder / f"{name}.py").is_file()), None)
+            if support is None and find_spec(name) is None:
                 missing.add(name)
+            elif support is not None and support not in seen:
+                seen.add(support)
+                waiting.append(support)
     return missing
 
 

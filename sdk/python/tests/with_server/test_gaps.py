@@ -85,7 +85,7 @@ async def test_gaps_stores_an_event_as_its_delivery_would_have(api: Api, inbox: 
 
 
 async def test_gaps_over_many_pages_fetches_every_event(api: Api, inbox: Inbox) -> None:
-    lines = "\n".join('{"type": "JobCompletedEvent", "data": %s}' % _job(number) for number in range(450))
+    lines = "\n".join(_job(number) for number in range(450))
     answer = await api.admin.post("/v1/events", content=lines, headers={"Content-Type": "application/x-ndjson"})
     assert answer.json()["accepted"] == 450
     assert await _run(_gaps(inbox, api)) == GapReport(position=450, checked=450, fetched=450, lost=())
@@ -103,7 +103,7 @@ async def test_gaps_for_a_receiver_fetches_what_it_has_handlers_for(api: Api, in
     await _publish(api, 2)
     cancelled = (await api.publish(type_="OrderCancelledEvent"))["id"]
     receiver = Receiver(header=("x", "y"))
-    receiver.on(OrderCancelledEvent)(lambda event: None)
+    receiver.on(OrderCancelledEvent)(lambda _event: None)
     await _run(_gaps(inbox, api, receiver=receiver))
     assert _ids(inbox) == [cancelled]
 
@@ -279,4 +279,5 @@ async def _delete_oldest(api: Api, count: int) -> None:
 
 
 def _job(number: int) -> str:
-    return json.dumps({**EVENT_TYPES["JobCompletedEvent"].example, "ClientId": 1, "JobId": number})
+    data = {**EVENT_TYPES["JobCompletedEvent"].example, "ClientId": 1, "JobId": number}
+    return json.dumps({"type": "JobCompletedEvent", "data": data})
