@@ -1,4 +1,4 @@
-"""Looks for gaps in processes that are killed, each one line of gaps.py later than the one before.
+"""Looks for gaps in processes that are killed, each one line of the search later than the one before.
 
     python kill_gaps_at_each_line.py FOLDER URL KEY
 
@@ -15,13 +15,15 @@ from typing import Any
 
 from commerce_event_sdk.inbox import Inbox, gaps
 
+WITH_EFFECTS = {"run_once", "_store", "_first_position", "pages"}  # the other functions only compute
+
 
 def run_until(line: int, path: str, url: str, key: str) -> None:
     """Look for gaps, and be killed before that line, counted in the order in which they run."""
     left = [line]
 
     def trace(frame: FrameType, event: str, _argument: Any) -> Any:
-        if frame.f_code.co_filename != gaps.__file__:
+        if frame.f_code.co_filename != gaps.__file__ or frame.f_code.co_name not in WITH_EFFECTS:
             return None
         if event == "line":
             left[0] -= 1

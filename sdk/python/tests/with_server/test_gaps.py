@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 from api_server import ADMIN_KEY, Api, running_api
 from commerce_event.contract.catalogue import EVENT_TYPES
-from inbox_run import new_database
+from inbox_run import MEMORY_DISK, new_database
 
 from commerce_event_sdk import Delivery, OrderCancelledEvent, OrderConfirmedEvent, Receiver
 from commerce_event_sdk.inbox import Inbox
@@ -71,7 +72,7 @@ async def test_gaps_fetches_what_never_arrived_and_nothing_twice(api: Api, datab
 
 
 async def test_gaps_stores_an_event_as_its_delivery_would_have(api: Api, inbox: Inbox) -> None:
-    accepted = await api.publish(OrderId=9_007_199_254_740_993, FirstName="Åsa \ud83d\ude00")
+    accepted = await api.publish(OrderId=9_007_199_254_740_993, FirstName="Åsa \U0001f600")
     await _run(_gaps(inbox, api))
     seen: list[tuple[OrderConfirmedEvent, Delivery]] = []
     receiver = Receiver(header=("x", "y"), inbox=inbox)
@@ -174,19 +175,20 @@ async def test_gaps_that_fail_to_store_leave_the_position(api: Api, inbox: Inbox
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
-async def test_gaps_killed_before_any_line_lose_nothing(api: Api, tmp_path: Path) -> None:
+async def test_gaps_killed_before_any_line_lose_nothing(api: Api) -> None:
     ids = await _publish(api, 3)
     program = Path(__file__).with_name("kill_gaps_at_each_line.py")
-    command = [sys.executable, str(program), str(tmp_path), api.url, ADMIN_KEY]
-    ended = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
     positions = []
-    for line in range(1, int(ended.stdout) + 1):
-        with closing(Inbox.sqlite(tmp_path / f"inbox-{line}.db")) as inbox:
-            positions.append(inbox.read_position("gaps:1") or 0)
-            assert set(ids[: positions[-1]]) <= set(_ids(inbox)), f"position {positions[-1]} before line {line}"
-            await _run(_gaps(inbox, api))
-            assert _ids(inbox) == sorted(ids), f"killed before line {line}"
+    with tempfile.TemporaryDirectory(dir=MEMORY_DISK if MEMORY_DISK.is_dir() else None) as folder:
+        command = [sys.executable, str(program), folder, api.url, ADMIN_KEY]
+        ended = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stderr
+        for line in range(1, int(ended.stdout) + 1):
+            with closing(Inbox.sqlite(Path(folder) / f"inbox-{line}.db")) as inbox:
+                positions.append(inbox.read_position("gaps:1") or 0)
+                assert set(ids[: positions[-1]]) <= set(_ids(inbox)), f"position {positions[-1]} before line {line}"
+                await _run(_gaps(inbox, api))
+                assert _ids(inbox) == sorted(ids), f"killed before line {line}"
     assert sorted(set(positions)) == [0, 2, 3]
 
 
