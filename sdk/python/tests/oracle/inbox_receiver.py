@@ -1,6 +1,6 @@
 """The receiver under test: processes that are forked at once, with a listening socket that outlives them.
 
-    python inbox_receiver.py SPEC    SPEC is JSON: {"database", "mode", "bug"}
+    python inbox_receiver.py SPEC    SPEC is JSON: {"database", "mode", "bug", "ready"}; ready has a pipe for each kind
 
 Reads one JSON plan a line from its input, forks a receiver for it and answers with the process id. Loading Python and
 the SDK anew for each of a thousand kills would take most of the run.
@@ -135,6 +135,7 @@ def serve(spec: dict[str, Any], plan: dict[str, Any], listener: socket.socket) -
         name, line = plan["line"]
         _trace_lines(_signaller(name, line, plan["hits"], plan["signal"]))
     receiver = RECEIVERS[spec["mode"]](spec["database"])
+    os.write(spec["ready"][plan["server"]], b".")
     if plan["server"] == "wsgi":
         _Server(listener, receiver.wsgi()).serve_forever(poll_interval=60)
         return

@@ -34,9 +34,12 @@ from inbox_platform import Platform
 from inbox_receiver import CLAIM_S, EFFECTS, open_inbox
 
 FOLDER: Final = Path(__file__).parent
+SERVERS: Final = ("wsgi", "asgi")
 SENDERS: Final = 6
 SETTLE_S: Final = 60.0
 _LINE_WAIT_S: Final = 0.4  # for a line that is not reached, then the receiver is killed where it is
+_READY_S: Final = 10.0
+_READY_SHARE: Final = 0.8  # of the receivers live until they take requests
 _LIFE_S: Final = 0.3  # longest life until a kill at a random moment
 _STOPPED_S: Final = CLAIM_S * 1.6
 _REPORT_S: Final = 3.0
@@ -71,17 +74,30 @@ class Forker:
 
     def __init__(self, plan: Plan) -> None:
         spec = {"database": plan.database, "mode": plan.mode, "bug": plan.bug}
-        command = [sys.executable, str(FOLDER / "inbox_receiver.py"), json.dumps(spec)]
-        variables = {**os.environ, "PYTHONPATH": str(FOLDER)}
+        pipes = {server: os.pipe() for server in SERVERS}
+        self._ready = {server: reading for server, (reading, _) in pipes.items()}
+        writing = {server: end for server, (_, end) in pipes.items()}
+        command = [sys.executable, str(FOLDER / "inbox_receiver.py"), json.dumps({**spec, "ready": writing})]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(FOLDER)},
+            pass_fds=list(writing.values()),
         )
+        for end in writing.values():
+            os.close(end)
+        for reading in self._ready.values():
+            os.set_blocking(reading, False)
         self._lock = threading.Lock()
         self.port = self._answer()
 
     def fork(self, plan: dict[str, Any]) -> int:
         """Start a receiver; return the descriptor of its process."""
         with self._lock:
+            with suppress(BlockingIOError):
+                os.read(self._ready[plan["server"]], 100)  # of one that was killed meanwhile
             assert self._process.stdin is not None
             self._process.stdin.write(json.dumps(plan) + "\n")
             self._process.stdin.flush()
@@ -91,7 +107,16 @@ class Forker:
             except ProcessLookupError:
                 return os.open(os.devnull, os.O_RDONLY)  # it has ended already; always readable
 
+    def wait_until_ready(self, server: str, process: int) -> None:
+        """Return once the receiver takes requests, or has ended, or takes too long for either."""
+        ready = self._ready[server]
+        if ready in select.select([ready, process], [], [], _READY_S)[0]:
+            with suppress(BlockingIOError):
+                os.read(ready, 100)
+
     def close(self) -> None:
+        for reading in self._ready.values():
+            os.close(reading)
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait(10)
@@ -131,6 +156,7 @@ class Killer:
         process = self._forker.fork(
             {"server": self._server, "line": line, "hits": self._rng.choice((1, 1, 2, 5)), "signal": number}
         )
+        self._forker.wait_until_ready(self._server, process)
         if is_stop:
             time.sleep(_STOPPED_S + self._rng.random() * _LIFE_S)
             self._continue(process)
@@ -146,6 +172,8 @@ class Killer:
 
     def _at_random(self) -> None:
         process = self._forker.fork({"server": self._server})
+        if self._rng.random() < _READY_SHARE:
+            self._forker.wait_until_ready(self._server, process)
         time.sleep(self._rng.random() * _LIFE_S)
         if self._rng.random() < self._plan.stops:
             _send(process, signal.SIGSTOP)
@@ -177,7 +205,7 @@ def run(plan: Plan, progress: bool = False) -> Report:
         half = len(lines) // 2
         killers = [
             Killer(forker, server, plan, [*lines[first:], *lines[:first]], counts)
-            for server, first in (("wsgi", 0), ("asgi", half))
+            for server, first in zip(SERVERS, (0, half), strict=True)
         ]
         threads = [threading.Thread(target=killer.kill, args=(plan.kills // 2,)) for killer in killers]
         for thread in threads:
@@ -188,7 +216,7 @@ def run(plan: Plan, progress: bool = False) -> Report:
             if progress:
                 print(f"{sum(counts.values())} kills, {len(ledger.sent)} events", flush=True)
         killed_s = time.monotonic() - began
-        last = [forker.fork({"server": server}) for server in ("wsgi", "asgi")]
+        last = [forker.fork({"server": server}) for server in SERVERS]
         for each in last:
             closing_.callback(_end, each)
         all_acknowledged = platform.finish(SETTLE_S)
@@ -223,10 +251,11 @@ def _create_tables(database: str) -> None:
 def _reported_lines(forker: Forker) -> list[Line]:
     """Let one receiver of each kind live, and return the lines of the inbox that they ran."""
     found: set[Line] = set()
-    for server in ("wsgi", "asgi"):
+    for server in SERVERS:
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder) / "lines"
             process = forker.fork({"server": server, "report": str(report)})
+            forker.wait_until_ready(server, process)
             time.sleep(_REPORT_S / 2)
             _end(process)
             for text in report.read_text("utf-8").splitlines():
