@@ -83,6 +83,10 @@ class Database(Protocol):
         """Open a session whose statements take at most so long. Raises InboxUnavailableError."""
         ...
 
+    def read_version(self) -> int | None:
+        """Return the version of the tables, None without tables, and create nothing. Raises InboxUnavailableError."""
+        ...
+
     def create_tables(self) -> None:
         """Create or upgrade the tables. Raises ValueError when a later version made them."""
         ...

@@ -79,11 +79,13 @@ WHERE position = :position AND claim = :claim AND state = 'pending'"""
 
 _MESSAGE: Final = """
 SELECT m.position, m.id, m.event_type, m.client_id, m.business_key, m.sequence, m.state, m.attempt_count,
-    m.received_at, m.next_attempt_at, m.claim IS NOT NULL, m.finished_at, m.error, m.body
-FROM commerce_event_inbox m"""
-_LIST: Final = _MESSAGE + " WHERE m.position < :before ORDER BY m.position DESC LIMIT :limit"
-_LIST_STATE: Final = _MESSAGE + " WHERE m.state = :state AND m.position < :before ORDER BY m.position DESC LIMIT :limit"
-_ONE: Final = _MESSAGE + " WHERE m.id = :id"
+    m.received_at, m.next_attempt_at, m.claim IS NOT NULL, m.finished_at, m.error"""
+_FROM: Final = " FROM commerce_event_inbox m"
+_LIST: Final = _MESSAGE + _FROM + " WHERE m.position < :before ORDER BY m.position DESC LIMIT :limit"
+_LIST_STATE: Final = (
+    _MESSAGE + _FROM + " WHERE m.state = :state AND m.position < :before ORDER BY m.position DESC LIMIT :limit"
+)
+_ONE: Final = _MESSAGE + ", m.body" + _FROM + " WHERE m.id = :id"
 _COUNT: Final = "SELECT state, count(*) FROM commerce_event_inbox GROUP BY state"
 _OLDEST: Final = "SELECT min(received_at) FROM commerce_event_inbox WHERE state = 'pending'"
 _RETRY: Final = """
@@ -116,8 +118,8 @@ class InboxMessage:
     """A stored event. Times are seconds since 1970.
 
     ``next_attempt_at`` is when a pending message may be claimed, or, while it ``is_claimed``, when the claim expires.
-    ``error`` is the traceback of the last failed attempt. ``body`` is None once a message is done, unless the inbox
-    keeps bodies.
+    ``error`` is the traceback of the last failed attempt. ``body`` is None in lists, and once a message is done, unless
+    the inbox keeps bodies.
     """
 
     position: int = field(repr=False)
@@ -133,7 +135,7 @@ class InboxMessage:
     is_claimed: bool
     finished_at: float | None
     error: str | None = field(repr=False)
-    body: bytes | None = field(repr=False)
+    body: bytes | None = field(repr=False, default=None)
 
 
 @dataclass(frozen=True)

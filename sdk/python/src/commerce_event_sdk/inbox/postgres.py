@@ -120,6 +120,14 @@ class PostgresDatabase(Database):
         return session
 
     @_translated
+    def read_version(self) -> int | None:
+        session = self._connect()
+        try:
+            return _version(session)
+        finally:
+            session.close()
+
+    @_translated
     def create_tables(self) -> None:
         with self._lock:
             session = self._connect()

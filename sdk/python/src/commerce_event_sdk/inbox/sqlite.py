@@ -131,6 +131,16 @@ class SqliteDatabase(Database):
         return self._connect()
 
     @_translated
+    def read_version(self) -> int | None:
+        if not self._path.exists():
+            return None
+        session = self._connect()
+        try:
+            return _version(session)
+        finally:
+            session.close()
+
+    @_translated
     def create_tables(self) -> None:
         with self._lock:
             session = self._connect()
