@@ -3,14 +3,13 @@
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.metadata import entry_points
 
 import pytest
 
+from plugin_runs import NAMED
+
 pytest_plugins = ["pytester"]
 
-INSTALLED = any(each.value == "commerce_event_pytest" for each in entry_points(group="pytest11"))
-NAMED = () if INSTALLED else ("-p", "commerce_event_pytest")
 APP = """
 import pytest
 from commerce_event_sdk import Category, OrderConfirmedEvent, OrderPaymentReceivedEvent, OrderReceivedEvent, Receiver, RetryLater
