@@ -19,9 +19,11 @@ from commerce_event.api.app import create_app
 from commerce_event.api.metrics import Metrics
 from commerce_event.api.read_limits import read_slots
 from commerce_event.api.services import Services
+from commerce_event.api.waiting_calls import WaitingCalls
 from commerce_event.changes.change_intake import ChangeIntake
 from commerce_event.changes.receiver import ChangeReceiver
 from commerce_event.changes.release import NotificationRelease
+from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.clock import Clock, SharedClock, SystemClock
 from commerce_event.core.file_shares import FileShares, share_files
@@ -38,7 +40,7 @@ from commerce_event.loop_monitor import LoopMonitor
 from commerce_event.maintenance.activity_recorder import ActivityRecorder
 from commerce_event.maintenance.runner import Maintenance
 from commerce_event.reference import routes as reference
-from commerce_event.reference.samples import HANDLERS
+from commerce_event.reference.samples import handlers
 from commerce_event.registry.key_file import KeyFile
 from commerce_event.registry.registry import Registry
 from commerce_event.settings import Settings
@@ -85,6 +87,7 @@ async def serve(
     await asyncio.wait({serving, store_failed, waiting_for_signal}, return_when=asyncio.FIRST_COMPLETED)
     until = loop.time() + _STOP_MAX_S
     server.should_exit = True
+    node.waiting_calls.close()
     if signalled.is_set():
         on_stop()
     if store_failed.done():
@@ -163,7 +166,9 @@ class Node:
         self.replays = Replays(store, self.registry, ids, clock, self.dispatcher.wake, self.intake.turns.run)
         recorder = ActivityRecorder(clock)
         self.dispatcher.on_attempt.append(recorder.attempted)
-        self.intake.on_accepted.append(recorder.accepted)
+        self.intake.on_accepted.append(lambda client_id, _: recorder.accepted(client_id))
+        self.waiting_calls = WaitingCalls(store.history.last_sequences)
+        self.intake.on_accepted.append(self.waiting_calls.notice)
         self.maintenance = Maintenance(
             store,
             self.registry,
@@ -199,6 +204,7 @@ class Node:
             bodies=BodyBudget(settings.max_body_memory),
             reads=read_slots(),
             refusals=self.refusals,
+            waiting_calls=self.waiting_calls,
         )
         publisher = Publisher(
             self.registry,
@@ -234,6 +240,7 @@ class Node:
         now = asyncio.get_running_loop().time
         until = now() + within_s
         self.loop_monitor.close()
+        self.waiting_calls.close()
         self.dispatcher.stop_sending()
         try:
             async with asyncio.timeout_at(until):
@@ -284,7 +291,7 @@ def _browser_routes(services: Services, vault: Vault) -> tuple[list[BaseRoute], 
     """Return the routes of the screens, the reference page and their assets, and the pages of problems."""
     packages = ("commerce_event.admin", "commerce_event.reference", "commerce_event.web")
     assets = Assets(*packages)
-    pages = Pages(assets, *packages, handlers=HANDLERS, **admin.TEMPLATE_GLOBALS)
+    pages = Pages(assets, *packages, handlers=handlers([*EVENT_TYPES.values()]), **admin.TEMPLATE_GLOBALS)
     routes = [
         assets.route(),
         assets.icon_route(),
