@@ -8,6 +8,8 @@
 >>> app = receiver.asgi()  # or receiver.wsgi()
 """
 
+from typing import TYPE_CHECKING, Any
+
 from commerce_event_sdk.answer import Answer
 from commerce_event_sdk.delivery import DeadLetter, Delivery, Gone, RetryLater
 from commerce_event_sdk.event import Category, CommerceEvent, InvalidEventError, UnknownEvent
@@ -37,6 +39,9 @@ from commerce_event_sdk.parsing import parse
 from commerce_event_sdk.receiver import Receiver
 from commerce_event_sdk.signatures import InvalidSecretError, InvalidSignatureError, sign, verify
 
+if TYPE_CHECKING:
+    from commerce_event_sdk.inbox import Inbox
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -49,6 +54,7 @@ __all__ = [
     "DeadLetter",
     "Delivery",
     "Gone",
+    "Inbox",
     "InvalidEventError",
     "InvalidSecretError",
     "InvalidSignatureError",
@@ -77,3 +83,12 @@ __all__ = [
     "sign",
     "verify",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the inbox when it is asked for: a receiver without one needs no database."""
+    if name == "Inbox":
+        from commerce_event_sdk.inbox import Inbox
+
+        return Inbox
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
