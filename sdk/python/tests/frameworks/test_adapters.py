@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import threading
 import types
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from commerce_event_sdk import Delivery, OrderConfirmedEvent, Receiver
+from function_hosts import Shape, azure_host, binary_rest_api, function_url, http_api, lambda_gateway, rest_api
 from signed_requests import HEADER, ORDER, ORDER_BODY, SECRET, json_of, signed_headers
 from sockets import Reply, asgi_server, request, werkzeug_server, wsgi_server
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 pytestmark = pytest.mark.integration
 
@@ -69,7 +74,7 @@ def serve_flask(receiver: Receiver) -> AbstractContextManager[int]:
     return werkzeug_server(flask_app(receiver))
 
 
-def flask_app(receiver: Receiver) -> Any:
+def flask_app(receiver: Receiver) -> Flask:
     from flask import Flask
 
     from commerce_event_sdk.flask import webhook_routes
@@ -79,8 +84,13 @@ def flask_app(receiver: Receiver) -> Any:
     return app
 
 
+def pass_on(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Middleware of Django that does nothing."""
+    return get_response
+
+
 @contextmanager
-def django_urls(receiver: Receiver) -> Iterator[None]:
+def django_urls(receiver: Receiver, middleware: Callable[..., Any] = pass_on) -> Iterator[None]:
     import django
     from django.conf import settings
     from django.test import override_settings
@@ -92,9 +102,12 @@ def django_urls(receiver: Receiver) -> Iterator[None]:
         django.setup()
     urls: Any = types.ModuleType("webhook_urls")
     urls.urlpatterns = webhook_routes("webhooks", receiver)
+    urls.middleware = middleware
     sys.modules["webhook_urls"] = urls
-    middleware = ["django.middleware.common.CommonMiddleware", "django.middleware.csrf.CsrfViewMiddleware"]
-    with override_settings(ROOT_URLCONF="webhook_urls", ALLOWED_HOSTS=["127.0.0.1"], MIDDLEWARE=middleware):
+    names = ["django.middleware.common.CommonMiddleware", "django.middleware.csrf.CsrfViewMiddleware"]
+    with override_settings(
+        ROOT_URLCONF="webhook_urls", ALLOWED_HOSTS=["127.0.0.1"], MIDDLEWARE=[*names, "webhook_urls.middleware"]
+    ):
         yield
     del sys.modules["webhook_urls"]
 
@@ -131,6 +144,38 @@ def serve_django_with_asgi(receiver: Receiver) -> Iterator[int]:
         yield port
 
 
+def serve_lambda(receiver: Receiver, shape: Shape) -> AbstractContextManager[int]:
+    from commerce_event_sdk.aws_lambda import webhook_handler
+
+    return lambda_gateway(webhook_handler(receiver), shape)
+
+
+def serve_lambda_rest_api(receiver: Receiver) -> AbstractContextManager[int]:
+    return serve_lambda(receiver, rest_api)
+
+
+def serve_lambda_binary_rest_api(receiver: Receiver) -> AbstractContextManager[int]:
+    return serve_lambda(receiver, binary_rest_api)
+
+
+def serve_lambda_http_api(receiver: Receiver) -> AbstractContextManager[int]:
+    return serve_lambda(receiver, http_api)
+
+
+def serve_lambda_function_url(receiver: Receiver) -> AbstractContextManager[int]:
+    return serve_lambda(receiver, function_url)
+
+
+def serve_azure_functions(receiver: Receiver) -> AbstractContextManager[int]:
+    import azure.functions as func
+
+    from commerce_event_sdk.azure_functions import webhook_routes
+
+    app = func.FunctionApp()
+    app.register_functions(webhook_routes("webhooks", receiver))
+    return azure_host(app)
+
+
 ALL: list[Serve] = [
     serve_asgi,
     serve_asgi_with_h11,
@@ -142,11 +187,21 @@ ALL: list[Serve] = [
     serve_flask,
     serve_django_with_wsgi,
     serve_django_with_asgi,
+    serve_lambda_rest_api,
+    serve_lambda_binary_rest_api,
+    serve_lambda_http_api,
+    serve_lambda_function_url,
+    serve_azure_functions,
 ]
 NO_CHUNKS: list[Serve] = [serve_wsgi, serve_django_with_wsgi]  # wsgiref cannot read them
 
 
-@pytest.fixture(params=ALL, ids=lambda serve: serve.__name__.removeprefix("serve_"))
+def name_of(serve: Any) -> str:
+    name: str = serve.__name__
+    return name.removeprefix("serve_")
+
+
+@pytest.fixture(params=ALL, ids=name_of)
 def serve(request: pytest.FixtureRequest) -> Serve:
     made: Serve = request.param
     return made
@@ -232,9 +287,8 @@ def test_adapter_answers_413_to_a_body_over_the_limit(serve: Serve, receiver: Re
     assert len(events) == 1
 
 
+@pytest.mark.parametrize("serve", [each for each in ALL if each not in NO_CHUNKS], ids=name_of, indirect=True)
 def test_adapter_reads_a_chunked_body(serve: Serve, receiver: Receiver, events: list[Any]) -> None:
-    if serve in NO_CHUNKS:
-        pytest.skip("this server reads no chunked bodies")
     with serve(receiver) as port:
         assert post(port, signed_headers(), iter([ORDER_BODY[:10], ORDER_BODY[10:]])).status == 204
         too_long = signed_headers(b" " * (LIMIT + 1))
@@ -250,3 +304,84 @@ def test_adapter_answers_405_to_other_methods(serve: Serve, receiver: Receiver, 
     assert "POST" in reply.headers["allow"]
     if method == "HEAD":
         assert reply.body == b""
+
+
+def test_flask_hook_that_reads_the_body_leaves_it_for_the_receiver(receiver: Receiver, events: list[Any]) -> None:
+    from flask import request as flask_request
+
+    bodies: list[bytes] = []
+    app = flask_app(receiver)
+
+    @app.before_request
+    def read() -> None:
+        bodies.append(flask_request.get_data())
+
+    with werkzeug_server(app) as port:
+        assert post(port, signed_headers()).status == 204
+    assert (bodies, len(events)) == ([ORDER_BODY], 1)
+
+
+def test_django_middleware_that_reads_the_body_leaves_it_for_the_receiver(
+    receiver: Receiver, events: list[Any]
+) -> None:
+    from django.core.handlers.wsgi import WSGIHandler
+
+    bodies: list[bytes] = []
+
+    def reading(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def middleware(request: Any) -> Any:
+            bodies.append(request.body)
+            return get_response(request)
+
+        return middleware
+
+    with django_urls(receiver, reading), wsgi_server(WSGIHandler()) as port:
+        assert post(port, signed_headers()).status == 204
+    assert (bodies, len(events)) == ([ORDER_BODY], 1)
+
+
+def test_django_runs_a_sync_handler_in_the_thread_of_the_request() -> None:
+    """There it has the connection that Django opens and closes for the request."""
+    from django.core.handlers.wsgi import WSGIHandler
+
+    threads: list[int] = []
+    receiver = Receiver(secret=SECRET)
+    receiver.on("*")(lambda _: threads.append(threading.get_ident()))
+
+    def recording(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def middleware(request: Any) -> Any:
+            threads.append(threading.get_ident())
+            return get_response(request)
+
+        return middleware
+
+    with django_urls(receiver, recording), wsgi_server(WSGIHandler()) as port:
+        assert post(port, signed_headers()).status == 204
+    assert len(threads) == 2
+    assert len(set(threads)) == 1
+
+
+@pytest.mark.parametrize("document", [{}, {"Records": []}, {"requestContext": {}}])
+def test_lambda_call_that_is_no_http_request_raises(receiver: Receiver, document: dict[str, Any]) -> None:
+    from commerce_event_sdk.aws_lambda import webhook_handler
+
+    with pytest.raises(ValueError, match="this is no HTTP request"):
+        webhook_handler(receiver)(document, None)
+
+
+def test_lambda_answers_400_to_a_body_that_is_not_base64(receiver: Receiver) -> None:
+    from commerce_event_sdk.aws_lambda import webhook_handler
+
+    document = http_api("POST", "/", list(signed_headers().items()), b"") | {"body": "%%%", "isBase64Encoded": True}
+    assert webhook_handler(receiver)(document, None)["statusCode"] == 400
+
+
+@pytest.mark.parametrize("shape", [rest_api, http_api, function_url])
+def test_lambda_answers_401_to_a_body_that_the_gateway_has_changed(receiver: Receiver, shape: Shape) -> None:
+    """A gateway replaces bytes that are no UTF-8; the signature shows it."""
+    body = b'{"OrderNo": "\xff"}'
+    headers = list(signed_headers(body).items())
+    from commerce_event_sdk.aws_lambda import webhook_handler
+
+    assert webhook_handler(receiver)(shape("POST", "/", headers, body), None)["statusCode"] == 401
+    assert webhook_handler(receiver)(binary_rest_api("POST", "/", headers, body), None)["statusCode"] == 400

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from commerce_event_sdk.answer import Answer
-from commerce_event_sdk.receiver import Receiver, type_in_path
+from commerce_event_sdk.receiver import Receiver
 
 Headers = dict[str, str]
 Message = MutableMapping[str, Any]
@@ -59,7 +59,7 @@ class ReceiverTransport:
 
     def post(self, path: str, headers: Headers, body: bytes) -> Answer:
         """Return the answer of the receiver."""
-        event_type = type_in_path(path)
+        event_type = self._receiver.type_in_path(path)
         try:
             asyncio.get_running_loop()
         except RuntimeError:
