@@ -162,8 +162,3 @@ def test_url_takes_events_and_a_closed_port_counts_as_failed_attempts() -> None:
 def test_url_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="'localhost:3000' is no http or https URL"):
         ReceiverClient("localhost:3000")
-
-
-def test_retry_delays_are_those_of_the_server() -> None:
-    retry = pytest.importorskip("commerce_event.core.retry")
-    assert retry.DEFAULT_SCHEDULE_S == RETRY_DELAYS_S
