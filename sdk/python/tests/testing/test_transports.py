@@ -1,10 +1,12 @@
 """The receiver client with applications of real frameworks, and with a URL."""
 
 import asyncio
+import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -73,6 +75,51 @@ def test_application_of_a_framework_takes_events(app: Callable[[Seen], Any]) -> 
     assert [each for each in seen if each not in ("up", "down")] == [event.JobId] * 2
     if app is fastapi:
         assert (seen[0], seen[-1]) == ("up", "down")
+
+
+@pytest.fixture
+def django_urls() -> Iterator[ModuleType]:
+    import django
+    from django.conf import settings
+    from django.test import override_settings
+
+    if not settings.configured:
+        settings.configure(SECRET_KEY="x", LOGGING_CONFIG=None)
+        django.setup()
+    urls = ModuleType("urls_of_the_test")
+    sys.modules[urls.__name__] = urls
+    with override_settings(ROOT_URLCONF=urls.__name__, ALLOWED_HOSTS=["testserver"], MIDDLEWARE=[]):
+        yield urls
+    del sys.modules[urls.__name__]
+
+
+@pytest.mark.parametrize("kind", ["asgi", "wsgi"])
+def test_django_application_takes_events(django_urls: Any, kind: str) -> None:
+    from django.core.handlers.asgi import ASGIHandler
+    from django.core.handlers.wsgi import WSGIHandler
+
+    from commerce_event_sdk.django import webhook_routes
+
+    seen: Seen = []
+    django_urls.urlpatterns = webhook_routes("webhooks", receiver(seen))
+    client = ReceiverClient(ASGIHandler() if kind == "asgi" else WSGIHandler(), path="/webhooks")
+    event = SHOP.job_completed()
+    client.assert_refuses_wrong_signature(event, seen)
+    client.close()
+    assert seen == [event.JobId]
+
+
+def test_litestar_application_takes_events() -> None:
+    from litestar import Litestar
+
+    from commerce_event_sdk.litestar import webhook_routes
+
+    seen: Seen = []
+    client = ReceiverClient(Litestar([*webhook_routes("/webhooks", receiver(seen))]), path="/webhooks")
+    event = SHOP.job_completed()
+    client.assert_refuses_wrong_signature(event, seen)
+    client.close()
+    assert seen == [event.JobId]
 
 
 @pytest.mark.parametrize(("app", "path"), [(fastapi, "/hook"), (flask, "/old")])

@@ -103,7 +103,6 @@ def _environ(path: str, headers: Headers, body: bytes) -> dict[str, Any]:
     plain, _, query = path.partition("?")
     given = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()}
     return {
-        **given,
         "REQUEST_METHOD": "POST",
         "SCRIPT_NAME": "",
         "PATH_INFO": plain,
@@ -122,6 +121,7 @@ def _environ(path: str, headers: Headers, body: bytes) -> dict[str, Any]:
         "wsgi.multithread": True,
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
+        **given,
     }
 
 
@@ -190,7 +190,7 @@ class AsgiTransport:
 
     async def _post(self, path: str, headers: Headers, body: bytes) -> Answer:
         plain, _, query = path.partition("?")
-        pairs = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        all_headers = {"host": "testserver", "content-length": str(len(body)), **headers}
         scope = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -201,7 +201,7 @@ class AsgiTransport:
             "raw_path": plain.encode(),
             "query_string": query.encode(),
             "root_path": "",
-            "headers": [(b"host", b"testserver"), (b"content-length", str(len(body)).encode()), *pairs],
+            "headers": [(name.encode(), value.encode("latin-1")) for name, value in all_headers.items()],
             "client": ("127.0.0.1", 50_000),
             "server": ("testserver", 80),
             "state": dict(self._state),
