@@ -19,6 +19,7 @@ from commerce_event_sdk.testing import RETRY_DELAYS_S, SECRET, ReceiverClient, S
 pytestmark = pytest.mark.integration
 SHOP = Shop()
 Seen = list[Any]
+MOVED = {"/hook/moved": "/hook?a=b", "/hook/away": "http://example.com/hook"}
 
 
 def receiver(seen: Seen) -> Receiver:
@@ -176,15 +177,18 @@ async def test_receiver_with_async_handlers_works_inside_an_async_test() -> None
 
 def test_url_takes_events_and_a_closed_port_counts_as_failed_attempts() -> None:
     seen: Seen = []
+    paths: list[str] = []
     made = receiver(seen)
 
     class Hook(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             answer = made.handle(list(self.headers.items()), body)
-            self.send_response(answer.status)
+            moved_to = MOVED.get(self.path)
+            self.send_response(answer.status if moved_to is None else 307)
+            self.send_header("location", moved_to or "")
             self.end_headers()
-            self.wfile.write(answer.body)
+            paths.append(self.path)
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
             """Print nothing."""
@@ -192,14 +196,18 @@ def test_url_takes_events_and_a_closed_port_counts_as_failed_attempts() -> None:
     server = HTTPServer(("127.0.0.1", 0), Hook)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    client = ReceiverClient(f"http://127.0.0.1:{server.server_port}/hook")
+    url = f"http://127.0.0.1:{server.server_port}/hook"
+    client = ReceiverClient(url)
     event = SHOP.job_completed()
     client.assert_delivered(client.send(event))
     client.assert_refuses_wrong_signature(event, seen)
+    assert ReceiverClient(f"{url}s/?token=x", path="/{event_type}").send(event).is_delivered
+    assert ReceiverClient(f"{url}/moved").send(event, attempts_max=1).status == 204
+    assert ReceiverClient(f"{url}/away").send(event, attempts_max=1).status == 307
     server.shutdown()
     server.server_close()
     thread.join()
-    assert seen == [event.JobId] * 2
+    assert paths[-4:] == ["/hooks/JobCompletedEvent?token=x", "/hook/moved", "/hook?a=b", "/hook/away"]
 
     failed = client.send(event)
     assert (failed.status, len(failed.attempts)) == (None, len(RETRY_DELAYS_S) + 1)
