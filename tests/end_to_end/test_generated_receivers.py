@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import math
 import os
+import random
 import shutil
 import subprocess
 import time
@@ -222,6 +224,107 @@ async def test_receiver_whose_database_is_locked_answers_an_error_within_the_lim
         assert await post(signed(secret, "evt_1", body), body) == 204, receiver.log()
 
     assert receiver.query(WORK) == [(ORDER["OrderId"], "integer")]
+
+
+_SHOW: Final = """
+import { readJson, parseEvent } from "./dist/events.js";
+const show = (value) =>
+  typeof value === "bigint" ? { bigint: String(value) }
+  : Array.isArray(value) ? value.map(show)
+  : typeof value === "object" && value !== null
+    ? Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, show(inner)]))
+  : value;
+const attempt = (read) => { try { return show(read()); } catch (error) { return { error: error.name }; } };
+const texts = JSON.parse(await new Response(process.stdin).text());
+console.log(JSON.stringify(texts.map((text) => [
+  attempt(() => readJson(text)), attempt(() => parseEvent("OrderConfirmedEvent", text)?.data),
+])));
+"""
+_PIECES: Final = (
+    "OrderId", '"', "\\", '\\"', '"OrderId":1', "{", "}", "[", ",", ":", " ", "12345678901234567890", "-1", "1e3", "é", "\u2028"
+)  # fmt: skip
+_NUMBERS: Final = (
+    "0", "-0", "7", "1e3", "-1.5E-7", "1.0", "0.1", str(2**53 - 1), str(2**53), str(2**53 + 1), str(-(2**53) - 1),
+    str(2**63 - 1), str(-(2**63)), "123456789012345678901234567890", "1234567890123456.5", "1E400",
+)  # fmt: skip
+
+
+def _random_json(rng: random.Random, depth: int = 0) -> str:
+    """Return JSON with strings that look like other JSON, white space between, and numbers of all forms."""
+    space = rng.choice(("", "", " ", "\n\t"))
+    kind = rng.choice(("string", "number", "number", "word", "object", "array") if depth < 4 else ("string", "number"))
+    if kind == "string":
+        text = json.dumps("".join(rng.choices(_PIECES, k=rng.randrange(5))), ensure_ascii=rng.random() < 0.5)
+    elif kind == "number":
+        text = rng.choice(_NUMBERS)
+    elif kind == "word":
+        text = rng.choice(("true", "false", "null"))
+    elif kind == "array":
+        text = "[" + ",".join(_random_json(rng, depth + 1) for _ in range(rng.randrange(4))) + "]"
+    else:
+        names = [json.dumps("".join(rng.choices(_PIECES, k=2))) for _ in range(rng.randrange(4))]
+        text = "{" + ",".join(f"{space}{name}{space}:{_random_json(rng, depth + 1)}" for name in names) + "}"
+    return f"{space}{text}{space}"
+
+
+def _expected(value: Any) -> Any:
+    """Return what the reader of TypeScript makes of a value that Python read."""
+    if isinstance(value, dict):
+        return {name: _expected(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_expected(inner) for inner in value]
+    if type(value) is int and abs(value) >= 2**53:
+        return {"bigint": str(value)}
+    return None if value in {math.inf, -math.inf} else value  # JSON.stringify has no infinity
+
+
+def test_typescript_reads_json_as_python_does_and_keeps_integers(tmp_path: Path) -> None:
+    build("typescript", tmp_path)
+    rng = random.Random(15)
+    texts = [_random_json(rng) for _ in range(3_000)]
+    broken = [
+        "",
+        "{",
+        '{"a":1',
+        "[1,]",
+        "01",
+        "12345678901234567890x",
+        "1234567890123456.",
+        "-",
+        '"\\',
+        "{'a':1}",
+        "nul",
+    ]
+    orders = {
+        TRICKY.decode(): str(BIG),
+        '{"OrderId":5}': "5",
+        '{"OrderId":1e3}': "1000",
+        '{"OrderId":5.0}': "5",
+        f'{{"OrderId":{BIG}.0}}': str(BIG),
+        f'{{"OrderId":{-(2**63)}}}': str(-(2**63)),
+        f'{{"OrderId":1,"OrderId":{BIG}}}': str(BIG),
+        f'{{"OrderId":{BIG},"OrderId":2}}': "2",
+        f'{{"__proto__":{{"OrderId":1}},"OrderId":{BIG}}}': str(BIG),
+    }
+    inexact = ['{"OrderId":1.5}', '{"OrderId":9.007199254740993e16}', '{"OrderId":1e400}']
+    script = tmp_path / "show.mjs"
+    script.write_text(_SHOW)
+    given = json.dumps([*texts, *broken, *orders, *inexact])
+    done = subprocess.run(
+        ["node", str(script)], input=given, capture_output=True, text=True, check=False, timeout=DEADLINE_S
+    )
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+
+    for text, (read, _) in zip(texts, shown, strict=False):
+        assert read == _expected(json.loads(text)), text
+    rest = shown[len(texts) :]
+    for text, (read, _) in zip(broken, rest, strict=False):
+        assert read == {"error": "SyntaxError"}, text
+    for (text, order_id), (_, event) in zip(orders.items(), rest[len(broken) :], strict=False):
+        assert event["OrderId"] == {"bigint": order_id}, text
+    for text, (_, event) in zip(inexact, rest[-len(inexact) :], strict=True):
+        assert event == {"error": "SyntaxError"}, text
 
 
 @pytest.mark.parametrize(
