@@ -481,9 +481,9 @@ async def test_accept_async_in_autocommit_is_refused(postgres_database: Postgres
     with pytest.raises(ValueError, match=r"connection\.transaction"):
         await inbox.accept_async(connection, "a")
     await connection.close()
-    async with await psycopg.AsyncConnection.connect(postgres_database.address, autocommit=True) as connection:
+    async with await psycopg.AsyncConnection.connect(postgres_database.address, autocommit=True) as other:
         with pytest.raises(ValueError, match="autocommit"):
-            await inbox.accept_async(connection, "a")
+            await inbox.accept_async(other, "a")
     for name in ("asyncpg", "psycopg"):
         async with (
             async_engine(postgres_database, name, isolation_level="AUTOCOMMIT") as engine,

@@ -78,7 +78,8 @@ def test_put_of_a_delivery_without_id_is_refused(inbox: Inbox) -> None:
 
 def test_put_of_a_body_that_is_no_json_is_stored(inbox: Inbox) -> None:
     assert inbox.put(Delivery(event_type="T", message_id="a", body=b"\xff"), None) is True
-    [message] = inbox.messages()
+    message = inbox.message("a")
+    assert message is not None
     assert (message.body, message.client_id) == (b"\xff", None)
 
 

@@ -107,7 +107,7 @@ class PostgresInboxes(SharedDatabase):
 
     @property
     def url(self) -> str:
-        return self.address
+        return str(self.address)
 
     def make(self, **options: Any) -> Inbox:
         return Inbox.postgres(self.address, **options)

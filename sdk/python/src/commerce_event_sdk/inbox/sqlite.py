@@ -22,7 +22,7 @@ _POLL_S: Final = (0.001, 0.005)  # first and longest pause between looks at a lo
 _INSERT: Final = """
 INSERT INTO commerce_event_inbox
     (id, event_type, client_id, business_key, sequence, headers, body, received_at, state, next_attempt_at)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'pending', ?8)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?)
 ON CONFLICT (id) DO NOTHING"""
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -47,7 +47,7 @@ class SqliteSession(Session):
     """A connection to the file. Its transactions take the write lock when they begin."""
 
     skip_locked = ""
-    positions = "(SELECT value FROM json_each(:positions))"
+    positions = "IN (SELECT value FROM json_each(:positions))"
 
     def __init__(self, raw: sqlite3.Connection) -> None:
         self.raw: Any = raw
@@ -98,7 +98,7 @@ class SqliteSession(Session):
     def insert(self, messages: Sequence[NewMessage]) -> set[str]:
         self.begin()
         try:
-            new = {each.id for each in messages if self.raw.execute(_INSERT, each).rowcount == 1}
+            new = {each.id for each in messages if self.raw.execute(_INSERT, (*each, each.received_at)).rowcount == 1}
             self.raw.execute("COMMIT")
         except BaseException:
             self.rollback()
@@ -125,10 +125,20 @@ class SqliteDatabase(Database):
         self._has_tables = False
 
     @_translated
-    def open(self, *, statement_timeout_s: float | None = None) -> SqliteSession:  # noqa: ARG002
+    def open(self, *, statement_timeout_s: float | None = None, uses_indexes: bool = False) -> SqliteSession:  # noqa: ARG002
         if not self._has_tables:
             self.create_tables()
         return self._connect()
+
+    @_translated
+    def read_version(self) -> int | None:
+        if not self._path.exists():
+            return None
+        session = self._connect()
+        try:
+            return _version(session)
+        finally:
+            session.close()
 
     @_translated
     def create_tables(self) -> None:
