@@ -8,6 +8,8 @@
 >>> app = receiver.asgi()  # or receiver.wsgi()
 """
 
+from typing import TYPE_CHECKING, Any
+
 from commerce_event_sdk.answer import Answer
 from commerce_event_sdk.client import AsyncClient, Client
 from commerce_event_sdk.delivery import DeadLetter, Delivery, Gone, RetryLater
@@ -49,6 +51,9 @@ from commerce_event_sdk.publishing import (
 from commerce_event_sdk.receiver import Receiver
 from commerce_event_sdk.signatures import InvalidSecretError, InvalidSignatureError, sign, verify
 
+if TYPE_CHECKING:
+    from commerce_event_sdk.inbox import Inbox
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -67,6 +72,7 @@ __all__ = [
     "Delivery",
     "EventRefusedError",
     "Gone",
+    "Inbox",
     "InvalidEventError",
     "InvalidSecretError",
     "InvalidSignatureError",
@@ -100,3 +106,12 @@ __all__ = [
     "sign",
     "verify",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the inbox when it is asked for: a receiver without one needs no database."""
+    if name == "Inbox":
+        from commerce_event_sdk.inbox import Inbox
+
+        return Inbox
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

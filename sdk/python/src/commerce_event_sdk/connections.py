@@ -56,7 +56,7 @@ def execute(connection: Any, sql: str, parameters: Mapping[str, Any]) -> int:
         return int(connection.execute(sql, parameters).rowcount)
     if kind == "psycopg":
         _refuse_psycopg_autocommit(connection)
-        return int(connection.execute(_translate(sql, "pyformat")[0], parameters).rowcount)
+        return int(connection.execute(translate(sql, "pyformat")[0], parameters).rowcount)
     if kind == "sqlalchemy":
         return _execute_sqlalchemy(connection, sql, parameters)
     if kind == "sqlalchemy session":
@@ -72,13 +72,13 @@ async def execute_async(connection: Any, sql: str, parameters: Mapping[str, Any]
     if kind == "asyncpg":
         if not connection.is_in_transaction():
             raise _autocommit("begin one with: async with connection.transaction()")
-        text, names = _translate(sql, "numeric")
+        text, names = translate(sql, "numeric")
         status = await connection.execute(text, *(parameters[name] for name in names))
         count = status.rpartition(" ")[2]
         return int(count) if count.isdecimal() else -1  # "CREATE TABLE" has none
     if kind == "psycopg async":
         _refuse_psycopg_autocommit(connection)
-        cursor = await connection.execute(_translate(sql, "pyformat")[0], parameters)
+        cursor = await connection.execute(translate(sql, "pyformat")[0], parameters)
         return int(cursor.rowcount)
     if kind == "sqlalchemy async scoped":
         connection = connection()
@@ -138,7 +138,7 @@ def _execute_django(connection: Any, sql: str, parameters: Mapping[str, Any]) ->
     if not connection.in_atomic_block and connection.get_autocommit():
         raise _autocommit("begin one with: with transaction.atomic()")
     with connection.cursor() as cursor:
-        cursor.execute(_translate(sql, "pyformat")[0], parameters)
+        cursor.execute(translate(sql, "pyformat")[0], parameters)
         return int(cursor.rowcount)
 
 
@@ -168,7 +168,7 @@ def _unknown(connection: Any, known: str) -> TypeError:
 
 
 @lru_cache(maxsize=256)
-def _translate(sql: str, style: Literal["pyformat", "numeric"]) -> tuple[str, tuple[str, ...]]:
+def translate(sql: str, style: Literal["pyformat", "numeric"]) -> tuple[str, tuple[str, ...]]:
     """Return a statement in the parameter style of a driver, and the names by number."""
     if style == "pyformat":
         return _PLACEHOLDER.sub(r"%(\1)s", sql.replace("%", "%%")), ()
