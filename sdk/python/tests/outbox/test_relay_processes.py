@@ -225,7 +225,9 @@ async def test_command_publishes_until_sigterm(shop: Shop, server: ServerProcess
 
 async def test_command_shows_retries_and_discards_dead_messages(shop: Shop, server: ServerProcess) -> None:
     with closing(shop.connect()) as connection:
-        first, second, third = [OUTBOX.add(connection, "NotKnown", {"ClientId": 1, "A": 1}, key="order:7") for _ in range(3)]
+        first, second, third = [
+            OUTBOX.add(connection, "NotKnown", {"ClientId": 1, "A": 1}, key="order:7") for _ in range(3)
+        ]
         connection.commit()
     with Client(server.url, ADMIN_KEY) as client:
         relay = Relay(shop.url, client)
