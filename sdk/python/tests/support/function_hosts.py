@@ -21,6 +21,11 @@ Document = dict[str, Any]
 Shape = Callable[[str, str, Headers, bytes], Document]
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # of connections that wait; the default of 5 resets others
+
+
 @contextmanager
 def http_server(take: Take) -> Iterator[int]:
     """Call ``take(method, path, headers, body)`` for each request, and return the port."""
@@ -56,7 +61,7 @@ def http_server(take: Take) -> Iterator[int]:
         def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - the name is given
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = _Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield server.server_port
@@ -159,6 +164,8 @@ def lambda_runtime(shape: Shape) -> Iterator[tuple[int, str]]:
         if path.endswith("/invocation/next"):
             request_id, document = waiting.get()
             about = {
+                "Content-Type": "application/json",
+                "Lambda-Runtime-Trace-Id": "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700",
                 "Lambda-Runtime-Aws-Request-Id": request_id,
                 "Lambda-Runtime-Deadline-Ms": "9999999999999",
                 "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:eu-north-1:123456789012:function:shop",

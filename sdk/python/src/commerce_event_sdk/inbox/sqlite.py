@@ -47,7 +47,7 @@ class SqliteSession(Session):
     """A connection to the file. Its transactions take the write lock when they begin."""
 
     skip_locked = ""
-    positions = "(SELECT value FROM json_each(:positions))"
+    positions = "IN (SELECT value FROM json_each(:positions))"
 
     def __init__(self, raw: sqlite3.Connection) -> None:
         self.raw: Any = raw
@@ -125,7 +125,7 @@ class SqliteDatabase(Database):
         self._has_tables = False
 
     @_translated
-    def open(self, *, statement_timeout_s: float | None = None) -> SqliteSession:  # noqa: ARG002
+    def open(self, *, statement_timeout_s: float | None = None, uses_indexes: bool = False) -> SqliteSession:  # noqa: ARG002
         if not self._has_tables:
             self.create_tables()
         return self._connect()
