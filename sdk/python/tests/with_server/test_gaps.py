@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from api_server import ADMIN_KEY, Api, running_api
 from commerce_event.contract.catalogue import EVENT_TYPES
-from inbox_run import MEMORY_DISK, new_database
+from kills import MEMORY_DISK, new_database
 
 from commerce_event_sdk import Delivery, OrderCancelledEvent, OrderConfirmedEvent, Receiver
 from commerce_event_sdk.inbox import Inbox
