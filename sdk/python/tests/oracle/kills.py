@@ -192,8 +192,8 @@ def kill_again_and_again(
     threads = [threading.Thread(target=killer.kill, args=(plan.kills // len(kinds),)) for killer in killers]
     for thread in threads:
         thread.start()
-    while any(thread.is_alive() for thread in threads):
-        threads[0].join(5)
+    while running := [thread for thread in threads if thread.is_alive()]:
+        running[0].join(5)
         on_progress(sum(counts.values()))
     reached: set[Line] = set().union(*(killer.reached for killer in killers))
     return {
