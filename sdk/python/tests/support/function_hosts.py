@@ -159,6 +159,8 @@ def lambda_runtime(shape: Shape) -> Iterator[tuple[int, str]]:
         if path.endswith("/invocation/next"):
             request_id, document = waiting.get()
             about = {
+                "Content-Type": "application/json",
+                "Lambda-Runtime-Trace-Id": "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700",
                 "Lambda-Runtime-Aws-Request-Id": request_id,
                 "Lambda-Runtime-Deadline-Ms": "9999999999999",
                 "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:eu-north-1:123456789012:function:shop",
