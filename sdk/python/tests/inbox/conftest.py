@@ -8,30 +8,30 @@ from pathlib import Path
 import pytest
 
 from commerce_event_sdk.inbox import Inbox
-from inboxes import PostgresTestDatabase, SqliteTestDatabase, TestDatabase
+from inboxes import PostgresInboxes, SharedDatabase, SqliteInboxes
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TestDatabase]:
-    made: TestDatabase = SqliteTestDatabase(tmp_path) if request.param == "sqlite" else PostgresTestDatabase()
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SharedDatabase]:
+    made: SharedDatabase = SqliteInboxes(tmp_path) if request.param == "sqlite" else PostgresInboxes()
     yield made
     made.close()
 
 
 @pytest.fixture
-def sqlite_database(tmp_path: Path) -> Iterator[SqliteTestDatabase]:
-    made = SqliteTestDatabase(tmp_path)
+def sqlite_database(tmp_path: Path) -> Iterator[SqliteInboxes]:
+    made = SqliteInboxes(tmp_path)
     yield made
     made.close()
 
 
 @pytest.fixture
-def postgres_database() -> Iterator[PostgresTestDatabase]:
-    made = PostgresTestDatabase()
+def postgres_database() -> Iterator[PostgresInboxes]:
+    made = PostgresInboxes()
     yield made
     made.close()
 
 
 @pytest.fixture
-def inbox(database: TestDatabase) -> Inbox:
+def inbox(database: SharedDatabase) -> Inbox:
     return database.inbox()

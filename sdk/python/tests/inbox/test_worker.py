@@ -10,14 +10,14 @@ import pytest
 
 from commerce_event_sdk import DeadLetter, Delivery, Gone, RetryLater
 from commerce_event_sdk.inbox import Inbox
-from inboxes import T0, TestDatabase, delivery, worker
+from inboxes import T0, SharedDatabase, delivery, worker
 
 pytestmark = pytest.mark.integration
 WAIT_S = 20.0
 
 
 @pytest.fixture
-def effects(database: TestDatabase, inbox: Inbox) -> list[tuple[Any, ...]]:
+def effects(database: SharedDatabase, inbox: Inbox) -> list[tuple[Any, ...]]:
     """Make the application's table; tests ask the database for its rows."""
     database.run("CREATE TABLE effects (id text)")
     return []
@@ -29,7 +29,7 @@ def write_effect(delivery: Delivery) -> None:
     delivery.connection.execute(f"INSERT INTO effects (id) VALUES ({mark})", (delivery.webhook_id,))
 
 
-def effects_in(database: TestDatabase) -> list[str]:
+def effects_in(database: SharedDatabase) -> list[str]:
     return [row[0] for row in database.run("SELECT id FROM effects ORDER BY id")]
 
 
@@ -53,7 +53,7 @@ def test_message_when_handled_is_done_without_body(inbox: Inbox) -> None:
     assert worker(inbox, lambda *_: None).run_until_idle() == 0
 
 
-def test_message_body_when_kept_stays(database: TestDatabase) -> None:
+def test_message_body_when_kept_stays(database: SharedDatabase) -> None:
     inbox = database.inbox(keep_bodies=True)
     inbox.put(delivery("a"), None)
     worker(inbox, lambda *_: None).run_until_idle()
@@ -63,7 +63,7 @@ def test_message_body_when_kept_stays(database: TestDatabase) -> None:
 
 
 @pytest.mark.usefixtures("effects")
-def test_connection_when_handler_returns_is_committed_with_the_message(database: TestDatabase, inbox: Inbox) -> None:
+def test_connection_when_handler_returns_is_committed_with_the_message(database: SharedDatabase, inbox: Inbox) -> None:
     inbox.put(delivery("a"), None)
     worker(inbox, lambda _, got: write_effect(got)).run_until_idle()
     assert effects_in(database) == ["a"]
@@ -71,7 +71,7 @@ def test_connection_when_handler_returns_is_committed_with_the_message(database:
 
 
 @pytest.mark.usefixtures("effects")
-def test_connection_when_handler_raises_is_rolled_back(database: TestDatabase, inbox: Inbox) -> None:
+def test_connection_when_handler_raises_is_rolled_back(database: SharedDatabase, inbox: Inbox) -> None:
     def handler(event: object, got: Delivery) -> None:
         write_effect(got)
         raise ValueError("no stock")
@@ -88,7 +88,7 @@ def test_connection_when_handler_raises_is_rolled_back(database: TestDatabase, i
 
 
 def test_handler_that_fails_is_retried_by_the_schedule_and_becomes_a_dead_letter(
-    database: TestDatabase, inbox: Inbox
+    database: SharedDatabase, inbox: Inbox
 ) -> None:
     attempts: list[float] = []
 
@@ -122,7 +122,7 @@ def test_handler_that_raises_dead_letter_is_not_retried(inbox: Inbox, error: Exc
     assert str(error) in message.error
 
 
-def test_retry_later_waits_and_counts_no_attempt(database: TestDatabase, inbox: Inbox) -> None:
+def test_retry_later_waits_and_counts_no_attempt(database: SharedDatabase, inbox: Inbox) -> None:
     def handler(event: object, got: Delivery) -> None:
         if database.clock.now < T0 + 500:
             raise RetryLater(100)
@@ -138,7 +138,7 @@ def test_retry_later_waits_and_counts_no_attempt(database: TestDatabase, inbox: 
     assert (attempts, message.state, message.attempt_count) == (6, "done", 1)
 
 
-def test_messages_of_a_key_are_handled_in_order_of_arrival(database: TestDatabase, inbox: Inbox) -> None:
+def test_messages_of_a_key_are_handled_in_order_of_arrival(database: SharedDatabase, inbox: Inbox) -> None:
     seen: list[str] = []
     failing = {"a1"}
 
@@ -202,7 +202,7 @@ def test_discarded_message_is_not_handled_and_its_repeat_is_ignored(inbox: Inbox
     assert inbox.put(delivery("a1"), "order:a") is False
 
 
-def test_claim_of_a_process_that_ended_counts_as_an_attempt(database: TestDatabase, inbox: Inbox) -> None:
+def test_claim_of_a_process_that_ended_counts_as_an_attempt(database: SharedDatabase, inbox: Inbox) -> None:
     """A worker that is interrupted in the middle stands for a killed process: nothing is stored after the claim."""
     inbox.put(delivery("a"), None)
     made = worker(inbox, lambda *_: None, max_attempts=2, claim_s=60)
@@ -219,7 +219,7 @@ def test_claim_of_a_process_that_ended_counts_as_an_attempt(database: TestDataba
 
 
 @pytest.mark.usefixtures("effects")
-def test_handler_that_outlives_its_claim_is_rolled_back(database: TestDatabase, inbox: Inbox) -> None:
+def test_handler_that_outlives_its_claim_is_rolled_back(database: SharedDatabase, inbox: Inbox) -> None:
     inbox.put(delivery("a"), None)
     other = worker(inbox, lambda _, got: write_effect(got))
 
@@ -233,7 +233,7 @@ def test_handler_that_outlives_its_claim_is_rolled_back(database: TestDatabase, 
     assert inbox.status().done == 1
 
 
-def test_handler_that_fails_after_its_claim_expired_changes_nothing(database: TestDatabase, inbox: Inbox) -> None:
+def test_handler_that_fails_after_its_claim_expired_changes_nothing(database: SharedDatabase, inbox: Inbox) -> None:
     inbox.put(delivery("a"), None)
     other = worker(inbox, lambda *_: None)
 
@@ -247,7 +247,7 @@ def test_handler_that_fails_after_its_claim_expired_changes_nothing(database: Te
 
 
 @pytest.mark.usefixtures("effects")
-def test_discard_while_the_handler_runs_rolls_it_back(database: TestDatabase, inbox: Inbox) -> None:
+def test_discard_while_the_handler_runs_rolls_it_back(database: SharedDatabase, inbox: Inbox) -> None:
     def handler(event: object, got: Delivery) -> None:
         inbox.discard("a")
         write_effect(got)
@@ -259,7 +259,7 @@ def test_discard_while_the_handler_runs_rolls_it_back(database: TestDatabase, in
 
 
 def test_accept_in_a_handler_of_the_worker_ends_the_message_with_its_own_transaction(
-    database: TestDatabase, inbox: Inbox
+    database: SharedDatabase, inbox: Inbox
 ) -> None:
     accepted: list[bool] = []
 
@@ -290,7 +290,7 @@ async def _async_handler(event: object, got: Delivery) -> None:
 
 
 @pytest.mark.usefixtures("effects")
-def test_async_handler_runs_to_its_end(database: TestDatabase, inbox: Inbox) -> None:
+def test_async_handler_runs_to_its_end(database: SharedDatabase, inbox: Inbox) -> None:
     inbox.put(delivery("a"), None)
     worker(inbox, _async_handler).run_until_idle()
     assert effects_in(database) == ["a"]
@@ -333,7 +333,7 @@ def test_threads_handle_messages_at_the_same_time(inbox: Inbox) -> None:
     assert inbox.status().done == 3
 
 
-def test_threads_never_handle_two_messages_of_a_key_at_once(database: TestDatabase, inbox: Inbox) -> None:
+def test_threads_never_handle_two_messages_of_a_key_at_once(database: SharedDatabase, inbox: Inbox) -> None:
     seen: list[str] = []
     running: set[str] = set()
     overlaps: list[str] = []
@@ -362,7 +362,7 @@ def test_threads_never_handle_two_messages_of_a_key_at_once(database: TestDataba
     }
 
 
-def test_heartbeat_keeps_the_claim_of_a_slow_handler(database: TestDatabase) -> None:
+def test_heartbeat_keeps_the_claim_of_a_slow_handler(database: SharedDatabase) -> None:
     """The claim lasts 0.4 s of the real clock; the handler waits until it was renewed past its first end."""
     import time
 

@@ -32,10 +32,9 @@ class Clock:
         self.now += seconds
 
 
-class TestDatabase(ABC):
+class SharedDatabase(ABC):
     """A database that inboxes and the application share."""
 
-    __test__ = False
     kind: str
 
     def __init__(self) -> None:
@@ -74,7 +73,7 @@ class TestDatabase(ABC):
             inbox.close()
 
 
-class SqliteTestDatabase(TestDatabase):
+class SqliteInboxes(SharedDatabase):
     kind = "sqlite"
 
     def __init__(self, folder: Path) -> None:
@@ -92,7 +91,7 @@ class SqliteTestDatabase(TestDatabase):
         return sqlite3.connect(self.path)
 
 
-class PostgresTestDatabase(TestDatabase):
+class PostgresInboxes(SharedDatabase):
     kind = "postgres"
 
     def __init__(self) -> None:
@@ -108,7 +107,7 @@ class PostgresTestDatabase(TestDatabase):
 
     @property
     def url(self) -> str:
-        return self.address
+        return str(self.address)
 
     def make(self, **options: Any) -> Inbox:
         return Inbox.postgres(self.address, **options)

@@ -30,6 +30,7 @@ __all__ = ["Inbox", "InboxMessage", "InboxStatus", "InboxUnavailableError", "Wor
 
 PUT_TIMEOUT_S: Final = 3.0  # the sender waits for five seconds
 RETENTION_S: Final = 30 * 86_400.0
+_PAGE: Final = 500
 
 
 class Inbox:
@@ -207,12 +208,12 @@ class Inbox:
     def messages(
         self, *, state: State | None = None, limit: int = 100, before: InboxMessage | None = None
     ) -> list[InboxMessage]:
-        """Return messages, the newest first; ``before`` continues behind the last one of an earlier call."""
+        """Return messages without bodies, the newest first; ``before`` continues behind the last one of a call."""
         with self.session() as session:
             return messages.newest(session, state, limit=limit, before=before.position if before else None)
 
     def message(self, message_id: str) -> InboxMessage | None:
-        """Return one message; None when the inbox has none with the id."""
+        """Return one message with its body; None when the inbox has none with the id."""
         with self.session() as session:
             return messages.find(session, message_id)
 
@@ -229,6 +230,14 @@ class Inbox:
         with self.session() as session:
             count = messages.change(session, message_ids, "retry", now=self.clock())
         self._wake_workers()
+        return count
+
+    def retry_dead(self) -> int:
+        """Let all dead letters be handled now, as :meth:`retry` does. Returns how many there were."""
+        count, last = 0, None
+        while page := self.messages(state="dead", limit=_PAGE, before=last):
+            count += self.retry(*(each.id for each in page))
+            last = page[-1]
         return count
 
     def discard(self, *message_ids: str) -> int:

@@ -39,7 +39,7 @@ class Session(Protocol):
 
     raw: Any
     skip_locked: str  # what a SELECT of the alias `m` ends with to lock its rows and skip those that others hold
-    positions: str  # a subquery of the parameter `:positions`
+    positions: str  # what follows a column that must have one of the values of the parameter `:positions`
 
     @property
     def is_in_transaction(self) -> bool:
@@ -79,8 +79,16 @@ class Database(Protocol):
     dialect: Dialect
     writer_count: int
 
-    def open(self, *, statement_timeout_s: float | None = None) -> Session:
-        """Open a session whose statements take at most so long. Raises InboxUnavailableError."""
+    def open(self, *, statement_timeout_s: float | None = None, uses_indexes: bool = False) -> Session:
+        """Open a session. Raises InboxUnavailableError.
+
+        Statements take at most ``statement_timeout_s`` seconds. With ``uses_indexes`` they read in the order of an
+        index also when the statistics of PostgreSQL are from a time without pending messages.
+        """
+        ...
+
+    def read_version(self) -> int | None:
+        """Return the version of the tables, None without tables, and create nothing. Raises InboxUnavailableError."""
         ...
 
     def create_tables(self) -> None:

@@ -16,7 +16,7 @@ from commerce_event_sdk.inbox.rules import Candidate, Dead, Head, Retry, expired
 State = Literal["pending", "done", "dead"]
 STATES: Final[tuple[State, ...]] = ("pending", "done", "dead")
 PURGE_STEP: Final = 1000
-_SCANNED: Final = 100  # messages that one claim looks at beyond those it takes
+_SCANNED: Final = (100, 1000)  # messages that a claim looks at beyond those it takes: first, and when all are blocked
 _ROUNDS_MAX: Final = 20
 
 # A message that a worker has in hand, or a dead letter, is done as well once a transaction with the work says so.
@@ -32,16 +32,16 @@ FROM commerce_event_inbox m
 WHERE m.state = 'pending' AND m.next_attempt_at <= :now
 ORDER BY m.next_attempt_at, m.position
 LIMIT :limit"""
-_HEADS: Final = """
+HEADS: Final = """
 SELECT m.position, m.business_key, m.attempt_count, m.claim, m.next_attempt_at
 FROM commerce_event_inbox m
-WHERE m.state = 'pending' AND m.position IN {positions}"""
-_CLAIM: Final = """
+WHERE m.state = 'pending' AND m.position {positions}"""
+CLAIM: Final = """
 UPDATE commerce_event_inbox
 SET claim = :claim, next_attempt_at = :until, attempt_count = attempt_count + 1
-WHERE position IN {positions}"""
-_POSTPONE: Final = """
-UPDATE commerce_event_inbox SET next_attempt_at = :until WHERE state = 'pending' AND position IN {positions}"""
+WHERE position {positions}"""
+POSTPONE: Final = """
+UPDATE commerce_event_inbox SET next_attempt_at = :until WHERE state = 'pending' AND position {positions}"""
 _EXPIRE: Final = """
 UPDATE commerce_event_inbox
 SET state = 'dead', claim = NULL, next_attempt_at = NULL, error = :error, finished_at = :now
@@ -50,16 +50,16 @@ RELEASE_KEY: Final = """
 UPDATE commerce_event_inbox SET next_attempt_at = :now
 WHERE next_attempt_at > :now AND claim IS NULL AND position = (
     SELECT min(o.position) FROM commerce_event_inbox o WHERE o.state = 'pending' AND o.business_key = :business_key)"""
-_CLAIMED: Final = """
+CLAIMED: Final = """
 SELECT m.position, m.id, m.event_type, m.business_key, m.attempt_count, m.sequence, m.headers, m.body
-FROM commerce_event_inbox m WHERE m.position IN {positions} ORDER BY m.position"""
+FROM commerce_event_inbox m WHERE m.position {positions} ORDER BY m.position"""
 _IS_MINE: Final = "SELECT 1 FROM commerce_event_inbox WHERE position = :position AND claim = :claim"
-_RENEW: Final = """
+RENEW: Final = """
 UPDATE commerce_event_inbox SET next_attempt_at = :until
 WHERE state = 'pending' AND position IN (
     SELECT m.position FROM commerce_event_inbox m
     WHERE m.position = :position AND m.claim = :claim{skip_locked})"""
-_FINISH: Final = """
+FINISH: Final = """
 UPDATE commerce_event_inbox
 SET state = 'done', claim = NULL, next_attempt_at = NULL, error = NULL, finished_at = :now,
     body = CASE WHEN :keep = 1 THEN body END, headers = CASE WHEN :keep = 1 THEN headers END
@@ -79,13 +79,15 @@ WHERE position = :position AND claim = :claim AND state = 'pending'"""
 
 _MESSAGE: Final = """
 SELECT m.position, m.id, m.event_type, m.client_id, m.business_key, m.sequence, m.state, m.attempt_count,
-    m.received_at, m.next_attempt_at, m.claim IS NOT NULL, m.finished_at, m.error, m.body
-FROM commerce_event_inbox m"""
-_LIST: Final = _MESSAGE + " WHERE m.position < :before ORDER BY m.position DESC LIMIT :limit"
-_LIST_STATE: Final = _MESSAGE + " WHERE m.state = :state AND m.position < :before ORDER BY m.position DESC LIMIT :limit"
-_ONE: Final = _MESSAGE + " WHERE m.id = :id"
+    m.received_at, m.next_attempt_at, m.claim IS NOT NULL, m.finished_at, m.error"""
+_FROM: Final = " FROM commerce_event_inbox m"
+LIST: Final = _MESSAGE + _FROM + " WHERE m.position < :before ORDER BY m.position DESC LIMIT :limit"
+_LIST_STATE: Final = (
+    _MESSAGE + _FROM + " WHERE m.state = :state AND m.position < :before ORDER BY m.position DESC LIMIT :limit"
+)
+_ONE: Final = _MESSAGE + ", m.body" + _FROM + " WHERE m.id = :id"
 _COUNT: Final = "SELECT state, count(*) FROM commerce_event_inbox GROUP BY state"
-_OLDEST: Final = "SELECT min(received_at) FROM commerce_event_inbox WHERE state = 'pending'"
+OLDEST: Final = "SELECT min(received_at) FROM commerce_event_inbox WHERE state = 'pending'"
 _RETRY: Final = """
 UPDATE commerce_event_inbox
 SET state = 'pending', attempt_count = 0, next_attempt_at = :now, finished_at = NULL
@@ -95,16 +97,15 @@ UPDATE commerce_event_inbox
 SET state = 'done', claim = NULL, next_attempt_at = NULL, finished_at = :now, body = NULL, headers = NULL
 WHERE id = :id AND state <> 'done'"""
 _KEY_OF: Final = "SELECT business_key FROM commerce_event_inbox WHERE id = :id"
-_PURGE: Final[Mapping[str, str]] = {
+PURGE: Final[Mapping[str, str]] = {
     "done": """
-DELETE FROM commerce_event_inbox WHERE position IN (
-    SELECT position FROM commerce_event_inbox WHERE state = 'done' AND finished_at < :before
-    ORDER BY finished_at LIMIT :limit)""",
+SELECT m.position FROM commerce_event_inbox m WHERE m.state = 'done' AND m.finished_at < :before
+ORDER BY m.finished_at LIMIT :limit""",
     "dead": """
-DELETE FROM commerce_event_inbox WHERE position IN (
-    SELECT position FROM commerce_event_inbox WHERE state = 'dead' AND finished_at < :before
-    ORDER BY position LIMIT :limit)""",
+SELECT m.position FROM commerce_event_inbox m WHERE m.state = 'dead' AND m.finished_at < :before
+ORDER BY m.position LIMIT :limit""",
 }
+DELETE: Final = "DELETE FROM commerce_event_inbox WHERE state = :state AND position {positions}"
 _POSITION: Final = "SELECT position FROM commerce_event_inbox_positions WHERE source = :source"
 _SET_POSITION: Final = """
 INSERT INTO commerce_event_inbox_positions (source, position) VALUES (:source, :position)
@@ -116,8 +117,8 @@ class InboxMessage:
     """A stored event. Times are seconds since 1970.
 
     ``next_attempt_at`` is when a pending message may be claimed, or, while it ``is_claimed``, when the claim expires.
-    ``error`` is the traceback of the last failed attempt. ``body`` is None once a message is done, unless the inbox
-    keeps bodies.
+    ``error`` is the traceback of the last failed attempt. ``body`` is None in lists, and once a message is done, unless
+    the inbox keeps bodies.
     """
 
     position: int = field(repr=False)
@@ -133,7 +134,7 @@ class InboxMessage:
     is_claimed: bool
     finished_at: float | None
     error: str | None = field(repr=False)
-    body: bytes | None = field(repr=False)
+    body: bytes | None = field(repr=False, default=None)
 
 
 @dataclass(frozen=True)
@@ -187,35 +188,35 @@ def transaction(session: Session) -> Iterator[None]:
 
 def claim(session: Session, *, limit: int, max_attempts: int, now: float, claim_s: float) -> list[Claimed]:
     """Claim at most ``limit`` due messages for ``claim_s`` seconds."""
-    for _ in range(_ROUNDS_MAX):
+    for number in range(_ROUNDS_MAX):
+        scanned = limit + _SCANNED[number > 0]
         with transaction(session):
-            claimed, is_exhausted = _claim_once(session, limit, max_attempts, now, claim_s)
+            claimed, is_exhausted = _claim_once(session, limit, scanned, max_attempts, now, claim_s)
         if claimed or is_exhausted:
             return claimed
     return []
 
 
 def _claim_once(
-    session: Session, limit: int, max_attempts: int, now: float, claim_s: float
+    session: Session, limit: int, scanned: int, max_attempts: int, now: float, claim_s: float
 ) -> tuple[list[Claimed], bool]:
     """Return what was claimed, and whether another look would find nothing more."""
-    scanned = limit + _SCANNED
     rows = session.query(CANDIDATES + session.skip_locked, {"now": now, "limit": scanned})
     candidates = [Candidate(*row) for row in rows]
     blocking = sorted({each.head for each in candidates if each.head is not None and each.is_blocked})
-    heads = [Head(*row) for row in _select(session, _HEADS, blocking, session.skip_locked)] if blocking else []
+    heads = [Head(*row) for row in _select(session, HEADS, blocking, session.skip_locked)] if blocking else []
     plan = plan_claim(candidates, heads, limit=limit, max_attempts=max_attempts, now=now, claim_s=claim_s)
     name = secrets.token_hex(8)
     for position, key in plan.expired:
         session.run(_EXPIRE, {"position": position, "error": expired_claim(max_attempts), "now": now})
         _release_key(session, key, now)
     for until, positions in plan.postponed.items():
-        _update(session, _POSTPONE, positions, {"until": until})
+        _update(session, POSTPONE, positions, {"until": until})
     if not plan.claimed:
         has_moved = bool(plan.expired or plan.postponed)
         return [], not has_moved or (len(rows) < scanned and not plan.expired)
-    _update(session, _CLAIM, plan.claimed, {"claim": name, "until": now + claim_s})
-    return [_claimed(name, row) for row in _select(session, _CLAIMED, plan.claimed)], False
+    _update(session, CLAIM, plan.claimed, {"claim": name, "until": now + claim_s})
+    return [_claimed(name, row) for row in _select(session, CLAIMED, plan.claimed)], False
 
 
 def _select(session: Session, sql: str, positions: Sequence[int], ending: str = "") -> list[tuple[Any, ...]]:
@@ -250,7 +251,7 @@ def is_mine(session: Session, message: Claimed) -> bool:
 
 def renew(session: Session, messages: Sequence[Claimed], *, until: float) -> None:
     """Let the claims of messages expire later. Skips a message whose row a transaction holds."""
-    sql = _RENEW.format(skip_locked=session.skip_locked)
+    sql = RENEW.format(skip_locked=session.skip_locked)
     with transaction(session):
         for each in messages:
             session.run(sql, {"position": each.position, "claim": each.claim, "until": until})
@@ -259,7 +260,7 @@ def renew(session: Session, messages: Sequence[Claimed], *, until: float) -> Non
 def finish(session: Session, message: Claimed, *, now: float, keep_body: bool) -> bool:
     """Mark a message as done in the open transaction. False: another worker has it, and nothing was changed."""
     mine = {"position": message.position, "claim": message.claim}
-    if session.run(_FINISH, {**mine, "now": now, "keep": int(keep_body)}) == 0:
+    if session.run(FINISH, {**mine, "now": now, "keep": int(keep_body)}) == 0:
         return False
     _release_key(session, message.business_key, now)
     return True
@@ -299,7 +300,7 @@ def find(session: Session, message_id: str) -> InboxMessage | None:
 def newest(session: Session, state: State | None, *, limit: int, before: int | None) -> list[InboxMessage]:
     """Return messages, the newest first; ``before`` is the position of the last one of the page before."""
     page = {"limit": limit, "before": 2**63 - 1 if before is None else before}
-    rows = session.query(_LIST, page) if state is None else session.query(_LIST_STATE, {**page, "state": state})
+    rows = session.query(LIST, page) if state is None else session.query(_LIST_STATE, {**page, "state": state})
     return [_message(row) for row in rows]
 
 
@@ -310,7 +311,7 @@ def _message(row: tuple[Any, ...]) -> InboxMessage:
 def status(session: Session) -> InboxStatus:
     """Count the messages."""
     counts = dict.fromkeys(STATES, 0) | {row[0]: row[1] for row in session.query(_COUNT, {})}
-    return InboxStatus(**counts, oldest_pending_at=session.query(_OLDEST, {})[0][0])
+    return InboxStatus(**counts, oldest_pending_at=session.query(OLDEST, {})[0][0])
 
 
 def change(session: Session, ids: Sequence[str], kind: Literal["retry", "discard"], *, now: float) -> int:
@@ -327,7 +328,10 @@ def change(session: Session, ids: Sequence[str], kind: Literal["retry", "discard
 
 def purge_step(session: Session, state: Literal["done", "dead"], *, before: float) -> int:
     """Delete at most PURGE_STEP finished messages, and return how many."""
-    return session.run(_PURGE[state], {"before": before, "limit": PURGE_STEP})
+    found = [row[0] for row in session.query(PURGE[state], {"before": before, "limit": PURGE_STEP})]
+    if found:
+        _update(session, DELETE, found, {"state": state})
+    return len(found)
 
 
 def read_position(session: Session, source: str) -> int | None:

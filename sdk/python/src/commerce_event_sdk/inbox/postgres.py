@@ -47,7 +47,7 @@ class PostgresSession(Session):
     """A connection with explicit transactions."""
 
     skip_locked = " FOR UPDATE OF m SKIP LOCKED"
-    positions = "(SELECT unnest(CAST(:positions AS bigint[])))"
+    positions = "= ANY (CAST(:positions AS bigint[]))"
 
     def __init__(self, raw: Any) -> None:
         self.raw = raw
@@ -111,13 +111,24 @@ class PostgresDatabase(Database):
         self._has_tables = False
 
     @_translated
-    def open(self, *, statement_timeout_s: float | None = None) -> PostgresSession:
+    def open(self, *, statement_timeout_s: float | None = None, uses_indexes: bool = False) -> PostgresSession:
         if not self._has_tables:
             self.create_tables()
         session = self._connect()
         if statement_timeout_s is not None:
             session.run(f"SET statement_timeout = {int(statement_timeout_s * 1000)}", {})
+        if uses_indexes:
+            for each in ("enable_seqscan", "enable_bitmapscan", "enable_sort"):
+                session.run(f"SET {each} = off", {})
         return session
+
+    @_translated
+    def read_version(self) -> int | None:
+        session = self._connect()
+        try:
+            return _version(session)
+        finally:
+            session.close()
 
     @_translated
     def create_tables(self) -> None:

@@ -47,7 +47,7 @@ class SqliteSession(Session):
     """A connection to the file. Its transactions take the write lock when they begin."""
 
     skip_locked = ""
-    positions = "(SELECT value FROM json_each(:positions))"
+    positions = "IN (SELECT value FROM json_each(:positions))"
 
     def __init__(self, raw: sqlite3.Connection) -> None:
         self.raw: Any = raw
@@ -125,10 +125,20 @@ class SqliteDatabase(Database):
         self._has_tables = False
 
     @_translated
-    def open(self, *, statement_timeout_s: float | None = None) -> SqliteSession:  # noqa: ARG002
+    def open(self, *, statement_timeout_s: float | None = None, uses_indexes: bool = False) -> SqliteSession:  # noqa: ARG002
         if not self._has_tables:
             self.create_tables()
         return self._connect()
+
+    @_translated
+    def read_version(self) -> int | None:
+        if not self._path.exists():
+            return None
+        session = self._connect()
+        try:
+            return _version(session)
+        finally:
+            session.close()
 
     @_translated
     def create_tables(self) -> None:

@@ -140,7 +140,7 @@ class Worker:
         while (free := self._wait_for_free_thread()) > 0:
             try:
                 if session is None:
-                    session = self._inbox.database.open()
+                    session = self._inbox.database.open(uses_indexes=True)
                 claimed = self._claim(session, free)
             except Exception as error:
                 LOG.error("the worker cannot claim messages: %s", error, exc_info=_unless_unavailable(error))
@@ -190,7 +190,7 @@ class Worker:
         while not self._has_ended():
             try:
                 if session is None:
-                    session = self._inbox.database.open()
+                    session = self._inbox.database.open(uses_indexes=True)
                 with self._condition:
                     running = list(self._running)
                 if running:
