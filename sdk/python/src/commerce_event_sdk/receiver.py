@@ -185,6 +185,10 @@ class Receiver:
         last = path.rstrip("/").rpartition("/")[2]
         return last if last in MODELS or self._handlers.has_type(last) else None
 
+    def handles(self, event_type: str) -> bool:
+        """Return whether a handler wants events of the type."""
+        return self._handlers.find(event_type) is not None
+
     def asgi(self) -> AsgiApp:
         """Return the receiver as an ASGI application."""
         from commerce_event_sdk.asgi import AsgiApp

@@ -21,6 +21,11 @@ Document = dict[str, Any]
 Shape = Callable[[str, str, Headers, bytes], Document]
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # of connections that wait; the default of 5 resets others
+
+
 @contextmanager
 def http_server(take: Take) -> Iterator[int]:
     """Call ``take(method, path, headers, body)`` for each request, and return the port."""
@@ -56,7 +61,7 @@ def http_server(take: Take) -> Iterator[int]:
         def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - the name is given
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = _Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield server.server_port

@@ -116,11 +116,15 @@ def sqlalchemy_session(shop: Shop) -> Iterator[Work]:
 
 @contextmanager
 def django_connection(shop: Shop) -> Iterator[Work]:
+    import django
+    from django.apps import apps
     from django.conf import settings
     from django.db import connections
 
     if not settings.configured:
         settings.configure(DATABASES={})
+    if not apps.ready:
+        django.setup()
     alias = f"shop_{next(_NUMBERS)}"
     if shop.kind == "sqlite":
         wanted = {"ENGINE": "django.db.backends.sqlite3", "NAME": shop.url.removeprefix("sqlite:///")}

@@ -78,6 +78,7 @@ class _Silent(WSGIRequestHandler):
 
 class _Threaded(socketserver.ThreadingMixIn, WSGIServer):
     daemon_threads = True
+    request_queue_size = 128  # of connections that wait; the default of 5 resets others
 
 
 @contextmanager
