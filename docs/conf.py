@@ -35,6 +35,7 @@ MENU = {
     "docs/index": {
         "Tutorial": "tutorial/*",
         "How-to guides": "how-to/*",
+        "Python SDK": "sdk/index\nsdk/*",
         "Reference": "reference/*",
         "Explanation": "explanation/*",
         "Project": "decisions/README\n/CHANGELOG\n/CONTRIBUTING\n/README",

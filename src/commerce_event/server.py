@@ -19,6 +19,7 @@ from commerce_event.api.app import create_app
 from commerce_event.api.metrics import Metrics
 from commerce_event.api.read_limits import read_slots
 from commerce_event.api.services import Services
+from commerce_event.api.waiting_calls import WaitingCalls
 from commerce_event.changes.change_intake import ChangeIntake
 from commerce_event.changes.receiver import ChangeReceiver
 from commerce_event.changes.release import NotificationRelease
@@ -86,6 +87,7 @@ async def serve(
     await asyncio.wait({serving, store_failed, waiting_for_signal}, return_when=asyncio.FIRST_COMPLETED)
     until = loop.time() + _STOP_MAX_S
     server.should_exit = True
+    node.waiting_calls.close()
     if signalled.is_set():
         on_stop()
     if store_failed.done():
@@ -164,7 +166,9 @@ class Node:
         self.replays = Replays(store, self.registry, ids, clock, self.dispatcher.wake, self.intake.turns.run)
         recorder = ActivityRecorder(clock)
         self.dispatcher.on_attempt.append(recorder.attempted)
-        self.intake.on_accepted.append(recorder.accepted)
+        self.intake.on_accepted.append(lambda client_id, _: recorder.accepted(client_id))
+        self.waiting_calls = WaitingCalls(store.history.last_sequences)
+        self.intake.on_accepted.append(self.waiting_calls.notice)
         self.maintenance = Maintenance(
             store,
             self.registry,
@@ -200,6 +204,7 @@ class Node:
             bodies=BodyBudget(settings.max_body_memory),
             reads=read_slots(),
             refusals=self.refusals,
+            waiting_calls=self.waiting_calls,
         )
         publisher = Publisher(
             self.registry,
@@ -235,6 +240,7 @@ class Node:
         now = asyncio.get_running_loop().time
         until = now() + within_s
         self.loop_monitor.close()
+        self.waiting_calls.close()
         self.dispatcher.stop_sending()
         try:
             async with asyncio.timeout_at(until):

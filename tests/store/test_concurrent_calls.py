@@ -125,6 +125,7 @@ CALLS: dict[str, Callable[[Store], Awaitable[Any]]] = {
     "history.replay_states": lambda store: store.history.replay_states(1),
     "history.event": lambda store: store.history.event(1, EVERYONE),
     "history.events": lambda store: store.history.events(EventQuery(scope=EVERYONE), Page(1)),
+    "history.last_sequences": lambda store: store.history.last_sequences([1]),
     "history.events_after": lambda store: store.history.events_after(1, 0, 1),
     "history.events_between": lambda store: store.history.events_between(1, after_id=0, until_ms=1, types=(), limit=1),
     "history.delivery": lambda store: store.history.delivery(1, EVERYONE),

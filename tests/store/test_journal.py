@@ -26,6 +26,15 @@ async def test_sequence_of_each_client_has_no_gap_and_follows_the_order_of_accep
     assert [event.sequence for event in await store.history.events_after(1, 2, 10)] == [3]
 
 
+async def test_last_sequences_are_those_of_the_clients_asked_for(store: Store) -> None:
+    await accept_events(store, [new_event(client=1), new_event(client=2), new_event(client=1)])
+    await accept_events(store, [new_event(client=1, key="k"), new_event(client=3)])
+    await accept_events(store, [new_event(client=1, key="k")])  # a duplicate takes no number
+
+    assert await store.history.last_sequences([2, 1, -7]) == {1: 3, 2: 1}
+    assert await store.history.last_sequences([]) == {}
+
+
 async def test_events_matched_with_endpoints_that_changed_since_are_not_stored(store: Store) -> None:
     before = await store.registry.config_version()
     now = await store.registry.put_key(Key(id=7, role="read", client_ids=None, name="", digest=b"d" * 32, created_ms=1))

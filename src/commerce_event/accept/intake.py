@@ -95,7 +95,7 @@ class Intake:
         self._waiting_bytes = FairBudget(_WAITING_BYTES_MAX)  # of their bodies
         self.turns = Turns()  # for the work on events before they are stored
         self._closed = False
-        self.on_accepted: list[Callable[[int], None]] = []  # called with the client of each new event
+        self.on_accepted: list[Callable[[int, int], None]] = []  # called with client and sequence of each new event
 
     async def submit(self, events: Sequence[PendingEvent]) -> list[Accepted]:
         """Store events together; return an answer for each, in order, once they are durable.
@@ -432,7 +432,7 @@ class Intake:
             )
             self._dispatch.launch(claimed)
         for on_accepted in self.on_accepted:
-            on_accepted(event.client_id)
+            on_accepted(event.client_id, sequence)
 
     def _release(self, reserved: Sequence[NewDelivery]) -> None:
         for delivery in reserved:

@@ -1,5 +1,6 @@
 """Events: list and search, read, list deliveries, and read a client's sequence for reconciliation."""
 
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from commerce_event.api.response_models import (
     event_view,
     raised_by_view,
 )
+from commerce_event.api.waiting_calls import WAIT_MAX_S, WaitingCall
 from commerce_event.core.model import DeliveryState, Event
 from commerce_event.core.problems import invalid, not_found
 from commerce_event.core.search_words import words
@@ -35,6 +37,7 @@ class EventsQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     q: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
     after: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
     expand: bool = False
+    wait_s: Annotated[int, Meta(ge=0, le=WAIT_MAX_S)] | None = None
 
 
 async def list_events(call: Call) -> Reply:
@@ -42,6 +45,8 @@ async def list_events(call: Call) -> Reply:
     scope = scope_for(call, query.client_id)
     if query.after is not None:
         return await _events_after(call, query)
+    if query.wait_s is not None:
+        raise invalid("?wait_s", "wait_s works only with after")
     if query.q is not None and not words(query.q):
         raise invalid("?q", "write at least one letter or digit to search for")
     wanted = EventQuery(
@@ -74,7 +79,9 @@ async def _events_after(call: Call, query: EventsQuery) -> Reply:
         raise invalid("?client_id", "name the client whose sequence is read")
     others = (query.type, query.application_id, query.state, query.since, query.until, query.q)
     if query.expand or any(value is not None for value in others):
-        raise invalid("?after", "after works only with client_id, limit and cursor, so that no event is left out")
+        raise invalid(
+            "?after", "after works only with client_id, limit, cursor and wait_s, so that no event is left out"
+        )
     client_id, behind = query.client_id, query.sequence(query.after or 0)
 
     async def read(limit: int, last: Event | None) -> list[Event]:
@@ -84,6 +91,15 @@ async def _events_after(call: Call, query: EventsQuery) -> Reply:
     events, more = await read_within(query.limit, read, _size)
     views = [event_view(event) for event in events]
     return Reply(Listing(views, cursor_after_sequence(events[-1], more=more) if events else None))
+
+
+def _wait_for_event(call: Call) -> AbstractContextManager[WaitingCall] | None:
+    """Return the wait for an event of the client; None for a call that does not wait, or that reading refuses."""
+    query: EventsQuery = call.query
+    if not query.wait_s or query.after is None or query.client_id is None or not call.scope.allows(query.client_id):
+        return None
+    after = query.sequence(query.after)
+    return call.services.waiting_calls.wait(call.key.owner, query.client_id, after, query.wait_s)
 
 
 def _size(event: Event) -> int:
@@ -124,13 +140,15 @@ OPERATIONS = (
         tag=_TAG,
         needs="read",
         run=list_events,
+        wait=_wait_for_event,
         query=EventsQuery,
         answers={200: Listing[EventView]},
-        problems=(422,),
+        problems=(422, 429),
         description=(
             "Newest first; with `after`, a client's events in accept order without gaps, for reconciliation. Send "
             "`next_cursor` as `cursor` with the same parameters to get the next page, until it is null. A page of "
-            "large events may have fewer than `limit`. `q` "
+            "large events may have fewer than `limit`. With `after` and `wait_s`, an answer that would be empty waits "
+            "up to so many seconds for the next event (long poll). `q` "
             "searches the stored events that the key may read: an empty list does not mean that an event was never "
             "accepted. It may be older than the retention, belong to another client, or have other words."
         ),

@@ -182,6 +182,7 @@ DESCRIPTIONS: Final = {
     "updated_at": "When it was last changed (RFC 3339, UTC).",
     "url": "Where to send: an absolute http or https URL.",
     "verdict": "What happened to the event at this endpoint, for people.",
+    "wait_s": "With `after`: for how many seconds an answer without events waits for one; left out or 0: it does not.",
     "wanted": "The value that the endpoint asks for.",
     "warnings": "Where the event breaks the contract; empty or left out: nowhere, or the validation mode is `off`.",
     "allow_networks": "Private networks that endpoints may be in; null: the key is limited to clients.",

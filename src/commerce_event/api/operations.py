@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -15,6 +16,7 @@ from commerce_event.api.read_limits import SharedResponse, problem_response, run
 from commerce_event.api.response_models import NOT_AUDITED
 from commerce_event.api.services import Services
 from commerce_event.api.validation import convert
+from commerce_event.api.waiting_calls import WaitingCall
 from commerce_event.core import ids
 from commerce_event.core.field_changes import find_changes
 from commerce_event.core.model import AuditEntry, FieldChange, Key, Scope
@@ -146,6 +148,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     body_required: bool = True
     reads: bool = False  # although it is not a GET
     holds_event: bool = False  # the body may be as large as an event with its envelope
+    wait: Callable[[Call], AbstractContextManager[WaitingCall] | None] | None = None  # for an entry of an empty list
 
     @property
     def is_read(self) -> bool:
@@ -203,13 +206,10 @@ def endpoint_of(operation: Operation, services: Services) -> Callable[[Request],
                 raw = await _read_raw_body(operation, services, request, share)
                 body = _read_body(operation, request, raw)
                 call = Call(services, key, request.path_params, query, body, raw, origin=origin_of(request))
-                working = perform(operation, call)
                 if operation.is_read:
-                    is_search = getattr(query, "q", None) is not None
-                    working = while_caller_waits(
-                        request, run_in_turn(services.reads, key, working, is_search=is_search)
-                    )
-                reply = await working
+                    reply = await while_caller_waits(request, _read(operation, call, request))
+                else:
+                    reply = await perform(operation, call)
         except DisconnectedError:
             return Response(status_code=400)
         except Exception as error:
@@ -217,6 +217,24 @@ def endpoint_of(operation: Operation, services: Services) -> Callable[[Request],
         return SharedResponse(json_response(reply), services.bodies, key.owner)
 
     return handle
+
+
+async def _read(operation: Operation, call: Call, request: Request) -> Reply:
+    """Read in turn. A call that waits for an entry reads again each time there may be one, if its key still holds."""
+    is_search = getattr(call.query, "q", None) is not None
+
+    async def read() -> Reply:
+        return await run_in_turn(call.services.reads, call.key, perform(operation, call), is_search=is_search)
+
+    waiting = None if operation.wait is None else operation.wait(call)
+    if waiting is None:
+        return await read()
+    with waiting as wait:  # begins before the first read, so that no event in between is missed
+        reply = await read()
+        while not reply.content.items and await wait.next_event():
+            authenticate(call.services.registry, request.headers.get("authorization"))
+            reply = await read()
+        return reply
 
 
 async def while_caller_waits(request: Request, work: Coroutine[Any, Any, T]) -> T:

@@ -44,6 +44,7 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     "conflict": ("The current state does not allow this.", "Read the detail, and change the state first."),
     "too-large": ("The body is larger than the limit.", "Send less; the detail states the limit."),
     "address-too-long": ("The URL of the request is longer than the limit.", "Use a shorter query."),
+    "too-many-requests": ("The caller has too many such calls open.", "Send it again after Retry-After seconds."),
     "head-too-large": ("The head of the request is larger than the limit.", "Send fewer or shorter headers."),
     "not-implemented": ("The request uses an HTTP feature that is not supported.", "Send it without that feature."),
     "unsupported-media-type": ("The body has an unsupported media type or encoding.", "Send it as the detail says."),

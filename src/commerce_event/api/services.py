@@ -5,6 +5,7 @@ import msgspec
 from commerce_event.accept.intake import Intake
 from commerce_event.accept.refusals import RefusalRecorder
 from commerce_event.api.metrics import Metrics
+from commerce_event.api.waiting_calls import WaitingCalls
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.clock import Clock
 from commerce_event.core.ids import IdMaker
@@ -37,3 +38,4 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     bodies: BodyBudget
     reads: FairSlots
     refusals: RefusalRecorder
+    waiting_calls: WaitingCalls

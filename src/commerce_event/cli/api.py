@@ -1,7 +1,6 @@
 """Client of the server's API: returns answers as data, and raises problems as one sentence."""
 
 import re
-import ssl
 import sys
 from collections.abc import Iterator, Mapping
 from types import TracebackType
@@ -12,9 +11,11 @@ import httpx
 
 from commerce_event.cli.errors import UsageError, WorkFailedError
 from commerce_event.cli.proxies import open_client
+from commerce_event.http.connect_errors import connect_reason
 
 _PAGE_MAX = 200
 _TIMEOUT_S = 60.0
+_ANSWER_MAX = 64 * 1024**2  # bytes; a page of events has some MiB
 _TEMPORARY = frozenset({408, 409, 429})  # the request was not wrong, the state did not allow it
 _KINDS = {
     "endpoints": "an endpoint", "events": "an event", "deliveries": "a delivery", "replays": "a replay",
@@ -82,6 +83,12 @@ class Api:
     def get(self, path: str, **query: Any) -> Any:
         return self._call("GET", path, params={name: value for name, value in query.items() if value is not None})
 
+    def get_bytes(self, path: str, **query: Any) -> bytes:
+        """Return the answer as it was sent."""
+        return self._send(
+            "GET", path, params={name: value for name, value in query.items() if value is not None}
+        ).content
+
     def post(self, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
         return self._call("POST", path, json=body, headers=headers)
 
@@ -110,15 +117,27 @@ class Api:
         print("There are more; use a higher --limit to see them.", file=sys.stderr)
 
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
+        answer = self._send(method, path, **arguments)
         try:
-            answer = self._client.request(method, path, **arguments)
+            return answer.json() if answer.content else None
+        except ValueError:
+            raise self.wrong_answer("is not JSON") from None
+
+    def wrong_answer(self, what: str) -> WorkFailedError:
+        """Return the error for an answer that no server of ours would give."""
+        return WorkFailedError(f"The answer of {self._client.base_url.host} {what}; is it a commerce-event server?")
+
+    def _send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        """Return the answer, which is a success. Raises UsageError and WorkFailedError."""
+        try:
+            answer = self._exchange(method, path, **arguments)
         except httpx.ProxyError as error:
             raise WorkFailedError(f"{self._of_proxy()} refused the connection ({error})") from None
         except httpx.ConnectError as error:
             if self._proxy is not None:
-                raise WorkFailedError(f"{self._of_proxy()} cannot be reached ({_reason(error)})") from None
+                raise WorkFailedError(f"{self._of_proxy()} cannot be reached ({connect_reason(error)})") from None
             raise WorkFailedError(
-                f"No server answers at {self._url} ({_reason(error)}); start one with: commerce-event "
+                f"No server answers at {self._url} ({connect_reason(error)}); start one with: commerce-event "
                 "serve, or check COMMERCE_EVENT_URL"
             ) from None
         except httpx.HTTPError as error:
@@ -126,12 +145,7 @@ class Api:
         except ValueError:  # such as bytes that are not UTF-8
             raise UsageError("The text cannot be sent; write it in UTF-8") from None
         if answer.is_success:
-            try:
-                return answer.json() if answer.content else None
-            except ValueError:
-                raise WorkFailedError(
-                    f"The answer of {answer.url.host} is not JSON; is it a commerce-event server?"
-                ) from None
+            return answer
         wrong_usage = 400 <= answer.status_code <= 499 and answer.status_code not in _TEMPORARY
         sentence = _sentence(method, path, answer)
         if self._proxy is not None and not _is_problem(answer):
@@ -139,6 +153,16 @@ class Api:
         failed = UsageError(sentence) if wrong_usage else WorkFailedError(sentence)
         failed.status, failed.faults = answer.status_code, _faults(answer)
         raise failed
+
+    def _exchange(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        with self._client.stream(method, path, **arguments) as answer:
+            content = bytearray()
+            for piece in answer.iter_bytes():
+                content += piece
+                if len(content) > _ANSWER_MAX:
+                    raise self.wrong_answer(f"is larger than {_ANSWER_MAX // 1024**2} MiB")
+            headers = [each for each in answer.headers.multi_items() if each[0].lower() != "content-encoding"]
+            return httpx.Response(answer.status_code, headers=headers, content=bytes(content), request=answer.request)
 
     def _of_proxy(self) -> str:
         variable = "" if self._proxy is None else self._proxy.variable
@@ -155,20 +179,6 @@ def _faults(answer: httpx.Response) -> list[tuple[str, str]]:
         return [(str(each["pointer"]), _as_commands(str(each["message"]))) for each in answer.json().get("errors", [])]
     except (ValueError, KeyError, TypeError, AttributeError):
         return []
-
-
-def _reason(error: httpx.ConnectError) -> str:
-    """Return why a connection failed, in the words of the operating system or of TLS."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return cause.verify_message
-        if isinstance(cause, ssl.SSLError):
-            return str(cause.reason).replace("_", " ").lower()
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-        cause = cause.__cause__ or cause.__context__
-    return "the connection failed"
 
 
 def _sentence(method: str, path: str, answer: httpx.Response) -> str:

@@ -11,7 +11,17 @@ import typer
 from commerce_event.cli.api import Api, at
 from commerce_event.cli.errors import UsageError, WorkFailedError
 from commerce_event.cli.history import error_text
-from commerce_event.cli.options import DEFAULT_URL, AsJson, ClientId, Key, Limit, Url, complete_types, complete_wanted
+from commerce_event.cli.options import (
+    DEFAULT_URL,
+    AsJson,
+    ClientId,
+    Key,
+    Limit,
+    Url,
+    complete_types,
+    complete_wanted,
+    static_headers,
+)
 from commerce_event.cli.output import Columns, clean, console, print_done, print_items, print_json, print_thing
 from commerce_event.core.model import DEFAULT_MAX_IN_FLIGHT, Ordering, Signing
 from commerce_event.core.type_selection import describe_types
@@ -175,7 +185,7 @@ def create(
         **{"except": exceptions},
         application_id=application,
         description=description,
-        headers=_headers(header),
+        headers=static_headers(header),
         filter=_json(filter_),
         properties=_list(properties),
         timeout_s=timeout,
@@ -224,7 +234,7 @@ def update(
         **{"except": exceptions},
         application_id=application,
         description=description,
-        headers=_headers(header),
+        headers=static_headers(header),
         filter=_json(filter_),
         properties=_list(properties),
         timeout_s=timeout,
@@ -437,15 +447,6 @@ def _changed_headers(kept: dict[str, str], given: dict[str, str], unset: list[st
 
 def _fields(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _headers(lines: list[str] | None) -> dict[str, str] | None:
-    if not lines:
-        return None
-    parts = [line.partition(":") for line in lines]
-    if any(not separator for _, separator, _ in parts):
-        raise UsageError("Write a header as 'Name: value'")
-    return {name.strip(): value.strip() for name, _, value in parts}
 
 
 def _json(text: str | None) -> Any:

@@ -18,6 +18,7 @@ from commerce_event.cli import (
     capture,
     change_sources,
     changes,
+    check,
     clients,
     demo,
     doctor,
@@ -27,6 +28,7 @@ from commerce_event.cli import (
     history,
     incidents,
     keys,
+    listen,
     migrate_store,
     publish,
     reference,
@@ -34,6 +36,7 @@ from commerce_event.cli import (
     replays,
     serve,
     timelines,
+    trigger,
     validation,
 )
 from commerce_event.cli.errors import CommandError
@@ -74,6 +77,9 @@ app.command()(serve.serve)
 app.command()(demo.demo)
 app.command()(publish.publish)
 app.command()(publish.simulate)
+app.command()(listen.listen)
+app.command()(trigger.trigger)
+app.command()(check.check)
 app.add_typer(endpoints.app, name="endpoints")
 app.add_typer(history.events, name="events")
 history.events.command("timeline")(timelines.show_timeline)

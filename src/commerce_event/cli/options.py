@@ -64,3 +64,13 @@ def complete_wanted(incomplete: str) -> list[str]:
     from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
 
     return [name for name in ("*", *CATEGORIES, *EVENT_TYPES) if name.startswith(incomplete)]
+
+
+def static_headers(lines: list[str] | None) -> dict[str, str] | None:
+    """Return the headers of lines such as ``Name: value``; None for no lines."""
+    if not lines:
+        return None
+    parts = [line.partition(":") for line in lines]
+    if any(not separator for _, separator, _ in parts):
+        raise UsageError("Write a header as 'Name: value'")
+    return {name.strip(): value.strip() for name, _, value in parts}

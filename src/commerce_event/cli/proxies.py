@@ -23,27 +23,34 @@ class Proxy(NamedTuple):
 
 
 def open_client(url: str, **options: Any) -> tuple[httpx.Client, Proxy | None]:
-    """Return a client for a server, and the proxy that it uses. Raises UsageError for a proxy that cannot be used.
+    """Return a client for a server, and the proxy that it uses. Raises UsageError for a proxy that cannot be used."""
+    connection, proxy = connection_options(url)
+    return httpx.Client(base_url=url, **connection, **options), proxy
+
+
+def connection_options(url: str) -> tuple[dict[str, Any], Proxy | None]:
+    """Return the options of an httpx client for a server, and the proxy that it uses.
 
     httpx would read the variables itself, and then hand the key of a local server to a proxy.
+    Raises UsageError for a proxy that cannot be used.
     """
     proxy = proxy_for(url)
-    options |= {"base_url": url, "trust_env": False}
+    options: dict[str, Any] = {"trust_env": False}
     if url.startswith("https:"):
         try:
             options["verify"] = httpx.create_ssl_context()  # with the certificates of SSL_CERT_FILE or SSL_CERT_DIR
         except OSError as error:
             raise UsageError(f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used ({error.strerror or error})") from None
     if proxy is None:
-        return httpx.Client(**options), None
+        return options, None
     scheme, separator, _ = proxy.url.partition("://")
     if separator and scheme not in {"http", "https"}:
         raise _unusable(proxy, f"names a proxy of the kind {scheme[:20]}, which commands cannot use")
     try:
-        parsed = httpx.Proxy(proxy.url if separator else f"http://{proxy.url}")
+        options["proxy"] = httpx.Proxy(proxy.url if separator else f"http://{proxy.url}")
     except (httpx.InvalidURL, ValueError):
         raise _unusable(proxy, "is not the URL of a proxy") from None
-    return httpx.Client(proxy=parsed, **options), proxy
+    return options, proxy
 
 
 def proxy_for(url: str) -> Proxy | None:

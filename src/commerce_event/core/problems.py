@@ -24,6 +24,7 @@ TITLES: Final = {
     414: "Address too long",
     415: "Unsupported media type",
     422: "Unprocessable content",
+    429: "Too many requests",
     431: "Head too large",
     500: "Internal error",
     501: "Not implemented",

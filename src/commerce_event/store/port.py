@@ -357,6 +357,13 @@ class HistoryStore(Protocol):
         """Return the client's events in the order of acceptance, starting after ``sequence``."""
         ...
 
+    async def last_sequences(self, client_ids: Sequence[int]) -> dict[int, int]:
+        """Return the number of each client's last event in the order of acceptance; clients without one are left out.
+
+        The event may have been deleted since.
+        """
+        ...
+
     async def events_between(
         self, client_id: int, *, after_id: int, until_ms: int, types: Sequence[str], limit: int
     ) -> list[Event]:

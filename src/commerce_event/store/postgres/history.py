@@ -74,6 +74,11 @@ class PostgresHistory:
         )
         return [row_mapping.event(row) for row in rows]
 
+    async def last_sequences(self, client_ids: Sequence[int]) -> dict[int, int]:
+        ids = list(client_ids)
+        rows = await self._executor.read(lambda connection: fetch(connection, "last_sequences", ids))
+        return {row.client_id: row.last_sequence for row in rows}
+
     async def events_between(
         self, client_id: int, *, after_id: int, until_ms: int, types: Sequence[str], limit: int
     ) -> list[Event]:

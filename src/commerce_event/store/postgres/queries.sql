@@ -839,6 +839,10 @@ SELECT id, client_id, sequence, type, application_id, accepted_ms, config_versio
        body, warnings
 FROM event WHERE id = ANY ($1::bigint[])
 
+-- name: last_sequences
+-- primary key
+SELECT client_id, last_sequence FROM client WHERE client_id = ANY ($1::bigint[])
+
 -- name: events_after
 -- index event_sequence
 SELECT id, client_id, sequence, type, application_id, accepted_ms, config_version, match_count, idempotency_key, traceparent,

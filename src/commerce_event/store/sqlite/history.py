@@ -79,6 +79,12 @@ class SqliteHistory:
             ]
         )
 
+    async def last_sequences(self, client_ids: Sequence[int]) -> dict[int, int]:
+        ids = as_json(client_ids)
+        return await self._access.read(
+            lambda connection: {row.client_id: row.last_sequence for row in fetch(connection, "last_sequences", ids)}
+        )
+
     async def events_between(
         self, client_id: int, *, after_id: int, until_ms: int, types: Sequence[str], limit: int
     ) -> list[Event]:

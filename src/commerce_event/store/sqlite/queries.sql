@@ -633,6 +633,10 @@ SELECT id, client_id, sequence, type, application_id, accepted_ms, config_versio
        body, warnings
 FROM event WHERE id IN (SELECT value FROM json_each(?))
 
+-- name: last_sequences
+-- primary key
+SELECT client_id, last_sequence FROM client WHERE client_id IN (SELECT value FROM json_each(?))
+
 -- name: events_after
 -- unique index event_sequence
 SELECT id, client_id, sequence, type, application_id, accepted_ms, config_version, match_count, idempotency_key, traceparent,
