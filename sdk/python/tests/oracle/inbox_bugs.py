@@ -93,8 +93,8 @@ def records_the_id_after_the_work() -> None:
 @_bug("doubled")
 def has_no_fencing() -> None:
     _set(messages, "is_mine", lambda _session, _message: True)
-    finish = messages._FINISH.replace(" AND claim = :claim", "")
-    _set(messages, "_FINISH", finish)
+    finish = messages.FINISH.replace(" AND claim = :claim", "")
+    _set(messages, "FINISH", finish)
 
 
 @_bug("doubled")
