@@ -27,7 +27,8 @@ WHERE commerce_event_inbox.state <> 'done'"""
 
 CANDIDATES: Final = """
 SELECT m.position, m.business_key, m.attempt_count, m.claim,
-    (SELECT min(o.position) FROM commerce_event_inbox o WHERE o.state = 'pending' AND o.business_key = m.business_key)
+    (SELECT min(o.position) FROM commerce_event_inbox o WHERE o.state = 'pending' AND o.business_key = m.business_key),
+    m.attempt_count = 0 AND m.error IS NULL
 FROM commerce_event_inbox m
 WHERE m.state = 'pending' AND m.next_attempt_at <= :now
 ORDER BY m.next_attempt_at, m.position
@@ -48,7 +49,7 @@ SET state = 'dead', claim = NULL, next_attempt_at = NULL, error = :error, finish
 WHERE position = :position"""
 RELEASE_KEY: Final = """
 UPDATE commerce_event_inbox SET next_attempt_at = :now
-WHERE next_attempt_at > :now AND claim IS NULL AND position = (
+WHERE next_attempt_at > :now AND attempt_count = 0 AND error IS NULL AND position = (
     SELECT min(o.position) FROM commerce_event_inbox o WHERE o.state = 'pending' AND o.business_key = :business_key)"""
 CLAIMED: Final = """
 SELECT m.position, m.id, m.event_type, m.business_key, m.attempt_count, m.sequence, m.headers, m.body
@@ -90,7 +91,7 @@ _COUNT: Final = "SELECT state, count(*) FROM commerce_event_inbox GROUP BY state
 OLDEST: Final = "SELECT min(received_at) FROM commerce_event_inbox WHERE state = 'pending'"
 _RETRY: Final = """
 UPDATE commerce_event_inbox
-SET state = 'pending', attempt_count = 0, next_attempt_at = :now, finished_at = NULL
+SET state = 'pending', attempt_count = 0, next_attempt_at = :now, error = NULL, finished_at = NULL
 WHERE id = :id AND (state = 'dead' OR (state = 'pending' AND claim IS NULL))"""
 _DISCARD: Final = """
 UPDATE commerce_event_inbox
