@@ -79,9 +79,7 @@ def _own_type(shown: Any) -> EventType:
     try:
         name = shown["name"]
         if not is_name(name):  # it becomes a word of a program
-            raise WorkFailedError(
-                f"The server has an event type {name!r}, which cannot be the name of a class; is it a commerce-event server?"
-            )
+            raise WorkFailedError(f"The server has an event type {name!r}, which cannot be the name of a class")
         return own_type(name, shown["category"], shown["kind"], shown["description"], shown["schema"], shown["example"])
     except (InvalidTypeError, KeyError, TypeError) as error:
         raise WorkFailedError(f"An event type of the server cannot be read ({error}); is the server newer?") from None

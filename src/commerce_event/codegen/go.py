@@ -27,10 +27,22 @@ def _struct(name: str, event_type: EventType) -> Iterator[str]:
     yield f"type {name} struct {{"
     fields = fields_of(event_type)
     attributes = identifiers((each.name for each in fields), capital=True)
+    section: list[tuple[str, str, str]] = []  # lines without a comment between them, which gofmt aligns
     for field in fields:
-        yield from _comment(field.description, "\t")
-        yield f"\t{attributes[field.name]} {_type(field)} {_tag(field.name)}"
+        comment = list(_comment(field.description, "\t"))
+        if comment:
+            yield from _aligned(section)
+            section = []
+        yield from comment
+        section.append((attributes[field.name], _type(field), _tag(field.name)))
+    yield from _aligned(section)
     yield "}\n"
+
+
+def _aligned(lines: list[tuple[str, str, str]]) -> Iterator[str]:
+    name_width = max((len(name) for name, _, _ in lines), default=0)
+    type_width = max((len(kind) for _, kind, _ in lines), default=0)
+    yield from (f"\t{name:{name_width}} {kind:{type_width}} {tag}" for name, kind, tag in lines)
 
 
 def _comment(text: str, indent: str) -> Iterator[str]:

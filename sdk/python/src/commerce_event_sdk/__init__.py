@@ -11,6 +11,7 @@
 from typing import TYPE_CHECKING, Any
 
 from commerce_event_sdk.answer import Answer
+from commerce_event_sdk.client import AsyncClient, Client
 from commerce_event_sdk.delivery import DeadLetter, Delivery, Gone, RetryLater
 from commerce_event_sdk.event import Category, CommerceEvent, InvalidEventError, UnknownEvent
 from commerce_event_sdk.models import (
@@ -35,7 +36,18 @@ from commerce_event_sdk.models import (
     SupplierSkuPriceChangedNotification,
     TranslationRequestedNotification,
 )
+from commerce_event_sdk.outbox import Outbox
 from commerce_event_sdk.parsing import parse
+from commerce_event_sdk.publishing import (
+    Accepted,
+    BufferFullError,
+    ClientClosedError,
+    EventRefusedError,
+    NotAccepted,
+    NotAcceptedError,
+    PublishError,
+    RequestRefusedError,
+)
 from commerce_event_sdk.receiver import Receiver
 from commerce_event_sdk.signatures import InvalidSecretError, InvalidSignatureError, sign, verify
 
@@ -46,13 +58,19 @@ __version__ = "0.1.0"
 
 __all__ = [
     "MODELS",
+    "Accepted",
     "Answer",
+    "AsyncClient",
+    "BufferFullError",
     "Category",
+    "Client",
+    "ClientClosedError",
     "CommerceEvent",
     "CompanyChangedNotification",
     "CustomerChangedNotification",
     "DeadLetter",
     "Delivery",
+    "EventRefusedError",
     "Gone",
     "Inbox",
     "InvalidEventError",
@@ -60,6 +78,8 @@ __all__ = [
     "InvalidSignatureError",
     "InvoiceCaptureCompletedEvent",
     "JobCompletedEvent",
+    "NotAccepted",
+    "NotAcceptedError",
     "OrderCancelledEvent",
     "OrderConfirmedEvent",
     "OrderDeliveredEvent",
@@ -67,7 +87,10 @@ __all__ = [
     "OrderPaymentReceivedEvent",
     "OrderReadyForPickupEvent",
     "OrderReceivedEvent",
+    "Outbox",
+    "PublishError",
     "Receiver",
+    "RequestRefusedError",
     "RetryLater",
     "SkuChangedNotification",
     "SkuOnHandBreakPointNotification",

@@ -232,15 +232,6 @@ class Client:
                 self._send(batch)
         self._sender.close()
 
-    def _send(self, batch: Sequence[_Entry]) -> None:
-        try:
-            self._settle(batch, self._results(batch))
-        except UnavailableError as error:
-            self._wait_after(error)
-        except Exception as error:  # a defect must not leave futures without an answer
-            log.exception("events could not be sent")
-            self._wait_after(UnavailableError(f"{type(error).__name__} in the client"))
-
     def _next_batch(self) -> list[_Entry] | None:
         """Wait for entries and return those of the next request, without cancelled ones; None when the client ends."""
         with self._changed:
@@ -262,17 +253,28 @@ class Client:
             self._in_flight = batch
             return batch
 
-    def _results(self, batch: Sequence[_Entry]) -> Sequence[Result]:
+    def _send(self, batch: Sequence[_Entry]) -> None:
         try:
-            results: Sequence[Result] = self._sender.send([each.outgoing for each in batch])
-        except UnavailableError as error:
-            return [error] * len(batch)
+            results = self._sender.send([each.outgoing for each in batch])
+            self._pace.succeed()
+            self._settle(batch, results)
         except RequestRefusedError as error:
-            if error.status != 413 or len(batch) == 1:
-                return [error] * len(batch)
-            return [UnavailableError("413: the request was too large", retry_after_s=0, is_overload=False)] * len(batch)
-        self._pace.succeed()
-        return results
+            if error.status == 413 and len(batch) > 1:
+                self._pace.shrink(len(batch))
+                self._take_back()
+            else:
+                self._settle(batch, [error] * len(batch))
+        except UnavailableError as error:
+            self._wait_after(error)
+        except Exception as error:  # a defect must not leave futures without an answer
+            log.exception("events could not be sent")
+            self._wait_after(UnavailableError(f"{type(error).__name__} in the client"))
+
+    def _take_back(self) -> None:
+        """Put the events of a request that failed as a whole before the others."""
+        with self._changed:
+            self._waiting.extendleft(reversed(self._in_flight))
+            self._in_flight = []
 
     def _settle(self, batch: Sequence[_Entry], results: Sequence[Result]) -> None:
         """Answer the futures of accepted and refused events, and keep the others. Raises UnavailableError for those."""
@@ -305,9 +307,8 @@ class Client:
 
     def _wait_after(self, error: UnavailableError) -> None:
         pause_s = self._pace.fail(error)
+        self._take_back()
         with self._changed:
-            self._waiting.extendleft(reversed(self._in_flight))
-            self._in_flight = []
             if self._is_aborted:
                 return
             self._last_error = str(error)

@@ -73,7 +73,9 @@ async def execute_async(connection: Any, sql: str, parameters: Mapping[str, Any]
         if not connection.is_in_transaction():
             raise _autocommit("begin one with: async with connection.transaction()")
         text, names = translate(sql, "numeric")
-        return int((await connection.execute(text, *(parameters[name] for name in names))).rpartition(" ")[2])
+        status = await connection.execute(text, *(parameters[name] for name in names))
+        count = status.rpartition(" ")[2]
+        return int(count) if count.isdecimal() else -1  # "CREATE TABLE" has none
     if kind == "psycopg async":
         _refuse_psycopg_autocommit(connection)
         cursor = await connection.execute(translate(sql, "pyformat")[0], parameters)

@@ -128,7 +128,10 @@ def _is_event_class(model: Any) -> bool:
 
 def _takes_delivery(function: Callable[..., Any]) -> bool:
     """Return whether the function takes the delivery too. Raises ValueError for one that cannot be called."""
-    signature = inspect.signature(function)
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # some functions in C have none, such as print before Python 3.11
+        return False
     for arguments in ((None,), (None, None)):
         try:
             signature.bind(*arguments)

@@ -168,14 +168,14 @@ class Pace:
         self.failure_count = 0
         self.events = min(self.events * 2, self._events_max)
 
-    def shrink(self) -> None:
-        """Halve the next request."""
-        self.events = max(1, self.events // 2)
+    def shrink(self, event_count: int) -> None:
+        """Make the next request half as large as one that had so many events."""
+        self.events = max(1, min(self.events, event_count) // 2)
 
     def fail(self, error: UnavailableError | RequestRefusedError) -> float:
         """Note that a request failed; return how many seconds to wait before the next."""
         if isinstance(error, UnavailableError) and not error.is_overload:
-            self.shrink()
+            self.shrink(self.events)
         longest_s = min(_PAUSE_MAX_S, _FIRST_PAUSE_S * 2.0 ** min(self.failure_count, 20))
         self.failure_count += 1
         pause_s = longest_s * self._rng.uniform(0.5, 1)

@@ -30,8 +30,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar, overload
 
 from commerce_event_sdk.answer import DONE, STORED, Answer, failure, too_large
 from commerce_event_sdk.content_keys import CONTENT_KEYS, business_key, content_key
@@ -186,6 +185,10 @@ class Receiver:
         last = path.rstrip("/").rpartition("/")[2]
         return last if last in MODELS or self._handlers.has_type(last) else None
 
+    def handles(self, event_type: str) -> bool:
+        """Return whether a handler wants events of the type."""
+        return self._handlers.find(event_type) is not None
+
     def asgi(self) -> AsgiApp:
         """Return the receiver as an ASGI application."""
         from commerce_event_sdk.asgi import AsgiApp
@@ -290,8 +293,7 @@ class Receiver:
         return _HANDLER_FAILED
 
 
-@dataclass(frozen=True)
-class _Request:
+class _Request(NamedTuple):
     """A verified request, and the handler that its event is for."""
 
     delivery: Delivery

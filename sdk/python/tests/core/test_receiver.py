@@ -70,15 +70,15 @@ class MemoryInbox(Inbox):
         self.error = error
         self.stored: dict[str, tuple[Delivery, str | None]] = {}
 
-    def put(self, delivery: Delivery, key: str | None) -> bool:
+    def put(self, delivery: Delivery, business_key: str | None = None) -> bool:
         if self.error is not None:
             raise self.error
         is_new = delivery.webhook_id not in self.stored
-        self.stored.setdefault(delivery.webhook_id, (delivery, key))
+        self.stored.setdefault(delivery.webhook_id, (delivery, business_key))
         return is_new
 
-    async def put_async(self, delivery: Delivery, key: str | None) -> bool:
-        return self.put(delivery, key)
+    async def put_async(self, delivery: Delivery, business_key: str | None = None) -> bool:
+        return self.put(delivery, business_key)
 
 
 def reason_of(answer: Answer) -> str:

@@ -4,149 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
-import types
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from commerce_event_sdk import Delivery, OrderConfirmedEvent, Receiver
+from framework_servers import ALL, NO_CHUNKS, Serve, django_urls, flask_app, name_of
+from function_hosts import Shape, binary_rest_api, function_url, http_api, rest_api
 from signed_requests import HEADER, ORDER, ORDER_BODY, SECRET, json_of, signed_headers
-from sockets import Reply, asgi_server, request, werkzeug_server, wsgi_server
+from sockets import Reply, request, werkzeug_server, wsgi_server
 
 pytestmark = pytest.mark.integration
 
 LIMIT = 2_000
-Serve = Callable[[Receiver], AbstractContextManager[int]]
 
 
-def serve_asgi(receiver: Receiver) -> AbstractContextManager[int]:
-    return asgi_server(receiver.asgi())
-
-
-def serve_asgi_with_h11(receiver: Receiver) -> AbstractContextManager[int]:
-    return asgi_server(receiver.asgi(), "h11")
-
-
-def serve_wsgi(receiver: Receiver) -> AbstractContextManager[int]:
-    return wsgi_server(receiver.wsgi())
-
-
-def serve_wsgi_with_werkzeug(receiver: Receiver) -> AbstractContextManager[int]:
-    return werkzeug_server(receiver.wsgi())
-
-
-def serve_starlette(receiver: Receiver) -> AbstractContextManager[int]:
-    from starlette.applications import Starlette
-
-    from commerce_event_sdk.starlette import webhook_routes
-
-    return asgi_server(Starlette(routes=webhook_routes("/webhooks", receiver)))
-
-
-def serve_fastapi(receiver: Receiver) -> AbstractContextManager[int]:
-    from fastapi import FastAPI
-
-    from commerce_event_sdk.fastapi import webhook_routes
-
-    app = FastAPI()
-    app.include_router(webhook_routes("/webhooks", receiver))
-    return asgi_server(app)
-
-
-def serve_litestar(receiver: Receiver) -> AbstractContextManager[int]:
-    from litestar import Litestar
-    from litestar.config.csrf import CSRFConfig
-
-    from commerce_event_sdk.litestar import webhook_routes
-
-    return asgi_server(Litestar([*webhook_routes("/webhooks", receiver)], csrf_config=CSRFConfig(secret="x")))
-
-
-def serve_flask(receiver: Receiver) -> AbstractContextManager[int]:
-    return werkzeug_server(flask_app(receiver))
-
-
-def flask_app(receiver: Receiver) -> Any:
-    from flask import Flask
-
-    from commerce_event_sdk.flask import webhook_routes
-
-    app = Flask(__name__)
-    app.register_blueprint(webhook_routes("/webhooks", receiver))
-    return app
-
-
-@contextmanager
-def django_urls(receiver: Receiver) -> Iterator[None]:
-    import django
-    from django.conf import settings
-    from django.test import override_settings
-
-    from commerce_event_sdk.django import webhook_routes
-
-    if not settings.configured:
-        settings.configure(SECRET_KEY="x", LOGGING_CONFIG=None)
-        django.setup()
-    urls: Any = types.ModuleType("webhook_urls")
-    urls.urlpatterns = webhook_routes("webhooks", receiver)
-    sys.modules["webhook_urls"] = urls
-    middleware = ["django.middleware.common.CommonMiddleware", "django.middleware.csrf.CsrfViewMiddleware"]
-    with override_settings(ROOT_URLCONF="webhook_urls", ALLOWED_HOSTS=["127.0.0.1"], MIDDLEWARE=middleware):
-        yield
-    del sys.modules["webhook_urls"]
-
-
-@contextmanager
-def serve_django_with_wsgi(receiver: Receiver) -> Iterator[int]:
-    from django.core.handlers.wsgi import WSGIHandler
-
-    with django_urls(receiver), wsgi_server(WSGIHandler()) as port:
-        yield port
-
-
-class WithoutLifespan:
-    """Django's ASGI application knows no lifespan."""
-
-    def __init__(self, app: Any) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan":
-            while True:
-                message = await receive()
-                await send({"type": f"{message['type']}.complete"})
-                if message["type"] == "lifespan.shutdown":
-                    return
-        await self.app(scope, receive, send)
-
-
-@contextmanager
-def serve_django_with_asgi(receiver: Receiver) -> Iterator[int]:
-    from django.core.handlers.asgi import ASGIHandler
-
-    with django_urls(receiver), asgi_server(WithoutLifespan(ASGIHandler())) as port:
-        yield port
-
-
-ALL: list[Serve] = [
-    serve_asgi,
-    serve_asgi_with_h11,
-    serve_wsgi,
-    serve_wsgi_with_werkzeug,
-    serve_starlette,
-    serve_fastapi,
-    serve_litestar,
-    serve_flask,
-    serve_django_with_wsgi,
-    serve_django_with_asgi,
-]
-NO_CHUNKS: list[Serve] = [serve_wsgi, serve_django_with_wsgi]  # wsgiref cannot read them
-
-
-@pytest.fixture(params=ALL, ids=lambda serve: serve.__name__.removeprefix("serve_"))
+@pytest.fixture(params=ALL, ids=name_of)
 def serve(request: pytest.FixtureRequest) -> Serve:
     made: Serve = request.param
     return made
@@ -232,9 +107,8 @@ def test_adapter_answers_413_to_a_body_over_the_limit(serve: Serve, receiver: Re
     assert len(events) == 1
 
 
+@pytest.mark.parametrize("serve", [each for each in ALL if each not in NO_CHUNKS], ids=name_of, indirect=True)
 def test_adapter_reads_a_chunked_body(serve: Serve, receiver: Receiver, events: list[Any]) -> None:
-    if serve in NO_CHUNKS:
-        pytest.skip("this server reads no chunked bodies")
     with serve(receiver) as port:
         assert post(port, signed_headers(), iter([ORDER_BODY[:10], ORDER_BODY[10:]])).status == 204
         too_long = signed_headers(b" " * (LIMIT + 1))
@@ -250,3 +124,84 @@ def test_adapter_answers_405_to_other_methods(serve: Serve, receiver: Receiver, 
     assert "POST" in reply.headers["allow"]
     if method == "HEAD":
         assert reply.body == b""
+
+
+def test_flask_hook_that_reads_the_body_leaves_it_for_the_receiver(receiver: Receiver, events: list[Any]) -> None:
+    from flask import request as flask_request
+
+    bodies: list[bytes] = []
+    app = flask_app(receiver)
+
+    @app.before_request
+    def read() -> None:
+        bodies.append(flask_request.get_data())
+
+    with werkzeug_server(app) as port:
+        assert post(port, signed_headers()).status == 204
+    assert (bodies, len(events)) == ([ORDER_BODY], 1)
+
+
+def test_django_middleware_that_reads_the_body_leaves_it_for_the_receiver(
+    receiver: Receiver, events: list[Any]
+) -> None:
+    from django.core.handlers.wsgi import WSGIHandler
+
+    bodies: list[bytes] = []
+
+    def reading(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def middleware(request: Any) -> Any:
+            bodies.append(request.body)
+            return get_response(request)
+
+        return middleware
+
+    with django_urls(receiver, reading), wsgi_server(WSGIHandler()) as port:
+        assert post(port, signed_headers()).status == 204
+    assert (bodies, len(events)) == ([ORDER_BODY], 1)
+
+
+def test_django_runs_a_sync_handler_in_the_thread_of_the_request() -> None:
+    """There it has the connection that Django opens and closes for the request."""
+    from django.core.handlers.wsgi import WSGIHandler
+
+    threads: list[int] = []
+    receiver = Receiver(secret=SECRET)
+    receiver.on("*")(lambda _: threads.append(threading.get_ident()))
+
+    def recording(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def middleware(request: Any) -> Any:
+            threads.append(threading.get_ident())
+            return get_response(request)
+
+        return middleware
+
+    with django_urls(receiver, recording), wsgi_server(WSGIHandler()) as port:
+        assert post(port, signed_headers()).status == 204
+    assert len(threads) == 2
+    assert len(set(threads)) == 1
+
+
+@pytest.mark.parametrize("document", [{}, {"Records": []}, {"requestContext": {}}])
+def test_lambda_call_that_is_no_http_request_raises(receiver: Receiver, document: dict[str, Any]) -> None:
+    from commerce_event_sdk.aws_lambda import webhook_handler
+
+    with pytest.raises(ValueError, match="this is no HTTP request"):
+        webhook_handler(receiver)(document, None)
+
+
+def test_lambda_answers_400_to_a_body_that_is_not_base64(receiver: Receiver) -> None:
+    from commerce_event_sdk.aws_lambda import webhook_handler
+
+    document = http_api("POST", "/", list(signed_headers().items()), b"") | {"body": "%%%", "isBase64Encoded": True}
+    assert webhook_handler(receiver)(document, None)["statusCode"] == 400
+
+
+@pytest.mark.parametrize("shape", [rest_api, http_api, function_url])
+def test_lambda_answers_401_to_a_body_that_the_gateway_has_changed(receiver: Receiver, shape: Shape) -> None:
+    """A gateway replaces bytes that are no UTF-8; the signature shows it."""
+    body = b'{"OrderNo": "\xff"}'
+    headers = list(signed_headers(body).items())
+    from commerce_event_sdk.aws_lambda import webhook_handler
+
+    assert webhook_handler(receiver)(shape("POST", "/", headers, body), None)["statusCode"] == 401
+    assert webhook_handler(receiver)(binary_rest_api("POST", "/", headers, body), None)["statusCode"] == 400

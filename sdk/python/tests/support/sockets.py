@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import uvicorn
@@ -40,10 +40,10 @@ def request(
 
 
 @contextmanager
-def asgi_server(app: Any, http: str = "auto") -> Iterator[int]:
+def asgi_server(app: Any, http: Literal["auto", "h11"] = "auto") -> Iterator[int]:
     """Serve an ASGI application with uvicorn, and return its port."""
     server = uvicorn.Server(
-        uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", http=http, lifespan="on")  # type: ignore[arg-type]
+        uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", http=http, lifespan="on")
     )
     started = threading.Event()
 
@@ -78,6 +78,7 @@ class _Silent(WSGIRequestHandler):
 
 class _Threaded(socketserver.ThreadingMixIn, WSGIServer):
     daemon_threads = True
+    request_queue_size = 128  # of connections that wait; the default of 5 resets others
 
 
 @contextmanager

@@ -1,10 +1,12 @@
 """The receiver client with applications of real frameworks, and with a URL."""
 
 import asyncio
+import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from commerce_event_sdk.testing import RETRY_DELAYS_S, SECRET, ReceiverClient, S
 pytestmark = pytest.mark.integration
 SHOP = Shop()
 Seen = list[Any]
+MOVED = {"/hook/moved": "/hook?a=b", "/hook/away": "http://example.com/hook"}
 
 
 def receiver(seen: Seen) -> Receiver:
@@ -75,6 +78,51 @@ def test_application_of_a_framework_takes_events(app: Callable[[Seen], Any]) -> 
         assert (seen[0], seen[-1]) == ("up", "down")
 
 
+@pytest.fixture
+def django_urls() -> Iterator[ModuleType]:
+    import django
+    from django.conf import settings
+    from django.test import override_settings
+
+    if not settings.configured:
+        settings.configure(SECRET_KEY="x", LOGGING_CONFIG=None)
+        django.setup()
+    urls = ModuleType("urls_of_the_test")
+    sys.modules[urls.__name__] = urls
+    with override_settings(ROOT_URLCONF=urls.__name__, ALLOWED_HOSTS=["testserver"], MIDDLEWARE=[]):
+        yield urls
+    del sys.modules[urls.__name__]
+
+
+@pytest.mark.parametrize("kind", ["asgi", "wsgi"])
+def test_django_application_takes_events(django_urls: Any, kind: str) -> None:
+    from django.core.handlers.asgi import ASGIHandler
+    from django.core.handlers.wsgi import WSGIHandler
+
+    from commerce_event_sdk.django import webhook_routes
+
+    seen: Seen = []
+    django_urls.urlpatterns = webhook_routes("webhooks", receiver(seen))
+    client = ReceiverClient(ASGIHandler() if kind == "asgi" else WSGIHandler(), path="/webhooks")
+    event = SHOP.job_completed()
+    client.assert_refuses_wrong_signature(event, seen)
+    client.close()
+    assert seen == [event.JobId]
+
+
+def test_litestar_application_takes_events() -> None:
+    from litestar import Litestar
+
+    from commerce_event_sdk.litestar import webhook_routes
+
+    seen: Seen = []
+    client = ReceiverClient(Litestar([*webhook_routes("/webhooks", receiver(seen))]), path="/webhooks")
+    event = SHOP.job_completed()
+    client.assert_refuses_wrong_signature(event, seen)
+    client.close()
+    assert seen == [event.JobId]
+
+
 @pytest.mark.parametrize(("app", "path"), [(fastapi, "/hook"), (flask, "/old")])
 def test_redirect_within_the_application_is_followed_as_a_post(app: Callable[[Seen], Any], path: str) -> None:
     seen: Seen = []
@@ -129,15 +177,18 @@ async def test_receiver_with_async_handlers_works_inside_an_async_test() -> None
 
 def test_url_takes_events_and_a_closed_port_counts_as_failed_attempts() -> None:
     seen: Seen = []
+    paths: list[str] = []
     made = receiver(seen)
 
     class Hook(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             answer = made.handle(list(self.headers.items()), body)
-            self.send_response(answer.status)
+            moved_to = MOVED.get(self.path)
+            self.send_response(answer.status if moved_to is None else 307)
+            self.send_header("location", moved_to or "")
             self.end_headers()
-            self.wfile.write(answer.body)
+            paths.append(self.path)
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
             """Print nothing."""
@@ -145,14 +196,18 @@ def test_url_takes_events_and_a_closed_port_counts_as_failed_attempts() -> None:
     server = HTTPServer(("127.0.0.1", 0), Hook)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    client = ReceiverClient(f"http://127.0.0.1:{server.server_port}/hook")
+    url = f"http://127.0.0.1:{server.server_port}/hook"
+    client = ReceiverClient(url)
     event = SHOP.job_completed()
     client.assert_delivered(client.send(event))
     client.assert_refuses_wrong_signature(event, seen)
+    assert ReceiverClient(f"{url}s/?token=x", path="/{event_type}").send(event).is_delivered
+    assert ReceiverClient(f"{url}/moved").send(event, attempts_max=1).status == 204
+    assert ReceiverClient(f"{url}/away").send(event, attempts_max=1).status == 307
     server.shutdown()
     server.server_close()
     thread.join()
-    assert seen == [event.JobId] * 2
+    assert paths[-4:] == ["/hooks/JobCompletedEvent?token=x", "/hook/moved", "/hook?a=b", "/hook/away"]
 
     failed = client.send(event)
     assert (failed.status, len(failed.attempts)) == (None, len(RETRY_DELAYS_S) + 1)
@@ -162,8 +217,3 @@ def test_url_takes_events_and_a_closed_port_counts_as_failed_attempts() -> None:
 def test_url_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="'localhost:3000' is no http or https URL"):
         ReceiverClient("localhost:3000")
-
-
-def test_retry_delays_are_those_of_the_server() -> None:
-    retry = pytest.importorskip("commerce_event.core.retry")
-    assert retry.DEFAULT_SCHEDULE_S == RETRY_DELAYS_S

@@ -22,7 +22,7 @@ _POLL_S: Final = (0.001, 0.005)  # first and longest pause between looks at a lo
 _INSERT: Final = """
 INSERT INTO commerce_event_inbox
     (id, event_type, client_id, business_key, sequence, headers, body, received_at, state, next_attempt_at)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'pending', ?8)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?)
 ON CONFLICT (id) DO NOTHING"""
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -98,7 +98,7 @@ class SqliteSession(Session):
     def insert(self, messages: Sequence[NewMessage]) -> set[str]:
         self.begin()
         try:
-            new = {each.id for each in messages if self.raw.execute(_INSERT, each).rowcount == 1}
+            new = {each.id for each in messages if self.raw.execute(_INSERT, (*each, each.received_at)).rowcount == 1}
             self.raw.execute("COMMIT")
         except BaseException:
             self.rollback()

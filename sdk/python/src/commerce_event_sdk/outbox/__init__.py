@@ -110,7 +110,7 @@ def _check_as_server(event_type: str, event: CommerceEvent | UnknownEvent) -> No
         if isinstance(value, str) and "\0" in value
     ]
     if isinstance(event, CommerceEvent) and event.extra:
-        known = {name.lower(): name for name in MODELS[event_type].__dataclass_fields__}
+        known = {name.lower(): name for name in MODELS[event_type].__dataclass_fields__ if name != "extra"}
         errors += [
             (f"/{name}", f"is spelled {known[name.lower()]} in the contract")
             for name in event.extra

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timezone
 from typing import Any, Final
 
@@ -90,7 +90,7 @@ class PostgresOutboxStore:
         return [OutboxMessage(*row) for row in rows]
 
     def settle(self, accepted: Sequence[OutboxMessage], dead: Sequence[tuple[OutboxMessage, str]]) -> None:
-        with self._errors(), self._connection.transaction():
+        with self._errors(), self._transaction():
             if accepted:
                 self._connection.execute(_DELETE, ([each.position for each in accepted],))
             for message, reason in dead:
@@ -123,6 +123,9 @@ class PostgresOutboxStore:
         if row is None:
             raise OutboxError("the database of the outbox gave no row")
         return tuple(row)
+
+    def _transaction(self) -> AbstractContextManager[Any]:
+        return self._connection.transaction()
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -148,7 +148,7 @@ class Relay:
             if error.status == 413 and len(messages) == 1:
                 return [error]
             if error.status == 413:
-                self._pace.shrink()
+                self._pace.shrink(len(messages))
             else:  # the messages are not at fault: they wait until the key or the URL is right
                 self._pause(self._pace, f"the server refuses every request: {error}", error)
         else:

@@ -53,7 +53,8 @@ class ReceiverClient(EventSender):
         if grown == 0:
             raise AssertionError(
                 f"{sent.event_type} was answered {sent.status} but had no effect.\n{sent}\n"
-                "Is a handler registered for it? If an application has the inbox, pass worker=inbox.worker(receiver)."
+                "Is a handler registered for it, and did it fail? Read the log. If an application has the inbox, pass "
+                "worker=inbox.worker(receiver)."
             )
         raise AssertionError(f"{sent.event_type} had {grown} effects instead of one.\n{sent}\n{_RECORD_ID}")
 

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import EllipsisType
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from commerce_event_sdk.answer import Answer
 from commerce_event_sdk.event import CommerceEvent, UnknownEvent
@@ -19,7 +20,7 @@ from commerce_event_sdk.receiver import Receiver
 from commerce_event_sdk.signatures import sign
 from commerce_event_sdk.testing import lives
 from commerce_event_sdk.testing.clock import FakeClock
-from commerce_event_sdk.testing.transports import transport_to
+from commerce_event_sdk.testing.transports import HOST, transport_to
 
 AnyEvent = CommerceEvent | UnknownEvent
 
@@ -126,7 +127,7 @@ class EventSender:
         self.attempts: list[Attempt] = []
         self.secret = None if bare else secret
         self._transport = transport_to(target, TIMEOUT_S)
-        self._path = path
+        self._host, self._path = _place(target, path)
         self.header = header
         self._bare = bare
         self._worker = worker
@@ -157,8 +158,8 @@ class EventSender:
         the events of the client, by default the next one. ``headers`` are sent in addition.
         """
         webhook_id = None if self._bare else id or f"evt_{secrets.token_hex(8)}"
-        if webhook_id is not None:
-            self._sequences.setdefault(webhook_id, self.next_sequence() if sequence is None else sequence)
+        if webhook_id is not None and webhook_id not in self._sequences:
+            self._sequences[webhook_id] = self.next_sequence() if sequence is None else sequence
         sent = Sent(event.event_type, webhook_id)
         used_secret = self.secret if isinstance(secret, EllipsisType) else secret
         body = body_of(event)
@@ -191,8 +192,14 @@ class EventSender:
         answers = []
         for offset_s, event, headers in arrivals:
             self.clock.advance(seconds=max(0.0, began_s + offset_s - self.clock()))
-            first = int(headers.get("commerce-event-attempt", "1"))
-            answers.append(self.send(event, id=headers.get("webhook-id"), attempt=first, headers=headers))
+            sent = self.send(
+                event,
+                id=headers["webhook-id"],
+                attempt=int(headers["commerce-event-attempt"]),
+                sequence=int(headers["commerce-event-sequence"]),
+                replay="commerce-event-replay" in headers,
+            )
+            answers.append(sent)
         return answers
 
     def send_raw(
@@ -248,14 +255,24 @@ class EventSender:
         return made | ({"commerce-event-replay": f"rpl_{secrets.token_hex(6)}"} if replay else {})
 
     def _follow(self, path: str, headers: dict[str, str], body: bytes) -> Answer:
-        """Send the request, and follow redirects within the application."""
+        """Send the request, and follow redirects within the application, as the same POST."""
+        answer = self._transport.post(path, headers, body)
         for _ in range(_REDIRECTS_MAX):
+            to = urlsplit(answer.headers.get("location", ""))
+            if answer.status not in _REDIRECTS or not to.path or to.netloc not in ("", self._host):
+                break
+            path = f"{to.path}?{to.query}" if to.query else to.path
             answer = self._transport.post(path, headers, body)
-            location = answer.headers.get("location", "")
-            if answer.status not in _REDIRECTS or not location:
-                return answer
-            path = location if location.startswith("/") else "/" + location.partition("://")[2].partition("/")[2]
-        return self._transport.post(path, headers, body)
+        return answer
+
+
+def _place(target: Any, path: str) -> tuple[str, str]:
+    """Return the host of the target, and the path of events with its query."""
+    if not isinstance(target, str):
+        return HOST, path
+    parts = urlsplit(target)
+    joined = parts.path.rstrip("/") + path if path != "/" else parts.path or "/"
+    return parts.netloc, f"{joined}?{parts.query}" if parts.query else joined
 
 
 def body_of(event: AnyEvent) -> bytes:

@@ -9,16 +9,17 @@ import inspect
 import io
 import sys
 import threading
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable, MutableMapping
 from concurrent.futures import Future
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from commerce_event_sdk.answer import Answer
-from commerce_event_sdk.receiver import Receiver, type_in_path
+from commerce_event_sdk.receiver import Receiver
 
 Headers = dict[str, str]
 Message = MutableMapping[str, Any]
+HOST: Final = "testserver"  # of applications in this process; the name that frameworks allow in their own tests
 
 
 class Transport(Protocol):
@@ -59,7 +60,7 @@ class ReceiverTransport:
 
     def post(self, path: str, headers: Headers, body: bytes) -> Answer:
         """Return the answer of the receiver."""
-        event_type = type_in_path(path)
+        event_type = self._receiver.type_in_path(path)
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -103,18 +104,17 @@ def _environ(path: str, headers: Headers, body: bytes) -> dict[str, Any]:
     plain, _, query = path.partition("?")
     given = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()}
     return {
-        **given,
         "REQUEST_METHOD": "POST",
         "SCRIPT_NAME": "",
         "PATH_INFO": plain,
         "QUERY_STRING": query,
         "CONTENT_TYPE": headers.get("content-type", ""),
         "CONTENT_LENGTH": str(len(body)),
-        "SERVER_NAME": "testserver",
+        "SERVER_NAME": HOST,
         "SERVER_PORT": "80",
         "SERVER_PROTOCOL": "HTTP/1.1",
         "REMOTE_ADDR": "127.0.0.1",
-        "HTTP_HOST": "testserver",
+        "HTTP_HOST": HOST,
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "http",
         "wsgi.input": io.BytesIO(body),
@@ -122,13 +122,14 @@ def _environ(path: str, headers: Headers, body: bytes) -> dict[str, Any]:
         "wsgi.multithread": True,
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
+        **given,
     }
 
 
 class AsgiTransport:
     """Runs an ASGI application, with its lifespan, on an event loop in a thread of its own."""
 
-    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+    def __init__(self, app: Callable[..., Any]) -> None:
         """Starts the application. Raises what its startup raises."""
         self._app = app
         self._state: dict[str, Any] = {}
@@ -190,7 +191,7 @@ class AsgiTransport:
 
     async def _post(self, path: str, headers: Headers, body: bytes) -> Answer:
         plain, _, query = path.partition("?")
-        pairs = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        all_headers = {"host": HOST, "content-length": str(len(body)), **headers}
         scope = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -201,9 +202,9 @@ class AsgiTransport:
             "raw_path": plain.encode(),
             "query_string": query.encode(),
             "root_path": "",
-            "headers": [(b"host", b"testserver"), (b"content-length", str(len(body)).encode()), *pairs],
+            "headers": [(name.encode(), value.encode("latin-1")) for name, value in all_headers.items()],
             "client": ("127.0.0.1", 50_000),
-            "server": ("testserver", 80),
+            "server": (HOST, 80),
             "state": dict(self._state),
         }
         requests = [{"type": "http.request", "body": body, "more_body": False}]
@@ -238,14 +239,13 @@ class HttpTransport:
             raise ValueError(f"{url!r} is no http or https URL")
         self._connection_class = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._address = (parts.hostname, parts.port)
-        self._base = parts.path.rstrip("/")
         self._timeout_s = timeout_s
 
     def post(self, path: str, headers: Headers, body: bytes) -> Answer:
         """Return the answer of the server."""
         connection = self._connection_class(*self._address, timeout=self._timeout_s)
         try:
-            connection.request("POST", f"{self._base}{path}" if path != "/" else self._base or "/", body, headers)
+            connection.request("POST", path, body, headers)
             response = connection.getresponse()
             answered = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, answered, response.read())
