@@ -33,6 +33,9 @@ FROM commerce_event_inbox m
 WHERE m.state = 'pending' AND m.next_attempt_at <= :now
 ORDER BY m.next_attempt_at, m.position
 LIMIT :limit"""
+IS_DUE: Final = """
+SELECT 1 FROM commerce_event_inbox m WHERE m.state = 'pending' AND m.next_attempt_at <= :now
+ORDER BY m.next_attempt_at LIMIT 1"""
 HEADS: Final = """
 SELECT m.position, m.business_key, m.attempt_count, m.claim, m.next_attempt_at
 FROM commerce_event_inbox m
@@ -189,6 +192,8 @@ def transaction(session: Session) -> Iterator[None]:
 
 def claim(session: Session, *, limit: int, max_attempts: int, now: float, claim_s: float) -> list[Claimed]:
     """Claim at most ``limit`` due messages for ``claim_s`` seconds."""
+    if not session.query(IS_DUE, {"now": now}):
+        return []  # without the write lock of SQLite, which an idle worker would take again and again
     for number in range(_ROUNDS_MAX):
         scanned = limit + _SCANNED[number > 0]
         with transaction(session):
