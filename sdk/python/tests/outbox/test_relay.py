@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ from commerce_event_sdk.outbox.postgres_store import PostgresOutboxStore
 from commerce_event_sdk.outbox.relay import Relay
 from commerce_event_sdk.outbox.sqlite_store import SqliteOutboxStore
 from commerce_event_sdk.outbox.store import OutboxError, open_store
-from scripted_server import DEADLINE_S, KEY, ScriptedServer, problem, scripted_server
+from scripted_server import DEADLINE_S, KEY, ScriptedServer, problem, scripted_server, until
 from shop_databases import SHOPS, Shop
 
 pytestmark = pytest.mark.integration
@@ -49,15 +48,6 @@ def add(shop: Shop, *numbers: int, event_type: str = "Own", key: str | None = No
 
 def numbers(server: ScriptedServer) -> list[int]:
     return [each["data"]["Number"] for each in server.accepted.values()]
-
-
-def until(condition: Callable[[], Any]) -> None:
-    waiting = threading.Event()
-    for _ in range(int(DEADLINE_S / 0.01)):
-        if condition():
-            return
-        waiting.wait(0.01)
-    raise AssertionError("it did not happen in time")
 
 
 def test_relay_publishes_in_order_and_empties_the_table(shop: Shop, server: ScriptedServer) -> None:
