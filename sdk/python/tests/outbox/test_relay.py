@@ -250,14 +250,18 @@ def test_two_relays_without_the_lock_still_keep_the_order(
     assert numbers(server) == list(range(200))
 
 
-def test_relay_stop_cuts_a_request_that_hangs(shop: Shop, server: ScriptedServer) -> None:
-    server.then(server.hang)
-    add(shop, 1)
+@pytest.mark.parametrize("requests_before", [0, 1])
+def test_relay_stop_cuts_a_request_that_hangs(shop: Shop, server: ScriptedServer, requests_before: int) -> None:
     with relay_of(shop, server) as relay:
         relay.start()
+        add(shop, *range(requests_before))
+        until(lambda: len(server.requests) == requests_before)
+        server.then(server.hang)
+        add(shop, 9)
         assert server.hanging.wait(DEADLINE_S)
         relay.stop(0.05)
         assert not relay.is_running
+    assert len(server.requests) == requests_before + 1
     assert [row[4] for row in shop.rows()] == ["pending"]
     with pytest.raises(RuntimeError, match="make another one"):
         relay.start()
