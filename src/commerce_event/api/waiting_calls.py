@@ -39,7 +39,7 @@ class WaitingCall:
 
     def __init__(self, after: int, wait_s: float) -> None:
         self._after = after
-        self.is_queued = False  # to be woken
+        self.is_due = False  # to be woken, or woken and not reading yet
         self._ends_at = asyncio.get_running_loop().time() + wait_s
         self._woken = asyncio.Event()
         self._ended = False
@@ -52,6 +52,7 @@ class WaitingCall:
         except TimeoutError:
             return False
         self._woken.clear()
+        self.is_due = False
         return not self._ended
 
     def has_waited_for(self, sequence: int) -> bool:
@@ -62,7 +63,6 @@ class WaitingCall:
 
     def wake(self) -> None:
         """Let the call read again."""
-        self.is_queued = False
         self._woken.set()
 
     def end(self) -> None:
@@ -117,8 +117,8 @@ class WaitingCalls:
     def notice(self, client_id: int, sequence: int) -> None:
         """Wake the calls that wait for this event, which is stored."""
         for call in self._calls.get(client_id, ()):
-            if call.has_waited_for(sequence) and not call.is_queued:
-                call.is_queued = True
+            if call.has_waited_for(sequence) and not call.is_due:
+                call.is_due = True
                 self._to_wake.append(call)
         if self._to_wake and not self._is_pausing:
             self._wake_some()
