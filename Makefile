@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+SDK    := .venv-sdk-$(notdir $(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test test-unit lint lint-openapi format docs diagrams bench bench-all isolation screenshots chaos simulate lock clean
+.PHONY: help run serve test test-unit test-sdk lint lint-openapi format docs diagrams bench bench-all isolation screenshots chaos chaos-sdk simulate lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -21,6 +22,9 @@ test: $(VENV)/.dev $(VENV)/.browser ## run every test; installs Chromium first w
 
 test-unit: $(VENV)/.dev ## run the quick tests, for every save
 	$(BIN)/python -m pytest -m "not integration" -n 2
+
+test-sdk: $(SDK)/.sdk ## run the tests of the SDK that need nothing else; with PYTHON=python3.10 on the oldest Python
+	cd sdk/python && $(CURDIR)/$(SDK)/bin/python -m pytest -q -rfE --ignore=tests/oracle --ignore=tests/packaging --ignore=tests/user_programs
 
 lint: $(VENV)/.dev ## check style and types
 	$(BIN)/ruff check .
@@ -64,6 +68,14 @@ chaos: $(VENV)/.dev ## inject faults under load, 250 kills on each engine, and c
 	$(BIN)/python tests/oracle/change_run.py --engine sqlite --cycles 60
 	$(BIN)/python tests/oracle/change_run.py --engine postgres --cycles 60
 
+chaos-sdk: $(VENV)/.dev ## kill programs with an inbox or an outbox, 1,000 times each on each database, and check every effect (20 minutes)
+	$(BIN)/python sdk/python/tests/oracle/inbox_run.py --database sqlite --mode worker --kills 800
+	$(BIN)/python sdk/python/tests/oracle/inbox_run.py --database sqlite --mode accept --kills 200
+	$(BIN)/python sdk/python/tests/oracle/inbox_run.py --database postgres --mode worker --kills 800
+	$(BIN)/python sdk/python/tests/oracle/inbox_run.py --database postgres --mode accept --kills 200
+	$(BIN)/python sdk/python/tests/oracle/outbox_run.py --database sqlite --kills 1000
+	$(BIN)/python sdk/python/tests/oracle/outbox_run.py --database postgres --kills 1000
+
 simulate: $(VENV)/.dev ## run thousands of simulated worlds, each from a seed (an hour)
 	$(BIN)/python tests/simulation/every_commit.py
 	$(BIN)/python tests/simulation/run.py --seeds 5000 --first 1000
@@ -75,6 +87,8 @@ lock: $(VENV)/.dev ## pin the newest allowed versions with hashes
 	$(COMPILE) -o requirements/run.txt pyproject.toml
 	$(COMPILE) --extra dev -o requirements/dev.txt pyproject.toml
 	$(COMPILE) --extra docs -c requirements/dev.txt -o requirements/docs.txt pyproject.toml
+	$(BIN)/uv pip compile $(UPGRADE) --universal --python-version 3.10 --generate-hashes --no-header -q \
+	  --group sdk/python/pyproject.toml:test -o requirements/sdk.txt
 
 clean: ## delete the virtual environments and caches
 	rm -rf $(VENV) .venv-* build .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -91,6 +105,13 @@ $(VENV)/.run: requirements/run.txt pyproject.toml sdk/python/pyproject.toml | $(
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# An environment without the server and its dependencies.
+$(SDK)/.sdk: requirements/sdk.txt sdk/python/pyproject.toml
+	$(PYTHON) -m venv $(SDK)
+	$(SDK)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/sdk.txt
+	$(SDK)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e sdk/python
 	@touch $@
 
 $(VENV)/.docs: requirements/docs.txt $(VENV)/.run

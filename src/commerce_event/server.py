@@ -23,6 +23,7 @@ from commerce_event.api.waiting_calls import WaitingCalls
 from commerce_event.changes.change_intake import ChangeIntake
 from commerce_event.changes.receiver import ChangeReceiver
 from commerce_event.changes.release import NotificationRelease
+from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core.addresses import AddressPolicy
 from commerce_event.core.clock import Clock, SharedClock, SystemClock
 from commerce_event.core.file_shares import FileShares, share_files
@@ -39,7 +40,7 @@ from commerce_event.loop_monitor import LoopMonitor
 from commerce_event.maintenance.activity_recorder import ActivityRecorder
 from commerce_event.maintenance.runner import Maintenance
 from commerce_event.reference import routes as reference
-from commerce_event.reference.samples import HANDLERS
+from commerce_event.reference.samples import handlers
 from commerce_event.registry.key_file import KeyFile
 from commerce_event.registry.registry import Registry
 from commerce_event.settings import Settings
@@ -290,7 +291,7 @@ def _browser_routes(services: Services, vault: Vault) -> tuple[list[BaseRoute], 
     """Return the routes of the screens, the reference page and their assets, and the pages of problems."""
     packages = ("commerce_event.admin", "commerce_event.reference", "commerce_event.web")
     assets = Assets(*packages)
-    pages = Pages(assets, *packages, handlers=HANDLERS, **admin.TEMPLATE_GLOBALS)
+    pages = Pages(assets, *packages, handlers=handlers([*EVENT_TYPES.values()]), **admin.TEMPLATE_GLOBALS)
     routes = [
         assets.route(),
         assets.icon_route(),

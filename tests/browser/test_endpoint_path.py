@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,7 +26,7 @@ async def running_handler(code: str, command: str, port: int, folder: Path) -> A
     """Run the handler as the page says: its code in a file, and the command with the secret."""
     (folder / "handler.py").write_text(code, "utf-8")
     process = subprocess.Popen(
-        ["/bin/sh", "-c", command.replace("python handler.py", "python3 handler.py")],
+        ["/bin/sh", "-c", command.replace("pip install -r requirements.txt && python", sys.executable)],
         cwd=folder,
         env={**os.environ, "PORT": str(port)},
         stdout=subprocess.DEVNULL,
@@ -96,8 +97,8 @@ async def test_integrator_gets_from_the_url_to_a_checked_signature(page: Page, a
     await page.wait_for_url("**/secret?new=1")
     await expect(page.locator("#secret")).to_have_text(re.compile("^whsec_"))
     await expect_accessible(page)
-    await page.get_by_text("Node.js", exact=True).click()
-    await expect(page.locator("#code-javascript")).to_be_visible()
+    await page.get_by_text("TypeScript", exact=True).click()
+    await expect(page.locator("#code-typescript")).to_be_visible()
     await page.get_by_text("Python", exact=True).click()
     code = await page.locator("#code-python").inner_text()
     command = await page.locator("#run-python").inner_text()

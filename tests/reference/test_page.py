@@ -23,7 +23,7 @@ from commerce_event.api.problem_types import problem_types
 from commerce_event.contract.catalogue import CATEGORIES, EVENT_TYPES
 from commerce_event.reference import routes
 from commerce_event.reference.from_openapi import reference_page
-from commerce_event.reference.samples import HANDLERS, PUBLISH
+from commerce_event.reference.samples import PUBLISH, SIGNED, handlers
 
 VOID = {"meta", "link", "img", "input", "wbr", "br", "hr"}
 
@@ -113,9 +113,11 @@ async def test_reference_links_document_screens_and_handlers(api: Api) -> None:
     for address in ("/openapi.json", "/openapi.yaml", "/admin"):
         assert f'href="{address}"' in text
         assert (await (await api.caller(None)).get(address)).status_code in {200, 303}
-    for sample in (*HANDLERS, PUBLISH):
-        shown = text[text.index(f'id="code-{sample.language}"') :].split("</pre>", 1)[0].split(">", 1)[1]
-        assert html.unescape(re.sub(r"<[^>]+>", "", shown)) == sample.text
+    for sample in (*handlers([*EVENT_TYPES.values()]), SIGNED, PUBLISH):
+        for number, file in enumerate(sample.files):
+            place = f"code-{sample.language}-{number}" if number else f"code-{sample.language}"
+            shown = text[text.index(f'id="{place}"') :].split("</pre>", 1)[0].split(">", 1)[1]
+            assert html.unescape(re.sub(r"<[^>]+>", "", shown)) == file.text
 
 
 async def test_reference_shows_the_settings_in_force(tmp_path: Path) -> None:
@@ -198,8 +200,8 @@ async def test_reference_example_bodies_are_accepted(api: Api, call: str, status
 async def test_publish_sample_run_twice_publishes_once(api: Api, tmp_path: Path) -> None:
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed here")
-    script = tmp_path / PUBLISH.filename
-    script.write_text(PUBLISH.text, "utf-8")
+    script = tmp_path / PUBLISH.main.path
+    script.write_text(PUBLISH.main.text, "utf-8")
     publisher, made = await api.key("publish", 1006)
     assert publisher is not None
     environment = {**os.environ, "COMMERCE_EVENT_URL": api.url, "COMMERCE_EVENT_KEY": made["key"]}

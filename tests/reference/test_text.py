@@ -10,15 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from commerce_event.contract.catalogue import EVENT_TYPES
 from commerce_event.core.retry import DEFAULT_SCHEDULE_S, parse_duration
 from commerce_event.reference.example_request import SECRET, example_request
 from commerce_event.reference.prose import prose
-from commerce_event.reference.samples import SAMPLES, Sample
+from commerce_event.reference.samples import PUBLISH, SIGNED, Sample, handlers
 from commerce_event.reference.server_settings import server_settings
 from commerce_event.settings import Settings
 from commerce_event.web.highlight import highlight_code, highlight_json, json_text
 from commerce_event.web.pages import breakable
 
+SAMPLES = (*handlers([*EVENT_TYPES.values()]), SIGNED, PUBLISH)
 LANGUAGES = ("python", "javascript", "csharp", "java", "php", "go", "shell", "json", "no-such-language")
 
 
@@ -29,11 +31,13 @@ def plain(markup: str) -> str:
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.language)
 def test_highlight_code_keeps_every_character_of_a_sample(sample: Sample) -> None:
-    shown = highlight_code(sample.text, sample.syntax)
+    shown = highlight_code(sample.main.text, sample.main.syntax)
 
-    assert plain(shown) == sample.text
+    assert plain(shown) == sample.main.text
     assert '<span class="comment">' in shown
     assert '<span class="string">' in shown
+    for file in sample.files:
+        assert plain(highlight_code(file.text, file.syntax)) == file.text
 
 
 @given(st.text(alphabet=st.sampled_from("ab <>&\"'`#/\\\n19._"), max_size=60), st.sampled_from(LANGUAGES))
@@ -137,7 +141,8 @@ def test_server_settings_retries_are_counted_with_their_span(delays_s: tuple[flo
     assert server_settings(Settings(retry_schedule_s=delays_s)).retries == text
 
 
-def test_samples_have_unique_languages_and_files() -> None:
+def test_samples_have_unique_languages_and_files_that_end_with_a_line() -> None:
     assert len({sample.language for sample in SAMPLES}) == len(SAMPLES)
-    assert len({sample.filename for sample in SAMPLES}) == len(SAMPLES)
-    assert all(sample.text.endswith("\n") for sample in SAMPLES)
+    for sample in SAMPLES:
+        assert len({file.path for file in sample.files}) == len(sample.files)
+        assert all(file.text.endswith("\n") for file in sample.files)

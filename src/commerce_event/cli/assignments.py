@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from commerce_event.cli.errors import UsageError
-from commerce_event.contract.near_names import nearest_name
 
 _INTEGER: Final = re.compile(r"-?(0|[1-9]\d*)", re.ASCII)
 _WORDS: Final = {
@@ -58,6 +57,8 @@ def _about(schema: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _notes_of_name(schema: dict[str, Any], name: str, path: str) -> Iterator[str]:
+    from commerce_event.contract.near_names import nearest_name
+
     known = schema.get("properties", {})
     if known and name not in known:
         near = nearest_name(name, known)

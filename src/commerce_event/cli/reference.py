@@ -1,13 +1,15 @@
 """`commerce-event openapi` and `types`: print the contract, without a server, or what a server has."""
 
 import json
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from commerce_event.cli.api import Api, at
 from commerce_event.cli.errors import UsageError
-from commerce_event.cli.options import AsJson, Key, complete_types, no_such_type
+from commerce_event.cli.options import AsJson, Key, complete_types, complete_wanted, no_such_type
 from commerce_event.cli.output import Columns, as_json_text, print_items, print_json, print_thing
 
 _COLUMNS: Columns = {"category": "category", "name": "name", "description": "description"}
@@ -49,8 +51,35 @@ def types(
     as_json: AsJson = False,
     url: Server = None,
     key: Key = None,
+    language: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="L",
+            help="Write models and a handler for receivers: python, typescript, csharp, java, php or go; several "
+            "with commas.",
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for the files of --language.")] = None,
+    type_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--type",
+            metavar="TYPE",
+            help="Only this event type or category; several with commas.",
+            autocompletion=complete_wanted,
+        ),
+    ] = None,
+    models_only: Annotated[
+        bool, typer.Option("--models-only", help="Only the models, without handler and project files.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files.")] = False,
 ) -> None:
-    """List the event types, or show one."""
+    """List the event types, show one, or write models and handlers for receivers."""
+    if language is not None:
+        _generate(url, key, language, [*(type_ or []), *([name] if name else [])], out, models_only, force)
+        return
+    if out is not None or type_ or models_only or force:
+        raise UsageError("--out, --type, --models-only and --force need --language, such as --language python")
     if url is not None:
         _types_of_server(url, key, name, as_json=as_json)
         return
@@ -74,6 +103,22 @@ def types(
         print_json(shown)
     else:
         print_thing(shown, as_json=False)
+
+
+def _generate(
+    url: str | None,
+    key: str | None,
+    languages: list[str],
+    selection: list[str],
+    out: Path | None,
+    models_only: bool,
+    force: bool,
+) -> None:
+    from commerce_event.cli.generate import generate
+
+    with ExitStack() as stack:
+        server = None if url is None else stack.enter_context(Api(url, key))
+        generate(languages, selection, out, server=server, models_only=models_only, force=force)
 
 
 def _types_of_server(url: str, key: str | None, name: str | None, *, as_json: bool) -> None:

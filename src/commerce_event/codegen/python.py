@@ -21,18 +21,68 @@ from commerce_event_sdk.event import Category, CommerceEvent, Double, Int32, Int
 '''
 
 
+_PYDANTIC_HEAD: Final = '''"""The event types of the contract as pydantic models. Generated from the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from commerce_event_sdk.event import Category
+
+Int32 = Annotated[int, Field(ge=-(2**31), lt=2**31)]
+Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Double = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class CommerceEvent(BaseModel):
+    """An event of the contract. Properties that the class does not know are kept in ``model_extra``."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="allow", use_attribute_docstrings=True)
+
+    event_type: ClassVar[str]
+    category: ClassVar[Category]
+    key_prefix: ClassVar[str]
+    key_properties: ClassVar[tuple[str, ...]]
+
+    @property
+    def business_key(self) -> str | None:
+        """What the event is about, such as ``order:884211``; events with the same key belong in order."""
+        values = (getattr(self, name) for name in self.key_properties)
+        return next((f"{self.key_prefix}:{value}" for value in values if value is not None), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the event as it looks on the wire, without absent properties."""
+        return self.model_dump(exclude_none=True)
+
+    def to_json(self) -> bytes:
+        """Return the event as UTF-8 JSON, without absent properties."""
+        return self.model_dump_json(exclude_none=True).encode()
+'''
+
+
 def models(types: Iterable[EventType]) -> str:
-    """Return the module with a class for each event type of the contract."""
-    listed = list(types)
-    classes = "".join(f"\n\n{_class(each)}" for each in listed)
-    by_name = "".join(f"        {each.name!r}: {each.name},\n".replace("'", '"') for each in listed)
+    """Return the module with a dataclass for each event type of the contract."""
+    return _module(_HEAD, "@dataclass(frozen=True, kw_only=True)\n", list(types))
+
+
+def pydantic_models(types: Iterable[EventType]) -> str:
+    """Return the module with a pydantic model for each event type of the contract."""
+    return _module(_PYDANTIC_HEAD, "", list(types))
+
+
+def _module(head: str, decorator: str, types: list[EventType]) -> str:
+    classes = "".join(f"\n\n{decorator}{_class(each)}" for each in types)
+    by_name = "".join(f'        "{each.name}": {each.name},\n' for each in types)
     table = f"MODELS: Mapping[str, type[CommerceEvent]] = MappingProxyType(\n    {{\n{by_name}    }}\n)\n"
-    return f"{_HEAD}{classes}\n\n{table}"
+    return f"{head}{classes}\n\n{table}"
 
 
 def _class(event_type: EventType) -> str:
     lines = [
-        "@dataclass(frozen=True, kw_only=True)",
         f"class {event_type.name}(CommerceEvent):",
         *_docstring(event_type.description),
         "",

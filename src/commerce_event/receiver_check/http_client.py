@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -11,7 +10,6 @@ import anyio
 import anyio.lowlevel
 import httpx
 
-from commerce_event.core.receiver_text import receiver_line
 from commerce_event.http.connect_errors import connect_reason
 from commerce_event.receiver_check.model import Answer, Request
 from commerce_event.receiver_check.reasons import one_line, reason_of
@@ -25,19 +23,17 @@ class UnreachableError(Exception):
 
 
 class HttpClient:
-    """Sends requests to one URL, each on a connection of its own, as after a pause."""
+    """Sends requests to one URL, each on a connection of its own, as after a pause.
+
+    It stands on a transport of httpx, which knows neither redirects nor cookies.
+    """
 
     def __init__(self, url: str, timeout_s: float, options: Mapping[str, Any]) -> None:
         """``timeout_s`` is for a whole exchange. ``options`` are those of httpx for proxies and certificates."""
         self._url = url
         self._timeout_s = timeout_s
-        self._client = httpx.AsyncClient(
-            **options,
-            follow_redirects=False,
-            timeout=timeout_s,
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
-        )
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+        self._transport = httpx.AsyncHTTPTransport(**options, limits=limits)
 
     async def __aenter__(self) -> Self:
         await anyio.lowlevel.checkpoint()  # loads what httpx would load during the first request
@@ -46,7 +42,7 @@ class HttpClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._client.aclose()
+        await self._transport.aclose()
 
     async def send_all(self, requests: Sequence[Request]) -> list[Answer]:
         """Send requests at once; return their answers in the same order."""
@@ -55,46 +51,62 @@ class HttpClient:
     async def send(self, request: Request) -> Answer:
         """Send a request. Every failure is an answer without a status."""
         started = time.monotonic()
+        status, reason, error = None, "", ""
         try:
             async with asyncio.timeout(self._timeout_s):
                 status, reason = await self._exchange(request)
-                error = ""
-        except (TimeoutError, httpx.TimeoutException):
-            status, reason, error = None, "", f"it took longer than {self._timeout_s:g} s"
+        except TimeoutError:
+            error = f"it took longer than {self._timeout_s:g} s"
         except httpx.ConnectError as failure:
-            status, reason, error = None, "", one_line(connect_reason(failure)).lower()
+            error = _connect_reason(failure)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as failure:
-            status, reason, error = None, "", one_line(str(failure) or type(failure).__name__)
+            error = one_line(str(failure) or type(failure).__name__)
         return Answer(status=status, duration_s=time.monotonic() - started, reason=reason, error=error)
 
     async def probe(self) -> None:
-        """Open a connection. Raises UnreachableError when that fails."""
+        """Send a GET request. Raises UnreachableError when nothing accepts the connection."""
         try:
-            async with asyncio.timeout(self._timeout_s), self._client.stream("GET", self._url):
-                pass
-        except (httpx.ConnectError, httpx.ConnectTimeout) as failure:
-            raise UnreachableError(one_line(connect_reason(failure)).lower()) from None
+            async with asyncio.timeout(self._timeout_s):
+                await self._exchange(Request(method="GET", headers=()))
+        except httpx.ConnectError as failure:
+            raise UnreachableError(_connect_reason(failure)) from None
         except httpx.ProxyError as failure:
-            raise UnreachableError(f"the proxy refused the connection ({one_line(str(failure))})") from None
+            raise UnreachableError(f"the proxy refused the connection: {one_line(str(failure))}") from None
         except (TimeoutError, httpx.HTTPError):
             return  # something is there; the rules tell what is wrong
 
     async def _exchange(self, request: Request) -> tuple[int, str]:
+        """Return the status and what the answer says."""
         headers = [*request.headers]
         content: bytes | AsyncIterator[bytes] = request.body
         if request.send_s:
             headers.append(("content-length", str(len(request.body))))
             content = _slowly(request)
-        async with self._client.stream(request.method, self._url, headers=headers, content=content) as response:
+        response = await self._transport.handle_async_request(
+            httpx.Request(request.method, self._url, headers=headers, content=content)
+        )
+        try:
             location = response.headers.get("location")
-            if response.is_redirect and location is not None:
-                return response.status_code, one_line(f"a redirect to {receiver_line(location.encode())}")
-            body = b""
-            async for piece in response.aiter_raw():
-                body += piece
-                if len(body) >= _READ_MAX:
-                    break
-        return response.status_code, reason_of(body[:_READ_MAX])
+            if location is not None and 300 <= response.status_code <= 399:
+                return response.status_code, one_line(f"a redirect to {location}")
+            return response.status_code, reason_of(await _beginning(response))
+        finally:
+            await response.aclose()
+
+
+def _connect_reason(failure: httpx.ConnectError) -> str:
+    reason = one_line(connect_reason(failure))
+    return reason[:1].lower() + reason[1:]
+
+
+async def _beginning(response: httpx.Response) -> bytes:
+    """Return the body, cut."""
+    body = bytearray()
+    async for piece in response.aiter_raw():
+        body += piece
+        if len(body) >= _READ_MAX:
+            break
+    return bytes(body[:_READ_MAX])
 
 
 async def _slowly(request: Request) -> AsyncIterator[bytes]:

@@ -18,7 +18,7 @@ from commerce_event.daemon_threads import DaemonThreads
 from commerce_event.reference.example_request import SECRET, example_request
 from commerce_event.reference.from_openapi import reference_page
 from commerce_event.reference.prose import prose
-from commerce_event.reference.samples import HANDLERS, PUBLISH
+from commerce_event.reference.samples import PUBLISH, SIGNED, handlers
 from commerce_event.reference.server_settings import server_settings
 from commerce_event.settings import Settings
 from commerce_event.web.highlight import highlight_code, highlight_json
@@ -77,7 +77,8 @@ def routes(pages: Pages, settings: Settings, catalogue: Callable[[], Catalogue] 
 def _render(pages: Pages, settings: Settings, catalogue: Catalogue) -> _RenderedPage:
     context = {
         "content": reference_page(document(catalogue), _ROLES, catalogue),
-        "handlers": HANDLERS,
+        "handlers": (*handlers([*catalogue.types.values()]), SIGNED),
+        "has_own_types": bool(catalogue.own),
         "publish": PUBLISH,
         "example_request": example_request(),
         "secret": SECRET,

@@ -8,7 +8,10 @@
 >>> app = receiver.asgi()  # or receiver.wsgi()
 """
 
+from typing import TYPE_CHECKING, Any
+
 from commerce_event_sdk.answer import Answer
+from commerce_event_sdk.client import AsyncClient, Client
 from commerce_event_sdk.delivery import DeadLetter, Delivery, Gone, RetryLater
 from commerce_event_sdk.event import Category, CommerceEvent, InvalidEventError, UnknownEvent
 from commerce_event_sdk.models import (
@@ -33,27 +36,50 @@ from commerce_event_sdk.models import (
     SupplierSkuPriceChangedNotification,
     TranslationRequestedNotification,
 )
+from commerce_event_sdk.outbox import Outbox
 from commerce_event_sdk.parsing import parse
+from commerce_event_sdk.publishing import (
+    Accepted,
+    BufferFullError,
+    ClientClosedError,
+    EventRefusedError,
+    NotAccepted,
+    NotAcceptedError,
+    PublishError,
+    RequestRefusedError,
+)
 from commerce_event_sdk.receiver import Receiver
 from commerce_event_sdk.signatures import InvalidSecretError, InvalidSignatureError, sign, verify
+
+if TYPE_CHECKING:
+    from commerce_event_sdk.inbox import Inbox
 
 __version__ = "0.1.0"
 
 __all__ = [
     "MODELS",
+    "Accepted",
     "Answer",
+    "AsyncClient",
+    "BufferFullError",
     "Category",
+    "Client",
+    "ClientClosedError",
     "CommerceEvent",
     "CompanyChangedNotification",
     "CustomerChangedNotification",
     "DeadLetter",
     "Delivery",
+    "EventRefusedError",
     "Gone",
+    "Inbox",
     "InvalidEventError",
     "InvalidSecretError",
     "InvalidSignatureError",
     "InvoiceCaptureCompletedEvent",
     "JobCompletedEvent",
+    "NotAccepted",
+    "NotAcceptedError",
     "OrderCancelledEvent",
     "OrderConfirmedEvent",
     "OrderDeliveredEvent",
@@ -61,7 +87,10 @@ __all__ = [
     "OrderPaymentReceivedEvent",
     "OrderReadyForPickupEvent",
     "OrderReceivedEvent",
+    "Outbox",
+    "PublishError",
     "Receiver",
+    "RequestRefusedError",
     "RetryLater",
     "SkuChangedNotification",
     "SkuOnHandBreakPointNotification",
@@ -77,3 +106,12 @@ __all__ = [
     "sign",
     "verify",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the inbox when it is asked for: a receiver without one needs no database."""
+    if name == "Inbox":
+        from commerce_event_sdk.inbox import Inbox
+
+        return Inbox
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -20,10 +20,15 @@ class Answer:
         """Whether the sender takes the event as delivered."""
         return 200 <= self.status <= 299
 
+    def http_headers(self) -> dict[str, str]:
+        """Return the headers with ``content-length``, which a 204 must not have (RFC 9110, section 8.6)."""
+        length = {} if self.status == 204 else {"content-length": str(len(self.body))}
+        return {**length, **self.headers}
+
 
 def failure(status: int, reason: str, headers: Mapping[str, str] | None = None, **more: object) -> Answer:
     """Return an answer that says why an event was not taken."""
-    body = json.dumps({"reason": reason, **more}, ensure_ascii=False).encode()
+    body = json.dumps({"reason": reason, **more}).encode()
     return Answer(status, {"content-type": "application/json", **(headers or {})}, body)
 
 
@@ -34,4 +39,4 @@ NOT_POST = failure(405, "Send events with POST.", {"allow": "POST"})
 
 def too_large(max_body_bytes: int) -> Answer:
     """Return the answer to a body over the limit."""
-    return failure(413, f"The body is larger than {max_body_bytes} bytes.", {"connection": "close"})
+    return failure(413, f"The body is larger than {max_body_bytes} bytes.")

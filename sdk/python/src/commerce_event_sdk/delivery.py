@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+
+_YEAR_S: Final = 31_536_000
 
 
 @dataclass(frozen=True)
@@ -13,7 +15,7 @@ class Delivery:
 
     ``message_id`` recognises repeats: the ``webhook-id``, else the content key of the event; None without either.
     ``attempt`` counts from 1; ``sequence`` is the position among the events of the client. Both are None when the
-    sender does not say. ``headers`` have names in lower case.
+    sender does not say. ``headers`` have names in lower case, and lack those that prove who sent the request.
     """
 
     event_type: str
@@ -48,6 +50,9 @@ class RetryLater(Exception):  # noqa: N818 - an instruction to the sender, not a
     """Raised by a handler: answer 503 with Retry-After, or try again from the inbox after that time."""
 
     def __init__(self, after_s: float, reason: str = "the handler asks for a later attempt") -> None:
+        """Raises ValueError unless ``after_s`` is from 0 to a year."""
+        if not 0 <= after_s <= _YEAR_S:
+            raise ValueError(f"after_s must be from 0 to {_YEAR_S} seconds, not {after_s}")
         super().__init__(reason)
         self.after_s = after_s
 

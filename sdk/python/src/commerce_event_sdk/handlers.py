@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, overload
+from typing import Any, Final, Protocol, TypeVar, overload
 
 from commerce_event_sdk.delivery import Delivery
-from commerce_event_sdk.event import Category, CommerceEvent
+from commerce_event_sdk.event import Category, CommerceEvent, UnknownEvent
 from commerce_event_sdk.models import MODELS
-from commerce_event_sdk.parsing import UnknownProperties, parse, parse_as, parse_object
+from commerce_event_sdk.parsing import UnknownProperties, event_of
+from commerce_event_sdk.pydantic_parsing import is_pydantic_model, parse_with_pydantic
 
 E = TypeVar("E")
 Result = TypeVar("Result")
-ANY = "*"
+ToThread = Callable[..., Awaitable[Any]]  # calls a function in a thread, such as asyncio.to_thread
+ANY: Final = "*"
+_GROUPS: Final = frozenset({ANY, *(each.value for each in Category)})  # no event type has such a name
 
 
 class HandlerDecorator(Protocol[E]):
@@ -26,6 +30,10 @@ class HandlerDecorator(Protocol[E]):
     def __call__(self, handler: Callable[[E, Delivery], Result]) -> Callable[[E, Delivery], Result]: ...
 
 
+class RunningLoopError(RuntimeError):
+    """An async handler was to run where an event loop runs already."""
+
+
 @dataclass(frozen=True)
 class Handler:
     """A function that handles events, and the class that it wants them in (None: the class of the contract)."""
@@ -34,20 +42,41 @@ class Handler:
     model: Any
     takes_delivery: bool
 
-    def read(self, event_type: str, body: bytes, unknown_properties: UnknownProperties) -> Any:
-        """Return the event of a body in the class that the handler wants. Raises InvalidEventError."""
-        if self.model is None:
-            return parse(event_type, body, unknown_properties=unknown_properties)
+    def read(self, event_type: str, body: bytes, data: Mapping[str, Any], unknown_properties: UnknownProperties) -> Any:
+        """Return the event in the class that the handler wants; ``data`` is the object in the body.
+
+        Raises InvalidEventError.
+        """
         if self.model is dict:
-            return parse_object(body)
-        if isinstance(self.model, type) and issubclass(self.model, CommerceEvent):
-            return parse_as(self.model, body, unknown_properties=unknown_properties)
-        from commerce_event_sdk.pydantic_parsing import parse_with_pydantic
+            return data
+        model = self.model or MODELS.get(event_type)
+        if model is None:
+            return UnknownEvent(event_type, data)
+        if issubclass(model, CommerceEvent):
+            return event_of(model, data, unknown_properties)
+        return parse_with_pydantic(model, body)
 
-        return parse_with_pydantic(self.model, body)
+    def run(self, event: Any, delivery: Delivery) -> None:
+        """Call the function; a coroutine that it returns gets an event loop of its own. Raises RunningLoopError."""
+        result = self._call(event, delivery)
+        if not inspect.isawaitable(result):
+            return
+        if _is_loop_running():
+            if inspect.iscoroutine(result):
+                result.close()
+            raise RunningLoopError(f"{self.function!r} is async and an event loop runs: await handle_async() instead")
+        asyncio.run(_wait_for(result))
 
-    def call(self, event: Any, delivery: Delivery) -> Any:
-        """Call the function; a coroutine function returns its coroutine."""
+    async def run_async(self, event: Any, delivery: Delivery, to_thread: ToThread) -> None:
+        """Await the function if it is a coroutine function, else call it in a thread."""
+        if inspect.iscoroutinefunction(self.function):
+            await self._call(event, delivery)
+            return
+        result = await to_thread(self._call, event, delivery)
+        if inspect.isawaitable(result):
+            await result
+
+    def _call(self, event: Any, delivery: Delivery) -> Any:
         return self.function(event, delivery) if self.takes_delivery else self.function(event)
 
 
@@ -58,17 +87,25 @@ class Handlers:
         self._by_selector: dict[str, Handler] = {}
 
     def add(self, selector: type[Any] | Category | str, model: Any, function: Callable[..., Any]) -> None:
-        """Add a handler. Raises ValueError for a selector that is no type, or that has a handler already."""
+        """Add a handler. Raises ValueError for what is no selector, and for one that has a handler already."""
         name, own_model = _read(selector)
+        wanted = model or own_model
         if name in self._by_selector:
             raise ValueError(f"{name} has a handler already: {self._by_selector[name].function!r}")
-        self._by_selector[name] = Handler(function, model or own_model, _takes_two(function))
+        if not (wanted in (None, dict) or _is_event_class(wanted) or is_pydantic_model(wanted)):
+            raise ValueError(f"{wanted!r} is no event class, pydantic model or dict")
+        self._by_selector[name] = Handler(function, wanted, _takes_delivery(function))
 
     def find(self, event_type: str) -> Handler | None:
         """Return the handler of the type, else of its category, else of ``*``; None without any."""
         model = MODELS.get(event_type)
-        names = (event_type, ANY) if model is None else (event_type, model.category.value, ANY)
-        return next((self._by_selector[name] for name in names if name in self._by_selector), None)
+        own = None if event_type in _GROUPS else self._by_selector.get(event_type)
+        group = None if model is None else self._by_selector.get(model.category.value)
+        return own or group or self._by_selector.get(ANY)
+
+    def has_type(self, event_type: str) -> bool:
+        """Return whether a handler is registered for exactly this type."""
+        return event_type in self._by_selector and event_type not in _GROUPS
 
 
 def _read(selector: type[Any] | Category | str) -> tuple[str, Any]:
@@ -81,14 +118,36 @@ def _read(selector: type[Any] | Category | str) -> tuple[str, Any]:
         return selector, None
     name = getattr(selector, "event_type", None)
     if not isinstance(name, str):
-        raise ValueError(f"{selector.__name__} is no event class: it has no event_type")
+        raise ValueError(f"{selector!r} is no event class: it has no event_type")
     return name, selector
 
 
-def _takes_two(function: Callable[..., Any]) -> bool:
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    parameters = inspect.signature(function).parameters.values()
-    required = [each for each in parameters if each.kind in positional and each.default is each.empty]
-    if len(required) not in (1, 2):
-        raise ValueError(f"{function!r} must take the event, or the event and its delivery")
-    return len(required) == 2
+def _is_event_class(model: Any) -> bool:
+    return isinstance(model, type) and issubclass(model, CommerceEvent)
+
+
+def _takes_delivery(function: Callable[..., Any]) -> bool:
+    """Return whether the function takes the delivery too. Raises ValueError for one that cannot be called."""
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # some functions in C have none, such as print before Python 3.11
+        return False
+    for arguments in ((None,), (None, None)):
+        try:
+            signature.bind(*arguments)
+        except TypeError:
+            continue
+        return len(arguments) == 2
+    raise ValueError(f"{function!r} must take the event, or the event and its delivery")
+
+
+def _is_loop_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+async def _wait_for(result: Awaitable[Any]) -> None:
+    await result

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from http.client import responses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from commerce_event_sdk.answer import NOT_POST, Answer, failure, too_large
-from commerce_event_sdk.receiver import type_in_path
 
 if TYPE_CHECKING:
     from commerce_event_sdk.receiver import Receiver
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
+_PIECE_BYTES: Final = 65_536
 
 
 class WsgiApp:
@@ -25,12 +25,8 @@ class WsgiApp:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
         answer = self._answer(environ)
-        headers = list(answer.headers.items())
-        if answer.status != 204:
-            headers.append(("content-length", str(len(answer.body))))
-        headers = [(name, value) for name, value in headers if name != "connection"]  # belongs to the server
-        start_response(f"{answer.status} {responses.get(answer.status, '')}", headers)
-        return [answer.body] if answer.body else []
+        start_response(f"{answer.status} {responses.get(answer.status, '')}", [*answer.http_headers().items()])
+        return [answer.body] if answer.body and environ["REQUEST_METHOD"] != "HEAD" else []
 
     def _answer(self, environ: Environ) -> Answer:
         if environ["REQUEST_METHOD"] != "POST":
@@ -38,27 +34,34 @@ class WsgiApp:
         body = self._body(environ)
         if isinstance(body, Answer):
             return body
-        return self._receiver.handle(
-            _headers(environ),
-            body,
-            event_type=type_in_path(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")),
-        )
+        named = self._receiver.type_in_path(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""))
+        return self._receiver.handle(_headers(environ), body, event_type=named)
 
     def _body(self, environ: Environ) -> bytes | Answer:
-        """Read the body, never more than the limit."""
+        """Read the body, and keep no more of it than the limit.
+
+        As much again is read and dropped: a sender that is still writing when the connection closes would not see the
+        answer.
+        """
         limit = self._receiver.max_body_bytes
-        length = environ.get("CONTENT_LENGTH") or ""
-        if length and not (length.isascii() and length.isdigit()):
-            return failure(400, "content-length is no number.")
-        if length and (len(length) > 18 or int(length) > limit):
-            return too_large(limit)
-        if length:
-            body: bytes = environ["wsgi.input"].read(int(length))
-            return body if len(body) == int(length) else failure(400, "The body is shorter than content-length says.")
-        if environ.get("wsgi.input_terminated"):  # the server decodes chunked bodies
-            body = environ["wsgi.input"].read(limit + 1)
-            return body if len(body) <= limit else too_large(limit)
-        return b""
+        text = environ.get("CONTENT_LENGTH") or ""
+        if text and not (text.isascii() and text.isdigit() and len(text) <= 18):
+            return failure(400, "content-length is not a number of bytes.")
+        if not text and not environ.get("wsgi.input_terminated"):  # else the server decodes chunked bodies
+            return b""
+        expected = int(text) if text else None
+        read = environ["wsgi.input"].read
+        if expected is not None and expected <= limit:
+            body: bytes = read(expected)
+            return body if len(body) == expected else failure(400, "The body is shorter than content-length.")
+        pieces: list[bytes] = []
+        size = 0
+        end = 2 * limit + 1 if expected is None else min(expected, 2 * limit)
+        while size < end and (piece := read(min(_PIECE_BYTES, end - size))):
+            size += len(piece)
+            if size <= limit:
+                pieces.append(piece)
+        return b"".join(pieces) if expected is None and size <= limit else too_large(limit)
 
 
 def _headers(environ: Environ) -> list[tuple[str, str]]:

@@ -94,7 +94,7 @@ def _concurrent_repeat(maker: RequestMaker) -> Plan:
         return failed(f"of {count} copies of an event at once, one {wrong[0]}")
     again = yield from send(maker.request(message, attempt=2))
     if not again.is_success:
-        return failed(f"of {count} copies of an event at once, none was accepted; a later one {again}")
+        return failed(f"after {count} copies of an event at once, a later one {again}")
     if sample.effects is not None and sample.effects_of_one is not None:
         effects = yield from count_effects(sample.effects)
         if effects != sample.effects + sample.effects_of_one:

@@ -1,37 +1,45 @@
-"""Complete sample programs for receivers and publishers, without libraries, in seven languages."""
+"""Sample programs: receivers in each language, as `commerce-event types --language` writes them, and shell scripts."""
 
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Final
 
 import msgspec
 
+from commerce_event.codegen.languages import LANGUAGES, SourceFile
+from commerce_event.contract.catalogue import EventType
+
 
 class Sample(msgspec.Struct, frozen=True):
-    """A sample program in a file of this folder."""
+    """A program of one or more files, the one to read first."""
 
     language: str
     label: str
-    filename: str
     command: str  # runs it
+    files: tuple[SourceFile, ...]
 
     @property
-    def syntax(self) -> str:
-        """The language of the file, for highlighting."""
-        return "shell" if self.filename.endswith(".sh") else self.language
-
-    @property
-    def text(self) -> str:
-        return (files(__package__) / self.filename).read_text("utf-8")
+    def main(self) -> SourceFile:
+        return self.files[0]
 
 
-HANDLERS: Final = (
-    Sample("python", "Python", "handler.py", "python handler.py"),
-    Sample("javascript", "Node.js", "handler.mjs", "node handler.mjs"),
-    Sample("csharp", "C#", "Handler.cs", "dotnet run"),
-    Sample("java", "Java", "Handler.java", "java Handler.java"),
-    Sample("php", "PHP", "handler.php", "php -S 127.0.0.1:9000 handler.php"),
-    Sample("go", "Go", "handler.go", "go run handler.go"),
-    Sample("curl", "curl", "signed.sh", "sh signed.sh"),
-)
-PUBLISH: Final = Sample("publish", "curl: publish", "publish.sh", "sh publish.sh")
-SAMPLES: Final = (*HANDLERS, PUBLISH)
+def handlers(types: Sequence[EventType]) -> tuple[Sample, ...]:
+    """Return a receiver in each language for these event types."""
+    return tuple(
+        Sample(
+            each.name,
+            each.label,
+            " && ".join(command for command in (each.setup, each.command) if command),
+            tuple(each.files(types)),
+        )
+        for each in LANGUAGES
+    )
+
+
+def _script(language: str, label: str, path: str) -> Sample:
+    text = (files(__package__) / path).read_text("utf-8")
+    return Sample(language, label, f"sh {path}", (SourceFile(path, text, "shell"),))
+
+
+SIGNED: Final = _script("curl", "curl", "signed.sh")
+PUBLISH: Final = _script("publish", "curl: publish", "publish.sh")
