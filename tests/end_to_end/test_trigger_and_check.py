@@ -13,6 +13,7 @@ import pytest
 import wrong_receivers as receivers
 from command_line import Finished, Shell, run
 from processes import ServerProcess
+from terminal import open_terminal
 from wrong_receivers import ReadyReceiver
 
 from commerce_event.receiver_check.rules import NAMES
@@ -99,7 +100,7 @@ async def test_trigger_that_is_refused_shows_the_reason_and_fails(receiver: Reco
     assert (done.json["status"], done.json["accepted"]) == (401, False)
     assert done.json["reason"] == "no signature matches the body and secret"
     assert "Signed with whsec_" in done.err
-    assert done.err.endswith("commerce-event: 1 of 1 events were not answered 2xx.\n")
+    assert done.err.endswith("commerce-event: The event was not answered 2xx.\n")
 
 
 async def test_trigger_notes_an_unknown_property_and_a_wrong_value(receiver: Recorder) -> None:
@@ -224,3 +225,33 @@ async def test_escape_codes_of_a_receiver_do_not_reach_the_terminal() -> None:
     for done in (checked, data, triggered):
         assert done.code == 1
         assert all(line.isprintable() for line in (done.out + done.err).splitlines())
+
+
+async def test_check_on_a_terminal_asks_for_the_restart() -> None:
+    with receivers.ForgetsIdsAtRestart().running() as receiver:
+        arguments = ("check", receiver.url, "--only", "restart", "--only", "repeat")
+        environment = {"COMMERCE_EVENT_SECRET": receiver.secret}
+        async with open_terminal() as terminal:
+            await terminal.start(*arguments, environment=environment)
+            await terminal.until("press Enter; or enter s to skip this rule: ")
+            terminal.press("\n")
+            assert await terminal.ended() == 0
+            assert "✓ restart             passed" in terminal.screen
+            assert "2 passed" in terminal.screen
+        async with open_terminal() as terminal:
+            await terminal.start(*arguments, environment=environment)
+            await terminal.until("press Enter")
+            terminal.press("s\n")
+            assert await terminal.ended() == 0
+            assert "skipped by the user" in terminal.screen
+
+
+async def test_check_that_is_interrupted_ends_at_once() -> None:
+    with ReadyReceiver().running() as receiver:
+        async with open_terminal() as terminal:
+            environment = {"COMMERCE_EVENT_SECRET": receiver.secret}
+            await terminal.start("check", receiver.url, "--only", "restart", environment=environment)
+            await terminal.until("press Enter")
+            terminal.press("\x03")
+            assert await terminal.ended() == 130
+            assert "commerce-event: Interrupted." in terminal.screen

@@ -211,7 +211,7 @@ def _restart(command: str | None, progress: "_Progress") -> "Restarter | None":
         return None
 
     async def ask() -> str | None:
-        return progress.ask("Restart the receiver now, then press Enter; or enter s to skip this rule: ")
+        return await progress.ask("Restart the receiver now, then press Enter; or enter s to skip this rule: ")
 
     return ask
 
@@ -222,8 +222,8 @@ class _Progress:
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
         self._out = console()
-        error = console(stderr=True)
-        self._status: Status | None = error.status("connecting") if error.is_terminal else None
+        shown = console(stderr=True) if as_json or not self._out.is_terminal else self._out
+        self._status: Status | None = shown.status("connecting") if shown.is_terminal else None
 
     def __enter__(self) -> None:
         if self._status is not None:
@@ -234,15 +234,17 @@ class _Progress:
             self._status.stop()
 
     def head(self, url: str, maker: "RequestMaker") -> None:
+        from rich.text import Text
+
         from commerce_event.receiver_check.report import shown_url
 
         if not self._as_json:
             types = ", ".join(each.name for each in maker.types)
-            print(clean(f"Checking {shown_url(url)} with {types}"), end="\n\n")
+            self._out.print(Text(clean(f"Checking {shown_url(url)} with {types}")), end="\n\n")
 
     def start(self, rule: "Rule") -> None:
         if self._status is not None:
-            self._status.update(f"{rule.name}: {rule.sends}")
+            self._status.update(f"checking {rule.name}")
 
     def end(self, result: "Result") -> None:
         from rich.text import Text
@@ -256,12 +258,24 @@ class _Progress:
         for line in others:
             self._out.print(Text(line))
 
-    def ask(self, question: str) -> str | None:
+    async def ask(self, question: str) -> str | None:
         """Wait for the user. Return why the rule is skipped, if so."""
         if self._status is not None:
             self._status.stop()
         print(question, end="", file=sys.stderr, flush=True)
+        await _line_to_read()
         answer = sys.stdin.readline()
         if self._status is not None:
             self._status.start()
         return "skipped by the user" if not answer or answer.strip().lower().startswith("s") else None
+
+
+async def _line_to_read() -> None:
+    """Wait until a line was entered. Reading at once would block the loop, and with it the end by Ctrl-C."""
+    loop = asyncio.get_running_loop()
+    entered = asyncio.Event()
+    loop.add_reader(sys.stdin.fileno(), entered.set)
+    try:
+        await entered.wait()
+    finally:
+        loop.remove_reader(sys.stdin.fileno())

@@ -178,7 +178,8 @@ def _send(
         print_json(done[0] if len(done) == 1 else done)
     refused = [each for each in done if not each["accepted"]]
     if refused:
-        raise WorkFailedError(f"{len(refused)} of {len(done)} events were not answered 2xx")
+        what = "the event was" if len(done) == 1 else f"{len(refused)} of {len(done)} events were"
+        raise WorkFailedError(f"{what} not answered 2xx")
 
 
 def _sent(message: "Message", event: Event, answer: "Answer") -> dict[str, Any]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
+import signal
 import sqlite3
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
@@ -12,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import run
 from commerce_event.receiver_check.http_client import HttpClient
-from commerce_event.receiver_check.model import Limits, Result
+from commerce_event.receiver_check.model import Limits, Request, Result
 from commerce_event.receiver_check.requests import RequestMaker, known_types
 from commerce_event.receiver_check.rules import NAMES, RULES
 from commerce_event.receiver_check.runner import Runner
 from commerce_event.simulate.sample_event import SampleEvents
+from ports import free_port
 
 from commerce_event_sdk import Delivery, Receiver
 from commerce_event_sdk.inbox import Inbox
@@ -139,3 +144,64 @@ async def test_handler_that_records_the_id_with_its_work_passes(serve: Serve, tm
     inbox.close()
 
     assert set(in_state(results, "passed")) == set(NAMES) - {"wrong-static-header", "restart"}
+
+
+APP = """
+import sys
+from commerce_event_sdk import Delivery, Inbox, Receiver
+
+inbox = Inbox.sqlite("shop.db")
+receiver = Receiver(secret=%r, inbox=inbox)
+
+@receiver.on("*")
+def send_mail(_, delivery: Delivery) -> None:
+    delivery.connection.execute("CREATE TABLE IF NOT EXISTS mail (id TEXT)")
+    delivery.connection.execute("INSERT INTO mail VALUES (?)", [delivery.webhook_id])
+
+app = receiver.asgi()
+inbox.worker(receiver).start()
+"""
+RESTART = """
+import os, pathlib, signal, subprocess, sys
+pid = pathlib.Path("pid")
+if pid.exists():
+    os.kill(int(pid.read_text()), signal.SIGKILL)
+command = [sys.executable, "-m", "uvicorn", "app:app", "--port", sys.argv[1], "--log-level", "warning"]
+with open("log", "ab") as log:
+    started = subprocess.Popen(command, stdin=log, stdout=log, stderr=log, start_new_session=True)
+pid.write_text(str(started.pid))
+"""
+COUNT = """
+import sqlite3
+try:
+    print(sqlite3.connect("file:shop.db?mode=ro", uri=True).execute("SELECT count(*) FROM mail").fetchone()[0])
+except sqlite3.OperationalError:
+    print(0)
+"""
+
+
+async def test_check_passes_a_receiver_that_is_killed_in_between(tmp_path: Path) -> None:
+    for name, text in (("app.py", APP % SECRET), ("restart.py", RESTART), ("count.py", COUNT)):
+        (tmp_path / name).write_text(text)
+    port = free_port()
+    restart = [sys.executable, "restart.py", str(port)]
+    await (await asyncio.create_subprocess_exec(*restart, cwd=tmp_path)).wait()
+    try:
+        await listening(port)
+        done = await run(
+            "check", f"http://127.0.0.1:{port}/", "--only", "repeat", "--only", "restart", "--only", "concurrent-repeat",
+            "--restart-command", shlex.join(restart), "--effects-command", shlex.join([sys.executable, "count.py"]),
+            environment={"COMMERCE_EVENT_SECRET": SECRET}, folder=tmp_path,
+        )  # fmt: skip
+    finally:
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+
+    assert done.code == 0, done.out + (tmp_path / "log").read_text()
+    assert done.out.endswith("3 passed\n")
+
+
+async def listening(port: int) -> None:
+    """Wait until something accepts connections."""
+    async with asyncio.timeout(60), HttpClient(f"http://127.0.0.1:{port}/", 60, {"trust_env": False}) as client:
+        while (await client.send(Request(method="GET", headers=()))).status is None:
+            await asyncio.sleep(0.05)
