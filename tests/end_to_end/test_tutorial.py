@@ -22,6 +22,11 @@ def code_of(step: str) -> str:
     return "\n".join(line[4:] for line in section.splitlines() if line.startswith("    ") or not line)
 
 
+def served(code: str, port: int) -> str:
+    """Return a program that does what ``uvicorn receiver:app`` does with the code."""
+    return f"{code}\nimport uvicorn\nuvicorn.run(app, port={port})\n"
+
+
 async def test_tutorial_receiver_prints_the_event_and_rejects_another_secret(
     server: ServerProcess, tmp_path: Path
 ) -> None:
@@ -31,7 +36,7 @@ async def test_tutorial_receiver_prints_the_event_and_rejects_another_secret(
     body = re.findall(r"echo '(\{.*\})'", code_of("5."))[0]
     compact = json.dumps(json.loads(body), separators=(",", ":"))
     publish = ("publish", "OrderConfirmedEvent", "--id", "order-1-confirmed")
-    receiver = code_of("4.").replace("9000", str(port))
+    receiver = served(code_of("4."), port)
 
     with receiving(tmp_path, receiver.replace("whsec_…", made["secret"])) as printed:
         answer = (await shell(*publish, stdin=body)).out
@@ -48,11 +53,11 @@ async def test_tutorial_receiver_prints_the_event_and_rejects_another_secret(
 
 async def test_readme_receiver_handles_the_event_once(server: ServerProcess, tmp_path: Path) -> None:
     await server.start()
-    shell, port = Shell(server), str(free_port())
+    shell, port = Shell(server), free_port()
     section = README.partition("\n## Receive")[2].partition("\n## ")[0]
     [receiver] = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     made = await shell.json("endpoints", "create", "--client", "1", "--to", f"http://127.0.0.1:{port}/")
-    code = receiver.replace("9000", port).replace("whsec_…", made["secret"])
+    code = served(receiver, port).replace("whsec_…", made["secret"])
 
     with receiving(tmp_path, code.replace("inbox.db", str(tmp_path / "inbox.db"))) as printed:
         example = await shell.json("types", "OrderConfirmedEvent")

@@ -1,19 +1,19 @@
 """Builds the receivers that `types --language` writes, with the tools of their languages, and runs them.
 
-Packages are downloaded once into ``build/receivers``. Where a tool is missing or a registry does not answer, the test
-is skipped with the reason.
+Packages are downloaded once into ``build/receivers``, by a process that goes on when a test waits no longer. Where a
+tool is missing, a registry does not answer or the packages are not there yet, the test is skipped with the reason.
 """
 
 import asyncio
-import fcntl
 import hashlib
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, closing, contextmanager
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +26,9 @@ from commerce_event.contract.own_types import own_type
 from commerce_event.core.signatures import new_secret
 
 DEADLINE_S: Final = 60.0
-DOWNLOAD_S: Final = 240.0  # once; better-sqlite3 and SQLite for Go are compiled
+WAIT_S: Final = 150.0  # for packages, once; better-sqlite3 and SQLite for Go may have to be compiled
+DOWNLOAD_S: Final = 900.0
+BUILD_S: Final = 200.0
 CACHE: Final = Path(__file__).parents[2] / "build" / "receivers"
 TOOLS: Final = {
     "python": (),
@@ -217,46 +219,54 @@ _BUILDERS: Final = {
     "csharp": _build_csharp,
 }
 _NO_PACKAGES: dict[str, str] = {}  # why those of a language cannot be had; asked once in a run of the tests
+_INSTALLER: Final = """
+import fcntl, os, pathlib, subprocess, sys
+if os.fork():
+    sys.exit()  # nobody waits for the child
+os.setsid()
+seconds, *command = sys.argv[1:]
+with open("lock", "w") as lock:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit()  # another one is at work
+    with open("log", "wb") as log:
+        done = subprocess.run(command, stdout=log, stderr=log, timeout=float(seconds))
+    pathlib.Path("failed" if done.returncode else "complete").touch()
+"""
 
 
 def _packages(language: str, names: Sequence[str], command: Sequence[str], extra: dict[str, str] | None = None) -> Path:
     """Return the folder where the packages that a project file names are, downloaded if need be."""
     files = {each.path: each.text for each in BY_NAME[language].files(event_types()) if each.path in names}
-    digest = hashlib.sha256(repr(sorted((files | (extra or {})).items())).encode()).hexdigest()[:12]
-    folder = CACHE / f"{language}-{digest}"
-    with _locked(CACHE / f"{language}.lock"):
-        if not (folder / "complete").exists():
-            if language in _NO_PACKAGES:
-                pytest.skip(_NO_PACKAGES[language])
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-            for path, text in (files | (extra or {})).items():
-                (folder / path).write_text(text, "utf-8")
-            _download(language, command, folder)
-            (folder / "complete").touch()
+    files |= extra or {}
+    folder = CACHE / f"{language}-{hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:12]}"
+    if not (folder / "complete").exists():
+        if language not in _NO_PACKAGES:
+            reason = _download(files, command, folder)
+            if reason is None:
+                return folder
+            _NO_PACKAGES[language] = f"{' '.join(command)}: {reason}"
+        pytest.skip(_NO_PACKAGES[language])
     return folder
 
 
-def _download(language: str, command: Sequence[str], folder: Path) -> None:
-    try:
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, timeout=DOWNLOAD_S, env=_environment(), check=False
-        )
-        reason = (done.stdout + done.stderr).strip()[-300:] if done.returncode else ""
-    except subprocess.TimeoutExpired:
-        reason = f"no end after {DOWNLOAD_S:.0f} s"
-    if reason:
-        _NO_PACKAGES[language] = f"{' '.join(command)}: {reason}"
-        pytest.skip(_NO_PACKAGES[language])
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Let one process of the tests in at a time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def _download(files: dict[str, str], command: Sequence[str], folder: Path) -> str | None:
+    """Start the download, unless it runs already, and wait for it; return why there are no packages now."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "failed").unlink(missing_ok=True)  # another try in each run of the tests
+    for path, text in files.items():
+        (folder / path).write_text(text, "utf-8")
+    installer = [sys.executable, "-c", _INSTALLER, str(DOWNLOAD_S), *command]
+    subprocess.run(installer, cwd=folder, env=_environment(), stdin=subprocess.DEVNULL, check=True)
+    deadline = time.monotonic() + WAIT_S
+    while time.monotonic() < deadline:
+        if (folder / "complete").exists():
+            return None
+        if (folder / "failed").exists():
+            return (folder / "log").read_text("utf-8", "replace").strip()[-300:]
+        time.sleep(0.1)
+    return f"not there after {WAIT_S:.0f} s; the download goes on, and a later run of the tests will find it"
 
 
 def _environment() -> dict[str, str]:
@@ -271,7 +281,7 @@ def _environment() -> dict[str, str]:
 
 def _run(command: Sequence[str], folder: Path, expected: str | None = None) -> str:
     done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=DOWNLOAD_S, env=_environment(), check=False
+        command, cwd=folder, capture_output=True, text=True, timeout=BUILD_S, env=_environment(), check=False
     )
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
     assert expected is None or done.stdout == expected, done.stdout

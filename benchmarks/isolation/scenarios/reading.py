@@ -2,6 +2,7 @@
 
 import asyncio
 from functools import partial
+from itertools import cycle
 from typing import Any, Final
 
 from benchmarks.isolation.caller import (
@@ -9,6 +10,8 @@ from benchmarks.isolation.caller import (
     BODY_BYTES_MAX,
     CONDITIONS_MAX,
     ENDPOINTS_MAX,
+    EVENTS,
+    JSON_LINES,
     PAGE_MAX,
     URL_BYTES_MAX,
     Caller,
@@ -18,9 +21,12 @@ from benchmarks.isolation.caller import (
 )
 from benchmarks.isolation.client import Connection, Request
 from benchmarks.isolation.registry import Attack, scenario
+from commerce_event.api.waiting_calls import WAIT_MAX_S, WAITING_MAX, WAITING_PER_OWNER
 
 _BEGINNING: Final = "2020-01-01T00:00:00Z"
 _LARGE: Final = 250_000
+_FIRST_WAITING: Final = 100  # client
+_WAKE_S: Final = 2.0  # between two batches that wake all waiting calls
 
 
 async def _publish_large(a: Caller, count: int, text: str) -> list[str]:
@@ -100,6 +106,37 @@ async def counts_of_replays(a: Caller) -> Attack:
     await _publish_large(a, 400, "a" * _LARGE)
     body = {"endpoint_id": endpoint, "since": _BEGINNING, "only": "all"}
     return partial(a.flood, 20, lambda _: Request("POST", "/v1/replays/count", body, a.key))
+
+
+@scenario()
+async def waiting_calls(a: Caller) -> Attack:
+    """Wait for the next event with 1,000 calls of 20 clients, and publish events that wake all of them.
+
+    Limits: 50 waiting calls of a client and 1,000 of a node, two reads of a client at once.
+    """
+    clients = [_FIRST_WAITING + n for n in range(WAITING_MAX // WAITING_PER_OWNER)]
+    wanted = {client: {"role": "read", "client_ids": [client], "name": "waits"} for client in clients}
+    keys = {
+        client: (await a.made(Request("POST", "/v1/keys", body, a.admin_key)))["key"] for client, body in wanted.items()
+    }
+    body = batch([order(1, ClientId=client) for client in clients])
+    turns = cycle(clients)
+
+    async def follow(connection: Connection) -> None:
+        client, after = next(turns), 0
+        while True:
+            path = f"/v1/events?client_id={client}&after={after}&wait_s={WAIT_MAX_S}&limit=20"
+            answer = await connection.call(Request("GET", path, key=keys[client]))
+            a.count(answer.status)
+            items = answer.json()["items"] if answer.status == 200 else []
+            after = items[-1]["sequence"] if items else after
+
+    async def attack() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(a.crowd(WAITING_MAX, follow))
+            group.create_task(a.flood(1, lambda _: Request("POST", EVENTS, body, a.admin_key, JSON_LINES), _WAKE_S))
+
+    return attack
 
 
 @scenario()

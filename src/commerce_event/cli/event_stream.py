@@ -1,12 +1,12 @@
 """Follow a client's events on a server, in the order of acceptance."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import Meta
 
 from commerce_event.cli.api import Api
 from commerce_event.cli.errors import UsageError, WorkFailedError
@@ -19,15 +19,14 @@ _WAIT_S: Final = 25
 _PAGE: Final = 50
 _RETRY_S: Final = 1.0  # between two tries of a server that does not answer, at first
 _RETRY_MAX_S: Final = 10.0
-_TYPE: Final = re.compile(r"[A-Za-z0-9]{1,100}")
 
 
 class FollowedEvent(msgspec.Struct, frozen=True):
     """An event as the server lists it. ``data`` is its body as it was accepted."""
 
     id: str
-    sequence: int
-    type: str
+    sequence: Annotated[int, Meta(ge=1, le=2**63 - 1)]
+    type: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9]{1,100}\Z")]
     client_id: int
     accepted_at: str
     data: msgspec.Raw
@@ -90,24 +89,26 @@ class EventStream:
             try:
                 if retry_s:
                     await self._check_position()
-                return (await self._read(after=self._position, wait_s=_WAIT_S, limit=_PAGE)).items
+                page = await self._read(after=self._position, wait_s=_WAIT_S, limit=_PAGE)
             except WorkFailedError as error:
                 if not retry_s:
                     self._say(f"{str(error).rstrip('.')}. Waiting for it; no event is lost")
                 retry_s = min(retry_s * 2 or _RETRY_S, _RETRY_MAX_S)
                 await asyncio.sleep(retry_s)
+            else:
+                if retry_s:
+                    self._say("The server answers again")
+                return page.items
 
     async def _check_position(self) -> None:
-        """Say that the server answers again. A server with another store begins its sequences again."""
+        """Continue at the newest event of a server that has fewer events than before: it has another store."""
         newest = await self._newest_sequence()
-        if newest >= self._position:
-            self._say("The server answers again")
-            return
-        self._say(
-            f"The server answers again, with fewer events than before: its last one has the sequence number {newest}, "
-            f"not {self._position}; continuing there"
-        )
-        self._position = newest
+        if newest < self._position:
+            self._say(
+                f"The server has fewer events than before: its last one has the sequence number {newest}, "
+                f"not {self._position}; continuing there"
+            )
+            self._position = newest
 
     async def _newest_sequence(self) -> int:
         """Return the largest sequence number among the newest events; of events accepted at once, any may be first."""
@@ -124,7 +125,7 @@ class EventStream:
             raise self._api.wrong_answer("is not a list of events") from None
         last = query.get("after", 0)
         for event in page.items:
-            if event.client_id != self._client_id or event.sequence <= 0 or _TYPE.fullmatch(event.type) is None:
+            if event.client_id != self._client_id:
                 raise self._api.wrong_answer("has an event that was not asked for")
             if "after" in query:
                 if event.sequence <= last:

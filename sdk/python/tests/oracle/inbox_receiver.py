@@ -1,9 +1,6 @@
 """The receiver under test: processes that are forked at once, with a listening socket that outlives them.
 
-    python inbox_receiver.py SPEC    SPEC is JSON: {"database", "mode", "bug", "ready"}; ready has a pipe for each kind
-
-Reads one JSON plan a line from its input, forks a receiver for it and answers with the process id. Loading Python and
-the SDK anew for each of a thousand kills would take most of the run.
+python inbox_receiver.py SPEC    SPEC is JSON: {"database", "mode", "bug", "ready"}; ready has a pipe for each kind
 """
 
 from __future__ import annotations
@@ -12,24 +9,20 @@ import json
 import logging
 import os
 import random
-import signal
 import socket
 import socketserver
 import sqlite3
 import sys
-import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
-from types import FrameType
 from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import inbox_bugs
+from forked_process import fork_for_each_plan
 from inbox_platform import SECRET
 
-import commerce_event_sdk
 from commerce_event_sdk import DeadLetter, Delivery, OrderConfirmedEvent, Receiver
 from commerce_event_sdk.inbox import Inbox
 
@@ -39,8 +32,6 @@ FAILURE_RATE: Final = 0.05
 EFFECTS: Final = (
     "CREATE TABLE IF NOT EXISTS effects (at {identity} PRIMARY KEY, event_id TEXT, key TEXT, number BIGINT)"
 )
-_PACKAGE: Final = Path(commerce_event_sdk.__file__).parent
-_TRACED: Final = (str(_PACKAGE / "inbox"), str(_PACKAGE / "connections.py"))
 
 
 def open_inbox(database: str) -> Inbox:
@@ -129,63 +120,14 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
 def serve(spec: dict[str, Any], plan: dict[str, Any], listener: socket.socket) -> None:
     """Be the receiver until it is killed."""
     inbox_bugs.put_in(spec["bug"])
-    if plan.get("report"):
-        _trace_lines(_reporter(plan["report"]))
-    elif plan.get("line"):
-        name, line = plan["line"]
-        _trace_lines(_signaller(name, line, plan["hits"], plan["signal"]))
     receiver = RECEIVERS[spec["mode"]](spec["database"])
-    os.write(spec["ready"][plan["server"]], b".")
-    if plan["server"] == "wsgi":
+    os.write(spec["ready"][plan["kind"]], b".")
+    if plan["kind"] == "wsgi":
         _Server(listener, receiver.wsgi()).serve_forever(poll_interval=60)
         return
     import uvicorn
 
     uvicorn.Server(uvicorn.Config(receiver.asgi(), log_level="critical", lifespan="off")).run(sockets=[listener])
-
-
-def _trace_lines(on_line: Callable[[str, int], None]) -> None:
-    """Call ``on_line`` before each line of the inbox, in every thread."""
-    traced: dict[Any, str | None] = {}
-
-    def enter(frame: FrameType, _event: str, _argument: Any) -> Any:
-        code = frame.f_code
-        if code not in traced:
-            is_traced = code.co_filename.startswith(_TRACED)
-            traced[code] = str(Path(code.co_filename).relative_to(_PACKAGE)) if is_traced else None
-        return None if traced[code] is None else at_line
-
-    def at_line(frame: FrameType, event: str, _argument: Any) -> Any:
-        if event == "line":
-            on_line(traced[frame.f_code] or "", frame.f_lineno)
-        return at_line
-
-    threading.settrace(enter)
-    sys.settrace(enter)
-
-
-def _signaller(name: str, line: int, hits: int, number: int) -> Callable[[str, int], None]:
-    left = [hits]
-
-    def on_line(at_name: str, at_line: int) -> None:
-        if at_line == line and at_name == name and left[0] > 0:
-            left[0] -= 1
-            if left[0] == 0:
-                os.kill(os.getpid(), number)
-
-    return on_line
-
-
-def _reporter(path: str) -> Callable[[str, int], None]:
-    seen: set[tuple[str, int]] = set()
-    report = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-
-    def on_line(name: str, line: int) -> None:
-        if (name, line) not in seen:
-            seen.add((name, line))
-            os.write(report, f"{name}:{line}\n".encode())
-
-    return on_line
 
 
 def main() -> None:
@@ -198,16 +140,7 @@ def main() -> None:
 
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
     print(listener.getsockname()[1], flush=True)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for what was killed
-    for text in sys.stdin:
-        pid = os.fork()
-        if pid == 0:
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            os.close(0)
-            random.seed()
-            serve(spec, json.loads(text), listener)
-            os._exit(1)
-        print(pid, flush=True)
+    fork_for_each_plan(lambda plan: serve(spec, plan, listener), ["inbox", "connections.py"])
 
 
 if __name__ == "__main__":

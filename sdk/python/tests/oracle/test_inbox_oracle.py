@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 from inbox_bugs import BUGS
-from inbox_run import Plan, new_database, run
+from inbox_run import run
+from kills import Plan, new_database
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="the oracle needs Linux")
 

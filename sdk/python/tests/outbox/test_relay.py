@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -13,9 +12,11 @@ from typing import Any
 import pytest
 
 from commerce_event_sdk import Client, Outbox
+from commerce_event_sdk.outbox.postgres_store import PostgresOutboxStore
 from commerce_event_sdk.outbox.relay import Relay
+from commerce_event_sdk.outbox.sqlite_store import SqliteOutboxStore
 from commerce_event_sdk.outbox.store import OutboxError, open_store
-from scripted_server import DEADLINE_S, KEY, ScriptedServer, problem, scripted_server
+from scripted_server import DEADLINE_S, KEY, ScriptedServer, problem, scripted_server, until
 from shop_databases import SHOPS, Shop
 
 pytestmark = pytest.mark.integration
@@ -47,15 +48,6 @@ def add(shop: Shop, *numbers: int, event_type: str = "Own", key: str | None = No
 
 def numbers(server: ScriptedServer) -> list[int]:
     return [each["data"]["Number"] for each in server.accepted.values()]
-
-
-def until(condition: Callable[[], Any]) -> None:
-    waiting = threading.Event()
-    for _ in range(int(DEADLINE_S / 0.01)):
-        if condition():
-            return
-        waiting.wait(0.01)
-    raise AssertionError("it did not happen in time")
 
 
 def test_relay_publishes_in_order_and_empties_the_table(shop: Shop, server: ScriptedServer) -> None:
@@ -247,8 +239,8 @@ def test_relay_second_one_waits_and_takes_over(
 def test_two_relays_without_the_lock_still_keep_the_order(
     shop: Shop, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for store in ("sqlite_store.SqliteOutboxStore", "postgres_store.PostgresOutboxStore"):
-        monkeypatch.setattr(f"commerce_event_sdk.outbox.{store}.acquire", lambda _self: True)
+    for store in (SqliteOutboxStore, PostgresOutboxStore):
+        monkeypatch.setattr(store, "acquire", lambda _self: True)
     with ExitStack() as relays:
         for _ in range(2):
             relays.enter_context(relay_of(shop, server, batch_events=7)).start()
@@ -258,30 +250,35 @@ def test_two_relays_without_the_lock_still_keep_the_order(
     assert numbers(server) == list(range(200))
 
 
-def test_relay_stop_cuts_a_request_that_hangs(shop: Shop, server: ScriptedServer) -> None:
-    server.then(server.hang)
-    add(shop, 1)
+@pytest.mark.parametrize("requests_before", [0, 1])
+def test_relay_stop_cuts_a_request_that_hangs(shop: Shop, server: ScriptedServer, requests_before: int) -> None:
     with relay_of(shop, server) as relay:
         relay.start()
+        add(shop, *range(requests_before))
+        until(lambda: len(server.requests) == requests_before)
+        server.then(server.hang)
+        add(shop, 9)
         assert server.hanging.wait(DEADLINE_S)
         relay.stop(0.05)
         assert not relay.is_running
+    assert len(server.requests) == requests_before + 1
     assert [row[4] for row in shop.rows()] == ["pending"]
     with pytest.raises(RuntimeError, match="make another one"):
         relay.start()
 
 
-def test_relay_waits_for_the_table(tmp_path: Path, server: ScriptedServer, caplog: pytest.LogCaptureFixture) -> None:
-    for kind in SHOPS:
-        caplog.clear()
-        with SHOPS[kind](tmp_path, with_table=False) as shop, relay_of(shop, server) as relay:
-            relay.start()
-            until(lambda: "no table commerce_event_outbox; run Outbox().create_tables" in caplog.text)
-            with closing(shop.connect()) as connection:
-                OUTBOX.create_tables(connection)
-                OUTBOX.add(connection, "Own", {"Number": len(kind)})
-                connection.commit()
-            until(lambda kind=kind: len(kind) in numbers(server))
+@pytest.mark.parametrize("kind", sorted(SHOPS))
+def test_relay_waits_for_the_table(
+    tmp_path: Path, server: ScriptedServer, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with SHOPS[kind](tmp_path, with_table=False) as shop, relay_of(shop, server) as relay:
+        relay.start()
+        until(lambda: "no table commerce_event_outbox; run Outbox().create_tables" in caplog.text)
+        with closing(shop.connect()) as connection:
+            OUTBOX.create_tables(connection)
+            OUTBOX.add(connection, "Own", {"Number": 1})
+            connection.commit()
+        until(lambda: numbers(server) == [1])
 
 
 def test_relay_lost_database_connection_is_opened_again(tmp_path: Path, server: ScriptedServer) -> None:
@@ -299,11 +296,8 @@ def test_relay_lost_database_connection_is_opened_again(tmp_path: Path, server: 
 def test_relay_delete_that_fails_publishes_again_under_the_same_id(
     shop: Shop, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for store in ("sqlite_store.SqliteOutboxStore", "postgres_store.PostgresOutboxStore"):
-        name = f"commerce_event_sdk.outbox.{store}.settle"
-        original = pytest.importorskip(name.rpartition(".")[0].rpartition(".")[0])
-        cls = getattr(original, store.rpartition(".")[2])
-        monkeypatch.setattr(cls, "settle", _fail_once(cls.settle))
+    for store in (SqliteOutboxStore, PostgresOutboxStore):
+        monkeypatch.setattr(store, "settle", _fail_once(store.settle))
     add(shop, 1, 2)
     with relay_of(shop, server) as relay:
         relay.run_until_idle()

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from interpreters import PROJECT, VERSIONS, build_wheel, find_interpreter, install_wheel, new_environment, run_python
+from interpreters import (
+    PROJECT,
+    VERSIONS,
+    build_wheel,
+    command_of,
+    find_interpreter,
+    install_wheel,
+    new_environment,
+    run_python,
+)
 
 SMOKE = Path(__file__).with_name("smoke.py")
 
@@ -45,3 +54,10 @@ def test_wheel_works_alone_in_an_empty_environment(version: str, wheel: Path, tm
     smoke = run_python(python, "-I", "-W", "error", str(SMOKE), version, cwd=tmp_path)
     assert (smoke.returncode, smoke.stderr) == (0, ""), smoke.stdout + smoke.stderr
     assert smoke.stdout.splitlines()[-1] == "all well"
+    inbox = run_python(
+        python, "-I", "-m", "commerce_event_sdk", "inbox", "status", "--database", "sqlite:///inbox.db", cwd=tmp_path
+    )
+    assert (inbox.returncode, inbox.stderr) == (0, "")
+    assert inbox.stdout.split()[2:4] == ["done", "2"]
+    help_of_relay = run_python(command_of(environment, "commerce-event-relay"), "--help")
+    assert (help_of_relay.returncode, help_of_relay.stderr) == (0, "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 from api_server import ADMIN_KEY, Api, running_api
 from commerce_event.contract.catalogue import EVENT_TYPES
-from inbox_run import MEMORY_DISK, new_database
+from kills import MEMORY_DISK, new_database
 
 from commerce_event_sdk import Delivery, OrderCancelledEvent, OrderConfirmedEvent, Receiver
 from commerce_event_sdk.inbox import Inbox
@@ -272,6 +273,77 @@ def test_gaps_started_run_again_after_an_error_until_they_are_stopped(inbox: Inb
         assert gaps.stop()
         assert len(_ids(inbox)) == 3
         assert not any(thread.name == "commerce-event-gaps" for thread in threading.enumerate())
+
+
+def _command(path: Path, url: str | None, *options: str, key: str = ADMIN_KEY) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "commerce_event_sdk", "inbox", "gaps", "--database", f"sqlite:///{path}"]
+    where = [] if url is None else ["--url", url]
+    return subprocess.run(
+        [*command, *where, *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "COMMERCE_EVENT_KEY": key},
+    )
+
+
+async def test_command_fetches_the_wanted_events_and_says_how_many(api: Api, inbox: Inbox, tmp_path: Path) -> None:
+    inbox.create_tables()
+    await _publish(api, 2)
+    cancelled = (await api.publish(type_="OrderCancelledEvent", ApplicationId=7))["id"]
+    options = ("--client-id", "1", "--grace", "0", "--start", "0", "--types", "OrderCancelledEvent, X")
+    arguments = (tmp_path / "inbox.db", api.url, *options, "--application-id", "7")
+    done = await asyncio.to_thread(_command, *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "3 events compared up to number 3, 1 fetched\n"
+    assert _ids(inbox) == [cancelled]
+    again = await asyncio.to_thread(_command, *arguments, "--json")
+    assert json.loads(again.stdout) == {"position": 3, "checked": 0, "fetched": 0, "lost": []}
+
+
+async def test_command_exits_with_1_when_events_are_lost(api: Api, inbox: Inbox, tmp_path: Path) -> None:
+    await _publish(api, 1)
+    await _run(_gaps(inbox, api))
+    await _publish(api, 3)
+    await _delete_oldest(api, 3)
+    done = await asyncio.to_thread(_command, tmp_path / "inbox.db", api.url, "--client-id", "1", "--grace", "0")
+    assert (done.returncode, done.stderr) == (1, "events 2 to 3 of client 1 are lost: the server deleted them\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "url", "code", "told"),
+    [
+        (["--client-id", "1"], "http://127.0.0.1:1", 1, "inbox: no answer from http://127.0.0.1:1:"),
+        (["--client-id", "1"], "ftp://127.0.0.1", 1, "inbox: 'ftp://127.0.0.1' is not the address of a server"),
+        (["--client-id", "1"], None, 2, "inbox: give --url"),
+        (["--client-id", "one"], "http://127.0.0.1:1", 2, "must be a whole number from 0, not one"),
+        ([], "http://127.0.0.1:1", 2, "the following arguments are required: --client-id"),
+    ],
+)
+def test_command_that_cannot_run_says_why_in_one_sentence(
+    options: list[str], url: str | None, code: int, told: str, inbox: Inbox, tmp_path: Path
+) -> None:
+    inbox.create_tables()
+    done = _command(tmp_path / "inbox.db", url, *options)
+    assert done.returncode == code, done.stderr
+    assert told in done.stderr.splitlines()[-1]
+    assert ADMIN_KEY not in done.stderr
+
+
+def test_command_with_an_interval_runs_until_it_is_interrupted(inbox: Inbox, tmp_path: Path) -> None:
+    inbox.create_tables()
+    with FaultyApi(events=3) as server:
+        command = [sys.executable, "-m", "commerce_event_sdk", "inbox", "gaps", "--client-id", "1", "--start", "0"]
+        options = ["--database", f"sqlite:///{tmp_path / 'inbox.db'}", "--url", server.url, "--every", "0"]
+        variables = {**os.environ, "COMMERCE_EVENT_KEY": ADMIN_KEY}
+        with subprocess.Popen([*command, *options], stderr=subprocess.PIPE, env=variables, text=True) as running:
+            server.wait_for(requests=3)
+            running.send_signal(signal.SIGTERM)
+            _, log = running.communicate(timeout=60)
+        assert running.returncode == 0, log
+    assert "3 missed events of client 1 fetched" in log
+    assert len(_ids(inbox)) == 3
 
 
 async def _delete_oldest(api: Api, count: int) -> None:

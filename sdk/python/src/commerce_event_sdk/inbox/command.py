@@ -1,4 +1,4 @@
-"""The command ``python -m commerce_event_sdk inbox``: look at messages, retry, discard or delete them."""
+"""The command ``python -m commerce_event_sdk inbox``: look at messages, retry, discard, delete or fetch them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, Final
 
-from commerce_event_sdk.inbox import Inbox, InboxMessage, InboxUnavailableError
+from commerce_event_sdk.inbox import Inbox, InboxMessage, InboxUnavailableError, gaps_command
 from commerce_event_sdk.inbox.messages import STATES
 
 LIMIT_MAX: Final = 1000
@@ -85,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     purge = add("purge", _purge, "delete finished messages; a repeat of one is a new event")
     purge.add_argument("--older-than", type=_duration, required=True, metavar="TIME", help="such as 30d, 12h or 15m")
     purge.add_argument("--state", choices=("done", "dead"), default="done", help="which messages (default done)")
+    gaps_command.add_options(add("gaps", gaps_command.run, "fetch from a server the events that never arrived"))
     return parser
 
 

@@ -164,9 +164,13 @@ class Gaps:
         self._thread = threading.Thread(target=self.run, args=(every_s,), name="commerce-event-gaps", daemon=True)
         self._thread.start()
 
+    def request_stop(self) -> None:
+        """Let ``run`` end after the page that it is at, without waiting for it."""
+        self._stopping.set()
+
     def stop(self, timeout_s: float = 30.0) -> bool:
         """End ``run`` after the page that it is at. Returns whether it ended in time."""
-        self._stopping.set()
+        self.request_stop()
         thread = self._thread
         if thread is None:
             return True

@@ -21,7 +21,7 @@ class Arrival(NamedTuple):
 
 def names() -> list[str]:
     """Return the names of the recorded lives."""
-    files = resources.files(__package__).joinpath("recorded").iterdir()
+    files = resources.files("commerce_event_sdk.testing").joinpath("recorded").iterdir()
     return sorted(each.name[: -len(".json")] for each in files if each.name.endswith(".json"))
 
 
@@ -45,6 +45,6 @@ def describe(name: str) -> str:
 def _read(name: str) -> dict[str, Any]:
     if name not in names():
         raise LookupError(f"there is no life {name!r}; there are {', '.join(names())}")
-    file = resources.files(__package__).joinpath("recorded").joinpath(f"{name}.json")
+    file = resources.files("commerce_event_sdk.testing").joinpath("recorded").joinpath(f"{name}.json")
     life: dict[str, Any] = json.loads(file.read_text("utf-8"))
     return life

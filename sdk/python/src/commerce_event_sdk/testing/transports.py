@@ -9,7 +9,7 @@ import inspect
 import io
 import sys
 import threading
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable, MutableMapping
 from concurrent.futures import Future
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
@@ -129,7 +129,7 @@ def _environ(path: str, headers: Headers, body: bytes) -> dict[str, Any]:
 class AsgiTransport:
     """Runs an ASGI application, with its lifespan, on an event loop in a thread of its own."""
 
-    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+    def __init__(self, app: Callable[..., Any]) -> None:
         """Starts the application. Raises what its startup raises."""
         self._app = app
         self._state: dict[str, Any] = {}
