@@ -21,7 +21,8 @@ WAIT_S = 60.0
 
 def start(database: SharedDatabase, mode: str) -> subprocess.Popen[str]:
     where = str(database.path) if isinstance(database, SqliteInboxes) else database.url
-    environment = {**os.environ, "PYTHONPATH": str(PROGRAM.parent)}
+    path = os.pathsep.join([str(PROGRAM.parent), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path}
     return subprocess.Popen(
         [sys.executable, str(PROGRAM), where, mode], stdout=subprocess.PIPE, text=True, env=environment
     )
