@@ -83,7 +83,7 @@ WHERE position = :position AND claim = :claim AND state = 'pending'"""
 
 _MESSAGE: Final = """
 SELECT m.position, m.id, m.event_type, m.client_id, m.business_key, m.sequence, m.state, m.attempt_count,
-    m.received_at, m.next_attempt_at, m.claim IS NOT NULL, m.finished_at, m.error"""
+    m.received_at, m.next_attempt_at, m.state = 'pending' AND m.claim IS NOT NULL, m.finished_at, m.error"""
 _FROM: Final = " FROM commerce_event_inbox m"
 LIST: Final = _MESSAGE + _FROM + " WHERE m.position < :before ORDER BY m.position DESC LIMIT :limit"
 _LIST_STATE: Final = (
@@ -278,11 +278,13 @@ def fail(session: Session, message: Claimed, outcome: Retry | Dead, *, now: floa
     result = {**mine, "attempt_count": outcome.attempt_count, "error": outcome.error}
     with transaction(session):
         if isinstance(outcome, Retry):
-            return session.run(_RETRY_LATER, {**result, "at": outcome.at}) == 1
-        is_dead = session.run(_BURY, {**result, "at": now}) == 1
-        if is_dead:
-            _release_key(session, message.business_key, now)
-        return is_dead
+            is_mine = session.run(_RETRY_LATER, {**result, "at": outcome.at}) == 1
+            if not is_mine:  # the handler accepted it in a transaction of its own before it failed
+                _release_key(session, message.business_key, now)
+            return is_mine
+        is_mine = session.run(_BURY, {**result, "at": now}) == 1
+        _release_key(session, message.business_key, now)
+        return is_mine
 
 
 def release(session: Session, message: Claimed, *, now: float) -> None:
