@@ -406,6 +406,21 @@ def test_stop_waits_for_the_running_handler_and_leaves_the_rest(inbox: Inbox) ->
     assert (inbox.status().done, inbox.status().pending) == (1, 1)
 
 
+def test_run_blocks_until_stop_is_called(inbox: Inbox) -> None:
+    made = worker(inbox, lambda *_: None)
+    thread = threading.Thread(target=made.run)
+    thread.start()
+    inbox.put(delivery("a"), None)
+    while inbox.status().done == 0:
+        pass
+    assert thread.is_alive()
+    assert made.stop(WAIT_S)
+    thread.join(WAIT_S)
+    assert not thread.is_alive()
+    with pytest.raises(RuntimeError, match="started before"):
+        made.start()
+
+
 def test_worker_wakes_when_a_message_is_put(inbox: Inbox) -> None:
     done = threading.Event()
     made = worker(inbox, lambda *_: done.set(), poll_s=3600).start()

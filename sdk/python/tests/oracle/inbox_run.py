@@ -46,7 +46,8 @@ def run(plan: Plan, progress: bool = False) -> Report:
         for kind in KINDS:
             closing_.callback(end, forker.fork({"kind": kind}))
         all_acknowledged = platform.finish(SETTLE_S)
-        _wait_until_idle(plan.database)
+        acknowledged_s = time.monotonic() - began
+        waiting = _wait_until_idle(plan.database)
         violations = judge(ledger.sent, _outcome(plan.database), has_dead_letters=has_dead_letters)
         if not all_acknowledged:
             violations.append("some events were never acknowledged")
@@ -54,6 +55,8 @@ def run(plan: Plan, progress: bool = False) -> Report:
         "events": len(ledger.sent),
         "requests": sum(each.times_sent for each in ledger.sent),
         "answers": dict(ledger.answers),
+        "seconds until all were acknowledged": round(acknowledged_s, 1),
+        "of them waiting for a worker then": waiting,
         "seconds in all": round(time.monotonic() - began, 1),
     }
     return Report(violations, figures)
@@ -69,11 +72,14 @@ def _create_tables(database: str) -> None:
         connection.commit()
 
 
-def _wait_until_idle(database: str) -> None:
+def _wait_until_idle(database: str) -> int:
+    """Return how many messages were pending at first."""
     deadline = time.monotonic() + SETTLE_S
     with closing(open_inbox(database)) as inbox:
+        waiting = inbox.status().pending
         while inbox.status().pending and time.monotonic() < deadline:
             time.sleep(0.05)
+    return waiting
 
 
 def _outcome(database: str) -> Outcome:
