@@ -26,7 +26,8 @@ _RESERVED: Final = frozenset({
     "never", "new", "none", "notrequired", "null", "number", "object", "or", "override", "parent", "parse",
     "print", "private", "protected", "public", "readonly", "record", "require", "return", "self", "set",
     "static", "string", "switch", "syntaxerror", "system", "throw", "tokens", "trait", "true", "try", "type",
-    "typeddict", "typeerror", "unset", "use", "utf8jsonreader", "utf8jsonwriter", "var", "void", "while", "xor", "yield",
+    "typeddict", "typeerror", "unset", "use", "utf8jsonreader", "utf8jsonwriter", "var", "void", "while", "xor",
+    "yield",
 })  # fmt: skip
 
 
