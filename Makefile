@@ -71,10 +71,10 @@ chaos: $(VENV)/.dev ## inject faults under load, 250 kills on each engine, and c
 chaos-sdk: $(VENV)/.dev ## kill programs with an inbox or an outbox, 1,000 times each on each database, and check every effect (20 minutes)
 	$(BIN)/python sdk/python/tests/oracle/inbox_run.py --database sqlite --mode worker --kills 800
 	$(BIN)/python sdk/python/tests/oracle/inbox_run.py --database sqlite --mode accept --kills 200
-	$(BIN)/python sdk/python/tests/oracle/inbox_run.py --database postgres --mode worker --kills 800
-	$(BIN)/python sdk/python/tests/oracle/inbox_run.py --database postgres --mode accept --kills 200
+	$(BIN)/python sdk/python/tests/oracle/inbox_run.py --database postgres --mode worker --kills 800 --life 0.8
+	$(BIN)/python sdk/python/tests/oracle/inbox_run.py --database postgres --mode accept --kills 200 --life 0.8
 	$(BIN)/python sdk/python/tests/oracle/outbox_run.py --database sqlite --kills 1000
-	$(BIN)/python sdk/python/tests/oracle/outbox_run.py --database postgres --kills 1000
+	$(BIN)/python sdk/python/tests/oracle/outbox_run.py --database postgres --kills 1000 --life 0.8
 
 simulate: $(VENV)/.dev ## run thousands of simulated worlds, each from a seed (an hour)
 	$(BIN)/python tests/simulation/every_commit.py

@@ -26,7 +26,6 @@ MEMORY_DISK: Final = Path("/dev/shm")
 _LINE_WAIT_S: Final = 0.4  # for a line that is not reached, then the process is killed where it is
 _READY_S: Final = 10.0
 _READY_SHARE: Final = 0.8  # of the processes live until they are ready
-_LIFE_S: Final = 0.3  # longest life until a kill at a random moment
 _STOPPED_S: Final = 0.8  # longer than a claim lasts
 _REPORT_S: Final = 1.5
 
@@ -38,7 +37,7 @@ class Plan:
     """What is to be done in a run.
 
     ``stops`` is the share of processes that are stopped and continued, ``lines`` the share of those that are killed
-    before a line.
+    before a line. ``life_s`` is the longest life of a process that is ready until a kill at a random moment.
     """
 
     database: str  # the path of a file, or a PostgreSQL URL
@@ -48,6 +47,7 @@ class Plan:
     bug: str = "none"
     stops: float = 0.1
     lines: float = 0.5
+    life_s: float = 0.3
 
 
 @dataclass
@@ -146,7 +146,7 @@ class Killer:
         )
         self._forker.wait_until_ready(self._kind, process)
         if is_stop:
-            time.sleep(_STOPPED_S + self._rng.random() * _LIFE_S)
+            time.sleep(_STOPPED_S + self._rng.random() * self._plan.life_s)
             self._continue(process)
             self._counts["stopped before a line"] += 1
             end(process)
@@ -162,7 +162,7 @@ class Killer:
         process = self._forker.fork({"kind": self._kind})
         if self._rng.random() < _READY_SHARE:
             self._forker.wait_until_ready(self._kind, process)
-        time.sleep(self._rng.random() * _LIFE_S)
+        time.sleep(self._rng.random() * self._plan.life_s)
         if self._rng.random() < self._plan.stops:
             _send(process, signal.SIGSTOP)
             time.sleep(_STOPPED_S)
@@ -273,10 +273,20 @@ def main(run: Callable[..., Report], modes: Sequence[str], description: str) -> 
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--stops", type=float, default=0.1, help="share of processes that are stopped and continued")
     parser.add_argument("--lines", type=float, default=0.5, help="share of processes that are killed before a line")
+    parser.add_argument("--life", type=float, default=0.3, help="seconds until a kill at a random moment, at most")
     parser.add_argument("--bug", default="none", help="a seeded bug")
     options = parser.parse_args()
     with new_database(options.database) as database:
-        plan = Plan(database, options.mode, options.kills, options.seed, options.bug, options.stops, options.lines)
+        plan = Plan(
+            database=database,
+            mode=options.mode,
+            kills=options.kills,
+            seed=options.seed,
+            bug=options.bug,
+            stops=options.stops,
+            lines=options.lines,
+            life_s=options.life,
+        )
         report = run(plan, progress=True)
     for name, value in report.figures.items():
         print(f"{name}: {value}")
