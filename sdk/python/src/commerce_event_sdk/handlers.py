@@ -77,7 +77,10 @@ class Handler:
             await result
 
     def _call(self, event: Any, delivery: Delivery) -> Any:
-        return self.function(event, delivery) if self.takes_delivery else self.function(event)
+        try:
+            return self.function(event, delivery) if self.takes_delivery else self.function(event)
+        except StopIteration as error:  # no future can hold it before Python 3.12: its caller would wait for ever
+            raise RuntimeError("the handler raised StopIteration") from error
 
 
 class Handlers:

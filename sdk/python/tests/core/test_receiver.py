@@ -434,6 +434,13 @@ def test_handler_of_any_kind_has_finished_before_the_answer(take: Take, function
     assert Callables.seen == [seen]
 
 
+async def test_handle_async_of_a_handler_that_raises_stop_iteration_answers_500() -> None:
+    receiver = Receiver(secret=SECRET)
+    receiver.on("*")(lambda _: next(iter(())))
+    answer = await asyncio.wait_for(receiver.handle_async(signed_headers(), ORDER_BODY), 10)
+    assert answer.status == 500
+
+
 async def test_handle_async_calls_a_sync_handler_outside_the_loop() -> None:
     threads: list[int] = []
     receiver = Receiver(secret=SECRET)

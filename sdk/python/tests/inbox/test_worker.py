@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from commerce_event_sdk import DeadLetter, Delivery, Gone, RetryLater
 from commerce_event_sdk.inbox import Inbox
-from inboxes import T0, SharedDatabase, delivery, worker
+from inboxes import T0, PostgresInboxes, SharedDatabase, delivery, worker
 
 pytestmark = pytest.mark.integration
 WAIT_S = 20.0
@@ -291,6 +293,56 @@ def test_handler_that_commits_itself_is_logged(inbox: Inbox, caplog: pytest.LogC
 
 async def _async_handler(event: object, got: Delivery) -> None:
     write_effect(got)
+
+
+def test_handler_that_interrupts_its_thread_fails_its_attempt(inbox: Inbox) -> None:
+    def handler(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    inbox.put(delivery("a"), None)
+    running = worker(inbox, handler, max_attempts=1).start()
+    try:
+        deadline = time.monotonic() + WAIT_S
+        while inbox.status().dead == 0 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert inbox.status().dead == 1
+    finally:
+        running.stop()
+
+
+def test_handler_that_hides_an_error_of_its_transaction_fails_its_attempt(postgres_database: PostgresInboxes) -> None:
+    def handler(_: object, got: Delivery) -> None:
+        with suppress(Exception):
+            got.connection.execute("SELECT 1 / 0")
+
+    inbox = postgres_database.inbox()
+    inbox.put(delivery("a"), None)
+    worker(inbox, handler, max_attempts=1).run_until_idle()
+    message = inbox.message("a")
+    assert message is not None
+    assert (message.state, message.attempt_count) == ("dead", 1)
+
+
+def test_handler_that_hides_the_loss_of_its_connection_is_called_again(postgres_database: PostgresInboxes) -> None:
+    attempts = []
+
+    def handler(_: object, got: Delivery) -> None:
+        write_effect(got)
+        attempts.append(got.attempt)
+        if len(attempts) == 1:
+            postgres_database.on_server(f"SELECT pg_terminate_backend({got.connection.info.backend_pid})")
+            with suppress(Exception):
+                got.connection.execute("SELECT 1")
+
+    inbox = postgres_database.inbox()
+    postgres_database.run("CREATE TABLE effects (id text)")
+    inbox.put(delivery("a"), None)
+    made = worker(inbox, handler)
+    made.run_until_idle()
+    postgres_database.clock.advance(5)
+    made.run_until_idle()
+    assert effects_in(postgres_database) == ["a"]
+    assert inbox.status().done == 1
 
 
 @pytest.mark.usefixtures("effects")

@@ -37,6 +37,8 @@ def _translated(function: F) -> F:
 
         try:
             return function(*arguments, **options)
+        except psycopg.errors.InFailedSqlTransaction:
+            raise  # a handler has caught the error of its statement, and would do it again
         except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError) as error:
             raise InboxUnavailableError(f"PostgreSQL: {str(error).strip() or type(error).__name__}") from error
 
@@ -54,6 +56,8 @@ class PostgresSession(Session):
 
     @property
     def is_in_transaction(self) -> bool:
+        if self.raw.broken:
+            raise InboxUnavailableError("PostgreSQL: the connection was lost, and its transaction with it")
         return bool(self.raw.info.transaction_status.name in {"INTRANS", "INERROR"})
 
     @_translated

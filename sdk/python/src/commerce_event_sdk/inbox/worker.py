@@ -267,12 +267,11 @@ class _Attempts:
         except _LostClaimError:
             self._roll_back()
             LOG.warning("%s is handled by another worker: this attempt was rolled back", message.id)
-        except (KeyboardInterrupt, GeneratorExit):
-            self._roll_back()
-            self._store(lambda session: messages.release(session, message, now=self._inbox.clock()))
-            raise
         except BaseException as error:
             self._roll_back()
+            if _is_interrupt(error):
+                self._store(lambda session: messages.release(session, message, now=self._inbox.clock()))
+                raise
             self._fail(message, error)
 
     def close(self) -> None:
@@ -334,6 +333,12 @@ class _Attempts:
                 self._session.rollback()
             except Exception:
                 self.close()
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    """Return whether a person ended the program. In other threads the handler itself has raised such an error."""
+    is_main = threading.current_thread() is threading.main_thread()
+    return is_main and isinstance(error, (KeyboardInterrupt, GeneratorExit))
 
 
 def _close(session: Session | None) -> None:
