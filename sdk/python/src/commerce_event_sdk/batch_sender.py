@@ -18,6 +18,7 @@ from typing import Any, Final, TypeAlias, cast
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from commerce_event_sdk.plain_text import printable
 from commerce_event_sdk.publishing import (
     Accepted,
     EventRefusedError,
@@ -30,6 +31,8 @@ Result: TypeAlias = Accepted | EventRefusedError | UnavailableError
 
 _ANSWER_MAX: Final = 16 * 1024 * 1024  # bytes
 _PIECE: Final = 64 * 1024
+_TEXT_MAX: Final = 2_000  # characters of a text in an answer that are kept
+_ERRORS_MAX: Final = 20
 _RETRY_AFTER_MAX_S: Final = 3_600.0
 _RETRIED: Final = frozenset({408, 425, 429})  # and 5xx
 _OVERLOAD: Final = frozenset({429, 502, 503})
@@ -160,7 +163,7 @@ class BatchSender:
             detail = f"the server redirects to {self._redact(headers.get('Location', '?'))}; give that address instead"
         if status < 300:
             return _unexpected(self._target.netloc)
-        return RequestRefusedError(status, title, detail, _faults(problem.get("errors")))
+        return RequestRefusedError(status, title, detail, self._faults(problem.get("errors")))
 
     def _results(self, answer: bytes, count: int) -> list[Result]:
         items = _json_object(answer).get("items")
@@ -168,23 +171,33 @@ class BatchSender:
             raise _unexpected(self._target.netloc)
         try:
             return [self._result(item) for item in items]
-        except (AttributeError, KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
             raise _unexpected(self._target.netloc) from None
 
     def _result(self, item: Mapping[str, Any]) -> Result:
         status = int(item["status"])
+        if status < 200:
+            raise ValueError("no event has such a status")
         if status < 300:
-            return Accepted(
-                str(item["id"]), bool(item["duplicate"]), int(item["deliveries"]), _faults(item.get("warnings"))
-            )
+            warnings = self._faults(item.get("warnings"))
+            return Accepted(self._redact(str(item["id"])), bool(item["duplicate"]), int(item["deliveries"]), warnings)
         title, detail = self._redact(str(item.get("title", ""))), self._redact(str(item.get("detail", "")))
         if status >= 500 or status in _RETRIED:
             return UnavailableError(f"{status} {title}: {detail}")
-        return EventRefusedError(status, title, detail, _faults(item.get("errors")))
+        return EventRefusedError(status, title, detail, self._faults(item.get("errors")))
+
+    def _faults(self, errors: Any) -> tuple[tuple[str, str], ...]:
+        if not isinstance(errors, list):
+            return ()
+        return tuple(
+            (self._redact(str(each.get("pointer", ""))), self._redact(str(each.get("message", ""))))
+            for each in errors[:_ERRORS_MAX]
+            if isinstance(each, dict)
+        )
 
     def _redact(self, text: str) -> str:
-        """Return a text for people, without the key, should a server or proxy repeat it."""
-        return text.replace(self._key, "***")[:2_000]
+        """Return a text of a server or proxy for people: printable, and without the key, should it be repeated."""
+        return printable(text.replace(self._key, "***")[:_TEXT_MAX])
 
 
 def _read(response: http.client.HTTPResponse) -> bytes:
@@ -298,7 +311,7 @@ def _retry_after(text: str | None) -> float | None:
     except ValueError:
         try:
             then = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         if then.tzinfo is None:
             then = then.replace(tzinfo=timezone.utc)
@@ -312,11 +325,3 @@ def _json_object(body: bytes) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _faults(errors: Any) -> tuple[tuple[str, str], ...]:
-    if not isinstance(errors, list):
-        return ()
-    return tuple(
-        (str(each.get("pointer", "")), str(each.get("message", ""))) for each in errors if isinstance(each, dict)
-    )

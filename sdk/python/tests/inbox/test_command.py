@@ -188,3 +188,10 @@ def test_module_runs_as_a_program(sqlite_database: SqliteInboxes, tmp_path: Path
     environment = {**os.environ, "COMMERCE_EVENT_INBOX_DATABASE": sqlite_database.url, "PYTHONWARNINGS": "error"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
     assert [each["id"] for each in json.loads(done.stdout)["messages"]] == ["a"]
+
+
+def test_command_with_an_address_that_cannot_be_read_shows_no_password(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inbox", "status", "--database", "postgresql://u:se cret@127.0.0.1:1/x"]) == 1
+    shown = capsys.readouterr().err
+    assert "%XX" in shown
+    assert "cret" not in shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -316,6 +317,62 @@ def _fail_once(settle: Callable[..., None]) -> Callable[..., None]:
         settle(*arguments)
 
     return call
+
+
+def test_relay_delete_that_always_fails_makes_the_pauses_longer(
+    shop: Shop, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise OutboxError("the disk is full")
+
+    for store in (SqliteOutboxStore, PostgresOutboxStore):
+        monkeypatch.setattr(store, "settle", fail)
+    add(shop, 1)
+    with relay_of(shop, server) as relay:
+        relay.start()
+        until(lambda: longest_pause_s(caplog.text) > 0.3 or len(server.requests) > 20)
+    assert len(server.requests) <= 20
+
+
+def longest_pause_s(text: str) -> float:
+    return max(map(float, re.findall(r"next attempt in ([0-9.]+) s", text)), default=0.0)
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\ud800", "\x1b[31m\n", KEY, "m" * 100_000])
+def test_relay_refused_event_has_a_reason_that_people_and_databases_can_take(
+    text: str, shop: Shop, server: ScriptedServer
+) -> None:
+    errors = [{"pointer": text, "message": text}] * 50
+    item = {"status": 422, "title": text, "detail": text, "errors": errors}
+    server.then(*[lambda handler, _: handler.json(200, {"items": [item]})] * 3)
+    add(shop, 1)
+    with relay_of(shop, server) as relay:
+        relay.run_until_idle()
+    assert len(server.requests) == 1
+    with closing(open_store(shop.url)) as store:
+        [dead] = store.status().dead_messages
+    assert dead.reason.isprintable()
+    assert KEY not in dead.reason
+    assert len(dead.reason) < 100_000
+
+
+@pytest.mark.parametrize("status", ["-1", "0", "Infinity", "null", "1e400"])
+def test_relay_answer_with_a_strange_status_keeps_the_message(status: str, shop: Shop, server: ScriptedServer) -> None:
+    item = {"status": json.loads(status), "id": "evt_1", "duplicate": False, "deliveries": 0}
+    server.then(lambda handler, _: handler.json(200, {"items": [item]}))
+    add(shop, 1)
+    with relay_of(shop, server) as relay:
+        relay.run_until_idle()
+    assert numbers(server) == [1]
+
+
+@pytest.mark.parametrize(
+    "database", ["postgresql://u:pass word@127.0.0.1:1/x", "postgresql://u:pass%zzword@h/x", "postgres://u:pass@[::1/x"]
+)
+def test_open_store_address_that_cannot_be_read_raises_without_the_password(database: str) -> None:
+    with pytest.raises(OutboxError, match="%XX") as raised:
+        open_store(database)
+    assert "pass" not in str(raised.value).replace("password", "")
 
 
 @pytest.mark.parametrize(

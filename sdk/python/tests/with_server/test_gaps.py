@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from commerce_event.contract.catalogue import EVENT_TYPES
 from kills import MEMORY_DISK, new_database
 
 from commerce_event_sdk import Delivery, OrderCancelledEvent, OrderConfirmedEvent, Receiver
+from commerce_event_sdk.content_keys import business_key
 from commerce_event_sdk.inbox import Inbox
 from commerce_event_sdk.inbox.gaps import GapReport, Gaps, GapsError
 from faulty_api import FaultyApi
@@ -250,6 +252,65 @@ async def test_gaps_refuse_an_answer_that_is_no_page(body: bytes, inbox: Inbox) 
         server.answer_with(body)
         with pytest.raises(GapsError, match="does not answer as Commerce Event does"):
             await _run(Gaps(inbox, server.url, ADMIN_KEY, 1, start=0))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sequence": 0},
+        {"sequence": 2**63},
+        {"sequence": "1"},
+        {"id": 5},
+        {"id": "\ud800"},
+        {"id": "x" * 257},
+        {"type": []},
+        {"data": 5},
+        {"accepted_at": "soon"},
+        {"accepted_at": None},
+        {"application_id": "1"},
+    ],
+)
+async def test_gaps_refuse_an_event_that_no_server_has(changes: dict[str, Any], inbox: Inbox) -> None:
+    event = {
+        "id": "evt_1", "sequence": 1, "type": "Own", "application_id": None, "accepted_at": "2026-01-01T00:00:00Z",
+        "data": {},
+    }  # fmt: skip
+    with FaultyApi(events=1) as server:
+        server.answer_with(json.dumps({"items": [event | changes], "next_cursor": None}).encode())
+        with pytest.raises(GapsError, match="does not answer as Commerce Event does"):
+            await _run(Gaps(inbox, server.url, ADMIN_KEY, 1, start=0, types={"Own"}))
+
+
+async def test_gaps_end_at_a_page_that_comes_again(inbox: Inbox) -> None:
+    with FaultyApi(events=1) as server:
+        page = server._page(0, 1) | {"next_cursor": "more"}
+        server.answer_with(json.dumps(page).encode())
+        with pytest.raises(GapsError, match="does not answer as Commerce Event does"):
+            await _run(Gaps(inbox, server.url, ADMIN_KEY, 1, start=0))
+    assert len(inbox.messages()) == 1
+
+
+async def test_gaps_show_what_a_server_says_as_printable_text(inbox: Inbox) -> None:
+    with FaultyApi(events=1) as server:
+        server.fail_after(requests=0, status=302, headers={"Location": f"/\x1b]0;x\x07{ADMIN_KEY}"})
+        with pytest.raises(GapsError, match="it redirects to") as caught:
+            await _run(Gaps(inbox, server.url, ADMIN_KEY, 1, start=0))
+    assert str(caught.value).isprintable()
+    assert ADMIN_KEY not in str(caught.value)
+
+
+async def test_gaps_store_a_long_business_key_as_a_delivery_does(database: str) -> None:
+    reference = random.Random(1).randbytes(5_000).hex()  # what PostgreSQL cannot compress for an index
+    event = {
+        "id": "evt_1", "sequence": 1, "type": "OrderReceivedEvent", "application_id": None,
+        "accepted_at": "2026-01-01T00:00:00Z", "data": {"ClientId": 1, "ClientOrderRef": reference},
+    }  # fmt: skip
+    opened = Inbox.postgres(database) if database.startswith("postgres") else Inbox.sqlite(database)
+    with closing(opened) as inbox, FaultyApi(events=1) as server:
+        server.answer_with(json.dumps({"items": [event], "next_cursor": None}).encode())
+        await _run(Gaps(inbox, server.url, ADMIN_KEY, 1, start=0))
+        [message] = inbox.messages()
+    assert message.business_key == business_key("OrderReceivedEvent", {"ClientOrderRef": reference})
 
 
 async def test_gaps_send_the_key_to_no_other_server(inbox: Inbox) -> None:

@@ -103,7 +103,7 @@ class Inbox:
         """Return an inbox in a PostgreSQL database. ``dsn`` is a URL or connection string of libpq.
 
         ``writers`` is how many connections may store events at the same time; the other arguments are those of
-        :meth:`sqlite`. Raises ModuleNotFoundError without psycopg.
+        :meth:`sqlite`. Raises ModuleNotFoundError without psycopg, and ValueError for a ``dsn`` that libpq cannot read.
         """
         from commerce_event_sdk.inbox.postgres import PostgresDatabase
 

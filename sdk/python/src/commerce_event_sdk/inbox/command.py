@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from commerce_event_sdk.inbox import Inbox, InboxMessage, InboxUnavailableError, gaps_command
 from commerce_event_sdk.inbox.messages import STATES
+from commerce_event_sdk.plain_text import printable
 
 LIMIT_MAX: Final = 1000
 _UNITS_S: Final[Mapping[str, int]] = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             inbox.close()
     except (_CommandError, InboxUnavailableError, ModuleNotFoundError, ValueError) as error:
-        print(f"inbox: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"inbox: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
         sys.stdout = None
@@ -135,13 +136,13 @@ def _list(inbox: Inbox, options: argparse.Namespace) -> int:
 def _row(message: InboxMessage) -> tuple[str, ...]:
     upcoming = "running" if message.is_claimed else _time(message.next_attempt_at) or "-"
     return (
-        _printable(message.id),
-        _printable(message.event_type or "-"),
+        printable(message.id),
+        printable(message.event_type or "-"),
         message.state,
         str(message.attempt_count),
         _time(message.received_at) or "-",
         upcoming,
-        _printable(message.business_key or "-"),
+        printable(message.business_key or "-"),
     )
 
 
@@ -154,10 +155,10 @@ def _show(inbox: Inbox, options: argparse.Namespace) -> int:
         return 0
     for name, value in shown.items():
         if name != "error" and value is not None:
-            print(f"{name + ':':18} {_printable(str(value))}")
-    print(f"{'body:':18} {'not kept' if body is None else _printable(body)}")
+            print(f"{name + ':':18} {printable(str(value))}")
+    print(f"{'body:':18} {'not kept' if body is None else printable(body)}")
     if message.error is not None:
-        print("\n" + "\n".join(_printable(line) for line in message.error.splitlines()))
+        print("\n" + "\n".join(printable(line) for line in message.error.splitlines()))
     return 0
 
 
@@ -174,7 +175,7 @@ def _discard(inbox: Inbox, options: argparse.Namespace) -> int:
 def _change(options: argparse.Namespace, name: str, change: Callable[[str], int], reason: str) -> int:
     unchanged = [each for each in options.id if change(each) == 0]
     for each in unchanged:
-        print(f"inbox: {_printable(each)} {reason}", file=sys.stderr)
+        print(f"inbox: {printable(each)} {reason}", file=sys.stderr)
     return _report(options, name, len(options.id) - len(unchanged), unchanged)
 
 
@@ -193,7 +194,7 @@ def _purge(inbox: Inbox, options: argparse.Namespace) -> int:
 def _find(inbox: Inbox, message_id: str) -> InboxMessage:
     message = inbox.message(message_id)
     if message is None:
-        raise _CommandError(f"{_printable(message_id)} is not in the inbox")
+        raise _CommandError(f"{printable(message_id)} is not in the inbox")
     return message
 
 
@@ -242,8 +243,3 @@ def _duration(text: str) -> float:
     if match is None:
         raise argparse.ArgumentTypeError(f"must be a number with s, m, h or d, such as 30d, not {text}")
     return float(int(match[1]) * _UNITS_S[match[2]])
-
-
-def _printable(text: str) -> str:
-    """Escape what could steer a terminal: ids and bodies come from others."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import logging
+import re
 import threading
 import time
 import urllib.error
@@ -14,15 +15,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.message import Message
 from email.utils import parsedate_to_datetime
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode, urlsplit
 
+from commerce_event_sdk.content_keys import business_key
 from commerce_event_sdk.delivery import Delivery
-from commerce_event_sdk.event import InvalidEventError
 from commerce_event_sdk.inbox.database import new_message
 from commerce_event_sdk.inbox.rules import InboxUnavailableError
-from commerce_event_sdk.parsing import parse
+from commerce_event_sdk.plain_text import printable
 
 if TYPE_CHECKING:
     import ssl
@@ -35,6 +36,8 @@ GRACE_S: Final = 60.0
 PAGE_EVENTS: Final = 200
 _OLDEST: Final = "SELECT min(sequence) FROM commerce_event_inbox WHERE client_id = :client_id"
 _ANSWER_MAX: Final = 16 * 1024 * 1024  # bytes
+_PIECE: Final = 64 * 1024
+_VISIBLE: Final = re.compile(r"[!-~]{1,256}")
 _RETRY_AFTER_MAX_S: Final = 3_600.0
 _LOST_MAX: Final = 100  # ranges in a report
 
@@ -199,7 +202,7 @@ class Gaps:
         if not events:
             return 0
         now = self._inbox.clock()
-        messages = [new_message(each, _business_key(each), now) for each in map(_delivery, events)]
+        messages = [new_message(_delivery(each), business_key(each["type"], each["data"]), now) for each in events]
         with self._inbox.session() as session:
             new = session.insert(messages)
         for webhook_id in sorted(new):
@@ -227,6 +230,9 @@ class _Server:
         while True:
             answer, now_s = self._get(after=position, limit=PAGE_EVENTS)
             events = answer["items"]
+            numbers = [position, *(each["sequence"] for each in events)]
+            if any(first >= second for first, second in pairwise(numbers)):
+                raise self._wrong_answer()  # the same page again and again would have no end
             ripe = _older_than(now_s - grace_s, events)
             if ripe:
                 yield ripe
@@ -242,28 +248,35 @@ class _Server:
     def _get(self, **query: int) -> tuple[dict[str, Any], float]:
         """Return a page and the server's time, which the times of events are compared with. Raises GapsError."""
         url = f"{self._url}/v1/events?{urlencode({'client_id': self._client_id, **query})}"
+        try:
+            with self._request(url) as response:
+                body = _read(response, time.monotonic() + self._timeout_s)
+        except (OSError, http.client.HTTPException) as error:
+            raise GapsError(f"no answer from {self._url}: {self._redact(str(error) or type(error).__name__)}") from None
+        if response.status != 200:
+            raise self._failure(response.status, response.headers, body)
+        return self._page(body), _date(response.headers)
+
+    def _request(self, url: str) -> Any:
+        """Return the answer, whatever its status."""
         headers = {"Authorization": f"Bearer {self._key}", "Accept": "application/json"}
         try:
             request = urllib.request.Request(url, headers=headers)  # noqa: S310 - http or https, see Gaps
-            with self._open(request, timeout=self._timeout_s) as response:
-                body = response.read(_ANSWER_MAX + 1)
-                now_s = _date(response.headers)
+            return self._open(request, timeout=self._timeout_s)
         except urllib.error.HTTPError as error:
-            with error:
-                raise self._failure(error.code, error.headers, error.read(_ANSWER_MAX)) from None
-        except (OSError, http.client.HTTPException) as error:
-            raise GapsError(f"no answer from {self._url}: {self._redact(str(error) or type(error).__name__)}") from None
-        return self._page(body), now_s
+            return error
 
     def _page(self, body: bytes) -> dict[str, Any]:
-        if len(body) <= _ANSWER_MAX:
-            try:
-                page: dict[str, Any] = json.loads(body)
-                if isinstance(page["items"], list) and "next_cursor" in page:
-                    return page
-            except (ValueError, KeyError, TypeError, RecursionError):
-                pass
-        raise GapsError(f"{self._url} does not answer as Commerce Event does; check the address", 200)
+        try:
+            page: dict[str, Any] = json.loads(body)
+            if all(map(_is_event, page["items"])) and "next_cursor" in page:
+                return page
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            pass
+        raise self._wrong_answer()
+
+    def _wrong_answer(self) -> GapsError:
+        return GapsError(f"{self._url} does not answer as Commerce Event does; check the address", 200)
 
     def _failure(self, status: int, headers: Message, body: bytes) -> GapsError:
         try:
@@ -277,12 +290,37 @@ class _Server:
         return GapsError(f"{self._url} answered {status}: {self._redact(detail)}", status, _retry_after(headers))
 
     def _redact(self, text: str) -> str:
-        return text.replace(self._key, "***")[:2_000]
+        return printable(text.replace(self._key, "***")[:2_000])
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_arguments: Any) -> None:
         return None
+
+
+def _read(response: Any, until: float) -> bytes:
+    """Return the body of an answer. Raises OSError when it takes longer than ``until``, and when it is too large."""
+    body = bytearray()
+    while piece := response.read1(_PIECE):
+        body += piece
+        if len(body) > _ANSWER_MAX:
+            raise OSError(f"the answer has more than {_ANSWER_MAX} bytes")
+        if time.monotonic() > until:
+            raise TimeoutError("the answer did not end in time")
+    return bytes(body)
+
+
+def _is_event(item: Any) -> bool:
+    """Return whether an item is an event in a form that every database can store. Raises KeyError and TypeError."""
+    return (
+        all(_VISIBLE.fullmatch(item[name]) for name in ("id", "type"))
+        and item["sequence"].__class__ is int
+        and 0 < item["sequence"] < 2**63
+        and (item["application_id"] is None or item["application_id"].__class__ is int)
+        and isinstance(item["data"], dict)
+        and isinstance(item["accepted_at"], str)
+        and _seconds(item["accepted_at"]) > 0
+    )
 
 
 def _delivery(event: Mapping[str, Any]) -> Delivery:
@@ -298,13 +336,6 @@ def _delivery(event: Mapping[str, Any]) -> Delivery:
     return Delivery(event["type"], event["id"], body, headers, sequence=sequence)
 
 
-def _business_key(delivery: Delivery) -> str | None:
-    try:
-        return parse(delivery.event_type, delivery.body).business_key
-    except InvalidEventError:
-        return None  # the worker makes it a dead letter, which people see
-
-
 def _older_than(time_s: float, events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the events before the first younger one; times need not rise with the sequence."""
     return list(takewhile(lambda event: _seconds(event["accepted_at"]) <= time_s, events))
@@ -317,7 +348,7 @@ def _seconds(time_text: str) -> float:
 def _date(headers: Message) -> float:
     try:
         return parsedate_to_datetime(headers["Date"]).timestamp()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return time.time()
 
 

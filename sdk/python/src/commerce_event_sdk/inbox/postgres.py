@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
@@ -12,6 +11,7 @@ from commerce_event_sdk.connections import Dialect, translate
 from commerce_event_sdk.inbox import schema
 from commerce_event_sdk.inbox.database import Database, NewMessage, Session
 from commerce_event_sdk.inbox.rules import InboxUnavailableError
+from commerce_event_sdk.postgres_address import postgres_address
 
 CONNECT_TIMEOUT_S: Final = 3
 _SCHEMA_LOCK: Final = 0x636F6D6D65766E74  # "commevnt": two programs that start at once create the tables once
@@ -102,15 +102,14 @@ class PostgresDatabase(Database):
     dialect: Dialect = "postgres"
 
     def __init__(self, dsn: str, writer_count: int) -> None:
-        """Raises ModuleNotFoundError without psycopg."""
+        """Raises ModuleNotFoundError without psycopg, and ValueError for an address that cannot be read."""
         try:
-            import psycopg  # noqa: F401
+            self._dsn = postgres_address(dsn)
         except ModuleNotFoundError:
             raise ModuleNotFoundError(
                 "an inbox in PostgreSQL needs psycopg: pip install 'commerce-event-sdk[postgres]'"
             ) from None
         self.writer_count = writer_count
-        self._dsn = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", dsn)
         self._lock = threading.Lock()
         self._has_tables = False
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 from commerce_event_sdk.client import Client
 from commerce_event_sdk.outbox.relay import Relay
 from commerce_event_sdk.outbox.store import OutboxError, OutboxStatus, open_store
+from commerce_event_sdk.plain_text import printable
 
 _STOP_S: Final = 5.0
 _LOOK_S: Final = 0.5
@@ -98,7 +99,7 @@ def _show_status(database: str, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(dataclasses.asdict(status), ensure_ascii=False, indent=2))
     else:
-        print("\n".join(_lines(status)))
+        print("\n".join(map(printable, _lines(status))))
     return 1 if status.dead else 0
 
 

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import Any, Final
 
 from commerce_event_sdk.outbox.store import DeadMessage, OutboxError, OutboxMessage, OutboxStatus
+from commerce_event_sdk.postgres_address import postgres_address
 
 _LOCK_CLASS: Final = 0x6365_6F62  # of advisory locks; the number of the lock is that of the table
 _STATEMENT_S: Final = 30
@@ -67,13 +68,17 @@ class PostgresOutboxStore:
     def __init__(self, dsn: str) -> None:
         try:
             import psycopg
+
+            address = postgres_address(dsn)
         except ImportError:
             raise OutboxError("psycopg is missing; run: pip install commerce-event-sdk[postgres]") from None
+        except ValueError as error:
+            raise OutboxError(str(error)) from None
         self._error: type[Exception] = psycopg.Error
         self._is_active = False
         with self._errors():
             self._connection: psycopg.Connection[Any] = psycopg.connect(
-                dsn, autocommit=True, application_name="commerce-event-relay", **_KEEPALIVE
+                address, autocommit=True, application_name="commerce-event-relay", **_KEEPALIVE
             )
             for setting in _SETTINGS:
                 self._connection.execute(setting)

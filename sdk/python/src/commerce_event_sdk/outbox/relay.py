@@ -113,7 +113,6 @@ class Relay:
                 log.info("active: publishing to %s", self._sender.url)
                 is_active = True
             messages = store.read(self._pace.events, BATCH_BYTES)
-            self._database_pace.succeed()
             self._report(is_idle=not messages)
             if messages:
                 self._publish(store, messages)
@@ -121,6 +120,7 @@ class Relay:
                 return True
             else:
                 self._stopping.wait(self._poll_interval_s)
+            self._database_pace.succeed()  # not before: what is full can still be read
         return False
 
     def _publish(self, store: OutboxStore, messages: Sequence[OutboxMessage]) -> None:

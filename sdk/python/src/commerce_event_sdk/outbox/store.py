@@ -85,7 +85,7 @@ def open_store(database: str) -> OutboxStore:
     if separator and scheme.partition("+")[0] in {"postgresql", "postgres"}:
         from commerce_event_sdk.outbox.postgres_store import PostgresOutboxStore
 
-        return PostgresOutboxStore(f"postgresql://{rest}")
+        return PostgresOutboxStore(database)
     if separator and scheme.partition("+")[0] != "sqlite":
         raise OutboxError(f"{scheme}:// is not supported; give sqlite:///path or postgresql://…")
     from commerce_event_sdk.outbox.sqlite_store import SqliteOutboxStore
