@@ -34,7 +34,16 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, None, None]:
+    yield from _skipping_what_is_missing()
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_call() -> Generator[None, None, None]:
+    yield from _skipping_what_is_missing()
+
+
+def _skipping_what_is_missing() -> Generator[None, None, None]:
     """Skip a test that needs a framework or a driver which is not installed, where the server is not either."""
     try:
         yield

@@ -27,6 +27,8 @@ class Platform:
         self._ledger = ledger
         self._has_dead_letters = has_dead_letters
         self._ending = threading.Event()
+        self._may_begin = threading.Event()
+        self._may_begin.set()
         self._threads = [
             threading.Thread(target=self._send_events, args=(number, random.Random(f"{seed}/{number}")), daemon=True)
             for number in range(senders)
@@ -36,9 +38,17 @@ class Platform:
         for thread in self._threads:
             thread.start()
 
+    def hold(self, is_held: bool) -> None:
+        """Begin no new events for now, so that the workers keep up."""
+        if is_held:
+            self._may_begin.clear()
+        else:
+            self._may_begin.set()
+
     def finish(self, timeout_s: float) -> bool:
         """Begin no more events; return whether all that began were acknowledged in time."""
         self._ending.set()
+        self._may_begin.set()
         deadline = time.monotonic() + timeout_s
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -47,6 +57,8 @@ class Platform:
     def _send_events(self, sender: int, rng: random.Random) -> None:
         done: list[Sent] = []
         while not self._ending.is_set():
+            if not self._may_begin.wait(0.1):
+                continue
             kind = rng.random()
             key = f"{sender}-{rng.randrange(KEYS_PER_SENDER)}" if rng.random() < 0.8 else None
             event = self._ledger.add(key, "refused" if kind < 0.04 else "poison" if kind < 0.08 else "work")

@@ -10,8 +10,10 @@ any violation.
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Final
 
 from inbox_judge import Effect, Outcome, judge
@@ -20,10 +22,13 @@ from inbox_platform import Platform
 from inbox_receiver import EFFECTS, open_inbox
 from kills import Forker, Plan, Report, connect, end, kill_again_and_again, main
 
+from commerce_event_sdk.inbox import InboxUnavailableError
+
 KINDS: Final = ("wsgi", "asgi")
 MODES: Final = ("worker", "accept")
 SENDERS: Final = 6
 SETTLE_S: Final = 60.0
+PENDING_MAX: Final = 150
 
 
 def run(plan: Plan, progress: bool = False) -> Report:
@@ -42,7 +47,8 @@ def run(plan: Plan, progress: bool = False) -> Report:
             if progress:
                 print(f"{kills} kills, {len(ledger.sent)} events", flush=True)
 
-        figures = kill_again_and_again(forker, KINDS, plan, show)
+        with _throttled(platform, plan.database):
+            figures = kill_again_and_again(forker, KINDS, plan, show)
         for kind in KINDS:
             closing_.callback(end, forker.fork({"kind": kind}))
         all_acknowledged = platform.finish(SETTLE_S)
@@ -72,14 +78,37 @@ def _create_tables(database: str) -> None:
         connection.commit()
 
 
+@contextmanager
+def _throttled(platform: Platform, database: str) -> Iterator[None]:
+    """Hold the sender while many messages are pending: workers that fall behind would be killed with little to do."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        with closing(open_inbox(database)) as inbox:
+            while not ended.wait(0.3):
+                with suppress(InboxUnavailableError):
+                    platform.hold(inbox.status().pending > PENDING_MAX)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
 def _wait_until_idle(database: str) -> int:
-    """Return how many messages were pending at first."""
-    deadline = time.monotonic() + SETTLE_S
+    """Return how many messages were pending at first. Gives up when their number stays the same."""
     with closing(open_inbox(database)) as inbox:
-        waiting = inbox.status().pending
-        while inbox.status().pending and time.monotonic() < deadline:
-            time.sleep(0.05)
-    return waiting
+        first = left = inbox.status().pending
+        deadline = time.monotonic() + SETTLE_S
+        while left and time.monotonic() < deadline:
+            time.sleep(0.1)
+            pending = inbox.status().pending
+            if pending < left:
+                left, deadline = pending, time.monotonic() + SETTLE_S
+    return first
 
 
 def _outcome(database: str) -> Outcome:

@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
-import psycopg
-from postgres import server_url
-
 from commerce_event_sdk.outbox import Outbox
 
 _NUMBERS = itertools.count(1)
@@ -53,6 +50,9 @@ def sqlite_shop(folder: Path, *, with_table: bool = True) -> Iterator[Shop]:
 
 @contextmanager
 def postgres_shop(_folder: Path, *, with_table: bool = True) -> Iterator[Shop]:
+    import psycopg
+    from postgres import server_url
+
     name = f"commerce_event_shop_{os.getpid()}_{next(_NUMBERS)}"
     url = urlunsplit(urlsplit(server_url())._replace(path=f"/{name}"))
     with psycopg.connect(server_url(), autocommit=True) as server:
@@ -129,6 +129,8 @@ def django_connection(shop: Shop) -> Iterator[Work]:
     if shop.kind == "sqlite":
         wanted = {"ENGINE": "django.db.backends.sqlite3", "NAME": shop.url.removeprefix("sqlite:///")}
     else:
+        import psycopg
+
         parts = psycopg.conninfo.conninfo_to_dict(shop.url)
         wanted = {
             "ENGINE": "django.db.backends.postgresql",
@@ -168,6 +170,8 @@ async def asyncpg_connection(shop: Shop) -> AsyncIterator[Work]:
 
 @asynccontextmanager
 async def psycopg_async_connection(shop: Shop) -> AsyncIterator[Work]:
+    import psycopg
+
     async with await psycopg.AsyncConnection.connect(shop.url) as connection:
         yield Work(connection, connection.commit, connection.rollback)
 
