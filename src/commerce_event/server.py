@@ -178,7 +178,7 @@ class Node:
             refusal_retention_s=settings.refusal_retention_s,
             change_retention_s=settings.change_retention_s,
         )
-        self.metrics = Metrics(self.dispatcher, self.maintenance, self.loop_monitor)
+        self.metrics = Metrics(self.dispatcher, self.maintenance, self.loop_monitor, self.waiting_calls)
         self.refusals = RefusalRecorder(
             store.refusals,
             ids,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from stores import Engine, PostgresEngine, SqliteEngine
 
 from commerce_event.api import waiting_calls
 from commerce_event.api.read_limits import READS_PER_OWNER
-from commerce_event.api.waiting_calls import WAITING_PER_OWNER, WaitingCalls
+from commerce_event.api.waiting_calls import WAITING_PER_OWNER, WAKES_MAX, WaitingCalls
 from commerce_event.core.model import Event
 from commerce_event.core.problems import Problem
 from commerce_event.core.vault import new_key
@@ -342,6 +343,24 @@ async def test_poll_reads_all_clients_at_once_and_ends_with_the_last_wait(monkey
     assert polling is not None
     await asyncio.wait([polling])
     assert calls._polling is None
+
+
+async def test_calls_are_woken_a_few_at_a_time_and_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting_calls, "WAITING_PER_OWNER", 100)
+    calls = WaitingCalls(nothing)
+    with ExitStack() as waits:
+        waiting = [waits.enter_context(calls.wait("a", 1, 0, LONG_S)) for _ in range(3 * WAKES_MAX)]
+        wakes = [asyncio.create_task(call.next_event()) for call in waiting]
+        await asyncio.sleep(0)
+        for sequence in range(1, 100):
+            calls.notice(1, sequence)
+        assert len(calls._to_wake) == 2 * WAKES_MAX  # however many events there are
+        assert await asyncio.gather(*wakes) == [True] * len(wakes)
+        again = asyncio.create_task(waiting[0].next_event())
+        await until(lambda: not calls._is_pausing)
+        assert not again.done()
+        calls.notice(1, 100)
+        assert await again
 
 
 async def test_wait_for_an_event_far_ahead_is_not_woken_by_earlier_ones(

@@ -169,6 +169,22 @@ async def test_receiver_of_a_server_does_each_event_once(receiver: ReceiverProgr
         assert stored <= known | {ids[len(EVENT_TYPES)], ids[-2]}
 
 
+@pytest.mark.parametrize("table", ["work", "received_event"])
+async def test_receiver_whose_work_or_id_cannot_be_stored_stores_neither(receiver: ReceiverProgram, table: str) -> None:
+    await receiver.start()
+    await make_tables(receiver)
+    body = json.dumps(ORDER).encode()
+    async with client_of(receiver) as post:
+        receiver.query(f"CREATE TRIGGER fault AFTER INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'a fault'); END")
+        assert await post(signed(receiver.secret, "evt_1", body), body) == 500, receiver.log()
+        assert receiver.query(WORK) == []
+        assert receiver.query("SELECT * FROM received_event WHERE webhook_id = 'evt_1'") == []
+        receiver.query("DROP TRIGGER fault")
+        assert await post(signed(receiver.secret, "evt_1", body), body) == 204, receiver.log()
+
+    assert receiver.query(WORK) == [(ORDER["OrderId"], "integer")]
+
+
 async def test_receiver_killed_before_the_commit_has_done_nothing_and_then_does_it_once(
     receiver: ReceiverProgram,
 ) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from processes import ADMIN_KEY, DEADLINE_S, ServerProcess
 from publisher import order
@@ -63,3 +64,25 @@ async def test_sigterm_with_slow_bodies_and_silent_names_ends_the_process_in_tim
     for answer in answers:
         assert answer.startswith(b"HTTP/1.1 503 "), answer
         assert b"\r\nretry-after: " in answer.lower()
+
+
+async def test_sigterm_ends_waiting_calls_with_an_empty_list(server: ServerProcess) -> None:
+    await server.start()
+    async with server.client() as client:
+        query = {"client_id": 1, "after": 0, "wait_s": 30}
+        calls = [asyncio.create_task(client.get("/v1/events", params=query)) for _ in range(20)]
+        async with asyncio.timeout(DEADLINE_S):
+            while waiting_calls(await client.get("/metrics")) < len(calls):
+                await asyncio.sleep(0.01)
+        async with asyncio.timeout(STOP_S):
+            code = await server.stop()
+        answers = await asyncio.gather(*calls)
+
+    assert code == 0, server.log()
+    assert [(each.status_code, each.json()["items"]) for each in answers] == [(200, [])] * len(calls)
+
+
+def waiting_calls(metrics: httpx.Response) -> float:
+    """Return how many calls wait for an event."""
+    [line] = [line for line in metrics.text.splitlines() if line.startswith("commerce_event_waiting_calls ")]
+    return float(line.split()[1])

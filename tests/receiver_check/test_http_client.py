@@ -1,6 +1,8 @@
 """The client of a check against receivers that answer in bad faith. Real sockets."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -198,3 +200,11 @@ async def test_probe_of_a_closed_port_says_why() -> None:
         with pytest.raises(UnreachableError, match="connection refused"):
             await client.probe()
         assert (await client.send(POST)).error == "connection refused"
+
+
+async def test_connection_that_is_reset_says_so() -> None:
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+    assert (await sent(serve)).error == "connection reset by peer"

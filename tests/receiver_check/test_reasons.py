@@ -2,7 +2,6 @@
 
 import pytest
 
-from commerce_event.receiver_check.commands import EffectsError, number_in
 from commerce_event.receiver_check.reasons import one_line, reason_of
 
 
@@ -30,17 +29,3 @@ def test_reason_is_found_and_has_no_controls(body: bytes, reason: str) -> None:
 
 def test_line_is_cut() -> None:
     assert one_line("x" * 1_000) == "x" * 199 + "…"
-
-
-@pytest.mark.parametrize(
-    ("output", "number"),
-    [(b"12\n", 12), (b'{"effects": 3}', 3), (b'{"count": 0, "since": 2024}', 0), (b"mails sent: 7", 7)],
-)
-def test_number_of_effects_is_read(output: bytes, number: int) -> None:
-    assert number_in(output) == number
-
-
-@pytest.mark.parametrize("output", [b"", b"none", b"3 of 4", b'{"effects": "many"}', b"true", b"total: " + b"9" * 50])
-def test_output_without_a_single_number_is_refused(output: bytes) -> None:
-    with pytest.raises(EffectsError, match="no single number"):
-        number_in(output)

@@ -220,7 +220,10 @@ _BUILDERS: Final = {
 }
 _NO_PACKAGES: dict[str, str] = {}  # why those of a language cannot be had; asked once in a run of the tests
 _INSTALLER: Final = """
-import fcntl, pathlib, subprocess, sys
+import fcntl, os, pathlib, subprocess, sys
+if os.fork():
+    sys.exit()  # nobody waits for the child
+os.setsid()
 seconds, *command = sys.argv[1:]
 with open("lock", "w") as lock:
     try:
@@ -254,10 +257,8 @@ def _download(files: dict[str, str], command: Sequence[str], folder: Path) -> st
     (folder / "failed").unlink(missing_ok=True)  # another try in each run of the tests
     for path, text in files.items():
         (folder / path).write_text(text, "utf-8")
-    subprocess.Popen(
-        [sys.executable, "-c", _INSTALLER, str(DOWNLOAD_S), *command],
-        cwd=folder, env=_environment(), stdin=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+    installer = [sys.executable, "-c", _INSTALLER, str(DOWNLOAD_S), *command]
+    subprocess.run(installer, cwd=folder, env=_environment(), stdin=subprocess.DEVNULL, check=True)
     deadline = time.monotonic() + WAIT_S
     while time.monotonic() < deadline:
         if (folder / "complete").exists():

@@ -26,7 +26,7 @@ from commerce_event.api.waiting_calls import WAIT_MAX_S, WAITING_MAX, WAITING_PE
 _BEGINNING: Final = "2020-01-01T00:00:00Z"
 _LARGE: Final = 250_000
 _FIRST_WAITING: Final = 100  # client
-_WAKE_S: Final = 0.1  # between two batches that wake all waiting calls
+_WAKE_S: Final = 2.0  # between two batches that wake all waiting calls
 
 
 async def _publish_large(a: Caller, count: int, text: str) -> list[str]:

@@ -59,7 +59,12 @@ def measure(inbox: Inbox, kind: str, options: argparse.Namespace) -> None:
     drain(inbox)
     show("latency", rate=options.rate, **latency(inbox, options.rate, options.seconds))
     drain(inbox)
-    show("work", handler="empty", **work(inbox, lambda _, __: None, options.seconds))
+    worker = inbox.worker(new_receiver(lambda _: None)).start()
+    show("latency while a worker runs", rate=options.rate, **latency(inbox, options.rate, options.seconds))
+    worker.stop()
+    drain(inbox)
+    show("work", handler="empty", **work(inbox, lambda _: None, options.seconds))
+    show("work", handler="transaction", **work(inbox, use_connection, options.seconds))
     inbox.purge(before=time.time() + 1)
     if options.large:
         fill(inbox, kind)
@@ -116,15 +121,25 @@ def work(inbox: Inbox, handler: Callable[..., Any], seconds: float) -> dict[str,
     """Handle what was put before."""
     count = int(seconds * 400)
     run_threads(lambda: [inbox.put(new_delivery(), None) for _ in range(count // 20)], 20)
-    receiver = Receiver(header=("x-key", "value"))
-    receiver.on("*", model=dict)(handler)
     start = time.monotonic()
-    worker = inbox.worker(receiver).start()
+    worker = inbox.worker(new_receiver(handler)).start()
     while inbox.status().pending:
         time.sleep(0.05)
     figures = {"messages": count, "per_second": count / (time.monotonic() - start)}
     worker.stop()
     return figures
+
+
+def use_connection(_: object, delivery: Delivery) -> None:
+    """Open the transaction that also marks the message as done."""
+    delivery.connection.execute("SELECT 1")
+
+
+def new_receiver(handler: Callable[..., Any]) -> Receiver:
+    """Return a receiver whose handler gets everything."""
+    receiver = Receiver(header=("x-key", "value"))
+    receiver.on("*", model=dict)(handler)
+    return receiver
 
 
 def drain(inbox: Inbox) -> None:

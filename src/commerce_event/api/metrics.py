@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from commerce_event.api.waiting_calls import WaitingCalls
 from commerce_event.core import ids
 from commerce_event.core.delivery import Decision, Outcome
 from commerce_event.core.model import Endpoint
@@ -40,7 +41,9 @@ class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
 class Metrics(Collector):
     """Counts events and attempts of this node, and collects the other metrics."""
 
-    def __init__(self, dispatcher: Dispatcher, maintenance: Maintenance, loop_monitor: LoopMonitor) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, maintenance: Maintenance, loop_monitor: LoopMonitor, waiting_calls: WaitingCalls
+    ) -> None:
         self._maintenance = maintenance
         self._loop_monitor = loop_monitor
         self._registry = CollectorRegistry()
@@ -92,6 +95,9 @@ class Metrics(Collector):
         )
         Gauge("commerce_event_unsettled", "Outcomes not yet recorded", registry=self._registry).set_function(
             lambda: dispatcher.unsettled
+        )
+        Gauge("commerce_event_waiting_calls", "Calls that wait for an event", registry=self._registry).set_function(
+            lambda: waiting_calls.count
         )
         self._registry.register(self)
 

@@ -1,12 +1,17 @@
 """Long poll: calls that wait for the next event of a client.
 
-A waiting call holds no read place and no connection to the store. Commits of its own node wake it at once; those of
+A waiting call holds no read slot and no connection to the store. Commits of its own node wake it at once; those of
 other nodes when the next poll reads the last sequence numbers, with one query for all waiting calls of the node.
+
+Calls are woken a few at a time: each of them reads, answers and is made again, so a thousand at once would delay all
+other callers. The pauses in between are longer when the loop has more to do.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from time import thread_time
 from typing import Final
 
 import structlog
@@ -19,6 +24,10 @@ WAIT_MAX_S: Final = 30
 WAITING_MAX: Final = 1_000  # calls of the node
 WAITING_PER_OWNER: Final = 50  # half of the reads that an owner may queue, which is what they become at once
 _POLL_S: Final = 1.0
+WAKES_MAX: Final = 16  # calls woken together: some 10 ms of the loop
+_PAUSE_MIN_S: Final = 0.001  # until the next ones
+_PAUSE_MAX_S: Final = 0.1
+_PAUSE_FACTOR: Final = 3.0  # times as long as the loop has worked since the last pause
 
 LastSequences = Callable[[Sequence[int]], Awaitable[dict[int, int]]]
 
@@ -30,6 +39,7 @@ class WaitingCall:
 
     def __init__(self, after: int, wait_s: float) -> None:
         self._after = after
+        self.is_due = False  # to be woken, or woken and not reading yet
         self._ends_at = asyncio.get_running_loop().time() + wait_s
         self._woken = asyncio.Event()
         self._ended = False
@@ -42,13 +52,18 @@ class WaitingCall:
         except TimeoutError:
             return False
         self._woken.clear()
+        self.is_due = False
         return not self._ended
 
-    def notice(self, sequence: int) -> None:
-        """Wake the call if it waits for the event with this number, or an earlier one."""
-        if sequence > self._after:
-            self._after = sequence
-            self._woken.set()
+    def has_waited_for(self, sequence: int) -> bool:
+        """Tell whether the event with this number is new to the call; it is not new a second time."""
+        is_new = sequence > self._after
+        self._after = max(self._after, sequence)
+        return is_new
+
+    def wake(self) -> None:
+        """Let the call read again."""
+        self._woken.set()
 
     def end(self) -> None:
         """End the wait now."""
@@ -65,6 +80,9 @@ class WaitingCalls:
         self._calls: dict[int, set[WaitingCall]] = {}  # by client
         self._of_owners: dict[str, int] = {}
         self._budget = FairBudget(WAITING_MAX)
+        self._to_wake: deque[WaitingCall] = deque()
+        self._is_pausing = False
+        self._worked_s = 0.0  # processor time of the loop's thread when calls were woken last
         self._polling: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -99,7 +117,11 @@ class WaitingCalls:
     def notice(self, client_id: int, sequence: int) -> None:
         """Wake the calls that wait for this event, which is stored."""
         for call in self._calls.get(client_id, ()):
-            call.notice(sequence)
+            if call.has_waited_for(sequence) and not call.is_due:
+                call.is_due = True
+                self._to_wake.append(call)
+        if self._to_wake and not self._is_pausing:
+            self._wake_some()
 
     def close(self) -> None:
         """End all waits, also those that begin later. Idempotent."""
@@ -109,6 +131,19 @@ class WaitingCalls:
         for calls in self._calls.values():
             for call in calls:
                 call.end()
+
+    def _wake_some(self) -> None:
+        for _ in range(min(WAKES_MAX, len(self._to_wake))):
+            self._to_wake.popleft().wake()
+        before_s, self._worked_s = self._worked_s, thread_time()
+        pause_s = min(_PAUSE_MAX_S, max(_PAUSE_MIN_S, _PAUSE_FACTOR * (self._worked_s - before_s)))
+        self._is_pausing = True
+        asyncio.get_running_loop().call_later(pause_s, self._end_pause)
+
+    def _end_pause(self) -> None:
+        self._is_pausing = False
+        if self._to_wake:
+            self._wake_some()
 
     def _take_share(self, owner: str) -> None:
         held = self._of_owners.get(owner, 0)

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from rich.status import Status
 
     from commerce_event.receiver_check.commands import Count, Restarter
-    from commerce_event.receiver_check.model import Result, Rule
+    from commerce_event.receiver_check.http_client import HttpClient
+    from commerce_event.receiver_check.model import Limits, Result, Rule
     from commerce_event.receiver_check.requests import RequestMaker
 
 _STYLES = {"passed": "green", "warned": "yellow", "failed": "red", "skipped": "dim"}
@@ -75,13 +76,12 @@ def check(
     Example: commerce-event check http://localhost:3000/hook --secret whsec_…
     """
     from commerce_event.receiver_check.http_client import HttpClient
-    from commerce_event.receiver_check.model import Limits
     from commerce_event.receiver_check.runner import Runner
 
     url = checked_url(url, "URL")
     options, _ = connection_options(url)
     rules = _wanted_rules(only)
-    maker = _request_maker(secret, header, type_ or [], client_id, Limits(answer_s=timeout_s))
+    maker = _request_maker(secret, header, type_ or [], client_id, _limits(timeout_s))
     count = _count(effects_url, effects_command)
     progress = _Progress(as_json=as_json)
     restart = _restart(restart_command, progress)
@@ -104,7 +104,7 @@ def check(
     _finish(url, maker, results, junit, has_count=count is not None, as_json=as_json)
 
 
-async def _check_reachable(client: Any, url: str, count: "Count | None") -> None:
+async def _check_reachable(client: "HttpClient", url: str, count: "Count | None") -> None:
     """Raise UsageError when nothing can be checked."""
     from commerce_event.receiver_check.commands import EffectsError
     from commerce_event.receiver_check.http_client import UnreachableError
@@ -142,6 +142,13 @@ def _finish(
         raise WorkFailedError(f"the receiver is not ready: {', '.join(failed)} failed")
 
 
+def _limits(timeout_s: float) -> "Limits":
+    from commerce_event.receiver_check.model import Limits
+
+    limits = Limits()
+    return Limits(answer_s=timeout_s, slow_body_s=limits.slow_body_s * min(1.0, timeout_s / limits.answer_s))
+
+
 def _wanted_rules(names: list[str] | None) -> Sequence["Rule"]:
     from commerce_event.contract.near_names import nearest_name
     from commerce_event.receiver_check.rules import NAMES, RULES
@@ -155,7 +162,7 @@ def _wanted_rules(names: list[str] | None) -> Sequence["Rule"]:
 
 
 def _request_maker(
-    secret: str | None, header: list[str] | None, types: list[str], client_id: int, limits: Any
+    secret: str | None, header: list[str] | None, types: list[str], client_id: int, limits: "Limits"
 ) -> "RequestMaker":
     from commerce_event.contract.catalogue import EVENT_TYPES
     from commerce_event.receiver_check.requests import RequestMaker, known_types

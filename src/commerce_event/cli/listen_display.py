@@ -109,4 +109,8 @@ def _subject(event: FollowedEvent) -> str:
 
 
 def _decoded(data: msgspec.Raw) -> Any:
-    return json.loads(bytes(data))
+    """Return a body as JSON, or as text when it cannot be read."""
+    try:
+        return json.loads(bytes(data))
+    except (ValueError, RecursionError):
+        return bytes(data).decode(errors="replace")

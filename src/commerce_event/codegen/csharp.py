@@ -30,7 +30,7 @@ def models(types: Iterable[EventType]) -> str:
     names = type_names(listed)
     classes = "\n".join(line for each in listed for line in _class(names[each.name], each))
     cases = "\n".join(
-        f'        "{each.name}" => JsonSerializer.Deserialize<{names[each.name]}>(body, Options),' for each in listed
+        f'        "{each.name}" => Read<{names[each.name]}>(body),' for each in listed
     )
     return template("csharp/Events.cs", CLASSES=classes, CASES=cases)
 

@@ -25,8 +25,9 @@ _RESERVED: Final = frozenset({
     "jsonserializeroptions", "knownevent", "list", "long", "map", "mark", "match", "math", "mixed", "namespace",
     "never", "new", "none", "notrequired", "null", "number", "object", "or", "override", "parent", "parse",
     "print", "private", "protected", "public", "readonly", "record", "require", "return", "self", "set",
-    "static", "string", "switch", "syntaxerror", "throw", "tokens", "trait", "true", "try", "type", "typeddict",
-    "typeerror", "unset", "use", "utf8jsonreader", "utf8jsonwriter", "var", "void", "while", "xor", "yield",
+    "static", "string", "switch", "syntaxerror", "system", "throw", "tokens", "trait", "true", "try", "type",
+    "typeddict", "typeerror", "unset", "use", "utf8jsonreader", "utf8jsonwriter", "var", "void", "while", "xor",
+    "yield",
 })  # fmt: skip
 
 

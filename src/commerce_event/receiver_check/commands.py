@@ -66,10 +66,10 @@ def count_by_url(url: str, options: Mapping[str, Any]) -> Count:
             async with (
                 asyncio.timeout(_COUNT_S),
                 httpx.AsyncClient(**options, follow_redirects=False, timeout=_COUNT_S) as client,
-                client.stream("GET", url) as response,
+                client.stream("GET", url, headers={"accept-encoding": "identity"}) as response,
             ):
                 body = b""
-                async for piece in response.aiter_bytes():
+                async for piece in response.aiter_raw():
                     body += piece
                     if len(body) >= _OUTPUT_MAX:
                         break

@@ -57,8 +57,8 @@ class HttpClient:
                 status, reason = await self._exchange(request)
         except TimeoutError:
             error = f"it took longer than {self._timeout_s:g} s"
-        except httpx.ConnectError as failure:
-            error = _connect_reason(failure)
+        except httpx.NetworkError as failure:
+            error = _network_reason(failure)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as failure:
             error = one_line(str(failure) or type(failure).__name__)
         return Answer(status=status, duration_s=time.monotonic() - started, reason=reason, error=error)
@@ -69,7 +69,7 @@ class HttpClient:
             async with asyncio.timeout(self._timeout_s):
                 await self._exchange(Request(method="GET", headers=()))
         except httpx.ConnectError as failure:
-            raise UnreachableError(_connect_reason(failure)) from None
+            raise UnreachableError(_network_reason(failure)) from None
         except httpx.ProxyError as failure:
             raise UnreachableError(f"the proxy refused the connection: {one_line(str(failure))}") from None
         except (TimeoutError, httpx.HTTPError):
@@ -94,7 +94,7 @@ class HttpClient:
             await response.aclose()
 
 
-def _connect_reason(failure: httpx.ConnectError) -> str:
+def _network_reason(failure: httpx.NetworkError) -> str:
     reason = one_line(connect_reason(failure))
     return reason[:1].lower() + reason[1:]
 

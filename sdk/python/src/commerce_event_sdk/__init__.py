@@ -11,7 +11,6 @@
 from typing import TYPE_CHECKING, Any
 
 from commerce_event_sdk.answer import Answer
-from commerce_event_sdk.client import AsyncClient, Client
 from commerce_event_sdk.delivery import DeadLetter, Delivery, Gone, RetryLater
 from commerce_event_sdk.event import Category, CommerceEvent, InvalidEventError, UnknownEvent
 from commerce_event_sdk.models import (
@@ -36,23 +35,25 @@ from commerce_event_sdk.models import (
     SupplierSkuPriceChangedNotification,
     TranslationRequestedNotification,
 )
-from commerce_event_sdk.outbox import Outbox
 from commerce_event_sdk.parsing import parse
-from commerce_event_sdk.publishing import (
-    Accepted,
-    BufferFullError,
-    ClientClosedError,
-    EventRefusedError,
-    NotAccepted,
-    NotAcceptedError,
-    PublishError,
-    RequestRefusedError,
-)
 from commerce_event_sdk.receiver import Receiver
 from commerce_event_sdk.signatures import InvalidSecretError, InvalidSignatureError, sign, verify
 
 if TYPE_CHECKING:
+    from commerce_event_sdk.client import AsyncClient, Client
     from commerce_event_sdk.inbox import Inbox
+    from commerce_event_sdk.outbox import Outbox
+    from commerce_event_sdk.outbox.relay import Relay
+    from commerce_event_sdk.publishing import (
+        Accepted,
+        BufferFullError,
+        ClientClosedError,
+        EventRefusedError,
+        NotAccepted,
+        NotAcceptedError,
+        PublishError,
+        RequestRefusedError,
+    )
 
 __version__ = "0.1.0"
 
@@ -90,6 +91,7 @@ __all__ = [
     "Outbox",
     "PublishError",
     "Receiver",
+    "Relay",
     "RequestRefusedError",
     "RetryLater",
     "SkuChangedNotification",
@@ -108,10 +110,27 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Import the inbox when it is asked for: a receiver without one needs no database."""
-    if name == "Inbox":
-        from commerce_event_sdk.inbox import Inbox
+# Imported when they are asked for: a receiver alone needs no database and no client.
+_LATER = {
+    "Accepted": "publishing",
+    "AsyncClient": "client",
+    "BufferFullError": "publishing",
+    "Client": "client",
+    "ClientClosedError": "publishing",
+    "EventRefusedError": "publishing",
+    "Inbox": "inbox",
+    "NotAccepted": "publishing",
+    "NotAcceptedError": "publishing",
+    "Outbox": "outbox",
+    "PublishError": "publishing",
+    "Relay": "outbox.relay",
+    "RequestRefusedError": "publishing",
+}
 
-        return Inbox
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        from importlib import import_module
+
+        return getattr(import_module(f"commerce_event_sdk.{_LATER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -35,7 +35,7 @@ class AsgiApp:
         if answer.status == 413 and scope.get("http_version", "1.1").startswith("1"):
             headers.append((b"connection", b"close"))  # the rest of the body is not read
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer.body})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer | None:
         """Return the answer; None when the sender went away before its body was complete."""

@@ -49,6 +49,7 @@ class BatchSender:
         self._timeout_s = timeout_s
         self._ssl_context = ssl_context
         self._connection: http.client.HTTPConnection | None = None
+        self._is_aborted = False
         self._path = self._target.path.rstrip("/") + "/v1/events"
         self._headers = {
             "Authorization": f"Bearer {key}",
@@ -80,7 +81,7 @@ class BatchSender:
             status, headers, answer = self._post(body)
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            reason = self._redact(f"{type(error).__name__}: {error}")
+            reason = self._redact(str(error) or type(error).__name__)
             timed_out = isinstance(error, TimeoutError)
             raise UnavailableError(
                 f"no answer from {self._target.netloc}: {reason}", is_overload=not timed_out
@@ -90,7 +91,8 @@ class BatchSender:
         return self._results(answer, len(events))
 
     def abort(self) -> None:
-        """Cut the connection, so that a request that another thread sends fails at once."""
+        """Cut the connection, so that a request that another thread sends fails at once; send nothing any more."""
+        self._is_aborted = True
         connection = self._connection
         sock = None if connection is None else connection.sock
         if sock is not None:
@@ -114,6 +116,8 @@ class BatchSender:
         return self._exchange(self._connection, body, until)
 
     def _connect(self, until: float) -> http.client.HTTPConnection:
+        if self._is_aborted:
+            raise ConnectionAbortedError("the request was cut")
         target, via = self._target, self._proxy or self._target
         timeout_s = max(until - time.monotonic(), 0.001)
         connection: http.client.HTTPConnection

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, re_path
 
 from commerce_event_sdk.answer import NOT_POST, Answer, failure, too_large
+from commerce_event_sdk.wsgi import content_length
 
 if TYPE_CHECKING:
     from commerce_event_sdk.receiver import Receiver
@@ -36,7 +37,10 @@ async def _answer(receiver: Receiver, request: HttpRequest) -> Answer:
     if request.method != "POST":
         return NOT_POST
     limit = receiver.max_body_bytes
-    expected = int(request.META.get("CONTENT_LENGTH") or 0)
+    try:
+        expected = content_length(request.META) or 0
+    except ValueError as error:
+        return failure(400, str(error))
     if expected > limit:
         return too_large(limit)
     body = request.read(limit + 1)

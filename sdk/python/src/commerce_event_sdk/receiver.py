@@ -54,6 +54,8 @@ SENDER_TIMEOUT_S: Final = 5
 _COUNT: Final = re.compile(r"[0-9]{1,18}")
 _VISIBLE: Final = re.compile(r"[!-~]{1,256}")
 _PROOFS: Final = frozenset({"webhook-signature", "authorization"})  # headers that no handler and no table gets
+_UNHANDLED: Final = ("accept", "reject")
+_UNKNOWN_PROPERTIES: Final = ("keep", "ignore", "reject")
 _HANDLER_FAILED: Final = failure(500, "The handler failed; send the event again.")
 
 
@@ -94,6 +96,8 @@ class Receiver:
             raise ValueError("give a secret (whsec_…) or a static header, so that others cannot send events")
         if header is not None and not re.fullmatch(r"[!-~]([ -~]*[!-~])?", header[1]):
             raise ValueError("the value of the static header must be printable ASCII without spaces around it")
+        if unhandled not in _UNHANDLED or unknown_properties not in _UNKNOWN_PROPERTIES:
+            raise ValueError(f"unhandled is one of {_UNHANDLED}, unknown_properties one of {_UNKNOWN_PROPERTIES}")
         self.inbox = inbox
         self.max_body_bytes = max_body_bytes
         self._verifier = Verifier(all_secrets, tolerance_s) if all_secrets else None

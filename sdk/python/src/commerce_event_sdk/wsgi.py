@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from http.client import responses
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 _PIECE_BYTES: Final = 65_536
+_LENGTH: Final = re.compile(r"[0-9]{0,18}")
 
 
 class WsgiApp:
@@ -44,12 +46,12 @@ class WsgiApp:
         answer.
         """
         limit = self._receiver.max_body_bytes
-        text = environ.get("CONTENT_LENGTH") or ""
-        if text and not (text.isascii() and text.isdigit() and len(text) <= 18):
-            return failure(400, "content-length is not a number of bytes.")
-        if not text and not environ.get("wsgi.input_terminated"):  # else the server decodes chunked bodies
+        try:
+            expected = content_length(environ)
+        except ValueError as error:
+            return failure(400, str(error))
+        if expected is None and not environ.get("wsgi.input_terminated"):  # else the server decodes chunked bodies
             return b""
-        expected = int(text) if text else None
         read = environ["wsgi.input"].read
         if expected is not None and expected <= limit:
             body: bytes = read(expected)
@@ -62,6 +64,14 @@ class WsgiApp:
             if size <= limit:
                 pieces.append(piece)
         return b"".join(pieces) if expected is None and size <= limit else too_large(limit)
+
+
+def content_length(environ: Mapping[str, Any]) -> int | None:
+    """Return how long the body is to be; None when the request does not say. Raises ValueError."""
+    text = environ.get("CONTENT_LENGTH") or ""
+    if not _LENGTH.fullmatch(text):
+        raise ValueError("content-length is not a number of bytes.")
+    return int(text) if text else None
 
 
 def _headers(environ: Environ) -> list[tuple[str, str]]:

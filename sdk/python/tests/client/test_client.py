@@ -23,7 +23,7 @@ from commerce_event_sdk.publishing import (
     NotAcceptedError,
     RequestRefusedError,
 )
-from scripted_server import DEADLINE_S, KEY, ScriptedServer, problem, scripted_server, unused_port
+from scripted_server import DEADLINE_S, KEY, ScriptedServer, problem, scripted_server, until, unused_port
 
 NEVER_S = 600.0  # a test that waits so long fails by its time limit
 
@@ -305,11 +305,22 @@ def test_close_with_a_hanging_server_says_what_was_not_accepted(server: Scripted
             future.result(0)
 
 
-def test_close_without_a_server_names_the_reason() -> None:
+def test_close_cuts_a_request_on_a_connection_that_was_used_before(server: ScriptedServer) -> None:
+    client = Client(server.url, KEY, timeout_s=NEVER_S)
+    results(publish(client, 1))
+    server.then(server.hang)
+    publish(client, 1, 1)
+    assert server.hanging.wait(DEADLINE_S)
+    assert [each.id for each in client.close(0.05)] == ["k1"]
+    assert server.requests == [["k0"], ["k1"]]
+
+
+def test_close_without_a_server_names_the_reason(caplog: pytest.LogCaptureFixture) -> None:
     client = Client(f"http://127.0.0.1:{unused_port()}", KEY)
     client.publish("Own", {"Number": 1}, id="k1")
-    [left] = client.close(0.2)
-    assert "ConnectionRefusedError" in left.reason
+    until(lambda: "next attempt" in caplog.text)
+    [left] = client.close(0.05)
+    assert "no answer from 127.0.0.1" in left.reason
 
 
 def test_close_wakes_callers_that_wait_for_room(server: ScriptedServer) -> None:
@@ -436,6 +447,19 @@ async def test_async_publish_cancelled_while_waiting_gives_the_room_to_others(se
     assert numbers(server) == [0, 3]
 
 
+async def test_async_close_wakes_coroutines_that_wait_for_room(server: ScriptedServer) -> None:
+    server.then(server.hang)
+    client = AsyncClient(server.url, KEY, max_buffered_events=1)
+    first = asyncio.create_task(client.publish("Own", {"Number": 0}))
+    await asyncio.to_thread(server.hanging.wait, DEADLINE_S)
+    second = asyncio.create_task(client.publish("Own", {"Number": 1}))
+    await asyncio.sleep(0)
+    await client.close(0.05)
+    for task, error in ((first, NotAcceptedError), (second, ClientClosedError)):
+        with pytest.raises(error):
+            await asyncio.wait_for(task, DEADLINE_S)
+
+
 async def test_async_close_with_a_hanging_server_says_what_was_not_accepted(server: ScriptedServer) -> None:
     server.then(server.hang)
     client = AsyncClient(server.url, KEY, timeout_s=NEVER_S)
@@ -445,16 +469,6 @@ async def test_async_close_with_a_hanging_server_says_what_was_not_accepted(serv
     assert left.id == "k0"
     with pytest.raises(NotAcceptedError):
         await task
-
-
-def until(condition: Any) -> None:
-    """Wait for a condition that another thread fulfils."""
-    waiting = threading.Event()
-    for _ in range(int(DEADLINE_S / 0.01)):
-        if condition():
-            return
-        waiting.wait(0.01)
-    raise AssertionError("it did not happen in time")
 
 
 @pytest.fixture(autouse=True)

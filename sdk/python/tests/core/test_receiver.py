@@ -312,6 +312,13 @@ def test_receiver_without_secret_and_header_is_refused() -> None:
         Receiver(secret="")
 
 
+def test_receiver_with_a_misspelt_policy_is_refused() -> None:
+    with pytest.raises(ValueError, match="unhandled is one of"):
+        Receiver(secret=SECRET, unhandled="ignore")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="unknown_properties one of"):
+        Receiver(secret=SECRET, unknown_properties="drop")  # type: ignore[arg-type]
+
+
 def test_handle_verifies_the_bytes_that_came() -> None:
     body = b'{ "a" : 1.0,\n"b":"\xc3\xa5" }'
     bodies: list[bytes] = []

@@ -126,6 +126,15 @@ def test_adapter_answers_405_to_other_methods(serve: Serve, receiver: Receiver, 
         assert reply.body == b""
 
 
+@pytest.mark.parametrize("length", ["x", "-1", "1e3", "9" * 5_000])
+def test_django_answers_400_to_a_strange_length(receiver: Receiver, length: str) -> None:
+    from django.core.handlers.wsgi import WSGIHandler
+
+    with django_urls(receiver), wsgi_server(WSGIHandler()) as port:
+        reply = request(port, "/webhooks", {"content-length": length})
+    assert reply.status == 400
+
+
 def test_flask_hook_that_reads_the_body_leaves_it_for_the_receiver(receiver: Receiver, events: list[Any]) -> None:
     from flask import request as flask_request
 

@@ -86,6 +86,7 @@ async def test_asgi_answers_405_without_reading(receiver: Receiver, method: str)
     sent, unread = await call(receiver, [part(b"")], method=method)
     assert (sent[0]["status"], unread) == (405, 1)
     assert dict(sent[0]["headers"])[b"allow"] == b"POST"
+    assert (sent[1]["body"] == b"") == (method == "HEAD")
 
 
 async def test_asgi_refuses_a_websocket(receiver: Receiver) -> None:

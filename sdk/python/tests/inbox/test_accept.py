@@ -118,12 +118,13 @@ def sqlalchemy_scoped_session(database: SharedDatabase) -> Iterator[Any]:
 
 @contextmanager
 def django_connection(database: SharedDatabase) -> Iterator[Any]:
-    """The connection that ``django.db.connection`` stands for, in ``transaction.atomic()``."""
+    """What ``django.db.connection`` is, a proxy of the thread's connection, in ``transaction.atomic()``."""
     with django_wrapper(database) as connection:
-        from django.db import transaction
+        from django.db import connections, transaction
+        from django.utils.connection import ConnectionProxy
 
         with transaction.atomic(using=connection.alias):
-            yield connection
+            yield ConnectionProxy(connections, connection.alias)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -184,6 +185,6 @@ def test_module_without_a_known_command_says_what_there_is(capsys: pytest.Captur
 def test_module_runs_as_a_program(sqlite_database: SqliteInboxes, tmp_path: Path) -> None:
     sqlite_database.inbox(clock=time.time).put(delivery("a"), None)
     command = [sys.executable, "-m", "commerce_event_sdk", "inbox", "list", "--json"]
-    environment = {"COMMERCE_EVENT_INBOX_DATABASE": sqlite_database.url, "PYTHONWARNINGS": "error"}
+    environment = {**os.environ, "COMMERCE_EVENT_INBOX_DATABASE": sqlite_database.url, "PYTHONWARNINGS": "error"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
     assert [each["id"] for each in json.loads(done.stdout)["messages"]] == ["a"]

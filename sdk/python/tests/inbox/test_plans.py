@@ -12,6 +12,7 @@ pytestmark = pytest.mark.integration
 
 STATEMENTS = {
     "candidates": messages.CANDIDATES,
+    "is due": messages.IS_DUE,
     "heads": messages.HEADS,
     "claim": messages.CLAIM,
     "postpone": messages.POSTPONE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,14 +14,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from commerce_event_sdk import DeadLetter, RetryLater
 from commerce_event_sdk.inbox import messages
 from commerce_event_sdk.inbox.messages import Claimed
-from commerce_event_sdk.inbox.rules import Dead, Retry
+from commerce_event_sdk.inbox.rules import Dead, InboxUnavailableError, after_failure
 from inboxes import Clock, PostgresInboxes, SharedDatabase, SqliteInboxes, delivery
 
 pytestmark = pytest.mark.integration
 MAX_ATTEMPTS = 2
 CLAIM_S = 60.0
+ERRORS = [ValueError("no stock"), RetryLater(50), DeadLetter("no article"), InboxUnavailableError("locked")]
 MEMORY_DISK = Path("/dev/shm")
 
 
@@ -64,16 +67,6 @@ class Queue(RuleBasedStateMachine):
                 found.append(name)
         return found
 
-    def bury_expired(self) -> None:
-        """Let messages die whose last attempt had no end, as a claim does that meets them."""
-        while expired := [
-            name for name in self.heads() if self.models[name].claim and self.models[name].attempts >= MAX_ATTEMPTS
-        ]:
-            for name in expired:
-                model = self.models[name]
-                self.lost += [model.claim] if model.claim else []
-                model.state, model.claim = "dead", None
-
     def claim(self, limit: int) -> list[Claimed]:
         claimed = messages.claim(
             self.session, limit=limit, max_attempts=MAX_ATTEMPTS, now=self.clock.now, claim_s=CLAIM_S
@@ -98,7 +91,7 @@ class Queue(RuleBasedStateMachine):
     def held(self) -> list[str]:
         return [name for name, each in self.models.items() if each.claim is not None]
 
-    @rule(key=st.sampled_from([None, "a", "b"]))
+    @rule(key=st.sampled_from(["a", "b", None]))
     def put(self, key: str | None) -> None:
         name = f"m{len(self.models)}"
         assert self.inbox.put(delivery(name), key) is True
@@ -129,19 +122,25 @@ class Queue(RuleBasedStateMachine):
         model.state, model.claim = "done", None
 
     @precondition(lambda self: self.held())
-    @rule(data=st.data(), delay=st.sampled_from([0.0, 5.0, 5000.0, None]))
-    def fail(self, data: Any, delay: float | None) -> None:
+    @rule(data=st.data(), delay=st.sampled_from([0.0, 5.0, 5000.0]), error=st.sampled_from(ERRORS))
+    def fail(self, data: Any, delay: float, error: Exception) -> None:
         model = self.models[data.draw(st.sampled_from(self.held()))]
         assert model.claim is not None
-        outcome = (
-            Dead(model.attempts, "error") if delay is None else Retry(self.clock.now + delay, model.attempts, "error")
+        outcome = after_failure(
+            error,
+            attempt_count=model.attempts,
+            now=self.clock.now,
+            retry_schedule=(delay,),
+            max_attempts=MAX_ATTEMPTS,
+            rng=random.Random(0),
         )
         assert messages.fail(self.session, model.claim, outcome, now=self.clock.now)
-        model.claim = None
-        if delay is None:
+        model.claim, model.attempts = None, outcome.attempt_count
+        if isinstance(outcome, Dead):
+            assert isinstance(error, DeadLetter) or model.attempts == MAX_ATTEMPTS
             model.state = "dead"
         else:
-            model.due = self.clock.now + delay
+            model.due = outcome.at
 
     @precondition(lambda self: self.held())
     @rule(data=st.data())
@@ -198,6 +197,10 @@ class Queue(RuleBasedStateMachine):
             assert found[name].is_claimed == (each.claim is not None)
             assert found[name].attempt_count == each.attempts
             assert each.attempts <= MAX_ATTEMPTS
+        for name in self.heads():  # nothing that may be claimed is put aside
+            due = found[name].next_attempt_at
+            assert due is not None
+            assert due <= self.clock.now
 
 
 def run_machine(make: Callable[[], SharedDatabase], examples: int) -> None:

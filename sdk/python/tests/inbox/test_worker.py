@@ -264,6 +264,8 @@ def test_accept_in_a_handler_of_the_worker_ends_the_message_with_its_own_transac
     accepted: list[bool] = []
 
     def handler(event: object, got: Delivery) -> None:
+        if got.webhook_id == "b":
+            return
         connection = database.connect()
         accepted.append(inbox.accept(connection, got.webhook_id))
         accepted.append(inbox.accept(connection, got.webhook_id))
@@ -271,10 +273,12 @@ def test_accept_in_a_handler_of_the_worker_ends_the_message_with_its_own_transac
         connection.close()
         raise ValueError("after the commit")
 
-    inbox.put(delivery("a"), None)
-    worker(inbox, handler).run_until_idle()
+    inbox.put(delivery("a"), "order:1")
+    inbox.put(delivery("b"), "order:1")
+    assert worker(inbox, handler).run_until_idle() == 2
     assert accepted == [True, False]
-    assert inbox.status().done == 1
+    assert inbox.status().done == 2
+    assert not any(each.is_claimed for each in inbox.messages())
 
 
 def test_handler_that_commits_itself_is_logged(inbox: Inbox, caplog: pytest.LogCaptureFixture) -> None:
@@ -404,6 +408,21 @@ def test_stop_waits_for_the_running_handler_and_leaves_the_rest(inbox: Inbox) ->
     may_end.set()
     assert made.stop(WAIT_S) is True
     assert (inbox.status().done, inbox.status().pending) == (1, 1)
+
+
+def test_run_blocks_until_stop_is_called(inbox: Inbox) -> None:
+    made = worker(inbox, lambda *_: None)
+    thread = threading.Thread(target=made.run)
+    thread.start()
+    inbox.put(delivery("a"), None)
+    while inbox.status().done == 0:
+        pass
+    assert thread.is_alive()
+    assert made.stop(WAIT_S)
+    thread.join(WAIT_S)
+    assert not thread.is_alive()
+    with pytest.raises(RuntimeError, match="started before"):
+        made.start()
 
 
 def test_worker_wakes_when_a_message_is_put(inbox: Inbox) -> None:

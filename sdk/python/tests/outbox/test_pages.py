@@ -97,7 +97,7 @@ async def test_outbox_page_programs_run_as_printed(reader: Reader, tmp_path: Pat
     assert await reader.accepted() == 1
     await reader.run("shop.py", found.pop("shop.py"))  # the table exists
     [command] = COMMAND.findall((PAGES / "outbox.md").read_text("utf-8"))
-    await follow(reader, command.replace("http://127.0.0.1:8000", reader.environment["COMMERCE_EVENT_URL"]), 2)
+    await follow(reader, command.replace("http://127.0.0.1:8080", reader.environment["COMMERCE_EVENT_URL"]), 2)
     with postgres_shop(tmp_path, with_table=False) as shop:
         reader.environment["SHOP_DATABASE"] = shop.url
         for name, program in found.items():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ from commerce_event_sdk.outbox.postgres_store import PostgresOutboxStore
 from commerce_event_sdk.outbox.relay import Relay
 from commerce_event_sdk.outbox.sqlite_store import SqliteOutboxStore
 from commerce_event_sdk.outbox.store import OutboxError, open_store
-from scripted_server import DEADLINE_S, KEY, ScriptedServer, problem, scripted_server
+from scripted_server import DEADLINE_S, KEY, ScriptedServer, problem, scripted_server, until
 from shop_databases import SHOPS, Shop
 
 pytestmark = pytest.mark.integration
@@ -49,15 +48,6 @@ def add(shop: Shop, *numbers: int, event_type: str = "Own", key: str | None = No
 
 def numbers(server: ScriptedServer) -> list[int]:
     return [each["data"]["Number"] for each in server.accepted.values()]
-
-
-def until(condition: Callable[[], Any]) -> None:
-    waiting = threading.Event()
-    for _ in range(int(DEADLINE_S / 0.01)):
-        if condition():
-            return
-        waiting.wait(0.01)
-    raise AssertionError("it did not happen in time")
 
 
 def test_relay_publishes_in_order_and_empties_the_table(shop: Shop, server: ScriptedServer) -> None:
@@ -260,14 +250,18 @@ def test_two_relays_without_the_lock_still_keep_the_order(
     assert numbers(server) == list(range(200))
 
 
-def test_relay_stop_cuts_a_request_that_hangs(shop: Shop, server: ScriptedServer) -> None:
-    server.then(server.hang)
-    add(shop, 1)
+@pytest.mark.parametrize("requests_before", [0, 1])
+def test_relay_stop_cuts_a_request_that_hangs(shop: Shop, server: ScriptedServer, requests_before: int) -> None:
     with relay_of(shop, server) as relay:
         relay.start()
+        add(shop, *range(requests_before))
+        until(lambda: len(server.requests) == requests_before)
+        server.then(server.hang)
+        add(shop, 9)
         assert server.hanging.wait(DEADLINE_S)
         relay.stop(0.05)
         assert not relay.is_running
+    assert len(server.requests) == requests_before + 1
     assert [row[4] for row in shop.rows()] == ["pending"]
     with pytest.raises(RuntimeError, match="make another one"):
         relay.start()

@@ -18,12 +18,13 @@ from typing import Any
 import httpx
 import pytest
 from commerce_event.contract.catalogue import EVENT_TYPES
+from commerce_event.core.vault import new_key
 from processes import ADMIN_KEY, DEADLINE_S, ServerProcess
 
 import relay_program
 from commerce_event_sdk import Client, Outbox
 from commerce_event_sdk.outbox.relay import Relay
-from shop_databases import Shop
+from shop_databases import SHOPS, Shop
 
 pytestmark = pytest.mark.integration
 
@@ -137,20 +138,26 @@ async def test_relay_server_killed_again_and_again_loses_and_reorders_nothing(
     await ledger.check(server)
 
 
-async def test_relay_many_events_of_one_batch_keep_their_order(shop: Shop, server: ServerProcess) -> None:
-    """The server stores the events of a request in order, also beside some that it refuses."""
+async def test_relay_many_events_of_one_batch_keep_their_order(shop: Shop, tmp_path: Path) -> None:
+    """The server, on the same kind of store, keeps the order of a request, also beside events that it refuses."""
     data = {**EVENT_TYPES["OrderConfirmedEvent"].example, "ClientId": 1}
     with closing(shop.connect()) as connection:
         for number in range(300):
             event_type = "NotKnownToTheServer" if number % 7 == 3 else "OrderConfirmedEvent"
             OUTBOX.add(connection, event_type, {**data, "OrderId": number})
         connection.commit()
-    with Client(server.url, ADMIN_KEY) as client:
-        await asyncio.to_thread(Relay(shop.url, client).run_until_idle)
-    expected = [number for number in range(300) if number % 7 != 3]
-    assert [each["data"]["OrderId"] for each in await accepted(server)] == expected
+    (tmp_path / "server").mkdir()
+    with SHOPS[shop.kind](tmp_path / "server", with_table=False) as store:
+        environment = {"COMMERCE_EVENT_STORE": store.url.replace("shop.db", "events.db")}
+        server = ServerProcess(tmp_path / "server", **environment, COMMERCE_EVENT_SECRET_KEY=new_key())
+        await server.start()
+        with Client(server.url, ADMIN_KEY) as client:
+            await asyncio.to_thread(Relay(shop.url, client).run_until_idle)
+        found = [each["data"]["OrderId"] for each in await accepted(server)]
+        server.kill()
+    assert found == [number for number in range(300) if number % 7 != 3]
     assert {row[4] for row in shop.rows()} == {"dead"}
-    assert len(shop.rows()) == 300 - len(expected)
+    assert len(shop.rows()) == 300 - len(found)
 
 
 async def test_client_errors_of_the_server_are_clear(server: ServerProcess) -> None:

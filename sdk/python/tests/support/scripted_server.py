@@ -163,3 +163,13 @@ def unused_port() -> int:
     """Return a port where nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
+
+
+def until(condition: Callable[[], Any]) -> None:
+    """Wait for a condition that another thread fulfils."""
+    waiting = threading.Event()
+    for _ in range(int(DEADLINE_S / 0.01)):
+        if condition():
+            return
+        waiting.wait(0.01)
+    raise AssertionError("it did not happen in time")

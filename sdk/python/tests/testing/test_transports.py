@@ -80,7 +80,7 @@ def test_application_of_a_framework_takes_events(app: Callable[[Seen], Any]) -> 
 
 @pytest.fixture
 def django_urls() -> Iterator[ModuleType]:
-    import django
+    django = pytest.importorskip("django")
     from django.conf import settings
     from django.test import override_settings
 

@@ -21,6 +21,7 @@ from quick_start import PAGES, QuickStart, following
 from signed_requests import ORDER_BODY, signed_headers
 
 Follow = Callable[[str], QuickStart]
+_LINES = re.MULTILINE | re.DOTALL
 EXPORT = "export COMMERCE_EVENT_SECRET=whsec_$(openssl rand -base64 32)"
 
 
@@ -203,8 +204,21 @@ def test_quick_start_with_azure_functions_and_a_database_books_an_order_once(
     assert orders_in(database) == ["884211"]
 
 
+def test_programs_of_the_quick_starts_are_clean_under_strict_mypy(tmp_path: Path) -> None:
+    """Those of Django are left out, because Django itself has no types."""
+    for page in PAGES.glob("receive-with-*.md"):
+        programs = re.findall(r"^```python\n(# (?:shop|function_app)\.py\n.*?)^```$", page.read_text("utf-8"), _LINES)
+        for number, program in enumerate(programs):
+            (tmp_path / f"{page.stem.replace('-', '_')}_{number}.py").write_text(program, "utf-8")
+    files = sorted(path.name for path in tmp_path.glob("*.py"))
+    assert len(files) > 10
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--no-incremental", *files]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
 def test_overview_shows_a_receiver_that_works(capsys: pytest.CaptureFixture[str]) -> None:
-    (code,) = re.findall(r"^```python\n(.*?)^```$", (PAGES / "index.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    (code,) = re.findall(r"^```python\n(.*?)^```$", (PAGES / "index.md").read_text("utf-8"), _LINES)
     made: dict[str, Any] = {}
     exec(code, made)
     (secret,) = re.findall(r'"(whsec_.*?)"', code)

@@ -99,7 +99,7 @@ RULES: Final[Sequence[Rule]] = (
     ),
     Rule(
         name="missing-signature",
-        sends="an event without a signature, one with an empty one, and one without any webhook- header",
+        sends="an event without a signature, one with an empty signature, and one without any webhook- header",
         requires="all are refused, best with 401",
         fix="Refuse a request that lacks webhook-id, webhook-timestamp or webhook-signature.",
         plan=_missing_signature,
@@ -107,7 +107,7 @@ RULES: Final[Sequence[Rule]] = (
     ),
     Rule(
         name="old-timestamp",
-        sends="an event with a right signature that is an hour old, as somebody would who recorded it",
+        sends="an event with a right signature that is an hour old, such as a recorded one",
         requires="it is refused, best with 401",
         fix="Refuse a webhook-timestamp that differs from your clock by more than five minutes.",
         plan=_old_timestamp,

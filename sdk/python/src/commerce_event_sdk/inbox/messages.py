@@ -27,11 +27,15 @@ WHERE commerce_event_inbox.state <> 'done'"""
 
 CANDIDATES: Final = """
 SELECT m.position, m.business_key, m.attempt_count, m.claim,
-    (SELECT min(o.position) FROM commerce_event_inbox o WHERE o.state = 'pending' AND o.business_key = m.business_key)
+    (SELECT min(o.position) FROM commerce_event_inbox o WHERE o.state = 'pending' AND o.business_key = m.business_key),
+    m.attempt_count = 0 AND m.error IS NULL
 FROM commerce_event_inbox m
 WHERE m.state = 'pending' AND m.next_attempt_at <= :now
 ORDER BY m.next_attempt_at, m.position
 LIMIT :limit"""
+IS_DUE: Final = """
+SELECT 1 FROM commerce_event_inbox m WHERE m.state = 'pending' AND m.next_attempt_at <= :now
+ORDER BY m.next_attempt_at LIMIT 1"""
 HEADS: Final = """
 SELECT m.position, m.business_key, m.attempt_count, m.claim, m.next_attempt_at
 FROM commerce_event_inbox m
@@ -48,7 +52,7 @@ SET state = 'dead', claim = NULL, next_attempt_at = NULL, error = :error, finish
 WHERE position = :position"""
 RELEASE_KEY: Final = """
 UPDATE commerce_event_inbox SET next_attempt_at = :now
-WHERE next_attempt_at > :now AND claim IS NULL AND position = (
+WHERE next_attempt_at > :now AND attempt_count = 0 AND error IS NULL AND position = (
     SELECT min(o.position) FROM commerce_event_inbox o WHERE o.state = 'pending' AND o.business_key = :business_key)"""
 CLAIMED: Final = """
 SELECT m.position, m.id, m.event_type, m.business_key, m.attempt_count, m.sequence, m.headers, m.body
@@ -79,7 +83,7 @@ WHERE position = :position AND claim = :claim AND state = 'pending'"""
 
 _MESSAGE: Final = """
 SELECT m.position, m.id, m.event_type, m.client_id, m.business_key, m.sequence, m.state, m.attempt_count,
-    m.received_at, m.next_attempt_at, m.claim IS NOT NULL, m.finished_at, m.error"""
+    m.received_at, m.next_attempt_at, m.state = 'pending' AND m.claim IS NOT NULL, m.finished_at, m.error"""
 _FROM: Final = " FROM commerce_event_inbox m"
 LIST: Final = _MESSAGE + _FROM + " WHERE m.position < :before ORDER BY m.position DESC LIMIT :limit"
 _LIST_STATE: Final = (
@@ -90,7 +94,7 @@ _COUNT: Final = "SELECT state, count(*) FROM commerce_event_inbox GROUP BY state
 OLDEST: Final = "SELECT min(received_at) FROM commerce_event_inbox WHERE state = 'pending'"
 _RETRY: Final = """
 UPDATE commerce_event_inbox
-SET state = 'pending', attempt_count = 0, next_attempt_at = :now, finished_at = NULL
+SET state = 'pending', attempt_count = 0, next_attempt_at = :now, error = NULL, finished_at = NULL
 WHERE id = :id AND (state = 'dead' OR (state = 'pending' AND claim IS NULL))"""
 _DISCARD: Final = """
 UPDATE commerce_event_inbox
@@ -188,6 +192,8 @@ def transaction(session: Session) -> Iterator[None]:
 
 def claim(session: Session, *, limit: int, max_attempts: int, now: float, claim_s: float) -> list[Claimed]:
     """Claim at most ``limit`` due messages for ``claim_s`` seconds."""
+    if not session.query(IS_DUE, {"now": now}):
+        return []  # without the write lock of SQLite, which an idle worker would take again and again
     for number in range(_ROUNDS_MAX):
         scanned = limit + _SCANNED[number > 0]
         with transaction(session):
@@ -272,11 +278,13 @@ def fail(session: Session, message: Claimed, outcome: Retry | Dead, *, now: floa
     result = {**mine, "attempt_count": outcome.attempt_count, "error": outcome.error}
     with transaction(session):
         if isinstance(outcome, Retry):
-            return session.run(_RETRY_LATER, {**result, "at": outcome.at}) == 1
-        is_dead = session.run(_BURY, {**result, "at": now}) == 1
-        if is_dead:
-            _release_key(session, message.business_key, now)
-        return is_dead
+            is_mine = session.run(_RETRY_LATER, {**result, "at": outcome.at}) == 1
+            if not is_mine:  # the handler accepted it in a transaction of its own before it failed
+                _release_key(session, message.business_key, now)
+            return is_mine
+        is_mine = session.run(_BURY, {**result, "at": now}) == 1
+        _release_key(session, message.business_key, now)
+        return is_mine
 
 
 def release(session: Session, message: Claimed, *, now: float) -> None:

@@ -22,13 +22,18 @@ class InboxUnavailableError(Exception):
 
 
 class Candidate(NamedTuple):
-    """A pending message that is due. ``head`` is the oldest pending position of its business key."""
+    """A pending message that is due.
+
+    ``head`` is the oldest pending position of its business key. ``is_new`` tells that no attempt has set the time of
+    the next one.
+    """
 
     position: int
     business_key: str | None
     attempt_count: int
     claim: str | None
     head: int | None
+    is_new: bool
 
     @property
     def is_blocked(self) -> bool:
@@ -69,16 +74,17 @@ def plan_claim(
 ) -> ClaimPlan:
     """Choose at most ``limit`` messages: those without key, and the oldest one of each key.
 
-    A blocked message waits as long as its head does, so that the next claim does not read it again; when the head is
-    finished, it is released. ``heads`` are the heads of blocked candidates, locked by this transaction: a head that
-    another transaction has just finished would release nothing later.
+    A new message that is blocked waits as long as its head does, so that the next claim does not read it again; when
+    the head is finished, it is released. One with an attempt keeps the time that the attempt has set. ``heads`` are the
+    heads of blocked candidates, locked by this transaction: a head that another transaction has just finished would
+    release nothing later.
     """
     plan = ClaimPlan()
     due = {each.position: each for each in candidates if not each.is_blocked}
     known = {each.position: each for each in heads}
     for head in known.values():
         if head.next_attempt_at <= now:
-            due.setdefault(head.position, Candidate(head.position, head.business_key, *head[2:4], head.position))
+            due.setdefault(head.position, _candidate(head))
     for each in due.values():
         if each.claim is not None and each.attempt_count >= max_attempts:
             plan.expired.append((each.position, each.business_key))
@@ -86,7 +92,7 @@ def plan_claim(
             plan.claimed.append(each.position)
     claimed = set(plan.claimed)
     for each in candidates:
-        if each.head is None or not each.is_blocked:
+        if each.head is None or not each.is_blocked or not each.is_new:
             continue
         if each.head in claimed:
             until = now + claim_s
@@ -96,6 +102,10 @@ def plan_claim(
             continue  # the head is due but finds no free thread, or is locked: look again next time
         plan.postponed.setdefault(until, []).append(each.position)
     return plan
+
+
+def _candidate(head: Head) -> Candidate:
+    return Candidate(head.position, head.business_key, head.attempt_count, head.claim, head.position, is_new=False)
 
 
 @dataclass(frozen=True)

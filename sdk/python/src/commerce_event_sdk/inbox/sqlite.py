@@ -16,6 +16,7 @@ from commerce_event_sdk.connections import Dialect
 from commerce_event_sdk.inbox import schema
 from commerce_event_sdk.inbox.database import Database, NewMessage, Session
 from commerce_event_sdk.inbox.rules import InboxUnavailableError
+from commerce_event_sdk.inbox.turns import Turns
 
 WAIT_S: Final = 2.0
 _POLL_S: Final = (0.001, 0.005)  # first and longest pause between looks at a locked file
@@ -49,8 +50,10 @@ class SqliteSession(Session):
     skip_locked = ""
     positions = "IN (SELECT value FROM json_each(:positions))"
 
-    def __init__(self, raw: sqlite3.Connection) -> None:
+    def __init__(self, raw: sqlite3.Connection, turns: Turns) -> None:
         self.raw: Any = raw
+        self._turns = turns
+        self._has_turn = False
 
     @property
     def is_in_transaction(self) -> bool:
@@ -58,9 +61,21 @@ class SqliteSession(Session):
 
     @_translated
     def begin(self, wait_s: float = WAIT_S) -> None:
-        # SQLite's own wait pauses for up to 100 ms and is unfair; an acknowledgement has less time than that.
+        self._end_turn()  # of a transaction that a handler ended itself
+        deadline = time.monotonic() + wait_s
+        if not self._turns.acquire(wait_s):
+            raise InboxUnavailableError(f"SQLite: another thread has written for {wait_s:g} s")
+        self._has_turn = True
+        try:
+            self._begin_until(deadline)
+        except BaseException:
+            self._end_turn()
+            raise
+
+    def _begin_until(self, deadline: float) -> None:
+        # Other processes: SQLite's own wait pauses for up to 100 ms; an acknowledgement has less time than that.
         self.raw.execute("PRAGMA busy_timeout = 0")
-        deadline, (pause, longest) = time.monotonic() + wait_s, _POLL_S
+        pause, longest = _POLL_S
         while True:
             try:
                 self.raw.execute("BEGIN IMMEDIATE")
@@ -75,6 +90,7 @@ class SqliteSession(Session):
     @_translated
     def commit(self) -> None:
         self.raw.execute("COMMIT")
+        self._end_turn()
 
     def rollback(self) -> None:
         try:
@@ -82,6 +98,8 @@ class SqliteSession(Session):
                 self.raw.execute("ROLLBACK")
         except sqlite3.Error:
             self.raw.close()
+        finally:
+            self._end_turn()
 
     @_translated
     def query(self, sql: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -99,14 +117,22 @@ class SqliteSession(Session):
         self.begin()
         try:
             new = {each.id for each in messages if self.raw.execute(_INSERT, (*each, each.received_at)).rowcount == 1}
-            self.raw.execute("COMMIT")
+            self.commit()
         except BaseException:
             self.rollback()
             raise
         return new
 
     def close(self) -> None:
-        self.raw.close()
+        try:
+            self.raw.close()
+        finally:
+            self._end_turn()
+
+    def _end_turn(self) -> None:
+        if self._has_turn:
+            self._has_turn = False
+            self._turns.release()
 
 
 class SqliteDatabase(Database):
@@ -122,6 +148,7 @@ class SqliteDatabase(Database):
             raise ValueError(f"an inbox needs the path of a file, and {text!r} is none")
         self._path = Path(text)
         self._lock = threading.Lock()
+        self._turns, self._turns_pid = Turns(), os.getpid()
         self._has_tables = False
 
     @_translated
@@ -161,7 +188,9 @@ class SqliteDatabase(Database):
         except BaseException:
             raw.close()
             raise
-        return SqliteSession(raw)
+        if self._turns_pid != os.getpid():  # a fork copies a turn that no thread of the child has
+            self._turns, self._turns_pid = Turns(), os.getpid()
+        return SqliteSession(raw, self._turns)
 
     def _create(self, session: SqliteSession) -> None:
         if _version(session) == schema.SCHEMA_VERSION:

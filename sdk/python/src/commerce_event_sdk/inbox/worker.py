@@ -26,6 +26,7 @@ TRANSACTION_WAIT_S: Final = 30.0  # how long a handler waits for the write lock 
 _PURGE_EVERY_S: Final = 60.0
 _PURGE_STEPS_MAX: Final = 20
 _UNAVAILABLE_PAUSE_S: Final = 1.0
+_LOOK_S: Final = 0.2
 
 
 class Worker:
@@ -97,8 +98,8 @@ class Worker:
         """Start, and block until :meth:`stop` is called from another thread or a signal handler, or Ctrl+C."""
         self.start()
         try:
-            while not self._stopped.wait(1.0):
-                pass
+            while not self._is_stopping:
+                time.sleep(_LOOK_S)  # holds no lock that a signal handler needs to call stop
         finally:
             self.stop()
 

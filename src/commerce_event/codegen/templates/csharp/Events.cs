@@ -19,6 +19,9 @@ public static class Events
         _ => null,
     };
 
+    private static T Read<T>(byte[] body) =>
+        JsonSerializer.Deserialize<T>(body, Options) ?? throw new JsonException("the body is null");
+
     // 1e3 and 5.0 are integers in JSON Schema. decimal holds every integer of 64 bits exactly.
     private static decimal ReadInteger(ref Utf8JsonReader reader)
     {

@@ -4,7 +4,6 @@
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
-using CommerceEvents;
 using Microsoft.Data.Sqlite;
 
 const int ToleranceS = 300;
@@ -45,7 +44,7 @@ void Work(SqliteConnection database, SqliteTransaction transaction, object recei
 {
     switch (received)
     {
-        case OrderConfirmedEvent found:
+        case CommerceEvents.OrderConfirmedEvent found:
             Execute(database, transaction, "INSERT INTO work (order_id) VALUES ($value)", found.OrderId);
             break;
     }
@@ -93,7 +92,7 @@ app.MapPost("/{**path}", async (HttpRequest request) =>
     object? received;
     try
     {
-        received = Events.Parse(request.Headers["commerce-event-type"].ToString(), body);
+        received = CommerceEvents.Events.Parse(request.Headers["commerce-event-type"].ToString(), body);
     }
     catch (JsonException error)
     {

@@ -14,7 +14,7 @@ ini_set('display_errors', '0'); // errors go to the log, not into the answer
 // The work. The sender waits five seconds for the answer: what takes longer is put into a table and done later.
 function work(PDO $database, object $event): void
 {
-    if ($event instanceof OrderConfirmedEvent) {
+    if ($event instanceof CommerceEvents\OrderConfirmedEvent) {
         $database->prepare('INSERT INTO work (order_id) VALUES (?)')->execute([$event->OrderId]);
     }
 }
@@ -83,7 +83,7 @@ function answer(): int
         return 400;
     }
     try {
-        $event = parse_event($_SERVER['HTTP_COMMERCE_EVENT_TYPE'] ?? '', $body);
+        $event = CommerceEvents\parse_event($_SERVER['HTTP_COMMERCE_EVENT_TYPE'] ?? '', $body);
     } catch (JsonException | TypeError $error) {
         error_log("$id is refused: {$error->getMessage()}");
         return 400;

@@ -46,6 +46,7 @@ class Server(ThreadingMixIn, WSGIServer):
     """A thread for each request. In production, run receiver.wsgi() or receiver.asgi() in a server of your choice."""
 
     daemon_threads = True
+    request_queue_size = 128  # connections that wait to be accepted; with the default of 5, others are reset
 
 
 class RequestHandler(WSGIRequestHandler):

@@ -47,13 +47,20 @@ public final class Handler {
     // The id and the work are one transaction. After a crash both are stored or neither is, and then the event comes again.
     private synchronized void workOnce(String id, Object event) throws SQLException {
         String insert = "INSERT INTO received_event VALUES (?, datetime('now')) ON CONFLICT DO NOTHING";
+        execute("BEGIN IMMEDIATE"); // with autocommit off, the driver would keep the database locked between events
         try (PreparedStatement remember = database.prepareStatement(insert)) {
             remember.setString(1, id);
             if (remember.executeUpdate() == 1) work(event); // else a repeat
-            database.commit();
+            execute("COMMIT");
         } catch (SQLException | RuntimeException error) {
-            database.rollback();
+            execute("ROLLBACK");
             throw error;
+        }
+    }
+
+    private void execute(String sql) throws SQLException {
+        try (Statement statement = database.createStatement()) {
+            statement.execute(sql);
         }
     }
 
@@ -110,18 +117,15 @@ public final class Handler {
         byte[] secret = Base64.getDecoder().decode(settings.getOrDefault("WEBHOOK_SECRET", "").replaceFirst("^whsec_", ""));
         if (secret.length < 24) throw new IllegalStateException("WEBHOOK_SECRET must be the secret of the endpoint, whsec_…");
         String url = "jdbc:sqlite:" + settings.getOrDefault("DATABASE", "events.db");
-        Connection database = DriverManager.getConnection(url + "?transaction_mode=IMMEDIATE&busy_timeout=3000");
-        try (Statement tables = database.createStatement()) {
-            tables.execute("CREATE TABLE IF NOT EXISTS received_event (webhook_id TEXT PRIMARY KEY, received_at TEXT NOT NULL)");
-            tables.execute("CREATE TABLE IF NOT EXISTS work (order_id INTEGER NOT NULL)"); // stands for your own tables
-        }
-        database.setAutoCommit(false);
+        Handler handler = new Handler(secret, DriverManager.getConnection(url + "?busy_timeout=3000"));
+        handler.execute("CREATE TABLE IF NOT EXISTS received_event (webhook_id TEXT PRIMARY KEY, received_at TEXT NOT NULL)");
+        handler.execute("CREATE TABLE IF NOT EXISTS work (order_id INTEGER NOT NULL)"); // stands for your own tables
         System.setProperty("sun.net.httpserver.maxReqTime", "5"); // seconds: a slow sender does not hold a thread
         String host = settings.getOrDefault("HOST", "127.0.0.1");
         int port = Integer.parseInt(settings.getOrDefault("PORT", "9000"));
         HttpServer server = HttpServer.create(new InetSocketAddress(host, port), 0);
         server.setExecutor(Executors.newFixedThreadPool(16));
-        server.createContext("/", new Handler(secret, database)::handle);
+        server.createContext("/", handler::handle);
         server.start();
     }
 }
