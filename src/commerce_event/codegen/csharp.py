@@ -29,9 +29,7 @@ def models(types: Iterable[EventType]) -> str:
     listed = list(types)
     names = type_names(listed)
     classes = "\n".join(line for each in listed for line in _class(names[each.name], each))
-    cases = "\n".join(
-        f'        "{each.name}" => Read<{names[each.name]}>(body),' for each in listed
-    )
+    cases = "\n".join(f'        "{each.name}" => Read<{names[each.name]}>(body),' for each in listed)
     return template("csharp/Events.cs", CLASSES=classes, CASES=cases)
 
 
