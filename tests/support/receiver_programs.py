@@ -26,7 +26,7 @@ from commerce_event.contract.own_types import own_type
 from commerce_event.core.signatures import new_secret
 
 DEADLINE_S: Final = 60.0
-WAIT_S: Final = 150.0  # for packages, once; better-sqlite3 and SQLite for Go may have to be compiled
+WAIT_S: Final = 300.0  # for packages, once; better-sqlite3 and SQLite for Go may have to be compiled
 DOWNLOAD_S: Final = 900.0
 BUILD_S: Final = 200.0
 CACHE: Final = Path(__file__).parents[2] / "build" / "receivers"

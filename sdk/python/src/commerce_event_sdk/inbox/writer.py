@@ -18,6 +18,8 @@ BATCH_MAX: Final = 500
 QUEUE_MAX: Final = 10_000
 QUEUE_BYTES_MAX: Final = 64 * 1_048_576
 STATEMENT_TIMEOUT_S: Final = 2.5
+_WRITERS_AT_ONCE: Final = 2  # and one more for each so many that wait: large commits cost less than many
+_WAITING_FOR_ONE_MORE: Final = 8
 
 
 class _Waiting(NamedTuple):
@@ -36,6 +38,7 @@ class Writer:
         self._queued_bytes = 0
         self._threads: list[threading.Thread] = []
         self._idle = 0
+        self._busy = 0
         self._is_closed = False
 
     def put(self, message: NewMessage) -> Future[bool]:
@@ -52,7 +55,7 @@ class Writer:
                 raise InboxUnavailableError(f"{len(self._queue)} messages wait to be stored already")
             self._queue.append(_Waiting(message, stored))
             self._queued_bytes += size
-            if self._idle == 0 and len(self._threads) < self._database.writer_count:
+            if self._idle == 0 and self._may_write() and len(self._threads) < self._database.writer_count:
                 self._start_thread()
             self._condition.notify()
         return stored
@@ -90,7 +93,12 @@ class Writer:
                 session = None
             else:
                 self._on_stored()
+            with self._condition:
+                self._busy -= 1
         _close(session)
+
+    def _may_write(self) -> bool:
+        return self._busy < _WRITERS_AT_ONCE + len(self._queue) // _WAITING_FOR_ONE_MORE
 
     def _next_batch(self) -> list[_Waiting]:
         """Wait for messages, and take those whose callers still wait; none when the writer is closed."""
@@ -98,12 +106,14 @@ class Writer:
             while True:
                 batch: list[_Waiting] = []
                 ids: set[str] = set()
-                while self._queue and len(batch) < BATCH_MAX and self._queue[0].message.id not in ids:
+                may_write = self._may_write()
+                while may_write and self._queue and len(batch) < BATCH_MAX and self._queue[0].message.id not in ids:
                     each = self._queue.popleft()
                     self._queued_bytes -= len(each.message.body)
                     if each.stored.set_running_or_notify_cancel():
                         batch.append(each)
                         ids.add(each.message.id)
+                self._busy += bool(batch)
                 if batch or self._is_closed:
                     return batch
                 self._idle += 1
