@@ -81,6 +81,20 @@ def test_inbox_that_was_used_before_a_fork_works_in_both_processes(database: Sha
     assert {each.id for each in inbox.messages()} == {"parent", "child", "parent again"}
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+@pytest.mark.parametrize("mode", ["fork-close", "fork-worker"])
+def test_inbox_in_a_forked_process_loses_nothing_when_the_first_process_closes_it(
+    mode: str, database: SharedDatabase, inbox: Inbox
+) -> None:
+    with start(database, mode) as process:
+        output, _ = process.communicate(timeout=WAIT_S)
+        assert process.returncode == 0
+    stored = {each.id for each in inbox.messages()}
+    assert stored == {"parent", *output.split()}
+    if mode == "fork-close" or database.kind == "postgres":
+        assert stored == {"parent", "child", "child-again"}
+
+
 def test_postgres_worker_goes_on_after_its_connections_were_cut(postgres_database: PostgresInboxes) -> None:
     inbox = postgres_database.inbox(clock=time.time)
     handled: list[str] = []

@@ -39,7 +39,8 @@ class Inbox:
     Give it to a receiver, which then stores each event before it answers, and start a :meth:`worker`. Or call
     :meth:`accept` in the transaction of a handler's own work. Either way a repeat has no effect.
 
-    Safe to use from several threads and processes; after a fork each process has connections of its own.
+    Safe to use from several threads and processes; after a fork each process has connections of its own. With SQLite,
+    start workers after the fork: an inbox that is in use at that time stores nothing in the new process.
     """
 
     def __init__(

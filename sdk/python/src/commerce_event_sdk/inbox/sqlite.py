@@ -19,6 +19,7 @@ from commerce_event_sdk.inbox.rules import InboxUnavailableError
 from commerce_event_sdk.inbox.turns import Turns
 
 WAIT_S: Final = 2.0
+_OPEN: Final[set[SqliteSession]] = set()  # of this process, and at the time of a fork of the process that forked
 _POLL_S: Final = (0.001, 0.005)  # first and longest pause between looks at a locked file
 _INSERT: Final = """
 INSERT INTO commerce_event_inbox
@@ -50,8 +51,11 @@ class SqliteSession(Session):
     skip_locked = ""
     positions = "IN (SELECT value FROM json_each(:positions))"
 
-    def __init__(self, raw: sqlite3.Connection, turns: Turns) -> None:
+    def __init__(self, raw: sqlite3.Connection, path: Path, turns: Turns) -> None:
         self.raw: Any = raw
+        self.path = path
+        self.pid = os.getpid()
+        _OPEN.add(self)
         self._turns = turns
         self._has_turn = False
 
@@ -97,7 +101,7 @@ class SqliteSession(Session):
             if self.raw.in_transaction:
                 self.raw.execute("ROLLBACK")
         except sqlite3.Error:
-            self.raw.close()
+            self.close()
         finally:
             self._end_turn()
 
@@ -124,6 +128,7 @@ class SqliteSession(Session):
         return new
 
     def close(self) -> None:
+        _OPEN.discard(self)
         try:
             self.raw.close()
         finally:
@@ -179,6 +184,8 @@ class SqliteDatabase(Database):
             self._has_tables = True
 
     def _connect(self) -> SqliteSession:
+        path = self._path.resolve()
+        self._refuse_after_fork(path)
         raw = sqlite3.connect(
             self._path, timeout=WAIT_S, isolation_level=None, check_same_thread=False, cached_statements=256
         )
@@ -190,7 +197,18 @@ class SqliteDatabase(Database):
             raise
         if self._turns_pid != os.getpid():  # a fork copies a turn that no thread of the child has
             self._turns, self._turns_pid = Turns(), os.getpid()
-        return SqliteSession(raw, self._turns)
+        return SqliteSession(raw, path, self._turns)
+
+    def _refuse_after_fork(self, path: Path) -> None:
+        """Raise InboxUnavailableError if a connection to the file was open when another process forked this one.
+
+        SQLite believes here that the connection is still open and holds locks, which a process does not inherit. When
+        the other process ends, it deletes the log (WAL) that this one writes to, and what was stored is lost.
+        """
+        if any(each.pid != os.getpid() and each.path == path for each in list(_OPEN)):
+            raise InboxUnavailableError(
+                "SQLite: the inbox was in use when this process was forked; start the worker, and put, after the fork"
+            )
 
     def _create(self, session: SqliteSession) -> None:
         if _version(session) == schema.SCHEMA_VERSION:

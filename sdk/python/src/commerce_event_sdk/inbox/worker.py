@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import queue
 import random
 import threading
@@ -66,11 +67,13 @@ class Worker:
         self._stopped = threading.Event()
         self._handed: queue.SimpleQueue[Claimed | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._pid = 0  # of the process that has the threads
 
     def start(self) -> Worker:
         """Start the threads and return at once. Raises RuntimeError when it was started before."""
         if self._threads:
             raise RuntimeError("the worker was started before; make another one with inbox.worker()")
+        self._pid = os.getpid()
         targets: list[Callable[[], None]] = [self._dispatch, self._maintain, *[self._handle] * self._concurrency]
         for number, target in enumerate(targets):
             name = f"commerce-event-inbox-{target.__name__.strip('_')}-{number}"
@@ -121,7 +124,9 @@ class Worker:
         return count
 
     def wake(self) -> None:
-        """Look for messages now."""
+        """Look for messages now. Does nothing in a process that was forked after the start: it has no threads."""
+        if self._pid != os.getpid():
+            return
         with self._condition:
             self._is_awake = True
             self._condition.notify_all()

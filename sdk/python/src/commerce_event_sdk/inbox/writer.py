@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Final, NamedTuple
+from weakref import WeakSet
 
 from commerce_event_sdk.inbox.database import Database, NewMessage, Session
 from commerce_event_sdk.inbox.rules import InboxUnavailableError
@@ -18,6 +21,9 @@ BATCH_MAX: Final = 500
 QUEUE_MAX: Final = 10_000
 QUEUE_BYTES_MAX: Final = 64 * 1_048_576
 STATEMENT_TIMEOUT_S: Final = 2.5
+_FORK_WAIT_S: Final = 1.0
+_LOOK_S: Final = 0.001
+_WRITERS: Final[WeakSet[Writer]] = WeakSet()
 _WRITERS_AT_ONCE: Final = 2  # and one more for each so many that wait: large commits cost less than many
 _WAITING_FOR_ONE_MORE: Final = 8
 
@@ -37,9 +43,11 @@ class Writer:
         self._queue: deque[_Waiting] = deque()
         self._queued_bytes = 0
         self._threads: list[threading.Thread] = []
+        self._sessions: set[Session] = set()
         self._idle = 0
         self._busy = 0
         self._is_closed = False
+        _WRITERS.add(self)
 
     def put(self, message: NewMessage) -> Future[bool]:
         """Queue a message; the future says whether it is new, once it is on disk.
@@ -69,6 +77,21 @@ class Writer:
         for each in threads:
             each.join()
 
+    def close_sessions(self) -> None:
+        """Close the connections once nothing is being stored; the next message opens another one.
+
+        Does nothing when that takes longer than a second.
+        """
+        deadline = time.monotonic() + _FORK_WAIT_S
+        while time.monotonic() < deadline:
+            with self._condition:
+                if self._busy == 0 and not self._queue:
+                    for each in self._sessions:
+                        _close(each)
+                    self._sessions.clear()
+                    return
+            time.sleep(_LOOK_S)
+
     def _start_thread(self) -> None:
         name = f"commerce-event-inbox-writer-{len(self._threads) + 1}"
         thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -82,20 +105,25 @@ class Writer:
             if not batch:
                 break
             try:
-                if session is None:
+                if session is None or session not in self._sessions:
                     session = self._database.open(statement_timeout_s=STATEMENT_TIMEOUT_S)
+                    self._sessions.add(session)
                 _store(session, batch)
             except Exception as error:
                 LOG.error("%d messages were not stored: %s", len(batch), error)
                 for each in batch:
                     _fail(each, error)
-                _close(session)
-                session = None
+                self._drop(session)
             else:
                 self._on_stored()
             with self._condition:
                 self._busy -= 1
-        _close(session)
+        self._drop(session)
+
+    def _drop(self, session: Session | None) -> None:
+        if session is not None:
+            self._sessions.discard(session)
+            _close(session)
 
     def _may_write(self) -> bool:
         return self._busy < _WRITERS_AT_ONCE + len(self._queue) // _WAITING_FOR_ONE_MORE
@@ -156,3 +184,12 @@ def _close(session: Session | None) -> None:
     if session is not None:
         with suppress(Exception):
             session.close()
+
+
+def _close_all_sessions() -> None:
+    for each in list(_WRITERS):
+        each.close_sessions()
+
+
+if hasattr(os, "register_at_fork"):  # SQLite must have no open connection when its process is forked
+    os.register_at_fork(before=_close_all_sessions)
