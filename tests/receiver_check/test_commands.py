@@ -38,6 +38,16 @@ async def test_command_counts_effects() -> None:
     assert await count_by_command(python("print('mails: 4')"))() == 4
 
 
+async def test_command_that_writes_its_number_in_two_pieces_is_read_to_the_end() -> None:
+    program = "import time; print(1, end='', flush=True); time.sleep(0.3); print(2)"
+    assert await count_by_command(python(program))() == 12
+
+
+async def test_command_that_writes_without_an_end_is_stopped() -> None:
+    with pytest.raises(EffectsError, match="more than 65536 bytes"):
+        await count_by_command(python("while True: print('x' * 10_000)"))()
+
+
 @pytest.mark.parametrize(
     ("command", "reason"),
     [

@@ -29,3 +29,7 @@ def test_reason_is_found_and_has_no_controls(body: bytes, reason: str) -> None:
 
 def test_line_is_cut() -> None:
     assert one_line("x" * 1_000) == "x" * 199 + "…"
+
+
+def test_title_with_endless_attributes_is_not_searched_for_its_end() -> None:
+    assert reason_of(b"<title " + b"x" * 300 + b">Broken</title>") == ""

@@ -43,7 +43,7 @@ def count_by_command(command: str) -> Count:
         try:
             async with asyncio.timeout(_COUNT_S):
                 assert process.stdout is not None  # noqa: S101 - tells mypy that there is a pipe
-                output = await process.stdout.read(_OUTPUT_MAX)
+                output = await _read(process.stdout)
                 code = await process.wait()
         except TimeoutError:
             raise EffectsError(f"{words[0]} took longer than {_COUNT_S:g} s") from None
@@ -56,6 +56,16 @@ def count_by_command(command: str) -> Count:
         return number_in(output)
 
     return count
+
+
+async def _read(stream: asyncio.StreamReader) -> bytes:
+    """Return everything up to the end. Raises EffectsError for more than a number and a few words need."""
+    output = b""
+    while piece := await stream.read(_OUTPUT_MAX):
+        output += piece
+        if len(output) > _OUTPUT_MAX:
+            raise EffectsError(f"the output has more than {_OUTPUT_MAX} bytes")
+    return output
 
 
 def count_by_url(url: str, options: Mapping[str, Any]) -> Count:

@@ -8,7 +8,7 @@ from commerce_event.core.receiver_text import receiver_text, without_controls
 
 _MAX: Final = 200  # characters
 _NAMES: Final = ("reason", "detail", "message", "error", "title")
-_TITLE: Final = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
+_TITLE: Final = re.compile(r"<title[^>]{0,200}>([^<]*)", re.IGNORECASE)  # without a bound, time would be quadratic
 _MARKS: Final = dict.fromkeys((0x061C, 0x200E, 0x200F, *range(0xD800, 0xE000)), " ")  # of directions; half characters
 
 
