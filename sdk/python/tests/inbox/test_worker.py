@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 import pytest
@@ -258,6 +258,57 @@ def test_discard_while_the_handler_runs_rolls_it_back(database: SharedDatabase, 
     worker(inbox, handler).run_until_idle()
     assert effects_in(database) == []
     assert inbox.status().done == 1
+
+
+@pytest.mark.usefixtures("effects")
+def test_accept_elsewhere_while_the_message_is_claimed_rolls_the_handler_back(
+    database: SharedDatabase, inbox: Inbox
+) -> None:
+    def handler(event: object, got: Delivery) -> None:
+        if database.kind == "postgres":
+            write_effect(got)
+        with closing(database.connect()) as connection:
+            assert inbox.accept(connection, got.webhook_id)
+            connection.execute("INSERT INTO effects (id) VALUES ('of another program')")
+            connection.commit()
+        if database.kind == "sqlite":  # has one writer at a time
+            write_effect(got)
+
+    inbox.put(delivery("a"), None)
+    worker(inbox, handler).run_until_idle()
+    assert effects_in(database) == ["of another program"]
+    assert inbox.status().done == 1
+
+
+@pytest.mark.usefixtures("effects")
+def test_accept_on_the_connection_of_the_delivery_is_committed_with_the_handler(
+    database: SharedDatabase, inbox: Inbox
+) -> None:
+    def handler(event: object, got: Delivery) -> None:
+        write_effect(got)
+        assert inbox.accept(got.connection, got.webhook_id)
+
+    inbox.put(delivery("a"), None)
+    worker(inbox, handler).run_until_idle()
+    assert effects_in(database) == ["a"]
+    assert inbox.status().done == 1
+
+
+def test_accept_in_a_handler_releases_the_key_and_the_body(
+    database: SharedDatabase, inbox: Inbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    def handler(event: object, got: Delivery) -> None:
+        with closing(database.connect()) as connection:
+            inbox.accept(connection, got.webhook_id)
+            connection.commit()
+
+    for each in ("a", "b"):
+        inbox.put(delivery(each), "order:1")
+    assert worker(inbox, handler).run_until_idle() == 2
+    found = inbox.message("a")
+    assert found is not None
+    assert (found.state, found.body) == ("done", None)
+    assert "claim had expired" not in caplog.text
 
 
 def test_accept_in_a_handler_of_the_worker_ends_the_message_with_its_own_transaction(

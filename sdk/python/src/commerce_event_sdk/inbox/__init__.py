@@ -63,6 +63,7 @@ class Inbox:
         self._writer_pid = 0
         self._is_closed = False
         self._workers: WeakSet[Worker] = WeakSet()
+        self.connections_of_handlers: set[int] = set()  # ``id`` of each connection that a worker has given to a handler
 
     @classmethod
     def sqlite(
@@ -161,7 +162,7 @@ class Inbox:
         the connection lacks the tables (see :meth:`create_tables`); errors of the database pass through.
         """
         try:
-            return execute(connection, messages.ACCEPT, {"id": webhook_id, "now": self.clock()}) == 1
+            return execute(connection, messages.ACCEPT, self._acceptance(connection, webhook_id)) == 1
         except Exception as error:
             raise _explained(error) from error
 
@@ -171,9 +172,13 @@ class Inbox:
         Known connections: ``asyncpg``, ``psycopg.AsyncConnection``, SQLAlchemy ``AsyncConnection``, ``AsyncSession``.
         """
         try:
-            return await execute_async(connection, messages.ACCEPT, {"id": webhook_id, "now": self.clock()}) == 1
+            return await execute_async(connection, messages.ACCEPT, self._acceptance(connection, webhook_id)) == 1
         except Exception as error:
             raise _explained(error) from error
+
+    def _acceptance(self, connection: Any, webhook_id: str) -> dict[str, Any]:
+        is_own = id(connection) in self.connections_of_handlers
+        return {"id": webhook_id, "now": self.clock(), "is_own": int(is_own)}
 
     def worker(
         self,

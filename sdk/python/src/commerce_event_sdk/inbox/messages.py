@@ -19,10 +19,12 @@ PURGE_STEP: Final = 1000
 _SCANNED: Final = (100, 1000)  # messages that a claim looks at beyond those it takes: first, and when all are blocked
 _ROUNDS_MAX: Final = 20
 
-# A message that a worker has in hand, or a dead letter, is done as well once a transaction with the work says so.
+# A message that a worker has in hand, or a dead letter, is done as well once a transaction with the work says so. The
+# worker loses its claim, unless the transaction is that of its handler, so that its own work is rolled back.
 ACCEPT: Final = """
 INSERT INTO commerce_event_inbox (id, state, received_at, finished_at) VALUES (:id, 'done', :now, :now)
-ON CONFLICT (id) DO UPDATE SET state = 'done', next_attempt_at = NULL, error = NULL, finished_at = excluded.finished_at
+ON CONFLICT (id) DO UPDATE SET state = 'done', next_attempt_at = NULL, error = NULL, finished_at = excluded.finished_at,
+    claim = CASE WHEN :is_own = 1 THEN commerce_event_inbox.claim END
 WHERE commerce_event_inbox.state <> 'done'"""
 
 CANDIDATES: Final = """
@@ -68,6 +70,10 @@ UPDATE commerce_event_inbox
 SET state = 'done', claim = NULL, next_attempt_at = NULL, error = NULL, finished_at = :now,
     body = CASE WHEN :keep = 1 THEN body END, headers = CASE WHEN :keep = 1 THEN headers END
 WHERE position = :position AND claim = :claim"""
+_CLEAR_ACCEPTED: Final = """
+UPDATE commerce_event_inbox
+SET body = CASE WHEN :keep = 1 THEN body END, headers = CASE WHEN :keep = 1 THEN headers END
+WHERE position = :position AND claim IS NULL AND state = 'done'"""
 _RETRY_LATER: Final = """
 UPDATE commerce_event_inbox
 SET claim = NULL, next_attempt_at = :at, attempt_count = :attempt_count, error = :error
@@ -270,6 +276,15 @@ def finish(session: Session, message: Claimed, *, now: float, keep_body: bool) -
         return False
     _release_key(session, message.business_key, now)
     return True
+
+
+def clear_accepted(session: Session, message: Claimed, *, now: float, keep_body: bool) -> bool:
+    """Do what is left of a message that another transaction has accepted. False: none has."""
+    with transaction(session):
+        is_accepted = session.run(_CLEAR_ACCEPTED, {"position": message.position, "keep": int(keep_body)}) == 1
+        if is_accepted:
+            _release_key(session, message.business_key, now)
+        return is_accepted
 
 
 def fail(session: Session, message: Claimed, outcome: Retry | Dead, *, now: float) -> bool:

@@ -237,7 +237,7 @@ class Worker:
 
 
 class _LostClaimError(Exception):
-    """Another worker has the message now."""
+    """Another worker has the message now, or another transaction has accepted it."""
 
 
 class _Attempts:
@@ -252,13 +252,16 @@ class _Attempts:
     def make(self, message: Claimed) -> None:
         """Call the handler of a message, and store the result."""
         has_begun = False
+        given: int | None = None
 
         def open_connection() -> Any:
-            nonlocal has_begun
+            nonlocal has_begun, given
             session = self._open()
             if not has_begun:
                 session.begin(TRANSACTION_WAIT_S)
                 has_begun = True
+                given = id(session.raw)
+                self._inbox.connections_of_handlers.add(given)
                 if not messages.is_mine(session, message):
                     raise _LostClaimError
             return session.raw
@@ -271,13 +274,17 @@ class _Attempts:
                 self._store(lambda session: self._finish(session, message))
         except _LostClaimError:
             self._roll_back()
-            LOG.warning("%s is handled by another worker: this attempt was rolled back", message.id)
+            LOG.warning("%s is handled by another worker or program: this attempt was rolled back", message.id)
+            self._store(lambda session: self._clear_accepted(session, message))
         except BaseException as error:
             self._roll_back()
             if _is_interrupt(error):
                 self._store(lambda session: messages.release(session, message, now=self._inbox.clock()))
                 raise
             self._fail(message, error)
+        finally:
+            if given is not None:
+                self._inbox.connections_of_handlers.discard(given)
 
     def close(self) -> None:
         """Close the connection; the next attempt opens another one."""
@@ -307,8 +314,12 @@ class _Attempts:
     def _finish(self, session: Session, message: Claimed) -> None:
         with messages.transaction(session):
             is_mine = messages.finish(session, message, now=self._inbox.clock(), keep_body=self._inbox.keep_bodies)
-        if not is_mine:
+        if not is_mine and not self._clear_accepted(session, message):
             LOG.warning("%s was handled, but its claim had expired: another worker handles it as well", message.id)
+
+    def _clear_accepted(self, session: Session, message: Claimed) -> bool:
+        keep = self._inbox.keep_bodies
+        return messages.clear_accepted(session, message, now=self._inbox.clock(), keep_body=keep)
 
     def _fail(self, message: Claimed, error: BaseException) -> None:
         outcome = self._worker.retry_or_bury(message, error)
