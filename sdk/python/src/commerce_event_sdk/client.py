@@ -118,7 +118,9 @@ class Client:
         self._is_closing = False
         self._is_aborted = False
         self._last_error = "the server did not answer in time"
-        self._refused: deque[NotAccepted] = deque(maxlen=_REFUSED_MAX)
+        self._refused: deque[tuple[NotAccepted, int]] = deque()  # with their bytes
+        self._refused_bytes = 0
+        self._refused_max = _REFUSED_MAX
         self._left: list[NotAccepted] | None = None  # once closed
 
     def __repr__(self) -> str:
@@ -154,8 +156,9 @@ class Client:
     def close(self, timeout_s: float = 10.0) -> list[NotAccepted]:
         """Send what waits, for up to ``timeout_s``, and return the events that were not accepted, with the reasons.
 
-        The list has those that were refused earlier (the last 1,000) and those for which the time was too short;
-        publish the latter again with the same ``id``. A second call returns the same list.
+        The list has those that were refused earlier (the last 1,000, of up to ``max_buffered_bytes``) and those for
+        which the time was too short; publish the latter again with the same ``id``. A second call returns the same
+        list.
         """
         if threading.current_thread() is self._thread:
             raise RuntimeError("a callback of a future cannot close the client")
@@ -293,7 +296,7 @@ class Client:
                     continue
                 self._bytes -= entry.size
                 if not isinstance(result, Accepted):
-                    self._refused.append(entry.not_accepted(str(result)))
+                    self._keep_refused(entry, str(result))
             self._wake_waiting(len(batch) - len(kept))
             self._changed.notify_all()
         for entry, result in zip(batch, results, strict=True):
@@ -304,6 +307,13 @@ class Client:
                 entry.future.set_exception(result)
         if kept:
             raise kept[0][1]
+
+    def _keep_refused(self, entry: _Entry, reason: str) -> None:
+        """Keep a refused event for close(), and forget the oldest ones beyond the bounds."""
+        self._refused.append((entry.not_accepted(reason), entry.size))
+        self._refused_bytes += entry.size
+        while len(self._refused) > self._refused_max or self._refused_bytes > self._max_bytes:
+            self._refused_bytes -= self._refused.popleft()[1]
 
     def _wait_after(self, error: UnavailableError) -> None:
         pause_s = self._pace.fail(error)
@@ -331,7 +341,7 @@ class Client:
             rest = [each for each in (*self._in_flight, *self._waiting) if each.start()]
             self._waiting.clear()
             lost = [each.not_accepted(self._last_error) for each in rest]
-            self._left = [*self._refused, *lost]
+            self._left = [*(each for each, _ in self._refused), *lost]
         for entry, reason in zip(rest, lost, strict=True):
             entry.future.set_exception(NotAcceptedError([reason]))
         return list(self._left)
@@ -370,7 +380,7 @@ class AsyncClient:
             batch_events=batch_events,
             ssl_context=ssl_context,
         )
-        self._client._refused = deque(maxlen=0)  # noqa: SLF001 - every caller has got the refusal of its event
+        self._client._refused_max = 0  # noqa: SLF001 - every caller has got the refusal of its event
 
     def __repr__(self) -> str:
         return f"Async{self._client!r}"

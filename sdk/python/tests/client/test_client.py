@@ -476,3 +476,11 @@ def _no_client_is_left_open() -> Iterator[None]:
     yield
     left = [each.name for each in threading.enumerate() if each.name == "commerce-event-client"]
     assert not left, left
+
+
+def test_close_returns_refused_events_of_bounded_size(server: ScriptedServer) -> None:
+    server.refused_types = {"Own"}
+    with_bound = Client(server.url, KEY, max_buffered_bytes=10_000)
+    futures = [with_bound.publish("Own", {"Text": "x" * 3_000, "Number": number}) for number in range(20)]
+    wait(futures, DEADLINE_S)
+    assert [each.event["Number"] for each in with_bound.close() if isinstance(each.event, dict)] == [17, 18, 19]
