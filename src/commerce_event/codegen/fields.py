@@ -70,7 +70,7 @@ def _field(prop: Property, own_schema: Any) -> Field:
 def _description(prop: Property) -> str:
     values = prop.values or prop.known_values
     known = f"Known values: {', '.join(map(str, values))}." if values and prop.format != "int32" else ""
-    return " ".join(f"{prop.description} {known}".split())  # one line, whatever an own type says
+    return " ".join(f"{prop.description} {known}".split())  # one line, also for the text of an own type
 
 
 def comment_lines(text: str, width: int = _COMMENT_WIDTH) -> list[str]:

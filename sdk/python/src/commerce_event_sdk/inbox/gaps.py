@@ -70,7 +70,7 @@ class Gaps:
     """Compares the events of one client on the server with an inbox, and stores what the inbox lacks.
 
     The position up to which everything was compared is kept in the inbox. It advances only after the events before it
-    are stored, so a run that is killed loses nothing, and an event that arrives meanwhile is recognised as a repeat.
+    are stored, so a run that is killed loses nothing. An event that arrives during the run is recognised as a repeat.
     """
 
     def __init__(
@@ -90,9 +90,9 @@ class Gaps:
     ) -> None:
         """``key`` needs the role ``read`` for the client. It never appears in errors and log lines.
 
-        Wanted are the events of ``types``; else those that ``receiver`` has a handler for; else all. With
-        ``application_id`` only those of the application, and those of none. Events younger than ``grace_s`` are left to
-        delivery. ``start`` is the position of the first run of all: 0 fetches everything that the server keeps; by
+        Fetches the events of ``types``; without it, those that ``receiver`` has a handler for; without both, all. With
+        ``application_id`` only events of the application, and events without one. Events younger than ``grace_s`` are
+        skipped. ``start`` is the position of the very first run: 0 fetches everything that the server keeps; by
         default it begins with the oldest event of the client in the inbox, and with the newest one on the server when
         the inbox has none. Raises ValueError for a URL that is not http or https.
         """

@@ -1,4 +1,4 @@
-"""Store messages in batches: whoever puts one waits for a commit that it shares with others."""
+"""Store messages in batches: calls of put at the same time share a commit."""
 
 from __future__ import annotations
 

@@ -218,7 +218,7 @@ class EventSender:
         answer, error = None, None
         try:
             answer = self._follow(self._path.replace("{event_type}", event_type), given, body)
-        except Exception:  # whatever the application raises; a server would answer 500 or drop the connection
+        except Exception:  # the application may raise anything; a server would answer 500 or drop the connection
             error = traceback.format_exc()
         duration_s = time.monotonic() - real_s + self.clock() - at_s
         made = Attempt(number, event_type, webhook_id, at_s, duration_s, answer, error)
