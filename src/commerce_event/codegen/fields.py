@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -85,6 +85,11 @@ def comment_lines(text: str, width: int = _COMMENT_WIDTH) -> list[str]:
         else:
             lines.append(word)
     return [each for each in lines if each]
+
+
+def line_comments(text: str, indent: str) -> Iterator[str]:
+    """Yield a text as comments that begin with ``//``."""
+    yield from (f"{indent}// {line}" for line in comment_lines(text))
 
 
 def type_names(types: Iterable[EventType]) -> dict[str, str]:
