@@ -18,6 +18,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode, urlsplit
 
+from commerce_event_sdk.batch_sender import retry_after_s
 from commerce_event_sdk.delivery import Delivery
 from commerce_event_sdk.event import InvalidEventError
 from commerce_event_sdk.inbox.database import new_message
@@ -35,7 +36,6 @@ GRACE_S: Final = 60.0
 PAGE_EVENTS: Final = 200
 _OLDEST: Final = "SELECT min(sequence) FROM commerce_event_inbox WHERE client_id = :client_id"
 _ANSWER_MAX: Final = 16 * 1024 * 1024  # bytes
-_RETRY_AFTER_MAX_S: Final = 3_600.0
 _LOST_MAX: Final = 100  # ranges in a report
 
 
@@ -274,7 +274,8 @@ class _Server:
             detail = f"it redirects to {headers.get('Location')}; give that address instead"
         elif status in (401, 403):
             detail += f" Give a key with the role read for client {self._client_id}."
-        return GapsError(f"{self._url} answered {status}: {self._redact(detail)}", status, _retry_after(headers))
+        wait_s = retry_after_s(headers.get("Retry-After")) or 0.0
+        return GapsError(f"{self._url} answered {status}: {self._redact(detail)}", status, wait_s)
 
     def _redact(self, text: str) -> str:
         return text.replace(self._key, "***")[:2_000]
@@ -319,8 +320,3 @@ def _date(headers: Message) -> float:
         return parsedate_to_datetime(headers["Date"]).timestamp()
     except (TypeError, ValueError):
         return time.time()
-
-
-def _retry_after(headers: Message) -> float:
-    text = headers.get("Retry-After") or ""
-    return min(float(text), _RETRY_AFTER_MAX_S) if text.isascii() and text.isdigit() and len(text) < 10 else 0.0

@@ -72,7 +72,7 @@ _RETRY_LATER: Final = """
 UPDATE commerce_event_inbox
 SET claim = NULL, next_attempt_at = :at, attempt_count = :attempt_count, error = :error
 WHERE position = :position AND claim = :claim AND state = 'pending'"""
-_BURY: Final = """
+_MARK_DEAD: Final = """
 UPDATE commerce_event_inbox
 SET state = 'dead', claim = NULL, next_attempt_at = NULL, attempt_count = :attempt_count, error = :error,
     finished_at = :at
@@ -282,7 +282,7 @@ def fail(session: Session, message: Claimed, outcome: Retry | Dead, *, now: floa
             if not is_mine:  # the handler accepted it in a transaction of its own before it failed
                 _release_key(session, message.business_key, now)
             return is_mine
-        is_mine = session.run(_BURY, {**result, "at": now}) == 1
+        is_mine = session.run(_MARK_DEAD, {**result, "at": now}) == 1
         _release_key(session, message.business_key, now)
         return is_mine
 

@@ -7,10 +7,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from typing import Final, NamedTuple
 
-from commerce_event_sdk.inbox.database import Database, NewMessage, Session
+from commerce_event_sdk.inbox.database import Database, NewMessage, Session, close_quietly
 from commerce_event_sdk.inbox.rules import InboxUnavailableError
 
 LOG: Final = logging.getLogger("commerce_event_sdk.inbox")
@@ -89,13 +88,13 @@ class Writer:
                 LOG.error("%d messages were not stored: %s", len(batch), error)
                 for each in batch:
                     _fail(each, error)
-                _close(session)
+                close_quietly(session)
                 session = None
             else:
                 self._on_stored()
             with self._condition:
                 self._busy -= 1
-        _close(session)
+        close_quietly(session)
 
     def _may_write(self) -> bool:
         return self._busy < _WRITERS_AT_ONCE + len(self._queue) // _WAITING_FOR_ONE_MORE
@@ -150,9 +149,3 @@ def _store_alone(session: Session, waiting: _Waiting) -> None:
 def _fail(waiting: _Waiting, error: Exception) -> None:
     if not waiting.stored.done():
         waiting.stored.set_exception(error)
-
-
-def _close(session: Session | None) -> None:
-    if session is not None:
-        with suppress(Exception):
-            session.close()
