@@ -60,7 +60,7 @@ class Session:
             await self._add(event)
 
     async def close(self) -> None:
-        """Give up the repeats that are under way."""
+        """Cancel the repeats that run or wait."""
         for task in self._repeats:
             task.cancel()
         await asyncio.gather(*self._repeats, return_exceptions=True)
@@ -137,7 +137,7 @@ class Session:
             self._note_reached(outcome.error not in _NOTHING_LISTENS)
 
     def _note_reached(self, is_reached: bool) -> None:
-        """Say once that the program cannot be reached; events go on."""
+        """Say once that the program cannot be reached; the next events are sent to it all the same."""
         if self._is_reached and not is_reached:
             self._display.say(
                 "The program cannot be reached; start it, and repeat the event: listen does not send it again by itself"

@@ -241,7 +241,7 @@ class Inbox:
         return count
 
     def discard(self, *message_ids: str) -> int:
-        """Give up pending messages and dead letters: they are done without being handled, and repeats are ignored.
+        """End pending messages and dead letters: they are done without being handled, and repeats are ignored.
 
         Returns how many it changed. A handler that runs goes on, but its transaction is rolled back.
         """

@@ -1,4 +1,4 @@
-"""The command ``python -m commerce_event_sdk inbox``: look at messages, retry, discard, delete or fetch them."""
+"""The command ``python -m commerce_event_sdk inbox``: list messages, retry, discard, delete or fetch them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     shared.add_argument("--json", action="store_true", help="write JSON")
     parser = argparse.ArgumentParser(
         prog="python -m commerce_event_sdk inbox",
-        description="Look at the messages of an inbox, retry, discard or delete them.",
+        description="List the messages of an inbox, retry, discard, delete or fetch them.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -80,7 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     which = retry.add_mutually_exclusive_group(required=True)
     which.add_argument("id", nargs="*", default=[])
     which.add_argument("--all-dead", action="store_true", help="all dead letters")
-    discard = add("discard", _discard, "give up pending messages and dead letters; repeats are ignored")
+    discard = add(
+        "discard", _discard, "end pending messages and dead letters without handling them; repeats are ignored"
+    )
     discard.add_argument("id", nargs="+")
     purge = add("purge", _purge, "delete finished messages; a repeat of one is a new event")
     purge.add_argument("--older-than", type=_duration, required=True, metavar="TIME", help="such as 30d, 12h or 15m")

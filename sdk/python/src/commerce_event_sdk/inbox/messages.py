@@ -19,7 +19,7 @@ PURGE_STEP: Final = 1000
 _SCANNED: Final = (100, 1000)  # messages that a claim looks at beyond those it takes: first, and when all are blocked
 _ROUNDS_MAX: Final = 20
 
-# A message that a worker has in hand, or a dead letter, is done as well once a transaction with the work says so.
+# A message that a worker has claimed, or a dead letter, is done too once a transaction with the work accepts it.
 ACCEPT: Final = """
 INSERT INTO commerce_event_inbox (id, state, received_at, finished_at) VALUES (:id, 'done', :now, :now)
 ON CONFLICT (id) DO UPDATE SET state = 'done', next_attempt_at = NULL, error = NULL, finished_at = excluded.finished_at

@@ -122,7 +122,7 @@ class EventSender:
         clock: FakeClock | None = None,
         timestamp: Callable[[], float] = time.time,
     ) -> None:
-        """Raises TypeError for a target that takes no requests, and ValueError for a URL that is none."""
+        """Raises TypeError for a target that takes no requests, and ValueError for an invalid URL."""
         self.clock = FakeClock() if clock is None else clock
         self.attempts: list[Attempt] = []
         self.secret = None if bare else secret
