@@ -1,4 +1,4 @@
-"""The event classes against the OpenAPI document, from which everybody else builds."""
+"""The event classes against the OpenAPI document, which all other clients are built from."""
 
 import dataclasses
 import typing
