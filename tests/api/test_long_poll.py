@@ -164,7 +164,7 @@ async def test_own_commits_wake_without_a_poll(any_api: Api, monkeypatch: pytest
         seen += count
 
 
-async def test_duplicate_wakes_nobody(api: Api) -> None:
+async def test_duplicate_wakes_no_call(api: Api) -> None:
     headers = {"Idempotency-Key": "once"}
     expect(await api.admin.post("/v1/events/OrderConfirmedEvent", json=example(), headers=headers), 202)
     call = wait(api, after=1)

@@ -1,4 +1,4 @@
-"""What listen shows of events and answers: one line each, whatever is in them."""
+"""What listen shows of events and answers: one line each, for any content."""
 
 import json
 

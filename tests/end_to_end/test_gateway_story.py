@@ -1,4 +1,4 @@
-"""The gateway page as its reader lives it: a platform with a static header, three services, and a fourth later.
+"""The gateway page as its reader follows it: a platform with a static header, three services, and a fourth later.
 
 The commands and the code of a service are those of the page. The node, its store and every socket are real; only time
 is simulated.

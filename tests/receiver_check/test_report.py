@@ -91,7 +91,7 @@ def test_junit_counts_agree_with_its_cases() -> None:
     assert "Fix: " in (failure.text or "")
 
 
-def test_junit_is_xml_whatever_a_receiver_answers() -> None:
+def test_junit_is_xml_for_any_answer_of_a_receiver() -> None:
     nasty = "\x00\x1b[2J]]> <&\"' \ufffe \ud800 ✓"
 
     root = ET.fromstring(as_junit(report(result("repeat", failed(nasty)), result("huge-event", warned(nasty)))))

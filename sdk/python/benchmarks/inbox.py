@@ -170,7 +170,7 @@ def fill(inbox: Inbox, kind: str) -> None:
 
 
 def claim(inbox: Inbox) -> dict[str, Any]:
-    """Claim 70,000 blocked messages aside, then time claims of four."""
+    """Postpone 70,000 blocked messages by claims, then time claims of four."""
     with inbox.session() as session:
         start = time.perf_counter()
         rounds = 0

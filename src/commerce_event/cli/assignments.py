@@ -127,5 +127,5 @@ def _put(container: Any, name: str, value: Any, path: str) -> None:
 
 def _index(items: list[Any], name: str, path: str) -> int:
     if not name.isdigit() or len(name) > 9 or int(name) >= len(items):
-        raise UsageError(f"--set {path}: the list has {len(items)} entries, which are numbered from 0; {name} is none")
+        raise UsageError(f"--set {path}: there is no entry {name}; the list has {len(items)} entries, numbered from 0")
     return int(name)

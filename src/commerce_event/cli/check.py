@@ -68,7 +68,7 @@ def check(
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as JUnit XML too.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check whether a receiver is ready: it gets what receivers fail at, and each rule passes or fails with the fix.
+    """Check whether a receiver is ready: send what receivers often fail at, and say what to fix for each failed rule.
 
     No server is needed. The receiver does real work for the events: check a test installation. Exit code 1 when a rule
     failed, 2 when nothing answers at the URL.

@@ -136,7 +136,7 @@ class EventStream:
     async def _is_wanted(self, event_type: str) -> bool:
         if not self._types:
             return True
-        if event_type not in self._categories:  # an own type that was made meanwhile
+        if event_type not in self._categories:  # an own type that was made after the last read
             await self._read_categories()
         return not self._types.isdisjoint((event_type, self._categories.get(event_type)))
 

@@ -34,7 +34,7 @@ def listen(
             autocompletion=complete_wanted,
         ),
     ] = None,
-    last: Annotated[int, typer.Option(min=0, max=_LAST_MAX, help="First send so many of the last events.")] = 0,
+    last: Annotated[int, typer.Option(min=0, max=_LAST_MAX, help="First send this many of the last events.")] = 0,
     secret: Secret = None,
     header: Header = None,
     print_: Annotated[

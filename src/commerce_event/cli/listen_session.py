@@ -10,7 +10,9 @@ from commerce_event.cli.event_stream import EventStream, FollowedEvent
 from commerce_event.cli.forwarder import Forwarder
 from commerce_event.cli.listen_display import Display, Result
 
-KEYS: Final = "Keys: r repeats the last event, f the last that failed, a number and Enter that one, q ends"
+KEYS: Final = (
+    "Keys: r repeats the last event, f the last failed one, a number and Enter the event with that number, q ends"
+)
 _KEPT_MAX: Final = 100  # events that can be repeated
 _KEPT_BYTES: Final = 16 * 1024**2  # of their bodies
 _REPEATS_MAX: Final = 10  # that wait for their turn
@@ -58,7 +60,7 @@ class Session:
             await self._add(event)
 
     async def close(self) -> None:
-        """Give up the repeats that are under way."""
+        """Cancel the repeats that run or wait."""
         for task in self._repeats:
             task.cancel()
         await asyncio.gather(*self._repeats, return_exceptions=True)
@@ -89,7 +91,8 @@ class Session:
         if key in "\r\n":
             if digits:
                 self._repeat(
-                    self._kept.get(int(digits)), f"#{int(digits)} cannot be repeated any more, or is not there yet"
+                    self._kept.get(int(digits)),
+                    f"#{int(digits)} cannot be repeated: it is too old, or has not come yet",
                 )
         elif key == "r":
             self._repeat(next(reversed(self._kept.values()), None), "No event has come yet")
@@ -134,9 +137,9 @@ class Session:
             self._note_reached(outcome.error not in _NOTHING_LISTENS)
 
     def _note_reached(self, is_reached: bool) -> None:
-        """Say once that the program cannot be reached; events go on."""
+        """Say once that the program cannot be reached; the next events are sent to it all the same."""
         if self._is_reached and not is_reached:
             self._display.say(
-                "The program cannot be reached; start it, and repeat the event: events are not sent again by themselves"
+                "The program cannot be reached; start it, and repeat the event: listen does not send it again by itself"
             )
         self._is_reached = is_reached

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from commerce_event.codegen.fields import Field, comment_lines, fields_of, identifiers, quoted, type_names
+from commerce_event.codegen.fields import Field, fields_of, identifiers, line_comments, quoted, type_names
 from commerce_event.codegen.templates import template
 from commerce_event.contract.catalogue import EventType
 
@@ -37,18 +37,14 @@ def _class(name: str, event_type: EventType) -> Iterator[str]:
     fields = fields_of(event_type)
     # A member must not have the name of its class.
     attributes = identifiers((each.name for each in fields), _KEYWORDS | {name})
-    yield from _comment(event_type.description, "")
+    yield from line_comments(event_type.description, "")
     yield f"public sealed class {name}\n{{"
     for field in fields:
-        yield from _comment(field.description, "    ")
+        yield from line_comments(field.description, "    ")
         default = "" if field.is_nullable else _DEFAULTS.get(field.kind, "")
         yield f"    [JsonPropertyName({quoted(field.name)})]"
         yield f"    public {_type(field)} {attributes[field.name]} {{ get; init; }}{default}"
     yield "}\n"
-
-
-def _comment(text: str, indent: str) -> Iterator[str]:
-    yield from (f"{indent}// {line}" for line in comment_lines(text))
 
 
 def _type(field: Field) -> str:

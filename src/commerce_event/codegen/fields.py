@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -70,7 +70,7 @@ def _field(prop: Property, own_schema: Any) -> Field:
 def _description(prop: Property) -> str:
     values = prop.values or prop.known_values
     known = f"Known values: {', '.join(map(str, values))}." if values and prop.format != "int32" else ""
-    return " ".join(f"{prop.description} {known}".split())  # one line, whatever an own type says
+    return " ".join(f"{prop.description} {known}".split())  # one line, also for the text of an own type
 
 
 def comment_lines(text: str, width: int = _COMMENT_WIDTH) -> list[str]:
@@ -85,6 +85,11 @@ def comment_lines(text: str, width: int = _COMMENT_WIDTH) -> list[str]:
         else:
             lines.append(word)
     return [each for each in lines if each]
+
+
+def line_comments(text: str, indent: str) -> Iterator[str]:
+    """Yield a text as comments that begin with ``//``."""
+    yield from (f"{indent}// {line}" for line in comment_lines(text))
 
 
 def type_names(types: Iterable[EventType]) -> dict[str, str]:

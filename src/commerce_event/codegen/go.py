@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from commerce_event.codegen.fields import Field, comment_lines, fields_of, identifiers, quoted, type_names
+from commerce_event.codegen.fields import Field, fields_of, identifiers, line_comments, quoted, type_names
 from commerce_event.codegen.templates import template
 from commerce_event.contract.catalogue import EventType
 
@@ -23,13 +23,13 @@ def models(types: Iterable[EventType]) -> str:
 
 
 def _struct(name: str, event_type: EventType) -> Iterator[str]:
-    yield from _comment(event_type.description, "")
+    yield from line_comments(event_type.description, "")
     yield f"type {name} struct {{"
     fields = fields_of(event_type)
     attributes = identifiers((each.name for each in fields), capital=True)
     section: list[tuple[str, str, str]] = []  # lines without a comment between them, which gofmt aligns
     for field in fields:
-        comment = list(_comment(field.description, "\t"))
+        comment = list(line_comments(field.description, "\t"))
         if comment:
             yield from _aligned(section)
             section = []
@@ -43,10 +43,6 @@ def _aligned(lines: list[tuple[str, str, str]]) -> Iterator[str]:
     name_width = max((len(name) for name, _, _ in lines), default=0)
     type_width = max((len(kind) for _, kind, _ in lines), default=0)
     yield from (f"\t{name:{name_width}} {kind:{type_width}} {tag}" for name, kind, tag in lines)
-
-
-def _comment(text: str, indent: str) -> Iterator[str]:
-    yield from (f"{indent}// {line}" for line in comment_lines(text))
 
 
 def _type(field: Field) -> str:

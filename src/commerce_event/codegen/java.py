@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from commerce_event.codegen.fields import Field, comment_lines, fields_of, identifiers, quoted, type_names
+from commerce_event.codegen.fields import Field, fields_of, identifiers, line_comments, quoted, type_names
 from commerce_event.codegen.templates import template
 from commerce_event.contract.catalogue import EventType
 
@@ -35,17 +35,13 @@ def models(types: Iterable[EventType]) -> str:
 def _record(name: str, event_type: EventType) -> Iterator[str]:
     fields = fields_of(event_type)
     components = identifiers((each.name for each in fields), _KEYWORDS)
-    yield from _comment(event_type.description, "    ")
+    yield from line_comments(event_type.description, "    ")
     yield f"    public record {name}("
     for field in fields:
-        yield from _comment(field.description, "        ")
+        yield from line_comments(field.description, "        ")
         end = "," if field is not fields[-1] else ") {}"
         yield f"        @JsonProperty({quoted(field.name)}) {_type(field)} {components[field.name]}{end}"
     yield ""
-
-
-def _comment(text: str, indent: str) -> Iterator[str]:
-    yield from (f"{indent}// {line}" for line in comment_lines(text))
 
 
 def _type(field: Field) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from commerce_event.codegen.fields import Field, comment_lines, fields_of, identifiers, type_names
+from commerce_event.codegen.fields import Field, fields_of, identifiers, line_comments, type_names
 from commerce_event.codegen.templates import template
 from commerce_event.contract.catalogue import EventType
 
@@ -25,10 +25,10 @@ def models(types: Iterable[EventType]) -> str:
 def _class(name: str, event_type: EventType) -> Iterator[str]:
     fields = fields_of(event_type)
     attributes = identifiers((each.name for each in fields), {"this"})
-    yield from _comment(event_type.description, "")
+    yield from line_comments(event_type.description, "")
     yield f"final class {name}\n{{\n    public function __construct("
     for field in sorted(fields, key=lambda each: each.is_nullable):
-        yield from _comment(_description(field), "        ")
+        yield from line_comments(_description(field), "        ")
         default = " = null" if field.is_nullable else ""
         yield f"        public readonly {_type(field)} ${attributes[field.name]}{default},"
     yield "    ) {\n    }\n"
@@ -41,10 +41,6 @@ def _class(name: str, event_type: EventType) -> Iterator[str]:
 
 def _description(field: Field) -> str:
     return f"{field.description} (64 bits)".strip() if field.kind == "int64" else field.description
-
-
-def _comment(text: str, indent: str) -> Iterator[str]:
-    yield from (f"{indent}// {line}" for line in comment_lines(text))
 
 
 def _type(field: Field) -> str:

@@ -42,6 +42,7 @@ from commerce_event_sdk.signatures import InvalidSecretError, InvalidSignatureEr
 if TYPE_CHECKING:
     from commerce_event_sdk.client import AsyncClient, Client
     from commerce_event_sdk.inbox import Inbox
+    from commerce_event_sdk.inbox.gaps import Gaps, GapsError
     from commerce_event_sdk.outbox import Outbox
     from commerce_event_sdk.outbox.relay import Relay
     from commerce_event_sdk.publishing import (
@@ -72,6 +73,8 @@ __all__ = [
     "DeadLetter",
     "Delivery",
     "EventRefusedError",
+    "Gaps",
+    "GapsError",
     "Gone",
     "Inbox",
     "InvalidEventError",
@@ -118,6 +121,8 @@ _LATER = {
     "Client": "client",
     "ClientClosedError": "publishing",
     "EventRefusedError": "publishing",
+    "Gaps": "inbox.gaps",
+    "GapsError": "inbox.gaps",
     "Inbox": "inbox",
     "NotAccepted": "publishing",
     "NotAcceptedError": "publishing",

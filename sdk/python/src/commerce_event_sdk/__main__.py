@@ -8,7 +8,7 @@ from typing import Final
 
 _USAGE: Final = """usage: python -m commerce_event_sdk inbox COMMAND …
 
-inbox   look at the messages of an inbox, retry, discard or delete them"""
+inbox   list the messages of an inbox, retry, discard, delete or fetch them"""
 
 
 def main(arguments: Sequence[str]) -> int:

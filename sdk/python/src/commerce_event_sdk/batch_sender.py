@@ -156,7 +156,7 @@ class BatchSender:
         if status >= 500 or status in _RETRIED:
             return UnavailableError(
                 f"{status} {title}: {detail}",
-                retry_after_s=_retry_after(headers.get("Retry-After")),
+                retry_after_s=retry_after_s(headers.get("Retry-After")),
                 is_overload=status in _OVERLOAD,
             )
         if 300 <= status < 400:
@@ -302,7 +302,7 @@ def _proxy_authorization(proxy: SplitResult) -> dict[str, str]:
     return {"Proxy-Authorization": f"Basic {b64encode(pair.encode()).decode()}"}
 
 
-def _retry_after(text: str | None) -> float | None:
+def retry_after_s(text: str | None) -> float | None:
     """Return the seconds that a Retry-After header asks for, at most an hour."""
     if text is None:
         return None

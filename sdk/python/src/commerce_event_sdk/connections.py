@@ -1,4 +1,4 @@
-"""Run one SQL statement in the open transaction of somebody else's connection.
+"""Run one SQL statement in the open transaction of a connection of the application.
 
 ============================================ ========== ============
 connection                                   SQLite     PostgreSQL

@@ -49,11 +49,6 @@ def parse(
     return event_of(model, data, unknown_properties)
 
 
-def parse_as(model: type[Event], body: bytes, *, unknown_properties: UnknownProperties = "keep") -> Event:
-    """Return the event of a body as an object of the class. Raises InvalidEventError."""
-    return event_of(model, parse_object(body), unknown_properties)
-
-
 def parse_object(body: bytes) -> dict[str, Any]:
     """Return the JSON object of a body. Raises InvalidEventError."""
     try:

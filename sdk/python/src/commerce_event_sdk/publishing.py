@@ -60,7 +60,7 @@ class EventRefusedError(PublishError):
 
 
 class RequestRefusedError(EventRefusedError):
-    """The server refused the whole request, whatever its events: a wrong key or address, for example."""
+    """The server refused the whole request, not single events: for a wrong key or address, for example."""
 
 
 class NotAcceptedError(PublishError):

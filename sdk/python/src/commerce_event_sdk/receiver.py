@@ -7,7 +7,7 @@ status when
 ====== ==========================================================================
 204    the handler has done its work, or no handler wants the event
 202    the inbox has the event on disk; also for a repeat
-400    the body is not JSON or breaks the contract, or webhook-id is malformed
+400    the body is not JSON, is incomplete or breaks the contract, or webhook-id is malformed
 401    the signature or the static header is wrong or missing
 405    the method is not POST
 410    the handler raised Gone
@@ -131,7 +131,7 @@ class Receiver:
     def handle(self, headers: Headers, body: bytes, *, event_type: str | None = None) -> Answer:
         """Take one request and return the answer. ``event_type`` counts when no header names the type.
 
-        Whatever the request is, there is an answer. Raises RuntimeError only for an async handler where an event loop
+        Every request gets an answer. Raises RuntimeError only for an async handler where an event loop
         runs: await ``handle_async`` there.
         """
         request = self._read(headers, body, event_type)
@@ -144,7 +144,7 @@ class Receiver:
             request.handler.run(request.event, delivery)
         except RunningLoopError:
             raise
-        except Exception as error:  # whatever a handler or a database raises
+        except Exception as error:  # a handler or a database may raise anything
             return self._failed(delivery, error)
         return self._done(request)
 
@@ -325,5 +325,5 @@ def _count(text: str | None) -> int | None:
 
 
 def _id_for_log(webhook_id: str | None) -> str:
-    """Return an id that nobody has checked yet as printable text of one line."""
+    """Return an id that is not checked yet as printable text of one line."""
     return "an event without id" if webhook_id is None else ascii(webhook_id[:200])[1:-1]

@@ -605,7 +605,7 @@ def test_content_key_of_a_nested_value_is_none() -> None:
 
 
 def test_webhook_id_without_signature_is_the_id() -> None:
-    """Who knows the static header is the sender, whose ids are as good as its bodies."""
+    """A request with the static header is from the sender, so its id is trusted like its body."""
     deliveries: list[Delivery] = []
     receiver = Receiver(header=HEADER)
     receiver.on("*")(lambda _, delivery: deliveries.append(delivery))

@@ -77,7 +77,7 @@ def test_wsgi_stops_reading_an_endless_body(receiver: Receiver, environ: dict[st
 
 
 def test_wsgi_reads_nothing_without_a_length(receiver: Receiver) -> None:
-    """A server that does not say that its input ends would wait for more for ever."""
+    """Reading from a server that does not say that its input ends would never return."""
     body = CountingInput()
     assert call(receiver, body).status == 401
     assert body.count == 0

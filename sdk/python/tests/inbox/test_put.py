@@ -251,7 +251,7 @@ def test_sqlite_commits_are_synced(sqlite_database: SqliteInboxes) -> None:
         assert session.query("PRAGMA synchronous", {}) == [(2,)]
 
 
-def test_postgres_commits_are_synced_whatever_the_role_says(postgres_database: PostgresInboxes) -> None:
+def test_postgres_commits_are_synced_with_any_setting_of_the_role(postgres_database: PostgresInboxes) -> None:
     postgres_database.on_server(f'ALTER DATABASE "{postgres_database.name}" SET synchronous_commit = off')
     with postgres_database.inbox().session() as session:
         assert session.query("SHOW synchronous_commit", {}) == [("on",)]

@@ -1,4 +1,4 @@
-"""The tables: made once, by whoever comes first, and upgraded by a later version."""
+"""The tables: the first program creates them once, and a later version upgrades them."""
 
 from __future__ import annotations
 

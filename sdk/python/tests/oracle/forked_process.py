@@ -1,6 +1,6 @@
 """Processes of an oracle that are forked at once, and traced so that they can be killed before a chosen line.
 
-Loading Python and the SDK anew for each of a thousand kills would take most of a run.
+Loading Python and the SDK again for each of a thousand kills would take most of a run.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def fork_for_each_plan(run: Callable[[dict[str, Any]], None], traced: Sequence[s
     ``traced`` are the modules and folders of the SDK whose lines count. A plan may have ``report``, a file for the
     lines that run, or ``line``, ``hits`` and ``signal``: which signal comes before which line, at which pass.
     """
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for what was killed
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no process waits for what was killed
     for text in sys.stdin:
         pid = os.fork()
         if pid == 0:

@@ -129,7 +129,7 @@ def ignores_the_key() -> None:
 
 @_bug("dead letter is not visible")
 def forgets_dead_letters() -> None:
-    _set(messages, "_BURY", messages._BURY.replace("'dead'", "'done'"))
+    _set(messages, "_MARK_DEAD", messages._MARK_DEAD.replace("'dead'", "'done'"))
 
 
 def _set(owner: Any, name: str, value: Any) -> None:

@@ -139,7 +139,7 @@ async def test_relay_server_killed_again_and_again_loses_and_reorders_nothing(
 
 
 async def test_relay_many_events_of_one_batch_keep_their_order(shop: Shop, tmp_path: Path) -> None:
-    """The server, on the same kind of store, keeps the order of a request, also beside events that it refuses."""
+    """The server, on the same kind of store, keeps the order of a request, also around events that it refuses."""
     data = {**EVENT_TYPES["OrderConfirmedEvent"].example, "ClientId": 1}
     with closing(shop.connect()) as connection:
         for number in range(300):

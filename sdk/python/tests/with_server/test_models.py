@@ -1,4 +1,4 @@
-"""The event classes against the OpenAPI document, from which everybody else builds."""
+"""The event classes against the OpenAPI document, which all other clients are built from."""
 
 import dataclasses
 import typing
@@ -14,7 +14,6 @@ import commerce_event_sdk
 from commerce_event_sdk import MODELS, parse
 
 SCHEMAS: dict[str, Any] = document()["components"]["schemas"]
-FORMATS = {"int32": "int32", "int64": "int64", "double": "double"}
 
 
 def test_models_file_is_what_the_generator_writes() -> None:

@@ -104,7 +104,7 @@ def _concurrent_repeat(maker: RequestMaker) -> Plan:
             )
     busy = [each for each in answers if not each.is_success]
     if busy:
-        return warned(f"{len(busy)} of {count} copies of an event at once were sent away; one {busy[0]}")
+        return warned(f"{len(busy)} of {count} copies of an event at once were refused; one {busy[0]}")
     return PASSED
 
 

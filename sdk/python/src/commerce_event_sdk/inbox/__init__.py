@@ -155,7 +155,7 @@ class Inbox:
         """Record an event as done in the open transaction of a connection. False: it was done before.
 
         Call it in the transaction of the work: they are committed together or not at all. Nothing is committed here.
-        In PostgreSQL a repeat that comes meanwhile waits until the first transaction ends.
+        In PostgreSQL a repeat at the same time waits until the first transaction ends.
 
         Known connections: ``sqlite3``, ``psycopg``, SQLAlchemy ``Connection`` and ``Session``, Django's ``connection``.
         Raises TypeError for another one, ValueError for one in autocommit mode, and LookupError when the database of
@@ -214,7 +214,7 @@ class Inbox:
     def messages(
         self, *, state: State | None = None, limit: int = 100, before: InboxMessage | None = None
     ) -> list[InboxMessage]:
-        """Return messages without bodies, the newest first; ``before`` continues behind the last one of a call."""
+        """Return messages without bodies, the newest first; ``before`` continues after the last one of a call."""
         with self.session() as session:
             return messages.newest(session, state, limit=limit, before=before.position if before else None)
 
@@ -229,9 +229,9 @@ class Inbox:
             return messages.status(session)
 
     def retry(self, *message_ids: str) -> int:
-        """Let dead letters, and messages that wait for their next attempt, be handled now, with all attempts anew.
+        """Make dead letters, and messages that wait for their next attempt, due now; their attempts count from 1 again.
 
-        Returns how many could be: finished and running ones cannot.
+        Returns how many it changed: finished and running ones stay as they are.
         """
         with self.session() as session:
             count = messages.change(session, message_ids, "retry", now=self.clock())
@@ -239,7 +239,7 @@ class Inbox:
         return count
 
     def retry_dead(self) -> int:
-        """Let all dead letters be handled now, as :meth:`retry` does. Returns how many there were."""
+        """Make all dead letters due now, as :meth:`retry` does. Returns how many there were."""
         count, last = 0, None
         while page := self.messages(state="dead", limit=_PAGE, before=last):
             count += self.retry(*(each.id for each in page))
@@ -247,9 +247,9 @@ class Inbox:
         return count
 
     def discard(self, *message_ids: str) -> int:
-        """Give up pending messages and dead letters: they are done without being handled, and repeats are ignored.
+        """End pending messages and dead letters: they are done without being handled, and repeats are ignored.
 
-        Returns how many could be. A handler that runs goes on, but its transaction is rolled back.
+        Returns how many it changed. A handler that runs goes on, but its transaction is rolled back.
         """
         with self.session() as session:
             count = messages.change(session, message_ids, "discard", now=self.clock())

@@ -1,4 +1,4 @@
-"""The command ``python -m commerce_event_sdk inbox``: look at messages, retry, discard, delete or fetch them."""
+"""The command ``python -m commerce_event_sdk inbox``: list messages, retry, discard, delete or fetch them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     shared.add_argument("--json", action="store_true", help="write JSON")
     parser = argparse.ArgumentParser(
         prog="python -m commerce_event_sdk inbox",
-        description="Look at the messages of an inbox, retry, discard or delete them.",
+        description="List the messages of an inbox, retry, discard, delete or fetch them.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -74,19 +74,21 @@ def _parser() -> argparse.ArgumentParser:
     listing = add("list", _list, "list messages, the newest first")
     listing.add_argument("--state", choices=STATES, help="only messages in this state")
     listing.add_argument("--limit", type=_limit, default=20, help=f"how many, 1 to {LIMIT_MAX} (default 20)")
-    listing.add_argument("--before", metavar="ID", help="continue behind this message")
+    listing.add_argument("--before", metavar="ID", help="continue after this message")
     show = add("show", _show, "show one message with its body and the traceback of the last failed attempt")
     show.add_argument("id")
-    retry = add("retry", _retry, "handle dead letters and waiting messages now, with all attempts anew")
+    retry = add("retry", _retry, "handle dead letters and waiting messages now; their attempts count from 1 again")
     which = retry.add_mutually_exclusive_group(required=True)
     which.add_argument("id", nargs="*", default=[])
     which.add_argument("--all-dead", action="store_true", help="all dead letters")
-    discard = add("discard", _discard, "give up pending messages and dead letters; repeats are ignored")
+    discard = add(
+        "discard", _discard, "end pending messages and dead letters without handling them; repeats are ignored"
+    )
     discard.add_argument("id", nargs="+")
     purge = add("purge", _purge, "delete finished messages; a repeat of one is a new event")
     purge.add_argument("--older-than", type=_duration, required=True, metavar="TIME", help="such as 30d, 12h or 15m")
     purge.add_argument("--state", choices=("done", "dead"), default="done", help="which messages (default done)")
-    gaps_command.add_options(add("gaps", gaps_command.run, "fetch from a server the events that never arrived"))
+    gaps_command.add_options(add("gaps", gaps_command.run, "fetch missed events from a server"))
     return parser
 
 
@@ -100,7 +102,7 @@ def _open(url: str) -> Inbox:
         raise _CommandError("--database must be sqlite:///path or postgresql://user@host/name")
     if inbox.database.read_version() is None:
         raise _CommandError(
-            "this database has no inbox: name another --database (programs make the tables at their first use)"
+            "this database has no inbox: name another --database (programs create the tables at their first use)"
         )
     return inbox
 

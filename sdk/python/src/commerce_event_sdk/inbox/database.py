@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, NamedTuple, Protocol
 
 from commerce_event_sdk.connections import Dialect
@@ -94,6 +95,13 @@ class Database(Protocol):
     def create_tables(self) -> None:
         """Create or upgrade the tables. Raises ValueError when a later version made them."""
         ...
+
+
+def close_quietly(session: Session | None) -> None:
+    """Close a session, if any; an error of a broken connection is ignored."""
+    if session is not None:
+        with suppress(Exception):
+            session.close()
 
 
 def new_message(delivery: Delivery, business_key: str | None, received_at: float) -> NewMessage:

@@ -19,6 +19,7 @@ from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode, urlsplit
 
+from commerce_event_sdk.batch_sender import retry_after_s
 from commerce_event_sdk.content_keys import business_key
 from commerce_event_sdk.delivery import Delivery
 from commerce_event_sdk.inbox.database import new_message
@@ -38,7 +39,6 @@ _OLDEST: Final = "SELECT min(sequence) FROM commerce_event_inbox WHERE client_id
 _ANSWER_MAX: Final = 16 * 1024 * 1024  # bytes
 _PIECE: Final = 64 * 1024
 _VISIBLE: Final = re.compile(r"[!-~]{1,256}")
-_RETRY_AFTER_MAX_S: Final = 3_600.0
 _LOST_MAX: Final = 100  # ranges in a report
 
 
@@ -73,7 +73,7 @@ class Gaps:
     """Compares the events of one client on the server with an inbox, and stores what the inbox lacks.
 
     The position up to which everything was compared is kept in the inbox. It advances only after the events before it
-    are stored, so a run that is killed loses nothing, and an event that arrives meanwhile is recognised as a repeat.
+    are stored, so a run that is killed loses nothing. An event that arrives during the run is recognised as a repeat.
     """
 
     def __init__(
@@ -93,9 +93,9 @@ class Gaps:
     ) -> None:
         """``key`` needs the role ``read`` for the client. It never appears in errors and log lines.
 
-        Wanted are the events of ``types``; else those that ``receiver`` has a handler for; else all. With
-        ``application_id`` only those of the application, and those of none. Events younger than ``grace_s`` are left to
-        delivery. ``start`` is the position of the first run of all: 0 fetches everything that the server keeps; by
+        Fetches the events of ``types``; without it, those that ``receiver`` has a handler for; without both, all. With
+        ``application_id`` only events of the application, and events without one. Events younger than ``grace_s`` are
+        skipped. ``start`` is the position of the very first run: 0 fetches everything that the server keeps; by
         default it begins with the oldest event of the client in the inbox, and with the newest one on the server when
         the inbox has none. Raises ValueError for a URL that is not http or https.
         """
@@ -287,7 +287,8 @@ class _Server:
             detail = f"it redirects to {headers.get('Location')}; give that address instead"
         elif status in (401, 403):
             detail += f" Give a key with the role read for client {self._client_id}."
-        return GapsError(f"{self._url} answered {status}: {self._redact(detail)}", status, _retry_after(headers))
+        wait_s = retry_after_s(headers.get("Retry-After")) or 0.0
+        return GapsError(f"{self._url} answered {status}: {self._redact(detail)}", status, wait_s)
 
     def _redact(self, text: str) -> str:
         return printable(text.replace(self._key, "***")[:2_000])
@@ -350,8 +351,3 @@ def _date(headers: Message) -> float:
         return parsedate_to_datetime(headers["Date"]).timestamp()
     except (TypeError, ValueError, OverflowError):
         return time.time()
-
-
-def _retry_after(headers: Message) -> float:
-    text = headers.get("Retry-After") or ""
-    return min(float(text), _RETRY_AFTER_MAX_S) if text.isascii() and text.isdigit() and len(text) < 10 else 0.0

@@ -1,4 +1,4 @@
-"""The command ``python -m commerce_event_sdk inbox gaps``: fetch from a server the events that never arrived."""
+"""The command ``python -m commerce_event_sdk inbox gaps``: fetch missed events from a server."""
 
 from __future__ import annotations
 
@@ -30,15 +30,21 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--url", default=os.environ.get("COMMERCE_EVENT_URL"), help="the address of the server")
     command.add_argument("--client-id", type=_count, required=True, metavar="N", help="the client")
     command.add_argument("--types", metavar="A,B", help="event types, separated by commas (default: all)")
-    command.add_argument("--application-id", type=_count, metavar="N", help="events of this application and of none")
     command.add_argument(
-        "--grace", type=_count, default=GRACE_S, metavar="S", help="leave younger events to delivery (default 60 s)"
+        "--application-id", type=_count, metavar="N", help="events of this application, and those without one"
+    )
+    command.add_argument(
+        "--grace",
+        type=_count,
+        default=GRACE_S,
+        metavar="S",
+        help="skip younger events, which may still arrive (default 60 s)",
     )
     command.add_argument(
         "--start",
         type=_count,
         metavar="N",
-        help="number after which the first run of all begins; 0: everything",
+        help="sequence number after which the very first run begins; 0: everything",
     )
     command.add_argument("--every", type=_count, metavar="S", help="run again every S seconds until interrupted")
 

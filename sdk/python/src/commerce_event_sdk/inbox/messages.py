@@ -19,7 +19,7 @@ PURGE_STEP: Final = 1000
 _SCANNED: Final = (100, 1000)  # messages that a claim looks at beyond those it takes: first, and when all are blocked
 _ROUNDS_MAX: Final = 20
 
-# A message that a worker has in hand, or a dead letter, is done as well once a transaction with the work says so. The
+# A message that a worker has claimed, or a dead letter, is done too once a transaction with the work accepts it. The
 # worker loses its claim, unless the transaction is that of its handler, so that its own work is rolled back.
 ACCEPT: Final = """
 INSERT INTO commerce_event_inbox (id, state, received_at, finished_at) VALUES (:id, 'done', :now, :now)
@@ -78,7 +78,7 @@ _RETRY_LATER: Final = """
 UPDATE commerce_event_inbox
 SET claim = NULL, next_attempt_at = :at, attempt_count = :attempt_count, error = :error
 WHERE position = :position AND claim = :claim AND state = 'pending'"""
-_BURY: Final = """
+_MARK_DEAD: Final = """
 UPDATE commerce_event_inbox
 SET state = 'dead', claim = NULL, next_attempt_at = NULL, attempt_count = :attempt_count, error = :error,
     finished_at = :at
@@ -297,7 +297,7 @@ def fail(session: Session, message: Claimed, outcome: Retry | Dead, *, now: floa
             if not is_mine:  # the handler accepted it in a transaction of its own before it failed
                 _release_key(session, message.business_key, now)
             return is_mine
-        is_mine = session.run(_BURY, {**result, "at": now}) == 1
+        is_mine = session.run(_MARK_DEAD, {**result, "at": now}) == 1
         _release_key(session, message.business_key, now)
         return is_mine
 

@@ -150,7 +150,7 @@ class SqliteDatabase(Database):
         """Raises ValueError for a database in memory, which each connection would have for itself."""
         text = os.fspath(path)
         if not text or ":memory:" in text or text.startswith("file:"):
-            raise ValueError(f"an inbox needs the path of a file, and {text!r} is none")
+            raise ValueError(f"an inbox needs the path of a file, not {text!r}")
         self._path = Path(text)
         self._lock = threading.Lock()
         self._turns, self._turns_pid = Turns(), os.getpid()

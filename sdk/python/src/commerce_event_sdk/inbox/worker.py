@@ -9,14 +9,13 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from commerce_event_sdk.inbox import messages
-from commerce_event_sdk.inbox.database import Session
+from commerce_event_sdk.inbox.database import Session, close_quietly
 from commerce_event_sdk.inbox.messages import Claimed
-from commerce_event_sdk.inbox.rules import InboxUnavailableError, Retry, after_failure
+from commerce_event_sdk.inbox.rules import Dead, InboxUnavailableError, Retry, after_failure
 
 if TYPE_CHECKING:
     from commerce_event_sdk.inbox import Inbox
@@ -150,7 +149,7 @@ class Worker:
                 claimed = self._claim(session, free)
             except Exception as error:
                 LOG.error("the worker cannot claim messages: %s", error, exc_info=_unless_unavailable(error))
-                _close(session)
+                close_quietly(session)
                 session = None
                 self._stopped.wait(_UNAVAILABLE_PAUSE_S)
                 continue
@@ -162,7 +161,7 @@ class Worker:
                 self._handed.put(each)
         for _ in range(self._concurrency):
             self._handed.put(None)
-        _close(session)
+        close_quietly(session)
 
     def _wait_for_free_thread(self) -> int:
         """Return how many threads are free; 0 when the worker stops."""
@@ -206,13 +205,13 @@ class Worker:
                     self._purge(session)
             except Exception as error:
                 LOG.error("the worker cannot renew its claims: %s", error, exc_info=_unless_unavailable(error))
-                _close(session)
+                close_quietly(session)
                 session = None
             with self._condition:
                 self._condition.wait_for(lambda: self._is_stopping, self.claim_s / 4)
                 if self._is_stopping and self._running:
                     self._condition.wait(self.claim_s / 4)
-        _close(session)
+        close_quietly(session)
 
     def _has_ended(self) -> bool:
         with self._condition:
@@ -224,7 +223,7 @@ class Worker:
             if self._stopped.is_set() or messages.purge_step(session, "done", before=before) == 0:
                 return
 
-    def retry_or_bury(self, message: Claimed, error: BaseException) -> Any:
+    def outcome_of(self, message: Claimed, error: BaseException) -> Retry | Dead:
         """Return what becomes of a message after an error."""
         return after_failure(
             error,
@@ -288,7 +287,7 @@ class _Attempts:
 
     def close(self) -> None:
         """Close the connection; the next attempt opens another one."""
-        _close(self._session)
+        close_quietly(self._session)
         self._session = None
 
     def _open(self) -> Session:
@@ -322,7 +321,7 @@ class _Attempts:
         return messages.clear_accepted(session, message, now=self._inbox.clock(), keep_body=keep)
 
     def _fail(self, message: Claimed, error: BaseException) -> None:
-        outcome = self._worker.retry_or_bury(message, error)
+        outcome = self._worker.outcome_of(message, error)
         if isinstance(outcome, Retry):
             wait_s = max(0.0, outcome.at - self._inbox.clock())
             LOG.warning("attempt %d of %s failed, next in %.0f s: %s", message.attempt_count, message.id, wait_s, error)
@@ -355,12 +354,6 @@ def _is_interrupt(error: BaseException) -> bool:
     """Return whether a person ended the program. In other threads the handler itself has raised such an error."""
     is_main = threading.current_thread() is threading.main_thread()
     return is_main and isinstance(error, (KeyboardInterrupt, GeneratorExit))
-
-
-def _close(session: Session | None) -> None:
-    if session is not None:
-        with suppress(Exception):
-            session.close()
 
 
 def _unless_unavailable(error: Exception) -> Exception | None:

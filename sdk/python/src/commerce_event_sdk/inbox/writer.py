@@ -1,4 +1,4 @@
-"""Store messages in batches: whoever puts one waits for a commit that it shares with others."""
+"""Store messages in batches: calls of put at the same time share a commit."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from typing import Final, NamedTuple
 from weakref import WeakSet
 
-from commerce_event_sdk.inbox.database import Database, NewMessage, Session
+from commerce_event_sdk.inbox.database import Database, NewMessage, Session, close_quietly
 from commerce_event_sdk.inbox.rules import InboxUnavailableError
 
 LOG: Final = logging.getLogger("commerce_event_sdk.inbox")
@@ -87,7 +86,7 @@ class Writer:
             with self._condition:
                 if self._busy == 0 and not self._queue:
                     for each in self._sessions:
-                        _close(each)
+                        close_quietly(each)
                     self._sessions.clear()
                     return
             time.sleep(_LOOK_S)
@@ -114,6 +113,7 @@ class Writer:
                 for each in batch:
                     _fail(each, error)
                 self._drop(session)
+                session = None
             else:
                 self._on_stored()
             with self._condition:
@@ -123,7 +123,7 @@ class Writer:
     def _drop(self, session: Session | None) -> None:
         if session is not None:
             self._sessions.discard(session)
-            _close(session)
+            close_quietly(session)
 
     def _may_write(self) -> bool:
         return self._busy < _WRITERS_AT_ONCE + len(self._queue) // _WAITING_FOR_ONE_MORE
@@ -178,12 +178,6 @@ def _store_alone(session: Session, waiting: _Waiting) -> None:
 def _fail(waiting: _Waiting, error: Exception) -> None:
     if not waiting.stored.done():
         waiting.stored.set_exception(error)
-
-
-def _close(session: Session | None) -> None:
-    if session is not None:
-        with suppress(Exception):
-            session.close()
 
 
 def _close_all_sessions() -> None:

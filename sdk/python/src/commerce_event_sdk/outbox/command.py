@@ -1,4 +1,4 @@
-"""The command ``commerce-event-relay``: run the relay, or look at and change what is in the outbox."""
+"""The command ``commerce-event-relay``: run the relay, or show and change what is in the outbox."""
 
 from __future__ import annotations
 

@@ -27,11 +27,11 @@ class Relay:
 
     Each request has the first pending messages, in order, under their ids. A message leaves the table only after the
     server has accepted it, so it is sent again after a crash, and the server recognises its id. The server stores the
-    events of a request in order and none behind one that it could not store, so the order of a key holds whatever
-    fails: even if two relays were at work, each event would follow those before it.
+    events of a request in order and none behind one that it could not store, so the order of a key is kept after
+    any failure: even if two relays were active, each event would follow those before it.
 
     One relay of a table is active at a time; others wait, and take over within a second or two of its end. A message
-    that the server refuses becomes dead; those behind it are published.
+    that the server refuses becomes dead; the messages after it are published.
     """
 
     def __init__(

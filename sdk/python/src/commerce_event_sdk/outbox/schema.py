@@ -7,7 +7,7 @@ from typing import Final
 
 from commerce_event_sdk.connections import Dialect
 
-# Rows are read in the order of ``position``. An index of pending rows alone keeps that cheap beside many dead ones.
+# Rows are read in the order of ``position``. An index of pending rows alone keeps that cheap among many dead ones.
 _SQLITE: Final = (
     """CREATE TABLE IF NOT EXISTS commerce_event_outbox (
     position INTEGER PRIMARY KEY AUTOINCREMENT,

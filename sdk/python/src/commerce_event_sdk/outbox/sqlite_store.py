@@ -24,7 +24,7 @@ class SqliteOutboxStore:
         self._lock: sqlite3.Connection | None = None
         self._seen_version: int | None = None  # of the database, when nothing was pending
         with self._errors():
-            # "rw": it must not create a file that nobody else looks at
+            # "rw": it must not create a file that no other program reads
             self._connection = sqlite3.connect(
                 f"{self._path.as_uri()}?mode=rw",
                 uri=True,

@@ -34,7 +34,7 @@ class DeadMessage:
 
 @dataclass(frozen=True)
 class OutboxStatus:
-    """What is in the outbox, and whether a relay is at work."""
+    """What is in the outbox, and whether a relay is active."""
 
     pending: int
     dead: int

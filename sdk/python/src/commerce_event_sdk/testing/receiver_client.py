@@ -177,9 +177,7 @@ class ReceiverClient(EventSender):
     def _forged(self, event: CommerceEvent) -> Iterable[tuple[str, Sent]]:
         if self.secret is None:
             if self.header is None:
-                raise AssertionError(
-                    "Neither secret nor header is given, so everybody can send events to this receiver."
-                )
+                raise AssertionError("Neither secret nor header is given, so anyone can send events to this receiver.")
             yield "a wrong static header", self.send(event, headers={self.header[0]: "wrong"}, attempts_max=1)
             return
         yield "the signature of another secret", self.send(event, secret=_OTHER_SECRET, attempts_max=1)
@@ -193,7 +191,7 @@ class ReceiverClient(EventSender):
         yield "the signature of another body", self.send(changed, id=webhook_id, headers=stolen, attempts_max=1)
 
     def assert_refuses_old_timestamp(self, event: AnyEvent, age_s: float = 3_600) -> None:
-        """A request that was signed correctly an hour ago is refused, so that nobody can send a recorded one again."""
+        """A request that was signed correctly an hour ago is refused, so that a recorded one cannot be sent again."""
         __tracebackhide__ = True
         old = {"webhook-timestamp": str(int(self.timestamp() - age_s))}
         sent = self.send(event, headers=old, attempts_max=1)

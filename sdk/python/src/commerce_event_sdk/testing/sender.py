@@ -122,7 +122,7 @@ class EventSender:
         clock: FakeClock | None = None,
         timestamp: Callable[[], float] = time.time,
     ) -> None:
-        """Raises TypeError for a target that takes no requests, and ValueError for a URL that is none."""
+        """Raises TypeError for a target that takes no requests, and ValueError for an invalid URL."""
         self.clock = FakeClock() if clock is None else clock
         self.attempts: list[Attempt] = []
         self.secret = None if bare else secret
@@ -218,7 +218,7 @@ class EventSender:
         answer, error = None, None
         try:
             answer = self._follow(self._path.replace("{event_type}", event_type), given, body)
-        except Exception:  # whatever the application raises; a server would answer 500 or drop the connection
+        except Exception:  # the application may raise anything; a server would answer 500 or drop the connection
             error = traceback.format_exc()
         duration_s = time.monotonic() - real_s + self.clock() - at_s
         made = Attempt(number, event_type, webhook_id, at_s, duration_s, answer, error)

@@ -25,7 +25,7 @@ receiver = Receiver(secret=os.environ["WEBHOOK_SECRET"])
 
 @receiver.on(OrderConfirmedEvent)
 def work(event: OrderConfirmedEvent, delivery: Delivery) -> None:
-    """Do the work. The sender waits five seconds for the answer: what takes longer belongs into an inbox of the SDK.
+    """Do the work. The sender waits five seconds for the answer: put what takes longer into an inbox of the SDK.
 
     The id and the work are one transaction. After a crash both are stored, or neither is and the event comes again.
     """
