@@ -22,7 +22,7 @@ def test_examples_of_the_page_pass(pytester: pytest.Pytester) -> None:
         files[name] = files.get(name, "") + code
     for name, code in files.items():
         pytester.path.joinpath(name).write_text(code, "utf-8")
-    done = pytester.runpytest_inprocess("-p", "no:asyncio", *NAMED)
+    done = pytester.runpytest_subprocess("-p", "no:asyncio", *NAMED)
     count = len(re.findall(r"^def test_", PAGE, re.MULTILINE)) - 1 + len(lives.names())
     done.assert_outcomes(passed=count)
     assert len(files) == PAGE.count("```python") - 1  # two blocks are one file
