@@ -222,7 +222,7 @@ _NO_PACKAGES: dict[str, str] = {}  # why those of a language cannot be had; aske
 _INSTALLER: Final = """
 import fcntl, os, pathlib, subprocess, sys
 if os.fork():
-    sys.exit()  # nobody waits for the child
+    sys.exit()  # no process waits for the child
 os.setsid()
 seconds, *command = sys.argv[1:]
 with open("lock", "w") as lock:
@@ -270,7 +270,7 @@ def _download(files: dict[str, str], command: Sequence[str], folder: Path) -> st
 
 
 def _environment() -> dict[str, str]:
-    # Go writes its modules read-only otherwise, and nobody could delete the folder.
+    # Otherwise Go writes its modules read-only, and the folder cannot be deleted.
     go = {
         "GOCACHE": str(CACHE / "go-cache"),
         "GOMODCACHE": str(CACHE / "go-modules"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 _YEAR_S: Final = 31_536_000
+NAME: Final = re.compile(r"[!-~]{1,256}")  # an id or an event type: visible ASCII, which every log and database takes
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar, over
 
 from commerce_event_sdk.answer import DONE, STORED, Answer, failure, too_large
 from commerce_event_sdk.content_keys import CONTENT_KEYS, business_key, content_key
-from commerce_event_sdk.delivery import Delivery, Gone, RetryLater
+from commerce_event_sdk.delivery import NAME, Delivery, Gone, RetryLater
 from commerce_event_sdk.event import Category, InvalidEventError
 from commerce_event_sdk.handlers import Handler, HandlerDecorator, Handlers, RunningLoopError, ToThread
 from commerce_event_sdk.models import MODELS
@@ -52,7 +52,6 @@ LOG: Final = logging.getLogger("commerce_event_sdk")
 MAX_BODY_BYTES: Final = 1_048_576
 SENDER_TIMEOUT_S: Final = 5
 _COUNT: Final = re.compile(r"[0-9]{1,18}")
-_VISIBLE: Final = re.compile(r"[!-~]{1,256}")
 _PROOFS: Final = frozenset({"webhook-signature", "authorization"})  # headers that no handler and no table gets
 _UNHANDLED: Final = ("accept", "reject")
 _UNKNOWN_PROPERTIES: Final = ("keep", "ignore", "reject")
@@ -228,10 +227,10 @@ class Receiver:
             raise _Refused(too_large(self.max_body_bytes))
         self._verify(headers, body)
         webhook_id = headers.get("webhook-id")
-        if webhook_id is not None and not _VISIBLE.fullmatch(webhook_id):
+        if webhook_id is not None and not NAME.fullmatch(webhook_id):
             raise _Refused(failure(400, "webhook-id must be 1 to 256 visible ASCII characters."))
         event_type = headers.get("commerce-event-type") or named
-        if not event_type or not _VISIBLE.fullmatch(event_type):
+        if not event_type or not NAME.fullmatch(event_type):
             reason = "The event type is not named: send commerce-event-type, or end the path with the type."
             raise _Refused(failure(422, reason))
         handler = self._handlers.find(event_type)

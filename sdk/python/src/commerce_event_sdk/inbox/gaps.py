@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import logging
-import re
 import threading
 import time
 import urllib.error
@@ -21,7 +20,7 @@ from urllib.parse import urlencode, urlsplit
 
 from commerce_event_sdk.batch_sender import retry_after_s
 from commerce_event_sdk.content_keys import business_key
-from commerce_event_sdk.delivery import Delivery
+from commerce_event_sdk.delivery import NAME, Delivery
 from commerce_event_sdk.inbox.database import new_message
 from commerce_event_sdk.inbox.rules import InboxUnavailableError
 from commerce_event_sdk.plain_text import printable
@@ -38,7 +37,6 @@ PAGE_EVENTS: Final = 200
 _OLDEST: Final = "SELECT min(sequence) FROM commerce_event_inbox WHERE client_id = :client_id"
 _ANSWER_MAX: Final = 16 * 1024 * 1024  # bytes
 _PIECE: Final = 64 * 1024
-_VISIBLE: Final = re.compile(r"[!-~]{1,256}")
 _LOST_MAX: Final = 100  # ranges in a report
 
 
@@ -258,7 +256,7 @@ class _Server:
         return self._page(body), _date(response.headers)
 
     def _request(self, url: str) -> Any:
-        """Return the answer, whatever its status."""
+        """Return the answer, of any status."""
         headers = {"Authorization": f"Bearer {self._key}", "Accept": "application/json"}
         try:
             request = urllib.request.Request(url, headers=headers)  # noqa: S310 - http or https, see Gaps
@@ -314,7 +312,7 @@ def _read(response: Any, until: float) -> bytes:
 def _is_event(item: Any) -> bool:
     """Return whether an item is an event in a form that every database can store. Raises KeyError and TypeError."""
     return (
-        all(_VISIBLE.fullmatch(item[name]) for name in ("id", "type"))
+        all(NAME.fullmatch(item[name]) for name in ("id", "type"))
         and item["sequence"].__class__ is int
         and 0 < item["sequence"] < 2**63
         and (item["application_id"] is None or item["application_id"].__class__ is int)
